@@ -1,0 +1,50 @@
+# Everything runs in .venv, which the first target that needs it makes from pinned versions (constraints.txt).
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check test browser-test bench compose-test clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv (about 6 GB with torch); .venv/bin/search is the command
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, got $$($(PYTHON) --version): make PYTHON=python3.11 install" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV): a few minutes, about 6 GB with torch ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## generated terrain, embedded Postgres, two workers, export: under 5 minutes on 2 cores
+	@$(VENV)/bin/search demo
+
+check: install ## lint, format, types, import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: check ## check, then the test suite
+	$(VENV)/bin/pytest
+
+browser-test: install ## the dashboard of a finished study in a real browser (needs chromium)
+	$(VENV)/bin/pytest tests/browser
+
+bench: install ## speed of the training loop, and what a trial costs beside its training
+	$(VENV)/bin/python -m tests.bench
+
+compose-test: install ## docker compose for real: four workers on this machine (needs docker)
+	$(COMPOSE) build
+	$(VENV)/bin/pytest tests/compose
+
+clean: ## remove caches and build products; .venv and studies stay
+	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,136 @@
+"""Augmentation: one intensity drives four groups of albumentations transforms, seeded for every single frame."""
+
+import hashlib
+import os
+import struct
+
+import numpy as np
+
+from objectives.config import Augment
+from objectives.data.spec import FrameSpec
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
+
+import albumentations as albu
+import cv2
+
+cv2.setNumThreads(0)  # many processes augment at once, one core each
+
+
+def frame_seed(trial_seed: int, epoch: int, frame: int, repeat: int) -> int:
+    """A 32-bit seed of one appearance of one frame; the same in every process and on every machine.
+
+    ``repeat`` counts the appearances of a frame within an epoch (rare-class repetition). Any integers of 64 bits will do.
+    """
+    packed = struct.pack("<4q", trial_seed, epoch, frame, repeat)
+    return int.from_bytes(hashlib.blake2b(packed, digest_size=4).digest(), "little")
+
+
+class Augmenter:
+    """Augments a frame with its mask; what comes out depends on the frame, the mask and the seed alone.
+
+    Masks are moved by nearest neighbour. Where a frame is moved out of the picture, the frame is filled with the mean
+    colour and the mask with the ignored label; a data set that ignores no label gets reflected borders in both instead.
+
+    An instance draws from a generator that it seeds on every call: use one per process, never from two threads at once.
+    """
+
+    def __init__(self, augment: Augment, spec: FrameSpec) -> None:
+        self.identity = augment.intensity == 0.0 or not (
+            augment.flip or augment.geometry or augment.elastic or augment.photometric
+        )
+        self.transforms = albu.Compose(_transforms(augment, spec))
+
+    def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The augmented image and mask, of the same shapes and dtypes; the originals stay as they are.
+
+        Args:
+            image_HWC: uint8 or uint16, any number of channels.
+            mask_HW: uint8 labels.
+            seed: 32 bits, see `frame_seed`.
+        """
+        if self.identity:
+            return image_HWC.copy(), mask_HW.copy()
+        self.transforms.set_random_seed(seed)
+        moved = self.transforms(image=_to_supported(image_HWC), mask=mask_HW)
+        return _restore(moved["image"], image_HWC), np.ascontiguousarray(moved["mask"])
+
+
+def _to_supported(image_HWC: np.ndarray) -> np.ndarray:
+    """Uint8 as it is; uint16 as float32 in 0..1, exactly reversible: albumentations knows these two dtypes only."""
+    if image_HWC.dtype == np.uint16:
+        return image_HWC.astype(np.float32) / np.float32(65535)
+    return image_HWC
+
+
+def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
+    """The picture in the dtype and shape of the original."""
+    if original_HWC.dtype == np.uint16:
+        moved_HWC = np.rint(np.clip(moved_HWC.astype(np.float32), 0.0, 1.0) * 65535).astype(np.uint16)
+    return np.ascontiguousarray(moved_HWC).reshape(original_HWC.shape)
+
+
+def _transforms(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
+    """The transforms of the groups that are on, in the order of application; strengths grow linearly with the intensity."""
+    strength, borders = augment.intensity, _borders(spec)
+    chosen: list[albu.BasicTransform] = []
+    if augment.flip:
+        chosen.append(albu.HorizontalFlip(p=0.5))
+    if augment.geometry:
+        chosen.append(_affine(strength, borders))
+    if augment.elastic:
+        chosen.append(_elastic(strength, borders))
+    if augment.photometric:
+        chosen += _photometric(strength)
+    return chosen
+
+
+def _borders(spec: FrameSpec) -> dict[str, object]:
+    """What a moved frame shows where it has no pixels of its own."""
+    if spec.ignore_label is None:
+        return {"border_mode": cv2.BORDER_REFLECT_101}
+    fill = _fill_colour(spec)
+    return {"border_mode": cv2.BORDER_CONSTANT, "fill": fill, "fill_mask": spec.ignore_label}
+
+
+def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
+    """The mean colour as the four numbers that OpenCV wants, whatever the channels; it warps four channels at a time."""
+    mean = spec.mean if spec.channels <= 4 else (sum(spec.mean) / spec.channels,) * 4
+    if spec.max_value <= 255:
+        mean = tuple(float(round(value * spec.max_value)) for value in mean)
+    else:  # 16 bit, see _to_supported
+        mean = tuple(value * spec.max_value / 65535 for value in mean)
+    return (*mean, 0.0, 0.0, 0.0)[:4]
+
+
+def _affine(strength: float, borders: dict[str, object]) -> albu.BasicTransform:
+    return albu.Affine(
+        scale=(1 / (1 + 0.5 * strength), 1 + 0.5 * strength),
+        translate_percent=(-0.2 * strength, 0.2 * strength),
+        rotate=(-30 * strength, 30 * strength),
+        shear=(-16 * strength, 16 * strength),
+        keep_ratio=True,
+        balanced_scale=True,
+        interpolation=cv2.INTER_LINEAR,
+        mask_interpolation=cv2.INTER_NEAREST,
+        p=0.8,
+        **borders,
+    )
+
+
+def _elastic(strength: float, borders: dict[str, object]) -> albu.BasicTransform:
+    nearest = {"interpolation": cv2.INTER_LINEAR, "mask_interpolation": cv2.INTER_NEAREST, **borders}
+    waves = albu.ElasticTransform(alpha=60 * strength, sigma=6, approximate=True, p=1.0, **nearest)
+    grid = albu.GridDistortion(num_steps=5, distort_limit=(-0.4 * strength, 0.4 * strength), p=1.0, **nearest)
+    return albu.OneOf([waves, grid], p=0.5)
+
+
+def _photometric(strength: float) -> list[albu.BasicTransform]:
+    brightness, contrast = (-0.25 * strength, 0.25 * strength), (-0.4 * strength, 0.4 * strength)
+    gamma = (100 / (1 + strength), 100 * (1 + strength))
+    return [
+        albu.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=contrast, p=0.5),
+        albu.RandomGamma(gamma_limit=gamma, p=0.25),
+        albu.GaussNoise(std_range=(0.0, 0.06 * strength), p=0.25),
+        albu.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 0.1 + 1.2 * strength), p=0.15),
+    ]

@@ -1,0 +1,99 @@
+"""Training batches: which frames, in which order, augmented how. A function of (seed, epoch) alone, so it needs no saved state."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from objectives.augment import Augmenter, frame_seed
+from objectives.config import Config
+from objectives.data.dataset import Dataset, rare_frames
+from objectives.evaluate import pixels_BCHW
+
+
+@dataclass(frozen=True)
+class Key:
+    """One frame to load: its index in the data set, and the seed of its augmentation."""
+
+    frame: int
+    seed: int
+
+
+class EpochOrder(Sampler[list[Key]]):
+    """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
+
+    Every training frame appears once, frames with the rarest class ``rare_repeat`` times, in an order drawn from (seed,
+    epoch). Batches differ in size by one at most: none is dropped, none is left with a lone frame. ``steps_per_epoch``
+    above 0 keeps the first so many.
+    """
+
+    def __init__(self, config: Config, data: Dataset, seed: int) -> None:
+        rare = rare_frames(data) if config.train.rare_repeat > 1 else np.empty(0, np.int64)
+        self.frames = np.concatenate([data.parts["train"], *[rare] * (config.train.rare_repeat - 1)])
+        self.batches = max(1, math.ceil(len(self.frames) / config.train.batch_size))
+        self.steps = min(self.batches, config.train.steps_per_epoch or self.batches)
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.frames))
+        for places in np.array_split(order, self.batches)[: self.steps]:
+            yield [self._key(int(place)) for place in places]
+
+    def _key(self, place: int) -> Key:
+        # the place, not only the frame: a frame that is repeated is augmented anew each time
+        return Key(int(self.frames[place]), frame_seed(self.seed, self.epoch, int(self.frames[place]), place))
+
+
+class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
+    """Augmented frames (H, W, C) and masks (H, W) by key."""
+
+    def __init__(self, config: Config, data: Dataset) -> None:
+        self.data = data
+        self.augment = Augmenter(config.augment, data.spec)
+
+    def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
+        return self.augment(np.asarray(self.data.images[key.frame]), np.asarray(self.data.masks[key.frame]), key.seed)
+
+
+class TrainingBatches:
+    """Batches of raw pixels (B, C, H, W) and labels (B, H, W) int64 on the device, epoch by epoch.
+
+    On a GPU, prefetching processes augment and pinned memory carries the copy; on a CPU, where the training itself uses
+    every core, frames are augmented in line.
+    """
+
+    def __init__(self, config: Config, data: Dataset, seed: int, *, device: torch.device, prefetchers: int) -> None:
+        self.order = EpochOrder(config, data, seed)
+        self.device = device
+        self.loader = DataLoader(
+            AugmentedFrames(config, data),
+            batch_sampler=self.order,
+            collate_fn=collate,
+            num_workers=prefetchers,
+            persistent_workers=prefetchers > 0,
+            pin_memory=device.type == "cuda",
+        )
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch."""
+        self.order.epoch = number
+        for images_BCHW, masks_BHW in self.loader:
+            yield images_BCHW.to(self.device, non_blocking=True), masks_BHW.to(self.device, non_blocking=True).long()
+
+
+def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W)."""
+    images, masks = zip(*frames, strict=True)
+    return pixels_BCHW(np.stack(images)), torch.from_numpy(np.stack(masks))

@@ -1,0 +1,1 @@
+"""Labelled frames: reading, checking, cutting into parts, and the prepared copy that all processes share."""

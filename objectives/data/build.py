@@ -1,0 +1,149 @@
+"""Writing of a prepared data set: images.npy, masks.npy and index.json in one directory that appears at once."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives.data.frames import Source
+from objectives.data.options import PARTS, DataOptions
+from objectives.data.resize import resize_image, resize_mask
+from objectives.data.source import open_source
+from objectives.data.spec import FrameSpec
+from objectives.data.survey import Survey, condensed, survey
+from objectives.errors import ProblemsError
+
+FORMAT_VERSION = 1  # counted up whenever the files or the way to them change
+_LEAST_DEVIATION = 1e-3  # of a channel in 0..1, so that an even channel is not blown up
+
+
+def build(source: str, options: DataOptions, directory: Path) -> None:
+    """Prepare a source in ``directory``, replacing what is there; the caller holds the lock for it.
+
+    Raises:
+        ProblemsError: the source cannot be used.
+        OSError: the disk cannot take it.
+    """
+    opened = open_source(source)
+    found = survey(opened, options)
+    if found.problems:
+        raise ProblemsError(source, condensed(found.problems))
+    for left_over in directory.parent.glob(f".{directory.name}.*"):  # by a builder that was killed
+        shutil.rmtree(left_over)
+    draft = directory.parent / f".{directory.name}.{os.getpid()}"
+    draft.mkdir()
+    try:
+        index = _write(opened, found, draft)
+        (draft / "index.json").write_text(json.dumps(index), encoding="utf-8")
+        if directory.exists():
+            shutil.rmtree(directory)
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write(source: Source, found: Survey, draft: Path) -> dict[str, Any]:
+    height, width, _ = found.shape
+    pixels, labels = hashlib.sha256(), hashlib.sha256()
+    train = set(found.parts[0].tolist())
+    moments = _Moments(found)
+
+    def images() -> Iterator[np.ndarray]:
+        for position, index in enumerate(found.kept):
+            image_HWC = resize_image(source.image(index), height, width)
+            pixels.update(np.ascontiguousarray(image_HWC).data)
+            if position in train:
+                moments.add(image_HWC)
+            yield image_HWC
+
+    def masks() -> Iterator[np.ndarray]:
+        for index in found.kept:
+            mask_HW = found.classes.encode(resize_mask(source.mask(index), height, width))
+            labels.update(np.ascontiguousarray(mask_HW).data)
+            yield mask_HW
+
+    _write_array(draft / "images.npy", (len(found.kept), *found.shape), np.dtype(found.dtype), images())
+    _write_array(draft / "masks.npy", (len(found.kept), height, width), np.dtype(np.uint8), masks())
+    return _index(source, found, _spec(found, moments), (pixels.hexdigest(), labels.hexdigest()))
+
+
+class _Moments:
+    """Mean and deviation of the training pixels per channel, scaled to 0..1, gathered frame by frame."""
+
+    def __init__(self, found: Survey) -> None:
+        self.max_value = int(np.iinfo(found.dtype).max)
+        self.count = 0
+        self.sum = np.zeros(found.shape[2])
+        self.squares = np.zeros(found.shape[2])
+
+    def add(self, image_HWC: np.ndarray) -> None:
+        """Take a training frame in."""
+        scaled = image_HWC.reshape(-1, image_HWC.shape[2]) / self.max_value
+        self.count += len(scaled)
+        self.sum += scaled.sum(axis=0)
+        self.squares += (scaled**2).sum(axis=0)
+
+    def mean(self) -> np.ndarray:
+        """Per channel, in 0..1."""
+        return np.asarray(self.sum / self.count)
+
+    def deviation(self) -> np.ndarray:
+        """Per channel, in 0..1, never quite 0."""
+        variance = np.maximum(self.squares / self.count - self.mean() ** 2, 0)
+        return np.asarray(np.maximum(np.sqrt(variance), _LEAST_DEVIATION))
+
+
+def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frames: Iterator[np.ndarray]) -> None:
+    """Write frame after frame: a map written to on a full disk would kill the process instead of raising OSError."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as opened:
+        np.lib.format.write_array_header_1_0(opened, header)
+        for frame in frames:
+            assert frame.shape == shape[1:], "the source changed while it was read"
+            opened.write(np.ascontiguousarray(frame, dtype).data)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _spec(found: Survey, moments: _Moments) -> FrameSpec:
+    height, width, channels = found.shape
+    return FrameSpec(
+        height=height,
+        width=width,
+        channels=channels,
+        max_value=moments.max_value,
+        mean=tuple(moments.mean().tolist()),
+        std=tuple(moments.deviation().tolist()),
+        class_names=found.classes.names,
+        colours=found.classes.colours,
+        ignore_label=found.classes.ignore_label,
+        scored=found.scored,
+    )
+
+
+def _index(source: Source, found: Survey, spec: FrameSpec, hashes: tuple[str, str]) -> dict[str, Any]:
+    parts = {name: indices.tolist() for name, indices in zip(PARTS, found.parts, strict=True)}
+    meaning = {
+        "pixels": [*hashes, found.dtype, len(found.kept), *found.shape],
+        "names": [source.names[index] for index in found.kept],
+        "groups": list(found.groups),
+        "parts": parts,
+        "classes": [found.classes.names, found.classes.ignore_label, found.scored],
+    }
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "fingerprint": hashlib.sha256(json.dumps(meaning).encode()).hexdigest(),
+        "names": meaning["names"],
+        "groups": meaning["groups"],
+        "parts": parts,
+        "pixel_counts": found.pixel_counts[found.parts[0]].sum(axis=0).tolist(),
+        "frame_hashes": list(found.hashes),
+        "dropped": [asdict(dropped) for dropped in found.dropped],
+        "warnings": list(found.warnings),
+    }

@@ -1,0 +1,59 @@
+"""``search data check``: what a source holds, what is dropped, how it would be cut, and every problem."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from objectives.data.options import PARTS, DataOptions
+from objectives.data.source import open_source
+from objectives.data.survey import Dropped, survey
+from objectives.errors import Problem, ProblemsError
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings over one source; ``problems`` empty means that a study can be made of it."""
+
+    frames: int
+    kept: int
+    dropped: tuple[Dropped, ...] = ()
+    classes: tuple[tuple[str, float], ...] = ()  # name and share of the kept frames' pixels, 0..1
+    parts: tuple[tuple[str, int], ...] = ()  # name and frames
+    groups: int = 0
+    warnings: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The findings as plain values, for ``--json``."""
+        return {
+            "frames": self.frames,
+            "kept": self.kept,
+            "dropped": [asdict(dropped) for dropped in self.dropped],
+            "classes": dict(self.classes),
+            "parts": dict(self.parts),
+            "groups": self.groups,
+            "warnings": list(self.warnings),
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def check(source: str, options: DataOptions) -> Report:
+    """Judge a source without writing anything; bad data ends up in ``problems`` and never raises."""
+    try:
+        found = survey(open_source(source), options)
+    except ProblemsError as error:
+        return Report(0, 0, problems=error.problems)
+    totals = found.pixel_counts.sum(axis=0)
+    shares = (totals / max(int(totals.sum()), 1)).tolist()
+    sizes = tuple((name, len(indices)) for name, indices in zip(PARTS, found.parts, strict=False))
+    return Report(
+        found.frames,
+        len(found.kept),
+        found.dropped,
+        tuple(zip(found.classes.names, shares, strict=True)) if np.any(totals) else (),
+        sizes,
+        len(set(found.groups)),
+        found.warnings,
+        found.problems,
+    )

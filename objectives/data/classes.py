@@ -1,0 +1,142 @@
+"""Class names, colours and the ignored label of labelled frames, and the reading of ``classes.yaml``."""
+
+import colorsys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from objectives.data.spec import Colour
+from objectives.errors import Problem, ProblemsError
+
+IGNORED_NAME = "ignored"  # given to an ignored label that classes.yaml does not name
+MOST_CLASSES = 256  # masks are kept as uint8
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The labels 0..K-1 of stored masks.
+
+    ``raw_ignore`` is the ignored label as mask files write it; often 255, while the stored label is at most K-1.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    ignore_label: int | None = None
+    raw_ignore: int | None = None
+
+    def outside(self, labels: Iterable[int]) -> list[int]:
+        """The raw labels that no class has, in ascending order."""
+        known = {label for label in range(len(self.names)) if label != self.ignore_label} | {self.raw_ignore}
+        return sorted(label for label in labels if label not in known)
+
+    def encode(self, mask_HW: np.ndarray) -> np.ndarray:
+        """A raw mask with stored labels, uint8; every raw label must belong to a class."""
+        if self.raw_ignore != self.ignore_label:
+            mask_HW = np.where(mask_HW == self.raw_ignore, self.ignore_label or 0, mask_HW)
+        return mask_HW.astype(np.uint8, copy=False)
+
+
+def palette(count: int) -> tuple[Colour, ...]:
+    """``count`` colours that are easy to tell apart, dark grey first."""
+    hues = [(index * 0.618034) % 1.0 for index in range(count - 1)]  # the golden ratio spreads neighbours apart
+    bright = [colorsys.hsv_to_rgb(hue, 0.65, 0.95) for hue in hues]
+    return ((40, 40, 40), *((round(red * 255), round(green * 255), round(blue * 255)) for red, green, blue in bright))
+
+
+COURSE = Classes(
+    ("background", "soil", "bedrock", "sand", "big_rock"),
+    ((40, 40, 40), (170, 110, 60), (120, 130, 150), (230, 200, 120), (200, 40, 40)),
+    ignore_label=0,
+    raw_ignore=0,
+)
+
+
+def numbered_classes(count: int, *, ignore_label: int | None = None) -> Classes:
+    """Classes named ``class_0`` .. for labels that nobody has named."""
+    return named_classes(tuple(f"class_{label}" for label in range(count)), ignore_label=ignore_label)
+
+
+def named_classes(names: tuple[str, ...], *, ignore_label: int | None = None) -> Classes:
+    """Classes of these names in label order, with colours of our choice."""
+    return Classes(names, palette(len(names)), ignore_label, ignore_label)
+
+
+def read_classes(path: Path) -> Classes:
+    """The classes of a ``classes.yaml``: ``classes: {0: void, 1: sky}``, if wanted ``ignore: 0``, ``colours: {0: [r, g, b]}``.
+
+    Labels run 0..K-1 without gaps; only the ignored one may lie beyond them (255 say) and then becomes the last class.
+
+    Raises:
+        ProblemsError: the file is not such a file; every broken rule is named.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ProblemsError(path.name, [Problem(path.name, "must be readable YAML", reason)]) from error
+    problems = list(_shape_problems(content, path.name))
+    if problems:
+        raise ProblemsError(path.name, problems)
+    names = dict(content["classes"])
+    ignore = content.get("ignore")
+    if ignore is not None:
+        names.setdefault(ignore, IGNORED_NAME)
+    return _in_order(names, ignore, content.get("colours") or {}, path.name)
+
+
+def _in_order(names: dict[int, str], ignore: int | None, colours: dict[int, list[int]], where: str) -> Classes:
+    labels = sorted(names)
+    scored = [label for label in labels if label != ignore]
+    if labels == list(range(len(labels))):
+        order = labels
+    elif scored == list(range(len(scored))) and ignore is not None:
+        order = [*scored, ignore]
+    else:
+        rule = "classes must be labelled 0, 1, 2, ... without gaps (only the ignored label may be any)"
+        raise ProblemsError(where, [Problem(f"{where}: classes", rule, ", ".join(map(str, labels)))])
+    chosen = [colours.get(label) for label in order]
+    shown = tuple(
+        (given[0], given[1], given[2]) if given else own for given, own in zip(chosen, palette(len(order)), strict=True)
+    )
+    return Classes(tuple(names[label] for label in order), shown, None if ignore is None else order.index(ignore), ignore)
+
+
+def _shape_problems(content: Any, where: str) -> Iterable[Problem]:
+    if not isinstance(content, dict) or not isinstance(content.get("classes"), dict):
+        yield Problem(where, "must hold a mapping `classes: {0: name, 1: name, ...}`", type(content).__name__)
+        return
+    for key in content.keys() - {"classes", "ignore", "colours"}:
+        yield Problem(where, "may hold classes, ignore and colours only", str(key))
+    classes = content["classes"]
+    for label, name in classes.items():
+        if not _is_label(label):
+            yield Problem(f"{where}: classes", "labels must be whole numbers from 0 on", repr(label))
+        if not isinstance(name, str) or not name.strip():
+            yield Problem(f"{where}: classes.{label}", "a class name must be text (quote words such as no)", repr(name))
+    repeated = sorted({str(name) for name in classes.values() if list(classes.values()).count(name) > 1})
+    if repeated:
+        yield Problem(f"{where}: classes", "class names must differ", ", ".join(repeated))
+    if not 2 <= len(classes) < MOST_CLASSES:
+        yield Problem(f"{where}: classes", f"there must be 2 to {MOST_CLASSES - 1} classes", str(len(classes)))
+    ignore = content.get("ignore")
+    if ignore is not None and not _is_label(ignore):
+        yield Problem(f"{where}: ignore", "must be a label or null", repr(ignore))
+    yield from _colour_problems(content.get("colours") or {}, where)
+
+
+def _colour_problems(colours: Any, where: str) -> Iterable[Problem]:
+    if not isinstance(colours, dict):
+        yield Problem(f"{where}: colours", "must be a mapping {0: [red, green, blue], ...}", repr(colours))
+        return
+    for label, colour in colours.items():
+        fits = isinstance(colour, list) and len(colour) == 3 and all(_is_label(part) and part <= 255 for part in colour)
+        if not fits:
+            yield Problem(f"{where}: colours.{label}", "must be [red, green, blue], each 0..255", repr(colour))
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535

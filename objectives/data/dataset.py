@@ -1,0 +1,125 @@
+"""The prepared frames of a study: built once per host into memory-mapped files that all processes share.
+
+    source --survey--> kept frames, classes, parts --build--> images.npy, masks.npy, index.json --load_dataset--> Dataset
+
+Everything that other packages need of the data is importable from here.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from objectives.data.build import FORMAT_VERSION, build
+from objectives.data.check import Report, check
+from objectives.data.options import PARTS, DataOptions
+from objectives.data.predicting import Labelled, read_images, read_labelled
+from objectives.data.source import source_stamp
+from objectives.data.spec import FrameSpec
+from objectives.data.survey import Dropped
+from objectives.errors import SearchError, WorldError
+
+__all__ = [
+    "DataOptions",
+    "Dataset",
+    "Dropped",
+    "Labelled",
+    "Report",
+    "check",
+    "load_dataset",
+    "open_dataset",
+    "rare_frames",
+    "read_images",
+    "read_labelled",
+]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Prepared frames. A child process is handed ``directory`` and loads it again: pickling would copy the pixels."""
+
+    directory: Path
+    spec: FrameSpec
+    fingerprint: str  # SHA-256 over kept pixels, masks, names, groups, parts and classes: equal on every host
+    images: np.ndarray  # (N, H, W, C) uint8 or uint16, mapped read-only
+    masks: np.ndarray  # (N, H, W) uint8, mapped read-only
+    names: tuple[str, ...]
+    groups: np.ndarray  # (N,) int32
+    parts: Mapping[str, np.ndarray]  # train, validation, test: sorted int64 indices
+    pixel_counts: np.ndarray  # (K,) int64, of the training part
+    frame_hashes: tuple[str, ...]  # of each frame's pixels as read, see frames.frame_hash
+    dropped: tuple[Dropped, ...]
+    warnings: tuple[str, ...]
+
+
+def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
+    """The prepared data set of a source, built below ``cache`` when no process has done so yet; milliseconds otherwise.
+
+    Any number of processes may call it at once: one builds, the others wait for it.
+
+    Raises:
+        ProblemsError: the source cannot be used; every problem is named.
+        WorldError: the cache cannot be written.
+    """
+    key = hashlib.sha256(json.dumps([FORMAT_VERSION, source_stamp(source), asdict(options)]).encode()).hexdigest()[:24]
+    directory = cache / key
+    if _is_whole(directory):
+        return load_dataset(directory)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{key}.lock"):
+            if not _is_whole(directory):
+                build(source, options, directory)
+    except OSError as error:
+        raise WorldError(
+            f"cannot write the prepared data to {directory}: {error}; free space or choose another place"
+        ) from error
+    return load_dataset(directory)
+
+
+def load_dataset(directory: Path) -> Dataset:
+    """The data set prepared in ``directory``; costs milliseconds, pixels are read when they are used.
+
+    Raises:
+        WorldError: it is not there or damaged.
+    """
+    try:
+        index = json.loads((directory / "index.json").read_text(encoding="utf-8"))
+        return Dataset(
+            directory,
+            FrameSpec.model_validate(index["spec"]),
+            index["fingerprint"],
+            np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False),
+            np.load(directory / "masks.npy", mmap_mode="r", allow_pickle=False),
+            tuple(index["names"]),
+            np.array(index["groups"], np.int32),
+            {name: np.array(index["parts"][name], np.int64) for name in PARTS},
+            np.array(index["pixel_counts"], np.int64),
+            tuple(index["frame_hashes"]),
+            tuple(Dropped(**dropped) for dropped in index["dropped"]),
+            tuple(index["warnings"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorldError(f"no whole prepared data set in {directory} ({error}); open its source again") from error
+
+
+def rare_frames(dataset: Dataset) -> np.ndarray:
+    """The training frames that hold the rarest class: the scored one with the fewest training pixels. Sorted int64 indices."""
+    scored = list(dataset.spec.scored)
+    rarest = scored[int(np.argmin(dataset.pixel_counts[scored]))]
+    train = dataset.parts["train"]
+    return train[[bool((dataset.masks[index] == rarest).any()) for index in train]]
+
+
+def _is_whole(directory: Path) -> bool:
+    if not directory.exists():
+        return False
+    try:
+        load_dataset(directory)
+    except SearchError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""What every source of labelled frames offers, whichever its format, and the one that holds arrays."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from objectives.data.classes import Classes
+from objectives.errors import Problem
+
+
+class Source(Protocol):
+    """Labelled frames, read one by one; ``problems`` are those seen when it was opened."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One per frame, in a fixed order."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The place of each frame; empty when places are not known."""
+
+    @property
+    def classes(self) -> Classes | None:
+        """The declared classes; None when only the labels in the masks tell."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Broken rules that concern no single frame's pixels."""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether names are just the frames' numbers."""
+
+    def place(self, index: int) -> str:
+        """How a problem names this frame."""
+
+    def image(self, index: int) -> np.ndarray:
+        """Frame ``index`` as (H, W, C), uint8 or uint16; raises ProblemsError when unreadable."""
+
+    def mask(self, index: int) -> np.ndarray:
+        """Its raw labels as (H, W), uint8 or uint16; raises ProblemsError when unreadable."""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Frames held in memory: ``images`` (N, H, W, C), ``masks`` (N, H, W)."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    groups: tuple[str, ...]
+    classes: Classes | None
+    problems: tuple[Problem, ...] = ()
+    numbered: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The frames' numbers."""
+        return tuple(str(index) for index in range(len(self.images)))
+
+    def place(self, index: int) -> str:
+        """How a problem names this frame."""
+        return f"training_set[{index}]"
+
+    def image(self, index: int) -> np.ndarray:
+        """Frame ``index`` as (H, W, C)."""
+        return np.ascontiguousarray(self.images[index])
+
+    def mask(self, index: int) -> np.ndarray:
+        """Its raw labels as (H, W)."""
+        return np.ascontiguousarray(self.masks[index])
+
+
+def frame_hash(image_HWC: np.ndarray) -> str:
+    """32 hexadecimal digits of the SHA-256 over an image's raw pixels, shape and type, as read and before any resizing."""
+    digest = hashlib.sha256(f"{image_HWC.shape} {image_HWC.dtype.name}".encode())
+    digest.update(np.ascontiguousarray(image_HWC).data)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,131 @@
+"""Reading of frames for ``search predict`` (no masks) and ``search evaluate`` (with masks), each at its own size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar, overload
+
+import numpy as np
+
+from objectives.data.classes import Classes, named_classes
+from objectives.data.decode import decode_image
+from objectives.data.folder import find_images
+from objectives.data.frames import Source
+from objectives.data.npz import read_test_set
+from objectives.data.source import existing_path, open_source
+from objectives.data.spec import FrameSpec
+from objectives.data.survey import condensed
+from objectives.data.synthetic import is_synthetic, read_synthetic_tests
+from objectives.errors import Problem, ProblemsError
+
+Item = TypeVar("Item")
+NamedImage = tuple[str, np.ndarray]  # name, (H, W, C) uint8 or uint16
+
+
+@dataclass(frozen=True)
+class ReadOnDemand(Sequence[Item], Generic[Item]):
+    """A sequence whose items are read when asked for, so that a folder of any size fits in memory."""
+
+    length: int
+    read: Callable[[int], Item]
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        positions = range(self.length)[index]  # raises IndexError, which ends a loop
+        return self.read(positions) if isinstance(positions, int) else [self.read(position) for position in positions]
+
+
+class Labelled(NamedTuple):
+    """Frames with their truth; images are read when asked for."""
+
+    names: tuple[str, ...]
+    images: Sequence[np.ndarray]  # (H, W, C), each at its own size
+    masks: Sequence[np.ndarray]  # (H, W) uint8, stored labels
+
+
+def read_images(source: str | Path) -> Sequence[NamedImage]:
+    """The frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's images (its ``images/`` or itself).
+
+    ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item is asked for, which raises
+    ProblemsError when it is damaged.
+
+    Raises:
+        ProblemsError: nothing is there, or no frames are in it.
+    """
+    if is_synthetic(str(source)):
+        return _numbered(read_synthetic_tests(str(source)))
+    path = existing_path(source)
+    return _images_of_folder(path) if path.is_dir() else _numbered(read_test_set(path))
+
+
+def read_labelled(source: str | Path, spec: FrameSpec) -> Labelled:
+    """The labelled frames of a source for a model of these classes: every frame, nothing dropped, sizes as they are.
+
+    Raises:
+        ProblemsError: it cannot be read, or its classes or pixels are not the model's; every problem is named.
+    """
+    opened = open_source(str(source))
+    classes = opened.classes or named_classes(spec.class_names, ignore_label=spec.ignore_label)
+    problems = [*opened.problems, *_class_problems(str(source), opened.classes, spec)]
+    masks = []
+    for index in range(len(opened.names)):
+        try:
+            masks.append(_matching_mask(opened, index, classes, spec))
+        except ProblemsError as error:
+            problems += error.problems
+    if problems:
+        raise ProblemsError(str(source), condensed(problems))
+    return Labelled(opened.names, ReadOnDemand(len(opened.names), opened.image), masks)
+
+
+def _numbered(frames: np.ndarray) -> Sequence[NamedImage]:
+    return ReadOnDemand(len(frames), lambda index: (str(index), np.ascontiguousarray(frames[index])))
+
+
+def _images_of_folder(root: Path) -> Sequence[NamedImage]:
+    folder = root / "images" if (root / "images").is_dir() else root
+    found, problems = find_images(folder, root)
+    if not found:
+        problems.append(Problem(str(folder), "must hold PNG, JPG or TIFF files", "none"))
+    if problems:
+        raise ProblemsError(str(root), condensed(problems))
+    items = list(found.items())
+
+    def read(index: int) -> NamedImage:
+        name, path = items[index]
+        return name, decode_image(path, path.relative_to(root).as_posix())
+
+    return ReadOnDemand(len(items), read)
+
+
+def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> list[Problem]:
+    if declared is None or len(declared.names) == len(spec.class_names):
+        return []
+    rule = f"must have the model's {len(spec.class_names)} classes ({', '.join(spec.class_names)})"
+    return [Problem(source, rule, f"{len(declared.names)} ({', '.join(declared.names)})")]
+
+
+def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec) -> np.ndarray:
+    """The stored labels of a frame whose image fits the model."""
+    image_HWC, mask_HW = source.image(index), source.mask(index)
+    problems = []
+    if mask_HW.shape != image_HWC.shape[:2]:
+        rule = f"its mask must have the image's size {image_HWC.shape[0]}x{image_HWC.shape[1]}"
+        problems.append(Problem(source.place(index), rule, f"{mask_HW.shape[0]}x{mask_HW.shape[1]}"))
+    pixels = f"{image_HWC.shape[2]} channels of 0..{np.iinfo(image_HWC.dtype).max}"
+    expected = f"{spec.channels} channels of 0..{spec.max_value}"
+    if pixels != expected:
+        problems.append(Problem(source.place(index), f"the model takes {expected}", pixels))
+    outside = classes.outside(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
+    if outside:
+        rule = f"labels must be among the {len(classes.names)} classes"
+        problems.append(Problem(f"mask of {source.place(index)}", rule, ", ".join(map(str, outside[:8]))))
+    if problems:
+        raise ProblemsError(source.place(index), problems)
+    return classes.encode(mask_HW)

@@ -1,0 +1,239 @@
+"""One pass over all labelled frames: what each one holds, every broken rule, what is dropped, and the parts."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
+from objectives.data.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
+from objectives.data.frames import Source, frame_hash
+from objectives.data.options import PARTS, DataOptions
+from objectives.data.resize import resize_mask
+from objectives.data.split import split
+from objectives.errors import Problem, ProblemsError
+
+_SHOWN = 3  # examples named in one problem
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A frame that is left out, and why; ``frame`` is its name, or its number where frames have only numbers."""
+
+    frame: str | int
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one pass keeps of a frame."""
+
+    shape: tuple[int, int, int]  # H, W, C as read
+    dtype: str
+    mask_key: bytes  # equal for equal raw masks
+    labels: tuple[int, ...]  # raw labels in the mask as read
+    counts: np.ndarray  # pixels of each of them after resizing
+    look: np.ndarray
+    hash: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The judgement over a source; usable for building only when ``problems`` is empty."""
+
+    frames: int
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    classes: Classes = field(default_factory=lambda: numbered_classes(2))
+    scored: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+    shape: tuple[int, int, int] = (0, 0, 0)  # H, W, C of the prepared frames
+    dtype: str = "uint8"
+    groups: tuple[int, ...] = ()  # one per kept frame
+    pixel_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # (kept, K)
+    hashes: tuple[str, ...] = ()  # of the kept frames
+    parts: tuple[np.ndarray, ...] = ()  # indices into the kept frames, in the order of PARTS
+
+
+def survey(source: Source, options: DataOptions) -> Survey:
+    """Reads every frame once and judges the whole; bad data becomes problems, never an exception."""
+    problems = [*options.problems(), *source.problems]
+    if any(True for _ in options.problems()):
+        return Survey(len(source.names), tuple(problems))
+    looked = list(_look_at_all(source, options))
+    facts = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
+    problems += [problem for found in looked if not isinstance(found, _Facts) for problem in found]
+    classes, class_problems = _settle_classes(source, facts)
+    problems += [*class_problems, *_uniform_problems(source, facts, options), *_scored_problems(options, classes)]
+    spoilt = spoilt_frames([f.mask_key for f in facts.values()], [len(f.labels) for f in facts.values()], options.min_identical)
+    readable = list(facts)
+    reasons = {readable[position]: reason for position, reason in spoilt.items()}
+    dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
+    kept = [index for index in readable if index not in reasons]
+    pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
+    found = Survey(len(looked), tuple(problems), (), dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
+    return found if problems else _with_parts(found, source, [facts[index] for index in kept], options)
+
+
+def _look_at_all(source: Source, options: DataOptions) -> Iterator[_Facts | tuple[Problem, ...]]:
+    def look(index: int) -> _Facts | tuple[Problem, ...]:
+        return _look_at(source, index, options)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves Python's lock
+        yield from pool.map(look, range(len(source.names)))
+
+
+def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple[Problem, ...]:
+    problems: list[Problem] = []
+    try:
+        image_HWC = source.image(index)
+    except ProblemsError as error:
+        problems += error.problems
+    try:
+        mask_HW = source.mask(index)
+    except ProblemsError as error:
+        problems += error.problems
+    if problems:
+        return tuple(problems)
+    height, width, channels = image_HWC.shape
+    if mask_HW.shape != (height, width):
+        rule = f"its mask must have the image's size {height}x{width}"
+        return (Problem(source.place(index), rule, f"{mask_HW.shape[0]}x{mask_HW.shape[1]}"),)
+    labels = np.flatnonzero(np.bincount(mask_HW.ravel()))
+    resized = resize_mask(mask_HW, *(options.size or (height, width)))
+    counts = np.bincount(resized.ravel(), minlength=int(labels[-1]) + 1)[labels]
+    key = hashlib.sha256(f"{mask_HW.shape}{mask_HW.dtype}".encode() + mask_HW.tobytes()).digest()
+    shape, dtype = (height, width, channels), image_HWC.dtype.name
+    return _Facts(shape, dtype, key, tuple(labels.tolist()), counts, thumbnail(image_HWC), frame_hash(image_HWC))
+
+
+def _settle_classes(source: Source, facts: dict[int, _Facts]) -> tuple[Classes, list[Problem]]:
+    """The declared classes, or those that the labels found make; and each frame with a label outside them."""
+    if source.classes is not None:
+        classes = source.classes
+        rule = f"labels must be among the {len(classes.names)} classes"
+    else:
+        labels = sorted({label for found in facts.values() for label in found.labels})
+        gapless = labels == list(range(len(labels)))
+        classes = numbered_classes(max(2, min(len(labels), MOST_CLASSES)))
+        rule = "without classes.yaml labels must run from 0 without gaps"
+        if not gapless and facts:
+            classes = numbered_classes(max(2, next(n for n in range(len(labels) + 1) if n not in labels)))
+    problems = [
+        Problem(f"mask of {source.place(index)}", rule, _listed(outside))
+        for index, found in facts.items()
+        if (outside := classes.outside(found.labels))
+    ]
+    return classes, problems
+
+
+def _uniform_problems(source: Source, facts: dict[int, _Facts], options: DataOptions) -> Iterator[Problem]:
+    sizes, kinds = defaultdict(list), defaultdict(list)
+    for index, found in facts.items():
+        sizes[f"{found.shape[0]}x{found.shape[1]}"].append(source.place(index))
+        kinds[f"{found.shape[2]} channels of {found.dtype}"].append(source.place(index))
+    if options.size is None and len(sizes) > 1:
+        yield Problem("images", "all frames must have one size; choose one with --size HxW", _examples(sizes))
+    if len(kinds) > 1:
+        yield Problem("images", "all frames must have the same channels and bit depth", _examples(kinds))
+
+
+def _scored_problems(options: DataOptions, classes: Classes) -> Iterator[Problem]:
+    for label in options.scored:
+        if not 0 <= label < len(classes.names):
+            yield Problem("scored", f"must be labels 0..{len(classes.names) - 1}", str(label))
+        elif label == classes.ignore_label:
+            yield Problem("scored", "the ignored label cannot be scored", str(label))
+
+
+def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
+    """Pixels per frame and stored label, (len(facts), K) int64; labels outside the classes are left out."""
+    counts = np.zeros((len(facts), len(classes.names)), np.int64)
+    for row, found in zip(counts, facts, strict=True):
+        for label, pixels in zip(found.labels, found.counts.tolist(), strict=True):
+            stored = classes.ignore_label if label == classes.raw_ignore else label
+            if stored is not None and stored < len(row):
+                row[stored] += pixels
+    return counts
+
+
+def _with_parts(found: Survey, source: Source, facts: Sequence[_Facts], options: DataOptions) -> Survey:
+    classes = found.classes
+    unscored = {classes.ignore_label}
+    scored = tuple(sorted(set(options.scored))) or tuple(k for k in range(len(classes.names)) if k not in unscored)
+    groups = _settle_groups(found, source, facts)
+    parts = split(groups, found.pixel_counts[:, scored], options.shares, options.seed)
+    problems = list(_part_problems(found, groups, parts, scored))
+    warnings = [] if problems else list(_absent_warnings(found, parts, scored))
+    return replace(
+        found,
+        problems=tuple(problems),
+        warnings=tuple(warnings),
+        scored=scored,
+        shape=(*(options.size or facts[0].shape[:2]), facts[0].shape[2]) if facts else (0, 0, 0),
+        dtype=facts[0].dtype if facts else "uint8",
+        groups=tuple(groups.tolist()),
+        hashes=tuple(fact.hash for fact in facts),
+        parts=tuple(parts[name] for name in PARTS),
+    )
+
+
+def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np.ndarray:
+    """The group of each kept frame: its known place, else the cluster of frames that look alike; names drop out."""
+    if source.groups:
+        return in_order_of_appearance([source.groups[index] for index in found.kept])
+    if not facts:
+        return np.zeros(0, np.int64)
+    return alike_clusters(np.stack([fact.look for fact in facts]), [fact.hash for fact in facts])
+
+
+def _part_problems(
+    found: Survey, groups: np.ndarray, parts: dict[str, np.ndarray], scored: tuple[int, ...]
+) -> Iterator[Problem]:
+    for name, indices in parts.items():
+        if not len(indices):
+            value = f"none (the {len(groups)} kept frames form {len(set(groups.tolist()))} groups that stay whole)"
+            yield Problem(f"split: {name}", "every part must have frames", value)
+    absent = [found.classes.names[k] for k in scored if not found.pixel_counts[parts["train"], k].sum()]
+    if absent:
+        rule = "every scored class must have pixels in the training part"
+        yield Problem("split: train", rule, f"none of {_listed(absent)}")
+
+
+def _absent_warnings(found: Survey, parts: dict[str, np.ndarray], scored: tuple[int, ...]) -> Iterator[str]:
+    for name in PARTS[1:]:
+        absent = [found.classes.names[k] for k in scored if not found.pixel_counts[parts[name], k].sum()]
+        if absent:
+            yield f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be measured there"
+
+
+def _examples(places: dict[str, list[str]]) -> str:
+    shown = []
+    for value, named in sorted(places.items(), key=lambda item: -len(item[1])):
+        rest = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+        shown.append(f"{value} ({', '.join(named[:_SHOWN])}{rest})")
+    return "; ".join(shown)
+
+
+def _listed(values: Iterable[object], most: int = 8) -> str:
+    shown = [str(value) for value in values]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def condensed(problems: Sequence[Problem], most: int = 10) -> list[Problem]:
+    """The same problems with at most so many of one rule, then one that counts the rest: what a terminal can show."""
+    counts = Counter(problem.rule for problem in problems)
+    seen: Counter[str] = Counter()
+    shown = []
+    for problem in problems:
+        seen[problem.rule] += 1
+        if seen[problem.rule] <= most:
+            shown.append(problem)
+        elif seen[problem.rule] == counts[problem.rule]:
+            shown.append(Problem(f"{counts[problem.rule] - most} more places", problem.rule, "other values there"))
+    return shown

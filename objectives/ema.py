@@ -1,0 +1,34 @@
+"""Exponential moving average of a model's weights and batch-norm statistics."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class AveragedModel:
+    """A copy of a model that follows it slowly: average += (1 - d) * (weights - average).
+
+    The decay warms up, ``d = min(decay, (1 + t) / (10 + t))`` after t updates, so that the random start is forgotten at
+    once. Buffers (batch-norm mean and variance) are averaged like weights; integer buffers are copied. At decay 0 the
+    average is the model's own copy.
+
+    Source: Polyak and Juditsky 1992; the warm-up as in Tarvainen and Valpola 2017 and the field's common practice.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.model = deepcopy(model).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the model's present weights and statistics."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        averages = [average for average, _ in pairs if average.is_floating_point()]
+        torch._foreach_lerp_(averages, [value for _, value in pairs if value.is_floating_point()], 1 - decay)
+        for average, value in pairs:
+            if not average.is_floating_point():
+                average.copy_(value)

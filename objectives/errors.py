@@ -1,0 +1,48 @@
+"""The one tree of errors that a user may see; the command line turns each into one line and an exit code.
+
+    SearchError
+    ├── UserError       exit code 2: the user can mend it (a wrong file, an unknown study)
+    │   └── ProblemsError   several problems found at once, one line each
+    └── WorldError      exit code 1: the surroundings failed (no database, no space left)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken rule: where (a file, a frame or a field path), the rule, and the value that breaks it."""
+
+    where: str
+    rule: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.rule}, got {self.value}"
+
+
+class SearchError(Exception):
+    """Base of every error that ends a command with one clear line."""
+
+    exit_code = 1
+
+
+class UserError(SearchError):
+    """Something the user gave cannot work; the message says what, which and what to do."""
+
+    exit_code = 2
+
+
+class ProblemsError(UserError):
+    """Several problems in one input, all of them, in the order in which they were found."""
+
+    def __init__(self, subject: str, problems: Sequence[Problem]) -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
+        super().__init__("\n".join([f"{subject}: {count}", *(f"  {problem}" for problem in self.problems)]))
+
+
+class WorldError(SearchError):
+    """The surroundings failed (database, disk, network); the same command may work later."""

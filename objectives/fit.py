@@ -1,0 +1,89 @@
+"""Training: a generator that yields one result an epoch and knows nothing of who drives it."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from objectives.batches import TrainingBatches
+from objectives.config import Config
+from objectives.data.dataset import Dataset
+from objectives.errors import WorldError
+from objectives.evaluate import evaluate
+from objectives.losses import build_loss, class_weights_K
+from objectives.results import EpochResult
+from objectives.training_state import TrainingState
+
+
+class DivergedError(WorldError):
+    """The loss became infinite or NaN; the message names the epoch."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One trial, ready to train: its state between epochs, its batches and its data."""
+
+    state: TrainingState
+    batches: TrainingBatches
+    data: Dataset
+
+
+def prepare(config: Config, data: Dataset, *, seed: int, device: torch.device, prefetchers: int = 0) -> Training:
+    """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint."""
+    batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
+    state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device)
+    return Training(state, batches, data)
+
+
+def fit(training: Training) -> Iterator[EpochResult]:
+    """Train until the state is finished, one epoch per item; after each, the state is complete and can be saved.
+
+    Raises: DivergedError when the loss is not finite.
+    """
+    state, data = training.state, training.data
+    weights_K = class_weights_K(state.config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
+    loss_of = build_loss(state.config.loss, weights_K=weights_K.to(state.device), ignore_label=data.spec.ignore_label)
+    validation = data.parts["validation"]
+    images_NHWC, masks_NHW = data.images[validation], data.masks[validation]
+    while not state.finished:
+        start = time.monotonic()
+        loss = _train_epoch(training, loss_of)
+        evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device)  # type: ignore[arg-type]
+        result = EpochResult(
+            number=state.epoch + 1,
+            score=evaluation.score,
+            loss=loss,
+            learning_rate=state.learning_rate.value,
+            iou=tuple(float(iou) for iou in evaluation.iou),
+            seconds=time.monotonic() - start,
+        )
+        state.history.append(result)
+        if state.best is result:
+            state.confusion_KK = torch.from_numpy(evaluation.confusion_KK)
+        state.learning_rate.after_epoch(result.score)
+        yield result
+
+
+def _train_epoch(training: Training, loss_of) -> float:
+    """One pass over the epoch's batches; returns the mean loss."""
+    state = training.state
+    state.model.train()
+    total = torch.zeros((), device=state.device)
+    for images_BCHW, masks_BHW in training.batches.epoch(state.epoch):
+        state.learning_rate.before_step()
+        state.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=state.device.type == "cuda"):
+            logits_BKHW = state.model(images_BCHW)
+        loss = loss_of(logits_BKHW, masks_BHW)
+        loss.backward()
+        if state.config.train.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.train.gradient_clip)
+        state.optimiser.step()
+        state.average.update(state.model)
+        total += loss.detach()
+    mean = float(total) / len(training.batches)
+    if not math.isfinite(mean):
+        raise DivergedError(f"the loss is {mean} in epoch {state.epoch + 1}")
+    return mean

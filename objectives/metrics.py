@@ -1,0 +1,70 @@
+"""The score: mean intersection over union, from one confusion matrix over a whole split (not a mean of frames' scores)."""
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+@overload
+def confusion_KK(predicted: Tensor, target: Tensor, num_classes: int, ignore_label: int | None) -> Tensor: ...
+@overload
+def confusion_KK(
+    predicted: npt.NDArray[np.integer], target: npt.NDArray[np.integer], num_classes: int, ignore_label: int | None
+) -> npt.NDArray[np.int64]: ...
+def confusion_KK(
+    predicted: Tensor | npt.NDArray[np.integer],
+    target: Tensor | npt.NDArray[np.integer],
+    num_classes: int,
+    ignore_label: int | None,
+) -> Tensor | npt.NDArray[np.int64]:
+    """Return pixel counts by true label (rows) and predicted label (columns), int64, of the kind and device of the input.
+
+    Both inputs have the same shape, any, and integer labels in 0..K-1; pixels whose target is ``ignore_label`` are not
+    counted. Matrices of batches add up to the matrix of the split.
+    """
+    assert predicted.shape == target.shape, f"{tuple(predicted.shape)} against {tuple(target.shape)}"
+    cells = num_classes * num_classes
+    if isinstance(predicted, Tensor) and isinstance(target, Tensor):
+        cell = target.long() * num_classes + predicted.long()
+        cell = torch.where(target == ignore_label, cells, cell) if ignore_label is not None else cell  # one spare cell
+        counts = torch.bincount(cell.flatten(), minlength=cells + 1)
+        assert len(counts) == cells + 1, f"a label outside 0..{num_classes - 1}"
+        return counts[:cells].reshape(num_classes, num_classes)
+    return _confusion_numpy_KK(np.asarray(predicted), np.asarray(target), num_classes, ignore_label)
+
+
+def _confusion_numpy_KK(
+    predicted: npt.NDArray[np.integer], target: npt.NDArray[np.integer], num_classes: int, ignore_label: int | None
+) -> npt.NDArray[np.int64]:
+    cells = num_classes * num_classes
+    cell = target.astype(np.int64) * num_classes + predicted
+    if ignore_label is not None:
+        cell[target == ignore_label] = cells
+    counts = np.bincount(cell.ravel(), minlength=cells + 1)
+    assert len(counts) == cells + 1, f"a label outside 0..{num_classes - 1}"
+    return counts[:cells].reshape(num_classes, num_classes).astype(np.int64)
+
+
+def iou_K(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return each class's intersection over union, a fraction in 0..1; NaN where the class is neither there nor predicted.
+
+    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), section 4.3.1:
+    true positives / (true positives + false positives + false negatives).
+    """
+    counts_KK = confusion_KK.cpu().numpy() if isinstance(confusion_KK, Tensor) else confusion_KK
+    intersection_K = counts_KK.diagonal().astype(np.float64)
+    union_K = counts_KK.sum(0) + counts_KK.sum(1) - intersection_K
+    empty_K = np.full(len(union_K), np.nan)
+    fraction_K: npt.NDArray[np.float64] = np.divide(intersection_K, union_K, out=empty_K, where=union_K > 0)
+    return fraction_K
+
+
+def mean_iou(confusion_KK: Tensor | npt.NDArray[np.integer], scored: Sequence[int]) -> float:
+    """Return the mean IoU over the ``scored`` labels, those with an empty union left out; NaN when all are empty."""
+    scored_iou = iou_K(confusion_KK)[list(scored)]
+    present = scored_iou[~np.isnan(scored_iou)]
+    return float(present.mean()) if present.size else float("nan")

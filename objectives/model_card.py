@@ -1,0 +1,92 @@
+"""The README.md of a bundle: what the model is, how good, how far to trust that, and how to use it."""
+
+from collections.abc import Mapping, Sequence
+
+from objectives.config import Config
+from objectives.data.spec import FrameSpec
+from objectives.provenance import PartScore, Provenance
+
+
+def model_card(config: Config, spec: FrameSpec, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
+    """The card as Markdown; ``frame_counts`` is the number of frames in each part of the study's data."""
+    ignored = "none" if spec.ignore_label is None else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
+    counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
+    lines = [
+        f"# Segmentation model of study {provenance.study}, trial {provenance.trial}",
+        "",
+        f"A {config.model.kind} for frames of {spec.height} x {spec.width} pixels, {spec.channels} channel(s), values "
+        f"0..{spec.max_value}. It gives every pixel one of {len(spec.scored)} classes.",
+        "",
+        "## How good",
+        "",
+        *_scores(spec, provenance),
+        "",
+        *_caveats(provenance),
+        "",
+        "## Data",
+        "",
+        f"- Frames: {counts}. Fingerprint `{provenance.data}`.",
+        f"- Ignored label: {ignored}. Labels that are not scored are never predicted.",
+        "- The split keeps frames of one place (or that look alike) in one part. Other places, cameras and light may score lower.",
+        "",
+        "## Use",
+        "",
+        "The ONNX program takes raw pixels; normalisation is inside.",
+        "",
+        "```python",
+        *_snippet(spec),
+        "```",
+        "",
+        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate THIS_DIRECTORY DATA`.",
+        "",
+        "## Making",
+        "",
+        f"- Seed {provenance.seed}, weights of epoch {provenance.epoch} of {config.train.epochs}, scored on {provenance.device}.",
+        f"- Command: `{provenance.command}`",
+        f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(provenance.versions.items()))}",
+        "- `config.json` holds the whole configuration, `metrics.json` these numbers, `frames.json` which frames were in which",
+        "  part (as hashes), `SHA256SUMS` the checksums (`sha256sum -c SHA256SUMS`).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
+    """A table of the IoU per class, a column for each part that was scored."""
+    parts = {"validation": provenance.validation} | ({"test": provenance.test} if provenance.test else {})
+    titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
+    rows = [_row(f"{label} {spec.class_names[label]}", [part.iou[label] for part in parts.values()]) for label in spec.scored]
+    mean = _row("**mean**", [part.score for part in parts.values()])
+    return [f"| class | {' | '.join(titles)} |", "|---|" + "---|" * len(parts), *rows, mean]
+
+
+def _row(title: str, values: Sequence[float | None]) -> str:
+    shown = ["does not occur" if value is None else f"{value:.4f}" for value in values]
+    return f"| {title} | {' | '.join(shown)} |"
+
+
+def _caveats(provenance: Provenance) -> list[str]:
+    chosen = (
+        f"This model was chosen by its validation score out of {provenance.trials} trials: **the validation score is "
+        "optimistic**, the more so the more trials there were."
+    )
+    return [chosen, "", _test_caveat(provenance.test, provenance.test_looks)]
+
+
+def _test_caveat(test: PartScore | None, looks: int) -> str:
+    if test is None:
+        return f"The sealed test part was not opened for this model. Looks at it so far in this study: {looks}."
+    return f"Looks at the sealed test part so far in this study: {looks}. Each look at it makes its score less of a proof."
+
+
+def _snippet(spec: FrameSpec) -> list[str]:
+    """Six lines that predict with ONNX Runtime alone."""
+    axes, add_channel = ("(N, H, W)", "[:, None]") if spec.channels == 1 else ("(N, H, W, C)", ".transpose(0, 3, 1, 2)")
+    return [
+        "import numpy as np",
+        "import onnxruntime",
+        f'frames = np.load("frames.npz")["test_set"]  # raw pixels {axes}, 0..{spec.max_value}',
+        f"pixels = frames{add_channel}.astype(np.float32)  # (N, {spec.channels}, {spec.height}, {spec.width})",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        'labels, probabilities = session.run(["labels", "probabilities"], {"pixels": pixels})  # (N, H, W), (N, K, H, W)',
+    ]

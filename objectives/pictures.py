@@ -1,0 +1,140 @@
+"""Pictures of a trial as PNG bytes: predictions, confusion, curves, and what augmentation does to frames."""
+
+import io
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from objectives.augment import Augmenter, frame_seed
+from objectives.data.spec import FrameSpec
+from objectives.metrics import iou_K
+from objectives.results import EpochResult
+
+GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
+WIDTH_IN = 2.6  # of one frame, inches
+
+
+def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec) -> bytes:
+    """One column a frame; rows: frame, truth, prediction, errors (red wrong, green right, grey not scored)."""
+    rows = [
+        ("frame", [displayable(image) for image in images_NHWC]),
+        ("truth", [coloured(mask, spec) for mask in masks_NHW]),
+        ("prediction", [coloured(labels, spec) for labels in predictions_NHW]),
+        ("errors", [error_map(mask, labels, spec) for mask, labels in zip(masks_NHW, predictions_NHW, strict=True)]),
+    ]
+    return _png(_grid(rows, spec))
+
+
+def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmenter, seed: int) -> bytes:
+    """One column a frame; rows: frame and mask as they are, then three augmented versions of both."""
+    rows = [
+        ("frame", [displayable(image) for image in images_NHWC]),
+        ("mask", [coloured(mask, spec) for mask in masks_NHW]),
+    ]
+    for version in range(1, 4):
+        seeds = (frame_seed(seed, version, index, 0) for index in range(len(images_NHWC)))
+        moved = [augmenter(*pair) for pair in zip(images_NHWC, masks_NHW, seeds, strict=True)]
+        rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
+        rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
+    return _png(_grid(rows, spec))
+
+
+def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
+    """The confusion of the scored classes, each row (truth) as shares of its pixels, with the IoU at each class name."""
+    scored = list(spec.scored)
+    counts = confusion_KK[np.ix_(scored, scored)].astype(np.float64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    names = [spec.class_names[label] for label in scored]
+    ious = ["IoU -" if np.isnan(iou) else f"IoU {iou:.3f}" for iou in iou_K(confusion_KK)[scored]]
+    figure = Figure(figsize=(2.4 + 0.9 * len(scored), 1.8 + 0.8 * len(scored)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for row, column in product(range(len(scored)), repeat=2):
+        share = shares[row, column]
+        axes.text(column, row, f"{share:.3f}", ha="center", va="center", color="white" if share > 0.5 else "black")
+    axes.set_xticks(range(len(scored)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(scored)), [f"{name}\n{iou}" for name, iou in zip(names, ious, strict=True)])
+    axes.set(xlabel="prediction", ylabel="truth", title="share of each true class's pixels")
+    return _png(figure)
+
+
+def curve_picture(history: Sequence[EpochResult]) -> bytes:
+    """Score per epoch with its best marked, and below it the training loss and the learning rate."""
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    epochs = [epoch.number for epoch in history]
+    _plot_score(above, epochs, [epoch.score for epoch in history])
+    rate = below.twinx()
+    lines = below.plot(epochs, [epoch.loss for epoch in history], ".-", color="tab:orange", label="training loss")
+    lines += rate.plot(epochs, [epoch.learning_rate for epoch in history], ":", color="tab:grey", label="learning rate")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    below.set(xlabel="epoch", ylabel="training loss")
+    rate.set_ylabel("learning rate")
+    below.legend(handles=lines, loc="upper right")
+    return _png(figure)
+
+
+def _plot_score(axes: Axes, epochs: list[int], scores: list[float]) -> None:
+    axes.plot(epochs, scores, ".-", color="tab:blue")
+    axes.set_ylabel("validation mean IoU")
+    if scores:
+        best = max(range(len(scores)), key=scores.__getitem__)
+        axes.plot(epochs[best], scores[best], "o", color="tab:green", label=f"best {scores[best]:.4f}, epoch {epochs[best]}")
+        axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+
+
+def displayable(image_HWC: np.ndarray) -> np.ndarray:
+    """An RGB picture (H, W, 3) of a frame of any dtype and channels, stretched between its 1st and 99th percentile.
+
+    One or two channels show the first as grey, more show the first three as red, green and blue.
+    """
+    shown = image_HWC[..., :1] if image_HWC.shape[-1] < 3 else image_HWC[..., :3]
+    low, high = np.percentile(shown, (1, 99))
+    stretched = np.clip((shown.astype(np.float64) - low) / max(high - low, 1e-6), 0.0, 1.0)
+    return np.broadcast_to((stretched * 255).astype(np.uint8), (*shown.shape[:2], 3))
+
+
+def coloured(labels_HW: np.ndarray, spec: FrameSpec) -> np.ndarray:
+    """The mask (H, W, 3) in the colours of its classes."""
+    return np.asarray(np.array(spec.colours, dtype=np.uint8)[labels_HW])
+
+
+def error_map(mask_HW: np.ndarray, predicted_HW: np.ndarray, spec: FrameSpec) -> np.ndarray:
+    """Wrong pixels red, right ones green, those that are not scored grey, as (H, W, 3)."""
+    judged = np.where((mask_HW == predicted_HW)[..., None], GREEN, RED)
+    return np.asarray(np.where(np.isin(mask_HW, spec.scored)[..., None], judged, GREY))
+
+
+def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> Figure:
+    """Named rows of pictures with the legend of the classes below."""
+    columns = max(len(rows[0][1]), 1)
+    height_in = WIDTH_IN * spec.height / spec.width
+    figure = Figure(figsize=(0.4 + WIDTH_IN * columns, height_in * len(rows) + 0.7), layout="constrained")
+    axes_RC = figure.subplots(len(rows), columns, squeeze=False)
+    for (name, pictures), axes_C in zip(rows, axes_RC, strict=True):
+        axes_C[0].set_ylabel(name)
+        for axes, picture in zip(axes_C, pictures, strict=False):
+            axes.imshow(picture, interpolation="nearest")
+    for axes in axes_RC.flat:
+        axes.set(xticks=[], yticks=[])
+    figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=6, fontsize="small")
+    return figure
+
+
+def _legend(spec: FrameSpec) -> Iterator[Patch]:
+    for label, (name, colour) in enumerate(zip(spec.class_names, spec.colours, strict=True)):
+        suffix = "" if label in spec.scored else " (not scored)"
+        red, green, blue = (part / 255 for part in colour)
+        yield Patch(facecolor=(red, green, blue), edgecolor="black", label=f"{label} {name}{suffix}")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

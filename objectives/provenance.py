@@ -1,0 +1,61 @@
+"""Where an exported model comes from: the study, the trial, its scores and the versions that made it. Imports no torch."""
+
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from typing import Self
+
+from pydantic import Field, field_validator
+
+from objectives.config import Frozen
+from objectives.data.options import DataOptions
+from objectives.version import OBJECTIVE_VERSION
+
+PACKAGES = ("segmentation-search", "torch", "numpy", "albumentations", "onnx", "onnxruntime", "safetensors")
+
+
+class PartScore(Frozen):
+    """The scores of a model on one part of a study's frames, fractions in 0..1."""
+
+    frames: int = Field(ge=1)
+    score: float = Field(ge=0.0, le=1.0)  # mean IoU over the scored classes that occur
+    iou: tuple[float | None, ...]  # per class; None where a class neither occurs nor is predicted
+
+    @classmethod
+    def of(cls, score: float, iou: "list[float] | tuple[float, ...]", frames: int) -> Self:
+        """From an evaluation's ``score`` and ``iou.tolist()``, whose NaN become None."""
+        return cls(frames=frames, score=score, iou=tuple(value if value == value else None for value in iou))
+
+
+class Provenance(Frozen):
+    """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen."""
+
+    study: str
+    trial: int = Field(ge=0)
+    trials: int = Field(ge=1)  # ended trials among which this one was chosen
+    seed: int
+    epoch: int = Field(ge=1)  # the one whose weights these are
+    data: str  # fingerprint of the prepared data
+    device: str  # type (cpu, cuda) on which the validation score was measured
+    command: str
+    versions: dict[str, str]
+    validation: PartScore
+    test: PartScore | None = None  # None: the test part has not been opened
+    test_looks: int = Field(0, ge=0)  # how often anybody has looked at the test part, this one included
+    min_identical: int = DataOptions().min_identical  # the study's rule for dropping frames with identical masks
+
+    @field_validator("command")
+    @classmethod
+    def _without_password(cls, command: str) -> str:
+        return re.sub(r"://[^/\s]*@", "://***@", command)
+
+
+def current_versions() -> dict[str, str]:
+    """The versions of Python, of the objective, and of the packages that a bundle depends on."""
+    found = {"python": platform.python_version(), "objective": OBJECTIVE_VERSION}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            continue
+    return found

@@ -1,0 +1,64 @@
+"""The whole program from raw pixels to logits: scaling, normalisation and resizing around one network.
+
+Training, validation, checkpoints and the exported model all run this one module, so that none of them can prepare a frame
+in its own way.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from objectives.config import Config
+from objectives.data.spec import FrameSpec
+from objectives.networks import build_network
+
+
+class Segmenter(nn.Module):
+    """A network that takes raw pixels: ``forward(pixels_BCHW)`` gives ``logits_BKHW`` of the same height and width.
+
+    Shape: pixels (B, C, H, W), any dtype, 0..max_value; logits (B, K, H, W) in float32 outside autocast. At ``scale`` below 1
+    the network sees frames shrunk by the area average and its logits are enlarged bilinearly: labels keep their full size.
+    """
+
+    def __init__(self, network: nn.Module, spec: FrameSpec, scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.size = (spec.height, spec.width)
+        self.shrunk = (max(1, round(spec.height * scale)), max(1, round(spec.width * scale)))
+        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
+        self.register_buffer("gain", (1 / (std * spec.max_value)).float(), persistent=False)
+        self.register_buffer("shift", (-mean / std).float(), persistent=False)
+        self.register_buffer("rows", area_matrix(self.size[0], self.shrunk[0]), persistent=False)
+        self.register_buffer("columns", area_matrix(self.size[1], self.shrunk[1]).T.contiguous(), persistent=False)
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
+        images_BCHW = pixels_BCHW.float() * self.gain + self.shift
+        if self.shrunk == self.size:
+            return self.network(images_BCHW)  # type: ignore[no-any-return]  # nn.Module returns Any
+        with torch.autocast(images_BCHW.device.type, enabled=False):
+            small_BChw = self.rows @ images_BCHW @ self.columns
+        logits_BKhw = self.network(small_BChw.contiguous(memory_format=torch.channels_last))
+        return F.interpolate(logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False)
+
+
+def area_matrix(size: int, shrunk: int) -> Tensor:
+    """Matrix (shrunk, size) whose product with a signal is its area average over ``shrunk`` equal intervals."""
+    edges = np.linspace(0.0, size, shrunk + 1)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    weights = np.clip(overlap, 0.0, None)
+    return torch.from_numpy(weights / weights.sum(axis=1, keepdims=True)).float()
+
+
+def build_segmenter(config: Config, spec: FrameSpec) -> Segmenter:
+    """The untrained program of one config for frames of one spec."""
+    network = build_network(config.model, in_channels=spec.channels, num_classes=spec.num_classes)
+    return Segmenter(network, spec, config.train.scale)
+
+
+def predict_labels(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
+    """Labels (B, H, W) int64: the scored class with the largest logit; a class that is never scored is never predicted."""
+    scored = torch.tensor(spec.scored, device=logits_BKHW.device)
+    return scored[logits_BKHW.index_select(1, scored).argmax(dim=1)]

@@ -1,0 +1,136 @@
+"""Everything that a training run is, between two epochs; it turns into bytes and back without a pickle."""
+
+import json
+import struct
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from objectives.config import Config
+from objectives.data.spec import FrameSpec
+from objectives.ema import AveragedModel
+from objectives.errors import WorldError
+from objectives.optimise import LearningRate, build_optimiser
+from objectives.results import EpochResult
+from objectives.segmenter import build_segmenter
+
+
+class TrainingState:
+    """Model, average, optimiser, schedule, random generator and history of one trial.
+
+    ``to_bytes`` gives one safetensors file (tensors, and the plain values as JSON in its header); ``load_bytes`` goes on
+    from one. Nothing in it is executable.
+    """
+
+    def __init__(self, config: Config, spec: FrameSpec, *, seed: int, steps_per_epoch: int, device: torch.device) -> None:
+        torch.manual_seed(seed)
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.model = build_segmenter(config, spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.model, config.train.ema)
+        self.optimiser = build_optimiser(config.optimiser, self.model)
+        self.learning_rate = LearningRate(
+            config.schedule, self.optimiser, config.optimiser.learning_rate, config.train.epochs * steps_per_epoch
+        )
+        self.history: list[EpochResult] = []
+        self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the best epoch
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.history)
+
+    @property
+    def best(self) -> EpochResult:
+        """The epoch with the highest score, the first of equals. Needs at least one epoch."""
+        return max(self.history, key=lambda result: result.score)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none was better for so long that training stops early."""
+        if self.epoch >= self.config.train.epochs:
+            return True
+        patience = self.config.train.early_stopping
+        return bool(patience and self.history and self.epoch - self.best.number >= patience)
+
+    def weights_bytes(self) -> bytes:
+        """The weights that are scored, as safetensors."""
+        return save({name: _plain(value) for name, value in self.average.model.state_dict().items()})
+
+    def to_bytes(self) -> bytes:
+        """The whole state as one safetensors file."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.model.state_dict().items()}
+        optimiser = self.optimiser.state_dict()
+        plain: dict[str, Any] = {"optimiser": {}, "groups": optimiser["param_groups"]}
+        for index, values in optimiser["state"].items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimiser.{index}.{name}"] = value
+                else:
+                    plain["optimiser"].setdefault(str(index), {})[name] = value
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors["confusion"] = self.confusion_KK
+        plain |= {
+            "learning_rate": self.learning_rate.state_dict(),
+            "updates": self.average.updates,
+            "history": [asdict(result) for result in self.history],
+        }
+        return save({name: _plain(value) for name, value in tensors.items()}, metadata={"state": json.dumps(plain)})
+
+    def load_bytes(self, blob: bytes) -> None:
+        """Go on from a state that ``to_bytes`` gave for the same config.
+
+        Raises: WorldError when the bytes are no such state.
+        """
+        try:
+            tensors, plain = load(blob), _header(blob)
+            self._load(tensors, plain)
+        except (SafetensorError, KeyError, ValueError, RuntimeError, struct.error) as error:
+            raise WorldError(f"the checkpoint does not fit this trial: {error}") from error
+
+    def _load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        self.model.load_state_dict(_part(tensors, "model."))
+        self.average.model.load_state_dict(_part(tensors, "average."))
+        self.average.updates = plain["updates"]
+        self.optimiser.load_state_dict({"state": self._optimiser_state(tensors, plain), "param_groups": plain["groups"]})
+        self.learning_rate.load_state_dict(plain["learning_rate"])
+        self.history = [EpochResult(**{**result, "iou": tuple(result["iou"])}) for result in plain["history"]]
+        self.confusion_KK = tensors["confusion"]
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+    def _optimiser_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["optimiser"].items()}
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        for key, value in _part(tensors, "optimiser.").items():
+            index, name = key.split(".", 1)
+            if value.shape == (parameter := parameters[int(index)]).shape:  # the memory format that safetensors drops
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+            state.setdefault(int(index), {})[name] = value
+        return state
+
+
+def _plain(value: Tensor) -> Tensor:
+    """Contiguous, untied and on the CPU: what safetensors stores."""
+    return value.detach().to("cpu").contiguous().clone()
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _header(blob: bytes) -> dict[str, Any]:
+    """The JSON that ``to_bytes`` put into the safetensors header (8 bytes of length, then the header's JSON)."""
+    (length,) = struct.unpack("<Q", blob[:8])
+    header = json.loads(blob[8 : 8 + length])
+    state: dict[str, Any] = json.loads(header["__metadata__"]["state"])
+    return state

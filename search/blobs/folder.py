@@ -1,0 +1,120 @@
+"""Objects as files of one folder, which may be shared by several machines."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from objectives.errors import WorldError
+from search.blobs.objects import BlobMissing, sharded, unsharded
+
+_ABANDONED_AFTER_S = 24 * 3600.0
+
+
+class FolderObjects:
+    """Files ``ab/cdef...`` under ``path``; half-written ones live in ``partial/`` until they are whole and on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path / "partial"
+        self._swept = False
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write a temporary file, flush it to the disk, then rename it."""
+        target = self._path / sharded(key)
+        with _one_line("write", target):
+            self._sweep_once()
+            _make_folder(self._partial)
+            _make_folder(target.parent)
+            partial = self._partial / uuid.uuid4().hex
+            try:
+                _write_durably(partial, data)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+            _flush_folder(target.parent)
+
+    def read(self, key: str) -> bytes:
+        """Return the file's bytes."""
+        target = self._path / sharded(key)
+        with _one_line("read", target):
+            try:
+                return target.read_bytes()
+            except FileNotFoundError:
+                raise BlobMissing(f"{target} is missing from the artifact store") from None
+
+    def delete(self, key: str) -> None:
+        """Remove the file if it is there."""
+        target = self._path / sharded(key)
+        with _one_line("delete", target):
+            target.unlink(missing_ok=True)
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        target = self._path / sharded(key)
+        with _one_line("look for", target):
+            return target.is_file()
+
+    def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
+        """Yield the keys of all whole files last written at least ``older_than_s`` seconds ago."""
+        with _one_line("list", self._path):
+            for file in self._path.glob("??/*"):
+                key = unsharded(file.relative_to(self._path).as_posix())
+                if key is not None and _is_older(file, older_than_s):
+                    yield key
+
+    def describe(self, key: str) -> str:
+        """Return the file's path."""
+        return str(self._path / sharded(key))
+
+    def _sweep_once(self) -> None:
+        """Remove what killed processes left half-written long ago."""
+        if self._swept:
+            return
+        self._swept = True
+        for file in self._partial.glob("*"):
+            if _is_older(file, _ABANDONED_AFTER_S):
+                file.unlink(missing_ok=True)
+
+
+def _is_older(file: Path, age_s: float) -> bool:
+    if age_s <= 0:
+        return True
+    try:
+        return time.time() - file.stat().st_mtime >= age_s
+    except FileNotFoundError:  # removed since it was listed
+        return False
+
+
+def _write_durably(file: Path, data: bytes) -> None:
+    with file.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk: a rename alone may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _one_line(action: str, path: Path) -> Iterator[None]:
+    """Turn an operating-system error into one line that says what failed, where and why."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WorldError(f"cannot {action} {path} in the artifact store: {reason}") from error

@@ -1,0 +1,64 @@
+"""The seam between what is stored (blobs, pictures) and where: named bytes that appear whole or not at all."""
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from objectives.errors import WorldError
+
+_KEY = re.compile(r"[0-9a-fA-F-]{4,64}")
+
+
+class BlobMissing(WorldError):  # noqa: N818 - reads as what it says
+    """The artifact store does not hold what was asked for."""
+
+
+class BlobCorrupt(WorldError):  # noqa: N818
+    """The artifact store holds other bytes than those that were written."""
+
+
+class Objects(Protocol):
+    """Named bytes. Keys are 4 to 64 hexadecimal digits or dashes; any other key raises BlobMissing.
+
+    Every method raises WorldError, in one line, when the disk or the server fails.
+    """
+
+    def write(self, key: str, data: bytes) -> None:
+        """Store ``data`` under ``key``, replacing what is there; readers see the old bytes or the new, never a part."""
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes under ``key``.
+
+        Raises:
+            BlobMissing: nothing is stored under the key.
+        """
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``; a missing one is fine."""
+
+    def exists(self, key: str) -> bool:
+        """Whether something is stored under ``key``."""
+
+    def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
+        """Yield the keys that were last written at least ``older_than_s`` seconds ago, in no particular order."""
+
+    def describe(self, key: str) -> str:
+        """Return where ``key`` lives, for messages."""
+
+
+def sharded(key: str) -> str:
+    """Return ``ab/cdef...`` for the key ``abcdef...``, so that no folder holds every object.
+
+    Raises:
+        BlobMissing: the key holds anything but hexadecimal digits and dashes, so it could leave the store.
+    """
+    if not _KEY.fullmatch(key):
+        raise BlobMissing(f"no artifact can be named {key[:80]!r}: names are 4 to 64 hexadecimal digits or dashes")
+    return f"{key[:2]}/{key[2:]}"
+
+
+def unsharded(path: str) -> str | None:
+    """Return the key whose ``sharded`` form is ``path``, or None when there is none (a foreign file)."""
+    shard, _, rest = path.partition("/")
+    key = shard + rest
+    return key if len(shard) == 2 and _KEY.fullmatch(key) else None

@@ -1,0 +1,105 @@
+"""Objects in an S3 bucket, of Amazon or of any server that speaks its protocol."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from objectives.errors import UserError, WorldError
+from search.blobs.objects import BlobMissing, sharded, unsharded
+
+_MISSING = ("NoSuchKey", "404", "NotFound")
+
+
+class S3Objects:
+    """Keys ``<prefix>/ab/cdef...`` of one bucket; credentials come from the usual environment, files or instance role.
+
+    ``endpoint_url`` is empty for Amazon's own. S3 shows an object only when all of it has arrived, so a write is one call;
+    5 GiB is the largest object of one call.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", endpoint_url: str = "") -> None:
+        self._bucket = bucket
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self._where = f" at {endpoint_url}" if endpoint_url else ""
+        with self._one_line("open", f"s3://{bucket}"):
+            self._client = _connect(endpoint_url)
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put the object."""
+        name = self._prefix + sharded(key)
+        with self._one_line("write", self.describe(key)):
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=data)
+
+    def read(self, key: str) -> bytes:
+        """Return the object's bytes."""
+        name = self._prefix + sharded(key)
+        with self._one_line("read", self.describe(key)):
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+        return body
+
+    def delete(self, key: str) -> None:
+        """Remove the object; S3 itself does not mind a missing one."""
+        name = self._prefix + sharded(key)
+        with self._one_line("delete", self.describe(key)):
+            self._client.delete_object(Bucket=self._bucket, Key=name)
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        name = self._prefix + sharded(key)
+        try:
+            with self._one_line("look for", self.describe(key)):
+                self._client.head_object(Bucket=self._bucket, Key=name)
+        except BlobMissing:
+            return False
+        return True
+
+    def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
+        """Yield the keys under the prefix last written at least ``older_than_s`` seconds ago."""
+        newest = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        with self._one_line("list", f"s3://{self._bucket}/{self._prefix}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix):
+                for entry in page.get("Contents", ()):
+                    key = unsharded(entry["Key"].removeprefix(self._prefix))
+                    if key is not None and (older_than_s <= 0 or entry["LastModified"] <= newest):
+                        yield key
+
+    def describe(self, key: str) -> str:
+        """Return the object's URL."""
+        return f"s3://{self._bucket}/{self._prefix}{sharded(key)}"
+
+    @contextmanager
+    def _one_line(self, action: str, url: str) -> Iterator[None]:
+        """Turn botocore's errors into ours: one line, and nothing of what the server echoes of a request."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", "unknown error"))
+            if code == "NoSuchBucket":
+                raise UserError(f"the bucket {self._bucket!r} does not exist{self._where}: create it or name another") from None
+            if code in _MISSING:
+                raise BlobMissing(f"{url} is missing from the artifact store{self._where}") from None
+            raise WorldError(f"cannot {action} {url}{self._where}: {code}") from error
+        except BotoCoreError as error:
+            raise WorldError(f"cannot {action} {url}{self._where}: {str(error).splitlines()[0]}") from error
+
+
+def _connect(endpoint_url: str) -> Any:
+    """Return a client; slow to import, so only here. Foreign servers get path-style names and no optional checksums."""
+    import boto3
+    from botocore.config import Config
+
+    foreign = {
+        "s3": {"addressing_style": "path"},
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+    }
+    settings = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        **(foreign if endpoint_url else {}),
+    )
+    return boto3.session.Session().client("s3", endpoint_url=endpoint_url or None, config=settings)

@@ -1,0 +1,93 @@
+"""What runs in a trial's own process: training, saving blobs, and telling the worker over a pipe. It knows no database."""
+
+import os
+import signal
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+
+import torch
+
+from objectives.config import Config
+from objectives.data.dataset import load_dataset
+from objectives.fit import DivergedError, fit, prepare
+from objectives.networks import count_parameters
+from objectives.results import EpochResult
+from search.blobs import BlobStore, open_blobs
+from search.messages import Failed, Finished, Job, Reply, Saved
+from search.pictures import draw_pictures
+from search.saver import Saver
+
+REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
+
+
+class Link:
+    """The child's end of the pipe."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.told = 0
+
+    def tell(self, results: tuple[EpochResult, ...], last: str, best: str) -> bool:
+        """Tell the worker what is saved; True when it says stop.
+
+        A worker that does not answer in time (its database is away) does not hold training up: its word counts later.
+        """
+        self.told += 1
+        self.pipe.send(Saved(self.told, results, last, best))
+        while self.pipe.poll(REPLY_S):
+            reply: Reply = self.pipe.recv()
+            if reply.stop or reply.to == self.told:
+                return reply.stop
+        return False
+
+
+def main(pipe: Connection, job: Job) -> None:
+    """Train one trial; every message goes to the worker through the pipe."""
+    # the worker decides when to stop, so signals to the whole process group are not for this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_worker, daemon=True).start()
+    if job.gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu  # before the first CUDA call of this process
+    torch.set_num_threads(job.threads)
+    try:
+        pipe.send(train(job, Link(pipe), open_blobs(job.blobs)))
+    except (BrokenPipeError, EOFError):
+        os._exit(3)
+    except torch.OutOfMemoryError as error:
+        pipe.send(Failed("out_of_memory", _line(error)))
+    except DivergedError as error:
+        pipe.send(Failed("diverged", _line(error)))
+    except Exception as error:  # whatever else goes wrong ends this trial alone, and its cause is told
+        pipe.send(Failed("error", f"{type(error).__name__}: {_line(error)}"))
+
+
+def train(job: Job, link: Link, blobs: BlobStore) -> Finished:
+    """Train from the beginning, or from the last state, until all epochs are done or the worker says stop."""
+    config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
+    device = torch.device("cuda" if job.gpu else "cpu")
+    training = prepare(config, data, seed=job.seed, device=device, prefetchers=job.prefetchers)
+    state, saver, stop = training.state, Saver(training.state, blobs, job.best), False
+    if job.last:
+        state.load_bytes(blobs.read(job.last))
+        stop = link.tell(tuple(state.history), job.last, job.best)
+    if not stop:
+        for result in fit(training):
+            saver.note_best()
+            if saver.due() or result.number in job.rungs or state.finished:
+                last, best = saver.save()
+                if link.tell(tuple(state.history), last, best):
+                    break
+    return Finished(draw_pictures(state, data, blobs.read(saver.best)), count_parameters(state.model))
+
+
+def _exit_with_worker() -> None:
+    worker = parent_process()
+    if worker is not None:
+        worker.join()
+    os._exit(3)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

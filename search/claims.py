@@ -1,0 +1,79 @@
+"""Claiming a trial: adopt a lost one, else take a waiting one, else create one while the budget lasts.
+
+All of it happens under one lock per study, and Optuna commits a new trial by itself: a crash at any point leaves a trial
+that the next claim adopts, never a second one. So budgets are exact.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select, text, update
+
+from search import leases
+from search.leases import Lease
+from search.storage import locked
+from search.study import Study, build_sampler
+from search.tables import STUDY
+
+CLAIM_LOCK = 7_215_002
+
+COUNTS = text("""
+    SELECT count(*) AS total,
+           count(*) FILTER (WHERE state = 'WAITING') AS waiting,
+           count(*) FILTER (WHERE state = 'RUNNING') AS running
+    FROM trials WHERE study_id = :study_id
+""")
+
+LOST = text("""
+    SELECT trials.trial_id FROM trials LEFT JOIN search_lease USING (trial_id)
+    WHERE study_id = :study_id AND state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp())
+    ORDER BY trials.trial_id LIMIT 1
+""")
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A trial to run, new or lost by another worker."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing to claim now, but trials still run elsewhere, and one of them may be lost."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Every trial of the budget has ended."""
+
+
+Claim = Claimed | Waiting | Done
+
+
+def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEASE_S) -> Claim:
+    """Claim a trial for a worker. ``threads`` is recorded with a trial's first claim only."""
+    with locked(study.engine, CLAIM_LOCK, study.id) as connection:
+        trial_id = connection.execute(LOST, {"study_id": study.id}).scalar()
+        if trial_id is None:
+            counts = connection.execute(COUNTS, {"study_id": study.id}).one()
+            if past_deadline(connection, study) or (not counts.waiting and counts.total >= _budget(connection, study)):
+                return Waiting() if counts.running else Done()
+            # Optuna's own connection commits the new trial here, before our lease on it
+            study.optuna.sampler = build_sampler(study.spec, counts.total)
+            trial_id = study.optuna.ask()._trial_id
+        connection.execute(
+            update(STUDY).where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None)).values(started_at=func.now())
+        )
+        return Claimed(leases.take(connection, trial_id, owner, threads=threads, seconds=lease_s))
+
+
+def past_deadline(connection: Connection, study: Study) -> bool:
+    """Whether the study's time is over, by the database's clock."""
+    if not study.spec.until_s:
+        return False
+    over = text("SELECT clock_timestamp() > started_at + make_interval(secs => :s) FROM search_study WHERE study_id = :id")
+    return bool(connection.execute(over, {"s": study.spec.until_s, "id": study.id}).scalar())
+
+
+def _budget(connection: Connection, study: Study) -> int:
+    return int(connection.execute(select(STUDY.c.trials).where(STUDY.c.study_id == study.id)).scalar_one())

@@ -1,0 +1,42 @@
+"""The host a worker runs on: its identity, and this worker's share of its cores."""
+
+import os
+import socket
+from pathlib import Path
+
+
+def host_id() -> str:
+    """The host's boot id, which the containers of one host share; its name where the kernel gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def process_name() -> str:
+    """Host name and process id, for people."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def cores() -> float:
+    """Cores that this process may use: its affinity, within its control group's limit."""
+    return min(float(len(os.sched_getaffinity(0))), _cgroup_cores())
+
+
+def thread_share(workers: int) -> int:
+    """CPU threads for one of so many workers on this host."""
+    on_host = len(os.sched_getaffinity(0)) / max(1, workers)
+    return max(1, int(min(on_host, _cgroup_cores())))
+
+
+def _cgroup_cores() -> float:
+    """The core limit of control group v2 (``cpu.max``: quota and period) or v1; infinite without one."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text().strip()
+            period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return float("inf")
+    return float("inf") if quota in ("max", "-1") else int(quota) / int(period)

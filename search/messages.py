@@ -1,0 +1,56 @@
+"""What a worker and a trial's process say to each other over their pipe: plain values, no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from objectives.results import EpochResult
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial as its process gets it: plain values only."""
+
+    config: str  # JSON
+    dataset: Path  # the memory map's folder
+    blobs: str  # URL of the artifact store
+    seed: int
+    gpu: str  # its uuid; empty on a CPU
+    threads: int
+    prefetchers: int  # processes that augment ahead of the GPU
+    rungs: tuple[int, ...]  # epochs after which the worker may prune: always saved and told
+    last: str  # blob of the state to go on from, or empty
+    best: str  # blob of the best weights so far, or empty
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The state after some epochs is in the store, and ``results`` are all epochs so far."""
+
+    number: int  # of this message, from 1
+    results: tuple[EpochResult, ...]
+    last: str  # blob of the whole state
+    best: str  # blob of the best epoch's weights
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Training is over: all epochs, early stop, or the worker's word."""
+
+    pictures: dict[str, bytes]  # PNG by file name
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Training cannot go on; ``cause`` is one word."""
+
+    cause: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The worker's word on one ``Saved``."""
+
+    to: int
+    stop: bool

@@ -1,0 +1,35 @@
+"""The pictures of one trial for the dashboard, drawn in the trial's process from its best weights."""
+
+import numpy as np
+from safetensors.torch import load
+
+from objectives.data.dataset import Dataset
+from objectives.evaluate import predict
+from objectives.pictures import confusion_picture, curve_picture, prediction_panel
+from objectives.training_state import TrainingState
+
+PANEL_FRAMES = 6
+
+
+def draw_pictures(state: TrainingState, data: Dataset, weights: bytes) -> dict[str, bytes]:
+    """PNGs by file name: a prediction panel, the confusion matrix and the learning curve."""
+    model = state.average.model
+    model.load_state_dict(load(weights))
+    frames = panel_frames(data)
+    images_NHWC, masks_NHW = data.images[frames], data.masks[frames]
+    labels_NHW = predict(model, images_NHWC, data.spec, device=state.device)
+    return {
+        "predictions.png": prediction_panel(images_NHWC, masks_NHW, labels_NHW, data.spec),
+        "confusion.png": confusion_picture(state.confusion_KK.numpy(), data.spec),
+        "curve.png": curve_picture(state.history),
+    }
+
+
+def panel_frames(data: Dataset) -> np.ndarray:
+    """Validation frames worth looking at: for each scored class the one with most of it, then evenly spaced ones."""
+    validation = data.parts["validation"]
+    masks_NHW = data.masks[validation]
+    richest = [int(np.argmax((masks_NHW == label).sum(axis=(1, 2)))) for label in data.spec.scored]
+    spaced = [int(place) for place in np.linspace(0, len(validation) - 1, PANEL_FRAMES)]
+    places = list(dict.fromkeys([*richest, *spaced]))[:PANEL_FRAMES]
+    return validation[sorted(places)]

@@ -1,0 +1,106 @@
+"""Pictures of trials and studies, as optuna-dashboard lists them: bytes in the artifact store, metadata in the database.
+
+Optuna's own ``upload_artifact`` writes the row first, so that a crash leaves a broken picture; here the bytes go first. One
+trial has one picture of a name: attaching it again (after a resume or a lost answer) replaces the bytes under the same id.
+"""
+
+import io
+import json
+import uuid
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from optuna import Study, Trial
+from optuna.artifacts import ArtifactMeta
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from search.blobs import BlobMissing, Objects, open_objects
+from search.storage import LeaseLostError
+
+_ROW = "artifacts:"  # Optuna's prefix of the system attributes that hold an artifact's metadata
+
+
+class PictureStore:
+    """Optuna's artifact-store protocol over a folder or an S3 prefix; ids are hexadecimal digits and dashes."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """Return the artifact's bytes.
+
+        Raises:
+            ArtifactNotFound: there is none.
+        """
+        try:
+            return io.BytesIO(self._objects.read(artifact_id))
+        except BlobMissing as error:
+            raise ArtifactNotFound(str(error)) from None
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Store the artifact, visible only when complete."""
+        self._objects.write(artifact_id, content_body.read())
+
+    def remove(self, artifact_id: str) -> None:
+        """Remove the artifact. A missing one is fine: the dashboard removes all of a study's and stops at the first error."""
+        self._objects.delete(artifact_id)
+
+
+def open_pictures(url: str) -> PictureStore:
+    """Return the picture store of the artifacts at ``url``.
+
+    Raises:
+        UserError: the URL is wrong.
+    """
+    return PictureStore(open_objects(url, "pictures"))
+
+
+def attach_picture(
+    owner: Trial | FrozenTrial | Study, storage: BaseStorage, store: PictureStore, png: bytes, filename: str
+) -> str:
+    """Show a PNG in the dashboard with a trial that has not ended, or with a study; returns the artifact's id.
+
+    Raises:
+        UpdateFinishedTrialError: the trial has ended; its pictures stay as they are.
+        LeaseLostError: another worker has the trial; its pictures stay as they are.
+        WorldError: the picture could not be stored.
+    """
+    existing = _id_of(filename, _rows(owner, storage))
+    artifact_id = existing or str(uuid.uuid4())
+    meta = ArtifactMeta(artifact_id=artifact_id, filename=filename, mimetype="image/png", encoding=None)
+    key, row = _ROW + artifact_id, json.dumps(asdict(meta))
+    if existing:
+        _write_row(owner, storage, key, row)  # the same row again: refused, before the bytes change, to who may not write
+    store.write(artifact_id, io.BytesIO(png))
+    if not existing:
+        try:
+            _write_row(owner, storage, key, row)
+        except (UpdateFinishedTrialError, LeaseLostError):  # after any other error the row may be there: keep the bytes
+            store.remove(artifact_id)
+            raise
+    return artifact_id
+
+
+def _rows(owner: Trial | FrozenTrial | Study, storage: BaseStorage) -> dict[str, Any]:
+    if isinstance(owner, Study):
+        return storage.get_study_system_attrs(owner._study_id)
+    return storage.get_trial_system_attrs(owner._trial_id)
+
+
+def _write_row(owner: Trial | FrozenTrial | Study, storage: BaseStorage, key: str, value: str) -> None:
+    if isinstance(owner, Study):
+        storage.set_study_system_attr(owner._study_id, key, value)
+    else:
+        storage.set_trial_system_attr(owner._trial_id, key, value)
+
+
+def _id_of(filename: str, rows: dict[str, Any]) -> str | None:
+    """Return the id of the picture of that name; a row that holds null was deleted in the dashboard."""
+    for key, value in rows.items():
+        meta = json.loads(value) if key.startswith(_ROW) else None
+        if meta is not None and meta["filename"] == filename:
+            return str(meta["artifact_id"])
+    return None

@@ -1,0 +1,52 @@
+"""A worker's pulse: a timer thread that renews its lease and its place in the roster, however long an epoch takes."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from search import leases, roster
+from search.leases import Lease
+from search.roster import Member
+from search.storage import LeaseLostError
+
+
+class Pulse:
+    """Beats while the ``with`` block lasts. An outage of the database stops no beat; the next one may succeed."""
+
+    def __init__(self, engine: Engine, member: Member, lease_s: float) -> None:
+        self.engine = engine
+        self.member = member
+        self.lease_s = lease_s
+        self.lost = threading.Event()
+        self._lease: Lease | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def hold(self, lease: Lease | None) -> None:
+        """Renew this lease from now on; None renews no lease."""
+        self.lost.clear()
+        self._lease = lease
+
+    def _run(self) -> None:
+        while not self._over.wait(self.lease_s / 6):
+            lease = self._lease
+            try:
+                roster.beat(self.engine, self.member)
+                if lease is not None:
+                    leases.renew(self.engine, lease, self.lease_s)
+            except LeaseLostError:
+                if lease is self._lease:
+                    self.lost.set()
+            except DBAPIError:
+                continue
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()

@@ -1,0 +1,130 @@
+"""Connections to the one database: ours to our own tables, and Optuna's, whose every commit checks the fence."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.orm import Session
+
+from objectives.errors import UserError, WorldError
+from search.tables import METADATA
+
+SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
+
+CONNECT_ARGS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms: without it a cut link blocks for many minutes
+    # a frozen worker's locks are freed by the server, times are one zone's everywhere
+    "options": "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+    "application_name": "search",
+}
+
+
+class LeaseLostError(WorldError):
+    """This worker's right to a trial has passed to another; nothing more may be written for it."""
+
+
+class Fence:
+    """The lease that Optuna's next commits depend on; none while no trial is held."""
+
+    def __init__(self) -> None:
+        self.trial_id: int | None = None
+        self.number = 0
+
+    def check(self, session: Session) -> None:
+        """Lock the lease's row until the commit is over, or refuse the commit.
+
+        Raises: LeaseLostError when another worker has taken the trial.
+        """
+        if self.trial_id is None:
+            return
+        row = session.execute(
+            text("SELECT 1 FROM search_lease WHERE trial_id = :trial_id AND fence = :fence FOR SHARE"),
+            {"trial_id": self.trial_id, "fence": self.number},
+        ).first()
+        if row is None:
+            raise LeaseLostError(f"the lease on trial id {self.trial_id} was lost")
+
+
+def database_url(url: str) -> str:
+    """The URL with its driver named: ``postgresql://`` becomes ``postgresql+psycopg2://``.
+
+    Raises: UserError for anything but Postgres.
+    """
+    plain = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
+    try:
+        parsed = make_url(plain)
+    except ArgumentError as error:
+        raise UserError(f"--storage must be a URL like postgresql://user:password@host/name, got {redact(url)!r}") from error
+    if parsed.drivername != "postgresql+psycopg2":
+        raise UserError(f"--storage must be a Postgres URL (postgresql://...), got {redact(url)!r}")
+    return plain
+
+
+def redact(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def open_engine(url: str) -> Engine:
+    """A small pool of connections to our own tables; a dead connection is replaced, not used."""
+    return create_engine(database_url(url), pool_size=2, max_overflow=2, pool_pre_ping=True, connect_args=CONNECT_ARGS)
+
+
+def open_optuna(url: str, fence: Fence) -> RDBStorage:
+    """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the fence."""
+    storage = RDBStorage(database_url(url), engine_kwargs=_optuna_engine(), skip_table_creation=True)
+    event.listen(storage.scoped_session.session_factory, "before_commit", fence.check)
+    return storage
+
+
+def create_tables(engine: Engine, url: str) -> None:
+    """Optuna's tables and ours, made by one process while the others wait."""
+    with locked(engine, SETUP_LOCK):
+        RDBStorage(database_url(url), engine_kwargs=_optuna_engine()).engine.dispose()
+        METADATA.create_all(engine)
+
+
+@contextmanager
+def locked(engine: Engine, key: int, of: int = 0) -> Iterator[Connection]:
+    """A transaction that holds a lock which all processes of this database share.
+
+    It ends with the transaction: at commit, when this process dies, or when the server ends a transaction whose process
+    is frozen.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key, :of)"), {"key": key, "of": of})
+        yield connection
+
+
+@contextmanager
+def reachable(url: str) -> Iterator[None]:
+    """Turn a database that cannot be reached, or lacks our tables, into one clear line."""
+    try:
+        yield
+    except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        if isinstance(cause, ProgrammingError) and "does not exist" in str(cause.orig):
+            raise UserError(f"no study in {redact(url)} yet: run `search init` first") from error
+        if isinstance(cause, OperationalError):
+            reason = str(cause.orig).strip().splitlines()[0]
+            raise WorldError(f"the database {redact(url)} cannot be used: {reason}") from error
+        raise
+
+
+def outage(error: BaseException) -> bool:
+    """Whether an error means that the database is away for now, so that the same call may work later."""
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    return isinstance(cause, DBAPIError) and (cause.connection_invalidated or isinstance(cause, OperationalError))
+
+
+def _optuna_engine() -> dict[str, Any]:
+    return {"pool_size": 1, "max_overflow": 1, "pool_pre_ping": True, "connect_args": CONNECT_ARGS}

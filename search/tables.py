@@ -1,0 +1,50 @@
+"""Our own tables, beside Optuna's in the same database."""
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Float, Integer, MetaData, String, Table, func
+
+METADATA = MetaData()
+
+STUDY = Table(
+    "search_study",
+    METADATA,
+    Column("study_id", Integer, primary_key=True, autoincrement=False),  # Optuna's
+    Column("spec", JSON, nullable=False),
+    Column("trials", Integer, nullable=False),  # the budget
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True)),  # the first claim: --until counts from here
+    Column("test_looks", Integer, nullable=False, server_default="0"),
+)
+
+LEASE = Table(
+    "search_lease",
+    METADATA,
+    Column("trial_id", Integer, primary_key=True, autoincrement=False),  # Optuna's
+    Column("owner", String, nullable=False),  # the worker's id
+    Column("fence", BigInteger, nullable=False),  # rises with every claim
+    Column("expires_at", DateTime(timezone=True), nullable=False),  # by the database's clock
+    Column("threads", Integer, nullable=False),  # CPU threads of the first claim: a resume repeats them
+    Column("crashes", Integer, nullable=False, server_default="0"),  # child processes that died without a word
+)
+
+CHECKPOINT = Table(
+    "search_checkpoint",
+    METADATA,
+    Column("trial_id", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, primary_key=True),  # "last": the whole training state, "best": the scored weights
+    Column("blob", String, nullable=False),  # SHA-256 of the bytes
+    Column("epoch", Integer, nullable=False),
+    Column("score", Float, nullable=False),
+)
+
+WORKER = Table(
+    "search_worker",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("study_id", Integer, nullable=False, index=True),
+    Column("host", String, nullable=False),  # boot id: containers of one host share it
+    Column("name", String, nullable=False),  # host name and process id, for people
+    Column("device", String, nullable=False),  # "cpu" or a GPU's uuid
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True)),
+)

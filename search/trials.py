@@ -1,0 +1,166 @@
+"""Running one claimed trial: its own process trains; this side points, reports, prunes and tells."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+import optuna
+from optuna.trial import TrialState
+
+from objectives.config import Config
+from objectives.results import EpochResult
+from search import checkpoints
+from search.checkpoints import Pointer
+from search.claims import past_deadline
+from search.draws import FromTrial
+from search.leases import Lease, count_crash
+from search.messages import Failed, Finished, Job, Saved
+from search.pictures_store import attach_picture
+from search.process import ChildDiedError, TrialProcess
+from search.study import CONTROL, rungs
+
+if TYPE_CHECKING:
+    from search.worker import Worker
+
+PREFETCHERS = 4  # processes that augment ahead of one GPU
+MOST_CRASHES = 3  # a trial whose process died so often without a word is failed
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended. ``cause``: completed, pruned, deadline, or one word for a failure."""
+
+    state: TrialState
+    cause: str
+    message: str = ""
+    history: tuple[EpochResult, ...] = ()
+    finished: Finished = Finished({}, 0)
+
+    @property
+    def best(self) -> EpochResult:
+        """The epoch whose score is the trial's value."""
+        return max(self.history, key=lambda result: result.score)
+
+    def __str__(self) -> str:
+        if self.message:
+            return f"{self.cause}: {self.message}"
+        return f"{self.cause} with {self.best.score:.4f} after {len(self.history)} epochs"
+
+
+def run_trial(worker: "Worker", lease: Lease) -> None:
+    """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood."""
+    patiently = worker.patiently
+    trial = patiently(lambda: worker.study.trial(lease.trial_id))
+    config = patiently(lambda: worker.study.space.draw(FromTrial(trial)))
+    try:
+        ending = train(worker, lease, trial, config)
+    except ChildDiedError as error:
+        if patiently(lambda: count_crash(worker.study.engine, lease)) < MOST_CRASHES:
+            worker.say(f"trial {trial.number}: {error}; it will be tried again")
+            return
+        ending = Ending(TrialState.FAIL, "crashed", str(error))
+    patiently(lambda: tell(worker, trial, ending))
+    patiently(lambda: checkpoints.drop_unneeded(worker.study.engine, worker.blobs, worker.study.id))
+    worker.say(f"trial {trial.number} {ending}")
+
+
+def train(worker: "Worker", lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
+    """Train in a process of its own: after each save move the pointers first, then report, then prune."""
+    patiently, cause, history = worker.patiently, "completed", tuple[EpochResult, ...]()
+    job = patiently(lambda: build_job(worker, lease, trial.number, config))
+    worker.say(f"trial {trial.number} {'goes on' if job.last else 'starts'}")
+    reporter = Reporter(worker, trial)
+    with TrialProcess(job) as process:
+        for message in process.messages(worker.interrupted):
+            match message:
+                case Saved(number, history, last, best):
+                    patiently(lambda: point(worker, lease, history, last, best))  # noqa: B023  # called at once
+                    patiently(lambda: reporter.report(history))  # noqa: B023
+                    cause = patiently(reporter.verdict)
+                    process.reply(number, stop=cause != "completed")
+                case Finished():
+                    state = TrialState.PRUNED if cause == "pruned" else TrialState.COMPLETE
+                    return Ending(state, cause, history=history, finished=message)
+                case Failed(cause, text):
+                    return Ending(TrialState.FAIL, cause, text, history)
+                case _:
+                    assert_never(message)
+    raise AssertionError("messages() ends with an ending or raises")
+
+
+def build_job(worker: "Worker", lease: Lease, number: int, config: Config) -> Job:
+    """The job of a trial, from its checkpoint when it has one."""
+    pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
+    gpu = worker.member.gpu
+    return Job(
+        config=config.model_dump_json(),
+        dataset=worker.data.directory,
+        blobs=worker.settings.artifacts,
+        seed=worker.study.trial_seed(number),
+        gpu=gpu,
+        threads=lease.threads,
+        prefetchers=PREFETCHERS if gpu else 0,
+        rungs=rungs(config.train.epochs),
+        last=pointers["last"].blob if "last" in pointers else "",
+        best=pointers["best"].blob if "best" in pointers else "",
+    )
+
+
+def point(worker: "Worker", lease: Lease, history: tuple[EpochResult, ...], last: str, best: str) -> None:
+    """Make the saved blobs the trial's ``last`` and ``best``."""
+    top = max(history, key=lambda result: result.score)
+    pointers = {
+        "last": Pointer(last, history[-1].number, history[-1].score),
+        "best": Pointer(best, top.number, top.score),
+    }
+    checkpoints.point(worker.study.engine, worker.blobs, lease, pointers)
+
+
+class Reporter:
+    """Sends epochs to Optuna in order, each once, also those that a resumed trial's checkpoint holds and Optuna lacks."""
+
+    def __init__(self, worker: "Worker", trial: optuna.Trial) -> None:
+        self.worker = worker
+        self.trial = trial
+        frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
+        self.reported = set(frozen.intermediate_values)
+
+    def report(self, history: tuple[EpochResult, ...]) -> None:
+        """Report the epochs that Optuna lacks."""
+        for result in history:
+            if result.number not in self.reported:
+                self.trial.report(result.score, step=result.number)
+                self.reported.add(result.number)
+
+    def verdict(self) -> str:
+        """``pruned`` or ``deadline`` when the trial must stop, else ``completed``. The control is never pruned."""
+        pruned = self.trial.should_prune()  # asked for the control too: it takes its place in the rungs
+        if pruned and self.trial.number != CONTROL:
+            return "pruned"
+        with self.worker.study.engine.connect() as connection:
+            return "deadline" if past_deadline(connection, self.worker.study) else "completed"
+
+
+def tell(worker: "Worker", trial: optuna.Trial, ending: Ending) -> None:
+    """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended."""
+    for filename, png in ending.finished.pictures.items():
+        attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
+    for key, value in attributes(worker, ending).items():
+        trial.set_user_attr(key, value)
+    score = ending.best.score if ending.state == TrialState.COMPLETE else None
+    worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
+
+
+def attributes(worker: "Worker", ending: Ending) -> dict[str, object]:
+    """What the dashboard shows of a trial beside its parameters."""
+    found: dict[str, object] = {"end_cause": ending.cause, "device": worker.member.gpu or "cpu"}
+    if ending.message:
+        found["message"] = ending.message
+    if ending.history:
+        names, iou = worker.data.spec.class_names, ending.best.iou
+        found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
+        found |= {"best_epoch": ending.best.number, "epochs": len(ending.history)}
+        found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
+    if ending.finished.parameters:
+        found["parameters"] = ending.finished.parameters
+    return found

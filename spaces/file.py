@@ -1,0 +1,95 @@
+"""Reads a space: a preset by name or a user's YAML file, and ``--set`` options over it."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from objectives.errors import Problem, ProblemsError, UserError
+from spaces.control import check_control, choose_control
+from spaces.layer import Layer, read_layer
+from spaces.reading import Tree, read_yaml
+from spaces.resolve import resolve_domains
+from spaces.space import Space
+from spaces.values import shown
+
+
+def preset_names() -> tuple[str, ...]:
+    """The presets that ship, by name."""
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml")))
+
+
+def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
+    """The space of a preset or a file, with ``path=domain`` overrides applied.
+
+    *Raises* ProblemsError: every problem at once, each with its path, rule and value; UserError: no such preset or file.
+    """
+    layers, problems = _preset_layers(name_or_path) if name_or_path in preset_names() else _file_layers(name_or_path)
+    if overrides:
+        layer, found = _override_layer(overrides)
+        layers, problems = [*layers, layer], problems + found
+    domains, unfit = resolve_domains(layers, own=frozenset(layers[-1].domains))
+    problems += unfit
+    for layer in layers:
+        problems += check_control(layer)
+    control, outside = choose_control(domains, layers) if not problems else ({}, [])
+    if problems or outside:
+        raise ProblemsError(f"space {shown(name_or_path)}", [*problems, *outside])
+    return Space(domains, control)
+
+
+def _presets() -> resources.abc.Traversable:
+    return resources.files("spaces") / "presets"
+
+
+def _preset_layers(name: str) -> tuple[list[Layer], list[Problem]]:
+    return _layers((_presets() / f"{name}.yaml").read_text(encoding="utf-8"), f"preset {name}")
+
+
+def _file_layers(path: str) -> tuple[list[Layer], list[Problem]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(preset_names())
+        raise UserError(f"no space named {shown(path)}: give a preset ({known}) or the path of a YAML file") from None
+    except OSError as error:
+        raise UserError(f"space file {shown(path)} cannot be read: {error.strerror or error}") from None
+    except ValueError:  # not UTF-8, or a path with a null byte
+        raise UserError(f"space file {shown(path)} cannot be read: a path and text in UTF-8 are needed") from None
+    return _layers(text, path)
+
+
+def _layers(text: str, where: str) -> tuple[list[Layer], list[Problem]]:
+    """The layers of a text: those of the preset that it extends, and its own."""
+    tree, problems = read_yaml(text, where)
+    if problems:
+        return [Layer({}, {})], problems
+    if not isinstance(tree, dict | None):
+        return [Layer({}, {})], [Problem(where, "must hold field paths with their domains", shown(tree))]
+    written = dict(tree or {})
+    below, problems = _extended(written.pop("extends", None))
+    layer, found = read_layer(written)
+    return [*below, layer], problems + found
+
+
+def _extended(name: Tree) -> tuple[list[Layer], list[Problem]]:
+    if name is None:
+        return [], []
+    if not isinstance(name, str) or name not in preset_names():
+        return [], [Problem("extends", f"must be a preset ({', '.join(preset_names())})", shown(name))]
+    return _preset_layers(name)
+
+
+def _override_layer(overrides: Sequence[str]) -> tuple[Layer, list[Problem]]:
+    written: dict[str, object] = {}
+    problems: list[Problem] = []
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        path = path.strip()
+        value, found = read_yaml(text, f"--set {shown(path)}")
+        problems += found
+        if not equals or not path:
+            problems.append(Problem("--set", "must be FIELD=VALUE, as in model.depth=3", shown(override)))
+        elif not found:
+            written[path] = value  # the last one wins, as with every repeated option
+    layer, found = read_layer(written)
+    return layer, problems + found

@@ -1,0 +1,101 @@
+"""One layer of a space as it was written: a preset, a user's file, or the ``--set`` options; later layers win."""
+
+import difflib
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from objectives.errors import Problem
+from spaces.domains import Domain, Fixed, Weight
+from spaces.notation import is_domain, read_domain
+from spaces.schema import leaves_by_path
+from spaces.simplex import TERM_PATHS
+from spaces.values import Value, shown
+
+FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")  # the rungs of pruning compare trials epoch by epoch
+_CONTROL = "control."
+
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Domains and control values by field path, in the notation's bounds but not yet checked against the config."""
+
+    domains: Mapping[str, Domain]
+    control: Mapping[str, Value]
+
+
+def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
+    """The layer that flat paths, nested sections and a ``control`` section give, and every problem in them."""
+    domains: dict[str, Domain] = {}
+    control: dict[str, Value] = {}
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for path, value in _flat(written, ""):
+        domain = _unknown(path, value) or read_domain(path, value)
+        if path in seen:
+            problems.append(Problem(path, "must be given once", shown(value)))
+        elif isinstance(domain, Problem):
+            problems.append(domain)
+        elif broken := _broken_rule(path, domain):
+            problems.append(Problem(path, broken, shown(value)))
+        elif isinstance(domain, Fixed) and path.startswith(_CONTROL):
+            control[path.removeprefix(_CONTROL)] = domain.value
+        else:
+            domains[path] = domain
+        seen.add(path)
+    return Layer(domains, control), problems
+
+
+def merge(earlier: Mapping[str, Entry], later: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Entries by path, the later ones winning: a shared path also replaces what single variants had of their own."""
+    replaced = {leaf.own_path for path in later for leaf in leaves_by_path()[path] if leaf.path == path}
+    return {path: value for path, value in earlier.items() if path not in replaced} | dict(later)
+
+
+def _flat(written: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in written.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and path in _sections() and not is_domain(value):
+            yield from _flat(value, f"{path}.")
+        elif not (value is None and path in _sections()):  # an empty section says nothing
+            yield path, value
+
+
+def _broken_rule(path: str, domain: Domain) -> str | None:
+    """What is wrong with this kind of domain at this path, or None."""
+    if path.startswith(_CONTROL) and not isinstance(domain, Fixed):
+        return "must be a plain value, since the control is one config"
+    if path in TERM_PATHS and not isinstance(domain, Fixed | Weight):
+        return "must be {weight: optional}, {weight: always} or a plain weight, since the loss terms share a sum of 1"
+    if path not in TERM_PATHS and isinstance(domain, Weight):
+        return f"must not be a weight, which only {', '.join(TERM_PATHS)} are"
+    if path in FIXED_PER_STUDY and not isinstance(domain, Fixed):
+        return "must be a plain value, since it is the same for all trials of a study"
+    return None
+
+
+def _unknown(path: str, value: object) -> Problem | None:
+    known = leaves_by_path()
+    name = path.removeprefix(_CONTROL)
+    if name in known:
+        return None
+    if path in _sections():
+        inside = [field for field in _paths() if field.startswith(f"{path}.")]
+        return Problem(path, f"is a section, give its fields ({', '.join(inside[:3])}, ...)", shown(value))
+    guesses = [field for field in known if field.endswith(f".{name}")] or difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {guesses[0]}?" if guesses else "see `search space show` for the fields"
+    return Problem(path, f"must be a field of the config ({hint})", shown(value))
+
+
+@functools.cache
+def _paths() -> tuple[str, ...]:
+    return tuple(f"{prefix}{path}" for prefix in ("", _CONTROL) for path in leaves_by_path())
+
+
+@functools.cache
+def _sections() -> frozenset[str]:
+    """Every path that is no field itself but holds fields: ``model``, ``loss.class_weights``, ``control``, ..."""
+    return frozenset(path[:dot] for path in _paths() for dot, letter in enumerate(path) if letter == ".")

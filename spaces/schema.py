@@ -1,0 +1,139 @@
+"""The config's types as a flat list of leaves: path, type, default, and the union variants under which each exists.
+
+The config is the schema: a field, a bound or a variant added to ``objectives.config`` is known here at once.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from objectives.config import Config
+from objectives.errors import Problem, ProblemsError
+from spaces.values import Value, shown
+
+_CHECKS = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One field of the config, under one choice of variants.
+
+    Variants that share a field share its ``path`` (``optimiser.learning_rate``); ``own_path`` names one variant's alone
+    (``optimiser.sgd.learning_rate``). ``when`` lists the kinds under which the leaf exists. ``default`` is None where the
+    config demands a value. ``annotation`` is the field's bare type, ``adapter`` checks its bounds too.
+    """
+
+    path: str
+    own_path: str
+    when: tuple[tuple[str, str], ...]
+    default: Value | None
+    annotation: object
+    adapter: TypeAdapter[Value]
+
+    def exists(self, values: Mapping[str, Value]) -> bool:
+        """Whether a config with these kinds has the leaf."""
+        return all(values.get(path) == kind for path, kind in self.when)
+
+    def broken_rule(self, value: object) -> str | None:
+        """The config's own rule that ``value`` breaks, or None."""
+        try:
+            self.adapter.validate_python(value)
+        except ValidationError as error:
+            return error.errors()[0]["msg"].replace("Input should", "must")
+        return None
+
+    def accept(self, value: Value) -> Value:
+        """The value as the config would hold it: 1 becomes 1.0 in a float field."""
+        return self.adapter.validate_python(value)
+
+
+@functools.cache
+def leaves() -> tuple[Leaf, ...]:
+    """Every leaf of the config in the order of its fields; a union's ``kind`` comes before the fields of its variants."""
+    return tuple(_leaves(Config, Config(), _Place("", "", ())))
+
+
+@functools.cache
+def leaves_by_path() -> Mapping[str, tuple[Leaf, ...]]:
+    """The leaves that each path means: one per variant for a shared path, a single one for a variant's own."""
+    found: dict[str, tuple[Leaf, ...]] = {}
+    for leaf in leaves():
+        for path in dict.fromkeys((leaf.path, leaf.own_path)):
+            found[path] = (*found.get(path, ()), leaf)
+    return found
+
+
+def flatten(config: Config) -> dict[str, Value]:
+    """The config's values by field path, of the leaves that exist in it."""
+    values: dict[str, Value] = {}
+    for leaf in leaves():
+        if leaf.exists(values):
+            values[leaf.path] = functools.reduce(getattr, leaf.path.split("."), config)  # type: ignore[assignment]
+    return values
+
+
+def build(values: Mapping[str, Value]) -> Config:
+    """The config with these values by field path. *Raises* ProblemsError: the config does not allow them together."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *sections, name = path.split(".")
+        functools.reduce(lambda node, section: node.setdefault(section, {}), sections, tree)[name] = value
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        found = [Problem(".".join(map(str, each["loc"])), each["msg"], shown(each["input"])) for each in error.errors()]
+        raise ProblemsError("config", found) from None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the walk is: the prefix of paths there, the prefix of own paths, and the kinds chosen on the way."""
+
+    prefix: str
+    own_prefix: str
+    when: tuple[tuple[str, str], ...]
+
+    def into(self, name: str) -> "_Place":
+        return _Place(f"{self.prefix}{name}.", f"{self.own_prefix}{name}.", self.when)
+
+    def into_variant(self, name: str, kind: str) -> "_Place":
+        prefix = f"{self.prefix}{name}."
+        return _Place(prefix, f"{self.own_prefix}{name}.{kind}.", (*self.when, (f"{prefix}kind", kind)))
+
+
+def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> Iterator[Leaf]:
+    for name, field in cls.model_fields.items():
+        if name == "kind":
+            continue
+        value = getattr(default, name) if isinstance(default, cls) else field.get_default(call_default_factory=True)
+        models = _models(field)
+        if not models:
+            yield _leaf(name, field.annotation, None if field.is_required() else value, place, *field.metadata)
+        elif "kind" not in models[0].model_fields:
+            yield from _leaves(models[0], value, place.into(name))
+        else:
+            yield from _union_leaves(name, models, value, place)
+
+
+def _union_leaves(name: str, models: tuple[type[BaseModel], ...], default: BaseModel, place: _Place) -> Iterator[Leaf]:
+    by_kind = {model.model_fields["kind"].default: model for model in models}
+    yield _leaf("kind", Literal[tuple(by_kind)], getattr(default, "kind"), place.into(name))  # noqa: B009
+    for kind, model in by_kind.items():
+        yield from _leaves(model, default, place.into_variant(name, kind))
+
+
+def _leaf(name: str, annotation: Any, default: Value | None, place: _Place, *bounds: object) -> Leaf:
+    bounded: Any = Annotated[(annotation, *bounds)] if bounds else annotation
+    adapter: TypeAdapter[Value] = TypeAdapter(bounded, config=_CHECKS)
+    return Leaf(f"{place.prefix}{name}", f"{place.own_prefix}{name}", place.when, default, annotation, adapter)
+
+
+def _models(field: FieldInfo) -> tuple[type[BaseModel], ...]:
+    """The variants of a section's type; empty for a plain value."""
+    candidates = get_args(field.annotation) or (field.annotation,)
+    models = tuple(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+    return models if len(models) == len(candidates) else ()

