@@ -40,9 +40,13 @@ def directory_at_once(path: Path, *, last: str = "") -> Iterator[Path]:
     mounted = path.is_mount()
     draft = (path if mounted else path.parent) / f".{path.name}.{os.getpid()}"
     try:
+        shutil.rmtree(draft, ignore_errors=True)  # of a killed process with the same id: in containers ids repeat
         draft.mkdir(parents=True)
         yield draft
-        _move_files(draft, path, last) if mounted else _swap(draft, path)
+        if mounted:
+            _move_files(draft, path, last)
+        else:
+            _swap(draft, path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -65,7 +69,8 @@ def _swap(draft: Path, path: Path) -> None:
 
 
 def _move_files(draft: Path, path: Path, last: str) -> None:
-    (path / last).unlink(missing_ok=True) if last else None
+    if last:
+        (path / last).unlink(missing_ok=True)
     for file in sorted(draft.iterdir(), key=lambda file: file.name == last):
         file.replace(path / file.name)
 

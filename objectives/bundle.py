@@ -38,7 +38,7 @@ SAME_DEVICE, ACROSS_DEVICES = 1e-6, 2e-3  # how far a score may move when it is 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle; ``segmenter`` is on the CPU and in evaluation mode. ``frames`` holds the hashes of each part's frames."""
+    """A loaded bundle; ``segmenter`` is on the CPU and in evaluation mode, ``frames`` are the frame hashes of each part."""
 
     directory: Path
     config: Config
@@ -93,8 +93,8 @@ def refuse_taken(directory: Path, *, force: bool = False) -> None:
     """
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file, a bundle is a directory; choose another one with --out")
-    if not directory.exists() or not any(directory.iterdir()):
-        return
+    if not directory.exists() or all(entry.name.startswith(f".{directory.name}.") for entry in directory.iterdir()):
+        return  # at most the draft of an export that was killed
     if not (directory / SUMS).exists() or not (directory / CONFIG).exists():
         raise UserError(f"{directory} is not empty and holds no bundle; choose another directory with --out")
     if not force:
@@ -122,7 +122,7 @@ def load_bundle(directory: Path) -> Bundle:
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ValidationError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{directory} was written by another version of this program: {reason}; export it again") from error
-    segmenter = segmenter.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    segmenter = segmenter.to(memory_format=torch.channels_last).eval()
     return Bundle(directory, config, spec, provenance, frames, segmenter)
 
 

@@ -52,7 +52,7 @@ def _confusion_numpy_KK(
 def iou_K(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Return each class's intersection over union, a fraction in 0..1; NaN where the class is neither there nor predicted.
 
-    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), section 4.3.1:
+    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), segmentation accuracy:
     true positives / (true positives + false positives + false negatives).
     """
     counts_KK = confusion_KK.cpu().numpy() if isinstance(confusion_KK, Tensor) else confusion_KK

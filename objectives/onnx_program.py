@@ -25,6 +25,8 @@ class OnnxProgram(nn.Module):
     Labels are uint8 (N, H, W); probabilities float32 (N, K, H, W), the softmax over the scored classes and 0 for all others.
     """
 
+    scored: Tensor
+
     def __init__(self, segmenter: Segmenter, spec: FrameSpec) -> None:
         super().__init__()
         self.segmenter = segmenter
@@ -67,7 +69,7 @@ def export_onnx(segmenter: Segmenter, spec: FrameSpec) -> bytes:
 
 @dataclass(frozen=True)
 class OnnxComparison:
-    """How close ONNX Runtime came to torch over ``frames``; ``ties`` counts pixels whose two best classes are equally probable."""
+    """How close ONNX Runtime came to torch over ``frames``; ``ties`` are pixels that differ between equally likely classes."""
 
     frames: int
     largest_difference: float

@@ -26,7 +26,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from objectives.errors import UserError, WorldError
+from objectives.errors import SearchError, UserError, WorldError
 from search.pictures_store import open_pictures
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _guarded(app: "WSGIApplication", engine: Engine) -> "WSGIApplication":
             return app(environ, start_response)
         except ArtifactNotFound as error:
             return _plain(start_response, HTTPStatus.NOT_FOUND, _first_line(error))
-        except (SQLAlchemyError, StorageInternalError, WorldError, UserError) as error:
+        except (SQLAlchemyError, StorageInternalError, SearchError) as error:
             print(f"dashboard: {environ['PATH_INFO']}: {_first_line(error)}", file=sys.stderr, flush=True)
             return _plain(start_response, HTTPStatus.SERVICE_UNAVAILABLE, "the database or the artifact store does not answer")
 
@@ -143,8 +143,9 @@ def _plain(start_response: "StartResponse", status: HTTPStatus, body: str) -> It
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error's cause: Optuna hides the database's own words behind advice of its own."""
-    return str(error.__cause__ or error).partition("\n")[0]
+    """Return our own error's line, else its cause's: Optuna hides the database's words behind advice of its own."""
+    told = error if isinstance(error, SearchError | ArtifactNotFound) else error.__cause__ or error
+    return str(told).partition("\n")[0]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

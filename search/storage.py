@@ -79,9 +79,9 @@ def open_engine(url: str) -> Engine:
     return create_engine(database_url(url), pool_size=2, max_overflow=2, pool_pre_ping=True, connect_args=CONNECT_ARGS)
 
 
-def open_optuna(url: str, fence: Fence) -> RDBStorage:
+def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
     """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the fence."""
-    storage = RDBStorage(database_url(url), engine_kwargs=_optuna_engine(), skip_table_creation=True)
+    storage = RDBStorage(database_url(url), engine_kwargs=_optuna_engine(connections), skip_table_creation=True)
     event.listen(storage.scoped_session.session_factory, "before_commit", fence.check)
     return storage
 
@@ -89,7 +89,7 @@ def open_optuna(url: str, fence: Fence) -> RDBStorage:
 def create_tables(engine: Engine, url: str) -> None:
     """Optuna's tables and ours, made by one process while the others wait."""
     with locked(engine, SETUP_LOCK):
-        RDBStorage(database_url(url), engine_kwargs=_optuna_engine()).engine.dispose()
+        RDBStorage(database_url(url), engine_kwargs=_optuna_engine(2)).engine.dispose()
         METADATA.create_all(engine)
 
 
@@ -126,5 +126,5 @@ def outage(error: BaseException) -> bool:
     return isinstance(cause, DBAPIError) and (cause.connection_invalidated or isinstance(cause, OperationalError))
 
 
-def _optuna_engine() -> dict[str, Any]:
-    return {"pool_size": 1, "max_overflow": 1, "pool_pre_ping": True, "connect_args": CONNECT_ARGS}
+def _optuna_engine(connections: int) -> dict[str, Any]:
+    return {"pool_size": 1, "max_overflow": connections - 1, "pool_pre_ping": True, "connect_args": CONNECT_ARGS}

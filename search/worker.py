@@ -1,10 +1,13 @@
 """A worker: pulls trials from a study until every trial of the budget has ended, or it is told to stop."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Self
 
 from sqlalchemy.exc import DBAPIError
 
@@ -35,7 +38,28 @@ class Settings:
     source: str = ""  # the data's place on this host, when it is not the study's
     threads: int = 0  # CPU threads; 0: this worker's share
     lease_s: float = leases.LEASE_S
-    drain: bool = False  # finish one trial and leave
+
+
+class Orders:
+    """What a worker has been told: ``stop`` leaves the trial at hand to others, ``leave`` takes no further one."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.leave = threading.Event()
+
+    @classmethod
+    def from_signals(cls, *, drain: bool) -> Self:
+        """Orders that SIGTERM and SIGINT give: the first stops (``drain``: leaves after the trial), the second stops."""
+        orders = cls()
+
+        def obey(number: int, frame: FrameType | None) -> None:
+            if not drain or orders.leave.is_set():
+                orders.stop.set()
+            orders.leave.set()
+
+        signal.signal(signal.SIGTERM, obey)
+        signal.signal(signal.SIGINT, obey)
+        return orders
 
 
 @dataclass(frozen=True)
@@ -49,17 +73,17 @@ class Worker:
     pictures: PictureStore
     member: Member
     pulse: Pulse
-    stop: threading.Event
+    orders: Orders
     patiently: Patience
     say: Callable[[str], None]
 
     def interrupted(self) -> bool:
         """Whether to leave the trial at hand: told to stop, or its lease is lost."""
-        return self.stop.is_set() or self.pulse.lost.is_set()
+        return self.orders.stop.is_set() or self.pulse.lost.is_set()
 
 
-def run_worker(study: Study, settings: Settings, stop: threading.Event, say: Callable[[str], None]) -> None:
-    """Join a study and work until it is done or ``stop`` is set.
+def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
+    """Join a study and work until it is done or it is told to stop.
 
     Raises: UserError when this worker may not join; WorldError when its surroundings fail before it has joined.
     """
@@ -72,9 +96,9 @@ def run_worker(study: Study, settings: Settings, stop: threading.Event, say: Cal
     member = roster.join(study.engine, study.id, settings.device)
     try:
         with Pulse(study.engine, member, settings.lease_s) as pulse:
-            patiently = Patience(stop, say)
+            patiently = Patience(orders.stop, say)
             pictures = open_pictures(settings.artifacts)
-            pull(Worker(study, settings, data, blobs, pictures, member, pulse, stop, patiently, say))
+            pull(Worker(study, settings, data, blobs, pictures, member, pulse, orders, patiently, say))
     finally:
         with suppress(DBAPIError):
             roster.leave(study.engine, member)
@@ -82,14 +106,14 @@ def run_worker(study: Study, settings: Settings, stop: threading.Event, say: Cal
 
 def pull(worker: Worker) -> None:
     """Claim and run one trial after the other."""
-    while not worker.stop.is_set():
+    while not worker.orders.leave.is_set():
         try:
             match worker.patiently(lambda: _claim(worker)):
                 case Claimed(lease):
                     with holding(worker, lease):
                         run_trial(worker, lease)
                 case Waiting():
-                    worker.stop.wait(WAIT_S)
+                    worker.orders.leave.wait(WAIT_S)
                 case Done():
                     return
         except InterruptedTrialError:

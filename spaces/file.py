@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from objectives.errors import Problem, ProblemsError, UserError
@@ -37,7 +38,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
     return Space(domains, control)
 
 
-def _presets() -> resources.abc.Traversable:
+def _presets() -> Traversable:
     return resources.files("spaces") / "presets"
 
 
@@ -55,7 +56,7 @@ def _file_layers(path: str) -> tuple[list[Layer], list[Problem]]:
         raise UserError(f"space file {shown(path)} cannot be read: {error.strerror or error}") from None
     except ValueError:  # not UTF-8, or a path with a null byte
         raise UserError(f"space file {shown(path)} cannot be read: a path and text in UTF-8 are needed") from None
-    return _layers(text, path)
+    return _layers(text, shown(path))
 
 
 def _layers(text: str, where: str) -> tuple[list[Layer], list[Problem]]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from objectives.errors import Problem
 from spaces.domains import Domain, Fixed, Weight
 from spaces.notation import is_domain, read_domain
-from spaces.schema import leaves_by_path
+from spaces.schema import leaves, leaves_by_path
 from spaces.simplex import TERM_PATHS
 from spaces.values import Value, shown
 
@@ -36,7 +36,7 @@ def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
     for path, value in _flat(written, ""):
         domain = _unknown(path, value) or read_domain(path, value)
         if path in seen:
-            problems.append(Problem(path, "must be given once", shown(value)))
+            problems.append(Problem(shown(path), "must be given once", shown(value)))
         elif isinstance(domain, Problem):
             problems.append(domain)
         elif broken := _broken_rule(path, domain):
@@ -83,11 +83,12 @@ def _unknown(path: str, value: object) -> Problem | None:
     if name in known:
         return None
     if path in _sections():
-        inside = [field for field in _paths() if field.startswith(f"{path}.")]
+        fields = dict.fromkeys(f"{prefix}{leaf.path}" for prefix in ("", _CONTROL) for leaf in leaves())
+        inside = [field for field in fields if field.startswith(f"{path}.")]
         return Problem(path, f"is a section, give its fields ({', '.join(inside[:3])}, ...)", shown(value))
     guesses = [field for field in known if field.endswith(f".{name}")] or difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {guesses[0]}?" if guesses else "see `search space show` for the fields"
-    return Problem(path, f"must be a field of the config ({hint})", shown(value))
+    return Problem(shown(path), f"must be a field of the config ({hint})", shown(value))
 
 
 @functools.cache

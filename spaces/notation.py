@@ -39,7 +39,7 @@ def _domain(written: object) -> Domain:
     options = {key: value for key, value in written.items() if key != names[0]}
     if unknown := options.keys() - _OPTIONS[names[0]]:
         known = " and ".join(sorted(_OPTIONS[names[0]])) or "nothing"
-        raise _BrokenRuleError(f"knows {known} beside {names[0]}, not {', '.join(sorted(map(str, unknown)))}")
+        raise _BrokenRuleError(f"knows {known} beside {names[0]}, not {', '.join(sorted(map(shown, unknown)))}")
     return _READERS[names[0]](written[names[0]], options)
 
 

@@ -19,17 +19,20 @@ def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[
     merged: dict[str, Domain] = {}
     for layer in layers:
         merged = merge(merged, layer.domains)
+    merged = {leaf.path: Fixed(leaf.default) for leaf in leaves() if _is_basic(leaf) and leaf.default is not None} | merged
     problems = _unfit(merged)
-    terms_are_sound = not any(path in TERM_PATHS for path in (problem.where for problem in problems))
-    merged |= {
-        leaf.path: Fixed(leaf.default or 0.0) for leaf in leaves() if leaf.path in TERM_PATHS and leaf.path not in merged
-    }
+    terms_are_sound = not any(problem.where in TERM_PATHS for problem in problems)
     if terms_are_sound:
         problems += check_simplex(merged, own)
         merged |= settle_simplex(merged)
     problems += _without_effect(merged, own)
     domains, missing = _complete(merged)
     return domains, problems + missing
+
+
+def _is_basic(leaf: Leaf) -> bool:
+    """Whether other leaves are judged by this one: a kind or a loss weight, so that its default must be known first."""
+    return leaf.path.endswith(".kind") or leaf.path in TERM_PATHS
 
 
 def _unfit(merged: dict[str, Domain]) -> list[Problem]:
@@ -44,7 +47,7 @@ def _unfit(merged: dict[str, Domain]) -> list[Problem]:
         for rule, value in _broken_rules(leaf, domain):
             problems[name, rule] = Problem(name, rule, shown(plain(value)))
             broken.add(name)
-        if name in broken and name.endswith("kind"):
+        if name in broken and name.endswith(".kind"):
             del merged[name]  # an unknown kind must not make the fields of its variants look out of place
     for name in broken & merged.keys():
         del merged[name]
@@ -104,8 +107,10 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
     for path, variants in unnamed.items():
         shared = len({leaf.default for leaf in variants}) == 1
         for leaf in variants:
+            if leaf.default is None and not all(kind_path in merged for kind_path, _ in leaf.when):
+                continue  # its kind is broken, which is told already
             if leaf.default is None:
-                chosen = " and ".join(f"{kind_path} may be {kind}" for kind_path, kind in leaf.when)
+                chosen = " and ".join(f"{kind_path} may be '{kind}'" for kind_path, kind in leaf.when)
                 problems.append(Problem(path, f"must be given, since {chosen}", "nothing"))
             else:
                 domains[path if shared else leaf.own_path] = Fixed(leaf.default)

@@ -37,7 +37,7 @@ def settle_simplex(domains: Mapping[str, Domain]) -> dict[str, Domain]:
     if rest <= _TOLERANCE:
         settled |= {path: Fixed(0.0) for path in free}
     elif len(free) == 1:
-        settled |= {path: Fixed(rest) for path in free}
+        settled |= {path: Fixed(round(rest, 12)) for path in free}
     return settled
 
 

@@ -10,7 +10,7 @@ _SHOWN_CHARACTERS = 80
 
 def shown(value: object) -> str:
     """The value as a person would write it in a space file, cut when it is long."""
-    text = value if isinstance(value, str) and value.isprintable() and value else _as_json(value)
+    text = value if isinstance(value, str) and value and value.isprintable() else _as_json(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
@@ -26,6 +26,6 @@ def token(value: Value) -> Scalar:
 
 def _as_json(value: object) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
     except (TypeError, ValueError, RecursionError):
         return f"a value of type {type(value).__name__}"

@@ -17,7 +17,7 @@ from objectives.data.resize import resize_image, resize_mask
 from objectives.data.source import open_source
 from objectives.data.spec import FrameSpec
 from objectives.data.survey import Survey, condensed, survey
-from objectives.errors import ProblemsError
+from objectives.errors import ProblemsError, WorldError
 
 FORMAT_VERSION = 1  # counted up whenever the files or the way to them change
 _LEAST_DEVIATION = 1e-3  # of a channel in 0..1, so that an even channel is not blown up
@@ -105,7 +105,8 @@ def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frame
     with path.open("wb") as opened:
         np.lib.format.write_array_header_1_0(opened, header)
         for frame in frames:
-            assert frame.shape == shape[1:], "the source changed while it was read"
+            if frame.shape != shape[1:]:
+                raise WorldError("the data changed while they were read; run the same command again")
             opened.write(np.ascontiguousarray(frame, dtype).data)
         opened.flush()
         os.fsync(opened.fileno())

@@ -1,6 +1,7 @@
 """Decoding of image and mask files (PNG, JPG, TIFF) into arrays; a damaged file is a problem, never a crash."""
 
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import Image
 from objectives.errors import Problem, ProblemsError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_GREY, PNG_RGB, PNG_GREY_ALPHA, PNG_RGB_ALPHA = 0, 2, 4, 6  # colour types of the PNG specification
 

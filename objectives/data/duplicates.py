@@ -53,7 +53,7 @@ def alike_clusters(thumbnails: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
         clusters = _components(exact, pairs[likeness >= threshold])
         if np.bincount(clusters).max(initial=0) <= max(LARGEST_CLUSTER * count, 2):
             return clusters
-    return exact
+    return in_order_of_appearance(exact.tolist())
 
 
 def _alike_pairs(thumbnails: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.data.classes import Classes, read_classes
+from objectives.data.classes import Classes, numbered_classes, read_classes
 from objectives.data.decode import SUFFIXES, decode_image, decode_mask
 from objectives.errors import Problem, ProblemsError, UserError
 
@@ -23,6 +23,10 @@ class FolderSource:
     classes: Classes | None
     problems: tuple[Problem, ...] = ()
     numbered: bool = False
+
+    def guess(self, count: int) -> Classes:
+        """Numbered classes, none of them ignored: only the owner of the data can say that a label means nothing."""
+        return numbered_classes(count)
 
     def place(self, index: int) -> str:
         """The image file, as a problem names it."""
@@ -42,7 +46,7 @@ def read_folder(root: Path) -> FolderSource:
     """The labelled frames of a folder: every image that has a mask; what is missing stands in ``problems``.
 
     Masks are label images (palette indices or grey values). Without a ``classes.yaml`` the classes are the labels found,
-    named ``class_0`` .., and no label is ignored: only the owner of the data can say that a label means nothing.
+    named ``class_0`` .., and no label is ignored.
 
     Raises:
         ProblemsError: ``images/`` or ``masks/`` is not there or holds no image.
@@ -111,9 +115,8 @@ def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple
         rows = _group_rows(path)
     except (OSError, UnicodeDecodeError, csv.Error, UserError) as error:
         return (), [Problem(path.name, "must be a CSV with the columns file,group", str(error))]
-    known = {
-        alias: name for name, image in images.items() for alias in (name, image.relative_to(path.parent / "images").as_posix())
-    }
+    folder = path.parent / "images"
+    known = {alias: name for name, image in images.items() for alias in (name, image.relative_to(folder).as_posix())}
     groups: dict[str, str] = {}
     problems = []
     for line, (file, group) in enumerate(rows, start=2):
@@ -124,7 +127,11 @@ def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple
             problems.append(
                 Problem(f"groups.csv line {line}", "a file must have one group", f"{file}: {groups[name]}, {group}")
             )
-    problems += [Problem(f"images/{name}", "must have a group in groups.csv", "none") for name in names if name not in groups]
+    problems += [
+        Problem(_show(images[name], path.parent), "must have a group in groups.csv", "none")
+        for name in names
+        if name not in groups
+    ]
     return (() if problems else tuple(groups[name] for name in names)), problems
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from objectives.data.classes import Classes
+from objectives.data.classes import COURSE, Classes, numbered_classes
 from objectives.errors import Problem
 
 
@@ -24,6 +24,9 @@ class Source(Protocol):
     @property
     def classes(self) -> Classes | None:
         """The declared classes; None when only the labels in the masks tell."""
+
+    def guess(self, count: int) -> Classes:
+        """The classes to assume for ``count`` labels that nothing declares."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -58,6 +61,10 @@ class ArraySource:
     def names(self) -> tuple[str, ...]:
         """The frames' numbers."""
         return tuple(str(index) for index in range(len(self.images)))
+
+    def guess(self, count: int) -> Classes:
+        """The course's classes for five labels, numbered ones for any other number; label 0 is ignored."""
+        return COURSE if count == len(COURSE.names) else numbered_classes(count, ignore_label=0)
 
     def place(self, index: int) -> str:
         """How a problem names this frame."""

@@ -105,10 +105,18 @@ def _images_of_folder(root: Path) -> Sequence[NamedImage]:
 
 
 def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> list[Problem]:
-    if declared is None or len(declared.names) == len(spec.class_names):
+    if declared is None:
         return []
-    rule = f"must have the model's {len(spec.class_names)} classes ({', '.join(spec.class_names)})"
-    return [Problem(source, rule, f"{len(declared.names)} ({', '.join(declared.names)})")]
+    theirs, ours = _scorable(declared.names, declared.ignore_label), _scorable(spec.class_names, spec.ignore_label)
+    if theirs == ours:
+        return []
+    rule = f"must have the model's {len(spec.class_names)} classes in its order ({', '.join(ours)})"
+    return [Problem(source, rule, f"{len(declared.names)} classes ({', '.join(theirs)})")]
+
+
+def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
+    """Names in label order, the ignored one in brackets: what it is called does not matter."""
+    return ["(ignored)" if label == ignore_label else name for label, name in enumerate(names)]
 
 
 def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec) -> np.ndarray:

@@ -17,8 +17,8 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
     """The frames of ``train``, ``validation`` and ``test``: sorted int64 indices, disjoint, all frames placed.
 
     ``groups`` (N,) of 0..G-1: a group never straddles parts. ``pixel_counts`` (N, S) of the scored classes: each part gets
-    about its share of frames, of groups, and of every class's pixels, frames and groups, the rarest class's before the others'. A
-    part goes without a class only when too few groups hold it. The same arguments give the same parts.
+    about its share of frames, of groups, and of every class's pixels, frames and groups, the rarest class's before the others'.
+    A part goes without a class only when too few groups hold it. The same arguments give the same parts.
     """
     generator = np.random.default_rng(seed)
     cut = _Cut.of(groups, pixel_counts[:, pixel_counts.sum(axis=0) > 0], shares)
@@ -32,7 +32,7 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
 
 @dataclass
 class _Cut:
-    """Groups dealt to parts. A load is a group's share of each measure: frames, groups, then by class pixels, frames, groups."""
+    """Groups dealt to parts; a load is a group's share of each measure: frames, groups, per class pixels, frames, groups."""
 
     loads: np.ndarray  # (G, M)
     weight: np.ndarray  # (M,)

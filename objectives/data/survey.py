@@ -114,16 +114,15 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
 
 def _settle_classes(source: Source, facts: dict[int, _Facts]) -> tuple[Classes, list[Problem]]:
     """The declared classes, or those that the labels found make; and each frame with a label outside them."""
-    if source.classes is not None:
-        classes = source.classes
-        rule = f"labels must be among the {len(classes.names)} classes"
-    else:
+    classes = source.classes
+    rule = f"labels must be among the {len(classes.names) if classes else 0} classes"
+    if classes is None:
         labels = sorted({label for found in facts.values() for label in found.labels})
-        gapless = labels == list(range(len(labels)))
-        classes = numbered_classes(max(2, min(len(labels), MOST_CLASSES)))
-        rule = "without classes.yaml labels must run from 0 without gaps"
-        if not gapless and facts:
-            classes = numbered_classes(max(2, next(n for n in range(len(labels) + 1) if n not in labels)))
+        count = labels[-1] + 1 if labels else 0
+        if len(labels) < count - 1 or count > MOST_CLASSES:  # one absent label is told as a class absent from training
+            count = next(label for label in range(count + 1) if label not in labels)
+        classes = source.guess(max(count, 2))
+        rule = "labels that no classes.yaml or class_names declares must run from 0 without gaps, up to 255"
     problems = [
         Problem(f"mask of {source.place(index)}", rule, _listed(outside))
         for index, found in facts.items()

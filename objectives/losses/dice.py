@@ -15,8 +15,8 @@ def dice(pixels: LabelledPixels) -> Tensor:
     are left out too; otherwise class weights play no part, since every class has the same say already. 0 when no class
     is left.
 
-    Source: Milletari et al. 2016 (arXiv:1606.04797), section 3, with the plain denominator of Drozdzal et al. 2016
-    (arXiv:1608.04117), equation 3, in place of the squared one.
+    Source: Milletari et al. 2016 (arXiv:1606.04797), the Dice loss layer, with the plain denominator of Drozdzal et al. 2016
+    (arXiv:1608.04117) in place of the squared one.
     """
     counts = pixels.soft_counts
     occurs_K = (counts.target_K > 0) & (pixels.weights_K > 0)

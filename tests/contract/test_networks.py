@@ -1,6 +1,5 @@
 """One contract for every network: a new family only adds entries to MODELS."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +89,7 @@ def test_onnx_runtime_agrees(model: Model, tmp_path: Path) -> None:
     network = network_of(model).eval()
     images_BCHW = torch.randn(2, 1, 30, 50)
     path = tmp_path / "network.onnx"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnxscript|onnx_ir|copyreg)\b")
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|onnxscript|onnx_ir|copyreg)\b")
-        torch.onnx.export(network, (images_BCHW,), path, dynamo=True, verbose=False)
+    torch.onnx.export(network, (images_BCHW,), path, dynamo=True, verbose=False)
     with torch.inference_mode():
         expected = network(images_BCHW).numpy()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

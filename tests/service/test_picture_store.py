@@ -222,6 +222,21 @@ def test_dashboard_serves_health_and_pictures_and_ends_at_once(
     assert said == ""
 
 
+def test_dashboard_says_in_one_line_that_the_artifacts_cannot_be_read(
+    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
+) -> None:
+    trial = study.ask()
+    artifact_id = attach_picture(trial, storage, pictures, png("red"), "panel.png")
+    (file,) = files(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with dashboard(empty_database, tmp_path / "artifacts") as process:
+        assert fetch(f"{url_of(process)}/artifacts/{study._study_id}/{trial._trial_id}/{artifact_id}")[0] == 503
+        _, said = end(process)
+    assert said.count("\n") == 1
+    assert f"cannot read {file}" in said
+
+
 def test_deleting_a_study_in_the_dashboard_removes_its_pictures_even_when_one_is_missing(
     study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,96 @@
+"""A bundle on labelled frames; frames of its own study count only where that is fair, and the answer says so."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from objectives.bundle import Bundle, load_bundle
+from objectives.data.dataset import Labelled, read_labelled
+from objectives.data.duplicates import spoilt_frames
+from objectives.data.frames import frame_hash
+from objectives.data.resize import resize_image, resize_mask
+from objectives.errors import UserError
+from objectives.evaluate import Evaluation, evaluate
+from objectives.provenance import Provenance
+
+CPU = torch.device("cpu")
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class BundleEvaluation:
+    """Scores of a bundle on labelled frames, and which frames they are from.
+
+    ``own`` frames are of the asked part of the bundle's own study, ``foreign`` ones are new to it; ``other_parts`` (training
+    frames, say) and ``spoilt`` ones (many frames with one identical mask, which the study drops, too) were left out.
+    """
+
+    evaluation: Evaluation
+    provenance: Provenance
+    split: Split
+    own: int
+    foreign: int
+    other_parts: int
+    spoilt: int
+
+    @property
+    def looked_at_test(self) -> bool:
+        """Whether frames of the study's sealed test part were scored: the caller counts the look."""
+        return self.split == "test" and self.own > 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the score must know, one sentence each."""
+        return tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        if self.own or self.other_parts:
+            known, study = self.own + self.other_parts, self.provenance.study
+            yield f"{known} frames are of the model's own study {study}: only the {self.own} of its {self.split} part count"
+        if self.own and self.split == "validation":
+            yield "the model was chosen by its score on the validation part, so this score is optimistic"
+        if self.looked_at_test:
+            yield "this was a look at the sealed test part"
+        if self.spoilt:
+            yield f"{self.spoilt} frames that share identical masks of several classes are left out"
+
+
+def evaluate_bundle(
+    directory: Path, source: str | Path, *, split: Split = "validation", device: torch.device = CPU
+) -> BundleEvaluation:
+    """Score the bundle in ``directory`` on the labelled frames of ``source``, resized to the study's size as in the study.
+
+    Of frames that belong to the bundle's own study (recognised by hash) only those of ``split`` count; new frames all do.
+
+    Raises:
+        UserError: the bundle or the frames cannot be used, or no frame counts.
+    """
+    bundle = load_bundle(directory)
+    labelled = read_labelled(source, bundle.spec)
+    part_of = {digest: part for part, digests in bundle.frames.items() for digest in digests}
+    parts = [part_of.get(frame_hash(image)) for image in labelled.images]
+    spoilt = {index for index in _spoilt(labelled, bundle.provenance.min_identical) if parts[index] is None}
+    chosen = [index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt]
+    if not chosen:
+        raise UserError(f"no frame of {source} counts: all are of other parts of the bundle's own study than {split}")
+    own = sum(parts[index] == split for index in chosen)
+    others = sum(part not in (split, None) for part in parts)
+    scored = _evaluate_frames(bundle, labelled, chosen, device)
+    return BundleEvaluation(scored, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
+
+
+def _spoilt(labelled: Labelled, min_identical: int) -> dict[int, str]:
+    """The frames that a study would drop: see `spoilt_frames`."""
+    keys = [(mask.shape, mask.tobytes()) for mask in labelled.masks]
+    return spoilt_frames(keys, [int(np.count_nonzero(np.bincount(mask.ravel()))) for mask in labelled.masks], min_identical)
+
+
+def _evaluate_frames(bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device) -> Evaluation:
+    spec = bundle.spec
+    images_NHWC = np.stack([resize_image(labelled.images[index], spec.height, spec.width) for index in chosen])
+    masks_NHW = np.stack([resize_mask(labelled.masks[index], spec.height, spec.width) for index in chosen])
+    return evaluate(bundle.segmenter.to(device), images_NHWC, masks_NHW, spec, device=device)

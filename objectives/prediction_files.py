@@ -1,0 +1,85 @@
+"""The files that predictions go to: an npz, a Kaggle CSV, or a folder of PNGs; each appears whole or not at all."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from objectives.atomic import directory_at_once, file_at_once
+from objectives.errors import UserError
+
+NamedMask = tuple[str, np.ndarray]  # a frame's name and its labels (H, W) uint8
+Write = Callable[[Iterable[NamedMask], Path], int]
+
+
+def writer_for(out: Path) -> Write:
+    """The function that writes predictions to ``out`` and returns how many; chosen by the suffix: .npz, .csv, none (a folder).
+
+    Raises:
+        UserError: the suffix is another one, or what stands there cannot be replaced.
+    """
+    match out.suffix.lower():
+        case ".npz" | ".csv" if out.is_dir():
+            raise UserError(f"{out} is a folder; choose another --out")
+        case ".npz":
+            return write_npz
+        case ".csv":
+            return write_csv
+        case "":
+            if out.is_file() or (out.is_dir() and any(out.iterdir())):
+                raise UserError(f"{out} is {'a file' if out.is_file() else 'not empty'}; choose a new folder for --out")
+            return write_folder
+        case suffix:
+            raise UserError(f"--out must be a .npz, a .csv or a folder, got {suffix}")
+
+
+def write_npz(masks: Iterable[NamedMask], out: Path) -> int:
+    """``masks`` uint8 (N, H, W) and the ``names`` of the frames, in the order of the input."""
+    names, labels = zip(*_of_one_size(masks, out), strict=True)
+    with file_at_once(out) as draft, draft.open("wb") as opened:
+        np.savez_compressed(opened, masks=np.stack(labels), names=np.array(names))
+    return len(names)
+
+
+def write_csv(masks: Iterable[NamedMask], out: Path) -> int:
+    """Kaggle's layout: header ``id,0,1,...,H*W-1``, then one row a frame with its number from 0 and its flattened mask."""
+    same = iter(_of_one_size(masks, out))
+    first = next(same)
+    count = 0
+    with file_at_once(out) as draft, draft.open("wb") as opened:
+        opened.write(",".join(["id", *map(str, range(first[1].size))]).encode() + b"\n")
+        for count, (_, labels_HW) in enumerate(chain([first], same), start=1):
+            opened.write(b"%d%b\n" % (count - 1, _LABEL_TEXTS[labels_HW.ravel()].tobytes().translate(None, b" ")))
+    return count
+
+
+def write_folder(masks: Iterable[NamedMask], out: Path) -> int:
+    """One greyscale PNG a frame, its pixels the labels, named as the frame; each of its frame's size."""
+    count = 0
+    with directory_at_once(out) as draft:
+        for name, labels_HW in masks:
+            path = draft / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(labels_HW).save(path)
+            count += 1
+    return count
+
+
+_LABEL_TEXTS = np.array([list(f",{label}".ljust(4).encode()) for label in range(256)], dtype=np.uint8)  # (256, 4) characters
+
+
+def _of_one_size(masks: Iterable[NamedMask], out: Path) -> Iterator[NamedMask]:
+    """The same masks.
+
+    Raises:
+        UserError: one has another size than the first: they fit in no single array or table.
+    """
+    size: tuple[int, ...] = ()
+    for name, labels_HW in masks:
+        size = size or labels_HW.shape
+        if labels_HW.shape != size:
+            sizes = " and ".join(f"{height}x{width}" for height, width in (size, labels_HW.shape))
+            raise UserError(f"frames of sizes {sizes} ({name}) do not fit into {out.name}; give a folder for --out instead")
+        yield name, labels_HW

@@ -1,0 +1,74 @@
+"""Commands on data: check, preview."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.commands.options import Json, MinIdentical, Size, parse_size
+
+app = typer.Typer(help="Check data before a study is made of it, and look at it.", no_args_is_help=True)
+
+Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder with images/ and masks/, or `synthetic`.")]
+
+
+@app.command("check")
+def check(source: Source, size: Size = "", min_identical: MinIdentical = 10, as_json: Json = False) -> None:
+    """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing.
+
+    Example: search data check frames.npz --json
+    """
+    from objectives.data.dataset import DataOptions
+    from objectives.data.dataset import check as examine
+
+    report = examine(source, DataOptions(size=parse_size(size), min_identical=min_identical))
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        typer.echo(f"{source}: {report.frames} frames, {report.kept} kept, {len(report.dropped)} dropped, {report.groups} groups")
+        for reason in dict.fromkeys(dropped.reason for dropped in report.dropped):
+            typer.echo(f"dropped: {sum(dropped.reason == reason for dropped in report.dropped)} frames, {reason}")
+        for name, share in report.classes:
+            typer.echo(f"class {name}: {share:.2%} of the pixels")
+        for name, count in report.parts:
+            typer.echo(f"{name}: {count} frames")
+        for warning in report.warnings:
+            typer.echo(f"warning: {warning}")
+        for problem in report.problems:
+            typer.echo(f"problem: {problem}", err=True)
+    if report.problems:
+        raise typer.Exit(2)
+
+
+@app.command("preview")
+def preview(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
+    intensity: Annotated[float, typer.Option("--intensity", min=0.0, max=1.0, help="Augmentation intensity.")] = 0.5,
+    elastic: Annotated[bool, typer.Option("--elastic", help="Show elastic deformation, too.")] = False,
+    frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the choice and the augmentation.")] = 0,
+    size: Size = "",
+) -> None:
+    """Draw frames and masks before and after augmentation as one picture.
+
+    Example: search data preview frames.npz --intensity 0.8 --out preview.png
+    """
+    from tempfile import TemporaryDirectory
+
+    import numpy as np
+
+    from objectives.atomic import write_at_once
+    from objectives.augment import Augmenter
+    from objectives.config import Augment
+    from objectives.data.dataset import DataOptions, open_dataset
+    from objectives.pictures import preview_sheet
+
+    with TemporaryDirectory() as folder:
+        data = open_dataset(source, DataOptions(size=parse_size(size)), Path(folder))
+        train = data.parts["train"]
+        chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))
+        augmenter = Augmenter(Augment(intensity=intensity, elastic=elastic), data.spec)
+        write_at_once(out, preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed))
+    typer.echo(f"{len(chosen)} frames drawn to {out}")

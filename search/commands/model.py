@@ -1,0 +1,159 @@
+"""Commands on a finished model: export-best, predict, evaluate."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.commands.options import Artifacts, Cache, Home, Json, Storage, StudyName, open_place
+
+if TYPE_CHECKING:
+    from objectives.evaluate_bundle import BundleEvaluation
+    from objectives.provenance import Provenance
+
+BundleDir = Annotated[Path, typer.Argument(help="Folder that `search export-best` wrote.")]
+Device = Annotated[str, typer.Option("--device", envvar="SEARCH_DEVICE", help="auto, cpu or cuda.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the program."""
+    app.command("export-best")(export_best)
+    app.command("predict")(predict)
+    app.command("evaluate")(evaluate)
+
+
+def export_best(
+    study: StudyName = "default",
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("out"),
+    storage: Storage = "",
+    artifacts: Artifacts = "",
+    data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True,
+    home: Home = None,
+    cache: Cache = None,
+) -> None:
+    """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX.
+
+    Example: search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
+    """
+    from search import export
+    from search.storage import reachable
+    from search.study import open_study
+
+    with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
+        opened = open_study(place.storage, study)
+        provenance = export.export_best(opened, place, out, source=data, force=force, test=test)
+        names = open_names(out)
+        opened.close()
+    print_export(out, provenance, names)
+
+
+def predict(
+    bundle: BundleDir,
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="npz with test_set, or a folder of images.")],
+    out: Annotated[Path, typer.Option("--out", help="masks.npz, submission.csv (Kaggle), or a folder for PNGs.")],
+    device: Device = "auto",
+) -> None:
+    """Label new images with a bundle.
+
+    Example: search predict out frames.npz --out submission.csv
+    """
+    from objectives import predict as predicting
+
+    count = predicting.predict(bundle, source, out, device=torch_device(device))
+    typer.echo(f"{count} masks written to {out}")
+
+
+def evaluate(
+    bundle: BundleDir,
+    data: Annotated[str, typer.Argument(help="Labelled frames: npz, or folder with images/ and masks/.")],
+    split: Annotated[str, typer.Option("--split", help="Which of its own study's frames count: validation or test.")] = "validation",
+    as_json: Json = False,
+    device: Device = "auto",
+    storage: Storage = "",
+    home: Home = None,
+) -> None:
+    """Score a bundle on labelled frames; of its own study's frames only the validation part counts.
+
+    Example: search evaluate out frames.npz --json
+    """
+    from objectives.errors import UserError
+    from objectives.evaluate_bundle import evaluate_bundle
+
+    if split not in ("validation", "test"):
+        raise UserError(f"--split must be validation or test, got {split!r}")
+    if split == "validation":
+        show_evaluation(evaluate_bundle(bundle, data, device=torch_device(device)), bundle, as_json=as_json)
+        return
+    from objectives.bundle import load_bundle
+    from search.export import count_look
+    from search.storage import reachable
+    from search.study import open_study
+
+    with open_place(storage, home=home) as place, reachable(place.storage):
+        opened = open_study(place.storage, load_bundle(bundle).provenance.study)  # no look without its count
+        found = evaluate_bundle(bundle, data, split="test", device=torch_device(device))
+        if found.looked_at_test:
+            count_look(opened)
+        opened.close()
+    show_evaluation(found, bundle, as_json=as_json)
+
+
+def torch_device(name: str):  # type: ignore[no-untyped-def]  # torch is not imported here
+    """The torch device of a ``--device`` value.
+
+    Raises: UserError when this host has none such.
+    """
+    import torch
+
+    from objectives.errors import UserError
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"--device must be auto, cpu or cuda (with a GPU here), got {name!r}")
+    return torch.device(name)
+
+
+def open_names(bundle: Path) -> tuple[str, ...]:
+    """The class names of a bundle."""
+    return tuple(json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))["class_names"])
+
+
+def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) -> None:
+    """Say what was exported: where, and its scores on validation and sealed test."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})
+    table = Table("IoU", *parts, box=None, pad_edge=False)
+    table.add_row("mean", *[f"{part.score:.4f}" for part in parts.values()])
+    for k, name in enumerate(names):
+        values = [part.iou[k] for part in parts.values()]
+        if any(value is not None for value in values):
+            table.add_row(name, *["-" if value is None else f"{value:.4f}" for value in values])
+    console = Console(soft_wrap=True)
+    console.print(f"bundle of trial {provenance.trial} (best of {provenance.trials}), checked after writing: {out.resolve()}")
+    console.print(table)
+    console.print("The validation score chose this model among others, so it is optimistic.")
+    if provenance.test:
+        console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
+
+
+def show_evaluation(found: "BundleEvaluation", bundle: Path, *, as_json: bool) -> None:
+    """Print a bundle's scores on labelled frames."""
+    names = open_names(bundle)
+    per_class = {name: iou for name, iou in zip(names, found.evaluation.iou.tolist(), strict=True) if iou == iou}
+    if as_json:
+        counts = {"frames": found.own + found.foreign, "own": found.own, "foreign": found.foreign}
+        left_out = {"other_parts": found.other_parts, "spoilt": found.spoilt}
+        rest = {"split": found.split, "notes": list(found.notes)}
+        typer.echo(json.dumps({"score": found.evaluation.score, "per_class": per_class, **counts, **left_out, **rest}))
+        return
+    typer.echo(f"mean IoU {found.evaluation.score:.4f} on {found.own + found.foreign} frames")
+    for name, iou in per_class.items():
+        typer.echo(f"  {name} {iou:.4f}")
+    for note in found.notes:
+        typer.echo(f"note: {note}")

@@ -1,0 +1,87 @@
+"""Commands around studies: demo, dashboard, doctor."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.commands.options import Artifacts, Cache, Home, Json, Storage, open_place
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the program."""
+    app.command("demo")(demo)
+    app.command("dashboard")(dashboard)
+    app.command("doctor")(doctor)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("out/demo"),
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all.")] = 10,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 2,
+    home: Home = None,
+) -> None:
+    """Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, progress, export.
+
+    Example: search demo
+    """
+    from search import export
+    from search.commands.model import open_names, print_export
+    from search.local import run_locally
+    from search.setup import Request, set_up
+    from search.study import open_study
+
+    name = time.strftime("demo-%Y%m%d-%H%M%S")
+    request = Request(name, "synthetic", "tiny", (), trials, 0.0, None, 10, 0)
+    with open_place("", home=home) as place:
+        for line in set_up(request, place):
+            typer.echo(line)
+        run_locally(name, place, workers=workers, device="auto")
+        opened = open_study(place.storage, name)
+        provenance = export.export_best(opened, place, out, force=True)
+        opened.close()
+    print_export(out, provenance, open_names(out))
+    where = f" --home {home}" if home else ""
+    typer.echo(f"\nLook at its trials:    search dashboard{where}   (study {name})")
+    typer.echo(f"Label frames with it:  search predict {out} synthetic --out masks.npz")
+
+
+def dashboard(
+    storage: Storage = "",
+    artifacts: Artifacts = "",
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; the dashboard has no login.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    home: Home = None,
+) -> None:
+    """optuna-dashboard on the studies of a database, with the trials' pictures. Ctrl-C ends it.
+
+    Example: search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
+    """
+    from search.dashboard import serve, wait_for_tables
+    from search.storage import Fence, open_engine, open_optuna, reachable
+
+    with open_place(storage, artifacts, home) as place, reachable(place.storage):
+        engine = open_engine(place.storage)
+        wait_for_tables(engine)
+        engine.dispose()
+        serve(open_optuna(place.storage, Fence(), connections=8), place.artifacts, host, port)
+
+
+def doctor(storage: Storage = "", artifacts: Artifacts = "", home: Home = None, cache: Cache = None, as_json: Json = False) -> None:
+    """Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, versions.
+
+    Example: search doctor --storage postgresql://user@host/db
+    """
+    import json
+
+    from search.doctor import examine
+
+    findings = examine(storage, artifacts, home, cache)
+    if as_json:
+        typer.echo(json.dumps({finding.what: {"good": finding.good, "found": finding.found} for finding in findings}))
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.good else 'LACK'}  {finding.what:<15} {finding.found}")
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)

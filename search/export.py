@@ -1,0 +1,139 @@
+"""``search export-best``: the best trial's weights as a bundle, checked after it was written."""
+
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load
+from sqlalchemy import update
+
+from objectives.bundle import check_bundle, refuse_taken, write_bundle
+from objectives.config import Config
+from objectives.data.dataset import Dataset, open_dataset
+from objectives.errors import UserError
+from objectives.evaluate import Evaluation, evaluate
+from objectives.provenance import PartScore, Provenance, current_versions
+from objectives.segmenter import Segmenter, build_segmenter
+from search import checkpoints
+from search.blobs import open_blobs
+from search.commands.options import Place
+from search.status import Best, Status, read_status
+from search.study import Study, check_worker
+from search.tables import STUDY
+from spaces import FromParams
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The trial to export: its numbers, config and trained program, and the data of its study."""
+
+    best: Best
+    config: Config
+    epoch: int
+    device: torch.device  # of the type on which the trial was scored, where this host has it
+    scored_on: str
+    segmenter: Segmenter
+    data: Dataset
+
+    def evaluate(self, part: str) -> Evaluation:
+        """Its scores on one part of the study's frames."""
+        images_NHWC, masks_NHW = self.pixels(part)
+        return evaluate(self.segmenter, images_NHWC, masks_NHW, self.data.spec, device=self.device)
+
+    def pixels(self, part: str) -> tuple:  # type: ignore[type-arg]
+        """Frames (N, H, W, C) and masks (N, H, W) of one part."""
+        indices = self.data.parts[part]
+        return self.data.images[indices], self.data.masks[indices]
+
+
+def export_best(study: Study, place: Place, out: Path, *, source: str = "", force: bool = False, test: bool = True) -> Provenance:
+    """Write the bundle of the best complete trial; nothing appears at ``out`` unless every check of it passed.
+
+    ``test`` opens the sealed test part; the look is counted in the study and printed in the model card.
+    Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails.
+    """
+    refuse_taken(out, force=force)
+    status = read_status(study)
+    candidate = choose(study, status, place, source)
+    provenance = describe(study, status, candidate, test=test)
+    images_NHWC, masks_NHW = candidate.pixels("validation")
+    write_bundle(
+        out,
+        candidate.segmenter,
+        candidate.config,
+        candidate.data.spec,
+        provenance,
+        frames={part: [candidate.data.frame_hashes[i] for i in indices] for part, indices in candidate.data.parts.items()},
+        force=force,
+        check=lambda bundle: check_bundle(bundle, images_NHWC, masks_NHW, device=candidate.device),
+    )
+    return provenance
+
+
+def choose(study: Study, status: Status, place: Place, source: str) -> Candidate:
+    """The complete trial with the highest value, with its weights restored.
+
+    Raises: UserError without a complete trial, or with other data than the study's; WorldError without its weights.
+    """
+    if status.best is None:
+        raise UserError(f"study {study.spec.name!r} has no complete trial yet: wait for one (`search status --watch`)")
+    data = open_dataset(source or study.spec.source, study.spec.data_options, place.cache)
+    check_worker(study, data)
+    frozen = study.storage.get_trial(status.best.trial_id)
+    config = study.space.draw(FromParams(frozen.params))
+    pointer = checkpoints.pointers_of(study.engine, status.best.trial_id)["best"]
+    segmenter = build_segmenter(config, data.spec)
+    segmenter.load_state_dict(load(open_blobs(place.artifacts).read(pointer.blob)))
+    scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
+    device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
+    segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Candidate(status.best, config, pointer.epoch, device, scored_on, segmenter, data)
+
+
+def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) -> Provenance:
+    """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
+    ended = sum(status.trials[state] for state in ("complete", "pruned", "failed"))
+    validation = candidate.evaluate("validation")
+    looks = count_look(study) if test else test_looks(study)
+    return Provenance(
+        study=study.spec.name,
+        trial=candidate.best.number,
+        trials=ended,
+        seed=study.trial_seed(candidate.best.number),
+        epoch=candidate.epoch,
+        data=study.spec.data_fingerprint,
+        device=candidate.scored_on,
+        command=shlex.join(["search", *[without_password(word) for word in sys.argv[1:]]]),
+        versions=current_versions(),
+        # the trial's own score, as it was told: the bundle's check measures it again
+        validation=part_score(validation, candidate, "validation", candidate.best.score),
+        test=part_score(sealed := candidate.evaluate("test"), candidate, "test", sealed.score) if test else None,
+        test_looks=looks,
+        min_identical=study.spec.min_identical,
+    )
+
+
+def part_score(evaluation: Evaluation, candidate: Candidate, part: str, score: float) -> PartScore:
+    """A part's scores as the bundle stores them."""
+    return PartScore.of(score, evaluation.iou.tolist(), len(candidate.data.parts[part]))
+
+
+def count_look(study: Study) -> int:
+    """Count one look at the sealed test part; returns how many there have been."""
+    with study.engine.begin() as connection:
+        more = update(STUDY).where(STUDY.c.study_id == study.id).values(test_looks=STUDY.c.test_looks + 1)
+        return int(connection.execute(more.returning(STUDY.c.test_looks)).scalar_one())
+
+
+def test_looks(study: Study) -> int:
+    """How often anybody has looked at the sealed test part."""
+    with study.engine.connect() as connection:
+        return int(connection.execute(STUDY.select().where(STUDY.c.study_id == study.id)).mappings().one()["test_looks"])
+
+
+def without_password(word: str) -> str:
+    """A word of a command line without the password of a URL in it."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", word)

@@ -1,0 +1,113 @@
+"""What a study is doing: budget, trials by state, the best so far, and its workers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+
+from search.study import Study
+
+TRIALS = text("""
+    SELECT CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN 'interrupted'
+                WHEN state = 'FAIL' THEN 'failed' ELSE lower(state::text) END AS state, count(*) AS trials
+    FROM trials LEFT JOIN search_lease USING (trial_id) WHERE study_id = :study_id GROUP BY 1
+""")
+
+BEST = text("""
+    SELECT trial_id, number, value FROM trials JOIN trial_values USING (trial_id)
+    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1
+""")
+
+WORKERS = text("""
+    SELECT name, device, number AS trial, ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 seconds' AS alive,
+           round(extract(epoch FROM coalesce(ended_at, clock_timestamp()) - search_worker.started_at)::numeric, 1) AS seconds
+    FROM search_worker
+    LEFT JOIN search_lease ON owner = search_worker.id AND expires_at > clock_timestamp()
+    LEFT JOIN trials ON trials.trial_id = search_lease.trial_id AND trials.state = 'RUNNING'
+    WHERE search_worker.study_id = :study_id ORDER BY search_worker.started_at
+""")
+
+RECENT = text("""
+    SELECT number, lower(state::text) AS state, step, intermediate_value AS score, value FROM trials
+    LEFT JOIN trial_values USING (trial_id)
+    LEFT JOIN LATERAL (SELECT step, intermediate_value FROM trial_intermediate_values AS v
+                       WHERE v.trial_id = trials.trial_id ORDER BY step DESC LIMIT 1) AS last ON true
+    WHERE study_id = :study_id AND state <> 'WAITING' ORDER BY number
+""")
+
+STATES = ("complete", "pruned", "failed", "running", "interrupted", "waiting")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best complete trial: its number, score and IoU per scored class, all fractions."""
+
+    trial_id: int
+    number: int
+    score: float
+    per_class: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A study at one moment. ``trials`` counts by state and adds up to ``spent``."""
+
+    study: str
+    budget: int
+    trials: dict[str, int]
+    best: Best | None
+    workers: tuple[dict[str, Any], ...]
+
+    @property
+    def spent(self) -> int:
+        """Trials of the budget that exist, in whatever state."""
+        return sum(self.trials.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that scripts read."""
+        best = self.best and {"number": self.best.number, "score": self.best.score, "per_class": self.best.per_class}
+        return {
+            "study": self.study,
+            "budget": {"trials": self.budget, "spent": self.spent},
+            "trials": self.trials,
+            "best": best,
+            "workers": list(self.workers),
+        }
+
+
+def read_status(study: Study) -> Status:
+    """The study's present status, read without touching it."""
+    with study.engine.connect() as connection:
+        which = {"study_id": study.id}
+        counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
+        budget = connection.execute(text("SELECT trials FROM search_study WHERE study_id = :study_id"), which).scalar_one()
+        best = connection.execute(BEST, which).mappings().first()
+        workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
+    trials = {state: counted.get(state, 0) for state in STATES}
+    return Status(study.spec.name, budget, trials, _best(study, best), workers)
+
+
+def _best(study: Study, row: RowMapping | None) -> Best | None:
+    if row is None:
+        return None
+    attributes = study.storage.get_trial_user_attrs(row["trial_id"])
+    per_class = {key.removeprefix("iou "): value for key, value in attributes.items() if key.startswith("iou ")}
+    return Best(row["trial_id"], row["number"], row["value"], per_class)
+
+
+@dataclass(frozen=True)
+class TrialLine:
+    """One trial for people: its state, epochs done, last score and final value."""
+
+    number: int
+    state: str
+    epochs: int
+    score: float | None
+    value: float | None
+
+
+def read_trials(study: Study) -> list[TrialLine]:
+    """Every trial that has begun, by number."""
+    with study.engine.connect() as connection:
+        rows = connection.execute(RECENT, {"study_id": study.id}).mappings()
+        return [TrialLine(row["number"], row["state"], row["step"] or 0, row["score"], row["value"]) for row in rows]

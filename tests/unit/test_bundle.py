@@ -1,0 +1,293 @@
+"""Bundles: written whole or not at all, verified when loaded, the same answers from torch and from ONNX Runtime."""
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from objectives.bundle import FILES, SUMS, Bundle, check_bundle, compare_onnx, load_bundle, refuse_taken, write_bundle
+from objectives.config import Config, Train, UNet
+from objectives.data.spec import FrameSpec
+from objectives.errors import UserError, WorldError
+from objectives.evaluate import evaluate, predict
+from objectives.onnx_program import compare_programs, export_onnx
+from objectives.provenance import PartScore, Provenance, current_versions
+from objectives.segmenter import Segmenter, build_segmenter
+
+CPU = torch.device("cpu")
+CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5))
+
+
+def spec_of(channels: int = 1, max_value: int = 255, ignore_label: int | None = 0) -> FrameSpec:
+    return FrameSpec(
+        height=16,
+        width=24,
+        channels=channels,
+        max_value=max_value,
+        mean=(0.4,) * channels,
+        std=(0.2,) * channels,
+        class_names=("background", "soil", "bedrock", "sand", "big_rock"),
+        colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)),
+        ignore_label=ignore_label,
+        scored=(1, 2, 3, 4) if ignore_label == 0 else (0, 2, 4),
+    )
+
+
+def segmenter_of(config: Config, spec: FrameSpec) -> Segmenter:
+    torch.manual_seed(0)
+    return build_segmenter(config, spec).eval()
+
+
+def frames_of(spec: FrameSpec, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    dtype = np.uint8 if spec.max_value == 255 else np.uint16
+    images = rng.integers(0, spec.max_value, (count, spec.height, spec.width, spec.channels), endpoint=True).astype(dtype)
+    return images, rng.integers(0, 5, (count, spec.height, spec.width)).astype(np.uint8)
+
+
+def provenance_of(segmenter: Segmenter, spec: FrameSpec) -> Provenance:
+    images, masks = frames_of(spec)
+    evaluation = evaluate(segmenter, images, masks, spec, device=CPU)
+    return Provenance(
+        study="terrain",
+        trial=7,
+        trials=12,
+        seed=3,
+        epoch=20,
+        data="f" * 64,
+        device="cpu",
+        command="search export-best --storage postgresql://me:secret@db/search",
+        versions=current_versions(),
+        validation=PartScore.of(evaluation.score, evaluation.iou.tolist(), len(images)),
+    )
+
+
+FRAMES = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("bundle") / "model"
+    spec = spec_of()
+    segmenter = segmenter_of(CONFIG, spec)
+    write_bundle(directory, segmenter, CONFIG, spec, provenance_of(segmenter, spec), frames=FRAMES)
+    return directory
+
+
+@pytest.fixture
+def bundle_copy(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "copy"))
+
+
+def test_a_bundle_holds_its_files_and_nothing_is_left_beside_it(written: Path) -> None:
+    assert sorted(path.name for path in written.iterdir()) == sorted([*FILES, SUMS])
+    assert [path.name for path in written.parent.iterdir()] == ["model"]
+    assert written.stat().st_mode & 0o055  # others may read what one user exported, as the umask says
+
+
+def test_loading_gives_back_what_was_written(written: Path) -> None:
+    bundle, spec = load_bundle(written), spec_of()
+    segmenter = segmenter_of(CONFIG, spec)
+    assert (bundle.config, bundle.spec) == (CONFIG, spec)
+    assert bundle.frames == {part: frozenset(hashes) for part, hashes in FRAMES.items()}
+    provenance = provenance_of(segmenter, spec)
+    assert bundle.provenance == provenance
+    images, _ = frames_of(spec)
+    ours, theirs = (predict(model, images, spec, device=CPU) for model in (segmenter, bundle.segmenter))
+    assert (ours == theirs).all()
+    assert not bundle.segmenter.training
+
+
+def test_loading_draws_no_random_numbers(written: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_bundle(written)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_passwords_in_the_command_are_hidden(written: Path) -> None:
+    assert "secret" not in "".join(path.read_text(errors="replace") for path in written.iterdir())
+    assert load_bundle(written).provenance.command == "search export-best --storage postgresql://***@db/search"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_refused_by_name(bundle_copy: Path, name: str) -> None:
+    content = bytearray((bundle_copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle_copy / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"changed after it was written: {re.escape(name)}") as raised:
+        load_bundle(bundle_copy)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused_by_name(bundle_copy: Path, name: str) -> None:
+    (bundle_copy / name).unlink()
+    with pytest.raises(UserError, match=re.escape(name)):
+        load_bundle(bundle_copy)
+
+
+def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(UserError, match="is no bundle"):
+            load_bundle(path)
+
+
+def test_a_bundle_of_another_version_is_refused_in_one_line(bundle_copy: Path) -> None:
+    settings = json.loads((bundle_copy / "config.json").read_text())
+    settings["config"]["model"]["base_filters"] = 8
+    seal(bundle_copy, "config.json", json.dumps(settings))
+    with pytest.raises(UserError, match="another version") as raised:
+        load_bundle(bundle_copy)
+    assert "\n" not in str(raised.value)
+    seal(bundle_copy, "config.json", json.dumps({**settings, "format": 99}))
+    with pytest.raises(UserError, match="format 99"):
+        load_bundle(bundle_copy)
+
+
+def seal(directory: Path, name: str, text: str) -> None:
+    """Write a file and set its checksum right, as another version of the program would."""
+    import hashlib
+
+    (directory / name).write_text(text)
+    sums = dict(line.split("  ")[::-1] for line in (directory / SUMS).read_text().splitlines())
+    sums[name] = hashlib.sha256(text.encode()).hexdigest()
+    (directory / SUMS).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
+
+
+def test_the_model_card_is_honest_and_its_six_lines_run(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = (written / "README.md").read_text()
+    provenance = load_bundle(written).provenance
+    assert "out of 12 trials" in card
+    assert "optimistic" in card
+    for label, name in ((1, "soil"), (4, "big_rock")):
+        assert f"| {label} {name} | {provenance.validation.iou[label]:.4f} |" in card
+    images, _ = frames_of(spec_of())
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(written / "model.onnx", tmp_path)
+    np.savez(tmp_path / "frames.npz", test_set=images[..., 0])
+    code = card.split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) == 6
+    results: dict[str, np.ndarray] = {}
+    exec(code, results)
+    assert (results["labels"] == predict(load_bundle(written).segmenter, images, spec_of(), device=CPU)).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "spec"),
+    [
+        (UNet(depth=2, base_filters=4, block="residual", up="bilinear", bottleneck="dilated", norm="group"), spec_of(3)),
+        (
+            UNet(depth=3, base_filters=4, skip="attention", bottleneck="squeeze_excitation", dropout=0.3),
+            spec_of(5, 65535, None),
+        ),
+    ],
+)
+def test_onnx_runtime_agrees_with_torch_and_unscored_classes_never_appear(model: UNet, spec: FrameSpec) -> None:
+    import onnxruntime
+
+    segmenter = segmenter_of(Config(model=model), spec)
+    with torch.no_grad():
+        next(module for module in reversed(list(segmenter.modules())) if isinstance(module, torch.nn.Conv2d)).bias.fill_(0)
+    images, _ = frames_of(spec, count=3)
+    exported = export_onnx(segmenter, spec)
+    comparison = compare_programs(exported, segmenter, images, spec)
+    assert comparison.frames == 3
+    assert comparison.largest_difference < 1e-4
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    pixels = images.transpose(0, 3, 1, 2).astype(np.float32)
+    labels, probabilities = session.run(["labels", "probabilities"], {"pixels": pixels})
+    assert (labels.dtype, labels.shape) == (np.uint8, (3, 16, 24))
+    assert set(np.unique(labels)) <= set(spec.scored)
+    assert (labels == probabilities.argmax(axis=1)).mean() > 0.999  # ties aside
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+    unscored = sorted(set(range(5)) - set(spec.scored))
+    assert (probabilities[:, unscored] == 0).all()
+
+
+def test_the_onnx_file_tells_no_paths_of_this_machine(written: Path) -> None:
+    model = onnx.load(written / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert str(Path(__file__).resolve().parents[2]).encode() not in (written / "model.onnx").read_bytes()
+    assert not any(node.metadata_props for node in model.graph.node)
+
+
+def test_a_different_onnx_program_is_found(written: Path) -> None:
+    bundle = load_bundle(written)
+    images, _ = frames_of(bundle.spec)
+    assert compare_onnx(bundle, images).largest_difference < 1e-4
+    with torch.no_grad():
+        for parameter in bundle.segmenter.parameters():
+            parameter.mul_(1.05)
+    with pytest.raises(WorldError, match=r"differs from torch over 6 frames"):
+        compare_onnx(bundle, images)
+
+
+def test_the_check_accepts_the_trials_score_and_refuses_another(written: Path) -> None:
+    bundle = load_bundle(written)
+    images, masks = frames_of(bundle.spec)
+    assert check_bundle(bundle, images, masks, device=CPU).frames == 6
+    score = bundle.provenance.validation.score
+    for device, difference, accepted in [("cpu", 1e-5, False), ("cuda", 1e-5, True), ("cuda", 3e-3, False)]:
+        validation = bundle.provenance.validation.model_copy(update={"score": score + difference})
+        other = bundle.provenance.model_copy(update={"validation": validation, "device": device})
+        changed = dataclasses.replace(bundle, provenance=other)
+        if accepted:
+            check_bundle(changed, images, masks, device=CPU)
+        else:
+            with pytest.raises(WorldError, match="scored"):
+                check_bundle(changed, images, masks, device=CPU)
+
+
+def test_a_bundle_that_fails_its_check_never_appears_and_the_old_one_stays(bundle_copy: Path) -> None:
+    before = {path.name: path.read_bytes() for path in bundle_copy.iterdir()}
+    spec = spec_of()
+    segmenter = segmenter_of(CONFIG, spec)
+
+    def refuse(bundle: Bundle) -> None:
+        assert bundle.directory != bundle_copy
+        raise WorldError("not good enough")
+
+    for directory, force in ((bundle_copy, True), (bundle_copy.parent / "new", False)):
+        with pytest.raises(WorldError, match="not good enough"):
+            write_bundle(
+                directory, segmenter, CONFIG, spec, provenance_of(segmenter, spec), frames=FRAMES, force=force, check=refuse
+            )
+    assert {path.name: path.read_bytes() for path in bundle_copy.iterdir()} == before
+    assert [path.name for path in bundle_copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_bundle_is_replaced_with_force_only(bundle_copy: Path) -> None:
+    spec = spec_of()
+    segmenter = segmenter_of(CONFIG, spec)
+    provenance = provenance_of(segmenter, spec).model_copy(update={"trial": 8})
+    with pytest.raises(UserError, match="--force"):
+        write_bundle(bundle_copy, segmenter, CONFIG, spec, provenance, frames=FRAMES)
+    write_bundle(bundle_copy, segmenter, CONFIG, spec, provenance, frames=FRAMES, force=True)
+    assert load_bundle(bundle_copy).provenance.trial == 8
+    assert [path.name for path in bundle_copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_directory_that_holds_something_else_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(UserError, match="not empty"):
+            refuse_taken(tmp_path, force=force)
+    with pytest.raises(UserError, match="is a file"):
+        refuse_taken(tmp_path / "thesis.txt", force=True)
+    refuse_taken(tmp_path / "new")
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    spec = spec_of()
+    segmenter = segmenter_of(CONFIG, spec)
+    with pytest.raises(WorldError, match=r"cannot write .*free space there or choose another place"):
+        write_bundle(tmp_path / "file" / "model", segmenter, CONFIG, spec, provenance_of(segmenter, spec), frames=FRAMES)

@@ -1,0 +1,190 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from objectives.data.dataset import DataOptions, check, open_dataset
+from objectives.data.duplicates import alike_clusters, spoilt_frames, thumbnail
+from objectives.data.resize import resize_image, resize_mask
+from objectives.data.survey import condensed
+from objectives.data.synthetic import ALIENS, write_folder, write_npz
+from objectives.errors import Problem, ProblemsError
+
+OPTIONS = DataOptions()
+
+
+def _texts(source: Path | str, options: DataOptions = OPTIONS) -> str:
+    return "\n".join(str(problem) for problem in check(str(source), options).problems)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_folder(tmp_path / "data", 24)
+    return tmp_path / "data"
+
+
+def test_report_of_good_data() -> None:
+    report = check("synthetic:40", OPTIONS).as_json()
+    assert json.loads(json.dumps(report)) == report
+    assert report["problems"] == []
+    assert report["frames"] == 40 + ALIENS
+    assert report["kept"] == 40 - 1
+    assert len(report["dropped"]) == ALIENS + 1
+    assert {dropped["frame"] for dropped in report["dropped"]} >= set(range(40, 40 + ALIENS))
+    assert "with 12 other frames" in report["dropped"][0]["reason"]
+    assert list(report["classes"]) == ["background", "soil", "bedrock", "sand", "big_rock"]
+    assert sum(report["classes"].values()) == pytest.approx(1)
+    assert sum(report["parts"].values()) == report["kept"]
+
+
+def test_dropping_starts_at_min_identical() -> None:
+    assert check("synthetic:40", replace(OPTIONS, min_identical=13)).kept == 39
+    assert check("synthetic:40", replace(OPTIONS, min_identical=14)).kept == 52
+
+
+def test_folder_frames_are_dropped_by_name(folder: Path) -> None:
+    report = check(str(folder), OPTIONS)
+    assert not report.problems
+    assert "00035" in {dropped.frame for dropped in report.dropped}
+
+
+def test_all_problems_at_once(folder: Path) -> None:
+    (folder / "masks" / "00001.png").unlink()
+    (folder / "images" / "00002.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    cv2.imwrite(str(folder / "masks" / "00003.png"), np.zeros((64, 100), np.uint8))
+    cv2.imwrite(str(folder / "masks" / "00004.png"), np.full((64, 128), 9, np.uint8))
+    cv2.imwrite(str(folder / "images" / "00005.png"), np.zeros((64, 128, 3), np.uint8))
+    for part in ("images", "masks"):
+        cv2.imwrite(str(folder / part / "00006.png"), np.zeros((32, 64), np.uint8))
+    lines = _texts(folder).splitlines()
+    assert len(lines) == 6
+    expected = [
+        "images/00001.png: must have a mask",
+        "images/00002.png: the file must be a readable image",
+        "images/00003.png: its mask must have the image's size 64x128, got 64x100",
+        "mask of images/00004.png: labels must be among the 5 classes, got 9",
+        "64x128 (images/00000.png, images/00004.png, images/00005.png and 29 more); 32x64 (images/00006.png)",
+        "1 channels of uint8 (images/00000.png, images/00004.png, images/00006.png and 29 more); 3 channels of uint8",
+    ]
+    for text in expected:
+        assert any(text in line for line in lines), text
+
+
+def test_mixed_sizes_pass_with_a_size(folder: Path) -> None:
+    cv2.imwrite(str(folder / "images" / "00006.png"), np.zeros((32, 64), np.uint8))
+    cv2.imwrite(str(folder / "masks" / "00006.png"), np.zeros((32, 64), np.uint8))
+    assert "choose one with --size HxW" in _texts(folder)
+    assert _texts(folder, replace(OPTIONS, size=(32, 64))) == ""
+
+
+def test_labels_without_classes_file(folder: Path) -> None:
+    (folder / "classes.yaml").unlink()
+    report = check(str(folder), OPTIONS)
+    assert [name for name, _ in report.classes] == [f"class_{label}" for label in range(5)]
+    for path in (folder / "masks").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED) // 4 * 255)
+    assert "declares must run from 0 without gaps, up to 255, got 255" in _texts(folder)
+
+
+def test_a_stray_label_of_an_npz_is_named(tmp_path: Path) -> None:
+    frames = np.ones((30, 2, 8, 8), np.uint8)
+    frames[7, 1, 0, 0] = 255
+    np.savez(tmp_path / "a.npz", training_set=frames)
+    text = _texts(tmp_path / "a.npz")
+    assert text.startswith("mask of training_set[7]: labels that no classes.yaml or class_names declares")
+    assert text.endswith("got 255")
+
+
+def test_a_dangling_link_is_a_problem(folder: Path) -> None:
+    (folder / "images" / "00000.png").unlink()
+    (folder / "images" / "00000.png").symlink_to("nowhere.png")
+    assert "masks/00000.png: must have an image" in _texts(folder)
+    with pytest.raises(ProblemsError, match=r"masks/00000\.png"):
+        open_dataset(str(folder), OPTIONS, folder.parent / "cache")
+
+
+def test_an_absent_class_is_a_problem(folder: Path) -> None:
+    text = (folder / "classes.yaml").read_text().replace("}", ", 5: lava}")
+    (folder / "classes.yaml").write_text(text)
+    assert _texts(folder) == "split: train: every scored class must have pixels in the training part, got none of lava"
+    assert _texts(folder, replace(OPTIONS, scored=(1, 2))) == ""
+
+
+def test_a_class_absent_from_a_part_is_a_warning(tmp_path: Path) -> None:
+    frames = np.ones((30, 2, 8, 8), np.uint8)
+    frames[:, 0] = np.random.default_rng(0).integers(0, 255, (30, 8, 8))
+    frames[0, 1, :4] = 2
+    np.savez(tmp_path / "a.npz", training_set=frames)
+    report = check(str(tmp_path / "a.npz"), OPTIONS)
+    assert not report.problems
+    assert [warning.split(":")[0] for warning in report.warnings] == [
+        "the validation part has no pixel of class_2",
+        "the test part has no pixel of class_2",
+    ]
+
+
+def test_too_few_groups_for_three_parts(tmp_path: Path) -> None:
+    frames = np.ones((6, 2, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", training_set=frames, training_groups=np.array([1, 1, 1, 2, 2, 2]))
+    assert "every part must have frames, got none (the 6 kept frames form 2 groups" in _texts(tmp_path / "a.npz")
+
+
+def test_all_frames_spoilt(tmp_path: Path) -> None:
+    write_npz(tmp_path / "whole.npz", 24)
+    with np.load(tmp_path / "whole.npz") as whole:
+        np.savez(tmp_path / "a.npz", training_set=whole["training_set"][24:])
+    report = check(str(tmp_path / "a.npz"), OPTIONS)
+    assert report.kept == 0
+    assert "every part must have frames" in str(report.problems[0])
+
+
+def test_wrong_options_and_sources_do_not_raise(tmp_path: Path) -> None:
+    wrong = DataOptions(size=(0, 4), min_identical=1, shares=(0.5, 0.5, 0.5), seed=-1)
+    assert len(check("synthetic:24", wrong).problems) == 4
+    assert "must be labels 0..4, got 7" in _texts("synthetic:24", replace(OPTIONS, scored=(7,)))
+    assert "ignored label cannot be scored" in _texts("synthetic:24", replace(OPTIONS, scored=(0, 1)))
+    assert "must be an npz file" in _texts(tmp_path / "nothing")
+    for word in ("synthetic:", "synthetic:two", "synthetic:3", "synthetic:40:speed=2", "synthetic:40:seed=-1"):
+        assert len(check(word, OPTIONS).problems) == 1
+
+
+def test_only_masks_of_several_classes_are_spoilt() -> None:
+    keys = ["alien"] * 10 + ["border"] * 50 + ["rare"] * 9
+    counts = [3] * 10 + [2] * 50 + [4] * 9
+    assert list(spoilt_frames(keys, counts, 10)) == list(range(10))
+
+
+def test_frames_that_look_alike_share_a_cluster() -> None:
+    generator = np.random.default_rng(0)
+    scenes = [cv2.resize(generator.random((4, 8)).astype(np.float32), (64, 32)) for _ in range(60)]
+    images = [(scene * light * 255).astype(np.uint8)[:, :, None] for scene in scenes for light in (1.0, 0.8)]
+    looks = np.stack([thumbnail(image) for image in images])
+    clusters = alike_clusters(looks, [str(index) for index in range(len(images))])
+    assert np.array_equal(clusters[::2], clusters[1::2])
+    assert clusters.max() > 50
+
+
+def test_equal_frames_always_share_a_cluster_and_likeness_does_not_collapse() -> None:
+    looks = np.tile(thumbnail(np.arange(256, dtype=np.uint8).reshape(16, 16, 1)), (300, 1))
+    clusters = alike_clusters(looks, [str(index // 2) for index in range(300)])
+    assert np.array_equal(clusters, np.arange(300) // 2)
+    assert np.array_equal(thumbnail(np.full((8, 8, 3), 7, np.uint8)), np.zeros(256))
+
+
+def test_resizing_takes_areas_for_images_and_labels_for_masks() -> None:
+    image = np.random.default_rng(0).integers(0, 65536, (8, 12, 5), np.uint16)
+    halved = resize_image(image, 4, 6)
+    assert halved.dtype == np.uint16
+    assert np.abs(halved - image.reshape(4, 2, 6, 2, 5).mean((1, 3))).max() <= 0.5
+    assert resize_image(image, 16, 24).shape == (16, 24, 5)
+    mask = np.array([[0, 9], [3, 200]], np.uint8)
+    assert np.array_equal(resize_mask(mask, 4, 4), mask.repeat(2, 0).repeat(2, 1))
+    assert set(resize_mask(np.tile(mask, (5, 5)), 3, 7).ravel().tolist()) <= {0, 9, 3, 200}
+
+
+def test_condensed_counts_what_it_leaves_out() -> None:
+    problems = [Problem(f"f{index}", "rule", "value") for index in range(25)] + [Problem("x", "other", "value")]
+    assert [problem.where for problem in condensed(problems)] == [*(f"f{index}" for index in range(10)), "15 more places", "x"]

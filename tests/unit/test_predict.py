@@ -1,0 +1,228 @@
+"""Predictions of a bundle into every kind of file, and its scores on labelled frames."""
+
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from objectives.atomic import directory_at_once
+from objectives.bundle import load_bundle, write_bundle
+from objectives.config import Config, UNet
+from objectives.data.frames import frame_hash
+from objectives.data.spec import FrameSpec
+from objectives.errors import SearchError, UserError
+from objectives.evaluate import evaluate
+from objectives.evaluate import predict as predict_labels_of
+from objectives.evaluate_bundle import evaluate_bundle
+from objectives.predict import predict
+from objectives.prediction_files import write_csv
+from objectives.provenance import PartScore, Provenance
+from objectives.segmenter import build_segmenter
+
+CPU = torch.device("cpu")
+SPEC = FrameSpec(
+    height=16,
+    width=24,
+    channels=1,
+    max_value=255,
+    mean=(0.4,),
+    std=(0.2,),
+    class_names=("background", "soil", "bedrock", "sand", "big_rock"),
+    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)),
+    ignore_label=0,
+    scored=(1, 2, 3, 4),
+)
+RNG = np.random.default_rng(1)
+IMAGES = RNG.integers(0, 256, (20, 16, 24, 1)).astype(np.uint8)
+MASKS = RNG.integers(0, 5, (20, 16, 24)).astype(np.uint8)
+PARTS = {"train": range(10), "validation": range(10, 14), "test": range(14, 17)}  # 17..19 are foreign
+
+
+@pytest.fixture(scope="module")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("predict") / "model"
+    config = Config(model=UNet(depth=2, base_filters=4))
+    torch.manual_seed(0)
+    provenance = Provenance(
+        study="terrain",
+        trial=0,
+        trials=1,
+        seed=0,
+        epoch=1,
+        data="0",
+        device="cpu",
+        command="search export-best",
+        versions={},
+        validation=PartScore(frames=4, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)),
+    )
+    frames = {part: [frame_hash(IMAGES[index]) for index in indices] for part, indices in PARTS.items()}
+    write_bundle(directory, build_segmenter(config, SPEC), config, SPEC, provenance, frames=frames)
+    return directory
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    path = tmp_path / "frames.npz"
+    labelled = np.stack([IMAGES[..., 0], MASKS], axis=1)
+    np.savez(path, test_set=IMAGES[..., 0], training_set=labelled)
+    return path
+
+
+@pytest.fixture
+def expected(bundle_dir: Path) -> np.ndarray:
+    return predict_labels_of(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU)
+
+
+def test_an_npz_becomes_an_npz_of_masks(bundle_dir: Path, npz: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    assert predict(bundle_dir, npz, tmp_path / "new" / "masks.npz") == 20
+    with np.load(tmp_path / "new" / "masks.npz", allow_pickle=False) as found:
+        assert (found["masks"].dtype, found["masks"].shape) == (np.uint8, (20, 16, 24))
+        assert (found["masks"] == expected).all()
+    assert len(np.unique(expected)) > 1
+    assert 0 not in expected
+
+
+def test_a_csv_has_kaggles_layout(bundle_dir: Path, npz: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    predict(bundle_dir, npz, tmp_path / "masks.csv")
+    with (tmp_path / "masks.csv").open(newline="") as opened:
+        header, *rows = csv.reader(opened)
+    assert header == ["id", *map(str, range(16 * 24))]
+    assert [row[0] for row in rows] == [str(index) for index in range(20)]
+    assert (np.array(rows, dtype=int)[:, 1:].reshape(20, 16, 24) == expected).all()
+
+
+def test_a_csv_writes_labels_of_any_number_of_digits_and_many_frames_fast(tmp_path: Path) -> None:
+    masks = np.arange(256, dtype=np.uint8).reshape(1, 8, 32)
+    write_csv([("a", masks[0])], tmp_path / "all.csv")
+    assert (tmp_path / "all.csv").read_text().splitlines()[1] == ",".join(["0", *map(str, range(256))])
+    start = time.process_time()
+    assert write_csv((("a", np.ones((64, 128), np.uint8)) for _ in range(1000)), tmp_path / "many.csv") == 1000
+    assert time.process_time() - start < 2.0  # 10,000 frames within 20 s
+
+
+def test_a_folder_of_one_size_goes_into_an_npz_with_names(bundle_dir: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    save_images(tmp_path / "in", {"b": IMAGES[1], "a": IMAGES[0]})
+    predict(bundle_dir, tmp_path / "in", tmp_path / "masks.npz")
+    with np.load(tmp_path / "masks.npz") as found:
+        assert found["names"].tolist() == ["a", "b"]
+        assert (found["masks"] == expected[:2]).all()
+
+
+def save_images(folder: Path, images: dict[str, np.ndarray]) -> None:
+    for name, image_HWC in images.items():
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC).save(path)
+
+
+def test_images_of_several_sizes_come_back_as_pngs_of_their_own(bundle_dir: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    big = np.repeat(np.repeat(IMAGES[0], 3, axis=0), 3, axis=1)
+    save_images(tmp_path / "in", {"a": IMAGES[0], "sub/b": big, "c": IMAGES[2]})
+    assert predict(bundle_dir, tmp_path / "in", tmp_path / "out") == 3
+    found = {
+        str(path.relative_to(tmp_path / "out")): np.asarray(Image.open(path)) for path in (tmp_path / "out").rglob("*.png")
+    }
+    assert {name: mask.shape for name, mask in found.items()} == {"a.png": (16, 24), "c.png": (16, 24), "sub/b.png": (48, 72)}
+    assert (found["a.png"] == expected[0]).all()
+    assert (found["sub/b.png"][1::3, 1::3] == expected[0]).mean() > 0.95  # the same frame, three times as large
+
+
+def test_images_of_several_sizes_do_not_fit_one_file(bundle_dir: Path, tmp_path: Path) -> None:
+    save_images(tmp_path / "in", {"a": IMAGES[0], "b": IMAGES[0][:12]})
+    for name in ("masks.npz", "masks.csv"):
+        with pytest.raises(UserError, match=r"16x24 and 12x24 \(b\) do not fit into .*give a folder"):
+            predict(bundle_dir, tmp_path / "in", tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_frames_that_do_not_fit_the_bundle_are_refused(bundle_dir: Path, tmp_path: Path) -> None:
+    save_images(tmp_path / "rgb", {"a": np.repeat(IMAGES[0], 3, axis=2)})
+    with pytest.raises(UserError, match=r"frame a has 3 channel\(s\) of 0..255, the bundle takes 1 channel\(s\) of 0..255"):
+        predict(bundle_dir, tmp_path / "rgb", tmp_path / "out")
+    np.savez(tmp_path / "deep.npz", test_set=np.zeros((2, 16, 24), np.uint16))
+    with pytest.raises(UserError, match=r"of 0..65535, the bundle takes"):
+        predict(bundle_dir, tmp_path / "deep.npz", tmp_path / "masks.npz")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "masks.npz").exists()
+
+
+def test_a_place_that_cannot_be_replaced_is_refused(bundle_dir: Path, npz: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").write_text("mine")
+    (tmp_path / "dir.csv").mkdir()
+    for name, message in (("full", "not empty"), ("dir.csv", "is a folder"), ("masks.tiff", r"got \.tiff")):
+        with pytest.raises(UserError, match=message):
+            predict(bundle_dir, npz, tmp_path / name)
+    with pytest.raises(SearchError, match="nothing"):
+        predict(bundle_dir, tmp_path / "nothing", tmp_path / "masks.npz")
+
+
+def test_a_mount_point_is_filled_file_by_file_and_the_last_one_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    (tmp_path / "B").write_text("old")
+    with directory_at_once(tmp_path, last="B") as draft:
+        (draft / "B").write_text("new")
+        (draft / "C").write_text("new")
+        assert (tmp_path / "B").read_text() == "old"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"B": "new", "C": "new"}
+
+
+def direct_score(bundle_dir: Path, indices: list[int]) -> float:
+    return evaluate(load_bundle(bundle_dir).segmenter, IMAGES[indices], MASKS[indices], SPEC, device=CPU).score
+
+
+def test_of_the_own_study_only_validation_counts(bundle_dir: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", training_set=np.stack([IMAGES[:17, ..., 0], MASKS[:17]], axis=1))
+    found = evaluate_bundle(bundle_dir, tmp_path / "own.npz")
+    assert (found.own, found.foreign, found.other_parts, found.spoilt) == (4, 0, 13, 0)
+    assert found.evaluation.score == direct_score(bundle_dir, [10, 11, 12, 13])
+    assert not found.looked_at_test
+    assert "17 frames are of the model's own study terrain: only the 4 of its validation part count" in found.notes
+
+
+def test_a_look_at_the_test_part_is_said(bundle_dir: Path, npz: Path) -> None:
+    found = evaluate_bundle(bundle_dir, npz, split="test")
+    assert (found.own, found.foreign, found.looked_at_test) == (3, 3, True)
+    assert found.evaluation.score == direct_score(bundle_dir, [14, 15, 16, 17, 18, 19])
+    assert any("sealed test" in note for note in found.notes)
+
+
+def test_foreign_frames_all_count_but_spoilt_ones(bundle_dir: Path, tmp_path: Path) -> None:
+    aliens = np.stack([np.roll(IMAGES[0, ..., 0], shift, axis=1) for shift in range(1, 12)])
+    images = np.concatenate([IMAGES[17:, ..., 0], aliens])
+    masks = np.concatenate([MASKS[17:], np.repeat(MASKS[:1], 11, axis=0)])
+    np.savez(tmp_path / "new.npz", training_set=np.stack([images, masks], axis=1))
+    found = evaluate_bundle(bundle_dir, tmp_path / "new.npz", split="test")
+    assert (found.own, found.foreign, found.spoilt, found.looked_at_test) == (0, 3, 11, False)
+    assert found.evaluation.score == direct_score(bundle_dir, [17, 18, 19])
+
+
+def test_training_frames_alone_give_no_score(bundle_dir: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "train.npz", training_set=np.stack([IMAGES[:10, ..., 0], MASKS[:10]], axis=1))
+    with pytest.raises(UserError, match=r"no frame of .* counts"):
+        evaluate_bundle(bundle_dir, tmp_path / "train.npz")
+
+
+def test_labelled_frames_of_another_size_are_resized_as_in_the_study(bundle_dir: Path, tmp_path: Path) -> None:
+    images, masks = (np.repeat(np.repeat(array, 2, axis=1), 2, axis=2) for array in (IMAGES[17:, ..., 0], MASKS[17:]))
+    np.savez(tmp_path / "large.npz", training_set=np.stack([images, masks], axis=1))
+    assert evaluate_bundle(bundle_dir, tmp_path / "large.npz").evaluation.score == direct_score(bundle_dir, [17, 18, 19])
+
+
+def test_a_csv_is_written_while_frames_are_read(tmp_path: Path) -> None:
+    """So ten thousand frames need no more memory than a batch."""
+    taken = []
+
+    def masks() -> Iterator[tuple[str, np.ndarray]]:
+        for index in range(5):
+            written = sum(path.stat().st_size for path in tmp_path.iterdir())
+            taken.append(written)
+            yield str(index), np.ones((300, 300), np.uint8)
+
+    write_csv(masks(), tmp_path / "masks.csv")
+    assert taken[-1] > taken[1]

@@ -1,0 +1,87 @@
+"""The config's types as leaves: paths, variants, defaults and bounds."""
+
+import pytest
+
+from objectives.config import SGD, Config, GivenClassWeights, Loss, Plateau, UNet
+from objectives.errors import ProblemsError
+from spaces.schema import build, flatten, leaves, leaves_by_path
+from spaces.walk import READ_WHEN_POSITIVE
+
+
+def test_leaves_hold_every_field_of_the_network() -> None:
+    paths = {leaf.path for leaf in leaves()}
+
+    assert {f"model.{name}" for name in UNet.model_fields} <= paths
+
+
+def test_a_shared_path_means_one_leaf_per_variant() -> None:
+    rates = {leaf.own_path: leaf.default for leaf in leaves_by_path()["optimiser.learning_rate"]}
+
+    assert rates == {
+        "optimiser.adamw.learning_rate": 2e-3,
+        "optimiser.adam.learning_rate": 2e-3,
+        "optimiser.sgd.learning_rate": 5e-2,
+    }
+    (sgd_rate,) = leaves_by_path()["optimiser.sgd.learning_rate"]
+    assert sgd_rate.when == (("optimiser.kind", "sgd"),)
+
+
+def test_no_path_of_a_variant_is_also_a_path_of_a_field() -> None:
+    shared = {leaf.path for leaf in leaves()}
+
+    assert not shared & {leaf.own_path for leaf in leaves() if leaf.own_path != leaf.path}
+
+
+def test_a_kind_comes_before_the_fields_that_it_decides() -> None:
+    order = [leaf.path for leaf in leaves()]
+
+    assert all(order.index(kind_path) < order.index(leaf.path) for leaf in leaves() for kind_path, _ in leaf.when)
+    assert all(order.index(governor) < order.index(path) for path, governor in READ_WHEN_POSITIVE.items())
+
+
+def test_a_field_without_default_is_known_as_such() -> None:
+    assert [leaf.path for leaf in leaves() if leaf.default is None] == ["loss.class_weights.values"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(),
+        Config(optimiser=SGD(momentum=0.5), schedule=Plateau(patience=3)),
+        Config(loss=Loss(cross_entropy=0.25, focal=0.75, class_weights=GivenClassWeights(values=(0.0, 1.0, 2.5)))),
+    ],
+)
+def test_build_inverts_flatten(config: Config) -> None:
+    assert build(flatten(config)) == config
+
+
+def test_build_refuses_values_that_do_not_go_together() -> None:
+    with pytest.raises(ProblemsError, match="must add up to 1"):
+        build({"loss.cross_entropy": 0.5, "loss.dice": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "rule"),
+    [
+        ("model.depth", 9, "must be less than or equal to 5"),
+        ("model.depth", 3.5, "must be a valid integer"),
+        ("model.depth", True, "must be a valid integer"),
+        ("model.depth", "3", "must be a valid integer"),
+        ("model.kernel_size", 4, "must be 3, 5 or 7"),
+        ("augment.flip", 1, "must be a valid boolean"),
+        ("augment.intensity", float("inf"), "must be a finite number"),
+        ("loss.class_weights.values", (1.0, -1.0), "must be greater than or equal to 0"),
+        ("optimiser.kind", "lion", "must be 'adamw', 'adam' or 'sgd'"),
+    ],
+)
+def test_a_leaf_names_the_rule_of_the_config(path: str, value: object, rule: str) -> None:
+    leaf = leaves_by_path()[path][0]
+
+    assert leaf.broken_rule(value) == rule
+
+
+def test_a_leaf_types_a_value_as_the_config_does() -> None:
+    (intensity,) = leaves_by_path()["augment.intensity"]
+
+    assert intensity.broken_rule(1) is None
+    assert isinstance(intensity.accept(1), float)
