@@ -1,12 +1,16 @@
 """Exponential moving average of a model's weights and batch-norm statistics."""
 
 from copy import deepcopy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
 
-class AveragedModel:
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class AveragedModel(Generic[Model]):
     """A copy of a model that follows it slowly: average += (1 - d) * (weights - average).
 
     The decay warms up, ``d = min(decay, (1 + t) / (10 + t))`` after t updates, so that the random start is forgotten at
@@ -16,13 +20,13 @@ class AveragedModel:
     Source: Polyak and Juditsky 1992; the warm-up as in Tarvainen and Valpola 2017 and the field's common practice.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         self.decay = decay
         self.updates = 0
         self.model = deepcopy(model).requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: Model) -> None:
         """Move the average towards the model's present weights and statistics."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0

@@ -1,9 +1,9 @@
 """The one tree of errors that a user may see; the command line turns each into one line and an exit code.
 
-    SearchError
-    ├── UserError       exit code 2: the user can mend it (a wrong file, an unknown study)
-    │   └── ProblemsError   several problems found at once, one line each
-    └── WorldError      exit code 1: the surroundings failed (no database, no space left)
+SearchError
+├── UserError       exit code 2: the user can mend it (a wrong file, an unknown study)
+│   └── ProblemsError   several problems found at once, one line each
+└── WorldError      exit code 1: the surroundings failed (no database, no space left)
 """
 
 from collections.abc import Sequence

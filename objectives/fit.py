@@ -12,7 +12,7 @@ from objectives.config import Config
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
-from objectives.losses import build_loss, class_weights_K
+from objectives.losses import MixtureLoss, build_loss, class_weights_K
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 
@@ -50,7 +50,7 @@ def fit(training: Training) -> Iterator[EpochResult]:
     while not state.finished:
         start = time.monotonic()
         loss = _train_epoch(training, loss_of)
-        evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device)  # type: ignore[arg-type]
+        evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device)
         result = EpochResult(
             number=state.epoch + 1,
             score=evaluation.score,
@@ -66,7 +66,7 @@ def fit(training: Training) -> Iterator[EpochResult]:
         yield result
 
 
-def _train_epoch(training: Training, loss_of) -> float:
+def _train_epoch(training: Training, loss_of: MixtureLoss) -> float:
     """One pass over the epoch's batches; returns the mean loss."""
     state = training.state
     state.model.train()
@@ -77,7 +77,7 @@ def _train_epoch(training: Training, loss_of) -> float:
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=state.device.type == "cuda"):
             logits_BKHW = state.model(images_BCHW)
         loss = loss_of(logits_BKHW, masks_BHW)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         if state.config.train.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.train.gradient_clip)
         state.optimiser.step()

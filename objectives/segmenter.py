@@ -21,6 +21,11 @@ class Segmenter(nn.Module):
     the network sees frames shrunk by the area average and its logits are enlarged bilinearly: labels keep their full size.
     """
 
+    gain: Tensor
+    shift: Tensor
+    rows: Tensor
+    columns: Tensor
+
     def __init__(self, network: nn.Module, spec: FrameSpec, scale: float) -> None:
         super().__init__()
         self.network = network

@@ -56,7 +56,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         trial_id = connection.execute(LOST, {"study_id": study.id}).scalar()
         if trial_id is None:
             counts = connection.execute(COUNTS, {"study_id": study.id}).one()
-            if past_deadline(connection, study) or (not counts.waiting and counts.total >= _budget(connection, study)):
+            if past_deadline(study) or (not counts.waiting and counts.total >= _budget(connection, study)):
                 return Waiting() if counts.running else Done()
             # Optuna's own connection commits the new trial here, before our lease on it
             study.optuna.sampler = build_sampler(study.spec, counts.total)
@@ -67,12 +67,13 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         return Claimed(leases.take(connection, trial_id, owner, threads=threads, seconds=lease_s))
 
 
-def past_deadline(connection: Connection, study: Study) -> bool:
+def past_deadline(study: Study) -> bool:
     """Whether the study's time is over, by the database's clock."""
     if not study.spec.until_s:
         return False
     over = text("SELECT clock_timestamp() > started_at + make_interval(secs => :s) FROM search_study WHERE study_id = :id")
-    return bool(connection.execute(over, {"s": study.spec.until_s, "id": study.id}).scalar())
+    with study.engine.connect() as connection:
+        return bool(connection.execute(over, {"s": study.spec.until_s, "id": study.id}).scalar())
 
 
 def _budget(connection: Connection, study: Study) -> int:

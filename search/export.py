@@ -49,7 +49,9 @@ class Candidate:
         return self.data.images[indices], self.data.masks[indices]
 
 
-def export_best(study: Study, place: Place, out: Path, *, source: str = "", force: bool = False, test: bool = True) -> Provenance:
+def export_best(
+    study: Study, place: Place, out: Path, *, source: str = "", force: bool = False, test: bool = True
+) -> Provenance:
     """Write the bundle of the best complete trial; nothing appears at ``out`` unless every check of it passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card.

@@ -59,7 +59,9 @@ def count_crash(engine: Engine, lease: Lease) -> int:
     """Note that the trial's process died without a word; returns how often it has, over all workers."""
     with engine.begin() as connection:
         crashes = LEASE.c.crashes + 1
-        changed = connection.execute(update(LEASE).where(_is(lease)).values(crashes=crashes).returning(LEASE.c.crashes)).scalar()
+        changed = connection.execute(
+            update(LEASE).where(_is(lease)).values(crashes=crashes).returning(LEASE.c.crashes)
+        ).scalar()
         if changed is None:
             raise LeaseLostError(f"the lease on trial id {lease.trial_id} was lost")
         return int(changed)

@@ -9,10 +9,11 @@ import optuna
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
+from optuna.trial import Trial
 from pydantic import Field
 from sqlalchemy import Engine, insert, select
 
-from objectives.config import Config, Frozen
+from objectives.config import Frozen
 from objectives.data.dataset import DataOptions, Dataset
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
@@ -63,9 +64,9 @@ class Study:
         """The seed of one trial's initialisation, data order and augmentation."""
         return stable_seed(self.spec.seed, "trial", number)
 
-    def trial(self, trial_id: int) -> optuna.Trial:
+    def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number."""
-        return optuna.Trial(self.optuna, trial_id)
+        return Trial(self.optuna, trial_id)
 
     def close(self) -> None:
         """Close every connection."""
@@ -95,10 +96,11 @@ def create_study(url: str, spec: StudySpec) -> bool:
                 return False
             trials = study.get_trials(deepcopy=False)
             if any(trial.state.name != "WAITING" for trial in trials):
-                raise UserError(f"the name {spec.name!r} belongs to a study that this program did not make: choose another name")
+                raise UserError(
+                    f"the name {spec.name!r} belongs to a study that this program did not make: choose another name"
+                )
             if not trials:
-                space = Space.from_dict(spec.space)
-                study.enqueue_trial(space.encode(space.default()), user_attrs={"recipe": "control"})
+                study.enqueue_trial(dict(Space.from_dict(spec.space).control), user_attrs={"recipe": "control"})
             # last: a study counts from here on, and what a crash left before this line is taken up again
             connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), trials=spec.trials))
             storage.engine.dispose()
@@ -121,9 +123,11 @@ def open_study(url: str, name: str) -> Study:
         spec = StudySpec.model_validate(known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)
-        study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(spec))
-    space = Space.from_dict(spec.space)
-    return Study(known[name].study_id, spec, space, engine, storage, study, fence)
+        try:
+            study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(spec))
+        except KeyError as error:
+            raise UserError(f"study {name!r} was deleted in the dashboard: choose another --study name") from error
+    return Study(known[name].study_id, spec, Space.from_dict(spec.space), engine, storage, study, fence)
 
 
 def check_worker(study: Study, data: Dataset) -> None:
@@ -170,11 +174,6 @@ def study_epochs(spec: StudySpec) -> int:
     return Space.from_dict(spec.space).default().train.epochs
 
 
-def default_config(study: Study) -> Config:
-    """The control's config."""
-    return study.space.default()
-
-
 def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     same = {"source"}  # the same data may lie elsewhere: its fingerprint decides
     differences = [
@@ -183,7 +182,8 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         if field not in same | {"space"} and getattr(there, field) != getattr(wanted, field)
     ]
     if differences:
-        raise UserError(f"study {wanted.name!r} exists with other settings: {'; '.join(differences)}. Choose another --study name")
+        listed = "; ".join(differences)
+        raise UserError(f"study {wanted.name!r} exists with other settings: {listed}; choose another --study name")
 
 
 def _short(value: object) -> str:

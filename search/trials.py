@@ -26,6 +26,9 @@ PREFETCHERS = 4  # processes that augment ahead of one GPU
 MOST_CRASHES = 3  # a trial whose process died so often without a word is failed
 
 
+NOTHING = Finished({}, 0)
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a trial ended. ``cause``: completed, pruned, deadline, or one word for a failure."""
@@ -34,7 +37,7 @@ class Ending:
     cause: str
     message: str = ""
     history: tuple[EpochResult, ...] = ()
-    finished: Finished = Finished({}, 0)
+    finished: Finished = NOTHING
 
     @property
     def best(self) -> EpochResult:
@@ -74,8 +77,8 @@ def train(worker: "Worker", lease: Lease, trial: optuna.Trial, config: Config) -
         for message in process.messages(worker.interrupted):
             match message:
                 case Saved(number, history, last, best):
-                    patiently(lambda: point(worker, lease, history, last, best))  # noqa: B023  # called at once
-                    patiently(lambda: reporter.report(history))  # noqa: B023
+                    patiently(lambda: point(worker, lease, history, last, best))
+                    patiently(lambda: reporter.report(history))
                     cause = patiently(reporter.verdict)
                     process.reply(number, stop=cause != "completed")
                 case Finished():
@@ -137,8 +140,7 @@ class Reporter:
         pruned = self.trial.should_prune()  # asked for the control too: it takes its place in the rungs
         if pruned and self.trial.number != CONTROL:
             return "pruned"
-        with self.worker.study.engine.connect() as connection:
-            return "deadline" if past_deadline(connection, self.worker.study) else "completed"
+        return "deadline" if past_deadline(self.worker.study) else "completed"
 
 
 def tell(worker: "Worker", trial: optuna.Trial, ending: Ending) -> None:

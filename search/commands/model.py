@@ -69,7 +69,9 @@ def predict(
 def evaluate(
     bundle: BundleDir,
     data: Annotated[str, typer.Argument(help="Labelled frames: npz, or folder with images/ and masks/.")],
-    split: Annotated[str, typer.Option("--split", help="Which of its own study's frames count: validation or test.")] = "validation",
+    split: Annotated[
+        str, typer.Option("--split", help="Which of its own study's frames count: validation or test.")
+    ] = "validation",
     as_json: Json = False,
     device: Device = "auto",
     storage: Storage = "",

@@ -18,11 +18,15 @@ Storage = Annotated[
 ]
 Artifacts = Annotated[
     str,
-    typer.Option("--artifacts", envvar="SEARCH_ARTIFACTS", help="Folder or s3://bucket/prefix; without one, a folder of --home."),
+    typer.Option(
+        "--artifacts", envvar="SEARCH_ARTIFACTS", help="Folder or s3://bucket/prefix; without one, a folder of --home."
+    ),
 ]
 Home = Annotated[
     Optional[Path],  # noqa: UP045  # typer reads the annotation
-    typer.Option("--home", envvar="SEARCH_HOME", help="Folder of embedded studies and the cache.  [default: user's data folder]"),
+    typer.Option(
+        "--home", envvar="SEARCH_HOME", help="Folder of embedded studies and the cache.  [default: user's data folder]"
+    ),
 ]
 Cache = Annotated[
     Optional[Path],  # noqa: UP045

@@ -68,7 +68,9 @@ def dashboard(
         serve(open_optuna(place.storage, Fence(), connections=8), place.artifacts, host, port)
 
 
-def doctor(storage: Storage = "", artifacts: Artifacts = "", home: Home = None, cache: Cache = None, as_json: Json = False) -> None:
+def doctor(
+    storage: Storage = "", artifacts: Artifacts = "", home: Home = None, cache: Cache = None, as_json: Json = False
+) -> None:
     """Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, versions.
 
     Example: search doctor --storage postgresql://user@host/db

@@ -20,12 +20,16 @@ from search.commands.options import (
     parse_size,
 )
 
-Data = Annotated[str, typer.Option("--data", envvar="SEARCH_DATA", help="npz file, folder with images/ and masks/, or `synthetic`.")]
+Data = Annotated[
+    str, typer.Option("--data", envvar="SEARCH_DATA", help="npz file, folder with images/ and masks/, or `synthetic`.")
+]
 SpaceName = Annotated[str, typer.Option("--space", envvar="SEARCH_SPACE", help="Preset (mars, small, tiny) or YAML file.")]
 Trials = Annotated[int, typer.Option("--trials", min=1, help="Budget: trials in all, the control included.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the split, the sampler and the trials.")]
-Until = Annotated[str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")]
+Until = Annotated[
+    str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -150,5 +154,3 @@ def status(
 
 def _say(line: str) -> None:
     typer.echo(f"worker {os.getpid()}: {line}")
-
-
