@@ -1,4 +1,4 @@
-"""Training batches: which frames, in which order, augmented how. A function of (seed, epoch) alone, so it needs no saved state."""
+"""Training batches: which frames, in which order, augmented how; a function of (seed, epoch), so nothing is saved."""
 
 import math
 from collections.abc import Iterator

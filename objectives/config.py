@@ -16,7 +16,7 @@ class Frozen(BaseModel):
 
 
 class UNet(Frozen):
-    """Composable U-Net (Ronneberger et al. 2015): level i has ``base_filters * growth**i`` filters, the bottleneck i = depth."""
+    """Composable U-Net (Ronneberger et al. 2015): level i has ``base_filters * growth**i`` filters; i = depth at the bottom."""
 
     kind: Literal["unet"] = "unet"
     depth: int = Field(3, ge=2, le=5)  # number of downsamplings

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch gave; ``number`` counts from 1. ``loss`` is the mean over its steps, ``score`` that of the weights kept."""
+    """What one epoch gave; ``number`` counts from 1, ``loss`` is the mean over its steps, ``score`` that of the average."""
 
     number: int
     score: float

@@ -7,7 +7,7 @@ in its own way.
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
@@ -45,7 +45,7 @@ class Segmenter(nn.Module):
         with torch.autocast(images_BCHW.device.type, enabled=False):
             small_BChw = self.rows @ images_BCHW @ self.columns
         logits_BKhw = self.network(small_BChw.contiguous(memory_format=torch.channels_last))
-        return F.interpolate(logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False)
+        return functional.interpolate(logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False)
 
 
 def area_matrix(size: int, shrunk: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""The service: studies, leases, workers, artifacts, export and the command line."""

@@ -3,8 +3,8 @@
 import multiprocessing
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
-from types import TracebackType
 from multiprocessing.connection import Connection
+from types import TracebackType
 from typing import Self
 
 from objectives.errors import WorldError

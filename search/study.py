@@ -1,11 +1,13 @@
 """A study: its specification, written once by ``search init``, and its connection to the database."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
@@ -23,7 +25,8 @@ from spaces import Space
 
 CONTROL = 0  # the trial number of the default config, which is never pruned
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multivariate and group, which are what we want
 
 
 class StudySpec(Frozen):
@@ -153,9 +156,7 @@ def build_sampler(spec: StudySpec, number: int) -> TPESampler:
     """The sampler of one trial, seeded by its number, so that a draw depends on the study's history alone."""
     startup = min(10, max(4, spec.trials // 4))
     seed = stable_seed(spec.seed, "sampler", number)
-    return TPESampler(
-        n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed, warn_independent_sampling=False
-    )
+    return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
 def build_pruner(spec: StudySpec) -> SuccessiveHalvingPruner:

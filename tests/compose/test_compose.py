@@ -137,6 +137,11 @@ def test_nothing_of_ours_runs_as_root(stack: Stack) -> None:
     assert users == dict.fromkeys(users, "search")
 
 
+def test_pixels_are_prepared_once_for_all_workers(stack: Stack) -> None:
+    maps = stack.compose("exec", "-T", "dashboard", "find", "/cache", "-name", "images.npy").split()
+    assert len(maps) == 1, maps
+
+
 def test_health_checks_pass(stack: Stack) -> None:
     deadline = time.monotonic() + 120
     while True:

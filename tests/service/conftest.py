@@ -1,0 +1,33 @@
+"""Studies on a real Postgres for the service tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from search.commands.options import Place
+from search.setup import Request, set_up
+from search.study import Study, open_study
+
+TERRAIN = "synthetic:40"
+
+
+@pytest.fixture
+def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Write the study ``small`` into a database: the preset ``tiny`` on a few frames."""
+
+    def make(database: str, *, trials: int, sets: tuple[str, ...] = (), source: str = TERRAIN) -> None:
+        root: Path = tmp_path_factory.mktemp("made")
+        place = Place(database, str(root / "artifacts"), root / "cache")
+        list(set_up(Request("small", source, "tiny", sets, trials, 0.0, None, 10, 0), place))
+
+    return make
+
+
+@pytest.fixture
+def small_study(database: str, make_study: Callable[..., None]) -> Iterator[Study]:
+    """An open study of four trials that nobody has begun."""
+    make_study(database, trials=4)
+    study = open_study(database, "small")
+    yield study
+    study.close()

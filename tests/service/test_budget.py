@@ -1,0 +1,99 @@
+"""Exact budgets: many processes claim at once, some of them are killed, and the trials are counted."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psycopg2
+
+from search.claims import Done, claim
+from search.status import read_status
+from search.study import open_study
+
+BUDGET = 20
+
+CLAIMER = """
+import sys, time
+from optuna.trial import TrialState
+from search.claims import Claimed, Done, claim
+from search.draws import FromTrial
+from search.study import open_study
+study = open_study(sys.argv[1], "small")
+while True:
+    match claim(study, sys.argv[2], threads=1, lease_s=float(sys.argv[3])):
+        case Claimed(lease):
+            study.fence.trial_id, study.fence.number = lease.trial_id, lease.fence
+            trial = study.trial(lease.trial_id)
+            study.space.draw(FromTrial(trial))
+            study.optuna.tell(trial, 0.5)
+            study.fence.trial_id = None
+        case Done():
+            break
+        case _:
+            time.sleep(0.05)
+"""
+
+
+def start(log: Path, command: list[str], place: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return subprocess.Popen([sys.executable, *command], env=os.environ | place, stdout=out, stderr=out)
+
+
+def start_claimer(log: Path, database: str, name: str) -> subprocess.Popen[bytes]:
+    return start(log, ["-c", CLAIMER, database, name, "1.0"], {})
+
+
+def numbers_by_state(database: str) -> Counter[str]:
+    with psycopg2.connect(database.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM trials")
+        return Counter(row[0] for row in cursor.fetchall())
+
+
+def test_processes_killed_while_they_claim_lose_and_double_no_trial(
+    database: str, make_study: object, tmp_path: Path
+) -> None:
+    make_study(database, trials=BUDGET)  # type: ignore[operator]
+    dice, killed = random.Random(0), 0
+    log = tmp_path / "claimers.log"
+    running = [start_claimer(log, database, f"w{i}") for i in range(4)]
+    deadline = time.monotonic() + 60.0
+    while killed < 6 and time.monotonic() < deadline:
+        time.sleep(dice.uniform(0.3, 0.9))
+        victim = dice.randrange(len(running))
+        if running[victim].poll() is None:
+            os.kill(running[victim].pid, signal.SIGKILL)
+            running[victim].wait()
+            killed += 1
+        running[victim] = start_claimer(log, database, f"w{victim}-{killed}")
+    assert [process.wait(90) for process in running] == [0] * 4, log.read_text()
+    assert killed >= 3
+    assert numbers_by_state(database) == Counter(COMPLETE=BUDGET)
+    study = open_study(database, "small")
+    assert sorted(trial.number for trial in study.optuna.get_trials()) == list(range(BUDGET))
+    assert claim(study, "late", threads=1) == Done()
+    study.close()
+
+
+def test_eight_workers_started_at_once_spend_a_budget_of_twenty_exactly(
+    database: str, make_study: object, tmp_path: Path
+) -> None:
+    make_study(database, trials=BUDGET, sets=("train.epochs=1", "train.steps_per_epoch=1"))  # type: ignore[operator]
+    command = ["-m", "search", "worker", "--study", "small", "--device", "cpu", "--threads", "1"]
+    place = {"SEARCH_STORAGE": database, "SEARCH_ARTIFACTS": str(tmp_path / "artifacts"), "SEARCH_CACHE": str(tmp_path / "cache")}
+    workers = [start(tmp_path / f"{i}.log", command, place) for i in range(8)]
+    codes = [worker.wait(400) for worker in workers]
+    words = [(tmp_path / f"{i}.log").read_text() for i in range(8)]
+    assert codes == [0] * 8, words
+    study = open_study(database, "small")
+    status = read_status(study)
+    study.close()
+    assert status.spent == BUDGET
+    assert status.trials["complete"] + status.trials["pruned"] == BUDGET
+    assert sum(word.count(" starts") for word in words) == BUDGET  # each trial was begun once
+    assert len(status.workers) == 8
+    assert not any(worker["alive"] for worker in status.workers)

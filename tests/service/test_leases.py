@@ -1,0 +1,136 @@
+"""Leases and the fence: only the newest owner of a trial can write for it."""
+
+import time
+
+import pytest
+from optuna.trial import TrialState
+
+from search import checkpoints, leases
+from search.blobs import open_blobs
+from search.checkpoints import Pointer
+from search.claims import Claimed, Done, Waiting, claim
+from search.draws import FromTrial
+from search.pulse import Pulse
+from search.roster import join
+from search.storage import LeaseLostError
+from search.study import Study
+
+EXPIRED_S = 0.01
+
+
+def take(study: Study, owner: str, lease_s: float = 60.0) -> leases.Lease:
+    claimed = claim(study, owner, threads=1, lease_s=lease_s)
+    assert isinstance(claimed, Claimed)
+    return claimed.lease
+
+
+def hold(study: Study, lease: leases.Lease) -> None:
+    study.fence.trial_id, study.fence.number = lease.trial_id, lease.fence
+
+
+def test_the_control_is_the_first_trial(small_study: Study) -> None:
+    lease = take(small_study, "a")
+    config = small_study.space.draw(FromTrial(small_study.trial(lease.trial_id)))
+    assert small_study.storage.get_trial(lease.trial_id).number == 0
+    assert config == small_study.space.default()
+
+
+def test_a_live_lease_is_left_alone_and_an_expired_one_is_adopted_under_the_same_number(small_study: Study) -> None:
+    first = take(small_study, "a", lease_s=EXPIRED_S)
+    time.sleep(2 * EXPIRED_S)
+    again = take(small_study, "b")
+    other = take(small_study, "c")
+    assert again.trial_id == first.trial_id
+    assert again.fence == first.fence + 1
+    assert other.trial_id != first.trial_id
+
+
+def test_a_released_lease_is_adopted_at_once_with_the_first_claims_threads(small_study: Study) -> None:
+    claimed = claim(small_study, "a", threads=3)
+    assert isinstance(claimed, Claimed)
+    leases.release(small_study.engine, claimed.lease)
+    again = claim(small_study, "b", threads=7)
+    assert isinstance(again, Claimed)
+    assert (again.lease.trial_id, again.lease.threads) == (claimed.lease.trial_id, 3)
+
+
+def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(small_study: Study) -> None:
+    old = take(small_study, "a", lease_s=EXPIRED_S)
+    leases.renew(small_study.engine, old, 60.0)
+    other = take(small_study, "b", lease_s=EXPIRED_S)
+    assert other.trial_id != old.trial_id
+    time.sleep(2 * EXPIRED_S)
+    taken = take(small_study, "c")
+    assert taken.trial_id == other.trial_id
+    with pytest.raises(LeaseLostError):
+        leases.renew(small_study.engine, other, 60.0)
+    leases.release(small_study.engine, other)  # of the old fence: it must not free the new owner's trial
+    assert take(small_study, "d").trial_id != taken.trial_id
+
+
+def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: object) -> None:
+    old = take(small_study, "a", lease_s=EXPIRED_S)
+    trial = small_study.trial(old.trial_id)
+    hold(small_study, old)
+    small_study.space.draw(FromTrial(trial))
+    trial.report(0.25, step=1)
+    small_study.fence.trial_id = None
+    time.sleep(2 * EXPIRED_S)
+    new = take(small_study, "b")
+    assert new.trial_id == old.trial_id
+    hold(small_study, old)
+    writes = [
+        lambda: trial.report(0.5, step=2),
+        lambda: trial.set_user_attr("late", 1),
+        lambda: small_study.optuna.tell(trial, 0.9),
+        lambda: checkpoints.point(small_study.engine, open_blobs(str(tmp_path)), old, {"last": Pointer("0" * 64, 2, 0.5)}),
+        lambda: leases.count_crash(small_study.engine, old),
+    ]
+    for write in writes:
+        with pytest.raises(LeaseLostError):
+            write()
+    small_study.fence.trial_id = None
+    frozen = small_study.storage.get_trial(old.trial_id)
+    assert frozen.state == TrialState.RUNNING
+    assert frozen.intermediate_values == {1: 0.25}
+    assert "late" not in frozen.user_attrs
+    assert checkpoints.pointers_of(small_study.engine, old.trial_id) == {}
+
+
+def test_the_owner_writes_under_its_fence(small_study: Study) -> None:
+    lease = take(small_study, "a")
+    hold(small_study, lease)
+    trial = small_study.trial(lease.trial_id)
+    trial.report(0.5, step=1)
+    small_study.optuna.tell(trial, 0.5)
+    assert small_study.storage.get_trial(lease.trial_id).state == TrialState.COMPLETE
+
+
+def test_claims_end_with_the_budget(small_study: Study) -> None:
+    ids = {take(small_study, "a").trial_id for _ in range(small_study.spec.trials)}
+    assert len(ids) == small_study.spec.trials
+    assert claim(small_study, "b", threads=1) == Waiting()
+    for trial_id in ids:
+        small_study.storage.set_trial_state_values(trial_id, TrialState.PRUNED)
+    assert claim(small_study, "b", threads=1) == Done()
+
+
+def test_a_trial_created_without_a_lease_is_adopted_before_a_new_one_is_made(small_study: Study) -> None:
+    small_study.optuna.ask()  # what a crash between Optuna's commit and ours leaves
+    left = small_study.optuna.ask()
+    assert take(small_study, "a").trial_id < left._trial_id
+    assert take(small_study, "b").trial_id == left._trial_id
+    assert len(small_study.optuna.get_trials()) == 2
+
+
+def test_the_pulse_renews_and_notices_a_loss(small_study: Study) -> None:
+    member = join(small_study.engine, small_study.id, "cpu")
+    lease = take(small_study, member.id, lease_s=0.6)
+    with Pulse(small_study.engine, member, 0.6) as pulse:
+        pulse.hold(lease)
+        time.sleep(1.2)
+        assert not pulse.lost.is_set()
+        assert take(small_study, "b").trial_id != lease.trial_id  # it was renewed, so it is not to be had
+        with small_study.engine.begin() as connection:
+            leases.take(connection, lease.trial_id, "thief", threads=1, seconds=60.0)
+        assert pulse.lost.wait(5.0)

@@ -1,0 +1,181 @@
+"""One worker as a real process: a killed or stopped trial goes on under its own number, and foreigners may not join."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from objectives.data.dataset import open_dataset
+from objectives.errors import UserError
+from search import checkpoints
+from search.blobs import open_blobs
+from search.status import read_status, read_trials
+from search.study import Study, check_worker, open_study, rungs
+
+Maker = Callable[..., None]
+
+
+class Place:
+    """A database and folders, and workers on them."""
+
+    def __init__(self, database: str, root: Path) -> None:
+        self.database = database
+        self.artifacts = str(root / "artifacts")
+        self.root = root
+        self.started = 0
+
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a worker on the study ``small``; its words go to a log of its own."""
+        command = [sys.executable, "-m", "search", "worker", "--study", "small", "--device", "cpu", "--threads", "1", *options]
+        place = {"SEARCH_STORAGE": self.database, "SEARCH_ARTIFACTS": self.artifacts, "SEARCH_CACHE": str(self.root / "cache")}
+        self.started += 1
+        with (self.root / f"worker-{self.started}.log").open("wb") as log:
+            return subprocess.Popen(command, env=os.environ | place, stdout=log, stderr=log)
+
+    def words(self) -> str:
+        """What all workers have said."""
+        return "\n".join(log.read_text() for log in sorted(self.root.glob("worker-*.log")))
+
+
+@pytest.fixture
+def place(database: str, tmp_path: Path) -> Place:
+    return Place(database, tmp_path)
+
+
+def wait_for(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
+    """The first true answer of ``what``."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := what()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+    return answer
+
+
+def epochs_of(study: Study, number: int) -> int:
+    trials = [trial for trial in read_trials(study) if trial.number == number]
+    return trials[0].epochs if trials else 0
+
+
+def check_history(study: Study, number: int, epochs: int) -> None:
+    """Every epoch was reported once, in order."""
+    trial = study.optuna.get_trials()[number]
+    assert list(trial.intermediate_values) == list(range(1, epochs + 1))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_trial_goes_on_under_its_own_number(how: signal.Signals, place: Place, make_study: Maker) -> None:
+    make_study(place.database, trials=1, sets=("train.epochs=12",))
+    study = open_study(place.database, "small")
+    first = place.start()
+    done = wait_for(lambda: (epochs := epochs_of(study, 0)) >= 2 and epochs)
+    first.send_signal(how)
+    code = first.wait(20)
+    assert code == (0 if how == signal.SIGTERM else -signal.SIGKILL)
+    if how == signal.SIGTERM:
+        assert read_status(study).trials["interrupted"] == 1
+    second = place.start()
+    assert second.wait(180) == 0, place.words()
+    trials = study.optuna.get_trials()
+    assert [(trial.number, trial.state.name) for trial in trials] == [(0, "COMPLETE")]
+    assert "goes on" in place.words()
+    assert trials[0].user_attrs["epochs"] == 12 > done
+    check_history(study, 0, 12)
+    study.close()
+
+
+def test_a_finished_trial_shows_its_numbers_and_pictures_and_keeps_its_best_weights_only(
+    place: Place, make_study: Maker
+) -> None:
+    make_study(place.database, trials=1, sets=("train.epochs=2",))
+    assert place.start().wait(180) == 0, place.words()
+    study = open_study(place.database, "small")
+    trial = study.optuna.get_trials()[0]
+    assert trial.value == max(trial.intermediate_values.values())
+    assert {"iou soil", "best_epoch", "parameters", "train_seconds", "end_cause"} <= trial.user_attrs.keys()
+    pictures = [value for key, value in trial.system_attrs.items() if key.startswith("artifacts:")]
+    assert len(pictures) == 3
+    pointers = checkpoints.pointers_of(study.engine, trial._trial_id)
+    assert list(pointers) == ["best"]
+    assert pointers["best"].score == trial.value
+    assert list(open_blobs(place.artifacts).list()) == [pointers["best"].blob]
+    study.close()
+
+
+def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker) -> None:
+    bad_control = ("control.optimiser.learning_rate=2.0e-4", "control.train.batch_size=16")
+    make_study(place.database, trials=5, sets=("train.epochs=4", *bad_control), source="synthetic:60")
+    assert place.start().wait(300) == 0, place.words()
+    study = open_study(place.database, "small")
+    trials = study.optuna.get_trials()
+    assert len(trials) == 5
+    assert trials[0].state.name == "COMPLETE"
+    pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
+    assert pruned
+    for trial in pruned:
+        assert trial.user_attrs["end_cause"] == "pruned"
+        assert max(trial.intermediate_values) in rungs(4)
+        assert not checkpoints.pointers_of(study.engine, trial._trial_id)
+    study.close()
+
+
+def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(place: Place, make_study: Maker) -> None:
+    make_study(place.database, trials=1, sets=("train.epochs=6",))
+    study = open_study(place.database, "small")
+    first = place.start()
+    wait_for(lambda: epochs_of(study, 0) >= 1)
+    second = place.start()
+    wait_for(lambda: sum(worker["alive"] for worker in read_status(study).workers) == 2)
+    first.kill()
+    first.wait()
+    assert second.wait(180) == 0, place.words()
+    assert read_status(study).trials["complete"] == 1
+    check_history(study, 0, 6)
+    study.close()
+
+
+def test_draining_finishes_the_trial_at_hand_and_takes_no_other(place: Place, make_study: Maker) -> None:
+    make_study(place.database, trials=3, sets=("train.epochs=4",))
+    study = open_study(place.database, "small")
+    worker = place.start("--drain")
+    wait_for(lambda: epochs_of(study, 0) >= 1)
+    worker.terminate()
+    assert worker.wait(120) == 0, place.words()
+    assert read_status(study).trials == {
+        "complete": 1, "pruned": 0, "failed": 0, "running": 0, "interrupted": 0, "waiting": 0,
+    }  # fmt: skip
+    study.close()
+
+
+def test_the_process_of_a_trial_ends_with_its_killed_worker(place: Place, make_study: Maker) -> None:
+    import psutil
+
+    make_study(place.database, trials=1, sets=("train.epochs=50",))
+    study = open_study(place.database, "small")
+    worker = place.start()
+    wait_for(lambda: epochs_of(study, 0) >= 1)
+    family = psutil.Process(worker.pid).children(recursive=True)
+    assert family
+    worker.kill()
+    worker.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    study.close()
+
+
+def test_a_worker_with_other_data_or_another_version_may_not_join(
+    small_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = open_dataset(small_study.spec.source, small_study.spec.data_options, tmp_path)
+    check_worker(small_study, own)
+    other = open_dataset("synthetic:40:seed=9", small_study.spec.data_options, tmp_path)
+    with pytest.raises(UserError, match="data differs"):
+        check_worker(small_study, other)
+    monkeypatch.setattr("search.study.OBJECTIVE_VERSION", "0")
+    with pytest.raises(UserError, match="objective version differs"):
+        check_worker(small_study, own)
