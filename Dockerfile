@@ -1,11 +1,17 @@
 # One image for every service of docker-compose.yml, with or without a GPU: torch brings its own CUDA libraries.
+FROM python:3.11-slim-bookworm AS requirements
+
+COPY pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" >/requirements.txt
+
+
 FROM python:3.11-slim-bookworm AS dependencies
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-COPY pyproject.toml constraints.txt ./
-# Dependencies first, read from pyproject.toml: a change of our code does not fetch torch again.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" >requirements.txt
+# Dependencies first, and only their list: a change of our code, or of a linter's settings, does not fetch torch again.
+COPY --from=requirements /requirements.txt ./
+COPY constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip pip install -c constraints.txt -r requirements.txt
 
 
@@ -18,7 +24,7 @@ RUN groupadd --non-unique --gid "$SEARCH_GID" search \
     && useradd --non-unique --uid "$SEARCH_UID" --gid "$SEARCH_GID" --create-home search \
     && install -d -o "$SEARCH_UID" -g "$SEARCH_GID" /artifacts /cache /data /out
 
-COPY README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY objectives ./objectives
 COPY spaces ./spaces
 COPY search ./search
