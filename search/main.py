@@ -1,12 +1,15 @@
 """The command line. Commands import what they need when they run, so that ``search --help`` answers at once."""
 
-import errno
+import io
 import os
+import signal
 import sys
+import traceback
+from types import FrameType
 
 import typer
 
-from objectives.errors import SearchError
+from objectives.errors import ProblemsError, SearchError
 from search.commands import data, model, service, space, study
 
 app = typer.Typer(
@@ -15,7 +18,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help: importing rich takes longer than all the rest
+    context_settings={"max_content_width": 100},
 )
 for part in (study, model, service):
     part.register(app)
@@ -26,16 +30,67 @@ app.add_typer(space.app, name="space")
 def run() -> None:
     """Run one command; whatever a user can mend or wait for ends in one line, never in a traceback."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup SIGHUP is ignored, and stays so
+            signal.signal(number, _exit)
+    sys.exit(answer(sys.argv[1:]))
+
+
+def answer(words: list[str]) -> int:
+    """Run the command that the words name; returns the exit code: 2 for the user's mistake, 1 for the world's."""
     try:
-        app(standalone_mode=True)
+        code = app(words, prog_name="search", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # `search status | head -1`: nobody wants to read on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
     except SearchError as error:
-        print(f"search: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _say(_words(error), error.exit_code)
+    except typer.TyperException as error:
+        return _say_usage(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPIPE):
-            raise
-        place = f" ({error.filename})" if error.filename else ""
-        print(f"search: {error.strerror}{place}: free some space, or choose a place that can be written", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        place = f"{error.filename}: " if error.filename else ""
+        return _say(f"{place}{error.strerror or error}; make room, or choose a place that can be read and written", 1)
+    except MemoryError:
+        return _say("there is not enough memory for this; see `search doctor`", 1)
+    except Exception as error:  # our own mistake: a line for the user, the rest for whoever asks
+        if os.environ.get("SEARCH_TRACEBACK"):
+            traceback.print_exc()
+        return _say(f"unexpected {_one_line(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows where)", 1)
+    return int(code)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # the way out, where workers and databases are stopped, is walked once
+    raise SystemExit(128 + number)
+
+
+def _words(error: SearchError) -> str:
+    if isinstance(error, ProblemsError) and len(error.problems) == 1:
+        problem = error.problems[0]
+        return str(problem) if error.subject in problem.where else f"{error.subject}: {problem}"
+    return str(error)
+
+
+def _say_usage(error: typer.TyperException) -> int:
+    """Say what is wrong with the words of a command; without any words, show what there is."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "search"
+    if type(error).__name__ == "NoArgsIsHelpError" and context:
+        print(context.get_help(), file=sys.stderr)
+        return 2
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return _say(f"{_one_line(text).rstrip('.')}; see `{path} --help`", 2)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
+
+
+def _say(line: str, code: int) -> int:
+    print(f"search: {line}", file=sys.stderr)
+    return code

@@ -30,6 +30,7 @@ class Saved:
     results: tuple[EpochResult, ...]
     last: str  # blob of the whole state
     best: str  # blob of the best epoch's weights
+    finished: bool  # no epoch is left to train: too late to prune
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -53,8 +54,9 @@ class TrialProcess:
                 raise ChildDiedError(f"the trial's process ended with code {self.process.exitcode}") from error
 
     def reply(self, to: int, *, stop: bool) -> None:
-        """Answer a ``Saved``: go on, or finish now."""
-        self.pipe.send(Reply(to, stop))
+        """Answer a ``Saved``: go on, or finish now. To a process that has died it says nothing; ``messages`` will."""
+        with suppress(OSError):
+            self.pipe.send(Reply(to, stop))
 
     def __enter__(self) -> Self:
         return self

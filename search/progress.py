@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from search.status import Status, TrialLine, read_status, read_trials
 from search.study import Study
+from search.terminal import open_console
 
 REFRESH_S = 1.0
 MOST_ROWS = 24
@@ -19,7 +20,7 @@ COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "running": 
 
 def print_status(study: Study) -> None:
     """Print a study's status once."""
-    Console().print(_view(study, read_status(study), read_trials(study)))
+    open_console().print(_view(study, read_status(study), read_trials(study)))
 
 
 def watch_status(study: Study) -> None:
@@ -29,7 +30,7 @@ def watch_status(study: Study) -> None:
 
 def show_until(study: Study, over: Callable[[], bool]) -> None:
     """Show a study's progress until ``over()``, and once more at the end; an outage of the database is waited out."""
-    console = Console()
+    console = open_console()
     if not console.is_terminal:
         _print_endings(study, console, over)
         return

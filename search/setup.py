@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from objectives.data.dataset import DataOptions, open_dataset
+from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
+from search.storage import open_engine, reachable
 from search.study import StudySpec, create_study, data_path
-from spaces import load_space
+from spaces import Space, load_space
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,63 @@ class Request:
     seed: int
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A checked study that is not written yet."""
+
+    spec: StudySpec
+    epochs: int
+    findings: tuple[str, ...]  # lines for people
+
+
 def set_up(request: Request, place: Place) -> Iterator[str]:
     """Check everything, write the study, and say in lines for people what was found and done."""
+    prepared = prepare(request, place)
+    yield from prepared.findings
+    yield write(prepared, place)
+
+
+def prepare(request: Request, place: Place) -> Prepared:
+    """Check space, data and artifact store; the database is not asked.
+
+    Raises: UserError with every problem of the space or the data; WorldError when cache or artifacts cannot be written.
+    """
     space = load_space(request.space, request.sets)
-    check_writable(open_blobs(place.artifacts))
+    blobs = open_blobs(place.artifacts)
     options = DataOptions(size=request.size, min_identical=request.min_identical, seed=request.seed)
     data = open_dataset(data_path(request.source), options, place.cache)
-    parts = ", ".join(f"{len(indices)} {part}" for part, indices in data.parts.items())
-    yield f"data: {len(data.images)} frames of {data.spec.height}x{data.spec.width} ({parts}), {len(data.dropped)} dropped"
-    yield from (f"warning: {warning}" for warning in data.warnings)
-    spec = StudySpec(
+    check_writable(blobs)
+    return Prepared(_spec(request, space, data), space.default().train.epochs, tuple(_findings(data)))
+
+
+def check_database(url: str) -> None:
+    """Nothing when the database answers.
+
+    Raises: UserError for a wrong URL; WorldError when it does not answer.
+    """
+    engine = open_engine(url)
+    with reachable(url), engine.connect():
+        pass
+    engine.dispose()
+
+
+def write(prepared: Prepared, place: Place) -> str:
+    """Write the study, or find it there with equal settings; says which.
+
+    Raises: UserError when another study has its name; WorldError without a database.
+    """
+    spec = prepared.spec
+    if create_study(place.storage, spec):
+        return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, the control first"
+    return f"study {spec.name!r} is there already, with equal settings"
+
+
+def _spec(request: Request, space: Space, data: Dataset) -> StudySpec:
+    return StudySpec(
         name=request.name,
         source=data_path(request.source),
-        size=options.size,
-        min_identical=options.min_identical,
+        size=request.size,
+        min_identical=request.min_identical,
         scored=data.spec.scored,
         data_fingerprint=data.fingerprint,
         space=space.to_dict(),
@@ -47,7 +91,10 @@ def set_up(request: Request, place: Place) -> Iterator[str]:
         until_s=request.until_s,
         seed=request.seed,
     )
-    if create_study(place.storage, spec):
-        yield f"study {spec.name!r}: {spec.trials} trials of {space.default().train.epochs} epochs, the control first"
-    else:
-        yield f"study {spec.name!r} is there already, with equal settings"
+
+
+def _findings(data: Dataset) -> Iterator[str]:
+    parts = ", ".join(f"{len(indices)} {part}" for part, indices in data.parts.items())
+    size = f"{data.spec.height}x{data.spec.width}"
+    yield f"data: {len(data.images)} frames of {size} ({parts}), {len(data.dropped)} dropped"
+    yield from (f"warning: {warning}" for warning in data.warnings)

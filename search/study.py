@@ -143,6 +143,7 @@ def check_worker(study: Study, data: Dataset) -> None:
         "objective version": (spec.objective_version, OBJECTIVE_VERSION),
         "space": (spec.space_fingerprint, study.space.fingerprint),
         "data": (spec.data_fingerprint, data.fingerprint),
+        "score": (str(spec.scored), str(data.spec.scored)),
     }
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:

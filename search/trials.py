@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 import optuna
 from optuna.trial import TrialState
@@ -18,9 +18,7 @@ from search.messages import Failed, Finished, Job, Saved
 from search.pictures_store import attach_picture
 from search.process import ChildDiedError, TrialProcess
 from search.study import CONTROL, rungs
-
-if TYPE_CHECKING:
-    from search.worker import Worker
+from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
 MOST_CRASHES = 3  # a trial whose process died so often without a word is failed
@@ -50,7 +48,7 @@ class Ending:
         return f"{self.cause} with {self.best.score:.4f} after {len(self.history)} epochs"
 
 
-def run_trial(worker: "Worker", lease: Lease) -> None:
+def run_trial(worker: Worker, lease: Lease) -> None:
     """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood."""
     patiently = worker.patiently
     trial = patiently(lambda: worker.study.trial(lease.trial_id))
@@ -67,7 +65,7 @@ def run_trial(worker: "Worker", lease: Lease) -> None:
     worker.say(f"trial {trial.number} {ending}")
 
 
-def train(worker: "Worker", lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
+def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
     """Train in a process of its own: after each save move the pointers first, then report, then prune."""
     patiently, cause, history = worker.patiently, "completed", tuple[EpochResult, ...]()
     job = patiently(lambda: build_job(worker, lease, trial.number, config))
@@ -76,10 +74,11 @@ def train(worker: "Worker", lease: Lease, trial: optuna.Trial, config: Config) -
     with TrialProcess(job) as process:
         for message in process.messages(worker.interrupted):
             match message:
-                case Saved(number, history, last, best):
+                case Saved(number, history, last, best, finished):
                     patiently(lambda: point(worker, lease, history, last, best))
                     patiently(lambda: reporter.report(history))
-                    cause = patiently(reporter.verdict)
+                    if cause == "completed" and not finished:  # a verdict stands, also if the process has not heard it yet
+                        cause = patiently(reporter.verdict)
                     process.reply(number, stop=cause != "completed")
                 case Finished():
                     state = TrialState.PRUNED if cause == "pruned" else TrialState.COMPLETE
@@ -91,7 +90,7 @@ def train(worker: "Worker", lease: Lease, trial: optuna.Trial, config: Config) -
     raise AssertionError("messages() ends with an ending or raises")
 
 
-def build_job(worker: "Worker", lease: Lease, number: int, config: Config) -> Job:
+def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
     """The job of a trial, from its checkpoint when it has one."""
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
     gpu = worker.member.gpu
@@ -109,7 +108,7 @@ def build_job(worker: "Worker", lease: Lease, number: int, config: Config) -> Jo
     )
 
 
-def point(worker: "Worker", lease: Lease, history: tuple[EpochResult, ...], last: str, best: str) -> None:
+def point(worker: Worker, lease: Lease, history: tuple[EpochResult, ...], last: str, best: str) -> None:
     """Make the saved blobs the trial's ``last`` and ``best``."""
     top = max(history, key=lambda result: result.score)
     pointers = {
@@ -122,7 +121,7 @@ def point(worker: "Worker", lease: Lease, history: tuple[EpochResult, ...], last
 class Reporter:
     """Sends epochs to Optuna in order, each once, also those that a resumed trial's checkpoint holds and Optuna lacks."""
 
-    def __init__(self, worker: "Worker", trial: optuna.Trial) -> None:
+    def __init__(self, worker: Worker, trial: optuna.Trial) -> None:
         self.worker = worker
         self.trial = trial
         frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
@@ -143,7 +142,7 @@ class Reporter:
         return "deadline" if past_deadline(self.worker.study) else "completed"
 
 
-def tell(worker: "Worker", trial: optuna.Trial, ending: Ending) -> None:
+def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
     """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended."""
     for filename, png in ending.finished.pictures.items():
         attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
@@ -153,7 +152,7 @@ def tell(worker: "Worker", trial: optuna.Trial, ending: Ending) -> None:
     worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
 
 
-def attributes(worker: "Worker", ending: Ending) -> dict[str, object]:
+def attributes(worker: Worker, ending: Ending) -> dict[str, object]:
     """What the dashboard shows of a trial beside its parameters."""
     found: dict[str, object] = {"end_cause": ending.cause, "device": worker.member.gpu or "cpu"}
     if ending.message:

@@ -17,7 +17,9 @@ Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder wi
 def check(source: Source, size: Size = "", min_identical: MinIdentical = 10, as_json: Json = False) -> None:
     """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing.
 
-    Example: search data check frames.npz --json
+    \b
+    Example:
+      search data check frames.npz --json
     """
     from objectives.data.dataset import DataOptions
     from objectives.data.dataset import check as examine
@@ -50,18 +52,20 @@ def preview(
     intensity: Annotated[float, typer.Option("--intensity", min=0.0, max=1.0, help="Augmentation intensity.")] = 0.5,
     elastic: Annotated[bool, typer.Option("--elastic", help="Show elastic deformation, too.")] = False,
     frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the choice and the augmentation.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice and the augmentation.")] = 0,
     size: Size = "",
 ) -> None:
     """Draw frames and masks before and after augmentation as one picture.
 
-    Example: search data preview frames.npz --intensity 0.8 --out preview.png
+    \b
+    Example:
+      search data preview frames.npz --intensity 0.8 --out preview.png
     """
     from tempfile import TemporaryDirectory
 
     import numpy as np
 
-    from objectives.atomic import write_at_once
+    from objectives.atomic import file_at_once
     from objectives.augment import Augmenter
     from objectives.config import Augment
     from objectives.data.dataset import DataOptions, open_dataset
@@ -72,5 +76,7 @@ def preview(
         train = data.parts["train"]
         chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))
         augmenter = Augmenter(Augment(intensity=intensity, elastic=elastic), data.spec)
-        write_at_once(out, preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed))
+        sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed)
+        with file_at_once(out) as draft:
+            draft.write_bytes(sheet)
     typer.echo(f"{len(chosen)} frames drawn to {out}")

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Home, Json, Storage, StudyName, open_place
+from search.commands.options import Artifacts, Cache, Device, Home, Json, Storage, StudyName, open_place
 
 if TYPE_CHECKING:
+    import torch
+
     from objectives.evaluate_bundle import BundleEvaluation
     from objectives.provenance import Provenance
 
 BundleDir = Annotated[Path, typer.Argument(help="Folder that `search export-best` wrote.")]
-Device = Annotated[str, typer.Option("--device", envvar="SEARCH_DEVICE", help="auto, cpu or cuda.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,9 @@ def export_best(
 ) -> None:
     """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX.
 
-    Example: search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
+    \b
+    Example:
+      search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
     """
     from search import export
     from search.storage import reachable
@@ -58,7 +61,9 @@ def predict(
 ) -> None:
     """Label new images with a bundle.
 
-    Example: search predict out frames.npz --out submission.csv
+    \b
+    Example:
+      search predict out frames.npz --out submission.csv
     """
     from objectives import predict as predicting
 
@@ -79,7 +84,9 @@ def evaluate(
 ) -> None:
     """Score a bundle on labelled frames; of its own study's frames only the validation part counts.
 
-    Example: search evaluate out frames.npz --json
+    \b
+    Example:
+      search evaluate out frames.npz --json
     """
     from objectives.errors import UserError
     from objectives.evaluate_bundle import evaluate_bundle
@@ -103,7 +110,7 @@ def evaluate(
     show_evaluation(found, bundle, as_json=as_json)
 
 
-def torch_device(name: str):  # type: ignore[no-untyped-def]  # torch is not imported here
+def torch_device(name: str) -> "torch.device":
     """The torch device of a ``--device`` value.
 
     Raises: UserError when this host has none such.
@@ -112,10 +119,11 @@ def torch_device(name: str):  # type: ignore[no-untyped-def]  # torch is not imp
 
     from objectives.errors import UserError
 
+    count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
-        raise UserError(f"--device must be auto, cpu or cuda (with a GPU here), got {name!r}")
+        return torch.device("cuda" if count else "cpu")
+    if name != "cpu" and number >= count:
+        raise UserError(f"--device {name}: torch sees {count} GPU(s) here, counted from 0; use --device cpu")
     return torch.device(name)
 
 
@@ -126,8 +134,9 @@ def open_names(bundle: Path) -> tuple[str, ...]:
 
 def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) -> None:
     """Say what was exported: where, and its scores on validation and sealed test."""
-    from rich.console import Console
     from rich.table import Table
+
+    from search.terminal import open_console
 
     parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})
     table = Table("IoU", *parts, box=None, pad_edge=False)
@@ -136,7 +145,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         values = [part.iou[k] for part in parts.values()]
         if any(value is not None for value in values):
             table.add_row(name, *["-" if value is None else f"{value:.4f}" for value in values])
-    console = Console(soft_wrap=True)
+    console = open_console()
     console.print(f"bundle of trial {provenance.trial} (best of {provenance.trials}), checked after writing: {out.resolve()}")
     console.print(table)
     console.print("The validation score chose this model among others, so it is optimistic.")

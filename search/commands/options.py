@@ -1,4 +1,4 @@
-"""Options that several commands share, and the place (database, artifacts, cache) that they name."""
+"""Options that several commands share, their checks, and the place (database, artifacts, cache) that they name."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,37 @@ from typing import Annotated, Optional
 import typer
 
 from objectives.errors import UserError
-from search.embedded import default_home, embedded_postgres
 
-StudyName = Annotated[str, typer.Option("--study", envvar="SEARCH_STUDY", help="Name of the study.")]
+LONGEST_NAME = 200
+LONGEST_S = 366 * 86400.0
+DEVICES = "auto, cpu, cuda or cuda:N"
+
+
+def check_study_name(name: str) -> str:
+    """The name itself.
+
+    Raises: UserError when it cannot name a study.
+    """
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise UserError(f"--study must be a name of 1 to {LONGEST_NAME} characters, got {len(name)}")
+    if not name.isprintable() or name != name.strip():
+        raise UserError(f"--study must be printable characters without space at its ends, got {name!r}")
+    return name
+
+
+def check_device(device: str) -> str:
+    """The device itself; whether this host has it is seen later.
+
+    Raises: UserError for anything but ``auto``, ``cpu``, ``cuda`` and ``cuda:N``.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
+        raise UserError(f"--device must be {DEVICES}, got {device!r}")
+    return device
+
+
+StudyName = Annotated[
+    str, typer.Option("--study", envvar="SEARCH_STUDY", callback=check_study_name, help="Name of the study.")
+]
 Storage = Annotated[
     str, typer.Option("--storage", envvar="SEARCH_STORAGE", help="Postgres URL; without one, the embedded database of --home.")
 ]
@@ -32,7 +60,11 @@ Cache = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--cache", envvar="SEARCH_CACHE", help="Folder of prepared data, shared by the workers of a host."),
 ]
+Device = Annotated[
+    str, typer.Option("--device", envvar="SEARCH_DEVICE", callback=check_device, help=f"{DEVICES[0].upper()}{DEVICES[1:]}.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
 MinIdentical = Annotated[
     int, typer.Option("--min-identical", min=2, help="Frames sharing one mask of several classes are dropped from so many on.")
@@ -43,21 +75,36 @@ MinIdentical = Annotated[
 class Place:
     """Where a command works: a database, an artifact store and a cache folder."""
 
-    storage: str
+    storage: str  # empty: the embedded database of a home that is not started yet
     artifacts: str
     cache: Path
 
 
+def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
+    """The named places, with those of ``home`` for what is not named; nothing is touched."""
+    folder = _home(home)
+    return Place(storage, artifacts or str(folder / "artifacts"), cache or folder / "cache")
+
+
 @contextmanager
-def open_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Iterator[Place]:
-    """The named places, with those of ``home`` for what is not named; the embedded database runs meanwhile."""
-    folder = home or default_home()
-    rest = (artifacts or str(folder / "artifacts"), cache or folder / "cache")
+def open_place(
+    storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None, *, make: bool = False
+) -> Iterator[Place]:
+    """The named places, as `name_place`; an embedded database runs meanwhile, and with ``make`` it is made.
+
+    Raises: UserError without a ``storage`` when ``home`` holds no database and none is to be made.
+    """
+    place = name_place(storage, artifacts, home, cache)
     if storage:
-        yield Place(storage, *rest)
+        yield place
         return
+    from search.embedded import embedded_postgres, is_made
+
+    folder = _home(home)
+    if not make and not is_made(folder):
+        raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
     with embedded_postgres(folder) as url:
-        yield Place(url, *rest)
+        yield Place(url, place.artifacts, place.cache)
 
 
 def parse_size(size: str) -> tuple[int, int] | None:
@@ -67,7 +114,7 @@ def parse_size(size: str) -> tuple[int, int] | None:
     """
     if not size:
         return None
-    if not (match := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", size)):
+    if not (match := re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", size)):
         raise UserError(f"--size must be HEIGHTxWIDTH like 64x128, got {size!r}")
     return int(match[1]), int(match[2])
 
@@ -79,7 +126,14 @@ def parse_duration(text: str) -> float:
     """
     if not text:
         return 0.0
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not match or float(match[1]) == 0:
-        raise UserError(f"--until must be a time like 90s, 60m, 1.5h or 2d, got {text!r}")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    if not 0.0 < seconds <= LONGEST_S:
+        raise UserError(f"--until must be a time like 90s, 60m, 1.5h or 2d, and at most 366d, got {text!r}")
+    return seconds
+
+
+def _home(home: Path | None) -> Path:
+    from search.embedded import default_home
+
+    return home or default_home()

@@ -24,19 +24,22 @@ def demo(
 ) -> None:
     """Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, progress, export.
 
-    Example: search demo
+    \b
+    Example:
+      search demo
     """
+    from objectives.bundle import refuse_taken
     from search import export
     from search.commands.model import open_names, print_export
+    from search.commands.study import written_study
     from search.local import run_locally
-    from search.setup import Request, set_up
+    from search.setup import Request
     from search.study import open_study
 
+    refuse_taken(out, force=True)  # before minutes of work
     name = time.strftime("demo-%Y%m%d-%H%M%S")
     request = Request(name, "synthetic", "tiny", (), trials, 0.0, None, 10, 0)
-    with open_place("", home=home) as place:
-        for line in set_up(request, place):
-            typer.echo(line)
+    with written_study(request, "", "", home, None) as place:
         run_locally(name, place, workers=workers, device="auto")
         opened = open_study(place.storage, name)
         provenance = export.export_best(opened, place, out, force=True)
@@ -56,7 +59,9 @@ def dashboard(
 ) -> None:
     """optuna-dashboard on the studies of a database, with the trials' pictures. Ctrl-C ends it.
 
-    Example: search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
+    \b
+    Example:
+      search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
     from search.dashboard import serve, wait_for_tables
     from search.storage import Fence, open_engine, open_optuna, reachable
@@ -73,7 +78,9 @@ def doctor(
 ) -> None:
     """Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, versions.
 
-    Example: search doctor --storage postgresql://user@host/db
+    \b
+    Example:
+      search doctor --storage postgresql://user@host/db
     """
     import json
 

@@ -4,39 +4,44 @@ from typing import Annotated
 
 import typer
 
+from search.commands.options import Sets
+
 app = typer.Typer(help="Show or check what a search may vary.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Preset (mars, small, tiny) or YAML file.")]
-Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field: model.depth=3. Repeats.")]
 
 
 @app.command("show")
 def show(name: Name, sets: Sets = []) -> None:  # noqa: B006  # typer's way to say that an option repeats
     """Print every field that may vary, what it may be, when it exists, and the control's value.
 
-    Example: search space show small --set model.depth=3
+    \b
+    Example:
+      search space show small --set model.depth=3
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from search.terminal import open_console
     from spaces import load_space
 
     space = load_space(name, sets)
     table = Table("field", "domain", "exists when", box=None, pad_edge=False)
     for row in space.describe():
         table.add_row(row.path, row.domain, row.condition)
-    console = Console(soft_wrap=True)
+    console = open_console()
     console.print(table)
     console.print("\ncontrol (trial 0):")
     for section, values in space.default().model_dump().items():
-        console.print(f"  {section}: {values}", markup=False, highlight=False)
+        console.print(f"  {section}: {values}")
 
 
 @app.command("check")
 def check(name: Name, sets: Sets = []) -> None:  # noqa: B006
     """Check a space file in full; every problem is named with its path, rule and value.
 
-    Example: search space check my-space.yaml
+    \b
+    Example:
+      search space check my-space.yaml
     """
     from spaces import load_space
 

@@ -2,31 +2,45 @@
 
 import json
 import os
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.commands.options import (
     Artifacts,
     Cache,
+    Device,
     Home,
     Json,
     MinIdentical,
+    Place,
+    Sets,
     Size,
     Storage,
     StudyName,
+    name_place,
     open_place,
     parse_duration,
     parse_size,
 )
 
+if TYPE_CHECKING:
+    from search.setup import Request
+
+MOST_TRIALS = 100_000
+MOST_SEED = 2**31 - 1
+
 Data = Annotated[
     str, typer.Option("--data", envvar="SEARCH_DATA", help="npz file, folder with images/ and masks/, or `synthetic`.")
 ]
 SpaceName = Annotated[str, typer.Option("--space", envvar="SEARCH_SPACE", help="Preset (mars, small, tiny) or YAML file.")]
-Trials = Annotated[int, typer.Option("--trials", min=1, help="Budget: trials in all, the control included.")]
-Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the split, the sampler and the trials.")]
+Trials = Annotated[
+    int, typer.Option("--trials", min=1, max=MOST_TRIALS, help="Budget: trials in all, the control included.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split, the sampler and the trials.")]
 Until = Annotated[
     str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")
 ]
@@ -57,35 +71,44 @@ def init(
 ) -> None:
     """Check data and space, and write the study. With equal arguments again: nothing happens.
 
-    Example: search init --study mars --data frames.npz --space small --trials 20 --storage postgresql://user@host/db
+    \b
+    Example:
+      search init --study mars --data frames.npz --space small --trials 20 --set model.depth=3 \\
+        --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
-    from search.setup import Request, set_up
+    from search.setup import Request
 
     request = Request(study, data, space, tuple(sets), trials, parse_duration(until), parse_size(size), min_identical, seed)
-    with open_place(storage, artifacts, home, cache) as place:
-        for line in set_up(request, place):
-            typer.echo(line)
+    with written_study(request, storage, artifacts, home, cache):
+        pass
 
 
 def worker(
     study: StudyName = "default",
     storage: Storage = "",
     artifacts: Artifacts = "",
-    device: Annotated[str, typer.Option("--device", envvar="SEARCH_DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = "",
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: this worker's share of the host.")] = 0,
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, max=1024, help="CPU threads; 0: this worker's share of the host.")
+    ] = 0,
     drain: Annotated[bool, typer.Option("--drain", help="On SIGTERM finish the trial at hand, then leave.")] = False,
     home: Home = None,
     cache: Cache = None,
 ) -> None:
     """Pull trials until every trial of the budget has ended. SIGTERM or Ctrl-C: leave; the trial goes on elsewhere.
 
-    Example: search worker --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts
+    \b
+    Example:
+      search worker --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
+    from search.storage import reachable
     from search.study import open_study
-    from search.worker import Orders, Settings, run_worker
+    from search.worker import Orders, Settings
+    from search.worker_loop import run_worker
 
-    with open_place(storage, artifacts, home, cache) as place:
+    refuse_missing_gpu(device)
+    with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         settings = Settings(place.artifacts, place.cache, device, data, threads)
         opened = open_study(place.storage, study)
         try:
@@ -105,7 +128,7 @@ def run(
     size: Size = "",
     min_identical: MinIdentical = 10,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option("--device", envvar="SEARCH_DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     storage: Storage = "",
     artifacts: Artifacts = "",
     home: Home = None,
@@ -113,15 +136,16 @@ def run(
 ) -> None:
     """Init, local workers and live progress in one terminal. Interrupted, the same command goes on where it stood.
 
-    Example: search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
+    \b
+    Example:
+      search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
     """
     from search.local import run_locally
-    from search.setup import Request, set_up
+    from search.setup import Request
 
+    refuse_missing_gpu(device)
     request = Request(study, data, space, tuple(sets), trials, parse_duration(until), parse_size(size), min_identical, seed)
-    with open_place(storage, artifacts, home, cache) as place:
-        for line in set_up(request, place):
-            typer.echo(line)
+    with written_study(request, storage, artifacts, home, cache) as place:
         run_locally(study, place, workers=workers, device=device)
 
 
@@ -134,13 +158,18 @@ def status(
 ) -> None:
     """Budget, trials by state, the best so far with per-class IoU, and the workers.
 
-    Example: search status --study mars --storage postgresql://user@host/db --json
+    \b
+    Example:
+      search status --study mars --storage postgresql://user@host/db --json
     """
+    from objectives.errors import UserError
     from search.progress import print_status, watch_status
     from search.status import read_status
     from search.storage import reachable
     from search.study import open_study
 
+    if as_json and watch:
+        raise UserError("--json and --watch do not go together: call `search status --json` as often as you need")
     with open_place(storage, home=home) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
         if as_json:
@@ -150,6 +179,39 @@ def status(
         else:
             print_status(opened)
         opened.close()
+
+
+@contextmanager
+def written_study(
+    request: "Request", storage: str, artifacts: str, home: Path | None, cache: Path | None
+) -> Iterator[Place]:
+    """The place of a study that is written when all of it is good; with bad input no database is even made."""
+    from search.setup import check_database, prepare, write
+
+    if storage:
+        check_database(storage)  # before the data, whose preparation may take minutes
+    prepared = prepare(request, name_place(storage, artifacts, home, cache))
+    for line in prepared.findings:
+        typer.echo(line)
+    with open_place(storage, artifacts, home, cache, make=True) as place:
+        typer.echo(write(prepared, place))
+        yield place
+
+
+def refuse_missing_gpu(device: str) -> None:
+    """Nothing when this host has the device, as far as the driver says.
+
+    Raises: UserError without such a GPU.
+    """
+    if device in ("auto", "cpu"):
+        return
+    from objectives.errors import UserError
+    from search.gpus import list_gpus
+
+    count, number = len(list_gpus()), int(device.partition(":")[2] or 0)
+    if number >= count:
+        have = f"{count} GPU(s), counted from 0" if count else "no GPU"
+        raise UserError(f"--device {device}: the driver lists {have} here; use --device cpu, or see `search doctor`")
 
 
 def _say(line: str) -> None:
