@@ -81,6 +81,7 @@ class TrainingBatches:
             num_workers=prefetchers,
             persistent_workers=prefetchers > 0,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # its own, or each start of the loader would move the generator of dropout
         )
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -23,15 +23,20 @@ class AveragedModel(Generic[Model]):
         self.decay = decay
         self.updates = 0
         self.model = deepcopy(model).requires_grad_(False).eval()
+        # listed once: walking the modules at every step would cost more than the average itself
+        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, model: Model) -> None:
+    def update(self) -> None:
         """Move the average towards the model's present weights and statistics."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
-        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
-        averages = [average for average, _ in pairs if average.is_floating_point()]
-        torch._foreach_lerp_(averages, [value for _, value in pairs if value.is_floating_point()], 1 - decay)
-        for average, value in pairs:
-            if not average.is_floating_point():
-                average.copy_(value)
+        torch._foreach_lerp_([average for average, _ in self._floats], [value for _, value in self._floats], 1 - decay)
+        for average, value in self._counters:
+            average.copy_(value)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

@@ -23,10 +23,11 @@ class DivergedError(WorldError):
 
 @dataclass(frozen=True)
 class Training:
-    """One trial, ready to train: its state between epochs, its batches and its data."""
+    """One trial, ready to train: its state between epochs, its batches, its loss and its data."""
 
     state: TrainingState
     batches: TrainingBatches
+    loss: MixtureLoss
     data: Dataset
 
 
@@ -34,7 +35,9 @@ def prepare(config: Config, data: Dataset, *, seed: int, device: torch.device, p
     """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint."""
     batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
     state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device)
-    return Training(state, batches, data)
+    weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
+    loss = build_loss(config.loss, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
+    return Training(state, batches, loss, data)
 
 
 def fit(training: Training) -> Iterator[EpochResult]:
@@ -43,13 +46,11 @@ def fit(training: Training) -> Iterator[EpochResult]:
     Raises: DivergedError when the loss is not finite.
     """
     state, data = training.state, training.data
-    weights_K = class_weights_K(state.config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
-    loss_of = build_loss(state.config.loss, weights_K=weights_K.to(state.device), ignore_label=data.spec.ignore_label)
     validation = data.parts["validation"]
     images_NHWC, masks_NHW = data.images[validation], data.masks[validation]
     while not state.finished:
         start = time.monotonic()
-        loss = _train_epoch(training, loss_of)
+        loss = train_epoch(training)
         evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device)
         result = EpochResult(
             number=state.epoch + 1,
@@ -66,8 +67,11 @@ def fit(training: Training) -> Iterator[EpochResult]:
         yield result
 
 
-def _train_epoch(training: Training, loss_of: MixtureLoss) -> float:
-    """One pass over the epoch's batches; returns the mean loss."""
+def train_epoch(training: Training) -> float:
+    """One pass over the epoch's batches; returns the mean loss.
+
+    Raises: DivergedError when it is not finite.
+    """
     state = training.state
     state.model.train()
     total = torch.zeros((), device=state.device)
@@ -76,12 +80,12 @@ def _train_epoch(training: Training, loss_of: MixtureLoss) -> float:
         state.optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=state.device.type == "cuda"):
             logits_BKHW = state.model(images_BCHW)
-        loss = loss_of(logits_BKHW, masks_BHW)
+        loss = training.loss(logits_BKHW, masks_BHW)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         if state.config.train.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.train.gradient_clip)
         state.optimiser.step()
-        state.average.update(state.model)
+        state.average.update()
         total += loss.detach()
     mean = float(total) / len(training.batches)
     if not math.isfinite(mean):

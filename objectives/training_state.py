@@ -18,6 +18,9 @@ from objectives.optimise import LearningRate, build_optimiser
 from objectives.results import EpochResult
 from objectives.segmenter import build_segmenter
 
+# what reading bytes that are no state of this trial may raise
+UNFIT = (SafetensorError, struct.error, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+
 
 class TrainingState:
     """Model, average, optimiser, schedule, random generator and history of one trial.
@@ -79,6 +82,7 @@ class TrainingState:
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors["confusion"] = self.confusion_KK
         plain |= {
+            "config": self.config.model_dump(mode="json"),
             "learning_rate": self.learning_rate.state_dict(),
             "updates": self.average.updates,
             "history": [asdict(result) for result in self.history],
@@ -93,10 +97,13 @@ class TrainingState:
         try:
             tensors, plain = load(blob), _header(blob)
             self._load(tensors, plain)
-        except (SafetensorError, KeyError, ValueError, RuntimeError, struct.error) as error:
-            raise WorldError(f"the checkpoint does not fit this trial: {error}") from error
+        except UNFIT as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise WorldError(f"the checkpoint is no state of this trial: {reason}") from error
 
     def _load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        if plain["config"] != self.config.model_dump(mode="json"):
+            raise ValueError("it was written under another config")
         self.model.load_state_dict(_part(tensors, "model."))
         self.average.model.load_state_dict(_part(tensors, "average."))
         self.average.updates = plain["updates"]

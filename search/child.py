@@ -10,11 +10,12 @@ import torch
 
 from objectives.config import Config
 from objectives.data.dataset import load_dataset
+from objectives.errors import WorldError
 from objectives.fit import DivergedError, fit, prepare
 from objectives.networks import count_parameters
 from objectives.training_state import TrainingState
 from search.blobs import BlobStore, open_blobs
-from search.messages import Failed, Finished, Job, Reply, Saved
+from search.messages import SURROUNDINGS, Failed, Finished, Job, Reply, Saved
 from search.pictures import draw_pictures
 from search.saver import Saver
 
@@ -60,6 +61,8 @@ def main(pipe: Connection, job: Job) -> None:
         pipe.send(Failed("out_of_memory", _line(error)))
     except DivergedError as error:
         pipe.send(Failed("diverged", _line(error)))
+    except WorldError as error:
+        pipe.send(Failed(SURROUNDINGS, _line(error)))
     except Exception as error:  # whatever else goes wrong ends this trial alone, and its cause is told
         pipe.send(Failed("error", f"{type(error).__name__}: {_line(error)}"))
 

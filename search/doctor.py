@@ -1,5 +1,6 @@
 """``search doctor``: what this machine has and lacks for a search."""
 
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from sqlalchemy import text
 
 from objectives.errors import SearchError
 from search.blobs import check_writable, open_blobs
-from search.commands.options import Place, open_place
+from search.blobs.location import Folder, parse_location
+from search.commands.options import name_place, open_place
+from search.embedded import default_home, is_made
 from search.gpus import list_gpus
 from search.hosts import cores
 from search.storage import open_engine, reachable, redact
@@ -33,20 +36,17 @@ class Finding:
 
 
 def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None) -> list[Finding]:
-    """Look at everything; nothing found wrong ends the examination early."""
-    findings = [
+    """Look at everything; nothing found wrong ends the examination early, and nothing is made for it."""
+    place = name_place(storage, artifacts, home, cache)
+    return [
         Finding("versions", True, ", ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)])),
         Finding("cores", True, f"{cores():g}"),
         _memory(),
         _gpus(),
+        _tried("database", lambda: _database(storage, home)),
+        _tried("artifacts", lambda: _artifacts(place.artifacts)),
+        _tried("cache", lambda: _cache(place.cache)),
     ]
-    try:
-        with open_place(storage, artifacts, home, cache) as place:
-            checks: dict[str, Callable[[Place], str]] = {"database": _database, "artifacts": _artifacts, "cache": _cache}
-            findings += [_tried(what, check, place) for what, check in checks.items()]
-    except SearchError as error:
-        findings.append(Finding("database", False, str(error)))
-    return findings
 
 
 def _memory() -> Finding:
@@ -61,30 +61,45 @@ def _gpus() -> Finding:
     return Finding("gpus", True, found or "none: trials train on the CPU, which suits the presets small and tiny")
 
 
-def _tried(what: str, check: Callable[[Place], str], place: Place) -> Finding:
+def _tried(what: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(what, True, check(place))
+        return Finding(what, True, check())
     except (SearchError, OSError) as error:
         return Finding(what, False, str(error))
 
 
-def _database(place: Place) -> str:
-    engine = open_engine(place.storage)
-    with reachable(place.storage), engine.connect() as connection:
-        server = str(connection.execute(text("SHOW server_version")).scalar_one())
-        most = str(connection.execute(text("SHOW max_connections")).scalar_one())
-    engine.dispose()
-    return f"PostgreSQL {server} at {redact(place.storage)}, {most} connections (a worker takes up to 4)"
+def _database(storage: str, home: Path | None) -> str:
+    folder = home or default_home()
+    if not storage and not is_made(folder):
+        return f"embedded, in {folder}: `search init` and `search run` make it"
+    with open_place(storage, home=home) as place:
+        engine = open_engine(place.storage)
+        with reachable(place.storage), engine.connect() as connection:
+            server = str(connection.execute(text("SHOW server_version")).scalar_one())
+            most = str(connection.execute(text("SHOW max_connections")).scalar_one())
+        engine.dispose()
+        return f"PostgreSQL {server} at {redact(place.storage)}, {most} connections (a worker takes up to 4)"
 
 
-def _artifacts(place: Place) -> str:
-    check_writable(open_blobs(place.artifacts))
-    return f"{place.artifacts} can be written"
+def _artifacts(url: str) -> str:
+    match parse_location(url):
+        case Folder(path) if not path.exists():
+            return f"{path}, to be made in {_writable_parent(path)}"
+        case _:
+            check_writable(open_blobs(url))
+            return f"{url} can be written"
 
 
-def _cache(place: Place) -> str:
-    place.cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(place.cache).free / GIB
+def _cache(folder: Path) -> str:
+    free = shutil.disk_usage(_writable_parent(folder)).free / GIB
     if free < LEAST_FREE_GIB:
-        raise OSError(f"{place.cache} has {free:.1f} GiB free: make room, or choose another folder with --cache")
-    return f"{place.cache}, {free:.0f} GiB free"
+        raise OSError(f"{folder} has {free:.1f} GiB free: make room, or choose another folder with --cache")
+    return f"{folder}, {free:.0f} GiB free"
+
+
+def _writable_parent(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise OSError(f"{there} cannot be written: choose another folder than {folder}")
+    return there

@@ -1,11 +1,11 @@
 """``search export-best``: the best trial's weights as a bundle, checked after it was written."""
 
-import re
 import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load
 from sqlalchemy import update
@@ -13,7 +13,7 @@ from sqlalchemy import update
 from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
-from objectives.errors import UserError
+from objectives.errors import UserError, WorldError
 from objectives.evaluate import Evaluation, evaluate
 from objectives.provenance import PartScore, Provenance, current_versions
 from objectives.segmenter import Segmenter, build_segmenter
@@ -21,6 +21,7 @@ from search import checkpoints
 from search.blobs import open_blobs
 from search.commands.options import Place
 from search.status import Best, Status, read_status
+from search.storage import redact
 from search.study import Study, check_worker
 from search.tables import STUDY
 from spaces import FromParams
@@ -43,7 +44,7 @@ class Candidate:
         images_NHWC, masks_NHW = self.pixels(part)
         return evaluate(self.segmenter, images_NHWC, masks_NHW, self.data.spec, device=self.device)
 
-    def pixels(self, part: str) -> tuple:  # type: ignore[type-arg]
+    def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Frames (N, H, W, C) and masks (N, H, W) of one part."""
         indices = self.data.parts[part]
         return self.data.images[indices], self.data.masks[indices]
@@ -86,7 +87,9 @@ def choose(study: Study, status: Status, place: Place, source: str) -> Candidate
     check_worker(study, data)
     frozen = study.storage.get_trial(status.best.trial_id)
     config = study.space.draw(FromParams(frozen.params))
-    pointer = checkpoints.pointers_of(study.engine, status.best.trial_id)["best"]
+    pointer = checkpoints.pointers_of(study.engine, status.best.trial_id).get("best")
+    if pointer is None:
+        raise WorldError(f"the weights of trial {status.best.number} are gone from the study: run the study anew")
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(place.artifacts).read(pointer.blob)))
     scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
@@ -98,8 +101,10 @@ def choose(study: Study, status: Status, place: Place, source: str) -> Candidate
 def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
     ended = sum(status.trials[state] for state in ("complete", "pruned", "failed"))
-    validation = candidate.evaluate("validation")
-    looks = count_look(study) if test else test_looks(study)
+    # the trial's own score, as it was told: the bundle's check measures it again
+    validation = part_score(candidate, "validation", candidate.evaluate("validation"), score=candidate.best.score)
+    looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
+    sealed = candidate.evaluate("test") if test else None
     return Provenance(
         study=study.spec.name,
         trial=candidate.best.number,
@@ -108,17 +113,16 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
         epoch=candidate.epoch,
         data=study.spec.data_fingerprint,
         device=candidate.scored_on,
-        command=shlex.join(["search", *[without_password(word) for word in sys.argv[1:]]]),
+        command=shlex.join(["search", *(redact(word) for word in sys.argv[1:])]),
         versions=current_versions(),
-        # the trial's own score, as it was told: the bundle's check measures it again
-        validation=part_score(validation, candidate, "validation", candidate.best.score),
-        test=part_score(sealed := candidate.evaluate("test"), candidate, "test", sealed.score) if test else None,
+        validation=validation,
+        test=part_score(candidate, "test", sealed, score=sealed.score) if sealed else None,
         test_looks=looks,
         min_identical=study.spec.min_identical,
     )
 
 
-def part_score(evaluation: Evaluation, candidate: Candidate, part: str, score: float) -> PartScore:
+def part_score(candidate: Candidate, part: str, evaluation: Evaluation, *, score: float) -> PartScore:
     """A part's scores as the bundle stores them."""
     return PartScore.of(score, evaluation.iou.tolist(), len(candidate.data.parts[part]))
 
@@ -134,8 +138,3 @@ def test_looks(study: Study) -> int:
     """How often anybody has looked at the sealed test part."""
     with study.engine.connect() as connection:
         return int(connection.execute(STUDY.select().where(STUDY.c.study_id == study.id)).mappings().one()["test_looks"])
-
-
-def without_password(word: str) -> str:
-    """A word of a command line without the password of a URL in it."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", word)

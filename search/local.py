@@ -1,63 +1,90 @@
 """Workers of one host under one terminal: started as processes of their own, shown together, stopped together."""
 
-import signal
+import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
+
+from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import WorldError
 from search.commands.options import Place
 from search.hosts import cores
 from search.progress import show_until
-from search.study import open_study
+from search.status import read_status
+from search.study import Study, open_study
 
 STOP_S = 30.0  # how long workers may take to give their trials back
+Process = subprocess.Popen[bytes]
 
 
 def run_locally(study: str, place: Place, *, workers: int, device: str) -> None:
     """Run so many workers on a study until they have ended, with progress in the terminal.
 
-    Raises: WorldError when every worker has failed, with the last words of one.
+    Ctrl-C or SIGTERM stops them: each gives its trial back, and the same command goes on later. A second one kills them.
+    Raises: WorldError when a worker has failed, with the words of the first.
     """
     threads = max(1, int(cores()) // workers) if device == "cpu" else 0
-    command = [sys.executable, "-m", "search", "worker", "--study", study, "--storage", place.storage]
-    command += ["--artifacts", place.artifacts, "--cache", str(place.cache), "--device", device, "--threads", str(threads)]
+    command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
+    command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
     opened = open_study(place.storage, study)
     with TemporaryDirectory(prefix="search-") as logs:
         paths = [Path(logs) / f"worker-{i}.log" for i in range(workers)]
-        with _started(command, paths) as processes:
-            show_until(opened, lambda: all(process.poll() is not None for process in processes))
-        opened.close()
+        try:
+            with _started(command, place.storage, paths) as processes:
+                show_until(opened, lambda: all(process.poll() is not None for process in processes))
+        except (KeyboardInterrupt, SystemExit):
+            _say_stopped(opened)
+            raise
+        finally:
+            opened.close()
         failed = [path for path, process in zip(paths, processes, strict=True) if process.returncode != 0]
         if failed:
-            words = failed[0].read_text(errors="replace").strip().splitlines() or ["no word"]
-            raise WorldError(f"{len(failed)} of {workers} workers failed; the first said: {words[-1]}")
+            raise WorldError(f"{len(failed)} of {workers} workers failed; the first said: {_last_words(failed[0])}")
 
 
 @contextmanager
-def _started(command: list[str], logs: list[Path]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Workers, each with its log; on the way out, also by Ctrl-C or SIGTERM, they give their trials back and end."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    processes = []
+def _started(command: list[str], storage: str, logs: list[Path]) -> Iterator[list[Process]]:
+    """Workers, each with its log; on the way out they give their trials back and end."""
+    environment = os.environ | {"SEARCH_STORAGE": storage}  # it may hold a password, which `ps` would show in a command
+    processes: list[Process] = []
     try:
         for log in logs:
             with log.open("wb") as out:  # a session of their own: Ctrl-C reaches them once, through us
-                processes.append(subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True))
+                processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True))
         yield processes
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        _stop(processes)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _stop(processes: list[Process]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_S
+    try:
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _say_stopped(study: Study) -> None:
+    with suppress(DBAPIError):
+        left = read_status(study).trials["interrupted"]
+        print(f"search: stopped; {left} trial(s) interrupted; the same command goes on where it stood", file=sys.stderr)
+
+
+def _last_words(log: Path) -> str:
+    """A worker's error, which begins with the program's name; without one, its last line."""
+    words = log.read_text(errors="replace").strip()
+    _, *errors = re.split(r"^search: ", words, flags=re.MULTILINE)
+    last = errors[-1] if errors else words.rpartition("\n")[2]
+    return " ".join(last.split()) or "no word"

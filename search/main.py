@@ -44,7 +44,7 @@ def answer(words: list[str]) -> int:
         code = app(words, prog_name="search", standalone_mode=False) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # `search status | head -1`: nobody wants to read on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         return 141
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -53,6 +53,7 @@ def answer(words: list[str]) -> int:
     except typer.TyperException as error:
         return _say_usage(error)
     except OSError as error:
+        _abandon_output()
         place = f"{error.filename}: " if error.filename else ""
         return _say(f"{place}{error.strerror or error}; make room, or choose a place that can be read and written", 1)
     except MemoryError:
@@ -62,6 +63,14 @@ def answer(words: list[str]) -> int:
             traceback.print_exc()
         return _say(f"unexpected {_one_line(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows where)", 1)
     return int(code)
+
+
+def _abandon_output() -> None:
+    """Flush what can be written, and let nothing be tried again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

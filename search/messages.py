@@ -6,6 +6,9 @@ from pathlib import Path
 from objectives.results import EpochResult
 
 
+SURROUNDINGS = "surroundings"  # the cause of a failure that is not the trial's own: no artifact store, a full disk
+
+
 @dataclass(frozen=True)
 class Job:
     """One trial as its process gets it: plain values only."""

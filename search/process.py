@@ -15,7 +15,7 @@ POLL_S = 0.1
 
 
 class ChildDiedError(WorldError):
-    """The trial's process ended without a word: killed, out of memory, or a fault in a library."""
+    """The trial's process ended without a result: killed, a fault in a library, or its surroundings failed."""
 
 
 class InterruptedTrialError(WorldError):

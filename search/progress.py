@@ -1,8 +1,10 @@
 """Progress for people: a live table on a terminal, a line per ended trial elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable
 
+from optuna.exceptions import StorageInternalError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -15,55 +17,71 @@ from search.terminal import open_console
 
 REFRESH_S = 1.0
 MOST_ROWS = 24
-COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+ENDED = ("complete", "pruned", "failed")
+OUTAGES = (DBAPIError, StorageInternalError)
+AWAY = Text("the database does not answer; waiting")
+COLOURS = {"interrupted": "magenta", "complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
 
 
 def print_status(study: Study) -> None:
     """Print a study's status once."""
-    open_console().print(_view(study, read_status(study), read_trials(study)))
+    open_console().print(_view(read_status(study), read_trials(study)))
 
 
 def watch_status(study: Study) -> None:
     """Show a study's status until every trial of its budget has ended."""
-    show_until(study, lambda: _over(read_status(study)))
+    show_until(study, lambda: _over(study))
 
 
 def show_until(study: Study, over: Callable[[], bool]) -> None:
     """Show a study's progress until ``over()``, and once more at the end; an outage of the database is waited out."""
     console = open_console()
-    if not console.is_terminal:
+    if console.is_terminal:
+        _show_live(study, console, over)
+    else:
         _print_endings(study, console, over)
-        return
+
+
+def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             last = over()
             try:
-                live.update(_view(study, read_status(study), read_trials(study)), refresh=True)
-            except DBAPIError:
-                live.update(Text("the database does not answer; waiting"), refresh=True)
+                live.update(_view(read_status(study), read_trials(study)), refresh=True)
+            except OUTAGES:
+                live.update(AWAY, refresh=True)
             if last:
                 return
             time.sleep(REFRESH_S)
 
 
 def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
+    """A line for every trial that ends, and the whole at the end; one line for an outage, however long."""
     told: set[int] = set()
+    away = False
     while True:
         last = over()
         try:
             for trial in read_trials(study):
-                if trial.state not in ("running", "waiting") and trial.number not in told:
+                if trial.state in ENDED and trial.number not in told:
                     told.add(trial.number)
-                    console.print(f"trial {trial.number} {trial.state} after {trial.epochs} epochs: {_number(trial.value)}")
-        except DBAPIError:
-            console.print("the database does not answer; waiting")
+                    console.print(_ending(trial))
+            if last:
+                status = read_status(study)
+                console.print(Group(_headline(status), *_best_lines(status)))
+            away = False
+        except OUTAGES:
+            if not away:
+                console.print(AWAY)
+            away = True
         if last:
             return
+        sys.stdout.flush()
         time.sleep(REFRESH_S)
 
 
-def _view(study: Study, status: Status, trials: list[TrialLine]) -> Group:
-    return Group(_headline(status), _trial_table(trials), *_best_lines(study, status))
+def _view(status: Status, trials: list[TrialLine]) -> Group:
+    return Group(_headline(status), _trial_table(trials), *_best_lines(status))
 
 
 def _headline(status: Status) -> Text:
@@ -73,21 +91,31 @@ def _headline(status: Status) -> Text:
 
 
 def _trial_table(trials: list[TrialLine]) -> Table:
+    """The newest trials; those that are not over are all shown."""
     table = Table("trial", "state", "epochs", "last score", "value", box=None, pad_edge=False)
-    for trial in trials[-MOST_ROWS:]:
+    for trial in [trial for trial in trials if trial.state not in ENDED or trial in trials[-MOST_ROWS:]]:
         state = Text(trial.state, style=COLOURS.get(trial.state, ""))
         table.add_row(str(trial.number), state, str(trial.epochs), _number(trial.score), _number(trial.value))
     return table
 
 
-def _best_lines(study: Study, status: Status) -> list[Text]:
+def _ending(trial: TrialLine) -> Text:
+    outcome = trial.message or _number(trial.value)
+    return Text(f"trial {trial.number} {trial.state} after {trial.epochs} epochs: {outcome}")
+
+
+def _best_lines(status: Status) -> list[Text]:
     if status.best is None:
         return [Text("no complete trial yet")]
     classes = ", ".join(f"{name} {iou:.3f}" for name, iou in status.best.per_class.items())
     return [Text(f"best: trial {status.best.number}, validation mean IoU {status.best.score:.4f} ({classes})", style="bold")]
 
 
-def _over(status: Status) -> bool:
+def _over(study: Study) -> bool:
+    try:
+        status = read_status(study)
+    except OUTAGES:
+        return False
     unfinished = sum(status.trials[state] for state in ("running", "interrupted", "waiting"))
     return status.spent >= status.budget and not unfinished
 

@@ -76,5 +76,5 @@ def _choose_gpu(connection: Connection, device: str) -> str:
 
 def _least_loaded(connection: Connection, gpus: list[Gpu]) -> Gpu:
     taken = select(WORKER.c.device, func.count()).where(ALIVE).group_by(WORKER.c.device)
-    load: dict[str, int] = dict(connection.execute(taken).tuples().all())
+    load = {row[0]: row[1] for row in connection.execute(taken)}
     return min(gpus, key=lambda gpu: load.get(gpu.uuid, 0))

@@ -7,9 +7,12 @@ from sqlalchemy import RowMapping, text
 
 from search.study import Study
 
-TRIALS = text("""
-    SELECT CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN 'interrupted'
-                WHEN state = 'FAIL' THEN 'failed' ELSE lower(state::text) END AS state, count(*) AS trials
+# a running trial without a live lease has lost its worker: whoever comes next goes on with it
+STATE = """CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN 'interrupted'
+                WHEN state = 'FAIL' THEN 'failed' ELSE lower(state::text) END AS state"""
+
+TRIALS = text(f"""
+    SELECT {STATE}, count(*) AS trials
     FROM trials LEFT JOIN search_lease USING (trial_id) WHERE study_id = :study_id GROUP BY 1
 """)
 
@@ -27,11 +30,13 @@ WORKERS = text("""
     WHERE search_worker.study_id = :study_id ORDER BY search_worker.started_at
 """)
 
-RECENT = text("""
-    SELECT number, lower(state::text) AS state, step, intermediate_value AS score, value FROM trials
-    LEFT JOIN trial_values USING (trial_id)
+BEGUN = text(f"""
+    SELECT number, {STATE}, coalesce(step, 0) AS epochs, intermediate_value AS score, value,
+           value_json::json #>> '{{}}' AS message
+    FROM trials LEFT JOIN search_lease USING (trial_id) LEFT JOIN trial_values USING (trial_id)
     LEFT JOIN LATERAL (SELECT step, intermediate_value FROM trial_intermediate_values AS v
                        WHERE v.trial_id = trials.trial_id ORDER BY step DESC LIMIT 1) AS last ON true
+    LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND key = 'message'
     WHERE study_id = :study_id AND state <> 'WAITING' ORDER BY number
 """)
 
@@ -97,17 +102,17 @@ def _best(study: Study, row: RowMapping | None) -> Best | None:
 
 @dataclass(frozen=True)
 class TrialLine:
-    """One trial for people: its state, epochs done, last score and final value."""
+    """One trial for people: its state, epochs done, last score and final value, and why it failed."""
 
     number: int
     state: str
     epochs: int
     score: float | None
     value: float | None
+    message: str | None
 
 
 def read_trials(study: Study) -> list[TrialLine]:
     """Every trial that has begun, by number."""
     with study.engine.connect() as connection:
-        rows = connection.execute(RECENT, {"study_id": study.id}).mappings()
-        return [TrialLine(row["number"], row["state"], row["step"] or 0, row["score"], row["value"]) for row in rows]
+        return [TrialLine(**row) for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()]

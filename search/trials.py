@@ -14,14 +14,14 @@ from search.checkpoints import Pointer
 from search.claims import past_deadline
 from search.draws import FromTrial
 from search.leases import Lease, count_crash
-from search.messages import Failed, Finished, Job, Saved
+from search.messages import SURROUNDINGS, Failed, Finished, Job, Saved
 from search.pictures_store import attach_picture
 from search.process import ChildDiedError, TrialProcess
 from search.study import CONTROL, rungs
 from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
-MOST_CRASHES = 3  # a trial whose process died so often without a word is failed
+MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 
 
 NOTHING = Finished({}, 0)
@@ -83,6 +83,8 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                 case Finished():
                     state = TrialState.PRUNED if cause == "pruned" else TrialState.COMPLETE
                     return Ending(state, cause, history=history, finished=message)
+                case Failed(cause, text) if cause == SURROUNDINGS:
+                    raise ChildDiedError(text)
                 case Failed(cause, text):
                     return Ending(TrialState.FAIL, cause, text, history)
                 case _:

@@ -1,14 +1,23 @@
-"""Fixtures that all tests share: one embedded Postgres per session, one cloned database per test."""
+"""Fixtures that all tests share: generated frames, and one embedded Postgres per session, one cloned database per test."""
 
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
+from sqlalchemy import make_url
+
+from objectives.data.dataset import DataOptions, Dataset, open_dataset
 
 TEMPLATE = "template_search"
+
+
+@pytest.fixture(scope="session")
+def terrain(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A few generated frames of 64x128 with five classes, prepared."""
+    return open_dataset("synthetic:60", DataOptions(), tmp_path_factory.mktemp("terrain"))
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +35,45 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def make_database(postgres_server: str) -> Callable[[], str]:
+    """Makes a fresh database that has every table and no study; returns its URL. It lasts as long as the server."""
+
+    def make() -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return database_in(postgres_server, name)
+
+    return make
+
+
 @pytest.fixture
-def database(postgres_server: str) -> Iterator[str]:
+def database(postgres_server: str, make_database: Callable[[], str]) -> Iterator[str]:
     """The URL of a fresh database that has every table and no study."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    run_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield database_in(postgres_server, name)
-    run_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    url = make_database()
+    yield url
+    run_sql(postgres_server, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of a local S3 server with a bucket ``models``; this process and its children have credentials for it."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION"):
+            patch.delenv(name, raising=False)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="models")
+        yield endpoint
+        server.stop()
 
 
 def run_sql(url: str, statement: str) -> None:

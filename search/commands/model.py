@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from objectives.evaluate_bundle import BundleEvaluation
     from objectives.provenance import Provenance
 
-BundleDir = Annotated[Path, typer.Argument(help="Folder that `search export-best` wrote.")]
+BundleDir = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ def predict(
 
 def evaluate(
     bundle: BundleDir,
-    data: Annotated[str, typer.Argument(help="Labelled frames: npz, or folder with images/ and masks/.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled frames: npz, or folder with images/ and masks/.")],
     split: Annotated[
         str, typer.Option("--split", help="Which of its own study's frames count: validation or test.")
     ] = "validation",

@@ -38,9 +38,7 @@ def check_device(device: str) -> str:
     return device
 
 
-StudyName = Annotated[
-    str, typer.Option("--study", envvar="SEARCH_STUDY", callback=check_study_name, help="Name of the study.")
-]
+StudyName = Annotated[str, typer.Option("--study", envvar="SEARCH_STUDY", callback=check_study_name, help="Name of the study.")]
 Storage = Annotated[
     str, typer.Option("--storage", envvar="SEARCH_STORAGE", help="Postgres URL; without one, the embedded database of --home.")
 ]

@@ -37,9 +37,7 @@ Data = Annotated[
     str, typer.Option("--data", envvar="SEARCH_DATA", help="npz file, folder with images/ and masks/, or `synthetic`.")
 ]
 SpaceName = Annotated[str, typer.Option("--space", envvar="SEARCH_SPACE", help="Preset (mars, small, tiny) or YAML file.")]
-Trials = Annotated[
-    int, typer.Option("--trials", min=1, max=MOST_TRIALS, help="Budget: trials in all, the control included.")
-]
+Trials = Annotated[int, typer.Option("--trials", min=1, max=MOST_TRIALS, help="Budget: trials in all, the control included.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split, the sampler and the trials.")]
 Until = Annotated[
     str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")
@@ -182,9 +180,7 @@ def status(
 
 
 @contextmanager
-def written_study(
-    request: "Request", storage: str, artifacts: str, home: Path | None, cache: Path | None
-) -> Iterator[Place]:
+def written_study(request: "Request", storage: str, artifacts: str, home: Path | None, cache: Path | None) -> Iterator[Place]:
     """The place of a study that is written when all of it is good; with bad input no database is even made."""
     from search.setup import check_database, prepare, write
 

@@ -54,9 +54,7 @@ def numbers_by_state(database: str) -> Counter[str]:
         return Counter(row[0] for row in cursor.fetchall())
 
 
-def test_processes_killed_while_they_claim_lose_and_double_no_trial(
-    database: str, make_study: object, tmp_path: Path
-) -> None:
+def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: str, make_study: object, tmp_path: Path) -> None:
     make_study(database, trials=BUDGET)  # type: ignore[operator]
     dice, killed = random.Random(0), 0
     log = tmp_path / "claimers.log"
@@ -84,7 +82,11 @@ def test_eight_workers_started_at_once_spend_a_budget_of_twenty_exactly(
 ) -> None:
     make_study(database, trials=BUDGET, sets=("train.epochs=1", "train.steps_per_epoch=1"))  # type: ignore[operator]
     command = ["-m", "search", "worker", "--study", "small", "--device", "cpu", "--threads", "1"]
-    place = {"SEARCH_STORAGE": database, "SEARCH_ARTIFACTS": str(tmp_path / "artifacts"), "SEARCH_CACHE": str(tmp_path / "cache")}
+    place = {
+        "SEARCH_STORAGE": database,
+        "SEARCH_ARTIFACTS": str(tmp_path / "artifacts"),
+        "SEARCH_CACHE": str(tmp_path / "cache"),
+    }
     workers = [start(tmp_path / f"{i}.log", command, place) for i in range(8)]
     codes = [worker.wait(400) for worker in workers]
     words = [(tmp_path / f"{i}.log").read_text() for i in range(8)]

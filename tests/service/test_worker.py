@@ -1,5 +1,6 @@
 """One worker as a real process: a killed or stopped trial goes on under its own number, and foreigners may not join."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
 from search import checkpoints
 from search.blobs import open_blobs
+from search.commands.options import Place as CommandPlace
+from search.export import export_best
+from search.pictures_store import open_pictures
 from search.status import read_status, read_trials
 from search.study import Study, check_worker, open_study, rungs
 
@@ -24,9 +28,9 @@ Maker = Callable[..., None]
 class Place:
     """A database and folders, and workers on them."""
 
-    def __init__(self, database: str, root: Path) -> None:
+    def __init__(self, database: str, root: Path, artifacts: str = "") -> None:
         self.database = database
-        self.artifacts = str(root / "artifacts")
+        self.artifacts = artifacts or str(root / "artifacts")
         self.root = root
         self.started = 0
 
@@ -179,3 +183,25 @@ def test_a_worker_with_other_data_or_another_version_may_not_join(
     monkeypatch.setattr("search.study.OBJECTIVE_VERSION", "0")
     with pytest.raises(UserError, match="objective version differs"):
         check_worker(small_study, own)
+
+
+def test_a_study_whose_artifacts_live_in_s3_runs_resumes_and_exports(
+    database: str, s3_endpoint: str, tmp_path: Path, make_study: Maker
+) -> None:
+    place = Place(database, tmp_path, f"s3://models/team?endpoint={s3_endpoint}")
+    make_study(database, trials=1, sets=("train.epochs=6",))
+    study = open_study(database, "small")
+    first = place.start()
+    wait_for(lambda: epochs_of(study, 0) >= 1)
+    first.kill()
+    first.wait()
+    assert place.start().wait(180) == 0, place.words()
+    trial = study.optuna.get_trials()[0]
+    assert trial.state.name == "COMPLETE"
+    pictures = open_pictures(place.artifacts)
+    rows = [json.loads(value) for key, value in trial.system_attrs.items() if key.startswith("artifacts:")]
+    assert all(pictures.open_reader(row["artifact_id"]).read().startswith(b"\x89PNG") for row in rows)
+    assert len(rows) == 3
+    provenance = export_best(study, CommandPlace(database, place.artifacts, tmp_path / "cache"), tmp_path / "out")
+    assert provenance.validation.score == trial.value
+    study.close()

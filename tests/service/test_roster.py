@@ -1,0 +1,98 @@
+"""Who takes which GPU, and how many CPU threads: the driver is a stand-in with two GPUs, the database is real."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pynvml
+import pytest
+from sqlalchemy import update
+
+from objectives.errors import UserError
+from search import hosts, roster
+from search.gpus import list_gpus
+from search.storage import open_engine
+from search.study import Study
+from search.tables import WORKER
+
+UUIDS = ["GPU-aaaa-0", "GPU-bbbb-1"]
+
+
+class Memory:
+    total = 8 * 2**30
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(UUIDS))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: UUIDS[handle])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "Stand-in")
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Memory)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+
+
+def test_workers_that_start_at_once_take_a_gpu_each_and_share_the_least_loaded_after(
+    two_gpus: None, small_study: Study, database: str
+) -> None:
+    def join(_: int) -> str:
+        engine = open_engine(database)
+        member = roster.join(engine, small_study.id, "auto")
+        engine.dispose()
+        return member.gpu
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(join, range(4)))
+    assert Counter(taken) == {UUIDS[0]: 2, UUIDS[1]: 2}
+    assert join(0) in UUIDS
+
+
+def test_a_gpu_is_free_again_when_its_worker_left_or_fell_silent(two_gpus: None, small_study: Study) -> None:
+    first, second = (roster.join(small_study.engine, small_study.id, "cuda") for _ in range(2))
+    roster.leave(small_study.engine, second)
+    third = roster.join(small_study.engine, small_study.id, "cuda")
+    assert [first.gpu, second.gpu, third.gpu] == [*UUIDS, UUIDS[1]]
+    with small_study.engine.begin() as connection:
+        connection.execute(update(WORKER).where(WORKER.c.id == first.id).values(seen_at=datetime(2000, 1, 1, tzinfo=UTC)))
+    assert roster.join(small_study.engine, small_study.id, "cuda").gpu == UUIDS[0]
+
+
+def test_a_numbered_gpu_is_taken_however_loaded(two_gpus: None, small_study: Study) -> None:
+    assert [roster.join(small_study.engine, small_study.id, "cuda:1").gpu for _ in range(2)] == [UUIDS[1]] * 2
+    with pytest.raises(UserError, match=r"cuda:0 to cuda:1 here, got 'cuda:2'"):
+        roster.join(small_study.engine, small_study.id, "cuda:2")
+
+
+@pytest.mark.parametrize(("setting", "visible"), [("1", [1]), ("1,0", [1, 0]), ("GPU-bbbb", [1]), ("", []), ("7", [])])
+def test_only_visible_gpus_are_listed(
+    setting: str, visible: list[int], two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
+    assert [gpu.uuid for gpu in list_gpus()] == [UUIDS[index] for index in visible]
+
+
+def test_without_a_driver_auto_is_the_cpu_and_cuda_is_refused(no_gpu: None, small_study: Study) -> None:
+    assert roster.join(small_study.engine, small_study.id, "auto").gpu == ""
+    with pytest.raises(UserError, match="no GPU here"):
+        roster.join(small_study.engine, small_study.id, "cuda")
+
+
+def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(hosts, "_cgroup_cores", lambda: float("inf"))
+    members = [roster.join(small_study.engine, small_study.id, "cpu") for _ in range(3)]
+    assert roster.threads(small_study.engine) == 2
+    roster.leave(small_study.engine, members[0])
+    assert roster.threads(small_study.engine) == 4
+    monkeypatch.setattr(hosts, "_cgroup_cores", lambda: 1.5)  # a container's own limit
+    assert roster.threads(small_study.engine) == 1
