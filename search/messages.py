@@ -5,7 +5,6 @@ from pathlib import Path
 
 from objectives.results import EpochResult
 
-
 SURROUNDINGS = "surroundings"  # the cause of a failure that is not the trial's own: no artifact store, a full disk
 
 

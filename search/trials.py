@@ -21,6 +21,7 @@ from search.study import CONTROL, rungs
 from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
+RETRY_S = 10.0  # what failed may come back meanwhile
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 
 
@@ -56,8 +57,10 @@ def run_trial(worker: Worker, lease: Lease) -> None:
     try:
         ending = train(worker, lease, trial, config)
     except ChildDiedError as error:
-        if patiently(lambda: count_crash(worker.study.engine, lease)) < MOST_CRASHES:
+        crashes = patiently(lambda: count_crash(worker.study.engine, lease))
+        if crashes < MOST_CRASHES:
             worker.say(f"trial {trial.number}: {error}; it will be tried again")
+            worker.orders.stop.wait(RETRY_S * crashes)
             return
         ending = Ending(TrialState.FAIL, "crashed", str(error))
     patiently(lambda: tell(worker, trial, ending))

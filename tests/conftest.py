@@ -1,5 +1,8 @@
 """Fixtures that all tests share: generated frames, and one embedded Postgres per session, one cloned database per test."""
 
+import os
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -74,6 +77,34 @@ def s3_endpoint() -> Iterator[str]:
         boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="models")
         yield endpoint
         server.stop()
+
+
+class CommandLine:
+    """The program as a script calls it: a process of its own, with no setting but those given and a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SEARCH_")}
+        self.environment = kept | {"SEARCH_HOME": str(home), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "40"}
+
+    def start(self, *words: object, **settings: str) -> subprocess.Popen[str]:
+        """Start a command, which leads a process group of its own."""
+        command = [sys.executable, "-m", "search", *map(str, words)]
+        pipe, environment = subprocess.PIPE, self.environment | settings
+        return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+    def __call__(self, *words: object, limit_bytes: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; with ``limit_bytes`` it can write no larger file, as on a disk that is full."""
+        command = [sys.executable, "-m", "search", *map(str, words)]
+        if limit_bytes:
+            command = ["prlimit", f"--fsize={limit_bytes}", *command]
+        return subprocess.run(command, env=self.environment | settings, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="session")
+def search(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line, in processes."""
+    return CommandLine(tmp_path_factory.mktemp("home"))
 
 
 def run_sql(url: str, statement: str) -> None:
