@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, text, update
 from search import leases
 from search.leases import Lease
 from search.storage import locked
-from search.study import Study, build_sampler
+from search.study import Study
 from search.tables import STUDY
 
 CLAIM_LOCK = 7_215_002
@@ -59,7 +59,6 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
             if past_deadline(study) or (not counts.waiting and counts.total >= _budget(connection, study)):
                 return Waiting() if counts.running else Done()
             # Optuna's own connection commits the new trial here, before our lease on it
-            study.optuna.sampler = build_sampler(study.spec, counts.total)
             trial_id = study.optuna.ask()._trial_id
         connection.execute(
             update(STUDY).where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None)).values(started_at=func.now())

@@ -7,23 +7,24 @@ from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
 from search.storage import open_engine, reachable
-from search.study import StudySpec, create_study, data_path
+from search.study import StudySpec, create_study, data_path, score_definition
 from spaces import Space, load_space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What the user asks of a new study."""
 
     name: str
     source: str
     space: str
-    sets: tuple[str, ...]
     trials: int
-    until_s: float
-    size: tuple[int, int] | None
-    min_identical: int
-    seed: int
+    sets: tuple[str, ...] = ()
+    until_s: float = 0.0
+    size: tuple[int, int] | None = None
+    min_identical: int = 10
+    scored: tuple[int, ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def prepare(request: Request, place: Place) -> Prepared:
     """
     space = load_space(request.space, request.sets)
     blobs = open_blobs(place.artifacts)
-    options = DataOptions(size=request.size, min_identical=request.min_identical, seed=request.seed)
+    options = DataOptions(request.size, request.min_identical, seed=request.seed, scored=request.scored)
     data = open_dataset(data_path(request.source), options, place.cache)
     check_writable(blobs)
     return Prepared(_spec(request, space, data), space.default().train.epochs, tuple(_findings(data)))
@@ -83,7 +84,8 @@ def _spec(request: Request, space: Space, data: Dataset) -> StudySpec:
         source=data_path(request.source),
         size=request.size,
         min_identical=request.min_identical,
-        scored=data.spec.scored,
+        scored=request.scored,
+        score=score_definition(data.spec),
         data_fingerprint=data.fingerprint,
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,

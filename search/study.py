@@ -17,6 +17,7 @@ from sqlalchemy import Engine, insert, select
 
 from objectives.config import Frozen
 from objectives.data.dataset import DataOptions, Dataset
+from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.storage import SETUP_LOCK, Fence, create_tables, locked, open_engine, open_optuna, reachable, redact
@@ -36,7 +37,8 @@ class StudySpec(Frozen):
     source: str  # where the data lies: a file, a folder, or ``synthetic``
     size: tuple[int, int] | None  # (H, W) that frames are resized to; None keeps theirs
     min_identical: int
-    scored: tuple[int, ...]
+    scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
+    score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
     space: dict[str, Any]
     space_fingerprint: str
@@ -68,7 +70,8 @@ class Study:
         return stable_seed(self.spec.seed, "trial", number)
 
     def trial(self, trial_id: int) -> Trial:
-        """A running trial, attached to again under its own number."""
+        """A running trial, attached to again under its own number, with that number's sampler."""
+        self.optuna.sampler = build_sampler(self.spec, self.storage.get_trial(trial_id).number)
         return Trial(self.optuna, trial_id)
 
     def close(self) -> None:
@@ -143,14 +146,21 @@ def check_worker(study: Study, data: Dataset) -> None:
         "objective version": (spec.objective_version, OBJECTIVE_VERSION),
         "space": (spec.space_fingerprint, study.space.fingerprint),
         "data": (spec.data_fingerprint, data.fingerprint),
-        "score": (str(spec.scored), str(data.spec.scored)),
+        "score": (spec.score, score_definition(data.spec)),
     }
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise UserError(
-                f"this worker's {what} differs from that of study {spec.name!r}: {ours[:12]} here, {theirs[:12]} there; "
+                f"this worker's {what} differs from that of study {spec.name!r}: {_short(ours)} here, {_short(theirs)} there; "
                 "use the same program version and the same data, or start another study"
             )
+
+
+def score_definition(spec: FrameSpec) -> str:
+    """What a score is: which classes it averages over, and which pixels it leaves out."""
+    scored = ", ".join(spec.class_names[label] for label in spec.scored)
+    ignored = "" if spec.ignore_label is None else f", pixels of {spec.class_names[spec.ignore_label]} left out"
+    return f"mean IoU of {scored}{ignored}"
 
 
 def build_sampler(spec: StudySpec, number: int) -> TPESampler:
@@ -190,7 +200,7 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
 
 def _short(value: object) -> str:
     text = str(value)
-    return text if len(text) <= 16 else text[:12] + "..."
+    return text if len(text) <= 64 and " " in text else text[:12]
 
 
 def data_path(source: str) -> str:

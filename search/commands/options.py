@@ -61,6 +61,9 @@ Cache = Annotated[
 Device = Annotated[
     str, typer.Option("--device", envvar="SEARCH_DEVICE", callback=check_device, help=f"{DEVICES[0].upper()}{DEVICES[1:]}.")
 ]
+Scored = Annotated[
+    str, typer.Option("--scored", help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
@@ -103,6 +106,18 @@ def open_place(
         raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
     with embedded_postgres(folder) as url:
         yield Place(url, place.artifacts, place.cache)
+
+
+def parse_labels(text: str) -> tuple[int, ...]:
+    """``1,2,4`` as labels; none for an empty text.
+
+    Raises: UserError for anything else.
+    """
+    if not text:
+        return ()
+    if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", text):
+        raise UserError(f"--scored must be labels like 1,2,4, got {text!r}")
+    return tuple(sorted({int(label) for label in text.split(",")}))
 
 
 def parse_size(size: str) -> tuple[int, int] | None:

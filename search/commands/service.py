@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("demo-bundle"),
     trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all.")] = 10,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 2,
     home: Home = None,
@@ -38,7 +38,7 @@ def demo(
 
     refuse_taken(out, force=True)  # before minutes of work
     name = time.strftime("demo-%Y%m%d-%H%M%S")
-    request = Request(name, "synthetic", "tiny", (), trials, 0.0, None, 10, 0)
+    request = Request(name=name, source="synthetic", space="tiny", trials=trials)
     with written_study(request, "", "", home, None) as place:
         run_locally(name, place, workers=workers, device="auto")
         opened = open_study(place.storage, name)

@@ -17,6 +17,7 @@ from search.commands.options import (
     Json,
     MinIdentical,
     Place,
+    Scored,
     Sets,
     Size,
     Storage,
@@ -24,6 +25,7 @@ from search.commands.options import (
     name_place,
     open_place,
     parse_duration,
+    parse_labels,
     parse_size,
 )
 
@@ -61,6 +63,7 @@ def init(
     sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
     size: Size = "",
     min_identical: MinIdentical = 10,
+    scored: Scored = "",
     seed: Seed = 0,
     storage: Storage = "",
     artifacts: Artifacts = "",
@@ -76,7 +79,18 @@ def init(
     """
     from search.setup import Request
 
-    request = Request(study, data, space, tuple(sets), trials, parse_duration(until), parse_size(size), min_identical, seed)
+    request = Request(
+        name=study,
+        source=data,
+        space=space,
+        trials=trials,
+        sets=tuple(sets),
+        until_s=parse_duration(until),
+        size=parse_size(size),
+        min_identical=min_identical,
+        scored=parse_labels(scored),
+        seed=seed,
+    )
     with written_study(request, storage, artifacts, home, cache):
         pass
 
@@ -125,6 +139,7 @@ def run(
     sets: Sets = [],  # noqa: B006
     size: Size = "",
     min_identical: MinIdentical = 10,
+    scored: Scored = "",
     seed: Seed = 0,
     device: Device = "auto",
     storage: Storage = "",
@@ -142,7 +157,18 @@ def run(
     from search.setup import Request
 
     refuse_missing_gpu(device)
-    request = Request(study, data, space, tuple(sets), trials, parse_duration(until), parse_size(size), min_identical, seed)
+    request = Request(
+        name=study,
+        source=data,
+        space=space,
+        trials=trials,
+        sets=tuple(sets),
+        until_s=parse_duration(until),
+        size=parse_size(size),
+        min_identical=min_identical,
+        scored=parse_labels(scored),
+        seed=seed,
+    )
     with written_study(request, storage, artifacts, home, cache) as place:
         run_locally(study, place, workers=workers, device=device)
 

@@ -19,7 +19,7 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
     def make(database: str, *, trials: int, sets: tuple[str, ...] = (), source: str = TERRAIN) -> None:
         root: Path = tmp_path_factory.mktemp("made")
         place = Place(database, str(root / "artifacts"), root / "cache")
-        list(set_up(Request("small", source, "tiny", sets, trials, 0.0, None, 10, 0), place))
+        list(set_up(Request(name="small", source=source, space="tiny", trials=trials, sets=sets), place))
 
     return make
 
