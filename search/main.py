@@ -79,10 +79,13 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 def _words(error: SearchError) -> str:
-    if isinstance(error, ProblemsError) and len(error.problems) == 1:
-        problem = error.problems[0]
-        return str(problem) if error.subject in problem.where else f"{error.subject}: {problem}"
-    return str(error)
+    """An error's own words; a single problem fits on the line of its subject."""
+    if not isinstance(error, ProblemsError) or len(error.problems) != 1:
+        return str(error)
+    problem = error.problems[0]
+    if problem.where in error.subject:
+        return f"{error.subject}: {problem.rule}, got {problem.value}"
+    return str(problem) if error.subject in problem.where else f"{error.subject}: {problem}"
 
 
 def _say_usage(error: typer.TyperException) -> int:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
+from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
-from search.study import StudySpec, create_study, data_path, score_definition
+from search.study import create_study
 from spaces import Space, load_space
 
 

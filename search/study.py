@@ -1,56 +1,22 @@
-"""A study: its specification, written once by ``search init``, and its connection to the database."""
+"""A study in the database: writing it once, opening it, and refusing workers that would compute something else."""
 
-import hashlib
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import Trial
-from pydantic import Field
 from sqlalchemy import Engine, insert, select
 
-from objectives.config import Frozen
-from objectives.data.dataset import DataOptions, Dataset
-from objectives.data.spec import FrameSpec
+from objectives.data.dataset import Dataset
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
+from search.sampling import build_pruner, build_sampler, first_trials
+from search.spec import StudySpec, score_definition, stable_seed
 from search.storage import SETUP_LOCK, Fence, create_tables, locked, open_engine, open_optuna, reachable, redact
 from search.tables import STUDY
 from spaces import Space
 
-CONTROL = 0  # the trial number of the default config, which is never pruned
-
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multivariate and group, which are what we want
-
-
-class StudySpec(Frozen):
-    """Everything that decides what a study's trials are; equal specs are the same study."""
-
-    name: str = Field(min_length=1, max_length=200)
-    source: str  # where the data lies: a file, a folder, or ``synthetic``
-    size: tuple[int, int] | None  # (H, W) that frames are resized to; None keeps theirs
-    min_identical: int
-    scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
-    score: str  # what a score is, in words: see score_definition
-    data_fingerprint: str
-    space: dict[str, Any]
-    space_fingerprint: str
-    trials: int = Field(ge=1)
-    until_s: float = Field(ge=0.0)  # seconds from the first claim; 0: no deadline
-    seed: int
-    objective_version: str = OBJECTIVE_VERSION
-
-    @property
-    def data_options(self) -> DataOptions:
-        """How the data is read and split."""
-        return DataOptions(size=self.size, min_identical=self.min_identical, seed=self.seed, scored=self.scored)
 
 
 @dataclass(frozen=True)
@@ -80,13 +46,8 @@ class Study:
         self.engine.dispose()
 
 
-def stable_seed(*parts: object) -> int:
-    """A 31-bit seed that depends on its parts alone."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "big") >> 1
-
-
 def create_study(url: str, spec: StudySpec) -> bool:
-    """Write a study with its control trial; False when the very same study is there already.
+    """Write a study with its first trials; False when the very same study is there already.
 
     Raises: UserError when another study has this name, naming what differs.
     """
@@ -105,8 +66,8 @@ def create_study(url: str, spec: StudySpec) -> bool:
                 raise UserError(
                     f"the name {spec.name!r} belongs to a study that this program did not make: choose another name"
                 )
-            if not trials:
-                study.enqueue_trial(dict(Space.from_dict(spec.space).control), user_attrs={"recipe": "control"})
+            for params, attributes in first_trials(spec)[len(trials) :]:
+                study.enqueue_trial(params, user_attrs=attributes)
             # last: a study counts from here on, and what a crash left before this line is taken up again
             connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), trials=spec.trials))
             storage.engine.dispose()
@@ -156,36 +117,6 @@ def check_worker(study: Study, data: Dataset) -> None:
             )
 
 
-def score_definition(spec: FrameSpec) -> str:
-    """What a score is: which classes it averages over, and which pixels it leaves out."""
-    scored = ", ".join(spec.class_names[label] for label in spec.scored)
-    ignored = "" if spec.ignore_label is None else f", pixels of {spec.class_names[spec.ignore_label]} left out"
-    return f"mean IoU of {scored}{ignored}"
-
-
-def build_sampler(spec: StudySpec, number: int) -> TPESampler:
-    """The sampler of one trial, seeded by its number, so that a draw depends on the study's history alone."""
-    startup = min(10, max(4, spec.trials // 4))
-    seed = stable_seed(spec.seed, "sampler", number)
-    return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
-
-
-def build_pruner(spec: StudySpec) -> SuccessiveHalvingPruner:
-    """One bracket of successive halving with a warm-up; its first rung is the warm-up's last epoch."""
-    return SuccessiveHalvingPruner(min_resource=rungs(study_epochs(spec))[0], reduction_factor=3, bootstrap_count=0)
-
-
-def rungs(epochs: int) -> tuple[int, ...]:
-    """The epochs after which a trial may be pruned."""
-    first = max(2, epochs // 9)
-    return tuple(first * 3**i for i in range(20) if first * 3**i < epochs) or (first,)
-
-
-def study_epochs(spec: StudySpec) -> int:
-    """Epochs of every trial of the study."""
-    return Space.from_dict(spec.space).default().train.epochs
-
-
 def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     same = {"source"}  # the same data may lie elsewhere: its fingerprint decides
     differences = [
@@ -201,8 +132,3 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 64 and " " in text else text[:12]
-
-
-def data_path(source: str) -> str:
-    """A data source as the study stores it: an absolute path, or the generator's word."""
-    return source if source.startswith("synthetic") else str(Path(source).resolve())

@@ -17,7 +17,7 @@ from search.leases import Lease, count_crash
 from search.messages import SURROUNDINGS, Failed, Finished, Job, Saved
 from search.pictures_store import attach_picture
 from search.process import ChildDiedError, TrialProcess
-from search.study import CONTROL, rungs
+from search.sampling import CONTROL, rungs
 from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU

@@ -19,8 +19,9 @@ from search.blobs import open_blobs
 from search.commands.options import Place as CommandPlace
 from search.export import export_best
 from search.pictures_store import open_pictures
+from search.sampling import rungs
 from search.status import read_status, read_trials
-from search.study import Study, check_worker, open_study, rungs
+from search.study import Study, check_worker, open_study
 
 Maker = Callable[..., None]
 

@@ -1,0 +1,52 @@
+"""What decides a study, written once by ``search init``."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from objectives.config import Frozen
+from objectives.data.options import DataOptions
+from objectives.data.spec import FrameSpec
+from objectives.version import OBJECTIVE_VERSION
+
+
+class StudySpec(Frozen):
+    """Everything that decides what a study's trials are; equal specs are the same study."""
+
+    name: str = Field(min_length=1, max_length=200)
+    source: str  # where the data lies: a file, a folder, or ``synthetic``
+    size: tuple[int, int] | None  # (H, W) that frames are resized to; None keeps theirs
+    min_identical: int
+    scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
+    score: str  # what a score is, in words: see score_definition
+    data_fingerprint: str
+    space: dict[str, Any]
+    space_fingerprint: str
+    trials: int = Field(ge=1)
+    until_s: float = Field(ge=0.0)  # seconds from the first claim; 0: no deadline
+    seed: int
+    objective_version: str = OBJECTIVE_VERSION
+
+    @property
+    def data_options(self) -> DataOptions:
+        """How the data is read and split."""
+        return DataOptions(size=self.size, min_identical=self.min_identical, seed=self.seed, scored=self.scored)
+
+
+def score_definition(spec: FrameSpec) -> str:
+    """What a score is: which classes it averages over, and which pixels it leaves out."""
+    scored = ", ".join(spec.class_names[label] for label in spec.scored)
+    ignored = "" if spec.ignore_label is None else f", pixels of {spec.class_names[spec.ignore_label]} left out"
+    return f"mean IoU of {scored}{ignored}"
+
+
+def stable_seed(*parts: object) -> int:
+    """A 31-bit seed that depends on its parts alone."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "big") >> 1
+
+
+def data_path(source: str) -> str:
+    """A data source as the study stores it: an absolute path, or the generator's word."""
+    return source if source.startswith("synthetic") else str(Path(source).resolve())

@@ -1,0 +1,131 @@
+"""``search run`` on the embedded database of a home: stopped, gone on with, and with a worker that dies."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from search.embedded import embedded_postgres
+from search.status import read_trials
+from search.study import open_study
+
+
+def wait_for(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
+    """The first true answer of ``what``."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := what()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+    return answer
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    assert process.poll() is None, process.communicate()
+    return [child for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()]
+
+
+def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search: Any, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = ["--study", "long", "--home", home]
+    command = ["run", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=500"]
+    command += ["--device", "cpu"]
+
+    def status() -> Any:
+        return json.loads(search("status", *words, "--json").stdout)
+
+    run = search.start(*command)
+    wait_for(lambda: run.poll() is not None or (home / "postgres" / "postmaster.pid").exists())
+    wait_for(lambda: workers_of(run))
+    with embedded_postgres(home) as url:  # while the run has it, too
+        study = open_study(url, "long")
+        first = wait_for(lambda: read_trials(study) and read_trials(study)[0].epochs)
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+        output, errors = run.communicate(timeout=60)
+        assert run.returncode == 130, errors
+        assert errors == "search: stopped; 1 trial(s) interrupted; the same command goes on where it stood\n"
+        study.close()
+    assert not (home / "postgres" / "postmaster.pid").exists()
+    counts = status()["trials"]
+    assert counts.pop("interrupted") == 1
+    assert not any(counts.values())
+
+    run = search.start(*command)
+    wait_for(lambda: workers_of(run))
+    with embedded_postgres(home) as url:
+        study = open_study(url, "long")
+        wait_for(lambda: read_trials(study)[0].epochs > first)
+        run.terminate()
+        output, errors = run.communicate(timeout=60)
+        assert run.returncode == 143, errors
+        assert "with equal settings" in output
+        study.close()
+    assert status()["budget"] == {"trials": 1, "spent": 1}
+    assert status()["trials"]["interrupted"] == 1
+
+    run = search.start(*command)
+    wait_for(lambda: workers_of(run))[0].kill()
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert errors.startswith("search: 1 of 1 workers failed")
+    assert len(errors.splitlines()) == 1
+    assert not (home / "postgres" / "postmaster.pid").exists()
+
+
+def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_path: Path) -> None:
+    words = ["--study", "mine", "--home", tmp_path]
+    made = search("init", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=1")
+    assert made.returncode == 0, made.stderr
+    worked = search("worker", *words, "--device", "cpu")
+    assert worked.returncode == 0, worked.stderr
+    status = search("status", *words, "--json")
+    assert json.loads(status.stdout)["trials"]["complete"] == 1
+    exported = search("export-best", *words, "--out", tmp_path / "out", "--no-test")
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "out" / "SHA256SUMS").exists()
+    dashboard = search.start("dashboard", "--home", tmp_path, "--port", "0")
+    assert dashboard.stdout.readline().startswith("dashboard: http://127.0.0.1:")
+    dashboard.terminate()
+    dashboard.communicate(timeout=60)
+    assert dashboard.returncode == 0
+    assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_killed_process_does_not_keep_the_embedded_database_alive(tmp_path: Path) -> None:
+    import sys
+
+    hold = "import sys, time; from pathlib import Path; from search.embedded import embedded_postgres\n"
+    hold += "with embedded_postgres(Path(sys.argv[1])): print('up', flush=True); time.sleep(600)"
+    holder = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "up\n"
+    holder.kill()
+    holder.communicate()
+    with embedded_postgres(tmp_path):
+        assert (tmp_path / "postgres" / "postmaster.pid").exists()
+    assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_run_without_the_gpu_it_asks_for_ends_before_it_begins(search: Any, tmp_path: Path) -> None:
+    done = search("run", "--device", "cuda", "--home", tmp_path / "home")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]], ids=["people", "json"])
+def test_doctor_looks_and_makes_nothing(extra: list[str], search: Any, tmp_path: Path) -> None:
+    done = search("doctor", "--home", tmp_path / "home", *extra)
+    assert done.returncode in (0, 1)  # this machine may lack room
+    assert not done.stderr
+    assert not (tmp_path / "home").exists()
+    if extra:
+        findings = json.loads(done.stdout)
+        assert {"cores", "memory", "gpus", "database", "artifacts", "cache"} <= set(findings)
+        assert set(findings["database"]) == {"good", "found"}

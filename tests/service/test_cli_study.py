@@ -1,0 +1,233 @@
+"""The commands that scripts rely on, around one finished study: their words, JSON shapes and exit codes."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+DATA = "synthetic:40"
+SHORT = ("--set", "train.epochs=2", "--set", "train.steps_per_epoch=2")
+CLASSES = {"soil", "bedrock", "sand", "big_rock"}
+STATES = {"complete", "pruned", "failed", "running", "interrupted", "waiting"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study of two trials after ``search run``, its place, and what the run said and showed."""
+
+    storage: str
+    root: Path
+    words: tuple[str, ...]  # of the command that made it, from --study on
+    output: str
+    commands: tuple[str, ...]  # of the processes that it started
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The options that name it."""
+        return ("--study", "a study, été 1", "--storage", self.storage)
+
+
+@pytest.fixture(scope="module")
+def finished(search: Any, make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    root = tmp_path_factory.mktemp("finished")
+    storage = make_database().replace("postgres:@", "postgres:top-secret@")
+    words = ("--study", "a study, été 1", "--storage", storage, "--artifacts", str(root / "artifacts"))
+    words += ("--cache", str(root / "cache"), "--data", DATA, "--space", "tiny", "--trials", "2", *SHORT)
+    process = search.start("run", *words, "--device", "cpu")
+    commands = set()
+    while process.poll() is None:
+        commands |= set(family_of(process.pid))
+        time.sleep(0.2)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert not errors
+    return Finished(storage, root, words, output, tuple(commands))
+
+
+def family_of(pid: int) -> Iterator[str]:
+    """The command lines of the processes below one."""
+    try:
+        for child in psutil.Process(pid).children(recursive=True):
+            yield " ".join(child.cmdline())
+    except psutil.NoSuchProcess:
+        return
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said that ended well and complained of nothing."""
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
+    lines = finished.output.splitlines()
+    assert lines[0] == "data: 39 frames of 64x128 (32 train, 3 validation, 4 test), 13 dropped"
+    assert "study 'a study, été 1': 2 trials of 2 epochs, the control first" in lines
+    for number in (0, 1):
+        assert sum(line.startswith(f"trial {number} complete after 2 epochs: 0.") for line in lines) == 1
+    assert lines[-2] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive"
+    assert lines[-1].startswith("best: trial ")
+    assert "\x1b" not in finished.output
+
+
+def test_a_password_is_in_no_workers_command_line(finished: Finished) -> None:
+    assert any(" worker " in command for command in finished.commands)
+    assert not [command for command in finished.commands if "top-secret" in command]
+
+
+def test_status_as_json(search: Any, finished: Finished) -> None:
+    status = json.loads(succeeded(search("status", *finished.place, "--json")))
+    assert list(status) == ["study", "budget", "trials", "best", "workers"]
+    assert status["study"] == "a study, été 1"
+    assert status["budget"] == {"trials": 2, "spent": 2}
+    assert set(status["trials"]) == STATES
+    assert sum(status["trials"].values()) == status["budget"]["spent"]
+    assert status["trials"]["complete"] == 2
+    assert set(status["best"]) == {"number", "score", "per_class"}
+    assert set(status["best"]["per_class"]) <= CLASSES
+    assert all(0.0 <= iou <= 1.0 for iou in [status["best"]["score"], *status["best"]["per_class"].values()])
+    worker = status["workers"][0]
+    assert (worker["device"], worker["alive"], worker["trial"]) == ("cpu", False, None)
+
+
+def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finished) -> None:
+    lines = succeeded(search("status", *finished.place)).splitlines()
+    assert len(lines) == 5
+    assert lines[1].split() == ["trial", "state", "epochs", "last", "score", "value"]
+    assert lines[4].startswith("best: trial ")
+    assert lines[4].endswith(")")
+    assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-1] == lines[4]
+
+
+def test_init_again_does_nothing_and_says_so(search: Any, finished: Finished) -> None:
+    before = search("status", *finished.place, "--json").stdout
+    assert "is there already, with equal settings" in succeeded(search("init", *finished.words))
+    assert search("status", *finished.place, "--json").stdout == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("--trials", "3"), "trials is 2 there, 3 wanted"),
+        (("--set", "model.depth=3"), "space"),
+        (("--seed", "1"), "seed is 0 there, 1 wanted"),
+        (("--data", "synthetic:41"), "data"),
+        (("--until", "60m"), "until"),
+    ],
+    ids=lambda change: " ".join(change) if isinstance(change, tuple) else "",
+)
+def test_init_again_with_other_arguments_names_them(
+    change: tuple[str, str], named: str, search: Any, finished: Finished
+) -> None:
+    before = search("status", *finished.place, "--json").stdout
+    done = search("init", *finished.words, *change)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert named in done.stderr
+    assert search("status", *finished.place, "--json").stdout == before
+
+
+def test_a_new_study_waits_for_its_control(search: Any, database: str, tmp_path: Path, finished: Finished) -> None:
+    words = ["--storage", database, "--study", "x" * 200]
+    more = ["--artifacts", tmp_path, "--cache", finished.root / "cache", "--data", DATA, "--space", "tiny", "--trials", 5]
+    succeeded(search("init", *words, *more))
+    status = json.loads(succeeded(search("status", *words, "--json")))
+    assert status["budget"] == {"trials": 5, "spent": 1}
+    assert status["trials"] == dict.fromkeys(STATES, 0) | {"waiting": 1}
+    assert (status["best"], status["workers"]) == (None, [])
+    done = search("export-best", *words, "--artifacts", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "no complete trial yet" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_check_as_json(search: Any, tmp_path: Path) -> None:
+    report = json.loads(succeeded(search("data", "check", "synthetic", "--json")))
+    assert {"frames", "kept", "dropped", "classes", "problems"} <= set(report)
+    assert report["frames"] == report["kept"] + len(report["dropped"])
+    assert set(report["dropped"][0]) == {"frame", "reason"}
+    assert set(report["classes"]) >= CLASSES
+    assert sum(report["classes"].values()) == pytest.approx(1.0)
+    assert report["problems"] == []
+    frames = np.zeros((4, 2, 8, 8), np.uint8)
+    frames[:, 1] = 200
+    np.savez(tmp_path / "bad.npz", training_set=frames)
+    bad = search("data", "check", tmp_path / "bad.npz", "--json")
+    assert bad.returncode == 2
+    assert json.loads(bad.stdout)["problems"]
+    told = search("data", "check", tmp_path / "bad.npz")
+    assert told.returncode == 2
+    assert all(line.startswith("problem: ") for line in told.stderr.splitlines())
+    assert told.stderr
+    gone = search("data", "check", tmp_path / "gone.npz", "--json")
+    assert (gone.returncode, json.loads(gone.stdout)["frames"]) == (2, 0)
+
+
+@pytest.fixture(scope="module")
+def bundle(search: Any, finished: Finished) -> Path:
+    out = finished.root / "deep" / ("long name " * 8).strip() / "out"
+    options = ("--artifacts", finished.root / "artifacts", "--cache", finished.root / "cache", "--out", out)
+    words = succeeded(search("export-best", *finished.place, *options))
+    assert words.splitlines()[0].endswith(f"checked after writing: {out}")  # not wrapped
+    again = search("export-best", *finished.place, *options)
+    assert again.returncode == 2
+    assert str(out) in again.stderr
+    assert "--force" in again.stderr
+    return out
+
+
+def test_the_bundle_predicts_and_evaluates(search: Any, bundle: Path, tmp_path: Path) -> None:
+    for file in bundle.iterdir():
+        assert b"top-secret" not in file.read_bytes()
+    metrics = json.loads((bundle / "metrics.json").read_text())
+    succeeded(search("predict", bundle, "synthetic:24", "--out", tmp_path / "masks.npz"))
+    masks = np.load(tmp_path / "masks.npz")["masks"]
+    assert masks.dtype == np.uint8
+    assert masks.shape[1:] == (64, 128)
+    assert set(np.unique(masks).tolist()) <= {1, 2, 3, 4}
+    found = json.loads(succeeded(search("evaluate", bundle, DATA, "--json")))
+    assert found["score"] == pytest.approx(metrics["validation"]["score"], abs=1e-6)
+    assert set(found["per_class"]) <= CLASSES
+
+
+def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, finished: Finished) -> None:
+    from search.export import test_looks as looks_at
+    from search.study import open_study
+
+    before = json.loads((bundle / "metrics.json").read_text())["test_looks"]
+    found = json.loads(succeeded(search("evaluate", bundle, DATA, "--split", "test", "--json", "--storage", finished.storage)))
+    assert found["split"] == "test"
+    study = open_study(finished.storage, "a study, été 1")
+    assert looks_at(study) == before + 1
+    study.close()
+
+
+def test_a_tampered_bundle_is_refused(search: Any, bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, changed := tmp_path / "changed")
+    (changed / "metrics.json").write_text((changed / "metrics.json").read_text().replace("0.", "0.9", 1))
+    for words in (["predict", changed, "synthetic:24", "--out", tmp_path / "x.npz"], ["evaluate", changed, DATA]):
+        done = search(*words)
+        assert done.returncode == 2
+        assert "metrics.json" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_full_disk_leaves_no_part_of_an_output(search: Any, bundle: Path, finished: Finished, tmp_path: Path) -> None:
+    options = ("--artifacts", finished.root / "artifacts", "--cache", finished.root / "cache", "--out", tmp_path / "out")
+    for words in (("export-best", *finished.place, *options), ("predict", bundle, "synthetic:24", "--out", tmp_path / "out")):
+        done = search(*words, limit_bytes=4096)
+        assert done.returncode == 1
+        assert str(tmp_path / "out") in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,146 @@
+"""Training batches: which frames an epoch holds, in which order, how large its batches are, how they are augmented."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from objectives.augment import Augmenter
+from objectives.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate
+from objectives.config import Augment, Config, Train
+from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
+from objectives.evaluate import pixels_BCHW
+
+CPU = torch.device("cpu")
+SAME_DATA = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def epoch_of(order: EpochOrder, number: int) -> list[list[Key]]:
+    order.epoch = number
+    return list(order)
+
+
+def frames_of(batches: list[list[Key]]) -> list[int]:
+    return [key.frame for batch in batches for key in batch]
+
+
+def in_memory(config: Config, data: Dataset, *, seed: int = 0, epoch: int = 0, prefetchers: int = 0) -> list[torch.Tensor]:
+    batches = TrainingBatches(config, data, seed, device=CPU, prefetchers=prefetchers)
+    return [tensor for batch in batches.epoch(epoch) for tensor in batch]
+
+
+@SAME_DATA
+@given(batch_size=st.integers(1, 70), rare_repeat=st.integers(1, 5), seed=st.integers(0, 2**31), epoch=st.integers(0, 1000))
+def test_an_epoch_holds_every_training_frame_once_and_rare_ones_repeatedly(
+    terrain: Dataset, batch_size: int, rare_repeat: int, seed: int, epoch: int
+) -> None:
+    order = EpochOrder(Config(train=Train(batch_size=batch_size, rare_repeat=rare_repeat)), terrain, seed)
+    batches = epoch_of(order, epoch)
+    rare = set(rare_frames(terrain).tolist())
+    expected = {int(frame): rare_repeat if int(frame) in rare else 1 for frame in terrain.parts["train"]}
+    assert Counter(frames_of(batches)) == expected
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == len(order)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_rare_frames_are_those_with_the_rarest_class(terrain: Dataset) -> None:
+    rare = rare_frames(terrain)
+    assert 0 < len(rare) < len(terrain.parts["train"])
+    rarest = min(terrain.spec.scored, key=lambda label: int(terrain.pixel_counts[label]))
+    assert rarest == 4, "big rock"
+    assert [int(frame) for frame in terrain.parts["train"] if (terrain.masks[frame] == rarest).any()] == rare.tolist()
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(terrain: Dataset) -> None:
+    config = Config(train=Train(batch_size=8, rare_repeat=2))
+    order = EpochOrder(config, terrain, 5)
+    first = [epoch_of(order, epoch) for epoch in (0, 1, 2)]
+    again = EpochOrder(config, terrain, 5)
+    assert [epoch_of(again, epoch) for epoch in (2, 0, 1)] == [first[2], first[0], first[1]]
+    assert len({tuple(frames_of(epoch)) for epoch in first}) == 3
+    assert frames_of(epoch_of(EpochOrder(config, terrain, 6), 0)) != frames_of(first[0])
+
+
+def test_every_appearance_of_a_frame_is_augmented_with_a_seed_of_its_own(terrain: Dataset) -> None:
+    order = EpochOrder(Config(train=Train(rare_repeat=3)), terrain, 0)
+    keys = [key for epoch in range(5) for batch in epoch_of(order, epoch) for key in batch]
+    assert len({key.seed for key in keys}) == len(keys)
+    assert all(0 <= key.seed < 2**32 for key in keys)
+
+
+@pytest.mark.parametrize(("wanted", "steps"), [(0, 6), (2, 2), (6, 6), (100, 6)])
+def test_steps_per_epoch_keeps_the_first_batches(terrain: Dataset, wanted: int, steps: int) -> None:
+    whole = EpochOrder(Config(train=Train(batch_size=8)), terrain, 0)
+    assert len(whole) == 6, "the fixture has changed"
+    order = EpochOrder(Config(train=Train(batch_size=8, steps_per_epoch=wanted)), terrain, 0)
+    assert len(order) == steps
+    assert epoch_of(order, 3) == epoch_of(whole, 3)[:steps]
+
+
+def test_a_batch_holds_the_augmented_frames_of_its_keys(terrain: Dataset) -> None:
+    config = Config(augment=Augment(intensity=0.8), train=Train(batch_size=8))
+    augment = Augmenter(config.augment, terrain.spec)
+    batches = TrainingBatches(config, terrain, 3, device=CPU, prefetchers=0)
+    got = list(batches.epoch(2))
+    assert len(got) == len(batches)
+    order = EpochOrder(config, terrain, 3)
+    for keys, (images_BCHW, masks_BHW) in zip(epoch_of(order, 2), got, strict=True):
+        assert (images_BCHW.dtype, masks_BHW.dtype) == (torch.uint8, torch.int64)
+        assert images_BCHW.shape == (len(keys), terrain.spec.channels, terrain.spec.height, terrain.spec.width)
+        assert images_BCHW.is_contiguous(memory_format=torch.channels_last)
+        for key, image_CHW, mask_HW in zip(keys, images_BCHW, masks_BHW, strict=True):
+            image, mask = augment(np.asarray(terrain.images[key.frame]), np.asarray(terrain.masks[key.frame]), key.seed)
+            np.testing.assert_array_equal(image_CHW.permute(1, 2, 0), image)
+            np.testing.assert_array_equal(mask_HW, mask)
+
+
+def test_batches_depend_on_neither_prefetching_nor_torchs_generator(terrain: Dataset) -> None:
+    config = Config(augment=Augment(intensity=0.8), train=Train(batch_size=16))
+    torch.manual_seed(1)
+    here = in_memory(config, terrain, epoch=1)
+    assert torch.initial_seed() == 1
+    untouched = torch.get_rng_state()
+    torch.manual_seed(1)
+    assert torch.equal(untouched, torch.get_rng_state()), "batches must not move the generator that dropout draws from"
+    elsewhere = in_memory(config, terrain, epoch=1, prefetchers=1)
+    assert len(here) == len(elsewhere) > 2
+    assert all(torch.equal(a, b) for a, b in zip(here, elsewhere, strict=True))
+    other = in_memory(config, terrain, seed=1, epoch=1)
+    assert not all(torch.equal(a, b) for a, b in zip(here, other, strict=True))
+
+
+def test_frames_of_16_bit_and_many_channels_become_floats_of_the_same_values(terrain: Dataset) -> None:
+    wide = np.repeat(terrain.images[:].astype(np.uint16) * 257, 6, axis=3)
+    spec = terrain.spec.model_copy(update={"channels": 6, "max_value": 65535, "mean": (0.4,) * 6, "std": (0.2,) * 6})
+    data = replace(terrain, images=wide, spec=spec)
+    plain = in_memory(Config(augment=Augment(intensity=0.0), train=Train(batch_size=64)), data)
+    (keys,) = epoch_of(EpochOrder(Config(train=Train(batch_size=64)), data, 0), 0)
+    assert plain[0].dtype == torch.float32
+    np.testing.assert_array_equal(plain[0].permute(0, 2, 3, 1), wide[[key.frame for key in keys]])
+    augmented = in_memory(Config(augment=Augment(intensity=0.8), train=Train(batch_size=64)), data)
+    assert augmented[0].shape == plain[0].shape
+    assert 255 < augmented[0].max() <= 65535
+
+
+def test_batches_never_change_the_prepared_frames(terrain: Dataset) -> None:
+    images, masks = terrain.images[:].copy(), terrain.masks[:].copy()
+    batch = collate([AugmentedFrames(Config(augment=Augment(intensity=0.0)), terrain)[Key(0, 1)]])
+    for tensor in batch:
+        tensor.zero_()
+    pixels_BCHW(terrain.images[:4]).zero_()
+    np.testing.assert_array_equal(terrain.images, images)
+    np.testing.assert_array_equal(terrain.masks, masks)
+
+
+def test_fewer_frames_than_a_batch_are_one_batch(tmp_path: Path) -> None:
+    data = open_dataset("synthetic:24", DataOptions(min_identical=2), tmp_path)
+    order = EpochOrder(Config(train=Train(batch_size=4096)), data, 0)
+    assert sorted(frames_of(epoch_of(order, 0))) == data.parts["train"].tolist()
+    assert len(order) == 1

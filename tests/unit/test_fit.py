@@ -1,0 +1,324 @@
+"""Training: equal seeds give equal bits, a resumed run is the uninterrupted one, and every way in which it ends."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+
+from objectives.config import SGD, Adam, AdamW, Config, Cosine, Loss, OneCycle, Optimiser, Plateau, Schedule, Train, UNet
+from objectives.data.dataset import Dataset
+from objectives.errors import WorldError
+from objectives.evaluate import evaluate
+from objectives.fit import DivergedError, Training, fit, prepare
+from objectives.results import EpochResult
+
+CPU = torch.device("cpu")
+EPOCHS = 4
+RUNS = [
+    (AdamW(), Cosine(), 0.9),
+    (AdamW(), Plateau(factor=0.5, patience=0), 0.9),
+    (Adam(weight_decay=0.01), OneCycle(), 0.99),
+    (SGD(), Plateau(factor=0.5, patience=0), 0.0),
+    (SGD(momentum=0.0), Cosine(), 0.5),
+    (AdamW(), OneCycle(), 0.0),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Bits are equal for equal thread counts only."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def config_of(optimiser: Optimiser | None = None, schedule: Schedule | None = None, **train: Any) -> Config:
+    """A tiny network with dropout, so that the random generator's state matters."""
+    return Config(
+        model=UNet(depth=2, base_filters=4, dropout=0.3),
+        loss=Loss(cross_entropy=0.7, dice=0.3),
+        optimiser=optimiser or AdamW(),
+        schedule=schedule or Cosine(),
+        train=Train(**{"epochs": EPOCHS, "batch_size": 16, "scale": 0.5, "steps_per_epoch": 2, "ema": 0.9} | train),
+    )
+
+
+def start(config: Config, data: Dataset, seed: int = 0) -> Training:
+    return prepare(config, data, seed=seed, device=CPU)
+
+
+def resume(config: Config, data: Dataset, blob: bytes, seed: int = 0) -> Training:
+    """A training as another process would go on with it: whatever random numbers that one has drawn."""
+    training = start(config, data, seed)
+    torch.manual_seed(999)
+    training.state.load_bytes(blob)
+    return training
+
+
+def header_of(blob: bytes) -> dict[str, Any]:
+    length = int.from_bytes(blob[:8], "little")
+    state: dict[str, Any] = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
+    return state
+
+
+def assert_same_state(ours: bytes, theirs: bytes) -> None:
+    """Every bit of both states is equal: weights, average, optimiser, schedule, generator, history; but not the seconds."""
+    left, right = load(ours), load(theirs)
+    assert left.keys() == right.keys()
+    assert [name for name in left if left[name].numpy().tobytes() != right[name].numpy().tobytes()] == []
+    plain, other = header_of(ours), header_of(theirs)
+    for result in plain["history"] + other["history"]:
+        del result["seconds"]
+    assert json.dumps(plain) == json.dumps(other)  # as text: it holds NaN
+
+
+def score_of_weights(training: Training) -> float:
+    """The validation score of the weights that ``weights_bytes`` gives."""
+    data, model = training.data, start(training.state.config, training.data, seed=77).state.average.model
+    model.load_state_dict(load(training.state.weights_bytes()))
+    unseen = data.parts["validation"]
+    return evaluate(model, data.images[unseen], data.masks[unseen], data.spec, device=CPU).score
+
+
+def test_an_epoch_tells_what_it_gave(terrain: Dataset) -> None:
+    training = start(config_of(), terrain)
+    results = list(fit(training))
+    assert [result.number for result in results] == [1, 2, 3, 4]
+    assert results == training.state.history
+    assert training.state.finished
+    for result in results:
+        assert 0.0 <= result.score <= 1.0
+        assert result.loss > 0.0
+        assert result.seconds > 0.0
+        assert len(result.iou) == terrain.spec.num_classes
+        scored = [result.iou[label] for label in terrain.spec.scored]
+        assert result.score == pytest.approx(np.nanmean(scored))
+    assert results[-1].loss < results[0].loss
+    assert results[-1].learning_rate == pytest.approx(0.0)
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(terrain: Dataset) -> None:
+    states = []
+    for seed in (0, 0, 1):
+        training = start(config_of(epochs=2), terrain, seed)
+        list(fit(training))
+        states.append(training.state.to_bytes())
+    assert_same_state(states[0], states[1])
+    with pytest.raises(AssertionError):
+        assert_same_state(states[0], states[2])
+
+
+@pytest.mark.parametrize(("optimiser", "schedule", "ema"), RUNS, ids=str)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+    optimiser: Optimiser, schedule: Schedule, ema: float, terrain: Dataset
+) -> None:
+    config = config_of(optimiser, schedule, ema=ema)
+    whole = start(config, terrain)
+    saved = [whole.state.to_bytes()]
+    for _ in fit(whole):
+        saved.append(whole.state.to_bytes())
+    for epoch in (1, 3):
+        resumed = resume(config, terrain, saved[epoch])
+        assert_same_state(resumed.state.to_bytes(), saved[epoch])
+        for result in fit(resumed):
+            assert_same_state(resumed.state.to_bytes(), saved[result.number])
+        assert resumed.state.epoch == EPOCHS
+
+
+def test_every_part_of_the_state_counts(terrain: Dataset) -> None:
+    """What the test above compares would differ if a resume forgot the generator or the schedule."""
+    config = config_of(epochs=2)
+    whole = start(config, terrain)
+    with closing(fit(whole)) as epochs:
+        next(epochs)
+        saved = whole.state.to_bytes()
+        next(epochs)
+    for forget in (lambda state: torch.manual_seed(5), lambda state: setattr(state.learning_rate, "steps", 0)):
+        resumed = resume(config, terrain, saved)
+        forget(resumed.state)
+        list(fit(resumed))
+        with pytest.raises(AssertionError):
+            assert_same_state(resumed.state.to_bytes(), whole.state.to_bytes())
+
+
+def test_a_resumed_state_has_its_memory_format_back(terrain: Dataset) -> None:
+    config = config_of(epochs=1)
+    whole = start(config, terrain)
+    list(fit(whole))
+    resumed = resume(config, terrain, whole.state.to_bytes())
+    for ours, theirs in zip(resumed.state.model.parameters(), whole.state.model.parameters(), strict=True):
+        assert ours.stride() == theirs.stride()
+        for name, value in whole.state.optimiser.state[theirs].items():
+            assert resumed.state.optimiser.state[ours][name].stride() == value.stride()
+
+
+def test_the_scored_weights_are_those_that_are_saved(terrain: Dataset) -> None:
+    training = start(config_of(epochs=2), terrain)
+    for result in fit(training):
+        assert score_of_weights(training) == result.score
+
+
+def test_training_ends_early_and_the_best_weights_are_at_hand_when_they_are_made(terrain: Dataset) -> None:
+    training = start(config_of(SGD(learning_rate=10.0), Plateau(patience=100), epochs=30, early_stopping=2, ema=0.0), terrain)
+    best = (0.0, b"")
+    for result in fit(training):
+        if training.state.best is result:
+            best = (score_of_weights(training), training.state.weights_bytes())
+            kept = training.state.confusion_KK.clone()
+    scores = [result.score for result in training.state.history]
+    top = scores.index(max(scores)) + 1
+    assert len(scores) == top + 2 < 30
+    assert training.state.best.number == top
+    assert best[0] == max(scores)
+    assert best[1] != training.state.weights_bytes(), "the last weights are not the best ones"
+    assert torch.equal(training.state.confusion_KK, kept)
+    resumed = resume(training.state.config, terrain, training.state.to_bytes())
+    assert resumed.state.finished
+    assert list(fit(resumed)) == []
+
+
+def test_of_equal_scores_the_first_is_the_best(terrain: Dataset) -> None:
+    state = start(config_of(epochs=9, early_stopping=2), terrain).state
+    for number, score in enumerate((0.1, 0.3, 0.3), start=1):
+        state.history.append(EpochResult(number, score, 1.0, 0.1, (), 0.0))
+        assert not state.finished
+    assert state.best.number == 2
+    state.history.append(EpochResult(4, 0.3, 1.0, 0.1, (), 0.0))
+    assert state.finished
+
+
+def test_plateau_hears_the_scores(terrain: Dataset) -> None:
+    training = start(config_of(schedule=Plateau(factor=0.5, patience=0), epochs=6), terrain)
+    base, seen, best = training.state.config.optimiser.learning_rate, [], -1.0
+    results = list(fit(training))
+    factor = 1.0
+    for result in results:
+        seen.append(factor * base)
+        factor, best = (factor, result.score) if result.score > best else (factor * 0.5, best)
+    assert [result.learning_rate for result in results] == seen
+    assert training.state.learning_rate.value == factor * base
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_names_the_epoch(terrain: Dataset) -> None:
+    training = start(config_of(), terrain)
+    epochs = fit(training)
+    next(epochs)
+    with torch.no_grad():
+        next(training.state.model.parameters()).fill_(float("nan"))
+    with pytest.raises(DivergedError, match="nan in epoch 2"):
+        next(epochs)
+    assert training.state.epoch == 1
+    assert list(epochs) == []
+
+
+def test_gradients_are_clipped_to_their_largest_norm(terrain: Dataset) -> None:
+    """Plain gradient descent moves by learning rate times gradient, so a clip bounds how far one step goes."""
+    for clip, holds in ((0.01, True), (0.0, False)):
+        optimiser = SGD(learning_rate=1.0, weight_decay=0.0, momentum=0.0)
+        config = config_of(optimiser, Plateau(), epochs=1, steps_per_epoch=1, gradient_clip=clip)
+        training = start(config, terrain)
+        before = [parameter.detach().clone() for parameter in training.state.model.parameters()]
+        next(fit(training))
+        moved = [(a - b).norm() for a, b in zip(before, training.state.model.parameters(), strict=True)]
+        assert (torch.stack(moved).norm() <= 0.01 * 1.001) == holds
+
+
+def test_an_abandoned_training_closes_between_two_epochs_and_can_go_on(terrain: Dataset) -> None:
+    config = config_of()
+    training = start(config, terrain)
+    with closing(fit(training)) as epochs:
+        assert [result.number for result in islice(epochs, 2)] == [1, 2]
+    assert list(epochs) == []
+    assert training.state.epoch == 2
+    resumed = resume(config, terrain, training.state.to_bytes())
+    assert [result.number for result in fit(resumed)] == [3, 4]
+    torch.manual_seed(1)
+    whole = start(config, terrain)
+    list(fit(whole))
+    assert_same_state(resumed.state.to_bytes(), whole.state.to_bytes())
+
+
+@pytest.fixture(scope="module")
+def written(terrain: Dataset) -> tuple[Training, bytes]:
+    """A training of one epoch, and its state as bytes."""
+    training = start(config_of(epochs=1, steps_per_epoch=1), terrain)
+    list(fit(training))
+    return training, training.state.to_bytes()
+
+
+def with_header(blob: bytes, state: Any) -> bytes:
+    return save(load(blob), metadata={"state": json.dumps(state)})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_state_are_refused(written: tuple[Training, bytes], noise: bytes) -> None:
+    for blob in (noise, len(noise).to_bytes(8, "little") + noise):
+        with pytest.raises(WorldError, match="the checkpoint is no state of this trial: .+"):
+            written[0].state.load_bytes(blob)
+
+
+@settings(max_examples=30, deadline=None)
+@given(share=st.floats(0.0, 1.0, exclude_max=True))
+def test_a_truncated_state_is_refused(written: tuple[Training, bytes], share: float) -> None:
+    training, blob = written
+    with pytest.raises(WorldError, match="no state of this trial"):
+        training.state.load_bytes(blob[: int(share * len(blob))])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+PARTS = ("tensors", "learning_rate", "updates", "history", "optimiser", "groups", "config")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(part=st.sampled_from(PARTS), value=JSON)
+def test_a_header_of_another_shape_is_refused_or_read_but_never_a_traceback(
+    written: tuple[Training, bytes], part: str, value: Any
+) -> None:
+    training, blob = written
+    for state in (value, header_of(blob) | {part: value}):
+        try:
+            training.state.load_bytes(with_header(blob, state))
+        except WorldError as error:
+            assert str(error).startswith("the checkpoint is no state of this trial: ")
+            assert "\n" not in str(error)
+    training.state.load_bytes(blob)
+    assert training.state.to_bytes() == blob
+
+
+@pytest.mark.parametrize("left_out", ["model.network", "average.network", "optimiser.3", "random", "confusion"])
+def test_a_state_that_lacks_a_part_is_refused(left_out: str, written: tuple[Training, bytes]) -> None:
+    training, blob = written
+    kept = {name: value for name, value in load(blob).items() if not name.startswith(left_out)}
+    assert len(kept) < len(load(blob))
+    with pytest.raises(WorldError, match="no state of this trial"):
+        training.state.load_bytes(save(kept, metadata={"state": json.dumps(header_of(blob))}))
+
+
+def test_weights_alone_and_the_state_of_another_config_are_refused(written: tuple[Training, bytes], terrain: Dataset) -> None:
+    training, blob = written
+    with pytest.raises(WorldError, match="no state of this trial"):
+        training.state.load_bytes(training.state.weights_bytes())
+    for other in (config_of(epochs=1, steps_per_epoch=2), config_of(SGD(), epochs=1, steps_per_epoch=1)):
+        with pytest.raises(WorldError, match="another config"):
+            start(other, terrain).state.load_bytes(blob)
+
+
+def test_a_state_is_plain_data(written: tuple[Training, bytes]) -> None:
+    _, blob = written
+    assert {field.name for field in dataclasses.fields(EpochResult)} == header_of(blob)["history"][0].keys()
+    assert all(isinstance(value, torch.Tensor) for value in load(blob).values())
