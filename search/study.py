@@ -1,11 +1,14 @@
 """A study in the database: writing it once, opening it, and refusing workers that would compute something else."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import Trial
-from sqlalchemy import Engine, insert, select
+from pydantic import ValidationError
+from sqlalchemy import Engine, insert, select, text
 
 from objectives.data.dataset import Dataset
 from objectives.errors import UserError
@@ -15,6 +18,8 @@ from search.spec import StudySpec, score_definition, stable_seed
 from search.storage import SETUP_LOCK, Fence, create_tables, locked, open_engine, open_optuna, reachable, redact
 from search.tables import STUDY
 from spaces import Space
+
+KNOWN = text("SELECT study_id, study_name, spec FROM search_study JOIN studies USING (study_id)")
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -59,7 +64,7 @@ def create_study(url: str, spec: StudySpec) -> bool:
             study = optuna.create_study(storage=storage, study_name=spec.name, direction="maximize", load_if_exists=True)
             row = connection.execute(select(STUDY.c.spec).where(STUDY.c.study_id == study._study_id)).first()
             if row is not None:
-                _refuse_other(StudySpec.model_validate(row.spec), spec)
+                _refuse_other(read_spec(spec.name, row.spec), spec)
                 return False
             trials = study.get_trials(deepcopy=False)
             if any(trial.state.name != "WAITING" for trial in trials):
@@ -83,18 +88,28 @@ def open_study(url: str, name: str) -> Study:
     engine = open_engine(url)
     with reachable(url):
         with engine.connect() as connection:
-            known = {row.spec["name"]: row for row in connection.execute(select(STUDY.c.study_id, STUDY.c.spec))}
+            known = {row.study_name: row for row in connection.execute(KNOWN)}
         if name not in known:
-            names = ", ".join(sorted(known)) or "none yet"
-            raise UserError(f"no study {name!r} in {redact(url)} (there: {names}): run `search init --study {name}` first")
-        spec = StudySpec.model_validate(known[name].spec)
+            there = f"name one that is there ({', '.join(sorted(known))})" if known else "there is none yet"
+            raise UserError(f"no study {name!r} in {redact(url)}: {there}, or run `search init --study {name}`")
+        spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)
-        try:
-            study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(spec))
-        except KeyError as error:
-            raise UserError(f"study {name!r} was deleted in the dashboard: choose another --study name") from error
+        study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(spec))
     return Study(known[name].study_id, spec, Space.from_dict(spec.space), engine, storage, study, fence)
+
+
+def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
+    """A study's specification as it was written.
+
+    Raises: UserError when another version of this program wrote it.
+    """
+    try:
+        return StudySpec.model_validate(stored)
+    except ValidationError as error:
+        raise UserError(
+            f"study {name!r} was written by another version of this program: use that version, or start another study"
+        ) from error
 
 
 def check_worker(study: Study, data: Dataset) -> None:
@@ -118,11 +133,13 @@ def check_worker(study: Study, data: Dataset) -> None:
 
 
 def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
-    same = {"source"}  # the same data may lie elsewhere: its fingerprint decides
+    # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
+    fields = [field for field in StudySpec.model_fields if field not in ("source", "space", "space_fingerprint")]
+    pairs = {field: (getattr(there, field), getattr(wanted, field)) for field in fields}
+    for part, values in there.space.items():
+        pairs |= {path: (values.get(path), wanted.space[part].get(path)) for path in values | wanted.space[part]}
     differences = [
-        f"{field} is {_short(getattr(there, field))} there, {_short(getattr(wanted, field))} wanted"
-        for field in StudySpec.model_fields
-        if field not in same | {"space"} and getattr(there, field) != getattr(wanted, field)
+        f"{what} is {_short(theirs)} there, {_short(ours)} wanted" for what, (theirs, ours) in pairs.items() if theirs != ours
     ]
     if differences:
         listed = "; ".join(differences)
@@ -130,5 +147,5 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
 
 
 def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 64 and " " in text else text[:12]
+    words = str(value)
+    return words[:12] if re.fullmatch("[0-9a-f]{64}", words) else words

@@ -1,5 +1,6 @@
 """A worker's loop: claim and run trials until every trial of the budget has ended, or it is told to stop."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -27,17 +28,17 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
 
     Raises: UserError when this worker may not join; WorldError when its surroundings fail before it has joined.
     """
-    preload()
-    source = settings.source or study.spec.source
-    data = open_dataset(source, study.spec.data_options, settings.cache)
-    check_worker(study, data)
-    blobs = open_blobs(settings.artifacts)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
+    blobs, pictures = open_blobs(settings.artifacts), open_pictures(settings.artifacts)
     check_writable(blobs)
+    # first of all: workers that start together shall see each other before they share out the cores
     member = roster.join(study.engine, study.id, settings.device)
     try:
+        preload()
+        data = open_dataset(settings.source or study.spec.source, study.spec.data_options, settings.cache)
+        check_worker(study, data)
         with Pulse(study.engine, member, settings.lease_s) as pulse:
             patiently = Patience(orders.stop, say)
-            pictures = open_pictures(settings.artifacts)
             pull(Worker(study, settings, data, blobs, pictures, member, pulse, orders, patiently, say))
     finally:
         with suppress(DBAPIError):

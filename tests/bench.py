@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn, optim
+from torch import optim
 from torch.nn import functional
 
 from objectives.config import Augment, Config, Train, UNet

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from typing import Any
 
@@ -264,7 +264,7 @@ def with_header(blob: bytes, state: Any) -> bytes:
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_state_are_refused(written: tuple[Training, bytes], noise: bytes) -> None:
     for blob in (noise, len(noise).to_bytes(8, "little") + noise):
-        with pytest.raises(WorldError, match="the checkpoint is no state of this trial: .+"):
+        with pytest.raises(WorldError, match=r"the checkpoint is no state of this trial: .+"):
             written[0].state.load_bytes(blob)
 
 
@@ -291,11 +291,8 @@ def test_a_header_of_another_shape_is_refused_or_read_but_never_a_traceback(
 ) -> None:
     training, blob = written
     for state in (value, header_of(blob) | {part: value}):
-        try:
+        with suppress(WorldError):
             training.state.load_bytes(with_header(blob, state))
-        except WorldError as error:
-            assert str(error).startswith("the checkpoint is no state of this trial: ")
-            assert "\n" not in str(error)
     training.state.load_bytes(blob)
     assert training.state.to_bytes() == blob
 
@@ -313,6 +310,10 @@ def test_weights_alone_and_the_state_of_another_config_are_refused(written: tupl
     training, blob = written
     with pytest.raises(WorldError, match="no state of this trial"):
         training.state.load_bytes(training.state.weights_bytes())
+    wider = training.state.config.model_copy(update={"model": UNet(depth=2, base_filters=8)})
+    with pytest.raises(WorldError) as caught:
+        start(wider, terrain).state.load_bytes(with_header(blob, header_of(blob) | {"config": wider.model_dump(mode="json")}))
+    assert "\n" not in str(caught.value), "torch's message has many lines"
     for other in (config_of(epochs=1, steps_per_epoch=2), config_of(SGD(), epochs=1, steps_per_epoch=1)):
         with pytest.raises(WorldError, match="another config"):
             start(other, terrain).state.load_bytes(blob)

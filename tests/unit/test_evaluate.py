@@ -1,0 +1,59 @@
+"""Validation: one confusion matrix over the whole set, whatever the batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from objectives import evaluate as module
+from objectives.config import Config, Train, UNet
+from objectives.data.dataset import Dataset
+from objectives.evaluate import evaluate, pixels_BCHW, predict
+from objectives.segmenter import Segmenter, build_segmenter
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def segmenter(terrain: Dataset) -> Segmenter:
+    torch.manual_seed(0)
+    return build_segmenter(Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5)), terrain.spec)
+
+
+def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: Dataset) -> None:
+    images, masks, spec = terrain.images[:10], terrain.masks[:10], terrain.spec
+    found = evaluate(segmenter, images, masks, spec, device=CPU)
+    labels = predict(segmenter, images, spec, device=CPU)
+    assert (labels.dtype, labels.shape) == (np.uint8, masks.shape)
+    assert set(np.unique(labels)) <= set(spec.scored)
+    judged = masks != spec.ignore_label
+    ious = []
+    for label in spec.scored:
+        there, said = (masks == label) & judged, (labels == label) & judged
+        ious.append((there & said).sum() / (there | said).sum())
+        assert found.iou[label] == pytest.approx(ious[-1])
+    assert found.score == pytest.approx(np.mean(ious))
+    assert found.confusion_KK.sum() == judged.sum()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_batches_change_nothing(batch: int, segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(segmenter, terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
+    monkeypatch.setattr(module, "BATCH", batch)
+    parts = evaluate(segmenter.train(), terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
+    assert not segmenter.training
+    np.testing.assert_allclose(parts.confusion_KK, whole.confusion_KK, atol=3)  # pixels that rounding turns
+
+
+def test_scoring_leaves_weights_and_statistics_alone(segmenter: Segmenter, terrain: Dataset) -> None:
+    before = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    evaluate(segmenter.train(), terrain.images[:4], terrain.masks[:4], terrain.spec, device=CPU)
+    assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [(np.uint8, torch.uint8), (np.uint16, torch.float32)])
+def test_pixels_keep_their_values_in_channels_last(dtype: type, expected: torch.dtype) -> None:
+    images = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (2, 4, 6, 3), dtype=dtype, endpoint=True)
+    tensor = pixels_BCHW(images)
+    assert tensor.dtype == expected
+    assert tensor.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(tensor.permute(0, 2, 3, 1).numpy(), images)
