@@ -41,7 +41,7 @@ def evaluate(
     total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
     for start in range(0, len(images_NHWC), BATCH):
         labels_BHW = _labels_BHW(segmenter, images_NHWC[start : start + BATCH], spec, device)
-        masks_BHW = torch.from_numpy(np.ascontiguousarray(masks_NHW[start : start + BATCH])).to(device)
+        masks_BHW = torch.from_numpy(np.array(masks_NHW[start : start + BATCH])).to(device)  # a copy: maps are read-only
         total_KK += np.asarray(confusion_KK(labels_BHW, masks_BHW, spec.num_classes, spec.ignore_label).cpu())
     return Evaluation(total_KK, spec.scored)
 

@@ -41,7 +41,7 @@ def model_card(config: Config, spec: FrameSpec, provenance: Provenance, frame_co
         "",
         "## Making",
         "",
-        f"- Seed {provenance.seed}; epoch {provenance.epoch} of {config.train.epochs}, scored on a {provenance.device}",
+        f"- Seed {provenance.seed}; epoch {provenance.epoch} of {config.train.epochs}, scored on {provenance.device}",
         f"- Command: `{provenance.command}`",
         f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(provenance.versions.items()))}",
         "- `config.json` holds the whole configuration, `metrics.json` these numbers, `frames.json` which frames were in which",

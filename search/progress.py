@@ -56,16 +56,16 @@ def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None
 
 
 def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
-    """A line for every trial that ends, and the whole at the end; one line for an outage, however long."""
-    told: set[int] = set()
+    """A line for every trial that begins or ends, and the whole at the end; one line for an outage, however long."""
+    told: set[tuple[int, str]] = set()
     away = False
     while True:
         last = over()
         try:
             for trial in read_trials(study):
-                if trial.state in ENDED and trial.number not in told:
-                    told.add(trial.number)
-                    console.print(_ending(trial))
+                if (line := _news(trial)) and (trial.number, line) not in told:
+                    told.add((trial.number, line))
+                    console.print(line)
             if last:
                 status = read_status(study)
                 console.print(Group(_headline(status), *_best_lines(status)))
@@ -99,9 +99,12 @@ def _trial_table(trials: list[TrialLine]) -> Table:
     return table
 
 
-def _ending(trial: TrialLine) -> Text:
-    outcome = trial.message or _number(trial.value)
-    return Text(f"trial {trial.number} {trial.state} after {trial.epochs} epochs: {outcome}")
+def _news(trial: TrialLine) -> str:
+    """What is worth a line of its own: that a trial has begun, and how it ended."""
+    if trial.state in ENDED:
+        outcome = trial.message or _number(trial.value)
+        return f"trial {trial.number} {trial.state} after {trial.epochs} epochs: {outcome}"
+    return f"trial {trial.number} begins" if trial.state == "running" else ""
 
 
 def _best_lines(status: Status) -> list[Text]:

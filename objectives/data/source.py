@@ -24,7 +24,7 @@ def open_source(source: str) -> Source:
     try:
         return read_folder(path) if path.is_dir() else read_npz(path)
     except OSError as error:
-        raise ProblemsError(source, [Problem(source, "must be readable", str(error))]) from error
+        raise ProblemsError(source, [Problem(source, "must be readable", error.strerror or str(error))]) from error
 
 
 def existing_path(source: str | Path) -> Path:
@@ -38,7 +38,9 @@ def existing_path(source: str | Path) -> Path:
         path.stat()
     except (OSError, ValueError) as error:
         rule = "must be an npz file, a folder with images/ and masks/, or the word synthetic"
-        raise ProblemsError(str(source), [Problem(str(source), rule, str(error))]) from error
+        raise ProblemsError(
+            str(source), [Problem(str(source), rule, getattr(error, "strerror", None) or str(error))]
+        ) from error
     return path
 
 

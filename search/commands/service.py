@@ -1,5 +1,6 @@
 """Commands around studies: demo, dashboard, doctor."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -45,9 +46,10 @@ def demo(
         provenance = export.export_best(opened, place, out, force=True)
         opened.close()
     print_export(out, provenance, open_names(out))
-    where = f" --home {home}" if home else ""
-    typer.echo(f"\nLook at its trials:    search dashboard{where}   (study {name})")
-    typer.echo(f"Label frames with it:  search predict {out} synthetic --out masks.npz")
+    command, where = sys.argv[0], f" --home {home}" if home else ""
+    typer.echo(f"\nLook at its trials:    {command} dashboard{where}")
+    typer.echo(f"                       and open http://127.0.0.1:8080/dashboard (study {name})")
+    typer.echo(f"Label frames with it:  {command} predict {out} synthetic --out masks.npz")
 
 
 def dashboard(

@@ -43,8 +43,8 @@ def check(name: Name, sets: Sets = []) -> None:  # noqa: B006
     Example:
       search space check my-space.yaml
     """
-    from spaces import load_space
+    from spaces import Fixed, load_space
 
     space = load_space(name, sets)
-    free = sum(1 for row in space.describe() if not row.domain.startswith("fixed"))
+    free = sum(not isinstance(domain, Fixed) for domain in space.domains.values())
     typer.echo(f"{name}: good, {free} fields vary, fingerprint {space.fingerprint[:12]}")
