@@ -28,9 +28,9 @@ def check(source: Source, size: Size = "", min_identical: MinIdentical = 10, as_
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
-        typer.echo(
-            f"{source}: {report.frames} frames, {report.kept} kept, {len(report.dropped)} dropped, {report.groups} groups"
-        )
+        if report.frames:
+            counts = f"{report.frames} frames, {report.kept} kept, {len(report.dropped)} dropped, {report.groups} groups"
+            typer.echo(f"{source}: {counts}")
         for reason in dict.fromkeys(dropped.reason for dropped in report.dropped):
             typer.echo(f"dropped: {sum(dropped.reason == reason for dropped in report.dropped)} frames, {reason}")
         for name, share in report.classes:
