@@ -62,16 +62,21 @@ def database_url(url: str) -> str:
     plain = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
     try:
         parsed = make_url(plain)
-    except ArgumentError as error:
-        raise UserError(f"--storage must be a URL like postgresql://user:password@host/name, got {redact(url)!r}") from error
+    except (ArgumentError, ValueError) as error:
+        raise UserError(
+            f"--storage must be a URL like postgresql://user:password@host:5432/name, got {redact(url)!r}"
+        ) from error
     if parsed.drivername != "postgresql+psycopg2":
         raise UserError(f"--storage must be a Postgres URL (postgresql://...), got {redact(url)!r}")
+    if "@" in (parsed.host or ""):
+        raise UserError(f"--storage: write an @ in the password as %40, got {redact(url)!r}")
     return plain
 
 
 def redact(url: str) -> str:
     """The URL without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    hidden = re.sub(r"(://[^:/@?]*):\S*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", hidden)
 
 
 def open_engine(url: str) -> Engine:
@@ -114,6 +119,9 @@ def reachable(url: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         if isinstance(cause, ProgrammingError) and "does not exist" in str(cause.orig):
             raise UserError(f"no study in {redact(url)} yet: run `search init` first") from error
+        if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
+            reason = str(cause.orig).strip().splitlines()[0]
+            raise UserError(f"--storage: {reason} in {redact(url)!r}") from error
         if isinstance(cause, OperationalError):
             reason = str(cause.orig).strip().splitlines()[0]
             raise WorldError(f"the database {redact(url)} cannot be used: {reason}") from error

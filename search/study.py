@@ -90,7 +90,8 @@ def open_study(url: str, name: str) -> Study:
         with engine.connect() as connection:
             known = {row.study_name: row for row in connection.execute(KNOWN)}
         if name not in known:
-            there = f"name one that is there ({', '.join(sorted(known))})" if known else "there is none yet"
+            names = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
+            there = f"name one that is there ({names})" if known else "there is none yet"
             raise UserError(f"no study {name!r} in {redact(url)}: {there}, or run `search init --study {name}`")
         spec = read_spec(name, known[name].spec)
         fence = Fence()
