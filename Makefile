@@ -39,7 +39,7 @@ browser-test: install ## the dashboard of a finished study in a real browser (ne
 	$(VENV)/bin/pytest tests/browser
 
 bench: install ## speed of the training loop, and what a trial costs beside its training
-	$(VENV)/bin/python -m tests.bench
+	$(VENV)/bin/python tests/bench.py
 
 compose-test: install ## docker compose for real: four workers on this machine (needs docker)
 	$(COMPOSE) build

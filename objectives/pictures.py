@@ -17,6 +17,7 @@ from objectives.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
 WIDTH_IN = 2.6  # of one frame, inches
+GAP = 4  # pixels between two frames
 
 
 def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec) -> bytes:
@@ -112,17 +113,21 @@ def error_map(mask_HW: np.ndarray, predicted_HW: np.ndarray, spec: FrameSpec) ->
 
 
 def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> Figure:
-    """Named rows of pictures with the legend of the classes below."""
+    """Named rows of pictures with the legend of the classes below; one image of all, as axes for each cost most of a second."""
     columns = max(len(rows[0][1]), 1)
-    height_in = WIDTH_IN * spec.height / spec.width
-    figure = Figure(figsize=(0.4 + WIDTH_IN * columns, height_in * len(rows) + 0.7), layout="constrained")
-    axes_RC = figure.subplots(len(rows), columns, squeeze=False)
-    for (name, pictures), axes_C in zip(rows, axes_RC, strict=True):
-        axes_C[0].set_ylabel(name)
-        for axes, picture in zip(axes_C, pictures, strict=False):
-            axes.imshow(picture, interpolation="nearest")
-    for axes in axes_RC.flat:
-        axes.set(xticks=[], yticks=[])
+    down, across = spec.height + GAP, spec.width + GAP
+    canvas = np.full((down * len(rows) - GAP, across * columns - GAP, 3), 255, np.uint8)
+    for row, (_, pictures) in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            canvas[row * down :, column * across :][: spec.height, : spec.width] = picture
+    height_in = WIDTH_IN * len(rows) * down / across
+    figure = Figure(figsize=(0.4 + WIDTH_IN * columns, height_in + 0.7), layout="constrained")
+    axes = figure.add_subplot(frame_on=False)
+    axes.imshow(canvas, interpolation="nearest")
+    centres = [row * down + spec.height / 2 for row in range(len(rows))]
+    axes.set_yticks(centres, [name for name, _ in rows], rotation=90, va="center")
+    axes.tick_params(length=0)
+    axes.set_xticks([])
     figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=6, fontsize="small")
     return figure
 

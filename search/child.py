@@ -81,7 +81,9 @@ def train(job: Job, link: Link, blobs: BlobStore) -> Finished:
             saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
                 last, best = saver.save()
-                if link.tell(state, last, best):
+                stop = link.tell(state, last, best)
+                saver.note_cost()
+                if stop:
                     break
     return Finished(draw_pictures(state, data, blobs.read(saver.best)), count_parameters(state.model))
 

@@ -17,7 +17,7 @@ class Saver:
         self.blobs = blobs
         self.best = best
         self.unsaved_best = b""
-        self.saved_at = time.monotonic()
+        self.began_at = self.saved_at = time.monotonic()
         self.cost_s = 0.0
 
     def note_best(self) -> None:
@@ -31,10 +31,14 @@ class Saver:
 
     def save(self) -> tuple[str, str]:
         """Save, and return the blobs of the whole state and of the best weights."""
-        start = time.monotonic()
+        self.began_at = time.monotonic()
         if self.unsaved_best:
             self.best, self.unsaved_best = self.blobs.put(self.unsaved_best), b""
         last = self.blobs.put(self.state.to_bytes())
-        self.saved_at = time.monotonic()
-        self.cost_s = self.saved_at - start
+        self.note_cost()
         return last, self.best
+
+    def note_cost(self) -> None:
+        """The last save has taken until now: called again after the worker's answer, which training waits for too."""
+        self.saved_at = time.monotonic()
+        self.cost_s = self.saved_at - self.began_at

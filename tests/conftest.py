@@ -1,6 +1,7 @@
 """Fixtures that all tests share: generated frames, and one embedded Postgres per session, one cloned database per test."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -88,10 +89,15 @@ class CommandLine:
         self.environment = kept | {"SEARCH_HOME": str(home), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "40"}
 
     def start(self, *words: object, **settings: str) -> subprocess.Popen[str]:
-        """Start a command, which leads a process group of its own."""
+        """Start a command, which leads a process group of its own and hears Ctrl-C as in a terminal."""
         command = [sys.executable, "-m", "search", *map(str, words)]
         pipe, environment = subprocess.PIPE, self.environment | settings
-        return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        # a shell's background jobs ignore SIGINT, and so would everything that tests run in one start
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def __call__(self, *words: object, limit_bytes: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; with ``limit_bytes`` it can write no larger file, as on a disk that is full."""

@@ -1,22 +1,18 @@
 """Training: equal seeds give equal bits, a resumed run is the uninterrupted one, and every way in which it ends."""
 
-import dataclasses
 import json
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from objectives.config import SGD, Adam, AdamW, Config, Cosine, Loss, OneCycle, Optimiser, Plateau, Schedule, Train, UNet
 from objectives.data.dataset import Dataset
-from objectives.errors import WorldError
 from objectives.evaluate import evaluate
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.results import EpochResult
@@ -246,80 +242,3 @@ def test_an_abandoned_training_closes_between_two_epochs_and_can_go_on(terrain: 
     whole = start(config, terrain)
     list(fit(whole))
     assert_same_state(resumed.state.to_bytes(), whole.state.to_bytes())
-
-
-@pytest.fixture(scope="module")
-def written(terrain: Dataset) -> tuple[Training, bytes]:
-    """A training of one epoch, and its state as bytes."""
-    training = start(config_of(epochs=1, steps_per_epoch=1), terrain)
-    list(fit(training))
-    return training, training.state.to_bytes()
-
-
-def with_header(blob: bytes, state: Any) -> bytes:
-    return save(load(blob), metadata={"state": json.dumps(state)})
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.binary(max_size=200))
-def test_bytes_that_are_no_state_are_refused(written: tuple[Training, bytes], noise: bytes) -> None:
-    for blob in (noise, len(noise).to_bytes(8, "little") + noise):
-        with pytest.raises(WorldError, match=r"the checkpoint is no state of this trial: .+"):
-            written[0].state.load_bytes(blob)
-
-
-@settings(max_examples=30, deadline=None)
-@given(share=st.floats(0.0, 1.0, exclude_max=True))
-def test_a_truncated_state_is_refused(written: tuple[Training, bytes], share: float) -> None:
-    training, blob = written
-    with pytest.raises(WorldError, match="no state of this trial"):
-        training.state.load_bytes(blob[: int(share * len(blob))])
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=5,
-)
-PARTS = ("tensors", "learning_rate", "updates", "history", "optimiser", "groups", "config")
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(part=st.sampled_from(PARTS), value=JSON)
-def test_a_header_of_another_shape_is_refused_or_read_but_never_a_traceback(
-    written: tuple[Training, bytes], part: str, value: Any
-) -> None:
-    training, blob = written
-    for state in (value, header_of(blob) | {part: value}):
-        with suppress(WorldError):
-            training.state.load_bytes(with_header(blob, state))
-    training.state.load_bytes(blob)
-    assert training.state.to_bytes() == blob
-
-
-@pytest.mark.parametrize("left_out", ["model.network", "average.network", "optimiser.3", "random", "confusion"])
-def test_a_state_that_lacks_a_part_is_refused(left_out: str, written: tuple[Training, bytes]) -> None:
-    training, blob = written
-    kept = {name: value for name, value in load(blob).items() if not name.startswith(left_out)}
-    assert len(kept) < len(load(blob))
-    with pytest.raises(WorldError, match="no state of this trial"):
-        training.state.load_bytes(save(kept, metadata={"state": json.dumps(header_of(blob))}))
-
-
-def test_weights_alone_and_the_state_of_another_config_are_refused(written: tuple[Training, bytes], terrain: Dataset) -> None:
-    training, blob = written
-    with pytest.raises(WorldError, match="no state of this trial"):
-        training.state.load_bytes(training.state.weights_bytes())
-    wider = training.state.config.model_copy(update={"model": UNet(depth=2, base_filters=8)})
-    with pytest.raises(WorldError) as caught:
-        start(wider, terrain).state.load_bytes(with_header(blob, header_of(blob) | {"config": wider.model_dump(mode="json")}))
-    assert "\n" not in str(caught.value), "torch's message has many lines"
-    for other in (config_of(epochs=1, steps_per_epoch=2), config_of(SGD(), epochs=1, steps_per_epoch=1)):
-        with pytest.raises(WorldError, match="another config"):
-            start(other, terrain).state.load_bytes(blob)
-
-
-def test_a_state_is_plain_data(written: tuple[Training, bytes]) -> None:
-    _, blob = written
-    assert {field.name for field in dataclasses.fields(EpochResult)} == header_of(blob)["history"][0].keys()
-    assert all(isinstance(value, torch.Tensor) for value in load(blob).values())
