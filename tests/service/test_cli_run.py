@@ -28,7 +28,14 @@ def wait_for(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     assert process.poll() is None, process.communicate()
-    return [child for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()]
+    return [child for child in psutil.Process(process.pid).children() if "worker" in words_of(child)]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # it has just ended
+        return []
 
 
 def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search: Any, tmp_path: Path) -> None:
