@@ -15,6 +15,13 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Block = Literal["plain", "residual"]
+Norm = Literal["batch", "group"]
+Skip = Literal["concat", "attention", "gated", "channel_attention", "spatial_channel_attention"]
+Up = Literal["transpose", "bilinear", "nearest"]
+Bottleneck = Literal["plain", "residual", "dilated", "squeeze_excitation", "dilated_squeeze_excitation"]
+
+
 class UNet(Frozen):
     """Composable U-Net (Ronneberger et al. 2015): level i has ``base_filters * growth**i`` filters; i = depth at the bottom."""
 
@@ -23,15 +30,95 @@ class UNet(Frozen):
     base_filters: int = Field(16, ge=4, le=128)
     growth: float = Field(2.0, ge=1.0, le=2.5)
     kernel_size: Literal[3, 5, 7] = 3
-    block: Literal["plain", "residual"] = "plain"
-    skip: Literal["concat", "attention"] = "concat"
-    up: Literal["transpose", "bilinear"] = "transpose"
-    bottleneck: Literal["plain", "dilated", "squeeze_excitation"] = "plain"
-    norm: Literal["batch", "group"] = "batch"
+    block: Block = "plain"
+    skip: Skip = "concat"
+    up: Up = "transpose"
+    bottleneck: Bottleneck = "plain"
+    norm: Norm = "batch"
+    dropout: float = Field(0.0, ge=0.0, le=0.7)
+    deep_supervision: bool = False  # a head at every level of the way up takes part in the loss
+
+
+class NestedUNet(Frozen):
+    """U-Net++ (Zhou et al. 2018): every skip is a chain of blocks; levels as in the U-Net."""
+
+    kind: Literal["nested_unet"] = "nested_unet"
+    depth: int = Field(3, ge=2, le=5)
+    base_filters: int = Field(16, ge=4, le=128)
+    growth: float = Field(2.0, ge=1.0, le=2.5)
+    block: Block = "plain"
+    fusion: Literal["concat", "gated"] = "concat"  # gated: what a node joins is weighed by adaptive gates
+    bottleneck: Literal["plain", "transformer"] = "plain"
+    heads: Literal[1, 2, 4, 8] = 4  # of the transformer
+    up: Up = "bilinear"
+    norm: Norm = "batch"
+    dropout: float = Field(0.0, ge=0.0, le=0.7)
+    deep_supervision: bool = True
+
+
+class DoubleUNet(Frozen):
+    """Two paths side by side: a residual, gated one for detail and a transformer one for context, joined before the head."""
+
+    kind: Literal["double_unet"] = "double_unet"
+    depth: int = Field(3, ge=2, le=5)
+    base_filters: int = Field(16, ge=4, le=128)
+    growth: float = Field(2.0, ge=1.0, le=2.5)
+    layers: int = Field(1, ge=1, le=6)  # of the transformer
+    heads: Literal[1, 2, 4, 8] = 4
+    norm: Norm = "batch"
     dropout: float = Field(0.0, ge=0.0, le=0.7)
 
 
-Model = UNet  # becomes an Annotated union, discriminated by kind, with the second family
+class DeepLab(Frozen):
+    """DeepLabV3 (Chen et al. 2017) with a small encoder: atrous convolutions at ``rate`` times 1, 2 and 3 side by side."""
+
+    kind: Literal["deeplab"] = "deeplab"
+    depth: int = Field(2, ge=1, le=4)  # number of downsamplings; the encoder has one level more
+    base_filters: int = Field(32, ge=4, le=128)
+    growth: float = Field(2.0, ge=1.0, le=2.5)
+    rate: int = Field(6, ge=1, le=12)
+    block: Block = "plain"
+    norm: Norm = "batch"
+    dropout: float = Field(0.0, ge=0.0, le=0.7)
+
+
+class ConvStack(Frozen):
+    """``depth`` convolutions at full size, each with ReLU, and a 1 x 1 head; depth 0 is the head alone."""
+
+    kind: Literal["conv_stack"] = "conv_stack"
+    depth: int = Field(3, ge=0, le=6)
+    base_filters: int = Field(64, ge=4, le=128)
+    growth: float = Field(2.0, ge=1.0, le=2.5)
+    kernel_size: Literal[3, 5, 7] = 3
+
+
+class BackgroundUNet(Frozen):
+    """Two U-Nets: one tells classes apart; the other, of ``mask_filters``, tells label 0 from the rest and masks the first."""
+
+    kind: Literal["background_unet"] = "background_unet"
+    depth: int = Field(3, ge=2, le=5)
+    base_filters: int = Field(16, ge=4, le=128)
+    mask_filters: int = Field(8, ge=4, le=128)
+    growth: float = Field(2.0, ge=1.0, le=2.5)
+    norm: Norm = "batch"
+    dropout: float = Field(0.0, ge=0.0, le=0.7)
+
+
+SmpDecoder = Literal[
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer"
+]
+
+
+class Smp(Frozen):
+    """A decoder and an encoder of segmentation-models-pytorch by name, with random weights."""
+
+    kind: Literal["smp"] = "smp"
+    decoder: SmpDecoder = "unet"
+    encoder: str = Field("resnet18", min_length=1, max_length=100)
+    attention: Literal["none", "scse"] = "none"  # in the blocks of decoders unet and unetplusplus
+
+
+Model = Annotated[UNet | NestedUNet | DoubleUNet | DeepLab | ConvStack | BackgroundUNet | Smp, Field(discriminator="kind")]
 
 
 class NoClassWeights(Frozen):
@@ -56,17 +143,26 @@ class GivenClassWeights(Frozen):
 
 ClassWeights = Annotated[NoClassWeights | InverseFrequency | GivenClassWeights, Field(discriminator="kind")]
 
-LOSS_TERMS = ("cross_entropy", "focal", "dice")
+LOSS_TERMS = ("cross_entropy", "focal", "dice", "generalised_dice", "tversky", "unified_focal", "jaccard", "boundary")
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Loss(Frozen):
+class Mixture(Frozen):
     """A mixture of losses; the weights of its terms lie on the simplex, so they never rescale the learning rate."""
 
-    cross_entropy: float = Field(1.0, ge=0.0, le=1.0)
-    focal: float = Field(0.0, ge=0.0, le=1.0)
-    dice: float = Field(0.0, ge=0.0, le=1.0)
+    cross_entropy: Share = 1.0
+    focal: Share = 0.0
+    dice: Share = 0.0
+    generalised_dice: Share = 0.0
+    tversky: Share = 0.0
+    unified_focal: Share = 0.0
+    jaccard: Share = 0.0
+    boundary: Share = 0.0
     focal_gamma: float = Field(2.0, ge=0.0, le=8.0)  # read only when focal > 0
-    class_weights: ClassWeights = NoClassWeights()
+    tversky_alpha: float = Field(0.3, ge=0.0, le=1.0)  # weight of false positives; that of false negatives is 1 - alpha
+    unified_delta: float = Field(0.6, ge=0.0, le=1.0)  # weight of the rarer side
+    unified_gamma: float = Field(0.5, ge=0.0, lt=1.0)  # focus on what is hard or rare
 
     @model_validator(mode="after")
     def _on_simplex(self) -> Self:
@@ -76,14 +172,39 @@ class Loss(Frozen):
         return self
 
 
+class Loss(Mixture):
+    """What training minimises: a mixture, and the weights of classes in its terms."""
+
+    class_weights: ClassWeights = NoClassWeights()
+
+
+class NoSecondPhase(Frozen):
+    """One mixture from the first epoch to the last."""
+
+    kind: Literal["none"] = "none"
+
+
+class SecondPhase(Mixture):
+    """Another mixture takes over after the share ``start`` of all epochs; class weights stay those of the first."""
+
+    kind: Literal["mixture"] = "mixture"
+    start: float = Field(0.5, gt=0.0, lt=1.0)
+
+
+SecondLoss = Annotated[NoSecondPhase | SecondPhase, Field(discriminator="kind")]
+
+
 class Augment(Frozen):
-    """Augmentation: one intensity for all groups, a switch for each. Intensity 0 leaves frames as they are."""
+    """Augmentation: one intensity for all groups, a switch for each; ``copy_paste`` has a share of its own."""
 
     intensity: float = Field(0.5, ge=0.0, le=1.0)
-    flip: bool = True
+    flip: bool = True  # left to right
+    vertical_flip: bool = False
     geometry: bool = True  # shift, scale, rotate, shear
     elastic: bool = False  # elastic and grid distortion
     photometric: bool = True  # brightness, contrast, gamma, noise, blur
+    copy_paste: Share = 0.0  # share of the frames without the rarest class that get a piece of it pasted in
+    copy_paste_edge: Literal["feathered", "hard"] = "feathered"  # read only when copy_paste > 0
 
 
 class AdamW(Frozen):
@@ -111,7 +232,15 @@ class SGD(Frozen):
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
 
 
-Optimiser = Annotated[AdamW | Adam | SGD, Field(discriminator="kind")]
+class Lion(Frozen):
+    """Lion (Chen et al. 2023): sign of the averaged gradient; wants a tenth of AdamW's rate and ten times its decay."""
+
+    kind: Literal["lion"] = "lion"
+    learning_rate: float = Field(3e-4, gt=0.0, le=1.0)
+    weight_decay: float = Field(0.1, ge=0.0, le=10.0)
+
+
+Optimiser = Annotated[AdamW | Adam | SGD | Lion, Field(discriminator="kind")]
 
 
 class Cosine(Frozen):
@@ -149,6 +278,7 @@ class Train(Frozen):
     steps_per_epoch: int = Field(0, ge=0)  # 0: one pass over the training frames
     early_stopping: int = Field(0, ge=0)  # epochs without a better score before training ends; 0: never
     ema: float = Field(0.99, ge=0.0, lt=1.0)  # decay of the averaged weights that are scored; 0: none
+    bf16: bool = True  # mixed precision in training, where the device computes bfloat16 natively; scores are always float32
     gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping
 
 
@@ -157,6 +287,7 @@ class Config(Frozen):
 
     model: Model = UNet()
     loss: Loss = Loss()
+    second_loss: SecondLoss = NoSecondPhase()
     augment: Augment = Augment()
     optimiser: Optimiser = AdamW()
     schedule: Schedule = Cosine()

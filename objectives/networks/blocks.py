@@ -1,16 +1,14 @@
 """The parts that networks are composed of; all keep height and width unless they say otherwise."""
 
-from typing import Literal, assert_never, final
+from typing import assert_never, final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Norm = Literal["batch", "group"]
+from objectives.config import Block, Norm, Up
 
 MOST_GROUPS = 8
 LEAST_CHANNELS_PER_GROUP = 4  # fewer make group norm wipe out what a channel says
-DILATIONS = (1, 2, 4)
 SQUEEZE_RATIO = 8
 LEAST_SQUEEZED = 8  # with fewer, all of them may be dead from the start
 
@@ -32,11 +30,30 @@ def group_count(channels: int) -> int:
     return max(fitting, default=1)
 
 
+def squeezed_channels(channels: int) -> int:
+    """Return how many channels a gate squeezes ``channels`` into: an eighth, but at least 8."""
+    return max(LEAST_SQUEEZED, channels // SQUEEZE_RATIO)
+
+
 def conv_norm(in_channels: int, out_channels: int, kernel_size: int, norm: Norm, *, dilation: int = 1) -> nn.Sequential:
     """Return a convolution of the same size with its norm; no bias, which the norm would take out again."""
     padding = dilation * (kernel_size // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False)
     return nn.Sequential(conv, norm_layer(norm, out_channels))
+
+
+def block_of(
+    block: Block, in_channels: int, out_channels: int, *, norm: Norm, dropout: float = 0.0, kernel_size: int = 3
+) -> nn.Module:
+    """Return a level's block; dropout, if any, drops whole feature maps (Tompson et al. 2015, arXiv:1411.4280) after it."""
+    match block:
+        case "plain":
+            layer: nn.Module = PlainBlock(in_channels, out_channels, kernel_size, norm)
+        case "residual":
+            layer = ResidualBlock(in_channels, out_channels, kernel_size, norm)
+        case _:
+            assert_never(block)
+    return nn.Sequential(layer, nn.Dropout2d(dropout)) if dropout > 0.0 else layer
 
 
 @final
@@ -77,65 +94,17 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.residual(x_BCHW) + self.shortcut(x_BCHW))
 
 
-@final
-class AttentionGate(nn.Module):
-    """Weighs each pixel of a skip by how far the coarser level asks for it.
-
-    alpha = sigmoid(psi(ReLU(W_x x + W_g g + b_g)) + b_psi); returns alpha * x. The gating signal g is the upsampled
-    feature map, of the skip's size, so alpha need not be resampled.
-
-    Source: Oktay et al. 2018 (arXiv:1804.03999), equations 1 and 2.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        between = max(1, channels // 2)
-        self.from_skip = nn.Conv2d(channels, between, 1, bias=False)
-        self.from_gating = nn.Conv2d(channels, between, 1)
-        self.psi = nn.Conv2d(between, 1, 1)
-
-    def forward(self, skip_BCHW: Tensor, gating_BCHW: Tensor) -> Tensor:
-        """Return the gated skip, (B, C, H, W)."""
-        alpha_B1HW = torch.sigmoid(self.psi(functional.relu(self.from_skip(skip_BCHW) + self.from_gating(gating_BCHW))))
-        return skip_BCHW * alpha_B1HW
-
-
-@final
-class DilatedContext(nn.Module):
-    """Three 3 x 3 convolutions side by side, dilated by 1, 2 and 4, each of half the channels, joined by a 1 x 1.
-
-    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3, parallel atrous convolutions; rates of report D.
-    """
-
-    def __init__(self, channels: int, norm: Norm) -> None:
-        super().__init__()
-        half = max(1, channels // 2)
-        self.branches = nn.ModuleList(conv_norm(channels, half, 3, norm, dilation=dilation) for dilation in DILATIONS)
-        self.join = conv_norm(len(DILATIONS) * half, channels, 1, norm)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return (B, C, H, W)."""
-        branches = [functional.relu(branch(x_BCHW)) for branch in self.branches]
-        return functional.relu(self.join(torch.cat(branches, dim=1)))
-
-
-@final
-class SqueezeExcitation(nn.Module):
-    """Weighs each channel by a small network of all channels' means: s = sigmoid(W_2 ReLU(W_1 mean(x))), returns s * x.
-
-    Source: Hu et al. 2018 (arXiv:1709.01507), equations 2 to 4, reduction ratio 8.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        squeezed = max(LEAST_SQUEEZED, channels // SQUEEZE_RATIO)
-        self.squeeze = nn.Conv2d(channels, squeezed, 1)
-        self.excite = nn.Conv2d(squeezed, channels, 1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return (B, C, H, W)."""
-        mean_BC11 = x_BCHW.mean(dim=(2, 3), keepdim=True)
-        return x_BCHW * torch.sigmoid(self.excite(functional.relu(self.squeeze(mean_BC11))))
+def up_of(up: Up, in_channels: int, out_channels: int) -> nn.Module:
+    """Return a doubling of height and width to ``out_channels``."""
+    match up:
+        case "transpose":
+            return transpose_up(in_channels, out_channels)
+        case "bilinear":
+            return bilinear_up(in_channels, out_channels)
+        case "nearest":
+            return nearest_up(in_channels, out_channels)
+        case _:
+            assert_never(up)
 
 
 def transpose_up(in_channels: int, out_channels: int) -> nn.Module:
@@ -148,6 +117,17 @@ def bilinear_up(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 1),
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+    )
+
+
+def nearest_up(in_channels: int, out_channels: int) -> nn.Module:
+    """Return a plain doubling of height and width, every pixel four times, and a 3 x 3 convolution that smooths it.
+
+    Source: Odena et al. 2016 (Distill, doi:10.23915/distill.00003), resize-convolution.
+    """
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
     )
 
 

@@ -1,36 +1,26 @@
 """The composable U-Net: every part of it is a field of the config."""
 
-from typing import assert_never, final
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from objectives.config import UNet
-from objectives.networks.blocks import (
-    AttentionGate,
-    DilatedContext,
-    PlainBlock,
-    ResidualBlock,
-    SqueezeExcitation,
-    bilinear_up,
-    init_he,
-    transpose_up,
-)
+from objectives.networks.blocks import block_of, init_he, up_of
+from objectives.networks.context import context_layers
+from objectives.networks.gates import skip_gate
+from objectives.networks.levels import level_filters
 from objectives.networks.padding import pad_to_multiple
-
-
-def level_filters(model: UNet) -> list[int]:
-    """Return the filters of each level, from full size (0) to the bottleneck (depth)."""
-    return [round(model.base_filters * model.growth**level) for level in range(model.depth + 1)]
+from objectives.networks.supervision import DeeplySupervised, resized
 
 
 @final
-class ComposableUNet(nn.Module):
-    """Encoder, bottleneck and decoder with skips, and a 1 x 1 head.
+class ComposableUNet(DeeplySupervised):
+    """Encoder, bottleneck and decoder with skips, and a 1 x 1 head; with deep supervision one more at each level.
 
-    Going down, each level is a block and a 2 x 2 max-pooling; going up, a doubling to the level's filters, joined with the
-    skip (gated or not) and a block. Dropout drops whole feature maps (Tompson et al. 2015, arXiv:1411.4280) after every
-    level's block, on both ways and in the bottleneck.
+    The auxiliary heads stand at all levels of the way up but the finest, whose head is the network's own.
 
     Source: Ronneberger et al. 2015 (arXiv:1505.04597), figure 1, padded so that the size is kept.
     """
@@ -38,19 +28,54 @@ class ComposableUNet(nn.Module):
     def __init__(self, model: UNet, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
         filters = level_filters(model)
-        self.multiple = 2**model.depth
-        self.down = nn.ModuleList(_block(model, *ends) for ends in zip([in_channels, *filters[:-2]], filters[:-1], strict=True))
-        self.pool = nn.MaxPool2d(2)
-        self.bottleneck = nn.Sequential(_block(model, filters[-2], filters[-1]), *_context(model, filters[-1]))
-        coarse_to_fine = list(zip(filters[:0:-1], filters[-2::-1], strict=True))
-        self.up = nn.ModuleList(_up(model, *ends) for ends in coarse_to_fine)
-        self.join = nn.ModuleList(Join(model, level) for _, level in coarse_to_fine)
+        self.path = UNetPath(model, in_channels)
         self.head = nn.Conv2d(filters[0], num_classes, 1)
+        supervised = filters[1:-1] if model.deep_supervision else []
+        self.auxiliary = nn.ModuleList(nn.Conv2d(level, num_classes, 1) for level in supervised)
         init_he(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B, K, H, W) for images of any height and width."""
         height, width = images_BCHW.shape[-2:]
+        logits_BKHW: Tensor = self.head(self.path(images_BCHW)[-1])
+        return logits_BKHW[..., :height, :width]
+
+    def outputs(self, images_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits of ``forward``, then those of the coarser levels, fine to coarse, all (B, K, H, W)."""
+        height, width = images_BCHW.shape[-2:]
+        *coarser, finest = self.path(images_BCHW)
+        pairs = zip(self.auxiliary, reversed(coarser), strict=False)  # without deep supervision there are no such heads
+        coarse = (resized(head(features), *finest.shape[-2:]) for head, features in pairs)
+        return tuple(logits[..., :height, :width] for logits in (self.head(finest), *coarse))
+
+
+@final
+class UNetPath(nn.Module):
+    """A U-Net without a head.
+
+    Going down, each level is a block and a 2 x 2 pooling; going up, a doubling to the level's filters, joined with the
+    skip (gated or not) and a block. Dropout follows every level's block, on both ways and in the bottleneck.
+
+    ``pool`` halves height and width; ``context`` follows all else in the bottleneck and keeps the shape.
+    """
+
+    def __init__(
+        self, model: UNet, in_channels: int, *, pool: type[nn.Module] = nn.MaxPool2d, context: Sequence[nn.Module] = ()
+    ) -> None:
+        super().__init__()
+        filters = level_filters(model)
+        self.multiple = 2**model.depth
+        self.down = nn.ModuleList(level_block(model, *ends) for ends in pairwise([in_channels, *filters[:-1]]))
+        self.pool = pool(2)
+        self.bottleneck = nn.Sequential(
+            level_block(model, filters[-2], filters[-1]), *context_layers(model, filters[-1]), *context
+        )
+        coarse_to_fine = list(pairwise(reversed(filters)))
+        self.up = nn.ModuleList(up_of(model.up, *ends) for ends in coarse_to_fine)
+        self.join = nn.ModuleList(Join(model, level) for _, level in coarse_to_fine)
+
+    def forward(self, images_BCHW: Tensor) -> list[Tensor]:
+        """Return the features of each level of the way up, coarse to fine, of the images padded to what depth divides."""
         x_BCHW = pad_to_multiple(images_BCHW, self.multiple)
         skips: list[Tensor] = []
         for block in self.down:
@@ -58,10 +83,11 @@ class ComposableUNet(nn.Module):
             skips.append(x_BCHW)
             x_BCHW = self.pool(x_BCHW)
         x_BCHW = self.bottleneck(x_BCHW)
+        features: list[Tensor] = []
         for up, join in zip(self.up, self.join, strict=True):
             x_BCHW = join(skips.pop(), up(x_BCHW))
-        logits_BKHW: Tensor = self.head(x_BCHW)
-        return logits_BKHW[..., :height, :width]
+            features.append(x_BCHW)
+        return features
 
 
 @final
@@ -70,8 +96,8 @@ class Join(nn.Module):
 
     def __init__(self, model: UNet, filters: int) -> None:
         super().__init__()
-        self.gate = _gate(model, filters)
-        self.block = _block(model, 2 * filters, filters)
+        self.gate = skip_gate(model.skip, filters)
+        self.block = level_block(model, 2 * filters, filters)
 
     def forward(self, skip_BCHW: Tensor, upsampled_BCHW: Tensor) -> Tensor:
         """Return the level's features, (B, filters, H, W)."""
@@ -81,44 +107,8 @@ class Join(nn.Module):
         return features_BCHW
 
 
-def _block(model: UNet, in_channels: int, out_channels: int) -> nn.Module:
-    match model.block:
-        case "plain":
-            block: nn.Module = PlainBlock(in_channels, out_channels, model.kernel_size, model.norm)
-        case "residual":
-            block = ResidualBlock(in_channels, out_channels, model.kernel_size, model.norm)
-        case _:
-            assert_never(model.block)
-    return nn.Sequential(block, nn.Dropout2d(model.dropout)) if model.dropout > 0.0 else block
-
-
-def _gate(model: UNet, filters: int) -> nn.Module | None:
-    match model.skip:
-        case "concat":
-            return None
-        case "attention":
-            return AttentionGate(filters)
-        case _:
-            assert_never(model.skip)
-
-
-def _up(model: UNet, in_channels: int, out_channels: int) -> nn.Module:
-    match model.up:
-        case "transpose":
-            return transpose_up(in_channels, out_channels)
-        case "bilinear":
-            return bilinear_up(in_channels, out_channels)
-        case _:
-            assert_never(model.up)
-
-
-def _context(model: UNet, channels: int) -> list[nn.Module]:
-    match model.bottleneck:
-        case "plain":
-            return []
-        case "dilated":
-            return [DilatedContext(channels, model.norm)]
-        case "squeeze_excitation":
-            return [SqueezeExcitation(channels)]
-        case _:
-            assert_never(model.bottleneck)
+def level_block(model: UNet, in_channels: int, out_channels: int) -> nn.Module:
+    """Return the block of one level."""
+    return block_of(
+        model.block, in_channels, out_channels, norm=model.norm, dropout=model.dropout, kernel_size=model.kernel_size
+    )

@@ -1,4 +1,4 @@
-"""The composable U-Net: its sizes by hand, and every field of its config at work."""
+"""The composable U-Net and the parts that it is made of."""
 
 from itertools import pairwise
 from typing import Any
@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from objectives.config import UNet
-from objectives.networks import build_network, count_parameters, level_filters
-from objectives.networks.blocks import AttentionGate, DilatedContext, SqueezeExcitation, group_count
+from objectives.networks import build_network, count_parameters
+from objectives.networks.blocks import group_count, up_of
+from objectives.networks.context import DilatedContext, SqueezeExcitation
 from objectives.networks.padding import pad_to_multiple
+from objectives.networks.unet import ComposableUNet
 
 
 def unet(**fields: Any) -> nn.Module:
@@ -18,27 +20,13 @@ def unet(**fields: Any) -> nn.Module:
     return build_network(UNet(**fields), in_channels=1, num_classes=5)
 
 
-def test_level_filters_grow_from_the_base_to_the_bottleneck() -> None:
-    assert level_filters(UNet(depth=3, base_filters=16, growth=2.0)) == [16, 32, 64, 128]
-    assert level_filters(UNet(depth=2, base_filters=10, growth=1.25)) == [10, 12, 16]
-
-
 def test_the_levels_have_these_filters() -> None:
     network = unet(depth=3, base_filters=6, growth=1.5)
     widths = [
-        [m.out_channels for m in part.modules() if isinstance(m, nn.Conv2d)] for part in (network.down, network.bottleneck)
+        [m.out_channels for m in part.modules() if isinstance(m, nn.Conv2d)]
+        for part in (network.path.down, network.path.bottleneck)
     ]
     assert widths == [[6, 6, 9, 9, 14, 14], [20, 20]]  # 6, 9, 13.5, 20.25
-
-
-def test_parameters_by_hand_depth_2() -> None:
-    """Levels 32 and 64, bottleneck 128, transposed convolutions: 3 x 3 x in x out + 2 x out a convolution with norm."""
-    down = (9 * 1 * 32 + 64) + (9 * 32 * 32 + 64) + (9 * 32 * 64 + 128) + (9 * 64 * 64 + 128)
-    bottleneck = (9 * 64 * 128 + 256) + (9 * 128 * 128 + 256)
-    up = (4 * 128 * 64 + 64) + (9 * 128 * 64 + 128) + (9 * 64 * 64 + 128)
-    up += (4 * 64 * 32 + 32) + (9 * 64 * 32 + 64) + (9 * 32 * 32 + 64)
-    head = 32 * 5 + 5
-    assert count_parameters(unet(depth=2, base_filters=32)) == down + bottleneck + up + head == 466_725
 
 
 def test_parameters_by_hand_residual_bilinear_depth_2() -> None:
@@ -53,35 +41,6 @@ def test_parameters_by_hand_residual_bilinear_depth_2() -> None:
         UNet(depth=2, base_filters=8, kernel_size=5, block="residual", up="bilinear"), in_channels=3, num_classes=2
     )
     assert count_parameters(network) == blocks + ups + (8 * 2 + 2)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"depth": 3},
-        {"base_filters": 9},
-        {"growth": 1.5},
-        {"kernel_size": 5},
-        {"block": "residual"},
-        {"skip": "attention"},
-        {"up": "bilinear"},
-        {"bottleneck": "dilated"},
-        {"bottleneck": "squeeze_excitation"},
-        {"norm": "group"},
-        {"dropout": 0.3},
-    ],
-    ids=str,
-)
-def test_every_field_changes_the_network(change: dict[str, Any]) -> None:
-    plain = {"depth": 2, "base_filters": 8}
-    images_BCHW = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    before, after = unet(**plain)(images_BCHW), unet(**{**plain, **change})(images_BCHW)
-    assert not torch.allclose(before, after)
-
-
-def test_the_list_of_changes_names_every_field() -> None:
-    mark = next(m for m in test_every_field_changes_the_network.pytestmark if m.name == "parametrize")
-    assert {name for change in mark.args[1] for name in change} == set(UNet.model_fields) - {"kind"}
 
 
 def test_no_convolution_before_a_norm_has_a_bias() -> None:
@@ -110,15 +69,6 @@ def test_group_count_divides_the_channels(channels: int, groups: int) -> None:
     assert group_count(channels) == groups
 
 
-def test_an_attention_gate_scales_each_pixel_by_one_number_between_0_and_1() -> None:
-    skip_BCHW, gating_BCHW = torch.randn(2, 2, 6, 5, 7)
-    gate = AttentionGate(6)
-    alpha = gate(skip_BCHW, gating_BCHW) / skip_BCHW
-    torch.testing.assert_close(alpha, alpha[:, :1].expand_as(alpha))
-    assert 0 < alpha.min() < alpha.max() < 1
-    assert not torch.equal(gate(skip_BCHW, -gating_BCHW), gate(skip_BCHW, gating_BCHW))
-
-
 def test_squeeze_excitation_scales_each_channel_by_one_number_between_0_and_1() -> None:
     x_BCHW = torch.rand(2, 8, 5, 7) + 0.1
     scale = SqueezeExcitation(8)(x_BCHW) / x_BCHW
@@ -139,3 +89,29 @@ def test_padding_repeats_the_edge_and_leaves_fitting_images_alone() -> None:
     image_BCHW = torch.arange(6.0).reshape(1, 1, 2, 3)
     assert pad_to_multiple(image_BCHW, 4)[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
     assert pad_to_multiple(image_BCHW, 1) is image_BCHW
+
+
+def test_nearest_upsampling_repeats_each_pixel_before_it_is_smoothed() -> None:
+    up = up_of("nearest", 1, 1)
+    kernel = torch.zeros(1, 1, 3, 3)
+    kernel[0, 0, 1, 1] = 1.0
+    up.load_state_dict({"1.weight": kernel, "1.bias": torch.tensor([0.5])})
+    image_BCHW = torch.tensor([[[[1.0, 2.0]]]])
+    assert up(image_BCHW)[0, 0].tolist() == [[1.5, 1.5, 2.5, 2.5]] * 2
+
+
+def test_the_residual_bottleneck_is_one_more_residual_block() -> None:
+    """Two 3 x 3 convolutions of 32 channels with norms; the shortcut has no weights."""
+    plain, residual = unet(depth=2, base_filters=8), unet(depth=2, base_filters=8, bottleneck="residual")
+    assert count_parameters(residual) - count_parameters(plain) == 2 * (9 * 32 * 32 + 2 * 32)
+
+
+def test_auxiliary_heads_stand_at_every_coarser_level_of_the_way_up() -> None:
+    network = unet(depth=4, base_filters=4, deep_supervision=True)
+    assert isinstance(network, ComposableUNet)
+    assert [head.in_channels for head in network.auxiliary] == [8, 16, 32]
+    for value, head in enumerate(network.auxiliary, start=1):
+        nn.init.zeros_(head.weight)
+        nn.init.constant_(head.bias, value)
+    _, *coarse = network.outputs(torch.randn(2, 1, 20, 30))
+    assert [logits.unique().tolist() for logits in coarse] == [[1.0], [2.0], [3.0]]

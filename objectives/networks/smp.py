@@ -1,0 +1,145 @@
+"""Decoders and encoders of segmentation-models-pytorch, with random weights, for frames of any size and channel count."""
+
+from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from objectives.config import Smp
+from objectives.errors import UserError
+
+ATTENTIVE = ("unet", "unetplusplus")  # the decoders that have a place for scse
+# the pyramid of PAN halves the encoder's last map three times: eight pixels of stride 16
+LEAST_SIDE = {"pan": 8 * 16}
+PROBE_SIDE = 128  # divisible by every stride, and large enough for every decoder
+# what smp and timm raise for a pair that does not fit
+REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, AssertionError)
+
+
+def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
+    """Return the decoder on the encoder that ``model`` names, with random weights, without the parts that nothing reads.
+
+    Raises: UserError when smp has no such encoder, or the decoder cannot stand on it.
+    """
+    _check_attention(model)
+    _check_encoder(model.encoder)
+    try:
+        network = _of_smp(model, in_channels, num_classes)
+        _remove_unread(network, in_channels)
+    except REFUSALS as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"model.encoder: the decoder {model.decoder} of segmentation-models-pytorch does not work with {model.encoder}"
+            f" ({reason}); choose another encoder or another model.decoder"
+        ) from error
+    return SmpNetwork(network, multiple=int(network.encoder.output_stride), least=LEAST_SIDE.get(model.decoder, 1))
+
+
+@cache
+def encoder_names() -> tuple[str, ...]:
+    """Names for ``model.encoder``: smp's own, then ``tu-`` and the name of any timm network.
+
+    Not every timm network can be an encoder; ``build_smp`` says which cannot. The names ``timm-...`` are left out: smp
+    warns that they will go, and each has its ``tu-`` equal.
+    """
+    import timm
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    own = [name for name in get_encoder_names() if not name.startswith("timm-")]
+    return (*own, *(f"tu-{name}" for name in timm.list_models()))
+
+
+@final
+class SmpNetwork(nn.Module):
+    """A network of smp that takes frames of any height and width: padded by their edge, and the logits cropped back.
+
+    Source: segmentation-models-pytorch 0.6 (Iakubovskii 2019), whose documentation names the paper of each decoder.
+    """
+
+    def __init__(self, network: nn.Module, *, multiple: int, least: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple  # the encoder's output stride: it divides height and width of what the network sees
+        self.least = least  # pixels a side that the decoder needs
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return logits (B, K, H, W)."""
+        height, width = images_BCHW.shape[-2:]
+        below, right = self._missing(height), self._missing(width)
+        if below or right:
+            images_BCHW = functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
+        logits_BKHW: Tensor = self.network(images_BCHW)
+        return logits_BKHW[..., :height, :width]
+
+    def _missing(self, size: int) -> int:
+        return -size % self.multiple if size >= self.least else self.least - size
+
+
+def _check_attention(model: Smp) -> None:
+    if model.attention != "none" and model.decoder not in ATTENTIVE:
+        raise UserError(
+            f"model.attention must be none with decoder {model.decoder}, got {model.attention}: "
+            f"only {' and '.join(ATTENTIVE)} have a place for it"
+        )
+
+
+def _check_encoder(encoder: str) -> None:
+    names = encoder_names()
+    if encoder in names:
+        return
+    near = get_close_matches(encoder, names, n=3)
+    meant = f"did you mean {', '.join(near)}?" if near else "see encoder_names() of objectives.networks.smp"
+    raise UserError(f"model.encoder must be an encoder of segmentation-models-pytorch, got {encoder}; {meant}")
+
+
+def _of_smp(model: Smp, in_channels: int, num_classes: int) -> Any:
+    import segmentation_models_pytorch as smp  # here: it takes seconds, and the other families do without
+
+    options: dict[str, str] = {} if model.attention == "none" else {"decoder_attention_type": model.attention}
+    with _device_to_build(model.encoder):
+        return smp.create_model(
+            model.decoder, model.encoder, encoder_weights=None, in_channels=in_channels, classes=num_classes, **options
+        )
+
+
+def _device_to_build(encoder: str) -> AbstractContextManager[object]:
+    """The mix transformers read numbers out of a tensor while they are built, which the meta device cannot give."""
+    return torch.device("cpu") if encoder.startswith("mit_") else nullcontext()
+
+
+def _remove_unread(network: nn.Module, in_channels: int) -> None:
+    """Replace by nothing what the logits do not depend on: heads, and stages beyond the decoder's depth.
+
+    PSPNet reads three of five stages, an EfficientNet ends in a convolution for its classifier, U-Net++ has a centre for
+    VGG that it never calls. Left in, they would count as parameters, take memory, and decay without ever learning.
+    """
+    network.eval()  # a lone value per channel stops batch norm in training only
+    read = _read_parameters(network, in_channels)
+    _prune(network, "", read)
+    network.train()
+
+
+def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
+    """Names of the parameters that the logits depend on, found on the meta device: no memory, no arithmetic."""
+    parameters = {name: torch.empty_like(p, device="meta", requires_grad=True) for name, p in network.named_parameters()}
+    buffers = {name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()}
+    frames_BCHW = torch.empty(2, in_channels, PROBE_SIDE, PROBE_SIDE, device="meta")
+    logits_BKHW = functional_call(network, (parameters, buffers), (frames_BCHW,))
+    gradients = torch.autograd.grad(logits_BKHW.sum(), list(parameters.values()), allow_unused=True)
+    return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+
+
+def _prune(module: nn.Module, prefix: str, read: set[str]) -> None:
+    for name, child in module.named_children():
+        own = [f"{prefix}{name}.{parameter}" for parameter, _ in child.named_parameters()]
+        if own and read.isdisjoint(own):
+            setattr(module, name, nn.Identity())
+        else:
+            _prune(child, f"{prefix}{name}.", read)
+    for name, parameter in module.named_parameters(recurse=False):
+        parameter.requires_grad_(f"{prefix}{name}" in read)

@@ -1,0 +1,89 @@
+"""The contract of networks over every decoder of segmentation-models-pytorch, each on the smallest encoder."""
+
+from pathlib import Path
+from typing import get_args
+
+import network_checks as checks
+import pytest
+
+from objectives.config import Smp, SmpDecoder
+from objectives.errors import UserError
+from objectives.networks.smp import build_smp, encoder_names
+
+# 81,868 parameters: the fewest among smp's own encoders and some forty of the smallest timm families that were counted
+SMALLEST = "tu-test_efficientnet"
+every_decoder = pytest.mark.parametrize("decoder", get_args(SmpDecoder))
+ENCODERS_OF_THE_REPORTS = (
+    *("resnet18", "resnet34", "mobilenet_v2", "tu-mobilenetv3_large_100", "tu-mobilenetv3_small_100", "efficientnet-b1"),
+    *("xception", "inceptionv4", "inceptionresnetv2", "mobileone_s4", "dpn107", "dpn131", "mit_b0", "vgg16", "vgg16_bn"),
+)
+
+
+@every_decoder
+def test_logits_have_the_size_of_the_images(decoder: SmpDecoder) -> None:
+    for channels, classes, height, width in [(1, 5, 64, 128), (3, 2, 37, 50), (4, 7, 5, 9)]:
+        checks.check_size(
+            Smp(decoder=decoder, encoder=SMALLEST), channels=channels, classes=classes, height=height, width=width
+        )
+
+
+@every_decoder
+def test_the_padding_does_not_touch_frames_that_fit(decoder: SmpDecoder) -> None:
+    checks.check_padding(Smp(decoder=decoder, encoder=SMALLEST), side=128 if decoder == "pan" else 32)
+
+
+@pytest.mark.parametrize("attention", ["none", "scse"])
+@every_decoder
+def test_a_gradient_reaches_every_parameter(decoder: SmpDecoder, attention: str) -> None:
+    if attention == "scse" and decoder not in ("unet", "unetplusplus"):
+        with pytest.raises(UserError, match=rf"model\.attention must be none with decoder {decoder}, got scse"):
+            build_smp(Smp(decoder=decoder, attention="scse"), in_channels=1, num_classes=2)
+        return
+    checks.check_gradients(Smp.model_validate({"decoder": decoder, "encoder": SMALLEST, "attention": attention}))
+
+
+@every_decoder
+def test_it_overfits_eight_frames(decoder: SmpDecoder) -> None:
+    checks.check_overfits(Smp(decoder=decoder, encoder=SMALLEST), height=32, width=64, block=16, least=0.95)
+
+
+@every_decoder
+def test_onnx_runtime_agrees(decoder: SmpDecoder, tmp_path: Path) -> None:
+    checks.check_onnx(Smp(decoder=decoder, encoder=SMALLEST), tmp_path, height=30, width=50)
+
+
+@every_decoder
+def test_safetensors_round_trip(decoder: SmpDecoder, tmp_path: Path) -> None:
+    checks.check_safetensors(Smp(decoder=decoder, encoder=SMALLEST), tmp_path)
+
+
+@every_decoder
+def test_it_runs_in_bf16_autocast(decoder: SmpDecoder) -> None:
+    checks.check_bf16(Smp(decoder=decoder, encoder=SMALLEST))
+
+
+def test_what_no_logit_depends_on_is_not_there() -> None:
+    """PSPNet reads three of five stages: the others, 10.5 of 11.3 million parameters, are gone."""
+    network = build_smp(Smp(decoder="pspnet", encoder="resnet18"), in_channels=1, num_classes=5)
+    assert 0.8e6 < sum(p.numel() for p in network.parameters()) < 0.9e6
+
+
+def test_the_encoders_of_the_reports_have_names() -> None:
+    assert set(ENCODERS_OF_THE_REPORTS) <= set(encoder_names())
+
+
+@pytest.mark.parametrize(
+    ("decoder", "encoder", "complaint"),
+    [
+        ("unet", "resnet19", r"model\.encoder must be an encoder .*, got resnet19; did you mean resnet18"),
+        ("unet", "timm-mobilenetv3_large_100", r"did you mean tu-mobilenetv3_large_100"),
+        ("unetplusplus", "mit_b0", r"model\.encoder: the decoder unetplusplus .* does not work with mit_b0"),
+        ("linknet", "mit_b0", r"model\.encoder: the decoder linknet .* does not work with mit_b0"),
+        ("deeplabv3", "vgg11", r"does not work with vgg11 \('VGG' models do not support dilated mode"),
+        ("unet", "tu-test_vit", r"does not work with tu-test_vit"),
+    ],
+)
+def test_what_smp_refuses_is_one_clear_error(decoder: SmpDecoder, encoder: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint) as caught:
+        build_smp(Smp(decoder=decoder, encoder=encoder), in_channels=1, num_classes=5)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,66 @@
+"""Every field of every network's config, and every named option of it, is at work in the network."""
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, NestedUNet, UNet
+from objectives.networks import OwnModel, build_network
+
+SIZE: dict[str, list[Any]] = {"depth": [3], "base_filters": [9], "growth": [1.5]}
+BASES: dict[type[OwnModel], OwnModel] = {
+    UNet: UNet(depth=2, base_filters=8),
+    NestedUNet: NestedUNet(depth=2, base_filters=8, bottleneck="transformer"),
+    DoubleUNet: DoubleUNet(depth=2, base_filters=8),
+    DeepLab: DeepLab(depth=2, base_filters=8, rate=2),
+    ConvStack: ConvStack(depth=2, base_filters=8),
+    BackgroundUNet: BackgroundUNet(depth=2, base_filters=8, mask_filters=4),
+}
+NUMBERS: dict[type[OwnModel], dict[str, list[Any]]] = {
+    UNet: {**SIZE, "dropout": [0.3], "deep_supervision": [True]},
+    NestedUNet: {**SIZE, "dropout": [0.3], "deep_supervision": [False]},
+    DoubleUNet: {**SIZE, "dropout": [0.3], "layers": [2]},
+    DeepLab: {**SIZE, "dropout": [0.3], "rate": [3]},
+    ConvStack: SIZE,
+    BackgroundUNet: {**SIZE, "dropout": [0.3], "mask_filters": [5]},
+}
+
+
+def changes_of(base: OwnModel) -> dict[str, list[Any]]:
+    """For each field the values to try: those above, and every named option but the base's own."""
+    named = {name: get_args(field.annotation) for name, field in type(base).model_fields.items() if name != "kind"}
+    others = {name: [option for option in every if option != getattr(base, name)] for name, every in named.items() if every}
+    return {**others, **NUMBERS[type(base)]}
+
+
+CHANGES = [
+    pytest.param(base, name, value, id=f"{base.kind}-{name}-{value}")
+    for base in BASES.values()
+    for name, values in changes_of(base).items()
+    for value in values
+]
+
+
+def built(model: OwnModel) -> nn.Module:
+    torch.manual_seed(0)
+    return build_network(model, in_channels=1, num_classes=5)
+
+
+def shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def test_every_field_of_every_family_is_changed() -> None:
+    assert set(BASES) == set(get_args(OwnModel))
+    assert {kind: set(changes_of(base)) for kind, base in BASES.items()} == {
+        kind: set(kind.model_fields) - {"kind"} for kind in BASES
+    }
+
+
+@pytest.mark.parametrize(("base", "field", "value"), CHANGES)
+def test_changing_a_field_changes_the_network(base: OwnModel, field: str, value: object) -> None:
+    before, after = built(base), built(type(base).model_validate({**base.model_dump(), field: value}))
+    images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
+    assert shapes(before) != shapes(after) or not torch.allclose(before(images_BCHW), after(images_BCHW))
