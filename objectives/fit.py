@@ -12,7 +12,8 @@ from objectives.config import Config
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
-from objectives.losses import MixtureLoss, build_loss, class_weights_K
+from objectives.losses import Phases, build_phases, class_weights_K
+from objectives.precision import autocast
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 
@@ -27,7 +28,7 @@ class Training:
 
     state: TrainingState
     batches: TrainingBatches
-    loss: MixtureLoss
+    losses: Phases
     data: Dataset
 
 
@@ -36,8 +37,8 @@ def prepare(config: Config, data: Dataset, *, seed: int, device: torch.device, p
     batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
     state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device)
     weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
-    loss = build_loss(config.loss, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
-    return Training(state, batches, loss, data)
+    losses = build_phases(config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
+    return Training(state, batches, losses, data)
 
 
 def fit(training: Training) -> Iterator[EpochResult]:
@@ -74,13 +75,14 @@ def train_epoch(training: Training) -> float:
     """
     state = training.state
     state.model.train()
+    mixture = training.losses.at(state.epoch)
     total = torch.zeros((), device=state.device)
     for images_BCHW, masks_BHW in training.batches.epoch(state.epoch):
         state.learning_rate.before_step()
         state.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=state.device.type == "cuda"):
-            logits_BKHW = state.model(images_BCHW)
-        loss = training.loss(logits_BKHW, masks_BHW)
+        with autocast(state.device, wanted=state.config.train.bf16):
+            outputs = state.model.training_outputs(images_BCHW)
+        loss = mixture.over_outputs(outputs, masks_BHW)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         if state.config.train.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.train.gradient_clip)

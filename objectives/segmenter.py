@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
-from objectives.networks import build_network
+from objectives.networks import all_outputs, build_network
 
 
 class Segmenter(nn.Module):
@@ -39,12 +39,25 @@ class Segmenter(nn.Module):
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
+        return self.enlarge(self.network(self._images(pixels_BCHW)))
+
+    def training_outputs(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """What the loss reads: the logits of ``forward``, then those of a deeply supervised network's other heads."""
+        return tuple(self.enlarge(logits) for logits in all_outputs(self.network, self._images(pixels_BCHW)))
+
+    def _images(self, pixels_BCHW: Tensor) -> Tensor:
+        """The frames as the network sees them, (B, C, h, w)."""
         images_BCHW = pixels_BCHW.float() * self.gain + self.shift
         if self.shrunk == self.size:
-            return self.network(images_BCHW)  # type: ignore[no-any-return]  # nn.Module returns Any
+            return images_BCHW
         with torch.autocast(images_BCHW.device.type, enabled=False):
             small_BChw = self.rows @ images_BCHW @ self.columns
-        logits_BKhw = self.network(small_BChw.contiguous(memory_format=torch.channels_last))
+        return small_BChw.contiguous(memory_format=torch.channels_last)
+
+    def enlarge(self, logits_BKhw: Tensor) -> Tensor:
+        """Logits of the network (B, K, h, w) at the frames' size, (B, K, H, W)."""
+        if self.shrunk == self.size:
+            return logits_BKhw
         return functional.interpolate(logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False)
 
 

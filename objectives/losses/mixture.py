@@ -1,12 +1,23 @@
 """A mixture of losses that share one softmax."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor
 
+from objectives.config import Mixture
+from objectives.losses.boundary import boundary
+from objectives.losses.cross_entropy import cross_entropy
+from objectives.losses.dice import dice
+from objectives.losses.focal import focal
+from objectives.losses.generalised_dice import generalised_dice
+from objectives.losses.jaccard import jaccard
 from objectives.losses.pixels import Term, read_pixels
+from objectives.losses.tversky import tversky
+from objectives.losses.unified_focal import unified_focal
 
 
 @final
@@ -29,3 +40,35 @@ class MixtureLoss:
             pixels = read_pixels(logits_BKHW, mask_BHW, weights_K=weights_K, ignore_label=self.ignore_label)
             first, *others = (weight * term(pixels) for weight, term in self.terms)
             return sum(others, start=first)
+
+    def over_outputs(self, outputs_BKHW: Sequence[Tensor], mask_BHW: Tensor) -> Tensor:
+        """Return the loss of deep supervision: outputs of one size, the final one first, weigh 1, 1/2, 1/4, ... over their sum.
+
+        One output alone gives the plain loss.
+
+        Source: Isensee et al. 2021 (Nature Methods 18:203), online methods: the weights of nnU-Net's deep supervision. There
+        the mask shrinks to each output; here a network brings its outputs to the mask's size, so no thin class is lost.
+        """
+        total = 2.0 - 0.5 ** (len(outputs_BKHW) - 1)
+        first, *others = (0.5**i / total * self(logits_BKHW, mask_BHW) for i, logits_BKHW in enumerate(outputs_BKHW))
+        return sum(others, start=first)
+
+
+def build_loss(mixture: Mixture, *, weights_K: Tensor, ignore_label: int | None) -> MixtureLoss:
+    """Return the mixture as a function of logits (B, K, H, W) and an int64 mask (B, H, W).
+
+    ``weights_K`` comes from ``class_weights_K``; put it on the training device once, so that no call has to. Terms of
+    weight 0 are not computed.
+    """
+    terms: tuple[tuple[float, Term], ...] = (
+        (mixture.cross_entropy, cross_entropy),
+        (mixture.focal, partial(focal, gamma=mixture.focal_gamma)),
+        (mixture.dice, dice),
+        (mixture.generalised_dice, generalised_dice),
+        (mixture.tversky, partial(tversky, alpha=mixture.tversky_alpha)),
+        (mixture.unified_focal, partial(unified_focal, delta=mixture.unified_delta, gamma=mixture.unified_gamma)),
+        (mixture.jaccard, jaccard),
+        (mixture.boundary, boundary),
+    )
+    active = tuple((weight, term) for weight, term in terms if weight > 0.0)
+    return MixtureLoss(terms=active, weights_K=weights_K.float(), ignore_label=ignore_label)

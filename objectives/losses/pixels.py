@@ -11,10 +11,14 @@ from torch.nn import functional
 
 
 class SoftCounts(NamedTuple):
-    """Sums over the labelled pixels of a batch, one entry a class: overlaps of prediction and target without a threshold."""
+    """Sums over the labelled pixels of a batch, one entry a class: overlaps of prediction and target without a threshold.
 
-    intersection_K: Tensor  # sum of p_k over the pixels of class k
-    predicted_K: Tensor  # sum of p_k over all labelled pixels
+    Each is a sum of its own, none a difference of others: rounding would leave errors of a class that has none.
+    """
+
+    true_K: Tensor  # true positives: sum of p_k over the pixels of class k
+    extra_K: Tensor  # false positives: sum of p_k over the labelled pixels of other classes
+    missed_K: Tensor  # false negatives: sum of 1 - p_k over the pixels of class k
     target_K: Tensor  # number of pixels of class k
 
 
@@ -35,16 +39,35 @@ class LabelledPixels:
         return (self.weight_BHW * loss_BHW).sum() / self.weight_BHW.sum().clamp_min(smallest)
 
     @cached_property
+    def occurs_K(self) -> Tensor:
+        """The classes that losses over classes count: those of a labelled pixel in the batch and a class weight above 0.
+
+        The overlap of a class without a labelled pixel is 0 whatever is predicted and has no gradient, so it could only add a
+        constant that jumps from batch to batch. Otherwise class weights play no part in losses over classes, since every
+        class has the same say already.
+        """
+        return (self.soft_counts.target_K > 0) & (self.weights_K > 0)
+
+    def mean_over_classes(self, loss_K: Tensor, *, among_K: Tensor | bool = True) -> Tensor:
+        """Mean over the classes that occur and are ``among_K``; 0 when none is left. The others' values must be finite too."""
+        counted_K = self.occurs_K & among_K
+        return torch.where(counted_K, loss_K, 0.0).sum() / counted_K.sum().clamp_min(1)
+
+    @cached_property
     def soft_counts(self) -> SoftCounts:
         """Soft overlaps of the whole batch, as the score too is counted over all frames together."""
         batch, classes = self.log_p_BKHW.shape[:2]
-        labelled_BN, target_BN = self.labelled_BHW.flatten(1), self.target_BHW.flatten(1)
         empty_BK = self.log_p_BKHW.new_zeros(batch, classes)  # summed by frame first: one long float32 sum would lose digits
-        pt_BN = self.log_pt_BHW.exp().flatten(1) * labelled_BN
+
+        def by_own_class_K(value_BHW: Tensor) -> Tensor:
+            return empty_BK.scatter_add(1, self.target_BHW.flatten(1), (value_BHW * self.labelled_BHW).flatten(1)).sum(0)
+
+        others_BKHW = self.log_p_BKHW.exp().scatter(1, self.target_BHW[:, None], 0.0)
         return SoftCounts(
-            intersection_K=empty_BK.scatter_add(1, target_BN, pt_BN).sum(0),
-            predicted_K=(self.log_p_BKHW.exp() * self.labelled_BHW[:, None]).sum((0, 2, 3)),
-            target_K=empty_BK.scatter_add(1, target_BN, labelled_BN).sum(0),
+            true_K=by_own_class_K(self.log_pt_BHW.exp()),
+            extra_K=(others_BKHW * self.labelled_BHW[:, None]).sum((0, 2, 3)),
+            missed_K=by_own_class_K(-torch.expm1(self.log_pt_BHW)),
+            target_K=by_own_class_K(self.labelled_BHW),
         )
 
 

@@ -126,7 +126,7 @@ def judge(training: Training, model: Segmenter) -> tuple[float, float]:
     unseen = np.concatenate([data.parts["validation"], data.parts["test"]])
     masks_BHW = torch.from_numpy(data.masks[unseen].astype(np.int64))
     with torch.inference_mode():
-        loss = training.loss(model.eval()(pixels_BCHW(data.images[unseen])), masks_BHW)
+        loss = training.losses.at(0)(model.eval()(pixels_BCHW(data.images[unseen])), masks_BHW)
     return float(loss), evaluate(model, data.images[unseen], data.masks[unseen], data.spec, device=CPU).score
 
 
