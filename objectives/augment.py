@@ -37,7 +37,7 @@ class Augmenter:
 
     def __init__(self, augment: Augment, spec: FrameSpec) -> None:
         self.identity = augment.intensity == 0.0 or not (
-            augment.flip or augment.geometry or augment.elastic or augment.photometric
+            augment.flip or augment.vertical_flip or augment.geometry or augment.elastic or augment.photometric
         )
         self.transforms = albu.Compose(_transforms(augment, spec))
 
@@ -76,6 +76,8 @@ def _transforms(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
     chosen: list[albu.BasicTransform] = []
     if augment.flip:
         chosen.append(albu.HorizontalFlip(p=0.5))
+    if augment.vertical_flip:
+        chosen.append(albu.VerticalFlip(p=0.5))
     if augment.geometry:
         chosen.append(_affine(strength, borders))
     if augment.elastic:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from objectives.augment import Augmenter, frame_seed
+from objectives.augment import frame_seed
 from objectives.config import Config
+from objectives.copy_paste import FrameAugmenter
 from objectives.data.dataset import Dataset, rare_frames
 from objectives.evaluate import pixels_BCHW
 
@@ -58,7 +59,7 @@ class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
 
     def __init__(self, config: Config, data: Dataset) -> None:
         self.data = data
-        self.augment = Augmenter(config.augment, data.spec)
+        self.augment = FrameAugmenter(config.augment, data)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
         return self.augment(np.asarray(self.data.images[key.frame]), np.asarray(self.data.masks[key.frame]), key.seed)

@@ -12,6 +12,7 @@ from objectives.bundle import Bundle, load_bundle
 from objectives.data.dataset import Labelled, read_labelled
 from objectives.data.duplicates import spoilt_frames
 from objectives.data.frames import frame_hash
+from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
 from objectives.errors import UserError
 from objectives.evaluate import Evaluation, evaluate
@@ -26,7 +27,7 @@ class BundleEvaluation:
     """Scores of a bundle on labelled frames, and which frames they are from.
 
     ``own`` frames are of the asked part of the bundle's own study, ``foreign`` ones are new to it; ``other_parts`` (training
-    frames, say) and ``spoilt`` ones (many frames with one identical mask, which the study drops, too) were left out.
+    frames, say) and ``spoilt`` ones (many frames with one identical mask, say: what the study drops, too) were left out.
     """
 
     evaluation: Evaluation
@@ -56,7 +57,7 @@ class BundleEvaluation:
         if self.looked_at_test:
             yield "this was a look at the sealed test part"
         if self.spoilt:
-            yield f"{self.spoilt} frames that share identical masks of several classes are left out"
+            yield f"{self.spoilt} frames are left out that the study's rules drop, such as those with one identical mask"
 
 
 def evaluate_bundle(
@@ -73,7 +74,7 @@ def evaluate_bundle(
     labelled = read_labelled(source, bundle.spec)
     part_of = {digest: part for part, digests in bundle.frames.items() for digest in digests}
     parts = [part_of.get(frame_hash(image)) for image in labelled.images]
-    spoilt = {index for index in _spoilt(labelled, bundle.provenance.min_identical) if parts[index] is None}
+    spoilt = {index for index in _spoilt(labelled, bundle) if parts[index] is None}
     chosen = [index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt]
     if not chosen:
         raise UserError(f"no frame of {source} counts: all are of other parts of the bundle's own study than {split}")
@@ -83,10 +84,17 @@ def evaluate_bundle(
     return BundleEvaluation(scored, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
 
 
-def _spoilt(labelled: Labelled, min_identical: int) -> dict[int, str]:
-    """The frames that a study would drop: see `spoilt_frames`."""
+def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
+    """The frames that the bundle's study would drop, by the same rules."""
+    rules, spec = bundle.provenance, bundle.spec
     keys = [(mask.shape, mask.tobytes()) for mask in labelled.masks]
-    return spoilt_frames(keys, [int(np.count_nonzero(np.bincount(mask.ravel()))) for mask in labelled.masks], min_identical)
+    labels = [int(np.count_nonzero(np.bincount(mask.ravel()))) for mask in labelled.masks]
+    spoilt = set(spoilt_frames(keys, labels, rules.min_identical))
+    rest = [index for index in range(len(keys)) if index not in spoilt]
+    shares = np.array([np.mean(labelled.masks[index] != spec.ignore_label) for index in rest])
+    means = np.array([labelled.images[index].mean() / spec.max_value for index in rest])
+    unfit = unfit_frames(shares, means, min_labelled=rules.min_labelled, max_deviation=rules.max_deviation)
+    return spoilt | {rest[position] for position in unfit}
 
 
 def _evaluate_frames(bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device) -> Evaluation:

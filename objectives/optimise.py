@@ -5,7 +5,8 @@ from typing import Any, assert_never
 
 from torch import nn, optim
 
-from objectives.config import SGD, Adam, AdamW, Cosine, OneCycle, Optimiser, Plateau, Schedule
+from objectives import lion
+from objectives.config import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule
 
 
 def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
@@ -23,6 +24,8 @@ def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
             return optim.Adam(groups, lr=config.learning_rate)
         case SGD():
             return optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
+        case Lion():
+            return lion.Lion(groups, config.learning_rate)
         case _:
             assert_never(config)
 

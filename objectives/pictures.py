@@ -1,7 +1,7 @@
 """Pictures of a trial as PNG bytes: predictions, confusion, curves, and what augmentation does to frames."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from objectives.augment import Augmenter, frame_seed
+from objectives.augment import frame_seed
 from objectives.data.spec import FrameSpec
 from objectives.metrics import iou_K
 from objectives.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
+Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed
 WIDTH_IN = 2.6  # of one frame, inches
 GAP = 4  # pixels between two frames
 
@@ -31,7 +32,7 @@ def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions
     return _png(_grid(rows, spec))
 
 
-def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmenter, seed: int) -> bytes:
+def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmentation, seed: int) -> bytes:
     """One column a frame; rows: frame and mask as they are, then three augmented versions of both."""
     rows = [
         ("frame", [displayable(image) for image in images_NHWC]),

@@ -42,7 +42,9 @@ class Provenance(Frozen):
     validation: PartScore
     test: PartScore | None = None  # None: the test part has not been opened
     test_looks: int = Field(0, ge=0)  # how often anybody has looked at the test part, this one included
-    min_identical: int = DataOptions().min_identical  # the study's rule for dropping frames with identical masks
+    min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
+    min_labelled: float = DataOptions().min_labelled
+    max_deviation: float = DataOptions().max_deviation
 
     @field_validator("command")
     @classmethod

@@ -33,6 +33,7 @@ __all__ = [
     "load_dataset",
     "open_dataset",
     "rare_frames",
+    "rarest_class",
     "read_images",
     "read_labelled",
 ]
@@ -107,11 +108,15 @@ def load_dataset(directory: Path) -> Dataset:
         raise WorldError(f"no whole prepared data set in {directory} ({error}); open its source again") from error
 
 
-def rare_frames(dataset: Dataset) -> np.ndarray:
-    """The training frames that hold the rarest class: the scored one with the fewest training pixels. Sorted int64 indices."""
+def rarest_class(dataset: Dataset) -> int:
+    """The scored label with the fewest training pixels."""
     scored = list(dataset.spec.scored)
-    rarest = scored[int(np.argmin(dataset.pixel_counts[scored]))]
-    train = dataset.parts["train"]
+    return scored[int(np.argmin(dataset.pixel_counts[scored]))]
+
+
+def rare_frames(dataset: Dataset) -> np.ndarray:
+    """The training frames that hold the rarest class. Sorted int64 indices."""
+    rarest, train = rarest_class(dataset), dataset.parts["train"]
     return train[[bool((dataset.masks[index] == rarest).any()) for index in train]]
 
 

@@ -1,5 +1,6 @@
 """What a study decides about its data: size, dropping, parts, seed and scored classes."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,9 @@ class DataOptions:
     """How a source becomes a prepared data set; two studies with equal options and source share one.
 
     ``size`` is (H, W), None keeps the source's; ``min_identical`` frames that share one mask of several classes are dropped;
-    ``shares`` are those of train, validation and test; ``scored`` empty means all classes but the ignored one.
+    so are those with a smaller share of labelled pixels than ``min_labelled``, and those whose mean pixel value lies more
+    than ``max_deviation`` standard deviations from that of all (0: neither); ``shares`` are those of train, validation and
+    test; ``scored`` empty means all classes but the ignored one.
     """
 
     size: tuple[int, int] | None = None
@@ -21,6 +24,8 @@ class DataOptions:
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
     scored: tuple[int, ...] = ()
+    min_labelled: float = 0.0
+    max_deviation: float = 0.0
 
     def problems(self) -> Iterator[Problem]:
         """Every option that cannot work, whatever the data."""
@@ -32,3 +37,7 @@ class DataOptions:
             yield Problem("shares", "must be three positive numbers that add up to 1", str(self.shares))
         if self.seed < 0:
             yield Problem("seed", "must be 0 or more", str(self.seed))
+        if not 0 <= self.min_labelled <= 1:
+            yield Problem("min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}")
+        if not (math.isfinite(self.max_deviation) and self.max_deviation >= 0):
+            yield Problem("max_deviation", "must be a number of standard deviations, 0 or more", f"{self.max_deviation:g}")

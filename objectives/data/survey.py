@@ -13,6 +13,7 @@ from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
 from objectives.data.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
 from objectives.data.frames import Source, frame_hash
 from objectives.data.options import PARTS, DataOptions
+from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_mask
 from objectives.data.split import split
 from objectives.errors import Problem, ProblemsError
@@ -37,6 +38,8 @@ class _Facts:
     mask_key: bytes  # equal for equal raw masks
     labels: tuple[int, ...]  # raw labels in the mask as read
     counts: np.ndarray  # pixels of each of them after resizing
+    pixels: tuple[int, ...]  # of each of them as read
+    mean: float  # of all pixel values as read, 0..1
     look: np.ndarray
     hash: str
 
@@ -69,12 +72,10 @@ def survey(source: Source, options: DataOptions) -> Survey:
     facts = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
     problems += [problem for found in looked if not isinstance(found, _Facts) for problem in found]
     classes, class_problems = _settle_classes(source, facts)
-    problems += [*class_problems, *_uniform_problems(source, facts, options), *_scored_problems(options, classes)]
-    spoilt = spoilt_frames([f.mask_key for f in facts.values()], [len(f.labels) for f in facts.values()], options.min_identical)
-    readable = list(facts)
-    reasons = {readable[position]: reason for position, reason in spoilt.items()}
+    problems += [*class_problems, *_uniform_problems(source, facts, options), *_class_option_problems(options, classes)]
+    reasons = _reasons_to_drop(facts, classes, options)
     dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
-    kept = [index for index in readable if index not in reasons]
+    kept = [index for index in facts if index not in reasons]
     pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
     found = Survey(len(looked), tuple(problems), (), dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
     return found if problems else _with_parts(found, source, [facts[index] for index in kept], options)
@@ -104,12 +105,35 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
     if mask_HW.shape != (height, width):
         rule = f"its mask must have the image's size {height}x{width}"
         return (Problem(source.place(index), rule, f"{mask_HW.shape[0]}x{mask_HW.shape[1]}"),)
-    labels = np.flatnonzero(np.bincount(mask_HW.ravel()))
+    pixels = np.bincount(mask_HW.ravel())
+    labels = np.flatnonzero(pixels)
     resized = resize_mask(mask_HW, *(options.size or (height, width)))
     counts = np.bincount(resized.ravel(), minlength=int(labels[-1]) + 1)[labels]
     key = hashlib.sha256(f"{mask_HW.shape}{mask_HW.dtype}".encode() + mask_HW.tobytes()).digest()
     shape, dtype = (height, width, channels), image_HWC.dtype.name
-    return _Facts(shape, dtype, key, tuple(labels.tolist()), counts, thumbnail(image_HWC), frame_hash(image_HWC))
+    mean, look = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max), thumbnail(image_HWC)
+    found = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
+    return _Facts(shape, dtype, key, *found, mean, look, frame_hash(image_HWC))
+
+
+def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOptions) -> dict[int, str]:
+    """Why frames are left out, by their index, ascending. Spoilt ones first: their masks and looks say nothing of the rest."""
+    keys, labels = [found.mask_key for found in facts.values()], [len(found.labels) for found in facts.values()]
+    readable = list(facts)
+    reasons = {readable[position]: reason for position, reason in spoilt_frames(keys, labels, options.min_identical).items()}
+    rest = [index for index in readable if index not in reasons]
+    unfit = unfit_frames(
+        np.array([_labelled_share(facts[index], classes) for index in rest]),
+        np.array([facts[index].mean for index in rest]),
+        min_labelled=options.min_labelled,
+        max_deviation=options.max_deviation,
+    )
+    return dict(sorted((reasons | {rest[position]: reason for position, reason in unfit.items()}).items()))
+
+
+def _labelled_share(found: _Facts, classes: Classes) -> float:
+    labelled = sum(pixels for label, pixels in zip(found.labels, found.pixels, strict=True) if label != classes.raw_ignore)
+    return labelled / sum(found.pixels)
 
 
 def _settle_classes(source: Source, facts: dict[int, _Facts]) -> tuple[Classes, list[Problem]]:
@@ -142,7 +166,10 @@ def _uniform_problems(source: Source, facts: dict[int, _Facts], options: DataOpt
         yield Problem("images", "all frames must have the same channels and bit depth", _examples(kinds))
 
 
-def _scored_problems(options: DataOptions, classes: Classes) -> Iterator[Problem]:
+def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[Problem]:
+    if options.min_labelled > 0 and classes.ignore_label is None:
+        rule = "must be 0 for data without an ignored label, where every pixel is labelled"
+        yield Problem("min_labelled", rule, f"{options.min_labelled:g}")
     for label in options.scored:
         if not 0 <= label < len(classes.names):
             yield Problem("scored", f"must be labels 0..{len(classes.names) - 1}", str(label))

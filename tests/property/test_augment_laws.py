@@ -12,6 +12,7 @@ AUGMENTS = st.builds(
     Augment,
     intensity=st.floats(0.0, 1.0),
     flip=st.booleans(),
+    vertical_flip=st.booleans(),
     geometry=st.booleans(),
     elastic=st.booleans(),
     photometric=st.booleans(),
@@ -50,14 +51,15 @@ def test_labels_stay_among_the_originals_and_the_ignored_one(
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, SIZES, st.floats(0.01, 1.0))
-def test_a_flip_moves_image_and_mask_alike(seed: int, size: tuple[int, int], intensity: float) -> None:
+@given(SEEDS, SIZES, st.floats(0.01, 1.0), st.booleans())
+def test_a_flip_moves_image_and_mask_alike(seed: int, size: tuple[int, int], intensity: float, vertical: bool) -> None:
     mask = np.random.default_rng(seed).integers(0, 6, size, dtype=np.uint8)
     image = mask[..., None] * np.uint8(40)
-    flips = Augment(intensity=intensity, geometry=False, photometric=False)
+    flips = Augment(intensity=intensity, vertical_flip=vertical, geometry=False, photometric=False)
     moved_image, moved_mask = Augmenter(flips, spec_of(*size, 1, 0))(image, mask, seed)
     assert (moved_image[..., 0] == moved_mask * np.uint8(40)).all()
-    assert (moved_mask == mask).all() or (moved_mask == mask[:, ::-1]).all()
+    flipped = [mask, mask[:, ::-1], *([mask[::-1], mask[::-1, ::-1]] if vertical else [])]
+    assert any((moved_mask == expected).all() for expected in flipped)
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,7 +16,7 @@ from objectives.config import Config
 from objectives.errors import UserError
 from spaces import FromParams, Space, load_space, preset_names
 from spaces.schema import flatten, leaves_by_path
-from spaces.simplex import TERM_PATHS
+from spaces.simplex import share_paths
 from spaces.values import Scalar
 
 fast = settings(max_examples=60, deadline=None)
@@ -39,6 +39,25 @@ OVERRIDES = (
     "augment.intensity=0",
     "augment.intensity={choice: [0, 0.5, 1]}",
     "train.scale={choice: [0.5, 1]}",
+    "model.kind={choice: [nested_unet, double_unet, smp]}",
+    "model.kind={choice: [conv_stack, deeplab]}",
+    "model.heads={choice: [1, 2]}",
+    "model.conv_stack.depth=0",
+    "model.bottleneck=plain",
+    "model.attention=scse",
+    "model.decoder={choice: [unet, fpn]}",
+    "second_loss.kind=mixture",
+    "second_loss.kind={choice: [none, mixture]}",
+    "second_loss.boundary={weight: always}",
+    "second_loss.mixture.tversky={weight: optional}",
+    "second_loss.cross_entropy=0.5",
+    "loss.tversky={weight: optional}",
+    "augment.copy_paste={choice: [0, 0.5]}",
+    "optimiser.kind={choice: [lion, sgd]}",
+    "optimiser.lion.weight_decay={float: [0.1, 10], log: true}",
+    "pruning={kind: none}",
+    "pruning={kind: top_k, keep: 2}",
+    "recipes=[A5, C1]",
 )
 
 
@@ -103,11 +122,9 @@ def spaces(draw: st.DrawFn) -> Space:
 def assert_same(first: Config, second: Config) -> None:
     """Equal, but for rounding in the loss weights."""
     ours, theirs = flatten(first), flatten(second)
-    assert {path: value for path, value in ours.items() if path not in TERM_PATHS} == {
-        path: value for path, value in theirs.items() if path not in TERM_PATHS
-    }
-    for path in TERM_PATHS:
-        assert ours[path] == pytest.approx(theirs[path], abs=1e-9)
+    assert ours.keys() == theirs.keys()
+    for path, value in ours.items():
+        assert value == (pytest.approx(theirs[path], abs=1e-9) if path in share_paths() else theirs[path]), path
 
 
 @fast
@@ -136,6 +153,7 @@ def test_storage_changes_nothing(space: Space, data: st.DataObject) -> None:
 
     assert restored == space
     assert restored.fingerprint == space.fingerprint
+    assert (restored.pruning, restored.recipes) == (space.pruning, space.recipes)
     assert restored.draw(source) == space.draw(FromParams(source.params))
 
 
@@ -168,7 +186,10 @@ def test_a_trial_of_optuna_rebuilds_and_can_be_enqueued(space: Space, seed: int)
 WORDS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
-        ["extends", "control", "model", "loss", "int", "float", "choice", "weight", "step", "log", "small", "always"]
+        [
+            *("extends", "control", "model", "loss", "int", "float", "choice", "weight", "step", "log", "small", "always"),
+            *("pruning", "recipes", "kind", "top_k", "keep", "epoch", "all", "A5"),
+        ]
     ),
     st.sampled_from(sorted(leaves_by_path())),
 )
@@ -214,7 +235,11 @@ def test_no_override_is_a_traceback(path: str, value: str, name: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(stored=st.dictionaries(st.sampled_from(["domains", "control", "x"]), st.one_of(VALUES, st.dictionaries(WORDS, VALUES))))
+@given(
+    stored=st.dictionaries(
+        st.sampled_from(["domains", "control", "pruning", "recipes", "x"]), st.one_of(VALUES, st.dictionaries(WORDS, VALUES))
+    )
+)
 def test_no_stored_form_is_a_traceback(stored: dict[str, object]) -> None:
     try:
         Space.from_dict(stored)

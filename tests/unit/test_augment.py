@@ -13,7 +13,8 @@ from objectives.augment import Augmenter, frame_seed
 from objectives.config import Augment
 from objectives.data.spec import FrameSpec
 
-EVERYTHING = Augment(intensity=1.0, elastic=True)
+GROUPS = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
+EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True)
 
 
 def spec_of(channels: int = 1, ignore_label: int | None = 0, max_value: int = 255) -> FrameSpec:
@@ -39,7 +40,8 @@ def frame_of(channels: int = 1, dtype: type = np.uint8, seed: int = 0) -> tuple[
 
 
 @pytest.mark.parametrize(
-    "augment", [Augment(intensity=0.0, elastic=True), Augment(flip=False, geometry=False, photometric=False)]
+    "augment",
+    [Augment(intensity=0.0, vertical_flip=True, elastic=True), Augment(flip=False, geometry=False, photometric=False)],
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_nothing_happens_at_intensity_zero_or_with_every_group_off(augment: Augment, dtype: type) -> None:
@@ -90,9 +92,9 @@ def test_borders_are_reflected_where_no_label_is_ignored() -> None:
         assert (moved_mask == 2).all()
 
 
-@pytest.mark.parametrize("group", ["flip", "geometry", "elastic", "photometric"])
+@pytest.mark.parametrize("group", GROUPS)
 def test_every_group_does_its_own_work(group: str) -> None:
-    switches = {name: name == group for name in ("flip", "geometry", "elastic", "photometric")}
+    switches = {name: name == group for name in GROUPS}
     image, mask = frame_of()
     augmenter = Augmenter(Augment(intensity=0.7, **switches), spec_of())
     pairs = [augmenter(image, mask, seed) for seed in range(40)]
@@ -100,6 +102,8 @@ def test_every_group_does_its_own_work(group: str) -> None:
     assert any((moved != mask).any() for _, moved in pairs) == (group != "photometric")
     if group == "flip":
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[:, ::-1].tobytes()}
+    if group == "vertical_flip":
+        assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[::-1].tobytes()}
 
 
 def test_stronger_intensity_changes_frames_more() -> None:

@@ -35,7 +35,7 @@ def in_memory(config: Config, data: Dataset, *, seed: int = 0, epoch: int = 0, p
 
 
 @SAME_DATA
-@given(batch_size=st.integers(1, 70), rare_repeat=st.integers(1, 5), seed=st.integers(0, 2**31), epoch=st.integers(0, 1000))
+@given(batch_size=st.integers(1, 70), rare_repeat=st.integers(1, 16), seed=st.integers(0, 2**31), epoch=st.integers(0, 1000))
 def test_an_epoch_holds_every_training_frame_once_and_rare_ones_repeatedly(
     terrain: Dataset, batch_size: int, rare_repeat: int, seed: int, epoch: int
 ) -> None:
@@ -101,8 +101,20 @@ def test_a_batch_holds_the_augmented_frames_of_its_keys(terrain: Dataset) -> Non
             np.testing.assert_array_equal(mask_HW, mask)
 
 
+def test_frames_without_the_rarest_class_get_pieces_of_it(terrain: Dataset) -> None:
+    def share_of_rare_frames(share: float) -> float:
+        config = Config(augment=Augment(intensity=0.0, copy_paste=share), train=Train(batch_size=64))
+        masks_BHW = torch.cat(in_memory(config, terrain, epoch=1)[1::2])
+        return float((masks_BHW == 4).any(dim=2).any(dim=1).float().mean())
+
+    bare = share_of_rare_frames(0.0)
+    assert bare == pytest.approx(len(rare_frames(terrain)) / len(terrain.parts["train"]))
+    assert share_of_rare_frames(1.0) > 0.95
+    assert share_of_rare_frames(0.5) == pytest.approx(bare + 0.5 * (1 - bare), abs=0.2)
+
+
 def test_batches_depend_on_neither_prefetching_nor_torchs_generator(terrain: Dataset) -> None:
-    config = Config(augment=Augment(intensity=0.8), train=Train(batch_size=16))
+    config = Config(augment=Augment(intensity=0.8, copy_paste=0.8), train=Train(batch_size=16))
     torch.manual_seed(1)
     here = in_memory(config, terrain, epoch=1)
     assert torch.initial_seed() == 1

@@ -8,6 +8,7 @@ import pytest
 
 from objectives.data.dataset import DataOptions, check, open_dataset
 from objectives.data.duplicates import alike_clusters, spoilt_frames, thumbnail
+from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
 from objectives.data.survey import condensed
 from objectives.data.synthetic import ALIENS, write_folder, write_npz
@@ -43,6 +44,73 @@ def test_report_of_good_data() -> None:
 def test_dropping_starts_at_min_identical() -> None:
     assert check("synthetic:40", replace(OPTIONS, min_identical=13)).kept == 39
     assert check("synthetic:40", replace(OPTIONS, min_identical=14)).kept == 52
+
+
+def filtered_npz(path: Path) -> Path:
+    """Forty noisy frames: 3 is a quarter labelled, 5 exactly half, 7 not at all and black, 9 is bright."""
+    rng = np.random.default_rng(0)
+    frames = np.zeros((40, 2, 16, 16), np.uint8)
+    frames[:, 0] = rng.integers(90, 110, (40, 16, 16)) + np.arange(40)[:, None, None] % 5
+    frames[:, 1] = rng.integers(1, 4, (40, 16, 16))
+    frames[3, 1, 4:] = frames[5, 1, 8:] = frames[7] = 0
+    frames[9, 0] += 100
+    np.savez(path, training_set=frames)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("min_labelled", "max_deviation", "expected"),
+    [(0.0, 0.0, set()), (0.5, 0.0, {3, 7}), (0.51, 0.0, {3, 5, 7}), (0.0, 3.0, {7, 9}), (0.1, 5.0, {7, 9}), (0.0, 9.0, set())],
+)
+def test_hardly_labelled_frames_and_outliers_are_dropped_when_asked(
+    tmp_path: Path, min_labelled: float, max_deviation: float, expected: set[int]
+) -> None:
+    source = str(filtered_npz(tmp_path / "a.npz"))
+    options = replace(OPTIONS, min_labelled=min_labelled, max_deviation=max_deviation)
+    report = check(source, options)
+    assert not report.problems
+    assert {dropped.frame for dropped in report.dropped} == expected
+    assert report.kept == 40 - len(expected)
+    reasons = {dropped.frame: dropped.reason for dropped in report.dropped}
+    if 3 in expected:
+        assert reasons[3] == f"less than {min_labelled:g} of its pixels are labelled"
+    if 9 in expected:
+        assert reasons[9].startswith(f"its mean pixel value is more than {max_deviation:g} standard deviations")
+
+
+def test_spoilt_frames_do_not_count_as_looks() -> None:
+    spoilt = {dropped.frame for dropped in check("synthetic:40", OPTIONS).dropped}
+    asked = replace(OPTIONS, min_labelled=0.05, max_deviation=2.0)
+    report = check("synthetic:40", asked)
+    frames = [dropped.frame for dropped in report.dropped]
+    assert frames == sorted(frames)
+    assert len(set(frames)) == len(frames)
+    assert spoilt < set(frames)
+    assert sum("identical mask" in dropped.reason for dropped in report.dropped) == len(spoilt)
+
+
+def test_the_ignored_label_of_a_folder_is_found_as_its_files_write_it(folder: Path) -> None:
+    text = (folder / "classes.yaml").read_text().replace("ignore: 0", "ignore: 255")
+    (folder / "classes.yaml").write_text(text)
+    mask = cv2.imread(str(folder / "masks" / "00003.png"), cv2.IMREAD_UNCHANGED)
+    mask[:] = 255
+    mask[0] = 1
+    cv2.imwrite(str(folder / "masks" / "00003.png"), mask)
+    report = check(str(folder), replace(OPTIONS, min_labelled=0.2))
+    assert "00003" in {dropped.frame for dropped in report.dropped if "labelled" in dropped.reason}
+
+
+def test_a_share_of_labelled_pixels_needs_an_ignored_label(folder: Path) -> None:
+    (folder / "classes.yaml").unlink()
+    line = "min_labelled: must be 0 for data without an ignored label, where every pixel is labelled, got 0.3"
+    assert _texts(folder, replace(OPTIONS, min_labelled=0.3)) == line
+
+
+def test_means_that_are_all_alike_have_no_outliers() -> None:
+    labelled, means = np.ones(5), np.full(5, 0.1) + np.array([0, 1, -1, 0, 0]) * 1e-17
+    assert unfit_frames(labelled, means, min_labelled=0.0, max_deviation=0.001) == {}
+    assert unfit_frames(np.zeros(5), means, min_labelled=0.5, max_deviation=1.0).keys() == set(range(5))
+    assert unfit_frames(np.zeros(0), np.zeros(0), min_labelled=0.5, max_deviation=1.0) == {}
 
 
 def test_folder_frames_are_dropped_by_name(folder: Path) -> None:
@@ -144,6 +212,10 @@ def test_all_frames_spoilt(tmp_path: Path) -> None:
 def test_wrong_options_and_sources_do_not_raise(tmp_path: Path) -> None:
     wrong = DataOptions(size=(0, 4), min_identical=1, shares=(0.5, 0.5, 0.5), seed=-1)
     assert len(check("synthetic:24", wrong).problems) == 4
+    for value in (-0.1, 1.1, float("nan")):
+        assert "min_labelled: must be a share of pixels, 0 to 1" in _texts("synthetic:24", replace(OPTIONS, min_labelled=value))
+    for value in (-1.0, float("inf"), float("nan")):
+        assert "max_deviation: must be a number" in _texts("synthetic:24", replace(OPTIONS, max_deviation=value))
     assert "must be labels 0..4, got 7" in _texts("synthetic:24", replace(OPTIONS, scored=(7,)))
     assert "ignored label cannot be scored" in _texts("synthetic:24", replace(OPTIONS, scored=(0, 1)))
     assert "must be an npz file" in _texts(tmp_path / "nothing")

@@ -59,6 +59,17 @@ def test_opening_again_builds_nothing(tmp_path: Path) -> None:
     assert other.fingerprint != first.fingerprint
 
 
+def test_a_filter_makes_another_data_set(tmp_path: Path) -> None:
+    whole = open_dataset("synthetic:40", OPTIONS, tmp_path)
+    asked = replace(OPTIONS, max_deviation=1.5)
+    fewer = open_dataset("synthetic:40", asked, tmp_path)
+    assert fewer.directory != whole.directory
+    assert fewer.fingerprint != whole.fingerprint
+    assert set(fewer.names) < set(whole.names)
+    assert len(fewer.names) + len(fewer.dropped) == len(whole.names) + len(whole.dropped)
+    assert open_dataset("synthetic:40", asked, tmp_path).fingerprint == fewer.fingerprint
+
+
 def test_a_changed_source_is_prepared_anew(tmp_path: Path) -> None:
     write_folder(tmp_path / "data", 24)
     first = open_dataset(str(tmp_path / "data"), OPTIONS, tmp_path / "cache")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from objectives.config import SGD, Adam, AdamW, Config, Cosine, Loss, OneCycle, Optimiser, Plateau, Schedule, Train, UNet
+from objectives.config import SGD, Adam, AdamW, Config, Cosine, Lion, Loss, OneCycle, Optimiser, Plateau, Schedule, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.evaluate import evaluate
 from objectives.fit import DivergedError, Training, fit, prepare
@@ -26,6 +26,7 @@ RUNS = [
     (SGD(), Plateau(factor=0.5, patience=0), 0.0),
     (SGD(momentum=0.0), Cosine(), 0.5),
     (AdamW(), OneCycle(), 0.0),
+    (Lion(), Cosine(), 0.9),
 ]
 
 

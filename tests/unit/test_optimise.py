@@ -5,6 +5,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from objectives.config import SGD, Adam, AdamW, Cosine, OneCycle, Optimiser, Plateau, Schedule
+from objectives.config import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule
 from objectives.optimise import LearningRate, build_optimiser, cosine_factor, one_cycle_factor
 
 OPTIMISERS: list[Optimiser] = [AdamW(weight_decay=0.1), Adam(weight_decay=0.1), SGD(weight_decay=0.1), SGD(momentum=0.0)]
+OPTIMISERS.append(Lion(weight_decay=0.5))
 SCHEDULES: list[Schedule] = [Cosine(), OneCycle(), Plateau(patience=0)]
 
 
@@ -64,6 +66,61 @@ def test_momentum_is_nesterov_and_none_at_zero() -> None:
     for momentum in (0.9, 0.0):
         (group, _) = build_optimiser(SGD(momentum=momentum), small_model()).param_groups
         assert (group["momentum"], group["nesterov"]) == (momentum, momentum > 0)
+
+
+def lion_by_hand(weight: np.ndarray, gradients: list[np.ndarray], rates: list[float], decay: float) -> np.ndarray:
+    """Chen et al. 2023, algorithm 2, line by line."""
+    average = np.zeros_like(weight)
+    for gradient, rate in zip(gradients, rates, strict=True):
+        update = 0.9 * average + (1 - 0.9) * gradient
+        weight = weight - rate * (np.sign(update) + decay * weight)
+        average = 0.99 * average + (1 - 0.99) * gradient
+    return weight
+
+
+def test_lion_is_the_papers_algorithm() -> None:
+    model = small_model().double()
+    before = [parameter.detach().numpy().copy() for parameter in model.parameters()]
+    optimiser = build_optimiser(Lion(weight_decay=0.5), model)
+    generator, rates = torch.Generator().manual_seed(0), [0.1, 0.03, 0.3, 0.01, 0.2, 0.05]
+    gradients = [[torch.randn(p.shape, generator=generator).double() for p in model.parameters()] for _ in rates]
+    for of_step, rate in zip(gradients, rates, strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        for parameter, gradient in zip(model.parameters(), of_step, strict=True):
+            parameter.grad = gradient.clone()
+        optimiser.step()
+    for number, (parameter, start) in enumerate(zip(model.parameters(), before, strict=True)):
+        decay = 0.5 if parameter.ndim > 1 else 0.0
+        expected = lion_by_hand(start, [of_step[number].numpy() for of_step in gradients], rates, decay)
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-9, atol=1e-12)
+        assert list(optimiser.state[parameter]) == ["exp_avg"]
+
+
+def test_lion_leaves_weights_without_a_gradient_and_zero_gradients_alone() -> None:
+    model = small_model()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimiser = build_optimiser(Lion(weight_decay=0.0), model)
+    optimiser.step()
+    first, *_ = model.parameters()
+    first.grad = torch.zeros_like(first)
+    optimiser.step()
+    assert all(torch.equal(parameter, start) for parameter, start in zip(model.parameters(), before, strict=True))
+    assert list(optimiser.state) == [first]
+
+
+@pytest.mark.parametrize("config", [AdamW(), Adam(), SGD(), Lion()], ids=lambda config: config.kind)
+def test_every_optimiser_goes_down_a_slope(config: Optimiser) -> None:
+    model = nn.Conv2d(1, 1, 3)
+    optimiser = build_optimiser(config.model_copy(update={"learning_rate": 0.01, "weight_decay": 0.0}), model)
+    losses = []
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = sum(((parameter - 0.5) ** 2).sum() for parameter in model.parameters())
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.2 * losses[0]
 
 
 def test_cosine_without_warmup_is_torchs() -> None:
@@ -121,6 +178,15 @@ def test_plateau_is_torchs(scores: list[float], patience: int) -> None:
         ours.after_epoch(score)
         theirs.step(score)
         assert ours.value == theirs_optimiser.param_groups[0]["lr"]
+
+
+def test_the_plateau_of_the_reports_falls_to_a_tenth_after_fifteen_epochs_without_gain() -> None:
+    learning_rate = LearningRate(Plateau(factor=0.1, patience=15), build_optimiser(AdamW(), small_model()), 1.0, 40)
+    seen = []
+    for score in [0.5] + [0.4] * 32:
+        learning_rate.after_epoch(score)
+        seen.append(learning_rate.value)
+    assert seen == [1.0] * 16 + [pytest.approx(0.1)] * 16 + [pytest.approx(0.01)]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)

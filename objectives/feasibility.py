@@ -1,0 +1,210 @@
+"""What a config costs, and whether it can be trained at all, found on the meta device: no memory, no GPU, no arithmetic."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from objectives.config import (
+    SGD,
+    Adam,
+    AdamW,
+    BackgroundUNet,
+    Config,
+    ConvStack,
+    DeepLab,
+    DoubleUNet,
+    Lion,
+    NestedUNet,
+    Optimiser,
+    Smp,
+    UNet,
+)
+from objectives.data.spec import FrameSpec
+from objectives.errors import ProblemsError, UserError
+from objectives.losses import build_phases, class_weights_K
+from objectives.networks import all_outputs, count_parameters
+from objectives.networks.smp import SmpNetwork
+from objectives.saved_memory import EmulatedAutocast, SavedStorages
+from objectives.segmenter import Segmenter, build_segmenter
+
+FLOAT32 = 4  # bytes
+GIB = 2**30
+LOSS_SIDE = 16  # pixels; the losses run for real on frames so small, and are scaled to the study's
+LONE_VALUE = "Expected more than 1 value per channel"  # how torch's batch norm refuses a lone value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The size and work of one config; all counts are whole.
+
+    ``memory_bytes`` is what training holds at its fullest, when the loss has been computed and nothing been freed:
+    ``state_bytes + batch_size * frame_bytes``. What a GPU takes besides (its context, workspaces and fragmentation, often
+    half a GiB and a tenth) is not in it.
+    """
+
+    parameters: int
+    multiply_adds: int  # of one frame's way forward
+    memory_bytes: int
+    state_bytes: int  # weights, gradients, what the optimiser remembers, the averaged copy
+    frame_bytes: int  # kept of one frame for the way back
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a config costs and why it cannot work; ``problem`` is empty when it can.
+
+    The estimate is all zeros where the network cannot even be built.
+    """
+
+    estimate: Estimate
+    problem: str
+
+
+NOTHING = Estimate(parameters=0, multiply_adds=0, memory_bytes=0, state_bytes=0, frame_bytes=0)
+
+
+def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
+    """Return what ``config`` costs on frames of ``spec``; ``bf16`` as on a GPU, without it as on a CPU.
+
+    Raises: UserError when the network cannot be built or cannot be trained with such batches.
+    """
+    with torch.random.fork_rng(devices=[]):  # building draws weights, even where none are kept
+        return _measure(config, spec, _segmenter_on_meta(config, spec), bf16=bf16)
+
+
+def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> str:
+    """Return one line that says why ``config`` cannot be trained in ``memory_bytes``; empty when it can."""
+    return check(config, spec, memory_bytes=memory_bytes, bf16=bf16).problem
+
+
+def check(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> Verdict:
+    """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0 checks no memory."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            segmenter = _segmenter_on_meta(config, spec)
+            found = _measure(config, spec, segmenter, bf16=bf16)
+        except UserError as error:
+            return Verdict(NOTHING, _one_line(error))
+    return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes))
+
+
+def _one_line(error: UserError) -> str:
+    if isinstance(error, ProblemsError):
+        return "; ".join(map(str, error.problems))
+    return " ".join(str(error).split())
+
+
+def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
+    with torch.device("meta"):
+        segmenter = build_segmenter(config, spec)
+    return segmenter.to("meta").train()  # some parts insist on being built elsewhere
+
+
+def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, *, bf16: bool) -> Estimate:
+    batch_size = config.train.batch_size
+    frames = 1 if batch_size <= 2 else 2  # the smallest batch of an epoch: an odd number in batches of 2 leaves a lone frame
+    work = FlopCounterMode(display=False)
+    autocast = EmulatedAutocast(enabled=bf16)
+    with work, autocast, SavedStorages(segmenter) as saved:
+        try:
+            outputs = _training_outputs(segmenter, frames, spec.channels)
+        except ValueError as error:
+            if LONE_VALUE not in str(error):
+                raise
+            raise UserError(
+                f"train.batch_size must be at least 3 for this {config.model.kind} network on frames of {spec.height} x "
+                f"{spec.width}: a batch norm sees one value per channel of a lone frame, got {batch_size}"
+            ) from error
+    for output in outputs:
+        saved.add(output)
+    pixel_bytes = _loss_bytes(config, spec, heads=len(outputs), dtype=outputs[0].dtype)
+    frame_bytes = saved.count_bytes(besides=autocast.weights) // frames + round(pixel_bytes * spec.height * spec.width)
+    state_bytes = _state_bytes(config.optimiser, segmenter) + sum(copy.nbytes for copy in autocast.weights)
+    return Estimate(
+        parameters=count_parameters(segmenter),
+        multiply_adds=work.get_total_flops() // (2 * frames),  # the counter takes a multiplication and an addition as two
+        memory_bytes=state_bytes + batch_size * frame_bytes,
+        state_bytes=state_bytes,
+        frame_bytes=frame_bytes,
+    )
+
+
+def _training_outputs(segmenter: Segmenter, frames: int, channels: int) -> tuple[Tensor, ...]:
+    """What ``segmenter.training_outputs`` gives, but of shrunk frames: shrinking leaves autocast, which meta does not have."""
+    images_BChw = torch.empty(frames, channels, *segmenter.shrunk, device="meta")
+    return tuple(segmenter.enlarge(logits_BKhw) for logits_BKhw in all_outputs(segmenter.network, images_BChw))
+
+
+def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:
+    parameters = sum(p.numel() for p in segmenter.parameters())
+    buffers = sum(buffer.nbytes for buffer in segmenter.buffers())
+    weights, gradients, average = 1, 1, 1
+    return FLOAT32 * parameters * (weights + gradients + average + _moments(optimiser)) + 2 * buffers
+
+
+def _moments(optimiser: Optimiser) -> int:
+    """How many numbers the optimiser remembers of each weight."""
+    match optimiser:
+        case AdamW() | Adam():
+            return 2
+        case Lion():
+            return 1
+        case SGD(momentum=momentum):
+            return 1 if momentum else 0
+        case _:
+            assert_never(optimiser)
+
+
+def _loss_bytes(config: Config, spec: FrameSpec, *, heads: int, dtype: torch.dtype) -> float:
+    """Bytes that the greedier phase's loss keeps of one pixel for the way back, from a small run of the loss itself."""
+    counts_K = np.ones(spec.num_classes, dtype=np.int64)
+    weights_K = class_weights_K(config.loss.class_weights, counts_K, spec.ignore_label)
+    phases = build_phases(config, weights_K=weights_K, ignore_label=spec.ignore_label)
+    mask_BHW = torch.full((1, LOSS_SIDE, LOSS_SIDE), spec.scored[0])
+    shape = (1, spec.num_classes, LOSS_SIDE, LOSS_SIDE)
+    most = 0
+    for mixture in {id(phase): phase for phase in (phases.first, phases.second)}.values():
+        outputs = tuple(torch.zeros(shape, dtype=dtype, requires_grad=True) for _ in range(heads))
+        with SavedStorages(nn.Identity()) as saved:
+            loss = mixture.over_outputs(outputs, mask_BHW)
+        most = max(most, saved.count_bytes(besides=outputs))
+        del loss
+    return most / LOSS_SIDE**2
+
+
+def _too_deep(config: Config, segmenter: Segmenter) -> str:
+    (height, width), scale = segmenter.shrunk, config.train.scale
+    side = min(height, width)
+    seen = f"where the network sees {height} x {width} pixels (train.scale {scale:g})"
+    match config.model:
+        case UNet() | NestedUNet() | DoubleUNet() | DeepLab() | BackgroundUNet() as model:
+            if 2**model.depth <= side:
+                return ""
+            return f"model.depth must be at most {side.bit_length() - 1} {seen}: each level halves them, got {model.depth}"
+        case Smp() as model:
+            assert isinstance(segmenter.network, SmpNetwork)
+            stride = segmenter.network.multiple
+            if stride <= side:
+                return ""
+            return f"model.encoder: {model.encoder} under {model.decoder} needs at least {stride} pixels a side {seen}"
+        case ConvStack():
+            return ""
+        case _:
+            assert_never(config.model)
+
+
+def _beyond_memory(config: Config, found: Estimate, memory_bytes: int) -> str:
+    if memory_bytes == 0 or found.memory_bytes <= memory_bytes:
+        return ""
+    batch_size, needed = config.train.batch_size, f"needs about {found.memory_bytes / GIB:.1f} GiB"
+    at_hand = f"this worker has {memory_bytes / GIB:.1f}"
+    fitting = (memory_bytes - found.state_bytes) // found.frame_bytes
+    if fitting >= 1:
+        return f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got {batch_size}"
+    model = config.model
+    size = f"model.encoder {model.encoder}" if isinstance(model, Smp) else f"model.base_filters {model.base_filters}"
+    return f"{size} {needed} at train.batch_size {batch_size}, {at_hand}: too little for one frame"
