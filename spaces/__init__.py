@@ -2,7 +2,19 @@
 
 from spaces.domains import Fixed
 from spaces.file import load_space, preset_names
+from spaces.recipes import Recipe, choose_recipes, load_recipes
 from spaces.source import FromParams, Source
 from spaces.space import Row, Space
 
-__all__ = ["Fixed", "FromParams", "Row", "Source", "Space", "load_space", "preset_names"]
+__all__ = [
+    "Fixed",
+    "FromParams",
+    "Recipe",
+    "Row",
+    "Source",
+    "Space",
+    "choose_recipes",
+    "load_recipes",
+    "load_space",
+    "preset_names",
+]

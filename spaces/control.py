@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from objectives.errors import Problem
+from spaces.conditions import is_read
 from spaces.domains import Domain
 from spaces.layer import Layer, merge
 from spaces.schema import Leaf, flatten, leaves, leaves_by_path
-from spaces.simplex import TERM_PATHS, nearest_weights
+from spaces.simplex import Simplex, nearest_weights
 from spaces.space import Space
 from spaces.values import Scalar, Value, plain, shown
-from spaces.walk import fill, is_read, named_domain
+from spaces.walk import fill, named_domain
 
 
 def check_control(layer: Layer) -> list[Problem]:
@@ -29,7 +30,7 @@ def choose_control(domains: Mapping[str, Domain], layers: Sequence[Layer]) -> tu
     config = fill(
         domains,
         lambda leaf, name, domain: domain.nearest(_wish(leaf, wishes)),
-        lambda: nearest_weights(domains, _wished_weights(wishes)),
+        lambda simplex: nearest_weights(simplex, domains, _wished_weights(simplex, wishes)),
     )
     values = flatten(config)
     vain = [
@@ -48,17 +49,17 @@ def _wish(leaf: Leaf, wishes: Mapping[str, Value]) -> Value | None:
     return wishes.get(leaf.path, leaf.default) if meant else leaf.default
 
 
-def _wished_weights(wishes: Mapping[str, Value]) -> dict[str, float]:
-    given = {path: float(wishes[path]) for path in TERM_PATHS if path in wishes}  # type: ignore[arg-type]
-    defaults = {leaf.path: float(leaf.default or 0.0) for leaf in leaves() if leaf.path in TERM_PATHS}  # type: ignore[arg-type]
-    return {path: given.get(path, 0.0) for path in TERM_PATHS} if given else defaults
+def _wished_weights(simplex: Simplex, wishes: Mapping[str, Value]) -> dict[str, float]:
+    given = {path: float(wishes[path]) for path in simplex.paths if path in wishes}  # type: ignore[arg-type]
+    defaults = {path: float(leaves_by_path()[path][0].default or 0.0) for path in simplex.paths}  # type: ignore[arg-type]
+    return {path: given.get(path, 0.0) for path in simplex.paths} if given else defaults
 
 
 def _is_vain(path: str, wished: Value, values: Mapping[str, Value]) -> bool:
     for leaf in leaves_by_path()[path]:
         if leaf.exists(values):
             differs = values[leaf.path] != wished
-            if leaf.path in TERM_PATHS:
+            if leaf.is_share:
                 differs = abs(float(values[path]) - float(wished)) > 1e-6  # type: ignore[arg-type]
             return differs and is_read(leaf, values)
     return path in {leaf.path for leaf in leaves()}  # one variant's own wish may wait for its variant

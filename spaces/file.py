@@ -1,5 +1,6 @@
 """Reads a space: a preset by name or a user's YAML file, and ``--set`` options over it."""
 
+import functools
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -8,6 +9,7 @@ from pathlib import Path
 from objectives.errors import Problem, ProblemsError, UserError
 from spaces.control import check_control, choose_control
 from spaces.layer import Layer, read_layer
+from spaces.pruning import PRUNING_BY_DEFAULT, check_length
 from spaces.reading import Tree, read_yaml
 from spaces.resolve import resolve_domains
 from spaces.space import Space
@@ -28,20 +30,30 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
     if overrides:
         layer, found = _override_layer(overrides)
         layers, problems = [*layers, layer], problems + found
+    space, found = _assemble(layers, problems)
+    if found:
+        raise ProblemsError(f"space {shown(name_or_path)}", found)
+    return space
+
+
+def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Space, list[Problem]]:
+    """The space of the layers, and every problem, those of reading them included; with problems it is of no use."""
+    pruning = next((layer.pruning for layer in reversed(layers) if layer.pruning is not None), PRUNING_BY_DEFAULT)
+    recipes = next((layer.recipes for layer in reversed(layers) if layer.recipes is not None), ())
     domains, unfit = resolve_domains(layers, own=frozenset(layers[-1].domains))
-    problems += unfit
-    for layer in layers:
-        problems += check_control(layer)
-    control, outside = choose_control(domains, layers) if not problems else ({}, [])
-    if problems or outside:
-        raise ProblemsError(f"space {shown(name_or_path)}", [*problems, *outside])
-    return Space(domains, control)
+    found = [*problems, *unfit, *(problem for layer in layers for problem in check_control(layer))]
+    if found:
+        return Space(domains, {}, pruning, recipes), found
+    control, vain = choose_control(domains, layers)
+    space = Space(domains, control, pruning, recipes)
+    return space, [*vain, *check_length(pruning, space.default().train.epochs)]
 
 
 def _presets() -> Traversable:
     return resources.files("spaces") / "presets"
 
 
+@functools.cache  # reading the larger presets takes a tenth of a second; callers extend neither list
 def _preset_layers(name: str) -> tuple[list[Layer], list[Problem]]:
     return _layers((_presets() / f"{name}.yaml").read_text(encoding="utf-8"), f"preset {name}")
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from objectives.errors import Problem
+from objectives.errors import Problem, UserError
 from spaces.domains import Domain, Fixed, Weight
 from spaces.notation import is_domain, read_domain
+from spaces.pruning import Pruning, read_pruning
+from spaces.recipes import choose_recipes
 from spaces.schema import leaves, leaves_by_path
-from spaces.simplex import TERM_PATHS
+from spaces.simplex import share_paths, simplices
 from spaces.values import Value, shown
 
 FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")  # the rungs of pruning compare trials epoch by epoch
@@ -21,19 +23,44 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True)
 class Layer:
-    """Domains and control values by field path, in the notation's bounds but not yet checked against the config."""
+    """Domains and control values by field path, in the notation's bounds but not yet checked against the config.
+
+    ``pruning`` and ``recipes`` are None where this layer leaves them to the one below.
+    """
 
     domains: Mapping[str, Domain]
     control: Mapping[str, Value]
+    pruning: Pruning | None = None
+    recipes: tuple[str, ...] | None = None
 
 
 def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
-    """The layer that flat paths, nested sections and a ``control`` section give, and every problem in them."""
+    """The layer that is written, and every problem in it.
+
+    It may hold flat paths, nested sections, and the sections ``control``, ``pruning`` and ``recipes``.
+    """
+    fields = {key: value for key, value in written.items() if key not in ("pruning", "recipes")}
+    domains, control, problems = _read_fields(fields)
+    pruning = read_pruning(written["pruning"]) if "pruning" in written else None
+    recipes = _read_recipes(written["recipes"]) if "recipes" in written else None
+    for part in (pruning, recipes):
+        problems += part if isinstance(part, list) else []
+    return Layer(
+        domains,
+        control,
+        pruning=None if isinstance(pruning, list) else pruning,
+        recipes=None if isinstance(recipes, list) else recipes,
+    ), problems
+
+
+def _read_fields(written: Mapping[str, object]) -> tuple[dict[str, Domain], dict[str, Value], list[Problem]]:
+    """Domains and control values by field path, and every problem in them."""
     domains: dict[str, Domain] = {}
     control: dict[str, Value] = {}
     problems: list[Problem] = []
     seen: set[str] = set()
-    for path, value in _flat(written, ""):
+    for written_path, value in _flat(written, ""):
+        path = _drawn_path(written_path)
         domain = _unknown(path, value) or read_domain(path, value)
         if path in seen:
             problems.append(Problem(shown(path), "must be given once", shown(value)))
@@ -46,7 +73,27 @@ def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
         else:
             domains[path] = domain
         seen.add(path)
-    return Layer(domains, control), problems
+    return domains, control, problems
+
+
+def _read_recipes(written: object) -> tuple[str, ...] | list[Problem]:
+    """The names of recipes as they were written: ``all``, or a list of rows and names."""
+    wanted = [written] if written == "all" else written
+    if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+        return [Problem("recipes", "must be all, or a list like [A5, C1]", shown(written))]
+    try:
+        if wanted:
+            choose_recipes(",".join(wanted))
+    except UserError as error:
+        return [Problem("recipes", str(error), shown(written))]
+    return tuple(wanted)
+
+
+def _drawn_path(path: str) -> str:
+    """The path itself, but for a term of a mixture the one under which it is drawn."""
+    prefix = _CONTROL if path.startswith(_CONTROL) else ""
+    name = path.removeprefix(prefix)
+    return f"{prefix}{share_paths().get(name, name)}"
 
 
 def merge(earlier: Mapping[str, Entry], later: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -68,10 +115,10 @@ def _broken_rule(path: str, domain: Domain) -> str | None:
     """What is wrong with this kind of domain at this path, or None."""
     if path.startswith(_CONTROL) and not isinstance(domain, Fixed):
         return "must be a plain value, since the control is one config"
-    if path in TERM_PATHS and not isinstance(domain, Fixed | Weight):
+    if path in share_paths() and not isinstance(domain, Fixed | Weight):
         return "must be {weight: optional}, {weight: always} or a plain weight, since the loss terms share a sum of 1"
-    if path not in TERM_PATHS and isinstance(domain, Weight):
-        return f"must not be a weight, which only {', '.join(TERM_PATHS)} are"
+    if path not in share_paths() and isinstance(domain, Weight):
+        return f"must not be a weight, which only the terms of {' and '.join(each.section for each in simplices())} are"
     if path in FIXED_PER_STUDY and not isinstance(domain, Fixed):
         return "must be a plain value, since it is the same for all trials of a study"
     return None

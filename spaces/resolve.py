@@ -6,7 +6,7 @@ from objectives.errors import Problem
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.layer import Layer, merge
 from spaces.schema import Leaf, leaves, leaves_by_path
-from spaces.simplex import TERM_PATHS, check_simplex, settle_simplex
+from spaces.simplex import check_simplex, settle_simplex, simplices
 from spaces.values import Value, plain, shown
 from spaces.walk import can_be_read, can_exist, named_domain
 
@@ -21,10 +21,11 @@ def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[
         merged = merge(merged, layer.domains)
     merged = {leaf.path: Fixed(leaf.default) for leaf in leaves() if _is_basic(leaf) and leaf.default is not None} | merged
     problems = _unfit(merged)
-    terms_are_sound = not any(problem.where in TERM_PATHS for problem in problems)
-    if terms_are_sound:
-        problems += check_simplex(merged, own)
-        merged |= settle_simplex(merged)
+    unsound = {problem.where for problem in problems}
+    for simplex in simplices():
+        if can_exist(simplex, merged) and unsound.isdisjoint(simplex.paths):
+            problems += check_simplex(simplex, merged, own)
+            merged |= settle_simplex(simplex, merged)
     problems += _without_effect(merged, own)
     domains, missing = _complete(merged)
     return domains, problems + missing
@@ -32,7 +33,7 @@ def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[
 
 def _is_basic(leaf: Leaf) -> bool:
     """Whether other leaves are judged by this one: a kind or a loss weight, so that its default must be known first."""
-    return leaf.path.endswith(".kind") or leaf.path in TERM_PATHS
+    return leaf.path.endswith(".kind") or leaf.is_share
 
 
 def _unfit(merged: dict[str, Domain]) -> list[Problem]:
@@ -94,15 +95,16 @@ def _without_effect(domains: Mapping[str, Domain], own: frozenset[str]) -> list[
 
 def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Problem]]:
     """The domains that some draw uses, as the config types their values, and those that only the defaults give."""
-    domains: dict[str, Domain] = {}
+    users: dict[str, list[Leaf]] = {}
     unnamed: dict[str, list[Leaf]] = {}
     for leaf in leaves():
         if not can_exist(leaf, merged):
             continue
         if found := named_domain(merged, leaf):
-            domains[found[0]] = _settled(leaf, found[1], merged)
+            users.setdefault(found[0], []).append(leaf)
         else:
             unnamed.setdefault(leaf.path, []).append(leaf)
+    domains = {name: _settled(variants, merged[name], merged) for name, variants in users.items()}
     problems: list[Problem] = []
     for path, variants in unnamed.items():
         shared = len({leaf.default for leaf in variants}) == 1
@@ -117,11 +119,13 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
     return domains, problems
 
 
-def _settled(leaf: Leaf, domain: Domain, merged: Mapping[str, Domain]) -> Domain:
+def _settled(users: Sequence[Leaf], domain: Domain, merged: Mapping[str, Domain]) -> Domain:
+    """The domain as those leaves have it whose domain it is; fixed where none of them is ever read."""
+    leaf = users[0]
     match domain:
         case Fixed(value):
             return Fixed(leaf.accept(value))
-        case Choice() | Int() | Float() if not can_be_read(leaf, merged):
+        case Choice() | Int() | Float() if not any(can_be_read(user, merged) for user in users):
             return Fixed(leaf.accept(domain.nearest(leaf.default)))
         case Choice(options):
             return Choice(tuple(leaf.accept(option) for option in options))

@@ -5,13 +5,13 @@ The config is the schema: a field, a bound or a variant added to ``objectives.co
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from objectives.config import Config
+from objectives.config import LOSS_TERMS, Config, Mixture
 from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
@@ -24,7 +24,8 @@ class Leaf:
 
     Variants that share a field share its ``path`` (``optimiser.learning_rate``); ``own_path`` names one variant's alone
     (``optimiser.sgd.learning_rate``). ``when`` lists the kinds under which the leaf exists. ``default`` is None where the
-    config demands a value. ``annotation`` is the field's bare type, ``adapter`` checks its bounds too.
+    config demands a value. ``annotation`` is the field's bare type, ``adapter`` checks its bounds too. ``is_share`` says
+    that it is the weight of a term in a mixture, which `spaces.simplex` draws together with the others.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Leaf:
     default: Value | None
     annotation: object
     adapter: TypeAdapter[Value]
+    is_share: bool = False
 
     def exists(self, values: Mapping[str, Value]) -> bool:
         """Whether a config with these kinds has the leaf."""
@@ -112,7 +114,9 @@ def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> I
         value = getattr(default, name) if isinstance(default, cls) else field.get_default(call_default_factory=True)
         models = _models(field)
         if not models:
-            yield _leaf(name, field.annotation, None if field.is_required() else value, place, *field.metadata)
+            is_share = issubclass(cls, Mixture) and name in LOSS_TERMS
+            leaf = _leaf(name, field.annotation, None if field.is_required() else value, place, *field.metadata)
+            yield replace(leaf, is_share=is_share)
         elif "kind" not in models[0].model_fields:
             yield from _leaves(models[0], value, place.into(name))
         else:

@@ -8,14 +8,16 @@ from typing import Self
 
 from objectives.config import Config
 from objectives.errors import Problem, ProblemsError
+from spaces.conditions import condition_of, is_always_met, is_read
 from spaces.domains import Choice, Domain, Fixed, Weight
-from spaces.layer import read_layer
+from spaces.layer import FIXED_PER_STUDY, read_layer
+from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
 from spaces.resolve import resolve_domains
-from spaces.schema import Leaf, flatten, leaves, leaves_by_path
-from spaces.simplex import TERM_PATHS, draw_weights, encode_weights
+from spaces.schema import Leaf, build, flatten, leaves, leaves_by_path
+from spaces.simplex import draw_weights, encode_weights, simplices
 from spaces.source import FromParams, Source
-from spaces.values import Scalar, shown, token
-from spaces.walk import READ_WHEN_POSITIVE, can_exist, fill, is_read, named_domain
+from spaces.values import Scalar, Value, shown, token
+from spaces.walk import can_exist, fill, governor_domain, named_domain
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,33 @@ class Row:
 class Space:
     """A checked space: a domain for every field that some draw reaches, and the parameters of the control.
 
-    Made by ``load_space`` or ``from_dict``, which check it. ``domains`` is keyed by field path.
+    Made by ``load_space`` or ``from_dict``, which check it. ``domains`` is keyed by field path. ``pruning`` and ``recipes``
+    are how a study of this space ends trials early, and what it tries right after the control, as it was written.
     """
 
     domains: Mapping[str, Domain]
     control: Mapping[str, Scalar]
+    pruning: Pruning = PRUNING_BY_DEFAULT
+    recipes: tuple[str, ...] = ()
 
     def draw(self, source: Source) -> Config:
         """The config that the source's answers describe; questions and their order depend on earlier answers alone."""
         return fill(
-            self.domains, lambda leaf, name, domain: domain.draw(name, source), lambda: draw_weights(self.domains, source)
+            self.domains,
+            lambda leaf, name, domain: domain.draw(name, source),
+            lambda simplex: draw_weights(simplex, self.domains, source),
         )
 
     def default(self) -> Config:
         """The control: the configuration that every study tries first."""
         return self.draw(FromParams(self.control))
+
+    def paced(self, config: Config) -> Config:
+        """The config with this space's epochs and steps, which are the same for all trials of a study."""
+        pace: dict[str, Value] = {
+            path: domain.value for path in FIXED_PER_STUDY if isinstance(domain := self.domains[path], Fixed)
+        }
+        return build(flatten(config) | pace)
 
     def encode(self, config: Config) -> dict[str, Scalar]:
         """The parameters from which ``draw`` makes this config; fields that it does not read may differ.
@@ -53,10 +67,15 @@ class Space:
         *Raises* ProblemsError: it lies outside the space; every path is named.
         """
         values = flatten(config)
-        params, problems = encode_weights(self.domains, values)
+        params: dict[str, Scalar] = {}
+        problems: list[Problem] = []
+        for simplex in simplices():
+            if all(path in self.domains and path in values for path in simplex.paths):
+                weights, found_problems = encode_weights(simplex, self.domains, values)
+                params, problems = params | weights, problems + found_problems
         for leaf in leaves():
             found = named_domain(self.domains, leaf)
-            if found is None or leaf.path in TERM_PATHS or not leaf.exists(values) or not is_read(leaf, values):
+            if found is None or leaf.is_share or not leaf.exists(values) or not is_read(leaf, values):
                 continue  # without a domain, its variant lies outside: the problem is named at the kind
             name, domain = found
             assert not isinstance(domain, Weight)
@@ -76,23 +95,30 @@ class Space:
 
     def to_dict(self) -> dict[str, object]:
         """The whole space as JSON values, the form that a study stores."""
-        return {
+        found: dict[str, object] = {
             "domains": {path: domain.to_yaml() for path, domain in self.domains.items()},
             "control": dict(self.control),
         }
+        if (
+            self.pruning != PRUNING_BY_DEFAULT
+        ):  # what is as ever stays unsaid, so that spaces stored by earlier versions keep their form
+            found["pruning"] = self.pruning.model_dump()
+        if self.recipes:
+            found["recipes"] = list(self.recipes)
+        return found
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:
         """The space that was stored. *Raises* ProblemsError: it no longer fits the config of this version."""
         match stored:
-            case {"domains": dict(written), "control": dict(control), **rest} if not rest:
-                layer, problems = read_layer(written)
+            case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes"}:
+                layer, problems = read_layer({**written, **rest})
             case _:
                 raise ProblemsError("stored space", [Problem("space", "must hold domains and control", shown(stored))])
         domains, unfit = resolve_domains([layer], own=frozenset())
         if problems or unfit:
             raise ProblemsError("stored space", [*problems, *unfit])
-        space = cls(domains, control)
+        space = cls(domains, control, layer.pruning or PRUNING_BY_DEFAULT, layer.recipes or ())
         space.default()  # raises when the control does not fit
         return space
 
@@ -113,10 +139,17 @@ class Space:
             for kind_path, named in kinds.items()
             if any(kind not in named for kind in _options(self.domains[kind_path]))
         ]
-        governor = READ_WHEN_POSITIVE.get(users[0].path)
-        if governor and not isinstance(self.domains[governor], Fixed):
-            told.append(f"{governor} > 0")
-        return ", ".join(told)
+        return ", ".join([*told, *self._conditions_of_value(users)])
+
+    def _conditions_of_value(self, users: list[Leaf]) -> list[str]:
+        """What other fields must be for these leaves to be read; of a variant only, where not all of them depend on it."""
+        variants: dict[str, list[str]] = {}
+        for leaf in users:
+            condition = condition_of(leaf)
+            governor = governor_domain(leaf, condition, self.domains) if condition else None
+            if condition and governor and not is_always_met(condition, governor):
+                variants.setdefault(str(condition), []).append(leaf.when[-1][1] if leaf.when else "")
+        return [text if len(named) == len(users) else f"{text} (in {' and '.join(named)})" for text, named in variants.items()]
 
 
 def _options(domain: Domain) -> tuple[object, ...]:

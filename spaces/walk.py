@@ -4,19 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from objectives.config import Config
+from spaces.conditions import Condition, can_be_met, condition_of, is_read
 from spaces.domains import Choice, Domain, Drawn, Fixed, Float, Int, Weight
-from spaces.schema import Leaf, build, leaves
-from spaces.simplex import TERM_PATHS
+from spaces.schema import Leaf, build, leaves, leaves_by_path
+from spaces.simplex import Simplex, simplex_of
 from spaces.values import Value
-
-# A field that is read only when another one is above 0 is not drawn otherwise. Unions state all other conditions.
-READ_WHEN_POSITIVE: Mapping[str, str] = {
-    "loss.focal_gamma": "loss.focal",
-    "augment.flip": "augment.intensity",
-    "augment.geometry": "augment.intensity",
-    "augment.elastic": "augment.intensity",
-    "augment.photometric": "augment.intensity",
-}
 
 
 def named_domain(domains: Mapping[str, Domain], leaf: Leaf) -> tuple[str, Domain] | None:
@@ -27,21 +19,24 @@ def named_domain(domains: Mapping[str, Domain], leaf: Leaf) -> tuple[str, Domain
     return None
 
 
-def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:
-    """Whether a config with these values reads the leaf at all."""
-    governor = READ_WHEN_POSITIVE.get(leaf.path)
-    return governor is None or values[governor] != 0
-
-
-def can_exist(leaf: Leaf, domains: Mapping[str, Domain]) -> bool:
-    """Whether some draw has the leaf; a kind that ``domains`` does not name counts as open."""
-    return all(path not in domains or allows(domains[path], kind) for path, kind in leaf.when)
+def can_exist(part: Leaf | Simplex, domains: Mapping[str, Domain]) -> bool:
+    """Whether some draw has the leaf or the mixture; a kind that ``domains`` does not name counts as open."""
+    return all(path not in domains or allows(domains[path], kind) for path, kind in part.when)
 
 
 def can_be_read(leaf: Leaf, domains: Mapping[str, Domain]) -> bool:
-    """Whether some draw reads the leaf, as far as other fields decide: False when they are fixed at 0."""
-    governor = domains.get(READ_WHEN_POSITIVE.get(leaf.path, ""))
-    return not (isinstance(governor, Fixed) and governor.value == 0)
+    """Whether some draw that has the leaf reads it, as far as the domain of its governor is known."""
+    condition = condition_of(leaf)
+    governor = governor_domain(leaf, condition, domains) if condition else None
+    return condition is None or governor is None or can_be_met(condition, governor)
+
+
+def governor_domain(leaf: Leaf, condition: Condition, domains: Mapping[str, Domain]) -> Domain | None:
+    """The domain of the field that decides whether the leaf is read, in the leaf's own variant; None: not known."""
+    for governor in leaves_by_path()[condition.governor]:
+        if set(governor.when) <= set(leaf.when) and (found := named_domain(domains, governor)):
+            return found[1]
+    return None
 
 
 def allows(domain: Domain, value: Value) -> bool:
@@ -50,9 +45,14 @@ def allows(domain: Domain, value: Value) -> bool:
 
 
 def fill(
-    domains: Mapping[str, Domain], pick: Callable[[Leaf, str, Drawn], Value], weigh: Callable[[], Mapping[str, Value]]
+    domains: Mapping[str, Domain],
+    pick: Callable[[Leaf, str, Drawn], Value],
+    weigh: Callable[[Simplex], Mapping[str, Value]],
 ) -> Config:
-    """A config of the space: ``pick`` decides each field that is drawn by itself, ``weigh`` the loss weights together."""
+    """A config of the space: ``pick`` decides each field that is drawn by itself, ``weigh`` a mixture's weights together.
+
+    What nothing reads has its default, so that equal trainings are equal configs.
+    """
     values: dict[str, Value] = {}
     for leaf in leaves():
         if leaf.path in values or not leaf.exists(values):
@@ -61,12 +61,15 @@ def fill(
         assert found is not None, f"{leaf.path} has no domain"
         name, domain = found
         match domain:
-            case _ if leaf.path in TERM_PATHS:
-                values |= weigh()
+            case _ if leaf.is_share:
+                values |= weigh(simplex_of(leaf))
+            case _ if not is_read(leaf, values):
+                assert leaf.default is not None, f"{leaf.path} has no default"
+                values[leaf.path] = leaf.default
             case Fixed(value):
                 values[leaf.path] = value
             case Int() | Float() | Choice():
-                values[leaf.path] = pick(leaf, name, domain) if is_read(leaf, values) else domain.nearest(leaf.default)
+                values[leaf.path] = pick(leaf, name, domain)
             case Weight():
                 raise AssertionError(f"{leaf.path} is no loss term")
             case _:

@@ -211,7 +211,15 @@ def test_describe_tells_domain_and_condition_in_order() -> None:
     rows = {row.path: row for row in load_space("mars").describe()}
 
     assert list(rows)[:2] == ["model.kind", "model.depth"]
-    assert rows["model.depth"].condition == ""
+    assert rows["train.batch_size"].condition == ""
+    assert rows["model.depth"].condition == "model.kind is unet or background_unet"
+    assert rows["model.layers"].condition == "model.kind is double_unet"
+    assert rows["model.heads"].condition == (
+        "model.kind is nested_unet or double_unet, model.bottleneck is transformer (in nested_unet)"
+    )
+    assert rows["model.attention"].condition == "model.kind is smp, model.decoder is unet or unetplusplus"
     assert rows["loss.focal_gamma"].condition == "loss.focal > 0"
+    assert rows["second_loss.focal_gamma"].condition == "second_loss.kind is mixture, second_loss.focal > 0"
+    assert rows["augment.copy_paste_edge"].condition == "augment.copy_paste > 0"
     assert rows["optimiser.learning_rate"].condition == "optimiser.kind is adamw or adam"
     assert rows["optimiser.momentum"].condition == "optimiser.kind is sgd"

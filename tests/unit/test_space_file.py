@@ -8,6 +8,7 @@ from objectives.config import Config
 from objectives.errors import ProblemsError, UserError
 from spaces import Space, load_space, preset_names
 from spaces.domains import Choice, Fixed, Float, Int
+from spaces.pruning import NoPruning, TopK
 from spaces.reading import read_yaml
 
 
@@ -76,7 +77,7 @@ train.epochs: {int: [10, 20]}
 train.steps_per_epoch: {choice: [0, 10]}
 schedule.patience: 3
 optimiser.learning_rate: {float: [0, 1.0e-2], log: true}
-control.model.up: nearest
+control.model.up: diagonal
 """
     assert problems_of(tmp_path, text) == [
         "modle.depth: must be a field of the config (did you mean model.depth?), got 3",
@@ -91,7 +92,7 @@ control.model.up: nearest
         "model.norm: must not be a range of int, since its type is a choice, got 0 .. 1",
         "augment.flip: must be a valid boolean, got 1",
         "schedule.patience: exists only where schedule.kind is plateau, which this space excludes, got 3",
-        "control.model.up: must be 'transpose' or 'bilinear', got nearest",
+        "control.model.up: must be 'transpose', 'bilinear' or 'nearest', got diagonal",
     ]
 
 
@@ -109,7 +110,7 @@ control.model.up: nearest
         ("just words\n", "mine.yaml", "must hold field paths"),
         ("a: \x07\n", "mine.yaml", "must be text that YAML allows"),
         ("[" * 5000, "mine.yaml", "nested that deeply"),
-        ("extends: smal\n", "extends", "must be a preset (mars, small, tiny)"),
+        ("extends: smal\n", "extends", "must be a preset (mars, one-epoch, recipes, small, tiny)"),
         ("extends: [small]\n", "extends", "must be a preset"),
         (
             "loss.class_weights.kind: given\n",
@@ -131,9 +132,9 @@ def test_a_shared_bound_is_that_of_the_variants_in_the_space(tmp_path: Path) -> 
 
 
 def test_an_unknown_kind_is_one_problem_and_not_one_per_field(tmp_path: Path) -> None:
-    text = "optimiser.kind: {choice: [adamw, lion]}\noptimiser.momentum: {float: [0.5, 0.9]}\n"
+    text = "optimiser.kind: {choice: [adamw, adagrad]}\noptimiser.momentum: {float: [0.5, 0.9]}\n"
 
-    assert problems_of(tmp_path, text) == ["optimiser.kind: must be 'adamw', 'adam' or 'sgd', got lion"]
+    assert problems_of(tmp_path, text) == ["optimiser.kind: must be 'adamw', 'adam', 'sgd' or 'lion', got adagrad"]
 
 
 @pytest.mark.parametrize("override", ["model.depth", "=3", ""])
@@ -150,7 +151,7 @@ def test_an_override_with_broken_yaml_names_its_field() -> None:
 def test_a_missing_or_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
 
-    with pytest.raises(UserError, match=r"no space named smal: give a preset \(mars, small, tiny\)"):
+    with pytest.raises(UserError, match=r"no space named smal: give a preset \(mars, one-epoch, recipes, small, tiny\)"):
         load_space("smal")
     with pytest.raises(UserError, match="cannot be read"):
         load_space(str(tmp_path))
@@ -173,4 +174,39 @@ def test_yaml_scalars_have_no_surprises() -> None:
 
 
 def test_preset_names() -> None:
-    assert preset_names() == ("mars", "small", "tiny")
+    assert preset_names() == ("mars", "one-epoch", "recipes", "small", "tiny")
+
+
+def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
+    below = "extends: recipes\n"
+
+    assert load_text(tmp_path, below).pruning == NoPruning()
+    assert load_text(tmp_path, below).recipes == ("all",)
+    changed = load_text(tmp_path, f"{below}pruning: {{kind: top_k, keep: 3}}\nrecipes: [a5, C1-unet-scag]\n")
+    assert changed.pruning == TopK(epoch=1, keep=3)
+    assert changed.recipes == ("a5", "C1-unet-scag")
+    assert load_text(tmp_path, below, "pruning={kind: halving}", "recipes=[]") == load_space("mars")
+    assert load_text(tmp_path, "extends: one-epoch\n").pruning == TopK(epoch=1, keep=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("pruning: none\n", "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, got none"),
+        ("pruning: {kind: half}\n", "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, got"),
+        ("pruning: {kind: top_k, keep: 0}\n", "pruning.keep: must be greater than or equal to 1, got 0"),
+        ("pruning: {kind: top_k, keep: 2.0}\n", "pruning.keep: must be a valid integer, got 2.0"),
+        ("pruning: {kind: none, keep: 2}\n", "pruning.keep: is no field of this kind, got 2"),
+        (
+            "pruning: {kind: top_k, epoch: 30}\ntrain.epochs: 30\n",
+            "pruning.epoch: must be below train.epochs (30), or nothing is pruned, got 30",
+        ),
+        ("recipes: A5\n", "recipes: must be all, or a list like [A5, C1], got A5"),
+        ("recipes: [A5, 3]\n", 'recipes: must be all, or a list like [A5, C1], got ["A5", 3]'),
+        ("recipes: [A5, D44]\n", "recipes: no recipe d44: did you mean D4-unet-dilated-weighted-regularised?, got"),
+    ],
+)
+def test_broken_pruning_and_recipes_are_told(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems_of(tmp_path, f"extends: small\n{text}")
+
+    assert found.startswith(problem)

@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
-from objectives.config import LOSS_TERMS, UNet
+from objectives.config import LOSS_TERMS
 from objectives.errors import ProblemsError
 from spaces import Space, load_space, preset_names
+from spaces.classes import VALUES
 from spaces.domains import Choice, Fixed, Int, Weight
 from spaces.layer import FIXED_PER_STUDY
-from spaces.schema import leaves_by_path
+from spaces.pruning import Halving, NoPruning, TopK
+from spaces.schema import leaves, leaves_by_path
+from spaces.walk import named_domain
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -39,17 +43,42 @@ def test_epochs_are_the_same_for_all_trials(name: str) -> None:
         load_space(name, ["train.epochs={int: [2, 3]}"])
 
 
-def test_mars_varies_every_field_of_the_network_and_every_optimiser_and_schedule() -> None:
+def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_and_schedule() -> None:
     space = load_space("mars")
 
-    for field in UNet.model_fields.keys() - {"kind"}:
-        assert not isinstance(space.domains[f"model.{field}"], Fixed), field
-    assert all(isinstance(space.domains[f"loss.{term}"], Weight) for term in LOSS_TERMS)
-    for union in ("optimiser.kind", "schedule.kind"):
+    for leaf in leaves():
+        if not leaf.path.startswith("train."):
+            found = named_domain(space.domains, leaf)
+            assert found is not None, leaf.own_path
+            assert not isinstance(found[1], Fixed) or leaf.path == VALUES, leaf.own_path
+    assert all(isinstance(space.domains[f"{loss}.{term}"], Weight) for loss in ("loss", "second_loss") for term in LOSS_TERMS)
+    for union in ("model.kind", "loss.class_weights.kind", "second_loss.kind", "optimiser.kind", "schedule.kind"):
         domain = space.domains[union]
         assert isinstance(domain, Choice)
         assert all(leaves_by_path()[union][0].broken_rule(option) is None for option in domain.options)
-        assert len(domain.options) == 3
+        assert set(domain.options) == set(get_args(leaves_by_path()[union][0].annotation))
+
+
+@pytest.mark.parametrize("name", ["small", "tiny"])
+def test_stored_trials_of_cheap_presets_stay_readable(name: str) -> None:
+    names = {
+        "small": {"model.depth", "model.block", "model.bottleneck", "augment.elastic", "optimiser.weight_decay", "train.ema"},
+        "tiny": {"train.batch_size"},
+    }
+    shared = {"model.base_filters", "model.dropout", "loss.cross_entropy.weight", "loss.dice.on", "loss.dice.weight"}
+    shared |= {"loss.class_weights.power", "augment.intensity", "optimiser.learning_rate", "train.rare_repeat"}
+
+    assert load_space(name).control.keys() == shared | names[name]
+
+
+def test_one_epoch_and_recipes_are_mars_pruned_and_begun_otherwise() -> None:
+    mars, one_epoch, recipes = (load_space(name) for name in ("mars", "one-epoch", "recipes"))
+
+    assert mars.domains == one_epoch.domains == recipes.domains
+    assert (mars.pruning, mars.recipes) == (Halving(), ())
+    assert (one_epoch.pruning, one_epoch.recipes) == (TopK(epoch=1, keep=5), ())
+    assert (recipes.pruning, recipes.recipes) == (NoPruning(), ("all",))
+    assert len({mars.fingerprint, one_epoch.fingerprint, recipes.fingerprint}) == 3
 
 
 def test_small_stays_cheap() -> None:

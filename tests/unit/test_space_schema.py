@@ -2,10 +2,9 @@
 
 import pytest
 
-from objectives.config import SGD, Config, GivenClassWeights, Loss, Plateau, UNet
+from objectives.config import LOSS_TERMS, SGD, Config, GivenClassWeights, Loss, Plateau, SecondPhase, Smp, UNet
 from objectives.errors import ProblemsError
 from spaces.schema import build, flatten, leaves, leaves_by_path
-from spaces.walk import READ_WHEN_POSITIVE
 
 
 def test_leaves_hold_every_field_of_the_network() -> None:
@@ -21,6 +20,7 @@ def test_a_shared_path_means_one_leaf_per_variant() -> None:
         "optimiser.adamw.learning_rate": 2e-3,
         "optimiser.adam.learning_rate": 2e-3,
         "optimiser.sgd.learning_rate": 5e-2,
+        "optimiser.lion.learning_rate": 3e-4,
     }
     (sgd_rate,) = leaves_by_path()["optimiser.sgd.learning_rate"]
     assert sgd_rate.when == (("optimiser.kind", "sgd"),)
@@ -36,7 +36,12 @@ def test_a_kind_comes_before_the_fields_that_it_decides() -> None:
     order = [leaf.path for leaf in leaves()]
 
     assert all(order.index(kind_path) < order.index(leaf.path) for leaf in leaves() for kind_path, _ in leaf.when)
-    assert all(order.index(governor) < order.index(path) for path, governor in READ_WHEN_POSITIVE.items())
+
+
+def test_the_shares_are_the_terms_of_both_mixtures_and_nothing_else() -> None:
+    shares = [leaf.path for leaf in leaves() if leaf.is_share]
+
+    assert shares == [f"{section}.{term}" for section in ("loss", "second_loss") for term in LOSS_TERMS]
 
 
 def test_a_field_without_default_is_known_as_such() -> None:
@@ -49,6 +54,7 @@ def test_a_field_without_default_is_known_as_such() -> None:
         Config(),
         Config(optimiser=SGD(momentum=0.5), schedule=Plateau(patience=3)),
         Config(loss=Loss(cross_entropy=0.25, focal=0.75, class_weights=GivenClassWeights(values=(0.0, 1.0, 2.5)))),
+        Config(model=Smp(encoder="vgg16"), second_loss=SecondPhase(cross_entropy=0.5, boundary=0.5, start=0.25)),
     ],
 )
 def test_build_inverts_flatten(config: Config) -> None:
@@ -71,7 +77,7 @@ def test_build_refuses_values_that_do_not_go_together() -> None:
         ("augment.flip", 1, "must be a valid boolean"),
         ("augment.intensity", float("inf"), "must be a finite number"),
         ("loss.class_weights.values", (1.0, -1.0), "must be greater than or equal to 0"),
-        ("optimiser.kind", "lion", "must be 'adamw', 'adam' or 'sgd'"),
+        ("optimiser.kind", "adagrad", "must be 'adamw', 'adam', 'sgd' or 'lion'"),
     ],
 )
 def test_a_leaf_names_the_rule_of_the_config(path: str, value: object, rule: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from objectives.config import LOSS_TERMS, SecondPhase
 from objectives.errors import ProblemsError
 from spaces import FromParams, Space, load_space
 from spaces.domains import Fixed
@@ -11,8 +12,12 @@ from spaces.domains import Fixed
 CE, FOCAL, DICE = "loss.cross_entropy", "loss.focal", "loss.dice"
 
 
-def space_with(tmp_path_text: Mapping[str, str]) -> Space:
-    return load_space("mars", [f"{path}={value}" for path, value in tmp_path_text.items()])
+OTHERS = tuple(f"loss.{term}" for term in LOSS_TERMS if f"loss.{term}" not in (CE, FOCAL, DICE))
+
+
+def space_with(entries: Mapping[str, str]) -> Space:
+    """`mars` with three terms and these entries."""
+    return load_space("mars", [*(f"{path}=0" for path in OTHERS), *(f"{path}={value}" for path, value in entries.items())])
 
 
 def weights(space: Space, params: Mapping[str, object]) -> tuple[float, float, float]:
@@ -105,3 +110,37 @@ def test_encode_names_a_weight_that_cannot_be_drawn() -> None:
         space.encode(fixed_elsewhere)
     with pytest.raises(ProblemsError, match=r"loss\.dice: must be 0 or at least 0\.05 times .*, got 0\.01"):
         space.encode(too_small)
+
+
+def test_each_mixture_has_a_simplex_of_its_own() -> None:
+    space = load_space(
+        "mars", ["second_loss.kind=mixture", "second_loss.boundary=0.25", "second_loss.mixture.dice=0.75", f"{CE}=1"]
+    )
+    config = space.default()
+
+    assert config.loss.cross_entropy == 1.0
+    assert isinstance(config.second_loss, SecondPhase)
+    assert (config.second_loss.boundary, config.second_loss.dice) == (0.25, 0.75)
+    assert not any(name.endswith((".on", ".weight")) for name in space.control)
+
+
+def test_a_second_mixture_is_drawn_only_where_there_is_one() -> None:
+    space = load_space("mars")
+    second = {f"second_loss.{term}.on": term in ("dice", "tversky") for term in LOSS_TERMS}
+    second |= {"second_loss.dice.weight": 1.0, "second_loss.tversky.weight": 0.25}
+    parameters = {"second_loss.tversky_alpha": 0.7, "second_loss.start": 0.5}
+    config = space.draw(FromParams({**space.control, "second_loss.kind": "mixture", **second, **parameters}))
+
+    assert isinstance(config.second_loss, SecondPhase)
+    assert (config.second_loss.dice, config.second_loss.tversky) == pytest.approx((0.8, 0.2))
+    assert config.second_loss.tversky_alpha == 0.7
+    assert not any(name.startswith("second_loss.") for name in space.control.keys() - {"second_loss.kind"})
+
+
+def test_a_second_mixture_that_cannot_add_up_is_told_under_its_own_name() -> None:
+    with pytest.raises(ProblemsError, match=r"second_loss: the fixed weights of its terms must add up to at most 1"):
+        load_space("mars", ["second_loss.dice=0.7", "second_loss.boundary=0.7"])
+    with pytest.raises(ProblemsError, match=r"second_loss\.dice: exists only where second_loss\.kind is mixture"):
+        load_space("small", ["second_loss.dice={weight: optional}"])
+    with pytest.raises(ProblemsError, match=r"second_loss\.dice: must be given once"):
+        load_space("mars", ["second_loss.dice=0.7", "second_loss.mixture.dice=0.7"])

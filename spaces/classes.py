@@ -1,0 +1,93 @@
+"""What of a space and of the recipes goes with data of so many classes: hand-set class weights are for one number of them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from objectives.config import GivenClassWeights
+from objectives.errors import Problem, ProblemsError, UserError
+from spaces.domains import Choice, Domain, Fixed
+from spaces.recipes import Recipe, choose_recipes, scaled
+from spaces.schema import leaves_by_path
+from spaces.space import Space
+from spaces.values import Value, plain, shown
+from spaces.walk import named_domain
+
+KIND = "loss.class_weights.kind"
+VALUES = "loss.class_weights.values"
+
+
+def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
+    """The space without class weights for another number of classes, and what was left out, in lines for people.
+
+    *Raises* ProblemsError: the control has such weights.
+    """
+    (leaf,) = leaves_by_path()[VALUES]
+    found = named_domain(space.domains, leaf)
+    options = _options(found[1]) if found else ()
+    fitting = tuple(option for option in options if _fits(option, num_classes))
+    if found is None or fitting == options:
+        return space, ()
+    config, name = space.default(), found[0]
+    weights = config.loss.class_weights
+    if isinstance(weights, GivenClassWeights) and not _fits(weights.values, num_classes):
+        raise ProblemsError("control", [_problem(f"control.{VALUES}", num_classes, weights.values)])
+    narrowed = replace(space, domains=_narrowed(space.domains, name, fitting), control={})
+    unfit = (shown(plain(option)) for option in options if option not in fitting)
+    lines = (f"{name}: {option} is left out, since the data has {num_classes} classes" for option in unfit)
+    return replace(narrowed, control=narrowed.encode(config)), tuple(lines)
+
+
+def _narrowed(domains: Mapping[str, Domain], name: str, fitting: tuple[Value, ...]) -> dict[str, Domain]:
+    """The domains with the fitting lists of weights alone; without any, no trial has given weights."""
+    if fitting:
+        return {**domains, name: _domain(fitting)}
+    others = tuple(kind for kind in _options(domains[KIND]) if kind != "given")  # not empty: the control has one of them
+    return {path: domain for path, domain in domains.items() if path != name} | {KIND: _domain(others)}
+
+
+def fit_recipes(
+    wanted: str, space: Space, num_classes: int, filters: float = 1.0
+) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
+    """The recipes that a study of this space tries, and those that ``all`` leaves out, in lines for people.
+
+    Each has ``filters`` times its filters.
+
+    *Raises* UserError: no such recipe, or one that was asked for by name cannot run on this data; ProblemsError: some lie
+    outside the space, every field of each.
+    """
+    chosen = choose_recipes(wanted)
+    unfit = [recipe for recipe in chosen if not recipe.fits(num_classes)]
+    names = ", ".join(recipe.name for recipe in unfit)
+    if unfit and "all" not in wanted.lower().split(","):
+        raise UserError(
+            f"{names}: the class weights are not for {num_classes} classes, which the data has; leave out, or ask for all"
+        )
+    chosen = tuple(scaled(recipe, filters) for recipe in chosen if recipe not in unfit)
+    problems = [problem for recipe in chosen for problem in _outside(recipe, space)]
+    if problems:
+        raise ProblemsError("recipes outside the study's space", problems)
+    return chosen, (f"left out, since the data has {num_classes} classes: {names}",) if unfit else ()
+
+
+def _outside(recipe: Recipe, space: Space) -> list[Problem]:
+    try:
+        space.encode(space.paced(recipe.config))
+    except ProblemsError as error:
+        return [Problem(f"{recipe.name}, {problem.where}", problem.rule, problem.value) for problem in error.problems]
+    return []
+
+
+def _fits(weights: Value, num_classes: int) -> bool:
+    return isinstance(weights, tuple) and len(weights) == num_classes
+
+
+def _options(domain: Domain) -> tuple[Value, ...]:
+    return domain.options if isinstance(domain, Choice) else (domain.value,) if isinstance(domain, Fixed) else ()
+
+
+def _domain(options: tuple[Value, ...]) -> Domain:
+    return Choice(options) if len(options) > 1 else Fixed(options[0])
+
+
+def _problem(path: str, num_classes: int, weights: Value) -> Problem:
+    return Problem(path, f"the data has {num_classes} classes and needs one weight for each", shown(plain(weights)))

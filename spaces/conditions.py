@@ -1,0 +1,110 @@
+"""Which fields are read only while another one has a certain value. Unions (``kind``) state all other conditions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never, final
+
+from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
+from spaces.schema import Leaf
+from spaces.simplex import simplices
+from spaces.values import Scalar, Value
+
+
+@final
+@dataclass(frozen=True)
+class Above0:
+    """Read while the governor is above 0."""
+
+    governor: str
+
+    def met(self, value: Value) -> bool:
+        """Whether the governor may have this value."""
+        return isinstance(value, int | float) and value > 0
+
+    def __str__(self) -> str:
+        return f"{self.governor} > 0"
+
+
+@final
+@dataclass(frozen=True)
+class OneOf:
+    """Read while the governor is one of the options."""
+
+    governor: str
+    options: tuple[Scalar, ...]
+
+    def met(self, value: Value) -> bool:
+        """Whether the governor may have this value."""
+        return value in self.options
+
+    def __str__(self) -> str:
+        return f"{self.governor} is {' or '.join(map(str, self.options))}"
+
+
+Condition = Above0 | OneOf
+
+_OF_MIXTURES = {  # a parameter of a term, by the term
+    "focal_gamma": "focal",
+    "tversky_alpha": "tversky",
+    "unified_delta": "unified_focal",
+    "unified_gamma": "unified_focal",
+}
+_OF_CONFIG: Mapping[str, Condition] = {
+    "model.nested_unet.heads": OneOf("model.bottleneck", ("transformer",)),
+    "model.conv_stack.base_filters": Above0("model.depth"),
+    "model.conv_stack.growth": Above0("model.depth"),
+    "model.conv_stack.kernel_size": Above0("model.depth"),
+    "model.smp.attention": OneOf("model.decoder", ("unet", "unetplusplus")),
+    "augment.flip": Above0("augment.intensity"),
+    "augment.vertical_flip": Above0("augment.intensity"),
+    "augment.geometry": Above0("augment.intensity"),
+    "augment.elastic": Above0("augment.intensity"),
+    "augment.photometric": Above0("augment.intensity"),
+    "augment.copy_paste_edge": Above0("augment.copy_paste"),
+}
+
+# by a path of `leaves_by_path`: a shared one means every variant, one with a variant's name this variant alone
+READ_WHEN: Mapping[str, Condition] = {
+    **{
+        f"{simplex.section}.{name}": Above0(f"{simplex.section}.{term}")
+        for simplex in simplices()
+        for name, term in _OF_MIXTURES.items()
+    },
+    **_OF_CONFIG,
+}
+
+
+def condition_of(leaf: Leaf) -> Condition | None:
+    """What must hold for the leaf to be read; None where nothing must."""
+    return READ_WHEN.get(leaf.own_path) or READ_WHEN.get(leaf.path)
+
+
+def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:
+    """Whether a config with these values, which has the leaf, reads it at all."""
+    condition = condition_of(leaf)
+    return condition is None or condition.met(values[condition.governor])
+
+
+def can_be_met(condition: Condition, domain: Domain) -> bool:
+    """Whether some value of the governor's domain meets the condition."""
+    return any(map(condition.met, _extremes(domain)))
+
+
+def is_always_met(condition: Condition, domain: Domain) -> bool:
+    """Whether every value of the governor's domain meets the condition."""
+    return all(map(condition.met, _extremes(domain)))
+
+
+def _extremes(domain: Domain) -> tuple[Value, ...]:
+    """Values that stand for all of the domain, as far as a condition tells them apart."""
+    match domain:
+        case Fixed(value):
+            return (value,)
+        case Choice(options):
+            return options
+        case Int(low, high) | Float(low, high):
+            return low, high
+        case Weight(optional):
+            return (0.0, 1.0) if optional else (1.0,)
+        case _:
+            assert_never(domain)

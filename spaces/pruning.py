@@ -1,0 +1,64 @@
+"""When a study ends trials early: its space says so, since what may be compared follows from how long trials train."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from objectives.config import Frozen
+from objectives.errors import Problem
+from spaces.values import shown
+
+
+class Halving(Frozen):
+    """Successive halving: at each rung the best third of the trials so far goes on."""
+
+    kind: Literal["halving"] = "halving"
+
+
+class NoPruning(Frozen):
+    """Every trial trains all its epochs."""
+
+    kind: Literal["none"] = "none"
+
+
+class TopK(Frozen):
+    """After ``epoch`` the ``keep`` best go on to the end, and no others."""
+
+    kind: Literal["top_k"] = "top_k"
+    epoch: int = Field(1, ge=1)
+    keep: int = Field(5, ge=1)
+
+
+Pruning = Halving | NoPruning | TopK
+PRUNING_BY_DEFAULT: Pruning = Halving()
+
+_Tagged = Annotated[Pruning, Field(discriminator="kind")]
+
+_ADAPTER: TypeAdapter[Pruning] = TypeAdapter(_Tagged)
+_KINDS = tuple(each.model_fields["kind"].default for each in get_args(Pruning))
+_FORMS = "{kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}"
+
+
+def read_pruning(written: object) -> Pruning | list[Problem]:
+    """The pruning that a space file's ``pruning`` states, or what is wrong with it."""
+    if not isinstance(written, Mapping) or written.get("kind") not in _KINDS:
+        return [Problem("pruning", f"must be {_FORMS}", shown(written))]
+    try:
+        return _ADAPTER.validate_python(dict(written), strict=True)
+    except ValidationError as error:
+        return [
+            Problem(f"pruning.{'.'.join(map(str, each['loc'][1:]))}", _rule(each["msg"]), shown(each["input"]))
+            for each in error.errors()
+        ]
+
+
+def check_length(pruning: Pruning, epochs: int) -> list[Problem]:
+    """Why trials of so many epochs cannot be pruned like this."""
+    if not isinstance(pruning, TopK) or pruning.epoch < epochs:
+        return []
+    return [Problem("pruning.epoch", f"must be below train.epochs ({epochs}), or nothing is pruned", str(pruning.epoch))]
+
+
+def _rule(message: str) -> str:
+    return message.replace("Input should", "must").replace("Extra inputs are not permitted", "is no field of this kind")

@@ -1,0 +1,119 @@
+"""Recipes: the systems of the five course reports as named configs, one file of ``spaces/recipes`` a report."""
+
+import difflib
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from pydantic import Field
+
+from objectives.config import Config, Frozen, GivenClassWeights, Smp
+from objectives.errors import UserError
+from spaces.reading import read_yaml
+from spaces.values import shown
+
+FEWEST_FILTERS = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One system of a report.
+
+    ``reported`` are its scores there, mean IoU in percent by the part of the data, or IoU by the name of a class; ``note``
+    says how what is unclear was read.
+    """
+
+    name: str  # row, hyphen, short name
+    row: str
+    report: str
+    reported: Mapping[str, float]
+    note: str
+    config: Config
+
+    def fits(self, num_classes: int) -> bool:
+        """Whether the recipe can run on data with so many classes: a list of class weights is for one number of them."""
+        weights = self.config.loss.class_weights
+        return not isinstance(weights, GivenClassWeights) or len(weights.values) == num_classes
+
+
+@functools.cache
+def load_recipes() -> tuple[Recipe, ...]:
+    """Every recipe that ships, in the order of the reports and their rows."""
+    folder = resources.files("spaces") / "recipes"
+    base = _read(folder / "base.yaml")
+    reports = sorted((file for file in folder.iterdir() if file.name != "base.yaml"), key=lambda file: file.name)
+    return tuple(recipe for file in reports for recipe in _recipes_of(_read(file), base))
+
+
+def choose_recipes(wanted: str) -> tuple[Recipe, ...]:
+    """The recipes that ``all``, or rows and names with commas between them, mean; each once, in the order of the reports.
+
+    *Raises* UserError: there is no such recipe, with those whose names are near.
+    """
+    words = [word.strip().lower() for word in wanted.split(",")]
+    for word in words:
+        if word != "all" and not any(word in _words(recipe) for recipe in load_recipes()):
+            raise UserError(f"no recipe {shown(word)}: {_hint(word)}")
+    return tuple(recipe for recipe in load_recipes() if not {"all", *_words(recipe)}.isdisjoint(words))
+
+
+def scaled(recipe: Recipe, scale: float) -> Recipe:
+    """The recipe with ``scale`` times the filters of each level, in steps of four; encoders by name stay as they are.
+
+    *Raises* UserError: the scale is not in (0, 1].
+    """
+    if not 0.0 < scale <= 1.0:
+        raise UserError(f"a scale of filters must be above 0 and at most 1, got {scale:g}")
+    model = recipe.config.model
+    if isinstance(model, Smp):
+        return recipe
+    counts = {name: value for name, value in model.model_dump().items() if name in ("base_filters", "mask_filters")}
+    fewer = {name: max(FEWEST_FILTERS, round(count * scale / 4) * 4) for name, count in counts.items()}
+    return replace(recipe, config=recipe.config.model_copy(update={"model": model.model_copy(update=fewer)}))
+
+
+class _Entry(Frozen):
+    """A recipe as it is written: ``config`` is laid over that of the recipe ``extends``, or over the base."""
+
+    extends: str = ""
+    reported: dict[str, float] = Field(default_factory=dict)
+    note: str = ""
+    config: dict[str, object] = Field(default_factory=dict)
+
+
+def _read(file: Traversable) -> dict[str, object]:
+    tree, problems = read_yaml(file.read_text(encoding="utf-8"), file.name)
+    assert not problems, problems
+    assert isinstance(tree, dict)
+    return dict(tree)
+
+
+def _recipes_of(report: Mapping[str, object], base: Mapping[str, object]) -> Iterator[Recipe]:
+    trees: dict[str, Mapping[str, object]] = {"": base}
+    for name, written in report.items():
+        entry = _Entry.model_validate(written)
+        trees[name] = _laid_over(trees[entry.extends], entry.config)
+        row = name.partition("-")[0]
+        yield Recipe(name, row, row[0], entry.reported, entry.note, Config.model_validate(trees[name]))
+
+
+def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """``above`` where it says something, else ``below``; a section that names its kind replaces the whole one below."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping) and "kind" not in value
+        merged[key] = _laid_over(under, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _words(recipe: Recipe) -> tuple[str, str]:
+    return recipe.row.lower(), recipe.name.lower()
+
+
+def _hint(word: str) -> str:
+    names = {each: recipe.name for recipe in load_recipes() for each in _words(recipe)}
+    near = list(dict.fromkeys(names[match] for match in difflib.get_close_matches(word, names, n=3, cutoff=0.5)))
+    return f"did you mean {' or '.join(near)}?" if near else "see `search recipes list`"

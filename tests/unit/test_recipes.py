@@ -1,0 +1,307 @@
+"""The recipes: every system of the reports, inside `mars`, found by name, scaled, and cut to what the data allows."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from objectives.config import (
+    SGD,
+    Adam,
+    AdamW,
+    Augment,
+    BackgroundUNet,
+    Config,
+    GivenClassWeights,
+    InverseFrequency,
+    Lion,
+    Loss,
+    NestedUNet,
+    OneCycle,
+    Plateau,
+    SecondPhase,
+    Smp,
+    Train,
+    UNet,
+)
+from objectives.errors import ProblemsError, UserError
+from search.commands.options import Place
+from search.commands.recipes import count_trainable
+from search.main import answer
+from search.setup import Prepared, Request, prepare
+from spaces import FromParams, Recipe, choose_recipes, load_recipes, load_space
+from spaces.classes import VALUES, fit_recipes, fit_space
+from spaces.domains import Choice, Fixed
+from spaces.recipes import scaled
+
+ROWS = {
+    "A": {f"A{number}": 1 for number in range(1, 11)},
+    "B": {"B1": 3, "B2": 4, "B3": 4, "B4": 3, "B5": 1, "B6": 2, "B7": 5},
+    "C": {"C1": 1, "C2": 4},
+    "D": {f"D{number}": 1 for number in range(1, 5)},
+    "E": {"E1": 2, "E2": 1, "E3": 1},
+}
+
+
+def recipe(name: str) -> Recipe:
+    (found,) = choose_recipes(name)
+    return found
+
+
+def test_every_row_that_is_a_system_has_its_recipes() -> None:
+    assert Counter(each.row for each in load_recipes()) == {row: count for rows in ROWS.values() for row, count in rows.items()}
+    assert all(each.row in ROWS[each.report] for each in load_recipes())
+
+
+def test_names_are_unique_and_begin_with_their_row() -> None:
+    names = [each.name for each in load_recipes()]
+
+    assert len({name.lower() for name in names}) == len(names)
+    assert {"A5-unet-ra", "B2-deeplabv3plus-resnet34", "B1-unetplusplus-resnet34", "C1-unet-scag"} <= set(names)
+    assert all(each.name.startswith(f"{each.row}-") and each.note for each in load_recipes())
+
+
+@pytest.mark.parametrize("each", load_recipes(), ids=lambda each: each.name)
+def test_every_recipe_lies_in_mars_and_is_drawn_as_it_is(each: Recipe) -> None:
+    space = load_space("mars", ["train.epochs=7"])
+    config = space.draw(FromParams(space.encode(space.paced(each.config))))
+
+    assert config.train.epochs == 7
+    assert config.model == each.config.model
+    assert config.loss.class_weights == each.config.loss.class_weights
+    assert (config.optimiser, config.schedule, config.augment) == (
+        each.config.optimiser,
+        each.config.schedule,
+        each.config.augment,
+    )
+    assert config.train.model_copy(update={"epochs": each.config.train.epochs}) == each.config.train
+
+
+def test_recipes_differ_only_where_their_rows_do() -> None:
+    """The steps of a row that add up, each by the fields that it changes."""
+    a5, a6 = recipe("A5").config, recipe("A6").config
+    d2, d3, d4 = (recipe(f"D{number}").config for number in (2, 3, 4))
+
+    assert a6 == a5.model_copy(update={"model": a5.model.model_copy(update={"bottleneck": "dilated"})})
+    weights = GivenClassWeights(values=(0, 1, 1, 1, 2))
+    assert d3 == d2.model_copy(update={"loss": d2.loss.model_copy(update={"class_weights": weights})})
+    assert d4.model == d3.model.model_copy(update={"dropout": 0.2})
+    assert d4.optimiser == Adam(learning_rate=1e-3, weight_decay=1e-4)
+    assert recipe("B1-unetplusplus-resnet34").config.optimiser == Lion(learning_rate=1e-4, weight_decay=0.01)
+    assert recipe("B1-unetplusplus-resnet34-half-size").config.train.scale == 0.5
+    assert recipe("B3-unet-mobilenetv2-repeated").config.train.rare_repeat == 2
+    assert recipe("E3").config.optimiser == recipe("E1-unet").config.optimiser == AdamW(learning_rate=1e-3)
+
+
+def test_the_base_is_the_plainest_training_there_is() -> None:
+    config = recipe("D1").config
+
+    assert config == Config(
+        model=UNet(depth=2, base_filters=32),
+        augment=Augment(intensity=0.0),
+        optimiser=Adam(learning_rate=1e-3),
+        schedule=Plateau(factor=0.1, patience=15),
+        train=Train(ema=0.0),
+    )
+
+
+FOCAL4 = Loss(cross_entropy=0.0, focal=1.0, focal_gamma=4.0)
+REACHED = {
+    "L1": {"loss": FOCAL4},
+    "L2": {"loss": Loss(cross_entropy=0.0, generalised_dice=1.0)},
+    "L2 dice": {"loss": Loss(cross_entropy=0.0, dice=1.0)},
+    "L3": {"loss": Loss(cross_entropy=0.0, focal=0.8, dice=0.2)},
+    "L4": {"loss": Loss(class_weights=InverseFrequency(power=1.0))},
+    "L6": {"loss": Loss(class_weights=GivenClassWeights(values=(0, 1, 1, 1, 2)))},
+    "L7": {"loss": Loss(cross_entropy=0.0, tversky=0.25, unified_focal=0.25, jaccard=0.25, boundary=0.25)},
+    "G1": {"augment": Augment(geometry=False, photometric=False)},
+    "G2": {"augment": Augment(intensity=0.3, photometric=False)},
+    "G3": {"augment": Augment(vertical_flip=True, elastic=True)},
+    "G4": {"train": Train(rare_repeat=4)},
+    "G5": {"augment": Augment(intensity=0.0, copy_paste=0.8, copy_paste_edge="hard")},
+    "G6": {"train": Train(scale=0.5)},
+    "T1 adam": {"optimiser": Adam()},
+    "T1 adamw": {"optimiser": AdamW()},
+    "T1 sgd": {"optimiser": SGD()},
+    "T1 lion": {"optimiser": Lion()},
+    "T2": {"schedule": Plateau(factor=0.1, patience=15), "train": Train(early_stopping=20)},
+    "T2 one cycle": {"schedule": OneCycle(), "train": Train(early_stopping=30)},
+    "T3": {"model": UNet(dropout=0.2, norm="group"), "optimiser": Adam(weight_decay=1e-4)},
+    "T4": {"loss": Loss(), "second_loss": SecondPhase(cross_entropy=0.5, boundary=0.5)},
+}
+
+
+@pytest.mark.parametrize("row", REACHED)
+def test_every_row_that_is_a_part_of_a_system_is_a_point_of_mars(row: str) -> None:
+    space = load_space("mars")
+    config = space.paced(Config(**REACHED[row]))  # type: ignore[arg-type]
+
+    assert space.draw(FromParams(space.encode(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ("a5", ["A5-unet-ra"]),
+        ("A1", ["A1-convolution"]),
+        ("c1, A5-UNET-RA ,a5", ["A5-unet-ra", "C1-unet-scag"]),
+        ("E1", ["E1-unet", "E1-unet-sgd"]),
+        ("ALL", [each.name for each in load_recipes()]),
+    ],
+)
+def test_recipes_are_chosen_by_row_or_name_each_once_in_their_order(wanted: str, names: list[str]) -> None:
+    assert [each.name for each in choose_recipes(wanted)] == names
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("A5,A55", "no recipe a55: did you mean A5-unet-ra"),
+        ("A5-unet-rb", "did you mean A5-unet-ra"),
+        ("", "no recipe"),
+        ("A5,", "no recipe"),
+        ("zzzzzzzz", "see `search recipes list`"),
+    ],
+)
+def test_an_unknown_recipe_is_told_with_near_names(wanted: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        choose_recipes(wanted)
+
+
+def test_scaling_changes_filters_alone() -> None:
+    a5, e3 = recipe("A5"), recipe("E3")
+
+    assert scaled(a5, 0.25).config == a5.config.model_copy(
+        update={"model": a5.config.model.model_copy(update={"base_filters": 16})}
+    )
+    assert scaled(e3, 0.25).config.model == BackgroundUNet(depth=4, base_filters=8, mask_filters=4)
+    assert scaled(e3, 0.01).config.model == BackgroundUNet(depth=4, base_filters=4, mask_filters=4)
+    assert scaled(recipe("A9"), 0.55).config.model == NestedUNet(depth=4, base_filters=36)
+    assert scaled(recipe("B5"), 0.25) == recipe("B5")
+    assert scaled(a5, 1.0) == a5
+    for scale in (0.0, -1.0, 1.5):
+        with pytest.raises(UserError, match="at most 1"):
+            scaled(a5, scale)
+
+
+def test_given_class_weights_fit_one_number_of_classes() -> None:
+    mars = load_space("mars")
+    chosen, lines = fit_recipes("all", mars, 3)
+    everything, nothing = fit_recipes("all", mars, 5)
+
+    assert {each.name for each in load_recipes()} - {each.name for each in chosen} == {
+        "D3-unet-dilated-weighted",
+        "D4-unet-dilated-weighted-regularised",
+    }
+    assert "D3-unet-dilated-weighted" in lines[0]
+    assert (everything, nothing) == (load_recipes(), ())
+    with pytest.raises(UserError, match=r"D4-.*: the class weights are not for 3 classes"):
+        fit_recipes("A5,D4", mars, 3)
+
+
+def test_a_recipe_outside_the_space_is_told_with_every_field() -> None:
+    space = load_space("mars", ["model.unet.skip=concat", "train.batch_size=16"])
+
+    with pytest.raises(ProblemsError) as caught:
+        fit_recipes("A4,A5", space, 5)
+    assert [problem.where for problem in caught.value.problems] == [
+        "A4-unet-tc, train.batch_size",
+        "A5-unet-ra, model.skip",
+        "A5-unet-ra, train.batch_size",
+    ]
+
+
+def test_a_space_is_cut_to_the_classes_of_the_data() -> None:
+    mars = load_space("mars")
+    cut, lines = fit_space(mars, 3)
+
+    assert fit_space(mars, 5) == (mars, ())
+    assert cut.domains["loss.class_weights.kind"] == Choice(("none", "inverse_frequency"))
+    assert VALUES not in cut.domains
+    assert cut.default() == mars.default()
+    assert cut.from_dict(cut.to_dict()) == cut
+    assert lines == (f"{VALUES}: [0.0, 1.0, 1.0, 1.0, 2.0] is left out, since the data has 3 classes",)
+
+
+def test_lists_of_weights_that_fit_stay_and_a_control_that_does_not_fit_is_refused() -> None:
+    given = ["loss.class_weights.kind=given", "loss.class_weights.values={choice: [[1, 2], [1, 2, 3]]}"]
+    space = load_space("small", [*given, "control.loss.class_weights={kind: given, values: [1, 2, 3]}"])
+
+    assert fit_space(space, 3)[0].domains[VALUES] == Fixed((1.0, 2.0, 3.0))
+    with pytest.raises(ProblemsError, match="the data has 2 classes and needs one weight for each"):
+        fit_space(space, 2)
+
+
+def prepared(folder: Path, **asked: Any) -> Prepared:
+    place = Place("", str(folder / "artifacts"), folder / "cache")
+    return prepare(Request(**{"name": "s", "source": "synthetic:40", "space": "mars", "trials": 50} | asked), place)
+
+
+def test_a_study_takes_the_recipes_that_are_asked_for_or_that_its_space_names(tmp_path: Path) -> None:
+    asked = prepared(tmp_path, recipes="c1,A5").spec
+
+    assert asked.recipes == ("A5-unet-ra", "C1-unet-scag")
+    assert asked == prepared(tmp_path, recipes="A5,C1").spec
+    assert prepared(tmp_path, space="recipes", trials=len(load_recipes()) + 1).spec.recipes == tuple(
+        each.name for each in load_recipes()
+    )
+    assert prepared(tmp_path, space="recipes", recipes="D1").spec.recipes == ("D1-unet",)
+    assert prepared(tmp_path).spec.recipes == ()
+
+
+def test_more_recipes_than_trials_are_refused(tmp_path: Path) -> None:
+    assert len(prepared(tmp_path, recipes="B3", trials=5).spec.recipes) == 4
+    with pytest.raises(UserError, match=r"--trials must be at least 5 for the control and 4 recipes, got 4"):
+        prepared(tmp_path, recipes="B3", trials=4)
+    with pytest.raises(UserError, match=r"--trials must be at least 46 for the control and 45 recipes, got 20"):
+        prepared(tmp_path, space="recipes", trials=20)
+
+
+def test_data_of_other_classes_cuts_space_and_recipes_and_says_so(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frames_and_masks = generator.integers(0, 3, (40, 2, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "three.npz", training_set=frames_and_masks)
+
+    made = prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="all")
+    assert not [name for name in made.spec.recipes if name.startswith(("D3", "D4"))]
+    assert len(made.spec.recipes) == len(load_recipes()) - 2
+    assert len([line for line in made.findings if "left out, since the data has 3 classes" in line]) == 2
+    with pytest.raises(UserError, match="D3-unet-dilated-weighted: the class weights are not for 3 classes"):
+        prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="D3")
+
+
+def test_parameters_are_those_of_the_network_on_grey_frames_of_five_classes() -> None:
+    assert count_trainable(recipe("A1")) == 10
+    assert count_trainable(recipe("A4")) == 1_926_565
+
+
+def test_show_prints_configs_that_can_be_read_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["recipes", "show", "a5,D4"]) == 0
+    shown: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+
+    assert list(shown) == ["A5-unet-ra", "D4-unet-dilated-weighted-regularised"]
+    for name, written in shown.items():
+        assert Config.model_validate(written["config"]) == recipe(name).config
+        assert written["reported"] == recipe(name).reported
+    assert shown["A5-unet-ra"]["reported"]["hidden"] == 65.73
+
+
+def test_show_of_an_unknown_recipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["recipes", "show", "A55"]) == 2
+    assert capsys.readouterr().err == "search: no recipe a55: did you mean A5-unet-ra?\n"
+
+
+def test_what_is_stored_of_a_space_names_recipes_and_pruning_only_where_they_are_given() -> None:
+    assert load_space("mars").to_dict().keys() == {"domains", "control"}
+    assert json.loads(json.dumps(load_space("recipes").to_dict()))["recipes"] == ["all"]
+    assert load_space("one-epoch").to_dict()["pruning"] == {"kind": "top_k", "epoch": 1, "keep": 5}
+
+
+def test_smp_recipes_differ_by_decoder_and_encoder() -> None:
+    models = [each.config.model for each in load_recipes() if isinstance(each.config.model, Smp)]
+
+    assert len({(model.decoder, model.encoder) for model in models}) == len(models) - 2 - 3  # B1 and B3 keep theirs

@@ -1,0 +1,90 @@
+"""Fields that are read only while another one has a certain value: drawing, encoding and showing agree on them."""
+
+import pytest
+
+from objectives.config import Augment, ConvStack, Model, NestedUNet, Smp
+from objectives.errors import ProblemsError
+from spaces import FromParams, load_space
+from spaces.conditions import READ_WHEN, Above0, OneOf, can_be_met, condition_of, is_always_met
+from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
+from spaces.schema import leaves, leaves_by_path
+
+
+def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_are_drawn() -> None:
+    order = [leaf.path for leaf in leaves()]
+
+    for path, condition in READ_WHEN.items():
+        for leaf in leaves_by_path()[path]:
+            governors = [each for each in leaves_by_path()[condition.governor] if set(each.when) <= set(leaf.when)]
+            assert governors, path
+            assert order.index(condition.governor) < order.index(leaf.path)
+
+
+def test_a_condition_of_one_variant_leaves_the_others_alone() -> None:
+    conditions = {leaf.own_path: condition_of(leaf) for leaf in leaves_by_path()["model.heads"]}
+
+    assert conditions == {
+        "model.nested_unet.heads": OneOf("model.bottleneck", ("transformer",)),
+        "model.double_unet.heads": None,
+    }
+
+
+ABOVE, ONE = Above0("x"), OneOf("x", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "domain", "possible", "certain"),
+    [
+        (ABOVE, Fixed(0), False, False),
+        (ABOVE, Fixed(0.5), True, True),
+        (ABOVE, Int(0, 3), True, False),
+        (ABOVE, Float(0.1, 3.0), True, True),
+        (ABOVE, Choice((0.0, 0.2)), True, False),
+        (ABOVE, Weight(optional=True), True, False),
+        (ABOVE, Weight(optional=False), True, True),
+        (ONE, Fixed("c"), False, False),
+        (ONE, Choice(("a", "c")), True, False),
+        (ONE, Choice(("a", "b")), True, True),
+    ],
+)
+def test_what_a_domain_says_of_a_condition(condition: Above0 | OneOf, domain: Domain, possible: bool, certain: bool) -> None:
+    assert can_be_met(condition, domain) is possible
+    assert is_always_met(condition, domain) is certain
+
+
+def test_what_is_not_read_is_not_asked_for_and_has_its_default() -> None:
+    space = load_space("mars", ["augment.copy_paste_edge=hard"])
+    config = space.draw(FromParams({**space.control, "augment.intensity": 0.0}))
+
+    assert config.augment == Augment(intensity=0.0)
+    pasted = space.draw(FromParams({**space.control, "augment.copy_paste": 0.8}))
+    assert pasted.augment.copy_paste_edge == "hard"
+
+
+@pytest.mark.parametrize(
+    ("read", "unread", "name"),
+    [
+        (NestedUNet(bottleneck="transformer", heads=8), NestedUNet(heads=8), "model.heads"),
+        (Smp(decoder="unet", attention="scse"), Smp(decoder="fpn", attention="scse"), "model.attention"),
+        (ConvStack(depth=1, base_filters=16), ConvStack(depth=0, base_filters=16), "model.base_filters"),
+    ],
+)
+def test_a_value_decides_whether_a_field_is_a_parameter(read: Model, unread: Model, name: str) -> None:
+    space = load_space("mars")
+    plain = space.default()
+    params, bare = (space.encode(plain.model_copy(update={"model": model})) for model in (read, unread))
+
+    assert name in params
+    assert name not in bare
+    assert space.draw(FromParams(params)).model == read
+    assert space.draw(FromParams(bare)).model != unread  # that field alone, which nothing reads, has its default
+
+
+def test_a_domain_that_nothing_can_read_is_refused_or_settled() -> None:
+    nested = ["model.kind=nested_unet", "model.bottleneck=plain"]
+
+    with pytest.raises(ProblemsError, match=r"model\.heads: must be a plain value, since this space never reads it"):
+        load_space("small", [*nested, "model.heads={choice: [2, 4]}"])
+    assert load_space("mars", nested).domains["model.heads"] == Fixed(4)
+    both = load_space("mars", ["model.kind={choice: [nested_unet, double_unet]}", "model.bottleneck=plain"])
+    assert both.domains["model.heads"] == Choice((2, 4, 8))
