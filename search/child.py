@@ -9,13 +9,14 @@ from multiprocessing.connection import Connection
 import torch
 
 from objectives.config import Config
-from objectives.data.dataset import load_dataset
+from objectives.data.dataset import Dataset, load_dataset
 from objectives.errors import WorldError
+from objectives.feasibility import check
 from objectives.fit import DivergedError, fit, prepare
-from objectives.networks import count_parameters
+from objectives.precision import computes_bf16
 from objectives.training_state import TrainingState
-from search.blobs import BlobStore, open_blobs
-from search.messages import SURROUNDINGS, Failed, Finished, Job, Reply, Saved
+from search.blobs import open_blobs
+from search.messages import SURROUNDINGS, Checked, Failed, Finished, Job, Reply, Saved
 from search.pictures import draw_pictures
 from search.saver import Saver
 
@@ -54,7 +55,9 @@ def main(pipe: Connection, job: Job) -> None:
     torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
     try:
-        pipe.send(train(job, Link(pipe), open_blobs(job.blobs)))
+        config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
+        if job.last or can_work(config, data, job, pipe):
+            pipe.send(train(job, config, data, Link(pipe)))
     except (BrokenPipeError, EOFError):
         os._exit(3)
     except torch.OutOfMemoryError as error:
@@ -67,9 +70,18 @@ def main(pipe: Connection, job: Job) -> None:
         pipe.send(Failed("error", f"{type(error).__name__}: {_line(error)}"))
 
 
-def train(job: Job, link: Link, blobs: BlobStore) -> Finished:
+def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
+    """Tell the worker what the config needs; False when it cannot work here. No device is touched."""
+    bf16 = config.train.bf16 and (bool(job.gpu) or computes_bf16(torch.device("cpu")))
+    verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16)
+    need = verdict.estimate
+    pipe.send(Checked(need.parameters, need.multiply_adds, need.memory_bytes, verdict.problem))
+    return not verdict.problem
+
+
+def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     """Train from the beginning, or from the last state, until all epochs are done or the worker says stop."""
-    config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
+    blobs = open_blobs(job.blobs)
     device = torch.device("cuda" if job.gpu else "cpu")
     training = prepare(config, data, seed=job.seed, device=device, prefetchers=job.prefetchers)
     state, saver, stop = training.state, Saver(training.state, blobs, job.best), False
@@ -85,7 +97,7 @@ def train(job: Job, link: Link, blobs: BlobStore) -> Finished:
                 saver.note_cost()
                 if stop:
                     break
-    return Finished(draw_pictures(state, data, blobs.read(saver.best)), count_parameters(state.model))
+    return Finished(draw_pictures(state, data, blobs.read(saver.best)))
 
 
 def _exit_with_worker() -> None:

@@ -5,8 +5,9 @@ that the next claim adopts, never a second one. So budgets are exact.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, Row, func, select, text, update
 
 from search import leases
 from search.leases import Lease
@@ -15,12 +16,15 @@ from search.study import Study
 from search.tables import STUDY
 
 CLAIM_LOCK = 7_215_002
+INFEASIBLE_SHARE = 0.2  # of the budget, that trials which cannot work may spend
 
 COUNTS = text("""
     SELECT count(*) AS total,
            count(*) FILTER (WHERE state = 'WAITING') AS waiting,
-           count(*) FILTER (WHERE state = 'RUNNING') AS running
-    FROM trials WHERE study_id = :study_id
+           count(*) FILTER (WHERE state = 'RUNNING') AS running,
+           count(*) FILTER (WHERE told.value_json = '"infeasible"') AS infeasible
+    FROM trials LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND key = 'end_cause'
+    WHERE study_id = :study_id
 """)
 
 LOST = text("""
@@ -56,7 +60,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         trial_id = connection.execute(LOST, {"study_id": study.id}).scalar()
         if trial_id is None:
             counts = connection.execute(COUNTS, {"study_id": study.id}).one()
-            if past_deadline(study) or (not counts.waiting and counts.total >= _budget(connection, study)):
+            if past_deadline(study) or (not counts.waiting and _spent(counts, _budget(connection, study))):
                 return Waiting() if counts.running else Done()
             # Optuna's own connection commits the new trial here, before our lease on it
             trial_id = study.optuna.ask()._trial_id
@@ -66,6 +70,19 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         return Claimed(leases.take(connection, trial_id, owner, threads=threads, seconds=lease_s))
 
 
+def is_over(study: Study) -> bool:
+    """Whether every trial of the study has ended and no worker would create another."""
+    with study.engine.connect() as connection:
+        counts = connection.execute(COUNTS, {"study_id": study.id}).one()
+        spent = not counts.waiting and _spent(counts, _budget(connection, study))
+    return not counts.running and (spent or past_deadline(study))
+
+
+def beyond_budget(infeasible: int, budget: int) -> int:
+    """How many of the infeasible trials do not count: they may spend a fifth of the budget, and no more."""
+    return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
+
+
 def past_deadline(study: Study) -> bool:
     """Whether the study's time is over, by the database's clock."""
     if not study.spec.until_s:
@@ -73,6 +90,11 @@ def past_deadline(study: Study) -> bool:
     over = text("SELECT clock_timestamp() > started_at + make_interval(secs => :s) FROM search_study WHERE study_id = :id")
     with study.engine.connect() as connection:
         return bool(connection.execute(over, {"s": study.spec.until_s, "id": study.id}).scalar())
+
+
+def _spent(counts: Row[Any], budget: int) -> bool:
+    hopeless = counts.infeasible >= 2 * budget  # a space in which next to nothing works
+    return bool(counts.total - beyond_budget(counts.infeasible, budget) >= budget or hopeless)
 
 
 def _budget(connection: Connection, study: Study) -> int:

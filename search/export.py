@@ -119,6 +119,8 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
         test=part_score(candidate, "test", sealed, score=sealed.score) if sealed else None,
         test_looks=looks,
         min_identical=study.spec.min_identical,
+        min_labelled=study.spec.min_labelled,
+        max_deviation=study.spec.max_deviation,
     )
 
 

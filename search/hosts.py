@@ -2,7 +2,10 @@
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 
 def host_id() -> str:
@@ -27,6 +30,15 @@ def thread_share(workers: int) -> int:
     """CPU threads for one of so many workers on this host."""
     on_host = len(os.sched_getaffinity(0)) / max(1, workers)
     return max(1, int(min(on_host, _cgroup_cores())))
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the host's, within its control group's limit."""
+    limits = [int(psutil.virtual_memory().total)]
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
+        with suppress(OSError, ValueError):
+            limits.append(int((Path("/sys/fs/cgroup") / file).read_text()))
+    return min(limits)
 
 
 def _cgroup_cores() -> float:

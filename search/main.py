@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 
 from objectives.errors import ProblemsError, SearchError
-from search.commands import data, model, service, space, study
+from search.commands import data, model, recipes, service, space, study
 
 app = typer.Typer(
     name="search",
@@ -25,6 +25,7 @@ for part in (study, model, service):
     part.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
+app.add_typer(recipes.app, name="recipes")
 
 
 def run() -> None:

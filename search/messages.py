@@ -22,6 +22,17 @@ class Job:
     rungs: tuple[int, ...]  # epochs after which the worker may prune: always saved and told
     last: str  # blob of the state to go on from, or empty
     best: str  # blob of the best weights so far, or empty
+    memory_bytes: int  # what the device has for one trial; 0: unknown
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a config needs, told before any training; with a ``problem`` it cannot work, and nothing follows."""
+
+    parameters: int
+    multiply_adds: int  # of one frame, forward
+    memory_bytes: int  # of training, estimated
+    problem: str  # one line, or empty
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,6 @@ class Finished:
     """Training is over: all epochs, early stop, or the worker's word."""
 
     pictures: dict[str, bytes]  # PNG by file name
-    parameters: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from objectives.errors import WorldError
-from search.messages import Failed, Finished, Job, Reply, Saved
+from search.messages import Checked, Failed, Finished, Job, Reply, Saved
 
 POLL_S = 0.1
 
@@ -39,7 +39,7 @@ class TrialProcess:
         self.process.start()
         theirs.close()
 
-    def messages(self, interrupted: Callable[[], bool]) -> Iterator[Saved | Finished | Failed]:
+    def messages(self, interrupted: Callable[[], bool]) -> Iterator[Checked | Saved | Finished | Failed]:
         """What the trial tells, until its last message.
 
         Raises: InterruptedTrialError as soon as ``interrupted()`` says so; ChildDiedError when the process ended early.

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
+from search.claims import is_over
 from search.status import Status, TrialLine, read_status, read_trials
 from search.study import Study
 from search.terminal import open_console
@@ -68,7 +69,7 @@ def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> 
                     console.print(line)
             if last:
                 status = read_status(study)
-                console.print(Group(_headline(status), *_best_lines(status)))
+                console.print(Group(_headline(status), *_best_lines(status), *_warnings(status)))
             away = False
         except OUTAGES:
             if not away:
@@ -81,7 +82,7 @@ def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> 
 
 
 def _view(status: Status, trials: list[TrialLine]) -> Group:
-    return Group(_headline(status), _trial_table(trials), *_best_lines(status))
+    return Group(_headline(status), _trial_table(trials), *_best_lines(status), *_warnings(status))
 
 
 def _headline(status: Status) -> Text:
@@ -92,10 +93,10 @@ def _headline(status: Status) -> Text:
 
 def _trial_table(trials: list[TrialLine]) -> Table:
     """The newest trials; those that are not over are all shown."""
-    table = Table("trial", "state", "epochs", "last score", "value", box=None, pad_edge=False)
+    table = Table("trial", "state", "epochs", "last score", "value", "recipe", box=None, pad_edge=False)
     for trial in [trial for trial in trials if trial.state not in ENDED or trial in trials[-MOST_ROWS:]]:
         state = Text(trial.state, style=COLOURS.get(trial.state, ""))
-        table.add_row(str(trial.number), state, str(trial.epochs), _number(trial.score), _number(trial.value))
+        table.add_row(str(trial.number), state, str(trial.epochs), _number(trial.score), _number(trial.value), trial.recipe)
     return table
 
 
@@ -103,24 +104,33 @@ def _news(trial: TrialLine) -> str:
     """What is worth a line of its own: that a trial has begun, and how it ended."""
     if trial.state in ENDED:
         outcome = trial.message or _number(trial.value)
-        return f"trial {trial.number} {trial.state} after {trial.epochs} epochs: {outcome}"
-    return f"trial {trial.number} begins" if trial.state == "running" else ""
+        return f"trial {trial.number}{_named(trial)} {trial.state} after {trial.epochs} epochs: {outcome}"
+    return f"trial {trial.number}{_named(trial)} begins" if trial.state == "running" else ""
+
+
+def _named(trial: TrialLine) -> str:
+    return f" ({trial.recipe})" if trial.recipe else ""
+
+
+def _warnings(status: Status) -> list[Text]:
+    return [Text(f"warning: {warning}", style="yellow") for warning in status.warnings]
 
 
 def _best_lines(status: Status) -> list[Text]:
     if status.best is None:
         return [Text("no complete trial yet")]
     classes = ", ".join(f"{name} {iou:.3f}" for name, iou in status.best.per_class.items())
-    return [Text(f"best: trial {status.best.number}, validation mean IoU {status.best.score:.4f} ({classes})", style="bold")]
+    recipe = f" ({status.best.recipe})" if status.best.recipe else ""
+    return [
+        Text(f"best: trial {status.best.number}{recipe}, validation mean IoU {status.best.score:.4f} ({classes})", style="bold")
+    ]
 
 
 def _over(study: Study) -> bool:
     try:
-        status = read_status(study)
+        return is_over(study)
     except OUTAGES:
         return False
-    unfinished = sum(status.trials[state] for state in ("running", "interrupted", "waiting"))
-    return status.spent >= status.budget and not unfinished
 
 
 def _number(value: float | None) -> str:

@@ -2,14 +2,17 @@
 
 import random
 import warnings
-from typing import Any
+from typing import Any, assert_never
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 
+from search.pruners import TopKPruner
 from search.spec import StudySpec, stable_seed
-from spaces import Space
+from spaces import Space, choose_recipes
+from spaces.pruning import Halving, NoPruning, TopK
+from spaces.recipes import scaled
 
 CONTROL = 0  # the trial number of the default config, which is never pruned
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps
@@ -18,15 +21,20 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multiva
 
 
 def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, str]]]:
-    """Parameters and attributes of the trials that a study begins with: the control, then neighbours of it.
+    """Parameters and attributes of the trials that a study begins with: the control, then its recipes or else neighbours.
 
     A neighbour keeps most of the control's parameters; the sampler draws the rest at random. A good control is knowledge,
     and a small budget has no trials to spare for draws from the whole space. They are part of the sampler's start-up.
     Source: the expert prior of PriorBand (Mallik et al., NeurIPS 2023), reduced to its first draws.
     """
-    control = dict(Space.from_dict(spec.space).control)
-    neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
+    space = Space.from_dict(spec.space)
+    control = dict(space.control)
     found: list[tuple[dict[str, Any], dict[str, str]]] = [(control, {"recipe": "control"})]
+    if spec.recipes:
+        chosen = choose_recipes(",".join(spec.recipes))
+        chosen = tuple(scaled(recipe, spec.recipe_filters) for recipe in chosen)
+        return found + [(space.encode(space.paced(recipe.config)), {"recipe": recipe.name}) for recipe in chosen]
+    neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
     for number in range(1, neighbours + 1):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
         kept = {name: value for name, value in control.items() if dice.random() < NEIGHBOUR_KEEPS}
@@ -46,17 +54,36 @@ def build_sampler(spec: StudySpec, number: int) -> TPESampler:
     return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
-def build_pruner(spec: StudySpec) -> SuccessiveHalvingPruner:
-    """One bracket of successive halving with a warm-up; its first rung is the warm-up's last epoch."""
-    return SuccessiveHalvingPruner(min_resource=rungs(study_epochs(spec))[0], reduction_factor=3, bootstrap_count=0)
+def build_pruner(space: Space) -> BasePruner:
+    """What ends the trials of a space early.
+
+    Halving is one bracket of successive halving with a warm-up: its first rung is the warm-up's last epoch.
+    """
+    match space.pruning:
+        case Halving():
+            return SuccessiveHalvingPruner(min_resource=rungs(space)[0], reduction_factor=3, bootstrap_count=0)
+        case NoPruning():
+            return NopPruner()
+        case TopK(epoch=epoch, keep=keep):
+            return TopKPruner(epoch=epoch, keep=keep)
+        case _:
+            assert_never(space.pruning)
 
 
-def rungs(epochs: int) -> tuple[int, ...]:
-    """The epochs after which a trial may be pruned."""
+def rungs(space: Space) -> tuple[int, ...]:
+    """The epochs after which a trial is sure to be judged, and therefore saved."""
+    match space.pruning:
+        case Halving():
+            return halving_rungs(space.default().train.epochs)
+        case NoPruning():
+            return ()
+        case TopK(epoch=epoch):
+            return (epoch,)
+        case _:
+            assert_never(space.pruning)
+
+
+def halving_rungs(epochs: int) -> tuple[int, ...]:
+    """The rungs of successive halving for trials of so many epochs: the warm-up's last epoch, and its triples."""
     first = max(2, epochs // 9)
     return tuple(first * 3**i for i in range(20) if first * 3**i < epochs) or (first,)
-
-
-def study_epochs(spec: StudySpec) -> int:
-    """Epochs of every trial of the study."""
-    return Space.from_dict(spec.space).default().train.epochs

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
+from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
 from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
 from search.study import create_study
-from spaces import Space, load_space
+from spaces import Space, choose_recipes, load_space
+from spaces.classes import fit_recipes, fit_space
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +21,29 @@ class Request:
     name: str
     source: str
     space: str
-    trials: int
+    trials: int  # 0: the control and its recipes alone
     sets: tuple[str, ...] = ()
     until_s: float = 0.0
     size: tuple[int, int] | None = None
     min_identical: int = 10
+    min_labelled: float = 0.0
+    max_deviation: float = 0.0
     scored: tuple[int, ...] = ()
     seed: int = 0
+    recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
+    filters: float = 1.0  # the recipes' filters are multiplied by this
+
+    @property
+    def data_options(self) -> DataOptions:
+        """How the data is read and split."""
+        return DataOptions(
+            self.size,
+            self.min_identical,
+            seed=self.seed,
+            scored=self.scored,
+            min_labelled=self.min_labelled,
+            max_deviation=self.max_deviation,
+        )
 
 
 @dataclass(frozen=True)
@@ -50,11 +68,21 @@ def prepare(request: Request, place: Place) -> Prepared:
     Raises: UserError with every problem of the space or the data; WorldError when cache or artifacts cannot be written.
     """
     space = load_space(request.space, request.sets)
+    wanted = request.recipes or ",".join(space.recipes)
+    if wanted:
+        choose_recipes(wanted)  # a misspelt name is told before the data is prepared
     blobs = open_blobs(place.artifacts)
-    options = DataOptions(request.size, request.min_identical, seed=request.seed, scored=request.scored)
-    data = open_dataset(data_path(request.source), options, place.cache)
+    data = open_dataset(data_path(request.source), request.data_options, place.cache)
     check_writable(blobs)
-    return Prepared(_spec(request, space, data), space.default().train.epochs, tuple(_findings(data)))
+    space, narrowed = fit_space(space, data.spec.num_classes)
+    recipes, left_out = fit_recipes(wanted, space, data.spec.num_classes, request.filters) if wanted else ((), ())
+    if 0 < request.trials <= len(recipes):
+        raise UserError(
+            f"--trials must be at least {len(recipes) + 1} for the control and {len(recipes)} recipes, got {request.trials}; "
+            "give more trials, or name fewer with --recipes"
+        )
+    spec = _spec(request, space, data, tuple(recipe.name for recipe in recipes))
+    return Prepared(spec, space.default().train.epochs, (*_findings(data), *narrowed, *left_out))
 
 
 def check_database(url: str) -> None:
@@ -75,24 +103,29 @@ def write(prepared: Prepared, place: Place) -> str:
     """
     spec = prepared.spec
     if create_study(place.storage, spec):
-        return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, the control first"
+        first = f"the control and {len(spec.recipes)} recipes first" if spec.recipes else "the control first"
+        return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, {first}"
     return f"study {spec.name!r} is there already, with equal settings"
 
 
-def _spec(request: Request, space: Space, data: Dataset) -> StudySpec:
+def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...]) -> StudySpec:
     return StudySpec(
         name=request.name,
         source=data_path(request.source),
         size=request.size,
         min_identical=request.min_identical,
+        min_labelled=request.min_labelled,
+        max_deviation=request.max_deviation,
         scored=request.scored,
         score=score_definition(data.spec),
         data_fingerprint=data.fingerprint,
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,
-        trials=request.trials,
+        trials=request.trials or 1 + len(recipes),
         until_s=request.until_s,
         seed=request.seed,
+        recipes=recipes,
+        recipe_filters=request.filters,
     )
 
 

@@ -19,6 +19,8 @@ class StudySpec(Frozen):
     source: str  # where the data lies: a file, a folder, or ``synthetic``
     size: tuple[int, int] | None  # (H, W) that frames are resized to; None keeps theirs
     min_identical: int
+    min_labelled: float = 0.0
+    max_deviation: float = 0.0
     scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
     score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
@@ -27,12 +29,21 @@ class StudySpec(Frozen):
     trials: int = Field(ge=1)
     until_s: float = Field(ge=0.0)  # seconds from the first claim; 0: no deadline
     seed: int
+    recipes: tuple[str, ...] = ()  # names of those that follow the control
+    recipe_filters: float = 1.0  # their filters are multiplied by this
     objective_version: str = OBJECTIVE_VERSION
 
     @property
     def data_options(self) -> DataOptions:
         """How the data is read and split."""
-        return DataOptions(size=self.size, min_identical=self.min_identical, seed=self.seed, scored=self.scored)
+        return DataOptions(
+            size=self.size,
+            min_identical=self.min_identical,
+            seed=self.seed,
+            scored=self.scored,
+            min_labelled=self.min_labelled,
+            max_deviation=self.max_deviation,
+        )
 
 
 def score_definition(spec: FrameSpec) -> str:

@@ -1,10 +1,11 @@
 """What a study is doing: budget, trials by state, the best so far, and its workers."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, text
 
+from search.claims import beyond_budget
 from search.study import Study
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
@@ -32,12 +33,21 @@ WORKERS = text("""
 
 BEGUN = text(f"""
     SELECT number, {STATE}, coalesce(step, 0) AS epochs, intermediate_value AS score, value,
-           value_json::json #>> '{{}}' AS message
+           told.value_json::json #>> '{{}}' AS message, coalesce(named.value_json::json #>> '{{}}', '') AS recipe
     FROM trials LEFT JOIN search_lease USING (trial_id) LEFT JOIN trial_values USING (trial_id)
     LEFT JOIN LATERAL (SELECT step, intermediate_value FROM trial_intermediate_values AS v
                        WHERE v.trial_id = trials.trial_id ORDER BY step DESC LIMIT 1) AS last ON true
-    LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND key = 'message'
+    LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND told.key = 'message'
+    LEFT JOIN trial_user_attributes AS named ON named.trial_id = trials.trial_id AND named.key = 'recipe'
     WHERE study_id = :study_id AND state <> 'WAITING' ORDER BY number
+""")
+
+INFEASIBLE = text("""
+    SELECT count(*) AS trials, (array_agg(why.value_json::json #>> '{}' ORDER BY number DESC))[1] AS last
+    FROM trials JOIN trial_user_attributes AS told
+         ON told.trial_id = trials.trial_id AND told.key = 'end_cause' AND told.value_json = '"infeasible"'
+    LEFT JOIN trial_user_attributes AS why ON why.trial_id = trials.trial_id AND why.key = 'message'
+    WHERE study_id = :study_id
 """)
 
 STATES = ("complete", "pruned", "failed", "running", "interrupted", "waiting")
@@ -51,6 +61,16 @@ class Best:
     number: int
     score: float
     per_class: dict[str, float]
+    recipe: str  # the name under which it was enqueued; empty for what the sampler drew
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """Trials whose config cannot work: they count as pruned, up to a share of the budget."""
+
+    trials: int
+    uncounted: int  # beyond that share
+    last: str  # why the newest of them cannot work
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,18 @@ class Status:
     trials: dict[str, int]
     best: Best | None
     workers: tuple[dict[str, Any], ...]
+    infeasible: Infeasible
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the study, in lines for people."""
+        if not self.infeasible.uncounted:
+            return ()
+        counted = self.infeasible.trials - self.infeasible.uncounted
+        return (
+            f"{self.infeasible.trials} trials could not work, {counted} of them at the budget's cost; "
+            f"narrow the space (the last: {self.infeasible.last})",
+        )
 
     @property
     def spent(self) -> int:
@@ -70,12 +102,14 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """The form that scripts read."""
-        best = self.best and {"number": self.best.number, "score": self.best.score, "per_class": self.best.per_class}
+        best = self.best and {key: value for key, value in asdict(self.best).items() if key != "trial_id"}
         return {
             "study": self.study,
             "budget": {"trials": self.budget, "spent": self.spent},
             "trials": self.trials,
             "best": best,
+            "infeasible": asdict(self.infeasible),
+            "warnings": list(self.warnings),
             "workers": list(self.workers),
         }
 
@@ -86,10 +120,13 @@ def read_status(study: Study) -> Status:
         which = {"study_id": study.id}
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
         budget = connection.execute(text("SELECT trials FROM search_study WHERE study_id = :study_id"), which).scalar_one()
+        unfit = connection.execute(INFEASIBLE, which).one()
         best = connection.execute(BEST, which).mappings().first()
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
+    infeasible = Infeasible(unfit.trials, beyond_budget(unfit.trials, budget), unfit.last or "")
     trials = {state: counted.get(state, 0) for state in STATES}
-    return Status(study.spec.name, budget, trials, _best(study, best), workers)
+    trials["pruned"] -= infeasible.uncounted
+    return Status(study.spec.name, budget, trials, _best(study, best), workers, infeasible)
 
 
 def _best(study: Study, row: RowMapping | None) -> Best | None:
@@ -97,12 +134,12 @@ def _best(study: Study, row: RowMapping | None) -> Best | None:
         return None
     attributes = study.storage.get_trial_user_attrs(row["trial_id"])
     per_class = {key.removeprefix("iou "): value for key, value in attributes.items() if key.startswith("iou ")}
-    return Best(row["trial_id"], row["number"], row["value"], per_class)
+    return Best(row["trial_id"], row["number"], row["value"], per_class, attributes.get("recipe", ""))
 
 
 @dataclass(frozen=True)
 class TrialLine:
-    """One trial for people: its state, epochs done, last score and final value, and why it failed."""
+    """One trial for people: its state, epochs done, last score and final value, why it failed, and its recipe's name."""
 
     number: int
     state: str
@@ -110,6 +147,7 @@ class TrialLine:
     score: float | None
     value: float | None
     message: str | None
+    recipe: str
 
 
 def read_trials(study: Study) -> list[TrialLine]:

@@ -96,8 +96,9 @@ def open_study(url: str, name: str) -> Study:
         spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)
-        study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(spec))
-    return Study(known[name].study_id, spec, Space.from_dict(spec.space), engine, storage, study, fence)
+        space = Space.from_dict(spec.space)
+        study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(space))
+    return Study(known[name].study_id, spec, space, engine, storage, study, fence)
 
 
 def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
@@ -137,8 +138,10 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
     fields = [field for field in StudySpec.model_fields if field not in ("source", "space", "space_fingerprint")]
     pairs = {field: (getattr(there, field), getattr(wanted, field)) for field in fields}
-    for part, values in there.space.items():
-        pairs |= {path: (values.get(path), wanted.space[part].get(path)) for path in values | wanted.space[part]}
+    for part in ("domains", "control"):
+        theirs, ours = there.space[part], wanted.space[part]
+        pairs |= {path: (theirs.get(path), ours.get(path)) for path in theirs | ours}
+    pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
     differences = [
         f"{what} is {_short(theirs)} there, {_short(ours)} wanted" for what, (theirs, ours) in pairs.items() if theirs != ours
     ]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 import optuna
@@ -9,12 +10,12 @@ from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.results import EpochResult
-from search import checkpoints
+from search import checkpoints, roster
 from search.checkpoints import Pointer
 from search.claims import past_deadline
 from search.draws import FromTrial
 from search.leases import Lease, count_crash
-from search.messages import SURROUNDINGS, Failed, Finished, Job, Saved
+from search.messages import SURROUNDINGS, Checked, Failed, Finished, Job, Saved
 from search.pictures_store import attach_picture
 from search.process import ChildDiedError, TrialProcess
 from search.sampling import CONTROL, rungs
@@ -25,12 +26,13 @@ RETRY_S = 10.0  # what failed may come back meanwhile
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 
 
-NOTHING = Finished({}, 0)
+NOTHING = Finished({})
+INFEASIBLE = "infeasible"
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a trial ended. ``cause``: completed, pruned, deadline, or one word for a failure."""
+    """How a trial ended. ``cause``: completed, pruned, deadline, infeasible, or one word for a failure."""
 
     state: TrialState
     cause: str
@@ -77,6 +79,10 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
     with TrialProcess(job) as process:
         for message in process.messages(worker.interrupted):
             match message:
+                case Checked() as needs:
+                    patiently(partial(note_needs, trial, needs))
+                    if needs.problem:
+                        return Ending(TrialState.PRUNED, INFEASIBLE, needs.problem)
                 case Saved(number, history, last, best, finished):
                     patiently(lambda: point(worker, lease, history, last, best))
                     patiently(lambda: reporter.report(history))
@@ -107,10 +113,17 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         gpu=gpu,
         threads=lease.threads,
         prefetchers=PREFETCHERS if gpu else 0,
-        rungs=rungs(config.train.epochs),
+        rungs=rungs(worker.study.space),
         last=pointers["last"].blob if "last" in pointers else "",
         best=pointers["best"].blob if "best" in pointers else "",
+        memory_bytes=roster.memory_share(worker.study.engine, worker.member),
     )
+
+
+def note_needs(trial: optuna.Trial, needs: Checked) -> None:
+    """Show in the dashboard what a trial's config needs."""
+    for key in ("parameters", "multiply_adds", "memory_bytes"):
+        trial.set_user_attr(key, getattr(needs, key))
 
 
 def point(worker: Worker, lease: Lease, history: tuple[EpochResult, ...], last: str, best: str) -> None:
@@ -131,6 +144,7 @@ class Reporter:
         self.trial = trial
         frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
         self.reported = set(frozen.intermediate_values)
+        self.pruned = bool(frozen.user_attrs.get("pruned"))
 
     def report(self, history: tuple[EpochResult, ...]) -> None:
         """Report the epochs that Optuna lacks."""
@@ -141,8 +155,10 @@ class Reporter:
 
     def verdict(self) -> str:
         """``pruned`` or ``deadline`` when the trial must stop, else ``completed``. The control is never pruned."""
-        pruned = self.trial.should_prune()  # asked for the control too: it takes its place in the rungs
-        if pruned and self.trial.number != CONTROL:
+        # asked for the control too, which takes its place in the rungs
+        self.pruned = self.pruned or (self.trial.should_prune() and self.trial.number != CONTROL)
+        if self.pruned:
+            self.trial.set_user_attr("pruned", True)  # the pruner says it once: whoever takes the trial over must know
             return "pruned"
         return "deadline" if past_deadline(self.worker.study) else "completed"
 
@@ -153,6 +169,8 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
         attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
     for key, value in attributes(worker, ending).items():
         trial.set_user_attr(key, value)
+    if ending.cause == INFEASIBLE:
+        trial.set_constraint(INFEASIBLE, 1.0)  # so the sampler learns the border; of a failed trial it would learn nothing
     score = ending.best.score if ending.state == TrialState.COMPLETE else None
     worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
 
@@ -167,6 +185,4 @@ def attributes(worker: Worker, ending: Ending) -> dict[str, object]:
         found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
         found |= {"best_epoch": ending.best.number, "epochs": len(ending.history)}
         found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
-    if ending.finished.parameters:
-        found["parameters"] = ending.finished.parameters
     return found

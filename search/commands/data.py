@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Json, MinIdentical, Size, parse_size
+from search.commands.options import Json, MaxDeviation, MinIdentical, MinLabelled, Size, parse_size
 
 app = typer.Typer(help="Check data before a study is made of it, and look at it.", no_args_is_help=True)
 
@@ -14,7 +14,14 @@ Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder wi
 
 
 @app.command("check")
-def check(source: Source, size: Size = "", min_identical: MinIdentical = 10, as_json: Json = False) -> None:
+def check(
+    source: Source,
+    size: Size = "",
+    min_identical: MinIdentical = 10,
+    min_labelled: MinLabelled = 0.0,
+    max_deviation: MaxDeviation = 0.0,
+    as_json: Json = False,
+) -> None:
     """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing.
 
     \b
@@ -24,7 +31,8 @@ def check(source: Source, size: Size = "", min_identical: MinIdentical = 10, as_
     from objectives.data.dataset import DataOptions
     from objectives.data.dataset import check as examine
 
-    report = examine(source, DataOptions(size=parse_size(size), min_identical=min_identical))
+    options = DataOptions(parse_size(size), min_identical, min_labelled=min_labelled, max_deviation=max_deviation)
+    report = examine(source, options)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
@@ -51,6 +59,10 @@ def preview(
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
     intensity: Annotated[float, typer.Option("--intensity", min=0.0, max=1.0, help="Augmentation intensity.")] = 0.5,
     elastic: Annotated[bool, typer.Option("--elastic", help="Show elastic deformation, too.")] = False,
+    vertical: Annotated[bool, typer.Option("--vertical-flip", help="Show flips upside down, too.")] = False,
+    paste: Annotated[
+        float, typer.Option("--copy-paste", min=0.0, max=1.0, help="Share of frames that get pieces of the rarest class.")
+    ] = 0.0,
     frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice and the augmentation.")] = 0,
     size: Size = "",
@@ -66,8 +78,8 @@ def preview(
     import numpy as np
 
     from objectives.atomic import file_at_once
-    from objectives.augment import Augmenter
     from objectives.config import Augment
+    from objectives.copy_paste import FrameAugmenter
     from objectives.data.dataset import DataOptions, open_dataset
     from objectives.pictures import preview_sheet
 
@@ -75,7 +87,8 @@ def preview(
         data = open_dataset(source, DataOptions(size=parse_size(size)), Path(folder))
         train = data.parts["train"]
         chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))
-        augmenter = Augmenter(Augment(intensity=intensity, elastic=elastic), data.spec)
+        augment = Augment(intensity=intensity, elastic=elastic, vertical_flip=vertical, copy_paste=paste)
+        augmenter = FrameAugmenter(augment, data)
         sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed)
         with file_at_once(out) as draft:
             draft.write_bytes(sheet)

@@ -70,6 +70,15 @@ Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, fo
 MinIdentical = Annotated[
     int, typer.Option("--min-identical", min=2, help="Frames sharing one mask of several classes are dropped from so many on.")
 ]
+MinLabelled = Annotated[
+    float, typer.Option("--min-labelled", min=0.0, max=1.0, help="Drop frames with a smaller share of labelled pixels.")
+]
+MaxDeviation = Annotated[
+    float,
+    typer.Option(
+        "--max-deviation", min=0.0, help="Drop frames whose mean pixel is so many standard deviations off; 0: keep them."
+    ),
+]
 
 
 @dataclass(frozen=True)

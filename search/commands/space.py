@@ -8,7 +8,7 @@ from search.commands.options import Sets
 
 app = typer.Typer(help="Show or check what a search may vary.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Preset (mars, small, tiny) or YAML file.")]
+Name = Annotated[str, typer.Argument(help="Preset (mars, one-epoch, recipes, small, tiny) or YAML file.")]
 
 
 @app.command("show")

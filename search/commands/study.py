@@ -9,41 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import (
-    Artifacts,
-    Cache,
-    Device,
-    Home,
-    Json,
-    MinIdentical,
-    Place,
-    Scored,
-    Sets,
-    Size,
-    Storage,
-    StudyName,
-    name_place,
-    open_place,
-    parse_duration,
-    parse_labels,
-    parse_size,
-)
+from search.commands.options import Artifacts, Cache, Device, Home, Json, Place, Storage, StudyName, name_place, open_place
+from search.commands.study_options import StudyOptions, with_study_options
 
 if TYPE_CHECKING:
     from search.setup import Request
-
-MOST_TRIALS = 100_000
-MOST_SEED = 2**31 - 1
-
-Data = Annotated[
-    str, typer.Option("--data", envvar="SEARCH_DATA", help="npz file, folder with images/ and masks/, or `synthetic`.")
-]
-SpaceName = Annotated[str, typer.Option("--space", envvar="SEARCH_SPACE", help="Preset (mars, small, tiny) or YAML file.")]
-Trials = Annotated[int, typer.Option("--trials", min=1, max=MOST_TRIALS, help="Budget: trials in all, the control included.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split, the sampler and the trials.")]
-Until = Annotated[
-    str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,22 +24,8 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
 
 
-def init(
-    study: StudyName = "default",
-    data: Data = "synthetic",
-    space: SpaceName = "small",
-    trials: Trials = 20,
-    until: Until = "",
-    sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
-    size: Size = "",
-    min_identical: MinIdentical = 10,
-    scored: Scored = "",
-    seed: Seed = 0,
-    storage: Storage = "",
-    artifacts: Artifacts = "",
-    home: Home = None,
-    cache: Cache = None,
-) -> None:
+@with_study_options
+def init(asked: StudyOptions) -> None:
     """Check data and space, and write the study. With equal arguments again: nothing happens.
 
     \b
@@ -77,21 +33,7 @@ def init(
       search init --study mars --data frames.npz --space small --trials 20 --set model.depth=3 \\
         --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
-    from search.setup import Request
-
-    request = Request(
-        name=study,
-        source=data,
-        space=space,
-        trials=trials,
-        sets=tuple(sets),
-        until_s=parse_duration(until),
-        size=parse_size(size),
-        min_identical=min_identical,
-        scored=parse_labels(scored),
-        seed=seed,
-    )
-    with written_study(request, storage, artifacts, home, cache):
+    with written_study(asked.request(), asked.storage, asked.artifacts, asked.home, asked.cache):
         pass
 
 
@@ -129,23 +71,11 @@ def worker(
             opened.close()
 
 
+@with_study_options
 def run(
-    study: StudyName = "default",
-    data: Data = "synthetic",
-    space: SpaceName = "small",
-    trials: Trials = 20,
+    asked: StudyOptions,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,
-    until: Until = "",
-    sets: Sets = [],  # noqa: B006
-    size: Size = "",
-    min_identical: MinIdentical = 10,
-    scored: Scored = "",
-    seed: Seed = 0,
     device: Device = "auto",
-    storage: Storage = "",
-    artifacts: Artifacts = "",
-    home: Home = None,
-    cache: Cache = None,
 ) -> None:
     """Init, local workers and live progress in one terminal. Interrupted, the same command goes on where it stood.
 
@@ -154,23 +84,10 @@ def run(
       search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
     """
     from search.local import run_locally
-    from search.setup import Request
 
     refuse_missing_gpu(device)
-    request = Request(
-        name=study,
-        source=data,
-        space=space,
-        trials=trials,
-        sets=tuple(sets),
-        until_s=parse_duration(until),
-        size=parse_size(size),
-        min_identical=min_identical,
-        scored=parse_labels(scored),
-        seed=seed,
-    )
-    with written_study(request, storage, artifacts, home, cache) as place:
-        run_locally(study, place, workers=workers, device=device)
+    with written_study(asked.request(), asked.storage, asked.artifacts, asked.home, asked.cache) as place:
+        run_locally(asked.study, place, workers=workers, device=device)
 
 
 def status(

@@ -2,16 +2,16 @@
 
 import pytest
 
-from search.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, rungs, startup_trials
+from search.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
 from search.spec import StudySpec
-from spaces import load_space
+from spaces import FromParams, choose_recipes, load_space
 
 
-def spec(trials: int, seed: int = 0) -> StudySpec:
-    space = load_space("small")
+def spec(trials: int, seed: int = 0, space: str = "small", recipes: tuple[str, ...] = ()) -> StudySpec:
+    loaded = load_space(space)
     return StudySpec(
         name="s", source="synthetic", size=None, min_identical=10, scored=(), score="", data_fingerprint="",
-        space=space.to_dict(), space_fingerprint=space.fingerprint, trials=trials, until_s=0.0, seed=seed,
+        space=loaded.to_dict(), space_fingerprint=loaded.fingerprint, trials=trials, until_s=0.0, seed=seed, recipes=recipes,
     )  # fmt: skip
 
 
@@ -34,11 +34,36 @@ def test_the_control_comes_first_and_its_neighbours_keep_most_of_it() -> None:
     assert first_trials(spec(100, seed=1)) != first_trials(spec(100))
 
 
+def test_recipes_follow_the_control_in_place_of_its_neighbours() -> None:
+    space = load_space("mars")
+    control, *others = first_trials(spec(20, space="mars", recipes=("A5-unet-ra", "D4-unet-dilated-weighted-regularised")))
+
+    assert control == (dict(space.control), {"recipe": "control"})
+    assert [attributes for _, attributes in others] == [
+        {"recipe": "A5-unet-ra"},
+        {"recipe": "D4-unet-dilated-weighted-regularised"},
+    ]
+    for (params, _), row in zip(others, ("A5", "D4"), strict=True):
+        (recipe,) = choose_recipes(row)
+        drawn = space.draw(FromParams(params))
+        assert drawn.model == recipe.config.model
+        assert drawn.train.epochs == space.default().train.epochs
+
+
+def test_a_spec_of_before_recipes_can_be_read_and_one_with_them_survives_storage() -> None:
+    stored = spec(20).model_dump(mode="json")
+    del stored["recipes"]
+    named = spec(20, space="mars", recipes=("A5-unet-ra",))
+
+    assert StudySpec.model_validate(stored) == spec(20)
+    assert StudySpec.model_validate_json(named.model_dump_json()) == named != spec(20, space="mars")
+
+
 @pytest.mark.parametrize(
     ("epochs", "expected"), [(1, (2,)), (2, (2,)), (4, (2,)), (8, (2, 6)), (27, (3, 9)), (36, (4, 12)), (90, (10, 30))]
 )
 def test_rungs_are_a_warm_up_and_its_triples_below_the_end(epochs: int, expected: tuple[int, ...]) -> None:
-    assert rungs(epochs) == expected
+    assert halving_rungs(epochs) == expected
 
 
 def test_a_sampler_depends_on_study_and_number_alone() -> None:

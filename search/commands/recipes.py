@@ -1,0 +1,134 @@
+"""Commands on recipes, the systems of the five reports: list, show, run."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.commands.options import Artifacts, Cache, Device, Home, Json, Sets, Size, Storage, StudyName, parse_size
+from search.commands.study import refuse_missing_gpu, written_study
+from search.commands.study_options import Data, Seed
+
+if TYPE_CHECKING:
+    from spaces import Recipe
+
+app = typer.Typer(help="The systems of the five reports, as configs that a study can try.", no_args_is_help=True)
+
+GREY, CLASSES = 1, 5  # the data of the reports, for which parameters are counted
+
+Wanted = Annotated[str, typer.Argument(help="Rows and names like A5,C1, or all.")]
+
+
+@app.command("list")
+def list_recipes(as_json: Json = False) -> None:
+    """List every recipe with its parameters (for one grey channel and five classes) and the scores of its report.
+
+    \b
+    Example:
+      search recipes list --json
+    """
+    from rich.table import Table
+
+    from search.terminal import open_console
+    from spaces import load_recipes
+
+    recipes = load_recipes()
+    if as_json:
+        typer.echo(json.dumps([_row(recipe) for recipe in recipes]))
+        return
+    table = Table("recipe", "parameters", "reported, %", box=None, pad_edge=False)
+    for recipe in recipes:
+        scores = ", ".join(f"{name} {score:g}" for name, score in recipe.reported.items())
+        table.add_row(recipe.name, f"{count_trainable(recipe):,}", scores)
+    open_console().print(table)
+
+
+@app.command("show")
+def show(wanted: Wanted) -> None:
+    """Print recipes as YAML: the whole config, the scores of the report, and how what is unclear there was read.
+
+    \b
+    Example:
+      search recipes show A5
+    """
+    import yaml
+
+    from spaces import choose_recipes
+
+    for recipe in choose_recipes(wanted):
+        told = {"report": recipe.report, "reported": dict(recipe.reported), "note": recipe.note}
+        config = recipe.config.model_dump(mode="json", exclude={"train": {"epochs"}})  # those are the study's
+        written = {recipe.name: {**told, "config": config}}
+        typer.echo(yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+@app.command("run")
+def run(
+    recipes: Annotated[str, typer.Option("--recipes", help="Rows and names like A5,C1, or all.")] = "all",
+    data: Data = "synthetic",
+    epochs: Annotated[int, typer.Option("--epochs", min=1, max=10_000, help="Epochs of every recipe.")] = 20,
+    scale: Annotated[
+        float, typer.Option("--scale", min=0.01, max=1.0, help="Share of each recipe's filters; encoders by name stay.")
+    ] = 1.0,
+    out: Annotated[Path, typer.Option("--out", help="Markdown file for the table; printed without one.")] = Path("-"),
+    study: StudyName = "recipes",
+    sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
+    size: Size = "",
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,
+    device: Device = "auto",
+    storage: Storage = "",
+    artifacts: Artifacts = "",
+    home: Home = None,
+    cache: Cache = None,
+) -> None:
+    """Train recipes under one budget, and write a table of their scores beside those of the reports.
+
+    Interrupted, the same command goes on where it stood.
+
+    \b
+    Example:
+      search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
+    """
+    from search.local import run_locally
+    from search.recipe_table import write_table
+    from search.setup import Request
+    from search.study import open_study
+
+    refuse_missing_gpu(device)
+    request = Request(
+        name=study,
+        source=data,
+        space="recipes",
+        trials=0,
+        sets=(f"train.epochs={epochs}", *sets),
+        size=parse_size(size),
+        seed=seed,
+        recipes=recipes,
+        filters=scale,
+    )
+    with written_study(request, storage, artifacts, home, cache) as place:
+        run_locally(study, place, workers=workers, device=device)
+        opened = open_study(place.storage, study)
+        write_table(opened, out)
+        opened.close()
+
+
+def count_trainable(recipe: "Recipe") -> int:
+    """The trainable parameters of the recipe's network; none of them is made."""
+    import torch
+
+    from objectives.networks import build_network, count_parameters
+
+    with torch.device("meta"):
+        return count_parameters(build_network(recipe.config.model, in_channels=GREY, num_classes=CLASSES))
+
+
+def _row(recipe: "Recipe") -> dict[str, object]:
+    return {
+        "name": recipe.name,
+        "parameters": count_trainable(recipe),
+        "report": recipe.report,
+        "reported": dict(recipe.reported),
+    }

@@ -1,0 +1,92 @@
+"""The reports' systems trained under one budget: a table of what they report beside what this study measured."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from objectives.atomic import file_at_once
+from search.study import Study
+from spaces.recipes import Recipe, load_recipes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one trial of a recipe came to; ``score`` and IoU are fractions, NaN where there is none."""
+
+    recipe: str
+    number: int
+    state: str
+    cause: str
+    score: float
+    per_class: Mapping[str, float]
+    best_epoch: int
+    epochs: int
+    parameters: int
+    minutes: float
+
+
+def measure(study: Study) -> list[Measured]:
+    """The named trials of a study that have ended, the best first."""
+    trials = study.storage.get_all_trials(study.id, deepcopy=False)
+    found = [_measured(trial) for trial in trials if trial.state.is_finished() and "recipe" in trial.user_attrs]
+    return sorted(found, key=lambda each: (each.score != each.score, -each.score, each.number))
+
+
+def _measured(trial: Any) -> Measured:
+    told = trial.user_attrs
+    return Measured(
+        recipe=told["recipe"],
+        number=trial.number,
+        state=trial.state.name.lower(),
+        cause=told.get("end_cause", ""),
+        score=float("nan") if trial.value is None else trial.value,
+        per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
+        best_epoch=told.get("best_epoch", 0),
+        epochs=told.get("epochs", 0),
+        parameters=told.get("parameters", 0),
+        minutes=told.get("train_seconds", 0.0) / 60,
+    )
+
+
+def write_table(study: Study, out: Path) -> None:
+    """Write the table of a study's recipes to a file, whole or not at all; ``-`` prints it."""
+    measured = measure(study)
+    names = dict.fromkeys(name for each in measured for name in each.per_class)
+    table = markdown(measured, names)
+    if out == Path("-"):
+        print(table, end="")
+    else:
+        with file_at_once(out) as draft:
+            draft.write_text(table, encoding="utf-8")
+
+
+def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
+    """The table: each recipe with the figures of its report and of this study, in percent."""
+    recipes = {recipe.name: recipe for recipe in load_recipes()}
+    names = tuple(class_names)
+    head = ["recipe", "reported mIoU %", "here mIoU %", *names, "best epoch", "parameters", "minutes"]
+    lines = [_line(head), _line(["---"] * 2 + ["---:"] * (len(head) - 2))]
+    lines += [_line(_cells(each, recipes.get(each.recipe), names)) for each in measured]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
+    here = _percent(each.score) if each.state == "complete" else each.cause or each.state
+    classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
+    epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"
+    reported = shown_reported(recipe.reported) if recipe else "-"
+    return [each.recipe, reported, here, *classes, epochs, f"{each.parameters:,}", f"{each.minutes:.1f}"]
+
+
+def shown_reported(reported: Mapping[str, float | tuple[float, ...]]) -> str:
+    """A report's figures in one cell: ``val 59.45, test 58.91``; figures by class are left to the recipe itself."""
+    return ", ".join(f"{name} {value:g}" for name, value in reported.items() if not isinstance(value, tuple)) or "-"
+
+
+def _percent(fraction: float) -> str:
+    return "-" if fraction != fraction else f"{100 * fraction:.1f}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,56 @@
+"""Configs that cannot work are found before training, told to the sampler, and spend a fifth of the budget at most."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search.claims import beyond_budget, is_over
+from search.status import read_status
+from search.study import Study, open_study
+from search.trials import INFEASIBLE
+from search.worker import Orders, Settings
+from search.worker_loop import run_worker
+
+Maker = Callable[..., None]
+TOO_DEEP = ("train.scale=0.25", "train.epochs=2")  # the network sees 16x32 pixels; depth 5 needs 32
+
+
+def work(study: Study, root: Path, said: list[str]) -> None:
+    settings = Settings(str(root / "artifacts"), root / "cache", device="cpu", threads=1)
+    run_worker(study, settings, Orders(), said.append)
+
+
+def test_it_is_told_as_pruned_with_its_constraint_and_cause(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=2, sets=("model.depth={choice: [2, 5]}", "control.model.depth=5", *TOO_DEEP))
+    study, said = open_study(database, "small"), list[str]()
+    work(study, tmp_path, said)
+    trial = study.optuna.get_trials()[0]
+    assert trial.state.name == "PRUNED"
+    assert trial.user_attrs["end_cause"] == INFEASIBLE
+    assert "model.depth" in trial.user_attrs["message"]
+    assert trial.constraints[INFEASIBLE] > 0
+    assert not trial.intermediate_values
+    assert min(trial.user_attrs[key] for key in ("parameters", "multiply_adds", "memory_bytes")) > 0
+    assert any("model.depth" in line for line in said)
+    study.close()
+
+
+def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=3, sets=("model.depth=5", *TOO_DEEP))
+    study = open_study(database, "small")
+    assert not is_over(study)
+    work(study, tmp_path, [])
+    assert is_over(study)
+    status = read_status(study)
+    assert status.infeasible.trials == 6
+    assert (status.infeasible.uncounted, status.spent, status.trials["pruned"]) == (5, 1, 1)
+    assert "model.depth" in status.warnings[0]
+    assert json.loads(json.dumps(status.as_json()))["infeasible"]["trials"] == 6
+    study.close()
+
+
+@pytest.mark.parametrize(("infeasible", "budget", "beyond"), [(0, 20, 0), (4, 20, 0), (5, 20, 1), (1, 2, 0), (3, 2, 2)])
+def test_they_spend_a_fifth_of_the_budget_at_most(infeasible: int, budget: int, beyond: int) -> None:
+    assert beyond_budget(infeasible, budget) == beyond

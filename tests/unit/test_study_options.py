@@ -1,0 +1,92 @@
+"""What init and run ask of a new study: the same options, which reach the study and its data."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from objectives.errors import UserError
+from search.commands.options import Place
+from search.commands.study_options import StudyOptions, with_study_options
+from search.main import app
+from search.setup import Request, prepare
+from search.spec import StudySpec
+
+RUNNER = CliRunner()
+WORDS = ["--study", "s", "--set", "a=1", "--set", "b=2", "--size", "4x8", "--scored", "2,1", "--until", "2m", "--home", "/h"]
+
+
+def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
+    heard: list[tuple[StudyOptions, int]] = []
+    small = typer.Typer()
+
+    @small.command()
+    @with_study_options
+    def command(asked: StudyOptions, workers: int = 3) -> None:
+        """Help of its own."""
+        heard.append((asked, workers))
+
+    for words in ([], [*WORDS, "--min-labelled", "0.25", "--max-deviation", "3", "--workers", "5"]):
+        done = RUNNER.invoke(small, words)
+        assert done.exit_code == 0, done.output
+    assert heard[0] == (StudyOptions(), 3)
+    asked, workers = heard[1]
+    assert (workers, asked.home) == (5, Path("/h"))
+    wanted = Request(name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, size=(4, 8))
+    assert asked.request() == Request(**(vars(wanted) | {"scored": (1, 2), "min_labelled": 0.25, "max_deviation": 3.0}))
+    assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output
+    for wrong in (["--min-labelled", "1.5"], ["--max-deviation", "-1"], ["--trials", "0"]):
+        assert RUNNER.invoke(small, wrong).exit_code == 2
+
+
+def test_init_and_run_take_the_same_options() -> None:
+    parameters = {
+        name: {each.name: (each.opts, each.default, each.envvar) for each in command.params}
+        for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    }
+    assert set(parameters["run"]) - set(parameters["init"]) == {"workers", "device"}
+    assert parameters["init"].items() <= parameters["run"].items()
+    assert {"min_labelled", "max_deviation", "min_identical"} <= set(parameters["init"])
+
+
+def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted(tmp_path: Path) -> None:
+    plain, filtered = (
+        json.loads(RUNNER.invoke(app, ["data", "check", "synthetic:40", "--json", *words]).output)
+        for words in ([], ["--min-labelled", "0.5", "--max-deviation", "1.5"])
+    )
+    assert filtered["frames"] == plain["frames"] == filtered["kept"] + len(filtered["dropped"])
+    more = [dropped["reason"] for dropped in filtered["dropped"] if dropped not in plain["dropped"]]
+    assert "its mean pixel value is more than 1.5 standard deviations from that of all frames" in more
+    pictures = []
+    for number, words in enumerate(([], ["--copy-paste", "1"], ["--vertical-flip"])):
+        out = tmp_path / f"{number}.png"
+        done = RUNNER.invoke(app, ["data", "preview", "synthetic:40", "--frames", "3", "--out", str(out), *words])
+        assert done.exit_code == 0, done.output
+        pictures.append(out.read_bytes())
+    assert len(set(pictures)) == 3
+
+
+def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
+    place = Place("", str(tmp_path / "artifacts"), tmp_path / "cache")
+    asked = Request(name="s", source="synthetic:40", space="tiny", trials=2, max_deviation=1.5)
+    spec = prepare(asked, place).spec
+    assert spec.max_deviation == 1.5
+    assert spec.data_options == asked.data_options
+    whole = prepare(Request(name="s", source="synthetic:40", space="tiny", trials=2), place)
+    assert whole.spec.data_fingerprint != spec.data_fingerprint
+    assert "13 dropped" in whole.findings[0]
+    with pytest.raises(UserError, match="min_labelled: must be a share"):
+        prepare(Request(name="s", source="synthetic:40", space="tiny", trials=2, min_labelled=float("nan")), place)
+
+
+def test_a_study_from_before_the_filter_reads_as_one_without() -> None:
+    spec = StudySpec(
+        name="s", source="synthetic", size=None, min_identical=10, scored=(), score="", data_fingerprint="",
+        space={}, space_fingerprint="", trials=1, until_s=0.0, seed=0,
+    )  # fmt: skip
+    stored = spec.model_dump(mode="json")
+    del stored["min_labelled"], stored["max_deviation"]
+    assert StudySpec.model_validate(stored) == spec
+    assert spec.data_options == Request(name="s", source="synthetic", space="small", trials=1).data_options
