@@ -9,6 +9,7 @@ import pytest
 COMMANDS = (
     *(["init"], ["worker"], ["run"], ["status"], ["export-best"], ["predict"], ["evaluate"], ["demo"], ["dashboard"]),
     *(["doctor"], ["data", "check"], ["data", "preview"], ["space", "show"], ["space", "check"]),
+    *(["recipes", "list"], ["recipes", "show"], ["recipes", "run"]),
 )
 HEAVY = ("torch", "optuna", "sqlalchemy", "numpy", "pydantic", "rich", "albumentations", "boto3")
 
