@@ -24,8 +24,7 @@ class InterruptedTrialError(WorldError):
 
 def preload() -> None:
     """Start the server that forks trials, with torch already imported: a trial then starts in milliseconds."""
-    # the first optimiser imports the second and the first picture the third: more than a second of every trial
-    multiprocessing.set_forkserver_preload(["search.child", "torch._dynamo", "matplotlib.backends.backend_agg"])
+    multiprocessing.set_forkserver_preload(["search.preloaded"])
     forkserver.ensure_running()
 
 

@@ -29,7 +29,7 @@ from search.hosts import cores
 
 BATCH, STEPS, ROUNDS = 32, 2, 12  # frames a step, steps a turn, turns of each side
 MINUTE_S, MOST = 60.0, 0.03  # of a one-minute trial, so much may be spent beside its training
-TRIALS, FRAMES = 2, 160
+TRIALS, FRAMES, EPOCHS = 2, 160, 40  # about a minute for a trial that is not pruned
 
 
 def main() -> None:
@@ -133,7 +133,10 @@ def measure_trials(folder: Path) -> list[Cost]:
     warm.join()
     with embedded_postgres(folder) as url:
         place = Place(url, str(folder / "artifacts"), folder / "cache")
-        list(set_up(Request(name="bench", source=f"synthetic:{FRAMES}", space="small", trials=TRIALS), place))
+        asked = Request(
+            name="bench", source=f"synthetic:{FRAMES}", space="small", trials=TRIALS, sets=(f"train.epochs={EPOCHS}",)
+        )
+        list(set_up(asked, place))
         study = open_study(url, "bench")
         settings = Settings(artifacts=place.artifacts, cache=place.cache, device="cpu")
         run_worker(study, settings, Orders(), lambda line: said.append(time.perf_counter()))

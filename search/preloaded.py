@@ -1,0 +1,13 @@
+"""What the server that forks trials does once, so that no trial pays for it. No tensor operation, no CUDA call."""
+
+import matplotlib.backends.backend_agg
+import torch._dynamo  # the first optimiser of a process imports it
+
+import search.child
+from objectives.pictures import curve_picture
+from objectives.results import EpochResult
+
+__all__ = ["matplotlib", "search", "torch"]
+
+FIRST = [EpochResult(number=epoch, score=epoch / 10, loss=1.0, learning_rate=1e-3, iou=(), seconds=1.0) for epoch in (1, 2)]
+curve_picture(FIRST)  # the first picture of a process loads fonts, and much else
