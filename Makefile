@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test browser-test bench compose-test clean
+.PHONY: help install demo check test browser-test recipes-test bench compose-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: check ## check, then the test suite
 
 browser-test: install ## the dashboard of a finished study in a real browser (needs chromium)
 	$(VENV)/bin/pytest tests/browser
+
+recipes-test: install ## every recipe's network at full size under the whole contract (an hour)
+	$(VENV)/bin/pytest tests/recipes
 
 bench: install ## speed of the training loop, and what a trial costs beside its training
 	$(VENV)/bin/python tests/bench.py

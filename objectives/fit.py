@@ -80,7 +80,7 @@ def train_epoch(training: Training) -> float:
     for images_BCHW, masks_BHW in training.batches.epoch(state.epoch):
         state.learning_rate.before_step()
         state.optimiser.zero_grad(set_to_none=True)
-        with autocast(state.device, wanted=state.config.train.bf16):
+        with autocast(state.device, bf16=state.bf16):
             outputs = state.model.training_outputs(images_BCHW)
         loss = mixture.over_outputs(outputs, masks_BHW)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own

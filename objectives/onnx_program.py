@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
 from objectives.errors import WorldError
-from objectives.evaluate import BATCH, pixels_BCHW
+from objectives.evaluate import frames_at_once, pixels_BCHW
 from objectives.segmenter import Segmenter, predict_labels
 
 TOLERANCE = 1e-4  # largest difference of a probability between ONNX Runtime and torch
@@ -87,8 +87,9 @@ def compare_programs(model: bytes, segmenter: Segmenter, images_NHWC: np.ndarray
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     program = OnnxProgram(copy.deepcopy(segmenter).cpu(), spec).eval()
     largest, wrong, ties = 0.0, 0, 0
-    for start in range(0, len(images_NHWC), BATCH):
-        pixels = pixels_BCHW(images_NHWC[start : start + BATCH]).float().contiguous()
+    batch = frames_at_once(*images_NHWC.shape[1:3])
+    for start in range(0, len(images_NHWC), batch):
+        pixels = pixels_BCHW(images_NHWC[start : start + batch]).float().contiguous()
         with torch.inference_mode():
             labels_NHW, probabilities_NKHW = program(pixels)
         other_NHW, other_NKHW = session.run(["labels", "probabilities"], {"pixels": pixels.numpy()})

@@ -14,6 +14,6 @@ def computes_bf16(device: torch.device) -> bool:
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def autocast(device: torch.device, *, wanted: bool) -> torch.autocast:
+def autocast(device: torch.device, *, bf16: bool) -> torch.autocast:
     """The context in which the network runs while training."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and computes_bf16(device))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)

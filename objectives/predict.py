@@ -13,7 +13,7 @@ from objectives.data.dataset import read_images
 from objectives.data.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
-from objectives.evaluate import BATCH, pixels_BCHW
+from objectives.evaluate import frames_at_once, pixels_BCHW
 from objectives.prediction_files import NamedMask, writer_for
 from objectives.segmenter import predict_labels
 
@@ -40,8 +40,9 @@ def predict_frames(bundle: Bundle, frames: Iterable[NamedImage], *, device: torc
         UserError: a frame has other channels or another bit depth than the bundle's.
     """
     bundle.segmenter.to(device).eval()
+    count = frames_at_once(bundle.spec.height, bundle.spec.width)
     for _, alike in groupby(frames, key=lambda frame: (frame[1].shape, frame[1].dtype)):
-        while batch := list(islice(alike, BATCH)):
+        while batch := list(islice(alike, count)):
             names, images = zip(*batch, strict=True)
             refuse_foreign_pixels(names[0], images[0], bundle.spec)
             yield from zip(names, _predict_batch(bundle, images, device), strict=True)

@@ -15,6 +15,7 @@ from objectives.data.spec import FrameSpec
 from objectives.ema import AveragedModel
 from objectives.errors import WorldError
 from objectives.optimise import LearningRate, build_optimiser
+from objectives.precision import computes_bf16
 from objectives.results import EpochResult
 from objectives.segmenter import build_segmenter
 
@@ -34,6 +35,7 @@ class TrainingState:
         self.config = config
         self.seed = seed
         self.device = device
+        self.bf16 = config.train.bf16 and computes_bf16(device)  # a trial keeps what it began with, wherever it goes on
         self.model = build_segmenter(config, spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, config.train.ema)
         self.optimiser = build_optimiser(config.optimiser, self.model)
@@ -86,6 +88,7 @@ class TrainingState:
             "config": self.config.model_dump(mode="json"),
             "learning_rate": self.learning_rate.state_dict(),
             "updates": self.average.updates,
+            "bf16": self.bf16,
             "history": [asdict(result) for result in self.history],
         }
         return save({name: _plain(value) for name, value in tensors.items()}, metadata={"state": json.dumps(plain)})
@@ -110,6 +113,7 @@ class TrainingState:
         self.model.load_state_dict(_part(tensors, "model."))
         self.average.model.load_state_dict(_part(tensors, "average."))
         self.average.updates = plain["updates"]
+        self.bf16 = plain["bf16"]
         self.optimiser.load_state_dict({"state": self._optimiser_state(tensors, plain), "param_groups": plain["groups"]})
         self.learning_rate.load_state_dict(plain["learning_rate"])
         self.history = [EpochResult(**{**result, "iou": tuple(result["iou"])}) for result in plain["history"]]

@@ -20,6 +20,7 @@ from search.messages import SURROUNDINGS, Checked, Failed, Finished, Job, Reply,
 from search.pictures import draw_pictures
 from search.saver import Saver
 
+UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # NotImplementedError is a RuntimeError
 REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
 
 
@@ -72,8 +73,11 @@ def main(pipe: Connection, job: Job) -> None:
 
 def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
     """Tell the worker what the config needs; False when it cannot work here. No device is touched."""
-    bf16 = config.train.bf16 and (bool(job.gpu) or computes_bf16(torch.device("cpu")))
-    verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16)
+    bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
+    try:
+        verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16)
+    except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
+        return True
     need = verdict.estimate
     pipe.send(Checked(need.parameters, need.multiply_adds, need.memory_bytes, verdict.problem))
     return not verdict.problem

@@ -22,7 +22,7 @@ COUNTS = text("""
     SELECT count(*) AS total,
            count(*) FILTER (WHERE state = 'WAITING') AS waiting,
            count(*) FILTER (WHERE state = 'RUNNING') AS running,
-           count(*) FILTER (WHERE told.value_json = '"infeasible"') AS infeasible
+           count(*) FILTER (WHERE state = 'PRUNED' AND told.value_json = '"infeasible"') AS infeasible
     FROM trials LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND key = 'end_cause'
     WHERE study_id = :study_id
 """)
@@ -60,7 +60,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         trial_id = connection.execute(LOST, {"study_id": study.id}).scalar()
         if trial_id is None:
             counts = connection.execute(COUNTS, {"study_id": study.id}).one()
-            if past_deadline(study) or (not counts.waiting and _spent(counts, _budget(connection, study))):
+            if past_deadline(study) or (not counts.waiting and _spent(study, counts, _budget(connection, study))):
                 return Waiting() if counts.running else Done()
             # Optuna's own connection commits the new trial here, before our lease on it
             trial_id = study.optuna.ask()._trial_id
@@ -74,7 +74,7 @@ def is_over(study: Study) -> bool:
     """Whether every trial of the study has ended and no worker would create another."""
     with study.engine.connect() as connection:
         counts = connection.execute(COUNTS, {"study_id": study.id}).one()
-        spent = not counts.waiting and _spent(counts, _budget(connection, study))
+        spent = not counts.waiting and _spent(study, counts, _budget(connection, study))
     return not counts.running and (spent or past_deadline(study))
 
 
@@ -92,9 +92,11 @@ def past_deadline(study: Study) -> bool:
         return bool(connection.execute(over, {"s": study.spec.until_s, "id": study.id}).scalar())
 
 
-def _spent(counts: Row[Any], budget: int) -> bool:
+def _spent(study: Study, counts: Row[Any], budget: int) -> bool:
     hopeless = counts.infeasible >= 2 * budget  # a space in which next to nothing works
-    return bool(counts.total - beyond_budget(counts.infeasible, budget) >= budget or hopeless)
+    only_recipes = budget <= 1 + len(study.spec.recipes)  # they are what was asked for: nothing else takes their place
+    replaced = 0 if only_recipes else beyond_budget(counts.infeasible, budget)
+    return bool(counts.total - replaced >= budget or hopeless)
 
 
 def _budget(connection: Connection, study: Study) -> int:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pynvml
 
+BF16_SINCE = 8  # compute capability, Ampere
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -13,6 +15,7 @@ class Gpu:
     uuid: str
     name: str
     memory_bytes: int
+    bf16: bool  # whether it computes bfloat16 natively
 
 
 def list_gpus() -> list[Gpu]:
@@ -30,7 +33,8 @@ def list_gpus() -> list[Gpu]:
 
 def _gpu(handle: object) -> Gpu:
     uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
-    return Gpu(str(uuid), str(name), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+    major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(str(uuid), str(name), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total), bf16=major >= BF16_SINCE)
 
 
 def _visible(gpus: list[Gpu], setting: str | None) -> list[Gpu]:

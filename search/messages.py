@@ -23,6 +23,7 @@ class Job:
     last: str  # blob of the state to go on from, or empty
     best: str  # blob of the best weights so far, or empty
     memory_bytes: int  # what the device has for one trial; 0: unknown
+    gpu_bf16: bool  # whether the GPU computes bfloat16 natively
 
 
 @dataclass(frozen=True)

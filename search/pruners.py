@@ -9,10 +9,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 @final
 class TopKPruner(BasePruner):
-    """Prunes a trial whose score after ``epoch`` is not among the ``keep`` best scores that the study has at that epoch.
+    """Prunes a trial whose score after ``epoch`` is not among the ``keep`` best scores that the study has so far.
 
-    A trial is asked at every later epoch too, so that one which others have overtaken since then ends as well: however the
-    workers interleave, no more than ``keep`` go to their end once all have been scored. Equal scores: the lower number.
+    A running trial that others overtake ends at its next report; one that has ended stays. So more than ``keep`` may go to
+    their end, about ``keep * (1 + ln(trials / keep))`` when trials come one after the other in random order. Equal scores:
+    the lower number.
 
     Source: Egele et al. 2023, Is one epoch all you need for multi-fidelity hyperparameter optimization? (arXiv:2307.15422)
     """

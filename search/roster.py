@@ -7,12 +7,11 @@ from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from objectives.errors import UserError
 from search.gpus import Gpu, list_gpus
-from search.hosts import host_id, memory, process_name, thread_share
+from search.hosts import host_id, process_name, thread_share
 from search.storage import locked
 from search.tables import WORKER
 
 ROSTER_LOCK = 7_215_003
-MEMORY_SHARE = 0.9  # of a device's memory that trials may use; the rest is for the driver's and the libraries' own
 ALIVE = text("ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 seconds'")
 
 
@@ -57,16 +56,6 @@ def threads(engine: Engine) -> int:
     count = select(func.count()).select_from(WORKER).where(WORKER.c.host == host_id(), ALIVE)
     with engine.connect() as connection:
         return thread_share(connection.execute(count).scalar_one())
-
-
-def memory_share(engine: Engine, member: Member) -> int:
-    """Bytes that a trial of this worker may use: its GPU's memory, or the host's, shared with the live workers there."""
-    of_cpus = (WORKER.c.host == host_id()) & (WORKER.c.device == "cpu")
-    sharing = select(func.count()).select_from(WORKER).where(WORKER.c.device == member.gpu if member.gpu else of_cpus, ALIVE)
-    with engine.connect() as connection:
-        workers = max(1, connection.execute(sharing).scalar_one())
-    total = sum(gpu.memory_bytes for gpu in list_gpus() if gpu.uuid == member.gpu) if member.gpu else memory()
-    return int(MEMORY_SHARE * total / workers)
 
 
 def _choose_gpu(connection: Connection, device: str) -> str:

@@ -45,7 +45,7 @@ BEGUN = text(f"""
 INFEASIBLE = text("""
     SELECT count(*) AS trials, (array_agg(why.value_json::json #>> '{}' ORDER BY number DESC))[1] AS last
     FROM trials JOIN trial_user_attributes AS told
-         ON told.trial_id = trials.trial_id AND told.key = 'end_cause' AND told.value_json = '"infeasible"'
+         ON told.trial_id = trials.trial_id AND told.key = 'end_cause' AND told.value_json = '"infeasible"' AND state = 'PRUNED'
     LEFT JOIN trial_user_attributes AS why ON why.trial_id = trials.trial_id AND why.key = 'message'
     WHERE study_id = :study_id
 """)

@@ -3,17 +3,19 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 import optuna
 from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.results import EpochResult
-from search import checkpoints, roster
+from search import checkpoints
 from search.checkpoints import Pointer
 from search.claims import past_deadline
 from search.draws import FromTrial
+from search.gpus import list_gpus
+from search.hosts import memory
 from search.leases import Lease, count_crash
 from search.messages import SURROUNDINGS, Checked, Failed, Finished, Job, Saved
 from search.pictures_store import attach_picture
@@ -23,6 +25,7 @@ from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
 RETRY_S = 10.0  # what failed may come back meanwhile
+MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 
 
@@ -57,7 +60,7 @@ def run_trial(worker: Worker, lease: Lease) -> None:
     trial = patiently(lambda: worker.study.trial(lease.trial_id))
     config = patiently(lambda: worker.study.space.draw(FromTrial(trial)))
     try:
-        ending = train(worker, lease, trial, config)
+        ending = patiently(lambda: unfinished_verdict(worker, lease)) or train(worker, lease, trial, config)
     except ChildDiedError as error:
         crashes = patiently(lambda: count_crash(worker.study.engine, lease))
         if crashes < MOST_CRASHES:
@@ -68,6 +71,14 @@ def run_trial(worker: Worker, lease: Lease) -> None:
     patiently(lambda: tell(worker, trial, ending))
     patiently(lambda: checkpoints.drop_unneeded(worker.study.engine, worker.blobs, worker.study.id))
     worker.say(f"trial {trial.number} {ending}")
+
+
+def unfinished_verdict(worker: Worker, lease: Lease) -> Ending | None:
+    """The verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
+    found = worker.study.storage.get_trial(lease.trial_id)
+    if found.constraints.get(INFEASIBLE, 0.0) > 0:
+        return Ending(TrialState.PRUNED, INFEASIBLE, found.user_attrs["message"])
+    return None
 
 
 def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
@@ -116,8 +127,19 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         rungs=rungs(worker.study.space),
         last=pointers["last"].blob if "last" in pointers else "",
         best=pointers["best"].blob if "best" in pointers else "",
-        memory_bytes=roster.memory_share(worker.study.engine, worker.member),
+        **device_limits(gpu),
     )
+
+
+def device_limits(uuid: str) -> dict[str, Any]:
+    """What a trial may count on: the memory of the whole device, and bf16 on a GPU.
+
+    Others may share the device for a while, but an infeasible trial is so for ever: it must not depend on who is there.
+    """
+    if not uuid:
+        return {"memory_bytes": int(MEMORY_SHARE * memory()), "gpu_bf16": False}
+    (gpu,) = (gpu for gpu in list_gpus() if gpu.uuid == uuid)
+    return {"memory_bytes": int(MEMORY_SHARE * gpu.memory_bytes), "gpu_bf16": gpu.bf16}
 
 
 def note_needs(trial: optuna.Trial, needs: Checked) -> None:
@@ -164,12 +186,18 @@ class Reporter:
 
 
 def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
-    """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended."""
+    """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended.
+
+    May be repeated when its answer was lost.
+    """
+    found = worker.study.storage.get_trial(trial._trial_id)
+    if found.state.is_finished():
+        return
     for filename, png in ending.finished.pictures.items():
         attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
     for key, value in attributes(worker, ending).items():
         trial.set_user_attr(key, value)
-    if ending.cause == INFEASIBLE:
+    if ending.cause == INFEASIBLE and INFEASIBLE not in found.constraints:
         trial.set_constraint(INFEASIBLE, 1.0)  # so the sampler learns the border; of a failed trial it would learn nothing
     score = ending.best.score if ending.state == TrialState.COMPLETE else None
     worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)

@@ -58,7 +58,7 @@ def fit_recipes(
     chosen = choose_recipes(wanted)
     unfit = [recipe for recipe in chosen if not recipe.fits(num_classes)]
     names = ", ".join(recipe.name for recipe in unfit)
-    if unfit and "all" not in wanted.lower().split(","):
+    if unfit and "all" not in [word.strip() for word in wanted.lower().split(",")]:
         raise UserError(
             f"{names}: the class weights are not for {num_classes} classes, which the data has; leave out, or ask for all"
         )

@@ -23,7 +23,7 @@ class NoPruning(Frozen):
 
 
 class TopK(Frozen):
-    """After ``epoch`` the ``keep`` best go on to the end, and no others."""
+    """After ``epoch`` a trial among the ``keep`` best so far goes on, the others end."""
 
     kind: Literal["top_k"] = "top_k"
     epoch: int = Field(1, ge=1)

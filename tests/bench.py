@@ -24,7 +24,7 @@ from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.evaluate import pixels_BCHW
 from objectives.fit import prepare, train_epoch
 from objectives.networks import build_network
-from objectives.precision import autocast
+from objectives.precision import autocast, computes_bf16
 from search.hosts import cores
 
 BATCH, STEPS, ROUNDS = 32, 2, 12  # frames a step, steps a turn, turns of each side
@@ -69,7 +69,9 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
     def turn() -> None:
         for images_BCHW, masks_BHW in zip(images, masks, strict=True):
             optimiser.zero_grad(set_to_none=True)
-            with autocast(images_BCHW.device, wanted=True):  # as the real loop, or the comparison would flatter it
+            with autocast(
+                images_BCHW.device, bf16=computes_bf16(images_BCHW.device)
+            ):  # as the real loop, or the comparison would flatter it
                 logits_BKHW = network(images_BCHW)
             functional.cross_entropy(logits_BKHW.float(), masks_BHW, ignore_index=0).backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The systems of the five reports, as configs that a study can try.", no_args_is_help=True)
 
+SCALED = ("model.base_filters", "model.nested_unet.base_filters", "model.double_unet.base_filters", "model.mask_filters")
+FEWER = "{int: [4, 64], step: 4}"  # where scaled filters lie
+
 GREY, CLASSES = 1, 5  # the data of the reports, for which parameters are counted
 
 Wanted = Annotated[str, typer.Argument(help="Rows and names like A5,C1, or all.")]
@@ -102,7 +105,7 @@ def run(
         source=data,
         space="recipes",
         trials=0,
-        sets=(f"train.epochs={epochs}", *sets),
+        sets=(f"train.epochs={epochs}", *(f"{path}={FEWER}" for path in SCALED if scale < 1.0), *sets),
         size=parse_size(size),
         seed=seed,
         recipes=recipes,

@@ -29,7 +29,8 @@ def test_logits_have_the_size_of_the_images(decoder: SmpDecoder) -> None:
 
 @every_decoder
 def test_the_padding_does_not_touch_frames_that_fit(decoder: SmpDecoder) -> None:
-    checks.check_padding(Smp(decoder=decoder, encoder=SMALLEST), side=128 if decoder == "pan" else 32)
+    side = 128 if decoder == "pan" else 32
+    checks.check_padding(Smp(decoder=decoder, encoder=SMALLEST), height=side, width=side + 32)
 
 
 @pytest.mark.parametrize("attention", ["none", "scse"])
@@ -39,17 +40,17 @@ def test_a_gradient_reaches_every_parameter(decoder: SmpDecoder, attention: str)
         with pytest.raises(UserError, match=rf"model\.attention must be none with decoder {decoder}, got scse"):
             build_smp(Smp(decoder=decoder, attention="scse"), in_channels=1, num_classes=2)
         return
-    checks.check_gradients(Smp.model_validate({"decoder": decoder, "encoder": SMALLEST, "attention": attention}))
+    checks.check_gradients(Smp.model_validate({"decoder": decoder, "encoder": SMALLEST, "attention": attention}), seeds=4)
 
 
 @every_decoder
 def test_it_overfits_eight_frames(decoder: SmpDecoder) -> None:
-    checks.check_overfits(Smp(decoder=decoder, encoder=SMALLEST), height=32, width=64, block=16, least=0.95)
+    checks.check_overfits(Smp(decoder=decoder, encoder=SMALLEST), height=32, width=64, block=16, rate=3e-3)
 
 
 @every_decoder
 def test_onnx_runtime_agrees(decoder: SmpDecoder, tmp_path: Path) -> None:
-    checks.check_onnx(Smp(decoder=decoder, encoder=SMALLEST), tmp_path, height=30, width=50)
+    checks.check_onnx(Smp(decoder=decoder, encoder=SMALLEST), tmp_path)
 
 
 @every_decoder
@@ -60,6 +61,16 @@ def test_safetensors_round_trip(decoder: SmpDecoder, tmp_path: Path) -> None:
 @every_decoder
 def test_it_runs_in_bf16_autocast(decoder: SmpDecoder) -> None:
     checks.check_bf16(Smp(decoder=decoder, encoder=SMALLEST))
+
+
+@every_decoder
+def test_forward_is_the_only_output(decoder: SmpDecoder) -> None:
+    checks.check_all_outputs(Smp(decoder=decoder, encoder=SMALLEST))
+
+
+@every_decoder
+def test_the_same_seed_gives_the_same_network(decoder: SmpDecoder) -> None:
+    checks.check_seed(Smp(decoder=decoder, encoder=SMALLEST))
 
 
 def test_what_no_logit_depends_on_is_not_there() -> None:

@@ -1,12 +1,13 @@
 """Configs that cannot work are found before training, told to the sampler, and spend a fifth of the budget at most."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from search.claims import beyond_budget, is_over
+from search.claims import Claimed, Done, beyond_budget, claim, is_over
 from search.status import read_status
 from search.study import Study, open_study
 from search.trials import INFEASIBLE
@@ -54,3 +55,23 @@ def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_pat
 @pytest.mark.parametrize(("infeasible", "budget", "beyond"), [(0, 20, 0), (4, 20, 0), (5, 20, 1), (1, 2, 0), (3, 2, 2)])
 def test_they_spend_a_fifth_of_the_budget_at_most(infeasible: int, budget: int, beyond: int) -> None:
     assert beyond_budget(infeasible, budget) == beyond
+
+
+def test_a_verdict_that_a_dying_worker_left_half_told_stands(database: str, tmp_path: Path, make_study: Maker) -> None:
+    """The constraint is set and the worker gone: the next one could train this config, and must not."""
+    make_study(database, trials=1, sets=("train.epochs=1",))
+    study = open_study(database, "small")
+    first = claim(study, "dying", threads=1, lease_s=0.1)
+    assert isinstance(first, Claimed)
+    study.fence.trial_id, study.fence.number = first.lease.trial_id, first.lease.fence
+    trial = study.trial(first.lease.trial_id)
+    trial.set_user_attr("message", "too little memory there")
+    trial.set_user_attr("end_cause", INFEASIBLE)
+    trial.set_constraint(INFEASIBLE, 1.0)
+    study.fence.trial_id = None
+    time.sleep(0.2)
+    work(study, tmp_path, [])
+    (found,) = study.optuna.get_trials()
+    assert (found.state.name, found.user_attrs["message"]) == ("PRUNED", "too little memory there")
+    assert claim(study, "late", threads=1) == Done()
+    study.close()

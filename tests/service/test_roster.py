@@ -4,6 +4,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import psutil
 import pynvml
 import pytest
 from sqlalchemy import update
@@ -14,6 +15,7 @@ from search.gpus import list_gpus
 from search.storage import open_engine
 from search.study import Study
 from search.tables import WORKER
+from search.trials import device_limits
 
 UUIDS = ["GPU-aaaa-0", "GPU-bbbb-1"]
 
@@ -32,6 +34,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: UUIDS[handle])
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "Stand-in")
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Memory)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", lambda handle: (8, 0) if handle else (7, 5))
 
 
 @pytest.fixture
@@ -96,3 +99,10 @@ def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch:
     assert roster.threads(small_study.engine) == 4
     monkeypatch.setattr(hosts, "_cgroup_cores", lambda: 1.5)  # a container's own limit
     assert roster.threads(small_study.engine) == 1
+
+
+def test_a_trial_may_count_on_the_whole_device_whoever_shares_it(two_gpus: None) -> None:
+    old, new = (device_limits(uuid) for uuid in UUIDS)
+    assert old == {"memory_bytes": int(0.9 * Memory.total), "gpu_bf16": False}
+    assert new == {"memory_bytes": int(0.9 * Memory.total), "gpu_bf16": True}
+    assert 0 < device_limits("")["memory_bytes"] <= psutil.virtual_memory().total

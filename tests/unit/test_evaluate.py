@@ -38,7 +38,7 @@ def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: 
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_batches_change_nothing(batch: int, segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(segmenter, terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
-    monkeypatch.setattr(module, "BATCH", batch)
+    monkeypatch.setattr(module, "PIXELS", batch * terrain.spec.height * terrain.spec.width)
     parts = evaluate(segmenter.train(), terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
     assert not segmenter.training
     np.testing.assert_allclose(parts.confusion_KK, whole.confusion_KK, atol=3)  # pixels that rounding turns
@@ -57,3 +57,8 @@ def test_pixels_keep_their_values_in_channels_last(dtype: type, expected: torch.
     assert tensor.dtype == expected
     assert tensor.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(tensor.permute(0, 2, 3, 1).numpy(), images)
+
+
+@pytest.mark.parametrize(("height", "width", "frames"), [(64, 128, 64), (512, 512, 2), (4096, 4096, 1)])
+def test_large_frames_are_scored_few_at_once(height: int, width: int, frames: int) -> None:
+    assert module.frames_at_once(height, width) == frames

@@ -1,3 +1,5 @@
+import random
+
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -47,3 +49,16 @@ def test_a_failed_trial_takes_no_place_and_a_pruned_one_keeps_its_score() -> Non
 def test_of_equal_scores_the_lower_numbers_stay(keep: int) -> None:
     study = study_with(*[({1: 0.5}, RUNNING)] * 3)
     assert [pruned(study, number, keep=keep) for number in range(3)] == [number >= keep for number in range(3)]
+
+
+def test_one_after_the_other_more_than_the_best_few_reach_their_end() -> None:
+    """The one who comes first cannot know who follows: the count that the docs state."""
+    dice, ended = random.Random(0), []
+    for _ in range(20):
+        study = optuna.create_study(direction="maximize", pruner=TopKPruner(epoch=1, keep=5))
+        for _ in range(50):
+            trial = study.ask()
+            trial.report(dice.random(), step=1)
+            study.tell(trial, 0.5 if not trial.should_prune() else None, state=None if not trial.should_prune() else PRUNED)
+        ended.append(sum(trial.state == COMPLETE for trial in study.get_trials()))
+    assert 14 < sum(ended) / len(ended) < 19

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
+from objectives import training_state
 from objectives.config import SGD, AdamW, Config, Optimiser, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
@@ -108,3 +109,31 @@ def test_a_state_is_plain_data(written: tuple[Training, bytes]) -> None:
     _, blob = written
     assert {field.name for field in dataclasses.fields(EpochResult)} == header_of(blob)["history"][0].keys()
     assert all(isinstance(value, torch.Tensor) for value in load(blob).values())
+
+
+@pytest.mark.parametrize("began_in_bf16", [False, True])
+def test_a_trial_goes_on_in_the_precision_it_began_with(
+    terrain: Dataset, monkeypatch: pytest.MonkeyPatch, began_in_bf16: bool
+) -> None:
+    monkeypatch.setattr(training_state, "computes_bf16", lambda device: began_in_bf16)
+    first = start(config_of(), terrain)
+    assert first.state.bf16 is began_in_bf16
+    monkeypatch.setattr(training_state, "computes_bf16", lambda device: not began_in_bf16)
+    second = start(config_of(), terrain)
+    second.state.load_bytes(first.state.to_bytes())
+    assert second.state.bf16 is began_in_bf16
+    for one, other in zip(fit(first), fit(second), strict=True):
+        assert (one.loss, one.score) == (other.loss, other.score)
+
+
+def test_bf16_is_off_when_the_config_says_so_and_changes_the_loss_when_it_is_on(
+    terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_state, "computes_bf16", lambda device: True)
+    config = config_of()
+    plain = start(config.model_copy(update={"train": config.train.model_copy(update={"bf16": False})}), terrain)
+    mixed = start(config, terrain)
+    assert (plain.state.bf16, mixed.state.bf16) == (False, True)
+    (one,), (other,) = list(fit(plain)), list(fit(mixed))
+    assert one.loss != other.loss
+    assert one.loss == pytest.approx(other.loss, rel=0.05)
