@@ -108,9 +108,9 @@ class Status:
             "budget": {"trials": self.budget, "spent": self.spent},
             "trials": self.trials,
             "best": best,
+            "workers": list(self.workers),
             "infeasible": asdict(self.infeasible),
             "warnings": list(self.warnings),
-            "workers": list(self.workers),
         }
 
 

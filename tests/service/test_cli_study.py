@@ -72,8 +72,8 @@ def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
     lines = finished.output.splitlines()
     assert lines[0] == "data: 39 frames of 64x128 (32 train, 3 validation, 4 test), 13 dropped"
     assert "study 'a study, été 1': 2 trials of 2 epochs, the control first" in lines
-    for number in (0, 1):
-        assert sum(line.startswith(f"trial {number} complete after 2 epochs: 0.") for line in lines) == 1
+    for trial in ("trial 0 (control)", "trial 1"):
+        assert sum(line.startswith(f"{trial} complete after 2 epochs: 0.") for line in lines) == 1
     assert lines[-2] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive"
     assert lines[-1].startswith("best: trial ")
     assert "\x1b" not in finished.output
@@ -87,13 +87,15 @@ def test_a_password_is_in_no_workers_command_line(finished: Finished) -> None:
 
 def test_status_as_json(search: Any, finished: Finished) -> None:
     status = json.loads(succeeded(search("status", *finished.place, "--json")))
-    assert list(status) == ["study", "budget", "trials", "best", "workers"]
+    assert list(status) == ["study", "budget", "trials", "best", "workers", "infeasible", "warnings"]
     assert status["study"] == "a study, été 1"
     assert status["budget"] == {"trials": 2, "spent": 2}
     assert set(status["trials"]) == STATES
     assert sum(status["trials"].values()) == status["budget"]["spent"]
     assert status["trials"]["complete"] == 2
-    assert set(status["best"]) == {"number", "score", "per_class"}
+    assert set(status["best"]) == {"number", "score", "per_class", "recipe"}
+    assert status["best"]["recipe"] == ("control" if status["best"]["number"] == 0 else "")
+    assert (status["infeasible"]["trials"], status["warnings"]) == (0, [])
     assert set(status["best"]["per_class"]) <= CLASSES
     assert all(0.0 <= iou <= 1.0 for iou in [status["best"]["score"], *status["best"]["per_class"].values()])
     worker = status["workers"][0]
@@ -103,7 +105,8 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
 def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finished) -> None:
     lines = succeeded(search("status", *finished.place)).splitlines()
     assert len(lines) == 5
-    assert lines[1].split() == ["trial", "state", "epochs", "last", "score", "value"]
+    assert lines[1].split() == ["trial", "state", "epochs", "last", "score", "value", "recipe"]
+    assert lines[2].split()[-1] == "control"
     assert lines[4].startswith("best: trial ")
     assert lines[4].endswith(")")
     assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-1] == lines[4]
