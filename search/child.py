@@ -3,41 +3,58 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
+from objectives.micro_batches import DoesNotFitError
 
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
-from objectives.errors import WorldError
+from objectives.errors import SearchError
 from objectives.feasibility import check
-from objectives.fit import DivergedError, fit, prepare
+from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.precision import computes_bf16
 from objectives.training_state import TrainingState
-from search.blobs import open_blobs
-from search.messages import SURROUNDINGS, Checked, Failed, Finished, Job, Reply, Saved
+from search.blobs import BlobStore, open_blobs
+from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved
+from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
+from search.process import Count
 from search.saver import Saver
 
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # NotImplementedError is a RuntimeError
 REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
+VICTIM = "1000"  # of all processes, the first that the kernel ends when memory runs out
 
 
 class Link:
-    """The child's end of the pipe."""
+    """The child's end of the pipe, and the count by which the worker sees that it gets on."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, beats: Count) -> None:
         self.pipe = pipe
+        self.beats = beats
         self.told = 0
 
-    def tell(self, state: TrainingState, last: str, best: str) -> bool:
+    def beat(self) -> None:
+        """Say that this process gets on."""
+        self.beats.value += 1
+
+    def note(self, text: str) -> None:
+        """Say something to people; whoever can, is getting on."""
+        self.beat()
+        self.pipe.send(Noted(text))
+
+    def tell(self, state: TrainingState, checkpoint: Checkpoint) -> bool:
         """Tell the worker what is saved; True when it says stop.
 
         A worker that does not answer in time (its database is away) does not hold training up: its word counts later.
         """
         self.told += 1
-        self.pipe.send(Saved(self.told, tuple(state.history), last, best, state.finished))
+        self.pipe.send(Saved(self.told, tuple(state.history), checkpoint, state.finished))
         while self.pipe.poll(REPLY_S):
             reply: Reply = self.pipe.recv()
             if reply.stop or reply.to == self.told:
@@ -45,30 +62,48 @@ class Link:
         return False
 
 
-def main(pipe: Connection, job: Job) -> None:
+def main(pipe: Connection, job: Job, beats: Count) -> None:
     """Train one trial; every message goes to the worker through the pipe."""
     # the worker decides when to stop, so signals to the whole process group are not for this process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_exit_with_worker, daemon=True).start()
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(VICTIM)
     if job.gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu  # before the first CUDA call of this process
     torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
+    link = Link(pipe, beats)
     try:
         config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
-        if job.last or can_work(config, data, job, pipe):
-            pipe.send(train(job, config, data, Link(pipe)))
-    except (BrokenPipeError, EOFError):
+        if job.checkpoints or can_work(config, data, job, pipe):
+            pipe.send(train(job, config, data, link))
+    except (ConnectionError, EOFError):
         os._exit(3)
-    except torch.OutOfMemoryError as error:
-        pipe.send(Failed("out_of_memory", _line(error)))
-    except DivergedError as error:
-        pipe.send(Failed("diverged", _line(error)))
-    except WorldError as error:
-        pipe.send(Failed(SURROUNDINGS, _line(error)))
-    except Exception as error:  # whatever else goes wrong ends this trial alone, and its cause is told
-        pipe.send(Failed("error", f"{type(error).__name__}: {_line(error)}"))
+    except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
+        if dies_of(error):
+            raise
+        pipe.send(Failed(cause_of(error), _line(error)))
+
+
+def dies_of(error: Exception) -> bool:
+    """Whether after an error a process is as good as dead: its device is in an unknown state, or it has no memory."""
+    on_device = isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+    return isinstance(error, MemoryError) or (on_device and not isinstance(error, torch.OutOfMemoryError))
+
+
+def cause_of(error: Exception) -> Cause:
+    """Why a trial cannot go on."""
+    match error:
+        case torch.OutOfMemoryError() | DoesNotFitError():
+            return Cause.INFEASIBLE
+        case DivergedError():
+            return Cause.DIVERGED
+        case SearchError() | OSError():
+            return Cause.SURROUNDINGS
+        case _:
+            return Cause.ERROR
 
 
 def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
@@ -84,24 +119,48 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
 
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
-    """Train from the beginning, or from the last state, until all epochs are done or the worker says stop."""
-    blobs = open_blobs(job.blobs)
-    device = torch.device("cuda" if job.gpu else "cpu")
-    training = prepare(config, data, seed=job.seed, device=device, prefetchers=job.prefetchers)
-    state, saver, stop = training.state, Saver(training.state, blobs, job.best), False
-    if job.last:
-        state.load_bytes(blobs.read(job.last))
-        stop = link.tell(state, job.last, job.best)
+    """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop."""
+    blobs = PatientBlobs(open_blobs(job.blobs), link.note)
+
+    def prepared() -> Training:
+        device = torch.device("cuda" if job.gpu else "cpu")
+        return prepare(config, data, seed=job.seed, device=device, prefetchers=job.prefetchers)
+
+    training, found = restore(job.checkpoints, blobs, prepared, link.note)
+    state, saver = training.state, Saver(training.state, blobs, found.best)
+    stop = link.tell(state, found) if found.last else False
     if not stop:
         for result in fit(training):
+            link.beat()
+            if job.verbose:
+                print(f"trial {job.number} epoch {result.number} of {config.train.epochs}: {result.score:.4f}", flush=True)
             saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
-                last, best = saver.save()
-                stop = link.tell(state, last, best)
+                stop = link.tell(state, saver.save())
                 saver.note_cost()
                 if stop:
                     break
     return Finished(draw_pictures(state, data, blobs.read(saver.best)))
+
+
+NONE_YET = Checkpoint("", "")
+
+
+def restore(
+    checkpoints: tuple[Checkpoint, ...], blobs: BlobStore, prepared: Callable[[], Training], note: Callable[[str], None]
+) -> tuple[Training, Checkpoint]:
+    """A training run at its newest checkpoint whose blobs are both whole, and that checkpoint; else at its beginning."""
+    for checkpoint in checkpoints:
+        training = prepared()
+        try:
+            blobs.read(checkpoint.best)
+            training.state.load_bytes(blobs.read(checkpoint.last))
+        except SearchError as error:  # missing, other bytes, or no state: the store itself was waited for
+            note(f"has a damaged checkpoint, the one before is used: {_line(error)}")
+        else:
+            note(f"goes on after epoch {training.state.epoch}")
+            return training, checkpoint
+    return prepared(), NONE_YET
 
 
 def _exit_with_worker() -> None:

@@ -5,27 +5,18 @@ that the next claim adopts, never a second one. So budgets are exact.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import func, text, update
 
+from objectives.errors import UserError
 from search import leases
+from search.budget import Budget, Limit, read_budget
 from search.leases import Lease
 from search.storage import locked
 from search.study import Study
 from search.tables import STUDY
 
 CLAIM_LOCK = 7_215_002
-INFEASIBLE_SHARE = 0.2  # of the budget, that trials which cannot work may spend
-
-COUNTS = text("""
-    SELECT count(*) AS total,
-           count(*) FILTER (WHERE state = 'WAITING') AS waiting,
-           count(*) FILTER (WHERE state = 'RUNNING') AS running,
-           count(*) FILTER (WHERE state = 'PRUNED' AND told.value_json = '"infeasible"') AS infeasible
-    FROM trials LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND key = 'end_cause'
-    WHERE study_id = :study_id
-""")
 
 LOST = text("""
     SELECT trials.trial_id FROM trials LEFT JOIN search_lease USING (trial_id)
@@ -43,7 +34,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Nothing to claim now, but trials still run elsewhere, and one of them may be lost."""
+    """Nothing to claim now, but trials still run elsewhere, and one of them may be lost; or the study is paused."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +46,23 @@ Claim = Claimed | Waiting | Done
 
 
 def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEASE_S) -> Claim:
-    """Claim a trial for a worker. ``threads`` is recorded with a trial's first claim only."""
+    """Claim a trial for a worker. ``threads`` is recorded with a trial's first claim only.
+
+    Raises: UserError when the study was deleted.
+    """
     with locked(study.engine, CLAIM_LOCK, study.id) as connection:
+        budget = read_budget(connection, study)
+        if budget.limit() is Limit.PAUSED:
+            return Waiting()
         trial_id = connection.execute(LOST, {"study_id": study.id}).scalar()
         if trial_id is None:
-            counts = connection.execute(COUNTS, {"study_id": study.id}).one()
-            if past_deadline(study) or (not counts.waiting and _spent(study, counts, _budget(connection, study))):
-                return Waiting() if counts.running else Done()
-            # Optuna's own connection commits the new trial here, before our lease on it
-            trial_id = study.optuna.ask()._trial_id
+            if budget.closed():
+                return Waiting() if budget.running else Done()
+            try:
+                # Optuna's own connection commits the new trial here, before our lease on it
+                trial_id = study.optuna.ask()._trial_id
+            except KeyError:  # in the dashboard, between our look and now
+                raise UserError(f"study {study.spec.name!r} was deleted") from None
         connection.execute(
             update(STUDY).where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None)).values(started_at=func.now())
         )
@@ -72,32 +71,14 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
 
 def is_over(study: Study) -> bool:
     """Whether every trial of the study has ended and no worker would create another."""
+    budget = current_budget(study)
+    return budget.closed() and not budget.running
+
+
+def current_budget(study: Study) -> Budget:
+    """What has been spent of the study's budget by now.
+
+    Raises: UserError when the study was deleted.
+    """
     with study.engine.connect() as connection:
-        counts = connection.execute(COUNTS, {"study_id": study.id}).one()
-        spent = not counts.waiting and _spent(study, counts, _budget(connection, study))
-    return not counts.running and (spent or past_deadline(study))
-
-
-def beyond_budget(infeasible: int, budget: int) -> int:
-    """How many of the infeasible trials do not count: they may spend a fifth of the budget, and no more."""
-    return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
-
-
-def past_deadline(study: Study) -> bool:
-    """Whether the study's time is over, by the database's clock."""
-    if not study.spec.until_s:
-        return False
-    over = text("SELECT clock_timestamp() > started_at + make_interval(secs => :s) FROM search_study WHERE study_id = :id")
-    with study.engine.connect() as connection:
-        return bool(connection.execute(over, {"s": study.spec.until_s, "id": study.id}).scalar())
-
-
-def _spent(study: Study, counts: Row[Any], budget: int) -> bool:
-    hopeless = counts.infeasible >= 2 * budget  # a space in which next to nothing works
-    only_recipes = budget <= 1 + len(study.spec.recipes)  # they are what was asked for: nothing else takes their place
-    replaced = 0 if only_recipes else beyond_budget(counts.infeasible, budget)
-    return bool(counts.total - replaced >= budget or hopeless)
-
-
-def _budget(connection: Connection, study: Study) -> int:
-    return int(connection.execute(select(STUDY.c.trials).where(STUDY.c.study_id == study.id)).scalar_one())
+        return read_budget(connection, study)

@@ -5,14 +5,19 @@ so a worker that slept through its lease can write nothing over its successor's 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, TextClause, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, TextClause, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from search.storage import LeaseLostError
 from search.tables import LEASE
 
 LEASE_S = 30.0
+NOBODY = ""  # the owner of a trial that was given back
+
+NOW = func.clock_timestamp()
+SPENT = LEASE.c.spent_s + func.extract("epoch", NOW - LEASE.c.renewed_at)
 
 
 @dataclass(frozen=True)
@@ -23,56 +28,66 @@ class Lease:
     owner: str
     fence: int
     threads: int  # CPU threads that the trial's first claim chose
+    vanished: int = 0  # how many owners before this one were gone without a word, since the last checkpoint
 
 
 def take(connection: Connection, trial_id: int, owner: str, *, threads: int, seconds: float) -> Lease:
     """Take a trial over from whoever had it; the caller holds the study's lock and knows that no live lease is on it."""
     row = connection.execute(
         insert(LEASE)
-        .values(trial_id=trial_id, owner=owner, fence=1, threads=threads, expires_at=_in(seconds))
+        .values(trial_id=trial_id, owner=owner, fence=1, threads=threads, expires_at=_in(seconds), renewed_at=NOW)
         .on_conflict_do_update(
-            index_elements=["trial_id"], set_={"owner": owner, "fence": LEASE.c.fence + 1, "expires_at": _in(seconds)}
+            index_elements=["trial_id"],
+            set_={
+                "owner": owner,
+                "fence": LEASE.c.fence + 1,
+                "expires_at": _in(seconds),
+                "renewed_at": NOW,
+                "vanished": LEASE.c.vanished + case((LEASE.c.owner == NOBODY, 0), else_=1),
+            },
         )
-        .returning(LEASE.c.fence, LEASE.c.threads)
+        .returning(LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished)
     ).one()
-    return Lease(trial_id, owner, row.fence, row.threads)
+    return Lease(trial_id, owner, row.fence, row.threads, row.vanished)
 
 
 def renew(engine: Engine, lease: Lease, seconds: float) -> None:
-    """Extend a lease, also one that ran out while nobody else wanted it.
+    """Extend a lease, also one that ran out while nobody else wanted it, and count the time that it has been held.
 
     Raises: LeaseLostError when another worker has taken the trial.
     """
     with engine.begin() as connection:
-        changed = connection.execute(update(LEASE).where(_is(lease)).values(expires_at=_in(seconds)))
-        if changed.rowcount == 0:
-            raise LeaseLostError(f"the lease on trial id {lease.trial_id} was lost")
+        _change(connection, lease, expires_at=_in(seconds), spent_s=SPENT, renewed_at=NOW)
 
 
 def release(engine: Engine, lease: Lease) -> None:
     """Give a trial back: whoever comes next may take it at once."""
     with engine.begin() as connection:
-        connection.execute(update(LEASE).where(_is(lease)).values(expires_at=func.now()))
+        values = {"owner": NOBODY, "expires_at": NOW, "spent_s": SPENT, "renewed_at": NOW}
+        connection.execute(update(LEASE).where(_is(lease)).values(values))
 
 
-def count_crash(engine: Engine, lease: Lease) -> int:
-    """Note that the trial's process died without a word; returns how often it has, over all workers."""
-    with engine.begin() as connection:
-        crashes = LEASE.c.crashes + 1
-        changed = connection.execute(
-            update(LEASE).where(_is(lease)).values(crashes=crashes).returning(LEASE.c.crashes)
-        ).scalar()
-        if changed is None:
-            raise LeaseLostError(f"the lease on trial id {lease.trial_id} was lost")
-        return int(changed)
-
-
-def check(connection: Connection, lease: Lease) -> None:
-    """Hold the lease's row until this transaction ends.
+def count(engine: Engine, lease: Lease, what: Literal["crashes", "hangs"]) -> int:
+    """Note that the trial's process has died or stood still; returns how often it has, over all workers.
 
     Raises: LeaseLostError when another worker has taken the trial.
     """
-    if connection.execute(select(LEASE.c.trial_id).where(_is(lease)).with_for_update(read=True)).first() is None:
+    column = LEASE.c[what]
+    with engine.begin() as connection:
+        _change(connection, lease, **{what: column + 1})
+        return int(connection.execute(select(column).where(_is(lease))).scalar_one())
+
+
+def note_progress(connection: Connection, lease: Lease) -> None:
+    """Hold the lease's row until this transaction ends, and note that its owner has got somewhere.
+
+    Raises: LeaseLostError when another worker has taken the trial.
+    """
+    _change(connection, lease, vanished=0)
+
+
+def _change(connection: Connection, lease: Lease, **values: object) -> None:
+    if connection.execute(update(LEASE).where(_is(lease)).values(values)).rowcount == 0:
         raise LeaseLostError(f"the lease on trial id {lease.trial_id} was lost")
 
 

@@ -4,13 +4,14 @@ import io
 import os
 import signal
 import sys
+import time
 import traceback
 from types import FrameType
 
 import typer
 
 from objectives.errors import ProblemsError, SearchError
-from search.commands import data, model, recipes, service, space, study
+from search.commands import control, data, model, recipes, service, space, study
 
 app = typer.Typer(
     name="search",
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: importing rich takes longer than all the rest
     context_settings={"max_content_width": 100},
 )
-for part in (study, model, service):
+for part in (study, control, model, service):
     part.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
@@ -31,6 +32,8 @@ app.add_typer(recipes.app, name="recipes")
 def run() -> None:
     """Run one command; whatever a user can mend or wait for ends in one line, never in a traceback."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ["TZ"] = "UTC"  # Optuna writes local times, which workers in several time zones would mix
+    time.tzset()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -1,17 +1,41 @@
-"""What a worker and a trial's process say to each other over their pipe: plain values, no torch."""
+"""What the worker and a trial's process say to each other over their pipe: plain values, no torch."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from objectives.results import EpochResult
 
-SURROUNDINGS = "surroundings"  # the cause of a failure that is not the trial's own: no artifact store, a full disk
+
+class Cause(StrEnum):
+    """Why a trial ended, or why its process did; shown in the dashboard as ``end_cause``."""
+
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    DEADLINE = "deadline"  # the study's time is over
+    HOURS = "hours"  # its hours on devices are spent
+    STOPPED = "stopped"  # `search stop`
+    INFEASIBLE = "infeasible"  # the config cannot work, or does not fit into memory
+    DIVERGED = "diverged"  # the loss is not finite
+    ERROR = "error"
+    CRASHED = "crashed"  # its process died, time and again
+    HUNG = "hung"  # its process stood still, twice
+    SURROUNDINGS = "surroundings"  # not the trial's own: no artifact store, a full disk. It is tried again, and never told
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The whole state after some epochs, and the best epoch's weights so far: two blobs that belong together."""
+
+    last: str
+    best: str
 
 
 @dataclass(frozen=True)
 class Job:
     """One trial as its process gets it: plain values only."""
 
+    number: int
     config: str  # JSON
     dataset: Path  # the memory map's folder
     blobs: str  # URL of the artifact store
@@ -20,10 +44,10 @@ class Job:
     threads: int
     prefetchers: int  # processes that augment ahead of the GPU
     rungs: tuple[int, ...]  # epochs after which the worker may prune: always saved and told
-    last: str  # blob of the state to go on from, or empty
-    best: str  # blob of the best weights so far, or empty
+    checkpoints: tuple[Checkpoint, ...]  # to go on from, the newest first; the next one is for when the first is damaged
     memory_bytes: int  # what the device has for one trial; 0: unknown
     gpu_bf16: bool  # whether the GPU computes bfloat16 natively
+    verbose: bool  # print a line for each epoch
 
 
 @dataclass(frozen=True)
@@ -37,13 +61,19 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Something for people to read: the store is away, a checkpoint is damaged."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Saved:
     """The state after some epochs is in the store, and ``results`` are all epochs so far."""
 
     number: int  # of this message, from 1
     results: tuple[EpochResult, ...]
-    last: str  # blob of the whole state
-    best: str  # blob of the best epoch's weights
+    checkpoint: Checkpoint
     finished: bool  # no epoch is left to train: too late to prune
 
 
@@ -56,10 +86,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """Training cannot go on; ``cause`` is one word."""
+    """Training cannot go on."""
 
-    cause: str
+    cause: Cause
     message: str
+
+
+Message = Checked | Noted | Saved | Finished | Failed
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Waiting out an outage of the database: training goes on, and what could not be written is written after it."""
+"""Waiting out an outage of the database or the artifact store: what could not be written is written after it."""
 
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from search.blobs import StoreAway
 from search.process import InterruptedTrialError
 from search.storage import outage
 
@@ -13,7 +14,7 @@ LONGEST_WAIT_S = 15.0
 
 
 class Patience:
-    """Repeats a call until the database answers, or until ``stop`` is set."""
+    """Repeats a call until database and artifact store answer, or until ``stop`` is set."""
 
     def __init__(self, stop: threading.Event, say: Callable[[str], None]) -> None:
         self.stop = stop
@@ -22,16 +23,26 @@ class Patience:
     def __call__(self, call: Callable[[], Result]) -> Result:
         """The call's result. A call may be repeated after it took effect, so it must bear that.
 
-        Raises: InterruptedTrialError when told to stop while the database is away; what the call raises, unless an outage.
+        Raises: InterruptedTrialError when told to stop meanwhile; what the call raises, unless an outage.
         """
         wait_s = FIRST_WAIT_S
         while True:
             try:
                 return call()
+            except StoreAway as error:
+                why = str(error)
             except Exception as error:  # which of many database errors it is, outage() decides
                 if not outage(error):
                     raise
-                self.say(f"the database does not answer; trying again in {wait_s:g} s")
+                why = f"the database does not answer ({reason(error)})"
+            self.say(f"{why}; trying again in {wait_s:g} s")
             if self.stop.wait(wait_s):
-                raise InterruptedTrialError("told to stop while the database was away")
+                raise InterruptedTrialError(f"told to stop while waiting: {why}")
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+
+def reason(error: BaseException) -> str:
+    """Why the database does not answer, in its driver's first line."""
+    cause = error.__cause__ if error.__cause__ is not None and hasattr(error.__cause__, "orig") else error
+    words = str(getattr(cause, "orig", cause)).strip().splitlines()
+    return words[0] if words else type(cause).__name__

@@ -66,7 +66,7 @@ def attach_picture(
     Raises:
         UpdateFinishedTrialError: the trial has ended; its pictures stay as they are.
         LeaseLostError: another worker has the trial; its pictures stay as they are.
-        WorldError: the picture could not be stored.
+        StoreAway: the picture could not be stored.
     """
     existing = _id_of(filename, _rows(owner, storage))
     artifact_id = existing or str(uuid.uuid4())

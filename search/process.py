@@ -1,21 +1,37 @@
 """A trial's own process, as the worker sees it: an out-of-memory, a CUDA fault or a segfault ends it, not the worker."""
 
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from objectives.errors import WorldError
-from search.messages import Checked, Failed, Finished, Job, Reply, Saved
+from search.messages import Job, Message, Reply
 
 POLL_S = 0.1
+END_S = 10.0  # how long a killed process may take to be gone: one in the hands of a stuck driver never is
+
+
+class Count(Protocol):
+    """A number in memory that the worker and the trial's process share; only the process changes it."""
+
+    value: int
 
 
 class ChildDiedError(WorldError):
-    """The trial's process ended without a result: killed, a fault in a library, or its surroundings failed."""
+    """The trial's process ended without a result: killed, out of memory, a fault in a library."""
+
+
+class ChildHungError(WorldError):
+    """The trial's process got nowhere for too long."""
+
+
+class SurroundingsError(WorldError):
+    """The trial could not be trained here and now, for reasons that are not its own."""
 
 
 class InterruptedTrialError(WorldError):
@@ -28,29 +44,63 @@ def preload() -> None:
     forkserver.ensure_running()
 
 
-class TrialProcess:
-    """Runs one job; leaving the ``with`` block kills the process if it still lives."""
+class Stillness:
+    """For how long a count has stood still, in time that the watcher was awake: a frozen container blames nobody."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, count: Count) -> None:
+        self.count = count
+        self.seen = count.value
+        self.seen_at = time.monotonic()
+        self.seconds = 0.0
+
+    def look(self) -> float:
+        """Seconds without a change, as far as the looks were close to each other."""
+        now = time.monotonic()
+        self.seconds += min(now - self.seen_at, 10 * POLL_S)
+        self.seen_at = now
+        if self.count.value != self.seen:
+            self.seen, self.seconds = self.count.value, 0.0
+        return self.seconds
+
+
+class TrialProcess:
+    """Runs one job; leaving the ``with`` block kills the process if it still lives.
+
+    Raises: SurroundingsError when no process can be started.
+    """
+
+    def __init__(self, job: Job, *, hang_s: float) -> None:
+        self.hang_s = hang_s
         context = multiprocessing.get_context("forkserver")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_enter, args=(theirs, job), name="trial")
-        self.process.start()
-        theirs.close()
+        self.beats: Count = context.RawValue("Q", 0)
+        self.process = context.Process(target=_enter, args=(theirs, job, self.beats), name="trial")
+        try:
+            self.process.start()
+        except (OSError, EOFError) as error:
+            raise SurroundingsError(f"no process can be started: {error or type(error).__name__}") from error
+        finally:
+            theirs.close()
 
-    def messages(self, interrupted: Callable[[], bool]) -> Iterator[Checked | Saved | Finished | Failed]:
+    def messages(self, interrupted: Callable[[], bool]) -> Iterator[Message]:
         """What the trial tells, until its last message.
 
-        Raises: InterruptedTrialError as soon as ``interrupted()`` says so; ChildDiedError when the process ended early.
+        Raises:
+            InterruptedTrialError: as soon as ``interrupted()`` says so.
+            ChildDiedError: the process ended early.
+            ChildHungError: it has got nowhere for ``hang_s`` seconds.
         """
+        stillness = Stillness(self.beats)
         while True:
             while not self.pipe.poll(POLL_S):
                 if interrupted():
                     raise InterruptedTrialError("the worker was told to leave this trial")
+                if stillness.look() > self.hang_s:
+                    raise ChildHungError(f"the trial's process got nowhere for {self.hang_s:g} s")
             try:
                 yield self.pipe.recv()
             except (EOFError, ConnectionResetError) as error:
-                self.process.join()
+                self.process.join(END_S)
                 raise ChildDiedError(f"the trial's process ended with code {self.process.exitcode}") from error
 
     def reply(self, to: int, *, stop: bool) -> None:
@@ -63,11 +113,11 @@ class TrialProcess:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.join(END_S)
         self.pipe.close()
 
 
-def _enter(pipe: Connection, job: Job) -> None:
+def _enter(pipe: Connection, job: Job, beats: Count) -> None:
     from search.child import main  # torch: preloaded in the forkserver, never imported in the worker
 
-    main(pipe, job)
+    main(pipe, job, beats)

@@ -88,7 +88,7 @@ def _view(status: Status, trials: list[TrialLine]) -> Group:
 def _headline(status: Status) -> Text:
     counts = ", ".join(f"{count} {state}" for state, count in status.trials.items() if count)
     alive = sum(worker["alive"] for worker in status.workers)
-    return Text(f"study {status.study}: {status.spent} of {status.budget} trials ({counts}), {alive} workers alive")
+    return Text(f"study {status.study}: {status.spent} of {status.budget.trials} trials ({counts}), {alive} workers alive")
 
 
 def _trial_table(trials: list[TrialLine]) -> Table:

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from search import leases, roster
 from search.leases import Lease
@@ -40,7 +40,7 @@ class Pulse:
             except LeaseLostError:
                 if lease is self._lease:
                     self.lost.set()
-            except DBAPIError:
+            except SQLAlchemyError:
                 continue
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@ import time
 
 from objectives.training_state import TrainingState
 from search.blobs import BlobStore
+from search.messages import Checkpoint
 
 SHARE = 0.01  # of the time that saving may take; dearer saves come less often,
 LONGEST_S = 30.0  # but at least so often
@@ -29,14 +30,14 @@ class Saver:
         """Whether enough time has passed since the last save."""
         return time.monotonic() - self.saved_at >= min(LONGEST_S, self.cost_s / SHARE)
 
-    def save(self) -> tuple[str, str]:
-        """Save, and return the blobs of the whole state and of the best weights."""
+    def save(self) -> Checkpoint:
+        """Save the whole state, and the best weights when they are new."""
         self.began_at = time.monotonic()
         if self.unsaved_best:
             self.best, self.unsaved_best = self.blobs.put(self.unsaved_best), b""
         last = self.blobs.put(self.state.to_bytes())
         self.note_cost()
-        return last, self.best
+        return Checkpoint(last, self.best)
 
     def note_cost(self) -> None:
         """The last save has taken until now: called again after the worker's answer, which training waits for too."""

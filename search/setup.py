@@ -24,6 +24,7 @@ class Request:
     trials: int  # 0: the control and its recipes alone
     sets: tuple[str, ...] = ()
     until_s: float = 0.0
+    gpu_s: float = 0.0
     size: tuple[int, int] | None = None
     min_identical: int = 10
     min_labelled: float = 0.0
@@ -123,6 +124,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         space_fingerprint=space.fingerprint,
         trials=request.trials or 1 + len(recipes),
         until_s=request.until_s,
+        gpu_s=request.gpu_s,
         seed=request.seed,
         recipes=recipes,
         recipe_filters=request.filters,

@@ -1,6 +1,7 @@
 """What decides a study, written once by ``search init``."""
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from objectives.config import Frozen
 from objectives.data.options import DataOptions
 from objectives.data.spec import FrameSpec
 from objectives.version import OBJECTIVE_VERSION
+
+OPTUNA_MAJOR = version("optuna").partition(".")[0]
 
 
 class StudySpec(Frozen):
@@ -28,10 +31,12 @@ class StudySpec(Frozen):
     space_fingerprint: str
     trials: int = Field(ge=1)
     until_s: float = Field(ge=0.0)  # seconds from the first claim; 0: no deadline
+    gpu_s: float = Field(default=0.0, ge=0.0)  # seconds on devices, over all trials; 0: no limit
     seed: int
     recipes: tuple[str, ...] = ()  # names of those that follow the control
     recipe_filters: float = 1.0  # their filters are multiplied by this
     objective_version: str = OBJECTIVE_VERSION
+    optuna: str = OPTUNA_MAJOR  # its major version: two of them write different things into one database
 
     @property
     def data_options(self) -> DataOptions:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from search.claims import beyond_budget
+from search.budget import Budget, read_budget
 from search.study import Study
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
@@ -78,7 +78,8 @@ class Status:
     """A study at one moment. ``trials`` counts by state and adds up to ``spent``."""
 
     study: str
-    budget: int
+    state: str  # running, paused or stopped, as people have ordered; whether it is over, the counts say
+    budget: Budget
     trials: dict[str, int]
     best: Best | None
     workers: tuple[dict[str, Any], ...]
@@ -87,13 +88,16 @@ class Status:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is wrong with the study, in lines for people."""
-        if not self.infeasible.uncounted:
-            return ()
-        counted = self.infeasible.trials - self.infeasible.uncounted
-        return (
-            f"{self.infeasible.trials} trials could not work, {counted} of them at the budget's cost; "
-            f"narrow the space (the last: {self.infeasible.last})",
-        )
+        found = []
+        if self.infeasible.uncounted:
+            counted = self.infeasible.trials - self.infeasible.uncounted
+            found.append(
+                f"{self.infeasible.trials} trials could not work, {counted} of them at the budget's cost; "
+                f"narrow the space (the last: {self.infeasible.last})"
+            )
+        if foreign := self.budget.foreign_failures:
+            found.append(f"{foreign} trial(s) were ended as failed by somebody else than a worker; they do not count")
+        return tuple(found)
 
     @property
     def spent(self) -> int:
@@ -103,9 +107,12 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """The form that scripts read."""
         best = self.best and {key: value for key, value in asdict(self.best).items() if key != "trial_id"}
+        hours = {"budget": self.budget.gpu_s / 3600, "spent": round(self.budget.spent_s / 3600, 6)}
         return {
             "study": self.study,
-            "budget": {"trials": self.budget, "spent": self.spent},
+            "state": self.state,
+            "budget": {"trials": self.budget.trials, "spent": self.spent},
+            "hours": hours,
             "trials": self.trials,
             "best": best,
             "workers": list(self.workers),
@@ -115,18 +122,22 @@ class Status:
 
 
 def read_status(study: Study) -> Status:
-    """The study's present status, read without touching it."""
+    """The study's present status, read without touching it.
+
+    Raises: UserError when the study was deleted.
+    """
     with study.engine.connect() as connection:
         which = {"study_id": study.id}
+        budget = read_budget(connection, study)
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
-        budget = connection.execute(text("SELECT trials FROM search_study WHERE study_id = :study_id"), which).scalar_one()
         unfit = connection.execute(INFEASIBLE, which).one()
         best = connection.execute(BEST, which).mappings().first()
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
-    infeasible = Infeasible(unfit.trials, beyond_budget(unfit.trials, budget), unfit.last or "")
+    infeasible = Infeasible(unfit.trials, budget.replaced, unfit.last or "")
     trials = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
-    return Status(study.spec.name, budget, trials, _best(study, best), workers, infeasible)
+    trials["failed"] -= budget.foreign_failures
+    return Status(study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible)
 
 
 def _best(study: Study, row: RowMapping | None) -> Best | None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateColumn
 
 from objectives.errors import UserError, WorldError
 from search.tables import METADATA
@@ -30,6 +32,10 @@ CONNECT_ARGS = {
 
 class LeaseLostError(WorldError):
     """This worker's right to a trial has passed to another; nothing more may be written for it."""
+
+
+class NoStudyError(UserError):
+    """The database has no such study, or no tables yet: it may be there soon."""
 
 
 class Fence:
@@ -96,6 +102,19 @@ def create_tables(engine: Engine, url: str) -> None:
     with locked(engine, SETUP_LOCK):
         RDBStorage(database_url(url), engine_kwargs=_optuna_engine(2)).engine.dispose()
         METADATA.create_all(engine)
+        _add_columns(engine)
+
+
+def _add_columns(engine: Engine) -> None:
+    """Add to tables that an older version made the columns that they lack; each has a default."""
+    there = inspect(engine)
+    with engine.begin() as connection:
+        for table in METADATA.sorted_tables:
+            known = {column["name"] for column in there.get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in known:
+                    definition = CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {definition}"))
 
 
 @contextmanager
@@ -118,7 +137,7 @@ def reachable(url: str) -> Iterator[None]:
     except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         if isinstance(cause, ProgrammingError) and "does not exist" in str(cause.orig):
-            raise UserError(f"no study in {redact(url)} yet: run `search init` first") from error
+            raise NoStudyError(f"no study in {redact(url)} yet: run `search init` first") from error
         if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
             reason = str(cause.orig).strip().splitlines()[0]
             raise UserError(f"--storage: {reason} in {redact(url)!r}") from error
@@ -131,7 +150,9 @@ def reachable(url: str) -> Iterator[None]:
 def outage(error: BaseException) -> bool:
     """Whether an error means that the database is away for now, so that the same call may work later."""
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-    return isinstance(cause, DBAPIError) and (cause.connection_invalidated or isinstance(cause, OperationalError))
+    if isinstance(cause, DBAPIError):  # InternalError: read-only after a fail-over, or a transaction that was ended for us
+        return cause.connection_invalidated or isinstance(cause, OperationalError | InternalError)
+    return isinstance(cause, PoolTimeoutError)
 
 
 def _optuna_engine(connections: int) -> dict[str, Any]:

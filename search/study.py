@@ -1,6 +1,7 @@
 """A study in the database: writing it once, opening it, and refusing workers that would compute something else."""
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,14 @@ from objectives.data.dataset import Dataset
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.sampling import build_pruner, build_sampler, first_trials
-from search.spec import StudySpec, score_definition, stable_seed
-from search.storage import SETUP_LOCK, Fence, create_tables, locked, open_engine, open_optuna, reachable, redact
+from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
+from search.storage import SETUP_LOCK, Fence, NoStudyError, create_tables, locked, open_engine, open_optuna, reachable, redact
 from search.tables import STUDY
 from spaces import Space
 
 KNOWN = text("SELECT study_id, study_name, spec FROM search_study JOIN studies USING (study_id)")
+
+CLOCK_S = 300.0  # how far a worker's clock may be off
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -74,7 +77,8 @@ def create_study(url: str, spec: StudySpec) -> bool:
             for params, attributes in first_trials(spec)[len(trials) :]:
                 study.enqueue_trial(params, user_attrs=attributes)
             # last: a study counts from here on, and what a crash left before this line is taken up again
-            connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), trials=spec.trials))
+            budget = {"trials": spec.trials, "gpu_s": spec.gpu_s, "until_s": spec.until_s}
+            connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), **budget))
             storage.engine.dispose()
     engine.dispose()
     return True
@@ -92,7 +96,7 @@ def open_study(url: str, name: str) -> Study:
         if name not in known:
             names = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
             there = f"name one that is there ({names})" if known else "there is none yet"
-            raise UserError(f"no study {name!r} in {redact(url)}: {there}, or run `search init --study {name}`")
+            raise NoStudyError(f"no study {name!r} in {redact(url)}: {there}, or run `search init --study {name}`")
         spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)
@@ -115,12 +119,13 @@ def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
 
 
 def check_worker(study: Study, data: Dataset) -> None:
-    """Refuse to join a study with another space, data, score or objective than its own.
+    """Refuse to join a study with another Optuna, space, data, score or objective than its own.
 
     Raises: UserError naming what differs, with both values.
     """
     spec = study.spec
     pairs = {
+        "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
         "objective version": (spec.objective_version, OBJECTIVE_VERSION),
         "space": (spec.space_fingerprint, study.space.fingerprint),
         "data": (spec.data_fingerprint, data.fingerprint),
@@ -132,6 +137,22 @@ def check_worker(study: Study, data: Dataset) -> None:
                 f"this worker's {what} differs from that of study {spec.name!r}: {_short(ours)} here, {_short(theirs)} there; "
                 "use the same program version and the same data, or start another study"
             )
+
+
+def check_clock(study: Study) -> None:
+    """Refuse to join with a clock that is far off the database's, which would falsify the times of trials.
+
+    Raises: UserError saying by how much.
+    """
+    with study.engine.connect() as connection:
+        theirs = float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+    ahead_s = time.time() - theirs
+    if abs(ahead_s) > CLOCK_S:
+        way = "ahead of" if ahead_s > 0 else "behind"
+        raise UserError(
+            f"this worker's clock is {abs(ahead_s) / 3600:.1f} h {way} the database's: set the clock (is it in the right "
+            "time zone?), then start the worker again"
+        )
 
 
 def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:

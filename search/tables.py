@@ -10,6 +10,9 @@ STUDY = Table(
     Column("study_id", Integer, primary_key=True, autoincrement=False),  # Optuna's
     Column("spec", JSON, nullable=False),
     Column("trials", Integer, nullable=False),  # the budget
+    Column("gpu_s", Float, nullable=False, server_default="0"),  # the budget in seconds on a device; 0: none
+    Column("until_s", Float, nullable=False, server_default="0"),  # from the first claim; 0: no deadline
+    Column("state", String, nullable=False, server_default="running"),  # or paused, stopped: what `search pause` and so on said
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True)),  # the first claim: --until counts from here
     Column("test_looks", Integer, nullable=False, server_default="0"),
@@ -19,18 +22,23 @@ LEASE = Table(
     "search_lease",
     METADATA,
     Column("trial_id", Integer, primary_key=True, autoincrement=False),  # Optuna's
-    Column("owner", String, nullable=False),  # the worker's id
+    Column("owner", String, nullable=False),  # the worker's id; empty once it has given the trial back
     Column("fence", BigInteger, nullable=False),  # rises with every claim
     Column("expires_at", DateTime(timezone=True), nullable=False),  # by the database's clock
     Column("threads", Integer, nullable=False),  # CPU threads of the first claim: a resume repeats them
     Column("crashes", Integer, nullable=False, server_default="0"),  # child processes that died without a word
+    Column("hangs", Integer, nullable=False, server_default="0"),  # child processes that stood still
+    Column("vanished", Integer, nullable=False, server_default="0"),  # owners that were gone, since the last checkpoint
+    Column("spent_s", Float, nullable=False, server_default="0"),  # on a device, over all claims
+    Column("renewed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
 )
 
 CHECKPOINT = Table(
     "search_checkpoint",
     METADATA,
     Column("trial_id", Integer, primary_key=True, autoincrement=False),
-    Column("kind", String, primary_key=True),  # "last": the whole training state, "best": the scored weights
+    # "last": the whole training state, "best": the scored weights, and the pair before them, should these be damaged
+    Column("kind", String, primary_key=True),
     Column("blob", String, nullable=False),  # SHA-256 of the bytes
     Column("epoch", Integer, nullable=False),
     Column("score", Float, nullable=False),

@@ -1,7 +1,5 @@
-"""Running one claimed trial: its own process trains; this side points, reports, prunes and tells."""
+"""Running one claimed trial: its own process trains; this side points, reports, prunes and ends it."""
 
-import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
@@ -10,101 +8,95 @@ from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.results import EpochResult
-from search import checkpoints
-from search.checkpoints import Pointer
-from search.claims import past_deadline
+from search import checkpoints, leases
+from search.budget import Limit
+from search.checkpoints import BEFORE, BEST, LAST, Pointer
+from search.claims import current_budget
 from search.draws import FromTrial
+from search.endings import Ending, tell, unfinished_verdict
 from search.gpus import list_gpus
 from search.hosts import memory
-from search.leases import Lease, count_crash
-from search.messages import SURROUNDINGS, Checked, Failed, Finished, Job, Saved
-from search.pictures_store import attach_picture
-from search.process import ChildDiedError, TrialProcess
+from search.leases import Lease
+from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Saved
+from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
 from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
-RETRY_S = 10.0  # what failed may come back meanwhile
+RETRY_S = 10.0  # what killed a process may be gone by then
 MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
-
-
-NOTHING = Finished({})
-INFEASIBLE = "infeasible"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a trial ended. ``cause``: completed, pruned, deadline, infeasible, or one word for a failure."""
-
-    state: TrialState
-    cause: str
-    message: str = ""
-    history: tuple[EpochResult, ...] = ()
-    finished: Finished = NOTHING
-
-    @property
-    def best(self) -> EpochResult:
-        """The epoch whose score is the trial's value."""
-        return max(self.history, key=lambda result: result.score)
-
-    def __str__(self) -> str:
-        if self.message:
-            return f"{self.cause}: {self.message}"
-        return f"{self.cause} with {self.best.score:.4f} after {len(self.history)} epochs"
+MOST_HANGS = 2  # or stood still so often
+MOST_VANISHED = 10  # or whose worker was gone so often in a row, no checkpoint written
 
 
 def run_trial(worker: Worker, lease: Lease) -> None:
-    """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood."""
+    """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood.
+
+    Raises: SurroundingsError when it could not be run here, through no fault of its own; LeaseLostError.
+    """
     patiently = worker.patiently
     trial = patiently(lambda: worker.study.trial(lease.trial_id))
     config = patiently(lambda: worker.study.space.draw(FromTrial(trial)))
+    ending = patiently(lambda: unfinished_verdict(worker.study, lease)) or judge_lease(lease)
     try:
-        ending = patiently(lambda: unfinished_verdict(worker, lease)) or train(worker, lease, trial, config)
-    except ChildDiedError as error:
-        crashes = patiently(lambda: count_crash(worker.study.engine, lease))
-        if crashes < MOST_CRASHES:
+        ending = ending or train(worker, lease, trial, config)
+    except (ChildDiedError, ChildHungError) as error:
+        ending = patiently(partial(judge_death, worker, lease, error))
+        if ending is None:
             worker.say(f"trial {trial.number}: {error}; it will be tried again")
-            worker.orders.stop.wait(RETRY_S * crashes)
+            worker.orders.stop.wait(RETRY_S)
             return
-        ending = Ending(TrialState.FAIL, "crashed", str(error))
     patiently(lambda: tell(worker, trial, ending))
     patiently(lambda: checkpoints.drop_unneeded(worker.study.engine, worker.blobs, worker.study.id))
     worker.say(f"trial {trial.number} {ending}")
 
 
-def unfinished_verdict(worker: Worker, lease: Lease) -> Ending | None:
-    """The verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
-    found = worker.study.storage.get_trial(lease.trial_id)
-    if found.constraints.get(INFEASIBLE, 0.0) > 0:
-        return Ending(TrialState.PRUNED, INFEASIBLE, found.user_attrs["message"])
-    return None
+def judge_lease(lease: Lease) -> Ending | None:
+    """The end of a trial that takes its workers with it: none of so many has got anywhere, or said why."""
+    if lease.vanished < MOST_VANISHED:
+        return None
+    return Ending(TrialState.FAIL, Cause.CRASHED, f"{lease.vanished} workers in a row vanished while they ran it")
+
+
+def judge_death(worker: Worker, lease: Lease, error: ChildDiedError | ChildHungError) -> Ending | None:
+    """The end of a trial whose process has died or stood still too often, over all workers."""
+    hung = isinstance(error, ChildHungError)
+    times = leases.count(worker.study.engine, lease, "hangs" if hung else "crashes")
+    if times < (MOST_HANGS if hung else MOST_CRASHES):
+        return None
+    return Ending(TrialState.FAIL, Cause.HUNG if hung else Cause.CRASHED, f"{error}, for the {times}. time")
 
 
 def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
     """Train in a process of its own: after each save move the pointers first, then report, then prune."""
-    patiently, cause, history = worker.patiently, "completed", tuple[EpochResult, ...]()
+    patiently, cause, history = worker.patiently, Cause.COMPLETED, tuple[EpochResult, ...]()
     job = patiently(lambda: build_job(worker, lease, trial.number, config))
-    worker.say(f"trial {trial.number} {'goes on' if job.last else 'starts'}")
+    if not job.checkpoints:
+        worker.say(f"trial {trial.number} starts")
     reporter = Reporter(worker, trial)
-    with TrialProcess(job) as process:
+    with TrialProcess(job, hang_s=worker.settings.hang_s) as process:
         for message in process.messages(worker.interrupted):
             match message:
                 case Checked() as needs:
                     patiently(partial(note_needs, trial, needs))
                     if needs.problem:
-                        return Ending(TrialState.PRUNED, INFEASIBLE, needs.problem)
-                case Saved(number, history, last, best, finished):
-                    patiently(lambda: point(worker, lease, history, last, best))
+                        return Ending(TrialState.PRUNED, Cause.INFEASIBLE, needs.problem)
+                case Noted(text):
+                    worker.say(f"trial {trial.number} {text}")
+                case Saved(number, history, checkpoint, finished):
+                    patiently(lambda: point(worker, lease, history, checkpoint))
                     patiently(lambda: reporter.report(history))
-                    if cause == "completed" and not finished:  # a verdict stands, also if the process has not heard it yet
+                    if cause is Cause.COMPLETED and not finished:  # a verdict stands, also if the process has not heard it yet
                         cause = patiently(reporter.verdict)
-                    process.reply(number, stop=cause != "completed")
+                    process.reply(number, stop=cause is not Cause.COMPLETED)
                 case Finished():
-                    state = TrialState.PRUNED if cause == "pruned" else TrialState.COMPLETE
+                    state = TrialState.PRUNED if cause is Cause.PRUNED else TrialState.COMPLETE
                     return Ending(state, cause, history=history, finished=message)
-                case Failed(cause, text) if cause == SURROUNDINGS:
-                    raise ChildDiedError(text)
+                case Failed(Cause.SURROUNDINGS, text):
+                    raise SurroundingsError(f"trial {trial.number} cannot go on here: {text}")
+                case Failed(Cause.INFEASIBLE, text):  # it looked possible, and does not fit into memory
+                    return Ending(TrialState.PRUNED, Cause.INFEASIBLE, text, history)
                 case Failed(cause, text):
                     return Ending(TrialState.FAIL, cause, text, history)
                 case _:
@@ -113,10 +105,12 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
 
 
 def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
-    """The job of a trial, from its checkpoint when it has one."""
+    """The job of a trial, with its checkpoints when it has some."""
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
+    pairs = [(pointers.get(last), pointers.get(best)) for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))]
     gpu = worker.member.gpu
     return Job(
+        number=number,
         config=config.model_dump_json(),
         dataset=worker.data.directory,
         blobs=worker.settings.artifacts,
@@ -125,8 +119,8 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         threads=lease.threads,
         prefetchers=PREFETCHERS if gpu else 0,
         rungs=rungs(worker.study.space),
-        last=pointers["last"].blob if "last" in pointers else "",
-        best=pointers["best"].blob if "best" in pointers else "",
+        checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
+        verbose=worker.settings.verbose,
         **device_limits(gpu),
     )
 
@@ -148,12 +142,12 @@ def note_needs(trial: optuna.Trial, needs: Checked) -> None:
         trial.set_user_attr(key, getattr(needs, key))
 
 
-def point(worker: Worker, lease: Lease, history: tuple[EpochResult, ...], last: str, best: str) -> None:
-    """Make the saved blobs the trial's ``last`` and ``best``."""
+def point(worker: Worker, lease: Lease, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
+    """Make the saved blobs the trial's checkpoint."""
     top = max(history, key=lambda result: result.score)
     pointers = {
-        "last": Pointer(last, history[-1].number, history[-1].score),
-        "best": Pointer(best, top.number, top.score),
+        LAST: Pointer(checkpoint.last, history[-1].number, history[-1].score),
+        BEST: Pointer(checkpoint.best, top.number, top.score),
     }
     checkpoints.point(worker.study.engine, worker.blobs, lease, pointers)
 
@@ -175,42 +169,27 @@ class Reporter:
                 self.trial.report(result.score, step=result.number)
                 self.reported.add(result.number)
 
-    def verdict(self) -> str:
-        """``pruned`` or ``deadline`` when the trial must stop, else ``completed``. The control is never pruned."""
+    def verdict(self) -> Cause:
+        """Why the trial must stop; else ``completed``. The control is never pruned.
+
+        Raises: InterruptedTrialError when the study is paused: the trial goes on from here, later.
+        """
         # asked for the control too, which takes its place in the rungs
         self.pruned = self.pruned or (self.trial.should_prune() and self.trial.number != CONTROL)
         if self.pruned:
             self.trial.set_user_attr("pruned", True)  # the pruner says it once: whoever takes the trial over must know
-            return "pruned"
-        return "deadline" if past_deadline(self.worker.study) else "completed"
-
-
-def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
-    """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended.
-
-    May be repeated when its answer was lost.
-    """
-    found = worker.study.storage.get_trial(trial._trial_id)
-    if found.state.is_finished():
-        return
-    for filename, png in ending.finished.pictures.items():
-        attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
-    for key, value in attributes(worker, ending).items():
-        trial.set_user_attr(key, value)
-    if ending.cause == INFEASIBLE and INFEASIBLE not in found.constraints:
-        trial.set_constraint(INFEASIBLE, 1.0)  # so the sampler learns the border; of a failed trial it would learn nothing
-    score = ending.best.score if ending.state == TrialState.COMPLETE else None
-    worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
-
-
-def attributes(worker: Worker, ending: Ending) -> dict[str, object]:
-    """What the dashboard shows of a trial beside its parameters."""
-    found: dict[str, object] = {"end_cause": ending.cause, "device": worker.member.gpu or "cpu"}
-    if ending.message:
-        found["message"] = ending.message
-    if ending.history:
-        names, iou = worker.data.spec.class_names, ending.best.iou
-        found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
-        found |= {"best_epoch": ending.best.number, "epochs": len(ending.history)}
-        found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
-    return found
+            return Cause.PRUNED
+        match current_budget(self.worker.study).limit():
+            case Limit.NONE:
+                return Cause.COMPLETED
+            case Limit.DEADLINE:
+                return Cause.DEADLINE
+            case Limit.HOURS:
+                return Cause.HOURS
+            case Limit.STOPPED:
+                return Cause.STOPPED
+            case Limit.PAUSED:
+                self.worker.say(f"trial {self.trial.number} is left where it stands: the study is paused")
+                raise InterruptedTrialError("the study is paused")
+            case limit:
+                assert_never(limit)

@@ -1,5 +1,6 @@
 """A worker: what it is told, and what it has at hand."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from search.pulse import Pulse
 from search.roster import Member
 from search.study import Study
 
+HANG_S = 600.0
+LEAVE_S = 8.0  # a worker that was told to stop and hangs on a dead connection is gone after so long
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +32,8 @@ class Settings:
     source: str = ""  # the data's place on this host, when it is not the study's
     threads: int = 0  # CPU threads; 0: this worker's share
     lease_s: float = leases.LEASE_S
+    hang_s: float = HANG_S  # a trial's process that gets nowhere for so long is killed
+    verbose: bool = False
 
 
 class Orders:
@@ -36,20 +42,32 @@ class Orders:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.leave = threading.Event()
+        self.at_work = False  # until then there is nothing to give back, and a signal ends the process at once
 
     @classmethod
     def from_signals(cls, *, drain: bool) -> Self:
-        """Orders that SIGTERM and SIGINT give: the first stops (``drain``: leaves after the trial), the second stops."""
+        """Orders that SIGTERM and SIGINT give: to stop, then to end at once. With ``drain`` the first is to leave."""
         orders = cls()
 
         def obey(number: int, frame: FrameType | None) -> None:
+            if not orders.at_work:
+                raise SystemExit(0)
+            if orders.stop.is_set():
+                os._exit(128 + number)  # the trial's process ends with this one, and the lease runs out
             if not drain or orders.leave.is_set():
                 orders.stop.set()
+                _end_after(LEAVE_S)
             orders.leave.set()
 
         signal.signal(signal.SIGTERM, obey)
         signal.signal(signal.SIGINT, obey)
         return orders
+
+
+def _end_after(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 @dataclass(frozen=True)

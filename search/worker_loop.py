@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy.exc import DBAPIError
+from optuna.exceptions import UpdateFinishedTrialError
+from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.data.dataset import open_dataset
 from search import leases, roster
@@ -13,14 +14,15 @@ from search.claims import Claimed, Done, Waiting, claim
 from search.leases import Lease
 from search.patience import Patience
 from search.pictures_store import open_pictures
-from search.process import InterruptedTrialError, preload
+from search.process import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
 from search.storage import LeaseLostError
-from search.study import Study, check_worker
+from search.study import Study, check_clock, check_worker
 from search.trials import run_trial
 from search.worker import Orders, Settings, Worker
 
 WAIT_S = 1.0  # between two looks for a trial to claim
+FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 120.0  # before this worker tries again where its surroundings have failed
 
 
 def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
@@ -30,29 +32,33 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
     blobs, pictures = open_blobs(settings.artifacts), open_pictures(settings.artifacts)
+    patiently = Patience(orders.stop, say)
+    patiently(lambda: check_clock(study))
     check_writable(blobs)
     # first of all: workers that start together shall see each other before they share out the cores
-    member = roster.join(study.engine, study.id, settings.device)
+    member = patiently(lambda: roster.join(study.engine, study.id, settings.device))
     try:
         preload()
         data = open_dataset(settings.source or study.spec.source, study.spec.data_options, settings.cache)
         check_worker(study, data)
+        orders.at_work = True
         with Pulse(study.engine, member, settings.lease_s) as pulse:
-            patiently = Patience(orders.stop, say)
             pull(Worker(study, settings, data, blobs, pictures, member, pulse, orders, patiently, say))
     finally:
-        with suppress(DBAPIError):
+        with suppress(SQLAlchemyError):
             roster.leave(study.engine, member)
 
 
 def pull(worker: Worker) -> None:
     """Claim and run one trial after the other."""
+    retry_s = FIRST_RETRY_S
     while not worker.orders.leave.is_set():
         try:
             match worker.patiently(lambda: _claim(worker)):
                 case Claimed(lease):
                     with holding(worker, lease):
                         run_trial(worker, lease)
+                    retry_s = FIRST_RETRY_S
                 case Waiting():
                     worker.orders.leave.wait(WAIT_S)
                 case Done():
@@ -61,6 +67,12 @@ def pull(worker: Worker) -> None:
             continue
         except LeaseLostError as error:
             worker.say(f"{error}: another worker has taken the trial over")
+        except UpdateFinishedTrialError:
+            worker.say("the trial at hand was ended by somebody else")
+        except SurroundingsError as error:  # not the trial's fault: others may take it, this worker waits
+            worker.say(f"{error}; trying again in {retry_s:g} s")
+            worker.orders.leave.wait(retry_s)
+            retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
 
 
 @contextmanager
@@ -74,7 +86,7 @@ def holding(worker: Worker, lease: Lease) -> Iterator[None]:
     finally:
         worker.pulse.hold(None)
         fence.trial_id = None
-        with suppress(DBAPIError):  # without a database the lease runs out by itself
+        with suppress(SQLAlchemyError):  # without a database the lease runs out by itself
             leases.release(worker.study.engine, lease)
 
 

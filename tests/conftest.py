@@ -86,7 +86,7 @@ class CommandLine:
     def __init__(self, home: Path) -> None:
         self.home = home
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SEARCH_")}
-        self.environment = kept | {"SEARCH_HOME": str(home), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "40"}
+        self.environment = kept | {"SEARCH_HOME": str(home), "SEARCH_WAIT": "0s", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "40"}
 
     def start(self, *words: object, **settings: str) -> subprocess.Popen[str]:
         """Start a command, which leads a process group of its own and hears Ctrl-C as in a terminal."""

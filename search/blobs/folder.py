@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from objectives.errors import WorldError
-from search.blobs.objects import BlobMissing, sharded, unsharded
+from search.blobs.objects import BlobMissing, StoreAway, sharded, unsharded
 
 _ABANDONED_AFTER_S = 24 * 3600.0
 
@@ -117,4 +116,4 @@ def _one_line(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise WorldError(f"cannot {action} {path} in the artifact store: {reason}") from error
+        raise StoreAway(f"cannot {action} {path} in the artifact store: {reason}") from error

@@ -9,6 +9,10 @@ from objectives.errors import WorldError
 _KEY = re.compile(r"[0-9a-fA-F-]{4,64}")
 
 
+class StoreAway(WorldError):  # noqa: N818
+    """The artifact store's disk or server fails; the same call may work later."""
+
+
 class BlobMissing(WorldError):  # noqa: N818 - reads as what it says
     """The artifact store does not hold what was asked for."""
 
@@ -20,7 +24,7 @@ class BlobCorrupt(WorldError):  # noqa: N818
 class Objects(Protocol):
     """Named bytes. Keys are 4 to 64 hexadecimal digits or dashes; any other key raises BlobMissing.
 
-    Every method raises WorldError, in one line, when the disk or the server fails.
+    Every method raises StoreAway, in one line, when the disk or the server fails.
     """
 
     def write(self, key: str, data: bytes) -> None:

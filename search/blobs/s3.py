@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from objectives.errors import UserError, WorldError
-from search.blobs.objects import BlobMissing, sharded, unsharded
+from objectives.errors import UserError
+from search.blobs.objects import BlobMissing, StoreAway, sharded, unsharded
 
 _MISSING = ("NoSuchKey", "404", "NotFound")
 
@@ -81,9 +81,9 @@ class S3Objects:
                 raise UserError(f"the bucket {self._bucket!r} does not exist{self._where}: create it or name another") from None
             if code in _MISSING:
                 raise BlobMissing(f"{url} is missing from the artifact store{self._where}") from None
-            raise WorldError(f"cannot {action} {url}{self._where}: {code}") from error
+            raise StoreAway(f"cannot {action} {url}{self._where}: {code}") from error
         except BotoCoreError as error:
-            raise WorldError(f"cannot {action} {url}{self._where}: {str(error).splitlines()[0]}") from error
+            raise StoreAway(f"cannot {action} {url}{self._where}: {str(error).splitlines()[0]}") from error
 
 
 def _connect(endpoint_url: str) -> Any:

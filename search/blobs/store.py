@@ -17,7 +17,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class BlobStore(Protocol):
     """Immutable bytes by their SHA-256 (64 lower-case hexadecimal digits).
 
-    Every method raises WorldError, in one line, when the disk or the server fails, and BlobMissing for a malformed name.
+    Every method raises StoreAway, in one line, when the disk or the server fails, and BlobMissing for a malformed name.
     """
 
     def put(self, data: bytes) -> str:

@@ -141,7 +141,7 @@ def parse_size(size: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str = "--until", *, least_s: float = 1e-9) -> float:
     """``90s``, ``60m``, ``1.5h`` or ``2d`` in seconds; 0 for an empty text.
 
     Raises: UserError for anything else.
@@ -150,8 +150,9 @@ def parse_duration(text: str) -> float:
         return 0.0
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
-    if not 0.0 < seconds <= LONGEST_S:
-        raise UserError(f"--until must be a time like 90s, 60m, 1.5h or 2d, and at most 366d, got {text!r}")
+    if not match or not least_s <= seconds <= LONGEST_S:
+        least = f"at least {least_s:g}s and " if least_s >= 1 else ""
+        raise UserError(f"{option} must be a time like 90s, 60m, 1.5h or 2d, and {least}at most 366d, got {text!r}")
     return seconds
 
 

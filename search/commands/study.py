@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Home, Json, Place, Storage, StudyName, name_place, open_place
+from search.commands.options import (
+    Artifacts,
+    Cache,
+    Device,
+    Home,
+    Json,
+    Place,
+    Storage,
+    StudyName,
+    name_place,
+    open_place,
+    parse_duration,
+)
 from search.commands.study_options import StudyOptions, with_study_options
 
 if TYPE_CHECKING:
@@ -47,26 +60,45 @@ def worker(
         int, typer.Option("--threads", min=0, max=1024, help="CPU threads; 0: this worker's share of the host.")
     ] = 0,
     drain: Annotated[bool, typer.Option("--drain", help="On SIGTERM finish the trial at hand, then leave.")] = False,
+    wait: Annotated[
+        str, typer.Option("--wait", envvar="SEARCH_WAIT", help="How long to wait for a database or study not there yet.")
+    ] = "5m",
+    hang: Annotated[
+        str,
+        typer.Option("--hang", envvar="SEARCH_HANG", help="A trial that gets nowhere for so long is restarted."),
+    ] = "10m",
+    lease: Annotated[
+        str, typer.Option("--lease", envvar="SEARCH_LEASE", help="A worker unheard of for so long loses its trial to others.")
+    ] = "30s",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each epoch.")] = False,
     home: Home = None,
     cache: Cache = None,
 ) -> None:
     """Pull trials until every trial of the budget has ended. SIGTERM or Ctrl-C: leave; the trial goes on elsewhere.
 
+    A second one ends the worker at once; that loses nothing either.
+
     \b
     Example:
       search worker --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
+    from search.arrival import wait_for_study
     from search.storage import reachable
-    from search.study import open_study
     from search.worker import Orders, Settings
     from search.worker_loop import run_worker
 
     refuse_missing_gpu(device)
+    wait_s = parse_duration(wait, "--wait", least_s=0)
+    times = {
+        "lease_s": parse_duration(lease, "--lease", least_s=2),
+        "hang_s": parse_duration(hang, "--hang", least_s=5),
+    }
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
-        settings = Settings(place.artifacts, place.cache, device, data, threads)
-        opened = open_study(place.storage, study)
+        settings = Settings(place.artifacts, place.cache, device, data, threads, **times, verbose=verbose)
+        orders = Orders.from_signals(drain=drain)
+        opened = wait_for_study(place.storage, study, wait_s, _say)
         try:
-            run_worker(opened, settings, Orders.from_signals(drain=drain), _say)
+            run_worker(opened, settings, orders, _say)
         finally:
             opened.close()
 
@@ -155,3 +187,4 @@ def refuse_missing_gpu(device: str) -> None:
 
 def _say(line: str) -> None:
     typer.echo(f"worker {os.getpid()}: {line}")
+    sys.stdout.flush()  # whoever follows the log of a worker reads it as it is said

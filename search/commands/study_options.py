@@ -42,6 +42,12 @@ Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of
 Recipes = Annotated[
     str, typer.Option("--recipes", help="Reports' systems to try after the control: all, or rows and names like A5,C1.")
 ]
+GpuHours = Annotated[
+    float,
+    typer.Option(
+        "--gpu-hours", min=0.0, max=1e6, help="Budget in hours on devices (CPU workers count too), checked each epoch; 0: none."
+    ),
+]
 Until = Annotated[
     str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")
 ]
@@ -55,6 +61,7 @@ class StudyOptions:
     data: Data = "synthetic"
     space: SpaceName = "small"
     trials: Trials = 20
+    gpu_hours: GpuHours = 0.0
     until: Until = ""
     sets: Sets = field(default_factory=list)
     size: Size = ""
@@ -83,6 +90,7 @@ class StudyOptions:
             trials=self.trials,
             sets=tuple(self.sets),
             until_s=parse_duration(self.until),
+            gpu_s=3600 * self.gpu_hours,
             size=parse_size(self.size),
             min_identical=self.min_identical,
             min_labelled=self.min_labelled,

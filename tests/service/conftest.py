@@ -16,10 +16,11 @@ TERRAIN = "synthetic:40"
 def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
     """Write the study ``small`` into a database: the preset ``tiny`` on a few frames."""
 
-    def make(database: str, *, trials: int, sets: tuple[str, ...] = (), source: str = TERRAIN) -> None:
+    def make(database: str, *, trials: int, sets: tuple[str, ...] = (), source: str = TERRAIN, gpu_s: float = 0.0) -> None:
         root: Path = tmp_path_factory.mktemp("made")
         place = Place(database, str(root / "artifacts"), root / "cache")
-        list(set_up(Request(name="small", source=source, space="tiny", trials=trials, sets=sets), place))
+        request = Request(name="small", source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s)
+        list(set_up(request, place))
 
     return make
 

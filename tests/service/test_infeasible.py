@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from search.claims import Claimed, Done, beyond_budget, claim, is_over
+from search.budget import beyond_budget
+from search.claims import Claimed, Done, claim, is_over
+from search.messages import Cause
 from search.status import read_status
 from search.study import Study, open_study
-from search.trials import INFEASIBLE
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 
 Maker = Callable[..., None]
+INFEASIBLE = Cause.INFEASIBLE.value
 TOO_DEEP = ("train.scale=0.25", "train.epochs=2")  # the network sees 16x32 pixels; depth 5 needs 32
 
 

@@ -16,6 +16,7 @@ from search.storage import LeaseLostError
 from search.study import Study
 
 EXPIRED_S = 0.01
+CHECKPOINT = {kind: Pointer(digit * 64, 2, 0.5) for kind, digit in (("last", "0"), ("best", "1"))}
 
 
 def take(study: Study, owner: str, lease_s: float = 60.0) -> leases.Lease:
@@ -83,8 +84,8 @@ def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: obj
         lambda: trial.report(0.5, step=2),
         lambda: trial.set_user_attr("late", 1),
         lambda: small_study.optuna.tell(trial, 0.9),
-        lambda: checkpoints.point(small_study.engine, open_blobs(str(tmp_path)), old, {"last": Pointer("0" * 64, 2, 0.5)}),
-        lambda: leases.count_crash(small_study.engine, old),
+        lambda: checkpoints.point(small_study.engine, open_blobs(str(tmp_path)), old, CHECKPOINT),
+        lambda: leases.count(small_study.engine, old, "crashes"),
     ]
     for write in writes:
         with pytest.raises(LeaseLostError):

@@ -1,0 +1,28 @@
+"""A worker's arrival: it may start before the database does, or before anybody has written the study."""
+
+import time
+from collections.abc import Callable
+
+from objectives.errors import WorldError
+from search.patience import FIRST_WAIT_S, LONGEST_WAIT_S
+from search.storage import NoStudyError
+from search.study import Study, open_study
+
+
+def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:
+    """The study, opened as soon as it is there.
+
+    Raises: NoStudyError or WorldError when it is not there after so long, with the reason.
+    """
+    deadline, wait_s = time.monotonic() + longest_s, FIRST_WAIT_S
+    while True:
+        try:
+            return open_study(url, name)
+        except (NoStudyError, WorldError) as error:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise
+            wait_s = min(wait_s, left_s)
+            say(f"{error}; trying again in {wait_s:.1f} s, for {left_s:.0f} s at most")
+        time.sleep(wait_s)
+        wait_s = min(LONGEST_WAIT_S, 2 * wait_s)

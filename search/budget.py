@@ -1,0 +1,103 @@
+"""The budget of a study: trials, hours on devices, a deadline, and what people have said: pause, stop, extend."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import Connection, text
+
+from objectives.errors import UserError
+from search.study import Study
+
+INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
+
+READ = text("""
+    SELECT budget.trials AS budget, gpu_s, until_s, budget.state AS order,
+           coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::float AS age_s,
+           EXISTS (SELECT 1 FROM studies WHERE studies.study_id = :study_id) AS there, counts.*
+    FROM search_study AS budget CROSS JOIN (
+        SELECT count(*) AS total,
+               count(*) FILTER (WHERE trials.state = 'WAITING') AS waiting,
+               count(*) FILTER (WHERE trials.state = 'RUNNING') AS running,
+               count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '"infeasible"') AS infeasible,
+               count(*) FILTER (WHERE trials.state = 'FAIL' AND cause IS NULL) AS foreign_failures,
+               coalesce(sum(spent_s + CASE WHEN trials.state = 'RUNNING' AND expires_at > clock_timestamp()
+                            THEN extract(epoch FROM clock_timestamp() - renewed_at) ELSE 0 END), 0)::float AS spent_s
+        FROM trials LEFT JOIN search_lease USING (trial_id)
+        LEFT JOIN LATERAL (SELECT value_json AS cause FROM trial_user_attributes AS told
+                           WHERE told.trial_id = trials.trial_id AND key = 'end_cause') AS ended ON true
+        WHERE trials.study_id = :study_id
+    ) AS counts WHERE budget.study_id = :study_id
+""")
+
+
+class Limit(Enum):
+    """Why a study takes no further trial, though its number of trials is not spent; or NONE."""
+
+    NONE = "none"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DEADLINE = "deadline"
+    HOURS = "hours"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a study may spend, what it has spent, and what people have ordered, all at one moment."""
+
+    trials: int
+    gpu_s: float  # 0: no limit
+    until_s: float  # 0: no deadline
+    order: str  # running, paused or stopped
+    age_s: float  # since the first claim
+    spent_s: float  # on devices
+    total: int
+    waiting: int
+    running: int
+    infeasible: int
+    foreign_failures: int  # ended as failed by somebody else than a worker, in the dashboard say: these are replaced
+    only_recipes: bool  # the control and recipes are all that was asked for: nothing takes their place
+
+    def limit(self) -> Limit:
+        """What keeps the study from taking further trials, and from training those at hand any longer."""
+        match self.order:
+            case "paused":
+                return Limit.PAUSED
+            case "stopped":
+                return Limit.STOPPED
+        if self.until_s and self.age_s > self.until_s:
+            return Limit.DEADLINE
+        return Limit.HOURS if self.gpu_s and self.spent_s >= self.gpu_s else Limit.NONE
+
+    def closed(self) -> bool:
+        """Whether no further trial may begin."""
+        if self.limit() is not Limit.NONE:
+            return self.limit() is not Limit.PAUSED
+        hopeless = self.infeasible >= 2 * self.trials  # a space in which next to nothing works
+        return not self.waiting and (self.counted >= self.trials or hopeless)
+
+    @property
+    def counted(self) -> int:
+        """Trials that count, in whatever state."""
+        return self.total - self.foreign_failures - self.replaced
+
+    @property
+    def replaced(self) -> int:
+        """Infeasible trials that do not count."""
+        return 0 if self.only_recipes else beyond_budget(self.infeasible, self.trials)
+
+
+def beyond_budget(infeasible: int, budget: int) -> int:
+    """How many of the infeasible trials do not count: they may spend a fifth of the budget, and no more."""
+    return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
+
+
+def read_budget(connection: Connection, study: Study) -> Budget:
+    """What has been spent of the study's budget by now.
+
+    Raises: UserError when the study was deleted.
+    """
+    row = connection.execute(READ, {"study_id": study.id}).mappings().first()
+    if row is None or not row["there"]:
+        raise UserError(f"study {study.spec.name!r} was deleted")
+    found = {name: value for name, value in row.items() if name not in ("budget", "there")}
+    return Budget(trials=row["budget"], only_recipes=row["budget"] <= 1 + len(study.spec.recipes), **found)

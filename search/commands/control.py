@@ -1,0 +1,87 @@
+"""Commands that act on a study while it runs: stop, pause, resume, extend."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.commands.options import Home, Storage, StudyName, open_place, parse_duration
+from search.commands.study_options import MOST_TRIALS
+
+if TYPE_CHECKING:
+    from search.control import Order
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the program."""
+    app.command("stop")(stop)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+    app.command("extend")(extend)
+
+
+def stop(study: StudyName = "default", storage: Storage = "", home: Home = None) -> None:
+    """End a study now: running trials end after the epoch at hand and keep their score, none begins, workers leave.
+
+    `search resume` opens it again.
+
+    \b
+    Example:
+      search stop --study mars --storage postgresql://user@host/db
+    """
+    _order("stopped", study, storage, home)
+
+
+def pause(study: StudyName = "default", storage: Storage = "", home: Home = None) -> None:
+    """Let workers put their trials aside after the epoch at hand, and wait; `search resume` goes on with the same trials.
+
+    \b
+    Example:
+      search pause --study mars --storage postgresql://user@host/db
+    """
+    _order("paused", study, storage, home)
+
+
+def resume(study: StudyName = "default", storage: Storage = "", home: Home = None) -> None:
+    """Go on with a paused or stopped study; workers that have left must be started again.
+
+    \b
+    Example:
+      search resume --study mars --storage postgresql://user@host/db
+    """
+    _order("running", study, storage, home)
+
+
+def extend(
+    study: StudyName = "default",
+    trials: Annotated[int, typer.Option("--trials", min=0, max=MOST_TRIALS, help="Trials more, like +50.")] = 0,
+    gpu_hours: Annotated[float, typer.Option("--gpu-hours", min=0.0, max=1e6, help="Hours on devices more.")] = 0.0,
+    until: Annotated[str, typer.Option("--until", help="Time more, like 2h, for a study with a deadline.")] = "",
+    storage: Storage = "",
+    home: Home = None,
+) -> None:
+    """Give a study more budget, whether it runs or has ended; workers that have left must be started again.
+
+    \b
+    Example:
+      search extend --study mars --trials +50 --storage postgresql://user@host/db
+    """
+    from search.control import extend_budget
+    from search.storage import reachable
+    from search.study import open_study
+
+    until_s = parse_duration(until.removeprefix("+"))
+    with open_place(storage, home=home) as place, reachable(place.storage):
+        opened = open_study(place.storage, study)
+        typer.echo(extend_budget(opened, trials=trials, gpu_s=3600 * gpu_hours, until_s=until_s))
+        opened.close()
+
+
+def _order(order: "Order", study: str, storage: str, home: Home) -> None:
+    from search.control import give_order
+    from search.storage import reachable
+    from search.study import open_study
+
+    with open_place(storage, home=home) as place, reachable(place.storage):
+        opened = open_study(place.storage, study)
+        typer.echo(give_order(opened, order))
+        opened.close()

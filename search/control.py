@@ -1,0 +1,50 @@
+"""Orders to a study that runs: pause, stop, go on, and more budget. Workers see them after each epoch and each claim."""
+
+from typing import Literal
+
+from sqlalchemy import update
+
+from objectives.errors import UserError
+from search.budget import Limit
+from search.claims import current_budget, is_over
+from search.study import Study
+from search.tables import STUDY
+
+Order = Literal["running", "paused", "stopped"]
+
+
+def give_order(study: Study, order: Order) -> str:
+    """Set the study's state; says what it was and is."""
+    before = current_budget(study)
+    if before.order == order:
+        return f"study {study.spec.name!r} is {order} already"
+    _write(study, state=order)
+    left = f", {before.running} trial(s) at hand" if before.running else ""
+    return f"study {study.spec.name!r} was {before.order}, is {order}{left}"
+
+
+def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) -> str:
+    """Add to the study's budget; says what it is now.
+
+    Raises: UserError when nothing is added, or to a limit that the study does not have.
+    """
+    before = current_budget(study)
+    if not (trials or gpu_s or until_s):
+        raise UserError("say how much more: --trials +50, --gpu-hours 10 or --until 2h")
+    for option, more, there in (("--gpu-hours", gpu_s, before.gpu_s), ("--until", until_s, before.until_s)):
+        if more and not there:
+            raise UserError(f"study {study.spec.name!r} has no limit that {option} could extend: it ends with its trials")
+    _write(
+        study, trials=STUDY.c.trials + trials, gpu_s=STUDY.c.gpu_s + gpu_s, until_s=STUDY.c.until_s + until_s
+    )  # added in the database: two people may extend at once
+    now = current_budget(study)
+    limits = [f"{now.trials} trials ({now.counted} spent)"]
+    limits += [f"{now.gpu_s / 3600:g} h on devices ({now.spent_s / 3600:.2f} spent)"] if now.gpu_s else []
+    limits += [f"{now.until_s / 3600:g} h from the first trial on ({now.age_s / 3600:.2f} gone)"] if now.until_s else []
+    closed = "; another limit still keeps it closed" if is_over(study) or now.limit() is not Limit.NONE else ""
+    return f"study {study.spec.name!r} now has {', '.join(limits)}{closed}"
+
+
+def _write(study: Study, **values: object) -> None:
+    with study.engine.begin() as connection:
+        connection.execute(update(STUDY).where(STUDY.c.study_id == study.id).values(values))

@@ -1,0 +1,76 @@
+"""How trials end: a verdict with its cause, told to Optuna once, with pictures and numbers before it."""
+
+import math
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import TrialState
+
+from objectives.results import EpochResult
+from search.leases import Lease
+from search.messages import Cause, Finished
+from search.pictures_store import attach_picture
+from search.study import Study
+from search.worker import Worker
+
+NOTHING = Finished({})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended, and why."""
+
+    state: TrialState
+    cause: Cause
+    message: str = ""
+    history: tuple[EpochResult, ...] = ()
+    finished: Finished = NOTHING
+
+    @property
+    def best(self) -> EpochResult:
+        """The epoch whose score is the trial's value."""
+        return max(self.history, key=lambda result: result.score)
+
+    def __str__(self) -> str:
+        if self.message:
+            return f"{self.cause}: {self.message}"
+        return f"{self.cause} with {self.best.score:.4f} after {len(self.history)} epochs"
+
+
+def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
+    """The verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
+    found = study.storage.get_trial(lease.trial_id)
+    if found.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
+        return Ending(TrialState.PRUNED, Cause.INFEASIBLE, found.user_attrs["message"])
+    return None
+
+
+def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
+    """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended.
+
+    May be repeated when its answer was lost.
+    """
+    found = worker.study.storage.get_trial(trial._trial_id)
+    if found.state.is_finished():
+        return
+    for filename, png in ending.finished.pictures.items():
+        attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
+    for key, value in attributes(worker, ending).items():
+        trial.set_user_attr(key, value)
+    if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in found.constraints:
+        trial.set_constraint(Cause.INFEASIBLE.value, 1.0)  # the sampler learns the border; of a failed trial it learns nothing
+    score = ending.best.score if ending.state == TrialState.COMPLETE else None
+    worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
+
+
+def attributes(worker: Worker, ending: Ending) -> dict[str, object]:
+    """What the dashboard shows of a trial beside its parameters."""
+    found: dict[str, object] = {"end_cause": ending.cause.value, "device": worker.member.gpu or "cpu"}
+    if ending.message:
+        found["message"] = ending.message
+    if ending.history:
+        names, iou = worker.data.spec.class_names, ending.best.iou
+        found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
+        found |= {"best_epoch": ending.best.number, "epochs": len(ending.history)}
+        found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
+    return found

@@ -1,0 +1,55 @@
+"""A blob store that waits out an outage of the store behind it: training stands still, and nothing is lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from objectives.errors import SearchError
+from search.blobs import BlobCorrupt, BlobMissing, BlobStore
+
+Result = TypeVar("Result")
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 15.0
+
+
+class PatientBlobs:
+    """Repeats every call until the store answers, with growing waits; ``note`` is told of each.
+
+    Raises: BlobMissing and BlobCorrupt, which waiting does not mend.
+    """
+
+    def __init__(self, blobs: BlobStore, note: Callable[[str], None]) -> None:
+        self._blobs = blobs
+        self._note = note
+
+    def put(self, data: bytes) -> str:
+        """Store ``data`` and return its SHA-256."""
+        return self._patiently(lambda: self._blobs.put(data))
+
+    def read(self, sha: str) -> bytes:
+        """Return the bytes whose SHA-256 is ``sha``."""
+        return self._patiently(lambda: self._blobs.read(sha))
+
+    def delete(self, sha: str) -> None:
+        """Remove the blob."""
+        self._patiently(lambda: self._blobs.delete(sha))
+
+    def exists(self, sha: str) -> bool:
+        """Whether the blob is there."""
+        return self._patiently(lambda: self._blobs.exists(sha))
+
+    def list(self, older_than_s: float = 0.0) -> Iterator[str]:
+        """Yield the blobs last put at least ``older_than_s`` seconds ago."""
+        return iter(self._patiently(lambda: [*self._blobs.list(older_than_s)]))
+
+    def _patiently(self, call: Callable[[], Result]) -> Result:
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                return call()
+            except (BlobMissing, BlobCorrupt):
+                raise
+            except SearchError as error:
+                self._note(f"waits for the artifact store, trying again in {wait_s:g} s: {error}")
+            time.sleep(wait_s)
+            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)

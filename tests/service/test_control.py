@@ -1,0 +1,155 @@
+"""Budgets and orders: what closes a study, what opens it again, and that workers obey while they run."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import text, update
+
+from objectives.errors import UserError
+from search import leases
+from search.budget import Budget, Limit
+from search.claims import Claimed, Done, Waiting, claim, current_budget, is_over
+from search.control import extend_budget, give_order
+from search.status import read_status
+from search.study import Study, check_clock, open_study
+from search.tables import LEASE
+
+Maker = Callable[..., None]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+FRESH = Budget(
+    trials=10, gpu_s=0.0, until_s=0.0, order="running", age_s=0.0, spent_s=0.0, total=0, waiting=0, running=0,
+    infeasible=0, foreign_failures=0, only_recipes=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "closed"),
+    [
+        ({}, False),
+        ({"total": 9}, False),
+        ({"total": 10}, True),
+        ({"total": 10, "waiting": 1}, False),
+        ({"total": 10, "foreign_failures": 1}, False),  # somebody failed it by hand: another takes its place
+        ({"total": 12, "infeasible": 4}, True),  # two of the four count
+        ({"total": 11, "infeasible": 4}, False),
+        ({"total": 20, "infeasible": 20}, True),  # next to nothing works
+        ({"until_s": 60.0, "age_s": 59.0}, False),
+        ({"until_s": 60.0, "age_s": 61.0}, True),
+        ({"gpu_s": 3600.0, "spent_s": 3599.0}, False),
+        ({"gpu_s": 3600.0, "spent_s": 3600.0, "waiting": 1}, True),
+        ({"order": "stopped"}, True),
+        ({"order": "paused", "total": 10}, False),
+    ],
+)
+def test_a_study_is_closed_when_any_limit_is_reached(change: dict[str, object], closed: bool) -> None:
+    assert replace(FRESH, **change).closed() == closed  # type: ignore[arg-type]
+
+
+def take(study: Study, owner: str = "a") -> leases.Lease:
+    claimed = claim(study, owner, threads=1)
+    assert isinstance(claimed, Claimed)
+    return claimed.lease
+
+
+def test_a_paused_study_gives_out_nothing_and_a_stopped_one_is_over(small_study: Study) -> None:
+    lease = take(small_study)
+    leases.release(small_study.engine, lease)
+    assert "was running, is paused" in give_order(small_study, "paused")
+    assert claim(small_study, "b", threads=1) == Waiting()
+    assert not is_over(small_study)
+    assert "already" in give_order(small_study, "paused")
+    give_order(small_study, "running")
+    assert take(small_study, "b").trial_id == lease.trial_id
+    give_order(small_study, "stopped")
+    assert claim(small_study, "c", threads=1) == Waiting()  # the trial at hand may still be lost
+    small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
+    assert claim(small_study, "c", threads=1) == Done()
+    assert is_over(small_study)
+    give_order(small_study, "running")
+    assert take(small_study, "c").trial_id != lease.trial_id
+
+
+def test_an_extended_study_goes_on(small_study: Study) -> None:
+    for _ in range(small_study.spec.trials):
+        small_study.optuna.tell(small_study.trial(take(small_study).trial_id), 0.5)
+    assert claim(small_study, "a", threads=1) == Done()
+    assert "6 trials (4 spent)" in extend_budget(small_study, trials=2, gpu_s=0.0, until_s=0.0)
+    for _ in range(2):
+        small_study.optuna.tell(small_study.trial(take(small_study).trial_id), 0.5)
+    assert claim(small_study, "a", threads=1) == Done()
+    assert read_status(small_study).as_json()["budget"] == {"trials": 6, "spent": 6}
+    with pytest.raises(UserError, match="no limit that --gpu-hours"):
+        extend_budget(small_study, trials=0, gpu_s=60.0, until_s=0.0)
+    with pytest.raises(UserError, match="how much more"):
+        extend_budget(small_study, trials=0, gpu_s=0.0, until_s=0.0)
+
+
+def test_hours_count_what_every_claim_has_held_and_close_the_study(database: str, make_study: Maker) -> None:
+    make_study(database, trials=4)
+    study = open_study(database, "small")
+    with study.engine.begin() as connection:
+        connection.execute(text("UPDATE search_study SET gpu_s = 100"))
+    lease = take(study)
+    back_dated = {"renewed_at": text("clock_timestamp() - interval '60 seconds'")}
+    with study.engine.begin() as connection:
+        connection.execute(update(LEASE).values(back_dated))
+    assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)  # also what was not written yet
+    leases.renew(study.engine, lease, 30.0)
+    assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)
+    assert current_budget(study).limit() is Limit.NONE
+    with study.engine.begin() as connection:
+        connection.execute(update(LEASE).values(back_dated))
+    leases.release(study.engine, lease)
+    assert current_budget(study).spent_s == pytest.approx(120.0, abs=5.0)
+    assert current_budget(study).limit() is Limit.HOURS
+    assert isinstance(claim(study, "b", threads=1), Claimed)  # the one at hand ends by its own worker's word
+    assert claim(study, "c", threads=1) == Waiting()
+    assert read_status(study).as_json()["hours"]["spent"] == pytest.approx(120 / 3600, abs=0.002)
+    study.close()
+
+
+def test_a_trial_failed_by_hand_is_replaced_and_status_says_so(small_study: Study) -> None:
+    lease = take(small_study)
+    small_study.storage.set_trial_state_values(lease.trial_id, TrialState.FAIL)
+    for _ in range(4):
+        small_study.optuna.tell(small_study.trial(take(small_study).trial_id), 0.5)
+    assert claim(small_study, "a", threads=1) == Done()
+    status = read_status(small_study)
+    assert (status.spent, status.trials["failed"], status.trials["complete"]) == (4, 0, 4)
+    assert "do not count" in status.warnings[0]
+
+
+def test_a_deleted_study_is_an_error_with_its_name(small_study: Study) -> None:
+    small_study.storage.delete_study(small_study.id)
+    for ask in (lambda: claim(small_study, "a", threads=1), lambda: read_status(small_study)):
+        with pytest.raises(UserError, match="'small' was deleted"):
+            ask()
+
+
+def test_a_worker_whose_clock_is_off_may_not_join(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_clock(small_study)
+    now = time.time
+    monkeypatch.setattr("search.study.time.time", lambda: now() - 7200.0)
+    with pytest.raises(UserError, match=r"clock is 2\.0 h behind"):
+        check_clock(small_study)
+
+
+def test_the_commands_say_what_they_did(database: str, make_study: Maker, search: Command) -> None:
+    make_study(database, trials=4)
+    place = ("--study", "small", "--storage", database)
+    for words, said in (
+        (("pause",), "is paused"),
+        (("resume",), "is running"),
+        (("stop",), "is stopped"),
+        (("extend", "--trials", "+50"), "now has 54 trials"),
+    ):
+        done = search(*words, *place)
+        assert (done.returncode, said in done.stdout) == (0, True), (done.stdout, done.stderr)
+    assert json.loads(search("status", *place, "--json").stdout)["state"] == "stopped"
+    refused = search("extend", *place)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)

@@ -1,0 +1,224 @@
+"""What may befall one trial's process, its checkpoints and its store: the trial goes on, or ends with its cause."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from search import checkpoints, trials
+from search.blobs import open_blobs
+from search.control import give_order
+from search.status import read_status, read_trials
+from search.study import Study, open_study
+from search.worker import Orders, Settings
+from search.worker_loop import run_worker
+
+Maker = Callable[..., None]
+
+
+class Work:
+    """A worker in a thread of this process; its trials run in real processes, which a test may harm."""
+
+    def __init__(self, study: Study, root: Path, **settings: Any) -> None:
+        self.study = study
+        self.said: list[str] = []
+        self.orders = Orders()
+        told = Settings(str(root / "artifacts"), root / "cache", device="cpu", threads=1, **settings)
+        self.thread = threading.Thread(target=run_worker, args=(study, told, self.orders, self.said.append), daemon=True)
+        self.thread.start()
+
+    def wait_for(self, what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while not (answer := what()):
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+        return answer
+
+    def child(self) -> psutil.Process:
+        """The trial's process that runs now."""
+
+        def find() -> psutil.Process | None:
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    if Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000":
+                        return process
+                except OSError:
+                    continue
+            return None
+
+        found: psutil.Process = self.wait_for(find)
+        return found
+
+    def epochs(self, number: int = 0) -> int:
+        lines = [line for line in read_trials(self.study) if line.number == number]
+        return lines[0].epochs if lines else 0
+
+    def heard(self, words: str) -> bool:
+        return any(words in line for line in self.said)
+
+    def join(self, timeout_s: float = 240.0) -> None:
+        self.thread.join(timeout_s)
+        assert not self.thread.is_alive(), self.said
+
+
+@contextmanager
+def working(database: str, root: Path, **settings: Any) -> Iterator[Work]:
+    study = open_study(database, "small")
+    work = Work(study, root, **settings)
+    try:
+        yield work
+    finally:
+        work.orders.stop.set()
+        work.orders.leave.set()
+        work.thread.join(30.0)
+        study.close()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "RETRY_S", 0.1)
+
+
+def check_history(study: Study, epochs: int) -> None:
+    assert list(study.optuna.get_trials()[0].intermediate_values) == list(range(1, epochs + 1))
+
+
+def test_a_config_that_kills_its_process_is_tried_three_times_and_failed(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
+    make_study(database, trials=2, sets=("train.epochs=50",))
+    with working(database, tmp_path) as work:
+        for times in range(trials.MOST_CRASHES):
+            child = work.child()
+            child.send_signal(signal.SIGSEGV if times else signal.SIGABRT)
+            child.wait(10)
+        work.wait_for(lambda: work.heard("crashed"))
+        give_order(work.study, "stopped")
+        work.join()
+        poison, other = work.study.optuna.get_trials()
+        assert (poison.state.name, poison.user_attrs["end_cause"]) == ("FAIL", "crashed")
+        assert "code -11" in poison.user_attrs["message"]
+        assert other.state.name == "COMPLETE"  # the worker went on
+        assert read_status(work.study).spent == 2
+
+
+def test_a_process_that_stands_still_is_killed_and_its_trial_resumed_then_failed(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
+    make_study(database, trials=1, sets=("train.epochs=100",))
+    with working(database, tmp_path, hang_s=8.0) as work:
+        work.wait_for(lambda: work.epochs() >= 1)
+        still = work.child()
+        still.suspend()
+        work.wait_for(lambda: work.heard("got nowhere for 8 s; it will be tried again"))
+        assert not still.is_running()
+        work.wait_for(lambda: work.heard("goes on after epoch"))
+        work.child().suspend()
+        work.join()
+        (trial,) = work.study.optuna.get_trials()
+        assert (trial.state.name, trial.user_attrs["end_cause"]) == ("FAIL", "hung")
+
+
+def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=12",))
+    blobs = tmp_path / "artifacts" / "blobs"
+    with working(database, tmp_path) as work:
+        work.wait_for(lambda: work.epochs() >= 4)
+    study = open_study(database, "small")
+    pointers = checkpoints.pointers_of(study.engine, study.optuna.get_trials()[0]._trial_id)
+    sha = pointers["last"].blob
+    file = blobs / sha[:2] / sha[2:]
+    file.write_bytes(file.read_bytes()[:-100])
+    with working(database, tmp_path) as work:
+        work.join()
+        assert work.heard("damaged checkpoint")
+        assert work.heard(f"goes on after epoch {pointers['last before'].epoch}")
+    trial = study.optuna.get_trials()[0]
+    check_history(study, 12)
+    assert trial.state.name == "COMPLETE"
+    best = checkpoints.pointers_of(study.engine, trial._trial_id)["best"]
+    assert open_blobs(str(tmp_path / "artifacts")).read(best.blob)
+    study.close()
+
+
+def test_an_artifact_store_that_is_away_is_waited_for(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=8",))
+    artifacts, aside = tmp_path / "artifacts", tmp_path / "aside"
+    with working(database, tmp_path) as work:
+        work.wait_for(lambda: work.epochs() >= 1)
+        artifacts.rename(aside)
+        artifacts.write_text("a file where the folder was")
+        work.wait_for(lambda: work.heard("waits for the artifact store"))
+        time.sleep(3.0)
+        artifacts.unlink()
+        aside.rename(artifacts)
+        work.join()
+        (trial,) = work.study.optuna.get_trials()
+        assert trial.state.name == "COMPLETE"
+        check_history(work.study, 8)
+        assert not work.heard("tried again")  # nothing died of it
+        pictures = [key for key in trial.system_attrs if key.startswith("artifacts:")]
+        assert len(pictures) == 3
+
+
+def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=10",))
+    with working(database, tmp_path) as work:
+        work.wait_for(lambda: work.epochs() >= 1)
+        give_order(work.study, "paused")
+        work.wait_for(lambda: work.heard("the study is paused"))
+        work.wait_for(lambda: read_status(work.study).trials["interrupted"] == 1)
+        before = work.epochs()
+        time.sleep(2.0)
+        assert work.epochs() == before < 10
+        give_order(work.study, "running")
+        work.join()
+        assert work.heard(f"goes on after epoch {before}")
+        check_history(work.study, 10)
+
+
+def test_hours_on_devices_end_the_trials_at_hand_with_their_scores(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=5, sets=("train.epochs=200",), gpu_s=4.0)
+    with working(database, tmp_path) as work:
+        work.join()
+        (trial,) = [trial for trial in work.study.optuna.get_trials() if trial.state.name == "COMPLETE"]
+        assert trial.user_attrs["end_cause"] == "hours"
+        assert trial.value == max(trial.intermediate_values.values())
+        assert read_status(work.study).budget.spent_s >= 4.0
+
+
+def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=30",))
+    study = open_study(database, "small")
+    command = [sys.executable, "-m", "search", "worker", "--study=small", "--device=cpu", "--threads=1", "--lease=2s", "--drain"]
+    place = {
+        "SEARCH_STORAGE": database, "SEARCH_ARTIFACTS": str(tmp_path / "artifacts"), "SEARCH_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
+    with subprocess.Popen(command, env=os.environ | place, stdout=subprocess.DEVNULL) as worker:
+        deadline = time.monotonic() + 120.0
+        while not any(line.epochs >= 2 for line in read_trials(study)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        family = psutil.Process(worker.pid).children(recursive=True)
+        worker.send_signal(signal.SIGSTOP)  # three signals before it can have obeyed the second
+        for number in (signal.SIGTERM, signal.SIGINT):
+            worker.send_signal(number)
+        worker.send_signal(signal.SIGCONT)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(20)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    with working(database, tmp_path) as work:
+        work.join()
+        assert work.heard("goes on after epoch")
+        check_history(work.study, 30)
+    study.close()
