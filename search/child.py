@@ -10,13 +10,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from objectives.micro_batches import DoesNotFitError
 
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.errors import SearchError
 from objectives.feasibility import check
 from objectives.fit import DivergedError, Training, fit, prepare
+from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
 from objectives.training_state import TrainingState
 from search.blobs import BlobStore, open_blobs

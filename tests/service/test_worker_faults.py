@@ -199,7 +199,8 @@ def test_hours_on_devices_end_the_trials_at_hand_with_their_scores(database: str
 def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(database: str, tmp_path: Path, make_study: Maker) -> None:
     make_study(database, trials=1, sets=("train.epochs=30",))
     study = open_study(database, "small")
-    command = [sys.executable, "-m", "search", "worker", "--study=small", "--device=cpu", "--threads=1", "--lease=2s", "--drain"]
+    options = ["--study=small", "--device=cpu", "--threads=1", "--lease=2s", "--drain"]
+    command = [sys.executable, "-m", "search", "worker", *options]
     place = {
         "SEARCH_STORAGE": database, "SEARCH_ARTIFACTS": str(tmp_path / "artifacts"), "SEARCH_CACHE": str(tmp_path / "cache"),
     }  # fmt: skip
