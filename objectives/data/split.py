@@ -1,4 +1,4 @@
-"""The cut of frames into train, validation and test: whole groups, balanced on the rarest class, every class everywhere."""
+"""The cut of frames into parts: whole groups, balanced on the rarest class, every class everywhere."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from objectives.data.options import PARTS
 
-_ABSENT = np.array([9e3, 3e3, 3e3])  # cost of a class that a part lacks: training needs it most
+_ABSENT = 9e3, 3e3  # cost of a class that the first part lacks, or another: training needs it most
 _EMPTY = 1e6  # cost of a part without frames
 _COMMON, _RAREST = 0.2, (2.0, 1.0, 1.0)  # weight of a common class; of the rarest one's pixels, frames and groups
 _PROPOSALS = 6000
@@ -20,6 +20,11 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
     about its share of frames, of groups, and of every class's pixels, frames and groups, the rarest class's before the others'.
     A part goes without a class only when too few groups hold it. The same arguments give the same parts.
     """
+    return dict(zip(PARTS, deal(groups, pixel_counts, shares, seed), strict=True))
+
+
+def deal(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
+    """The frames of each share, as `split`: sorted int64 indices. The first part is trained on."""
     generator = np.random.default_rng(seed)
     cut = _Cut.of(groups, pixel_counts[:, pixel_counts.sum(axis=0) > 0], shares)
     for group in _large_first(cut.loads, generator):
@@ -27,7 +32,7 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
     if len(cut.loads):
         cut.fill_gaps()
         cut.improve(generator)
-    return {name: np.flatnonzero(cut.part_of[groups] == part) for part, name in enumerate(PARTS)}
+    return [np.flatnonzero(cut.part_of[groups] == part) for part in range(len(shares))]
 
 
 @dataclass
@@ -36,17 +41,19 @@ class _Cut:
 
     loads: np.ndarray  # (G, M)
     weight: np.ndarray  # (M,)
-    shares: np.ndarray  # (3, 1)
+    shares: np.ndarray  # (P, 1)
     num_classes: int
-    part_of: np.ndarray = field(init=False)  # (G,) 0..2, -1: not dealt yet
-    held: np.ndarray = field(init=False)  # (3, M): what each part has
+    part_of: np.ndarray = field(init=False)  # (G,) the part, -1: not dealt yet
+    held: np.ndarray = field(init=False)  # (P, M): what each part has
+    absent: np.ndarray = field(init=False)  # (P,): what it costs a part to lack a class
 
     def __post_init__(self) -> None:
         self.part_of = np.full(len(self.loads), -1)
-        self.held = np.zeros((len(PARTS), self.loads.shape[1]))
+        self.held = np.zeros((len(self.shares), self.loads.shape[1]))
+        self.absent = np.array([_ABSENT[0], *[_ABSENT[1]] * (len(self.shares) - 1)])
 
     @classmethod
-    def of(cls, groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, float, float]) -> "_Cut":
+    def of(cls, groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...]) -> "_Cut":
         """An empty cut; every class has pixels."""
         num_classes = pixel_counts.shape[1]
         per_frame = np.concatenate([np.ones((len(groups), 1)), pixel_counts, pixel_counts > 0], axis=1)
@@ -62,18 +69,18 @@ class _Cut:
         return cls(loads / np.maximum(loads.sum(axis=0), 1), weight, np.array(shares)[:, None], num_classes)
 
     def deviation(self, held: np.ndarray) -> float:
-        """How far parts that hold this (3, M) are from their shares of what is dealt; 0 is exact."""
+        """How far parts that hold this (P, M) are from their shares of what is dealt; 0 is exact."""
         return float((((held - self.shares * held.sum(axis=0)) / self.shares) ** 2 @ self.weight).sum())
 
     def cost(self, held: np.ndarray) -> float:
         """The deviation, and far above it what parts lack."""
-        absent = (held[:, 2 : 2 + self.num_classes] <= 1e-12).sum(axis=1) @ _ABSENT
+        absent = (held[:, 2 : 2 + self.num_classes] <= 1e-12).sum(axis=1) @ self.absent
         return self.deviation(held) + float(absent) + int((held[:, 0] <= 1e-12).sum()) * _EMPTY
 
     def deal(self, group: int) -> None:
         """Give a group to the part that makes the least deviation."""
         deviations = []
-        for part in range(len(PARTS)):
+        for part in range(len(self.shares)):
             held = self.held.copy()
             held[part] += self.loads[group]
             deviations.append(self.deviation(held))
@@ -91,7 +98,7 @@ class _Cut:
     def fill_gaps(self) -> None:
         """Give each part that lacks frames or a class the group that has them and costs least, where that helps."""
         for column in (0, *range(2, 2 + self.num_classes)):
-            for part in range(len(PARTS)):
+            for part in range(len(self.shares)):
                 if self.held[part, column] > 1e-12:
                     continue
                 holders = np.flatnonzero(self.loads[:, column] > 0)
@@ -105,7 +112,7 @@ class _Cut:
     def improve(self, generator: np.random.Generator) -> None:
         """Move single groups and swap pairs at random, keeping what costs less."""
         best = self.cost(self.held)
-        bounds = (len(self.loads), len(self.loads), len(PARTS), 2)
+        bounds = (len(self.loads), len(self.loads), len(self.shares), 2)
         for first, second, part, swaps in generator.integers(0, bounds, (_PROPOSALS, 4)).tolist():
             source = int(self.part_of[first])
             goal = int(self.part_of[second]) if swaps else part
