@@ -32,10 +32,15 @@ class Training:
     data: Dataset
 
 
-def prepare(config: Config, data: Dataset, *, seed: int, device: torch.device, prefetchers: int = 0) -> Training:
-    """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint."""
+def prepare(
+    config: Config, data: Dataset, *, seed: int, device: torch.device, prefetchers: int = 0, last_epoch: int = 0
+) -> Training:
+    """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint.
+
+    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one.
+    """
     batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
-    state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device)
+    state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device, last_epoch=last_epoch)
     weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
     losses = build_phases(config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
     return Training(state, batches, losses, data)
@@ -62,7 +67,7 @@ def fit(training: Training) -> Iterator[EpochResult]:
             seconds=time.monotonic() - start,
         )
         state.history.append(result)
-        if state.best is result:
+        if state.scored is result:
             state.confusion_KK = torch.from_numpy(evaluation.confusion_KK)
         state.learning_rate.after_epoch(result.score)
         yield result

@@ -1,5 +1,6 @@
 """What one epoch of training gave. Imports no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -13,3 +14,11 @@ class EpochResult:
     learning_rate: float
     iou: tuple[float, ...]  # per class, NaN for a class that neither occurs nor is predicted
     seconds: float
+
+
+def scored_epoch(history: Sequence[EpochResult], *, last: bool) -> EpochResult:
+    """The epoch whose score and weights are those of the whole run: the best, the first of equals, or the last.
+
+    The best of many epochs is what a search keeps, and an optimistic estimate; the last alone is not. Needs an epoch.
+    """
+    return history[-1] if last else max(history, key=lambda result: result.score)

@@ -16,7 +16,7 @@ from objectives.ema import AveragedModel
 from objectives.errors import WorldError
 from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
-from objectives.results import EpochResult
+from objectives.results import EpochResult, scored_epoch
 from objectives.segmenter import build_segmenter
 
 # what reading bytes that are no state of this trial may raise
@@ -30,10 +30,21 @@ class TrainingState:
     from one. Nothing in it is executable.
     """
 
-    def __init__(self, config: Config, spec: FrameSpec, *, seed: int, steps_per_epoch: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spec: FrameSpec,
+        *,
+        seed: int,
+        steps_per_epoch: int,
+        device: torch.device,
+        last_epoch: int = 0,
+    ) -> None:
         torch.manual_seed(seed)
         self.config = config
         self.seed = seed
+        self.only_last = bool(last_epoch)  # the last epoch is the one that counts, not the best
+        self.last_epoch = min(last_epoch or config.train.epochs, config.train.epochs)
         self.device = device
         self.bf16 = config.train.bf16 and computes_bf16(device)  # a trial keeps what it began with, wherever it goes on
         self.model = build_segmenter(config, spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -51,17 +62,17 @@ class TrainingState:
         return len(self.history)
 
     @property
-    def best(self) -> EpochResult:
-        """The epoch with the highest score, the first of equals. Needs at least one epoch."""
-        return max(self.history, key=lambda result: result.score)
+    def scored(self) -> EpochResult:
+        """The epoch whose weights and score are the run's: the best so far, or the last. Needs at least one epoch."""
+        return scored_epoch(self.history, last=self.only_last)
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or none was better for so long that training stops early."""
-        if self.epoch >= self.config.train.epochs:
+        if self.epoch >= self.last_epoch:
             return True
-        patience = self.config.train.early_stopping
-        return bool(patience and self.history and self.epoch - self.best.number >= patience)
+        patience = 0 if self.only_last else self.config.train.early_stopping
+        return bool(patience and self.history and self.epoch - self.scored.number >= patience)
 
     def weights_bytes(self) -> bytes:
         """The weights that are scored, as safetensors."""

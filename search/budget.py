@@ -55,7 +55,7 @@ class Budget:
     running: int
     infeasible: int
     foreign_failures: int  # ended as failed by somebody else than a worker, in the dashboard say: these are replaced
-    only_recipes: bool  # the control and recipes are all that was asked for: nothing takes their place
+    fixed: bool  # the trials that it began with are all that was asked for: nothing takes the place of one
 
     def limit(self) -> Limit:
         """What keeps the study from taking further trials, and from training those at hand any longer."""
@@ -78,12 +78,12 @@ class Budget:
     @property
     def counted(self) -> int:
         """Trials that count, in whatever state."""
-        return self.total - self.foreign_failures - self.replaced
+        return self.total - self.replaced
 
     @property
     def replaced(self) -> int:
-        """Infeasible trials that do not count."""
-        return 0 if self.only_recipes else beyond_budget(self.infeasible, self.trials)
+        """Trials that do not count: infeasible ones beyond their share, and those that somebody failed by hand."""
+        return 0 if self.fixed else beyond_budget(self.infeasible, self.trials) + self.foreign_failures
 
 
 def beyond_budget(infeasible: int, budget: int) -> int:
@@ -100,4 +100,4 @@ def read_budget(connection: Connection, study: Study) -> Budget:
     if row is None or not row["there"]:
         raise UserError(f"study {study.spec.name!r} was deleted")
     found = {name: value for name, value in row.items() if name not in ("budget", "there")}
-    return Budget(trials=row["budget"], only_recipes=row["budget"] <= 1 + len(study.spec.recipes), **found)
+    return Budget(trials=row["budget"], fixed=study.spec.fixed and row["budget"] <= study.spec.trials, **found)

@@ -13,6 +13,7 @@ import torch
 
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
+from objectives.data.resplit import resplit
 from objectives.errors import SearchError
 from objectives.feasibility import check
 from objectives.fit import DivergedError, Training, fit, prepare
@@ -77,6 +78,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     link = Link(pipe, beats)
     try:
         config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
+        if job.run.split_seed:
+            data = resplit(data, job.run.split_seed)
         if job.checkpoints or can_work(config, data, job, pipe):
             pipe.send(train(job, config, data, link))
     except (ConnectionError, EOFError):
@@ -124,7 +127,9 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
 
     def prepared() -> Training:
         device = torch.device("cuda" if job.gpu else "cpu")
-        return prepare(config, data, seed=job.seed, device=device, prefetchers=job.prefetchers)
+        return prepare(
+            config, data, seed=job.run.seed, device=device, prefetchers=job.prefetchers, last_epoch=job.run.last_epoch
+        )
 
     training, found = restore(job.checkpoints, blobs, prepared, link.note)
     state, saver = training.state, Saver(training.state, blobs, found.best)
@@ -133,7 +138,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
         for result in fit(training):
             link.beat()
             if job.verbose:
-                print(f"trial {job.number} epoch {result.number} of {config.train.epochs}: {result.score:.4f}", flush=True)
+                print(f"trial {job.number} epoch {result.number} of {state.last_epoch}: {result.score:.4f}", flush=True)
             saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
                 stop = link.tell(state, saver.save())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import TrialState
 
-from objectives.results import EpochResult
+from objectives.results import EpochResult, scored_epoch
 from search.leases import Lease
 from search.messages import Cause, Finished
 from search.pictures_store import attach_picture
@@ -26,15 +26,10 @@ class Ending:
     history: tuple[EpochResult, ...] = ()
     finished: Finished = NOTHING
 
-    @property
-    def best(self) -> EpochResult:
-        """The epoch whose score is the trial's value."""
-        return max(self.history, key=lambda result: result.score)
-
     def __str__(self) -> str:
         if self.message:
             return f"{self.cause}: {self.message}"
-        return f"{self.cause} with {self.best.score:.4f} after {len(self.history)} epochs"
+        return f"{self.cause} after {len(self.history)} epochs"
 
 
 def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
@@ -55,22 +50,24 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
         return
     for filename, png in ending.finished.pictures.items():
         attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
-    for key, value in attributes(worker, ending).items():
+    only_last = bool(worker.study.run(trial.number).last_epoch)
+    for key, value in attributes(worker, ending, only_last=only_last).items():
         trial.set_user_attr(key, value)
     if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in found.constraints:
         trial.set_constraint(Cause.INFEASIBLE.value, 1.0)  # the sampler learns the border; of a failed trial it learns nothing
-    score = ending.best.score if ending.state == TrialState.COMPLETE else None
+    score = scored_epoch(ending.history, last=only_last).score if ending.state == TrialState.COMPLETE else None
     worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
 
 
-def attributes(worker: Worker, ending: Ending) -> dict[str, object]:
-    """What the dashboard shows of a trial beside its parameters."""
+def attributes(worker: Worker, ending: Ending, *, only_last: bool) -> dict[str, object]:
+    """What the dashboard shows of a trial beside its parameters; of all epochs the best counts, or the last alone."""
     found: dict[str, object] = {"end_cause": ending.cause.value, "device": worker.member.gpu or "cpu"}
     if ending.message:
         found["message"] = ending.message
     if ending.history:
-        names, iou = worker.data.spec.class_names, ending.best.iou
+        scored = scored_epoch(ending.history, last=only_last)
+        names, iou = worker.data.spec.class_names, scored.iou
         found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
-        found |= {"best_epoch": ending.best.number, "epochs": len(ending.history)}
+        found |= {"best_epoch": scored.number, "epochs": len(ending.history)}
         found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
     return found

@@ -109,7 +109,7 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
         study=study.spec.name,
         trial=candidate.best.number,
         trials=ended,
-        seed=study.trial_seed(candidate.best.number),
+        seed=study.run(candidate.best.number).seed,
         epoch=candidate.epoch,
         data=study.spec.data_fingerprint,
         device=candidate.scored_on,

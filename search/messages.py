@@ -24,6 +24,15 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
+class Run:
+    """What decides a training run beside its config and data."""
+
+    seed: int  # of initialisation, data order and augmentation
+    split_seed: int = 0  # by which training and validation are dealt anew; 0: the study's own parts
+    last_epoch: int = 0  # to train to, and to score; 0: as the config says, and the best epoch counts
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The whole state after some epochs, and the best epoch's weights so far: two blobs that belong together."""
 
@@ -39,7 +48,7 @@ class Job:
     config: str  # JSON
     dataset: Path  # the memory map's folder
     blobs: str  # URL of the artifact store
-    seed: int
+    run: Run
     gpu: str  # its uuid; empty on a CPU
     threads: int
     prefetchers: int  # processes that augment ahead of the GPU

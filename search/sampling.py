@@ -9,7 +9,7 @@ from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 
 from search.pruners import TopKPruner
-from search.spec import StudySpec, stable_seed
+from search.spec import Confirming, StudySpec, stable_seed
 from spaces import Space, choose_recipes
 from spaces.pruning import Halving, NoPruning, TopK
 from spaces.recipes import scaled
@@ -20,16 +20,18 @@ NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keep
 warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multivariate and group, which are what we want
 
 
-def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, str]]]:
+def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Parameters and attributes of the trials that a study begins with: the control, then its recipes or else neighbours.
 
     A neighbour keeps most of the control's parameters; the sampler draws the rest at random. A good control is knowledge,
     and a small budget has no trials to spare for draws from the whole space. They are part of the sampler's start-up.
     Source: the expert prior of PriorBand (Mallik et al., NeurIPS 2023), reduced to its first draws.
     """
+    if spec.confirm.seeds:
+        return confirming_trials(spec.confirm)
     space = Space.from_dict(spec.space)
     control = dict(space.control)
-    found: list[tuple[dict[str, Any], dict[str, str]]] = [(control, {"recipe": "control"})]
+    found: list[tuple[dict[str, Any], dict[str, Any]]] = [(control, {"recipe": "control"})]
     if spec.recipes:
         chosen = choose_recipes(",".join(spec.recipes))
         chosen = tuple(scaled(recipe, spec.recipe_filters) for recipe in chosen)
@@ -40,6 +42,15 @@ def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, str]]]
         kept = {name: value for name, value in control.items() if dice.random() < NEIGHBOUR_KEEPS}
         found.append((kept, {"recipe": "neighbour of the control"}))
     return found
+
+
+def confirming_trials(confirm: Confirming) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each candidate with the first seed, then each with the next: a study that ends early has whole rounds."""
+    return [
+        (dict(each.params), {"recipe": f"trial {each.number}, seed {seed}", "confirms": each.number, "seed": seed})
+        for seed in range(confirm.seeds)
+        for each in confirm.candidates
+    ]
 
 
 def startup_trials(spec: StudySpec) -> int:

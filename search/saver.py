@@ -23,7 +23,7 @@ class Saver:
 
     def note_best(self) -> None:
         """Keep the weights of the epoch just done when it is the best so far."""
-        if self.state.best.number == self.state.epoch:
+        if self.state.scored.number == self.state.epoch:
             self.unsaved_best = self.state.weights_bytes()
 
     def due(self) -> bool:

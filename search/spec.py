@@ -15,6 +15,23 @@ from objectives.version import OBJECTIVE_VERSION
 OPTUNA_MAJOR = version("optuna").partition(".")[0]
 
 
+class Candidate(Frozen):
+    """A trial of a study, to be trained again."""
+
+    number: int  # in that study
+    params: dict[str, Any]
+    last_epoch: int  # the one that counts: the study's last, or where early stopping found the best
+
+
+class Confirming(Frozen):
+    """What a study confirms: each candidate once with each seed. No seeds: it searches."""
+
+    study: str = ""
+    seeds: int = Field(default=0, ge=0)
+    resplit: bool = True  # training and validation are dealt anew for each seed but the first
+    candidates: tuple[Candidate, ...] = ()
+
+
 class StudySpec(Frozen):
     """Everything that decides what a study's trials are; equal specs are the same study."""
 
@@ -35,8 +52,14 @@ class StudySpec(Frozen):
     seed: int
     recipes: tuple[str, ...] = ()  # names of those that follow the control
     recipe_filters: float = 1.0  # their filters are multiplied by this
+    confirm: Confirming = Confirming()
     objective_version: str = OBJECTIVE_VERSION
     optuna: str = OPTUNA_MAJOR  # its major version: two of them write different things into one database
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the study's first trials are all that was asked for, so that nothing takes the place of one."""
+        return bool(self.confirm.seeds) or self.trials <= 1 + len(self.recipes)
 
     @property
     def data_options(self) -> DataOptions:

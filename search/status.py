@@ -96,7 +96,8 @@ class Status:
                 f"narrow the space (the last: {self.infeasible.last})"
             )
         if foreign := self.budget.foreign_failures:
-            found.append(f"{foreign} trial(s) were ended as failed by somebody else than a worker; they do not count")
+            counts = "are not replaced" if self.budget.fixed else "do not count"
+            found.append(f"{foreign} trial(s) were ended as failed by somebody else than a worker; they {counts}")
         return tuple(found)
 
     @property
@@ -133,10 +134,11 @@ def read_status(study: Study) -> Status:
         unfit = connection.execute(INFEASIBLE, which).one()
         best = connection.execute(BEST, which).mappings().first()
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
-    infeasible = Infeasible(unfit.trials, budget.replaced, unfit.last or "")
+    foreign = 0 if budget.fixed else budget.foreign_failures
+    infeasible = Infeasible(unfit.trials, budget.replaced - foreign, unfit.last or "")
     trials = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
-    trials["failed"] -= budget.foreign_failures
+    trials["failed"] -= foreign
     return Status(study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible)
 
 

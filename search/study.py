@@ -14,6 +14,7 @@ from sqlalchemy import Engine, insert, select, text
 from objectives.data.dataset import Dataset
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
+from search.messages import Run
 from search.sampling import build_pruner, build_sampler, first_trials
 from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.storage import SETUP_LOCK, Fence, NoStudyError, create_tables, locked, open_engine, open_optuna, reachable, redact
@@ -39,9 +40,14 @@ class Study:
     optuna: optuna.Study
     fence: Fence
 
-    def trial_seed(self, number: int) -> int:
-        """The seed of one trial's initialisation, data order and augmentation."""
-        return stable_seed(self.spec.seed, "trial", number)
+    def run(self, number: int) -> Run:
+        """How one trial is trained."""
+        confirm = self.spec.confirm
+        if not confirm.seeds:
+            return Run(stable_seed(self.spec.seed, "trial", number))
+        turn, place = divmod(number, len(confirm.candidates))
+        split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
+        return Run(stable_seed(self.spec.seed, "confirm", turn), split_seed, confirm.candidates[place].last_epoch)
 
     def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number, with that number's sampler."""

@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from objectives.config import Config
-from objectives.results import EpochResult
+from objectives.results import EpochResult, scored_epoch
 from search import checkpoints, leases
 from search.budget import Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
@@ -20,6 +20,7 @@ from search.leases import Lease
 from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Saved
 from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
+from search.study import Study
 from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
@@ -48,8 +49,13 @@ def run_trial(worker: Worker, lease: Lease) -> None:
             worker.orders.stop.wait(RETRY_S)
             return
     patiently(lambda: tell(worker, trial, ending))
-    patiently(lambda: checkpoints.drop_unneeded(worker.study.engine, worker.blobs, worker.study.id))
+    patiently(lambda: checkpoints.drop_unneeded(worker.study.engine, worker.blobs, worker.study.id, keep=keep(worker.study)))
     worker.say(f"trial {trial.number} {ending}")
+
+
+def keep(study: Study) -> int:
+    """How many finished trials keep their weights: a few of a search, all that confirm one."""
+    return study.spec.trials if study.spec.confirm.seeds else checkpoints.KEEP_BEST
 
 
 def judge_lease(lease: Lease) -> Ending | None:
@@ -85,7 +91,7 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                 case Noted(text):
                     worker.say(f"trial {trial.number} {text}")
                 case Saved(number, history, checkpoint, finished):
-                    patiently(lambda: point(worker, lease, history, checkpoint))
+                    patiently(lambda: point(worker, lease, trial.number, history, checkpoint))
                     patiently(lambda: reporter.report(history))
                     if cause is Cause.COMPLETED and not finished:  # a verdict stands, also if the process has not heard it yet
                         cause = patiently(reporter.verdict)
@@ -114,7 +120,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         config=config.model_dump_json(),
         dataset=worker.data.directory,
         blobs=worker.settings.artifacts,
-        seed=worker.study.trial_seed(number),
+        run=worker.study.run(number),
         gpu=gpu,
         threads=lease.threads,
         prefetchers=PREFETCHERS if gpu else 0,
@@ -142,9 +148,9 @@ def note_needs(trial: optuna.Trial, needs: Checked) -> None:
         trial.set_user_attr(key, getattr(needs, key))
 
 
-def point(worker: Worker, lease: Lease, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
-    """Make the saved blobs the trial's checkpoint."""
-    top = max(history, key=lambda result: result.score)
+def point(worker: Worker, lease: Lease, number: int, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
+    """Make the saved blobs the checkpoint of the trial with this number."""
+    top = scored_epoch(history, last=bool(worker.study.run(number).last_epoch))
     pointers = {
         LAST: Pointer(checkpoint.last, history[-1].number, history[-1].score),
         BEST: Pointer(checkpoint.best, top.number, top.score),

@@ -23,7 +23,7 @@ Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 FRESH = Budget(
     trials=10, gpu_s=0.0, until_s=0.0, order="running", age_s=0.0, spent_s=0.0, total=0, waiting=0, running=0,
-    infeasible=0, foreign_failures=0, only_recipes=False,
+    infeasible=0, foreign_failures=0, fixed=False,
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ FRESH = Budget(
         ({"total": 10}, True),
         ({"total": 10, "waiting": 1}, False),
         ({"total": 10, "foreign_failures": 1}, False),  # somebody failed it by hand: another takes its place
+        ({"total": 10, "foreign_failures": 1, "fixed": True}, True),  # but not where all trials are given
         ({"total": 12, "infeasible": 4}, True),  # two of the four count
         ({"total": 11, "infeasible": 4}, False),
         ({"total": 20, "infeasible": 20}, True),  # next to nothing works

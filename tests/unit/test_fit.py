@@ -169,13 +169,13 @@ def test_training_ends_early_and_the_best_weights_are_at_hand_when_they_are_made
     training = start(config_of(SGD(learning_rate=10.0), Plateau(patience=100), epochs=30, early_stopping=2, ema=0.0), terrain)
     best = (0.0, b"")
     for result in fit(training):
-        if training.state.best is result:
+        if training.state.scored is result:
             best = (score_of_weights(training), training.state.weights_bytes())
             kept = training.state.confusion_KK.clone()
     scores = [result.score for result in training.state.history]
     top = scores.index(max(scores)) + 1
     assert len(scores) == top + 2 < 30
-    assert training.state.best.number == top
+    assert training.state.scored.number == top
     assert best[0] == max(scores)
     assert best[1] != training.state.weights_bytes(), "the last weights are not the best ones"
     assert torch.equal(training.state.confusion_KK, kept)
@@ -189,7 +189,7 @@ def test_of_equal_scores_the_first_is_the_best(terrain: Dataset) -> None:
     for number, score in enumerate((0.1, 0.3, 0.3), start=1):
         state.history.append(EpochResult(number, score, 1.0, 0.1, (), 0.0))
         assert not state.finished
-    assert state.best.number == 2
+    assert state.scored.number == 2
     state.history.append(EpochResult(4, 0.3, 1.0, 0.1, (), 0.0))
     assert state.finished
 
