@@ -13,7 +13,7 @@ import torch
 
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
-from objectives.data.resplit import resplit
+from objectives.data.resplit import resplit, trained_on_everything
 from objectives.errors import SearchError
 from objectives.feasibility import check
 from objectives.fit import DivergedError, Training, fit, prepare
@@ -80,6 +80,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
         config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
         if job.run.split_seed:
             data = resplit(data, job.run.split_seed)
+        if job.run.everything:
+            data = trained_on_everything(data)
         if job.checkpoints or can_work(config, data, job, pipe):
             pipe.send(train(job, config, data, link))
     except (ConnectionError, EOFError):

@@ -30,6 +30,7 @@ class Run:
     seed: int  # of initialisation, data order and augmentation
     split_seed: int = 0  # by which training and validation are dealt anew; 0: the study's own parts
     last_epoch: int = 0  # to train to, and to score; 0: as the config says, and the best epoch counts
+    everything: bool = False  # trains on all labelled frames: its score says nothing of new ones
 
 
 @dataclass(frozen=True)

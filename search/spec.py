@@ -24,11 +24,12 @@ class Candidate(Frozen):
 
 
 class Confirming(Frozen):
-    """What a study confirms: each candidate once with each seed. No seeds: it searches."""
+    """What a study trains again: each candidate once with each seed. No seeds: it searches."""
 
     study: str = ""
     seeds: int = Field(default=0, ge=0)
     resplit: bool = True  # training and validation are dealt anew for each seed but the first
+    everything: bool = False  # no confirmation: one model of all labelled frames
     candidates: tuple[Candidate, ...] = ()
 
 

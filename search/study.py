@@ -47,7 +47,8 @@ class Study:
             return Run(stable_seed(self.spec.seed, "trial", number))
         turn, place = divmod(number, len(confirm.candidates))
         split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
-        return Run(stable_seed(self.spec.seed, "confirm", turn), split_seed, confirm.candidates[place].last_epoch)
+        seed, last_epoch = stable_seed(self.spec.seed, "confirm", turn), confirm.candidates[place].last_epoch
+        return Run(seed, split_seed, last_epoch, confirm.everything)
 
     def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number, with that number's sampler."""

@@ -1,4 +1,4 @@
-"""Training and validation dealt anew, by whole groups: the sealed test part stays what it is."""
+"""Other training parts of a data set: training and validation dealt anew by whole groups, or all frames at once."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +25,12 @@ def resplit(data: Dataset, seed: int) -> Dataset:
     dealt = deal(groups, counts_NK[:, list(data.spec.scored)], (1 - share, share), seed)
     parts = {**data.parts, "train": open_frames[dealt[0]], "validation": open_frames[dealt[1]]}
     return with_training_part(replace(data, parts=parts))
+
+
+def trained_on_everything(data: Dataset) -> Dataset:
+    """The data set with every labelled frame in its training part; the other parts stay, and measure nothing any more."""
+    everything = np.sort(np.concatenate([*data.parts.values()]))
+    return with_training_part(replace(data, parts={**data.parts, "train": everything}))
 
 
 def with_training_part(data: Dataset) -> Dataset:

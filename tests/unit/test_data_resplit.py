@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
-from objectives.data.resplit import moments_C, pixel_counts_NK, resplit
+from objectives.data.resplit import moments_C, pixel_counts_NK, resplit, trained_on_everything
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +47,10 @@ def test_measured_on_the_first_parts_they_are_what_was_prepared(frames: Dataset)
     assert mean == pytest.approx(frames.spec.mean)
     assert std == pytest.approx(frames.spec.std)
     assert pixel_counts_NK(frames, frames.parts["train"]).sum(axis=0).tolist() == frames.pixel_counts.tolist()
+
+
+def test_everything_is_trained_on_once(frames: Dataset) -> None:
+    all_of_it = trained_on_everything(frames)
+    assert all_of_it.parts["train"].tolist() == list(range(len(frames.images)))
+    assert all_of_it.pixel_counts.sum() == frames.masks.size
+    assert np.array_equal(all_of_it.parts["validation"], frames.parts["validation"])
