@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,27 @@ from objectives.data.duplicates import spoilt_frames
 from objectives.data.frames import frame_hash
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
+from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
-from objectives.evaluate import Evaluation, evaluate
+from objectives.evaluate import Evaluation, frames_at_once, predict
+from objectives.inspection import Batch, Inspection, inspect_batches
 from objectives.provenance import Provenance
 
 CPU = torch.device("cpu")
 Split = Literal["validation", "test"]
+WORST_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class WorstFrame:
+    """One of the frames with the lowest scores, as the model saw it, with its truth and the model's labels (H, W)."""
+
+    name: str
+    index: int  # among all frames of the source
+    score: float  # see `frame_score`
+    image_HWC: np.ndarray
+    mask_HW: np.ndarray
+    labels_HW: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -30,13 +46,20 @@ class BundleEvaluation:
     frames, say) and ``spoilt`` ones (many frames with one identical mask, say: what the study drops, too) were left out.
     """
 
-    evaluation: Evaluation
+    inspection: Inspection
+    worst: tuple[WorstFrame, ...]  # WORST_FRAMES at most, the lowest score first
+    spec: FrameSpec
     provenance: Provenance
     split: Split
     own: int
     foreign: int
     other_parts: int
     spoilt: int
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The score over all frames that count."""
+        return self.inspection.evaluation
 
     @property
     def looked_at_test(self) -> bool:
@@ -80,8 +103,11 @@ def evaluate_bundle(
         raise UserError(f"no frame of {source} counts: all are of other parts of the bundle's own study than {split}")
     own = sum(parts[index] == split for index in chosen)
     others = sum(part not in (split, None) for part in parts)
-    scored = _evaluate_frames(bundle, labelled, chosen, device)
-    return BundleEvaluation(scored, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
+    found = _inspect(bundle, labelled, chosen, device)
+    if np.isnan(found.evaluation.score):
+        raise UserError(f"no pixel of the {len(chosen)} frames of {source} that count has a label: there is nothing to score")
+    worst = _worst_frames(bundle, labelled, chosen, found, device)
+    return BundleEvaluation(found, worst, bundle.spec, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
 
 
 def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
@@ -97,8 +123,30 @@ def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
     return spoilt | {rest[position] for position in unfit}
 
 
-def _evaluate_frames(bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device) -> Evaluation:
-    spec = bundle.spec
-    images_NHWC = np.stack([resize_image(labelled.images[index], spec.height, spec.width) for index in chosen])
-    masks_NHW = np.stack([resize_mask(labelled.masks[index], spec.height, spec.width) for index in chosen])
-    return evaluate(bundle.segmenter.to(device), images_NHWC, masks_NHW, spec, device=device)
+def _inspect(bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device) -> Inspection:
+    """One pass over the chosen frames, few at a time: they may be more than memory holds."""
+    count = frames_at_once(bundle.spec.height, bundle.spec.width)
+    batches = (_resized(labelled, chosen[start : start + count], bundle.spec) for start in range(0, len(chosen), count))
+    one_group = np.zeros(len(chosen), dtype=np.int64)  # the places of foreign frames are not known
+    return inspect_batches(bundle.segmenter.to(device), batches, bundle.spec, groups_N=one_group, device=device)
+
+
+def _resized(labelled: Labelled, indices: Sequence[int], spec: FrameSpec) -> Batch:
+    """Frames and masks at the study's size."""
+    images = [resize_image(labelled.images[index], spec.height, spec.width) for index in indices]
+    masks = [resize_mask(labelled.masks[index], spec.height, spec.width) for index in indices]
+    return np.stack(images), np.stack(masks)
+
+
+def _worst_frames(
+    bundle: Bundle, labelled: Labelled, chosen: Sequence[int], found: Inspection, device: torch.device
+) -> tuple[WorstFrame, ...]:
+    positions = found.worst(WORST_FRAMES)
+    if not positions:
+        return ()
+    indices = [chosen[position] for position in positions]
+    images_NHWC, masks_NHW = _resized(labelled, indices, bundle.spec)
+    labels_NHW = predict(bundle.segmenter, images_NHWC, bundle.spec, device=device)
+    scores = found.frame_scores_N[list(positions)].tolist()
+    names = [labelled.names[index] for index in indices]
+    return tuple(starmap(WorstFrame, zip(names, indices, scores, images_NHWC, masks_NHW, labels_NHW, strict=True)))

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from objectives.scores import class_scores, mean_over
+
 
 @overload
 def confusion_KK(predicted: Tensor, target: Tensor, num_classes: int, ignore_label: int | None) -> Tensor: ...
@@ -55,16 +57,9 @@ def iou_K(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.floa
     Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), segmentation accuracy:
     true positives / (true positives + false positives + false negatives).
     """
-    counts_KK = confusion_KK.cpu().numpy() if isinstance(confusion_KK, Tensor) else confusion_KK
-    intersection_K = counts_KK.diagonal().astype(np.float64)
-    union_K = counts_KK.sum(0) + counts_KK.sum(1) - intersection_K
-    empty_K = np.full(len(union_K), np.nan)
-    fraction_K: npt.NDArray[np.float64] = np.divide(intersection_K, union_K, out=empty_K, where=union_K > 0)
-    return fraction_K
+    return class_scores(confusion_KK.cpu().numpy() if isinstance(confusion_KK, Tensor) else confusion_KK).iou
 
 
 def mean_iou(confusion_KK: Tensor | npt.NDArray[np.integer], scored: Sequence[int]) -> float:
     """Return the mean IoU over the ``scored`` labels, those with an empty union left out; NaN when all are empty."""
-    scored_iou = iou_K(confusion_KK)[list(scored)]
-    present = scored_iou[~np.isnan(scored_iou)]
-    return float(present.mean()) if present.size else float("nan")
+    return mean_over(iou_K(confusion_KK), scored)

@@ -23,6 +23,7 @@ def model_card(config: Config, spec: FrameSpec, provenance: Provenance, frame_co
         "",
         *_caveats(provenance),
         "",
+        *_details(spec, provenance),
         "## Data",
         "",
         f"- Frames: {counts}. Fingerprint `{provenance.data}`.",
@@ -53,11 +54,38 @@ def model_card(config: Config, spec: FrameSpec, provenance: Provenance, frame_co
 
 def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
     """A table of the IoU per class, a column for each part that was scored."""
-    parts = {"validation": provenance.validation} | ({"test": provenance.test} if provenance.test else {})
+    parts = _opened_parts(provenance)
     titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
     rows = [_row(f"{label} {spec.class_names[label]}", [part.iou[label] for part in parts.values()]) for label in spec.scored]
     mean = _row("**mean**", [part.score for part in parts.values()])
     return [f"| class | {' | '.join(titles)} |", "|---|" + "---|" * len(parts), *rows, mean]
+
+
+def _opened_parts(provenance: Provenance) -> dict[str, PartScore]:
+    return {"validation": provenance.validation} | ({"test": provenance.test} if provenance.test else {})
+
+
+def _details(spec: FrameSpec, provenance: Provenance) -> list[str]:
+    """For each part that was scored a table of precision, recall, Dice and pixels per class, and the calibration error."""
+    measured = {name: part for name, part in _opened_parts(provenance).items() if part.support}
+    lines = ["## In detail", ""] if measured else []
+    for name, part in measured.items():
+        lines += [f"| class, {name} part | precision | recall | Dice | pixels |", "|---|---|---|---|---|"]
+        for label in spec.scored:
+            fractions = [part.precision[label], part.recall[label], part.dice[label]]
+            lines.append(f"{_row(f'{label} {spec.class_names[label]}', fractions)} {part.support[label]} |")
+        lines += ["", *_calibration(name, part)]
+    return lines
+
+
+def _calibration(name: str, part: PartScore) -> list[str]:
+    if part.calibration_error is None:
+        return []
+    stated = (
+        f"Expected calibration error on the {name} part: {part.calibration_error:.4f} (15 bins). So far the probability of the "
+        "predicted class lies from the share of pixels that are right, over the pixels of scored classes."
+    )
+    return [stated, ""]
 
 
 def _row(title: str, values: Sequence[float | None]) -> str:

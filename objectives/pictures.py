@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from objectives.augment import frame_seed
+from objectives.calibration import Calibration
 from objectives.data.spec import FrameSpec
 from objectives.metrics import iou_K
 from objectives.results import EpochResult
@@ -19,6 +20,7 @@ GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtyp
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed
 WIDTH_IN = 2.6  # of one frame, inches
 GAP = 4  # pixels between two frames
+CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
 
 
 def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec) -> bytes:
@@ -30,6 +32,24 @@ def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions
         ("errors", [error_map(mask, labels, spec) for mask, labels in zip(masks_NHW, predictions_NHW, strict=True)]),
     ]
     return _png(_grid(rows, spec))
+
+
+def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarray, spec: FrameSpec, title: str) -> bytes:
+    """One frame side by side with its truth, the prediction and the errors (red wrong, green right, grey not scored)."""
+    shown = [displayable(image_HWC), coloured(mask_HW, spec), coloured(labels_HW, spec), error_map(mask_HW, labels_HW, spec)]
+    across = spec.width + GAP
+    canvas = np.full((spec.height, across * len(shown) - GAP, 3), 255, np.uint8)
+    for column, picture in enumerate(shown):
+        canvas[:, column * across :][:, : spec.width] = picture
+    figure = Figure(figsize=(0.2 + WIDTH_IN * len(shown), WIDTH_IN * spec.height / spec.width + 1.1), layout="constrained")
+    axes = figure.add_subplot(frame_on=False)
+    axes.imshow(canvas, interpolation="nearest")
+    axes.set_title(title, parse_math=False, fontsize="medium")
+    axes.set_xticks([column * across + spec.width / 2 for column in range(4)], ["frame", "truth", "prediction", "errors"])
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=6, fontsize="small")
+    return _png(figure)
 
 
 def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmentation, seed: int) -> bytes:
@@ -53,15 +73,38 @@ def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     names = [spec.class_names[label] for label in scored]
     ious = ["IoU -" if np.isnan(iou) else f"IoU {iou:.3f}" for iou in iou_K(confusion_KK)[scored]]
-    figure = Figure(figsize=(2.4 + 0.9 * len(scored), 1.8 + 0.8 * len(scored)), layout="constrained")
+    cell = min(0.9, CONFUSION_IN / len(scored))  # inches
+    figure = Figure(figsize=(2.4 + cell * len(scored), 1.8 + cell * 8 / 9 * len(scored)), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    for row, column in product(range(len(scored)), repeat=2):
+    for row, column in product(range(len(scored) if cell > 0.5 else 0), repeat=2):  # narrower cells hold no number
         share = shares[row, column]
         axes.text(column, row, f"{share:.3f}", ha="center", va="center", color="white" if share > 0.5 else "black")
     axes.set_xticks(range(len(scored)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(scored)), [f"{name}\n{iou}" for name, iou in zip(names, ious, strict=True)])
     axes.set(xlabel="prediction", ylabel="truth", title="share of each true class's pixels")
+    return _png(figure)
+
+
+def reliability_picture(calibration: Calibration) -> bytes:
+    """The share of right pixels in each bin of their top probability, the line of perfect calibration, and the pixels below.
+
+    Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), figure 1.
+    """
+    figure = Figure(figsize=(5.0, 6.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    table = [row for row in calibration.table if row.pixels]
+    middles = [(row.low + row.high) / 2 for row in table]
+    width = 1 / len(calibration.pixels_M)
+    above.bar(middles, [row.accuracy for row in table], width=width, edgecolor="white", label="pixels that are right")
+    above.plot([row.confidence for row in table], [row.accuracy for row in table], "o", color="tab:orange", label="bin means")
+    above.plot((0, 1), (0, 1), "--", color="tab:grey", label="perfect")
+    error = "-" if np.isnan(calibration.error) else f"{calibration.error:.4f}"
+    above.set(ylabel="share of pixels that are right", ylim=(0, 1), title=f"expected calibration error {error}")
+    above.legend(loc="upper left")
+    total = max(int(calibration.pixels_M.sum()), 1)
+    below.bar(middles, [row.pixels / total for row in table], width=width, edgecolor="white")
+    below.set(xlabel="probability of the predicted class", ylabel="share of pixels", xlim=(0, 1), ylim=(0, 1))
     return _png(figure)
 
 

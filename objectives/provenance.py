@@ -2,29 +2,64 @@
 
 import platform
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
+from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
 PACKAGES = ("segmentation-search", "torch", "numpy", "albumentations", "onnx", "onnxruntime", "safetensors")
 
 
 class PartScore(Frozen):
-    """The scores of a model on one part of a study's frames, fractions in 0..1."""
+    """The scores of a model on one part of a study's frames, fractions in 0..1; tuples have one value for each class.
+
+    What follows ``iou`` is empty in bundles of earlier versions, and where it was not measured.
+    """
 
     frames: int = Field(ge=1)
     score: float = Field(ge=0.0, le=1.0)  # mean IoU over the scored classes that occur
     iou: tuple[float | None, ...]  # per class; None where a class neither occurs nor is predicted
+    precision: tuple[float | None, ...] = ()
+    recall: tuple[float | None, ...] = ()
+    dice: tuple[float | None, ...] = ()
+    support: tuple[Annotated[int, Field(ge=0)], ...] = ()  # labelled pixels
+    calibration_error: float | None = Field(None, ge=0.0, le=1.0)  # None: not measured, or no pixel of a scored class
 
     @classmethod
     def of(cls, score: float, iou: "list[float] | tuple[float, ...]", frames: int) -> Self:
         """From an evaluation's ``score`` and ``iou.tolist()``, whose NaN become None."""
-        return cls(frames=frames, score=score, iou=tuple(value if value == value else None for value in iou))
+        return cls(frames=frames, score=score, iou=_known(iou))
+
+    @classmethod
+    def measured(cls, score: float, classes: ClassScores, calibration_error: float, frames: int) -> Self:
+        """With everything that an inspection tells; ``score`` may be the trial's own, NaN become None."""
+        return cls(
+            frames=frames,
+            score=score,
+            iou=_known(classes.iou.tolist()),
+            precision=_known(classes.precision.tolist()),
+            recall=_known(classes.recall.tolist()),
+            dice=_known(classes.dice.tolist()),
+            support=tuple(classes.support.tolist()),
+            calibration_error=calibration_error if calibration_error == calibration_error else None,
+        )
+
+    @model_validator(mode="after")
+    def _of_the_same_classes(self) -> Self:
+        lengths = {len(values) for values in (self.precision, self.recall, self.dice, self.support)}
+        if lengths not in ({0}, {len(self.iou)}):
+            raise ValueError(f"precision, recall, dice and support must have {len(self.iou)} values, as iou has, or all none")
+        return self
+
+
+def _known(fractions: Iterable[float]) -> tuple[float | None, ...]:
+    return tuple(value if value == value else None for value in fractions)
 
 
 class Provenance(Frozen):

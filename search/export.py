@@ -14,7 +14,7 @@ from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.errors import UserError, WorldError
-from objectives.evaluate import Evaluation, evaluate
+from objectives.inspection import Inspection, inspect_frames
 from objectives.provenance import PartScore, Provenance, current_versions
 from objectives.segmenter import Segmenter, build_segmenter
 from search import checkpoints
@@ -39,10 +39,11 @@ class Candidate:
     segmenter: Segmenter
     data: Dataset
 
-    def evaluate(self, part: str) -> Evaluation:
-        """Its scores on one part of the study's frames."""
+    def inspect(self, part: str) -> Inspection:
+        """Its scores on one part of the study's frames, with a confusion matrix for each place."""
         images_NHWC, masks_NHW = self.pixels(part)
-        return evaluate(self.segmenter, images_NHWC, masks_NHW, self.data.spec, device=self.device)
+        groups_N = self.data.groups[self.data.parts[part]]
+        return inspect_frames(self.segmenter, images_NHWC, masks_NHW, self.data.spec, groups_N=groups_N, device=self.device)
 
     def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Frames (N, H, W, C) and masks (N, H, W) of one part."""
@@ -102,9 +103,9 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
     """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
     ended = sum(status.trials[state] for state in ("complete", "pruned", "failed"))
     # the trial's own score, as it was told: the bundle's check measures it again
-    validation = part_score(candidate, "validation", candidate.evaluate("validation"), score=candidate.best.score)
+    validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.best.score)
     looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
-    sealed = candidate.evaluate("test") if test else None
+    sealed = candidate.inspect("test") if test else None
     return Provenance(
         study=study.spec.name,
         trial=candidate.best.number,
@@ -116,7 +117,7 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
         command=shlex.join(["search", *(redact(word) for word in sys.argv[1:])]),
         versions=current_versions(),
         validation=validation,
-        test=part_score(candidate, "test", sealed, score=sealed.score) if sealed else None,
+        test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
         test_looks=looks,
         min_identical=study.spec.min_identical,
         min_labelled=study.spec.min_labelled,
@@ -124,9 +125,9 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
     )
 
 
-def part_score(candidate: Candidate, part: str, evaluation: Evaluation, *, score: float) -> PartScore:
+def part_score(candidate: Candidate, part: str, found: Inspection, *, score: float) -> PartScore:
     """A part's scores as the bundle stores them."""
-    return PartScore.of(score, evaluation.iou.tolist(), len(candidate.data.parts[part]))
+    return PartScore.measured(score, found.classes, found.calibration.error, len(candidate.data.parts[part]))
 
 
 def count_look(study: Study) -> int:

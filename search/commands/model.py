@@ -77,6 +77,9 @@ def evaluate(
     split: Annotated[
         str, typer.Option("--split", help="Which of its own study's frames count: validation or test.")
     ] = "validation",
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="New folder for PNGs: the worst frames, confusion, reliability.")
+    ] = None,
     as_json: Json = False,
     device: Device = "auto",
     storage: Storage = "",
@@ -87,14 +90,19 @@ def evaluate(
     \b
     Example:
       search evaluate out frames.npz --json
+      search evaluate out frames.npz --pictures worst
     """
     from objectives.errors import UserError
     from objectives.evaluate_bundle import evaluate_bundle
+    from objectives.evaluation_pictures import refuse_pictures_folder
 
     if split not in ("validation", "test"):
         raise UserError(f"--split must be validation or test, got {split!r}")
+    if pictures is not None:
+        refuse_pictures_folder(pictures)
     if split == "validation":
-        show_evaluation(evaluate_bundle(bundle, data, device=torch_device(device)), bundle, as_json=as_json)
+        found = evaluate_bundle(bundle, data, device=torch_device(device))
+        show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle import load_bundle
     from search.export import count_look
@@ -107,7 +115,7 @@ def evaluate(
         if found.looked_at_test:
             count_look(opened)
         opened.close()
-    show_evaluation(found, bundle, as_json=as_json)
+    show_evaluation(found, pictures, as_json=as_json)
 
 
 def torch_device(name: str) -> "torch.device":
@@ -153,18 +161,18 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
 
 
-def show_evaluation(found: "BundleEvaluation", bundle: Path, *, as_json: bool) -> None:
-    """Print a bundle's scores on labelled frames."""
-    names = open_names(bundle)
-    per_class = {name: iou for name, iou in zip(names, found.evaluation.iou.tolist(), strict=True) if iou == iou}
+def show_evaluation(found: "BundleEvaluation", pictures: Path | None, *, as_json: bool) -> None:
+    """Print a bundle's scores on labelled frames, and draw them to a folder when one is given.
+
+    Scores come first: where the folder cannot be written after all, a look at the test part was not in vain.
+    """
+    from objectives.evaluation_pictures import write_pictures
+    from search.commands.evaluation import evaluation_json, print_evaluation
+
     if as_json:
-        counts = {"frames": found.own + found.foreign, "own": found.own, "foreign": found.foreign}
-        left_out = {"other_parts": found.other_parts, "spoilt": found.spoilt}
-        rest = {"split": found.split, "notes": list(found.notes)}
-        typer.echo(json.dumps({"score": found.evaluation.score, "per_class": per_class, **counts, **left_out, **rest}))
-        return
-    typer.echo(f"mean IoU {found.evaluation.score:.4f} on {found.own + found.foreign} frames")
-    for name, iou in per_class.items():
-        typer.echo(f"  {name} {iou:.4f}")
-    for note in found.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(json.dumps(evaluation_json(found), allow_nan=False))
+    else:
+        print_evaluation(found)
+    if pictures is not None:
+        count = write_pictures(found, pictures)
+        typer.echo(f"{count} pictures written to {pictures}", err=as_json)

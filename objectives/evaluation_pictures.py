@@ -1,0 +1,55 @@
+"""A bundle's evaluation as a folder of PNGs: the frames with the worst score, the confusion matrix, the reliability diagram."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from objectives.atomic import directory_at_once
+from objectives.errors import UserError, WorldError, one_line
+from objectives.evaluate_bundle import BundleEvaluation
+from objectives.pictures import confusion_picture, frame_panel, reliability_picture
+
+LONGEST_TITLE = 90  # characters of a frame's name that fit above its picture
+
+
+def refuse_pictures_folder(folder: Path) -> None:
+    """Nothing when pictures may be written to ``folder``: it is not there yet, or empty. Asked before the work begins.
+
+    Raises:
+        UserError: something stands there.
+        WorldError: it cannot be made.
+    """
+    try:
+        if folder.is_file():
+            raise UserError(f"{folder} is a file; choose a folder for --pictures")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty; choose a new folder for --pictures")
+        above = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        writable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise WorldError(f"cannot write {folder}: {error.strerror}; choose another --pictures") from error
+    if not writable:
+        raise WorldError(f"cannot write {folder}: {above} is no folder that may be written to; choose another --pictures")
+
+
+def write_pictures(found: BundleEvaluation, folder: Path) -> int:
+    """Write all pictures to ``folder``, which appears whole or not at all; returns how many.
+
+    Raises:
+        WorldError: it cannot be written.
+    """
+    with directory_at_once(folder) as draft:
+        count = 0
+        for name, png in draw_evaluation(found):
+            (draft / name).write_bytes(png)
+            count += 1
+    return count
+
+
+def draw_evaluation(found: BundleEvaluation) -> Iterator[tuple[str, bytes]]:
+    """File names and PNGs: ``worst-1.png`` is the frame with the lowest score."""
+    for rank, frame in enumerate(found.worst, start=1):
+        title = f"{one_line(frame.name, LONGEST_TITLE)}: mean IoU {frame.score:.4f}"
+        yield f"worst-{rank}.png", frame_panel(frame.image_HWC, frame.mask_HW, frame.labels_HW, found.spec, title)
+    yield "confusion.png", confusion_picture(found.evaluation.confusion_KK, found.spec)
+    yield "reliability.png", reliability_picture(found.inspection.calibration)

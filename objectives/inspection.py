@@ -1,0 +1,123 @@
+"""All that one pass over labelled frames tells of a model: confusion by group, score by frame, calibration."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from objectives.calibration import Calibration
+from objectives.data.spec import FrameSpec
+from objectives.evaluate import Evaluation, frames_at_once, pixels_BCHW
+from objectives.metrics import confusion_KK
+from objectives.scores import ClassScores, class_scores, frame_score
+from objectives.segmenter import Segmenter, predict_labels
+
+Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a pass over N frames of G groups gave; pixels with the ignored label are in none of it.
+
+    ``confusions_GKK`` are in the order of ``groups_G``, which is sorted: rows are true labels, columns predicted ones.
+    """
+
+    groups_G: npt.NDArray[np.integer]
+    confusions_GKK: npt.NDArray[np.int64]
+    frame_scores_N: npt.NDArray[np.float64]  # see `frame_score`; NaN for a frame without a scored class
+    calibration: Calibration
+    scored: tuple[int, ...]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The score over all frames, as `evaluate` gives it."""
+        return Evaluation(self.confusions_GKK.sum(axis=0), self.scored)
+
+    @property
+    def classes(self) -> ClassScores:
+        """The scores of each class over all frames, arrays (K,)."""
+        return class_scores(self.evaluation.confusion_KK)
+
+    def worst(self, count: int) -> tuple[int, ...]:
+        """The positions of at most ``count`` frames with the lowest scores, the lowest first; of equals the earlier first."""
+        order = np.argsort(self.frame_scores_N, kind="stable")  # NaN come last
+        return tuple(position for position in order[:count].tolist() if not np.isnan(self.frame_scores_N[position]))
+
+
+def inspect_frames(
+    segmenter: Segmenter,
+    images_NHWC: np.ndarray,
+    masks_NHW: np.ndarray,
+    spec: FrameSpec,
+    *,
+    groups_N: npt.NDArray[np.integer],
+    device: torch.device,
+) -> Inspection:
+    """Inspect a model on labelled frames (N, H, W, C) and masks (N, H, W), in fp32; leaves it in evaluation mode.
+
+    ``groups_N`` is the place (or another group) of each frame, any integers: its number gives a confusion matrix to each frame.
+    Frames are read few at a time, so that a map of any length will do.
+    """
+    count = frames_at_once(spec.height, spec.width)
+    starts = range(0, len(images_NHWC), count)
+    batches = ((images_NHWC[start : start + count], masks_NHW[start : start + count]) for start in starts)
+    return inspect_batches(segmenter, batches, spec, groups_N=groups_N, device=device)
+
+
+def inspect_batches(
+    segmenter: Segmenter,
+    batches: Iterable[Batch],
+    spec: FrameSpec,
+    *,
+    groups_N: npt.NDArray[np.integer],
+    device: torch.device,
+) -> Inspection:
+    """The same of frames that come in batches, of which one at a time is held; ``groups_N`` has the group of each frame."""
+    groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
+    confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
+    scores: list[float] = []
+    calibration = Calibration.nothing()
+    for images_BHWC, masks_BHW in batches:
+        logits_BKHW = _logits_BKHW(segmenter, images_BHWC, device)
+        for logits_KHW, mask_HW in zip(logits_BKHW, masks_BHW, strict=True):
+            frame_KK, more = inspect_logits(logits_KHW, mask_HW, spec)
+            confusions_GKK[group_of_N[len(scores)]] += frame_KK
+            calibration += more
+            scores.append(frame_score(frame_KK, spec.scored))
+    assert len(scores) == len(groups_N), f"{len(scores)} frames, {len(groups_N)} of them with a group"
+    return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, spec.scored)
+
+
+def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> tuple[npt.NDArray[np.int64], Calibration]:
+    """One frame's confusion matrix (K, K) and calibration, from its logits on any device.
+
+    Calibration counts the pixels whose true label is scored: probabilities are shared out among the scored classes alone (see
+    `top_probability`), so that they say nothing of a pixel that is of another class.
+    """
+    labels_HW = predict_labels(logits_KHW[None], spec)[0]
+    target_HW = torch.from_numpy(np.array(mask_HW)).to(logits_KHW.device)  # a copy: maps are read-only
+    counts_KK = confusion_KK(labels_HW, target_HW, spec.num_classes, spec.ignore_label).cpu().numpy()
+    judged = torch.tensor([label for label in spec.scored if label != spec.ignore_label], device=logits_KHW.device)
+    judged_HW = torch.isin(target_HW, judged)
+    top = top_probability(logits_KHW[None], spec)[0][judged_HW]
+    right = (labels_HW == target_HW)[judged_HW]
+    return counts_KK, Calibration.of(top.cpu().numpy(), right.cpu().numpy())
+
+
+def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
+    """The probability (B, H, W) of the label that `predict_labels` gives: its softmax among the scored classes.
+
+    It is the probability of the class given that the pixel is of a scored one: classes that are never scored are never
+    predicted, have no share in it, and what the network gives them does not count. The ONNX program computes the same.
+    """
+    scored = torch.tensor(spec.scored, device=logits_BKHW.device)
+    return torch.softmax(logits_BKHW.index_select(1, scored).float(), dim=1).amax(dim=1)
+
+
+@torch.inference_mode()
+def _logits_BKHW(segmenter: Segmenter, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
+    logits_BKHW: Tensor = segmenter.eval()(pixels_BCHW(images_BHWC).to(device))
+    return logits_BKHW

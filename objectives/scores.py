@@ -1,0 +1,71 @@
+"""Scores of classes from confusion matrices: IoU, precision, recall, Dice, support, and their means. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.integer]
+Fractions = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of every class, arrays (..., K): one confusion matrix gives (K,), a stack of G matrices gives (G, K).
+
+    The four fractions lie in 0..1 and are NaN together, where a class neither occurs nor is predicted. A class that occurs and
+    is never predicted has precision 0, one that is predicted and never occurs has recall 0: a model must not gain from a mean
+    that leaves such a class out.
+    """
+
+    iou: Fractions
+    precision: Fractions
+    recall: Fractions
+    dice: Fractions
+    support: npt.NDArray[np.int64]  # labelled pixels of the class
+
+
+def class_scores(confusion_KK: Counts) -> ClassScores:
+    """The scores of a confusion matrix (..., K, K): rows are true labels, columns predicted ones, in pixels.
+
+    With true positives TP, false positives FP and false negatives FN of a class: IoU = TP / (TP + FP + FN),
+    precision = TP / (TP + FP), recall = TP / (TP + FN), Dice = 2 TP / (2 TP + FP + FN).
+
+    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), segmentation accuracy (IoU);
+    van Rijsbergen 1979 (Information Retrieval), chapter 7 (precision, recall); Dice 1945 (Measures of the Amount of Ecologic
+    Association Between Species), coincidence index.
+    """
+    hits = np.asarray(confusion_KK.diagonal(axis1=-2, axis2=-1), np.int64)
+    true, predicted = confusion_KK.sum(axis=-1, dtype=np.int64), confusion_KK.sum(axis=-2, dtype=np.int64)
+    known = true + predicted > 0
+    return ClassScores(
+        iou=_fractions(hits, true + predicted - hits, known),
+        precision=_fractions(hits, predicted, known),
+        recall=_fractions(hits, true, known),
+        dice=_fractions(2 * hits, true + predicted, known),
+        support=true,
+    )
+
+
+def mean_over(fractions_K: Fractions, scored: Sequence[int]) -> float:
+    """The mean over the ``scored`` labels, NaN left out; NaN when nothing is left."""
+    chosen = fractions_K[list(scored)]
+    known = chosen[~np.isnan(chosen)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def frame_score(confusion_KK: Counts, scored: Sequence[int]) -> float:
+    """Mean IoU over the scored classes that occur in one frame's truth; NaN for a frame without any.
+
+    A class that the frame does not hold plays no part by itself: one stray pixel of it would else halve the score of a frame
+    of one class. Where it is predicted, the classes that are there lose.
+    """
+    scores = class_scores(confusion_KK)
+    return mean_over(scores.iou, [label for label in scored if scores.support[label]])
+
+
+def _fractions(part: Counts, whole: Counts, known: npt.NDArray[np.bool_]) -> Fractions:
+    """Part by whole; 0 where the whole is empty, and NaN where nothing is known."""
+    divided = np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+    return np.where(known, divided, np.nan)

@@ -1,0 +1,96 @@
+"""What ``search evaluate`` says of a bundle: JSON for scripts, a table for people."""
+
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.table import Table
+
+    from objectives.evaluate_bundle import BundleEvaluation
+
+JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | None"
+
+
+def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
+    """The answer for scripts: a class that neither occurs nor is predicted has no IoU, precision, recall or Dice in it."""
+    classes, calibration = found.inspection.classes, found.inspection.calibration
+    names, support = found.spec.class_names, classes.support.tolist()
+    fractions = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
+    return {
+        "score": found.evaluation.score,
+        "per_class": _by_name(classes.iou, names),
+        "frames": found.own + found.foreign,
+        "own": found.own,
+        "foreign": found.foreign,
+        "other_parts": found.other_parts,
+        "spoilt": found.spoilt,
+        "split": found.split,
+        "notes": list(found.notes),
+        **{key: _by_name(values, names) for key, values in fractions.items()},
+        "support": {names[label]: support[label] for label in range(len(names)) if label != found.spec.ignore_label},
+        "mean": {key: _known(value) for key, value in _means(found).items()},
+        "confusion": {"class_names": list(names), "pixels": found.evaluation.confusion_KK.tolist()},
+        "calibration_error": _known(calibration.error),
+        "reliability": [
+            {
+                "low": row.low,
+                "high": row.high,
+                "pixels": row.pixels,
+                "confidence": _known(row.confidence),
+                "accuracy": _known(row.accuracy),
+            }
+            for row in calibration.table
+        ],
+        "worst_frames": [{"name": frame.name, "index": frame.index, "score": frame.score} for frame in found.worst],
+    }
+
+
+def print_evaluation(found: "BundleEvaluation") -> None:
+    """The score, a table of the scored classes, the calibration error, the frames with the worst score, and the notes."""
+    from objectives.errors import one_line
+    from search.terminal import open_console
+
+    console = open_console()
+    console.print(f"mean IoU {found.evaluation.score:.4f} on {found.own + found.foreign} frames")
+    console.print(_table(found))
+    calibration = found.inspection.calibration
+    if calibration.error == calibration.error:
+        console.print(f"expected calibration error {calibration.error:.4f} ({len(calibration.table)} bins)")
+    if found.worst:
+        worst = ", ".join(f"{one_line(frame.name)} ({frame.score:.4f})" for frame in found.worst)
+        console.print(f"frames with the lowest mean IoU over their own classes: {worst}")
+    for note in found.notes:
+        console.print(f"note: {note}")
+
+
+def _table(found: "BundleEvaluation") -> "Table":
+    from rich.table import Table
+
+    classes, names = found.inspection.classes, found.spec.class_names
+    table = Table("class", "IoU", "precision", "recall", "Dice", "pixels", box=None, pad_edge=False)
+    for label in found.spec.scored:
+        values = (classes.iou[label], classes.precision[label], classes.recall[label], classes.dice[label])
+        table.add_row(names[label], *map(_shown, values), str(classes.support[label]))
+    table.add_row("mean", *(_shown(value) for value in _means(found).values()))
+    return table
+
+
+def _means(found: "BundleEvaluation") -> dict[str, float]:
+    """Means over the scored classes that occur or are predicted; that of the IoU is the score."""
+    from objectives.scores import mean_over
+
+    classes, scored = found.inspection.classes, found.spec.scored
+    rest = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
+    return {"iou": found.evaluation.score} | {name: mean_over(values, scored) for name, values in rest.items()}
+
+
+def _by_name(values_K: "np.ndarray", names: tuple[str, ...]) -> dict[str, JsonValue]:
+    return {name: value for name, value in zip(names, values_K.tolist(), strict=True) if value == value}
+
+
+def _known(value: float) -> float | None:
+    return value if value == value else None
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if value == value else "-"

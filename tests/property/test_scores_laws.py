@@ -1,0 +1,101 @@
+"""Laws of the scores of classes and of the calibration error, over drawn masks and probabilities."""
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from objectives.calibration import Calibration
+from objectives.metrics import confusion_KK, mean_iou
+from objectives.scores import ClassScores, class_scores, frame_score
+
+Mask = npt.NDArray[np.uint8]
+CLASSES = 4
+FRACTIONS = ("iou", "precision", "recall", "dice")
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
+pairs = shapes.flatmap(lambda shape: st.tuples(*[arrays(np.uint8, shape, elements=st.integers(0, CLASSES - 1))] * 2))
+ignores = st.sampled_from([None, 0, 2])
+laws = settings(max_examples=100, deadline=None)
+tops = st.lists(st.tuples(st.floats(0.0, 1.0), st.booleans()), max_size=60)
+
+
+def plain_scores(predicted: Mask, target: Mask, ignore_label: int | None) -> ClassScores:
+    """Pixel by pixel, from sets of pixels."""
+    seen = target != (-1 if ignore_label is None else ignore_label)
+    columns: dict[str, list[float]] = {name: [] for name in (*FRACTIONS, "support")}
+    for label in range(CLASSES):
+        here = set(zip(*np.nonzero((target == label) & seen), strict=True))
+        said = set(zip(*np.nonzero((predicted == label) & seen), strict=True))
+        both = len(here & said)
+        known = bool(here | said)
+        columns["iou"].append(both / len(here | said) if known else np.nan)
+        columns["precision"].append((both / len(said) if said else 0.0) if known else np.nan)
+        columns["recall"].append((both / len(here) if here else 0.0) if known else np.nan)
+        columns["dice"].append(2 * both / (len(here) + len(said)) if known else np.nan)
+        columns["support"].append(len(here))
+    return ClassScores(**{name: np.array(values) for name, values in columns.items()})
+
+
+@laws
+@given(pair=pairs, ignore_label=ignores)
+def test_scores_equal_the_plain_ones(pair: tuple[Mask, Mask], ignore_label: int | None) -> None:
+    ours, plain = class_scores(confusion_KK(*pair, CLASSES, ignore_label)), plain_scores(*pair, ignore_label)
+    for name in (*FRACTIONS, "support"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(plain, name), rtol=1e-12)
+
+
+@laws
+@given(pair=pairs, ignore_label=ignores)
+def test_dice_and_iou_determine_each_other_and_dice_is_the_harmonic_mean(
+    pair: tuple[Mask, Mask], ignore_label: int | None
+) -> None:
+    scores = class_scores(confusion_KK(*pair, CLASSES, ignore_label))
+    np.testing.assert_allclose(scores.dice, 2 * scores.iou / (1 + scores.iou), rtol=1e-12)
+    found = scores.precision + scores.recall > 0
+    harmonic = 2 * scores.precision[found] * scores.recall[found] / (scores.precision + scores.recall)[found]
+    np.testing.assert_allclose(scores.dice[found], harmonic, rtol=1e-12)
+
+
+@laws
+@given(pair=pairs, ignore_label=ignores)
+def test_exchanging_truth_and_prediction_exchanges_precision_and_recall(
+    pair: tuple[Mask, Mask], ignore_label: int | None
+) -> None:
+    confusion = confusion_KK(*pair, CLASSES, ignore_label)
+    scores, turned = class_scores(confusion), class_scores(confusion.T)
+    np.testing.assert_array_equal(scores.precision, turned.recall)
+    np.testing.assert_array_equal(scores.dice, turned.dice)
+
+
+@laws
+@given(pair=pairs, ignore_label=ignores, axes=st.sets(st.integers(0, 2)))
+def test_flipping_frames_and_masks_changes_nothing(pair: tuple[Mask, Mask], ignore_label: int | None, axes: set[int]) -> None:
+    flipped = [np.flip(mask, tuple(axes)) for mask in pair]
+    ours, theirs = (class_scores(confusion_KK(*masks, CLASSES, ignore_label)) for masks in (pair, flipped))
+    for name in (*FRACTIONS, "support"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+@laws
+@given(pair=pairs, scored=st.lists(st.integers(0, CLASSES - 1), min_size=1, unique=True))
+def test_a_frame_with_every_scored_class_scores_as_a_set_of_its_own(pair: tuple[Mask, Mask], scored: list[int]) -> None:
+    confusion = confusion_KK(*pair, CLASSES, None)
+    there = [label for label in scored if (pair[1] == label).any()]
+    np.testing.assert_array_equal(frame_score(confusion, scored), mean_iou(confusion, there) if there else np.nan)
+
+
+@laws
+@given(pixels=tops, cut=st.integers(0, 60), bins=st.integers(1, 20))
+def test_calibration_adds_up_and_its_error_stays_in_range(pixels: list[tuple[float, bool]], cut: int, bins: int) -> None:
+    confidence = np.array([top for top, _ in pixels], dtype=np.float64)
+    correct = np.array([right for _, right in pixels], dtype=bool)
+    whole = Calibration.of(confidence, correct, bins)
+    parts = Calibration.of(confidence[:cut], correct[:cut], bins) + Calibration.of(confidence[cut:], correct[cut:], bins)
+    np.testing.assert_array_equal(whole.pixels_M, parts.pixels_M)
+    np.testing.assert_array_equal(whole.correct_M, parts.correct_M)
+    np.testing.assert_allclose(whole.confidence_M, parts.confidence_M, rtol=1e-9, atol=1e-12)
+    assert whole.pixels_M.sum() == len(pixels)
+    if pixels:
+        # never below the distance of the whole (one bin), by the triangle inequality
+        assert abs(correct.mean() - confidence.mean()) - 1e-9 <= whole.error <= 1 + 1e-9

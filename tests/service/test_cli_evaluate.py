@@ -1,0 +1,82 @@
+"""``search evaluate`` as scripts and people call it, on a bundle without a study."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from objectives.bundle import write_bundle
+from objectives.config import Config, UNet
+from objectives.data.dataset import Dataset
+from objectives.provenance import PartScore, Provenance
+from objectives.segmenter import build_segmenter
+
+DATA = "synthetic:60"
+
+
+@pytest.fixture(scope="module")
+def bundle(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("evaluate") / "model"
+    config, spec = Config(model=UNet(depth=2, base_filters=4)), terrain.spec
+    provenance = Provenance(
+        study="elsewhere",
+        trial=0,
+        trials=1,
+        seed=0,
+        epoch=1,
+        data="0",
+        device="cpu",
+        command="search export-best",
+        versions={},
+        validation=PartScore(frames=1, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)),
+    )
+    torch.manual_seed(0)
+    validation = [terrain.frame_hashes[index] for index in terrain.parts["validation"]]
+    write_bundle(directory, build_segmenter(config, spec), config, spec, provenance, frames={"validation": validation})
+    return directory
+
+
+def test_scripts_get_one_json_object_and_pictures_of_the_worst_frames(search: Any, bundle: Path, tmp_path: Path) -> None:
+    done = search("evaluate", bundle, DATA, "--json", "--device", "cpu", "--pictures", tmp_path / "drawn")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"score", "per_class", "frames", "own", "foreign", "other_parts", "spoilt", "split", "notes"} <= set(found)
+    assert {"precision", "recall", "dice", "support", "confusion", "calibration_error", "worst_frames"} <= set(found)
+    assert sum(found["support"].values()) == sum(map(sum, found["confusion"]["pixels"]))
+    worst = found["worst_frames"]
+    assert [frame["score"] for frame in worst] == sorted(frame["score"] for frame in worst)
+    pictures = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert pictures == ["confusion.png", "reliability.png", *(f"worst-{rank}.png" for rank in range(1, len(worst) + 1))]
+    for picture in (tmp_path / "drawn").iterdir():
+        with Image.open(picture) as opened:
+            opened.verify()
+    assert "10 pictures written" in done.stderr
+
+
+def test_people_get_a_table_and_a_bad_place_for_pictures_is_one_line(search: Any, bundle: Path, tmp_path: Path) -> None:
+    done = search("evaluate", bundle, DATA, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("mean IoU ")
+    assert lines[1].split() == ["class", "IoU", "precision", "recall", "Dice", "pixels"]
+    assert [line.split()[0] for line in lines[2:7]] == ["soil", "bedrock", "sand", "big_rock", "mean"]
+    (tmp_path / "mine.txt").write_text("mine")
+    bad = search("evaluate", bundle, DATA, "--pictures", tmp_path)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert len(bad.stderr.strip().splitlines()) == 1
+    assert str(tmp_path) in bad.stderr
+    assert "--pictures" in bad.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_leaves_the_scores_and_no_part_of_the_pictures(search: Any, bundle: Path, tmp_path: Path) -> None:
+    place = tmp_path / "drawn"
+    done = search("evaluate", bundle, DATA, "--json", "--device", "cpu", "--pictures", place, limit_bytes=4096)
+    assert done.returncode == 1
+    assert 0 <= json.loads(done.stdout)["score"] <= 1
+    assert str(place) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,103 @@
+"""Precision, recall, Dice and support by hand and against torchmetrics; the score of a single frame."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
+
+from objectives.metrics import confusion_KK
+from objectives.scores import class_scores, frame_score, mean_over
+
+HAND = np.array([[0, 0, 0, 0], [0, 6, 2, 0], [0, 1, 3, 0], [0, 0, 0, 0]])  # rows are true
+
+
+def test_all_scores_by_hand() -> None:
+    scores = class_scores(HAND)
+    assert scores.support.tolist() == [0, 8, 4, 0]
+    for found, expected in (
+        (scores.iou, [6 / 9, 3 / 6]),
+        (scores.precision, [6 / 7, 3 / 5]),
+        (scores.recall, [6 / 8, 3 / 4]),
+        (scores.dice, [12 / 15, 6 / 9]),
+    ):
+        assert found[1:3].tolist() == pytest.approx(expected)
+        assert np.isnan(found[[0, 3]]).all()  # neither there nor predicted
+
+
+def test_a_class_never_predicted_or_never_there_is_zero_not_left_out() -> None:
+    scores = class_scores(np.array([[5, 0, 0], [4, 0, 0], [0, 0, 0]]))
+    assert (scores.precision[1], scores.recall[1], scores.iou[1], scores.dice[1]) == (0, 0, 0, 0)
+    scores = class_scores(np.array([[5, 3], [0, 0]]))
+    assert (scores.precision[1], scores.recall[1], scores.support[1]) == (0, 0, 0)
+    assert mean_over(scores.recall, (0, 1)) == pytest.approx(5 / 8 / 2)
+
+
+def test_an_empty_matrix_knows_nothing() -> None:
+    scores = class_scores(np.zeros((3, 3), np.int64))
+    for values in (scores.iou, scores.precision, scores.recall, scores.dice):
+        assert np.isnan(values).all()
+        assert math.isnan(mean_over(values, (0, 1, 2)))
+    assert scores.support.tolist() == [0, 0, 0]
+
+
+def test_means_are_over_the_scored_classes_alone() -> None:
+    values = np.array([0.9, 0.2, 0.4, np.nan])
+    assert mean_over(values, (1, 2, 3)) == pytest.approx(0.3)
+    assert mean_over(values, [0]) == pytest.approx(0.9)
+    assert math.isnan(mean_over(values, [3]))
+
+
+def test_a_stack_of_matrices_gives_the_scores_of_each() -> None:
+    stack = np.random.default_rng(0).integers(0, 4, (7, 3, 3))
+    together = class_scores(stack)
+    for place, confusion in enumerate(stack):
+        alone = class_scores(confusion)
+        for name in ("iou", "precision", "recall", "dice", "support"):
+            np.testing.assert_array_equal(getattr(together, name)[place], getattr(alone, name))
+
+
+def test_counts_of_large_parts_do_not_overflow() -> None:
+    scores = class_scores(np.array([[2**30, 0], [2**30, 2**30]], dtype=np.int32))
+    assert scores.support.tolist() == [2**30, 2**31]
+    assert scores.dice.tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize("average", ["none", "macro"])
+@pytest.mark.parametrize("ignore_label", [None, 0, 2])
+@pytest.mark.parametrize("num_classes", [2, 6])
+def test_they_are_those_of_torchmetrics(average: str, ignore_label: int | None, num_classes: int) -> None:
+    """Its macro mean leaves out what is neither there nor predicted; of six classes 4 is never there and 5 neither."""
+    scored = [label for label in range(num_classes) if label != ignore_label]
+    rng = np.random.default_rng(num_classes)
+    target = rng.integers(0, min(num_classes, 4), (3, 8, 9))
+    predicted = rng.choice([label for label in scored if label != 5], (3, 8, 9))
+    scores = class_scores(confusion_KK(predicted, target, num_classes, ignore_label))
+    for kind, ours in (
+        (MulticlassPrecision, scores.precision),
+        (MulticlassRecall, scores.recall),
+        (MulticlassF1Score, scores.dice),
+    ):
+        metric = kind(num_classes, average=average, ignore_index=ignore_label)
+        theirs = metric(torch.from_numpy(predicted), torch.from_numpy(target)).numpy()
+        if average == "macro":
+            assert mean_over(ours, scored) == pytest.approx(theirs.item(), rel=1e-5)
+        else:
+            np.testing.assert_allclose(np.nan_to_num(ours), theirs, rtol=1e-5)
+
+
+def test_a_frame_is_scored_by_the_classes_that_it_holds() -> None:
+    stray = np.array([[0, 0, 0], [0, 99, 1], [0, 0, 0]])  # one pixel of class 2, which is not there
+    assert frame_score(stray, (1, 2)) == pytest.approx(0.99)
+    assert frame_score(HAND, (1, 2)) == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert frame_score(HAND, (2,)) == pytest.approx(3 / 6)
+    assert math.isnan(frame_score(HAND, (0, 3)))
+    assert math.isnan(frame_score(np.zeros((3, 3), np.int64), (0, 1, 2)))
+
+
+def test_formulas_need_no_torch() -> None:
+    code = "import sys, objectives.scores, objectives.calibration, objectives.provenance; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
