@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from objectives.atomic import directory_at_once
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
-from objectives.errors import UserError, WorldError
+from objectives.errors import UserError, WorldError, one_line
 from objectives.evaluate import evaluate
 from objectives.model_card import model_card
+from objectives.networks import build_network
 from objectives.onnx_program import OnnxComparison, compare_programs, export_onnx
 from objectives.provenance import Provenance
 from objectives.segmenter import Segmenter, build_segmenter
@@ -32,6 +33,7 @@ WEIGHTS, CONFIG, ONNX, METRICS, FRAMES, CARD = (
 )
 FILES = (WEIGHTS, CONFIG, ONNX, METRICS, FRAMES, CARD)
 SUMS = "SHA256SUMS"
+LARGEST_SIDE = 16_384  # pixels; the matrices of a segmenter grow with its square
 FORMAT_VERSION = 1
 SAME_DEVICE, ACROSS_DEVICES = 1e-6, 2e-3  # how far a score may move when it is measured again
 
@@ -111,16 +113,20 @@ def load_bundle(directory: Path) -> Bundle:
     try:
         settings = json.loads(contents[CONFIG])
         if settings["format"] != FORMAT_VERSION:
-            raise UserError(f"{directory} has bundle format {settings['format']}, this program reads {FORMAT_VERSION}")
+            other = one_line(str(settings["format"]), 20)
+            raise UserError(f"{directory} has bundle format {other}, this program reads {FORMAT_VERSION}")
         config, spec = Config.model_validate(settings["config"]), FrameSpec.model_validate(settings["spec"])
         metrics = json.loads(contents[METRICS])
         provenance = Provenance.model_validate({name: metrics[name] for name in metrics.keys() & Provenance.model_fields})
-        frames = {part: frozenset(hashes) for part, hashes in json.loads(contents[FRAMES]).items()}
+        _refuse_other_classes(metrics["class_names"], provenance, spec)
+        frames = {part: frozenset(map(str, hashes)) for part, hashes in json.loads(contents[FRAMES]).items()}
+        weights = load(contents[WEIGHTS])
+        _refuse_other_weights(weights, config, spec)
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be overwritten
             segmenter = build_segmenter(config, spec)
-        segmenter.load_state_dict(load(contents[WEIGHTS]))
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ValidationError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
+        segmenter.load_state_dict(weights)
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, SafetensorError) as error:
+        reason = one_line(" ".join(str(error).split()) or type(error).__name__, 200)
         raise UserError(f"{directory} was written by another version of this program: {reason}; export it again") from error
     segmenter = segmenter.to(memory_format=torch.channels_last).eval()
     return Bundle(directory, config, spec, provenance, frames, segmenter)
@@ -159,6 +165,8 @@ def _verified(directory: Path) -> dict[str, bytes]:
     try:
         lines = (directory / SUMS).read_text(encoding="ascii").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        if outside := [name for name in sums if Path(name).name != name]:
+            raise UserError(f"{directory} is no bundle: {SUMS} names {one_line(outside[0])}, which lies outside")
         missing = [name for name in FILES if not (directory / name).is_file() or name not in sums]
         if missing:
             raise UserError(f"{directory} is not whole: {', '.join(missing)} missing (or not in {SUMS}); export it again")
@@ -169,6 +177,30 @@ def _verified(directory: Path) -> dict[str, bytes]:
     if changed:
         raise UserError(f"{directory} was changed after it was written: {', '.join(changed)} not as in {SUMS}; export it again")
     return contents
+
+
+def _refuse_other_classes(names: object, provenance: Provenance, spec: FrameSpec) -> None:
+    if names != list(spec.class_names):
+        raise ValueError(f"{METRICS} and {CONFIG} name other classes")
+    for part in (provenance.validation, provenance.test):
+        if part is not None and len(part.iou) != spec.num_classes:
+            raise ValueError(f"{METRICS} has {len(part.iou)} IoU for {spec.num_classes} classes")
+
+
+def _refuse_other_weights(weights: Mapping[str, Tensor], config: Config, spec: FrameSpec) -> None:
+    """Compare names, shapes and types on the meta device first: what a config states takes no memory until it is there.
+
+    Raises:
+        ValueError: the weights are of another network, or the frames are too large for any.
+    """
+    if max(spec.height, spec.width) > LARGEST_SIDE:
+        raise ValueError(f"frames of {spec.height}x{spec.width}, and {LARGEST_SIDE} is the largest side")
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        network = build_network(config.model, in_channels=spec.channels, num_classes=spec.num_classes)
+    expected = {f"network.{name}": (value.shape, value.dtype) for name, value in network.state_dict().items()}
+    found = {name: (value.shape, value.dtype) for name, value in weights.items()}
+    if differing := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
+        raise ValueError(f"{WEIGHTS} and {CONFIG} differ in {len(differing)} tensors, the first is {one_line(differing[0])}")
 
 
 def _weights(segmenter: Segmenter) -> bytes:

@@ -9,6 +9,14 @@ SearchError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LONGEST = 500  # characters of one part of a message: a file may hold a name of megabytes
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """The text as one line of a terminal: what is not printable is written as an escape, what is long is cut."""
+    shown = text if len(text) <= longest else f"{text[:longest]}..."
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -19,7 +27,7 @@ class Problem:
     value: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.rule}, got {self.value}"
+        return f"{one_line(self.where)}: {one_line(self.rule)}, got {one_line(self.value)}"
 
 
 class SearchError(Exception):
@@ -41,7 +49,7 @@ class ProblemsError(UserError):
         self.subject = subject
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
-        super().__init__("\n".join([f"{subject}: {count}", *(f"  {problem}" for problem in self.problems)]))
+        super().__init__("\n".join([f"{one_line(subject)}: {count}", *(f"  {problem}" for problem in self.problems)]))
 
 
 class WorldError(SearchError):

@@ -177,6 +177,8 @@ def _listen(host: str, port: int) -> _Server:
         return _Server(address, family)
     except OSError as error:
         raise UserError(_why_not(error, host, port)) from None
+    except UnicodeError:  # what no name of a host can be, such as a label of 64 letters
+        raise UserError(f"--host must be an address or the name of a host, got {host!r}") from None
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:

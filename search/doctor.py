@@ -11,13 +11,14 @@ from pathlib import Path
 import psutil
 from sqlalchemy import text
 
-from objectives.errors import SearchError
+from objectives.errors import SearchError, one_line
 from search.blobs import check_writable, open_blobs
 from search.blobs.location import Folder, parse_location
 from search.commands.options import name_place, open_place
 from search.embedded import default_home, is_made
 from search.gpus import list_gpus
 from search.hosts import cores
+from search.passwords import scrubbed
 from search.storage import open_engine, reachable, redact
 
 GIB = 2**30
@@ -43,7 +44,7 @@ def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None)
         Finding("cores", True, f"{cores():g}"),
         _memory(),
         _gpus(),
-        _tried("database", lambda: _database(storage, home)),
+        _tried("database", lambda: _database(storage, home), hidden=storage),
         _tried("artifacts", lambda: _artifacts(place.artifacts)),
         _tried("cache", lambda: _cache(place.cache)),
     ]
@@ -61,11 +62,11 @@ def _gpus() -> Finding:
     return Finding("gpus", True, found or "none: trials train on the CPU, which suits the presets small and tiny")
 
 
-def _tried(what: str, check: Callable[[], str]) -> Finding:
+def _tried(what: str, check: Callable[[], str], hidden: str = "") -> Finding:
     try:
         return Finding(what, True, check())
     except (SearchError, OSError) as error:
-        return Finding(what, False, str(error))
+        return Finding(what, False, scrubbed(one_line(str(error)), hidden))
 
 
 def _database(storage: str, home: Path | None) -> str:

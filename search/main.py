@@ -6,11 +6,13 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from types import FrameType
 
 import typer
 
-from objectives.errors import ProblemsError, SearchError
+from objectives.errors import Problem, ProblemsError, SearchError, one_line
+from search import passwords
 from search.commands import control, data, model, recipes, service, space, study
 
 app = typer.Typer(
@@ -31,6 +33,7 @@ app.add_typer(recipes.app, name="recipes")
 
 def run() -> None:
     """Run one command; whatever a user can mend or wait for ends in one line, never in a traceback."""
+    passwords.hide_password()  # first: until then `ps` shows it
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ["TZ"] = "UTC"  # Optuna writes local times, which workers in several time zones would mix
     time.tzset()
@@ -44,6 +47,8 @@ def run() -> None:
 
 def answer(words: list[str]) -> int:
     """Run the command that the words name; returns the exit code: 2 for the user's mistake, 1 for the world's."""
+    if any("\0" in word for word in words):
+        return _say("a null byte cannot be part of a command", 2)
     try:
         code = app(words, prog_name="search", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -53,19 +58,22 @@ def answer(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SearchError as error:
-        return _say(_words(error), error.exit_code)
+        return _say(_words(error), error.exit_code, words)
     except typer.TyperException as error:
-        return _say_usage(error)
+        return _say_usage(error, words)
     except OSError as error:
         _abandon_output()
         place = f"{error.filename}: " if error.filename else ""
-        return _say(f"{place}{error.strerror or error}; make room, or choose a place that can be read and written", 1)
+        reason = one_line(f"{place}{error.strerror or error}")
+        return _say(f"{reason}; make room, or choose a place that can be read and written", 1, words)
     except MemoryError:
         return _say("there is not enough memory for this; see `search doctor`", 1)
+    except UnicodeError as error:  # bytes that are no text can name a file, and nothing else
+        return _say(f"{one_line(str(error))}; write names and addresses in UTF-8", 2, words)
     except Exception as error:  # our own mistake: a line for the user, the rest for whoever asks
         if os.environ.get("SEARCH_TRACEBACK"):
-            traceback.print_exc()
-        return _say(f"unexpected {_one_line(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows where)", 1)
+            print(_scrubbed(traceback.format_exc().rstrip(), words), file=sys.stderr)
+        return _say(f"unexpected {_joined(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows where)", 1, words)
     return int(code)
 
 
@@ -84,15 +92,17 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 def _words(error: SearchError) -> str:
     """An error's own words; a single problem fits on the line of its subject."""
-    if not isinstance(error, ProblemsError) or len(error.problems) != 1:
-        return str(error)
-    problem = error.problems[0]
+    if not isinstance(error, ProblemsError):
+        return _joined(str(error), 2000)
+    if len(error.problems) != 1:
+        return str(error)  # a line for each
+    problem, subject = error.problems[0], one_line(error.subject)
     if problem.where in error.subject:
-        return f"{error.subject}: {problem.rule}, got {problem.value}"
-    return str(problem) if error.subject in problem.where else f"{error.subject}: {problem}"
+        return str(Problem(error.subject, problem.rule, problem.value))
+    return str(problem) if error.subject in problem.where else f"{subject}: {problem}"
 
 
-def _say_usage(error: typer.TyperException) -> int:
+def _say_usage(error: typer.TyperException, words: list[str]) -> int:
     """Say what is wrong with the words of a command; without any words, show what there is."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "search"
@@ -100,13 +110,24 @@ def _say_usage(error: typer.TyperException) -> int:
         print(context.get_help(), file=sys.stderr)
         return 2
     text = error.format_message() if hasattr(error, "format_message") else str(error)
-    return _say(f"{_one_line(text).rstrip('.')}; see `{path} --help`", 2)
+    return _say(f"{_joined(text).rstrip('.')}; see `{path} --help`", 2, words)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
+def _joined(text: str, longest: int = 500) -> str:
+    return one_line(" ".join(text.split()), longest)
 
 
-def _say(line: str, code: int) -> int:
-    print(f"search: {line}", file=sys.stderr)
+def _say(line: str, code: int, words: Sequence[str] = ()) -> int:
+    print(f"search: {_scrubbed(line, words)}", file=sys.stderr)
     return code
+
+
+def _scrubbed(text: str, words: Sequence[str]) -> str:
+    """The text without the passwords of the database's URL, whoever put them there."""
+    for url in (
+        os.environ.get(passwords.VARIABLE, ""),
+        *passwords.urls_of(words),
+        *(word for word in words if "@" in word or "password" in word),
+    ):
+        text = passwords.scrubbed(text, url)
+    return text

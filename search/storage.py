@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateColumn
 
 from objectives.errors import UserError, WorldError
+from search.passwords import redacted as redact
 from search.tables import METADATA
 
 SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
@@ -76,13 +77,11 @@ def database_url(url: str) -> str:
         raise UserError(f"--storage must be a Postgres URL (postgresql://...), got {redact(url)!r}")
     if "@" in (parsed.host or ""):
         raise UserError(f"--storage: write an @ in the password as %40, got {redact(url)!r}")
+    try:
+        parsed.get_dialect()().create_connect_args(parsed)  # several hosts with one port, say
+    except ArgumentError as error:
+        raise UserError(f"--storage: {redact(str(error))}, got {redact(url)!r}") from error
     return plain
-
-
-def redact(url: str) -> str:
-    """The URL without its password."""
-    hidden = re.sub(r"(://[^:/@?]*):\S*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", hidden)
 
 
 def open_engine(url: str) -> Engine:

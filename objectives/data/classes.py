@@ -1,7 +1,8 @@
 """Class names, colours and the ignored label of labelled frames, and the reading of ``classes.yaml``."""
 
 import colorsys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from objectives.errors import Problem, ProblemsError
 
 IGNORED_NAME = "ignored"  # given to an ignored label that classes.yaml does not name
 MOST_CLASSES = 256  # masks are kept as uint8
+LONGEST_NAME = 100
+CLASS_NAME = f"a class name must be text: printable, at most {LONGEST_NAME} characters (quote words such as no)"
+MOST_BYTES = 2**20  # of a classes.yaml
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ def read_classes(path: Path) -> Classes:
         ProblemsError: the file is not such a file; every broken rule is named.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(_read_text(path), Loader=_PlainLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # a wrong date or number is a ValueError
         reason = " ".join(str(error).split())
-        raise ProblemsError(path.name, [Problem(path.name, "must be readable YAML", reason)]) from error
+        raise ProblemsError(path.name, [Problem(path.name, "must be readable YAML", reason[:200])]) from error
     problems = list(_shape_problems(content, path.name))
     if problems:
         raise ProblemsError(path.name, problems)
@@ -86,6 +90,35 @@ def read_classes(path: Path) -> Classes:
     if ignore is not None:
         names.setdefault(ignore, IGNORED_NAME)
     return _in_order(names, ignore, content.get("colours") or {}, path.name)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, through which a small text grows without bound, and without keys that appear twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "found an alias, which this file may not have", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(names)) < len(names):
+            raise yaml.constructor.ConstructorError(None, None, "found a key that appears twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():  # a pipe would be waited for without end
+        raise ValueError("it is no file")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def is_class_name(name: object) -> bool:
+    """Whether it can name a class in tables, files and the database."""
+    return isinstance(name, str) and bool(name.strip()) and name.isprintable() and len(name) <= LONGEST_NAME
 
 
 def _in_order(names: dict[int, str], ignore: int | None, colours: dict[int, list[int]], where: str) -> Classes:
@@ -110,32 +143,41 @@ def _shape_problems(content: Any, where: str) -> Iterable[Problem]:
         yield Problem(where, "must hold a mapping `classes: {0: name, 1: name, ...}`", type(content).__name__)
         return
     for key in content.keys() - {"classes", "ignore", "colours"}:
-        yield Problem(where, "may hold classes, ignore and colours only", str(key))
+        yield Problem(where, "may hold classes, ignore and colours only", _shown(key))
     classes = content["classes"]
     for label, name in classes.items():
         if not _is_label(label):
-            yield Problem(f"{where}: classes", "labels must be whole numbers from 0 on", repr(label))
-        if not isinstance(name, str) or not name.strip():
-            yield Problem(f"{where}: classes.{label}", "a class name must be text (quote words such as no)", repr(name))
-    repeated = sorted({str(name) for name in classes.values() if list(classes.values()).count(name) > 1})
+            yield Problem(f"{where}: classes", "labels must be whole numbers, 0 to 65535", _shown(label))
+        if not is_class_name(name):
+            yield Problem(f"{where}: classes.{_shown(label)}", CLASS_NAME, _shown(name))
+    counts = Counter(name for name in classes.values() if isinstance(name, str))
+    repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
         yield Problem(f"{where}: classes", "class names must differ", ", ".join(repeated))
     if not 2 <= len(classes) < MOST_CLASSES:
         yield Problem(f"{where}: classes", f"there must be 2 to {MOST_CLASSES - 1} classes", str(len(classes)))
     ignore = content.get("ignore")
     if ignore is not None and not _is_label(ignore):
-        yield Problem(f"{where}: ignore", "must be a label or null", repr(ignore))
+        yield Problem(f"{where}: ignore", "must be a label or null", _shown(ignore))
     yield from _colour_problems(content.get("colours") or {}, where)
 
 
 def _colour_problems(colours: Any, where: str) -> Iterable[Problem]:
     if not isinstance(colours, dict):
-        yield Problem(f"{where}: colours", "must be a mapping {0: [red, green, blue], ...}", repr(colours))
+        yield Problem(f"{where}: colours", "must be a mapping {0: [red, green, blue], ...}", _shown(colours))
         return
     for label, colour in colours.items():
         fits = isinstance(colour, list) and len(colour) == 3 and all(_is_label(part) and part <= 255 for part in colour)
         if not fits:
-            yield Problem(f"{where}: colours.{label}", "must be [red, green, blue], each 0..255", repr(colour))
+            yield Problem(f"{where}: colours.{_shown(label)}", "must be [red, green, blue], each 0..255", _shown(colour))
+
+
+def _shown(value: Any) -> str:
+    """The value in a message; a number of thousands of digits is refused by Python itself."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to show"
 
 
 def _is_label(value: Any) -> bool:

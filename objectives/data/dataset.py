@@ -21,7 +21,7 @@ from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.source import source_stamp
 from objectives.data.spec import FrameSpec
 from objectives.data.survey import Dropped
-from objectives.errors import SearchError, WorldError
+from objectives.errors import SearchError, WorldError, one_line
 
 __all__ = [
     "DataOptions",
@@ -104,8 +104,9 @@ def load_dataset(directory: Path) -> Dataset:
             tuple(Dropped(**dropped) for dropped in index["dropped"]),
             tuple(index["warnings"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorldError(f"no whole prepared data set in {directory} ({error}); open its source again") from error
+    except Exception as error:  # what numpy's header parser and the index raise on foreign bytes is open-ended
+        reason = one_line(str(error) or type(error).__name__)
+        raise WorldError(f"no whole prepared data set in {directory} ({reason}); open its source again") from error
 
 
 def rarest_class(dataset: Dataset) -> int:

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import math
+import struct
 import warnings
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from PIL import Image
 from objectives.errors import Problem, ProblemsError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+MOST_PIXELS = 178_956_970  # beyond them Pillow takes a file for a bomb, and so do we where others decode
+MOST_VALUES = 4 * MOST_PIXELS  # with their channels
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -79,6 +83,8 @@ def _decode_png(data: bytes, *, as_labels: bool) -> np.ndarray:
     if depth == 16 and colour_type != PNG_GREY:  # Pillow would cut these to 8 bit
         if b"IEND" not in data[-12:]:
             raise ValueError("the file is truncated")
+        if math.prod(struct.unpack(">II", data[16:24])) > MOST_PIXELS:
+            raise ValueError(f"it states more than {MOST_PIXELS} pixels")
         image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
         if image.ndim < 2:
             raise ValueError("the file is damaged")
@@ -107,6 +113,8 @@ def _decode_tiff(data: bytes, *, as_labels: bool) -> np.ndarray:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as opened:
             series = opened.series[0]
+            if math.prod(series.shape) > MOST_VALUES:  # memory is filled for what is stated and missing, too
+                raise OverflowError(f"it states {' x '.join(map(str, series.shape))} values, more than {MOST_VALUES}")
             array, axes = np.asarray(series.asarray()), str(series.axes)
     except ValueError:  # a compression that needs a further package: Pillow knows the common ones
         return _decode_with_pillow(data, as_labels=as_labels)

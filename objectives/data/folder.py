@@ -136,6 +136,8 @@ def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple
 
 
 def _group_rows(path: Path) -> list[tuple[str, str]]:
+    if not path.is_file():  # a pipe would be waited for without end
+        raise UserError("no file")
     with path.open(newline="", encoding="utf-8-sig") as opened:
         reader = csv.DictReader(opened, strict=True, skipinitialspace=True)
         if not {"file", "group"} <= set(reader.fieldnames or ()):

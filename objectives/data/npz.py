@@ -1,14 +1,17 @@
 """Reading of the course's npz: ``training_set`` (N, 2, H, W), optional ``test_set`` and ``training_groups``."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from objectives.data.classes import MOST_CLASSES, Classes, named_classes
+from objectives.data.classes import CLASS_NAME, MOST_CLASSES, Classes, is_class_name, named_classes
 from objectives.data.frames import ArraySource
 from objectives.errors import Problem, ProblemsError
 
 PIXEL_TYPES = (np.uint8, np.uint16)
+FULLEST = 0.9  # share of the free memory that the arrays may take
 
 
 def read_npz(path: Path) -> ArraySource:
@@ -52,14 +55,34 @@ def _problems(path: Path, problems: list[Problem]) -> ProblemsError:
 
 def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as opened:  # by us: np.load leaves a damaged file open
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as opened:  # by us: np.load leaves a damaged file open
             archive = np.load(opened, allow_pickle=False)  # an array of objects is refused, never unpickled
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it is a single array")
-            return {key: archive[key] for key in keys if key in archive.files}
+            wanted = [key for key in keys if key in archive.files]
+            _refuse_larger_than_memory(archive, wanted)
+            return {key: _plain(archive[key], key) for key in wanted}
     except Exception as error:  # what the zip, the inflater and numpy's header parser raise on foreign bytes is open-ended
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _problems(path, [Problem(path.name, "must be a readable npz of plain arrays", reason[:200])]) from error
+
+
+def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -> None:
+    """What the archive states is all that is ever unpacked of a member, so that a bomb is seen before it bursts."""
+    assert archive.zip is not None
+    stated = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
+    needed, free = sum(stated.get(key, 0) for key in keys), psutil.virtual_memory().available
+    if needed > FULLEST * free:
+        raise ValueError(f"its arrays take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")
+
+
+def _plain(value: object, key: str) -> np.ndarray:
+    """The array itself: numpy gives the bytes of a member that is none, and text may hold what is no character."""
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{key} is no array")
+    if value.dtype.kind == "U":
+        value.tolist()  # raises ValueError
+    return value
 
 
 def _read_groups(groups: np.ndarray | None, count: int) -> tuple[tuple[str, ...], list[Problem]]:
@@ -75,5 +98,6 @@ def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Pr
     if names is None:
         return None, []
     if names.ndim == 1 and names.dtype.kind == "U" and 2 <= len(set(names.tolist())) == len(names) <= MOST_CLASSES:
-        return named_classes(tuple(names.tolist()), ignore_label=0), []
+        broken = [Problem("class_names", CLASS_NAME, repr(name)) for name in names.tolist() if not is_class_name(name)]
+        return (None, broken) if broken else (named_classes(tuple(names.tolist()), ignore_label=0), [])
     return None, [Problem("class_names", f"must be 2 to {MOST_CLASSES} different names", f"{names.dtype} {names.shape}")]

@@ -33,10 +33,10 @@ def existing_path(source: str | Path) -> Path:
     Raises:
         ProblemsError: nothing is there.
     """
-    path = Path(source).expanduser()
     try:
+        path = Path(source).expanduser()
         path.stat()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # a null byte; ~stranger
         rule = "must be an npz file, a folder with images/ and masks/, or the word synthetic"
         raise ProblemsError(
             str(source), [Problem(str(source), rule, getattr(error, "strerror", None) or str(error))]
@@ -53,10 +53,10 @@ def source_stamp(source: str) -> str:
     if is_synthetic(source):
         return f"{source} {GENERATOR_VERSION}"
     path = existing_path(source).resolve()
-    digest = hashlib.sha256(str(path).encode())
+    digest = hashlib.sha256(os.fsencode(path))
     for file in sorted(_files(path)) if path.is_dir() else [str(path)]:
         facts = os.lstat(file) if not os.path.exists(file) else os.stat(file)  # noqa: PTH110, PTH116 - a Path each is slow
-        digest.update(f"{file}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,11 +1,12 @@
 """What a network must know of the data: the frame's size and scaling, and the classes. Travels inside the bundle."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from objectives.config import Frozen
 
+MOST_LABELS = 256  # masks are kept as uint8
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
 
 
@@ -17,16 +18,26 @@ class FrameSpec(Frozen):
     only ``scored`` labels are ever predicted.
     """
 
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
-    channels: int = Field(ge=1)
-    max_value: int = Field(ge=1)  # 255 for 8-bit frames, 65535 for 16-bit ones
+    height: int = Field(ge=1, le=65535)
+    width: int = Field(ge=1, le=65535)
+    channels: int = Field(ge=1, le=65535)
+    max_value: Literal[255, 65535]  # of 8-bit and 16-bit frames
     mean: tuple[float, ...]  # one per channel, of pixels scaled to 0..1
     std: tuple[Annotated[float, Field(gt=0.0)], ...]
-    class_names: tuple[str, ...] = Field(min_length=2)
+    class_names: tuple[str, ...] = Field(min_length=2, max_length=MOST_LABELS)
     colours: tuple[Colour, ...]
     ignore_label: int | None
     scored: tuple[int, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError("mean and std must have one value for each channel")
+        if len(self.colours) != self.num_classes or len(set(self.class_names)) != self.num_classes:
+            raise ValueError("every class must have a name of its own and a colour")
+        if not all(0 <= label < self.num_classes for label in (self.ignore_label or 0, *self.scored)):
+            raise ValueError(f"ignore_label and scored must be labels 0..{self.num_classes - 1}")
+        return self
 
     @property
     def num_classes(self) -> int:

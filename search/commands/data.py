@@ -8,6 +8,8 @@ import typer
 
 from search.commands.options import Json, MaxDeviation, MinIdentical, MinLabelled, Size, parse_size
 
+MOST_SEED = 2**31 - 1
+
 app = typer.Typer(help="Check data before a study is made of it, and look at it.", no_args_is_help=True)
 
 Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder with images/ and masks/, or `synthetic`.")]
@@ -64,7 +66,7 @@ def preview(
         float, typer.Option("--copy-paste", min=0.0, max=1.0, help="Share of frames that get pieces of the rarest class.")
     ] = 0.0,
     frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice and the augmentation.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the choice and the augmentation.")] = 0,
     size: Size = "",
 ) -> None:
     """Draw frames and masks before and after augmentation as one picture.

@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("demo-bundle"),
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Trials in all.")] = 10,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 2,
+    trials: Annotated[int, typer.Option("--trials", min=1, max=1000, help="Trials in all.")] = 10,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes.")] = 2,
     home: Home = None,
 ) -> None:
     """Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, progress, export.

@@ -1,0 +1,442 @@
+"""A folder of frames: broken, odd and lying image files, links, names, and every wrong form of groups.csv and classes.yaml."""
+
+import io
+import json
+import os
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from fuzzing import cases, changed_bytes, changed_texts, changed_trees, good_or_refused
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from objectives.data.check import check
+from objectives.data.classes import read_classes
+from objectives.data.dataset import DataOptions, load_dataset, open_dataset
+from objectives.data.folder import read_folder
+from objectives.data.predicting import read_images, read_labelled
+from objectives.data.spec import FrameSpec
+from objectives.errors import ProblemsError, SearchError
+
+FRAMES, HEIGHT, WIDTH = 12, 8, 12
+GENERATOR = np.random.default_rng(0)
+SPEC = FrameSpec(
+    height=HEIGHT,
+    width=WIDTH,
+    channels=1,
+    max_value=255,
+    mean=(0.5,),
+    std=(0.2,),
+    class_names=("void", "soil", "rock"),
+    colours=((0, 0, 0), (9, 9, 9), (99, 99, 99)),
+    ignore_label=0,
+    scored=(1, 2),
+)
+
+
+def encoded(array: np.ndarray, form: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, form, **options)
+    return stream.getvalue()
+
+
+def converted(mode: str, form: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(GREY).convert(mode).save(stream, form)
+    return stream.getvalue()
+
+
+def tiff(array: np.ndarray, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):
+        tifffile.imwrite(stream, array, **options)
+    return stream.getvalue()
+
+
+def png_stating(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    """A PNG of so many pixels, of which there is one row."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(64))), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def tiff_stating(width: int, height: int, samples: int = 1) -> bytes:
+    """A TIFF of so many pixels, of which there is one strip."""
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 200), (277, 3, samples)]
+    tags += [(278, 4, height), (279, 4, 64)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return (b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)).ljust(200, b"\0") + bytes(64)
+
+
+def jpeg_stating(side: int) -> bytes:
+    content = bytearray(encoded(GREY, "JPEG"))
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", side, side)
+    return bytes(content)
+
+
+GREY = GENERATOR.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
+COLOUR = GENERATOR.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+IMAGES = [GENERATOR.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(FRAMES)]
+MASKS = [GENERATOR.integers(0, 3, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(FRAMES)]
+ODD_FILES = [
+    *(
+        encoded(COLOUR),
+        encoded(COLOUR, "JPEG"),
+        encoded(GREY, "JPEG"),
+        encoded(GREY.astype(np.uint16) * 257),
+        encoded(GREY > 99),
+    ),
+    *(converted(mode, "PNG") for mode in ("P", "1", "LA", "RGBA")),
+    *(converted(mode, "JPEG") for mode in ("CMYK", "YCbCr")),
+    *(converted(mode, "TIFF") for mode in ("F", "CMYK", "LAB", "I", "1")),
+    *(
+        tiff(GREY),
+        tiff(COLOUR),
+        tiff(GREY.astype(np.float64)),
+        tiff(GREY.astype(np.uint16)),
+        tiff(GREY[None].repeat(7, axis=0)),
+    ),
+    *(tiff(GREY, compression="zlib"), tiff(GREY.astype(np.int8)), tiff(np.zeros((2, 3, 4, 5, 6), np.uint8)), tiff(GREY > 9)),
+    *(tiff(COLOUR, planarconfig="separate"), tiff(GREY.astype(np.complex64)), tiff(np.zeros((1, 1), np.uint8))),
+    *(
+        png_stating(2**31 - 1, 2**31 - 1),
+        png_stating(200_000, 200_000, 16, 2),
+        png_stating(2**20, 2**12, 16, 6),
+        png_stating(0, 0),
+    ),
+    *(png_stating(4, 4, 3, 9), png_stating(12, 8, 16, 4), png_stating(12, 8, 2, 0), png_stating(12, 8, 8, 3)),
+    *(tiff_stating(2**32 - 1, 2**32 - 1), tiff_stating(100_000, 100_000, 4), tiff_stating(0, 0), tiff_stating(12, 8, 65535)),
+    *(jpeg_stating(65535), jpeg_stating(0), b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM" + bytes(60), b"%PDF-1.7\n"),
+    *(
+        b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0",
+        b"\x00\x00\x00\x0cjP  \r\n\x87\n",
+        b"RIFF\xff\xff\xff\xffWEBPVP8 ",
+    ),
+]
+ROWS = "".join(f"f{n:02d}.png,place_{n // 2}\n" for n in range(FRAMES))
+GROUPS = [f"file,group\n{ROWS}", "group,file\n" + "".join(f"{n // 2},images/f{n:02d}\n" for n in range(FRAMES))]
+GROUP_PARTS = [
+    '"',
+    '""',
+    "\0",
+    ",",
+    ";",
+    "\r",
+    "\n\n",
+    "file,group",
+    "file",
+    "\ufeff",
+    "../f00.png,x\n",
+    "f00.png,y\n",
+    "x" * 200_000,
+    "'",
+]
+CLASSES = [
+    "ignore: 0\nclasses: {0: void, 1: soil, 2: rock}\n",
+    "ignore: 255\nclasses: {0: soil, 1: rock, 2: sand}\ncolours: {0: [1, 2, 3]}\n",
+    "classes:\n  0: void\n  1: 'no'\n  2: rock\n",
+]
+CLASS_PARTS = [
+    *(
+        "*a",
+        "&a ",
+        "<<: *a\n",
+        "&a [*a]",
+        "!!python/object/apply:os.system ['id']\n",
+        "!!binary x",
+        "!!timestamp x",
+        "2020-99-99",
+    ),
+    *(
+        "0x" + "f" * 9000,
+        "1" * 5000,
+        "0b2",
+        "1:99:99",
+        ".nan",
+        "- ",
+        "[" * 2000,
+        "{0: " * 900,
+        "? [1]\n",
+        '"\\ud800"',
+        '"\\0"',
+        "\t",
+    ),
+    *(
+        "0: again\n",
+        "ignore: [0]\n",
+        "ignore: -1\n",
+        "colours: {0: red}\n",
+        "colours: [1]\n",
+        "classes: []\n",
+        "no",
+        "~",
+        "---\n",
+        "!!set",
+    ),
+    *(
+        "a: &a [x]\nb: &b [*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\n",
+        "999999: lava, ",
+        "1e3: x\n",
+        "true: x\n",
+        "null: x\n",
+        "\x07",
+    ),
+]
+CLASS_TREES = [
+    {"ignore": 0, "classes": {0: "void", 1: "soil", 2: "rock"}, "colours": {0: [0, 0, 0], 1: [255, 0, 1]}},
+    {"ignore": 255, "classes": dict(enumerate(f"class {n}" for n in range(40)))},
+]
+Change = Callable[[Path], None]
+
+
+def write_good(root: Path) -> None:
+    for part, frames in (("images", IMAGES), ("masks", MASKS)):
+        (root / part).mkdir(parents=True)
+        for number, frame in enumerate(frames):
+            (root / part / f"f{number:02d}.png").write_bytes(encoded(frame))
+    (root / "classes.yaml").write_text(CLASSES[0])
+    (root / "groups.csv").write_text(GROUPS[0])
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> Change:
+    """One change of a good folder."""
+    part = draw(st.sampled_from(["images", "masks"]))
+    number = draw(st.integers(0, FRAMES - 1))
+    name = f"{part}/f{number:02d}"
+    kind = draw(st.sampled_from(["odd", "odd", "torn", "torn", "name", "link", "remove", "groups", "classes", "shape"]))
+    suffix = draw(st.sampled_from([".png", ".jpg", ".tif", ".TIFF", ".jpeg"]))
+    match kind:
+        case "odd":
+            return _replace(name, suffix, draw(st.sampled_from(ODD_FILES)))
+        case "torn":
+            good = draw(
+                st.sampled_from(
+                    [encoded(GREY), encoded(GREY, "JPEG"), tiff(COLOUR), tiff(GREY, compression="zlib"), *ODD_FILES]
+                )
+            )
+            return _replace(name, suffix, draw(changed_bytes(good)))
+        case "name":
+            return _write(f"{part}/{draw(FILE_NAMES)}{suffix}".encode("utf-8", "surrogateescape"), encoded(GREY))
+        case "link":
+            target = draw(
+                st.sampled_from(["/etc/passwd", "/dev/zero", "/nowhere", ".", "..", f"f{number:02d}.png", "/proc/self/mem"])
+            )
+            return _link(name, target)
+        case "groups":
+            return _write(
+                "groups.csv", draw(changed_texts(draw(st.sampled_from(GROUPS)), GROUP_PARTS)).encode(errors="surrogatepass")
+            )
+        case "classes":
+            return _write("classes.yaml", draw(class_files()))
+        case "shape":
+            side = draw(st.sampled_from([1, 7, 400]))
+            return _replace(name, ".png", encoded(np.full((side, 5), draw(st.integers(0, 255)), np.uint8)))
+        case _:
+            return _remove(draw(st.sampled_from([f"{name}.png", "groups.csv", "classes.yaml"])))
+
+
+FILE_NAMES = st.one_of(
+    st.sampled_from(
+        [
+            "a\nb",
+            "a\x1b[31m",
+            "\udcff\udcfe",
+            "sp ace",
+            "-rf",
+            ".hidden",
+            "a" * 240,
+            "日本",
+            "f00",
+            "f00.png",
+            "sub/deep/a",
+            "a\tb",
+        ]
+    ),
+    st.text(max_size=8).filter(lambda text: "\0" not in text and ".." not in text and not text.startswith("/")),
+)
+
+
+@st.composite
+def class_files(draw: st.DrawFn) -> bytes:
+    if draw(st.booleans()):
+        return draw(changed_texts(draw(st.sampled_from(CLASSES)), CLASS_PARTS)).encode(errors="surrogatepass")
+    return json.dumps(draw(changed_trees(draw(st.sampled_from(CLASS_TREES))))).encode()
+
+
+def _replace(name: str, suffix: str, content: bytes) -> Change:
+    def change(root: Path) -> None:
+        (root / f"{name}.png").unlink(missing_ok=True)
+        (root / f"{name}{suffix}").write_bytes(content)
+
+    return change
+
+
+def _write(name: str | bytes, content: bytes) -> Change:
+    def change(root: Path) -> None:
+        file = root / os.fsdecode(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    return change
+
+
+def _link(name: str, target: str) -> Change:
+    def change(root: Path) -> None:
+        (root / f"{name}.png").unlink(missing_ok=True)
+        (root / f"{name}.png").symlink_to(target)
+
+    return change
+
+
+def _remove(name: str) -> Change:
+    return lambda root: (root / name).unlink(missing_ok=True)
+
+
+def read_all(root: Path, options: DataOptions, cache: Path) -> None:
+    """Every way in which the commands read a folder."""
+    report = check(str(root), options)
+    for problem in report.problems:
+        assert str(problem).isprintable()
+    json.dumps(report.as_json())
+    if not report.problems:
+        data = open_dataset(str(root), options, cache)
+        assert len(data.images) == len(data.masks) == report.kept
+    with suppress(SearchError):
+        read_labelled(str(root), SPEC)
+    for _, image in read_images(root):
+        assert image.ndim == 3
+
+
+@cases(1500)
+@given(
+    changed=st.lists(changes(), min_size=1, max_size=3),
+    size=st.sampled_from([None, None, (8, 8)]),
+    min_labelled=st.sampled_from([0.0, 0.5]),
+)
+def test_folders(changed: list[Change], size: tuple[int, int] | None, min_labelled: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "frames"
+        write_good(root)
+        for change in changed:
+            try:
+                change(root)
+            except OSError:  # a name that the file system refuses cannot be met
+                return
+        with good_or_refused("folder"):
+            read_all(root, DataOptions(size, min_labelled=min_labelled), Path(folder) / "cache")
+
+
+@cases(900)
+@given(content=class_files())
+def test_class_files(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "classes.yaml"
+        file.write_bytes(content)
+        with good_or_refused("classes.yaml"):
+            found = read_classes(file)
+            assert all(name.isprintable() for name in found.names)
+            assert len(found.names) == len(found.colours)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    write_good(root / "frames")
+    return open_dataset(str(root / "frames"), DataOptions(), root / "cache").directory
+
+
+@cases(400)
+@given(data=st.data())
+def test_prepared_data_that_were_damaged(data: st.DataObject, prepared: Path) -> None:
+    name = data.draw(st.sampled_from(["index.json", "index.json", "images.npy", "masks.npy"]))
+    content = (prepared / name).read_bytes()
+    if name == "index.json" and data.draw(st.booleans()):
+        changed = json.dumps(data.draw(changed_trees(json.loads(content)))).encode()
+    else:
+        changed = data.draw(changed_bytes(content[:4000]))
+    (prepared / name).write_bytes(changed)
+    try:
+        with good_or_refused("prepared data"):
+            load_dataset(prepared)
+    finally:
+        (prepared / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["groups.csv", "classes.yaml"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    write_good(tmp_path / "frames")
+    (tmp_path / "frames" / name).unlink()
+    os.mkfifo(tmp_path / "frames" / name)
+    (problem,) = read_folder(tmp_path / "frames").problems
+    assert problem.where == name
+    assert "no file" in problem.value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "classes: {0: a, 1: b}\nwhen: 2020-99-99\n",
+        "classes: {0: a, 1: b}\nignore: " + "1" * 5000,
+        "classes: {0: a, 1: b}\nignore: 0x" + "f" * 9000,
+        "classes: {0: a, 1: b}\ncolours: " + "[" * 2000,
+        "classes: {0: a, 0: b, 1: c}\n",
+        "classes: &c {0: a, 1: b}\ncolours: *c\n",
+        'classes: {0: "a\\0b", 1: b}\n',
+        'classes: {0: "\\ud800", 1: b}\n',
+        "classes: {0: " + "a" * 101 + ", 1: b}\n",
+        "classes: {0: a, 1: b}\n#" + "x" * 2**20,
+    ],
+)
+def test_classes_that_once_were_tracebacks_or_bombs_are_problems(text: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text(text)
+    with pytest.raises(ProblemsError):
+        read_classes(tmp_path / "classes.yaml")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".png", png_stating(200_000, 200_000, 16, 2)),
+        (".tif", tiff_stating(100_000, 100_000, 1)),
+        (".jpg", jpeg_stating(65535)),
+    ],
+    ids=["PNG of 16 bit", "TIFF", "JPEG"],
+)
+def test_an_image_that_states_more_pixels_than_fit_is_a_problem(suffix: str, content: bytes, tmp_path: Path) -> None:
+    write_good(tmp_path / "frames")
+    (tmp_path / "frames/groups.csv").unlink()
+    _replace("images/f00", suffix, content)(tmp_path / "frames")
+    with good_or_refused("folder, bombs"):
+        (problem,) = check(str(tmp_path / "frames"), DataOptions()).problems
+    assert problem.where == f"images/f00{suffix}"
+    assert "pixels" in problem.value or "values" in problem.value
+
+
+def test_a_name_that_is_no_text_is_read_and_shown_in_one_line(tmp_path: Path) -> None:
+    write_good(tmp_path / "frames")
+    (tmp_path / "frames/groups.csv").unlink()
+    for part, frame in (("images", IMAGES[0]), ("masks", MASKS[0])):
+        _write(f"{part}/a\nb\udcff.png".encode("utf-8", "surrogateescape"), encoded(frame))(tmp_path / "frames")
+    report = check(str(tmp_path / "frames"), DataOptions())
+    assert (report.frames, report.problems) == (FRAMES + 1, ())
+    data = open_dataset(str(tmp_path / "frames"), DataOptions(), tmp_path / "cache")
+    assert "a\nb\udcff" in data.names
+    _write("masks/a\nb\udcff.png".encode("utf-8", "surrogateescape"), b"")(tmp_path / "frames")
+    (problem,) = check(str(tmp_path / "frames"), DataOptions()).problems
+    assert str(problem).startswith(r"masks/a\nb\udcff.png: ")
