@@ -18,8 +18,8 @@ from search.commands.options import name_place, open_place
 from search.embedded import default_home, is_made
 from search.gpus import list_gpus
 from search.hosts import cores
-from search.passwords import scrubbed
-from search.storage import open_engine, reachable, redact
+from search.passwords import redacted, scrubbed
+from search.storage import open_engine, reachable
 
 GIB = 2**30
 LEAST_FREE_GIB = 5.0
@@ -79,7 +79,7 @@ def _database(storage: str, home: Path | None) -> str:
             server = str(connection.execute(text("SHOW server_version")).scalar_one())
             most = str(connection.execute(text("SHOW max_connections")).scalar_one())
         engine.dispose()
-        return f"PostgreSQL {server} at {redact(place.storage)}, {most} connections (a worker takes up to 4)"
+        return f"PostgreSQL {server} at {redacted(place.storage)}, {most} connections (a worker takes up to 4)"
 
 
 def _artifacts(url: str) -> str:

@@ -20,8 +20,8 @@ from objectives.segmenter import Segmenter, build_segmenter
 from search import checkpoints
 from search.blobs import open_blobs
 from search.commands.options import Place
+from search.passwords import redacted
 from search.status import Best, Status, read_status
-from search.storage import redact
 from search.study import Study, check_worker
 from search.tables import STUDY
 from spaces import FromParams
@@ -114,7 +114,7 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
         epoch=candidate.epoch,
         data=study.spec.data_fingerprint,
         device=candidate.scored_on,
-        command=shlex.join(["search", *(redact(word) for word in sys.argv[1:])]),
+        command=shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]),
         versions=current_versions(),
         validation=validation,
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateColumn
 
 from objectives.errors import UserError, WorldError
-from search.passwords import redacted as redact
+from search.passwords import redacted
 from search.tables import METADATA
 
 SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
@@ -71,16 +71,16 @@ def database_url(url: str) -> str:
         parsed = make_url(plain)
     except (ArgumentError, ValueError) as error:
         raise UserError(
-            f"--storage must be a URL like postgresql://user:password@host:5432/name, got {redact(url)!r}"
+            f"--storage must be a URL like postgresql://user:password@host:5432/name, got {redacted(url)!r}"
         ) from error
     if parsed.drivername != "postgresql+psycopg2":
-        raise UserError(f"--storage must be a Postgres URL (postgresql://...), got {redact(url)!r}")
+        raise UserError(f"--storage must be a Postgres URL (postgresql://...), got {redacted(url)!r}")
     if "@" in (parsed.host or ""):
-        raise UserError(f"--storage: write an @ in the password as %40, got {redact(url)!r}")
+        raise UserError(f"--storage: write an @ in the password as %40, got {redacted(url)!r}")
     try:
         parsed.get_dialect()().create_connect_args(parsed)  # several hosts with one port, say
     except ArgumentError as error:
-        raise UserError(f"--storage: {redact(str(error))}, got {redact(url)!r}") from error
+        raise UserError(f"--storage: {redacted(str(error))}, got {redacted(url)!r}") from error
     return plain
 
 
@@ -136,13 +136,13 @@ def reachable(url: str) -> Iterator[None]:
     except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         if isinstance(cause, ProgrammingError) and "does not exist" in str(cause.orig):
-            raise NoStudyError(f"no study in {redact(url)} yet: run `search init` first") from error
+            raise NoStudyError(f"no study in {redacted(url)} yet: run `search init` first") from error
         if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
             reason = str(cause.orig).strip().splitlines()[0]
-            raise UserError(f"--storage: {reason} in {redact(url)!r}") from error
+            raise UserError(f"--storage: {reason} in {redacted(url)!r}") from error
         if isinstance(cause, OperationalError):
             reason = str(cause.orig).strip().splitlines()[0]
-            raise WorldError(f"the database {redact(url)} cannot be used: {reason}") from error
+            raise WorldError(f"the database {redacted(url)} cannot be used: {reason}") from error
         raise
 
 

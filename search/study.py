@@ -15,9 +15,10 @@ from objectives.data.dataset import Dataset
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.messages import Run
+from search.passwords import redacted
 from search.sampling import build_pruner, build_sampler, first_trials
 from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
-from search.storage import SETUP_LOCK, Fence, NoStudyError, create_tables, locked, open_engine, open_optuna, reachable, redact
+from search.storage import SETUP_LOCK, Fence, NoStudyError, create_tables, locked, open_engine, open_optuna, reachable
 from search.tables import STUDY
 from spaces import Space
 
@@ -103,7 +104,7 @@ def open_study(url: str, name: str) -> Study:
         if name not in known:
             names = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
             there = f"name one that is there ({names})" if known else "there is none yet"
-            raise NoStudyError(f"no study {name!r} in {redact(url)}: {there}, or run `search init --study {name}`")
+            raise NoStudyError(f"no study {name!r} in {redacted(url)}: {there}, or run `search init --study {name}`")
         spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)

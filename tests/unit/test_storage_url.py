@@ -3,7 +3,8 @@
 import pytest
 
 from objectives.errors import SearchError, UserError
-from search.storage import database_url, open_engine, reachable, redact
+from search.passwords import redacted
+from search.storage import database_url, open_engine, reachable
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
@@ -26,8 +27,8 @@ def test_other_urls_are_refused_in_one_line_without_the_password(url: str) -> No
     "url", ["postgresql://u:secret@h/d", "postgresql://u:se@cret@h/d", "postgresql://h/d?user=u&password=secret&x=1"]
 )
 def test_passwords_are_redacted(url: str) -> None:
-    assert "cret" not in redact(url)
-    assert redact(url).startswith("postgresql://")
+    assert "cret" not in redacted(url)
+    assert redacted(url).startswith("postgresql://")
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:secret@127.0.0.1:1/d", "postgresql://u:secret@127.0.0.1:1/d?foo=1"])

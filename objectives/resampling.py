@@ -1,0 +1,198 @@
+"""How far a mean IoU may be from that of other places: intervals from resampling places. Imports no torch.
+
+Frames of one place are alike, so a place is what is drawn, never a frame: all frames of a place come or stay away together.
+
+A scored class that no place of a resample holds, or is predicted in, is left out of that resample's mean, as the score leaves
+it out. So a class that few places hold makes the resamples a mixture of means over different classes: where that class is the
+worst one, the upper end of the interval is that of a mean without it. ``Resampled.absent`` says how often that happened, and
+is to be printed wherever it is not small. A class that one place only holds has an interval without width: of how it differs
+from place to place nothing is known.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import NormalDist
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from objectives.interval import Interval, Unknown
+from objectives.student_t import t_quantile
+
+Counts = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.float64]
+
+_NORMAL = NormalDist()
+_CELLS = 4_000_000  # how often each place is drawn, over the resamples that are held at once
+
+
+class Method(StrEnum):
+    """How an interval is read off the resamples."""
+
+    BCA = "bca"  # quantiles moved for bias and skewness: Efron 1987
+    PERCENTILE = "percentile"  # plain quantiles: Efron 1979
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A score, NaN where there is nothing to score, and its interval over places."""
+
+    value: float
+    interval: Interval | Unknown
+    absent: float  # share of the resamples without anything to score: they are not in the interval
+
+
+@dataclass(frozen=True)
+class ResampledIou:
+    """Mean IoU over the scored classes, and the IoU of each class (K), scored or not; or differences of two models' ones."""
+
+    mean: Resampled
+    classes: tuple[Resampled, ...]
+    places: int
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How to resample: equal settings and equal counts give equal intervals."""
+
+    level: float = 0.95
+    resamples: int = 2000
+    method: Method = Method.BCA
+    seed: int = 0
+
+
+PLAIN = Resampling()
+
+
+def iou_interval(confusions_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN) -> ResampledIou:
+    """The IoU of one model with intervals, from one confusion matrix per place (rows are true labels), in pixels.
+
+    Source: Efron 1979 (Bootstrap Methods: Another Look at the Jackknife); whole clusters drawn with replacement: Davison and
+    Hinkley 1997 (Bootstrap Methods and Their Application), section 3.8.
+    """
+    return _resample((_Sums.of(confusions_GKK),), scored, how)
+
+
+def difference_interval(
+    first_GKK: Counts, second_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN
+) -> ResampledIou:
+    """First model minus second, with intervals, from confusion matrices of the same places in the same order.
+
+    Both models are scored on the same places of each resample, so what makes a place easy or hard for both cancels.
+
+    Source: as `iou_interval`, for the difference of two statistics of the same observations.
+    """
+    assert first_GKK.shape == second_GKK.shape, f"{first_GKK.shape} against {second_GKK.shape}"
+    return _resample((_Sums.of(first_GKK), _Sums.of(second_GKK)), scored, how)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """All that IoU needs of B sets of places: pixels in each class's intersection and union, which add up over places."""
+
+    hits_BK: Floats
+    union_BK: Floats
+
+    @classmethod
+    def of(cls, confusions_GKK: Counts) -> Self:
+        """Each place by itself."""
+        hits = confusions_GKK.diagonal(axis1=1, axis2=2).astype(np.float64)
+        return cls(hits, confusions_GKK.sum(axis=1) + confusions_GKK.sum(axis=2) - hits)
+
+    def drawn(self, times_BG: Floats) -> Self:
+        """Sets that hold each place so many times; exact, as counts of pixels are below 2^53."""
+        return type(self)(times_BG @ self.hits_BK, times_BG @ self.union_BK)
+
+    def without_each(self) -> Self:
+        """All places but one, for each in turn."""
+        return type(self)(self.hits_BK.sum(axis=0) - self.hits_BK, self.union_BK.sum(axis=0) - self.union_BK)
+
+    def scores(self, scored: tuple[int, ...]) -> Floats:
+        """The mean IoU over the scored classes that are there, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
+        known, columns = self.union_BK > 0, list(scored)
+        iou = np.divide(self.hits_BK, self.union_BK, out=np.zeros_like(self.hits_BK), where=known)
+        total, count = iou[:, columns].sum(axis=1), known[:, columns].sum(axis=1)
+        mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        return np.concatenate([mean[:, None], np.where(known, iou, np.nan)], axis=1)
+
+
+def _scores(models: Sequence[_Sums], scored: tuple[int, ...]) -> Floats:
+    """Scores of one model, or of the first minus those of the second; (B, 1 + K)."""
+    first, *second = [model.scores(scored) for model in models]
+    return first - second[0] if second else first
+
+
+def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resampling) -> ResampledIou:
+    assert 0.0 < how.level < 1.0, how.level
+    places = len(models[0].hits_BK)
+    value = _scores([model.drawn(np.ones((1, places))) for model in models], scored)[0]
+    drawn = np.concatenate([_scores([model.drawn(times) for model in models], scored) for times in _times(places, how)])
+    left_out = _scores([model.without_each() for model in models], scored)
+    found = [_resampled(float(value[i]), drawn[:, i], left_out[:, i], how) for i in range(len(value))]
+    return ResampledIou(found[0], tuple(found[1:]), places)
+
+
+def _times(places: int, how: Resampling) -> Iterator[Floats]:
+    """How often each resample holds each place, (B, G), some resamples at a time."""
+    generator = np.random.default_rng(how.seed)
+    at_once = max(1, _CELLS // max(1, places))
+    for start in range(0, how.resamples, at_once):
+        picks = generator.integers(0, places, (min(at_once, how.resamples - start), places))
+        cells = picks + places * np.arange(len(picks))[:, None]
+        yield np.bincount(cells.ravel(), minlength=picks.size).reshape(picks.shape).astype(np.float64)
+
+
+def _resampled(value: float, drawn_B: Floats, left_out_G: Floats, how: Resampling) -> Resampled:
+    known = drawn_B[~np.isnan(drawn_B)]
+    absent = 1.0 - len(known) / len(drawn_B)
+    if len(left_out_G) < 2:
+        return Resampled(value, Unknown("one place: nothing is known of how places differ"), absent)
+    if np.isnan(value) or not len(known):
+        return Resampled(value, Unknown("the class neither occurs nor is predicted"), absent)
+    tails = _tails(how.level, len(left_out_G))
+    if how.method is Method.BCA:
+        tails = _moved(tails, value, known, left_out_G)
+    low, high = np.quantile(known, tails).tolist()
+    return Resampled(value, Interval(low, high, how.level), absent)
+
+
+def _tails(level: float, places: int) -> tuple[float, float]:
+    """The quantiles of an interval of this level, further out the fewer places there are: resamples of few spread too little.
+
+    Source: Hesterberg 2015 (What Teachers Should Know About the Bootstrap), the expanded percentile interval: as
+    far out as the t interval of a mean is.
+    """
+    reach = math.sqrt(places / (places - 1)) * t_quantile((1.0 + level) / 2.0, places - 1)
+    return _NORMAL.cdf(-reach), _NORMAL.cdf(reach)
+
+
+def _moved(tails: tuple[float, float], value: float, drawn_B: Floats, left_out_G: Floats) -> tuple[float, float]:
+    """The quantiles of the resamples that bias-corrected, accelerated intervals take in the place of ``tails``.
+
+    Resamples that equal the value count half, as scores of few places have ties.
+
+    Source: Efron 1987 (Better Bootstrap Confidence Intervals), section 2; as in Efron and Tibshirani 1993 (An Introduction to
+    the Bootstrap), equations 14.10, 14.14 and 14.15 (the acceleration from the jackknife).
+    """
+    tie = 1e-12  # scores are about 1: a difference of two equal ones may be off by a rounding
+    below = np.mean(drawn_B < value - tie) + 0.5 * np.mean(np.abs(drawn_B - value) <= tie)
+    bias = _NORMAL.inv_cdf(min(max(float(below), 0.5 / len(drawn_B)), 1.0 - 0.5 / len(drawn_B)))
+    acceleration = _acceleration(left_out_G[~np.isnan(left_out_G)])
+    return _moved_tail(tails[0], bias, acceleration), _moved_tail(tails[1], bias, acceleration)
+
+
+def _moved_tail(tail: float, bias: float, acceleration: float) -> float:
+    shifted = bias + _NORMAL.inv_cdf(tail)
+    room = 1.0 - acceleration * shifted
+    if room <= 0.0:  # beyond the pole: the outermost resample
+        return float(shifted > 0.0)
+    return _NORMAL.cdf(bias + shifted / room)
+
+
+def _acceleration(left_out_G: Floats) -> float:
+    away = left_out_G.mean() - left_out_G if len(left_out_G) else left_out_G
+    spread = float((away**2).sum()) ** 1.5
+    return float((away**3).sum()) / (6.0 * spread) if spread > 0.0 else 0.0

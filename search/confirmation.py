@@ -1,0 +1,224 @@
+"""What a confirmation says: means, intervals, who beats the control, and which candidate to take. Pure arithmetic.
+
+Scores are paired: each seed was given to every candidate, with the same parts of the data. The interval of a mean holds its
+value over seeds and parts like these; it says nothing of other data (for that, places are resampled on the sealed test).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from objectives.errors import UserError
+from objectives.interval import Interval, Unknown
+from objectives.student_t import t_cdf, t_quantile
+from search.seed_table import Estimate, SeedTable, Variance
+from search.selection_bias import pull_together
+
+LEVEL = 0.95
+TIE = 0.5  # of the standard error of a paired difference: the dearer one is the better with less than 70 % then
+_ROUNDING = 1e-12  # of scores, in 0..1
+_ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
+
+
+class ConfirmScore(Protocol):
+    """One run: a candidate trained with a seed; ``score`` is NaN where the run failed."""
+
+    @property
+    def candidate(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def score(self) -> float: ...  # noqa: D102
+    @property
+    def per_class(self) -> Mapping[str, float]: ...  # noqa: D102
+    @property
+    def multiply_adds(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What the confirmation says of one candidate, chosen or not: nothing here is corrected for choosing the best."""
+
+    candidate: int
+    runs: int
+    mean: float  # over all seeds; a missing run's seed counts as it was for the other candidates
+    interval: Interval | Unknown
+    per_class: Mapping[str, float]  # plain means over its runs, NaN for a class that never occurs
+    beats_control: float | Unknown  # probability, 0..1
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate to take and what to expect of it, corrected for having been chosen among the candidates."""
+
+    candidate: int
+    tied: tuple[int, ...]  # candidates as good as the best mean for all that is known, the chosen one among them
+    expected: float  # below its mean where candidates are close together; with one seed it is the mean, uncorrected
+    interval: Interval | Unknown
+    beats_control: float | Unknown
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The verdict over all candidates; ``candidates`` have at least one score, the highest mean first."""
+
+    candidates: tuple[Confirmed, ...]
+    choice: Choice
+    control: int
+    noise: float | Unknown  # standard deviation of a score, what all candidates share with a seed apart
+    spread: float | Unknown  # standard deviation of a candidate's score from seed to seed
+    without_score: tuple[int, ...]  # candidates all whose runs failed
+
+
+def confirm(runs: Sequence[ConfirmScore], control: int, *, level: float = LEVEL, tie: float = TIE) -> Confirmation:
+    """The verdict from the runs so far. Runs that failed may be left out or have a NaN score.
+
+    The highest mean wins. Candidates within ``tie`` standard errors of it, those of their paired difference from it, are tied,
+    and the one with fewest multiply-adds is taken. The control takes part like any other.
+
+    Source: the tie rule is the one-standard-error rule of Breiman et al. 1984 (Classification and Regression Trees), section
+    3.4.3, for paired differences, with a smaller share.
+
+    Raises: UserError when no run has a score.
+    """
+    scored = [run for run in runs if not math.isnan(run.score)]
+    if not scored:
+        raise UserError("no run of the confirmation has a score yet")
+    return _Verdict(scored, control, level, tie).confirmation(sorted({run.candidate for run in runs}))
+
+
+def probability_above(difference: float, variance: float, degrees: float) -> float:
+    """The probability that a true difference is above 0, from an unbiased normal estimate of it with an estimated variance.
+
+    The estimate, moved and scaled, has a t distribution under a flat prior; one half when both are exactly 0.
+
+    Source: Box and Tiao 1973 (Bayesian Inference in Statistical Analysis), section 2.4.
+    """
+    if variance <= 0.0:
+        return 0.5 if abs(difference) < _ROUNDING else float(difference > 0.0)
+    return t_cdf(difference / math.sqrt(variance), degrees)
+
+
+class _Verdict:
+    """The table of scores with the variances that all questions share."""
+
+    def __init__(self, scored: Sequence[ConfirmScore], control: int, level: float, tie: float) -> None:
+        self.runs = {number: [run for run in scored if run.candidate == number] for number in {run.candidate for run in scored}}
+        self.numbers = sorted(self.runs)
+        self.control, self.level, self.tie = control, level, tie
+        self.table = _table(scored, self.numbers)
+        self.noise, self.spread = self.table.noise(), self.table.spread()
+        self.means = {number: self.table.mean(row) for row, number in enumerate(self.numbers)}
+        self.costs = {number: runs[0].multiply_adds for number, runs in self.runs.items()}
+
+    def confirmation(self, asked: Sequence[int]) -> Confirmation:
+        ranked = sorted(self.numbers, key=lambda number: (-self.means[number].value, self.costs[number], number))
+        return Confirmation(
+            candidates=tuple(self.confirmed(number) for number in ranked),
+            choice=self.choice(ranked[0]),
+            control=self.control,
+            noise=_deviation(self.noise),
+            spread=_deviation(self.spread),
+            without_score=tuple(number for number in asked if number not in self.runs),
+        )
+
+    def confirmed(self, number: int) -> Confirmed:
+        mean, runs = self.means[number], self.runs[number]
+        return Confirmed(
+            candidate=number,
+            runs=len(runs),
+            mean=mean.value,
+            interval=self.around(mean.value, self.spread.value * mean.factor),
+            per_class=_class_means(runs),
+            beats_control=self.beats_control(number),
+            multiply_adds=self.costs[number],
+        )
+
+    def around(self, value: float, variance: float) -> Interval | Unknown:
+        """The t interval of a mean: its variance is at most the spread's share, whatever runs are missing."""
+        if not self.spread.degrees:
+            return _ONE_SEED
+        reach = t_quantile((1.0 + self.level) / 2.0, self.spread.degrees) * math.sqrt(variance)
+        return Interval(value - reach, value + reach, self.level)
+
+    def difference(self, first: int, second: int) -> Estimate:
+        return self.table.difference(self.numbers.index(first), self.numbers.index(second))
+
+    def beats_control(self, number: int) -> float | Unknown:
+        missing = self.no_comparison(number)
+        if isinstance(missing, Unknown):
+            return missing
+        return probability_above(missing.value, self.noise.value * missing.factor, self.noise.degrees)
+
+    def no_comparison(self, number: int) -> Estimate | Unknown:
+        """The difference from the control, or why there is none."""
+        if number == self.control:
+            return Unknown("it is the control")
+        if self.control not in self.runs:
+            return Unknown("the control has no score")
+        if not self.noise.degrees:
+            return Unknown("too few runs: nothing is known of how much seeds move a difference")
+        found = self.difference(number, self.control)
+        return (
+            found if math.isfinite(found.factor) else Unknown("no seed that it shares with the control, directly or by others")
+        )
+
+    def choice(self, best: int) -> Choice:
+        tied = tuple(number for number in self.numbers if number == best or self.is_tied(best, number))
+        chosen = min(tied, key=lambda number: (self.costs[number], -self.means[number].value, number))
+        expected, variance = self.corrected(chosen)
+        seeds = max(0.0, self.spread.value - self.noise.value) / self.table.scores_CS.shape[1]
+        return Choice(chosen, tied, expected, self.around(expected, variance + seeds), self.corrected_beats_control(chosen))
+
+    def is_tied(self, best: int, number: int) -> bool:
+        behind = self.difference(best, number)
+        reach = self.tie * math.sqrt(self.noise.value * behind.factor) if math.isfinite(behind.factor) else 0.0
+        return behind.value <= reach + _ROUNDING
+
+    def corrected(self, chosen: int) -> tuple[float, float]:
+        """What to expect of the chosen one, and the variance of that without the seeds' effects.
+
+        The control is no draw from the search, so it is one of those that are pulled together only where it was chosen.
+        """
+        group = [number for number in self.numbers if number != self.control or number == chosen]
+        estimates = [self.means[number] for number in group]
+        values, factors = np.array([each.value for each in estimates]), np.array([each.factor for each in estimates])
+        shrunk = pull_together(values, self.noise.value * factors)
+        place = group.index(chosen)
+        return float(shrunk.means[place]), float(shrunk.variances[place])
+
+    def corrected_beats_control(self, chosen: int) -> float | Unknown:
+        missing = self.no_comparison(chosen)
+        if isinstance(missing, Unknown):
+            return missing
+        control = self.means[self.control]
+        expected, variance = self.corrected(chosen)
+        return probability_above(expected - control.value, variance + self.noise.value * control.factor, self.noise.degrees)
+
+
+def _table(scored: Sequence[ConfirmScore], numbers: Sequence[int]) -> SeedTable:
+    seeds = sorted({run.seed for run in scored})
+    scores_CS = np.full((len(numbers), len(seeds)), np.nan)
+    for run in scored:
+        cell = numbers.index(run.candidate), seeds.index(run.seed)
+        assert math.isnan(scores_CS[cell]), f"trial {run.candidate} was confirmed twice with seed {run.seed}"
+        scores_CS[cell] = run.score
+    return SeedTable(scores_CS)
+
+
+def _class_means(runs: Sequence[ConfirmScore]) -> dict[str, float]:
+    names = dict.fromkeys(name for run in runs for name in run.per_class)
+    return {name: _mean([run.per_class[name] for run in runs if name in run.per_class]) for name in names}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _deviation(variance: Variance) -> float | Unknown:
+    return math.sqrt(variance.value) if variance.degrees else _ONE_SEED
