@@ -94,11 +94,16 @@ def _row(title: str, values: Sequence[float | None]) -> str:
 
 
 def _caveats(provenance: Provenance) -> list[str]:
-    chosen = (
-        f"This model was chosen by its validation score out of {provenance.trials} trials: **the validation score is "
-        "optimistic**, the more so the more trials there were."
-    )
-    return [chosen, "", _test_caveat(provenance.test, provenance.test_looks)]
+    chosen = f"This model was chosen out of {provenance.trials} trials. {provenance.belief}"
+    lines = [chosen, ""]
+    for name, part in _opened_parts(provenance).items():
+        if part.interval:
+            low, high = part.interval
+            lines += [
+                f"Mean IoU on the {name} part, with its {part.places} places resampled: 95 % in {low:.4f} to {high:.4f}.",
+                "",
+            ]
+    return [*lines, _test_caveat(provenance.test, provenance.test_looks)]
 
 
 def _test_caveat(test: PartScore | None, looks: int) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from objectives.belief import Belief, Bounds, Unconfirmed
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
 from objectives.scores import ClassScores
@@ -30,6 +31,8 @@ class PartScore(Frozen):
     dice: tuple[float | None, ...] = ()
     support: tuple[Annotated[int, Field(ge=0)], ...] = ()  # labelled pixels
     calibration_error: float | None = Field(None, ge=0.0, le=1.0)  # None: not measured, or no pixel of a scored class
+    interval: Bounds | None = None  # of the mean IoU over places like these, 95 %; None: not measured, or too few places
+    places: int = 0
 
     @classmethod
     def of(cls, score: float, iou: "list[float] | tuple[float, ...]", frames: int) -> Self:
@@ -37,7 +40,16 @@ class PartScore(Frozen):
         return cls(frames=frames, score=score, iou=_known(iou))
 
     @classmethod
-    def measured(cls, score: float, classes: ClassScores, calibration_error: float, frames: int) -> Self:
+    def measured(
+        cls,
+        score: float,
+        classes: ClassScores,
+        calibration_error: float,
+        frames: int,
+        *,
+        interval: Bounds | None = None,
+        places: int = 0,
+    ) -> Self:
         """With everything that an inspection tells; ``score`` may be the trial's own, NaN become None."""
         return cls(
             frames=frames,
@@ -48,6 +60,8 @@ class PartScore(Frozen):
             dice=_known(classes.dice.tolist()),
             support=tuple(classes.support.tolist()),
             calibration_error=calibration_error if calibration_error == calibration_error else None,
+            interval=interval,
+            places=places,
         )
 
     @model_validator(mode="after")
@@ -75,6 +89,7 @@ class Provenance(Frozen):
     command: str
     versions: dict[str, str]
     validation: PartScore
+    belief: Belief = Unconfirmed()  # in the validation score
     test: PartScore | None = None  # None: the test part has not been opened
     test_looks: int = Field(0, ge=0)  # how often anybody has looked at the test part, this one included
     min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions

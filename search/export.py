@@ -1,4 +1,4 @@
-"""``search export-best``: the best trial's weights as a bundle, checked after it was written."""
+"""``search export-best``: the winner's weights as a bundle, checked after it was written."""
 
 import shlex
 import sys
@@ -13,25 +13,28 @@ from sqlalchemy import update
 from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
-from objectives.errors import UserError, WorldError
+from objectives.errors import WorldError
 from objectives.inspection import Inspection, inspect_frames
+from objectives.interval import Interval
 from objectives.provenance import PartScore, Provenance, current_versions
+from objectives.resampling import iou_interval
 from objectives.segmenter import Segmenter, build_segmenter
 from search import checkpoints
 from search.blobs import open_blobs
 from search.commands.options import Place
 from search.passwords import redacted
-from search.status import Best, Status, read_status
+from search.status import read_status
 from search.study import Study, check_worker
 from search.tables import STUDY
+from search.winner import Winner, find_winner
 from spaces import FromParams
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The trial to export: its numbers, config and trained program, and the data of its study."""
+    """The run to export: its numbers, config and trained program, and the data of its study."""
 
-    best: Best
+    winner: Winner
     config: Config
     epoch: int
     device: torch.device  # of the type on which the trial was scored, where this host has it
@@ -54,15 +57,17 @@ class Candidate:
 def export_best(
     study: Study, place: Place, out: Path, *, source: str = "", force: bool = False, test: bool = True
 ) -> Provenance:
-    """Write the bundle of the best complete trial; nothing appears at ``out`` unless every check of it passed.
+    """Write the bundle of the confirmed winner, else of the best trial; nothing appears at ``out`` unless every check passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card.
     Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails.
     """
     refuse_taken(out, force=force)
-    status = read_status(study)
-    candidate = choose(study, status, place, source)
-    provenance = describe(study, status, candidate, test=test)
+    winner = find_winner(study, place.storage)
+    candidate = restore(study, winner, place, source)
+    provenance = describe(study, candidate, test=test)
+    if winner.study is not study:
+        winner.study.close()
     images_NHWC, masks_NHW = candidate.pixels("validation")
     write_bundle(
         out,
@@ -77,46 +82,45 @@ def export_best(
     return provenance
 
 
-def choose(study: Study, status: Status, place: Place, source: str) -> Candidate:
-    """The complete trial with the highest value, with its weights restored.
+def restore(study: Study, winner: Winner, place: Place, source: str) -> Candidate:
+    """The winner with its weights restored.
 
-    Raises: UserError without a complete trial, or with other data than the study's; WorldError without its weights.
+    Raises: UserError with other data than the study's; WorldError without its weights.
     """
-    if status.best is None:
-        raise UserError(f"study {study.spec.name!r} has no complete trial yet: wait for one (`search status --watch`)")
     data = open_dataset(source or study.spec.source, study.spec.data_options, place.cache)
     check_worker(study, data)
-    frozen = study.storage.get_trial(status.best.trial_id)
+    frozen = study.storage.get_trial(winner.trial_id)
     config = study.space.draw(FromParams(frozen.params))
-    pointer = checkpoints.pointers_of(study.engine, status.best.trial_id).get("best")
+    pointer = checkpoints.pointers_of(study.engine, winner.trial_id).get("best")
     if pointer is None:
-        raise WorldError(f"the weights of trial {status.best.number} are gone from the study: run the study anew")
+        raise WorldError(f"the weights of trial {winner.number} are gone from the study: run the study anew")
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(place.artifacts).read(pointer.blob)))
     scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
     device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
     segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Candidate(status.best, config, pointer.epoch, device, scored_on, segmenter, data)
+    return Candidate(winner, config, pointer.epoch, device, scored_on, segmenter, data)
 
 
-def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) -> Provenance:
+def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
-    ended = sum(status.trials[state] for state in ("complete", "pruned", "failed"))
-    # the trial's own score, as it was told: the bundle's check measures it again
-    validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.best.score)
+    counts, winner = read_status(study).trials, candidate.winner
+    # the run's own score, as it was told: the bundle's check measures it again
+    validation = part_score(candidate, "validation", candidate.inspect("validation"), score=winner.score)
     looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
     sealed = candidate.inspect("test") if test else None
     return Provenance(
         study=study.spec.name,
-        trial=candidate.best.number,
-        trials=ended,
-        seed=study.run(candidate.best.number).seed,
+        trial=winner.number,
+        trials=sum(counts[state] for state in ("complete", "pruned", "failed")),
+        seed=winner.study.run(winner.run_number).seed,
         epoch=candidate.epoch,
         data=study.spec.data_fingerprint,
         device=candidate.scored_on,
         command=shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]),
         versions=current_versions(),
         validation=validation,
+        belief=winner.belief,
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
         test_looks=looks,
         min_identical=study.spec.min_identical,
@@ -126,8 +130,17 @@ def describe(study: Study, status: Status, candidate: Candidate, *, test: bool) 
 
 
 def part_score(candidate: Candidate, part: str, found: Inspection, *, score: float) -> PartScore:
-    """A part's scores as the bundle stores them."""
-    return PartScore.measured(score, found.classes, found.calibration.error, len(candidate.data.parts[part]))
+    """A part's scores as the bundle stores them, with an interval over its places."""
+    resampled = iou_interval(found.confusions_GKK, found.scored)
+    interval = resampled.mean.interval
+    return PartScore.measured(
+        score,
+        found.classes,
+        found.calibration.error,
+        len(candidate.data.parts[part]),
+        interval=(interval.low, interval.high) if isinstance(interval, Interval) else None,
+        places=resampled.places,
+    )
 
 
 def count_look(study: Study) -> int:

@@ -149,6 +149,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})
     table = Table("IoU", *parts, box=None, pad_edge=False)
     table.add_row("mean", *[f"{part.score:.4f}" for part in parts.values()])
+    if any(part.interval for part in parts.values()):
+        table.add_row("95 % of places", *[_interval(part.interval) for part in parts.values()])
     for k, name in enumerate(names):
         values = [part.iou[k] for part in parts.values()]
         if any(value is not None for value in values):
@@ -156,9 +158,13 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     console = open_console()
     console.print(f"bundle of trial {provenance.trial} (best of {provenance.trials}), checked after writing: {out.resolve()}")
     console.print(table)
-    console.print("The validation score chose this model among others, so it is optimistic.")
+    console.print(str(provenance.belief))
     if provenance.test:
         console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "-"
 
 
 def show_evaluation(found: "BundleEvaluation", pictures: Path | None, *, as_json: bool) -> None:

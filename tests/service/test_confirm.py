@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
+from objectives.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
 from search import checkpoints
+from search.commands.options import Place
 from search.confirm import cells, choose_candidates, confirm_name, plan, write_plan
 from search.draws import FromTrial
+from search.export import export_best
 from search.study import Study, open_study
+from search.winner import find_winner
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 
@@ -85,6 +89,32 @@ def test_candidates_are_trained_to_their_last_epoch_and_that_one_is_scored(
         pointers = checkpoints.pointers_of(confirming.engine, cell.trial_id)
         assert (list(pointers), pointers["best"].epoch) == (["best"], EPOCHS)  # all of them are kept
     assert len({trial.value for trial in trials}) == 4
+    searched.close()
+    confirming.close()
+
+
+def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(searched: Study, database: str, tmp_path: Path) -> None:
+    write_plan(database, plan(searched, top=1, seeds=2, resplit=False))
+    confirming = open_study(database, confirm_name("small"))
+    unconfirmed = find_winner(searched, database)
+    assert (unconfirmed.study, unconfirmed.number, unconfirmed.score) == (searched, 3, 0.9)
+    assert isinstance(unconfirmed.belief, Unconfirmed)  # too few epochs to tell how optimistic it is
+    place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
+    run_worker(confirming, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    found = cells(confirming)
+    winner = find_winner(searched, database)
+    runs = [cell for cell in found if cell.candidate == winner.number]
+    assert winner.trial_id == runs[0].trial_id  # not the better of the two
+    assert runs[0].seed == 0
+    means = {number: np.mean([cell.score for cell in found if cell.candidate == number]) for number in (0, 3)}
+    assert isinstance(winner.belief, Confirmed)
+    assert winner.belief.mean == pytest.approx(means[winner.number])
+    provenance = export_best(searched, place, tmp_path / "out", test=False)
+    assert (provenance.trial, provenance.validation.score) == (winner.number, runs[0].score)
+    assert provenance.seed == confirming.run(winner.run_number).seed
+    assert provenance.belief == winner.belief
+    assert "Trained again with 2 seed(s)" in (tmp_path / "out" / "README.md").read_text()
+    winner.study.close()
     searched.close()
     confirming.close()
 

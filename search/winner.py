@@ -1,0 +1,96 @@
+"""Which run's weights a study hands out: the confirmed winner's, else those of the trial with the best score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.trial import TrialState
+
+from objectives.belief import Belief, Confirmed, Optimistic, Unconfirmed
+from objectives.errors import UserError
+from objectives.interval import Interval, Unknown
+from search.confirm import Cell, cells, confirm_name
+from search.confirmation import confirm
+from search.sampling import CONTROL
+from search.shrinkage import optimism
+from search.status import read_status
+from search.storage import NoStudyError
+from search.study import Study, open_study
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A run to export: the trial of ``study`` with this id, which trained the config of a trial of the search."""
+
+    study: Study  # that holds the run: the search itself, or the one that confirms it; close it
+    trial_id: int
+    run_number: int  # in that study
+    number: int  # of the trial in the search
+    score: float  # of this very run
+    belief: Belief
+
+
+def find_winner(searched: Study, storage: str) -> Winner:
+    """The run to export. Its validation part is the study's own.
+
+    Raises: UserError without a complete trial.
+    """
+    try:
+        confirming = open_study(storage, confirm_name(searched.spec.name))
+    except NoStudyError:
+        return best_trial(searched)
+    found = cells(confirming)
+    if winner := confirmed_winner(confirming, found):
+        return winner
+    confirming.close()
+    return best_trial(searched)
+
+
+def best_trial(searched: Study) -> Winner:
+    """The complete trial with the best score, which is optimistic.
+
+    Raises: UserError without one.
+    """
+    best = read_status(searched).best
+    if best is None:
+        name = searched.spec.name
+        raise UserError(f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)")
+    return Winner(searched, best.trial_id, best.number, best.number, best.score, estimated_optimism(searched))
+
+
+def confirmed_winner(confirming: Study, found: Sequence[Cell]) -> Winner | None:
+    """The chosen candidate's run with the first seed, on the study's own parts; None before anything is confirmed.
+
+    Never the best of its runs: that would be chosen by luck again.
+    """
+    first = {cell.candidate: cell for cell in found if cell.seed == 0 and cell.score == cell.score}
+    scored = [cell for cell in found if cell.candidate in first]
+    if not scored:
+        return None
+    verdict = confirm(scored, CONTROL)
+    choice = verdict.choice
+    cell = first[choice.candidate]
+    chosen = next(each for each in verdict.candidates if each.candidate == choice.candidate)
+    belief = Confirmed(
+        seeds=chosen.runs,
+        candidates=len(verdict.candidates),
+        mean=chosen.mean,
+        expected=choice.expected,
+        interval=_bounds(choice.interval),
+        beats_control=choice.beats_control if isinstance(choice.beats_control, float) else None,
+    )
+    number = confirming.storage.get_trial(cell.trial_id).number
+    return Winner(confirming, cell.trial_id, number, choice.candidate, cell.score, belief)
+
+
+def estimated_optimism(searched: Study) -> Belief:
+    """By how much the best score of an unconfirmed study is likely too high."""
+    complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    histories = [[trial.intermediate_values[step] for step in sorted(trial.intermediate_values)] for trial in complete]
+    found = optimism(histories)
+    if isinstance(found, Unknown):
+        return Unconfirmed(reason=found.reason)
+    return Optimistic(value=found.value, basis=found.basis)
+
+
+def _bounds(interval: Interval | Unknown) -> tuple[float, float] | None:
+    return (max(0.0, interval.low), min(1.0, interval.high)) if isinstance(interval, Interval) else None
