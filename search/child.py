@@ -19,6 +19,7 @@ from objectives.feasibility import check
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
+from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 from search.blobs import BlobStore, open_blobs
 from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved
@@ -140,7 +141,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
         for result in fit(training):
             link.beat()
             if job.verbose:
-                print(f"trial {job.number} epoch {result.number} of {state.last_epoch}: {result.score:.4f}", flush=True)
+                print(f"trial {job.number} {describe(result, state)}", flush=True)
             saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
                 stop = link.tell(state, saver.save())
@@ -148,6 +149,11 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
                 if stop:
                     break
     return Finished(draw_pictures(state, data, blobs.read(saver.best)))
+
+
+def describe(result: EpochResult, state: TrainingState) -> str:
+    """An epoch in one line."""
+    return f"epoch {result.number} of {state.last_epoch}: {result.score:.4f}, loss {result.loss:.4f}, {result.seconds:.2f} s"
 
 
 NONE_YET = Checkpoint("", "")

@@ -1,0 +1,150 @@
+"""What became of a study after a fault: every claim of the table is counted here, from the database, the store and the logs."""
+
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+
+from scene import EPOCH, RESUMED, Scene, descendants_marked
+
+ENDED = re.compile(r"trial (\d+) (completed|pruned|deadline|hours|stopped|infeasible|diverged|error|crashed|hung)\b")
+MOST_REPEATED_S = 30.0  # of epochs, for each interruption; or one epoch
+
+
+@dataclass
+class Row:
+    """A line of the table; ``wrong`` says what did not hold."""
+
+    fault: str
+    injected: int
+    trials: int
+    lost: int
+    doubled: int
+    exact: bool
+    repeated: int  # epochs that were trained again, over all interruptions
+    most_repeated_s: float  # after one interruption
+    wrong: list[str]
+    note: str = ""
+    seconds: float = 0.0
+
+    def cells(self) -> list[str]:
+        """The row in words."""
+        exact, result = ("yes" if self.exact else "NO"), ("holds" if not self.wrong else "FAILS")
+        repeated = f"{self.repeated} ({self.most_repeated_s:.1f} s)"
+        return [
+            self.fault,
+            str(self.injected),
+            str(self.trials),
+            str(self.lost),
+            str(self.doubled),
+            exact,
+            repeated,
+            result,
+            self.note,
+        ]
+
+
+HEAD = [
+    "fault",
+    "injected",
+    "trials",
+    "lost",
+    "doubled",
+    "budget exact",
+    "epochs repeated (most after one fault)",
+    "result",
+    "seen",
+]
+
+
+def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: int = 0) -> Row:
+    """Count what a finished study has lost, doubled and repeated. ``failed``: trials that had to fail."""
+    trials = scene.query(
+        "SELECT trial_id, number, state, value FROM trials LEFT JOIN trial_values USING (trial_id) ORDER BY number"
+    )
+    lost = [number for _, number, state, _ in trials if state in ("RUNNING", "WAITING")]
+    told = [int(match[1]) for _, line in scene.heard if (match := ENDED.search(line))]
+    doubled = sorted({number for number in told if told.count(number) > 1})
+    wrong = [f"trials {lost} have not ended"] if lost else []
+    wrong += [f"trials {doubled} have ended twice"] if doubled else []
+    numbers = [number for _, number, _, _ in trials]
+    exact = numbers == list(range(scene.budget))
+    wrong += [] if exact else [f"trials are {numbers}, the budget is {scene.budget}"]
+    failures = [number for _, number, state, _ in trials if state == "FAIL"]
+    wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should"]
+    wrong += histories(scene) + checkpoints(scene) + leftovers(scene)
+    repeated, most_s, too_much = repeats(scene)
+    wrong += too_much
+    return Row(fault, injected, len(trials), len(lost), len(doubled), exact, repeated, most_s, wrong, note)
+
+
+def histories(scene: Scene) -> list[str]:
+    """Every trial's epochs were reported without a gap; none is twice in the table, whose key forbids it."""
+    asked = """SELECT number, trials.state, array_agg(step ORDER BY step) FROM trials JOIN trial_intermediate_values USING (trial_id)
+               GROUP BY 1, 2"""
+    wrong = []
+    for number, state, steps in scene.query(asked):
+        if steps != list(range(1, len(steps) + 1)):
+            wrong.append(f"trial {number} has epochs {steps}")
+        cause = scene.query(
+            f"SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id) WHERE key = 'end_cause' AND number = {number}"
+        )
+        if state == "COMPLETE" and cause == [('"completed"',)] and len(steps) != scene.epochs:
+            wrong.append(f"trial {number} completed after {len(steps)} of {scene.epochs} epochs")
+    return wrong
+
+
+def checkpoints(scene: Scene) -> list[str]:
+    """Every pointer names whole bytes, no finished trial keeps a state, the best complete trial has its weights."""
+    wrong = []
+    blobs = scene.artifacts / "blobs"
+    pointers = scene.query(
+        "SELECT number, state, kind, blob, value FROM search_checkpoint JOIN trials USING (trial_id) LEFT JOIN trial_values USING (trial_id)"
+    )
+    for number, state, kind, blob, _ in pointers:
+        file = blobs / blob[:2] / blob[2:]
+        if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != blob:
+            wrong.append(f"the {kind} of trial {number} is not in the store as it was written")
+        if kind != "best" and state not in ("RUNNING", "WAITING"):
+            wrong.append(f"trial {number} has ended and keeps its {kind}")
+    best = scene.query(
+        "SELECT number FROM trials JOIN trial_values USING (trial_id) WHERE state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1"
+    )
+    if best and best[0][0] not in [number for number, _, kind, _, _ in pointers if kind == "best"]:
+        wrong.append(f"the best trial, {best[0][0]}, has no weights")
+    scored = scene.query("""SELECT number, value, max(intermediate_value) FROM trials JOIN trial_values USING (trial_id)
+                            JOIN trial_intermediate_values USING (trial_id) WHERE state = 'COMPLETE' GROUP BY 1, 2""")
+    wrong += [f"trial {number} was told {value}, its best epoch has {top}" for number, value, top in scored if value != top]
+    return wrong
+
+
+def leftovers(scene: Scene) -> list[str]:
+    """Ten seconds after the last worker no process of the scene is left."""
+    deadline = time.monotonic() + 10.0
+    while (left := descendants_marked(scene.mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return [f"processes {left} outlive their workers"] if left else []
+
+
+def repeats(scene: Scene) -> tuple[int, float, list[str]]:
+    """Epochs that were trained again, the most seconds of them after one interruption, and where that is too much.
+
+    Too much is more than one epoch and more than 30 seconds of them.
+    """
+    trained: dict[int, dict[int, float]] = {}
+    repeated, most_s, wrong = 0, 0.0, []
+    for _, line in sorted(scene.heard, key=lambda each: each[0]):
+        if match := RESUMED.search(line):
+            number, after = int(match[1]), int(match[2])
+            again = {epoch: seconds for epoch, seconds in trained.get(number, {}).items() if epoch > after}
+            repeated, most_s = repeated + len(again), max(most_s, sum(again.values()))
+            if len(again) > 1 and sum(again.values()) > MOST_REPEATED_S:
+                wrong.append(f"trial {number} trained {len(again)} epochs again, {sum(again.values()):.0f} s")
+            trained[number] = {epoch: seconds for epoch, seconds in trained.get(number, {}).items() if epoch <= after}
+        elif match := EPOCH.search(line):
+            trained.setdefault(int(match[1]), {})[int(match[2])] = float(match[3])
+        elif (match := re.search(r"trial (\d+) starts$", line)) and (before := trained.pop(int(match[1]), {})):
+            repeated, most_s = repeated + len(before), max(most_s, sum(before.values()))
+            if len(before) > 1 and sum(before.values()) > MOST_REPEATED_S:
+                wrong.append(f"trial {match[1]} trained {len(before)} epochs again, {sum(before.values()):.0f} s")
+    return repeated, most_s, wrong

@@ -1,0 +1,226 @@
+"""A scene of one fault: a server, a study, workers as real processes, everything that they said, and what became of it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from postgres import Server
+
+MARK = "FAULTS_SCENE"  # in the environment of every process of a scene, so that none is overlooked
+EPOCH = re.compile(r"trial (\d+) epoch (\d+) of \d+: .*, ([\d.]+) s$")
+RESUMED = re.compile(r"trial (\d+) goes on after epoch (\d+)$")
+
+
+@dataclass
+class Worker:
+    """A worker process and the file with its words."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def words(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """Kill it as the kernel does, its children left to themselves."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def children(self) -> list[int]:
+        """The processes of its trials: each has offered itself to the kernel as the first to go."""
+        return [pid for pid in descendants(self.pid) if read(f"/proc/{pid}/oom_score_adj").strip() == "1000"]
+
+
+@dataclass
+class Scene:
+    """One study on one server; ``interruptions`` counts what was done to its running trials."""
+
+    server: Server
+    root: Path
+    budget: int
+    epochs: int
+    workers: list[Worker] = field(default_factory=list)
+    heard: list[tuple[float, str]] = field(default_factory=list)
+    interruptions: int = 0
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    def command(self, *words: str, url: str = "", **settings: str) -> tuple[list[str], dict[str, str]]:
+        """A command of the program, and its environment."""
+        place = {
+            "SEARCH_STORAGE": url or self.server.url,
+            "SEARCH_ARTIFACTS": str(self.artifacts),
+            "SEARCH_CACHE": str(self.root / "cache"),
+            "SEARCH_HOME": str(self.root / "home"),
+            "SEARCH_STUDY": "faults",
+            MARK: self.mark,
+        }
+        return [sys.executable, "-m", "search", *words], os.environ | place | self.settings | settings
+
+    def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        command, environment = self.command(*words, **settings)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    def init(self, *words: str) -> None:
+        """Write the study."""
+        settings = ["--trials", str(self.budget), "--set", f"train.epochs={self.epochs}", *words]
+        done = self.run("init", "--data", "synthetic:40", "--space", "tiny", *settings)
+        assert done.returncode == 0, done.stderr
+
+    def start(self, *words: str, url: str = "", **settings: str) -> Worker:
+        """Start a worker; its words are heard as they come."""
+        options = ["--device", "cpu", "--threads", "1", "--verbose", "--lease", "8s", *words]
+        command, environment = self.command("worker", *options, url=url, **settings)
+        log = self.root / f"worker-{len(self.workers)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        return worker
+
+    def _listen(self, worker: Worker) -> None:
+        with worker.log.open(errors="replace") as words:
+            rest = ""
+            while True:
+                ended = not worker.alive and not descendants_marked(self.mark)
+                rest += words.read()
+                *lines, rest = rest.split("\n")
+                self.heard += [(time.monotonic(), line) for line in lines]
+                if ended:
+                    return
+                time.sleep(0.02)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        return self.server.query(sql)
+
+    def states(self) -> dict[str, int]:
+        """Trials by state."""
+        return {str(state): int(count) for state, count in self.query("SELECT state, count(*) FROM trials GROUP BY 1")}
+
+    def epochs_done(self, number: int) -> int:
+        """Epochs that a trial has reported."""
+        asked = f"SELECT coalesce(max(step), 0) FROM trials LEFT JOIN trial_intermediate_values USING (trial_id) WHERE number = {number}"
+        return int(self.query(asked)[0][0])
+
+    def owner(self, number: int) -> Worker | None:
+        """The worker that holds a trial's lease now."""
+        asked = f"""SELECT name FROM search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)
+                    WHERE number = {number} AND state = 'RUNNING' AND expires_at > clock_timestamp()"""
+        found = self.query(asked)
+        pid = int(str(found[0][0]).rpartition(":")[2]) if found else 0
+        return next((worker for worker in self.workers if worker.pid == pid and worker.alive), None)
+
+    def said(self, words: str) -> bool:
+        """Whether anybody has said this."""
+        return any(words in line for _, line in self.heard)
+
+    def wait(self, what: Callable[[], Any], why: str, timeout_s: float = 240.0) -> Any:
+        """The first true answer."""
+        deadline = time.monotonic() + timeout_s
+        while not (answer := what()):
+            assert time.monotonic() < deadline, f"waited too long: {why}\n{self.last_words()}"
+            time.sleep(0.02)
+        return answer
+
+    def finish(self, workers: int = 2, timeout_s: float = 600.0) -> None:
+        """Let workers end the study, starting some when none is left."""
+        if not any(worker.alive for worker in self.workers):
+            for _ in range(workers):
+                self.start()
+        for worker in self.workers:
+            worker.process.wait(timeout_s)
+
+    def last_words(self) -> str:
+        """The last lines that were heard."""
+        return "\n".join(line for _, line in self.heard[-25:])
+
+    def close(self) -> None:
+        """End what is left of the scene, by its own numbers."""
+        for pid in descendants_marked(self.mark):
+            try:
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        for worker in self.workers:
+            worker.process.wait(30)
+        self.server.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextmanager
+def scene(budget: int, epochs: int = 8, *init: str, settings: tuple[str, ...] = (), write: bool = True) -> Iterator[Scene]:
+    """A fresh scene with its study written."""
+    root = Path(tempfile.mkdtemp(prefix="search-faults-"))
+    root.chmod(0o755)
+    made = Scene(Server(root / "postgres", *settings), root, budget, epochs)
+    try:
+        if write:
+            made.init(*init)
+        yield made
+    finally:
+        made.close()
+
+
+def read(path: str) -> str:
+    """A small file of /proc; empty when its process is gone."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one, by /proc."""
+    found: list[int] = []
+    for child in read(f"/proc/{pid}/task/{pid}/children").split():
+        found += [int(child), *descendants(int(child))]
+    return found
+
+
+def descendants_marked(mark: str) -> list[int]:
+    """Every living process of a scene, whoever its parent is now."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and f"{MARK}={mark}" in read(f"{folder}/environ") and " Z " not in read(f"{folder}/stat"):
+            found.append(int(folder.name))
+    return found
+
+
+def holds_open(pid: int, part: str) -> bool:
+    """Whether a process, or one below it, has a file open whose path contains this."""
+    for each in (pid, *descendants(pid)):
+        try:
+            links = [os.readlink(entry) for entry in Path(f"/proc/{each}/fd").iterdir()]
+        except OSError:
+            continue
+        if any(part in link for link in links):
+            return True
+    return False
