@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test fuzz browser-test recipes-test bench compose-test clean
+.PHONY: help install demo check test fuzz faults faults-compose browser-test recipes-test bench compose-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ test: check ## check, then the test suite
 
 fuzz: install ## 13,000 cases of bad input in process and 240 through the command: no traceback, no hang (15 minutes)
 	FUZZ=full OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/fuzz --timeout 1500
+
+faults: install ## processes, databases, networks and stores killed for real, and a table of what was lost (45 minutes)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/faults
+
+faults-compose: install ## the same to containers (needs docker)
+	$(COMPOSE) build
+	$(VENV)/bin/python tests/faults --containers
 
 browser-test: install ## the dashboard of a finished study in a real browser (needs chromium)
 	$(VENV)/bin/pytest tests/browser

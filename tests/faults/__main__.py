@@ -9,6 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
+import containers
 import killing
 import outages
 from audit import HEAD, Row
@@ -16,13 +17,16 @@ from audit import HEAD, Row
 
 def main() -> int:
     """Run the scenarios; 0 when everything holds."""
-    everything = {each.__name__: each for each in (*killing.ALL, *outages.ALL)}
+    inside, outside = containers.ALL, (*killing.ALL, *outages.ALL)
+    everything = {each.__name__: each for each in (*outside, *inside)}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=sorted(everything), default=list(everything))
+    parser.add_argument("--containers", action="store_true", help="The faults of containers; needs docker.")
+    parser.add_argument("--only", nargs="*", choices=sorted(everything), default=[])
     parser.add_argument("--out", type=Path, default=None, help="Markdown file for the table.")
     asked = parser.parse_args()
+    names = asked.only or [each.__name__ for each in (inside if asked.containers else outside)]
     rows = []
-    for name in asked.only:
+    for name in names:
         began = time.monotonic()
         print(f"{name}: {everything[name].__doc__}", flush=True)
         try:

@@ -67,10 +67,10 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     doubled = sorted({number for number in told if told.count(number) > 1})
     wrong = [f"trials {lost} have not ended"] if lost else []
     wrong += [f"trials {doubled} have ended twice"] if doubled else []
-    numbers = [number for _, number, _, _ in trials]
+    numbers = [number for number, _ in trials]
     exact = numbers == list(range(scene.budget))
     wrong += [] if exact else [f"trials are {numbers}, the budget is {scene.budget}"]
-    failures = [number for _, number, state, _ in trials if state == "FAIL"]
+    failures = [number for number, state in trials if state == "FAIL"]
     wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should"]
     wrong += histories(scene) + checkpoints(scene) + leftovers(scene)
     repeated, most_s, too_much = repeats(scene)
@@ -80,16 +80,13 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
 
 def histories(scene: Scene) -> list[str]:
     """Every trial's epochs were reported without a gap; none is twice in the table, whose key forbids it."""
-    asked = """SELECT number, trials.state, array_agg(step ORDER BY step) FROM trials JOIN trial_intermediate_values USING (trial_id)
-               GROUP BY 1, 2"""
+    epochs = "trials JOIN trial_intermediate_values USING (trial_id)"
+    asked = f"SELECT number, trials.state, array_agg(step ORDER BY step) FROM {epochs} GROUP BY 1, 2"
     wrong = []
     for number, state, steps in scene.query(asked):
         if steps != list(range(1, len(steps) + 1)):
             wrong.append(f"trial {number} has epochs {steps}")
-        cause = scene.query(
-            f"SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id) WHERE key = 'end_cause' AND number = {number}"
-        )
-        if state == "COMPLETE" and cause == [('"completed"',)] and len(steps) != scene.epochs:
+        if state == "COMPLETE" and scene.causes(f"number = {number}") == ["completed"] and len(steps) != scene.epochs:
             wrong.append(f"trial {number} completed after {len(steps)} of {scene.epochs} epochs")
     return wrong
 
@@ -98,18 +95,15 @@ def checkpoints(scene: Scene) -> list[str]:
     """Every pointer names whole bytes, no finished trial keeps a state, the best complete trial has its weights."""
     wrong = []
     blobs = scene.artifacts / "blobs"
-    pointers = scene.query(
-        "SELECT number, state, kind, blob, value FROM search_checkpoint JOIN trials USING (trial_id) LEFT JOIN trial_values USING (trial_id)"
-    )
+    valued = "trials LEFT JOIN trial_values USING (trial_id)"
+    pointers = scene.query(f"SELECT number, state, kind, blob, value FROM search_checkpoint JOIN ({valued}) USING (trial_id)")
     for number, state, kind, blob, _ in pointers:
         file = blobs / blob[:2] / blob[2:]
         if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != blob:
             wrong.append(f"the {kind} of trial {number} is not in the store as it was written")
         if kind != "best" and state not in ("RUNNING", "WAITING"):
             wrong.append(f"trial {number} has ended and keeps its {kind}")
-    best = scene.query(
-        "SELECT number FROM trials JOIN trial_values USING (trial_id) WHERE state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1"
-    )
+    best = scene.query(f"SELECT number FROM {valued} WHERE state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1")
     if best and best[0][0] not in [number for number, _, kind, _, _ in pointers if kind == "best"]:
         wrong.append(f"the best trial, {best[0][0]}, has no weights")
     scored = scene.query("""SELECT number, value, max(intermediate_value) FROM trials JOIN trial_values USING (trial_id)

@@ -50,18 +50,14 @@ def killed_workers() -> Row:
 
 def just_claimed(at: Scene) -> Worker | None:
     """A worker that holds a trial which has no checkpoint yet."""
-    found = at.query("""SELECT name FROM search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)
-                        WHERE state = 'RUNNING' AND expires_at > clock_timestamp()
-                        AND NOT EXISTS (SELECT 1 FROM search_checkpoint AS c WHERE c.trial_id = trials.trial_id)""")
-    return alive(at, [str(name) for (name,) in found])
+    pointers = "SELECT 1 FROM search_checkpoint AS each WHERE each.trial_id = trials.trial_id"
+    return next(iter(at.holders(f"NOT EXISTS ({pointers})")), None)
 
 
 def all_trained(at: Scene) -> Worker | None:
     """A worker whose trial has reported its last epoch and no result."""
-    found = at.query(f"""SELECT name FROM search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)
-                         WHERE state = 'RUNNING' AND expires_at > clock_timestamp() AND EXISTS
-                         (SELECT 1 FROM trial_intermediate_values AS v WHERE v.trial_id = trials.trial_id AND step = {at.epochs})""")
-    return alive(at, [str(name) for (name,) in found])
+    reports = "SELECT 1 FROM trial_intermediate_values AS each WHERE each.trial_id = trials.trial_id"
+    return next(iter(at.holders(f"EXISTS ({reports} AND step = {at.epochs})")), None)
 
 
 def writing(at: Scene, part: str) -> Worker | None:
@@ -74,12 +70,6 @@ def by_chance(at: Scene, dice: random.Random) -> Worker | None:
     time.sleep(dice.uniform(0.1, 2.0))
     busy = [worker for worker in at.workers if worker.alive and worker.children()]
     return dice.choice(busy) if busy else None
-
-
-def alive(at: Scene, names: list[str]) -> Worker | None:
-    """The first of the named workers that lives."""
-    pids = {int(name.rpartition(":")[2]) for name in names}
-    return next((worker for worker in at.workers if worker.pid in pids and worker.alive), None)
 
 
 def killed_trials() -> Row:
@@ -105,7 +95,7 @@ def terminated_workers() -> Row:
         first = at.start()
         for _ in range(5):
             second = at.start()
-            at.wait(lambda: at.said("trial 0 epoch") and first.children(), "training")
+            at.wait(lambda w=first: at.said("trial 0 epoch") and w.children(), "training")
             time.sleep(4.0)  # the second has started, and waits or trains another
             asked = time.monotonic()
             resumed = sum("goes on after" in line for _, line in at.heard)
@@ -203,10 +193,8 @@ def frozen_trial() -> Row:
         at.wait(lambda: at.states().get("FAIL") == 1, "the verdict")
         at.finish()
         row = audit(at, "trial's process stands still", 2, failed=1)
-        cause = at.query(
-            "SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id) WHERE key = 'end_cause' AND state = 'FAIL'"
-        )
-        row.wrong += [] if cause == [('"hung"',)] and worker.process.returncode == 0 else [f"cause {cause}"]
+        causes = at.causes("state = 'FAIL'")
+        row.wrong += [] if causes == ["hung"] and worker.process.returncode == 0 else [f"causes {causes}"]
         return row
 
 

@@ -285,9 +285,7 @@ def _limited(fault: str, words: tuple[str, str], cause: str) -> Row:
         at.query("UPDATE trials SET state = 'PRUNED' WHERE state = 'WAITING'")  # enqueued, and rightly never begun
         spent = at.query("SELECT sum(spent_s) FROM search_lease")[0][0]
         row = audit(at, fault, 1, note=f"{begun} trials begun, {spent:.0f} s on devices")
-        told = at.query("SELECT count(*) FROM trial_user_attributes WHERE key = 'end_cause' AND value_json = '\"%s\"'" % cause)[
-            0
-        ][0]
+        told = at.causes("true").count(cause)
         row.wrong += [] if 1 <= told <= 4 else [f"{told} trials ended by it"]
         row.wrong += [] if begun + waiting == trials else [f"{begun} begun and {waiting} waiting of {trials}"]
         row.wrong += [] if cause != "hours" or 36 <= spent <= 36 + 4 * 30 else [f"{spent} s were spent of 36"]

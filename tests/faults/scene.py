@@ -126,16 +126,26 @@ class Scene:
 
     def epochs_done(self, number: int) -> int:
         """Epochs that a trial has reported."""
-        asked = f"SELECT coalesce(max(step), 0) FROM trials LEFT JOIN trial_intermediate_values USING (trial_id) WHERE number = {number}"
-        return int(self.query(asked)[0][0])
+        steps = "trials LEFT JOIN trial_intermediate_values USING (trial_id)"
+        return int(self.query(f"SELECT coalesce(max(step), 0) FROM {steps} WHERE number = {number}")[0][0])
+
+    def causes(self, condition: str) -> list[str]:
+        """Why the trials ended that meet a condition on the table of trials."""
+        told = "trial_user_attributes JOIN trials USING (trial_id)"
+        found = self.query(f"SELECT value_json FROM {told} WHERE key = 'end_cause' AND {condition} ORDER BY number")
+        return [str(value).strip('"') for (value,) in found]
+
+    def holders(self, condition: str) -> list[Worker]:
+        """The living workers that hold a running trial which meets a condition on the table of trials."""
+        held = "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)"
+        live = "trials.state = 'RUNNING' AND expires_at > clock_timestamp()"
+        found = self.query(f"SELECT name FROM {held} WHERE {live} AND {condition}")
+        pids = {int(str(name).rpartition(":")[2]) for (name,) in found}
+        return [worker for worker in self.workers if worker.pid in pids and worker.alive]
 
     def owner(self, number: int) -> Worker | None:
         """The worker that holds a trial's lease now."""
-        asked = f"""SELECT name FROM search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)
-                    WHERE number = {number} AND state = 'RUNNING' AND expires_at > clock_timestamp()"""
-        found = self.query(asked)
-        pid = int(str(found[0][0]).rpartition(":")[2]) if found else 0
-        return next((worker for worker in self.workers if worker.pid == pid and worker.alive), None)
+        return next(iter(self.holders(f"number = {number}")), None)
 
     def said(self, words: str) -> bool:
         """Whether anybody has said this."""
@@ -218,7 +228,7 @@ def holds_open(pid: int, part: str) -> bool:
     """Whether a process, or one below it, has a file open whose path contains this."""
     for each in (pid, *descendants(pid)):
         try:
-            links = [os.readlink(entry) for entry in Path(f"/proc/{each}/fd").iterdir()]
+            links = [str(entry.readlink()) for entry in Path(f"/proc/{each}/fd").iterdir()]
         except OSError:
             continue
         if any(part in link for link in links):
