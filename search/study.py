@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import Trial
 from pydantic import ValidationError
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 from objectives.data.dataset import Dataset
 from objectives.errors import UserError
@@ -53,6 +54,7 @@ class Study:
 
     def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number, with that number's sampler."""
+        self.optuna.get_trials(deepcopy=False)  # Optuna draws for trials only that it has read: this one may be another's
         self.optuna.sampler = build_sampler(self.spec, self.storage.get_trial(trial_id).number)
         return Trial(self.optuna, trial_id)
 
@@ -62,8 +64,18 @@ class Study:
         self.engine.dispose()
 
 
-def create_study(url: str, spec: StudySpec) -> bool:
+def enqueue_first(study: optuna.Study, spec: StudySpec, connection: Connection) -> None:
+    """Enqueue the trials that a study begins with; what a crash left of them is taken up again."""
+    for params, attributes in first_trials(spec)[len(study.get_trials(deepcopy=False)) :]:
+        study.enqueue_trial(params, user_attrs=attributes)
+
+
+def create_study(
+    url: str, spec: StudySpec, begin: Callable[[optuna.Study, StudySpec, Connection], None] = enqueue_first
+) -> bool:
     """Write a study with its first trials; False when the very same study is there already.
+
+    ``begin`` writes those trials; what it writes through its connection is there only when the study is.
 
     Raises: UserError when another study has this name, naming what differs.
     """
@@ -82,8 +94,7 @@ def create_study(url: str, spec: StudySpec) -> bool:
                 raise UserError(
                     f"the name {spec.name!r} belongs to a study that this program did not make: choose another name"
                 )
-            for params, attributes in first_trials(spec)[len(trials) :]:
-                study.enqueue_trial(params, user_attrs=attributes)
+            begin(study, spec, connection)
             # last: a study counts from here on, and what a crash left before this line is taken up again
             budget = {"trials": spec.trials, "gpu_s": spec.gpu_s, "until_s": spec.until_s}
             connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), **budget))

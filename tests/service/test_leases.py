@@ -13,7 +13,7 @@ from search.draws import FromTrial
 from search.pulse import Pulse
 from search.roster import join
 from search.storage import LeaseLostError
-from search.study import Study
+from search.study import Study, open_study
 
 EXPIRED_S = 0.01
 CHECKPOINT = {kind: Pointer(digit * 64, 2, 0.5) for kind, digit in (("last", "0"), ("best", "1"))}
@@ -122,6 +122,14 @@ def test_a_trial_created_without_a_lease_is_adopted_before_a_new_one_is_made(sma
     assert take(small_study, "a").trial_id < left._trial_id
     assert take(small_study, "b").trial_id == left._trial_id
     assert len(small_study.optuna.get_trials()) == 2
+
+
+def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(database: str, small_study: Study) -> None:
+    lease = take(small_study, "killed right after the claim")
+    other = open_study(database, "small")
+    config = other.space.draw(FromTrial(other.trial(lease.trial_id)))
+    assert config == other.space.default()
+    other.close()
 
 
 def test_the_pulse_renews_and_notices_a_loss(small_study: Study) -> None:
