@@ -101,20 +101,24 @@ class Scene:
             process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         worker = Worker(process, log)
         self.workers.append(worker)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker
 
-    def _listen(self, worker: Worker) -> None:
-        with worker.log.open(errors="replace") as words:
-            rest = ""
-            while True:
-                ended = not worker.alive and not descendants_marked(self.mark)
-                rest += words.read()
-                *lines, rest = rest.split("\n")
-                self.heard += [(time.monotonic(), line) for line in lines]
-                if ended:
-                    return
-                time.sleep(0.02)
+    def listen(self) -> None:
+        """Hear what all workers say, until the scene is closed."""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        read_to: dict[Path, int] = {}
+        while self.root.exists():
+            for worker in list(self.workers):
+                with worker.log.open("rb") as words:
+                    words.seek(read_to.get(worker.log, 0))
+                    whole, _, _ = words.read().rpartition(b"\n")
+                if whole:
+                    read_to[worker.log] = read_to.get(worker.log, 0) + len(whole) + 1
+                    now = time.monotonic()
+                    self.heard += [(now, line) for line in whole.decode(errors="replace").split("\n")]
+            time.sleep(0.05)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the database."""
@@ -166,6 +170,7 @@ class Scene:
                 self.start()
         for worker in self.workers:
             worker.process.wait(timeout_s)
+        time.sleep(0.2)  # the last words
 
     def last_words(self) -> str:
         """The last lines that were heard."""
@@ -192,6 +197,7 @@ def scene(budget: int, epochs: int = 8, *init: str, settings: tuple[str, ...] = 
     root.chmod(0o755)
     made = Scene(Server(root / "postgres", *settings), root, budget, epochs)
     try:
+        made.listen()
         if write:
             made.init(*init)
         yield made

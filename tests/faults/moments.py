@@ -1,0 +1,155 @@
+"""Workers killed at exact steps: not when chance has it, but between two writes that belong together."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from audit import Row, audit
+from gates import gate, held
+from ledger import Ledger
+from scene import Scene, Worker, descendants, descendants_marked, read, scene
+
+TURNS = 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a trial: the table whose first write it waits for, and what must be true while it is held there."""
+
+    name: str
+    table: str
+    words: str  # of the statement that waits
+    proof: str  # a query that finds a row when the step before has happened and this one has not
+
+
+RUNNING = "FROM trials WHERE state = 'RUNNING'"
+LAST_POINTER = "(SELECT max(epoch) FROM search_checkpoint AS c WHERE c.trial_id = trials.trial_id)"
+LAST_STEP = "(SELECT coalesce(max(step), 0) FROM trial_intermediate_values AS v WHERE v.trial_id = trials.trial_id)"
+
+STEPS = (
+    Step(
+        "trial created, no lease yet", "search_lease", "insert into search_lease%",
+        f"SELECT 1 {RUNNING} AND NOT EXISTS (SELECT 1 FROM search_lease AS l WHERE l.trial_id = trials.trial_id)",
+    ),
+    Step("parameters half drawn", "trial_params", "insert into trial_params%", f"SELECT 1 {RUNNING}"),
+    Step("checkpoint stored, no pointer yet", "search_checkpoint", "insert into search_checkpoint%", f"SELECT 1 {RUNNING}"),
+    Step(
+        "pointer moved, epochs not reported", "trial_intermediate_values", "insert into trial_intermediate_values%",
+        f"SELECT 1 {RUNNING} AND {LAST_POINTER} > {LAST_STEP}",
+    ),
+    Step(
+        "picture stored, not listed", "trial_system_attributes", "insert into trial_system_attributes%artifacts:%",
+        f"SELECT 1 {RUNNING} AND {LAST_STEP} = {{epochs}}",
+    ),
+    Step(
+        "everything written but the result", "trial_values", "insert into trial_values%",
+        f"SELECT 1 {RUNNING} AND {LAST_STEP} = {{epochs}} AND EXISTS (SELECT 1 FROM trial_user_attributes AS a"
+        " WHERE a.trial_id = trials.trial_id AND key = 'end_cause')",
+    ),
+)  # fmt: skip
+
+
+def killed_at_steps() -> Row:
+    """Kill -9 of a worker held between two writes that belong together: six such steps, twice each."""
+    hit, wrong = Counter[str](), list[str]()
+    with scene(8, 12, "--set", "train.early_stopping=0") as at:
+        ledger = Ledger(at)
+        for step in [step for _ in range(TURNS) for step in STEPS]:
+            while sum(worker.alive for worker in at.workers) < 2:
+                ledger.start()
+            with gate(at, step.table):
+                victim: Worker = at.wait(lambda s=step: held(at, s.table, s.words), step.name)
+                if not at.query(step.proof.format(epochs=at.epochs)):
+                    wrong.append(f"{step.name}: the worker was not where it should be")
+                victim.kill()
+                hit[step.name] += 1
+        at.finish()
+        row = audit(at, "kill -9 between two writes", hit.total(), note=", ".join(f"{n} {name}" for name, n in hit.items()))
+        row.wrong += wrong + ledger.trespasses()
+        return row
+
+
+def killed_half_written() -> Row:
+    """Kill -9 of a worker and its trial in the middle of a file: caught, frozen, looked at, then killed. Five times."""
+    with scene(4, 40) as at:
+        kills, bytes_left = 0, list[int]()
+        while kills < 5:
+            worker = at.start()
+            at.wait(worker.children, "a trial's process")
+            draft_bytes = at.wait(lambda w=worker: frozen_while_writing(at, w), "a file half written", 120)
+            bytes_left.append(draft_bytes)
+            for pid in (worker.pid, *worker.children()):
+                os.kill(pid, signal.SIGKILL)
+            worker.process.wait(30)
+            kills += 1
+        drafts = len(list((at.artifacts / "blobs" / "partial").iterdir()))
+        at.finish()
+        row = audit(at, "kill -9 in the middle of a file", kills, note=f"drafts of {bytes_left} bytes were left")
+        row.wrong += [] if drafts >= kills else [f"only {drafts} of {kills} kills have left a draft"]
+        row.wrong += torn(at)
+        return row
+
+
+def frozen_while_writing(at: Scene, worker: Worker) -> int:
+    """Freeze a trial's process that writes a blob now; the draft's bytes so far plus one, or 0 when it was too late."""
+    drafts = at.artifacts / "blobs" / "partial"
+    old = set(os.listdir(drafts)) if drafts.exists() else set()
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        new = set(os.listdir(drafts)) - old if drafts.exists() else set()
+        if not new:
+            continue
+        for pid in worker.children():
+            os.kill(pid, signal.SIGSTOP)
+            at.wait(lambda p=pid: ") T " in read(f"/proc/{p}/stat"), "the process to stand still", 10)
+        still = [drafts / name for name in new if (drafts / name).exists()]
+        if still:
+            return still[0].stat().st_size + 1
+        for pid in worker.children():
+            os.kill(pid, signal.SIGCONT)
+    return 0
+
+
+def torn(at: Scene) -> list[str]:
+    """Blobs under their final names whose bytes are others: none, whatever was killed."""
+    import hashlib
+
+    files = [file for file in (at.artifacts / "blobs").glob("??/*") if len(file.parent.name) == 2]
+    return [
+        f"the blob {file.name[:12]} is torn"
+        for file in files
+        if hashlib.sha256(file.read_bytes()).hexdigest() != file.parent.name + file.name
+    ]
+
+
+def killed_forkserver() -> Row:
+    """Kill -9 of the process that forks the trials (the largest that a worker has at rest): the worker makes another."""
+    with scene(3, 12) as at:
+        worker, killed = at.start(), 0
+        for number in range(2):
+            at.wait(lambda n=number: at.epochs_done(n) >= 1 and worker.children(), "training")
+            os.kill(forkserver(worker), signal.SIGKILL)
+            killed += 1
+            at.wait(lambda n=number: at.epochs_done(n + 1) >= 1 or not worker.alive, "the next trial")
+        at.finish()
+        row = audit(at, "kill -9 of the process that forks trials", killed)
+        row.wrong += ["the worker died of it"] if worker.process.returncode else []
+        return row
+
+
+def forkserver(worker: Worker) -> int:
+    """The process whose child the trial's process is."""
+    (child, *_) = worker.children()
+    (parent,) = [pid for pid in descendants(worker.pid) if str(child) in read(f"/proc/{pid}/task/{pid}/children").split()]
+    return parent
+
+
+def ended(at: Scene, pids: list[int]) -> Callable[[], bool]:
+    """Whether none of these processes lives."""
+    return lambda: not set(pids) & set(descendants_marked(at.mark))
+
+
+ALL = [killed_at_steps, killed_half_written, killed_forkserver]
