@@ -8,6 +8,7 @@ intervals of calm ones are too wide and those of wild ones too narrow.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -81,11 +82,11 @@ class SeedTable:
 
         Source: Scheffé 1959 (The Analysis of Variance), section 4.2.
         """
-        y, design = self._equations()
+        y, design, inverse = self._equations
         degrees = len(y) - int(np.linalg.matrix_rank(design))
         if degrees < 1:
             return UNKNOWN_VARIANCE
-        residual = y - design @ (np.linalg.pinv(design) @ y)
+        residual = y - design @ (inverse @ y)
         variance = float(residual @ residual) / degrees
         return Variance(variance if variance > _ROUNDING else 0.0, float(degrees))
 
@@ -110,15 +111,16 @@ class SeedTable:
         return Variance(within / degrees, within**2 / shares if shares > 0.0 else float(min(seeds, degrees)))
 
     def _estimate(self, contrast: Floats) -> Estimate:
-        y, design = self._equations()
-        inverse = np.linalg.pinv(design)
+        y, design, inverse = self._equations
         if not np.allclose(contrast @ inverse @ design, contrast, atol=1e-9):
             return Estimate(math.nan, math.inf)
         weights = contrast @ inverse
         return Estimate(float(weights @ y), float(weights @ weights))
 
-    def _equations(self) -> tuple[Floats, Floats]:
-        """The scores (N,) and the additive model's design (N, C + S)."""
+    @cached_property
+    def _equations(self) -> tuple[Floats, Floats, Floats]:
+        """The scores (N,), the additive model's design (N, C + S) and its pseudo-inverse."""
         candidate, seed = np.nonzero(self.known_CS)
         candidates, seeds = self.scores_CS.shape
-        return self.scores_CS[candidate, seed], np.concatenate([np.eye(candidates)[candidate], np.eye(seeds)[seed]], axis=1)
+        design = np.concatenate([np.eye(candidates)[candidate], np.eye(seeds)[seed]], axis=1)
+        return self.scores_CS[candidate, seed], design, np.linalg.pinv(design)

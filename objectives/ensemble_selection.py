@@ -1,0 +1,126 @@
+"""Which members to average, and with what weights: chosen on some places. Imports no torch.
+
+Hill climbing on a sample of the pixels: a score of some 200,000 pixels tells members apart well enough, and the judging, which
+is reported, is over all pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+
+from objectives.member_library import Sample
+
+Weights = tuple[float, ...]  # of each member of the library, of sum 1
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Forward selection with replacement, begun with the best members, averaged over bags of members.
+
+    Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), sections 2.1 (replacement), 2.2 (sorted
+    initialisation) and 2.3 (bags).
+    """
+
+    size: int  # members at most, whatever their weights
+    picks: int = 20  # in a bag, those of the start among them
+    bags: int = 20
+    share: float = 0.5  # of the members that a bag holds, drawn at random
+
+
+@dataclass(frozen=True)
+class RarePair:
+    """The member with the best score and the one with the best IoU of the rarest class; the weight from a grid."""
+
+    grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # weights of the second
+
+
+Strategy = Greedy | RarePair
+
+
+def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -> Weights:
+    """The weights of all members; 0 for those that are not in the ensemble."""
+    match strategy:
+        case Greedy():
+            return _greedy(sample, strategy, generator)
+        case RarePair():
+            return _rare_pair(sample, strategy)
+        case _:
+            assert_never(strategy)
+
+
+def best_member(sample: Sample) -> int:
+    """The member with the highest score by itself, the first of equal ones."""
+    return int(np.argmax([sample.score(plane) for plane in sample.planes_MSQ]))
+
+
+def single(member: int, members: int) -> Weights:
+    """All weight on one member."""
+    return tuple(float(each == member) for each in range(members))
+
+
+def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) -> Weights:
+    members = len(sample.planes_MSQ)
+    alone = [sample.score(plane) for plane in sample.planes_MSQ]
+    held = min(members, max(2, round(strategy.share * members)))
+    times = np.zeros(members, dtype=np.int64)
+    for _ in range(strategy.bags if held < members else 1):
+        bag = generator.choice(members, held, replace=False).tolist()
+        times += _climb(sample, sorted(bag, key=lambda member: (-alone[member], member)), strategy)
+    kept = sorted(range(members), key=lambda member: (-times[member], -alone[member], member))[: strategy.size]
+    total = int(times[kept].sum())
+    return tuple(float(times[member]) / total if member in kept else 0.0 for member in range(members))
+
+
+def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
+    """How often each member was picked, (M,), from a bag sorted by score: the best of all ensembles on the way."""
+    picked = _start(sample, bag, max(1, strategy.size // 2))
+    total_SQ = sample.planes_MSQ[picked].sum(axis=0)
+    best, best_score = list(picked), sample.score(total_SQ)
+    trial_SQ = np.empty_like(total_SQ)
+    while len(picked) < strategy.picks:
+        allowed = bag if len(set(picked)) < strategy.size else sorted(set(picked))
+        scores = [sample.score(np.add(total_SQ, sample.planes_MSQ[member], out=trial_SQ)) for member in allowed]
+        member = allowed[int(np.argmax(scores))]
+        picked.append(member)
+        total_SQ += sample.planes_MSQ[member]
+        if max(scores) > best_score:
+            best, best_score = list(picked), max(scores)
+    return np.bincount(best, minlength=len(sample.planes_MSQ))
+
+
+def _start(sample: Sample, bag: Sequence[int], most: int) -> list[int]:
+    """So many of the best members, ``most`` at most, that their even average is highest; the rest is left to the climb."""
+    total_SQ = np.zeros_like(sample.planes_MSQ[0])
+    scores = []
+    for member in bag[:most]:
+        total_SQ += sample.planes_MSQ[member]
+        scores.append(sample.score(total_SQ))
+    return list(bag[: int(np.argmax(scores)) + 1])
+
+
+def _rare_pair(sample: Sample, strategy: RarePair) -> Weights:
+    members = len(sample.planes_MSQ)
+    first = best_member(sample)
+    rarest = _rarest(sample)
+    iou = [np.nan_to_num(sample.iou_S(plane))[rarest] for plane in sample.planes_MSQ]
+    second = int(np.argmax(iou))
+    if second == first:
+        return single(first, members)
+    planes = sample.planes_MSQ
+    mixed = [
+        sample.score(np.float32(1.0 - weight) * planes[first] + np.float32(weight) * planes[second]) for weight in strategy.grid
+    ]
+    weight = strategy.grid[int(np.argmax(mixed))]
+    return tuple(
+        (1.0 - weight) * one + weight * other
+        for one, other in zip(single(first, members), single(second, members), strict=True)
+    )
+
+
+def _rarest(sample: Sample) -> int:
+    """The scored class with the fewest pixels of those that occur."""
+    classes = sample.planes_MSQ.shape[1]
+    pixels = np.bincount(sample.labels_Q, minlength=classes + 1)[:classes]
+    return int(np.argmin(np.where(pixels > 0, pixels, np.iinfo(np.int64).max)))

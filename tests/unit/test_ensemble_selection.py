@@ -1,0 +1,188 @@
+"""Ensembles: averages and their scores against plain ones, the choice, and the halves that judge it."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from objectives.ensemble_judging import judged_ensemble, place_halves
+from objectives.ensemble_selection import Greedy, RarePair, best_member, select, single
+from objectives.errors import UserError
+from objectives.member_library import Library, Sample, highest
+from objectives.probability_codes import encode_probabilities
+from objectives.resampling import Resampling
+
+QUICK = Resampling(resamples=100)
+
+
+def library(members: int = 5, *, pixels: int = 3000, classes: int = 4, seed: int = 0, codes: bool = False) -> Library:
+    """Members that err independently, each a little better than the one before; the last class is rare."""
+    generator = np.random.default_rng(seed)
+    chances = np.append(np.full(classes - 1, 0.97 / (classes - 1)), 0.03)
+    labels_P = generator.choice(classes, pixels, p=chances)
+    probabilities = [
+        _softmax(generator.normal(0.0, 1.5, (pixels, classes)) + (1.5 + 0.1 * member) * np.eye(classes)[labels_P])
+        for member in range(members)
+    ]
+    kept = [encode_probabilities(each) if codes else each.astype(np.float16) for each in probabilities]
+    return Library(tuple(kept), labels_P, np.sort(generator.integers(0, 12, pixels)), tuple(range(classes)))
+
+
+def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def plain_score(library: Library, weights: tuple[float, ...], inside: npt.NDArray[np.bool_] | None = None) -> float:
+    mixed = sum(w * member.astype(np.float64) for w, member in zip(weights, library.members, strict=True))
+    columns = list(library.scored)
+    predicted = np.array(columns)[np.asarray(mixed)[:, columns].argmax(axis=1)]
+    inside = np.ones(len(predicted), dtype=bool) if inside is None else inside
+    found = []
+    for label in library.scored:
+        here, said = (library.labels_P == label) & inside, (predicted == label) & inside
+        if (here | said).any():
+            found.append((here & said).sum() / (here | said).sum())
+    return float(np.mean(found))
+
+
+def whole_sample(of: Library, seed: int = 0) -> Sample:
+    return of.sample(np.arange(of.places), 10**9, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("scored", [(0, 1, 2, 3), (3, 1)])
+def test_scores_of_averages_are_the_plain_ones(scored: tuple[int, ...]) -> None:
+    made = library()
+    lib = Library(made.members, made.labels_P, made.places_P, scored)
+    weights = (0.5, 0.0, 0.25, 0.25, 0.0)
+    confusions_GKK = lib.confusions_GKK(weights)
+    assert confusions_GKK.shape == (12, 4, 4)
+    np.testing.assert_array_equal(confusions_GKK.sum(axis=2), lib.class_pixels_GK())
+    total = confusions_GKK.sum(axis=0)
+    unions = total.sum(axis=0) + total.sum(axis=1) - total.diagonal()
+    expected = plain_score(lib, weights)
+    assert np.mean([total[k, k] / unions[k] for k in scored]) == pytest.approx(expected, abs=1e-3)  # ties of float16
+    sample = whole_sample(lib)
+    total_SQ = np.tensordot(np.array(weights, dtype=np.float32), sample.planes_MSQ, axes=1)
+    assert sample.score(total_SQ) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_highest_row_is_that_of_argmax() -> None:
+    values = np.random.default_rng(0).integers(0, 4, (5, 1000)).astype(np.float32)  # with ties
+    np.testing.assert_array_equal(highest(values), values.argmax(axis=0))
+
+
+def test_large_sets_are_read_in_parts_and_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    lib = library()
+    whole_GKK = lib.confusions_GKK((0.2,) * 5)
+    monkeypatch.setattr("objectives.member_library._CHUNK", 1000)
+    np.testing.assert_array_equal(lib.confusions_GKK((0.2,) * 5), whole_GKK)
+    sample = lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0))
+    assert sample.planes_MSQ.shape == (5, 4, 200)
+    monkeypatch.setattr("objectives.member_library._SAMPLE", 5 * 4 * 50)
+    assert lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0)).planes_MSQ.shape == (5, 4, 50)
+
+
+def test_one_byte_scores_nearly_as_the_probabilities_do() -> None:
+    kept, exact = library(codes=True, pixels=20_000), library(pixels=20_000)
+    score = whole_sample(kept).score(whole_sample(kept).planes_MSQ.sum(axis=0))
+    assert score == pytest.approx(whole_sample(exact).score(whole_sample(exact).planes_MSQ.sum(axis=0)), abs=2e-3)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_greedy_choice_keeps_its_size_and_beats_its_best_member(size: int) -> None:
+    sample = whole_sample(library(8))
+    weights = select(sample, Greedy(size, bags=5), np.random.default_rng(0))
+    assert sum(weights) == pytest.approx(1.0)
+    assert 1 <= sum(weight > 0 for weight in weights) <= size
+    if size > 1:
+        mixed = np.tensordot(np.array(weights, dtype=np.float32), sample.planes_MSQ, axes=1)
+        assert sample.score(mixed) > max(sample.score(plane) for plane in sample.planes_MSQ)
+
+
+def test_noise_is_given_next_to_no_weight() -> None:
+    lib = library(2, seed=3)
+    noise = np.random.default_rng(1).dirichlet(np.full(4, 0.05), 3000).astype(np.float16)
+    made = Library((lib.members[1], noise, lib.members[1]), lib.labels_P, lib.places_P, lib.scored)
+    weights = select(whole_sample(made), Greedy(2, share=1.0), np.random.default_rng(0))
+    assert weights[1] < 0.1
+    assert best_member(whole_sample(made)) == 0
+
+
+def test_picks_are_the_best_at_each_step() -> None:
+    """Two members of the same strength that err on different pixels are taken evenly, found here by trying all weights."""
+    sample = whole_sample(library(3, seed=5))
+    weights = select(sample, Greedy(3, picks=12, share=1.0), np.random.default_rng(0))
+    best = max(
+        sample.score(np.tensordot(np.array([a, b, 12 - a - b], dtype=np.float32), sample.planes_MSQ, axes=1))
+        for a in range(13)
+        for b in range(13 - a)
+    )
+    found = sample.score(np.tensordot(np.array(weights, dtype=np.float32), sample.planes_MSQ, axes=1))
+    single_best = max(sample.score(plane) for plane in sample.planes_MSQ)
+    assert found > single_best + 0.8 * (best - single_best)  # greedy: most of what any weights could give
+
+
+def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> None:
+    lib = library(3, seed=1)
+    expert = np.where(lib.labels_P[:, None] == 3, [0.1, 0.0, 0.0, 0.9], [0.4, 0.3, 0.3, 0.0])  # knows the rarest class only
+    made = Library((*lib.members, expert.astype(np.float32)), lib.labels_P, lib.places_P, lib.scored)
+    weights = select(whole_sample(made), RarePair(), np.random.default_rng(0))
+    first = best_member(whole_sample(made))
+    assert [member for member, weight in enumerate(weights) if weight] == [first, 3]
+    pairs = {weight: [0.0, 0.0, 0.0, weight] for weight in RarePair().grid}
+    for weight, pair in pairs.items():
+        pair[first] = 1.0 - weight
+    tried = {weight: plain_score(made, tuple(pair)) for weight, pair in pairs.items()}
+    assert tried[round(weights[3], 6)] == pytest.approx(max(tried.values()), abs=1e-3)
+    assert max(tried.values()) > plain_score(made, single(first, 4)) + 0.02
+
+
+def test_one_member_that_is_best_at_both_is_taken_alone() -> None:
+    lib = library(2, seed=1)
+    made = Library((lib.members[0] * 0 + 0.25, lib.members[1]), lib.labels_P, lib.places_P, lib.scored)
+    assert select(whole_sample(made), RarePair(), np.random.default_rng(0)) == (0.0, 1.0)
+
+
+def test_halves_are_disjoint_whole_and_share_the_rarest_class() -> None:
+    generator = np.random.default_rng(0)
+    counts_GK = generator.integers(500, 2000, (30, 3))
+    counts_GK[:, 2] = np.where(np.arange(30) < 8, generator.integers(5, 60, 30), 0)
+    first, second = place_halves(counts_GK, (0, 1, 2), seed=0)
+    assert sorted([*first, *second]) == list(range(30))
+    for label, tolerance in ((0, 0.1), (2, 0.1)):
+        share = counts_GK[first, label].sum() / counts_GK[:, label].sum()
+        assert share == pytest.approx(0.5, abs=tolerance)
+    assert place_halves(counts_GK, (0, 1, 2), seed=1)[0].tolist() != first.tolist()
+
+
+def test_each_place_is_judged_by_the_choice_that_it_had_no_part_in() -> None:
+    lib = library(4)
+    found = judged_ensemble(lib, Greedy(2, bags=3), seed=0, how=QUICK)
+    halves = place_halves(lib.class_pixels_GK(), lib.scored, 0)
+    by_hand = np.zeros_like(found.confusions_GKK)
+    for turn, judging in zip(found.turns, halves[::-1], strict=True):
+        by_hand[judging] = lib.confusions_GKK(turn.weights)[judging]
+        inside = np.isin(lib.places_P, judging)
+        assert turn.judging == pytest.approx(plain_score(lib, turn.weights, inside), abs=2e-3)
+        assert turn.choosing == pytest.approx(plain_score(lib, turn.weights, ~inside), abs=2e-3)
+        assert turn.member_judging == pytest.approx(plain_score(lib, single(turn.member, 4), inside), abs=2e-3)
+    np.testing.assert_array_equal(found.confusions_GKK, by_hand)
+    assert found.confusions_GKK.sum() == found.member_confusions_GKK.sum() == len(lib.labels_P)
+    assert found.gain.mean.value == pytest.approx(found.score - found.member_score)
+    assert found.beats_member
+    again = judged_ensemble(lib, Greedy(2, bags=3), seed=0, how=QUICK)
+    assert (again.weights, again.turns) == (found.weights, found.turns)
+
+
+def test_members_that_are_all_alike_do_not_beat_their_best() -> None:
+    lib = library(1)
+    alike = Library(lib.members * 3, lib.labels_P, lib.places_P, lib.scored)
+    found = judged_ensemble(alike, Greedy(3, bags=2), seed=0, how=QUICK)
+    assert not found.beats_member
+    assert found.score == found.member_score
+
+
+def test_one_place_cannot_judge() -> None:
+    lib = library(2)
+    with pytest.raises(UserError, match="one place"):
+        judged_ensemble(Library(lib.members, lib.labels_P, lib.places_P * 0, lib.scored), Greedy(2), seed=0)

@@ -1,0 +1,138 @@
+"""Intervals from resampling places: against scipy's bootstrap, all resamples of few places, and places of known truth."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+
+from objectives.interval import Interval, Unknown
+from objectives.resampling import Method, Resampled, Resampling, difference_interval, iou_interval
+from objectives.student_t import t_quantile
+
+ALL = (0, 1, 2)
+Counts = npt.NDArray[np.int64]
+
+
+def some_places(places: int, seed: int, skill: float = 4.0) -> Counts:
+    """Confusion matrices of places that differ in size, classes and how hard they are; the last class is rare."""
+    generator = np.random.default_rng(seed)
+    confusions_GKK = np.zeros((places, 3, 3), dtype=np.int64)
+    for place in range(places):
+        pixels = generator.multinomial(300 * generator.integers(1, 6), generator.dirichlet([6.0, 3.0, 0.3]))
+        hit = generator.beta(skill * 2.0, 2.0)
+        for label in range(3):
+            chances = np.full(3, (1.0 - hit) / 2.0)
+            chances[label] = hit
+            confusions_GKK[place, label] = generator.multinomial(pixels[label], chances)
+    return confusions_GKK
+
+
+def plain_mean_iou(confusions_GKK: Counts, scored: tuple[int, ...] = ALL) -> float:
+    total = confusions_GKK.sum(axis=0)
+    unions = [total[k].sum() + total[:, k].sum() - total[k, k] for k in scored]
+    found = [total[k, k] / union for k, union in zip(scored, unions, strict=True) if union]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def interval(resampled: Resampled) -> Interval:
+    assert isinstance(resampled.interval, Interval), resampled
+    return resampled.interval
+
+
+def test_the_value_is_the_score_of_all_places_and_classes_follow_the_mean() -> None:
+    confusions_GKK = some_places(12, 0)
+    found = iou_interval(confusions_GKK, (0, 2))
+    assert found.mean.value == pytest.approx(plain_mean_iou(confusions_GKK, (0, 2)), abs=1e-12)
+    assert [each.value for each in found.classes] == pytest.approx([plain_mean_iou(confusions_GKK, (k,)) for k in ALL])
+    assert found.places == 12
+
+
+@pytest.mark.parametrize(("method", "scipy_name"), [(Method.BCA, "BCa"), (Method.PERCENTILE, "percentile")])
+def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(method: Method, scipy_name: str) -> None:
+    places = 25
+    confusions_GKK = some_places(places, 3)
+    confusions_GKK[0] *= 6  # one large place: a skewed score
+    wider = 2.0 * stats.norm.cdf(np.sqrt(places / (places - 1)) * t_quantile(0.95, places - 1)) - 1.0
+    theirs = stats.bootstrap(
+        (np.arange(places),), lambda drawn: plain_mean_iou(confusions_GKK[drawn]), confidence_level=wider, method=scipy_name,
+        n_resamples=20_000, vectorized=False, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    ours = interval(iou_interval(confusions_GKK, ALL, Resampling(level=0.9, resamples=40_000, method=method)).mean)
+    # standard error of a 4 % quantile of 20,000 about normal draws: 0.016 of their deviation, and of our 40,000: 0.011
+    tolerance = 4.0 * 0.02 * theirs.standard_error
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=tolerance)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=tolerance)
+
+
+def test_percentiles_are_those_of_all_resamples_of_four_places() -> None:
+    confusions_GKK = some_places(4, 1)
+    every = np.array([plain_mean_iou(confusions_GKK[list(drawn)]) for drawn in product(range(4), repeat=4)])
+    reach = np.sqrt(4 / 3) * t_quantile(0.75, 3)
+    found = interval(iou_interval(confusions_GKK, ALL, Resampling(0.5, 40_000, Method.PERCENTILE)).mean)
+    around = [(np.quantile(every, stats.norm.cdf(side * reach) + shift)) for side in (-1, 1) for shift in (-0.01, 0.01)]
+    assert around[0] <= found.low <= around[1]
+    assert around[2] <= found.high <= around[3]
+
+
+def test_a_class_of_one_place_is_often_absent_and_lifts_the_upper_end() -> None:
+    common, rare = np.zeros((10, 3, 3), dtype=np.int64), np.zeros((10, 3, 3), dtype=np.int64)
+    common[:, 0, 0], common[:, 0, 1], common[:, 1, 1] = np.arange(60, 70), 10, 30
+    rare[0, 2] = (90, 0, 10)
+    found = iou_interval(common + rare, ALL, Resampling(method=Method.PERCENTILE))
+    assert found.classes[2].absent == pytest.approx(0.9**10, abs=0.04)
+    assert found.classes[0].absent == found.mean.absent == 0.0
+    assert interval(found.mean).high > iou_interval(common, (0, 1)).mean.value - 0.1  # as without the class
+    assert interval(found.classes[2]).high == pytest.approx(found.classes[2].value)  # no width: one place, and its own errors
+
+
+def test_without_two_places_or_the_class_there_is_no_interval() -> None:
+    one = iou_interval(some_places(1, 0), ALL)
+    assert isinstance(one.mean.interval, Unknown)
+    assert "one place" in one.mean.interval.reason
+    without = some_places(5, 0)
+    without[:, 2, :], without[:, :, 2] = 0, 0
+    found = iou_interval(without, ALL)
+    assert np.isnan(found.classes[2].value)
+    assert isinstance(found.classes[2].interval, Unknown)
+    assert isinstance(iou_interval(without, (2,)).mean.interval, Unknown)
+    assert isinstance(found.mean.interval, Interval)
+
+
+def test_a_model_differs_from_itself_by_nothing_and_pairs_make_intervals_narrow() -> None:
+    first = some_places(40, 5)
+    same = difference_interval(first, first, ALL).mean
+    assert (same.value, interval(same).low, interval(same).high) == (0.0, 0.0, 0.0)
+    second = first.copy()
+    second[:, 0, 0] -= first[:, 0, 0] // 20  # a little worse everywhere
+    second[:, 0, 1] += first[:, 0, 0] // 20
+    paired = interval(difference_interval(first, second, ALL).mean)
+    alone = interval(iou_interval(first, ALL).mean)
+    assert 0.0 < paired.low < paired.high
+    assert paired.high - paired.low < 0.2 * (alone.high - alone.low)
+
+
+def test_the_seed_decides_and_more_certainty_is_wider() -> None:
+    confusions_GKK = some_places(20, 2)
+    how = Resampling(resamples=500)
+    assert iou_interval(confusions_GKK, ALL, how) == iou_interval(confusions_GKK, ALL, how)
+    first = interval(iou_interval(confusions_GKK, ALL, how).mean)
+    other = interval(iou_interval(confusions_GKK, ALL, replace(how, seed=1)).mean)
+    half = interval(iou_interval(confusions_GKK, ALL, replace(how, level=0.5)).mean)
+    assert first != other
+    assert first.low < half.low < half.high < first.high
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_intervals_cover_the_score_of_all_places_about_as_often_as_they_say(method: Method) -> None:
+    population = some_places(4000, 100)
+    truth, generator, repeats = plain_mean_iou(population), np.random.default_rng(7), 400
+    covered = 0
+    for seed in range(repeats):
+        drawn = population[generator.integers(0, len(population), 60)]
+        found = interval(iou_interval(drawn, ALL, Resampling(0.9, 500, method, seed)).mean)
+        covered += found.low <= truth <= found.high
+    error = np.sqrt(0.9 * 0.1 / repeats)  # of the simulation
+    assert 0.9 - 0.03 - 3 * error < covered / repeats < 0.9 + 3 * error  # 0.03: skewed scores of 60 places, not more
