@@ -59,10 +59,8 @@ HEAD = [
 
 def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: int = 0) -> Row:
     """Count what a finished study has lost, doubled and repeated. ``failed``: trials that had to fail."""
-    trials = scene.query(
-        "SELECT trial_id, number, state, value FROM trials LEFT JOIN trial_values USING (trial_id) ORDER BY number"
-    )
-    lost = [number for _, number, state, _ in trials if state in ("RUNNING", "WAITING")]
+    trials = scene.query("SELECT number, state FROM trials ORDER BY number")
+    lost = [number for number, state in trials if state in ("RUNNING", "WAITING")]
     told = [int(match[1]) for _, line in scene.heard if (match := ENDED.search(line))]
     doubled = sorted({number for number in told if told.count(number) > 1})
     wrong = [f"trials {lost} have not ended"] if lost else []

@@ -1,6 +1,6 @@
-"""Who wrote what for which trial, noted by the database itself: each worker connects as a user of its own, and triggers keep a ledger.
+"""Who wrote what for which trial, noted by the database itself: each worker is a user of its own there.
 
-So "it writes nothing afterwards" is not concluded from what a worker says: a row of the ledger would show it.
+Triggers keep the ledger. So "it writes nothing afterwards" is not concluded from what a worker says: a row would show it.
 """
 
 from dataclasses import dataclass, field

@@ -4,13 +4,12 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from audit import Row, audit
 from gates import gate, held
 from ledger import Ledger
-from scene import Scene, Worker, descendants, descendants_marked, read, scene
+from scene import Scene, Worker, descendants, read, scene
 
 TURNS = 2
 
@@ -23,6 +22,7 @@ class Step:
     table: str
     words: str  # of the statement that waits
     proof: str  # a query that finds a row when the step before has happened and this one has not
+    late: bool = False  # the gate shuts when some trial has reported its last epoch: earlier writes there are no concern
 
 
 RUNNING = "FROM trials WHERE state = 'RUNNING'"
@@ -42,12 +42,12 @@ STEPS = (
     ),
     Step(
         "picture stored, not listed", "trial_system_attributes", "insert into trial_system_attributes%artifacts:%",
-        f"SELECT 1 {RUNNING} AND {LAST_STEP} = {{epochs}}",
+        f"SELECT 1 {RUNNING} AND {LAST_STEP} = {{epochs}}", late=True,
     ),
     Step(
         "everything written but the result", "trial_values", "insert into trial_values%",
         f"SELECT 1 {RUNNING} AND {LAST_STEP} = {{epochs}} AND EXISTS (SELECT 1 FROM trial_user_attributes AS a"
-        " WHERE a.trial_id = trials.trial_id AND key = 'end_cause')",
+        " WHERE a.trial_id = trials.trial_id AND key = 'end_cause')", late=True,
     ),
 )  # fmt: skip
 
@@ -60,16 +60,23 @@ def killed_at_steps() -> Row:
         for step in [step for _ in range(TURNS) for step in STEPS]:
             while sum(worker.alive for worker in at.workers) < 2:
                 ledger.start()
-            with gate(at, step.table):
-                victim: Worker = at.wait(lambda s=step: held(at, s.table, s.words), step.name)
-                if not at.query(step.proof.format(epochs=at.epochs)):
-                    wrong.append(f"{step.name}: the worker was not where it should be")
-                victim.kill()
-                hit[step.name] += 1
+            wrong += kill_at(at, step)
+            hit[step.name] += 1
         at.finish()
         row = audit(at, "kill -9 between two writes", hit.total(), note=", ".join(f"{n} {name}" for name, n in hit.items()))
         row.wrong += wrong + ledger.trespasses()
         return row
+
+
+def kill_at(at: Scene, step: Step) -> list[str]:
+    """Hold the next worker that comes to a step, and kill it there."""
+    if step.late:
+        at.wait(lambda: at.query(f"SELECT 1 {RUNNING} AND {LAST_STEP} = {at.epochs}"), "a trial that is trained")
+    with gate(at, step.table):
+        victim: Worker = at.wait(lambda: held(at, step.table, step.words), step.name)
+        there = at.query(step.proof.format(epochs=at.epochs))
+        victim.kill()
+    return [] if there else [f"{step.name}: the worker was not where it should be"]
 
 
 def killed_half_written() -> Row:
@@ -96,16 +103,16 @@ def killed_half_written() -> Row:
 def frozen_while_writing(at: Scene, worker: Worker) -> int:
     """Freeze a trial's process that writes a blob now; the draft's bytes so far plus one, or 0 when it was too late."""
     drafts = at.artifacts / "blobs" / "partial"
-    old = set(os.listdir(drafts)) if drafts.exists() else set()
+    old = set(drafts.iterdir()) if drafts.exists() else set()
     deadline = time.monotonic() + 2.0
     while time.monotonic() < deadline:
-        new = set(os.listdir(drafts)) - old if drafts.exists() else set()
+        new = set(drafts.iterdir()) - old if drafts.exists() else set()
         if not new:
             continue
         for pid in worker.children():
             os.kill(pid, signal.SIGSTOP)
             at.wait(lambda p=pid: ") T " in read(f"/proc/{p}/stat"), "the process to stand still", 10)
-        still = [drafts / name for name in new if (drafts / name).exists()]
+        still = [draft for draft in new if draft.exists()]
         if still:
             return still[0].stat().st_size + 1
         for pid in worker.children():
@@ -141,15 +148,11 @@ def killed_forkserver() -> Row:
 
 
 def forkserver(worker: Worker) -> int:
-    """The process whose child the trial's process is."""
+    """The parent of the trial's process, which is not the worker."""
     (child, *_) = worker.children()
-    (parent,) = [pid for pid in descendants(worker.pid) if str(child) in read(f"/proc/{pid}/task/{pid}/children").split()]
+    parent = int(read(f"/proc/{child}/stat").rpartition(")")[2].split()[1])
+    assert parent in descendants(worker.pid)
     return parent
-
-
-def ended(at: Scene, pids: list[int]) -> Callable[[], bool]:
-    """Whether none of these processes lives."""
-    return lambda: not set(pids) & set(descendants_marked(at.mark))
 
 
 ALL = [killed_at_steps, killed_half_written, killed_forkserver]

@@ -111,9 +111,12 @@ class Scene:
         read_to: dict[Path, int] = {}
         while self.root.exists():
             for worker in list(self.workers):
-                with worker.log.open("rb") as words:
-                    words.seek(read_to.get(worker.log, 0))
-                    whole, _, _ = words.read().rpartition(b"\n")
+                try:
+                    with worker.log.open("rb") as words:
+                        words.seek(read_to.get(worker.log, 0))
+                        whole, _, _ = words.read().rpartition(b"\n")
+                except FileNotFoundError:  # the scene is closed
+                    return
                 if whole:
                     read_to[worker.log] = read_to.get(worker.log, 0) + len(whole) + 1
                     now = time.monotonic()

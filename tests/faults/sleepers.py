@@ -1,0 +1,83 @@
+"""Workers that sleep through their lease in every way, and what they write when they wake: nothing, says the ledger."""
+
+import os
+import signal
+import time
+
+from audit import Row, audit
+from gates import gate, held
+from ledger import Ledger
+from scene import Scene, Worker, descendants, scene
+
+
+def frozen_with_its_trial() -> Row:
+    """SIGSTOP of a worker and its trial (docker pause) until another has the trial; woken, it writes nothing more."""
+    return _frozen("worker and trial frozen beyond the lease", alone=False)
+
+
+def frozen_alone() -> Row:
+    """SIGSTOP of a worker alone: its trial trains on behind its back, another has the trial; woken, it writes nothing more."""
+    return _frozen("worker frozen beyond the lease, its trial not", alone=True)
+
+
+def _frozen(fault: str, *, alone: bool) -> Row:
+    with scene(2, 40) as at:
+        ledger = Ledger(at)
+        sleeper = ledger.start()
+        at.wait(lambda: at.epochs_done(0) >= 2, "epochs")
+        family = [sleeper.pid, *([] if alone else descendants(sleeper.pid))]
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        fell_asleep = time.monotonic()
+        other = ledger.start()
+        at.wait(lambda: at.owner(0) is other, "a take-over", 90)
+        took_s = time.monotonic() - fell_asleep
+        at.wait(lambda: at.owner(0) is not other or at.epochs_done(0) >= 20, "epochs of the other")
+        before = ledger.writes(sleeper)
+        for pid in reversed(family):
+            os.kill(pid, signal.SIGCONT)
+        at.wait(lambda: not trains(sleeper, 0, at), "the sleeper to let go", 60)
+        at.finish()
+        row = audit(at, fault, 1, note=f"taken over after {took_s:.0f} s")
+        row.wrong += ledger.trespasses() + both_went_on([sleeper, other])
+        row.wrong += [] if before else ["the ledger saw no write of the sleeper before it slept: it cannot judge"]
+        return row
+
+
+def trains(worker: Worker, number: int, at: Scene) -> bool:
+    """Whether a worker still runs a process while another holds the trial."""
+    return bool(worker.children()) and at.owner(number) is not worker
+
+
+def both_went_on(workers: list[Worker]) -> list[str]:
+    """That none of these workers has died of it."""
+    return [f"worker {each.pid} ended with {each.process.returncode}" for each in workers if each.process.returncode]
+
+
+def frozen_in_a_claim() -> Row:
+    """SIGSTOP of a worker that holds the lock of all claims: the server ends its transaction, and the others go on."""
+    with scene(4, 8) as at:
+        ledger = Ledger(at)
+        others = [ledger.start()]
+        at.wait(lambda: at.epochs_done(0) >= 1, "training")
+        with gate(at, "search_lease"):
+            sleeper = ledger.start()
+            caught = at.wait(lambda: held(at, "search_lease", "insert into search_lease%"), "a claim", 90)
+            os.kill(caught.pid, signal.SIGSTOP)
+            fell_asleep = time.monotonic()
+        others = [each for each in (*others, sleeper) if each is not caught] + [ledger.start()]
+        locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        seen = at.query(locked)[0][0]
+        at.wait(lambda: at.query(locked)[0][0] == 0, "the lock to be freed", 120)
+        waited_s = time.monotonic() - fell_asleep
+        at.wait(lambda: at.states().get("COMPLETE", 0) + at.states().get("PRUNED", 0) >= 2, "trials of the others", 120)
+        os.kill(caught.pid, signal.SIGCONT)
+        at.finish()
+        row = audit(at, "worker frozen while it claims", 1, note=f"the others waited {waited_s:.0f} s at most")
+        row.wrong += ledger.trespasses() + both_went_on([*others, caught])
+        row.wrong += [] if seen else ["it was not frozen with the lock"]
+        row.wrong += [] if waited_s <= 75 else ["the others waited for too long"]
+        return row
+
+
+ALL = [frozen_with_its_trial, frozen_alone, frozen_in_a_claim]
