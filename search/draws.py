@@ -9,7 +9,7 @@ import optuna
 class FromTrial:
     """The source of a space's values that asks Optuna's sampler, and records each value in the trial."""
 
-    def __init__(self, trial: optuna.Trial) -> None:
+    def __init__(self, trial: optuna.trial.BaseTrial) -> None:
         self.trial = trial
 
     def int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:

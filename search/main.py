@@ -13,7 +13,7 @@ import typer
 
 from objectives.errors import Problem, ProblemsError, SearchError, one_line
 from search import passwords
-from search.commands import confirm, control, data, model, recipes, service, space, study
+from search.commands import confirm, control, data, model, recipes, report, service, space, study, upkeep
 
 app = typer.Typer(
     name="search",
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: importing rich takes longer than all the rest
     context_settings={"max_content_width": 100},
 )
-for part in (study, control, confirm, model, service):
+for part in (study, control, confirm, model, report, service, upkeep):
     part.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")

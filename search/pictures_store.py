@@ -7,6 +7,7 @@ trial has one picture of a name: attaching it again (after a resume or a lost an
 import io
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -68,7 +69,7 @@ def attach_picture(
         LeaseLostError: another worker has the trial; its pictures stay as they are.
         StoreAway: the picture could not be stored.
     """
-    existing = _id_of(filename, _rows(owner, storage))
+    existing = pictures_of(_rows(owner, storage)).get(filename)
     artifact_id = existing or str(uuid.uuid4())
     meta = ArtifactMeta(artifact_id=artifact_id, filename=filename, mimetype="image/png", encoding=None)
     key, row = _ROW + artifact_id, json.dumps(asdict(meta))
@@ -97,10 +98,10 @@ def _write_row(owner: Trial | FrozenTrial | Study, storage: BaseStorage, key: st
         storage.set_trial_system_attr(owner._trial_id, key, value)
 
 
-def _id_of(filename: str, rows: dict[str, Any]) -> str | None:
-    """Return the id of the picture of that name; a row that holds null was deleted in the dashboard."""
-    for key, value in rows.items():
-        meta = json.loads(value) if key.startswith(_ROW) else None
-        if meta is not None and meta["filename"] == filename:
-            return str(meta["artifact_id"])
-    return None
+def pictures_of(rows: Mapping[str, Any]) -> dict[str, str]:
+    """The ids of the pictures by file name, from the system attributes of a trial or a study.
+
+    A row that holds null was deleted in the dashboard.
+    """
+    metas = [json.loads(value) for key, value in rows.items() if key.startswith(_ROW)]
+    return {str(meta["filename"]): str(meta["artifact_id"]) for meta in reversed(metas) if meta is not None}

@@ -1,7 +1,7 @@
 """Where large values live: immutable blobs named by their SHA-256, in a folder or in S3."""
 
 from search.blobs.location import open_blobs, open_objects
-from search.blobs.objects import BlobCorrupt, BlobMissing, Objects, StoreAway
+from search.blobs.objects import BlobCorrupt, BlobMissing, Objects, StoreAway, Stored
 from search.blobs.store import BlobStore, FolderBlobs, S3Blobs, check_writable
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Objects",
     "S3Blobs",
     "StoreAway",
+    "Stored",
     "check_writable",
     "open_blobs",
     "open_objects",

@@ -4,10 +4,10 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from search.blobs.objects import BlobMissing, StoreAway, sharded, unsharded
+from search.blobs.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
 
 _ABANDONED_AFTER_S = 24 * 3600.0
 
@@ -58,11 +58,36 @@ class FolderObjects:
 
     def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
         """Yield the keys of all whole files last written at least ``older_than_s`` seconds ago."""
+        newest = time.time() - older_than_s
+        return (each.key for each in self.stored() if older_than_s <= 0 or each.written_at <= newest)
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield all whole files."""
         with _one_line("list", self._path):
             for file in self._path.glob("??/*"):
                 key = unsharded(file.relative_to(self._path).as_posix())
-                if key is not None and _is_older(file, older_than_s):
-                    yield key
+                if key is not None:
+                    yield from _look(file, key)
+
+    def look(self, key: str) -> Stored:
+        """Return the file's size and time."""
+        target = self._path / sharded(key)
+        with _one_line("look for", target):
+            for found in _look(target, key):
+                return found
+        raise BlobMissing(f"{target} is missing from the artifact store")
+
+    def drafts(self) -> Iterator[Stored]:
+        """Yield the files that were never renamed."""
+        with _one_line("list", self._partial):
+            for file in self._partial.glob("*"):
+                yield from _look(file, file.name)
+
+    def drop_draft(self, name: str) -> None:
+        """Remove the file; its writer, if it lives, fails and writes anew."""
+        draft = self._partial / Path(name).name
+        with _one_line("delete", draft):
+            draft.unlink(missing_ok=True)
 
     def describe(self, key: str) -> str:
         """Return the file's path."""
@@ -73,18 +98,16 @@ class FolderObjects:
         if self._swept:
             return
         self._swept = True
-        for file in self._partial.glob("*"):
-            if _is_older(file, _ABANDONED_AFTER_S):
-                file.unlink(missing_ok=True)
+        for draft in self.drafts():
+            if time.time() - draft.written_at >= _ABANDONED_AFTER_S:
+                self.drop_draft(draft.key)
 
 
-def _is_older(file: Path, age_s: float) -> bool:
-    if age_s <= 0:
-        return True
-    try:
-        return time.time() - file.stat().st_mtime >= age_s
-    except FileNotFoundError:  # removed since it was listed
-        return False
+def _look(file: Path, key: str) -> Iterator[Stored]:
+    """What the disk says of a file; nothing when it was removed since it was listed."""
+    with suppress(FileNotFoundError):
+        facts = file.stat()
+        yield Stored(key, facts.st_size, facts.st_mtime)
 
 
 def _write_durably(file: Path, data: bytes) -> None:

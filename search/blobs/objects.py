@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from objectives.errors import WorldError
@@ -19,6 +20,15 @@ class BlobMissing(WorldError):  # noqa: N818 - reads as what it says
 
 class BlobCorrupt(WorldError):  # noqa: N818
     """The artifact store holds other bytes than those that were written."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One value as the store lists it."""
+
+    key: str
+    size_bytes: int
+    written_at: float  # seconds since 1970, by the clock of the disk or the server
 
 
 class Objects(Protocol):
@@ -45,6 +55,22 @@ class Objects(Protocol):
 
     def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
         """Yield the keys that were last written at least ``older_than_s`` seconds ago, in no particular order."""
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield all that is stored, in no particular order."""
+
+    def look(self, key: str) -> Stored:
+        """Return what a listing says of ``key``.
+
+        Raises:
+            BlobMissing: nothing is stored under the key.
+        """
+
+    def drafts(self) -> Iterator[Stored]:
+        """Yield what is half-written, by names of their own: it is being written, or its writer was killed."""
+
+    def drop_draft(self, name: str) -> None:
+        """Remove a draft; a missing one is fine."""
 
     def describe(self, key: str) -> str:
         """Return where ``key`` lives, for messages."""

@@ -1,12 +1,12 @@
 """Objects in an S3 bucket, of Amazon or of any server that speaks its protocol."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from objectives.errors import UserError
-from search.blobs.objects import BlobMissing, StoreAway, sharded, unsharded
+from search.blobs.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
 
 _MISSING = ("NoSuchKey", "404", "NotFound")
 
@@ -56,13 +56,31 @@ class S3Objects:
 
     def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
         """Yield the keys under the prefix last written at least ``older_than_s`` seconds ago."""
-        newest = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        newest = time.time() - older_than_s
+        return (each.key for each in self.stored() if older_than_s <= 0 or each.written_at <= newest)
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield the objects under the prefix."""
         with self._one_line("list", f"s3://{self._bucket}/{self._prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix):
                 for entry in page.get("Contents", ()):
                     key = unsharded(entry["Key"].removeprefix(self._prefix))
-                    if key is not None and (older_than_s <= 0 or entry["LastModified"] <= newest):
-                        yield key
+                    if key is not None:
+                        yield Stored(key, entry["Size"], entry["LastModified"].timestamp())
+
+    def look(self, key: str) -> Stored:
+        """Return the object's size and time."""
+        name = self._prefix + sharded(key)
+        with self._one_line("look for", self.describe(key)):
+            head = self._client.head_object(Bucket=self._bucket, Key=name)
+        return Stored(key, head["ContentLength"], head["LastModified"].timestamp())
+
+    def drafts(self) -> Iterator[Stored]:
+        """Yield nothing: an object of one call is whole or not there."""
+        return iter(())
+
+    def drop_draft(self, name: str) -> None:
+        """Do nothing: there are none."""
 
     def describe(self, key: str) -> str:
         """Return the object's URL."""

@@ -10,6 +10,8 @@ COMMANDS = (
     *(["init"], ["worker"], ["run"], ["status"], ["export-best"], ["predict"], ["evaluate"], ["demo"], ["dashboard"]),
     *(["doctor"], ["data", "check"], ["data", "preview"], ["space", "show"], ["space", "check"]),
     *(["recipes", "list"], ["recipes", "show"], ["recipes", "run"]),
+    *(["gc"], ["migrate"]),
+    *(["report"],),
 )
 HEAVY = ("torch", "optuna", "sqlalchemy", "numpy", "pydantic", "rich", "albumentations", "boto3")
 

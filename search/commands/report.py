@@ -1,0 +1,45 @@
+"""``search report``: a study as one HTML file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.commands.options import Artifacts, Home, Storage, StudyName, open_place
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the program."""
+    app.command("report")(report)
+
+
+def report(
+    study: StudyName = "default",
+    out: Annotated[Path, typer.Option("--out", help="The HTML file.")] = Path("report.html"),
+    storage: Storage = "",
+    artifacts: Artifacts = "",
+    home: Home = None,
+) -> None:
+    """Write a study as one HTML file for people: scores, curves, what mattered, pictures, costs. It needs no network.
+
+    A study that still runs is reported as it is now.
+
+    \b
+    Example:
+      search report --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out report.html
+    """
+    from objectives.errors import UserError
+    from search.pictures_store import open_pictures
+    from search.report.page import write_report
+    from search.report.sections.headline import state_of
+    from search.storage import reachable
+    from search.study import open_study
+
+    if out.is_dir():
+        raise UserError(f"--out must be a file like report.html, got the folder {out}")
+    with open_place(storage, artifacts, home) as place, reachable(place.storage):
+        pictures = open_pictures(place.artifacts)
+        opened = open_study(place.storage, study)
+        findings = write_report(opened, place.storage, pictures, out)
+        opened.close()
+    typer.echo(f"report of study {study!r}, which {state_of(findings.study)}: {out.resolve()}")

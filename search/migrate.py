@@ -1,0 +1,258 @@
+"""``search migrate``: a study in a changed space that begins with what another study has found out.
+
+A trial is copied when its config lies in the new space and its score means the same there. The copies are ended trials like
+any other: the sampler learns from them, pruning compares with them, and the best of them can be exported. Nothing is
+trained for them, so they stand beside the budget of new trials.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isclose
+from typing import Any
+
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from sqlalchemy import Connection, select, text
+
+from objectives.errors import ProblemsError, UserError
+from search.commands.options import Place
+from search.draws import FromTrial
+from search.messages import Cause
+from search.sampling import first_trials, startup_trials
+from search.setup import Prepared, Request, prepare
+from search.spec import StudySpec
+from search.storage import SETUP_LOCK, locked
+from search.study import Study, create_study
+from search.tables import STUDY
+from spaces import FromParams, Space
+
+SOURCE = "migrated_from"  # attribute of a copy: study, number and seed of the trial that was trained
+KEPT = ("constraints", "completed_rung_")  # of Optuna's own attributes: the border of what works, and places in rungs
+
+COPY_POINTERS = text("""
+    INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)
+    SELECT :copy, kind, blob, epoch, score FROM search_checkpoint WHERE trial_id = :original AND kind = 'best' FOR SHARE
+""")  # the share lock keeps the originals, and so their blobs, until the copies are there
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What of a study fits into another space: the copies by number, and how many others were left out, by reason."""
+
+    copies: tuple[FrozenTrial, ...]  # each with the id of its original
+    with_control: bool  # the first of them is the new space's control, complete
+    left_out: Counter[str]
+
+    def __str__(self) -> str:
+        states = Counter(copy.state.name.lower() for copy in self.copies)
+        told = f"{len(self.copies)} trials copied ({', '.join(f'{n} {state}' for state, n in sorted(states.items()))})"
+        if not self.left_out:
+            return told
+        reasons = "; ".join(f"{number}: {why}" for why, number in self.left_out.most_common())
+        return f"{told}, {self.left_out.total()} left out ({reasons})"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The new study, as far as it does not follow the old one."""
+
+    name: str
+    space: str
+    trials: int  # new ones
+    sets: tuple[str, ...] = ()
+    recipes: str = ""
+    gpu_s: float = 0.0
+    until_s: float = 0.0
+    source: str = ""  # where the old one's data lies here; empty: where it was
+
+
+def migrate_study(old: Study, wish: Wish, place: Place) -> Iterator[str]:
+    """Write the new study, and say in lines for people what was found and done.
+
+    Raises: UserError when space, data or study do not fit; nothing is written then.
+    """
+    prepared = prepare(_request(old.spec, wish), place)
+    check_same_scores(old.spec, prepared.spec)
+    migration = find_copies(old, Space.from_dict(prepared.spec.space))
+    yield from prepared.findings
+    yield str(migration)
+    yield write_migration(place.storage, old, prepared, migration)
+
+
+def find_copies(old: Study, space: Space) -> Migration:
+    """The ended trials of a study that fit into a space.
+
+    Raises: UserError when there is none.
+    """
+    if old.spec.confirm.seeds:
+        raise UserError(f"study {old.spec.name!r} confirms {old.spec.confirm.study!r}: migrate that one")
+    copies, left_out = list[FrozenTrial](), Counter[str]()
+    for trial in old.optuna.get_trials(deepcopy=False):
+        if reason := _unusable(trial):
+            left_out[reason] += 1
+            continue
+        try:
+            params = space.encode(old.space.draw(FromParams(trial.params)))
+        except ProblemsError as error:
+            left_out[f"{error.problems[0].where} {error.problems[0].rule}"] += 1
+        else:
+            copies.append(_copy(old, trial, space, params))
+    if not copies:
+        reasons = "; ".join(f"{n} trials: {why}" for why, n in left_out.most_common()) or "it has no trial"
+        raise UserError(f"nothing of study {old.spec.name!r} fits into the new space ({reasons}): start one with `search init`")
+    controls = [copy for copy in copies if _is_control(copy, space)]
+    if controls:  # trial 0 of the new study
+        copies.remove(controls[0])
+        controls[0].user_attrs["recipe"] = "control"
+    return Migration((*controls[:1], *copies), bool(controls), left_out)
+
+
+def check_same_scores(old: StudySpec, new: StudySpec) -> None:
+    """Nothing when the scores of two studies can be compared.
+
+    Raises: UserError naming what differs.
+    """
+    pairs = {
+        "data": (old.data_fingerprint[:12], new.data_fingerprint[:12]),
+        "score": (old.score, new.score),
+        "objective version": (old.objective_version, new.objective_version),
+        "version of Optuna": (old.optuna, new.optuna),
+    }
+    for what, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise UserError(
+                f"study {old.name!r} cannot be migrated: its {what} is {theirs}, here it is {ours}, so that old and new scores "
+                "would not mean the same; start a new study with `search init`"
+            )
+
+
+def write_migration(url: str, old: Study, prepared: Prepared, migration: Migration) -> str:
+    """Write the new study with its copies, or find it there; says which. ``prepared`` counts its new trials alone.
+
+    Nobody can join it before all of it is there; what a crash left of it is begun anew.
+    Raises: UserError when another study has its name.
+    """
+    spec, new = prepared.spec, prepared.spec.trials
+    there = copies_there(old, spec.name)
+    whole = spec.model_copy(update={"trials": new + len(there or migration.copies)})
+    if there:
+        create_study(url, whole)
+        return f"study {spec.name!r} is there already, with equal settings and {len(there)} copied trials"
+
+    def begin(study: optuna.Study, written: StudySpec, connection: Connection) -> None:
+        control, rest = first_of(spec, written, migration)
+        for params, attributes in control:
+            study.enqueue_trial(params, user_attrs=attributes)
+        for copy in migration.copies:
+            study.add_trial(copy)
+            connection.execute(text("SELECT 1"))  # it holds the lock, and is not idle meanwhile
+        for params, attributes in rest:
+            study.enqueue_trial(params, user_attrs=attributes)
+        ids = [trial._trial_id for trial in study.get_trials(deepcopy=False) if SOURCE in trial.user_attrs]
+        pairs = zip(ids, migration.copies, strict=True)
+        connection.execute(COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs])
+
+    create_study(url, whole, begin=begin)
+    first = "its control is among the copies" if migration.with_control else "the control first"
+    return f"study {spec.name!r}: {new} new trials of {prepared.epochs} epochs ({whole.trials} with the copies), {first}"
+
+
+def first_of(
+    spec: StudySpec, whole: StudySpec, migration: Migration
+) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], list[tuple[dict[str, Any], dict[str, Any]]]]:
+    """What a migrated study trains first, besides its copies: the control before them, recipes or neighbours after them.
+
+    ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes that were copied are not tried again, and
+    neighbours of the control only as far as the copies are too few for the sampler to start with.
+    """
+    control, *rest = first_trials(spec)
+    if spec.recipes:
+        tried = [copy.params for copy in migration.copies]
+        rest = [(params, attributes) for params, attributes in rest if params not in tried]
+    else:
+        rest = rest[: max(0, startup_trials(whole) - 1 - len(migration.copies))]
+    return ([] if migration.with_control else [control]), rest
+
+
+def copies_there(old: Study, name: str) -> list[FrozenTrial]:
+    """The copies of the study of this name; none when there is no such study. What a crash left of one is removed.
+
+    Raises: UserError when the study has not come from the old one.
+    """
+    with locked(old.engine, SETUP_LOCK) as connection:
+        try:
+            study = optuna.load_study(study_name=name, storage=old.storage)
+        except KeyError:
+            return []
+        trials = study.get_trials(deepcopy=False)
+        copies = [trial for trial in trials if SOURCE in trial.user_attrs]
+        whole = connection.execute(select(STUDY.c.study_id).where(STUDY.c.study_id == study._study_id)).first()
+        if whole is None and all(trial in copies or trial.state == TrialState.WAITING for trial in trials):
+            old.storage.delete_study(study._study_id)
+            return []
+    if {copy.user_attrs[SOURCE]["study"] for copy in copies} != {old.spec.name}:
+        raise UserError(f"study {name!r} exists, and has not come from {old.spec.name!r}: choose another name with --to")
+    return copies
+
+
+def _request(old: StudySpec, wish: Wish) -> Request:
+    return Request(
+        name=wish.name,
+        source=wish.source or old.source,
+        space=wish.space,
+        trials=wish.trials,
+        sets=wish.sets,
+        until_s=wish.until_s,
+        gpu_s=wish.gpu_s,
+        size=old.size,
+        min_identical=old.min_identical,
+        min_labelled=old.min_labelled,
+        max_deviation=old.max_deviation,
+        scored=old.scored,
+        seed=old.seed,
+        recipes=wish.recipes,
+    )
+
+
+def _unusable(trial: FrozenTrial) -> str:
+    """Why a trial has nothing to tell; empty when it has."""
+    match trial.state:
+        case TrialState.COMPLETE | TrialState.PRUNED:
+            return "" if "end_cause" in trial.user_attrs else "ended by somebody else than a worker"
+        case TrialState.FAIL:
+            return "failed"
+        case _:
+            return "not ended yet"
+
+
+def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) -> FrozenTrial:
+    drawn = FixedTrial(params)
+    space.draw(FromTrial(drawn))  # asks for each parameter, and so records its distribution
+    told = trial.user_attrs
+    seed = told[SOURCE]["seed"] if SOURCE in told else old.run(trial.number).seed
+    attributes = {**told, SOURCE: {"study": old.spec.name, "number": trial.number, "seed": seed}}
+    if told["end_cause"] == Cause.INFEASIBLE:  # its constraint teaches the sampler; the new budget counts its own alone
+        attributes["end_cause"] = f"{Cause.INFEASIBLE} in {old.spec.name}"
+    if told.get("recipe") == "control":
+        attributes["recipe"] = f"control of {old.spec.name}"
+    return FrozenTrial(
+        number=trial.number,
+        state=trial.state,
+        value=trial.value,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+        params=drawn.params,
+        distributions=drawn.distributions,
+        user_attrs=attributes,
+        system_attrs={key: value for key, value in trial.system_attrs.items() if key.startswith(KEPT)},
+        intermediate_values=trial.intermediate_values,
+        trial_id=trial._trial_id,
+    )
+
+
+def _is_control(copy: FrozenTrial, space: Space) -> bool:
+    """Whether a copy is the space's control; weights of a loss may differ in their last digit."""
+    pairs = [(copy.params.get(name), value) for name, value in space.control.items()]
+    equal = all(isclose(a, b) if isinstance(a, float) and isinstance(b, float) else a == b for a, b in pairs)
+    return copy.state == TrialState.COMPLETE and equal and len(copy.params) == len(pairs)

@@ -1,0 +1,129 @@
+"""The part of ``search gc`` that clears a host's cache: prepared data and lock files that no study of the database uses."""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine, text
+
+from objectives.errors import UserError, WorldError
+from search.garbage import Swept
+
+# untouched for a day; and a day more, since file systems note that a file was read once a day
+UNTOUCHED_S = 2 * 86400.0
+
+PREPARED = re.compile(r"[0-9a-f]{24}")
+LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.[0-9]+")  # of a builder, or of this module, that was killed
+LOCK = re.compile(r"([0-9a-f]{24})\.lock")
+
+FINGERPRINTS = text("SELECT spec ->> 'data_fingerprint' FROM search_study JOIN studies USING (study_id)")
+
+
+def check_cache(cache: Path) -> None:
+    """Nothing when the cache's file system tells when a file was read last.
+
+    Raises: UserError otherwise; WorldError when the cache cannot be read.
+    """
+    try:
+        unnoted = cache.exists() and os.statvfs(cache).f_flag & os.ST_NOATIME
+    except OSError as error:
+        raise WorldError(f"the cache {cache} cannot be read: {error.strerror}") from error
+    if unnoted:
+        raise UserError(
+            f"--prepared: {cache} lies on a file system that does not note when files are read (noatime), so nobody can tell "
+            "what is in use: remove old folders in it by hand"
+        )
+
+
+def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> list[Swept]:
+    """Remove prepared data, and empty lock files, that no study of the database uses and nothing has touched for a day.
+
+    Raises: WorldError when the cache cannot be read or written.
+    """
+    with engine.connect() as connection:
+        used = set(connection.execute(FINGERPRINTS).scalars())
+    try:
+        folders = [_remove(folder, cache / f"{key}.lock", dry_run) for folder, key in _unused(cache, used)]
+        locks = [_remove_lock(lock, dry_run) for lock in _idle_locks(cache)]
+    except OSError as error:
+        raise WorldError(f"the cache {cache} cannot be cleared: {error.strerror} ({error.filename})") from error
+    gone = [size for size in folders if size is not None]
+    return [Swept("prepared", len(gone), sum(gone)), Swept("locks", sum(locks))]
+
+
+def _unused(cache: Path, used: set[str]) -> Iterator[tuple[Path, str]]:
+    """Each unused folder, with the key of its lock."""
+    for folder in sorted(cache.glob("*")) if cache.is_dir() else []:
+        left_over = LEFT_OVER.fullmatch(folder.name)
+        if folder.is_symlink() or not folder.is_dir() or not (left_over or PREPARED.fullmatch(folder.name)):
+            continue
+        if time.time() - _touched_at(folder) > UNTOUCHED_S and (left_over or _fingerprint(folder) not in used):
+            yield folder, left_over[1] if left_over else folder.name
+
+
+def _touched_at(folder: Path) -> float:
+    """When the folder's pixels were last written or read. Its index does not count: this module reads it."""
+    newest = folder.stat().st_mtime
+    for file in folder.glob("*.npy"):
+        with suppress(FileNotFoundError):
+            facts = file.stat()
+            newest = max(newest, facts.st_mtime, facts.st_atime)
+    return newest
+
+
+def _fingerprint(folder: Path) -> str:
+    """Of the data in the folder; empty when it is damaged, so that nobody can use it."""
+    try:
+        return str(json.loads((folder / "index.json").read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _remove(folder: Path, lock: Path, dry_run: bool) -> int | None:
+    """The size of what was removed; None when somebody builds it at this moment."""
+    size_bytes = sum(file.stat().st_size for file in folder.glob("*"))
+    if dry_run:
+        return size_bytes
+    with _held(lock) as held:
+        if not held:
+            return None
+        hidden = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.{os.getpid()}")
+        folder.rename(hidden)  # it goes at once: nobody loads a half of it
+        shutil.rmtree(hidden)
+        lock.unlink(missing_ok=True)
+    return size_bytes
+
+
+def _idle_locks(cache: Path) -> Iterator[Path]:
+    """Old empty locks of data that is not there."""
+    for lock in sorted(cache.glob("*.lock")):
+        key = LOCK.fullmatch(lock.name)
+        with suppress(FileNotFoundError):
+            facts = lock.stat()
+            if key and not (facts.st_size or (cache / key[1]).exists()) and time.time() - facts.st_mtime > UNTOUCHED_S:
+                yield lock
+
+
+def _remove_lock(lock: Path, dry_run: bool) -> bool:
+    if dry_run:
+        return True
+    with _held(lock) as held:  # whoever waits for a lock sees that its file is gone, and takes a new one
+        if held:
+            lock.unlink(missing_ok=True)
+    return held
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Whether the lock was free; then it is held meanwhile."""
+    try:
+        with FileLock(lock, timeout=0):
+            yield True
+    except Timeout:
+        yield False

@@ -1,0 +1,66 @@
+"""The page: head, sections in their order, and the file."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from objectives.atomic import file_at_once
+from search.pictures_store import PictureStore
+from search.report.findings import Findings, find
+from search.report.markup import Html, document, element, join, style_sheet
+from search.report.sections.classes import classes
+from search.report.sections.confirmed import confirmed
+from search.report.sections.costs import costs
+from search.report.sections.headline import believability, headline
+from search.report.sections.parameters import parameters
+from search.report.sections.pictures import pictures
+from search.report.sections.progress import progress
+from search.report.sections.starts import starts
+from search.report.sections.trials import trials
+from search.report.style import CSS
+from search.study import Study
+
+SECTIONS = (headline, believability, confirmed, classes, progress, pictures, starts, parameters, costs, trials)
+
+# nothing may be asked of anyone, whatever a name or a message holds
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def write_report(study: Study, url: str, pictures: PictureStore, out: Path) -> Findings:
+    """Write the report on a study, whole or not at all; returns what it says.
+
+    ``url`` is the database's, where the study that confirms this one may be.
+    Raises: UserError when the study was deleted; WorldError when the file cannot be written.
+    """
+    findings = find(study, url, pictures)
+    page = build_page(findings)
+    with file_at_once(out) as draft:
+        draft.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
+    return findings
+
+
+def build_page(findings: Findings) -> str:
+    """The report as one page without scripts, which loads nothing."""
+    body = element("main", *(each(findings) for each in SECTIONS))
+    return document(_head(findings.study.spec.name), join([body, _footer(findings)]))
+
+
+def _head(name: str) -> Html:
+    return join(
+        [
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+            element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name_="referrer", content="no-referrer"),
+            element("title", f"{name}: search report"),
+            style_sheet(CSS),
+        ]
+    )
+
+
+def _footer(findings: Findings) -> Html:
+    spec = findings.study.spec
+    told = (
+        f"segmentation-search {version('segmentation-search')}, objective version {spec.objective_version}, space "
+        f"{spec.space_fingerprint[:12]}, data {spec.data_fingerprint[:12]}, seed {spec.seed}."
+    )
+    return element("footer", told)

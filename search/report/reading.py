@@ -1,0 +1,172 @@
+"""A study as the report needs it, read once: every trial with its epochs, its time on a device and its pictures.
+
+The number of queries does not grow with the number of trials, but for Optuna's own, which reads 500 trials at a time.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+from sqlalchemy import select, text
+
+from search.budget import Budget
+from search.messages import Cause
+from search.pictures_store import pictures_of
+from search.sampling import CONTROL, rungs
+from search.spec import StudySpec
+from search.status import read_status
+from search.study import Study
+from search.tables import STUDY
+
+HELD = text("""
+    SELECT trial_id, coalesce(expires_at > clock_timestamp(), false) AS held,
+           spent_s + CASE WHEN state = 'RUNNING' AND expires_at > clock_timestamp()
+                          THEN extract(epoch FROM clock_timestamp() - renewed_at) ELSE 0 END AS spent_s
+    FROM trials JOIN search_lease USING (trial_id) WHERE study_id = :study_id
+""")
+NOW = text("SELECT extract(epoch FROM clock_timestamp())::float")
+
+STATES = ("complete", "pruned", "infeasible", "failed", "running", "interrupted", "waiting")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial. Scores and IoU are fractions, times seconds since 1970; NaN where there is none."""
+
+    number: int
+    state: str  # one of STATES: infeasible ones are those of Optuna's pruned that could never work
+    cause: str
+    message: str
+    recipe: str  # what it was enqueued as; empty: the sampler drew it
+    score: float  # NaN unless complete
+    curve: tuple[tuple[int, float], ...]  # epoch and score
+    per_class: Mapping[str, float]
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]  # of its parameters
+    epochs: int  # trained
+    best_epoch: int
+    parameters: int  # of the network
+    device_s: float  # for which a worker held it
+    train_s: float  # of its epochs
+    started_at: float
+    ended_at: float  # now for a trial that has not ended
+    pictures: Mapping[str, str]  # artifact id by file name
+
+    @property
+    def last_score(self) -> float:
+        """The score after its last reported epoch."""
+        return self.curve[-1][1] if self.curve else math.nan
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study at one moment."""
+
+    spec: StudySpec
+    budget: Budget
+    warnings: tuple[str, ...]
+    epochs: int  # of a trial that is not ended early
+    rungs: tuple[int, ...]
+    test_looks: int
+    read_at: float
+    trials: tuple[TrialRecord, ...]  # by number
+
+    @cached_property
+    def control(self) -> TrialRecord | None:
+        """The first trial, the default config; None when nobody has begun it."""
+        return next((trial for trial in self.trials if trial.number == CONTROL and trial.state != "waiting"), None)
+
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The complete trial with the highest score, the first of equals."""
+        return max(self.of("complete"), key=lambda trial: (trial.score, -trial.number), default=None)
+
+    @property
+    def control_score(self) -> float:
+        """The control's score, NaN when it has none."""
+        return self.control.score if self.control else math.nan
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The scored classes that occur in any trial."""
+        return tuple(dict.fromkeys(name for trial in self.trials for name in trial.per_class))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial runs and none will begin."""
+        return self.budget.closed() and not self.budget.running
+
+    def of(self, *states: str) -> tuple[TrialRecord, ...]:
+        """The trials in these states."""
+        return tuple(trial for trial in self.trials if trial.state in states)
+
+
+def read_study(study: Study) -> StudyRecord:
+    """The study as it is now, without touching it.
+
+    Raises: UserError when the study was deleted.
+    """
+    status = read_status(study)
+    with study.engine.connect() as connection:
+        leases = {row.trial_id: row for row in connection.execute(HELD, {"study_id": study.id})}
+        now = float(connection.execute(NOW).scalar_one())
+        looks = int(connection.execute(select(STUDY.c.test_looks).where(STUDY.c.study_id == study.id)).scalar_one())
+    frozen = study.storage.get_all_trials(study.id, deepcopy=False)
+    return StudyRecord(
+        spec=study.spec,
+        budget=status.budget,
+        warnings=status.warnings,
+        epochs=study.space.default().train.epochs,
+        rungs=rungs(study.space),
+        test_looks=looks,
+        read_at=now,
+        trials=tuple(_record(trial, leases.get(trial._trial_id), now) for trial in frozen),
+    )
+
+
+def _record(trial: FrozenTrial, lease: Any, now: float) -> TrialRecord:
+    told = trial.user_attrs
+    curve = tuple(sorted((step, score) for step, score in trial.intermediate_values.items() if math.isfinite(score)))
+    train_s = float(told.get("train_seconds", 0.0))
+    return TrialRecord(
+        number=trial.number,
+        state=_state(trial, held=lease is not None and lease.held),
+        cause=told.get("end_cause", ""),
+        message=told.get("message", ""),
+        recipe=told.get("recipe", ""),
+        score=trial.value if trial.state.name == "COMPLETE" and trial.value is not None else math.nan,
+        curve=curve,
+        per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
+        params=trial.params,
+        distributions=trial.distributions,
+        epochs=told.get("epochs", curve[-1][0] if curve else 0),
+        best_epoch=told.get("best_epoch", 0),
+        parameters=told.get("parameters", 0),
+        device_s=float(lease.spent_s) if lease is not None and lease.spent_s > 0 else train_s,
+        train_s=train_s,
+        started_at=_moment(trial.datetime_start, math.nan),
+        ended_at=_moment(trial.datetime_complete, now),
+        pictures=pictures_of(trial.system_attrs),
+    )
+
+
+def _state(trial: FrozenTrial, *, held: bool) -> str:
+    match trial.state.name:
+        case "PRUNED" if trial.user_attrs.get("end_cause") == Cause.INFEASIBLE:
+            return "infeasible"
+        case "RUNNING":
+            return "running" if held else "interrupted"
+        case "FAIL":
+            return "failed"
+        case name:
+            return name.lower()
+
+
+def _moment(time: datetime | None, otherwise: float) -> float:
+    """Seconds since 1970: every process of ours lives in UTC, which Optuna's times do not say."""
+    return otherwise if time is None else time.replace(tzinfo=UTC).timestamp()

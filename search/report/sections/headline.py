@@ -1,0 +1,173 @@
+"""The top of the report: which study, what came out, and how far to believe it."""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from objectives.interval import Interval
+from search.budget import Limit
+from search.report import shown
+from search.report.findings import Confirmed, Findings
+from search.report.markup import Html, element
+from search.report.reading import StudyRecord
+from search.report.sections.parts import NOTHING, joined, paragraph, section, sentences
+from search.report.shown import change, counted, percent, score
+from search.shrinkage import Optimism
+
+ENDED = ("complete", "pruned", "infeasible", "failed")
+BEGUN = (*ENDED, "running", "interrupted")
+
+
+def headline(findings: Findings) -> Html:
+    """Name, state and the few numbers that matter."""
+    study = findings.study
+    read_at = datetime.fromtimestamp(study.read_at, UTC)
+    warnings = [paragraph(warning, kind="warning") for warning in study.warnings]
+    return element(
+        "header",
+        element("h1", study.spec.name),
+        paragraph(f"Report of {read_at:%Y-%m-%d %H:%M} UTC. The study {state_of(study)}.", kind="muted"),
+        *warnings,
+        element("dl", *facts(findings), class_="facts"),
+        paragraph(f"Data: {data_of(study)}. Score: {study.spec.score}, on the validation part. Budget: {budget_of(study)}."),
+    )
+
+
+def facts(findings: Findings) -> Iterator[Html]:
+    """The numbers at the top."""
+    study, ledger, unit = findings.study, findings.ledger, findings.unit
+    if best := study.best:
+        yield fact("best mean IoU on validation", score(best.score), f"trial {best.number}, {origin_of(best.recipe)}")
+    if not math.isnan(study.control_score):
+        yield fact("control, the default config", score(study.control_score), "trial 0")
+        yield fact("gained over the control", change(ledger.gain), "of mean IoU")
+    if findings.confirmed:
+        choice = findings.confirmed.verdict.choice
+        yield fact("to expect after confirmation", score(choice.expected), f"trial {choice.candidate}{_range(choice.interval)}")
+    ended = len(study.of(*ENDED))
+    yield fact("trials ended", f"{ended:,}", f"of a budget of {study.budget.trials:,}")
+    if ledger.total.device_s > 0:
+        saved = f"{unit.shown(ledger.saved_s)} more without pruning" if ledger.saved_s else "on all devices"
+        yield fact("device time", unit.shown(ledger.total.device_s), saved)
+
+
+def fact(name: str, value: str, more: str) -> Html:
+    """One number with its name."""
+    return element("div", element("dt", name), element("dd", value, element("small", more)))
+
+
+def believability(findings: Findings) -> Html:
+    """In plain words, how far the number at the top may be believed."""
+    study = findings.study
+    if study.best is None:
+        return paragraph("No trial is complete yet, so there is no score to report.") if study.of(*BEGUN) else NOTHING
+    return section("How believable is the number?", sentences(_reasons(findings, study)), name="believable")
+
+
+def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
+    best = study.best
+    assert best is not None
+    complete, others = study.of("complete"), len(study.of(*ENDED)) - len(study.of("complete"))
+    if len(complete) == 1:
+        yield joined(f"{score(best.score)} is the score of the only complete trial.")
+    else:
+        also = f" ({counted(others, 'other')} ended early or failed)" if others else ""
+        among = f"{score(best.score)} is the highest score of {counted(len(complete), 'complete trial')}{also}"
+        yield joined(f"{among}. The highest of many noisy scores is high partly by luck: expect less on new data.")
+        second = sorted((trial.score for trial in complete), reverse=True)[1]
+        yield joined(f"It leads the second best by {score(best.score - second)}.")
+    if not study.spec.confirm.seeds:
+        yield joined("The score is that of the trial's best epoch on validation, which adds a little more luck.")
+    yield from _confirmed(findings.confirmed, study) if findings.confirmed else _unconfirmed(findings)
+    yield _looks(study.test_looks)
+
+
+def _unconfirmed(findings: Findings) -> Iterator[Html]:
+    if findings.study.spec.confirm.seeds:
+        return
+    yield joined("Not confirmed: ", _code("search confirm"), " trains the best trials again with other seeds.")
+    if isinstance(findings.optimism, Optimism):
+        told = f"Trained again, the best trial can be expected to score about {score(findings.optimism.value)} less"
+        yield joined(f"{told} ({findings.optimism.basis}).")
+
+
+def _confirmed(confirmed: Confirmed, study: StudyRecord) -> Iterator[Html]:
+    choice, runs = confirmed.verdict.choice, [run for run in confirmed.runs if run.score == run.score]
+    searched = next((trial.score for trial in study.trials if trial.number == choice.candidate), math.nan)
+    yield joined(
+        f"Confirmed in {counted(len(runs), 'run')} of {confirmed.planned} that were planned, in which the best trials and the "
+        f"control were trained again with other seeds: trial {choice.candidate} can be expected to reach "
+        f"{score(choice.expected)}{_range(choice.interval)}; the search alone had said {score(searched)}."
+    )
+    if isinstance(choice.beats_control, float):
+        yield joined(f"It beats the control with a probability of {percent(choice.beats_control)}.")
+
+
+def _looks(looks: int) -> Html:
+    match looks:
+        case 0:
+            return joined(
+                "The sealed test part has not been opened: ",
+                _code("search export-best"),
+                " opens it once, for an honest number.",
+            )
+        case 1:
+            return joined("The sealed test part has been opened once.")
+        case _:
+            return joined(
+                f"The sealed test part has been opened {looks} times: each look that changes a choice makes it less honest."
+            )
+
+
+def state_of(study: StudyRecord) -> str:
+    """What the study is doing, to follow 'the study'."""
+    ended, work = len(study.of(*ENDED)), len(study.of("running"))
+    done = f"{ended:,} of {counted(study.budget.trials, 'trial')} ended"
+    if not study.of(*BEGUN):
+        return "has not begun: no trial has started yet"
+    if study.is_over:
+        return f"is over: {done}{_why_over(study)}"
+    doing = "is paused" if study.budget.limit() is Limit.PAUSED else "is running" if work else "waits for workers"
+    return f"{doing}: {done}, {work:,} at work; every number may still change"
+
+
+def _why_over(study: StudyRecord) -> str:
+    match study.budget.limit():
+        case Limit.STOPPED:
+            return ", stopped by hand"
+        case Limit.DEADLINE:
+            return ", its time is over"
+        case Limit.HOURS:
+            return ", its device hours are spent"
+        case _:
+            return ""
+
+
+def budget_of(study: StudyRecord) -> str:
+    """What the study may spend."""
+    budget = study.budget
+    limits = [f"{counted(budget.trials, 'trial')} of up to {counted(study.epochs, 'epoch')}"]
+    limits += [f"{shown.HOURS.shown(budget.gpu_s)} on devices"] if budget.gpu_s else []
+    limits += [f"{shown.HOURS.shown(budget.until_s)} from the first trial on"] if budget.until_s else []
+    return ", ".join(limits)
+
+
+def data_of(study: StudyRecord) -> str:
+    """Which data the study is about."""
+    size = " at {}x{}".format(*study.spec.size) if study.spec.size else ""
+    return f"{study.spec.source}{size} (fingerprint {study.spec.data_fingerprint[:12]})"
+
+
+def origin_of(recipe: str) -> str:
+    """Where a trial came from."""
+    return recipe or "drawn by the sampler"
+
+
+def _range(interval: object) -> str:
+    if not isinstance(interval, Interval):
+        return ""
+    return f" ({100 * interval.level:.0f} % interval {score(interval.low)} to {score(interval.high)})"
+
+
+def _code(words: str) -> Html:
+    return element("code", words)

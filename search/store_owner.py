@@ -1,0 +1,72 @@
+"""Whose an artifact store is: every database that uses it leaves a marker there, and garbage is removed by a sole owner only.
+
+A database is known by its cluster's number and its own, so that a copy restored elsewhere is another one, and nobody takes
+for garbage what the original needs. (A physical copy of a whole cluster is the same one: give it a store of its own.)
+"""
+
+import hashlib
+
+from sqlalchemy import Engine, text
+
+from objectives.errors import UserError
+from search.blobs import Objects, open_objects
+from search.storage import open_engine
+
+MARKERS = "databases"  # the part of the store where they lie
+
+IDENTITY = text("""
+    SELECT system_identifier::text || '/' || oid::text FROM pg_control_system(), pg_database WHERE datname = current_database()
+""")
+
+
+def mark_store(engine: Engine, artifacts: str) -> None:
+    """Leave the database's marker in the store, before anything else is put there; harmless to repeat.
+
+    Raises: StoreAway when the store does not answer; UserError for a wrong URL.
+    """
+    open_objects(artifacts, MARKERS).write(_marker(engine), _described(engine).encode())
+
+
+def mark_place(storage: str, artifacts: str) -> None:
+    """As ``mark_store``, for the database at a URL."""
+    engine = open_engine(storage)
+    mark_store(engine, artifacts)
+    engine.dispose()
+
+
+def check_sole_owner(engine: Engine, artifacts: str) -> float:
+    """Nothing but the time by the store's own clock, when this database alone uses the store.
+
+    Raises: UserError when another database uses it too, or when none has said so; StoreAway.
+    """
+    markers, own = open_objects(artifacts, MARKERS), _marker(engine)
+    found = {each.key for each in markers.stored()}
+    if own not in found:
+        told = f"its owner is {_others(markers, found)}" if found else "no database has left its marker there"
+        raise UserError(
+            f"the artifact store {artifacts} does not belong to this database ({told}): name the right --artifacts, or run "
+            "`search init` on it again with equal arguments"
+        )
+    if others := found - {own}:
+        raise UserError(
+            f"the artifact store {artifacts} also belongs to {_others(markers, others)}: what that one needs cannot be told "
+            "from garbage here. Give each database a store of its own; if the other is gone for good, remove its marker"
+        )
+    mark_store(engine, artifacts)  # written anew, it tells the store's time
+    return markers.look(own).written_at
+
+
+def _marker(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return hashlib.sha256(str(connection.execute(IDENTITY).scalar_one()).encode()).hexdigest()
+
+
+def _described(engine: Engine) -> str:
+    """Which database it is, for people; no user, no password."""
+    url = engine.url
+    where = url.host or url.query.get("host", "this machine")
+    return f"database {url.database} at {where}"
+
+
+def _others(markers: Objects, keys: set[str]) -> str:
+    return ", ".join(f"{markers.read(key)[:300].decode(errors='replace')} ({markers.describe(key)})" for key in sorted(keys))

@@ -1,0 +1,351 @@
+"""`search gc`: what no trial needs goes, everything else stays, whoever is killed or asleep meanwhile."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from optuna.artifacts.exceptions import ArtifactNotFound
+from sqlalchemy import text
+
+from objectives.data.dataset import DataOptions, open_dataset
+from objectives.errors import UserError
+from search import checkpoints, leases
+from search.blobs import open_blobs, open_objects
+from search.checkpoints import KEEP_BEST, Pointer, point
+from search.claims import Claimed, claim
+from search.garbage import check_age, collect, total
+from search.naming import delete_unnamed
+from search.pictures_store import attach_picture, open_pictures
+from search.prepared_garbage import UNTOUCHED_S, check_cache, sweep_prepared
+from search.storage import LeaseLostError, open_engine
+from search.store_owner import mark_store
+from search.study import Study, open_study
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Maker = Callable[..., None]
+
+HOUR_S = 3600.0
+PNG = b"\x89PNG a picture"
+
+# a thousand trials: the control, 989 ended ones of all kinds, and ten at hand, each with all its pointers
+TRIALS = """
+    INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)
+    SELECT n, :study_id, (CASE WHEN n >= 990 THEN 'RUNNING' WHEN n % 10 = 3 THEN 'PRUNED' WHEN n % 10 = 7 THEN 'FAIL'
+                          ELSE 'COMPLETE' END)::trialstate, now(), CASE WHEN n < 990 THEN now() END
+    FROM generate_series(0, 999) AS n
+"""
+VALUES = """
+    INSERT INTO trial_values (trial_id, objective, value, value_type)
+    SELECT trial_id, 0, CASE WHEN number = 0 THEN 0.001 ELSE 0.1 + number * 7919 % 1000 / 2000.0 END, 'FINITE'
+    FROM trials WHERE study_id = :study_id AND state IN ('COMPLETE', 'PRUNED')
+"""
+POINTERS = """
+    INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)
+    SELECT trial_id, kind, encode(sha256(convert_to(number || ' ' || kind, 'UTF8')), 'hex'), 4, 0.5
+    FROM trials CROSS JOIN (VALUES ('last'), ('best'), ('last before'), ('best before')) AS kinds (kind)
+    WHERE study_id = :study_id
+"""
+KINDS = ("last", "best", "last before", "best before")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "artifacts")
+    return f"s3://models/{tmp_path.name}?endpoint={request.getfixturevalue('s3_endpoint')}"
+
+
+@pytest.fixture
+def study(database: str, make_study: Maker) -> Iterator[Study]:
+    make_study(database, trials=4)
+    study = open_study(database, "small")
+    study.storage.engine.dispose()
+    with study.engine.begin() as connection:
+        connection.execute(text("DELETE FROM trial_user_attributes"))
+        connection.execute(text("DELETE FROM trial_system_attributes"))
+        connection.execute(text("DELETE FROM trials"))
+    yield study
+    study.close()
+
+
+def fill(study: Study, artifacts: str, numbers: range = range(1000)) -> None:
+    """The thousand trials, and the blobs of these of them."""
+    with study.engine.begin() as connection:
+        for statement in (TRIALS, VALUES, POINTERS):
+            connection.execute(text(statement), {"study_id": study.id})
+        connection.execute(
+            text("DELETE FROM search_checkpoint USING trials WHERE trials.trial_id = search_checkpoint.trial_id "
+                 "AND NOT number BETWEEN :first AND :last"), {"first": numbers[0], "last": numbers[-1]}
+        )  # fmt: skip
+    blobs = open_objects(artifacts, "blobs")
+    for words in (f"{number} {kind}" for number in numbers for kind in KINDS):
+        if artifacts.startswith("s3://"):
+            blobs.write(sha(words), words.encode())
+        else:  # without flushing each to the disk
+            file = Path(blobs.describe(sha(words)))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(words.encode())
+
+
+def sha(words: str) -> str:
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def sweep(study: Study, artifacts: str, *, older_than_s: float = 0.0, dry_run: bool = False) -> dict[str, int]:
+    swept = total(collect(study.engine, artifacts, older_than_s=older_than_s, dry_run=dry_run))
+    return {kind: each.count for kind, each in swept.items() if each.count}
+
+
+def named(study: Study) -> set[str]:
+    with study.engine.connect() as connection:
+        return set(connection.execute(text("SELECT blob FROM search_checkpoint")).scalars())
+
+
+def age(artifacts: str, seconds: float = 2 * HOUR_S) -> None:
+    """Let everything in a folder store look so much older; the database's marker too."""
+    for file in Path(artifacts).rglob("*"):
+        if file.is_file():
+            facts = file.stat()
+            os.utime(file, (facts.st_atime, facts.st_mtime - seconds))
+
+
+def unfinished_and_best(study: Study) -> set[str]:
+    """The blobs that must stay: all of those at hand, and the best weights of the best and of the control."""
+    with study.engine.connect() as connection:
+        best = text("SELECT number FROM trials JOIN trial_values USING (trial_id) WHERE state = 'COMPLETE' "
+                    "ORDER BY value DESC, number LIMIT :keep")  # fmt: skip
+        kept = {0, *connection.execute(best, {"keep": KEEP_BEST}).scalars()}
+    assert len(kept) == KEEP_BEST + 1
+    return {sha(f"{n} best") for n in kept} | {sha(f"{n} {kind}") for n in range(990, 1000) for kind in KINDS}
+
+
+def test_of_a_thousand_trials_the_best_and_the_unfinished_are_kept(study: Study, tmp_path: Path) -> None:
+    artifacts = str(tmp_path)
+    fill(study, artifacts)
+    blobs = open_blobs(artifacts)
+    assert len({*blobs.list()}) == 4000
+    needed = unfinished_and_best(study)
+    checkpoints.drop_unneeded(study.engine, blobs, study.id)
+    assert named(study) == needed
+    assert {*blobs.list()} == needed
+    mark_store(study.engine, artifacts)
+    assert sweep(study, artifacts) == {}
+    assert {*blobs.list()} == needed
+
+
+def test_gc_drops_pointers_and_blobs_that_no_worker_dropped(study: Study, store: str) -> None:
+    fill(study, store, range(982, 1000))
+    mark_store(study.engine, store)
+    blobs = open_blobs(store)
+    orphan = blobs.put(b"put, and never pointed at")
+    would = sweep(study, store, dry_run=True)
+    assert len({*blobs.list()}) == 4 * 18 + 1
+    assert len(named(study)) == 4 * 18
+    swept = sweep(study, store)
+    assert swept == would
+    ended = [n for n in range(982, 990) if n % 10 not in (3, 7)]
+    kept = {sha(f"{n} best") for n in ended} & unfinished_and_best(study)
+    at_hand = {sha(f"{n} {kind}") for n in range(990, 1000) for kind in KINDS}
+    assert swept == {"pointers": 4 * 8 - len(kept), "blobs": 4 * 8 - len(kept) + 1}
+    assert {*blobs.list()} == kept | at_hand == named(study)
+    assert orphan not in {*blobs.list()}
+    assert sweep(study, store) == {}
+
+
+def test_what_is_young_stays(small_study: Study, tmp_path: Path) -> None:
+    artifacts = str(tmp_path)
+    mark_store(small_study.engine, artifacts)
+    blobs, pictures = open_blobs(artifacts), open_objects(artifacts, "pictures")
+    blobs.put(b"of a crash, long ago")
+    pictures.write("00000000-0000-4000-8000-000000000000", PNG)
+    (tmp_path / "blobs" / "partial" / "draft").write_bytes(b"half")
+    age(artifacts)
+    young = blobs.put(b"in the making")
+    pictures.write("11111111-0000-4000-8000-000000000000", PNG)
+    (tmp_path / "blobs" / "partial" / "another").write_bytes(b"half")
+    assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1, "pictures": 1, "drafts": 1}
+    assert {*blobs.list()} == {young}
+    assert {*pictures.keys()} == {"11111111-0000-4000-8000-000000000000"}
+    assert [file.name for file in (tmp_path / "blobs" / "partial").iterdir()] == ["another"]
+
+
+def test_an_orphan_that_is_put_again_is_young_again(small_study: Study, tmp_path: Path) -> None:
+    """A resumed trial computes the very bytes that a killed worker had put and not pointed at."""
+    artifacts = str(tmp_path)
+    mark_store(small_study.engine, artifacts)
+    blobs, objects = open_blobs(artifacts), open_objects(artifacts, "blobs")
+    blobs.put(b"weights")
+    age(artifacts)
+    (listed,) = objects.stored()
+    again = blobs.put(b"weights")  # after gc has listed it, and before it is deleted
+    assert not delete_unnamed(small_study.engine, objects, listed)
+    assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {}
+    assert blobs.exists(again)
+
+
+def test_a_blob_that_is_named_meanwhile_stays(small_study: Study, tmp_path: Path) -> None:
+    artifacts = str(tmp_path)
+    blobs, objects = open_blobs(artifacts), open_objects(artifacts, "blobs")
+    claimed = claim(small_study, "a", threads=1)
+    assert isinstance(claimed, Claimed)
+    sha256 = blobs.put(b"weights")
+    (listed,) = objects.stored()
+    point(small_study.engine, blobs, claimed.lease, dict.fromkeys(("last", "best"), Pointer(sha256, 1, 0.5)))
+    assert not delete_unnamed(small_study.engine, objects, listed)
+    assert blobs.exists(sha256)
+
+
+def test_a_worker_that_slept_between_put_and_point_is_fenced(small_study: Study, tmp_path: Path) -> None:
+    artifacts = str(tmp_path)
+    mark_store(small_study.engine, artifacts)
+    blobs = open_blobs(artifacts)
+    awake, asleep = (claim(small_study, name, threads=1) for name in "ab")
+    assert isinstance(awake, Claimed)
+    assert isinstance(asleep, Claimed)
+    blobs.put(b"put before it fell asleep")
+    age(artifacts)
+    with small_study.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE search_lease SET expires_at = clock_timestamp() - interval '2 hours' WHERE owner = 'b'")
+        )
+    assert sweep(small_study, artifacts, older_than_s=HOUR_S, dry_run=True) == {"blobs": 1}
+    assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1}
+    pointers = dict.fromkeys(("last", "best"), Pointer(blobs.put(b"put before it fell asleep"), 1, 0.5))
+    with pytest.raises(LeaseLostError):
+        point(small_study.engine, blobs, asleep.lease, pointers)
+    leases.renew(small_study.engine, awake.lease, 30.0)
+    assert not named(small_study)
+    again = claim(small_study, "c", threads=1)  # and whoever comes next takes it over
+    assert isinstance(again, Claimed)
+    assert (again.lease.trial_id, again.lease.vanished) == (asleep.lease.trial_id, 1)
+
+
+def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(small_study: Study, store: str) -> None:
+    mark_store(small_study.engine, store)
+    blobs, pictures = open_blobs(store), open_pictures(store)
+    claimed = claim(small_study, "a", threads=1)
+    assert isinstance(claimed, Claimed)
+    trial = small_study.trial(claimed.lease.trial_id)
+    kept, gone = (attach_picture(trial, small_study.storage, pictures, PNG, f"{n}.png") for n in "ab")
+    of_study = attach_picture(small_study.optuna, small_study.storage, pictures, PNG, "study.png")
+    small_study.storage.set_trial_system_attr(trial._trial_id, f"artifacts:{gone}", json.dumps(None))  # as it deletes one
+    held = blobs.put(b"weights")
+    point(small_study.engine, blobs, claimed.lease, dict.fromkeys(("last", "best"), Pointer(held, 1, 0.5)))
+    assert sweep(small_study, store) == {"pictures": 1}
+    assert pictures.open_reader(kept).read() == pictures.open_reader(of_study).read() == PNG
+    with pytest.raises(ArtifactNotFound):
+        pictures.open_reader(gone)
+    small_study.storage.delete_study(small_study.id)  # without its pictures, as by Optuna's own command
+    assert sweep(small_study, store, dry_run=True) == {"rows": 2, "pointers": 2, "blobs": 1, "pictures": 2}
+    assert blobs.exists(held)
+    assert sweep(small_study, store) == {"rows": 2, "pointers": 2, "blobs": 1, "pictures": 2}
+    assert [*blobs.list()] == []
+    assert sweep(small_study, store) == {}
+
+
+def test_a_store_of_two_databases_is_left_alone(small_study: Study, store: str, make_database: Callable[[], str]) -> None:
+    blobs = open_blobs(store)
+    orphan = blobs.put(b"whose?")
+    with pytest.raises(UserError, match=r"does not belong to this database \(no database"):
+        sweep(small_study, store)
+    other = open_engine(make_database())
+    mark_store(other, store)
+    with pytest.raises(UserError, match="its owner is database test_"):
+        sweep(small_study, store)
+    mark_store(small_study.engine, store)
+    mark_store(small_study.engine, store)
+    for engine in (small_study.engine, other):
+        with pytest.raises(UserError, match="also belongs to database test_") as caught:
+            collect(engine, store, older_than_s=0.0)
+        assert "\n" not in str(caught.value)
+    assert blobs.exists(orphan)
+    markers = open_objects(store, "databases")
+    (theirs,) = (each.key for each in markers.stored() if str(other.url.database) in markers.read(each.key).decode())
+    markers.delete(theirs)
+    assert sweep(small_study, store) == {"blobs": 1}
+    other.dispose()
+
+
+def test_an_age_too_close_to_the_leases_is_refused(small_study: Study) -> None:
+    check_age(small_study.engine, 600.0)
+    with pytest.raises(UserError, match="at least 10m"):
+        check_age(small_study.engine, 599.0)
+    assert isinstance(claim(small_study, "a", threads=1, lease_s=300.0), Claimed)
+    with pytest.raises(UserError, match="at least 100m"):
+        check_age(small_study.engine, HOUR_S)
+
+
+def test_killed_in_the_middle_it_loses_nothing(study: Study, database: str, tmp_path: Path, search: Command) -> None:
+    artifacts = str(tmp_path / "artifacts")
+    fill(study, artifacts, range(700, 1000))
+    mark_store(study.engine, artifacts)
+    age(artifacts)
+    blobs = open_blobs(artifacts)
+    needed = unfinished_and_best(study) & named(study)
+    process = search.start("gc", "--storage", database, "--artifacts", artifacts)  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 120
+    while len([*blobs.list()]) > 1100 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    left = {*blobs.list()}
+    assert len(needed) < len(left) <= 1100
+    assert named(study) == needed <= left
+    done = search("gc", "--storage", database, "--artifacts", artifacts, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["removed"]["blobs"]["count"] == len(left) - len(needed)
+    assert {*blobs.list()} == needed
+    assert all(blobs.read(each) for each in needed)
+
+
+def test_the_command_says_what_would_go(small_study: Study, database: str, tmp_path: Path, search: Command) -> None:
+    artifacts, cache = str(tmp_path / "artifacts"), tmp_path / "cache"
+    words = ("gc", "--storage", database, "--artifacts", artifacts, "--cache", cache)
+    refused = search(*words)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    mark_store(small_study.engine, artifacts)
+    open_blobs(artifacts).put(b"x" * 2_000_000)
+    age(artifacts)
+    told = search(*words, "--prepared", "--dry-run", "--json")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert found["dry_run"] is True
+    assert found["removed"]["blobs"] == {"count": 1, "bytes": 2_000_000}
+    assert found["removed"]["prepared"] == {"count": 0, "bytes": 0}
+    assert "removed 1 weights and states, 2.0 MB" in search(*words).stdout
+    early = search(*words, "--older-than", "1m")
+    assert (early.returncode, "at least 10m" in early.stderr) == (2, True)
+
+
+def untouch(folder: Path, seconds: float = UNTOUCHED_S + 60) -> None:
+    then = time.time() - seconds
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (then, then))
+
+
+def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    check_cache(cache)
+    used = open_dataset(small_study.spec.source, small_study.spec.data_options, cache).directory
+    read, idle, held = (open_dataset(f"synthetic:{25 + n}", DataOptions(), cache).directory for n in range(3))
+    (cache / ".0123456789abcdef01234567.4711").mkdir()
+    (cache / "notes").mkdir()
+    (cache / "fedcba9876543210fedcba98.lock").touch()
+    untouch(cache)
+    os.utime(read / "masks.npy", (time.time() - UNTOUCHED_S / 2, (read / "masks.npy").stat().st_mtime))
+    with FileLock(cache / f"{held.name}.lock"):
+        would = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache, dry_run=True)]
+        swept = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache)]
+    assert would == [("prepared", 3), ("locks", 1)]
+    assert swept == [("prepared", 2), ("locks", 1)]
+    left = {path.name for path in cache.iterdir()}
+    assert left == {"notes", *(f"{kept.name}{end}" for kept in (used, read, held) for end in ("", ".lock"))}
+    assert not idle.exists()
+    assert open_dataset("synthetic:26", DataOptions(), cache).directory == idle
