@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +28,7 @@ from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
 from search.process import Count
 from search.saver import Saver
+from search.store_owner import check_mounted
 
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # NotImplementedError is a RuntimeError
 REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
@@ -126,7 +128,7 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop."""
-    blobs = PatientBlobs(open_blobs(job.blobs), link.note)
+    blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker))
 
     def prepared() -> Training:
         device = torch.device("cuda" if job.gpu else "cpu")

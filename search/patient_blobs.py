@@ -15,12 +15,15 @@ LONGEST_WAIT_S = 15.0
 class PatientBlobs:
     """Repeats every call until the store answers, with growing waits; ``note`` is told of each.
 
+    ``check`` raises StoreAway when the store answers and is another than it was: nothing is then read or put.
+
     Raises: BlobMissing and BlobCorrupt, which waiting does not mend.
     """
 
-    def __init__(self, blobs: BlobStore, note: Callable[[str], None]) -> None:
+    def __init__(self, blobs: BlobStore, note: Callable[[str], None], check: Callable[[], None]) -> None:
         self._blobs = blobs
         self._note = note
+        self._check = check
 
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its SHA-256."""
@@ -46,6 +49,7 @@ class PatientBlobs:
         wait_s = FIRST_WAIT_S
         while True:
             try:
+                self._check()
                 return call()
             except (BlobMissing, BlobCorrupt):
                 raise

@@ -9,6 +9,7 @@ from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
 from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
+from search.store_owner import mark_place
 from search.study import create_study
 from spaces import Space, choose_recipes, load_space
 from spaces.classes import fit_recipes, fit_space
@@ -103,6 +104,7 @@ def write(prepared: Prepared, place: Place) -> str:
     Raises: UserError when another study has its name; WorldError without a database.
     """
     spec = prepared.spec
+    mark_place(place.storage, place.artifacts)
     if create_study(place.storage, spec):
         first = f"the control and {len(spec.recipes)} recipes first" if spec.recipes else "the control first"
         return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, {first}"

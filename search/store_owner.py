@@ -9,7 +9,7 @@ import hashlib
 from sqlalchemy import Engine, text
 
 from objectives.errors import UserError
-from search.blobs import Objects, open_objects
+from search.blobs import Objects, StoreAway, open_objects
 from search.storage import open_engine
 
 MARKERS = "databases"  # the part of the store where they lie
@@ -19,12 +19,14 @@ IDENTITY = text("""
 """)
 
 
-def mark_store(engine: Engine, artifacts: str) -> None:
-    """Leave the database's marker in the store, before anything else is put there; harmless to repeat.
+def mark_store(engine: Engine, artifacts: str) -> str:
+    """Leave the database's marker in the store, before anything else is put there, and return its key; harmless to repeat.
 
     Raises: StoreAway when the store does not answer; UserError for a wrong URL.
     """
-    open_objects(artifacts, MARKERS).write(_marker(engine), _described(engine).encode())
+    marker = _marker(engine)
+    open_objects(artifacts, MARKERS).write(marker, _described(engine).encode())
+    return marker
 
 
 def mark_place(storage: str, artifacts: str) -> None:
@@ -32,6 +34,15 @@ def mark_place(storage: str, artifacts: str) -> None:
     engine = open_engine(storage)
     mark_store(engine, artifacts)
     engine.dispose()
+
+
+def check_mounted(artifacts: str, marker: str) -> None:
+    """Nothing when the marker is in the store, as it was left there.
+
+    Raises: StoreAway when it is not: an empty folder may stand where the store is not mounted, or was not yet.
+    """
+    if not open_objects(artifacts, MARKERS).exists(marker):
+        raise StoreAway(f"the artifact store {artifacts} is not what it was: is it mounted?")
 
 
 def check_sole_owner(engine: Engine, artifacts: str) -> float:

@@ -120,6 +120,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         config=config.model_dump_json(),
         dataset=worker.data.directory,
         blobs=worker.settings.artifacts,
+        marker=worker.marker,
         run=worker.study.run(number),
         gpu=gpu,
         threads=lease.threads,

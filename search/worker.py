@@ -81,6 +81,7 @@ class Worker:
     pictures: PictureStore
     member: Member
     pulse: Pulse
+    marker: str  # of the database in the artifact store
     orders: Orders
     patiently: Patience
     say: Callable[[str], None]

@@ -17,6 +17,7 @@ from search.pictures_store import open_pictures
 from search.process import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
 from search.storage import LeaseLostError
+from search.store_owner import mark_store
 from search.study import Study, check_clock, check_worker
 from search.trials import run_trial
 from search.worker import Orders, Settings, Worker
@@ -35,6 +36,7 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
     patiently = Patience(orders.stop, say)
     patiently(lambda: check_clock(study))
     check_writable(blobs)
+    marker = mark_store(study.engine, settings.artifacts)
     # first of all: workers that start together shall see each other before they share out the cores
     member = patiently(lambda: roster.join(study.engine, study.id, settings.device))
     try:
@@ -43,7 +45,7 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
         check_worker(study, data)
         orders.at_work = True
         with Pulse(study.engine, member, settings.lease_s) as pulse:
-            pull(Worker(study, settings, data, blobs, pictures, member, pulse, orders, patiently, say))
+            pull(Worker(study, settings, data, blobs, pictures, member, pulse, marker, orders, patiently, say))
     finally:
         with suppress(SQLAlchemyError):
             roster.leave(study.engine, member)

@@ -150,16 +150,22 @@ def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, 
     study.close()
 
 
-def test_an_artifact_store_that_is_away_is_waited_for(database: str, tmp_path: Path, make_study: Maker) -> None:
+@pytest.mark.parametrize("in_its_place", ["a file", "an empty folder"])
+def test_an_artifact_store_that_is_away_is_waited_for(
+    in_its_place: str, database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=8",))
-    artifacts, aside = tmp_path / "artifacts", tmp_path / "aside"
+    artifacts, aside, foreign = tmp_path / "artifacts", tmp_path / "aside", tmp_path / "foreign"
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 1)
         artifacts.rename(aside)
-        artifacts.write_text("a file where the folder was")
+        if in_its_place == "a file":
+            artifacts.write_text("no folder")
+        else:  # as where a disk is not mounted
+            artifacts.mkdir()
         work.wait_for(lambda: work.heard("waits for the artifact store"))
         time.sleep(3.0)
-        artifacts.unlink()
+        artifacts.rename(foreign)
         aside.rename(artifacts)
         work.join()
         (trial,) = work.study.optuna.get_trials()
@@ -168,6 +174,7 @@ def test_an_artifact_store_that_is_away_is_waited_for(database: str, tmp_path: P
         assert not work.heard("tried again")  # nothing died of it
         pictures = [key for key in trial.system_attrs if key.startswith("artifacts:")]
         assert len(pictures) == 3
+    assert foreign.is_file() or not [*foreign.rglob("*")]  # nothing was put where the store was not
 
 
 def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Path, make_study: Maker) -> None:
