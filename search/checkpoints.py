@@ -4,15 +4,15 @@ Blobs are immutable and named by their SHA-256; only a row of this table, writte
 pair before the newest is kept while the trial runs, for the day on which the newest turns out to be damaged.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Row, RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from search import leases
-from search.blobs import BlobStore, StoreAway
+from search.blobs import BlobMissing, BlobStore
 from search.leases import Lease
+from search.naming import delete_left, hold_blobs
 from search.tables import CHECKPOINT
 
 KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
@@ -44,10 +44,14 @@ def point(engine: Engine, blobs: BlobStore, lease: Lease, pointers: dict[str, Po
     """Move a trial's pointers to the blobs of a new checkpoint, and delete the blobs that none names any more.
 
     ``pointers`` holds ``last`` and ``best``. Told the same twice (its answer was lost), it moves them once.
-    Raises: LeaseLostError when another worker has the trial; then nothing is changed.
+    Raises: LeaseLostError when another worker has the trial, BlobMissing when gc has taken the new blobs for garbage; then
+    nothing is changed.
     """
     with engine.begin() as connection:
+        gone = hold_blobs(connection, blobs, (pointer.blob for pointer in pointers.values()))
         leases.note_progress(connection, lease)
+        if gone:
+            raise BlobMissing(f"a checkpoint is gone from the artifact store: {min(gone)[:12]} lay there unnamed for too long")
         there = {row.kind: row for row in _rows(connection, lease.trial_id)}
         if LAST in there and there[LAST].blob == pointers[LAST].blob:
             return
@@ -56,7 +60,7 @@ def point(engine: Engine, blobs: BlobStore, lease: Lease, pointers: dict[str, Po
                 _write(connection, lease.trial_id, BEFORE[kind], _pointer(there[kind]._mapping))
             _write(connection, lease.trial_id, kind, pointer)
         left = {row.blob for kind, row in there.items() if kind in BEFORE.values()}
-    _delete_unused(engine, blobs, left)
+    delete_left(engine, blobs, left)
 
 
 def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
@@ -69,7 +73,7 @@ def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: int = K
     """Delete the checkpoints that nothing needs: all states of finished trials, and all weights but the best ones'."""
     with engine.begin() as connection:
         left = set(connection.execute(UNNEEDED, {"study_id": study_id, "keep": keep}).scalars())
-    _delete_unused(engine, blobs, left)
+    delete_left(engine, blobs, left)
 
 
 def _rows(connection: Connection, trial_id: int) -> list[Row[tuple[object, ...]]]:
@@ -80,17 +84,6 @@ def _write(connection: Connection, trial_id: int, kind: str, pointer: Pointer) -
     values = {"blob": pointer.blob, "epoch": pointer.epoch, "score": pointer.score}
     insertion = insert(CHECKPOINT).values(trial_id=trial_id, kind=kind, **values)
     connection.execute(insertion.on_conflict_do_update(index_elements=["trial_id", "kind"], set_=values))
-
-
-def _delete_unused(engine: Engine, blobs: BlobStore, candidates: set[str]) -> None:
-    """Delete blobs that no pointer names; equal bytes of two trials are one blob. What cannot be deleted is left to `gc`."""
-    if not candidates:
-        return
-    with engine.connect() as connection:
-        used = set(connection.execute(select(CHECKPOINT.c.blob).where(CHECKPOINT.c.blob.in_(candidates))).scalars())
-    for blob in candidates - used:
-        with suppress(StoreAway):
-            blobs.delete(blob)
 
 
 def _pointer(row: RowMapping) -> Pointer:

@@ -1,13 +1,33 @@
 """The lock between those who name blobs in rows and those who delete the blobs that no row names."""
 
-from sqlalchemy import Engine, text
+from collections.abc import Iterable
+from contextlib import suppress
 
-from search.blobs import BlobMissing, Objects, Stored
+from sqlalchemy import Connection, Engine, text
+
+from search.blobs import BlobMissing, BlobStore, Objects, StoreAway, Stored
 from search.storage import locked
 
 NAMING_LOCK = 7_215_004
 
 NAMED = text("SELECT 1 FROM search_checkpoint WHERE blob = :blob LIMIT 1")
+
+# many may name at once; none while somebody deletes
+HOLD = text("SELECT pg_advisory_xact_lock_shared(:key, 0)")
+
+
+def hold_blobs(connection: Connection, blobs: BlobStore, wanted: Iterable[str]) -> set[str]:
+    """Let nobody delete these blobs until this transaction, which names them, has ended; returns those that are gone."""
+    connection.execute(HOLD, {"key": NAMING_LOCK})
+    return {blob for blob in set(wanted) if not blobs.exists(blob)}
+
+
+def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
+    """Delete those blobs that no row names any more; what cannot be deleted is left to `search gc`."""
+    for blob in left:
+        with suppress(StoreAway), locked(engine, NAMING_LOCK) as connection:
+            if connection.execute(NAMED, {"blob": blob}).first() is None:
+                blobs.delete(blob)
 
 
 def delete_unnamed(engine: Engine, blobs: Objects, listed: Stored) -> bool:

@@ -39,7 +39,8 @@ def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, Any]]]
     neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
     for number in range(1, neighbours + 1):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
-        kept = {name: value for name, value in control.items() if dice.random() < NEIGHBOUR_KEEPS}
+        redrawn = [name for name in control if dice.random() >= NEIGHBOUR_KEEPS] or dice.sample(sorted(control), 1)
+        kept = {name: value for name, value in control.items() if name not in redrawn}
         found.append((kept, {"recipe": "neighbour of the control"}))
     return found
 

@@ -180,7 +180,8 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     pairs = {field: (getattr(there, field), getattr(wanted, field)) for field in fields}
     for part in ("domains", "control"):
         theirs, ours = there.space[part], wanted.space[part]
-        pairs |= {path: (theirs.get(path), ours.get(path)) for path in theirs | ours}
+        prefix = "" if part == "domains" else "control."  # as in a space file; a path may be in both
+        pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
     pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
     differences = [
         f"{what} is {_short(theirs)} there, {_short(ours)} wanted" for what, (theirs, ours) in pairs.items() if theirs != ours

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from objectives.config import Config
 from objectives.results import EpochResult, scored_epoch
 from search import checkpoints, leases
+from search.blobs import BlobMissing
 from search.budget import Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
@@ -156,7 +157,10 @@ def point(worker: Worker, lease: Lease, number: int, history: tuple[EpochResult,
         LAST: Pointer(checkpoint.last, history[-1].number, history[-1].score),
         BEST: Pointer(checkpoint.best, top.number, top.score),
     }
-    checkpoints.point(worker.study.engine, worker.blobs, lease, pointers)
+    try:
+        checkpoints.point(worker.study.engine, worker.blobs, lease, pointers)
+    except BlobMissing as error:  # the trial goes on from the checkpoint before
+        raise SurroundingsError(f"trial {number}: {error}") from error
 
 
 class Reporter:

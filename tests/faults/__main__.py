@@ -11,13 +11,18 @@ from pathlib import Path
 
 import containers
 import killing
+import moments
+import orders
 import outages
+import sabotage
+import sleepers
 from audit import HEAD, Row
 
 
 def main() -> int:
     """Run the scenarios; 0 when everything holds."""
-    inside, outside = containers.ALL, (*killing.ALL, *outages.ALL)
+    inside = containers.ALL
+    outside = (*sabotage.ALL, *killing.ALL, *moments.ALL, *sleepers.ALL, *orders.ALL, *outages.ALL)
     everything = {each.__name__: each for each in (*outside, *inside)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--containers", action="store_true", help="The faults of containers; needs docker.")

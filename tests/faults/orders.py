@@ -5,12 +5,13 @@ import signal
 import subprocess
 import time
 
-from audit import Row, audit
+from audit import Row, audit, leftovers
 from outages import fill, full_disk
 from postgres import Wire
 from scene import Worker, descendants, descendants_marked, scene
 
 GONE_S = 10.0
+PAGE = 4096  # bytes of a file that a full tmpfs has given away already
 
 
 def terminated_in_silence() -> Row:
@@ -63,21 +64,27 @@ def ended_by(worker: Worker, number: signal.Signals) -> tuple[float, int]:
 
 def nowhere_to_write() -> Row:
     """The disk that takes a worker's words is full for 20 s: it works on, unheard."""
-    with full_disk() as folder, scene(3, 20) as at:
+    with full_disk() as folder, scene(2, 120) as at:
         words, environment = at.command("worker", "--device", "cpu", "--threads", "1", "--verbose", "--lease", "8s")
-        with (folder / "log").open("wb") as log:
+        log_file = folder / "log"
+        with log_file.open("wb") as log:
             process = subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         fill(folder / "ballast")
+        at.wait(lambda: log_file.stat().st_size % PAGE == 0, "the last page of the log to be full", 180)
+        full_bytes = log_file.stat().st_size
         time.sleep(20.0)
+        unheard = log_file.stat().st_size == full_bytes
         alive = process.poll() is None
         (folder / "ballast").unlink()
-        at.finish(workers=1)
-        code = process.wait(300)
-        log_lines = (folder / "log").read_text(errors="replace").splitlines()
-        at.heard += [(0.0, line) for line in log_lines]
+        if not alive:
+            at.finish(workers=1)
+        code = process.wait(600)
+        lines = log_file.read_text(errors="replace").splitlines()
+        at.heard += [(0.0, line) for line in lines]
         row = audit(at, "the disk of a worker's log full", 1)
-        row.wrong += [] if alive and code == 0 else [f"the worker died of it, code {code}: {log_lines[-1:]}"]
+        row.wrong += [] if unheard else ["there was room for its words"]
+        row.wrong += [] if alive and code == 0 else [f"the worker died of it, code {code}: {lines[-1:]}"]
         return row
 
 
@@ -110,10 +117,9 @@ def study_deleted() -> Row:
         delete_study(at.server.url)
         codes = [each.process.wait(90) for each in workers]
         words = [each.words() for each in workers]
-        left = descendants_marked(at.mark)
         wrong = [f"a traceback:\n{text[-1500:]}" for text in words if "Traceback" in text]
-        wrong += [] if all("was deleted" in text for text in words) else ["a worker did not say that the study was deleted"]
-        wrong += [f"processes {left} are left"] if left else []
+        silent = [text.splitlines()[-1] for text in words if "was deleted" not in text]
+        wrong += [f"a worker does not say that the study was deleted, but: {line}" for line in silent] + leftovers(at)
         return Row("study deleted while it runs", 1, 0, 0, 0, True, 0, 0.0, wrong, f"codes {codes}")
 
 

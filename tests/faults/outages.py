@@ -82,7 +82,7 @@ def network_frozen() -> Row:
 
 def lease_lost() -> Row:
     """The network of one worker is silent until another has its trial: then it stops, writes nothing, takes other work."""
-    with scene(3, 120) as at:
+    with scene(1, 120) as at:
         wire = Wire(at.server.port)
         cut = at.start(url=at.server.url_at(wire.port))
         at.wait(lambda: at.epochs_done(0) >= 2, "epochs")

@@ -6,6 +6,7 @@ import time
 
 from audit import Row, audit
 from gates import gate, held
+from laws import told_apart, trained_again
 from ledger import Ledger
 from scene import Scene, Worker, descendants, scene
 
@@ -38,8 +39,8 @@ def _frozen(fault: str, *, alone: bool) -> Row:
             os.kill(pid, signal.SIGCONT)
         at.wait(lambda: not trains(sleeper, 0, at), "the sleeper to let go", 60)
         at.finish()
-        row = audit(at, fault, 1, note=f"taken over after {took_s:.0f} s")
-        row.wrong += ledger.trespasses() + both_went_on([sleeper, other])
+        row = audit(at, fault, 1, note=f"taken over after {took_s:.0f} s, {trained_again(at)} epochs trained by both")
+        row.wrong += ledger.trespasses() + told_apart(at) + both_went_on([sleeper, other])
         row.wrong += [] if before else ["the ledger saw no write of the sleeper before it slept: it cannot judge"]
         return row
 

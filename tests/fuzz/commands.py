@@ -37,11 +37,12 @@ PINS: dict[str, tuple[str, ...]] = {
     "init": TAKEN,
     "run": TAKEN,
     "recipes run": ("--study", STUDY, "--data", "synthetic:40", "--epochs", "2", "--cache", "cache", "--home", "home"),
+    "confirm": (*ABSENT, "--workers", "0", "--home", "home"),
     "worker": (*ABSENT, "--wait", "0s", "--home", "home"),
     "demo": ("--home", "/dev/null/home"),
     "dashboard": ("--host", "no host", "--home", "home"),
     "status": ("--json", "--home", "home"),
-    **dict.fromkeys(("stop", "pause", "resume", "extend"), (*ABSENT, "--home", "home")),
+    **dict.fromkeys(("stop", "pause", "resume", "extend", "migrate"), (*ABSENT, "--home", "home")),
 }
 NEVER = {"--watch", "--help"}  # waits for the study's end; ends every line early
 WORDS: dict[type, list[str]] = {
