@@ -48,7 +48,7 @@ class Worker:
 
     def children(self) -> list[int]:
         """The processes of its trials: each has offered itself to the kernel as the first to go."""
-        return [pid for pid in descendants(self.pid) if read(f"/proc/{pid}/oom_score_adj").strip() == "1000"]
+        return [pid for pid in descendants(self.pid) if read(f"/proc/{pid}/oom_score_adj").strip() == "1000" and lives(pid)]
 
 
 @dataclass
@@ -216,6 +216,11 @@ def read(path: str) -> str:
         return ""
 
 
+def lives(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    return read(f"/proc/{pid}/stat").rpartition(") ")[2][:1] not in ("", "Z")
+
+
 def descendants(pid: int) -> list[int]:
     """The processes below one, by /proc."""
     found: list[int] = []
@@ -228,7 +233,7 @@ def descendants_marked(mark: str) -> list[int]:
     """Every living process of a scene, whoever its parent is now."""
     found = []
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and f"{MARK}={mark}" in read(f"{folder}/environ") and " Z " not in read(f"{folder}/stat"):
+        if folder.name.isdigit() and f"{MARK}={mark}" in read(f"{folder}/environ") and lives(int(folder.name)):
             found.append(int(folder.name))
     return found
 
