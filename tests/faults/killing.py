@@ -212,7 +212,8 @@ def poison() -> Row:
         at.finish()
         row = audit(at, "poison: segmentation fault each time", killed, failed=1)
         deaths = at.query("SELECT max(crashes) FROM search_lease")[0][0]
-        row.wrong += [] if killed == deaths == 3 and at.causes("state = 'FAIL'") == ["crashed"] else [f"{killed} deaths, {deaths} seen"]
+        row.wrong += [] if killed == deaths == 3 else [f"{killed} deaths, {deaths} seen"]
+        row.wrong += [] if at.causes("state = 'FAIL'") == ["crashed"] else ["the cause is another"]
         row.wrong += [] if worker.process.returncode == 0 else [f"the worker ended with {worker.process.returncode}"]
         return row
 
