@@ -33,9 +33,7 @@ def confirm(
     artifacts: Artifacts = "",
     home: Home = None,
     cache: Cache = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what is confirmed so far, and train nothing.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is confirmed so far, and train nothing.")] = False,
 ) -> None:
     """Train the best trials and the control again with other seeds, and say which of them is best and by how much.
 
