@@ -148,7 +148,7 @@ def drained_and_hurried() -> Row:
 
 def frozen_worker() -> Row:
     """SIGSTOP of a worker with its processes beyond the lease: another takes over, the sleeper wakes and writes nothing."""
-    with scene(2, 60) as at:
+    with scene(1, 90) as at:
         sleeper = at.start()
         at.wait(lambda: at.epochs_done(0) >= 2, "epochs")
         family = [sleeper.pid, *descendants(sleeper.pid)]
