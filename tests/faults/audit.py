@@ -5,7 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from scene import EPOCH, RESUMED, Scene, descendants_marked
+from scene import EPOCH, RESUMED, Scene, descendants_marked, read
 
 ENDED = re.compile(r"trial (\d+) (completed|pruned|deadline|hours|stopped|infeasible|diverged|error|crashed|hung)\b")
 MOST_REPEATED_S = 30.0  # of epochs, for each interruption; or one epoch
@@ -115,7 +115,8 @@ def leftovers(scene: Scene) -> list[str]:
     deadline = time.monotonic() + 10.0
     while (left := descendants_marked(scene.mark)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return [f"processes {left} outlive their workers"] if left else []
+    words = [read(f"/proc/{pid}/cmdline").replace("\0", " ")[:80] for pid in left]
+    return [f"processes outlive their workers by 10 s: {', '.join(words)}"] if left else []
 
 
 def repeats(scene: Scene) -> tuple[int, float, list[str]]:
