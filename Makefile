@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test fuzz faults faults-compose browser-test recipes-test bench compose-test clean
+.PHONY: help install demo check test fuzz faults faults-compose browser-test gpu-test recipes-test bench compose-test clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ faults-compose: install ## the same to containers (needs docker)
 
 browser-test: install ## the dashboard of a finished study in a real browser (needs chromium)
 	$(VENV)/bin/pytest tests/browser
+
+gpu-test: install ## memory that runs out, precision and resume on a real GPU (skips without CUDA)
+	$(VENV)/bin/pytest tests/gpu -rs
 
 recipes-test: install ## every recipe's network at full size under the whole contract (an hour)
 	$(VENV)/bin/pytest tests/recipes

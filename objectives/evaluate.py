@@ -1,16 +1,18 @@
 """Validation: the one function behind an epoch's score, the final score and the check of an export."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
 from objectives.metrics import confusion_KK, iou_K, mean_iou
-from objectives.segmenter import Segmenter, predict_labels
-
-PIXELS = 64 * 64 * 128  # scored at once; no batch statistics are used, so it changes nothing but memory
+from objectives.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
+from objectives.portions import frames_at_once
+from objectives.progress import Beat, unheard
+from objectives.segmenter import predict_labels
 
 
 @dataclass(frozen=True)
@@ -35,31 +37,44 @@ class Evaluation:
 
 
 def evaluate(
-    segmenter: Segmenter, images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, *, device: torch.device
+    segmenter: nn.Module,
+    images_NHWC: np.ndarray,
+    masks_NHW: np.ndarray,
+    spec: FrameSpec,
+    *,
+    device: torch.device,
+    beat: Beat = unheard,
 ) -> Evaluation:
-    """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in evaluation mode."""
-    batch = frames_at_once(spec.height, spec.width)
+    """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in evaluation mode.
+
+    ``beat`` is called after each batch. Raises: DoesNotFitError when memory is too small for a single frame.
+    """
+
+    def confusion(part: slice) -> np.ndarray:
+        labels_BHW = _labels_BHW(segmenter, images_NHWC[part], spec, device)
+        masks_BHW = torch.from_numpy(np.array(masks_NHW[part])).to(device)  # a copy: maps are read-only
+        return np.asarray(confusion_KK(labels_BHW, masks_BHW, spec.num_classes, spec.ignore_label).cpu())
+
     total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
-    for start in range(0, len(images_NHWC), batch):
-        labels_BHW = _labels_BHW(segmenter, images_NHWC[start : start + batch], spec, device)
-        masks_BHW = torch.from_numpy(np.array(masks_NHW[start : start + batch])).to(device)  # a copy: maps are read-only
-        total_KK += np.asarray(confusion_KK(labels_BHW, masks_BHW, spec.num_classes, spec.ignore_label).cpu())
+    for _, part_KK in _in_parts(confusion, len(images_NHWC), spec, device):
+        total_KK += part_KK
+        beat()
     return Evaluation(total_KK, spec.scored)
 
 
-def predict(segmenter: Segmenter, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device) -> np.ndarray:
-    """Labels uint8 (N, H, W) of raw frames (N, H, W, C); leaves the model in evaluation mode."""
-    batch = frames_at_once(spec.height, spec.width)
+def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device) -> np.ndarray:
+    """Labels uint8 (N, H, W) of raw frames (N, H, W, C); leaves the model in evaluation mode.
+
+    Raises: DoesNotFitError when memory is too small for a single frame.
+    """
+
+    def labels(part: slice) -> np.ndarray:
+        return np.asarray(_labels_BHW(segmenter, images_NHWC[part], spec, device).to(torch.uint8).cpu())
+
     labels_NHW = np.zeros((len(images_NHWC), spec.height, spec.width), dtype=np.uint8)
-    for start in range(0, len(images_NHWC), batch):
-        labels_BHW = _labels_BHW(segmenter, images_NHWC[start : start + batch], spec, device)
-        labels_NHW[start : start + batch] = labels_BHW.to(torch.uint8).cpu().numpy()
+    for part, labels_BHW in _in_parts(labels, len(images_NHWC), spec, device):
+        labels_NHW[part] = labels_BHW
     return labels_NHW
-
-
-def frames_at_once(height: int, width: int) -> int:
-    """How many frames of a size to score at once: large ones are few, or scoring would need more memory than training."""
-    return max(1, PIXELS // (height * width))
 
 
 def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:
@@ -69,5 +84,27 @@ def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:
 
 
 @torch.inference_mode()
-def _labels_BHW(segmenter: Segmenter, images_BHWC: np.ndarray, spec: FrameSpec, device: torch.device) -> Tensor:
+def _labels_BHW(segmenter: nn.Module, images_BHWC: np.ndarray, spec: FrameSpec, device: torch.device) -> Tensor:
     return predict_labels(segmenter.eval()(pixels_BCHW(images_BHWC).to(device)), spec)
+
+
+def _in_parts(
+    work: Callable[[slice], np.ndarray], frames: int, spec: FrameSpec, device: torch.device
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Parts of all frames, and what the work gives of each; one that memory is too small for is halved, and so are the rest."""
+    start, size = 0, frames_at_once(spec.height, spec.width)
+    while start < frames:
+        size = min(size, frames - start)
+        part = slice(start, start + size)
+        found = attempt(work, part)
+        if not isinstance(found, TooLarge):
+            yield part, found
+            start += size
+            continue
+        empty_cache(device)
+        if size == 1:
+            raise DoesNotFitError(
+                f"a single frame of {spec.height} x {spec.width} does not fit through the model into the memory of {device}: "
+                f"take a smaller model or a device with more memory ({found.reason})"
+            )
+        size //= 2

@@ -17,8 +17,9 @@ from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
-from objectives.evaluate import Evaluation, frames_at_once, predict
+from objectives.evaluate import Evaluation, predict
 from objectives.inspection import Batch, Inspection, inspect_batches
+from objectives.portions import frames_at_once
 from objectives.provenance import Provenance
 
 CPU = torch.device("cpu")

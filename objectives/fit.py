@@ -13,9 +13,11 @@ from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
 from objectives.losses import Phases, build_phases, class_weights_K
-from objectives.precision import autocast
+from objectives.micro_batches import StepStart
+from objectives.progress import Beat, unheard
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
+from objectives.training_step import TrainingStep
 
 
 class DivergedError(WorldError):
@@ -46,18 +48,21 @@ def prepare(
     return Training(state, batches, losses, data)
 
 
-def fit(training: Training) -> Iterator[EpochResult]:
+def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     """Train until the state is finished, one epoch per item; after each, the state is complete and can be saved.
 
-    Raises: DivergedError when the loss is not finite.
+    ``beat`` is called after every batch of training and of validation, or part of one where memory is too small for it: who
+    hears it can tell slow training from training that stands still.
+
+    Raises: DivergedError when the loss is not finite; DoesNotFitError when memory is too small.
     """
     state, data = training.state, training.data
     validation = data.parts["validation"]
     images_NHWC, masks_NHW = data.images[validation], data.masks[validation]
     while not state.finished:
         start = time.monotonic()
-        loss = train_epoch(training)
-        evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device)
+        loss = train_epoch(training, beat)
+        evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device, beat=beat)
         result = EpochResult(
             number=state.epoch + 1,
             score=evaluation.score,
@@ -73,27 +78,17 @@ def fit(training: Training) -> Iterator[EpochResult]:
         yield result
 
 
-def train_epoch(training: Training) -> float:
+def train_epoch(training: Training, beat: Beat = unheard) -> float:
     """One pass over the epoch's batches; returns the mean loss.
 
-    Raises: DivergedError when it is not finite.
+    Raises: DivergedError when it is not finite; DoesNotFitError when memory is too small.
     """
     state = training.state
     state.model.train()
-    mixture = training.losses.at(state.epoch)
+    step = TrainingStep(state, training.losses.at(state.epoch), StepStart(state.model, state.device), beat)
     total = torch.zeros((), device=state.device)
     for images_BCHW, masks_BHW in training.batches.epoch(state.epoch):
-        state.learning_rate.before_step()
-        state.optimiser.zero_grad(set_to_none=True)
-        with autocast(state.device, bf16=state.bf16):
-            outputs = state.model.training_outputs(images_BCHW)
-        loss = mixture.over_outputs(outputs, masks_BHW)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        if state.config.train.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.train.gradient_clip)
-        state.optimiser.step()
-        state.average.update()
-        total += loss.detach()
+        total += step(images_BCHW, masks_BHW)
     mean = float(total) / len(training.batches)
     if not math.isfinite(mean):
         raise DivergedError(f"the loss is {mean} in epoch {state.epoch + 1}")

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from objectives.calibration import Calibration
 from objectives.data.spec import FrameSpec
-from objectives.evaluate import Evaluation, frames_at_once, pixels_BCHW
+from objectives.evaluate import Evaluation, pixels_BCHW
 from objectives.metrics import confusion_KK
+from objectives.portions import frames_at_once
 from objectives.scores import ClassScores, class_scores, frame_score
-from objectives.segmenter import Segmenter, predict_labels
+from objectives.segmenter import predict_labels
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
 
@@ -48,7 +49,7 @@ class Inspection:
 
 
 def inspect_frames(
-    segmenter: Segmenter,
+    segmenter: nn.Module,
     images_NHWC: np.ndarray,
     masks_NHW: np.ndarray,
     spec: FrameSpec,
@@ -68,7 +69,7 @@ def inspect_frames(
 
 
 def inspect_batches(
-    segmenter: Segmenter,
+    segmenter: nn.Module,
     batches: Iterable[Batch],
     spec: FrameSpec,
     *,
@@ -118,6 +119,6 @@ def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
 
 
 @torch.inference_mode()
-def _logits_BKHW(segmenter: Segmenter, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
+def _logits_BKHW(segmenter: nn.Module, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
     logits_BKHW: Tensor = segmenter.eval()(pixels_BCHW(images_BHWC).to(device))
     return logits_BKHW

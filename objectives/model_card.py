@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-from objectives.config import Config
+from objectives.bundle_settings import Settings
 from objectives.data.spec import FrameSpec
 from objectives.provenance import PartScore, Provenance
 
 
-def model_card(config: Config, spec: FrameSpec, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
+def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
     """The card as Markdown; ``frame_counts`` is the number of frames in each part of the study's data."""
+    spec = settings.spec
     ignored = "none" if spec.ignore_label is None else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
     counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
     lines = [
         f"# Segmentation model of study {provenance.study}, trial {provenance.trial}",
         "",
-        f"A {config.model.kind} for frames of {spec.height} x {spec.width} pixels, {spec.channels} channel(s), values "
+        f"{_networks(settings)} for frames of {spec.height} x {spec.width} pixels, {spec.channels} channel(s), values "
         f"0..{spec.max_value}. It gives every pixel one of {len(spec.scored)} classes.",
         "",
         "## How good",
@@ -32,24 +33,61 @@ def model_card(config: Config, spec: FrameSpec, provenance: Provenance, frame_co
         "",
         "## Use",
         "",
-        "The ONNX program takes raw pixels; normalisation is inside.",
+        f"The ONNX program takes raw pixels; normalisation is inside. {_sizes(settings)}",
         "",
         "```python",
         *_snippet(spec),
         "```",
         "",
-        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate THIS_DIRECTORY DATA`.",
+        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate THIS_DIRECTORY DATA`. In torch without",
+        "this program: `torch.export.load('model.pt2').module()(pixels)`. It unpickles: open only what you trust.",
         "",
         "## Making",
         "",
-        f"- Seed {provenance.seed}; epoch {provenance.epoch} of {config.train.epochs}, scored on {provenance.device}",
-        f"- Command: `{provenance.command}`",
+        *_members(settings, provenance),
+        f"- Scored on {provenance.device}. Command: `{provenance.command}`",
+        *_origin(provenance),
         f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(provenance.versions.items()))}",
         "- `config.json` holds the whole configuration, `metrics.json` these numbers, `frames.json` which frames were in which",
         "  part (as hashes), `SHA256SUMS` the checksums (`sha256sum -c SHA256SUMS`).",
         "",
     ]
     return "\n".join(lines)
+
+
+def _networks(settings: Settings) -> str:
+    kinds = [member.config.model.kind for member in settings.members]
+    if len(kinds) == 1:
+        return f"A {kinds[0]}"
+    return f"The average of {len(kinds)} networks ({', '.join(kinds)})"
+
+
+def _sizes(settings: Settings) -> str:
+    height, width = settings.axes.height, settings.axes.width
+    if (height, width) == ("any", "any"):
+        return f"Frames of any size may go in; it was trained on {settings.spec.height} x {settings.spec.width}."
+    return f"Frames must be of {height} x {width} pixels."
+
+
+def _members(settings: Settings, provenance: Provenance) -> list[str]:
+    """A line for each network: where its weights come from."""
+    if not provenance.members:
+        return [f"- Seed {provenance.seed}; epoch {provenance.epoch} of {settings.members[0].config.train.epochs}"]
+    total = sum(member.weight for member in settings.members)
+    return [
+        f"- {member.config.model.kind}, weight {member.weight / total:.3g}: trial {origin.trial} of study {origin.study}, "
+        f"seed {origin.seed}, epoch {origin.epoch} of {member.config.train.epochs}"
+        for member, origin in zip(settings.members, provenance.members, strict=True)
+    ]
+
+
+def _origin(provenance: Provenance) -> list[str]:
+    """Which program and space, and how to make all of it again; nothing of bundles that do not tell."""
+    lines = [f"- Program: {provenance.program}"] if provenance.program else []
+    lines += [f"- Space: fingerprint `{provenance.space}`"] if provenance.space else []
+    if provenance.reproduce:
+        lines += ["- To make it again:", "", *(f"      {command}" for command in provenance.reproduce), ""]
+    return lines
 
 
 def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
@@ -103,6 +141,8 @@ def _caveats(provenance: Provenance) -> list[str]:
                 f"Mean IoU on the {name} part, with its {part.places} places resampled: 95 % in {low:.4f} to {high:.4f}.",
                 "",
             ]
+    if provenance.flips:
+        lines += [str(provenance.flips), ""]
     return [*lines, _test_caveat(provenance.test, provenance.test_looks)]
 
 

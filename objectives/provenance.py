@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from objectives.belief import Belief, Bounds, Unconfirmed
+from objectives.bundle_settings import Flip
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
 from objectives.scores import ClassScores
@@ -76,8 +77,37 @@ def _known(fractions: Iterable[float]) -> tuple[float | None, ...]:
     return tuple(value if value == value else None for value in fractions)
 
 
+class Origin(Frozen):
+    """The run that trained one member of a bundle: trial ``trial`` of the study ``study``, which may be a confirmation."""
+
+    study: str
+    trial: int = Field(ge=0)
+    seed: int
+    epoch: int = Field(ge=1)  # the one whose weights these are
+
+
+class FlipScores(Frozen):
+    """What averaging over flipped frames does to the mean IoU on the validation part; ``used``: the program does it."""
+
+    flips: tuple[Flip, ...]
+    without: float
+    averaged: float
+    used: bool
+
+    def __str__(self) -> str:
+        verdict = "The program does it." if self.used else "The program does without."
+        return (
+            f"Averaged over frames flipped ({' and '.join(self.flips)}), the validation mean IoU is {self.averaged:.4f}, "
+            f"without {self.without:.4f}. {verdict}"
+        )
+
+
 class Provenance(Frozen):
-    """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen."""
+    """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen.
+
+    Where the program averages over flipped frames, ``validation`` and ``test`` are scores of that. What stands below
+    ``max_deviation`` is empty in bundles of earlier versions.
+    """
 
     study: str
     trial: int = Field(ge=0)
@@ -95,11 +125,25 @@ class Provenance(Frozen):
     min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
     min_labelled: float = DataOptions().min_labelled
     max_deviation: float = DataOptions().max_deviation
+    program: str = ""  # git revision or version, see `program_revision`
+    space: str = ""  # fingerprint of the space that was searched
+    members: tuple[Origin, ...] = ()  # in the order of the bundle's settings
+    flips: FlipScores | None = None  # None: not measured
+    reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
 
     @field_validator("command")
     @classmethod
     def _without_password(cls, command: str) -> str:
-        return re.sub(r"://[^/\s]*@", "://***@", command)
+        return _anonymous(command)
+
+    @field_validator("reproduce")
+    @classmethod
+    def _without_passwords(cls, commands: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_anonymous, commands))
+
+
+def _anonymous(command: str) -> str:
+    return re.sub(r"://[^/\s]*@", "://***@", command)
 
 
 def current_versions() -> dict[str, str]:

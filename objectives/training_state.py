@@ -53,6 +53,7 @@ class TrainingState:
         self.learning_rate = LearningRate(
             config.schedule, self.optimiser, config.optimiser.learning_rate, config.train.epochs * steps_per_epoch
         )
+        self.micro_batch = config.train.batch_size  # frames at once; fewer from the step on for which memory was too small
         self.history: list[EpochResult] = []
         self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the best epoch
 
@@ -100,6 +101,7 @@ class TrainingState:
             "learning_rate": self.learning_rate.state_dict(),
             "updates": self.average.updates,
             "bf16": self.bf16,
+            "micro_batch": self.micro_batch,
             "history": [asdict(result) for result in self.history],
         }
         return save({name: _plain(value) for name, value in tensors.items()}, metadata={"state": json.dumps(plain)})
@@ -125,6 +127,7 @@ class TrainingState:
         self.average.model.load_state_dict(_part(tensors, "average."))
         self.average.updates = plain["updates"]
         self.bf16 = plain["bf16"]
+        self.micro_batch = self._micro_batch(plain)
         self.optimiser.load_state_dict({"state": self._optimiser_state(tensors, plain), "param_groups": plain["groups"]})
         self.learning_rate.load_state_dict(plain["learning_rate"])
         self.history = [EpochResult(**{**result, "iou": tuple(result["iou"])}) for result in plain["history"]]
@@ -132,6 +135,13 @@ class TrainingState:
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+    def _micro_batch(self, plain: dict[str, Any]) -> int:
+        whole = self.config.train.batch_size
+        frames = int(plain.get("micro_batch", whole))  # states from before there were parts lack it
+        if not 1 <= frames <= whole:
+            raise ValueError(f"micro_batch must be in 1..{whole}, got {frames}")
+        return frames
 
     def _optimiser_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[int, dict[str, Any]]:
         state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["optimiser"].items()}

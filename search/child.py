@@ -140,10 +140,10 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     state, saver = training.state, Saver(training.state, blobs, found.best)
     stop = link.tell(state, found) if found.last else False
     if not stop:
-        for result in fit(training):
-            link.beat()
+        for result in fit(training, link.beat):
             if job.verbose:
-                print(f"trial {job.number} {describe(result, state)}", flush=True)
+                with suppress(OSError):  # a full disk under the log
+                    print(f"trial {job.number} {describe(result, state)}", flush=True)
             saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
                 stop = link.tell(state, saver.save())

@@ -2,32 +2,39 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from safetensors.torch import load
 from sqlalchemy import update
 
-from objectives.bundle import check_bundle, refuse_taken, write_bundle
-from objectives.config import Config
+from objectives.bundle import allowed_difference, check_bundle, refuse_taken, write_bundle
+from objectives.bundle_settings import Settings, sensible_flips
 from objectives.data.dataset import Dataset, open_dataset
+from objectives.ensemble import Ensemble, reflipped
 from objectives.errors import WorldError
+from objectives.evaluate import evaluate
 from objectives.inspection import Inspection, inspect_frames
 from objectives.interval import Interval
-from objectives.provenance import PartScore, Provenance, current_versions
+from objectives.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 from objectives.resampling import iou_interval
+from objectives.revision import program_revision
 from objectives.segmenter import Segmenter, build_segmenter
 from search import checkpoints
 from search.blobs import open_blobs
 from search.commands.options import Place
 from search.passwords import redacted
+from search.reproduction import reproduction
 from search.status import read_status
 from search.study import Study, check_worker
 from search.tables import STUDY
 from search.winner import Winner, find_winner
 from spaces import FromParams
+
+FlipsChoice = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,18 @@ class Candidate:
     """The run to export: its numbers, config and trained program, and the data of its study."""
 
     winner: Winner
-    config: Config
+    settings: Settings
     epoch: int
     device: torch.device  # of the type on which the trial was scored, where this host has it
     scored_on: str
-    segmenter: Segmenter
+    segmenter: Segmenter | Ensemble
     data: Dataset
+    flips: FlipScores | None = None  # None: not measured
+
+    @property
+    def score(self) -> float:
+        """Of its program on the validation part: the run's own score, as it was told, unless it averages over flips."""
+        return self.flips.averaged if self.flips and self.flips.used else self.winner.score
 
     def inspect(self, part: str) -> Inspection:
         """Its scores on one part of the study's frames, with a confusion matrix for each place."""
@@ -55,16 +68,24 @@ class Candidate:
 
 
 def export_best(
-    study: Study, place: Place, out: Path, *, source: str = "", force: bool = False, test: bool = True
+    study: Study,
+    place: Place,
+    out: Path,
+    *,
+    source: str = "",
+    force: bool = False,
+    test: bool = True,
+    flips: FlipsChoice = "off",
 ) -> Provenance:
     """Write the bundle of the confirmed winner, else of the best trial; nothing appears at ``out`` unless every check passed.
 
-    ``test`` opens the sealed test part; the look is counted in the study and printed in the model card.
+    ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
+    flipped frames; ``auto`` only where that raises the validation score.
     Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails.
     """
     refuse_taken(out, force=force)
     winner = find_winner(study, place.storage)
-    candidate = restore(study, winner, place, source)
+    candidate = with_flips(restore(study, winner, place, source), flips)
     provenance = describe(study, candidate, test=test)
     if winner.study is not study:
         winner.study.close()
@@ -72,8 +93,7 @@ def export_best(
     write_bundle(
         out,
         candidate.segmenter,
-        candidate.config,
-        candidate.data.spec,
+        candidate.settings,
         provenance,
         frames={part: [candidate.data.frame_hashes[i] for i in indices] for part, indices in candidate.data.parts.items()},
         force=force,
@@ -99,25 +119,50 @@ def restore(study: Study, winner: Winner, place: Place, source: str) -> Candidat
     scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
     device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
     segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Candidate(winner, config, pointer.epoch, device, scored_on, segmenter, data)
+    return Candidate(winner, Settings.single(config, data.spec), pointer.epoch, device, scored_on, segmenter, data)
+
+
+def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
+    """The candidate with its program averaging over flips, as chosen, and both scores; as it is for ``off``.
+
+    Raises: WorldError when its score without flips is not the one that was told.
+    """
+    if choice == "off":
+        return candidate
+    device, flips = candidate.device, sensible_flips(candidate.settings)
+    segmenter, settings = reflipped(candidate.segmenter, candidate.settings, flips)
+    images_NHWC, masks_NHW = candidate.pixels("validation")
+    without, averaged = (
+        evaluate(program, images_NHWC, masks_NHW, candidate.data.spec, device=device).score
+        for program in (candidate.segmenter, segmenter)
+    )
+    if not abs(without - candidate.winner.score) <= allowed_difference(device, candidate.scored_on):
+        told = candidate.winner.score
+        raise WorldError(f"trial {candidate.winner.number} scored {told:.6f}, its weights {without:.6f}; nothing was exported")
+    used = choice == "on" or averaged > without
+    scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used)
+    measured = replace(candidate, flips=scores)
+    return replace(measured, segmenter=segmenter, settings=settings) if used else measured
 
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
     counts, winner = read_status(study).trials, candidate.winner
     # the run's own score, as it was told: the bundle's check measures it again
-    validation = part_score(candidate, "validation", candidate.inspect("validation"), score=winner.score)
+    validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
     looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
     sealed = candidate.inspect("test") if test else None
+    command, program = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]), program_revision()
+    seed = winner.study.run(winner.run_number).seed
     return Provenance(
         study=study.spec.name,
         trial=winner.number,
         trials=sum(counts[state] for state in ("complete", "pruned", "failed")),
-        seed=winner.study.run(winner.run_number).seed,
+        seed=seed,
         epoch=candidate.epoch,
         data=study.spec.data_fingerprint,
         device=candidate.scored_on,
-        command=shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]),
+        command=command,
         versions=current_versions(),
         validation=validation,
         belief=winner.belief,
@@ -126,6 +171,11 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         min_identical=study.spec.min_identical,
         min_labelled=study.spec.min_labelled,
         max_deviation=study.spec.max_deviation,
+        program=program,
+        space=study.spec.space_fingerprint,
+        members=(Origin(study=winner.study.spec.name, trial=winner.run_number, seed=seed, epoch=candidate.epoch),),
+        flips=candidate.flips,
+        reproduce=reproduction(study.spec, winner, candidate.data.spec.num_classes, program, command),
     )
 
 

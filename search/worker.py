@@ -49,19 +49,32 @@ class Orders:
         """Orders that SIGTERM and SIGINT give: to stop, then to end at once. With ``drain`` the first is to leave."""
         orders = cls()
 
-        def obey(number: int, frame: FrameType | None) -> None:
-            if not orders.at_work:
-                raise SystemExit(0)
+        def obey(number: int) -> None:
             if orders.stop.is_set():
                 os._exit(128 + number)  # the trial's process ends with this one, and the lease runs out
-            if not drain or orders.leave.is_set():
+            if not orders.at_work or not drain or orders.leave.is_set():
                 orders.stop.set()
                 _end_after(LEAVE_S)
             orders.leave.set()
 
-        signal.signal(signal.SIGTERM, obey)
-        signal.signal(signal.SIGINT, obey)
+        def leave_early(number: int, frame: FrameType | None) -> None:
+            if not orders.at_work:
+                raise SystemExit(0)
+
+        # Python runs a handler between two of its own steps: never, while a silent database holds the main thread.
+        # The number of a signal reaches this pipe at once
+        hears, says = os.pipe()
+        os.set_blocking(says, False)
+        signal.set_wakeup_fd(says)
+        signal.signal(signal.SIGTERM, leave_early)
+        signal.signal(signal.SIGINT, leave_early)
+        threading.Thread(target=_obey_each, args=(hears, obey), name="orders", daemon=True).start()
         return orders
+
+
+def _obey_each(hears: int, obey: Callable[[int], None]) -> None:
+    while number := os.read(hears, 1):
+        obey(number[0])
 
 
 def _end_after(seconds: float) -> None:

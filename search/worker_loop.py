@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from objectives.data.dataset import open_dataset
 from search import leases, roster
 from search.blobs import check_writable, open_blobs
-from search.claims import Claimed, Done, Waiting, claim
+from search.claims import Claimed, Done, Waiting, claim, current_budget
 from search.leases import Lease
 from search.patience import Patience
 from search.pictures_store import open_pictures
@@ -71,6 +71,9 @@ def pull(worker: Worker) -> None:
             worker.say(f"{error}: another worker has taken the trial over")
         except UpdateFinishedTrialError:
             worker.say("the trial at hand was ended by somebody else")
+        except KeyError:  # Optuna's word for what is not there
+            current_budget(worker.study)  # says so when the study was deleted
+            raise
         except SurroundingsError as error:  # not the trial's fault: others may take it, this worker waits
             worker.say(f"{error}; trying again in {retry_s:g} s")
             worker.orders.leave.wait(retry_s)

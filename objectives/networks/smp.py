@@ -71,7 +71,7 @@ class SmpNetwork(nn.Module):
         """Return logits (B, K, H, W)."""
         height, width = images_BCHW.shape[-2:]
         below, right = self._missing(height), self._missing(width)
-        if below or right:
+        if not (isinstance(below, int) and isinstance(right, int)) or below or right:  # an export's open sizes are symbols
             images_BCHW = functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
         logits_BKHW: Tensor = self.network(images_BCHW)
         return logits_BKHW[..., :height, :width]

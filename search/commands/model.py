@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from objectives.evaluate_bundle import BundleEvaluation
     from objectives.provenance import Provenance
 
+FlipsChoice = Literal["auto", "on", "off"]
+EngineChoice = Literal["auto", "torch", "onnx"]
 BundleDir = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")]
 
 
@@ -32,10 +34,14 @@ def export_best(
     data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True,
+    flips: Annotated[
+        FlipsChoice,
+        typer.Option("--flips", help="Average over flipped frames; auto: only if that raises the validation score."),
+    ] = "off",
     home: Home = None,
     cache: Cache = None,
 ) -> None:
-    """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX.
+    """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and torch.export.
 
     \b
     Example:
@@ -47,7 +53,7 @@ def export_best(
 
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
-        provenance = export.export_best(opened, place, out, source=data, force=force, test=test)
+        provenance = export.export_best(opened, place, out, source=data, force=force, test=test, flips=flips)
         names = open_names(out)
         opened.close()
     print_export(out, provenance, names)
@@ -58,17 +64,28 @@ def predict(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="npz with test_set, or a folder of images.")],
     out: Annotated[Path, typer.Option("--out", help="masks.npz, submission.csv (Kaggle), or a folder for PNGs.")],
     device: Device = "auto",
+    engine: Annotated[
+        EngineChoice, typer.Option("--engine", help="torch, or onnx on the CPU; auto: torch where it is installed.")
+    ] = "auto",
+    flips: Annotated[
+        FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
+    ] = "auto",
 ) -> None:
-    """Label new images with a bundle.
+    """Label new images with a bundle. Without torch, ONNX Runtime does it.
 
     \b
     Example:
       search predict out frames.npz --out submission.csv
     """
     from objectives import predict as predicting
+    from objectives.engines import torch_is_there
 
-    count = predicting.predict(bundle, source, out, device=torch_device(device))
-    typer.echo(f"{count} masks written to {out}")
+    by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
+    if by_torch:
+        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips)
+    else:
+        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips)
+    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}")
 
 
 def evaluate(
@@ -121,11 +138,14 @@ def evaluate(
 def torch_device(name: str) -> "torch.device":
     """The torch device of a ``--device`` value.
 
-    Raises: UserError when this host has none such.
+    Raises: UserError when this host has none such, or no torch.
     """
-    import torch
-
+    from objectives.engines import torch_is_there
     from objectives.errors import UserError
+
+    if not torch_is_there():
+        raise UserError("torch is not installed here: install it, or let `search predict --engine onnx` do without")
+    import torch
 
     count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
     if name == "auto":
@@ -159,6 +179,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     console.print(f"bundle of trial {provenance.trial} (best of {provenance.trials}), checked after writing: {out.resolve()}")
     console.print(table)
     console.print(str(provenance.belief))
+    if provenance.flips:
+        console.print(str(provenance.flips))
     if provenance.test:
         console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
 

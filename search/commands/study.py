@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -186,5 +186,6 @@ def refuse_missing_gpu(device: str) -> None:
 
 
 def _say(line: str) -> None:
-    typer.echo(f"worker {os.getpid()}: {line}")
-    sys.stdout.flush()  # whoever follows the log of a worker reads it as it is said
+    with suppress(OSError):  # a log whose disk is full is no reason to stop training
+        typer.echo(f"worker {os.getpid()}: {line}")
+        sys.stdout.flush()  # whoever follows the log of a worker reads it as it is said

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from objectives.bundle import CONFIG, FILES, FRAMES, METRICS, SUMS, WEIGHTS, load_bundle, write_bundle
+from objectives.bundle_settings import Settings
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.spec import FrameSpec
@@ -73,7 +74,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     segmenter = build_segmenter(CONFIGURATION, SPEC).eval()
     frames = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
-    write_bundle(root / "good", segmenter, CONFIGURATION, SPEC, provenance, frames=frames)
+    write_bundle(root / "good", segmenter, Settings.single(CONFIGURATION, SPEC), provenance, frames=frames)
     generator = np.random.default_rng(0)
     frames_N2HW = generator.integers(0, 3, (8, 2, 16, 24)).astype(np.uint8)
     np.savez(root / "frames.npz", training_set=frames_N2HW, test_set=frames_N2HW[:2, 0], class_names=np.array(NAMES))
@@ -113,9 +114,9 @@ def test_altered_settings_under_matching_checksums(data: st.DataObject, bundle: 
     name = data.draw(st.sampled_from([CONFIG, CONFIG, METRICS, FRAMES]))
     tree = json.loads((bundle / "good" / name).read_bytes())
     if name == CONFIG and data.draw(st.integers(0, 5)) == 0:
-        tree["config"]["model"] = data.draw(st.sampled_from(list(LARGE.values())))
+        tree["members"][0]["config"]["model"] = data.draw(st.sampled_from(list(LARGE.values())))
     elif name == CONFIG and data.draw(st.booleans()):
-        part = data.draw(st.sampled_from(["spec", "config"]))
+        part = data.draw(st.sampled_from(["spec", "members"]))
         tree[part] = data.draw(changed_trees(tree[part]))
     else:
         tree = data.draw(changed_trees(tree))
@@ -227,7 +228,7 @@ def test_a_checkpoint_with_a_pickle_in_it_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", LARGE.values(), ids=LARGE.keys())
 def test_a_config_of_a_huge_network_takes_no_memory(model: dict[str, Any], bundle: Path) -> None:
     settings = json.loads((bundle / "good" / CONFIG).read_bytes())
-    settings["config"]["model"] = model
+    settings["members"][0]["config"]["model"] = model
     alter(bundle, {CONFIG: json.dumps(settings).encode()})
     with pytest.raises(UserError, match="differ in"):
         load_bundle(bundle / "changed")

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from objectives.bundle import write_bundle
+from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
 from objectives.provenance import PartScore, Provenance
@@ -35,7 +36,9 @@ def bundle(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     torch.manual_seed(0)
     validation = [terrain.frame_hashes[index] for index in terrain.parts["validation"]]
-    write_bundle(directory, build_segmenter(config, spec), config, spec, provenance, frames={"validation": validation})
+    write_bundle(
+        directory, build_segmenter(config, spec), Settings.single(config, spec), provenance, frames={"validation": validation}
+    )
     return directory
 
 

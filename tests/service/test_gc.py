@@ -17,7 +17,7 @@ from sqlalchemy import text
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import UserError
 from search import checkpoints, leases
-from search.blobs import open_blobs, open_objects
+from search.blobs import BlobMissing, open_blobs, open_objects
 from search.checkpoints import KEEP_BEST, Pointer, point
 from search.claims import Claimed, claim
 from search.garbage import check_age, collect, total
@@ -225,6 +225,25 @@ def test_a_worker_that_slept_between_put_and_point_is_fenced(small_study: Study,
     again = claim(small_study, "c", threads=1)  # and whoever comes next takes it over
     assert isinstance(again, Claimed)
     assert (again.lease.trial_id, again.lease.vanished) == (asleep.lease.trial_id, 1)
+
+
+def test_a_blob_that_gc_took_meanwhile_is_never_named(small_study: Study, tmp_path: Path) -> None:
+    """Its worker was alive all along, and waited longer than the age for a store or a database."""
+    artifacts = str(tmp_path)
+    mark_store(small_study.engine, artifacts)
+    blobs = open_blobs(artifacts)
+    claimed = claim(small_study, "a", threads=1)
+    assert isinstance(claimed, Claimed)
+    late = blobs.put(b"put long ago")
+    age(artifacts)
+    assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1}
+    pointers = dict.fromkeys(("last", "best"), Pointer(late, 1, 0.5))
+    with pytest.raises(BlobMissing, match="lay there unnamed for too long"):
+        point(small_study.engine, blobs, claimed.lease, pointers)
+    assert not named(small_study)
+    blobs.put(b"put long ago")
+    point(small_study.engine, blobs, claimed.lease, pointers)
+    assert named(small_study) == {late}
 
 
 def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(small_study: Study, store: str) -> None:

@@ -11,12 +11,23 @@ import onnx
 import pytest
 import torch
 
-from objectives.bundle import FILES, SUMS, Bundle, check_bundle, compare_onnx, load_bundle, refuse_taken, write_bundle
+from objectives.bundle import (
+    FILES,
+    SUMS,
+    Bundle,
+    check_bundle,
+    compare_written_programs,
+    load_bundle,
+    refuse_taken,
+    write_bundle,
+)
+from objectives.bundle_settings import Settings
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate, predict
-from objectives.onnx_program import compare_programs, export_onnx
+from objectives.program_checks import compare_programs, onnx_runner, torch_export_runner
+from objectives.programs import export_programs
 from objectives.provenance import PartScore, Provenance, current_versions
 from objectives.segmenter import Segmenter, build_segmenter
 
@@ -68,6 +79,7 @@ def provenance_of(segmenter: Segmenter, spec: FrameSpec) -> Provenance:
     )
 
 
+SETTINGS = Settings.single(CONFIG, spec_of())
 FRAMES = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
 
 
@@ -76,7 +88,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bundle") / "model"
     spec = spec_of()
     segmenter = segmenter_of(CONFIG, spec)
-    write_bundle(directory, segmenter, CONFIG, spec, provenance_of(segmenter, spec), frames=FRAMES)
+    write_bundle(directory, segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES)
     return directory
 
 
@@ -142,7 +154,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
 
 def test_a_bundle_of_another_version_is_refused_in_one_line(bundle_copy: Path) -> None:
     settings = json.loads((bundle_copy / "config.json").read_text())
-    settings["config"]["model"]["base_filters"] = 8
+    settings["members"][0]["config"]["model"]["base_filters"] = 8
     seal(bundle_copy, "config.json", json.dumps(settings))
     with pytest.raises(UserError, match="another version") as raised:
         load_bundle(bundle_copy)
@@ -197,11 +209,12 @@ def test_onnx_runtime_agrees_with_torch_and_unscored_classes_never_appear(model:
     with torch.no_grad():
         next(module for module in reversed(list(segmenter.modules())) if isinstance(module, torch.nn.Conv2d)).bias.fill_(0)
     images, _ = frames_of(spec, count=3)
-    exported = export_onnx(segmenter, spec)
-    comparison = compare_programs(exported, segmenter, images, spec)
-    assert comparison.frames == 3
-    assert comparison.largest_difference < 1e-4
-    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    programs = export_programs(segmenter, spec)
+    runners = {"onnx": onnx_runner(programs.onnx), "pt2": torch_export_runner(programs.torch_export)}
+    for comparison in compare_programs(runners, segmenter, images, spec).values():
+        assert comparison.frames == 3
+        assert comparison.largest_difference < 1e-4
+    session = onnxruntime.InferenceSession(programs.onnx, providers=["CPUExecutionProvider"])
     pixels = images.transpose(0, 3, 1, 2).astype(np.float32)
     labels, probabilities = session.run(["labels", "probabilities"], {"pixels": pixels})
     assert (labels.dtype, labels.shape) == (np.uint8, (3, 16, 24))
@@ -219,21 +232,25 @@ def test_the_onnx_file_tells_no_paths_of_this_machine(written: Path) -> None:
     assert not any(node.metadata_props for node in model.graph.node)
 
 
-def test_a_different_onnx_program_is_found(written: Path) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_a_different_program_is_found_in_either_format(written: Path, bundle_copy: Path, name: str) -> None:
     bundle = load_bundle(written)
     images, _ = frames_of(bundle.spec)
-    assert compare_onnx(bundle, images).largest_difference < 1e-4
+    assert all(found.largest_difference < 1e-4 for found in compare_written_programs(bundle, images).values())
+    other = segmenter_of(CONFIG, bundle.spec)
     with torch.no_grad():
-        for parameter in bundle.segmenter.parameters():
+        for parameter in other.parameters():
             parameter.mul_(1.05)
-    with pytest.raises(WorldError, match=r"differs from torch over 6 frames"):
-        compare_onnx(bundle, images)
+    programs = export_programs(other, bundle.spec)
+    (bundle_copy / name).write_bytes(programs.onnx if name == "model.onnx" else programs.torch_export)
+    with pytest.raises(WorldError, match=rf"{re.escape(name)} differs from torch over 6 frames"):
+        compare_written_programs(dataclasses.replace(bundle, directory=bundle_copy), images)
 
 
 def test_the_check_accepts_the_trials_score_and_refuses_another(written: Path) -> None:
     bundle = load_bundle(written)
     images, masks = frames_of(bundle.spec)
-    assert check_bundle(bundle, images, masks, device=CPU).frames == 6
+    assert {found.frames for found in check_bundle(bundle, images, masks, device=CPU).values()} == {6}
     score = bundle.provenance.validation.score
     for device, difference, accepted in [("cpu", 1e-5, False), ("cuda", 1e-5, True), ("cuda", 3e-3, False)]:
         validation = bundle.provenance.validation.model_copy(update={"score": score + difference})
@@ -258,7 +275,7 @@ def test_a_bundle_that_fails_its_check_never_appears_and_the_old_one_stays(bundl
     for directory, force in ((bundle_copy, True), (bundle_copy.parent / "new", False)):
         with pytest.raises(WorldError, match="not good enough"):
             write_bundle(
-                directory, segmenter, CONFIG, spec, provenance_of(segmenter, spec), frames=FRAMES, force=force, check=refuse
+                directory, segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES, force=force, check=refuse
             )
     assert {path.name: path.read_bytes() for path in bundle_copy.iterdir()} == before
     assert [path.name for path in bundle_copy.parent.iterdir()] == ["copy"]
@@ -269,8 +286,8 @@ def test_a_bundle_is_replaced_with_force_only(bundle_copy: Path) -> None:
     segmenter = segmenter_of(CONFIG, spec)
     provenance = provenance_of(segmenter, spec).model_copy(update={"trial": 8})
     with pytest.raises(UserError, match="--force"):
-        write_bundle(bundle_copy, segmenter, CONFIG, spec, provenance, frames=FRAMES)
-    write_bundle(bundle_copy, segmenter, CONFIG, spec, provenance, frames=FRAMES, force=True)
+        write_bundle(bundle_copy, segmenter, SETTINGS, provenance, frames=FRAMES)
+    write_bundle(bundle_copy, segmenter, SETTINGS, provenance, frames=FRAMES, force=True)
     assert load_bundle(bundle_copy).provenance.trial == 8
     assert [path.name for path in bundle_copy.parent.iterdir()] == ["copy"]
 
@@ -290,4 +307,4 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
     spec = spec_of()
     segmenter = segmenter_of(CONFIG, spec)
     with pytest.raises(WorldError, match=r"cannot write .*free space there or choose another place"):
-        write_bundle(tmp_path / "file" / "model", segmenter, CONFIG, spec, provenance_of(segmenter, spec), frames=FRAMES)
+        write_bundle(tmp_path / "file" / "model", segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from objectives.bundle import SUMS, load_bundle, write_bundle
+from objectives.bundle_settings import Settings
 from objectives.calibration import Calibration
 from objectives.config import Config, UNet
 from objectives.data.frames import frame_hash
@@ -74,7 +75,7 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         test=PartScore(frames=3, score=0.5, iou=(None, 0.5, 0.5, None)),
     )
     frames = {"train": [frame_hash(IMAGES[index]) for index in TRAINED]}
-    write_bundle(directory, segmenter, CONFIG, SPEC, provenance, frames=frames)
+    write_bundle(directory, segmenter, Settings.single(CONFIG, SPEC), provenance, frames=frames)
     return directory
 
 

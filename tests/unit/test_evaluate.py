@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from objectives import evaluate as module
+from objectives import portions
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.evaluate import evaluate, pixels_BCHW, predict
+from objectives.micro_batches import DoesNotFitError
 from objectives.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")
@@ -38,7 +39,7 @@ def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: 
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_batches_change_nothing(batch: int, segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(segmenter, terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
-    monkeypatch.setattr(module, "PIXELS", batch * terrain.spec.height * terrain.spec.width)
+    monkeypatch.setattr(portions, "PIXELS", batch * terrain.spec.height * terrain.spec.width)
     parts = evaluate(segmenter.train(), terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
     assert not segmenter.training
     np.testing.assert_allclose(parts.confusion_KK, whole.confusion_KK, atol=3)  # pixels that rounding turns
@@ -61,4 +62,44 @@ def test_pixels_keep_their_values_in_channels_last(dtype: type, expected: torch.
 
 @pytest.mark.parametrize(("height", "width", "frames"), [(64, 128, 64), (512, 512, 2), (4096, 4096, 1)])
 def test_large_frames_are_scored_few_at_once(height: int, width: int, frames: int) -> None:
-    assert module.frames_at_once(height, width) == frames
+    assert portions.frames_at_once(height, width) == frames
+
+
+class Cramped(torch.nn.Module):
+    """A program with memory for so many frames at once."""
+
+    def __init__(self, segmenter: Segmenter, room: int) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.room = room
+        self.seen: list[int] = []
+
+    def forward(self, pixels_BCHW: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(pixels_BCHW))
+        if len(pixels_BCHW) > self.room:
+            raise torch.OutOfMemoryError
+        logits_BKHW: torch.Tensor = self.segmenter(pixels_BCHW)
+        return logits_BKHW
+
+
+@pytest.mark.parametrize(("room", "seen"), [(3, [7, 3, 3, 1]), (2, [7, 3, 1, 1, 1, 1, 1, 1, 1]), (9, [7])])
+def test_frames_that_memory_is_too_small_for_are_halved(
+    room: int, seen: list[int], segmenter: Segmenter, terrain: Dataset
+) -> None:
+    images, masks, spec, beats = terrain.images[:7], terrain.masks[:7], terrain.spec, list[int]()
+    program = Cramped(segmenter, room)
+    found = evaluate(program, images, masks, spec, device=CPU, beat=lambda: beats.append(1))
+    assert program.seen == seen
+    assert len(beats) == sum(frames <= room for frames in seen)
+    np.testing.assert_allclose(found.confusion_KK, evaluate(segmenter, images, masks, spec, device=CPU).confusion_KK, atol=3)
+    labels = predict(Cramped(segmenter, room), images, spec, device=CPU)
+    assert (labels != predict(segmenter, images, spec, device=CPU)).mean() < 1e-3
+
+
+def test_a_single_frame_that_does_not_fit_is_an_error_in_one_line(segmenter: Segmenter, terrain: Dataset) -> None:
+    images, masks, spec = terrain.images[:7], terrain.masks[:7], terrain.spec
+    with pytest.raises(DoesNotFitError, match=r"a single frame of 64 x 128 does not fit .* memory of cpu") as caught:
+        evaluate(Cramped(segmenter, 0), images, masks, spec, device=CPU)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DoesNotFitError):
+        predict(Cramped(segmenter, 0), images, spec, device=CPU)

@@ -1,6 +1,5 @@
 """Training: equal seeds give equal bits, a resumed run is the uninterrupted one, and every way in which it ends."""
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from training_checks import assert_same_state
 
 from objectives.config import SGD, Adam, AdamW, Config, Cosine, Lion, Loss, OneCycle, Optimiser, Plateau, Schedule, Train, UNet
 from objectives.data.dataset import Dataset
@@ -60,23 +60,6 @@ def resume(config: Config, data: Dataset, blob: bytes, seed: int = 0) -> Trainin
     torch.manual_seed(999)
     training.state.load_bytes(blob)
     return training
-
-
-def header_of(blob: bytes) -> dict[str, Any]:
-    length = int.from_bytes(blob[:8], "little")
-    state: dict[str, Any] = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
-    return state
-
-
-def assert_same_state(ours: bytes, theirs: bytes) -> None:
-    """Every bit of both states is equal: weights, average, optimiser, schedule, generator, history; but not the seconds."""
-    left, right = load(ours), load(theirs)
-    assert left.keys() == right.keys()
-    assert [name for name in left if left[name].numpy().tobytes() != right[name].numpy().tobytes()] == []
-    plain, other = header_of(ours), header_of(theirs)
-    for result in plain["history"] + other["history"]:
-        del result["seconds"]
-    assert json.dumps(plain) == json.dumps(other)  # as text: it holds NaN
 
 
 def score_of_weights(training: Training) -> float:

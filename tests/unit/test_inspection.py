@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from objectives import evaluate as evaluating
+from objectives import portions
 from objectives.calibration import BINS, Calibration
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.evaluate import evaluate, predict
 from objectives.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
 from objectives.metrics import confusion_KK
-from objectives.onnx_program import OnnxProgram
+from objectives.pixel_program import PixelProgram
 from objectives.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")
@@ -104,7 +104,7 @@ def test_frames_are_scored_by_their_own_classes_and_the_worst_come_first(spec: F
 
 def test_calibration_is_that_of_the_probabilities_that_the_exported_program_gives(spec: FrameSpec) -> None:
     images, masks = frames_of(spec)
-    program = OnnxProgram(segmenter_of(spec), spec).eval()
+    program = PixelProgram(segmenter_of(spec), spec).eval()
     with torch.inference_mode():
         labels, probabilities = program(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32)))
     judged = np.isin(masks, spec.scored)
@@ -120,7 +120,7 @@ def test_calibration_is_that_of_the_probabilities_that_the_exported_program_give
 
 def test_batches_change_nothing(spec: FrameSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = inspected(spec, list(range(7)))
-    monkeypatch.setattr(evaluating, "PIXELS", 2 * spec.height * spec.width)
+    monkeypatch.setattr(portions, "PIXELS", 2 * spec.height * spec.width)
     parts = inspected(spec, list(range(7)))
     np.testing.assert_allclose(parts.confusions_GKK, whole.confusions_GKK, atol=2)  # pixels that rounding turns
     np.testing.assert_allclose(parts.calibration.confidence_M.sum(), whole.calibration.confidence_M.sum(), rtol=1e-5)

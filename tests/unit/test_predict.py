@@ -12,6 +12,7 @@ from PIL import Image
 
 from objectives.atomic import directory_at_once
 from objectives.bundle import load_bundle, write_bundle
+from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.frames import frame_hash
 from objectives.data.spec import FrameSpec
@@ -61,7 +62,7 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         validation=PartScore(frames=4, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)),
     )
     frames = {part: [frame_hash(IMAGES[index]) for index in indices] for part, indices in PARTS.items()}
-    write_bundle(directory, build_segmenter(config, SPEC), config, SPEC, provenance, frames=frames)
+    write_bundle(directory, build_segmenter(config, SPEC), Settings.single(config, SPEC), provenance, frames=frames)
     return directory
 
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+from training_checks import header_of
 
 from objectives import training_state
 from objectives.config import SGD, AdamW, Config, Optimiser, Train, UNet
@@ -26,12 +27,6 @@ def config_of(optimiser: Optimiser | None = None, steps_per_epoch: int = 1) -> C
 
 def start(config: Config, data: Dataset) -> Training:
     return prepare(config, data, seed=0, device=torch.device("cpu"))
-
-
-def header_of(blob: bytes) -> dict[str, Any]:
-    length = int.from_bytes(blob[:8], "little")
-    state: dict[str, Any] = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +62,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=5,
 )
-PARTS = ("tensors", "learning_rate", "updates", "history", "optimiser", "groups", "config")
+PARTS = ("tensors", "learning_rate", "updates", "history", "optimiser", "groups", "config", "micro_batch")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -137,3 +132,18 @@ def test_bf16_is_off_when_the_config_says_so_and_changes_the_loss_when_it_is_on(
     (one,), (other,) = list(fit(plain)), list(fit(mixed))
     assert one.loss != other.loss
     assert one.loss == pytest.approx(other.loss, rel=0.05)
+
+
+def test_a_state_remembers_how_many_frames_memory_has_room_for(written: tuple[Training, bytes], terrain: Dataset) -> None:
+    training, blob = written
+    whole = training.state.config.train.batch_size
+    assert header_of(blob)["micro_batch"] == whole
+    other = start(training.state.config, terrain).state
+    other.load_bytes(with_header(blob, header_of(blob) | {"micro_batch": 3}))
+    assert other.micro_batch == 3
+    older = {name: value for name, value in header_of(blob).items() if name != "micro_batch"}
+    other.load_bytes(with_header(blob, older))
+    assert other.micro_batch == whole, "a state from before there were parts"
+    for impossible in (0, -1, whole + 1, "many", None):
+        with pytest.raises(WorldError, match="no state of this trial"):
+            other.load_bytes(with_header(blob, header_of(blob) | {"micro_batch": impossible}))

@@ -1,0 +1,124 @@
+"""The files of a bundle, verified: everything but its networks. Imports no torch, so that ONNX alone can predict."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from objectives.bundle_settings import FORMAT_VERSION, Settings, read_settings
+from objectives.data.spec import FrameSpec
+from objectives.errors import UserError, one_line
+from objectives.provenance import Provenance
+
+WEIGHTS, CONFIG, ONNX, TORCH_EXPORT, METRICS, FRAMES, CARD = (
+    "model.safetensors",
+    "config.json",
+    "model.onnx",
+    "model.pt2",
+    "metrics.json",
+    "frames.json",
+    "README.md",
+)
+FILES = (WEIGHTS, CONFIG, ONNX, TORCH_EXPORT, METRICS, FRAMES, CARD)
+ADDED = frozenset({TORCH_EXPORT})  # that bundles of the old format lack
+SUMS = "SHA256SUMS"
+
+# what reading values of another version, or of a forger, may raise
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """A bundle's verified files, and what the readable ones say; ``frames`` are the frame hashes of each part."""
+
+    directory: Path
+    settings: Settings
+    provenance: Provenance
+    frames: Mapping[str, frozenset[str]]
+    contents: Mapping[str, bytes]
+
+
+def open_bundle(directory: Path) -> BundleFiles:
+    """The files of the bundle in ``directory``, after their checksums were verified; nothing in them is run.
+
+    Raises:
+        UserError: it is no bundle, a file is missing or was changed, or another version wrote it.
+    """
+    contents = _verified(directory)
+    with readable(directory):
+        stored = json.loads(contents[CONFIG])
+        settings = read_settings(stored)
+        metrics = json.loads(contents[METRICS])
+        provenance = Provenance.model_validate({name: metrics[name] for name in metrics.keys() & Provenance.model_fields})
+        _refuse_other_classes(metrics["class_names"], provenance, settings.spec)
+        frames = {part: frozenset(map(str, hashes)) for part, hashes in json.loads(contents[FRAMES]).items()}
+    if stored["format"] == FORMAT_VERSION:
+        _refuse_missing(directory, [name for name in ADDED if name not in contents])
+    return BundleFiles(directory, settings, provenance, frames, contents)
+
+
+@contextmanager
+def readable(directory: Path, *more: type[Exception]) -> Iterator[None]:
+    """Turn whatever reading the values of a bundle raises, ``more`` among it, into one line.
+
+    Raises:
+        UserError: another version wrote it.
+    """
+    expected: tuple[type[Exception], ...] = (*UNREADABLE, *more)
+    try:
+        yield
+    except expected as error:
+        reason = one_line(" ".join(str(error).split()) or type(error).__name__, 200)
+        raise UserError(f"{directory} was written by another version of this program: {reason}; export it again") from error
+
+
+def refuse_taken(directory: Path, *, force: bool = False) -> None:
+    """Nothing when a bundle may be written to ``directory``: it is not there or empty, or a bundle and ``force`` is given.
+
+    Raises:
+        UserError: something is there that must not be replaced.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file, a bundle is a directory; choose another one with --out")
+    if not directory.exists() or all(entry.name.startswith(f".{directory.name}.") for entry in directory.iterdir()):
+        return  # at most the draft of an export that was killed
+    if not (directory / SUMS).exists() or not (directory / CONFIG).exists():
+        raise UserError(f"{directory} is not empty and holds no bundle; choose another directory with --out")
+    if not force:
+        raise UserError(f"{directory} already holds a bundle; choose another directory with --out, or replace it with --force")
+
+
+def _verified(directory: Path) -> dict[str, bytes]:
+    """The contents of all files, each checked against SHA256SUMS; without what an old bundle lacks."""
+    if not (directory / SUMS).is_file():
+        raise UserError(f"{directory} is no bundle: it has no {SUMS}; give the directory that `search export-best` wrote")
+    try:
+        lines = (directory / SUMS).read_text(encoding="ascii").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        if outside := [name for name in sums if Path(name).name != name]:
+            raise UserError(f"{directory} is no bundle: {SUMS} names {one_line(outside[0])}, which lies outside")
+        there = {name: (directory / name).is_file() for name in FILES}
+        wanted = [name for name in FILES if name in sums or there[name] or name not in ADDED]
+        _refuse_missing(directory, [name for name in wanted if not there[name] or name not in sums])
+        contents = {name: (directory / name).read_bytes() for name in wanted}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{directory} cannot be read: {error}") from error
+    changed = [name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != sums[name]]
+    if changed:
+        raise UserError(f"{directory} was changed after it was written: {', '.join(changed)} not as in {SUMS}; export it again")
+    return contents
+
+
+def _refuse_missing(directory: Path, names: list[str]) -> None:
+    if names:
+        raise UserError(f"{directory} is not whole: {', '.join(names)} missing (or not in {SUMS}); export it again")
+
+
+def _refuse_other_classes(names: object, provenance: Provenance, spec: FrameSpec) -> None:
+    if names != list(spec.class_names):
+        raise ValueError(f"{METRICS} and {CONFIG} name other classes")
+    for part in (provenance.validation, provenance.test):
+        if part is not None and len(part.iou) != spec.num_classes:
+            raise ValueError(f"{METRICS} has {len(part.iou)} IoU for {spec.num_classes} classes")

@@ -1,0 +1,110 @@
+"""What a bundle's ``config.json`` holds: which networks its program averages, for which frames. Imports no torch."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from objectives.config import Config, Frozen
+from objectives.data.spec import FrameSpec
+from objectives.errors import one_line
+
+FORMAT_VERSION: Final = 2
+MOST_MEMBERS = 64  # a bundle that states more is no bundle of ours
+OLD_FORMAT = 1  # one network, no flips, no torch.export program
+
+Flip = Literal["horizontal", "vertical"]
+AnySize = Literal["any"]
+AXES: dict[Flip, int] = {"horizontal": 3, "vertical": 2}  # of (B, C, H, W)
+
+
+class Member(Frozen):
+    """One network of a bundle and its share of the average; shares need not add up to 1."""
+
+    config: Config
+    weight: float = Field(1.0, gt=0.0, le=1e6)
+
+
+class Axes(Frozen):
+    """What the exported programs take along each axis: any size, or so many pixels."""
+
+    frames: AnySize = "any"
+    height: AnySize | int
+    width: AnySize | int
+
+
+class Settings(Frozen):
+    """A bundle's program: the average of its members' probabilities, each over the frame as it is and flipped ``flips`` ways.
+
+    With both flips a frame is seen four ways. ``axes`` are those of the exported programs; the torch model takes frames of the
+    spec's size.
+    """
+
+    format: Literal[2] = FORMAT_VERSION
+    members: tuple[Member, ...] = Field(min_length=1, max_length=MOST_MEMBERS)
+    flips: tuple[Flip, ...] = ()
+    spec: FrameSpec
+    axes: Axes
+
+    @classmethod
+    def of(cls, members: tuple[Member, ...], spec: FrameSpec, flips: tuple[Flip, ...] = ()) -> Self:
+        """Before any program is exported: the axes are the spec's."""
+        return cls(members=members, flips=flips, spec=spec, axes=fixed_axes(spec))
+
+    @classmethod
+    def single(cls, config: Config, spec: FrameSpec) -> Self:
+        """Of one network, which sees each frame as it is."""
+        return cls.of((Member(config=config),), spec)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the program is one network on frames as they are: nothing is averaged."""
+        return len(self.members) == 1 and not self.flips
+
+    @model_validator(mode="after")
+    def _flips_once(self) -> Self:
+        if len(set(self.flips)) != len(self.flips):
+            raise ValueError(f"flips must not repeat, got {', '.join(self.flips)}")
+        return self
+
+
+def fixed_axes(spec: FrameSpec) -> Axes:
+    """Any number of frames, all of the spec's size."""
+    return Axes(height=spec.height, width=spec.width)
+
+
+def read_settings(stored: Mapping[str, object]) -> Settings:
+    """The settings that a bundle of this version or the one before holds.
+
+    Raises:
+        ValueError: they are of another version, or not whole.
+    """
+    match stored.get("format"):
+        case 2:
+            return Settings.model_validate(stored)
+        case 1:
+            return Settings.single(Config.model_validate(stored["config"]), FrameSpec.model_validate(stored["spec"]))
+        case other:
+            shown = one_line(str(other), 20)
+            raise ValueError(f"it has bundle format {shown}, this program reads {OLD_FORMAT} and {FORMAT_VERSION}")
+
+
+def sensible_flips(settings: Settings) -> tuple[Flip, ...]:
+    """The flips that are worth trying: left to right always; upside down where every member was trained on such frames.
+
+    Most scenes look the same in a mirror and no scene with a sky does on its head, whatever a network has learned to bear.
+    """
+    augments = [member.config.augment for member in settings.members]
+    upside_down = all(augment.vertical_flip and augment.intensity > 0 for augment in augments)
+    return ("horizontal", "vertical") if upside_down else ("horizontal",)
+
+
+def ways_of(flips: Iterable[Flip]) -> tuple[tuple[int, ...], ...]:
+    """The ways in which a frame is seen, each by the axes of (B, C, H, W) that it flips: as it is, then flipped.
+
+    Two flips give four ways, both at once among them.
+    """
+    ways: tuple[tuple[int, ...], ...] = ((),)
+    for flip in flips:
+        ways += tuple((*axes, AXES[flip]) for axes in ways)
+    return ways

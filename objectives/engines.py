@@ -1,0 +1,53 @@
+"""What predicts: the torch model of a bundle, or its ONNX program where torch is missing or not wanted. Imports no torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, assert_never
+
+import numpy as np
+
+from objectives.data.spec import FrameSpec
+
+EngineName = Literal["torch", "onnx"]
+FlipsWanted = Literal["auto", "on", "off"]  # auto: as the bundle was exported
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    @property
+    def spec(self) -> FrameSpec:
+        """The frames that it takes, and its classes."""
+        ...
+
+    def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Labels uint8 (N, H, W) of raw images (H, W, C), all of one size, which they keep; that of ``spec`` or another."""
+        ...
+
+
+def open_engine(directory: Path, name: EngineName, *, device: str = "cpu", flips: FlipsWanted = "auto") -> Engine:
+    """The engine of the bundle in ``directory``.
+
+    Raises:
+        UserError: the bundle cannot be used, or not so.
+    """
+    match name:
+        case "torch":
+            from objectives.torch_engine import TorchEngine
+
+            return TorchEngine.load(directory, device=device, flips=flips)
+        case "onnx":
+            from objectives.onnx_engine import OnnxEngine
+
+            return OnnxEngine.load(directory, device=device, flips=flips)
+        case _:
+            assert_never(name)
+
+
+def torch_is_there() -> bool:
+    """Whether torch can be imported; the first call does so, which takes seconds."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Prediction by a bundle's ONNX program alone, without torch: numpy, OpenCV and ONNX Runtime."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectives.bundle_files import ONNX, open_bundle
+from objectives.bundle_settings import Flip, sensible_flips, ways_of
+from objectives.data.resize import resize_image
+from objectives.data.spec import FrameSpec
+from objectives.engines import FlipsWanted
+from objectives.errors import UserError
+
+LEAST = np.finfo(np.float32).tiny  # of a probability whose logarithm is taken
+Floats = npt.NDArray[np.float32]
+
+
+@final
+class OnnxEngine:
+    """The program in a session of ONNX Runtime on the CPU; ``flips`` are done here, beside those that are inside it."""
+
+    def __init__(self, session: Any, spec: FrameSpec, flips: tuple[Flip, ...] = ()) -> None:
+        self.session = session
+        self.spec = spec
+        self.scored = np.array(spec.scored, dtype=np.uint8)
+        self.ways = ways_of(flips)
+
+    @classmethod
+    def load(cls, directory: Path, *, device: str, flips: FlipsWanted) -> Self:
+        """The engine of the bundle in ``directory``.
+
+        Raises:
+            UserError: the bundle cannot be used, or ONNX Runtime cannot run it, or not on this device or with these flips.
+        """
+        if device not in ("cpu", "auto"):
+            raise UserError(f"ONNX Runtime predicts on the CPU here, got --device {device}; use --device cpu or --engine torch")
+        files = open_bundle(directory)
+        inside = files.settings.flips
+        if flips == "off" and inside:
+            raise UserError(f"{directory}/{ONNX} flips inside ({' and '.join(inside)}): use --engine torch for --flips off")
+        outside = sensible_flips(files.settings) if flips == "on" and not inside else ()
+        return cls(_session(files.contents[ONNX], directory), files.settings.spec, outside)
+
+    def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Labels uint8 (N, H, W) of raw images (H, W, C) of one size."""
+        spec, (height, width) = self.spec, images[0].shape[:2]
+        sized = [resize_image(image, spec.height, spec.width) for image in images]
+        pixels_NCHW = np.stack(sized).transpose(0, 3, 1, 2).astype(np.float32)
+        probabilities_NSHW = self._probabilities(pixels_NCHW)
+        if (height, width) == (spec.height, spec.width):
+            return np.asarray(self.scored[probabilities_NSHW.argmax(axis=1)])
+        return np.stack([self._labels_at_size(each_SHW, height, width) for each_SHW in probabilities_NSHW])
+
+    def _probabilities(self, pixels_NCHW: Floats) -> Floats:
+        """Of the scored classes, (N, S, H, W)."""
+        total = np.zeros((), dtype=np.float32)
+        for axes in self.ways:
+            seen = np.ascontiguousarray(np.flip(pixels_NCHW, axes))
+            (found_NKHW,) = self.session.run(["probabilities"], {"pixels": seen})
+            total = total + np.flip(found_NKHW[:, self.scored], axes)
+        return (total / len(self.ways)).astype(np.float32)
+
+    def _labels_at_size(self, probabilities_SHW: Floats, height: int, width: int) -> np.ndarray:
+        """One frame's labels at its own size.
+
+        Logits are what the torch model resizes. Logarithms of the probabilities differ from them by one number for each pixel,
+        which is the same for all classes, also after resizing: the highest is that of the same class.
+        """
+        logs_SHW = np.log(np.maximum(probabilities_SHW, LEAST))
+        resized = [cv2.resize(plane_HW, (width, height), interpolation=cv2.INTER_LINEAR) for plane_HW in logs_SHW]
+        return np.asarray(self.scored[np.stack(resized).argmax(axis=0)])
+
+
+def _session(model: bytes, directory: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an error for each way in which a model can be wrong, with no common base
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"ONNX Runtime cannot run {directory}/{ONNX}: {reason}; export it again") from error

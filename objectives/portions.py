@@ -1,0 +1,8 @@
+"""How many frames go through a model at once. Imports no torch."""
+
+PIXELS = 64 * 64 * 128  # scored at once; no batch statistics are used, so it changes nothing but memory
+
+
+def frames_at_once(height: int, width: int) -> int:
+    """How many frames of a size to score at once: large ones are few, or scoring would need more memory than training."""
+    return max(1, PIXELS // (height * width))

@@ -1,0 +1,60 @@
+"""Prediction by a bundle's torch model, on any device."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from objectives.bundle import load_bundle
+from objectives.bundle_settings import sensible_flips
+from objectives.data.resize import resize_image
+from objectives.data.spec import FrameSpec
+from objectives.engines import FlipsWanted
+from objectives.ensemble import reflipped
+from objectives.evaluate import pixels_BCHW
+from objectives.segmenter import predict_labels
+
+
+@final
+class TorchEngine:
+    """A model on a device, in evaluation mode."""
+
+    def __init__(self, program: nn.Module, spec: FrameSpec, device: torch.device) -> None:
+        self.program = program.to(device).eval()
+        self.spec = spec
+        self.device = device
+
+    @classmethod
+    def load(cls, directory: Path, *, device: str, flips: FlipsWanted) -> Self:
+        """The engine of the bundle in ``directory``.
+
+        Raises:
+            UserError: the bundle cannot be used.
+        """
+        bundle = load_bundle(directory)
+        program, inside = bundle.segmenter, bundle.settings.flips
+        if flips == "on" and not inside:
+            program, _ = reflipped(program, bundle.settings, sensible_flips(bundle.settings))
+        if flips == "off" and inside:
+            program, _ = reflipped(program, bundle.settings, ())
+        return cls(program, bundle.spec, torch.device(device))
+
+    @torch.inference_mode()
+    def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its logits resized back."""
+        spec, (height, width) = self.spec, images[0].shape[:2]
+        sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
+        logits_BKHW: Tensor = self.program(pixels_BCHW(sized_BHWC).to(self.device))
+        if (height, width) == (spec.height, spec.width):
+            return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
+        return np.stack([_labels_at_size(logits_KHW, (height, width), spec) for logits_KHW in logits_BKHW])
+
+
+def _labels_at_size(logits_KHW: Tensor, size: tuple[int, int], spec: FrameSpec) -> np.ndarray:
+    """One frame at a time: logits of large frames are large."""
+    logits_1KHW = functional.interpolate(logits_KHW[None].float(), size=size, mode="bilinear", align_corners=False)
+    return np.asarray(predict_labels(logits_1KHW, spec)[0].to(torch.uint8).cpu())

@@ -1,0 +1,65 @@
+"""Exports that average over flipped frames: measured, kept only where asked for or where they help."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from objectives.bundle import load_bundle
+from objectives.ensemble import Ensemble, reflipped
+from objectives.errors import WorldError
+from objectives.evaluate import evaluate
+from search.commands.options import Place
+from search.export import Candidate, export_best, restore, with_flips
+from search.study import Study, open_study
+from search.winner import find_winner
+from search.worker import Orders, Settings
+from search.worker_loop import run_worker
+
+Maker = Callable[..., None]
+
+
+@pytest.fixture
+def trained(database: str, make_study: Maker, tmp_path: Path) -> Study:
+    """A study of one trial, trained."""
+    make_study(database, trials=1, sets=("train.epochs=2",))
+    study = open_study(database, "small")
+    settings = Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1)
+    run_worker(study, settings, Orders(), print)
+    return study
+
+
+def score_of(candidate: Candidate, *, flipping: bool) -> float:
+    program, _ = reflipped(candidate.segmenter, candidate.settings, ("horizontal",) if flipping else ())
+    images, masks = candidate.pixels("validation")
+    return evaluate(program, images, masks, candidate.data.spec, device=candidate.device).score
+
+
+def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, database: str, tmp_path: Path) -> None:
+    place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
+    candidate = restore(trained, find_winner(trained, database), place, "")
+    without, averaged = score_of(candidate, flipping=False), score_of(candidate, flipping=True)
+    assert without != averaged
+    assert with_flips(candidate, "off") is candidate
+    kept = with_flips(candidate, "auto")
+    assert kept.flips is not None
+    assert (kept.flips.without, kept.flips.averaged) == (without, averaged)
+    assert kept.flips.used == (averaged > without) == isinstance(kept.segmenter, Ensemble)
+    assert kept.score == max(without, averaged)
+    other = dataclasses.replace(candidate, winner=dataclasses.replace(candidate.winner, score=without + 0.01))
+    with pytest.raises(WorldError, match="nothing was exported"):
+        with_flips(other, "on")
+
+    provenance = export_best(trained, place, tmp_path / "out", flips="on")  # checks score and programs after writing
+    assert provenance.validation.score == averaged
+    assert load_bundle(tmp_path / "out").settings.flips == ("horizontal",)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["flips"] == {"flips": ["horizontal"], "without": without, "averaged": averaged, "used": True}
+    assert metrics["space"] == trained.spec.space_fingerprint
+    assert metrics["program"].startswith(("git ", "segmentation-search"))
+    assert metrics["members"] == [{"study": "small", "trial": 0, "seed": metrics["seed"], "epoch": metrics["epoch"]}]
+    begin = "search init --study small --data synthetic:40 --space tiny"
+    assert any(command.startswith(begin) for command in metrics["reproduce"])
+    trained.close()
