@@ -37,6 +37,7 @@ PINS: dict[str, tuple[str, ...]] = {
     "init": TAKEN,
     "run": TAKEN,
     "recipes run": ("--study", STUDY, "--data", "synthetic:40", "--epochs", "2", "--cache", "cache", "--home", "home"),
+    "report": (*ABSENT, "--out", "report.html", "--home", "home"),
     "confirm": (*ABSENT, "--workers", "0", "--home", "home"),
     "worker": (*ABSENT, "--wait", "0s", "--home", "home"),
     "demo": ("--home", "/dev/null/home"),

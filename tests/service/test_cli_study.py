@@ -87,7 +87,7 @@ def test_a_password_is_in_no_workers_command_line(finished: Finished) -> None:
 
 def test_status_as_json(search: Any, finished: Finished) -> None:
     status = json.loads(succeeded(search("status", *finished.place, "--json")))
-    assert list(status) == ["study", "budget", "trials", "best", "workers", "infeasible", "warnings"]
+    assert list(status) == ["study", "state", "budget", "hours", "trials", "best", "workers", "infeasible", "warnings"]
     assert status["study"] == "a study, été 1"
     assert status["budget"] == {"trials": 2, "spent": 2}
     assert set(status["trials"]) == STATES
