@@ -26,6 +26,7 @@ from objectives.config import (
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
 from objectives.losses import build_phases, class_weights_K
+from objectives.micro_batches import SMALLEST, part_sizes
 from objectives.networks import all_outputs, count_parameters
 from objectives.networks.smp import SmpNetwork
 from objectives.saved_memory import EmulatedAutocast, SavedStorages
@@ -81,15 +82,19 @@ def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool
     return check(config, spec, memory_bytes=memory_bytes, bf16=bf16).problem
 
 
-def check(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> Verdict:
-    """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0 checks no memory."""
+def check(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True, divides: bool = False) -> Verdict:
+    """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0 checks no memory.
+
+    ``divides``: on a device that says when its memory is too small, batches are divided until they fit (see micro_batches), so
+    only the smallest part of one must. The kernel of a host kills the process instead: there the whole batch must fit.
+    """
     with torch.random.fork_rng(devices=[]):
         try:
             segmenter = _segmenter_on_meta(config, spec)
             found = _measure(config, spec, segmenter, bf16=bf16)
         except UserError as error:
             return Verdict(NOTHING, _one_line(error))
-    return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes))
+    return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes, divides=divides))
 
 
 def _one_line(error: UserError) -> str:
@@ -197,14 +202,18 @@ def _too_deep(config: Config, segmenter: Segmenter) -> str:
             assert_never(config.model)
 
 
-def _beyond_memory(config: Config, found: Estimate, memory_bytes: int) -> str:
-    if memory_bytes == 0 or found.memory_bytes <= memory_bytes:
+def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, *, divides: bool) -> str:
+    batch_size = config.train.batch_size
+    at_once = part_sizes(batch_size, SMALLEST)[0] if divides else batch_size
+    needed_bytes = found.state_bytes + at_once * found.frame_bytes
+    if memory_bytes == 0 or needed_bytes <= memory_bytes:
         return ""
-    batch_size, needed = config.train.batch_size, f"needs about {found.memory_bytes / GIB:.1f} GiB"
-    at_hand = f"this worker has {memory_bytes / GIB:.1f}"
+    needed, at_hand = f"needs about {needed_bytes / GIB:.1f} GiB", f"this worker has {memory_bytes / GIB:.1f}"
     fitting = (memory_bytes - found.state_bytes) // found.frame_bytes
-    if fitting >= 1:
+    if fitting >= 1 and not divides:
         return f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got {batch_size}"
     model = config.model
     size = f"model.encoder {model.encoder}" if isinstance(model, Smp) else f"model.base_filters {model.base_filters}"
+    if divides:
+        return f"{size} {needed} with {at_once} frame(s) at a time, {at_hand}: too little, however a batch is divided"
     return f"{size} {needed} at train.batch_size {batch_size}, {at_hand}: too little for one frame"

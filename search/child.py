@@ -118,7 +118,7 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
     """Tell the worker what the config needs; False when it cannot work here. No device is touched."""
     bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
     try:
-        verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16)
+        verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16, divides=bool(job.gpu))
     except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
         return True
     need = verdict.estimate
@@ -139,8 +139,12 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     training, found = restore(job.checkpoints, blobs, prepared, link.note)
     state, saver = training.state, Saver(training.state, blobs, found.best)
     stop = link.tell(state, found) if found.last else False
+    at_once = config.train.batch_size
     if not stop:
         for result in fit(training, link.beat):
+            if state.micro_batch < at_once:
+                at_once = state.micro_batch
+                link.note(f"has too little memory for {config.train.batch_size} frames: {at_once} at a time, in the same steps")
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)

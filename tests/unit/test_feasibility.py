@@ -184,6 +184,17 @@ def test_memory_beyond_the_limit_names_the_largest_batch_that_fits() -> None:
     assert infeasible(config, spec_of(), memory_bytes=0) == ""
 
 
+@pytest.mark.parametrize(("batch_size", "at_once"), [(64, 2), (63, 3), (1, 1)])
+def test_where_batches_are_divided_the_smallest_part_must_fit(batch_size: int, at_once: int) -> None:
+    config = Config(train=Train(batch_size=batch_size))
+    found = estimate(config, spec_of())
+    enough = found.state_bytes + at_once * found.frame_bytes
+    assert check(config, spec_of(), memory_bytes=enough, divides=True).problem == ""
+    problem = check(config, spec_of(), memory_bytes=enough - 1, divides=True).problem
+    assert problem.startswith("model.base_filters 16 needs about")
+    assert f"with {at_once} frame(s) at a time" in problem
+
+
 def test_a_network_too_large_for_one_frame_is_named_by_its_size() -> None:
     assert infeasible(Config(), spec_of(), memory_bytes=2**20).startswith("model.base_filters 16 needs about")
     assert infeasible(Config(model=Smp()), spec_of(), memory_bytes=2**20).startswith("model.encoder resnet18 needs about")
