@@ -13,6 +13,7 @@ from search import leases
 from search.blobs import BlobMissing, BlobStore
 from search.leases import Lease
 from search.naming import delete_left, hold_blobs
+from search.spec import StudySpec
 from search.tables import CHECKPOINT
 
 KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
@@ -67,6 +68,11 @@ def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
     """A trial's pointers by kind."""
     with engine.connect() as connection:
         return {row.kind: _pointer(row._mapping) for row in _rows(connection, trial_id)}
+
+
+def kept(spec: StudySpec) -> int:
+    """How many finished trials of a study keep their weights, besides the control: a few of a search, all that confirm one."""
+    return spec.trials if spec.confirm.seeds else KEEP_BEST
 
 
 def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: int = KEEP_BEST) -> None:

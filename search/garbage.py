@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from objectives.errors import UserError
 from search.blobs import Objects, Stored, open_objects
-from search.checkpoints import KEEP_BEST, UNNEEDED
+from search.checkpoints import UNNEEDED, kept
 from search.naming import delete_old, delete_unnamed
 from search.store_owner import check_sole_owner
 from search.study import read_spec
@@ -135,12 +135,11 @@ def _drop_unneeded(connection: Connection, study_id: int, *, keep: int) -> list[
 
 
 def _keep(name: str, stored: dict[str, object]) -> int:
-    """How many finished trials keep their weights; all of a study that confirms, or that another version has written."""
+    """How many finished trials keep their weights; all of a study that another version has written."""
     try:
-        confirms = bool(read_spec(name, stored).confirm.seeds)
+        return kept(read_spec(name, stored))
     except UserError:
-        confirms = True
-    return 2**31 - 1 if confirms else KEEP_BEST
+        return 2**31 - 1
 
 
 def _shown_pictures(engine: Engine) -> set[str]:

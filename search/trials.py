@@ -21,7 +21,6 @@ from search.leases import Lease
 from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Saved
 from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
-from search.study import Study
 from search.worker import Worker
 
 PREFETCHERS = 4  # processes that augment ahead of one GPU
@@ -50,13 +49,9 @@ def run_trial(worker: Worker, lease: Lease) -> None:
             worker.orders.stop.wait(RETRY_S)
             return
     patiently(lambda: tell(worker, trial, ending))
-    patiently(lambda: checkpoints.drop_unneeded(worker.study.engine, worker.blobs, worker.study.id, keep=keep(worker.study)))
+    study, kept = worker.study, checkpoints.kept(worker.study.spec)
+    patiently(lambda: checkpoints.drop_unneeded(study.engine, worker.blobs, study.id, keep=kept))
     worker.say(f"trial {trial.number} {ending}")
-
-
-def keep(study: Study) -> int:
-    """How many finished trials keep their weights: a few of a search, all that confirm one."""
-    return study.spec.trials if study.spec.confirm.seeds else checkpoints.KEEP_BEST
 
 
 def judge_lease(lease: Lease) -> Ending | None:
