@@ -73,21 +73,32 @@ def kill_at(at: Scene, step: Step) -> list[str]:
     """Hold workers that come to a step until one is where it should be, and kill it there."""
     if step.late:
         at.wait(lambda: at.query(f"SELECT 1 {RUNNING} AND {LAST_STEP} = {at.epochs}"), "a trial that is trained")
-    for _ in range(10):
+    deadline = time.monotonic() + 240.0
+    while time.monotonic() < deadline:
         with gate(at, step.table):
-            victim: Worker = at.wait(lambda: held(at, step.table, step.words), step.name)
-            if at.query(step.proof.format(epochs=at.epochs)):
+            victim = held_soon(at, step)
+            if victim and at.query(step.proof.format(epochs=at.epochs)):
                 victim.kill()
                 return []
-        time.sleep(1.0)  # it was there for another reason: a lease on a trial that it adopts, say
+        time.sleep(1.0)  # they were there for other reasons: with the end of a trial, a lease on one that is adopted
     return [f"{step.name}: no worker was where it should be"]
 
 
+def held_soon(at: Scene, step: Step) -> Worker | None:
+    """A worker at the gate with the step's statement; none when for 5 s others only came, which wait there as well."""
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline:
+        if found := held(at, step.table, step.words):
+            return found
+        time.sleep(0.02)
+    return None
+
+
 def killed_half_written() -> Row:
-    """Kill -9 of a worker and its trial in the middle of a file: caught, frozen, looked at, then killed. Five times."""
+    """Kill -9 of a worker and its trial in the middle of a file: caught, frozen, looked at, then killed. Three times."""
     with scene(4, 40) as at:
         kills, bytes_left = 0, list[int]()
-        while kills < 5:
+        while kills < 3:
             worker = at.start()
             at.wait(worker.children, "a trial's process")
             draft_bytes = at.wait(lambda w=worker: frozen_while_writing(at, w), "a file half written", 120)
