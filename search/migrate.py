@@ -19,6 +19,7 @@ from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.draws import FromTrial
 from search.messages import Cause
+from search.pruners import JUDGED
 from search.sampling import first_trials, startup_trials
 from search.setup import Prepared, Request, prepare
 from search.spec import StudySpec
@@ -28,7 +29,7 @@ from search.tables import STUDY
 from spaces import FromParams, Space
 
 SOURCE = "migrated_from"  # attribute of a copy: study, number and seed of the trial that was trained
-KEPT = ("constraints", "completed_rung_")  # of Optuna's own attributes: the border of what works, and places in rungs
+KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts
 
 COPY_POINTERS = text("""
     INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)

@@ -1,10 +1,40 @@
-"""The pruner that keeps the best few after one epoch: the honest cheap baseline of multi-fidelity search."""
+"""The pruners: successive halving with rungs of its own, and the best few after one epoch."""
 
 from typing import final
 
 from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+REDUCTION = 3  # one in so many goes on from a rung
+JUDGED = "judged at epoch "  # system attribute of a trial, with the rung's epoch: its own score there
+
+
+@final
+class HalvingPruner(BasePruner):
+    """At each rung, the best third of the scores that the study has there by now go on: ``ceil(n / 3)`` of n, its own included.
+
+    A trial is judged once at each rung, when it comes there, and whoever has ended stays so. Those who come first are judged
+    among few: rounded up, one of 1 to 3 goes on, two of 4 to 6. Rounded down, as in `optuna.pruners.SuccessiveHalvingPruner`,
+    a study of 30 trials ends with hardly any that has been trained whole. Equal scores: the lower number.
+
+    Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning (arXiv:1810.05934), algorithm 2, with
+    trials that are stopped instead of paused.
+    """
+
+    def __init__(self, rungs: tuple[int, ...]) -> None:
+        self.rungs = rungs
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether the trial must end at a rung that it has come to."""
+        due = [rung for rung in self.rungs if rung in trial.intermediate_values and f"{JUDGED}{rung}" not in trial.system_attrs]
+        for rung in due:
+            score = trial.intermediate_values[rung]
+            study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", score)
+            found = _scores_at(study, rung)
+            if _better(found, (-score, trial.number)) >= -(-len(found) // REDUCTION):
+                return True
+        return False
 
 
 @final
@@ -27,10 +57,14 @@ class TopKPruner(BasePruner):
         if self.epoch not in trial.intermediate_values:
             return False
         own = (-trial.intermediate_values[self.epoch], trial.number)
-        others = (other for other in study.get_trials(deepcopy=False) if other.state != TrialState.FAIL)  # takes no place
-        scores = [
-            (-other.intermediate_values[self.epoch], other.number)
-            for other in others
-            if self.epoch in other.intermediate_values
-        ]
-        return sum(score < own for score in scores) >= self.keep
+        return _better(_scores_at(study, self.epoch), own) >= self.keep
+
+
+def _scores_at(study: Study, epoch: int) -> list[tuple[float, int]]:
+    """The scores of all trials after an epoch, negative, with their numbers; a failed trial takes no place."""
+    trials = (trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL)
+    return [(-trial.intermediate_values[epoch], trial.number) for trial in trials if epoch in trial.intermediate_values]
+
+
+def _better(scores: list[tuple[float, int]], own: tuple[float, int]) -> int:
+    return sum(score < own for score in scores)

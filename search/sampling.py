@@ -5,10 +5,10 @@ import warnings
 from typing import Any, assert_never
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 
-from search.pruners import TopKPruner
+from search.pruners import REDUCTION, HalvingPruner, TopKPruner
 from search.spec import Confirming, StudySpec, stable_seed
 from spaces import Space, choose_recipes
 from spaces.pruning import Halving, NoPruning, TopK
@@ -73,7 +73,7 @@ def build_pruner(space: Space) -> BasePruner:
     """
     match space.pruning:
         case Halving():
-            return SuccessiveHalvingPruner(min_resource=rungs(space)[0], reduction_factor=3, bootstrap_count=0)
+            return HalvingPruner(rungs(space))
         case NoPruning():
             return NopPruner()
         case TopK(epoch=epoch, keep=keep):
@@ -96,6 +96,9 @@ def rungs(space: Space) -> tuple[int, ...]:
 
 
 def halving_rungs(epochs: int) -> tuple[int, ...]:
-    """The rungs of successive halving for trials of so many epochs: the warm-up's last epoch, and its triples."""
+    """The rungs of successive halving for trials of so many epochs: the warm-up's last epoch, and its triples.
+
+    None lies in the second half: there a verdict saves little, and costs a trial that is all but trained.
+    """
     first = max(2, epochs // 9)
-    return tuple(first * 3**i for i in range(20) if first * 3**i < epochs) or (first,)
+    return tuple(first * REDUCTION**i for i in range(20) if first * REDUCTION**i <= epochs / 2) or (first,)

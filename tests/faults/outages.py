@@ -145,11 +145,11 @@ def database_full() -> Row:
     with full_disk(USER) as folder, scene(4, 60) as at:
         at.server.query(f"CREATE TABLESPACE small LOCATION '{folder}'", database="postgres")
         at.server.query("ALTER DATABASE search SET TABLESPACE small", database="postgres")
+        at.server.query("ALTER TABLE trial_intermediate_values SET (fillfactor = 10)")  # a new page every dozen epochs
         worker = at.start()
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         ballast = folder / "ballast"
         fill(ballast)
-        # small tables grow by pages: make every further row need a new one
         at.wait(lambda: at.said("does not answer (") or not fill(ballast), "the disk to be missed", 60)
         time.sleep(30.0)
         ballast.unlink()

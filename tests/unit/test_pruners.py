@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from search.pruners import TopKPruner
+from search.pruners import JUDGED, HalvingPruner, TopKPruner
 
 
 def study_with(*trials: tuple[dict[int, float], TrialState]) -> optuna.Study:
@@ -62,3 +62,67 @@ def test_one_after_the_other_more_than_the_best_few_reach_their_end() -> None:
             study.tell(trial, 0.5 if not trial.should_prune() else None, state=None if not trial.should_prune() else PRUNED)
         ended.append(sum(trial.state == COMPLETE for trial in study.get_trials()))
     assert 14 < sum(ended) / len(ended) < 19
+
+
+def judged(scores: list[float]) -> list[bool]:
+    """Who is pruned at the rung after epoch 2 when trials come there one after the other."""
+    study = optuna.create_study(direction="maximize", pruner=HalvingPruner((2, 6)))
+    verdicts = []
+    for score in scores:
+        trial = study.ask()
+        trial.report(score, step=2)
+        verdicts.append(trial.should_prune())
+    return verdicts
+
+
+def test_at_a_rung_the_best_third_goes_on_rounded_up() -> None:
+    assert judged([0.1, 0.2, 0.3]) == [False, False, False], "each was the best of all so far"
+    assert judged([0.5, 0.4, 0.3, 0.45, 0.42, 0.44]) == [False, True, True, False, True, True]
+    assert judged([0.9, 0.8, 0.7, 0.1, 0.2, 0.3, 0.75]) == [False, True, True, True, True, True, False], "the third of seven"
+
+
+def test_of_equal_scores_the_first_goes_on() -> None:
+    assert judged([0.5, 0.5, 0.5]) == [False, True, True]
+
+
+def test_a_trial_is_judged_once_at_each_rung_when_it_comes_there() -> None:
+    study = optuna.create_study(direction="maximize", pruner=HalvingPruner((2, 6)))
+    first = study.ask()
+    first.report(0.3, step=2)
+    assert not first.should_prune()
+    for score in (0.5, 0.6, 0.7):
+        other = study.ask()
+        other.report(score, step=2)
+        other.report(score, step=6)
+        assert not other.should_prune()
+    first.report(0.35, step=3)
+    assert not first.should_prune(), "overtaken since, between two rungs"
+    first.report(0.4, step=6)
+    assert first.should_prune()
+    attributes = study.get_trials()[0].system_attrs
+    assert {key: value for key, value in attributes.items() if key.startswith(JUDGED)} == {f"{JUDGED}2": 0.3, f"{JUDGED}6": 0.4}
+
+
+def test_a_rung_that_was_passed_without_a_verdict_is_judged_later() -> None:
+    """As when a worker dies between a report and its verdict, and the trial's process has gone on meanwhile."""
+    study = optuna.create_study(direction="maximize", pruner=HalvingPruner((2,)))
+    for score in (0.5, 0.4):
+        trial = study.ask()
+        trial.report(score, step=2)
+        trial.report(score + 0.3, step=3)
+    assert trial.should_prune()
+
+
+def test_a_failed_trial_takes_no_place_at_a_rung() -> None:
+    study = study_with(({2: 0.9}, FAIL), ({2: 0.8}, FAIL), ({2: 0.1}, RUNNING))
+    assert not HalvingPruner((2,)).prune(study, study.get_trials()[2])
+
+
+def test_nearly_a_third_of_many_goes_on_and_of_few_some_more() -> None:
+    dice = random.Random(0)
+    shares = {
+        trials: sum(judged([dice.random() for _ in range(trials)]).count(False) for _ in range(40)) / (40 * trials)
+        for trials in (9, 60)
+    }
+    assert 0.42 < shares[9] < 0.55, shares
+    assert 0.34 < shares[60] < 0.42, shares

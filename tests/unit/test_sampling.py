@@ -60,9 +60,10 @@ def test_a_spec_of_before_recipes_can_be_read_and_one_with_them_survives_storage
 
 
 @pytest.mark.parametrize(
-    ("epochs", "expected"), [(1, (2,)), (2, (2,)), (4, (2,)), (8, (2, 6)), (27, (3, 9)), (36, (4, 12)), (90, (10, 30))]
+    ("epochs", "expected"),
+    [(1, (2,)), (2, (2,)), (4, (2,)), (8, (2,)), (12, (2, 6)), (27, (3, 9)), (36, (4, 12)), (48, (5, 15)), (90, (10, 30))],
 )
-def test_rungs_are_a_warm_up_and_its_triples_below_the_end(epochs: int, expected: tuple[int, ...]) -> None:
+def test_rungs_are_a_warm_up_and_its_triples_of_the_first_half(epochs: int, expected: tuple[int, ...]) -> None:
     assert halving_rungs(epochs) == expected
 
 
