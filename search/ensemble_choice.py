@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from objectives.errors import UserError
+from objectives.errors import UserError, one_line
 
 MOST = 64  # see `objectives.bundle_settings.MOST_MEMBERS`; a test holds them equal
 
@@ -36,5 +36,5 @@ def parse_ensemble(text: str, *, anyway: bool) -> EnsembleChoice:
     if text == "rare":
         return Averaged("rare", anyway)
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 2 <= int(text) <= MOST):
-        raise UserError(f"--ensemble must be rare or a number of members from 2 to {MOST}, got {text!r}")
+        raise UserError(f"--ensemble must be rare or a number of members from 2 to {MOST}, got {one_line(text, 40)!r}")
     return Averaged(int(text), anyway)
