@@ -82,7 +82,7 @@ class Judged(Frozen):
     def __str__(self) -> str:
         around = "" if self.gain is None else f" (95 %: {self.gain[0]:+.4f} to {self.gain[1]:+.4f})"
         return (
-            f"It averages {', '.join(map(str, self.members))}, which was chosen on the validation part, so its score there "
+            f"It averages {', '.join(map(str, self.members))}. They were chosen on the validation part, so its score there "
             f"is optimistic. Chosen on one half of the {self.places} places and judged on the other, both ways round, such an "
             f"ensemble has a mean IoU of {self.score:.4f}, the best single model {self.member_score:.4f}: a gain of "
             f"{self.score - self.member_score:+.4f}{around}. {self._luck()}"

@@ -192,7 +192,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         if any(value is not None for value in values):
             table.add_row(name, *["-" if value is None else f"{value:.4f}" for value in values])
     console = open_console()
-    console.print(f"bundle of {provenance.title} (best of {provenance.trials}), checked after writing: {out.resolve()}")
+    console.print(f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: {out.resolve()}")
     console.print(table)
     console.print(str(provenance.belief))
     if provenance.flips:
