@@ -1,6 +1,6 @@
 """How far the validation score of a chosen model is to be believed, in numbers and in words."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import Field
 
@@ -57,4 +57,49 @@ class Unconfirmed(Frozen):
         )
 
 
-Belief = Annotated[Confirmed | Optimistic | Unconfirmed, Field(discriminator="kind")]
+class Share(Frozen):
+    """One member of an ensemble: the run that trained it, and its part of the average."""
+
+    study: str  # that holds the run, which may be a confirmation
+    trial: int  # in that study
+    weight: float
+
+    def __str__(self) -> str:
+        return f"{self.weight:.2f} of trial {self.trial} of {self.study}"
+
+
+class Judged(Frozen):
+    """The model is an ensemble; it was judged on places that had no part in its choice, without averaging over flips."""
+
+    kind: Literal["judged"] = "judged"
+    members: tuple[Share, ...]  # the largest share first
+    score: float  # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways round
+    member_score: float  # the same of the best single model
+    gain: Bounds | None  # of their difference, 95 %, over places; None: too few places
+    places: int
+    single: Annotated[Confirmed | Optimistic | Unconfirmed, Field(discriminator="kind")]  # how far to believe one model
+
+    def __str__(self) -> str:
+        around = "" if self.gain is None else f" (95 %: {self.gain[0]:+.4f} to {self.gain[1]:+.4f})"
+        return (
+            f"It averages {', '.join(map(str, self.members))}. They were chosen on the validation part, so its score there "
+            f"is optimistic. Chosen on one half of the {self.places} places and judged on the other, both ways round, such an "
+            f"ensemble has a mean IoU of {self.score:.4f}, the best single model {self.member_score:.4f}: a gain of "
+            f"{self.score - self.member_score:+.4f}{around}. {self._luck()}"
+        )
+
+    def _luck(self) -> str:
+        """What the judging leaves: the luck by which the search has found the members."""
+        match self.single:
+            case Confirmed():
+                return "Its members were trained again for the confirmation, and nobody had chosen them by their score."
+            case Optimistic(value=value, basis=basis):
+                less = f"trained again, expect about {value:.4f} less ({basis})"
+            case Unconfirmed(reason=reason):
+                less = f"trained again, expect less, nobody knows how much ({reason})"
+            case _:
+                assert_never(self.single)
+        return f"The search chose the members by their score, which makes both numbers optimistic: {less}."
+
+
+Belief = Annotated[Confirmed | Optimistic | Unconfirmed | Judged, Field(discriminator="kind")]

@@ -168,7 +168,7 @@ def check_bundle(
     allowed = allowed_difference(device, bundle.provenance.device)
     if not abs(again - bundle.provenance.validation.score) <= allowed:
         raise WorldError(
-            f"trial {bundle.provenance.trial} scored {bundle.provenance.validation.score:.6f}, its exported model scores "
+            f"{bundle.provenance.title} scored {bundle.provenance.validation.score:.6f}, its exported model scores "
             f"{again:.6f} on the same frames (allowed difference {allowed:g}); nothing was exported"
         )
     return compare_written_programs(bundle, images_NHWC)

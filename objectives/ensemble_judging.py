@@ -81,8 +81,7 @@ def judged_ensemble(
 
     Raises: UserError with fewer than two places.
     """
-    if library.places < 2:
-        raise UserError("an ensemble is judged on other places than it was chosen on: one place is too few")
+    refuse_one_place(library.places)
     generator = np.random.default_rng(seed)
     halves = place_halves(library.class_pixels_GK(), library.scored, seed)
     ways = [_turn(library, strategy, choosing, judging, pixels, generator) for choosing, judging in (halves, halves[::-1])]
@@ -96,6 +95,17 @@ def judged_ensemble(
         scored=library.scored,
         how=how,
     )
+
+
+def refuse_one_place(places: int) -> None:
+    """Nothing for so many places that some can judge what was chosen on others.
+
+    Raises: UserError with fewer than two.
+    """
+    if places < 2:
+        raise UserError(
+            "an ensemble is judged on other places than it was chosen on: one place in the validation part is too few"
+        )
 
 
 def place_halves(class_pixels_GK: Counts, scored: tuple[int, ...], seed: int) -> tuple[Places, Places]:

@@ -31,8 +31,12 @@ class Greedy:
 
 @dataclass(frozen=True)
 class RarePair:
-    """The member with the best score and the one with the best IoU of the rarest class; the weight from a grid."""
+    """The member with the best score and the one with the best IoU of the rarest class; the weight from a grid.
 
+    Which class is rarest is told: of what the members were trained on, so that both halves of a judging mean the same one.
+    """
+
+    rarest: int  # its place among the scored classes
     grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # weights of the second
 
 
@@ -103,9 +107,8 @@ def _start(sample: Sample, bag: Sequence[int], most: int) -> list[int]:
 def _rare_pair(sample: Sample, strategy: RarePair) -> Weights:
     members = len(sample.planes_MSQ)
     first = best_member(sample)
-    rarest = _rarest(sample)
-    iou = [np.nan_to_num(sample.iou_S(plane))[rarest] for plane in sample.planes_MSQ]
-    second = int(np.argmax(iou))
+    iou = [float(np.nan_to_num(sample.iou_S(plane))[strategy.rarest]) for plane in sample.planes_MSQ]
+    second = first if iou[first] == max(iou) else int(np.argmax(iou))
     if second == first:
         return single(first, members)
     planes = sample.planes_MSQ
@@ -117,10 +120,3 @@ def _rare_pair(sample: Sample, strategy: RarePair) -> Weights:
         (1.0 - weight) * one + weight * other
         for one, other in zip(single(first, members), single(second, members), strict=True)
     )
-
-
-def _rarest(sample: Sample) -> int:
-    """The scored class with the fewest pixels of those that occur."""
-    classes = sample.planes_MSQ.shape[1]
-    pixels = np.bincount(sample.labels_Q, minlength=classes + 1)[:classes]
-    return int(np.argmin(np.where(pixels > 0, pixels, np.iinfo(np.int64).max)))

@@ -3,6 +3,7 @@
 SearchError
 ├── UserError       exit code 2: the user can mend it (a wrong file, an unknown study)
 │   └── ProblemsError   several problems found at once, one line each
+├── NotBetterError  exit code 1: what was to be better was measured, and is not
 └── WorldError      exit code 1: the surroundings failed (no database, no space left)
 """
 
@@ -50,6 +51,10 @@ class ProblemsError(UserError):
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
         super().__init__("\n".join([f"{one_line(subject)}: {count}", *(f"  {problem}" for problem in self.problems)]))
+
+
+class NotBetterError(SearchError):
+    """What was asked for was measured and is not better than what there is without it; the message has both numbers."""
 
 
 class WorldError(SearchError):

@@ -13,7 +13,7 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
     ignored = "none" if spec.ignore_label is None else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
     counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
     lines = [
-        f"# Segmentation model of study {provenance.study}, trial {provenance.trial}",
+        f"# Segmentation model of study {provenance.study}, {provenance.title}",
         "",
         f"{_networks(settings)} for frames of {spec.height} x {spec.width} pixels, {spec.channels} channel(s), values "
         f"0..{spec.max_value}. It gives every pixel one of {len(spec.scored)} classes.",

@@ -105,8 +105,9 @@ class FlipScores(Frozen):
 class Provenance(Frozen):
     """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen.
 
-    Where the program averages over flipped frames, ``validation`` and ``test`` are scores of that. What stands below
-    ``max_deviation`` is empty in bundles of earlier versions.
+    Where the program averages over flipped frames, ``validation`` and ``test`` are scores of that. Of an ensemble, ``trial``,
+    ``seed`` and ``epoch`` are those of the member with the largest weight. What stands below ``max_deviation`` is empty in
+    bundles of earlier versions.
     """
 
     study: str
@@ -130,6 +131,11 @@ class Provenance(Frozen):
     members: tuple[Origin, ...] = ()  # in the order of the bundle's settings
     flips: FlipScores | None = None  # None: not measured
     reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
+
+    @property
+    def title(self) -> str:
+        """What the model is, in words: its trial, or of how many runs it is the average."""
+        return f"trial {self.trial}" if len(self.members) < 2 else f"an ensemble of {len(self.members)} runs"
 
     @field_validator("command")
     @classmethod

@@ -1,70 +1,37 @@
-"""``search export-best``: the winner's weights as a bundle, checked after it was written."""
+"""``search export-best``: the winner's weights, or several runs' average, as a bundle, checked after it was written."""
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
-import numpy as np
-import torch
-from safetensors.torch import load
 from sqlalchemy import update
 
 from objectives.bundle import allowed_difference, check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
-from objectives.data.dataset import Dataset, open_dataset
-from objectives.ensemble import Ensemble, reflipped
+from objectives.ensemble import reflipped
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
-from objectives.inspection import Inspection, inspect_frames
+from objectives.inspection import Inspection
 from objectives.interval import Interval
-from objectives.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
+from objectives.provenance import FlipScores, PartScore, Provenance, current_versions
 from objectives.resampling import iou_interval
 from objectives.revision import program_revision
-from objectives.segmenter import Segmenter, build_segmenter
-from search import checkpoints
-from search.blobs import open_blobs
+from search.candidate import Candidate
 from search.commands.options import Place
+from search.ensemble_choice import Averaged, EnsembleChoice, Single
+from search.ensemble_export import restore_ensemble
 from search.passwords import redacted
 from search.reproduction import reproduction
+from search.restored import open_data, restore_run
 from search.status import read_status
-from search.study import Study, check_worker
+from search.study import Study
 from search.tables import STUDY
 from search.winner import Winner, find_winner
-from spaces import FromParams
 
 FlipsChoice = Literal["auto", "on", "off"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """The run to export: its numbers, config and trained program, and the data of its study."""
-
-    winner: Winner
-    settings: Settings
-    epoch: int
-    device: torch.device  # of the type on which the trial was scored, where this host has it
-    scored_on: str
-    segmenter: Segmenter | Ensemble
-    data: Dataset
-    flips: FlipScores | None = None  # None: not measured
-
-    @property
-    def score(self) -> float:
-        """Of its program on the validation part: the run's own score, as it was told, unless it averages over flips."""
-        return self.flips.averaged if self.flips and self.flips.used else self.winner.score
-
-    def inspect(self, part: str) -> Inspection:
-        """Its scores on one part of the study's frames, with a confusion matrix for each place."""
-        images_NHWC, masks_NHW = self.pixels(part)
-        groups_N = self.data.groups[self.data.parts[part]]
-        return inspect_frames(self.segmenter, images_NHWC, masks_NHW, self.data.spec, groups_N=groups_N, device=self.device)
-
-    def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Frames (N, H, W, C) and masks (N, H, W) of one part."""
-        indices = self.data.parts[part]
-        return self.data.images[indices], self.data.masks[indices]
+SINGLE = Single()
 
 
 def export_best(
@@ -76,19 +43,23 @@ def export_best(
     force: bool = False,
     test: bool = True,
     flips: FlipsChoice = "off",
+    ensemble: EnsembleChoice = SINGLE,
 ) -> Provenance:
     """Write the bundle of the confirmed winner, else of the best trial; nothing appears at ``out`` unless every check passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
-    flipped frames; ``auto`` only where that raises the validation score.
-    Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails.
+    flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` averages several runs instead of the one.
+    Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails; NotBetterError for an
+    ensemble that is judged no better than its best member.
     """
     refuse_taken(out, force=force)
     winner = find_winner(study, place.storage)
-    candidate = with_flips(restore(study, winner, place, source), flips)
-    provenance = describe(study, candidate, test=test)
-    if winner.study is not study:
-        winner.study.close()
+    try:
+        candidate = with_flips(restore_chosen(study, winner, place, source, ensemble), flips)
+        provenance = describe(study, candidate, test=test)
+    finally:
+        if winner.study is not study:
+            winner.study.close()
     images_NHWC, masks_NHW = candidate.pixels("validation")
     write_bundle(
         out,
@@ -102,24 +73,29 @@ def export_best(
     return provenance
 
 
+def restore_chosen(study: Study, winner: Winner, place: Place, source: str, ensemble: EnsembleChoice) -> Candidate:
+    """The winner, or the ensemble that is asked for, with its weights restored.
+
+    Raises: as `restore` and `restore_ensemble`.
+    """
+    match ensemble:
+        case Single():
+            return restore(study, winner, place, source)
+        case Averaged():
+            return restore_ensemble(winner, open_data(study, place, source), place, ensemble)
+        case _:
+            assert_never(ensemble)
+
+
 def restore(study: Study, winner: Winner, place: Place, source: str) -> Candidate:
     """The winner with its weights restored.
 
     Raises: UserError with other data than the study's; WorldError without its weights.
     """
-    data = open_dataset(source or study.spec.source, study.spec.data_options, place.cache)
-    check_worker(study, data)
-    frozen = study.storage.get_trial(winner.trial_id)
-    config = study.space.draw(FromParams(frozen.params))
-    pointer = checkpoints.pointers_of(study.engine, winner.trial_id).get("best")
-    if pointer is None:
-        raise WorldError(f"the weights of trial {winner.number} are gone from the study: run the study anew")
-    segmenter = build_segmenter(config, data.spec)
-    segmenter.load_state_dict(load(open_blobs(place.artifacts).read(pointer.blob)))
-    scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
-    device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
-    segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Candidate(winner, Settings.single(config, data.spec), pointer.epoch, device, scored_on, segmenter, data)
+    data = open_data(study, place, source)
+    found = restore_run(winner.study, winner.trial_id, data, place.artifacts)
+    settings = Settings.single(found.config, data.spec)
+    return Candidate(winner, settings, (found.origin,), found.device, found.scored_on, found.segmenter, data)
 
 
 def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
@@ -148,18 +124,17 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
     counts, winner = read_status(study).trials, candidate.winner
-    # the run's own score, as it was told: the bundle's check measures it again
+    # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
     looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
     sealed = candidate.inspect("test") if test else None
     command, program = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]), program_revision()
-    seed = winner.study.run(winner.run_number).seed
     return Provenance(
         study=study.spec.name,
         trial=winner.number,
         trials=sum(counts[state] for state in ("complete", "pruned", "failed")),
-        seed=seed,
-        epoch=candidate.epoch,
+        seed=candidate.origins[0].seed,
+        epoch=candidate.origins[0].epoch,
         data=study.spec.data_fingerprint,
         device=candidate.scored_on,
         command=command,
@@ -173,7 +148,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         max_deviation=study.spec.max_deviation,
         program=program,
         space=study.spec.space_fingerprint,
-        members=(Origin(study=winner.study.spec.name, trial=winner.run_number, seed=seed, epoch=candidate.epoch),),
+        members=candidate.origins,
         flips=candidate.flips,
         reproduce=reproduction(study.spec, winner, candidate.data.spec.num_classes, program, command),
     )

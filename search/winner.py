@@ -19,13 +19,16 @@ from search.study import Study, open_study
 
 @dataclass(frozen=True)
 class Winner:
-    """A run to export: the trial of ``study`` with this id, which trained the config of a trial of the search."""
+    """A run to export: the trial of ``study`` with this id, which trained the config of a trial of the search.
+
+    Of an ensemble it is the run with the largest weight, with the ensemble's score and the belief in that.
+    """
 
     study: Study  # that holds the run: the search itself, or the one that confirms it; close it
     trial_id: int
     run_number: int  # in that study
     number: int  # of the trial in the search
-    score: float  # of this very run
+    score: float  # of this very run, on the study's own validation part
     belief: Belief
 
 

@@ -38,22 +38,38 @@ def export_best(
         FlipsChoice,
         typer.Option("--flips", help="Average over flipped frames; auto: only if that raises the validation score."),
     ] = "off",
+    ensemble: Annotated[
+        str,
+        typer.Option(
+            "--ensemble",
+            help="Average at most so many of the study's runs, or (rare) the best and the best on the rarest class.",
+        ),
+    ] = "",
+    ensemble_anyway: Annotated[
+        bool, typer.Option("--ensemble-anyway", help="Export the ensemble even where it is judged no better than its best run.")
+    ] = False,
     home: Home = None,
     cache: Cache = None,
 ) -> None:
     """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and torch.export.
 
+    An ensemble is chosen on one half of the validation places and judged on the other, both ways round. One that is not judged
+    better than the best single run is not exported: both scores are said, and the exit code is 1.
+
     \b
     Example:
       search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
+      search export-best --study mars --ensemble 4 --out ensemble
     """
     from search import export
+    from search.ensemble_choice import parse_ensemble
     from search.storage import reachable
     from search.study import open_study
 
+    choice = parse_ensemble(ensemble, anyway=ensemble_anyway)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
-        provenance = export.export_best(opened, place, out, source=data, force=force, test=test, flips=flips)
+        provenance = export.export_best(opened, place, out, source=data, force=force, test=test, flips=flips, ensemble=choice)
         names = open_names(out)
         opened.close()
     print_export(out, provenance, names)
@@ -176,7 +192,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         if any(value is not None for value in values):
             table.add_row(name, *["-" if value is None else f"{value:.4f}" for value in values])
     console = open_console()
-    console.print(f"bundle of trial {provenance.trial} (best of {provenance.trials}), checked after writing: {out.resolve()}")
+    console.print(f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: {out.resolve()}")
     console.print(table)
     console.print(str(provenance.belief))
     if provenance.flips:

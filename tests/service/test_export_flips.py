@@ -11,8 +11,9 @@ from objectives.bundle import load_bundle
 from objectives.ensemble import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
+from search.candidate import Candidate
 from search.commands.options import Place
-from search.export import Candidate, export_best, restore, with_flips
+from search.export import export_best, restore, with_flips
 from search.study import Study, open_study
 from search.winner import find_winner
 from search.worker import Orders, Settings

@@ -126,10 +126,10 @@ def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> 
     lib = library(3, seed=1)
     expert = np.where(lib.labels_P[:, None] == 3, [0.1, 0.0, 0.0, 0.9], [0.4, 0.3, 0.3, 0.0])  # knows the rarest class only
     made = Library((*lib.members, expert.astype(np.float32)), lib.labels_P, lib.places_P, lib.scored)
-    weights = select(whole_sample(made), RarePair(), np.random.default_rng(0))
+    weights = select(whole_sample(made), RarePair(rarest=3), np.random.default_rng(0))
     first = best_member(whole_sample(made))
     assert [member for member, weight in enumerate(weights) if weight] == [first, 3]
-    pairs = {weight: [0.0, 0.0, 0.0, weight] for weight in RarePair().grid}
+    pairs = {weight: [0.0, 0.0, 0.0, weight] for weight in RarePair(rarest=3).grid}
     for weight, pair in pairs.items():
         pair[first] = 1.0 - weight
     tried = {weight: plain_score(made, tuple(pair)) for weight, pair in pairs.items()}
@@ -140,7 +140,7 @@ def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> 
 def test_one_member_that_is_best_at_both_is_taken_alone() -> None:
     lib = library(2, seed=1)
     made = Library((lib.members[0] * 0 + 0.25, lib.members[1]), lib.labels_P, lib.places_P, lib.scored)
-    assert select(whole_sample(made), RarePair(), np.random.default_rng(0)) == (0.0, 1.0)
+    assert select(whole_sample(made), RarePair(rarest=3), np.random.default_rng(0)) == (0.0, 1.0)
 
 
 def test_halves_are_disjoint_whole_and_share_the_rarest_class() -> None:

@@ -1,0 +1,107 @@
+"""What an ensemble's choice needs of each model: its probabilities on the labelled pixels, in one pass over the frames."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from objectives.data.spec import FrameSpec
+from objectives.evaluate import Evaluation, pixels_BCHW
+from objectives.member_library import Library
+from objectives.metrics import confusion_KK
+from objectives.portions import frames_at_once
+from objectives.probability_codes import encode_probabilities
+from objectives.segmenter import predict_labels
+
+Codes = npt.NDArray[np.uint8]
+
+MOST_BYTES = 2**31  # of all members' codes together, one byte for each class of a pixel
+
+
+@dataclass(frozen=True)
+class LabelledFrames:
+    """Frames (N, H, W, C), masks (N, H, W) and places (N,), with the pixels on which members are compared.
+
+    These are all labelled pixels or, where ``share`` is below 1, so many of them at random: the same for every member.
+    """
+
+    images_NHWC: np.ndarray
+    masks_NHW: np.ndarray
+    groups_N: npt.NDArray[np.integer]
+    spec: FrameSpec
+    share: float = 1.0
+
+    @property
+    def places(self) -> int:
+        """How many places the frames are of."""
+        return len(np.unique(self.groups_N))
+
+    def pixels(self, frame: int) -> npt.NDArray[np.integer]:
+        """Places in the flattened mask of one frame; the same at each call."""
+        labelled = np.ones(self.masks_NHW[frame].size, dtype=bool)
+        if self.spec.ignore_label is not None:
+            labelled = self.masks_NHW[frame].ravel() != self.spec.ignore_label
+        if self.share < 1.0:
+            labelled &= np.random.default_rng(frame).random(labelled.size, dtype=np.float32) < self.share
+        return np.flatnonzero(labelled)
+
+    def library(self, members: tuple[Codes, ...]) -> Library:
+        """The library of members that were measured on these frames."""
+        _, group_of_N = np.unique(self.groups_N, return_inverse=True)
+        inside = [self.pixels(frame) for frame in range(len(self.masks_NHW))]
+        labels = [self.masks_NHW[frame].ravel()[pixels] for frame, pixels in enumerate(inside)]
+        places = np.repeat(group_of_N, [len(pixels) for pixels in inside])
+        return Library(members, np.concatenate(labels), places, self.spec.scored)
+
+
+@dataclass(frozen=True)
+class MeasuredMember:
+    """One model's score on all frames, and its codes (P, K) on the pixels of the library; 0 for a class never scored."""
+
+    evaluation: Evaluation
+    codes_PK: Codes
+
+
+def share_that_fits(masks_NHW: np.ndarray, spec: FrameSpec, members: int, most_bytes: int = MOST_BYTES) -> float:
+    """The share of the labelled pixels of which the codes of so many members fit into memory; 1 for all."""
+    labelled = sum(
+        int((mask_HW != spec.ignore_label).sum()) if spec.ignore_label is not None else mask_HW.size for mask_HW in masks_NHW
+    )
+    return min(1.0, most_bytes / max(1, labelled * spec.num_classes * members))
+
+
+def measure_member(segmenter: nn.Module, frames: LabelledFrames, *, device: torch.device) -> MeasuredMember:
+    """Score a model on frames, in fp32, and keep its probabilities; leaves it in evaluation mode.
+
+    The probabilities are those that an ensemble averages: the softmax among the scored classes.
+    """
+    spec = frames.spec
+    total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
+    codes: list[Codes] = []
+    for part, confusion, probable_BSP in _passed(segmenter, frames, device):
+        total_KK += confusion
+        for frame, probable_SP in zip(range(part.start, part.stop), probable_BSP, strict=True):
+            inside = frames.pixels(frame)
+            codes_PK = np.zeros((len(inside), spec.num_classes), dtype=np.uint8)
+            codes_PK[:, list(spec.scored)] = encode_probabilities(probable_SP[:, inside].T)
+            codes.append(codes_PK)
+    return MeasuredMember(Evaluation(total_KK, spec.scored), np.concatenate(codes))
+
+
+@torch.inference_mode()
+def _passed(
+    segmenter: nn.Module, frames: LabelledFrames, device: torch.device
+) -> Iterator[tuple[slice, np.ndarray, npt.NDArray[np.float32]]]:
+    """Parts of the frames, each with its confusion matrix (K, K) and probabilities (B, S, H * W) of the scored classes."""
+    spec, step = frames.spec, frames_at_once(frames.spec.height, frames.spec.width)
+    scored = torch.tensor(spec.scored, device=device)
+    for start in range(0, len(frames.images_NHWC), step):
+        part = slice(start, min(start + step, len(frames.images_NHWC)))
+        logits_BKHW = segmenter.eval()(pixels_BCHW(frames.images_NHWC[part]).to(device))
+        masks_BHW = torch.from_numpy(np.array(frames.masks_NHW[part])).to(device)  # a copy: maps are read-only
+        counts_KK = confusion_KK(predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label)
+        probable_BSHW = torch.softmax(logits_BKHW.float().index_select(1, scored), dim=1)
+        yield part, counts_KK.cpu().numpy(), probable_BSHW.flatten(2).cpu().numpy()

@@ -1,0 +1,44 @@
+"""What an export hands out, before it is written: one run's network or several ones' average, with its data and scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from objectives.bundle_settings import Settings
+from objectives.data.dataset import Dataset
+from objectives.ensemble import Ensemble
+from objectives.inspection import Inspection, inspect_frames
+from objectives.provenance import FlipScores, Origin
+from objectives.segmenter import Segmenter
+from search.winner import Winner
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The program to export, whose run, score and belief are the ``winner``'s, with the data of its study."""
+
+    winner: Winner
+    settings: Settings
+    origins: tuple[Origin, ...]  # of the members, in the order of the settings: the winner's run is the first
+    device: torch.device  # of the type on which it was scored, where this host has it
+    scored_on: str
+    segmenter: Segmenter | Ensemble
+    data: Dataset
+    flips: FlipScores | None = None  # None: not measured
+
+    @property
+    def score(self) -> float:
+        """Of its program on the validation part: the winner's score, as it was told, unless it averages over flips."""
+        return self.flips.averaged if self.flips and self.flips.used else self.winner.score
+
+    def inspect(self, part: str) -> Inspection:
+        """Its scores on one part of the study's frames, with a confusion matrix for each place."""
+        images_NHWC, masks_NHW = self.pixels(part)
+        groups_N = self.data.groups[self.data.parts[part]]
+        return inspect_frames(self.segmenter, images_NHWC, masks_NHW, self.data.spec, groups_N=groups_N, device=self.device)
+
+    def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (N, H, W, C) and masks (N, H, W) of one part."""
+        indices = self.data.parts[part]
+        return self.data.images[indices], self.data.masks[indices]

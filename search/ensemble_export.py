@@ -1,0 +1,132 @@
+"""``search export-best --ensemble``: members chosen among a study's runs, judged, and put into one program."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from objectives.belief import Bounds, Judged, Share
+from objectives.bundle import allowed_difference
+from objectives.bundle_settings import Member, Settings
+from objectives.data.dataset import Dataset, rarest_class
+from objectives.ensemble import combined
+from objectives.ensemble_judging import JudgedEnsemble, judged_ensemble, refuse_one_place
+from objectives.ensemble_selection import Greedy, RarePair, Strategy
+from objectives.errors import NotBetterError, WorldError
+from objectives.evaluate import evaluate
+from objectives.interval import Interval
+from objectives.member_probabilities import Codes, LabelledFrames, measure_member, share_that_fits
+from search.candidate import Candidate
+from search.commands.options import Place
+from search.ensemble_choice import Averaged
+from search.member_runs import member_runs
+from search.restored import Restored, restore_run
+from search.spec import stable_seed
+from search.study import Study
+from search.winner import Winner
+
+
+def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Averaged) -> Candidate:
+    """The ensemble of the runs that the winner's study holds, which is what is handed out instead of the winner.
+
+    Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score.
+    Raises: UserError with fewer than two runs or places; NotBetterError when it is judged no better than its best member;
+    WorldError when a run's weights are gone, or score otherwise than they did.
+    """
+    runs = member_runs(winner.study)
+    frames = _validation_frames(data, members=len(runs))
+    refuse_one_place(frames.places)
+    library = frames.library(tuple(_measured(winner.study, run, data, place, frames) for run in runs))
+    seed = stable_seed(winner.study.spec.seed, "ensemble")
+    judged = judged_ensemble(library, _strategy(wanted, data), seed=seed)
+    chosen = sorted((run for run in range(len(runs)) if judged.weights[run]), key=lambda run: (-judged.weights[run], run))
+    weights = [judged.weights[run] for run in chosen]
+    members = [restore_run(winner.study, runs[run], data, place.artifacts) for run in chosen]
+    shares = tuple(_share(member, weight) for member, weight in zip(members, weights, strict=True))
+    _refuse_unproven(judged, shares, frames.places, anyway=wanted.anyway)
+    return _averaged(winner, [runs[run] for run in chosen], members, _belief(judged, shares, frames.places, winner), data)
+
+
+def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
+    indices = data.parts["validation"]
+    masks_NHW = data.masks[indices]
+    share = share_that_fits(masks_NHW, data.spec, members)
+    return LabelledFrames(data.images[indices], masks_NHW, data.groups[indices], data.spec, share)
+
+
+def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames) -> Codes:
+    """One run's probabilities; its network is let go of.
+
+    Raises: WorldError when the network scores otherwise than the run did.
+    """
+    member = restore_run(holder, run, data, place.artifacts)
+    found = measure_member(member.segmenter, frames, device=member.device)
+    if not abs(found.evaluation.score - member.score) <= allowed_difference(member.device, member.scored_on):
+        raise WorldError(
+            f"trial {member.origin.trial} of study {holder.spec.name!r} scored {member.score:.6f}, its weights "
+            f"{found.evaluation.score:.6f}; nothing was exported"
+        )
+    return found.codes_PK
+
+
+def _strategy(wanted: Averaged, data: Dataset) -> Strategy:
+    match wanted.members:
+        case "rare":
+            return RarePair(data.spec.scored.index(rarest_class(data)))
+        case int(most):
+            return Greedy(most)
+        case _:
+            assert_never(wanted.members)
+
+
+def _share(member: Restored, weight: float) -> Share:
+    return Share(study=member.origin.study, trial=member.origin.trial, weight=weight)
+
+
+def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, anyway: bool) -> None:
+    """Nothing for an ensemble that was judged better than its best member.
+
+    Raises: NotBetterError for any other, unless it is wanted ``anyway``; and for one of a single member.
+    """
+    if len(shares) == 1:
+        raise NotBetterError(
+            f"the best of all averages is trial {shares[0].trial} of study {shares[0].study!r} alone: nothing was exported; "
+            "export without --ensemble"
+        )
+    if not (judged.beats_member or anyway):
+        raise NotBetterError(
+            f"an ensemble ({', '.join(map(str, shares))}) is not better here: chosen on one half of the {places} validation "
+            f"places and judged on the other, both ways round, it scores {judged.score:.4f}, the best single model "
+            f"{judged.member_score:.4f}; nothing was exported. Export without --ensemble, or add --ensemble-anyway"
+        )
+
+
+def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner) -> Judged:
+    assert not isinstance(winner.belief, Judged), winner.belief
+    return Judged(
+        members=shares,
+        score=judged.score,
+        member_score=judged.member_score,
+        gain=_bounds(judged),
+        places=places,
+        single=winner.belief,
+    )
+
+
+def _bounds(judged: JudgedEnsemble) -> Bounds | None:
+    interval = judged.gain.mean.interval
+    return (interval.low, interval.high) if isinstance(interval, Interval) else None
+
+
+def _averaged(winner: Winner, runs: Sequence[int], members: Sequence[Restored], belief: Judged, data: Dataset) -> Candidate:
+    """The members as one program, the one with the largest share first, and its score on the validation part."""
+    shares = [share.weight for share in belief.members]
+    pairs = zip(members, shares, strict=True)
+    settings = Settings.of(tuple(Member(config=member.config, weight=weight) for member, weight in pairs), data.spec)
+    device = max((member.device for member in members), key=lambda each: each.type == "cuda")
+    program = combined([member.segmenter for member in members], settings).to(device).eval()
+    indices = data.parts["validation"]
+    score = evaluate(program, data.images[indices], data.masks[indices], data.spec, device=device).score
+    first = winner.study.storage.get_trial(runs[0])
+    number = int(first.user_attrs.get("confirms", first.number))  # of the trial whose config it trained
+    leader = Winner(winner.study, runs[0], first.number, number, score, belief)
+    origins = tuple(member.origin for member in members)
+    return Candidate(leader, settings, origins, device, device.type, program, data)

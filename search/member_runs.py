@@ -1,0 +1,42 @@
+"""Which runs an ensemble may average: those whose weights are there, and which none of the validation part has trained.
+
+Members must be alike in how their weights were chosen, or what made one optimistic would choose it. So a study that is not
+confirmed has the trials of the search, each at its best epoch. A confirmed one has the runs of its confirmation alone, each at
+its last epoch; the search's own runs of the same configs would win by the luck that the confirmation was made to remove.
+Of the confirmation only runs on the study's own parts count: those with the first seed, with ``--no-resplit`` all. Every other
+seed has trained on frames that the study validates on.
+"""
+
+from sqlalchemy import text
+
+from objectives.errors import UserError
+from search.checkpoints import BEST
+from search.confirm import cells
+from search.study import Study
+
+KEPT = text("""
+    SELECT trial_id FROM trials JOIN trial_values USING (trial_id) JOIN search_checkpoint USING (trial_id)
+    WHERE study_id = :study_id AND state = 'COMPLETE' AND kind = :kind ORDER BY value DESC, number
+""")
+
+
+def member_runs(holder: Study) -> list[int]:
+    """The ids of the runs of a search, or of the study that confirms it, the one with the highest score first.
+
+    Raises: UserError with fewer than two.
+    """
+    with holder.engine.connect() as connection:
+        kept = list(connection.execute(KEPT, {"study_id": holder.id, "kind": BEST}).scalars())
+    confirm = holder.spec.confirm
+    if confirm.seeds:
+        whole = {
+            cell.trial_id for cell in cells(holder) if cell.score == cell.score and (cell.seed == 0 or not confirm.resplit)
+        }
+        kept = [trial_id for trial_id in kept if trial_id in whole]
+    if len(kept) < 2:
+        what = "ended run(s) on the study's own parts" if confirm.seeds else "complete trial(s) with their weights"
+        raise UserError(
+            f"--ensemble averages at least two runs, and study {holder.spec.name!r} has {len(kept)} {what}: wait for more "
+            "(`search status`), or export without it"
+        )
+    return kept

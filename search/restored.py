@@ -1,0 +1,59 @@
+"""A run's network with its trained weights, out of the study that holds the run."""
+
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load
+
+from objectives.config import Config
+from objectives.data.dataset import Dataset, open_dataset
+from objectives.errors import WorldError
+from objectives.provenance import Origin
+from objectives.segmenter import Segmenter, build_segmenter
+from search import checkpoints
+from search.blobs import open_blobs
+from search.commands.options import Place
+from search.study import Study, check_worker
+from spaces import FromParams
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A trained network, in evaluation mode on ``device``."""
+
+    segmenter: Segmenter
+    config: Config
+    origin: Origin
+    score: float  # that was measured of these very weights
+    device: torch.device  # of the type on which the run was scored, where this host has it
+    scored_on: str
+
+
+def open_data(study: Study, place: Place, source: str) -> Dataset:
+    """The study's prepared data, from ``source`` where that is given.
+
+    Raises: UserError with other data than the study's.
+    """
+    data = open_dataset(source or study.spec.source, study.spec.data_options, place.cache)
+    check_worker(study, data)
+    return data
+
+
+def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> Restored:
+    """A finished run of the study ``holder``, with the weights by which it was scored.
+
+    Raises: WorldError without its weights.
+    """
+    frozen = holder.storage.get_trial(trial_id)
+    config = holder.space.draw(FromParams(frozen.params))
+    pointer = checkpoints.pointers_of(holder.engine, trial_id).get("best")
+    if pointer is None:
+        raise WorldError(f"the weights of trial {frozen.number} are gone from study {holder.spec.name!r}: run the study anew")
+    segmenter = build_segmenter(config, data.spec)
+    segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
+    scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
+    device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
+    segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    seed = holder.run(frozen.number).seed
+    origin = Origin(study=holder.spec.name, trial=frozen.number, seed=seed, epoch=pointer.epoch)
+    return Restored(segmenter, config, origin, pointer.score, device, scored_on)

@@ -1,0 +1,198 @@
+"""Exports of several runs as one program: what is chosen, judged, refused, written and said."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from onnxruntime import InferenceSession
+from sqlalchemy import text
+
+from objectives.belief import Judged
+from objectives.bundle import load_bundle
+from objectives.ensemble import members_of
+from objectives.errors import NotBetterError, UserError, WorldError
+from objectives.evaluate import evaluate, pixels_BCHW
+from objectives.provenance import Provenance
+from objectives.scores import class_scores, mean_over
+from search import checkpoints
+from search.commands.model import print_export
+from search.commands.options import Place
+from search.ensemble_choice import Averaged
+from search.ensemble_export import restore_ensemble
+from search.export import export_best, with_flips
+from search.export import test_looks as looks_at
+from search.member_runs import member_runs
+from search.restored import open_data, restore_run
+from search.setup import Request, set_up
+from search.study import Study, open_study
+from search.winner import find_winner
+from search.worker import Orders, Settings
+from search.worker_loop import run_worker
+
+CPU = torch.device("cpu")
+ENSEMBLE_OF_TWO = Averaged(2, anyway=True)
+# one network, so that any run's weights fit any other; no rung before the end
+FIXED = ("train.epochs=2", "model.base_filters=4", "model.dropout=0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """A study of three trained trials, and where it is."""
+
+    study: Study
+    place: Place
+
+
+@pytest.fixture(scope="module")
+def searched(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    root = tmp_path_factory.mktemp("searched")
+    place = Place(make_database(), str(root / "artifacts"), root / "cache")
+    list(set_up(Request(name="small", source="synthetic:120", space="tiny", trials=3, sets=FIXED), place))
+    study = open_study(place.storage, "small")
+    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    return Searched(study, place)
+
+
+def averaged_in_numpy(searched: Searched, bundle: Path) -> tuple[npt.NDArray[np.float64], np.ndarray, np.ndarray]:
+    """Mean softmax (N, S, H, W) of the members named in a bundle, from the study's own weights; frames and masks."""
+    data = open_data(searched.study, searched.place, "")
+    metrics = json.loads((bundle / "metrics.json").read_text())
+    weights = [member["weight"] for member in json.loads((bundle / "config.json").read_text())["members"]]
+    by_number = {trial.number: trial._trial_id for trial in searched.study.optuna.get_trials()}
+    indices = data.parts["validation"]
+    images = data.images[indices]
+    total = np.zeros(())
+    for origin, weight in zip(metrics["members"], weights, strict=True):
+        member = restore_run(searched.study, by_number[origin["trial"]], data, searched.place.artifacts)
+        with torch.no_grad():
+            logits = member.segmenter(pixels_BCHW(images)).double().numpy()[:, list(data.spec.scored)]
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        total = total + weight / sum(weights) * raised / raised.sum(axis=1, keepdims=True)
+    return total, images, data.masks[indices]
+
+
+@contextmanager
+def rows_kept(study: Study) -> Iterator[None]:
+    """Whatever happens to the rows of checkpoints inside, they are as before afterwards."""
+    with study.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept AS TABLE search_checkpoint"))
+    try:
+        yield
+    finally:
+        with study.engine.begin() as connection:
+            connection.execute(text("TRUNCATE search_checkpoint"))
+            connection.execute(text("INSERT INTO search_checkpoint TABLE kept"))
+            connection.execute(text("DROP TABLE kept"))
+
+
+def test_a_bundle_averages_its_members_and_says_so(
+    searched: Searched, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    provenance = export_best(searched.study, searched.place, out, ensemble=ENSEMBLE_OF_TWO)
+    mean_NSHW, images, masks = averaged_in_numpy(searched, out)
+    bundle = load_bundle(out)
+    spec = bundle.spec
+    assert len(members_of(bundle.segmenter)) == len(provenance.members) == 2
+    labels = np.array(spec.scored)[mean_NSHW.argmax(axis=1)]
+    inside = masks != spec.ignore_label
+    cells = np.bincount(masks[inside].astype(int) * spec.num_classes + labels[inside], minlength=spec.num_classes**2)
+    expected = class_scores(cells.reshape(spec.num_classes, spec.num_classes))
+    assert provenance.validation.score == pytest.approx(mean_over(expected.iou, spec.scored), abs=1e-4)  # a pixel may be a tie
+    session = InferenceSession((out / "model.onnx").read_bytes())
+    (probabilities,) = session.run(["probabilities"], {"pixels": images.transpose(0, 3, 1, 2).astype(np.float32)})
+    np.testing.assert_allclose(probabilities[:, list(spec.scored)], mean_NSHW, atol=1e-4)
+    _check_words(out, provenance, capsys)
+
+
+def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixture[str]) -> None:
+    belief = provenance.belief
+    assert isinstance(belief, Judged)
+    assert sum(share.weight for share in belief.members) == pytest.approx(1.0)
+    assert [share.trial for share in belief.members] == [origin.trial for origin in provenance.members]
+    assert provenance.trial == belief.members[0].trial
+    card = (out / "README.md").read_text()
+    assert "study small, an ensemble of 2 runs" in card
+    assert f"a gain of {belief.score - belief.member_score:+.4f}" in card
+    for share, origin in zip(belief.members, provenance.members, strict=True):
+        assert (
+            f"weight {share.weight:.3g}: trial {origin.trial} of study small, seed {origin.seed}, epoch {origin.epoch}" in card
+        )
+    print_export(out, provenance, ())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "an ensemble of 2 runs" in said
+    assert f"such an ensemble has a mean IoU of {belief.score:.4f}" in said
+    assert Provenance.model_validate(json.loads(provenance.model_dump_json())).belief == belief
+
+
+def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_has_least_of(searched: Searched) -> None:
+    study, place, pairs = searched.study, searched.place, 0
+    winner, data, runs = find_winner(study, place.storage), open_data(study, place, ""), member_runs(study)
+    restored = [restore_run(study, run, data, place.artifacts) for run in runs]
+    indices = data.parts["validation"]
+    found = [evaluate(each.segmenter, data.images[indices], data.masks[indices], data.spec, device=CPU) for each in restored]
+    best = max(range(3), key=lambda run: found[run].score)
+    for rarest in data.spec.scored:
+        counts = np.full_like(data.pixel_counts, 1000)
+        counts[rarest] = 1
+        expert = max(range(3), key=lambda run: (np.nan_to_num(found[run].iou[rarest]), run == best))
+        here = dataclasses.replace(data, pixel_counts=counts)
+        if expert == best:
+            with pytest.raises(NotBetterError, match=rf"is trial {restored[best].origin.trial} of study 'small' alone"):
+                restore_ensemble(winner, here, place, Averaged("rare", anyway=True))
+        else:
+            candidate = restore_ensemble(winner, here, place, Averaged("rare", anyway=True))
+            assert set(candidate.origins) == {restored[best].origin, restored[expert].origin}
+            pairs += 1
+    assert pairs
+
+
+def test_flips_are_measured_of_the_ensemble(searched: Searched) -> None:
+    winner, data = find_winner(searched.study, searched.place.storage), open_data(searched.study, searched.place, "")
+    candidate = restore_ensemble(winner, data, searched.place, ENSEMBLE_OF_TWO)
+    flipping = with_flips(candidate, "on")
+    assert flipping.flips is not None
+    assert flipping.flips.without == candidate.score
+    assert flipping.score == flipping.flips.averaged != candidate.score
+    assert (len(flipping.settings.members), flipping.settings.flips) == (2, ("horizontal",))
+
+
+def test_what_is_not_judged_better_is_not_exported(searched: Searched, tmp_path: Path) -> None:
+    """All runs are given the weights of one: no average of them can be better."""
+    study, looks = searched.study, looks_at(searched.study)
+    runs = member_runs(study)
+    best = checkpoints.pointers_of(study.engine, runs[0])["best"]
+    one = {"blob": best.blob, "epoch": best.epoch, "score": best.score}
+    with rows_kept(study):
+        with study.engine.begin() as connection:
+            connection.execute(text("UPDATE search_checkpoint SET blob = :blob, epoch = :epoch, score = :score"), one)
+        with pytest.raises(NotBetterError, match=r"scores (0\.\d+), the best single model \1; .*--ensemble-anyway"):
+            export_best(study, searched.place, tmp_path / "out", ensemble=Averaged(2))
+        with pytest.raises(NotBetterError, match=r"is trial \d of study 'small' alone"):
+            export_best(study, searched.place, tmp_path / "out", ensemble=Averaged("rare", anyway=True))
+        with study.engine.begin() as connection:
+            connection.execute(text("UPDATE search_checkpoint SET score = score + 0.01"))
+        with pytest.raises(WorldError, match="nothing was exported"):
+            export_best(study, searched.place, tmp_path / "out", ensemble=Averaged(2))
+    assert not (tmp_path / "out").exists()
+    assert looks_at(study) == looks
+
+
+def test_one_run_or_one_place_is_too_little(searched: Searched) -> None:
+    study, place = searched.study, searched.place
+    winner, data = find_winner(study, place.storage), open_data(study, place, "")
+    assert member_runs(study)[0] == winner.trial_id
+    here = dataclasses.replace(data, groups=np.zeros_like(data.groups))
+    with pytest.raises(UserError, match="one place"):
+        restore_ensemble(winner, here, place, ENSEMBLE_OF_TWO)
+    with rows_kept(study):
+        with study.engine.begin() as connection:
+            connection.execute(text("DELETE FROM search_checkpoint WHERE trial_id <> :kept"), {"kept": winner.trial_id})
+        with pytest.raises(UserError, match=r"'small' has 1 complete trial\(s\) with their weights"):
+            restore_ensemble(winner, data, place, ENSEMBLE_OF_TWO)

@@ -1,0 +1,82 @@
+"""The probabilities that an ensemble is chosen by, against the networks themselves, and what ``--ensemble`` takes."""
+
+import numpy as np
+import pytest
+import torch
+
+from objectives.bundle_settings import MOST_MEMBERS
+from objectives.config import Config, UNet
+from objectives.data.spec import FrameSpec
+from objectives.errors import UserError
+from objectives.evaluate import evaluate
+from objectives.member_probabilities import LabelledFrames, measure_member, share_that_fits
+from objectives.probability_codes import decode_probabilities
+from objectives.segmenter import build_segmenter
+from search.ensemble_choice import Averaged, Single, parse_ensemble
+
+CPU = torch.device("cpu")
+SPEC = FrameSpec(
+    height=16,
+    width=24,
+    channels=2,
+    max_value=255,
+    mean=(0.4, 0.5),
+    std=(0.2, 0.3),
+    class_names=("a", "void", "b", "c"),
+    colours=((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3)),
+    ignore_label=1,
+    scored=(0, 3),
+)
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 2)).astype(np.uint8)
+MASKS = np.random.default_rng(1).integers(0, 4, (5, 16, 24)).astype(np.uint8)
+GROUPS = np.array([7, 7, 2, 9, 2])
+
+
+def test_a_member_is_scored_as_ever_and_its_probabilities_are_those_of_its_labelled_pixels() -> None:
+    torch.manual_seed(0)
+    segmenter = build_segmenter(Config(model=UNet(depth=2, base_filters=4)), SPEC).eval()
+    frames = LabelledFrames(IMAGES, MASKS, GROUPS, SPEC)
+    found = measure_member(segmenter, frames, device=CPU)
+    assert found.evaluation.score == evaluate(segmenter, IMAGES, MASKS, SPEC, device=CPU).score
+    with torch.no_grad():
+        logits = segmenter(torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).copy())).double().numpy()[:, [0, 3]]
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected_NHWS = (raised / raised.sum(axis=1, keepdims=True)).transpose(0, 2, 3, 1)
+    probable_PK = decode_probabilities(found.codes_PK)
+    np.testing.assert_allclose(probable_PK[:, [0, 3]], expected_NHWS[MASKS != 1], atol=0.004)
+    assert not probable_PK[:, [1, 2]].any()
+    library = frames.library((found.codes_PK,))
+    np.testing.assert_array_equal(library.labels_P, MASKS[MASKS != 1])
+    np.testing.assert_array_equal(
+        library.places_P, np.broadcast_to(np.array([1, 1, 0, 2, 0])[:, None, None], MASKS.shape)[MASKS != 1]
+    )
+    assert library.places == frames.places == 3
+
+
+@pytest.mark.parametrize("ignore_label", [1, None])
+def test_what_does_not_fit_is_drawn_alike_for_every_member(ignore_label: int | None) -> None:
+    spec = SPEC.model_copy(update={"ignore_label": ignore_label})
+    labelled = int((MASKS != 1).sum()) if ignore_label == 1 else MASKS.size
+    assert share_that_fits(MASKS, spec, 3, most_bytes=3 * 4 * labelled) == 1.0
+    share = share_that_fits(MASKS, spec, 3, most_bytes=3 * 4 * labelled // 4)
+    assert share == pytest.approx(0.25, abs=1e-3)
+    frames = LabelledFrames(IMAGES, MASKS, GROUPS, spec, share)
+    drawn = [frames.pixels(frame) for frame in range(5)]
+    assert 0.15 * labelled < sum(map(len, drawn)) < 0.35 * labelled
+    assert all((MASKS[frame].ravel()[pixels] != ignore_label).all() for frame, pixels in enumerate(drawn))
+    assert all((frames.pixels(frame) == pixels).all() for frame, pixels in enumerate(drawn))
+    segmenter = build_segmenter(Config(model=UNet(depth=2, base_filters=4)), spec)
+    codes_PK = measure_member(segmenter, frames, device=CPU).codes_PK
+    assert len(codes_PK) == len(frames.library((codes_PK,)).labels_P) == sum(map(len, drawn))
+
+
+def test_what_may_be_asked_for() -> None:
+    assert parse_ensemble("", anyway=False) == Single()
+    assert parse_ensemble("rare", anyway=True) == Averaged("rare", anyway=True)
+    assert parse_ensemble("2", anyway=False) == Averaged(2)
+    assert parse_ensemble(str(MOST_MEMBERS), anyway=False) == Averaged(MOST_MEMBERS)
+    for wrong in ("0", "1", "-2", "foo", "2.0", str(MOST_MEMBERS + 1), "9" * 5000, "²"):
+        with pytest.raises(UserError, match="--ensemble must be rare or a number of members from 2 to 64"):
+            parse_ensemble(wrong, anyway=False)
+    with pytest.raises(UserError, match="goes with --ensemble"):
+        parse_ensemble("", anyway=True)
