@@ -89,7 +89,7 @@ def asleep(at: Scene, clock: Clock, sleeper: Worker, other: Worker) -> list[str]
 
 def clock_of_the_database() -> Row:
     """The database's clock an hour ahead, then two hours back, under two workers and a third that waits."""
-    with scene(2, 120) as at:
+    with scene(2, 120, "--set", "pruning={kind: none}") as at:
         ledger, clock = Ledger(at), Clock(at.root)
         at.server.stop()
         at.server.user["env"] = os.environ | clock.environment  # type: ignore[assignment]  # Popen takes it
