@@ -18,6 +18,8 @@ LONGEST_REASON = 200  # characters of torch's words
 # what CUDA's libraries say of a failed allocation of their own, and torch of one on a CPU
 ALLOCATION_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
 
+ONEDNN_FAILED = "could not create a primitive"  # all that oneDNN says then; of what it does not know it says "... descriptor"
+
 
 class DoesNotFitError(WorldError):
     """Memory is too small, however few frames go through the model at once; the message says what was tried."""
@@ -44,7 +46,12 @@ def attempt(work: Callable[Arguments, Found], *arguments: Arguments.args, **name
 
 def ran_out(error: RuntimeError) -> bool:
     """Whether an error says that a device's memory was too small."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in ALLOCATION_FAILED)
+    said = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or any(words in said for words in ALLOCATION_FAILED)
+        or said.strip().endswith(ONEDNN_FAILED)
+    )
 
 
 def empty_cache(device: torch.device) -> None:

@@ -9,6 +9,8 @@ import time
 import traceback
 from pathlib import Path
 
+import budgets
+import clocks
 import containers
 import killing
 import moments
@@ -16,13 +18,24 @@ import orders
 import outages
 import sabotage
 import sleepers
+import verdicts
 from audit import HEAD, Row
 
 
 def main() -> int:
     """Run the scenarios; 0 when everything holds."""
     inside = containers.ALL
-    outside = (*sabotage.ALL, *killing.ALL, *moments.ALL, *sleepers.ALL, *orders.ALL, *outages.ALL)
+    outside = (
+        *sabotage.ALL,
+        *killing.ALL,
+        *moments.ALL,
+        *sleepers.ALL,
+        *orders.ALL,
+        *outages.ALL,
+        *verdicts.ALL,
+        *clocks.ALL,
+        *budgets.ALL,
+    )
     everything = {each.__name__: each for each in (*outside, *inside)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--containers", action="store_true", help="The faults of containers; needs docker.")

@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from laws import trained_again
 from scene import EPOCH, RESUMED, Scene, descendants_marked, read
 
 ENDED = re.compile(r"trial (\d+) (completed|pruned|deadline|hours|stopped|infeasible|diverged|error|crashed|hung)\b")
@@ -21,7 +22,7 @@ class Row:
     lost: int
     doubled: int
     exact: bool
-    repeated: int  # epochs that were trained again, over all interruptions
+    repeated: int  # epochs that were trained again, whoever trained them
     most_repeated_s: float  # after one interruption
     wrong: list[str]
     note: str = ""
@@ -71,19 +72,21 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     failures = [number for number, state in trials if state == "FAIL"]
     wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should"]
     wrong += histories(scene) + checkpoints(scene) + leftovers(scene)
-    repeated, most_s, too_much = repeats(scene)
+    most_s, too_much = repeats(scene)
     wrong += too_much
-    return Row(fault, injected, len(trials), len(lost), len(doubled), exact, repeated, most_s, wrong, note)
+    return Row(fault, injected, len(trials), len(lost), len(doubled), exact, trained_again(scene), most_s, wrong, note)
 
 
 def histories(scene: Scene) -> list[str]:
     """Every trial's epochs were reported without a gap; none is twice in the table, whose key forbids it."""
-    epochs = "trials JOIN trial_intermediate_values USING (trial_id)"
-    asked = f"SELECT number, trials.state, array_agg(step ORDER BY step) FROM {epochs} GROUP BY 1, 2"
+    epochs = "trials LEFT JOIN trial_intermediate_values USING (trial_id)"
+    asked = f"SELECT number, trials.state, array_remove(array_agg(step ORDER BY step), NULL) FROM {epochs} GROUP BY 1, 2"
     wrong = []
     for number, state, steps in scene.query(asked):
         if steps != list(range(1, len(steps) + 1)):
             wrong.append(f"trial {number} has epochs {steps}")
+        if state == "COMPLETE" and not steps:
+            wrong.append(f"trial {number} is complete and has no epoch")
         if state == "COMPLETE" and scene.causes(f"number = {number}") == ["completed"] and len(steps) != scene.epochs:
             wrong.append(f"trial {number} completed after {len(steps)} of {scene.epochs} epochs")
     return wrong
@@ -119,25 +122,26 @@ def leftovers(scene: Scene) -> list[str]:
     return [f"processes outlive their workers by 10 s: {', '.join(words)}"] if left else []
 
 
-def repeats(scene: Scene) -> tuple[int, float, list[str]]:
-    """Epochs that were trained again, the most seconds of them after one interruption, and where that is too much.
+def repeats(scene: Scene) -> tuple[float, list[str]]:
+    """The most seconds of epochs that an interruption has cost, and where that is too much.
 
-    Too much is more than one epoch and more than 30 seconds of them.
+    Too much is more than one epoch and more than 30 seconds of them. What two processes train at the same time is not the
+    cost of a resume: it is counted by ``trained_again``, not here.
     """
     trained: dict[int, dict[int, float]] = {}
-    repeated, most_s, wrong = 0, 0.0, []
+    most_s, wrong = 0.0, list[str]()
     for _, line in sorted(scene.heard, key=lambda each: each[0]):
         if match := RESUMED.search(line):
             number, after = int(match[1]), int(match[2])
             again = {epoch: seconds for epoch, seconds in trained.get(number, {}).items() if epoch > after}
-            repeated, most_s = repeated + len(again), max(most_s, sum(again.values()))
+            most_s = max(most_s, sum(again.values()))
             if len(again) > 1 and sum(again.values()) > MOST_REPEATED_S:
                 wrong.append(f"trial {number} trained {len(again)} epochs again, {sum(again.values()):.0f} s")
             trained[number] = {epoch: seconds for epoch, seconds in trained.get(number, {}).items() if epoch <= after}
         elif match := EPOCH.search(line):
             trained.setdefault(int(match[1]), {})[int(match[2])] = float(match[3])
         elif (match := re.search(r"trial (\d+) starts$", line)) and (before := trained.pop(int(match[1]), {})):
-            repeated, most_s = repeated + len(before), max(most_s, sum(before.values()))
+            most_s = max(most_s, sum(before.values()))
             if len(before) > 1 and sum(before.values()) > MOST_REPEATED_S:
                 wrong.append(f"trial {match[1]} trained {len(before)} epochs again, {sum(before.values()):.0f} s")
-    return repeated, most_s, wrong
+    return most_s, wrong

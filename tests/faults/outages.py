@@ -9,12 +9,11 @@ import threading
 import time
 from pathlib import Path
 
-from audit import MOST_REPEATED_S, Row, audit
+from audit import Row, audit
 from postgres import USER, Server, Wire
 from scene import Scene, scene
 
 OUTAGE_S = 60.0
-START_S = 20.0  # of a trial and its end, on a machine that is busy
 
 
 def database_stopped() -> Row:
@@ -271,40 +270,9 @@ def first_start() -> Row:
         return row
 
 
-def deadline() -> Row:
-    """A deadline with four workers at once: running trials end as complete, none begins."""
-    return _limited("deadline of 25 s, 4 workers", ("--until", "25s"), "deadline")
-
-
-def hours() -> Row:
-    """Hours on devices with four workers at once: running trials end after the epoch at hand."""
-    return _limited("budget of 0.01 h on devices, 4 workers", ("--gpu-hours", "0.01"), "hours")
-
-
-def _limited(fault: str, words: tuple[str, str], cause: str) -> Row:
-    with scene(100, 2000, *words) as at:
-        for _ in range(4):
-            at.start()
-        at.finish()
-        trials = sum(at.states().values())
-        begun = at.query("SELECT count(*) FROM search_lease")[0][0]
-        at.budget = trials
-        waiting = at.states().get("WAITING", 0)
-        at.query("UPDATE trials SET state = 'PRUNED' WHERE state = 'WAITING'")  # enqueued, and rightly never begun
-        spent = at.query("SELECT sum(spent_s) FROM search_lease")[0][0]
-        row = audit(at, fault, 1, note=f"{begun} trials begun, {spent:.0f} s on devices")
-        told = at.causes("true").count(cause)
-        row.wrong += [] if 1 <= told <= 4 else [f"{told} trials ended by it"]
-        row.wrong += [] if begun + waiting == trials else [f"{begun} begun and {waiting} waiting of {trials}"]
-        row.wrong += (
-            [] if cause != "hours" or 36 <= spent <= 36 + 4 * (MOST_REPEATED_S + START_S) else [f"{spent} s were spent of 36"]
-        )
-        return row
-
-
 ALL = [
     database_stopped, database_killed, connections_terminated, network_frozen, lease_lost, too_many_connections,
-    store_away, damaged_checkpoints, first_start, deadline, hours,
+    store_away, damaged_checkpoints, first_start,
 ]  # fmt: skip
 if os.geteuid() == 0:  # these need a file system of their own
     ALL += [store_full, database_full]

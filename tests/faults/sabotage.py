@@ -83,6 +83,11 @@ SPOILT: dict[str, Spoiling] = {
         f"DELETE FROM trial_intermediate_values WHERE step = 6 AND trial_id = {OF_ONE}",
         "INSERT INTO trial_intermediate_values SELECT * FROM aside; DROP TABLE aside",
     ),
+    "all epochs are missing": _in_the_database(
+        f"CREATE TABLE aside AS SELECT * FROM trial_intermediate_values WHERE trial_id = {OF_ONE};"
+        f"DELETE FROM trial_intermediate_values WHERE trial_id = {OF_ONE}",
+        "INSERT INTO trial_intermediate_values SELECT * FROM aside; DROP TABLE aside",
+    ),
     "another score than the best epoch's": _in_the_database(
         f"UPDATE trial_values SET value = value + 0.01 WHERE trial_id = {OF_ONE}",
         f"UPDATE trial_values SET value = value - 0.01 WHERE trial_id = {OF_ONE}",
@@ -104,7 +109,7 @@ SPOILT: dict[str, Spoiling] = {
 
 
 def audited() -> Row:
-    """A sound study is spoilt in sixteen ways, one after the other: the audit sees each."""
+    """A sound study is spoilt in seventeen ways, one after the other: the audit sees each."""
     with scene(3, 6, "--set", "pruning={kind: none}") as at:
         ledger = Ledger(at)
         ledger.start()

@@ -209,9 +209,11 @@ def raising(error: Exception) -> Callable[[], None]:
 def test_only_memory_that_ran_out_is_taken_for_it() -> None:
     assert attempt(lambda: 7) == 7
     assert isinstance(attempt(lambda: torch.empty(2**55)), TooLarge), "a real one"
-    for words in ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "CUDNN_STATUS_ALLOC_FAILED"):
+    cublas = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    for words in (cublas, "CUDNN_STATUS_ALLOC_FAILED", "could not create a primitive"):
         assert isinstance(attempt(raising(RuntimeError(words))), TooLarge)
-    for error in (RuntimeError("CUDA error: an illegal memory access"), ValueError("DefaultCPUAllocator")):
+    unknown = RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive")
+    for error in (RuntimeError("CUDA error: an illegal memory access"), unknown, ValueError("DefaultCPUAllocator")):
         with pytest.raises(type(error)):
             attempt(raising(error))
 

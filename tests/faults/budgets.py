@@ -1,0 +1,84 @@
+"""Sixteen workers that begin at the same moment, and a budget of trials, of hours on devices, of time: each is met."""
+
+from audit import MOST_REPEATED_S, Row, audit
+from scene import Scene, scene
+
+WORKERS = 16
+TRIALS = 24  # each worker takes one at once; then they compete for the rest
+HOURS = 0.2  # 45 s for each worker
+UNTIL_S = 45.0
+END_S = 90.0  # of sixteen trials that draw their pictures at once on few cores
+SHORT = ("--set", "train.steps_per_epoch=1", "--set", "pruning={kind: none}")
+AT_WORK = "SELECT count(*) FROM search_worker WHERE seen_at > started_at"  # their hearts beat: nothing but a claim is missing
+LATE = """
+    SELECT extract(epoch FROM max(datetime_start) - ends_at)::float, extract(epoch FROM max(datetime_complete) - ends_at)::float
+    FROM trials, (SELECT started_at AT TIME ZONE 'UTC' + make_interval(secs => until_s) AS ends_at FROM search_study) AS limits
+    GROUP BY ends_at
+"""
+
+
+def trials_of_sixteen() -> Row:
+    """A budget of 24 trials and sixteen workers at once: 24 trials begin, each once."""
+    with scene(TRIALS, 1, *SHORT) as at:
+        begin_at_once(at)
+        at.finish()
+        row = audit(at, f"budget of {TRIALS} trials, 16 workers at once", WORKERS, note=shares(at))
+        begun = sum(line.endswith(" starts") for _, line in at.heard)
+        row.wrong += [] if begun == TRIALS else [f"{begun} beginnings"]
+        return row
+
+
+def hours_of_sixteen() -> Row:
+    """Hours on devices and sixteen workers at once: what runs when they are spent ends soon, and nothing begins."""
+    with scene(100, 2000, *SHORT, "--gpu-hours", str(HOURS)) as at:
+        row = _limited(at, f"budget of {HOURS} h on devices, 16 workers at once", "hours")
+        (spent_s,) = at.query("SELECT sum(spent_s) FROM search_lease")[0]
+        row.note += f", {spent_s:.0f} s of {3600 * HOURS:.0f} s spent"
+        most_s = 3600 * HOURS + WORKERS * (MOST_REPEATED_S + END_S)
+        row.wrong += [] if 3600 * HOURS <= spent_s <= most_s else [f"{spent_s:.0f} s were spent of {3600 * HOURS:.0f} s"]
+        return row
+
+
+def deadline_of_sixteen() -> Row:
+    """A deadline and sixteen workers at once: what runs then ends soon, and nothing begins."""
+    with scene(100, 2000, *SHORT, "--until", f"{UNTIL_S:g}s") as at:
+        row = _limited(at, f"deadline of {UNTIL_S:g} s, 16 workers at once", "deadline")
+        begun_s, ended_s = at.query(LATE)[0]
+        row.note += f", the last ended {ended_s:.0f} s after it"
+        row.wrong += [] if begun_s <= 0 else [f"a trial began {begun_s:.0f} s after the deadline"]
+        row.wrong += [] if 0 <= ended_s <= MOST_REPEATED_S + END_S else [f"the last trial ended {ended_s:.0f} s after it"]
+        return row
+
+
+def begin_at_once(at: Scene) -> None:
+    """Start sixteen workers on a study that is paused; when all are there, it goes on, and each wants a trial."""
+    paused = at.run("pause")
+    for _ in range(WORKERS):
+        at.start()
+    at.wait(lambda: at.query(AT_WORK) == [(WORKERS,)], "sixteen workers", 900)
+    resumed = at.run("resume")
+    assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
+
+
+def shares(at: Scene) -> str:
+    """How many workers had a trial."""
+    return f"{sum(' starts' in worker.words() for worker in at.workers)} workers had one"
+
+
+def _limited(at: Scene, fault: str, cause: str) -> Row:
+    """Nobody's trial ends before the limit: so each worker has begun exactly one, and it ended by the limit."""
+    begin_at_once(at)
+    at.finish()
+    states = at.states()
+    waiting = states.get("WAITING", 0)
+    at.query("UPDATE trials SET state = 'PRUNED' WHERE state = 'WAITING'")  # enqueued, and rightly never begun
+    at.budget = sum(states.values())
+    (begun,) = at.query("SELECT count(*) FROM search_lease")[0]
+    row = audit(at, fault, WORKERS, note=f"{begun} trials begun")
+    told = at.causes("true").count(cause)
+    row.wrong += [] if begun == told == WORKERS else [f"{begun} trials begun, {told} ended by the limit"]
+    row.wrong += [] if begun + waiting == at.budget else [f"{begun} begun and {waiting} waiting of {at.budget}"]
+    return row
+
+
+ALL = [trials_of_sixteen, hours_of_sixteen, deadline_of_sixteen]

@@ -1,0 +1,63 @@
+"""Whatever decides a study and differs where a worker comes from keeps it out, and is named."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from objectives.data.dataset import open_dataset
+from objectives.errors import UserError
+from search.study import Study, check_worker, open_study
+
+Maker = Callable[..., None]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+OTHER = {
+    "optuna": ("4", "version of Optuna differs"),
+    "objective_version": ("0", "objective version differs"),
+    "space_fingerprint": ("0" * 64, "space differs"),
+    "data_fingerprint": ("0" * 64, "data differs"),
+    "score": ("pixel accuracy", "score differs"),
+}
+
+
+@pytest.fixture(params=sorted(OTHER))
+def other(request: pytest.FixtureRequest, database: str, make_study: Maker) -> Iterator[tuple[Study, str]]:
+    """A study that was written where one thing is another, and what a worker from here has to say of it."""
+    make_study(database, trials=1)
+    change, said = OTHER[request.param]
+    study = rewritten(database, request.param, change)
+    yield study, said
+    study.close()
+
+
+def rewritten(database: str, field: str, value: str) -> Study:
+    before = open_study(database, "small")
+    with before.engine.begin() as connection:
+        words = {"spec": json.dumps(before.spec.model_dump(mode="json") | {field: value})}
+        connection.execute(text("UPDATE search_study SET spec = :spec"), words)
+    before.close()
+    return open_study(database, "small")
+
+
+def test_a_worker_that_differs_in_one_thing_is_refused_and_it_is_named(other: tuple[Study, str], tmp_path: Path) -> None:
+    study, said = other
+    data = open_dataset(study.spec.source, study.spec.data_options, tmp_path)
+    with pytest.raises(UserError, match=f"this worker's {said} from that of study 'small': .* here, .* there"):
+        check_worker(study, data)
+
+
+def test_the_command_says_it_in_a_line_and_claims_nothing(
+    database: str, make_study: Maker, search: Command, tmp_path: Path
+) -> None:
+    make_study(database, trials=1)
+    study = rewritten(database, "optuna", "4")
+    place = ("--storage", database, "--artifacts", tmp_path / "artifacts", "--cache", tmp_path / "cache")
+    done = search("worker", "--study", "small", "--device", "cpu", *place)
+    assert done.returncode == 2, done.stderr
+    assert "version of Optuna differs" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert [trial.state.name for trial in study.optuna.get_trials()] == ["WAITING"]
+    study.close()
