@@ -28,12 +28,14 @@ from search.blobs import open_blobs
 from search.commands.options import Place
 from search.passwords import redacted
 from search.reproduction import reproduction
+from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study, check_worker
 from search.tables import STUDY
 from search.winner import Winner, find_winner
 from spaces import FromParams
 
+RetrainChoice = Literal["none", "all"]
 FlipsChoice = Literal["auto", "on", "off"]
 
 
@@ -76,20 +78,26 @@ def export_best(
     force: bool = False,
     test: bool = True,
     flips: FlipsChoice = "off",
+    retrain: RetrainChoice = "none",
+    device: str = "auto",
 ) -> Provenance:
     """Write the bundle of the confirmed winner, else of the best trial; nothing appears at ``out`` unless every check passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
-    flipped frames; ``auto`` only where that raises the validation score.
+    flipped frames; ``auto`` only where that raises the validation score. ``retrain`` exports the config trained on every
+    labelled frame instead, by a worker on ``device`` of this host, with the scores of the model before.
     Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails.
     """
     refuse_taken(out, force=force)
     winner = find_winner(study, place.storage)
     candidate = with_flips(restore(study, winner, place, source), flips)
+    images_NHWC, masks_NHW = candidate.pixels("validation")
+    retraining = write_retraining(study, candidate, place) if retrain == "all" else ""
     provenance = describe(study, candidate, test=test)
+    if retraining:
+        candidate, provenance = retrained(retraining, candidate, provenance, place, device=device, source=source)
     if winner.study is not study:
         winner.study.close()
-    images_NHWC, masks_NHW = candidate.pixels("validation")
     write_bundle(
         out,
         candidate.segmenter,

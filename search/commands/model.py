@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from objectives.provenance import Provenance
 
 FlipsChoice = Literal["auto", "on", "off"]
+RetrainChoice = Literal["none", "all"]
 EngineChoice = Literal["auto", "torch", "onnx"]
 BundleDir = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")]
 
@@ -38,6 +39,11 @@ def export_best(
         FlipsChoice,
         typer.Option("--flips", help="Average over flipped frames; auto: only if that raises the validation score."),
     ] = "off",
+    retrain: Annotated[
+        RetrainChoice,
+        typer.Option("--retrain", help="all: export the config trained once more on every labelled frame, which has no score."),
+    ] = "none",
+    device: Device = "auto",
     home: Home = None,
     cache: Cache = None,
 ) -> None:
@@ -46,14 +52,19 @@ def export_best(
     \b
     Example:
       search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
+      search export-best --study mars --retrain all --out final
     """
     from search import export
+    from search.commands.study import refuse_missing_gpu
     from search.storage import reachable
     from search.study import open_study
 
+    refuse_missing_gpu(device)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
-        provenance = export.export_best(opened, place, out, source=data, force=force, test=test, flips=flips)
+        provenance = export.export_best(
+            opened, place, out, source=data, force=force, test=test, flips=flips, retrain=retrain, device=device
+        )
         names = open_names(out)
         opened.close()
     print_export(out, provenance, names)
@@ -181,6 +192,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     console.print(str(provenance.belief))
     if provenance.flips:
         console.print(str(provenance.flips))
+    if provenance.retrained:
+        console.print(str(provenance.retrained))
     if provenance.test:
         console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
 
