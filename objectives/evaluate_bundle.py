@@ -106,8 +106,8 @@ def evaluate_bundle(
     chosen = [index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt]
     if not chosen and bundle.provenance.retrained:
         raise UserError(
-            f"no frame of {source} counts: the bundle was retrained on every labelled frame of its own study, those of its sealed "
-            "test part too; give frames that are new to it"
+            f"no frame of {source} counts: the bundle was trained on every labelled frame of its own study, sealed test "
+            "part included; give frames that are new to it"
         )
     if not chosen:
         raise UserError(f"no frame of {source} counts: all are of other parts of the bundle's own study than {split}")

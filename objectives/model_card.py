@@ -104,13 +104,9 @@ def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:
     """A sentence for each part in which scored classes have no pixel; none where pixels were not counted."""
     found: list[str] = []
     for name, part in parts.items():
-        if absent := [
-            f"{label} {spec.class_names[label]}" for label in spec.scored if part.support and not part.support[label]
-        ]:
-            found += [
-                "",
-                f"No pixel of the {name} part is labelled {', '.join(absent)}: nothing here tells how well it is found.",
-            ]
+        if labels := [label for label in spec.scored if part.support and not part.support[label]]:
+            absent = ", ".join(f"{label} {spec.class_names[label]}" for label in labels)
+            found += ["", f"No pixel of the {name} part is labelled {absent}: nothing here tells how well that is found."]
     return found
 
 
@@ -164,8 +160,8 @@ def _caveats(provenance: Provenance) -> list[str]:
 def _test_caveat(test: PartScore | None, looks: int, *, retrained: bool) -> str:
     if test is None and retrained:
         return (
-            "The sealed test part was not opened for the model before, and these weights were trained on it: it can never score "
-            f"them. Looks at it so far in this study: {looks}."
+            "The sealed test part was not opened for the model before, and these weights were trained on it: it cannot "
+            f"score them any more. Looks at it so far in this study: {looks}."
         )
     if test is None:
         return f"The sealed test part was not opened for this model. Looks at it so far in this study: {looks}."

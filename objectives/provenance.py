@@ -114,10 +114,10 @@ class Retrained(Frozen):
 
     def __str__(self) -> str:
         return (
-            f"The weights were trained once more, on all {self.frames} labelled frames (training, validation and sealed test) "
-            f"for {self.epochs} epochs, and nothing has scored them: no frame is left for that. Every score here is of the model "
-            f"before (trial {self.before.trial} of study {self.before.study}), trained on the training part alone; it belongs to "
-            "the recipe, not to these weights."
+            f"These weights were trained on all {self.frames} labelled frames (training, validation and sealed test) for "
+            f"{self.epochs} epochs, and no frame is left to score them on. Every score here is of the model before (trial "
+            f"{self.before.trial} of study {self.before.study}), trained on the training part alone: it belongs to the recipe, "
+            "not to these weights."
         )
 
 

@@ -107,7 +107,7 @@ def heard_scores(candidate: "Candidate", trial: FrozenTrial, epochs: int) -> tup
 
 
 def write_retraining(searched: Study, candidate: "Candidate", place: Place) -> str:
-    """Write the study that retrains a candidate, or find it there with equal settings; returns its name. Nothing is trained yet.
+    """Write the study that retrains a candidate, or find it there with equal settings; returns its name. It trains nothing.
 
     Raises: UserError when the candidate cannot be retrained, or something else stands under that name; WorldError when the
     candidate does not reach its score.

@@ -121,15 +121,17 @@ def evaluate(
       search evaluate out frames.npz --pictures worst
     """
     from objectives.errors import UserError
-    from objectives.evaluate_bundle import evaluate_bundle
-    from objectives.evaluation_pictures import refuse_pictures_folder
 
     if split not in ("validation", "test"):
         raise UserError(f"--split must be validation or test, got {split!r}")
+    on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
+    from objectives.evaluate_bundle import evaluate_bundle
+    from objectives.evaluation_pictures import refuse_pictures_folder
+
     if pictures is not None:
         refuse_pictures_folder(pictures)
     if split == "validation":
-        found = evaluate_bundle(bundle, data, device=torch_device(device))
+        found = evaluate_bundle(bundle, data, device=on)
         show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle import load_bundle
@@ -139,7 +141,7 @@ def evaluate(
 
     with open_place(storage, home=home) as place, reachable(place.storage):
         opened = open_study(place.storage, load_bundle(bundle).provenance.study)  # no look without its count
-        found = evaluate_bundle(bundle, data, split="test", device=torch_device(device))
+        found = evaluate_bundle(bundle, data, split="test", device=on)
         if found.looked_at_test:
             count_look(opened)
         opened.close()
@@ -155,7 +157,7 @@ def torch_device(name: str) -> "torch.device":
     from objectives.errors import UserError
 
     if not torch_is_there():
-        raise UserError("torch is not installed here: install it, or let `search predict --engine onnx` do without")
+        raise UserError("torch is not installed here: install it; only `search predict --engine onnx` does without")
     import torch
 
     count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
