@@ -196,6 +196,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         console.print(str(provenance.flips))
     if provenance.retrained:
         console.print(str(provenance.retrained))
+    if provenance.retrained and not provenance.test:
+        console.print("The sealed test part was not opened for the model before: there is no score of it, and will be none.")
     if provenance.test:
         console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
 

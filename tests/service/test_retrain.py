@@ -29,7 +29,7 @@ from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 
 Maker = Callable[..., None]
-EPOCHS = 30
+EPOCHS = 16
 NAME = "small/retrain-0"
 TERRAIN = "synthetic:40"
 THREADS = text("SELECT threads FROM search_lease JOIN trials USING (trial_id) WHERE study_id = :study_id")
@@ -86,7 +86,7 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     command = search.start(*words)
     retraining = until_it_trains(place, command)
     os.killpg(command.pid, signal.SIGINT)
-    _, errors = command.communicate(timeout=60)
+    _, errors = command.communicate(timeout=120)
     assert (command.returncode, (tmp_path / "first").exists()) == (130, False), errors
     assert "the same command goes on where it stood" in errors
     work(retraining, place)  # any worker may go on with it
