@@ -75,7 +75,11 @@ class BundleEvaluation:
     def _notes(self) -> Iterator[str]:
         if self.own or self.other_parts:
             known, study = self.own + self.other_parts, self.provenance.study
-            yield f"{known} frames are of the model's own study {study}: only the {self.own} of its {self.split} part count"
+            if self.provenance.retrained:
+                yield f"{known} frames are of the model's own study {study}: it was trained on all of them, so none counts"
+            else:
+                counted = f"only the {self.own} of its {self.split} part count"
+                yield f"{known} frames are of the model's own study {study}: {counted}"
         if self.own and self.split == "validation":
             yield "the model was chosen by its score on the validation part, so this score is optimistic"
         if self.looked_at_test:
@@ -100,6 +104,11 @@ def evaluate_bundle(
     parts = [part_of.get(frame_hash(image)) for image in labelled.images]
     spoilt = {index for index in _spoilt(labelled, bundle) if parts[index] is None}
     chosen = [index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt]
+    if not chosen and bundle.provenance.retrained:
+        raise UserError(
+            f"no frame of {source} counts: the bundle was trained on every labelled frame of its own study, sealed test "
+            "part included; give frames that are new to it"
+        )
     if not chosen:
         raise UserError(f"no frame of {source} counts: all are of other parts of the bundle's own study than {split}")
     own = sum(parts[index] == split for index in chosen)

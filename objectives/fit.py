@@ -32,20 +32,29 @@ class Training:
     batches: TrainingBatches
     losses: Phases
     data: Dataset
+    scores: tuple[float, ...] = ()  # of the epochs of a run before, which the schedule hears instead of this one's
 
 
 def prepare(
-    config: Config, data: Dataset, *, seed: int, device: torch.device, prefetchers: int = 0, last_epoch: int = 0
+    config: Config,
+    data: Dataset,
+    *,
+    seed: int,
+    device: torch.device,
+    prefetchers: int = 0,
+    last_epoch: int = 0,
+    scores: tuple[float, ...] = (),
 ) -> Training:
     """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint.
 
-    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one.
+    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one. With ``scores``
+    of a run before, one for each epoch, a schedule that listens to scores goes the same way again.
     """
     batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
     state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device, last_epoch=last_epoch)
     weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
     losses = build_phases(config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
-    return Training(state, batches, losses, data)
+    return Training(state, batches, losses, data, scores)
 
 
 def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
@@ -74,7 +83,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
         state.history.append(result)
         if state.scored is result:
             state.confusion_KK = torch.from_numpy(evaluation.confusion_KK)
-        state.learning_rate.after_epoch(result.score)
+        state.learning_rate.after_epoch(training.scores[result.number - 1] if training.scores else result.score)
         yield result
 
 

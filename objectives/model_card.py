@@ -20,6 +20,7 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
         "",
         "## How good",
         "",
+        *([str(provenance.retrained), ""] if provenance.retrained else []),
         *_scores(spec, provenance),
         "",
         *_caveats(provenance),
@@ -96,7 +97,17 @@ def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
     titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
     rows = [_row(f"{label} {spec.class_names[label]}", [part.iou[label] for part in parts.values()]) for label in spec.scored]
     mean = _row("**mean**", [part.score for part in parts.values()])
-    return [f"| class | {' | '.join(titles)} |", "|---|" + "---|" * len(parts), *rows, mean]
+    return [f"| class | {' | '.join(titles)} |", "|---|" + "---|" * len(parts), *rows, mean, *_absent(spec, parts)]
+
+
+def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:
+    """A sentence for each part in which scored classes have no pixel; none where pixels were not counted."""
+    found: list[str] = []
+    for name, part in parts.items():
+        if labels := [label for label in spec.scored if part.support and not part.support[label]]:
+            absent = ", ".join(f"{label} {spec.class_names[label]}" for label in labels)
+            found += ["", f"No pixel of the {name} part is labelled {absent}: nothing here tells how well that is found."]
+    return found
 
 
 def _opened_parts(provenance: Provenance) -> dict[str, PartScore]:
@@ -143,10 +154,15 @@ def _caveats(provenance: Provenance) -> list[str]:
             ]
     if provenance.flips:
         lines += [str(provenance.flips), ""]
-    return [*lines, _test_caveat(provenance.test, provenance.test_looks)]
+    return [*lines, _test_caveat(provenance.test, provenance.test_looks, retrained=provenance.retrained is not None)]
 
 
-def _test_caveat(test: PartScore | None, looks: int) -> str:
+def _test_caveat(test: PartScore | None, looks: int, *, retrained: bool) -> str:
+    if test is None and retrained:
+        return (
+            "The sealed test part was not opened for the model before, and these weights were trained on it: it cannot "
+            f"score them any more. Looks at it so far in this study: {looks}."
+        )
     if test is None:
         return f"The sealed test part was not opened for this model. Looks at it so far in this study: {looks}."
     return f"Looks at the sealed test part so far in this study: {looks}. Each look at it makes its score less of a proof."

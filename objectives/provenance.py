@@ -102,6 +102,25 @@ class FlipScores(Frozen):
         )
 
 
+class Retrained(Frozen):
+    """The bundle's weights come from training the config once more on every labelled frame of the study, its sealed part too.
+
+    No frame is left to score them on: every score of the bundle is of the model ``before``, which saw the training part alone.
+    """
+
+    frames: int = Field(ge=1)  # that it was trained on
+    epochs: int = Field(ge=1)
+    before: Origin
+
+    def __str__(self) -> str:
+        return (
+            f"These weights were trained on all {self.frames} labelled frames (training, validation and sealed test) for "
+            f"{self.epochs} epochs, and no frame is left to score them on. Every score here is of the model before (trial "
+            f"{self.before.trial} of study {self.before.study}), trained on the training part alone: it belongs to the recipe, "
+            "not to these weights."
+        )
+
+
 class Provenance(Frozen):
     """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen.
 
@@ -130,6 +149,7 @@ class Provenance(Frozen):
     space: str = ""  # fingerprint of the space that was searched
     members: tuple[Origin, ...] = ()  # in the order of the bundle's settings
     flips: FlipScores | None = None  # None: not measured
+    retrained: Retrained | None = None  # None: the scores are of these very weights
     reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
 
     @property

@@ -185,6 +185,8 @@ def _moved(tails: tuple[float, float], value: float, drawn_B: Floats, left_out_G
 
 
 def _moved_tail(tail: float, bias: float, acceleration: float) -> float:
+    if not 0.0 < tail < 1.0:  # of two places, it is so far out that it rounds to the outermost resample
+        return tail
     shifted = bias + _NORMAL.inv_cdf(tail)
     room = 1.0 - acceleration * shifted
     if room <= 0.0:  # beyond the pole: the outermost resample

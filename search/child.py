@@ -133,7 +133,13 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     def prepared() -> Training:
         device = torch.device("cuda" if job.gpu else "cpu")
         return prepare(
-            config, data, seed=job.run.seed, device=device, prefetchers=job.prefetchers, last_epoch=job.run.last_epoch
+            config,
+            data,
+            seed=job.run.seed,
+            device=device,
+            prefetchers=job.prefetchers,
+            last_epoch=job.run.last_epoch,
+            scores=job.run.scores,
         )
 
     training, found = restore(job.checkpoints, blobs, prepared, link.note)
@@ -154,6 +160,8 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
                 saver.note_cost()
                 if stop:
                     break
+    if job.run.everything:
+        return Finished({})  # no frame is left that would show what it does on new ones
     return Finished(draw_pictures(state, data, blobs.read(saver.best)))
 
 

@@ -67,7 +67,10 @@ def attributes(worker: Worker, ending: Ending, *, only_last: bool) -> dict[str, 
     if ending.history:
         scored = scored_epoch(ending.history, last=only_last)
         names, iou = worker.data.spec.class_names, scored.iou
-        found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
+        if worker.study.spec.confirm.everything:
+            found["value_is"] = "the fit to frames that were trained on, no score"
+        else:
+            found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
         found |= {"best_epoch": scored.number, "epochs": len(ending.history)}
         found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
     return found

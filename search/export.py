@@ -11,7 +11,7 @@ from sqlalchemy import update
 from objectives.bundle import allowed_difference, check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
 from objectives.ensemble import reflipped
-from objectives.errors import WorldError
+from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate
 from objectives.inspection import Inspection
 from objectives.interval import Interval
@@ -25,11 +25,13 @@ from search.ensemble_export import restore_ensemble
 from search.passwords import redacted
 from search.reproduction import reproduction
 from search.restored import open_data, restore_run
+from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study
 from search.tables import STUDY
 from search.winner import Winner, find_winner
 
+RetrainChoice = Literal["none", "all"]
 FlipsChoice = Literal["auto", "on", "off"]
 SINGLE = Single()
 
@@ -44,23 +46,32 @@ def export_best(
     test: bool = True,
     flips: FlipsChoice = "off",
     ensemble: EnsembleChoice = SINGLE,
+    retrain: RetrainChoice = "none",
+    device: str = "auto",
 ) -> Provenance:
     """Write the bundle of the confirmed winner, else of the best trial; nothing appears at ``out`` unless every check passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
     flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` averages several runs instead of the one.
-    Raises: UserError without a complete trial, or when ``out`` is taken; WorldError when a check fails; NotBetterError for an
-    ensemble that is judged no better than its best member.
+    ``retrain`` exports the config trained on every labelled frame instead, by a worker on ``device`` of this host, with the
+    scores of the model before.
+    Raises: UserError without a complete trial, when ``out`` is taken, or for an ensemble to be retrained; WorldError when a
+    check fails; NotBetterError for an ensemble that is judged no better than its best member.
     """
+    if retrain == "all" and ensemble != SINGLE:
+        raise UserError("--retrain all trains one config: leave out either it or --ensemble")
     refuse_taken(out, force=force)
     winner = find_winner(study, place.storage)
     try:
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble), flips)
+        images_NHWC, masks_NHW = candidate.pixels("validation")
+        retraining = write_retraining(study, candidate, place) if retrain == "all" else ""
         provenance = describe(study, candidate, test=test)
+        if retraining:
+            candidate, provenance = retrained(retraining, candidate, provenance, place, device=device, source=source)
     finally:
         if winner.study is not study:
             winner.study.close()
-    images_NHWC, masks_NHW = candidate.pixels("validation")
     write_bundle(
         out,
         candidate.segmenter,

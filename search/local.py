@@ -24,16 +24,18 @@ STOP_S = 30.0  # how long workers may take to give their trials back
 Process = subprocess.Popen[bytes]
 
 
-def run_locally(study: str, place: Place, *, workers: int, device: str) -> None:
+def run_locally(study: str, place: Place, *, workers: int, device: str, source: str = "") -> None:
     """Run so many workers on a study until they have ended, with progress in the terminal.
 
-    Ctrl-C or SIGTERM stops them: each gives its trial back, and the same command goes on later. A second one kills them.
+    ``source`` is where the data lies on this host, if not where the study says. Ctrl-C or SIGTERM stops them: each gives its
+    trial back, and the same command goes on later. A second one kills them.
     Raises: WorldError when a worker has failed, with the words of the first.
     """
     on_cpu = device == "cpu" or (device == "auto" and not list_gpus())
     threads = max(1, int(cores()) // workers) if on_cpu else 0
     command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
     command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
+    command += [f"--data={source}"] if source else []
     opened = open_study(place.storage, study)
     with TemporaryDirectory(prefix="search-") as logs:
         paths = [Path(logs) / f"worker-{i}.log" for i in range(workers)]

@@ -117,6 +117,8 @@ def _warnings(status: Status) -> list[Text]:
 
 
 def _best_lines(status: Status) -> list[Text]:
+    if not status.scored:
+        return [Text("no score: it trains on every labelled frame")]
     if status.best is None:
         return [Text("no complete trial yet")]
     classes = ", ".join(f"{name} {iou:.3f}" for name, iou in status.best.per_class.items())

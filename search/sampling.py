@@ -47,6 +47,8 @@ def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, Any]]]
 
 def confirming_trials(confirm: Confirming) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each candidate with the first seed, then each with the next: a study that ends early has whole rounds."""
+    if confirm.everything:
+        return [(dict(each.params), {"recipe": f"trial {each.number} on all frames"}) for each in confirm.candidates]
     return [
         (dict(each.params), {"recipe": f"trial {each.number}, seed {seed}", "confirms": each.number, "seed": seed})
         for seed in range(confirm.seeds)

@@ -10,6 +10,7 @@ from pydantic import Field
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
 from objectives.data.spec import FrameSpec
+from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 
 OPTUNA_MAJOR = version("optuna").partition(".")[0]
@@ -29,7 +30,9 @@ class Confirming(Frozen):
     study: str = ""
     seeds: int = Field(default=0, ge=0)
     resplit: bool = True  # training and validation are dealt anew for each seed but the first
-    everything: bool = False  # no confirmation: one model of all labelled frames
+    everything: bool = False  # no confirmation: one model of all labelled frames, which nothing scores
+    seed: int = 0  # of that model
+    scores: tuple[float, ...] = ()  # of the winner's epochs, which that model's schedule hears; none: it hears nothing
     candidates: tuple[Candidate, ...] = ()
 
 
@@ -72,6 +75,17 @@ class StudySpec(Frozen):
             scored=self.scored,
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
+        )
+
+
+def refuse_without_scores(spec: StudySpec) -> None:
+    """Nothing for a study whose trials have scores.
+
+    Raises: UserError for one that has trained a model on every labelled frame.
+    """
+    if spec.confirm.everything:
+        raise UserError(
+            f"study {spec.name!r} trains on every frame of study {spec.confirm.study!r}, without a score: name that one"
         )
 
 

@@ -84,6 +84,7 @@ class Status:
     best: Best | None
     workers: tuple[dict[str, Any], ...]
     infeasible: Infeasible
+    scored: bool = True  # False: its one model is of all frames, and has no score
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -132,14 +133,15 @@ def read_status(study: Study) -> Status:
         budget = read_budget(connection, study)
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
         unfit = connection.execute(INFEASIBLE, which).one()
-        best = connection.execute(BEST, which).mappings().first()
+        scored = not study.spec.confirm.everything
+        best = connection.execute(BEST, which).mappings().first() if scored else None
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
     foreign = 0 if budget.fixed else budget.foreign_failures
     infeasible = Infeasible(unfit.trials, budget.replaced - foreign, unfit.last or "")
     trials = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
     trials["failed"] -= foreign
-    return Status(study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible)
+    return Status(study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible, scored)
 
 
 def _best(study: Study, row: RowMapping | None) -> Best | None:
@@ -164,6 +166,7 @@ class TrialLine:
 
 
 def read_trials(study: Study) -> list[TrialLine]:
-    """Every trial that has begun, by number."""
+    """Every trial that has begun, by number; those of a study without scores have none."""
+    nothing = {"score": None, "value": None} if study.spec.confirm.everything else {}
     with study.engine.connect() as connection:
-        return [TrialLine(**row) for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()]
+        return [TrialLine(**{**row, **nothing}) for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()]

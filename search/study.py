@@ -48,9 +48,11 @@ class Study:
         if not confirm.seeds:
             return Run(stable_seed(self.spec.seed, "trial", number))
         turn, place = divmod(number, len(confirm.candidates))
+        if confirm.everything:
+            return Run(confirm.seed, 0, confirm.candidates[place].last_epoch, everything=True, scores=confirm.scores)
         split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
         seed, last_epoch = stable_seed(self.spec.seed, "confirm", turn), confirm.candidates[place].last_epoch
-        return Run(seed, split_seed, last_epoch, confirm.everything)
+        return Run(seed, split_seed, last_epoch)
 
     def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number, with that number's sampler."""

@@ -12,6 +12,7 @@ from search.confirm import Cell, cells, confirm_name
 from search.confirmation import confirm
 from search.sampling import CONTROL
 from search.shrinkage import optimism
+from search.spec import refuse_without_scores
 from search.status import read_status
 from search.storage import NoStudyError
 from search.study import Study, open_study
@@ -37,6 +38,7 @@ def find_winner(searched: Study, storage: str) -> Winner:
 
     Raises: UserError without a complete trial.
     """
+    refuse_without_scores(searched.spec)
     try:
         confirming = open_study(storage, confirm_name(searched.spec.name))
     except NoStudyError:

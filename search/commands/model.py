@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from objectives.provenance import Provenance
 
 FlipsChoice = Literal["auto", "on", "off"]
+RetrainChoice = Literal["none", "all"]
 EngineChoice = Literal["auto", "torch", "onnx"]
 BundleDir = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")]
 
@@ -48,6 +49,11 @@ def export_best(
     ensemble_anyway: Annotated[
         bool, typer.Option("--ensemble-anyway", help="Export the ensemble even where it is judged no better than its best run.")
     ] = False,
+    retrain: Annotated[
+        RetrainChoice,
+        typer.Option("--retrain", help="all: export the config trained once more on every labelled frame, which has no score."),
+    ] = "none",
+    device: Device = "auto",
     home: Home = None,
     cache: Cache = None,
 ) -> None:
@@ -60,16 +66,30 @@ def export_best(
     Example:
       search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
       search export-best --study mars --ensemble 4 --out ensemble
+      search export-best --study mars --retrain all --out final
     """
     from search import export
+    from search.commands.study import refuse_missing_gpu
     from search.ensemble_choice import parse_ensemble
     from search.storage import reachable
     from search.study import open_study
 
     choice = parse_ensemble(ensemble, anyway=ensemble_anyway)
+    refuse_missing_gpu(device)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
-        provenance = export.export_best(opened, place, out, source=data, force=force, test=test, flips=flips, ensemble=choice)
+        provenance = export.export_best(
+            opened,
+            place,
+            out,
+            source=data,
+            force=force,
+            test=test,
+            flips=flips,
+            ensemble=choice,
+            retrain=retrain,
+            device=device,
+        )
         names = open_names(out)
         opened.close()
     print_export(out, provenance, names)
@@ -126,15 +146,17 @@ def evaluate(
       search evaluate out frames.npz --pictures worst
     """
     from objectives.errors import UserError
-    from objectives.evaluate_bundle import evaluate_bundle
-    from objectives.evaluation_pictures import refuse_pictures_folder
 
     if split not in ("validation", "test"):
         raise UserError(f"--split must be validation or test, got {split!r}")
+    on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
+    from objectives.evaluate_bundle import evaluate_bundle
+    from objectives.evaluation_pictures import refuse_pictures_folder
+
     if pictures is not None:
         refuse_pictures_folder(pictures)
     if split == "validation":
-        found = evaluate_bundle(bundle, data, device=torch_device(device))
+        found = evaluate_bundle(bundle, data, device=on)
         show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle import load_bundle
@@ -144,7 +166,7 @@ def evaluate(
 
     with open_place(storage, home=home) as place, reachable(place.storage):
         opened = open_study(place.storage, load_bundle(bundle).provenance.study)  # no look without its count
-        found = evaluate_bundle(bundle, data, split="test", device=torch_device(device))
+        found = evaluate_bundle(bundle, data, split="test", device=on)
         if found.looked_at_test:
             count_look(opened)
         opened.close()
@@ -160,7 +182,7 @@ def torch_device(name: str) -> "torch.device":
     from objectives.errors import UserError
 
     if not torch_is_there():
-        raise UserError("torch is not installed here: install it, or let `search predict --engine onnx` do without")
+        raise UserError("torch is not installed here: install it; only `search predict --engine onnx` does without")
     import torch
 
     count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
@@ -197,6 +219,10 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     console.print(str(provenance.belief))
     if provenance.flips:
         console.print(str(provenance.flips))
+    if provenance.retrained:
+        console.print(str(provenance.retrained))
+    if provenance.retrained and not provenance.test:
+        console.print("The sealed test part was not opened for the model before: there is no score of it, and will be none.")
     if provenance.test:
         console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
 

@@ -32,6 +32,7 @@ def report(
     from search.pictures_store import open_pictures
     from search.report.page import write_report
     from search.report.sections.headline import state_of
+    from search.spec import refuse_without_scores
     from search.storage import reachable
     from search.study import open_study
 
@@ -40,6 +41,7 @@ def report(
     with open_place(storage, artifacts, home) as place, reachable(place.storage):
         pictures = open_pictures(place.artifacts)
         opened = open_study(place.storage, study)
+        refuse_without_scores(opened.spec)
         findings = write_report(opened, place.storage, pictures, out)
         opened.close()
     typer.echo(f"report of study {study!r}, which {state_of(findings.study)}: {out.resolve()}")

@@ -330,11 +330,12 @@ def test_without_torch_the_command_gives_the_same_masks(
         assert (ours == theirs).all(), name
 
 
-def test_torch_that_is_not_there_is_said_in_one_line(single: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_torch_that_is_not_there_is_said_in_one_line(single: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_TORCH)
     environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    words = ["-m", "search", "predict", str(single), "synthetic:24", "--out", str(tmp_path / "x.npz"), "--engine", "torch"]
-    done = run_python(words, environment)
+    options = ["--out", str(tmp_path / "x.npz"), "--engine", "torch"] if command == "predict" else []
+    done = run_python(["-m", "search", command, str(single), "synthetic:24", *options], environment)
     assert done.returncode == 2
     assert done.stderr.startswith("search: torch is not installed here")
     assert len(done.stderr.splitlines()) == 1

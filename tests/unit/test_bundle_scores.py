@@ -259,6 +259,8 @@ def test_the_bundle_tells_every_score_of_the_parts_that_were_measured(bundle_dir
     assert f"| 2 rock | {row} | {expected.support[2]} |" in card
     assert f"Expected calibration error on the validation part: {validation['calibration_error']:.4f} (15 bins)" in card
     assert "class, test part" not in card  # it was not measured
+    assert "No pixel of the validation part is labelled 3 sand" in card
+    assert "No pixel of the test part" not in card  # they were not counted
 
 
 def test_bundles_written_before_there_were_more_scores_still_load(bundle_dir: Path, tmp_path: Path) -> None:

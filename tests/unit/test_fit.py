@@ -189,6 +189,16 @@ def test_plateau_hears_the_scores(terrain: Dataset) -> None:
     assert training.state.learning_rate.value == factor * base
 
 
+def test_plateau_hears_the_scores_of_a_run_before_instead(terrain: Dataset) -> None:
+    config = config_of(schedule=Plateau(factor=0.5, patience=0), epochs=4)
+    told = (0.9, 0.1, 0.95, 0.2)
+    training = prepare(config, terrain, seed=0, device=CPU, scores=told)
+    full = config.optimiser.learning_rate
+    assert [result.learning_rate for result in fit(training)] == [full, full, full / 2, full / 2]
+    assert training.state.learning_rate.value == full / 4
+    assert [result.score for result in training.state.history] != list(told)
+
+
 def test_a_loss_that_is_not_finite_ends_training_and_names_the_epoch(terrain: Dataset) -> None:
     training = start(config_of(), terrain)
     epochs = fit(training)

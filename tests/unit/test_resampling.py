@@ -101,6 +101,13 @@ def test_without_two_places_or_the_class_there_is_no_interval() -> None:
     assert isinstance(found.mean.interval, Interval)
 
 
+def test_two_places_have_an_interval_between_the_outermost_resamples() -> None:
+    both = some_places(2, 3)
+    found = interval(iou_interval(both, ALL).mean)
+    alone = sorted(plain_mean_iou(both[[place]]) for place in (0, 1))
+    assert alone[0] - 1e-12 <= found.low < found.high <= alone[1] + 1e-12
+
+
 def test_a_model_differs_from_itself_by_nothing_and_pairs_make_intervals_narrow() -> None:
     first = some_places(40, 5)
     same = difference_interval(first, first, ALL).mean

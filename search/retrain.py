@@ -1,0 +1,181 @@
+"""``search export-best --retrain all``: the winner's config once more on every labelled frame, as a study of one trial.
+
+    write_retraining --> the sealed test part is opened with the model before --> retrained --> bundle
+
+More frames make a better model, and leave none to score it on. So the scores are those of the model before, and belong to the
+recipe: the same config, seed, number of epochs and schedule. The study goes through leases, checkpoints and workers like any
+other: what was interrupted goes on, and a worker of another host may do it.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import load
+
+from objectives.bundle import allowed_difference
+from objectives.config import Plateau
+from objectives.data.resplit import trained_on_everything
+from objectives.ensemble import combined
+from objectives.errors import UserError, WorldError
+from objectives.evaluate import evaluate
+from objectives.provenance import Origin, Provenance, Retrained
+from objectives.segmenter import build_segmenter
+from search import checkpoints
+from search.blobs import open_blobs
+from search.candidate import Candidate
+from search.claims import is_over
+from search.commands.options import LONGEST_NAME, Place
+from search.local import run_locally
+from search.messages import Cause
+from search.spec import Candidate as Chosen
+from search.spec import Confirming, StudySpec
+from search.study import Study, create_study, open_study
+from search.winner import Winner
+from spaces import Space
+from spaces.pruning import NoPruning
+
+ONLY = 0  # the number of the one trial
+
+
+def retrain_name(winner: Winner) -> str:
+    """The name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another study."""
+    return f"{winner.study.spec.name}/retrain-{winner.number}"
+
+
+def plan(searched: Study, candidate: Candidate) -> StudySpec:
+    """The study that trains a candidate's config on every labelled frame, once, with the seed of the candidate's run.
+
+    Raises: UserError when the study itself trains another one's configs again.
+    """
+    winner = candidate.winner
+    name = retrain_name(winner)
+    if searched.spec.confirm.seeds:
+        raise UserError(
+            f"study {searched.spec.name!r} trains again what study {searched.spec.confirm.study!r} found: name that"
+        )
+    if len(name) > LONGEST_NAME:
+        raise UserError(f"the study that retrains would be called {name!r}, longer than {LONGEST_NAME} characters")
+    space = Space(searched.space.domains, searched.space.control, NoPruning())
+    trial = winner.study.storage.get_trial(winner.trial_id)
+    epochs = epochs_of(candidate, trial)
+    confirm = Confirming(
+        study=searched.spec.name,
+        seeds=1,
+        resplit=False,
+        everything=True,
+        candidates=(Chosen(number=winner.number, params=dict(trial.params), last_epoch=epochs),),
+        seed=winner.study.run(winner.run_number).seed,
+        scores=heard_scores(candidate, trial, epochs),
+    )
+    return searched.spec.model_copy(
+        update={
+            "name": name,
+            "space": space.to_dict(),
+            "space_fingerprint": space.fingerprint,
+            "trials": 1,
+            "until_s": 0.0,
+            "gpu_s": 0.0,
+            "recipes": (),
+            "recipe_filters": 1.0,
+            "confirm": confirm,
+        }
+    )
+
+
+def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
+    """To which epoch to train: the config's last, or the exported one where early stopping or a deadline ended the run."""
+    epochs = candidate.settings.members[0].config.train.epochs
+    return candidate.origins[0].epoch if trial.user_attrs["epochs"] < epochs else epochs
+
+
+def heard_scores(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
+    """The scores by which the run's schedule went, to go the same way again; none for a schedule that hears none.
+
+    Frames that are trained on score better and better: by those, the learning rate would never fall.
+    """
+    if not isinstance(candidate.settings.members[0].config.schedule, Plateau):
+        return ()
+    scores = tuple(trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1))
+    return scores if all(map(math.isfinite, scores)) else ()
+
+
+def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str:
+    """Write the study that retrains a candidate, or find it there with equal settings; returns its name. It trains nothing.
+
+    Raises: UserError when the candidate cannot be retrained, or something else stands under that name; WorldError when the
+    candidate does not reach its score.
+    """
+    spec = plan(searched, candidate)
+    check_score(candidate)
+    try:
+        create_study(place.storage, spec)
+    except UserError as error:
+        raise UserError(
+            f"study {spec.name!r} is there with other settings than this model's: delete it in the dashboard, then export again"
+        ) from error
+    return spec.name
+
+
+def check_score(candidate: Candidate) -> None:
+    """Nothing when the model before reaches its validation score: the bundle's check has none that it could measure.
+
+    Raises: WorldError when it does not.
+    """
+    images_NHWC, masks_NHW = candidate.pixels("validation")
+    again = evaluate(candidate.segmenter, images_NHWC, masks_NHW, candidate.data.spec, device=candidate.device).score
+    if not abs(again - candidate.score) <= allowed_difference(candidate.device, candidate.scored_on):
+        number = candidate.winner.number
+        raise WorldError(f"trial {number} scored {candidate.score:.6f}, its weights {again:.6f}; nothing was exported")
+
+
+def retrained(
+    name: str, candidate: Candidate, before: Provenance, place: Place, *, device: str, source: str
+) -> tuple[Candidate, Provenance]:
+    """The candidate with weights of every labelled frame, and its provenance; trained first, unless that is done already.
+
+    All its frames are in the training part. What was decided of the model before is kept: its scores, and its flips.
+    Raises: WorldError when it could not be trained to its last epoch.
+    """
+    study = open_study(place.storage, name)
+    try:
+        if not is_over(study):
+            run_locally(name, place, workers=1, device=device, source=source)
+        trial = completed_trial(study)
+        pointer = checkpoints.pointers_of(study.engine, trial._trial_id).get(checkpoints.BEST)
+        run = study.run(ONLY)
+    finally:
+        study.close()
+    if pointer is None:
+        raise WorldError(f"the weights of study {name!r} are gone: delete it in the dashboard, then export again")
+    origin = Origin(study=name, trial=ONLY, seed=run.seed, epoch=pointer.epoch)
+    model = with_weights(candidate, open_blobs(place.artifacts).read(pointer.blob), origin)
+    said = Retrained(frames=len(model.data.frame_hashes), epochs=pointer.epoch, before=before.members[0])
+    return model, before.model_copy(update={"epoch": pointer.epoch, "members": (origin,), "retrained": said})
+
+
+def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candidate:
+    """The candidate with weights that were trained on every labelled frame, which normalise by all of them."""
+    whole = trained_on_everything(candidate.data)
+    settings = candidate.settings.model_copy(update={"spec": whole.spec})
+    segmenter = build_segmenter(settings.members[0].config, whole.spec)
+    segmenter.load_state_dict(load(weights))
+    program = combined([segmenter], settings).to(candidate.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    data = replace(whole, parts={"train": whole.parts["train"]})
+    return replace(candidate, settings=settings, segmenter=program, data=data, origins=(origin,))
+
+
+def completed_trial(study: Study) -> FrozenTrial:
+    """The one trial, trained to its last epoch.
+
+    Raises: WorldError when it was not.
+    """
+    name, trial = study.spec.name, study.optuna.get_trials(deepcopy=False)[ONLY]
+    if not trial.state.is_finished():
+        raise WorldError(f"study {name!r} has not ended: the same command goes on where it stood")
+    cause = trial.user_attrs.get("end_cause", trial.state.name.lower())
+    if trial.state != TrialState.COMPLETE or cause != Cause.COMPLETED:
+        why = trial.user_attrs.get("message", f"after {trial.user_attrs.get('epochs', 0)} epochs")
+        raise WorldError(f"retraining in study {name!r} ended as {cause} ({why}): delete it in the dashboard to try again")
+    return trial

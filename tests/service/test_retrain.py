@@ -1,0 +1,198 @@
+"""`search export-best --retrain all`: the config once more on every labelled frame, with the scores of the model before."""
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load
+from sqlalchemy import text
+
+from objectives.bundle import load_bundle
+from objectives.data.resplit import trained_on_everything
+from objectives.errors import UserError, WorldError
+from objectives.evaluate_bundle import evaluate_bundle
+from objectives.fit import fit, prepare
+from search import checkpoints
+from search.candidate import Candidate
+from search.commands.options import Place
+from search.ensemble_choice import Averaged
+from search.export import export_best, restore
+from search.retrain import completed_trial, epochs_of, retrain_name, write_retraining
+from search.status import read_status, read_trials
+from search.study import Study, open_study
+from search.winner import find_winner
+from search.worker import Orders, Settings
+from search.worker_loop import run_worker
+
+Maker = Callable[..., None]
+EPOCHS = 16
+NAME = "small/retrain-0"
+TERRAIN = "synthetic:40"
+THREADS = text("SELECT threads FROM search_lease JOIN trials USING (trial_id) WHERE study_id = :study_id")
+
+
+@pytest.fixture
+def place(database: str, tmp_path: Path) -> Place:
+    return Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
+
+
+@pytest.fixture
+def make_trained(make_study: Maker, place: Place) -> Iterator[Callable[..., Study]]:
+    """Makes a study of one trial, and trains it."""
+    opened: list[Study] = []
+
+    def make(*sets: str) -> Study:
+        make_study(place.storage, trials=1, sets=sets, source=TERRAIN)
+        opened.append(open_study(place.storage, "small"))
+        work(opened[0], place)
+        return opened[0]
+
+    yield make
+    for study in opened:
+        study.close()
+
+
+def work(study: Study, place: Place) -> None:
+    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+
+
+def winner_of(study: Study, place: Place) -> Candidate:
+    return restore(study, find_winner(study, place.storage), place, "")
+
+
+def weights_of_everything(candidate: Candidate, study: Study) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """What training on all frames gives in this process, uninterrupted, and its learning rates."""
+    run = study.run(0)
+    whole, config = trained_on_everything(candidate.data), candidate.settings.members[0].config
+    with study.engine.connect() as connection:
+        theirs = int(connection.execute(THREADS, {"study_id": study.id}).scalar_one())
+    before, _ = torch.get_num_threads(), torch.set_num_threads(theirs)  # bits are equal for equal thread counts only
+    training = prepare(config, whole, seed=run.seed, device=torch.device("cpu"), last_epoch=EPOCHS, scores=run.scores)
+    rates = [result.learning_rate for result in fit(training)]
+    torch.set_num_threads(before)
+    return load(training.state.weights_bytes()), rates
+
+
+def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
+    search: Any, make_trained: Callable[..., Study], place: Place, tmp_path: Path
+) -> None:
+    trained = make_trained(f"train.epochs={EPOCHS}", "schedule.kind=plateau", "schedule.patience=0")
+    words = ["export-best", "--study", "small", "--retrain", "all", "--no-test", "--device", "cpu", "--cache", place.cache]
+    words += ["--storage", place.storage, "--artifacts", place.artifacts, "--out", tmp_path / "first"]
+    command = search.start(*words)
+    retraining = until_it_trains(place, command)
+    os.killpg(command.pid, signal.SIGINT)
+    _, errors = command.communicate(timeout=120)
+    assert (command.returncode, (tmp_path / "first").exists()) == (130, False), errors
+    assert "the same command goes on where it stood" in errors
+    work(retraining, place)  # any worker may go on with it
+
+    told = trained.optuna.get_trials()[0]
+    provenance = export_best(trained, place, tmp_path / "out", retrain="all", device="cpu")
+    bundle, candidate = load_bundle(tmp_path / "out"), winner_of(trained, place)
+    frames = len(candidate.data.frame_hashes)
+    assert provenance.validation.score == told.value  # of the model before
+    assert provenance.validation.frames == len(candidate.data.parts["validation"])
+    assert provenance.test is not None
+    assert provenance.test_looks == 1
+    assert bundle.provenance == provenance
+    assert provenance.retrained is not None
+    assert (provenance.retrained.frames, provenance.retrained.epochs, provenance.epoch) == (frames, EPOCHS, EPOCHS)
+    assert (provenance.retrained.before.study, provenance.members[0].study) == ("small", NAME)
+    assert bundle.frames == {"train": frozenset(candidate.data.frame_hashes)}
+
+    run = retraining.run(0)
+    assert run.seed == trained.run(0).seed
+    assert run.scores == tuple(told.intermediate_values[epoch] for epoch in range(1, EPOCHS + 1))
+    weights, rates = weights_of_everything(candidate, retraining)
+    assert len(set(rates)) > 2  # the schedule heard that the model before had stopped rising
+    assert load((tmp_path / "out" / "model.safetensors").read_bytes()).keys() == weights.keys()
+    for name, tensor in load((tmp_path / "out" / "model.safetensors").read_bytes()).items():
+        torch.testing.assert_close(tensor, weights[name], msg=name)
+    assert bundle.spec.mean == trained_on_everything(candidate.data).spec.mean != candidate.data.spec.mean
+
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert str(provenance.retrained) in card
+    with pytest.raises(UserError, match=r"no frame .* counts: the bundle was trained on every labelled frame"):
+        evaluate_bundle(tmp_path / "out", TERRAIN, split="test")
+    new = evaluate_bundle(tmp_path / "out", "synthetic:48")
+    assert (new.own, new.looked_at_test) == (0, False)
+    retraining.close()
+
+
+def until_it_trains(place: Place, command: Any) -> Study:
+    """The study that retrains, as soon as it has an epoch."""
+    while command.poll() is None:
+        try:
+            study = open_study(place.storage, NAME)
+        except UserError:
+            time.sleep(0.2)
+            continue
+        while command.poll() is None:
+            if read_trials(study) and read_trials(study)[0].epochs:
+                return study
+            time.sleep(0.02)
+    raise AssertionError(command.communicate())
+
+
+def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
+    make_trained: Callable[..., Study], place: Place, tmp_path: Path
+) -> None:
+    trained = make_trained("train.epochs=2")
+    candidate = winner_of(trained, place)
+    assert write_retraining(trained, candidate, place) == NAME
+    assert write_retraining(trained, candidate, place) == NAME  # with equal settings it is the same
+    assert retrain_name(dataclasses.replace(candidate.winner, number=7)) == "small/retrain-7"
+    retraining = open_study(place.storage, NAME)
+    assert retraining.run(0).scores == ()  # its schedule hears none
+    with pytest.raises(WorldError, match="goes on where it stood"):
+        completed_trial(retraining)
+    work(retraining, place)
+    assert completed_trial(retraining).user_attrs["value_is"].endswith("no score")
+    assert not [key for key in completed_trial(retraining).user_attrs if key.startswith("iou ")]
+    status, (line,) = read_status(retraining), read_trials(retraining)
+    assert (status.best, status.scored, status.trials["complete"]) == (None, False, 1)
+    assert (line.score, line.value, line.epochs, line.recipe) == (None, None, 2, "trial 0 on all frames")
+    pointers = checkpoints.pointers_of(retraining.engine, completed_trial(retraining)._trial_id)
+    assert {kind: pointer.epoch for kind, pointer in pointers.items()} == {"best": 2}
+    with pytest.raises(UserError, match="without a score: name that one"):
+        find_winner(retraining, place.storage)
+    retraining.close()
+
+    other = with_epochs(candidate, 9)  # of a config that says 9, the run ended early: at the epoch that was best
+    assert epochs_of(other, trained.optuna.get_trials()[0]) == candidate.origins[0].epoch
+    with pytest.raises(UserError, match="leave out either it or --ensemble"):
+        export_best(trained, place, tmp_path / "model", ensemble=Averaged(2), retrain="all")
+    with pytest.raises(UserError, match="is there with other settings"):
+        write_retraining(
+            trained,
+            dataclasses.replace(with_epochs(candidate, 9), origins=(candidate.origins[0].model_copy(update={"epoch": 1}),)),
+            place,
+        )
+    unlike = dataclasses.replace(candidate, winner=dataclasses.replace(candidate.winner, score=candidate.score + 0.01))
+    with pytest.raises(WorldError, match="nothing was exported"):
+        write_retraining(trained, unlike, place)
+
+
+def with_epochs(candidate: Candidate, epochs: int) -> Candidate:
+    (member,) = candidate.settings.members
+    train = member.config.train.model_copy(update={"epochs": epochs})
+    changed = member.model_copy(update={"config": member.config.model_copy(update={"train": train})})
+    return dataclasses.replace(candidate, settings=candidate.settings.model_copy(update={"members": (changed,)}))
+
+
+def test_a_retraining_that_ended_early_is_not_exported(make_trained: Callable[..., Study], place: Place) -> None:
+    trained = make_trained("train.epochs=1")
+    retraining = open_study(place.storage, write_retraining(trained, winner_of(trained, place), place))
+    trial = retraining.optuna.ask()
+    trial.set_user_attr("end_cause", "stopped")
+    retraining.optuna.tell(trial, 0.9)
+    with pytest.raises(WorldError, match=r"ended as stopped .* delete it in the dashboard"):
+        completed_trial(retraining)
+    retraining.close()
