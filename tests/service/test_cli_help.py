@@ -1,18 +1,29 @@
 """``--help``: every command has one with an example, and the first one costs next to nothing."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-COMMANDS = (
-    *(["init"], ["worker"], ["run"], ["status"], ["export-best"], ["predict"], ["evaluate"], ["demo"], ["dashboard"]),
-    *(["doctor"], ["data", "check"], ["data", "preview"], ["space", "show"], ["space", "check"]),
-    *(["recipes", "list"], ["recipes", "show"], ["recipes", "run"]),
-    *(["gc"], ["migrate"]),
-    *(["report"],),
-)
+from search.main import app
+
+
+def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """The words of every command."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from commands(each, (*words, name))
+        else:
+            yield [*words, name]
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
 HEAVY = ("torch", "optuna", "sqlalchemy", "numpy", "pydantic", "rich", "albumentations", "boto3")
 
 LISTED = """
@@ -54,3 +65,23 @@ def test_no_words_show_what_there_is(search: Any) -> None:
     done = search()
     assert done.returncode == 2
     assert "Commands:" in done.stderr
+
+
+# as in a terminal, whatever this process has been told to ignore
+STARTED = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("search", run_name="__main__")
+"""
+
+
+def test_ctrl_c_during_the_imports_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", STARTED]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == -signal.SIGINT
