@@ -64,7 +64,7 @@ def ended_by(worker: Worker, number: signal.Signals) -> tuple[float, int]:
 
 def nowhere_to_write() -> Row:
     """The disk that takes a worker's words is full for 20 s: it works on, unheard."""
-    with full_disk() as folder, scene(2, 120) as at:
+    with full_disk() as folder, scene(2, 240) as at:
         words, environment = at.command("worker", "--device", "cpu", "--threads", "1", "--verbose", "--lease", "8s")
         log_file = folder / "log"
         with log_file.open("wb") as log:
@@ -84,7 +84,8 @@ def nowhere_to_write() -> Row:
         at.heard += [(0.0, line) for line in lines]
         row = audit(at, "the disk of a worker's log full", 1)
         row.wrong += [] if unheard else ["there was room for its words"]
-        row.wrong += [] if alive and code == 0 else [f"the worker died of it, code {code}: {lines[-1:]}"]
+        row.wrong += [f"the worker died of it, code {code}: {lines[-1:]}"] if code else []
+        row.note = "" if alive else "the study ended meanwhile"
         return row
 
 
