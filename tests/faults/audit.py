@@ -58,8 +58,12 @@ HEAD = [
 ]
 
 
-def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: int = 0) -> Row:
-    """Count what a finished study has lost, doubled and repeated. ``failed``: trials that had to fail."""
+def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: int = 0, alone_s: float = 0.0) -> Row:
+    """Count what a finished study has lost, doubled and repeated.
+
+    ``failed``: trials that had to fail. ``alone_s``: how long a trial trained on while its worker could not renew its lease;
+    what it trained then was wasted, and may be trained again.
+    """
     trials = scene.query("SELECT number, state FROM trials ORDER BY number")
     lost = [number for number, state in trials if state in ("RUNNING", "WAITING")]
     told = [int(match[1]) for _, line in scene.heard if (match := ENDED.search(line))]
@@ -72,7 +76,7 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     failures = [number for number, state in trials if state == "FAIL"]
     wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should"]
     wrong += histories(scene) + checkpoints(scene) + leftovers(scene)
-    most_s, too_much = repeats(scene)
+    most_s, too_much = repeats(scene, MOST_REPEATED_S + alone_s)
     wrong += too_much
     return Row(fault, injected, len(trials), len(lost), len(doubled), exact, trained_again(scene), most_s, wrong, note)
 
@@ -122,10 +126,10 @@ def leftovers(scene: Scene) -> list[str]:
     return [f"processes outlive their workers by 10 s: {', '.join(words)}"] if left else []
 
 
-def repeats(scene: Scene) -> tuple[float, list[str]]:
+def repeats(scene: Scene, allowed_s: float) -> tuple[float, list[str]]:
     """The most seconds of epochs that an interruption has cost, and where that is too much.
 
-    Too much is more than one epoch and more than 30 seconds of them. What two processes train at the same time is not the
+    Too much is more than one epoch and more than ``allowed_s`` of them. What two processes train at the same time is not the
     cost of a resume: it is counted by ``trained_again``, not here.
     """
     trained: dict[int, dict[int, float]] = {}
@@ -135,13 +139,13 @@ def repeats(scene: Scene) -> tuple[float, list[str]]:
             number, after = int(match[1]), int(match[2])
             again = {epoch: seconds for epoch, seconds in trained.get(number, {}).items() if epoch > after}
             most_s = max(most_s, sum(again.values()))
-            if len(again) > 1 and sum(again.values()) > MOST_REPEATED_S:
+            if len(again) > 1 and sum(again.values()) > allowed_s:
                 wrong.append(f"trial {number} trained {len(again)} epochs again, {sum(again.values()):.0f} s")
             trained[number] = {epoch: seconds for epoch, seconds in trained.get(number, {}).items() if epoch <= after}
         elif match := EPOCH.search(line):
             trained.setdefault(int(match[1]), {})[int(match[2])] = float(match[3])
         elif (match := re.search(r"trial (\d+) starts$", line)) and (before := trained.pop(int(match[1]), {})):
             most_s = max(most_s, sum(before.values()))
-            if len(before) > 1 and sum(before.values()) > MOST_REPEATED_S:
+            if len(before) > 1 and sum(before.values()) > allowed_s:
                 wrong.append(f"trial {match[1]} trained {len(before)} epochs again, {sum(before.values()):.0f} s")
     return most_s, wrong

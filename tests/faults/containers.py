@@ -196,7 +196,7 @@ def disconnected_container() -> Row:
         alive = at.inspect(victim)["State"]["Running"]
         subprocess.run(["docker", "network", "connect", network, victim], check=True)
         at.finish()
-        row = audit(at, "docker network disconnect for 40 s", 1)
+        row = audit(at, "docker network disconnect for 40 s", 1, alone_s=40.0)
         row.wrong += [] if alive else ["the worker died of it"]
         return row
 

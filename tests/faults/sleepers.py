@@ -36,13 +36,13 @@ def _frozen(fault: str, *, alone: bool) -> Row:
         reported = at.epochs_done(0)
         at.wait(lambda: at.owner(0) is not other or at.epochs_done(0) > reported, "an epoch of the other")
         before = ledger.writes(sleeper)
+        slept_s = time.monotonic() - fell_asleep
         for pid in reversed(family):
             os.kill(pid, signal.SIGCONT)
         at.wait(lambda: not trains(sleeper, 0, at), "the sleeper to let go", 60)
         at.finish()
-        row = audit(at, fault, 1, note=f"taken over after {took_s:.0f} s, {trained_again(at)} epochs trained by both")
-        if alone:  # its trial trained on behind its back, for as long as it slept: wasted, which is not promised away
-            row.wrong = [line for line in row.wrong if " epochs again" not in line]
+        note = f"taken over after {took_s:.0f} s, {trained_again(at)} epochs trained by both"
+        row = audit(at, fault, 1, note=note, alone_s=slept_s if alone else 0.0)
         row.wrong += ledger.trespasses() + told_apart(at) + both_went_on([sleeper, other])
         row.wrong += [] if before else ["the ledger saw no write of the sleeper before it slept: it cannot judge"]
         return row
