@@ -16,7 +16,7 @@ import pytest
 
 from search import checkpoints, trials
 from search.blobs import open_blobs
-from search.control import give_order
+from search.control import extend_budget, give_order
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.worker import Orders, Settings
@@ -191,6 +191,17 @@ def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Pa
         work.join()
         assert work.heard(f"goes on after epoch {before}")
         check_history(work.study, 10)
+
+
+def test_a_study_extended_while_a_worker_trains_keeps_that_worker(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=10",))
+    with working(database, tmp_path) as work:
+        work.wait_for(lambda: work.epochs() >= 1)
+        extend_budget(work.study, trials=1, gpu_s=0.0, until_s=0.0)
+        work.join()
+        status = read_status(work.study)
+        assert (status.budget.trials, status.spent) == (2, 2)
+        assert status.trials["complete"] + status.trials["pruned"] == 2
 
 
 def test_hours_on_devices_end_the_trials_at_hand_with_their_scores(database: str, tmp_path: Path, make_study: Maker) -> None:
