@@ -15,6 +15,7 @@ from scene import Scene, Worker, descendants, scene
 
 HOUR_S = 3600
 LEASE_S = 8.0  # of the scene's workers
+ENDLESS = 3000  # epochs, which outlast a row on any machine: it ends them by an order
 FENCE = "SELECT max(fence) FROM search_lease"
 
 
@@ -37,7 +38,7 @@ class Clock:
 
 def clock_of_a_worker() -> Row:
     """A worker's clock an hour ahead, then behind, then still while it sleeps: its lease lives by the database's clock."""
-    with scene(1, 200) as at:
+    with scene(1, ENDLESS) as at:
         ledger, clock = Ledger(at), Clock(at.root)
         at.settings = clock.environment
         sleeper = ledger.start()
@@ -53,11 +54,17 @@ def clock_of_a_worker() -> Row:
             kept = at.owner(0) is sleeper and at.query(FENCE) == [(1,)]
             wrong += [] if kept else [f"the trial has changed hands when the clock was {ahead_s} s ahead"]
         wrong += asleep(at, clock, sleeper, other)
-        at.finish()
+        end(at)
         row = audit(at, "clock of a worker set", 3, note=f"{trained_again(at)} epochs trained again")
         row.wrong += wrong + ledger.trespasses() + told_apart(at)
         row.wrong += ["a worker died of it"] if any(each.process.returncode for each in (sleeper, other)) else []
         return row
+
+
+def end(at: Scene) -> None:
+    """Stop the study, and let its workers end it."""
+    assert at.run("stop").returncode == 0
+    at.finish()
 
 
 def one_more_epoch(at: Scene, number: int) -> None:
@@ -89,7 +96,7 @@ def asleep(at: Scene, clock: Clock, sleeper: Worker, other: Worker) -> list[str]
 
 def clock_of_the_database() -> Row:
     """The database's clock an hour ahead, then two hours back, under two workers and a third that waits."""
-    with scene(2, 120, "--set", "pruning={kind: none}") as at:
+    with scene(2, ENDLESS, "--set", "pruning={kind: none}") as at:
         ledger, clock = Ledger(at), Clock(at.root)
         at.server.stop()
         at.server.user["env"] = os.environ | clock.environment  # type: ignore[assignment]  # Popen takes it
@@ -103,7 +110,7 @@ def clock_of_the_database() -> Row:
             one_more_epoch(at, 1)
             time.sleep(2 * LEASE_S)
         (fences,) = at.query("SELECT sum(fence) FROM search_lease")[0]
-        at.finish()
+        end(at)
         row = audit(at, "clock of the database set", 2, note=f"trials changed hands {fences - 2} times")
         row.wrong += ledger.trespasses() + told_apart(at)
         row.wrong += ["a worker died of it"] if any(each.process.returncode for each in workers) else []
