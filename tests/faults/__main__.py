@@ -4,6 +4,8 @@ python tests/faults [--only NAME ...] [--out FILE]
 """
 
 import argparse
+import os
+import shutil
 import sys
 import time
 import traceback
@@ -43,6 +45,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=None, help="Markdown file for the table.")
     asked = parser.parse_args()
     names = asked.only or [each.__name__ for each in (inside if asked.containers else outside)]
+    for line in left_out():
+        print(line, flush=True)
     rows = []
     for name in names:
         began = time.monotonic()
@@ -60,6 +64,12 @@ def main() -> int:
     if asked.out:
         asked.out.write_text(table)
     return int(any(row.wrong for row in rows))
+
+
+def left_out() -> list[str]:
+    """What this machine cannot do."""
+    lines = [] if shutil.which("cc") else ["clocks are left out: they need a C compiler"]
+    return lines if os.geteuid() == 0 else [*lines, "full disks are left out: they need root"]
 
 
 def markdown(rows: list[Row]) -> str:
