@@ -79,7 +79,7 @@ def read_classes(path: Path) -> Classes:
     """
     try:
         content = yaml.load(_read_text(path), Loader=_PlainLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # a wrong date or number is a ValueError
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ProblemsError(path.name, [Problem(path.name, "must be readable YAML", reason[:200])]) from error
     problems = list(_shape_problems(content, path.name))
@@ -93,13 +93,23 @@ def read_classes(path: Path) -> Classes:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, through which a small text grows without bound, and without keys that appear twice."""
+    """YAML without aliases, through which a small text grows without bound, and without keys that appear twice.
+
+    A value that is not what its tag says (``!!timestamp noon``) is an error of the file, whatever the parser makes of it.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "found an alias, which this file may not have", event.start_mark)
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            what = "found a value that is not what its tag says"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -199,3 +199,12 @@ def test_bad_classes_files_name_every_rule(tmp_path: Path, content: object, mess
     assert len(raised.value.problems) == len(messages)
     for message in messages:
         assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["!!timestamp noon", "!!bool x", "!!int x", "!!float x", "2001-99-99"])
+def test_a_value_that_is_not_what_its_tag_says_is_named_with_its_line(tmp_path: Path, value: str) -> None:
+    (tmp_path / "classes.yaml").write_text(f"classes: {{0: void, 1: soil}}\nignore: {value}\n")
+    with pytest.raises(
+        ProblemsError, match=r"must be readable YAML, got found a value that is not what its tag says .* line 2"
+    ):
+        read_classes(tmp_path / "classes.yaml")
