@@ -24,11 +24,10 @@ from search.sampling import first_trials, startup_trials
 from search.setup import Prepared, Request, prepare
 from search.spec import StudySpec
 from search.storage import SETUP_LOCK, locked
-from search.study import Study, create_study
+from search.study import SOURCE, Study, create_study
 from search.tables import STUDY
 from spaces import FromParams, Space
 
-SOURCE = "migrated_from"  # attribute of a copy: study, number and seed of the trial that was trained
 KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts
 
 COPY_POINTERS = text("""
@@ -231,8 +230,7 @@ def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) 
     drawn = FixedTrial(params)
     space.draw(FromTrial(drawn))  # asks for each parameter, and so records its distribution
     told = trial.user_attrs
-    seed = told[SOURCE]["seed"] if SOURCE in told else old.run(trial.number).seed
-    attributes = {**told, SOURCE: {"study": old.spec.name, "number": trial.number, "seed": seed}}
+    attributes = {**told, SOURCE: {"study": old.spec.name, "number": trial.number, "seed": old.seed_of(trial)}}
     if told["end_cause"] == Cause.INFEASIBLE:  # its constraint teaches the sampler; the new budget counts its own alone
         attributes["end_cause"] = f"{Cause.INFEASIBLE} in {old.spec.name}"
     if told.get("recipe") == "control":

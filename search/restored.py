@@ -54,6 +54,5 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> 
     scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
     device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
     segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    seed = holder.run(frozen.number).seed
-    origin = Origin(study=holder.spec.name, trial=frozen.number, seed=seed, epoch=pointer.epoch)
+    origin = Origin(study=holder.spec.name, trial=frozen.number, seed=holder.seed_of(frozen), epoch=pointer.epoch)
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)

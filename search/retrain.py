@@ -66,7 +66,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
         resplit=False,
         everything=True,
         candidates=(Chosen(number=winner.number, params=dict(trial.params), last_epoch=epochs),),
-        seed=winner.study.run(winner.run_number).seed,
+        seed=candidate.origins[0].seed,
         scores=heard_scores(candidate, trial, epochs),
     )
     return searched.spec.model_copy(

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, insert, select, text
 
@@ -22,6 +22,8 @@ from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.storage import SETUP_LOCK, Fence, NoStudyError, create_tables, locked, open_engine, open_optuna, reachable
 from search.tables import STUDY
 from spaces import Space
+
+SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained
 
 KNOWN = text("SELECT study_id, study_name, spec FROM search_study JOIN studies USING (study_id)")
 
@@ -53,6 +55,11 @@ class Study:
         split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
         seed, last_epoch = stable_seed(self.spec.seed, "confirm", turn), confirm.candidates[place].last_epoch
         return Run(seed, split_seed, last_epoch)
+
+    def seed_of(self, trial: FrozenTrial) -> int:
+        """The seed that a trial was trained with, here or in the study that it was copied from."""
+        copied = trial.user_attrs.get(SOURCE)
+        return int(copied["seed"]) if copied else self.run(trial.number).seed
 
     def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number, with that number's sampler."""

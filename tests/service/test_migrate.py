@@ -1,5 +1,6 @@
 """Migrating: what fits into a changed space begins the new study, and nothing else; all of it or nothing."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -309,7 +310,9 @@ def test_through_the_command_line_with_workers_and_the_export_of_a_copy(database
     where = ("--storage", database, "--artifacts", place.artifacts, "--cache", place.cache)
     exported = search("export-best", "--study", "new", "--no-test", "--out", tmp_path / "bundle", *where)
     assert exported.returncode == 0, exported.stderr  # it has loaded the weights afresh, and measured the copied score again
-    assert (tmp_path / "bundle" / "model.safetensors").exists()
+    (origin,) = json.loads((tmp_path / "bundle" / "metrics.json").read_text())["members"]
+    copied = trials_of(new)[origin["trial"]].user_attrs["migrated_from"]
+    assert (origin["study"], origin["seed"]) == ("new", old.run(copied["number"]).seed), "the seed that trained it"
     run_worker(new, settings, Orders(), print)
     status = read_status(new)
     assert (len(trials_of(new)), status.spent) == (count + 2, new.spec.trials)
