@@ -58,7 +58,7 @@ class Unconfirmed(Frozen):
 
 
 class Share(Frozen):
-    """One member of an ensemble: the run that trained it, and its part of the average."""
+    """One member of an ensemble: the run that trained it, and its part of the average; of a stack all parts are 1."""
 
     study: str  # that holds the run, which may be a confirmation
     trial: int  # in that study
@@ -72,6 +72,7 @@ class Judged(Frozen):
     """The model is an ensemble; it was judged on places that had no part in its choice, without averaging over flips."""
 
     kind: Literal["judged"] = "judged"
+    stacked: bool = False  # a second model reads the members, instead of an average of them
     members: tuple[Share, ...]  # the largest share first
     score: float  # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways round
     member_score: float  # the same of the best single model
@@ -82,11 +83,17 @@ class Judged(Frozen):
     def __str__(self) -> str:
         around = "" if self.gain is None else f" (95 %: {self.gain[0]:+.4f} to {self.gain[1]:+.4f})"
         return (
-            f"It averages {', '.join(map(str, self.members))}. They were chosen on the validation part, so its score there "
-            f"is optimistic. Chosen on one half of the {self.places} places and judged on the other, both ways round, such an "
-            f"ensemble has a mean IoU of {self.score:.4f}, the best single model {self.member_score:.4f}: a gain of "
+            f"{self._what()} chosen on the validation part, so its score there is optimistic. Chosen on one half of the "
+            f"{self.places} places and judged on the other, both ways round, such an ensemble has a mean IoU of "
+            f"{self.score:.4f}, the best single model {self.member_score:.4f}: a gain of "
             f"{self.score - self.member_score:+.4f}{around}. {self._luck()}"
         )
+
+    def _what(self) -> str:
+        if not self.stacked:
+            return f"It averages {', '.join(map(str, self.members))}. They were"
+        runs = ", ".join(f"trial {share.trial} of {share.study}" for share in self.members)
+        return f"A second model reads the probabilities of {runs}. They were"
 
     def _luck(self) -> str:
         """What the judging leaves: the luck by which the search has found the members."""

@@ -198,6 +198,13 @@ def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> 
             network = build_network(member.config.model, in_channels=spec.channels, num_classes=spec.num_classes)
         prefix = "" if settings.plain else f"members.{index}."
         expected |= {f"{prefix}network.{name}": (value.shape, value.dtype) for name, value in network.state_dict().items()}
+    if settings.combining == "stack":
+        classes = len(spec.scored)
+        inputs = classes * len(settings.members)
+        expected |= {
+            "stack.weight": (torch.Size([classes, inputs, 1, 1]), torch.float32),
+            "stack.bias": (torch.Size([classes]), torch.float32),
+        }
     found = {name: (value.shape, value.dtype) for name, value in weights.items()}
     if differing := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
         raise ValueError(f"{WEIGHTS} and {CONFIG} differ in {len(differing)} tensors, the first is {one_line(differing[0])}")

@@ -1,4 +1,4 @@
-"""What a bundle's ``config.json`` holds: which networks its program averages, for which frames. Imports no torch."""
+"""What a bundle's ``config.json`` holds: which networks its program combines, for which frames. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, Self
@@ -14,12 +14,13 @@ MOST_MEMBERS = 64  # a bundle that states more is no bundle of ours
 OLD_FORMAT = 1  # one network, no flips, no torch.export program
 
 Flip = Literal["horizontal", "vertical"]
+Combining = Literal["average", "stack"]
 AnySize = Literal["any"]
 AXES: dict[Flip, int] = {"horizontal": 3, "vertical": 2}  # of (B, C, H, W)
 
 
 class Member(Frozen):
-    """One network of a bundle and its share of the average; shares need not add up to 1."""
+    """One network of a bundle and its share of an average; shares need not add up to 1. A stack has no shares."""
 
     config: Config
     weight: float = Field(1.0, gt=0.0, le=1e6)
@@ -34,22 +35,25 @@ class Axes(Frozen):
 
 
 class Settings(Frozen):
-    """A bundle's program: the average of its members' probabilities, each over the frame as it is and flipped ``flips`` ways.
+    """A bundle's program: members' probabilities, each over the frame as it is and flipped ``flips`` ways, ``combining`` them.
 
-    With both flips a frame is seen four ways. ``axes`` are those of the exported programs; the torch model takes frames of the
-    spec's size.
+    That is their weighted average, or a second model that reads them. With both flips a frame is seen four ways. ``axes`` are
+    those of the exported programs; the torch model takes frames of the spec's size.
     """
 
     format: Literal[2] = FORMAT_VERSION
     members: tuple[Member, ...] = Field(min_length=1, max_length=MOST_MEMBERS)
+    combining: Combining = "average"
     flips: tuple[Flip, ...] = ()
     spec: FrameSpec
     axes: Axes
 
     @classmethod
-    def of(cls, members: tuple[Member, ...], spec: FrameSpec, flips: tuple[Flip, ...] = ()) -> Self:
+    def of(
+        cls, members: tuple[Member, ...], spec: FrameSpec, flips: tuple[Flip, ...] = (), combining: Combining = "average"
+    ) -> Self:
         """Before any program is exported: the axes are the spec's."""
-        return cls(members=members, flips=flips, spec=spec, axes=fixed_axes(spec))
+        return cls(members=members, combining=combining, flips=flips, spec=spec, axes=fixed_axes(spec))
 
     @classmethod
     def single(cls, config: Config, spec: FrameSpec) -> Self:
@@ -59,7 +63,7 @@ class Settings(Frozen):
     @property
     def plain(self) -> bool:
         """Whether the program is one network on frames as they are: nothing is averaged."""
-        return len(self.members) == 1 and not self.flips
+        return len(self.members) == 1 and not self.flips and self.combining == "average"
 
     @model_validator(mode="after")
     def _flips_once(self) -> Self:

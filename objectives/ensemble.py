@@ -1,5 +1,6 @@
-"""Several segmenters as one program: the weighted mean of their probabilities, over flipped frames too where asked."""
+"""Several segmenters as one program: the weighted mean of their probabilities or a second model over them, also of flips."""
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from objectives.bundle_settings import Flip, Settings, ways_of
 from objectives.data.spec import FrameSpec
 from objectives.segmenter import Segmenter, build_segmenter
+from objectives.stacking import FLOOR, Stack
 
 LEAST = torch.finfo(torch.float32).tiny  # of a probability whose logarithm is taken: 1.2e-38
 
@@ -21,21 +23,31 @@ class Ensemble(nn.Module):
     frame flipped the way f, and flipped back. The softmax of the logits over the scored classes is thus the average itself. A
     class that is never scored gets the logarithm of next to nothing.
 
+    With a ``stack``, a 1 x 1 convolution of M * S inputs to S outputs, the weights have no part: the logits of the scored
+    classes are its outputs for ln max(mean_f p_mfk, FLOOR), all classes of one member after those of the one before.
+
     Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), section 2: models are combined by averaging
-    their predicted probabilities.
+    their predicted probabilities. Stacks: see `objectives.stacking`.
     """
 
     scored: Tensor
     places: Tensor
 
     def __init__(
-        self, members: Sequence[Segmenter], weights: Sequence[float], spec: FrameSpec, flips: Sequence[Flip] = ()
+        self,
+        members: Sequence[Segmenter],
+        weights: Sequence[float],
+        spec: FrameSpec,
+        flips: Sequence[Flip] = (),
+        *,
+        stack: nn.Conv2d | None = None,
     ) -> None:
         super().__init__()
         assert len(members) == len(weights) > 0, (len(members), len(weights))
         assert min(weights) > 0, weights
         self.members = nn.ModuleList(members)
         self.weights = tuple(weight / sum(weights) for weight in weights)
+        self.stack = stack
         self.flips = tuple(flips)
         self.ways = ways_of(self.flips)
         places = [spec.scored.index(label) if label in spec.scored else len(spec.scored) for label in range(spec.num_classes)]
@@ -45,11 +57,17 @@ class Ensemble(nn.Module):
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
         seen_BCHW = torch.cat([flipped(pixels_BCHW, axes) for axes in self.ways])  # one pass, B times the ways
-        pairs = zip(self.members, self.weights, strict=True)
-        mean_BSHW = torch.stack([weight * self._probabilities(member, seen_BCHW) for member, weight in pairs]).sum(dim=0)
-        logs_BSHW = mean_BSHW.clamp_min(LEAST).log()
-        nothing_B1HW = torch.full_like(logs_BSHW[:, :1], LEAST).log()
-        return torch.cat([logs_BSHW, nothing_B1HW], dim=1).index_select(1, self.places)
+        combined_BSHW = self._combined([self._probabilities(member, seen_BCHW) for member in self.members])
+        nothing_B1HW = torch.full_like(combined_BSHW[:, :1], math.log(LEAST))
+        return torch.cat([combined_BSHW, nothing_B1HW], dim=1).index_select(1, self.places)
+
+    def _combined(self, members_BSHW: Sequence[Tensor]) -> Tensor:
+        """Logits (B, S, H, W) of the scored classes, from each member's probabilities of them."""
+        if self.stack is not None:
+            logits_BSHW: Tensor = self.stack(torch.cat([each.clamp_min(FLOOR).log() for each in members_BSHW], dim=1))
+            return logits_BSHW
+        pairs = zip(self.weights, members_BSHW, strict=True)
+        return torch.stack([weight * each for weight, each in pairs]).sum(dim=0).clamp_min(LEAST).log()
 
     def _probabilities(self, member: nn.Module, seen_BCHW: Tensor) -> Tensor:
         """One member's mean over the ways, (B, S, H, W)."""
@@ -73,11 +91,30 @@ def combined(members: Sequence[Segmenter], settings: Settings) -> Segmenter | En
     """The program that ``settings`` describe, of members in their order; one plain member is a program by itself."""
     if settings.plain:
         return members[0]
-    return Ensemble(members, [member.weight for member in settings.members], settings.spec, settings.flips)
+    weights = [member.weight for member in settings.members]
+    return Ensemble(members, weights, settings.spec, settings.flips, stack=_unfitted(settings))
+
+
+def _unfitted(settings: Settings) -> nn.Conv2d | None:
+    """The second model of a stack with no weights of its own yet; none of an average."""
+    if settings.combining == "average":
+        return None
+    classes = len(settings.spec.scored)
+    return nn.Conv2d(classes * len(settings.members), classes, kernel_size=1)
+
+
+def stacked(members: Sequence[Segmenter], settings: Settings, fitted: Stack) -> Ensemble:
+    """The members under a fitted second model, whose members they are, in its order."""
+    program = combined(members, settings)
+    assert isinstance(program, Ensemble), settings
+    assert program.stack is not None, settings
+    weights_SF11 = torch.from_numpy(fitted.weights_SF)[:, :, None, None]
+    program.stack.load_state_dict({"weight": weights_SF11, "bias": torch.from_numpy(fitted.offsets_S)})
+    return program
 
 
 def members_of(program: Segmenter | Ensemble) -> list[Segmenter]:
-    """The members of a program."""
+    """The networks of a program."""
     return [program] if isinstance(program, Segmenter) else [each for each in program.members if isinstance(each, Segmenter)]
 
 
@@ -87,5 +124,7 @@ def reflipped(
     """The same networks with other flips, and their settings."""
     changed = settings.model_copy(update={"flips": flips})
     built = combined(members_of(program), changed)
+    if isinstance(program, Ensemble) and isinstance(built, Ensemble):
+        built.stack = program.stack
     device = next(program.parameters()).device
     return built.to(device).train(program.training), changed

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from objectives.data.split import deal
-from objectives.ensemble_selection import Strategy, Weights, best_member, select, single
+from objectives.ensemble_selection import Strategy, best_member, select, single
 from objectives.errors import UserError
-from objectives.member_library import Library
+from objectives.member_library import Library, Rule
 from objectives.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
 from objectives.scores import class_scores, mean_over
 
@@ -28,7 +28,7 @@ SAMPLED_PIXELS = 200_000  # of a half, for choosing
 class Turn:
     """One way round: chosen on one half of the places, scored on both."""
 
-    weights: Weights
+    rule: Rule
     member: int  # the best single member on the choosing half
     choosing: float  # mean IoU of the ensemble on the half that it was chosen on: optimistic
     judging: float  # on the other half
@@ -40,7 +40,7 @@ class Turn:
 class JudgedEnsemble:
     """An ensemble to use, and what was judged of its procedure. Confusion matrices (G, K, K) are of the judging turns."""
 
-    weights: Weights  # chosen on all places
+    rule: Rule  # chosen on all places
     member: int  # the best single member on all places
     turns: tuple[Turn, Turn]
     confusions_GKK: Counts
@@ -87,7 +87,7 @@ def judged_ensemble(
     ways = [_turn(library, strategy, choosing, judging, pixels, generator) for choosing, judging in (halves, halves[::-1])]
     sample = library.sample(np.arange(library.places), 2 * pixels, generator)
     return JudgedEnsemble(
-        weights=select(sample, strategy, generator),
+        rule=select(sample, strategy, generator),
         member=best_member(sample),
         turns=(ways[0].turn, ways[1].turn),
         confusions_GKK=ways[0].judged_GKK + ways[1].judged_GKK,
@@ -127,12 +127,12 @@ def _turn(
     library: Library, strategy: Strategy, choosing: Places, judging: Places, pixels: int, generator: np.random.Generator
 ) -> _Way:
     sample = library.sample(choosing, pixels, generator)
-    member, weights = best_member(sample), select(sample, strategy, generator)
-    ensemble_GKK = library.confusions_GKK(weights)
+    member, rule = best_member(sample), select(sample, strategy, generator)
+    ensemble_GKK = library.confusions_GKK(rule)
     member_GKK = library.confusions_GKK(single(member, len(library.members)))
     scored = library.scored
     turn = Turn(
-        weights=weights,
+        rule=rule,
         member=member,
         choosing=_score(ensemble_GKK[choosing], scored),
         judging=_score(ensemble_GKK[judging], scored),

@@ -1,4 +1,4 @@
-"""Which members to average, and with what weights: chosen on some places. Imports no torch.
+"""Which members to combine, and how: chosen on some places. Imports no torch.
 
 Hill climbing on a sample of the pixels: a score of some 200,000 pixels tells members apart well enough, and the judging, which
 is reported, is over all pixels.
@@ -10,9 +10,8 @@ from typing import assert_never
 
 import numpy as np
 
-from objectives.member_library import Sample
-
-Weights = tuple[float, ...]  # of each member of the library, of sum 1
+from objectives.member_library import Rule, Sample, Weights
+from objectives.stacking import Stack, fit_stack
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,25 @@ class RarePair:
     grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # weights of the second
 
 
-Strategy = Greedy | RarePair
+@dataclass(frozen=True)
+class Stacked:
+    """The best members, read by a second model: see `objectives.stacking`."""
+
+    size: int = 4  # members at most
 
 
-def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -> Weights:
-    """The weights of all members; 0 for those that are not in the ensemble."""
+Strategy = Greedy | RarePair | Stacked
+
+
+def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -> Rule:
+    """The weights of all members, 0 for those that are not in the ensemble; or the second model."""
     match strategy:
         case Greedy():
             return _greedy(sample, strategy, generator)
         case RarePair():
             return _rare_pair(sample, strategy)
+        case Stacked():
+            return _stacked(sample, strategy)
         case _:
             assert_never(strategy)
 
@@ -62,6 +70,13 @@ def best_member(sample: Sample) -> int:
 def single(member: int, members: int) -> Weights:
     """All weight on one member."""
     return tuple(float(each == member) for each in range(members))
+
+
+def members_in(rule: Rule) -> list[int]:
+    """The members that have a part in a combination, the one with the largest weight first, of a stack the best first."""
+    if isinstance(rule, Stack):
+        return list(rule.members)
+    return sorted((member for member, weight in enumerate(rule) if weight), key=lambda member: (-rule[member], member))
 
 
 def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) -> Weights:
@@ -120,3 +135,9 @@ def _rare_pair(sample: Sample, strategy: RarePair) -> Weights:
         (1.0 - weight) * one + weight * other
         for one, other in zip(single(first, members), single(second, members), strict=True)
     )
+
+
+def _stacked(sample: Sample, strategy: Stacked) -> Stack:
+    alone = [sample.score(plane) for plane in sample.planes_MSQ]
+    best = sorted(range(len(alone)), key=lambda member: (-alone[member], member))[: strategy.size]
+    return fit_stack(tuple(best), sample.planes_MSQ[best], sample.labels_Q)

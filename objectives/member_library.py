@@ -1,19 +1,22 @@
-"""The probabilities of several models on the same labelled pixels, and the scores of their weighted averages. Imports no torch.
+"""The probabilities of several models on the same labelled pixels, and the scores of what combines them. Imports no torch.
 
 Averages are over probabilities, and a pixel is given the scored class with the highest average, as one model's label is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from objectives.probability_codes import decode_probabilities
+from objectives.stacking import Stack
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
+Weights = tuple[float, ...]  # of each member of a library, of sum 1
+Rule = Weights | Stack  # how members are combined
 
 _CHUNK = 4_000_000  # probabilities of one member that are decoded at once
 _SAMPLE = 64_000_000  # probabilities of all members together that a sample may hold: 256 MB
@@ -53,12 +56,12 @@ class Library:
         size = self.places * self.num_classes
         return np.bincount(cells, minlength=size).reshape(self.places, self.num_classes)
 
-    def confusions_GKK(self, weights: Sequence[float]) -> Counts:
-        """Confusion matrices by place of the weighted average, over all pixels; members of weight 0 are not read."""
+    def confusions_GKK(self, rule: Rule) -> Counts:
+        """Confusion matrices by place of a combination, over all pixels; members that have no part in it are not read."""
         size = self.places * self.num_classes**2
         total = np.zeros(size, dtype=np.int64)
         for part in self._parts():
-            chosen = highest(self._average(weights, part).T)
+            chosen = highest(self._combined(rule, part))
             predicted = np.array(self.scored, dtype=np.int64)[chosen]
             cells = (
                 self.places_P[part].astype(np.int64) * self.num_classes + self.labels_P[part]
@@ -85,15 +88,19 @@ class Library:
         for start in range(0, len(self.labels_P), step):
             yield slice(start, start + step)
 
-    def _average(self, weights: Sequence[float], part: slice) -> Floats:
-        """(p, S), times the sum of the weights."""
-        assert len(weights) == len(self.members), (len(weights), len(self.members))
-        columns = list(self.scored)
-        total = np.zeros((len(self.labels_P[part]), len(columns)), dtype=np.float32)
-        for weight, member in zip(weights, self.members, strict=True):
+    def _combined(self, rule: Rule, part: slice) -> Floats:
+        """Values (S, p) whose highest is the label: an average, or a second model's logits."""
+        if isinstance(rule, Stack):
+            return rule.logits_SQ(np.stack([self._plane_SQ(member, part) for member in rule.members]))
+        assert len(rule) == len(self.members), (len(rule), len(self.members))
+        total_SQ = np.zeros((len(self.scored), len(self.labels_P[part])), dtype=np.float32)
+        for member, weight in enumerate(rule):
             if weight:
-                total += np.float32(weight) * _decoded(member[part])[:, columns]
-        return total
+                total_SQ += np.float32(weight) * self._plane_SQ(member, part)
+        return total_SQ
+
+    def _plane_SQ(self, member: int, part: slice) -> Floats:
+        return _decoded(self.members[member][part])[:, list(self.scored)].T
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def _networks(settings: Settings) -> str:
     kinds = [member.config.model.kind for member in settings.members]
     if len(kinds) == 1:
         return f"A {kinds[0]}"
-    return f"The average of {len(kinds)} networks ({', '.join(kinds)})"
+    what = "A second model over the probabilities" if settings.combining == "stack" else "The average"
+    return f"{what} of {len(kinds)} networks ({', '.join(kinds)})"
 
 
 def _sizes(settings: Settings) -> str:
@@ -75,10 +76,12 @@ def _members(settings: Settings, provenance: Provenance) -> list[str]:
     if not provenance.members:
         return [f"- Seed {provenance.seed}; epoch {provenance.epoch} of {settings.members[0].config.train.epochs}"]
     total = sum(member.weight for member in settings.members)
+    average = settings.combining == "average"
+    shares = [f", weight {member.weight / total:.3g}" if average else "" for member in settings.members]
     return [
-        f"- {member.config.model.kind}, weight {member.weight / total:.3g}: trial {origin.trial} of study {origin.study}, "
+        f"- {member.config.model.kind}{share}: trial {origin.trial} of study {origin.study}, "
         f"seed {origin.seed}, epoch {origin.epoch} of {member.config.train.epochs}"
-        for member, origin in zip(settings.members, provenance.members, strict=True)
+        for member, share, origin in zip(settings.members, shares, provenance.members, strict=True)
     ]
 
 

@@ -3,20 +3,25 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+import torch
+
 from objectives.belief import Bounds, Judged, Share
 from objectives.bundle import allowed_difference
 from objectives.bundle_settings import Member, Settings
 from objectives.data.dataset import Dataset, rarest_class
-from objectives.ensemble import combined
+from objectives.ensemble import Ensemble, combined, stacked
 from objectives.ensemble_judging import JudgedEnsemble, judged_ensemble, refuse_one_place
-from objectives.ensemble_selection import Greedy, RarePair, Strategy
+from objectives.ensemble_selection import Greedy, RarePair, Stacked, Strategy, members_in
 from objectives.errors import NotBetterError, WorldError
 from objectives.evaluate import evaluate
 from objectives.interval import Interval
+from objectives.member_library import Rule
 from objectives.member_probabilities import Codes, LabelledFrames, measure_member, share_that_fits
+from objectives.segmenter import Segmenter
+from objectives.stacking import Stack
 from search.candidate import Candidate
 from search.commands.options import Place
-from search.ensemble_choice import Averaged
+from search.ensemble_choice import Combined
 from search.member_runs import member_runs
 from search.restored import Restored, restore_run
 from search.spec import stable_seed
@@ -24,7 +29,7 @@ from search.study import Study
 from search.winner import Winner
 
 
-def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Averaged) -> Candidate:
+def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined) -> Candidate:
     """The ensemble of the runs that the winner's study holds, which is what is handed out instead of the winner.
 
     Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score.
@@ -37,12 +42,17 @@ def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Averag
     library = frames.library(tuple(_measured(winner.study, run, data, place, frames) for run in runs))
     seed = stable_seed(winner.study.spec.seed, "ensemble")
     judged = judged_ensemble(library, _strategy(wanted, data), seed=seed)
-    chosen = sorted((run for run in range(len(runs)) if judged.weights[run]), key=lambda run: (-judged.weights[run], run))
-    weights = [judged.weights[run] for run in chosen]
+    chosen = members_in(judged.rule)
     members = [restore_run(winner.study, runs[run], data, place.artifacts) for run in chosen]
+    weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
     shares = tuple(_share(member, weight) for member, weight in zip(members, weights, strict=True))
     _refuse_unproven(judged, shares, frames.places, anyway=wanted.anyway)
-    return _averaged(winner, [runs[run] for run in chosen], members, _belief(judged, shares, frames.places, winner), data)
+    belief = _belief(judged, shares, frames.places, winner)
+    settings, program = _program(judged.rule, members, weights, data)
+    device, (images_NHWC, masks_NHW) = _device(members), (frames.images_NHWC, frames.masks_NHW)
+    score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
+    leader = _leader(winner, runs[chosen[0]], score, belief)
+    return Candidate(leader, settings, tuple(member.origin for member in members), device, device.type, program, data)
 
 
 def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
@@ -67,12 +77,14 @@ def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: Labe
     return found.codes_PK
 
 
-def _strategy(wanted: Averaged, data: Dataset) -> Strategy:
+def _strategy(wanted: Combined, data: Dataset) -> Strategy:
     match wanted.members:
         case "rare":
             return RarePair(data.spec.scored.index(rarest_class(data)))
         case int(most):
             return Greedy(most)
+        case "stack":
+            return Stacked()
         case _:
             assert_never(wanted.members)
 
@@ -102,6 +114,7 @@ def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: in
 def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner) -> Judged:
     assert not isinstance(winner.belief, Judged), winner.belief
     return Judged(
+        stacked=isinstance(judged.rule, Stack),
         members=shares,
         score=judged.score,
         member_score=judged.member_score,
@@ -116,17 +129,28 @@ def _bounds(judged: JudgedEnsemble) -> Bounds | None:
     return (interval.low, interval.high) if isinstance(interval, Interval) else None
 
 
-def _averaged(winner: Winner, runs: Sequence[int], members: Sequence[Restored], belief: Judged, data: Dataset) -> Candidate:
-    """The members as one program, the one with the largest share first, and its score on the validation part."""
-    shares = [share.weight for share in belief.members]
-    pairs = zip(members, shares, strict=True)
-    settings = Settings.of(tuple(Member(config=member.config, weight=weight) for member, weight in pairs), data.spec)
-    device = max((member.device for member in members), key=lambda each: each.type == "cuda")
-    program = combined([member.segmenter for member in members], settings).to(device).eval()
-    indices = data.parts["validation"]
-    score = evaluate(program, data.images[indices], data.masks[indices], data.spec, device=device).score
-    first = winner.study.storage.get_trial(runs[0])
+def _program(
+    rule: Rule, members: Sequence[Restored], weights: Sequence[float], data: Dataset
+) -> tuple[Settings, Segmenter | Ensemble]:
+    """The members as one program on one device, in their order, and what describes it."""
+    pairs = zip(members, weights, strict=True)
+    parts = tuple(Member(config=member.config, weight=weight) for member, weight in pairs)
+    segmenters = [member.segmenter for member in members]
+    if isinstance(rule, Stack):
+        settings = Settings.of(parts, data.spec, combining="stack")
+        program: Segmenter | Ensemble = stacked(segmenters, settings, rule)
+    else:
+        settings = Settings.of(parts, data.spec)
+        program = combined(segmenters, settings)
+    return settings, program.to(_device(members)).eval()
+
+
+def _device(members: Sequence[Restored]) -> torch.device:
+    return max((member.device for member in members), key=lambda each: each.type == "cuda")
+
+
+def _leader(winner: Winner, run: int, score: float, belief: Judged) -> Winner:
+    """The ensemble as the winner that is handed out, under the number of its first run."""
+    first = winner.study.storage.get_trial(run)
     number = int(first.user_attrs.get("confirms", first.number))  # of the trial whose config it trained
-    leader = Winner(winner.study, runs[0], first.number, number, score, belief)
-    origins = tuple(member.origin for member in members)
-    return Candidate(leader, settings, origins, device, device.type, program, data)
+    return Winner(winner.study, run, first.number, number, score, belief)

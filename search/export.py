@@ -20,7 +20,7 @@ from objectives.resampling import iou_interval
 from objectives.revision import program_revision
 from search.candidate import Candidate
 from search.commands.options import Place
-from search.ensemble_choice import Averaged, EnsembleChoice, Single
+from search.ensemble_choice import Combined, EnsembleChoice, Single
 from search.ensemble_export import restore_ensemble
 from search.passwords import redacted
 from search.reproduction import reproduction
@@ -92,7 +92,7 @@ def restore_chosen(study: Study, winner: Winner, place: Place, source: str, ense
     match ensemble:
         case Single():
             return restore(study, winner, place, source)
-        case Averaged():
+        case Combined():
             return restore_ensemble(winner, open_data(study, place, source), place, ensemble)
         case _:
             assert_never(ensemble)

@@ -43,7 +43,8 @@ def export_best(
         str,
         typer.Option(
             "--ensemble",
-            help="Average at most so many of the study's runs, or (rare) the best and the best on the rarest class.",
+            help="Average at most so many of the study's runs; rare: the best and the best on the rarest class; "
+            "stack: a second model over the best four.",
         ),
     ] = "",
     ensemble_anyway: Annotated[

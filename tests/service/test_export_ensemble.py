@@ -1,6 +1,7 @@
 """Exports of several runs as one program: what is chosen, judged, refused, written and said."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from objectives.scores import class_scores, mean_over
 from search import checkpoints
 from search.commands.model import print_export
 from search.commands.options import Place
-from search.ensemble_choice import Averaged
+from search.ensemble_choice import Combined
 from search.ensemble_export import restore_ensemble
 from search.export import export_best, with_flips
 from search.export import test_looks as looks_at
@@ -36,7 +37,7 @@ from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 
 CPU = torch.device("cpu")
-ENSEMBLE_OF_TWO = Averaged(2, anyway=True)
+ENSEMBLE_OF_TWO = Combined(2, anyway=True)
 # one network, so that any run's weights fit any other; no rung before the end
 FIXED = ("train.epochs=2", "model.base_filters=4", "model.dropout=0")
 
@@ -131,6 +132,37 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
     assert Provenance.model_validate(json.loads(provenance.model_dump_json())).belief == belief
 
 
+def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    provenance = export_best(searched.study, searched.place, out, ensemble=Combined("stack", anyway=True), flips="on")
+    bundle = load_bundle(out)
+    belief = provenance.belief
+    assert isinstance(belief, Judged)
+    assert belief.stacked
+    assert len(members_of(bundle.segmenter)) == len(provenance.members) == len(member_runs(searched.study)) == 3
+    data = open_data(searched.study, searched.place, "")
+    frames = data.images[data.parts["validation"]]
+    with torch.no_grad():
+        logits = bundle.segmenter(pixels_BCHW(frames)).double().numpy()[:, list(bundle.spec.scored)]
+    session = InferenceSession((out / "model.onnx").read_bytes())
+    (probabilities,) = session.run(["probabilities"], {"pixels": frames.transpose(0, 3, 1, 2).astype(np.float32)})
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        probabilities[:, list(bundle.spec.scored)], raised / raised.sum(axis=1, keepdims=True), atol=1e-4
+    )
+    card = " ".join((out / "README.md").read_text().split())
+    assert "A second model over the probabilities of 3 networks" in card
+    assert "A second model reads the probabilities of trial" in card
+    assert ", weight " not in card
+    settings = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps({**settings, "combining": "average"}))
+    names = [line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()]
+    sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (out / "SHA256SUMS").write_text("".join(sums))
+    with pytest.raises(UserError, match=r"differ in 2 tensors, the first is stack\.bias"):
+        load_bundle(out)
+
+
 def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_has_least_of(searched: Searched) -> None:
     study, place, pairs = searched.study, searched.place, 0
     winner, data, runs = find_winner(study, place.storage), open_data(study, place, ""), member_runs(study)
@@ -145,9 +177,9 @@ def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_h
         here = dataclasses.replace(data, pixel_counts=counts)
         if expert == best:
             with pytest.raises(NotBetterError, match=rf"is trial {restored[best].origin.trial} of study 'small' alone"):
-                restore_ensemble(winner, here, place, Averaged("rare", anyway=True))
+                restore_ensemble(winner, here, place, Combined("rare", anyway=True))
         else:
-            candidate = restore_ensemble(winner, here, place, Averaged("rare", anyway=True))
+            candidate = restore_ensemble(winner, here, place, Combined("rare", anyway=True))
             assert set(candidate.origins) == {restored[best].origin, restored[expert].origin}
             pairs += 1
     assert pairs
@@ -173,13 +205,13 @@ def test_what_is_not_judged_better_is_not_exported(searched: Searched, tmp_path:
         with study.engine.begin() as connection:
             connection.execute(text("UPDATE search_checkpoint SET blob = :blob, epoch = :epoch, score = :score"), one)
         with pytest.raises(NotBetterError, match=r"scores (0\.\d+), the best single model \1; .*--ensemble-anyway"):
-            export_best(study, searched.place, tmp_path / "out", ensemble=Averaged(2))
+            export_best(study, searched.place, tmp_path / "out", ensemble=Combined(2))
         with pytest.raises(NotBetterError, match=r"is trial \d of study 'small' alone"):
-            export_best(study, searched.place, tmp_path / "out", ensemble=Averaged("rare", anyway=True))
+            export_best(study, searched.place, tmp_path / "out", ensemble=Combined("rare", anyway=True))
         with study.engine.begin() as connection:
             connection.execute(text("UPDATE search_checkpoint SET score = score + 0.01"))
         with pytest.raises(WorldError, match="nothing was exported"):
-            export_best(study, searched.place, tmp_path / "out", ensemble=Averaged(2))
+            export_best(study, searched.place, tmp_path / "out", ensemble=Combined(2))
     assert not (tmp_path / "out").exists()
     assert looks_at(study) == looks
 

@@ -21,7 +21,7 @@ from objectives.fit import fit, prepare
 from search import checkpoints
 from search.candidate import Candidate
 from search.commands.options import Place
-from search.ensemble_choice import Averaged
+from search.ensemble_choice import Combined
 from search.export import export_best, restore
 from search.retrain import completed_trial, epochs_of, retrain_name, write_retraining
 from search.status import read_status, read_trials
@@ -168,7 +168,7 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
     other = with_epochs(candidate, 9)  # of a config that says 9, the run ended early: at the epoch that was best
     assert epochs_of(other, trained.optuna.get_trials()[0]) == candidate.origins[0].epoch
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
-        export_best(trained, place, tmp_path / "model", ensemble=Averaged(2), retrain="all")
+        export_best(trained, place, tmp_path / "model", ensemble=Combined(2), retrain="all")
     with pytest.raises(UserError, match="is there with other settings"):
         write_retraining(
             trained,

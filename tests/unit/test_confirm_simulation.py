@@ -180,7 +180,7 @@ def test_an_ensemble_is_optimistic_where_it_was_chosen_and_true_where_it_was_jud
         made, fresh = [_library(generator, pixels) for pixels in (600, 300)]
         found = judged_ensemble(made, Greedy(3, picks=8, bags=4), seed=seed, how=Resampling(resamples=10))
         for turn in found.turns:
-            total_KK = fresh.confusions_GKK(turn.weights).sum(axis=0)
+            total_KK = fresh.confusions_GKK(turn.rule).sum(axis=0)
             truth = mean_over(class_scores(total_KK).iou, fresh.scored)
             turns.append((turn.choosing - truth, turn.judging - truth))
     by_study = np.array(turns).reshape(40, 2, 2).mean(axis=1)

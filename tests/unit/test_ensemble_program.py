@@ -7,10 +7,11 @@ import torch
 from objectives.bundle_settings import Flip, Member, Settings, sensible_flips, ways_of
 from objectives.config import Augment, Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.ensemble import Ensemble, build_program, combined, members_of, reflipped
+from objectives.ensemble import Ensemble, build_program, combined, members_of, reflipped, stacked
 from objectives.evaluate import evaluate, predict
 from objectives.pixel_program import PixelProgram
 from objectives.segmenter import Segmenter, build_segmenter
+from objectives.stacking import Stack
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(
@@ -80,6 +81,30 @@ def test_the_softmax_of_an_ensemble_is_the_weighted_mean_of_its_members(
     np.testing.assert_allclose(torch.softmax(logits[:, [1, 3]], dim=1).numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(probabilities[:, [1, 3]].numpy(), expected, atol=1e-6)
     assert (labels.numpy() == np.array([1, 3])[expected.argmax(axis=1)]).all()
+
+
+@pytest.mark.parametrize(("flips", "ways"), FLIPS)
+def test_a_stack_is_its_second_model_over_the_members_means(flips: tuple[Flip, ...], ways: list[tuple[int, ...]]) -> None:
+    settings = settings_of(1.0, 1.0, flips=flips).model_copy(update={"combining": "stack"})
+    generator = np.random.default_rng(2)
+    fitted = Stack((0, 1), generator.normal(size=(2, 4)).astype(np.float32), generator.normal(size=2).astype(np.float32))
+    program = stacked(members(), settings, fitted).eval()
+    one, other = averaged_in_numpy([1.0, 0.0], ways), averaged_in_numpy([0.0, 1.0], ways)
+    expected = np.einsum("sf,bfhw->bshw", fitted.weights_SF, np.log(np.concatenate([one, other], axis=1)))
+    expected += fitted.offsets_S[:, None, None]
+    with torch.no_grad():
+        logits = program(pixels())
+        np.testing.assert_allclose(logits[:, [1, 3]].numpy(), expected, atol=1e-4)
+        assert torch.isfinite(logits).all()
+        again, plain = reflipped(program, settings, ())
+        both, _ = reflipped(again, plain, flips)
+        torch.testing.assert_close(both(pixels()), logits, atol=0, rtol=0)
+    assert {name.split(".network.")[0] for name in program.state_dict()} == {
+        "members.0",
+        "members.1",
+        "stack.weight",
+        "stack.bias",
+    }
 
 
 def test_an_ensemble_is_scored_as_any_model() -> None:

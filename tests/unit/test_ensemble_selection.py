@@ -161,17 +161,17 @@ def test_each_place_is_judged_by_the_choice_that_it_had_no_part_in() -> None:
     halves = place_halves(lib.class_pixels_GK(), lib.scored, 0)
     by_hand = np.zeros_like(found.confusions_GKK)
     for turn, judging in zip(found.turns, halves[::-1], strict=True):
-        by_hand[judging] = lib.confusions_GKK(turn.weights)[judging]
+        by_hand[judging] = lib.confusions_GKK(turn.rule)[judging]
         inside = np.isin(lib.places_P, judging)
-        assert turn.judging == pytest.approx(plain_score(lib, turn.weights, inside), abs=2e-3)
-        assert turn.choosing == pytest.approx(plain_score(lib, turn.weights, ~inside), abs=2e-3)
+        assert turn.judging == pytest.approx(plain_score(lib, turn.rule, inside), abs=2e-3)
+        assert turn.choosing == pytest.approx(plain_score(lib, turn.rule, ~inside), abs=2e-3)
         assert turn.member_judging == pytest.approx(plain_score(lib, single(turn.member, 4), inside), abs=2e-3)
     np.testing.assert_array_equal(found.confusions_GKK, by_hand)
     assert found.confusions_GKK.sum() == found.member_confusions_GKK.sum() == len(lib.labels_P)
     assert found.gain.mean.value == pytest.approx(found.score - found.member_score)
     assert found.beats_member
     again = judged_ensemble(lib, Greedy(2, bags=3), seed=0, how=QUICK)
-    assert (again.weights, again.turns) == (found.weights, found.turns)
+    assert (again.rule, again.turns) == (found.rule, found.turns)
 
 
 def test_members_that_are_all_alike_do_not_beat_their_best() -> None:

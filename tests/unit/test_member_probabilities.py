@@ -12,7 +12,7 @@ from objectives.evaluate import evaluate
 from objectives.member_probabilities import LabelledFrames, measure_member, share_that_fits
 from objectives.probability_codes import decode_probabilities
 from objectives.segmenter import build_segmenter
-from search.ensemble_choice import Averaged, Single, parse_ensemble
+from search.ensemble_choice import Combined, Single, parse_ensemble
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(
@@ -72,11 +72,12 @@ def test_what_does_not_fit_is_drawn_alike_for_every_member(ignore_label: int | N
 
 def test_what_may_be_asked_for() -> None:
     assert parse_ensemble("", anyway=False) == Single()
-    assert parse_ensemble("rare", anyway=True) == Averaged("rare", anyway=True)
-    assert parse_ensemble("2", anyway=False) == Averaged(2)
-    assert parse_ensemble(str(MOST_MEMBERS), anyway=False) == Averaged(MOST_MEMBERS)
+    assert parse_ensemble("rare", anyway=True) == Combined("rare", anyway=True)
+    assert parse_ensemble("stack", anyway=False) == Combined("stack")
+    assert parse_ensemble("2", anyway=False) == Combined(2)
+    assert parse_ensemble(str(MOST_MEMBERS), anyway=False) == Combined(MOST_MEMBERS)
     for wrong in ("0", "1", "-2", "foo", "2.0", str(MOST_MEMBERS + 1), "9" * 5000, "²"):
-        with pytest.raises(UserError, match="--ensemble must be rare or a number of members from 2 to 64"):
+        with pytest.raises(UserError, match="--ensemble must be rare, stack or a number of members from 2 to 64"):
             parse_ensemble(wrong, anyway=False)
     with pytest.raises(UserError, match="goes with --ensemble"):
         parse_ensemble("", anyway=True)
