@@ -28,6 +28,7 @@ from objectives.bundle_files import (
     refuse_taken,
 )
 from objectives.bundle_settings import Settings
+from objectives.computing import processor_of, threads_of
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.ensemble import Ensemble, build_program
@@ -35,6 +36,7 @@ from objectives.errors import WorldError, one_line
 from objectives.evaluate import evaluate
 from objectives.model_card import model_card
 from objectives.networks import build_network
+from objectives.processor import allowed_difference
 from objectives.program_checks import Comparison, compare_programs, onnx_runner, torch_export_runner
 from objectives.programs import export_programs
 from objectives.provenance import Provenance
@@ -51,7 +53,6 @@ __all__ = [
     "TORCH_EXPORT",
     "WEIGHTS",
     "Bundle",
-    "allowed_difference",
     "check_bundle",
     "compare_written_programs",
     "load_bundle",
@@ -60,7 +61,6 @@ __all__ = [
 ]
 
 LARGEST_SIDE = 16_384  # pixels; the matrices of a segmenter grow with its square
-SAME_DEVICE, ACROSS_DEVICES = 1e-6, 2e-3  # how far a score may move when it is measured again
 
 
 @dataclass(frozen=True)
@@ -163,24 +163,20 @@ def check_bundle(
     Weights that were retrained on every frame have no score: of those the programs alone are compared.
 
     Raises:
-        WorldError: the score is another (1e-6 on the same device type, 0.002 across), or a program differs from torch.
+        WorldError: the score is another (1e-6 on the same kind of processor, 0.002 across), or a program differs from torch.
     """
     if bundle.provenance.retrained:
         return compare_written_programs(bundle, images_NHWC)
     segmenter = bundle.segmenter.to(device)
-    again = evaluate(segmenter, images_NHWC, masks_NHW, bundle.spec, device=device).score
-    allowed = allowed_difference(device, bundle.provenance.device)
+    with threads_of(bundle.provenance.scored_on):
+        again = evaluate(segmenter, images_NHWC, masks_NHW, bundle.spec, device=device).score
+    allowed = allowed_difference(processor_of(device), bundle.provenance.scored_on)
     if not abs(again - bundle.provenance.validation.score) <= allowed:
         raise WorldError(
             f"{bundle.provenance.title} scored {bundle.provenance.validation.score:.6f}, its exported model scores "
             f"{again:.6f} on the same frames (allowed difference {allowed:g}); nothing was exported"
         )
     return compare_written_programs(bundle, images_NHWC)
-
-
-def allowed_difference(device: torch.device, scored_on: str) -> float:
-    """How far a score on ``device`` may lie from the one that was told of a device of the type ``scored_on``."""
-    return SAME_DEVICE if device.type == scored_on else ACROSS_DEVICES
 
 
 def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> None:

@@ -11,6 +11,7 @@ from objectives.data.spec import FrameSpec
 from objectives.metrics import confusion_KK, iou_K, mean_iou
 from objectives.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
 from objectives.portions import frames_at_once
+from objectives.precision import exact
 from objectives.progress import Beat, unheard
 from objectives.segmenter import predict_labels
 
@@ -85,7 +86,8 @@ def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:
 
 @torch.inference_mode()
 def _labels_BHW(segmenter: nn.Module, images_BHWC: np.ndarray, spec: FrameSpec, device: torch.device) -> Tensor:
-    return predict_labels(segmenter.eval()(pixels_BCHW(images_BHWC).to(device)), spec)
+    with exact():
+        return predict_labels(segmenter.eval()(pixels_BCHW(images_BHWC).to(device)), spec)
 
 
 def _in_parts(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from objectives.batches import TrainingBatches
+from objectives.computing import processor_of
 from objectives.config import Config
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
@@ -79,6 +80,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             learning_rate=state.learning_rate.value,
             iou=tuple(float(iou) for iou in evaluation.iou),
             seconds=time.monotonic() - start,
+            scored_on=processor_of(state.device),
         )
         state.history.append(result)
         if state.scored is result:

@@ -13,6 +13,7 @@ from objectives.data.spec import FrameSpec
 from objectives.evaluate import Evaluation, pixels_BCHW
 from objectives.metrics import confusion_KK
 from objectives.portions import frames_at_once
+from objectives.precision import exact
 from objectives.scores import ClassScores, class_scores, frame_score
 from objectives.segmenter import predict_labels
 
@@ -120,5 +121,6 @@ def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
 
 @torch.inference_mode()
 def _logits_BKHW(segmenter: nn.Module, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
-    logits_BKHW: Tensor = segmenter.eval()(pixels_BCHW(images_BHWC).to(device))
+    with exact():
+        logits_BKHW: Tensor = segmenter.eval()(pixels_BCHW(images_BHWC).to(device))
     return logits_BKHW

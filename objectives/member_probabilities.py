@@ -13,6 +13,7 @@ from objectives.evaluate import Evaluation, pixels_BCHW
 from objectives.member_library import Library
 from objectives.metrics import confusion_KK
 from objectives.portions import frames_at_once
+from objectives.precision import exact
 from objectives.probability_codes import encode_probabilities
 from objectives.segmenter import predict_labels
 
@@ -100,7 +101,8 @@ def _passed(
     scored = torch.tensor(spec.scored, device=device)
     for start in range(0, len(frames.images_NHWC), step):
         part = slice(start, min(start + step, len(frames.images_NHWC)))
-        logits_BKHW = segmenter.eval()(pixels_BCHW(frames.images_NHWC[part]).to(device))
+        with exact():
+            logits_BKHW = segmenter.eval()(pixels_BCHW(frames.images_NHWC[part]).to(device))
         masks_BHW = torch.from_numpy(np.array(frames.masks_NHW[part])).to(device)  # a copy: maps are read-only
         counts_KK = confusion_KK(predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label)
         probable_BSHW = torch.softmax(logits_BKHW.float().index_select(1, scored), dim=1)

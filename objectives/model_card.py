@@ -46,7 +46,7 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
         "## Making",
         "",
         *_members(settings, provenance),
-        f"- Scored on {provenance.device}. Command: `{provenance.command}`",
+        f"- Scored on {_processor(provenance)}. Command: `{provenance.command}`",
         *_origin(provenance),
         f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(provenance.versions.items()))}",
         "- `config.json` holds the whole configuration, `metrics.json` these numbers, `frames.json` which frames were in which",
@@ -54,6 +54,11 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
         "",
     ]
     return "\n".join(lines)
+
+
+def _processor(provenance: Provenance) -> str:
+    threads = f", {provenance.threads} thread(s)" if provenance.threads else ""
+    return f"{provenance.device} ({provenance.processor}{threads})" if provenance.processor else provenance.device
 
 
 def _networks(settings: Settings) -> str:

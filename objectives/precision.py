@@ -1,4 +1,6 @@
-"""Which devices train in mixed precision."""
+"""Which devices train in mixed precision, and in what all are scored."""
+
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -17,3 +19,12 @@ def computes_bf16(device: torch.device) -> bool:
 def autocast(device: torch.device, *, bf16: bool) -> torch.autocast:
     """The context in which the network runs while training."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def exact() -> AbstractContextManager[None]:
+    """The context in which a network is scored: float32 proper, and each convolution by the same algorithm at each call.
+
+    A GPU would take TF32 for convolutions, and by trial the algorithm that is fastest just then: scores that cannot be measured
+    again. Other devices are exact as they are.
+    """
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -12,6 +12,7 @@ from objectives.belief import Belief, Bounds, Unconfirmed
 from objectives.bundle_settings import Flip
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
+from objectives.processor import Processor
 from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
@@ -145,12 +146,19 @@ class Provenance(Frozen):
     min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
     min_labelled: float = DataOptions().min_labelled
     max_deviation: float = DataOptions().max_deviation
+    processor: str = ""  # its model and torch's build, and the threads of a CPU: see `Processor`
+    threads: int = Field(0, ge=0, le=100_000)
     program: str = ""  # git revision or version, see `program_revision`
     space: str = ""  # fingerprint of the space that was searched
     members: tuple[Origin, ...] = ()  # in the order of the bundle's settings
     flips: FlipScores | None = None  # None: not measured
     retrained: Retrained | None = None  # None: the scores are of these very weights
     reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
+
+    @property
+    def scored_on(self) -> Processor:
+        """What the validation score was measured on."""
+        return Processor(self.device, self.processor, self.threads)
 
     @property
     def title(self) -> str:

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from objectives.processor import Processor
+
+UNKNOWN = Processor("cpu")
+
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -14,6 +18,7 @@ class EpochResult:
     learning_rate: float
     iou: tuple[float, ...]  # per class, NaN for a class that neither occurs nor is predicted
     seconds: float
+    scored_on: Processor = UNKNOWN  # of states from before this was noted
 
 
 def scored_epoch(history: Sequence[EpochResult], *, last: bool) -> EpochResult:

@@ -16,7 +16,8 @@ from objectives.ema import AveragedModel
 from objectives.errors import WorldError
 from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
-from objectives.results import EpochResult, scored_epoch
+from objectives.processor import Processor
+from objectives.results import UNKNOWN, EpochResult, scored_epoch
 from objectives.segmenter import build_segmenter
 
 # what reading bytes that are no state of this trial may raise
@@ -130,7 +131,7 @@ class TrainingState:
         self.micro_batch = self._micro_batch(plain)
         self.optimiser.load_state_dict({"state": self._optimiser_state(tensors, plain), "param_groups": plain["groups"]})
         self.learning_rate.load_state_dict(plain["learning_rate"])
-        self.history = [EpochResult(**{**result, "iou": tuple(result["iou"])}) for result in plain["history"]]
+        self.history = [_epoch(result) for result in plain["history"]]
         self.confusion_KK = tensors["confusion"]
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
@@ -152,6 +153,11 @@ class TrainingState:
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             state.setdefault(int(index), {})[name] = value
         return state
+
+
+def _epoch(stored: dict[str, Any]) -> EpochResult:
+    on = stored.get("scored_on")  # states from before it was noted lack it
+    return EpochResult(**{**stored, "iou": tuple(stored["iou"]), "scored_on": Processor(**on) if on else UNKNOWN})
 
 
 def _plain(value: Tensor) -> Tensor:

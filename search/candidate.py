@@ -6,9 +6,12 @@ import numpy as np
 import torch
 
 from objectives.bundle_settings import Settings
+from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset
 from objectives.ensemble import Ensemble
+from objectives.evaluate import evaluate
 from objectives.inspection import Inspection, inspect_frames
+from objectives.processor import Processor, allowed_difference
 from objectives.provenance import FlipScores, Origin
 from objectives.segmenter import Segmenter
 from search.winner import Winner
@@ -22,7 +25,7 @@ class Candidate:
     settings: Settings
     origins: tuple[Origin, ...]  # of the members, in the order of the settings: the winner's run is the first
     device: torch.device  # of the type on which it was scored, where this host has it
-    scored_on: str
+    scored_on: Processor
     segmenter: Segmenter | Ensemble
     data: Dataset
     flips: FlipScores | None = None  # None: not measured
@@ -32,11 +35,24 @@ class Candidate:
         """Of its program on the validation part: the winner's score, as it was told, unless it averages over flips."""
         return self.flips.averaged if self.flips and self.flips.used else self.winner.score
 
+    @property
+    def allowed_difference(self) -> float:
+        """How far its score may move when it is measured again here."""
+        return allowed_difference(processor_of(self.device), self.scored_on)
+
+    def scored(self, program: Segmenter | Ensemble) -> float:
+        """The score of a program on the validation part, measured as its own was."""
+        images_NHWC, masks_NHW = self.pixels("validation")
+        with threads_of(self.scored_on):
+            return evaluate(program, images_NHWC, masks_NHW, self.data.spec, device=self.device).score
+
     def inspect(self, part: str) -> Inspection:
         """Its scores on one part of the study's frames, with a confusion matrix for each place."""
         images_NHWC, masks_NHW = self.pixels(part)
         groups_N = self.data.groups[self.data.parts[part]]
-        return inspect_frames(self.segmenter, images_NHWC, masks_NHW, self.data.spec, groups_N=groups_N, device=self.device)
+        spec, device = self.data.spec, self.device
+        with threads_of(self.scored_on):
+            return inspect_frames(self.segmenter, images_NHWC, masks_NHW, spec, groups_N=groups_N, device=device)
 
     def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Frames (N, H, W, C) and masks (N, H, W) of one part."""

@@ -6,8 +6,8 @@ from typing import assert_never
 import torch
 
 from objectives.belief import Bounds, Judged, Share
-from objectives.bundle import allowed_difference
 from objectives.bundle_settings import Member, Settings
+from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.ensemble import Ensemble, combined, stacked
 from objectives.ensemble_judging import JudgedEnsemble, judged_ensemble, refuse_one_place
@@ -17,6 +17,7 @@ from objectives.evaluate import evaluate
 from objectives.interval import Interval
 from objectives.member_library import Rule
 from objectives.member_probabilities import Codes, LabelledFrames, measure_member, share_that_fits
+from objectives.processor import allowed_difference
 from objectives.segmenter import Segmenter
 from objectives.stacking import Stack
 from search.candidate import Candidate
@@ -52,7 +53,8 @@ def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combin
     device, (images_NHWC, masks_NHW) = _device(members), (frames.images_NHWC, frames.masks_NHW)
     score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
     leader = _leader(winner, runs[chosen[0]], score, belief)
-    return Candidate(leader, settings, tuple(member.origin for member in members), device, device.type, program, data)
+    origins = tuple(member.origin for member in members)
+    return Candidate(leader, settings, origins, device, processor_of(device), program, data)
 
 
 def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
@@ -68,8 +70,9 @@ def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: Labe
     Raises: WorldError when the network scores otherwise than the run did.
     """
     member = restore_run(holder, run, data, place.artifacts)
-    found = measure_member(member.segmenter, frames, device=member.device)
-    if not abs(found.evaluation.score - member.score) <= allowed_difference(member.device, member.scored_on):
+    with threads_of(member.scored_on):
+        found = measure_member(member.segmenter, frames, device=member.device)
+    if not abs(found.evaluation.score - member.score) <= allowed_difference(processor_of(member.device), member.scored_on):
         raise WorldError(
             f"trial {member.origin.trial} of study {holder.spec.name!r} scored {member.score:.6f}, its weights "
             f"{found.evaluation.score:.6f}; nothing was exported"

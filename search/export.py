@@ -8,11 +8,10 @@ from typing import Literal, assert_never
 
 from sqlalchemy import update
 
-from objectives.bundle import allowed_difference, check_bundle, refuse_taken, write_bundle
+from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
 from objectives.ensemble import reflipped
 from objectives.errors import UserError, WorldError
-from objectives.evaluate import evaluate
 from objectives.inspection import Inspection
 from objectives.interval import Interval
 from objectives.provenance import FlipScores, PartScore, Provenance, current_versions
@@ -116,14 +115,10 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
     """
     if choice == "off":
         return candidate
-    device, flips = candidate.device, sensible_flips(candidate.settings)
+    flips = sensible_flips(candidate.settings)
     segmenter, settings = reflipped(candidate.segmenter, candidate.settings, flips)
-    images_NHWC, masks_NHW = candidate.pixels("validation")
-    without, averaged = (
-        evaluate(program, images_NHWC, masks_NHW, candidate.data.spec, device=device).score
-        for program in (candidate.segmenter, segmenter)
-    )
-    if not abs(without - candidate.winner.score) <= allowed_difference(device, candidate.scored_on):
+    without, averaged = candidate.scored(candidate.segmenter), candidate.scored(segmenter)
+    if not abs(without - candidate.winner.score) <= candidate.allowed_difference:
         told = candidate.winner.score
         raise WorldError(f"trial {candidate.winner.number} scored {told:.6f}, its weights {without:.6f}; nothing was exported")
     used = choice == "on" or averaged > without
@@ -147,7 +142,9 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         seed=candidate.origins[0].seed,
         epoch=candidate.origins[0].epoch,
         data=study.spec.data_fingerprint,
-        device=candidate.scored_on,
+        device=candidate.scored_on.type,
+        processor=candidate.scored_on.name,
+        threads=candidate.scored_on.threads,
         command=command,
         versions=current_versions(),
         validation=validation,

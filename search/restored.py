@@ -1,5 +1,6 @@
 """A run's network with its trained weights, out of the study that holds the run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import load
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.errors import WorldError
+from objectives.processor import Processor
 from objectives.provenance import Origin
 from objectives.segmenter import Segmenter, build_segmenter
 from search import checkpoints
@@ -26,7 +28,7 @@ class Restored:
     origin: Origin
     score: float  # that was measured of these very weights
     device: torch.device  # of the type on which the run was scored, where this host has it
-    scored_on: str
+    scored_on: Processor
 
 
 def open_data(study: Study, place: Place, source: str) -> Dataset:
@@ -51,8 +53,14 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> 
         raise WorldError(f"the weights of trial {frozen.number} are gone from study {holder.spec.name!r}: run the study anew")
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
-    scored_on = "cpu" if frozen.user_attrs.get("device", "cpu") == "cpu" else "cuda"
-    device = torch.device(scored_on if scored_on == "cpu" or torch.cuda.is_available() else "cpu")
+    scored_on = _scored_on(frozen.user_attrs)
+    device = torch.device(scored_on.type if scored_on.type == "cpu" or torch.cuda.is_available() else "cpu")
     segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     origin = Origin(study=holder.spec.name, trial=frozen.number, seed=holder.seed_of(frozen), epoch=pointer.epoch)
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)
+
+
+def _scored_on(attributes: Mapping[str, object]) -> Processor:
+    """What a trial says of it; trials of earlier versions tell the type alone."""
+    kind = "cpu" if attributes.get("device", "cpu") == "cpu" else "cuda"
+    return Processor(kind, str(attributes.get("processor", "")), int(str(attributes.get("threads", 0))))

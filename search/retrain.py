@@ -14,12 +14,10 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load
 
-from objectives.bundle import allowed_difference
 from objectives.config import Plateau
 from objectives.data.resplit import trained_on_everything
 from objectives.ensemble import combined
 from objectives.errors import UserError, WorldError
-from objectives.evaluate import evaluate
 from objectives.provenance import Origin, Provenance, Retrained
 from objectives.segmenter import build_segmenter
 from search import checkpoints
@@ -123,9 +121,8 @@ def check_score(candidate: Candidate) -> None:
 
     Raises: WorldError when it does not.
     """
-    images_NHWC, masks_NHW = candidate.pixels("validation")
-    again = evaluate(candidate.segmenter, images_NHWC, masks_NHW, candidate.data.spec, device=candidate.device).score
-    if not abs(again - candidate.score) <= allowed_difference(candidate.device, candidate.scored_on):
+    again = candidate.scored(candidate.segmenter)
+    if not abs(again - candidate.score) <= candidate.allowed_difference:
         number = candidate.winner.number
         raise WorldError(f"trial {number} scored {candidate.score:.6f}, its weights {again:.6f}; nothing was exported")
 

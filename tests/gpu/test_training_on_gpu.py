@@ -9,6 +9,7 @@ import pytest
 import torch
 from training_checks import header_of, leave_room
 
+from objectives.computing import processor_of
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.evaluate import evaluate
@@ -148,3 +149,15 @@ def test_a_resumed_run_agrees_within_the_noise_of_a_gpu(terrain: Dataset) -> Non
     assert [result.score for result in ours] == pytest.approx([result.score for result in theirs], abs=0.05)
     assert [result.loss for result in ours] == pytest.approx([result.loss for result in theirs], rel=0.05)
     assert_sound(resumed)
+
+
+def test_a_score_can_be_measured_again_by_a_process_that_chose_its_algorithms_otherwise(terrain: Dataset) -> None:
+    training = start(terrain, epochs=1)
+    torch.backends.cudnn.benchmark = True  # as a trial's process has it
+    (result,) = fit(training)
+    assert result.scored_on == processor_of(GPU)
+    torch.backends.cudnn.benchmark = False
+    model, validation = training.state.average.model, terrain.parts["validation"]
+    for _ in range(3):
+        again = evaluate(model, terrain.images[validation], terrain.masks[validation], terrain.spec, device=GPU).score
+        assert again == result.score

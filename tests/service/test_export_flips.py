@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from objectives.bundle import load_bundle
+from objectives.computing import processor_of, threads_of
 from objectives.ensemble import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
+from objectives.processor import Processor
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.export import export_best, restore, with_flips
@@ -19,6 +22,7 @@ from search.winner import find_winner
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 
+CPU = torch.device("cpu")
 Maker = Callable[..., None]
 
 
@@ -35,7 +39,8 @@ def trained(database: str, make_study: Maker, tmp_path: Path) -> Study:
 def score_of(candidate: Candidate, *, flipping: bool) -> float:
     program, _ = reflipped(candidate.segmenter, candidate.settings, ("horizontal",) if flipping else ())
     images, masks = candidate.pixels("validation")
-    return evaluate(program, images, masks, candidate.data.spec, device=candidate.device).score
+    with threads_of(candidate.scored_on):
+        return evaluate(program, images, masks, candidate.data.spec, device=candidate.device).score
 
 
 def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, database: str, tmp_path: Path) -> None:
@@ -43,6 +48,13 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     candidate = restore(trained, find_winner(trained, database), place, "")
     without, averaged = score_of(candidate, flipping=False), score_of(candidate, flipping=True)
     assert without != averaged
+    then = Processor("cpu", processor_of(CPU).name, 1)
+    assert candidate.scored_on == then
+    seen: list[int] = []
+    hook = candidate.segmenter.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    candidate.scored(candidate.segmenter)
+    hook.remove()
+    assert set(seen) == {1}
     assert with_flips(candidate, "off") is candidate
     kept = with_flips(candidate, "auto")
     assert kept.flips is not None
@@ -58,6 +70,8 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     assert load_bundle(tmp_path / "out").settings.flips == ("horizontal",)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["flips"] == {"flips": ["horizontal"], "without": without, "averaged": averaged, "used": True}
+    assert (metrics["processor"], metrics["threads"]) == (then.name, then.threads)
+    assert f"Scored on cpu ({then.name}, 1 thread(s))" in (tmp_path / "out" / "README.md").read_text()
     assert metrics["space"] == trained.spec.space_fingerprint
     assert metrics["program"].startswith(("git ", "segmentation-search"))
     assert metrics["members"] == [{"study": "small", "trial": 0, "seed": metrics["seed"], "epoch": metrics["epoch"]}]

@@ -22,6 +22,7 @@ from objectives.bundle import (
     write_bundle,
 )
 from objectives.bundle_settings import Settings
+from objectives.computing import processor_of
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
@@ -261,6 +262,33 @@ def test_the_check_accepts_the_trials_score_and_refuses_another(written: Path) -
         else:
             with pytest.raises(WorldError, match="scored"):
                 check_bundle(changed, images, masks, device=CPU)
+
+
+def test_the_check_computes_as_the_trial_did(written: Path) -> None:
+    """With its number of threads; and to the last digits only on the processor that scored it."""
+    bundle, here = load_bundle(written), processor_of(CPU)
+    images, masks = frames_of(bundle.spec)
+    validation = bundle.provenance.validation
+    moved = validation.model_copy(update={"score": validation.score + 1e-5})
+    seen: list[int] = []
+    bundle.segmenter.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    for name, part, accepted in [
+        (here.name, validation, True),
+        ("another one", moved, True),
+        (here.name, moved, False),
+        ("", moved, False),
+    ]:
+        told = {"processor": name, "threads": before + 1, "validation": part}
+        changed = dataclasses.replace(bundle, provenance=bundle.provenance.model_copy(update=told))
+        if accepted:
+            check_bundle(changed, images, masks, device=CPU)
+        else:
+            with pytest.raises(WorldError, match="scored"):
+                check_bundle(changed, images, masks, device=CPU)
+        assert seen[0] == before + 1
+        assert torch.get_num_threads() == before
+        seen.clear()
 
 
 def test_a_bundle_that_fails_its_check_never_appears_and_the_old_one_stays(bundle_copy: Path) -> None:

@@ -1,0 +1,43 @@
+"""The processor that a device of this host is, and its threads."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from objectives.processor import Processor
+
+
+def processor_of(device: torch.device) -> Processor:
+    """What computes on a device, with the threads of now."""
+    if device.type == "cuda":
+        return Processor("cuda", f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}")
+    return Processor("cpu", f"{_cpu()}, torch {torch.__version__}", torch.get_num_threads())
+
+
+@contextmanager
+def threads_of(then: Processor) -> Iterator[None]:
+    """As many CPU threads as a score was computed with, where that is known; the former number afterwards."""
+    before = torch.get_num_threads()
+    if then.threads:
+        torch.set_num_threads(then.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def _cpu() -> str:
+    """Model, family and instruction set; virtual machines give many models one name."""
+    facts: dict[str, str] = {}
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
+            key, _, value = line.partition(":")
+            facts[key.strip()] = value.strip()
+    name = facts.get("model name", platform.machine())
+    numbers = "/".join(facts[key] for key in ("cpu family", "model") if key in facts)
+    return " ".join(filter(None, [name, numbers, torch.backends.cpu.get_cpu_capability()]))
