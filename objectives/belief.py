@@ -57,6 +57,18 @@ class Unconfirmed(Frozen):
         )
 
 
+class Named(Frozen):
+    """The model was asked for by its number."""
+
+    kind: Literal["named"] = "named"
+
+    def __str__(self) -> str:
+        return (
+            "Whoever exported it named it, so nothing is known of how it was chosen: if by its validation score, that is "
+            "optimistic."
+        )
+
+
 class Share(Frozen):
     """One member of an ensemble: the run that trained it, and its part of the average; of a stack all parts are 1."""
 
@@ -109,4 +121,4 @@ class Judged(Frozen):
         return f"The search chose the members by their score, which makes both numbers optimistic: {less}."
 
 
-Belief = Annotated[Confirmed | Optimistic | Unconfirmed | Judged, Field(discriminator="kind")]
+Belief = Annotated[Confirmed | Optimistic | Unconfirmed | Named | Judged, Field(discriminator="kind")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from objectives.belief import Named
 from objectives.bundle_settings import Settings
 from objectives.data.spec import FrameSpec
 from objectives.provenance import PartScore, Provenance
@@ -151,8 +152,8 @@ def _row(title: str, values: Sequence[float | None]) -> str:
 
 
 def _caveats(provenance: Provenance) -> list[str]:
-    chosen = f"This model was chosen out of {provenance.trials} trials. {provenance.belief}"
-    lines = [chosen, ""]
+    how = "is one of" if isinstance(provenance.belief, Named) else "was chosen out of"
+    lines = [f"This model {how} {provenance.trials} trials. {provenance.belief}", ""]
     for name, part in _opened_parts(provenance).items():
         if part.interval:
             low, high = part.interval

@@ -5,7 +5,7 @@ from typing import assert_never
 
 import torch
 
-from objectives.belief import Bounds, Judged, Share
+from objectives.belief import Bounds, Judged, Named, Share
 from objectives.bundle_settings import Member, Settings
 from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset, rarest_class
@@ -115,7 +115,7 @@ def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: in
 
 
 def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner) -> Judged:
-    assert not isinstance(winner.belief, Judged), winner.belief
+    assert not isinstance(winner.belief, Judged | Named), winner.belief
     return Judged(
         stacked=isinstance(judged.rule, Stack),
         members=shares,

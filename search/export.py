@@ -28,7 +28,7 @@ from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study
 from search.tables import STUDY
-from search.winner import Winner, find_winner
+from search.winner import Winner, find_winner, named_trial
 
 RetrainChoice = Literal["none", "all"]
 FlipsChoice = Literal["auto", "on", "off"]
@@ -44,23 +44,28 @@ def export_best(
     force: bool = False,
     test: bool = True,
     flips: FlipsChoice = "off",
+    trial: int | None = None,
     ensemble: EnsembleChoice = SINGLE,
     retrain: RetrainChoice = "none",
     device: str = "auto",
 ) -> Provenance:
-    """Write the bundle of the confirmed winner, else of the best trial; nothing appears at ``out`` unless every check passed.
+    """Write the bundle of the confirmed winner, else of the best trial, or of ``trial``.
+
+    Nothing appears at ``out`` unless every check passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
     flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` averages several runs instead of the one.
     ``retrain`` exports the config trained on every labelled frame instead, by a worker on ``device`` of this host, with the
     scores of the model before.
-    Raises: UserError without a complete trial, when ``out`` is taken, or for an ensemble to be retrained; WorldError when a
+    Raises: UserError without a complete trial, when ``out`` is taken, or for choices that exclude each other; WorldError when a
     check fails; NotBetterError for an ensemble that is judged no better than its best member.
     """
     if retrain == "all" and ensemble != SINGLE:
         raise UserError("--retrain all trains one config: leave out either it or --ensemble")
+    if trial is not None and ensemble != SINGLE:
+        raise UserError("--trial names one model: leave out either it or --ensemble")
     refuse_taken(out, force=force)
-    winner = find_winner(study, place.storage)
+    winner = find_winner(study, place.storage) if trial is None else named_trial(study, trial)
     try:
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble), flips)
         images_NHWC, masks_NHW = candidate.pixels("validation")

@@ -18,6 +18,8 @@ from search.commands.options import Place
 from search.study import Study, check_worker
 from spaces import FromParams
 
+KEPT = "a study keeps those of its best trials and of its control"
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -50,7 +52,7 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> 
     config = holder.space.draw(FromParams(frozen.params))
     pointer = checkpoints.pointers_of(holder.engine, trial_id).get("best")
     if pointer is None:
-        raise WorldError(f"the weights of trial {frozen.number} are gone from study {holder.spec.name!r}: run the study anew")
+        raise WorldError(f"the weights of trial {frozen.number} of study {holder.spec.name!r} are gone: {KEPT}")
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
     scored_on = _scored_on(frozen.user_attrs)

@@ -1,18 +1,18 @@
-"""Which run's weights a study hands out: the confirmed winner's, else those of the trial with the best score."""
+"""Which run's weights a study hands out: the confirmed winner's, else those of the best trial; or those of a named one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optuna.trial import TrialState
 
-from objectives.belief import Belief, Confirmed, Optimistic, Unconfirmed
+from objectives.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
 from objectives.errors import UserError
 from objectives.interval import Interval, Unknown
 from search.confirm import Cell, cells, confirm_name
 from search.confirmation import confirm
 from search.sampling import CONTROL
 from search.shrinkage import optimism
-from search.spec import refuse_without_scores
+from search.spec import StudySpec, refuse_without_scores
 from search.status import read_status
 from search.storage import NoStudyError
 from search.study import Study, open_study
@@ -36,9 +36,9 @@ class Winner:
 def find_winner(searched: Study, storage: str) -> Winner:
     """The run to export. Its validation part is the study's own.
 
-    Raises: UserError without a complete trial.
+    Raises: UserError without a complete trial, and for a study that confirms another.
     """
-    refuse_without_scores(searched.spec)
+    _refuse_confirmation(searched.spec)
     try:
         confirming = open_study(storage, confirm_name(searched.spec.name))
     except NoStudyError:
@@ -48,6 +48,29 @@ def find_winner(searched: Study, storage: str) -> Winner:
         return winner
     confirming.close()
     return best_trial(searched)
+
+
+def named_trial(searched: Study, number: int) -> Winner:
+    """A complete trial of the search, whether it is confirmed or not.
+
+    Raises: UserError for any other number, and for a study that confirms another.
+    """
+    _refuse_confirmation(searched.spec)
+    complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    found = next((trial for trial in complete if trial.number == number), None)
+    if found is None or found.value is None:
+        raise UserError(
+            f"--trial must be the number of a complete trial of study {searched.spec.name!r}, got {number}: see `search status`"
+        )
+    return Winner(searched, found._trial_id, number, number, found.value, Named())
+
+
+def _refuse_confirmation(spec: StudySpec) -> None:
+    refuse_without_scores(spec)
+    if spec.confirm.seeds:
+        raise UserError(
+            f"study {spec.name!r} confirms {spec.confirm.study!r}: export that one, which picks by what was confirmed"
+        )
 
 
 def best_trial(searched: Study) -> Winner:

@@ -50,6 +50,10 @@ def export_best(
     ensemble_anyway: Annotated[
         bool, typer.Option("--ensemble-anyway", help="Export the ensemble even where it is judged no better than its best run.")
     ] = False,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", help="Export this complete trial, as the search scored it, instead of the one that is chosen."),
+    ] = None,
     retrain: Annotated[
         RetrainChoice,
         typer.Option("--retrain", help="all: export the config trained once more on every labelled frame, which has no score."),
@@ -87,6 +91,7 @@ def export_best(
             force=force,
             test=test,
             flips=flips,
+            trial=trial,
             ensemble=choice,
             retrain=retrain,
             device=device,

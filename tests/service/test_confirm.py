@@ -114,6 +114,8 @@ def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(searched: Stud
     assert provenance.seed == confirming.run(winner.run_number).seed
     assert provenance.belief == winner.belief
     assert "Trained again with 2 seed(s)" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.raises(UserError, match="study 'small/confirm' confirms 'small': export that one"):
+        export_best(confirming, place, tmp_path / "confirming")
     winner.study.close()
     searched.close()
     confirming.close()

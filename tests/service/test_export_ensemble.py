@@ -14,7 +14,7 @@ import torch
 from onnxruntime import InferenceSession
 from sqlalchemy import text
 
-from objectives.belief import Judged
+from objectives.belief import Judged, Named
 from objectives.bundle import load_bundle
 from objectives.ensemble import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
@@ -214,6 +214,22 @@ def test_what_is_not_judged_better_is_not_exported(searched: Searched, tmp_path:
             export_best(study, searched.place, tmp_path / "out", ensemble=Combined(2))
     assert not (tmp_path / "out").exists()
     assert looks_at(study) == looks
+
+
+def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
+    study, place, out = searched.study, searched.place, tmp_path / "out"
+    best = find_winner(study, place.storage).number
+    other = next(trial for trial in study.optuna.get_trials() if trial.number != best)
+    provenance = export_best(study, place, out, trial=other.number, test=False)
+    assert (provenance.trial, provenance.validation.score) == (other.number, other.value)
+    assert isinstance(provenance.belief, Named)
+    assert "This model is one of 3 trials. Whoever exported it named it" in (out / "README.md").read_text()
+    for wrong in (3, -1, 10**30):
+        with pytest.raises(UserError, match=rf"--trial must be the number of a complete trial of study 'small', got {wrong}"):
+            export_best(study, place, tmp_path / "wrong", trial=wrong)
+    with pytest.raises(UserError, match="leave out either it or --ensemble"):
+        export_best(study, place, tmp_path / "wrong", trial=best, ensemble=ENSEMBLE_OF_TWO)
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_one_run_or_one_place_is_too_little(searched: Searched) -> None:
