@@ -77,7 +77,12 @@ class Share(Frozen):
     weight: float
 
     def __str__(self) -> str:
-        return f"{self.weight:.2f} of trial {self.trial} of {self.study}"
+        return f"{self.weight:.2f} of {self.run}"
+
+    @property
+    def run(self) -> str:
+        """Which run it is, in words."""
+        return f"trial {self.trial} of {self.study}"
 
 
 class Judged(Frozen):
@@ -104,8 +109,7 @@ class Judged(Frozen):
     def _what(self) -> str:
         if not self.stacked:
             return f"It averages {', '.join(map(str, self.members))}. They were"
-        runs = ", ".join(f"trial {share.trial} of {share.study}" for share in self.members)
-        return f"A second model reads the probabilities of {runs}. They were"
+        return f"A second model reads the probabilities of {', '.join(share.run for share in self.members)}. They were"
 
     def _luck(self) -> str:
         """What the judging leaves: the luck by which the search has found the members."""

@@ -108,10 +108,16 @@ def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: in
         )
     if not (judged.beats_member or anyway):
         raise NotBetterError(
-            f"an ensemble ({', '.join(map(str, shares))}) is not better here: chosen on one half of the {places} validation "
-            f"places and judged on the other, both ways round, it scores {judged.score:.4f}, the best single model "
-            f"{judged.member_score:.4f}; nothing was exported. Export without --ensemble, or add --ensemble-anyway"
+            f"{_what(judged.rule, shares)} is not better here: chosen on one half of the {places} validation places and judged "
+            f"on the other, both ways round, it scores {judged.score:.4f}, the best single model {judged.member_score:.4f}; "
+            "nothing was exported. Export without --ensemble, or add --ensemble-anyway"
         )
+
+
+def _what(rule: Rule, shares: Sequence[Share]) -> str:
+    if isinstance(rule, Stack):
+        return f"a second model over {', '.join(share.run for share in shares)}"
+    return f"an average ({', '.join(map(str, shares))})"
 
 
 def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner) -> Judged:
