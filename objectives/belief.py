@@ -90,7 +90,7 @@ class Judged(Frozen):
 
     kind: Literal["judged"] = "judged"
     stacked: bool = False  # a second model reads the members, instead of an average of them
-    members: tuple[Share, ...]  # the largest share first
+    members: tuple[Share, ...]  # the largest share first, of a stack the best run
     score: float  # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways round
     member_score: float  # the same of the best single model
     gain: Bounds | None  # of their difference, 95 %, over places; None: too few places

@@ -20,9 +20,12 @@ def processor_of(device: torch.device) -> Processor:
 
 @contextmanager
 def threads_of(then: Processor) -> Iterator[None]:
-    """As many CPU threads as a score was computed with, where that is known; the former number afterwards."""
+    """As many CPU threads as a score was computed with on a processor like this one; the former number afterwards.
+
+    Elsewhere other bits are to be expected anyway, and this host may have far fewer cores.
+    """
     before = torch.get_num_threads()
-    if then.threads:
+    if then.threads and then.name == processor_of(torch.device("cpu")).name:
         torch.set_num_threads(then.threads)
     try:
         yield
@@ -30,14 +33,17 @@ def threads_of(then: Processor) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+NUMBERS = ("cpu family", "model", "CPU implementer", "CPU variant", "CPU part")  # of x86, then of ARM
+
+
 @cache
 def _cpu() -> str:
-    """Model, family and instruction set; virtual machines give many models one name."""
+    """Model and instruction set; the numbers tell apart what virtual machines, and ARM, give one name."""
     facts: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
             key, _, value = line.partition(":")
             facts[key.strip()] = value.strip()
     name = facts.get("model name", platform.machine())
-    numbers = "/".join(facts[key] for key in ("cpu family", "model") if key in facts)
+    numbers = "/".join(facts[key] for key in NUMBERS if key in facts)
     return " ".join(filter(None, [name, numbers, torch.backends.cpu.get_cpu_capability()]))

@@ -42,6 +42,10 @@ class OnnxEngine:
         inside = files.settings.flips
         if flips == "off" and inside:
             raise UserError(f"{directory}/{ONNX} flips inside ({' and '.join(inside)}): use --engine torch for --flips off")
+        if flips == "on" and not inside and files.settings.combining == "stack":
+            raise UserError(
+                f"{directory}/{ONNX} is a stack, which flips inside or not at all: use --engine torch for --flips on"
+            )
         outside = sensible_flips(files.settings) if flips == "on" and not inside else ()
         return cls(_session(files.contents[ONNX], directory), files.settings.spec, outside)
 

@@ -22,7 +22,7 @@ def autocast(device: torch.device, *, bf16: bool) -> torch.autocast:
 
 
 def exact() -> AbstractContextManager[None]:
-    """The context in which a network is scored: float32 proper, and each convolution by the same algorithm at each call.
+    """The context in which a network is scored: float32 proper, and equal convolutions by the same algorithm.
 
     A GPU would take TF32 for convolutions, and by trial the algorithm that is fastest just then: scores that cannot be measured
     again. Other devices are exact as they are.

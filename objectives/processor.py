@@ -11,14 +11,13 @@ SAME, ACROSS = 1e-6, 2e-3  # how far a score may move when it is measured again
 
 @dataclass(frozen=True)
 class Processor:
-    """A type of device (cpu, cuda), its model with torch's build, and its threads; empty and 0 where that is not known."""
+    """A type of device (cpu, cuda), its model with torch's build, and its threads; old bundles name no model."""
 
     type: str
-    name: str = ""
+    name: str
     threads: int = 0  # of a CPU
 
 
 def allowed_difference(now: Processor, then: Processor) -> float:
-    """How far a score that is measured again may lie from the one before; where a name is not known, the type counts."""
-    same = now.type == then.type and then.name in ("", now.name)
-    return SAME if same else ACROSS
+    """How far a score that is measured again may lie from the one before."""
+    return SAME if (now.type, now.name) == (then.type, then.name) else ACROSS

@@ -126,8 +126,8 @@ class Provenance(Frozen):
     """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen.
 
     Where the program averages over flipped frames, ``validation`` and ``test`` are scores of that. Of an ensemble, ``trial``,
-    ``seed`` and ``epoch`` are those of the member with the largest weight. What stands below ``max_deviation`` is empty in
-    bundles of earlier versions.
+    ``seed`` and ``epoch`` are those of the first member, which has the largest weight. What stands below ``max_deviation`` is
+    empty in bundles of earlier versions.
     """
 
     study: str
@@ -162,7 +162,7 @@ class Provenance(Frozen):
 
     @property
     def title(self) -> str:
-        """What the model is, in words: its trial, or of how many runs it is the average."""
+        """What the model is, in words: its trial, or of how many runs it is made."""
         return f"trial {self.trial}" if len(self.members) < 2 else f"an ensemble of {len(self.members)} runs"
 
     @field_validator("command")

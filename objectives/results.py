@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from objectives.processor import Processor
 
-UNKNOWN = Processor("cpu")
-
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -18,7 +16,7 @@ class EpochResult:
     learning_rate: float
     iou: tuple[float, ...]  # per class, NaN for a class that neither occurs nor is predicted
     seconds: float
-    scored_on: Processor = UNKNOWN  # of states from before this was noted
+    scored_on: Processor
 
 
 def scored_epoch(history: Sequence[EpochResult], *, last: bool) -> EpochResult:

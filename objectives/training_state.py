@@ -17,7 +17,7 @@ from objectives.errors import WorldError
 from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
 from objectives.processor import Processor
-from objectives.results import UNKNOWN, EpochResult, scored_epoch
+from objectives.results import EpochResult, scored_epoch
 from objectives.segmenter import build_segmenter
 
 # what reading bytes that are no state of this trial may raise
@@ -156,8 +156,7 @@ class TrainingState:
 
 
 def _epoch(stored: dict[str, Any]) -> EpochResult:
-    on = stored.get("scored_on")  # states from before it was noted lack it
-    return EpochResult(**{**stored, "iou": tuple(stored["iou"]), "scored_on": Processor(**on) if on else UNKNOWN})
+    return EpochResult(**{**stored, "iou": tuple(stored["iou"]), "scored_on": Processor(**stored["scored_on"])})
 
 
 def _plain(value: Tensor) -> Tensor:

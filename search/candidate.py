@@ -1,4 +1,4 @@
-"""What an export hands out, before it is written: one run's network or several ones' average, with its data and scores."""
+"""What an export hands out, before it is written: one run's network or several combined, with its data and scores."""
 
 from dataclasses import dataclass
 
@@ -36,9 +36,15 @@ class Candidate:
         return self.flips.averaged if self.flips and self.flips.used else self.winner.score
 
     @property
+    def scores_on(self) -> Processor:
+        """What computes its scores here."""
+        with threads_of(self.scored_on):
+            return processor_of(self.device)
+
+    @property
     def allowed_difference(self) -> float:
         """How far its score may move when it is measured again here."""
-        return allowed_difference(processor_of(self.device), self.scored_on)
+        return allowed_difference(self.scores_on, self.scored_on)
 
     def scored(self, program: Segmenter | Ensemble) -> float:
         """The score of a program on the validation part, measured as its own was."""

@@ -72,6 +72,6 @@ def attributes(worker: Worker, ending: Ending, *, only_last: bool) -> dict[str, 
         else:
             found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
         found |= {"best_epoch": scored.number, "epochs": len(ending.history)}
-        found |= {"processor": scored.scored_on.name, "threads": scored.scored_on.threads}
+        found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
         found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
     return found

@@ -151,7 +151,8 @@ def _program(
     else:
         settings = Settings.of(parts, data.spec)
         program = combined(segmenters, settings)
-    return settings, program.to(_device(members)).eval()
+    # channels last as in the bundle that is loaded again: the second model, too, must add up in the same order
+    return settings, program.to(_device(members), memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def _device(members: Sequence[Restored]) -> torch.device:

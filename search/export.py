@@ -54,7 +54,7 @@ def export_best(
     Nothing appears at ``out`` unless every check passed.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
-    flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` averages several runs instead of the one.
+    flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` combines several runs instead of the one.
     ``retrain`` exports the config trained on every labelled frame instead, by a worker on ``device`` of this host, with the
     scores of the model before.
     Raises: UserError without a complete trial, when ``out`` is taken, or for choices that exclude each other; WorldError when a
@@ -129,7 +129,7 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
     used = choice == "on" or averaged > without
     scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used)
     measured = replace(candidate, flips=scores)
-    return replace(measured, segmenter=segmenter, settings=settings) if used else measured
+    return replace(measured, segmenter=segmenter, settings=settings, scored_on=candidate.scores_on) if used else measured
 
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:

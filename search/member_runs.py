@@ -1,4 +1,4 @@
-"""Which runs an ensemble may average: those whose weights are there, and which none of the validation part has trained.
+"""Which runs an ensemble may combine: those whose weights are there, and which none of the validation part has trained.
 
 Members must be alike in how their weights were chosen, or what made one optimistic would choose it. So a study that is not
 confirmed has the trials of the search, each at its best epoch. A confirmed one has the runs of its confirmation alone, each at
@@ -36,7 +36,7 @@ def member_runs(holder: Study) -> list[int]:
     if len(kept) < 2:
         what = "ended run(s) on the study's own parts" if confirm.seeds else "complete trial(s) with their weights"
         raise UserError(
-            f"--ensemble averages at least two runs, and study {holder.spec.name!r} has {len(kept)} {what}: wait for more "
+            f"--ensemble combines at least two runs, and study {holder.spec.name!r} has {len(kept)} {what}: wait for more "
             "(`search status`), or export without it"
         )
     return kept

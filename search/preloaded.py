@@ -8,10 +8,15 @@ import torch._dynamo  # the first optimiser of a process imports it
 
 import search.child
 from objectives.pictures import curve_picture
+from objectives.processor import Processor
 from objectives.results import EpochResult
 
 __all__ = ["matplotlib", "search", "torch"]
 
-FIRST = [EpochResult(number=epoch, score=epoch / 10, loss=1.0, learning_rate=1e-3, iou=(), seconds=1.0) for epoch in (1, 2)]
+ON = Processor("cpu", "any")
+FIRST = [
+    EpochResult(number=epoch, score=epoch / 10, loss=1.0, learning_rate=1e-3, iou=(), seconds=1.0, scored_on=ON)
+    for epoch in (1, 2)
+]
 curve_picture(FIRST)  # the first picture of a process loads fonts, and much else
 atexit.register(os._exit, 0)  # taken down in order, torch would keep its memory for ten seconds more

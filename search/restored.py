@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -62,7 +63,6 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> 
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)
 
 
-def _scored_on(attributes: Mapping[str, object]) -> Processor:
-    """What a trial says of it; trials of earlier versions tell the type alone."""
-    kind = "cpu" if attributes.get("device", "cpu") == "cpu" else "cuda"
-    return Processor(kind, str(attributes.get("processor", "")), int(str(attributes.get("threads", 0))))
+def _scored_on(attributes: Mapping[str, Any]) -> Processor:
+    """What computed the score of a finished trial, which need not be what ended it."""
+    return Processor(attributes["scored_on"], attributes["processor"], attributes["threads"])

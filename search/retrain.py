@@ -45,14 +45,10 @@ def retrain_name(winner: Winner) -> str:
 def plan(searched: Study, candidate: Candidate) -> StudySpec:
     """The study that trains a candidate's config on every labelled frame, once, with the seed of the candidate's run.
 
-    Raises: UserError when the study itself trains another one's configs again.
+    Raises: UserError when its name would be too long.
     """
     winner = candidate.winner
     name = retrain_name(winner)
-    if searched.spec.confirm.seeds:
-        raise UserError(
-            f"study {searched.spec.name!r} trains again what study {searched.spec.confirm.study!r} found: name that"
-        )
     if len(name) > LONGEST_NAME:
         raise UserError(f"the study that retrains would be called {name!r}, longer than {LONGEST_NAME} characters")
     space = Space(searched.space.domains, searched.space.control, NoPruning())

@@ -22,7 +22,7 @@ from search.study import Study, open_study
 class Winner:
     """A run to export: the trial of ``study`` with this id, which trained the config of a trial of the search.
 
-    Of an ensemble it is the run with the largest weight, with the ensemble's score and the belief in that.
+    Of an ensemble it is the first run, which has the largest weight or is the best, with the ensemble's score and belief.
     """
 
     study: Study  # that holds the run: the search itself, or the one that confirms it; close it

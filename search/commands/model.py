@@ -52,7 +52,7 @@ def export_best(
     ] = False,
     trial: Annotated[
         int | None,
-        typer.Option("--trial", help="Export this complete trial, as the search scored it, instead of the one that is chosen."),
+        typer.Option("--trial", help="Export this trial, as the search scored it: the control (0), or one of the best five."),
     ] = None,
     retrain: Annotated[
         RetrainChoice,

@@ -227,6 +227,13 @@ def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
     for wrong in (3, -1, 10**30):
         with pytest.raises(UserError, match=rf"--trial must be the number of a complete trial of study 'small', got {wrong}"):
             export_best(study, place, tmp_path / "wrong", trial=wrong)
+    with rows_kept(study):
+        with study.engine.begin() as connection:
+            connection.execute(text("DELETE FROM search_checkpoint WHERE trial_id = :id"), {"id": other._trial_id})
+        with pytest.raises(
+            WorldError, match=rf"trial {other.number} of study 'small' are gone: a study keeps those of its best"
+        ):
+            export_best(study, place, tmp_path / "wrong", trial=other.number)
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
         export_best(study, place, tmp_path / "wrong", trial=best, ensemble=ENSEMBLE_OF_TWO)
     assert not (tmp_path / "wrong").exists()

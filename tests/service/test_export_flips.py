@@ -49,7 +49,7 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     without, averaged = score_of(candidate, flipping=False), score_of(candidate, flipping=True)
     assert without != averaged
     then = Processor("cpu", processor_of(CPU).name, 1)
-    assert candidate.scored_on == then
+    assert candidate.scored_on == candidate.scores_on == then
     seen: list[int] = []
     hook = candidate.segmenter.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
     candidate.scored(candidate.segmenter)

@@ -22,11 +22,12 @@ from objectives.bundle import (
     write_bundle,
 )
 from objectives.bundle_settings import Settings
-from objectives.computing import processor_of
+from objectives.computing import processor_of, threads_of
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate, predict
+from objectives.processor import Processor
 from objectives.program_checks import compare_programs, onnx_runner, torch_export_runner
 from objectives.programs import export_programs
 from objectives.provenance import PartScore, Provenance, current_versions
@@ -74,6 +75,7 @@ def provenance_of(segmenter: Segmenter, spec: FrameSpec) -> Provenance:
         epoch=20,
         data="f" * 64,
         device="cpu",
+        processor=processor_of(CPU).name,
         command="search export-best --storage postgresql://me:secret@db/search",
         versions=current_versions(),
         validation=PartScore.of(evaluation.score, evaluation.iou.tolist(), len(images)),
@@ -265,28 +267,28 @@ def test_the_check_accepts_the_trials_score_and_refuses_another(written: Path) -
 
 
 def test_the_check_computes_as_the_trial_did(written: Path) -> None:
-    """With its number of threads; and to the last digits only on the processor that scored it."""
-    bundle, here = load_bundle(written), processor_of(CPU)
+    """With its number of threads; and to the last digits only on the kind of processor that scored it."""
+    bundle, here, before = load_bundle(written), processor_of(CPU).name, torch.get_num_threads()
     images, masks = frames_of(bundle.spec)
-    validation = bundle.provenance.validation
-    moved = validation.model_copy(update={"score": validation.score + 1e-5})
+    with threads_of(Processor("cpu", here, before + 1)):
+        score = evaluate(bundle.segmenter, images, masks, bundle.spec, device=CPU).score
     seen: list[int] = []
     bundle.segmenter.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
-    before = torch.get_num_threads()
-    for name, part, accepted in [
-        (here.name, validation, True),
-        ("another one", moved, True),
-        (here.name, moved, False),
-        ("", moved, False),
+    for name, difference, threads, accepted in [
+        (here, 0.0, before + 1, True),
+        (here, 1e-5, before + 1, False),
+        ("another", 1e-5, before, True),
+        ("another", 3e-3, before, False),
     ]:
-        told = {"processor": name, "threads": before + 1, "validation": part}
+        validation = bundle.provenance.validation.model_copy(update={"score": score + difference})
+        told = {"processor": name, "threads": before + 1, "validation": validation}
         changed = dataclasses.replace(bundle, provenance=bundle.provenance.model_copy(update=told))
         if accepted:
             check_bundle(changed, images, masks, device=CPU)
         else:
             with pytest.raises(WorldError, match="scored"):
                 check_bundle(changed, images, masks, device=CPU)
-        assert seen[0] == before + 1
+        assert seen[0] == threads
         assert torch.get_num_threads() == before
         seen.clear()
 

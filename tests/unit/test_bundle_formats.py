@@ -280,6 +280,17 @@ def test_flips_of_a_bundle_can_be_taken_off_in_torch_alone(ensemble: Path, tmp_p
         predicted(ensemble, tmp_path, engine="onnx", flips="off")
 
 
+def test_a_stack_cannot_be_flipped_outside(tmp_path: Path) -> None:
+    settings, written = TWO.model_copy(update={"combining": "stack", "flips": ()}), tmp_path / "stack"
+    program = build_program(settings).eval()
+    write_bundle(written, program, settings, provenance_of(program, 2), frames={"validation": []})
+    np.savez(tmp_path / "frames.npz", test_set=IMAGES[..., 0])
+    assert (predicted(written, tmp_path, engine="onnx") == predicted(written, tmp_path, engine="torch")).all()
+    predicted(written, tmp_path, engine="torch", flips="on")
+    with pytest.raises(UserError, match="is a stack, which flips inside or not at all: use --engine torch for --flips on"):
+        predicted(written, tmp_path, engine="onnx", flips="on")
+
+
 def test_onnx_runtime_is_asked_for_the_cpu_only(single: Path) -> None:
     with pytest.raises(UserError, match="on the CPU here, got --device cuda:1"):
         OnnxEngine.load(single, device="cuda:1", flips="auto")

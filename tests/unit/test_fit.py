@@ -15,10 +15,12 @@ from objectives.config import SGD, Adam, AdamW, Config, Cosine, Lion, Loss, OneC
 from objectives.data.dataset import Dataset
 from objectives.evaluate import evaluate
 from objectives.fit import DivergedError, Training, fit, prepare
+from objectives.processor import Processor
 from objectives.results import EpochResult
 
 CPU = torch.device("cpu")
 EPOCHS = 4
+SOMEWHERE = Processor("cpu", "any")
 RUNS = [
     (AdamW(), Cosine(), 0.9),
     (AdamW(), Plateau(factor=0.5, patience=0), 0.9),
@@ -170,10 +172,10 @@ def test_training_ends_early_and_the_best_weights_are_at_hand_when_they_are_made
 def test_of_equal_scores_the_first_is_the_best(terrain: Dataset) -> None:
     state = start(config_of(epochs=9, early_stopping=2), terrain).state
     for number, score in enumerate((0.1, 0.3, 0.3), start=1):
-        state.history.append(EpochResult(number, score, 1.0, 0.1, (), 0.0))
+        state.history.append(EpochResult(number, score, 1.0, 0.1, (), 0.0, SOMEWHERE))
         assert not state.finished
     assert state.scored.number == 2
-    state.history.append(EpochResult(4, 0.3, 1.0, 0.1, (), 0.0))
+    state.history.append(EpochResult(4, 0.3, 1.0, 0.1, (), 0.0, SOMEWHERE))
     assert state.finished
 
 

@@ -18,6 +18,7 @@ from objectives.pictures import (
     prediction_panel,
     preview_sheet,
 )
+from objectives.processor import Processor
 from objectives.results import EpochResult
 
 
@@ -92,5 +93,5 @@ def test_confusion_and_curve_are_pictures_even_without_values() -> None:
     full = pixels_of(confusion_picture(np.array([[0, 0, 0], [0, 90, 10], [0, 0, 50]]), spec_of()))
     assert empty.shape == full.shape
     assert (empty != full).any()
-    history = [EpochResult(number, 0.1 * number, 1 / number, 1e-3, (), 1.0) for number in range(1, 6)]
+    history = [EpochResult(number, 0.1 * number, 1 / number, 1e-3, (), 1.0, Processor("cpu", "any")) for number in range(1, 6)]
     assert (pixels_of(curve_picture(history)) != pixels_of(curve_picture([]))).any()

@@ -14,8 +14,8 @@ def test_only_the_same_kind_of_processor_must_give_the_same_score() -> None:
     assert allowed_difference(one, one) == allowed_difference(Processor("cpu", one.name, 4), one) == SAME == 1e-6
     assert allowed_difference(one, other) == allowed_difference(Processor("cuda", "B"), one) == ACROSS == 2e-3
     assert allowed_difference(Processor("cuda", "B"), Processor("cuda", "C")) == ACROSS
-    assert allowed_difference(one, Processor("cpu")) == SAME  # a study of an earlier version
-    assert allowed_difference(one, Processor("cuda")) == ACROSS
+    assert allowed_difference(Processor("cuda", "B"), Processor("cuda", "B")) == SAME
+    assert allowed_difference(one, Processor("cpu", "")) == ACROSS
 
 
 def test_this_processor_has_a_name_of_its_own() -> None:
@@ -26,12 +26,13 @@ def test_this_processor_has_a_name_of_its_own() -> None:
     assert here.threads == torch.get_num_threads()
 
 
-def test_threads_are_those_of_then_and_afterwards_those_of_before() -> None:
-    before = torch.get_num_threads()
-    with threads_of(Processor("cpu", "", 3)):
-        assert torch.get_num_threads() == 3
-        with threads_of(Processor("cuda", "B")):
-            assert torch.get_num_threads() == 3
+def test_threads_are_those_of_then_on_such_a_processor_and_afterwards_those_of_before() -> None:
+    before, here = torch.get_num_threads(), processor_of(CPU).name
+    with threads_of(Processor("cpu", here, before + 1)):
+        assert torch.get_num_threads() == before + 1
+        for other in (Processor("cuda", "B"), Processor("cpu", "another", 64)):
+            with threads_of(other):
+                assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 
 
