@@ -90,7 +90,7 @@ def killed_trials() -> Row:
 
 def terminated_workers() -> Row:
     """SIGTERM while a trial runs: the worker is gone in 10 s with code 0, and another has the trial within seconds."""
-    with scene(3, 60) as at:
+    with scene(3, 1200) as at:  # a trial outlasts five turns of some seven seconds, also where an epoch takes 0.03 s
         left_s, taken_s, codes = [], [], []
         first = at.start()
         for _ in range(5):

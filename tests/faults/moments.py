@@ -56,9 +56,9 @@ STEPS = (
 def killed_at_steps() -> Row:
     """Kill -9 of a worker held between two writes that belong together: six such steps, twice each."""
     hit, wrong = Counter[str](), list[str]()
-    with scene(16, 6, "--set", "pruning={kind: none}") as at:  # so that all trials come to the last step
+    with scene(24, 6, "--set", "pruning={kind: none}") as at:  # so that all trials come to the last step
         ledger = Ledger(at)
-        for step in [step for _ in range(TURNS) for step in STEPS]:
+        for step in [step for step in STEPS for _ in range(TURNS)]:  # those first that need trials not yet begun
             if len(at.query("SELECT 1 FROM trials WHERE state = 'COMPLETE'")) == at.budget:
                 wrong.append(f"{step.name}: the study had ended before")
                 continue
