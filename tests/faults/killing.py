@@ -90,13 +90,13 @@ def killed_trials() -> Row:
 
 def terminated_workers() -> Row:
     """SIGTERM while a trial runs: the worker is gone in 10 s with code 0, and another has the trial within seconds."""
-    with scene(3, 1200) as at:  # a trial outlasts five turns of some seven seconds, also where an epoch takes 0.03 s
+    with scene(1, 600) as at:  # one trial, for which the other worker waits, and that outlasts five turns
         left_s, taken_s, codes = [], [], []
         first = at.start()
         for _ in range(5):
-            second = at.start()
             at.wait(lambda w=first: at.said("trial 0 epoch") and w.children(), "training")
-            time.sleep(4.0)  # the second has started, and waits or trains another
+            second = at.start()
+            time.sleep(6.0)  # the second has started, and waits
             asked = time.monotonic()
             resumed = sum("goes on after" in line for _, line in at.heard)
             first.process.send_signal(signal.SIGTERM)
