@@ -40,7 +40,7 @@ from objectives.processor import allowed_difference
 from objectives.program_checks import Comparison, compare_programs, onnx_runner, torch_export_runner
 from objectives.programs import export_programs
 from objectives.provenance import Provenance
-from objectives.segmenter import Segmenter
+from objectives.segmenter import Segmenter, placed
 
 __all__ = [
     "CARD",
@@ -136,7 +136,7 @@ def load_bundle(directory: Path) -> Bundle:
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be overwritten
             segmenter = build_program(files.settings)
         segmenter.load_state_dict(weights)
-    segmenter = segmenter.to(memory_format=torch.channels_last).eval()
+    segmenter = placed(segmenter, torch.device("cpu")).eval()
     return Bundle(directory, files.settings, files.provenance, files.frames, segmenter)
 
 

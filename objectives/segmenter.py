@@ -4,6 +4,8 @@ Training, validation, checkpoints and the exported model all run this one module
 in its own way.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ from torch.nn import functional
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.networks import all_outputs, build_network
+
+Program = TypeVar("Program", bound=nn.Module)
 
 
 class Segmenter(nn.Module):
@@ -74,6 +78,14 @@ def build_segmenter(config: Config, spec: FrameSpec) -> Segmenter:
     """The untrained program of one config for frames of one spec."""
     network = build_network(config.model, in_channels=spec.channels, num_classes=spec.num_classes)
     return Segmenter(network, spec, config.train.scale)
+
+
+def placed(program: Program, device: torch.device) -> Program:
+    """The same program on a device, channels last: the format in which convolutions are fastest.
+
+    Whatever is scored is placed by this, because another format adds up in another order and may flip a pixel.
+    """
+    return program.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks it
 
 
 def predict_labels(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:

@@ -18,7 +18,7 @@ from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
 from objectives.processor import Processor
 from objectives.results import EpochResult, scored_epoch
-from objectives.segmenter import build_segmenter
+from objectives.segmenter import build_segmenter, placed
 
 # what reading bytes that are no state of this trial may raise
 UNFIT = (SafetensorError, struct.error, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
@@ -48,7 +48,7 @@ class TrainingState:
         self.last_epoch = min(last_epoch or config.train.epochs, config.train.epochs)
         self.device = device
         self.bf16 = config.train.bf16 and computes_bf16(device)  # a trial keeps what it began with, wherever it goes on
-        self.model = build_segmenter(config, spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = placed(build_segmenter(config, spec), device)
         self.average = AveragedModel(self.model, config.train.ema)
         self.optimiser = build_optimiser(config.optimiser, self.model)
         self.learning_rate = LearningRate(

@@ -18,7 +18,7 @@ from objectives.interval import Interval
 from objectives.member_library import Rule
 from objectives.member_probabilities import Codes, LabelledFrames, measure_member, share_that_fits
 from objectives.processor import allowed_difference
-from objectives.segmenter import Segmenter
+from objectives.segmenter import Segmenter, placed
 from objectives.stacking import Stack
 from search.candidate import Candidate
 from search.commands.options import Place
@@ -151,8 +151,7 @@ def _program(
     else:
         settings = Settings.of(parts, data.spec)
         program = combined(segmenters, settings)
-    # channels last as in the bundle that is loaded again: the second model, too, must add up in the same order
-    return settings, program.to(_device(members), memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return settings, placed(program, _device(members)).eval()
 
 
 def _device(members: Sequence[Restored]) -> torch.device:

@@ -12,7 +12,7 @@ from objectives.data.dataset import Dataset, open_dataset
 from objectives.errors import WorldError
 from objectives.processor import Processor
 from objectives.provenance import Origin
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs
 from search.commands.options import Place
@@ -58,7 +58,7 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> 
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
     scored_on = _scored_on(frozen.user_attrs)
     device = torch.device(scored_on.type if scored_on.type == "cpu" or torch.cuda.is_available() else "cpu")
-    segmenter = segmenter.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    segmenter = placed(segmenter, device).eval()
     origin = Origin(study=holder.spec.name, trial=frozen.number, seed=holder.seed_of(frozen), epoch=pointer.epoch)
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)
 

@@ -10,7 +10,6 @@ other: what was interrupted goes on, and a worker of another host may do it.
 import math
 from dataclasses import replace
 
-import torch
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load
 
@@ -19,7 +18,7 @@ from objectives.data.resplit import trained_on_everything
 from objectives.ensemble import combined
 from objectives.errors import UserError, WorldError
 from objectives.provenance import Origin, Provenance, Retrained
-from objectives.segmenter import build_segmenter
+from objectives.segmenter import build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs
 from search.candidate import Candidate
@@ -154,7 +153,7 @@ def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candid
     settings = candidate.settings.model_copy(update={"spec": whole.spec})
     segmenter = build_segmenter(settings.members[0].config, whole.spec)
     segmenter.load_state_dict(load(weights))
-    program = combined([segmenter], settings).to(candidate.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    program = placed(combined([segmenter], settings), candidate.device).eval()
     data = replace(whole, parts={"train": whole.parts["train"]})
     return replace(candidate, settings=settings, segmenter=program, data=data, origins=(origin,))
 
