@@ -6,13 +6,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("docker-compose.yml", "docker-compose.cpu.yml")
@@ -62,12 +62,11 @@ class Stack:
 
     def wait_for_workers(self, timeout_s: float = 1500) -> None:
         """Return when no worker runs any more."""
-        deadline = time.monotonic() + timeout_s
-        while any(status != "exited" for status, *_ in self.states("worker")):
-            assert time.monotonic() < deadline, (
-                f"workers still run after {timeout_s:g} s\n{self.compose('logs', '--tail', '30')}"
-            )
-            time.sleep(2)
+        wait_for(
+            lambda: all(status == "exited" for status, *_ in self.states("worker")),
+            timeout_s,
+            told=lambda: self.compose("logs", "--tail", "30"),
+        )
 
     def status(self) -> dict[str, object]:
         """``search status --json``, asked inside a container."""
@@ -143,13 +142,10 @@ def test_pixels_are_prepared_once_for_all_workers(stack: Stack) -> None:
 
 
 def test_health_checks_pass(stack: Stack) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        health = {service: stack.containers(service)[0]["State"]["Health"]["Status"] for service in ("db", "dashboard")}
-        if set(health.values()) == {"healthy"}:
-            return
-        assert time.monotonic() < deadline, health
-        time.sleep(2)
+    def health() -> set[str]:
+        return {stack.containers(service)[0]["State"]["Health"]["Status"] for service in ("db", "dashboard")}
+
+    wait_for(lambda: health() == {"healthy"}, told=health)
 
 
 def test_export_writes_out_for_the_caller(stack: Stack) -> None:

@@ -4,26 +4,16 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from search.embedded import embedded_postgres
 from search.status import read_trials
 from search.study import open_study
-
-
-def wait_for(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    """The first true answer of ``what``."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := what()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)
-    return answer
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from waiting import wait_for
 
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
@@ -24,24 +23,25 @@ from search.status import read_status, read_trials
 from search.study import Study, check_worker, open_study
 
 Maker = Callable[..., None]
+LEASE = "--lease=5s"
 
 
 class Place:
     """A database and folders, and workers on them."""
 
-    def __init__(self, database: str, root: Path, artifacts: str = "") -> None:
+    def __init__(self, database: str, root: Path) -> None:
         self.database = database
-        self.artifacts = artifacts or str(root / "artifacts")
+        self.artifacts = str(root / "artifacts")
         self.root = root
-        self.started = 0
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a worker on the study ``small``; its words go to a log of its own."""
         command = [sys.executable, "-m", "search", "worker", "--study", "small", "--device", "cpu", "--threads", "1", *options]
         place = {"SEARCH_STORAGE": self.database, "SEARCH_ARTIFACTS": self.artifacts, "SEARCH_CACHE": str(self.root / "cache")}
-        self.started += 1
-        with (self.root / f"worker-{self.started}.log").open("wb") as log:
-            return subprocess.Popen(command, env=os.environ | place, stdout=log, stderr=log)
+        with (self.root / f"worker-{len(self.started)}.log").open("wb") as log:
+            self.started.append(subprocess.Popen(command, env=os.environ | place, stdout=log, stderr=log))
+        return self.started[-1]
 
     def words(self) -> str:
         """What all workers have said."""
@@ -49,17 +49,12 @@ class Place:
 
 
 @pytest.fixture
-def place(database: str, tmp_path: Path) -> Place:
-    return Place(database, tmp_path)
-
-
-def wait_for(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    """The first true answer of ``what``."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := what()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return answer
+def place(database: str, tmp_path: Path) -> Iterator[Place]:
+    place = Place(database, tmp_path)
+    yield place
+    for worker in place.started:  # those that a failed test has left
+        worker.kill()
+        worker.wait()
 
 
 def epochs_of(study: Study, number: int) -> int:
@@ -75,22 +70,22 @@ def check_history(study: Study, number: int, epochs: int) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_trial_goes_on_under_its_own_number(how: signal.Signals, place: Place, make_study: Maker) -> None:
-    make_study(place.database, trials=1, sets=("train.epochs=12",))
+    make_study(place.database, trials=1, sets=("train.epochs=40",))
     study = open_study(place.database, "small")
-    first = place.start()
+    first = place.start(LEASE)
     done = wait_for(lambda: (epochs := epochs_of(study, 0)) >= 2 and epochs)
     first.send_signal(how)
     code = first.wait(20)
     assert code == (0 if how == signal.SIGTERM else -signal.SIGKILL)
     if how == signal.SIGTERM:
         assert read_status(study).trials["interrupted"] == 1
-    second = place.start()
+    second = place.start(LEASE)
     assert second.wait(180) == 0, place.words()
     trials = study.optuna.get_trials()
     assert [(trial.number, trial.state.name) for trial in trials] == [(0, "COMPLETE")]
     assert "goes on" in place.words()
-    assert trials[0].user_attrs["epochs"] == 12 > done
-    check_history(study, 0, 12)
+    assert trials[0].user_attrs["epochs"] == 40 > done
+    check_history(study, 0, 40)
     study.close()
 
 
@@ -130,22 +125,22 @@ def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker
 
 
 def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(place: Place, make_study: Maker) -> None:
-    make_study(place.database, trials=1, sets=("train.epochs=6",))
+    make_study(place.database, trials=1, sets=("train.epochs=150",))  # still trains when the second worker has come
     study = open_study(place.database, "small")
-    first = place.start()
-    wait_for(lambda: epochs_of(study, 0) >= 1)
-    second = place.start()
-    wait_for(lambda: sum(worker["alive"] for worker in read_status(study).workers) == 2)
+    first = place.start(LEASE)
+    wait_for(lambda: read_status(study).trials["running"] == 1)
+    second = place.start(LEASE)
+    wait_for(lambda: sum(worker["alive"] for worker in read_status(study).workers) == 2 and epochs_of(study, 0))
     first.kill()
     first.wait()
     assert second.wait(180) == 0, place.words()
     assert read_status(study).trials["complete"] == 1
-    check_history(study, 0, 6)
+    check_history(study, 0, 150)
     study.close()
 
 
 def test_draining_finishes_the_trial_at_hand_and_takes_no_other(place: Place, make_study: Maker) -> None:
-    make_study(place.database, trials=3, sets=("train.epochs=4",))
+    make_study(place.database, trials=3, sets=("train.epochs=30",))
     study = open_study(place.database, "small")
     worker = place.start("--drain")
     wait_for(lambda: epochs_of(study, 0) >= 1)
@@ -187,22 +182,22 @@ def test_a_worker_with_other_data_or_another_version_may_not_join(
 
 
 def test_a_study_whose_artifacts_live_in_s3_runs_resumes_and_exports(
-    database: str, s3_endpoint: str, tmp_path: Path, make_study: Maker
+    place: Place, s3_endpoint: str, tmp_path: Path, make_study: Maker
 ) -> None:
-    place = Place(database, tmp_path, f"s3://models/team?endpoint={s3_endpoint}")
-    make_study(database, trials=1, sets=("train.epochs=6",))
-    study = open_study(database, "small")
-    first = place.start()
+    place.artifacts = f"s3://models/team?endpoint={s3_endpoint}"
+    make_study(place.database, trials=1, sets=("train.epochs=20",))
+    study = open_study(place.database, "small")
+    first = place.start(LEASE)
     wait_for(lambda: epochs_of(study, 0) >= 1)
     first.kill()
     first.wait()
-    assert place.start().wait(180) == 0, place.words()
+    assert place.start(LEASE).wait(180) == 0, place.words()
     trial = study.optuna.get_trials()[0]
     assert trial.state.name == "COMPLETE"
     pictures = open_pictures(place.artifacts)
     rows = [json.loads(value) for key, value in trial.system_attrs.items() if key.startswith("artifacts:")]
     assert all(pictures.open_reader(row["artifact_id"]).read().startswith(b"\x89PNG") for row in rows)
     assert len(rows) == 3
-    provenance = export_best(study, CommandPlace(database, place.artifacts, tmp_path / "cache"), tmp_path / "out")
+    provenance = export_best(study, CommandPlace(place.database, place.artifacts, tmp_path / "cache"), tmp_path / "out")
     assert provenance.validation.score == trial.value
     study.close()

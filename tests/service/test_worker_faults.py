@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from search import checkpoints, trials
 from search.blobs import open_blobs
@@ -37,11 +38,7 @@ class Work:
         self.thread.start()
 
     def wait_for(self, what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-        deadline = time.monotonic() + timeout_s
-        while not (answer := what()):
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.02)
-        return answer
+        return wait_for(what, timeout_s, told=lambda: self.said)
 
     def child(self) -> psutil.Process:
         """The trial's process that runs now."""
@@ -129,7 +126,7 @@ def test_a_process_that_stands_still_is_killed_and_its_trial_resumed_then_failed
 
 
 def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, tmp_path: Path, make_study: Maker) -> None:
-    make_study(database, trials=1, sets=("train.epochs=12",))
+    make_study(database, trials=1, sets=("train.epochs=40",))
     blobs = tmp_path / "artifacts" / "blobs"
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 4)
@@ -143,7 +140,7 @@ def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, 
         assert work.heard("damaged checkpoint")
         assert work.heard(f"goes on after epoch {pointers['last before'].epoch}")
     trial = study.optuna.get_trials()[0]
-    check_history(study, 12)
+    check_history(study, 40)
     assert trial.state.name == "COMPLETE"
     best = checkpoints.pointers_of(study.engine, trial._trial_id)["best"]
     assert open_blobs(str(tmp_path / "artifacts")).read(best.blob)
@@ -154,7 +151,7 @@ def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, 
 def test_an_artifact_store_that_is_away_is_waited_for(
     in_its_place: str, database: str, tmp_path: Path, make_study: Maker
 ) -> None:
-    make_study(database, trials=1, sets=("train.epochs=8",))
+    make_study(database, trials=1, sets=("train.epochs=40",))
     artifacts, aside, foreign = tmp_path / "artifacts", tmp_path / "aside", tmp_path / "foreign"
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 1)
@@ -170,7 +167,7 @@ def test_an_artifact_store_that_is_away_is_waited_for(
         work.join()
         (trial,) = work.study.optuna.get_trials()
         assert trial.state.name == "COMPLETE"
-        check_history(work.study, 8)
+        check_history(work.study, 40)
         assert not work.heard("tried again")  # nothing died of it
         pictures = [key for key in trial.system_attrs if key.startswith("artifacts:")]
         assert len(pictures) == 3
@@ -178,7 +175,7 @@ def test_an_artifact_store_that_is_away_is_waited_for(
 
 
 def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Path, make_study: Maker) -> None:
-    make_study(database, trials=1, sets=("train.epochs=10",))
+    make_study(database, trials=1, sets=("train.epochs=60",))
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 1)
         give_order(work.study, "paused")
@@ -186,15 +183,15 @@ def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Pa
         work.wait_for(lambda: read_status(work.study).trials["interrupted"] == 1)
         before = work.epochs()
         time.sleep(2.0)
-        assert work.epochs() == before < 10
+        assert work.epochs() == before < 60
         give_order(work.study, "running")
         work.join()
         assert work.heard(f"goes on after epoch {before}")
-        check_history(work.study, 10)
+        check_history(work.study, 60)
 
 
 def test_a_study_extended_while_a_worker_trains_keeps_that_worker(database: str, tmp_path: Path, make_study: Maker) -> None:
-    make_study(database, trials=1, sets=("train.epochs=10",))
+    make_study(database, trials=1, sets=("train.epochs=60",))
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 1)
         extend_budget(work.study, trials=1, gpu_s=0.0, until_s=0.0)
@@ -223,10 +220,7 @@ def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(database: str, 
         "SEARCH_STORAGE": database, "SEARCH_ARTIFACTS": str(tmp_path / "artifacts"), "SEARCH_CACHE": str(tmp_path / "cache"),
     }  # fmt: skip
     with subprocess.Popen(command, env=os.environ | place, stdout=subprocess.DEVNULL) as worker:
-        deadline = time.monotonic() + 120.0
-        while not any(line.epochs >= 2 for line in read_trials(study)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: any(line.epochs >= 2 for line in read_trials(study)))
         family = psutil.Process(worker.pid).children(recursive=True)
         worker.send_signal(signal.SIGSTOP)  # three signals before it can have obeyed the second
         for number in (signal.SIGTERM, signal.SIGINT):
