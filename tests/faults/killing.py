@@ -103,7 +103,7 @@ def terminated_workers() -> Row:
             codes.append(first.process.wait(30))
             left_s.append(time.monotonic() - asked)
             at.wait(
-                lambda r=resumed: sum("goes on after" in line for _, line in at.heard) > r or not running(at), "a take-over", 60
+                lambda r=resumed: sum("goes on after" in line for _, line in at.heard) > r or not at.runs(), "a take-over", 60
             )
             taken_s.append(time.monotonic() - asked)
             first = second
@@ -112,11 +112,6 @@ def terminated_workers() -> Row:
         row.wrong += [f"exit codes {codes}"] if set(codes) != {0} else []
         row.wrong += ["a worker took more than 10 s"] if max(left_s) > 10.0 else []
         return row
-
-
-def running(at: Scene) -> bool:
-    """Whether a trial waits to be taken over."""
-    return bool(at.query("SELECT 1 FROM trials WHERE state = 'RUNNING'"))
 
 
 def drained_and_hurried() -> Row:
@@ -166,7 +161,7 @@ def frozen_worker() -> Row:
         )
         wrong = (
             []
-            if at.query("SELECT max(fence) FROM search_lease") == fence or not running(at)
+            if at.query("SELECT max(fence) FROM search_lease") == fence or not at.runs()
             else ["the sleeper took the trial back"]
         )
         at.finish()
@@ -220,7 +215,7 @@ def poison() -> Row:
 
 def orphans() -> Row:
     """Two workers have nothing left to claim while a third runs the last trial and is killed: one of them finishes it."""
-    with scene(1, 60) as at:
+    with scene(1, 200) as at:
         owner = at.start()
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         idle = [at.start(), at.start()]

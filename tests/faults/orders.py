@@ -91,7 +91,7 @@ def nowhere_to_write() -> Row:
 
 def cut_again_and_again() -> Row:
     """Every connection reset by the network, eight times, two seconds apart: nobody dies."""
-    with scene(4, 30) as at:
+    with scene(4, 80) as at:
         wires = [Wire(at.server.port) for _ in range(2)]
         workers = [at.start(url=at.server.url_at(wire.port)) for wire in wires]
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
@@ -101,12 +101,13 @@ def cut_again_and_again() -> Row:
                 cut += len(wire.open) // 2
                 wire.reset()
             time.sleep(2.0)
+        in_time = at.runs()
         at.finish()
         for wire in wires:
             wire.close()
         row = audit(at, "connections reset by the network", 8, note=f"{cut} connections cut")
         row.wrong += ["a worker died of it"] if any(each.process.returncode for each in workers) else []
-        row.wrong += [] if cut else ["no connection was open"]
+        row.wrong += [] if cut and in_time else ["the study was over before the last cut"]
         return row
 
 

@@ -131,6 +131,10 @@ class Scene:
         """Trials by state."""
         return {str(state): int(count) for state, count in self.query("SELECT state, count(*) FROM trials GROUP BY 1")}
 
+    def runs(self) -> bool:
+        """Whether some trial is under way, at a worker or waiting for one."""
+        return bool(self.query("SELECT 1 FROM trials WHERE state = 'RUNNING'"))
+
     def epochs_done(self, number: int) -> int:
         """Epochs that a trial has reported."""
         steps = "trials LEFT JOIN trial_intermediate_values USING (trial_id)"
