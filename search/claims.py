@@ -1,18 +1,21 @@
 """Claiming a trial: adopt a lost one, else take a waiting one, else create one while the budget lasts.
 
 All of it happens under one lock per study, and Optuna commits a new trial by itself: a crash at any point leaves a trial
-that the next claim adopts, never a second one. So budgets are exact.
+that the next claim adopts. Should the lock be lost meanwhile, or Optuna create a trial again because it did not hear that
+it had, the commit that creates one too many is refused. So budgets are exact.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import func, text, update
+from sqlalchemy import Connection, func, text, update
 
-from objectives.errors import UserError
+from objectives.errors import UserError, WorldError
 from search import leases
 from search.budget import Budget, Limit, read_budget
 from search.leases import Lease
-from search.storage import locked
+from search.storage import locked, nothing_asked
 from search.study import Study
 from search.tables import STUDY
 
@@ -60,13 +63,39 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
                 return Waiting() if budget.running else Done()
             try:
                 # Optuna's own connection commits the new trial here, before our lease on it
-                trial_id = study.optuna.ask()._trial_id
+                with only_within_budget(study):
+                    trial_id = study.optuna.ask()._trial_id
+            except BudgetSpentError:
+                return Waiting()  # for what others have made meanwhile, or this one without knowing
             except KeyError:  # in the dashboard, between our look and now
                 raise UserError(f"study {study.spec.name!r} was deleted") from None
         connection.execute(
             update(STUDY).where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None)).values(started_at=func.now())
         )
         return Claimed(leases.take(connection, trial_id, owner, threads=threads, seconds=lease_s))
+
+
+class BudgetSpentError(WorldError):
+    """A trial more would be one too many."""
+
+
+@contextmanager
+def only_within_budget(study: Study) -> Iterator[None]:
+    """Let Optuna create a trial only while the study's budget holds it, counted in the transaction that creates it.
+
+    Raises: BudgetSpentError.
+    """
+
+    def room(connection: Connection) -> None:
+        budget = read_budget(connection, study)
+        if budget.counted > budget.trials:
+            raise BudgetSpentError(f"the budget of {budget.trials} trials is spent")
+
+    study.fence.room = room
+    try:
+        yield
+    finally:
+        study.fence.room = nothing_asked
 
 
 def is_over(study: Study) -> bool:

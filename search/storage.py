@@ -1,7 +1,7 @@
 """Connections to the one database: ours to our own tables, and Optuna's, whose every commit checks the fence."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,18 +39,43 @@ class NoStudyError(UserError):
     """The database has no such study, or no tables yet: it may be there soon."""
 
 
+def nothing_asked(_: Connection) -> None:
+    """Room for any number of trials."""
+
+
 class Fence:
-    """The lease that Optuna's next commits depend on; none while no trial is held."""
+    """What Optuna's next commits depend on: the lease of the trial at hand, and room for a trial that is created.
+
+    Optuna repeats the creation of a trial by itself when the database's answer is lost, whoever holds a lock by then. So
+    ``room`` is asked in the transaction that creates one, while it holds the study's row: nobody else creates one meanwhile.
+    """
 
     def __init__(self) -> None:
         self.trial_id: int | None = None
         self.number = 0
+        self.room: Callable[[Connection], None] = nothing_asked  # raises, where the trial just inserted has none
+        self.creates = False
 
-    def check(self, session: Session) -> None:
+    def guard(self, storage: RDBStorage) -> None:
+        """Let every commit of a storage pass this fence."""
+        event.listen(storage.scoped_session.session_factory, "pending_to_persistent", self._note)
+        event.listen(storage.scoped_session.session_factory, "after_rollback", self._forget)
+        event.listen(storage.scoped_session.session_factory, "before_commit", self._check)
+
+    def _note(self, _: Session, row: object) -> None:
+        self.creates = self.creates or getattr(row, "__tablename__", "") == "trials"
+
+    def _forget(self, _: Session) -> None:
+        self.creates = False
+
+    def _check(self, session: Session) -> None:
         """Lock the lease's row until the commit is over, or refuse the commit.
 
-        Raises: LeaseLostError when another worker has taken the trial.
+        Raises: LeaseLostError when another worker has taken the trial; what ``room`` raises.
         """
+        if self.creates:
+            self.room(session.connection())
+            self.creates = False
         if self.trial_id is None:
             return
         row = session.execute(
@@ -92,7 +117,7 @@ def open_engine(url: str) -> Engine:
 def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
     """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the fence."""
     storage = RDBStorage(database_url(url), engine_kwargs=_optuna_engine(connections), skip_table_creation=True)
-    event.listen(storage.scoped_session.session_factory, "before_commit", fence.check)
+    fence.guard(storage)
     return storage
 
 

@@ -8,10 +8,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import optuna
 import psycopg2
+import pytest
+from sqlalchemy.exc import OperationalError
 
-from search.claims import Done, claim
+from search.claims import Claimed, Done, Waiting, claim
 from search.status import read_status
 from search.study import open_study
 
@@ -19,18 +23,21 @@ BUDGET = 20
 
 CLAIMER = """
 import sys, time
+from contextlib import suppress
 from optuna.trial import TrialState
 from search.claims import Claimed, Done, claim
 from search.draws import FromTrial
+from search.storage import LeaseLostError
 from search.study import open_study
 study = open_study(sys.argv[1], "small")
 while True:
     match claim(study, sys.argv[2], threads=1, lease_s=float(sys.argv[3])):
         case Claimed(lease):
             study.fence.trial_id, study.fence.number = lease.trial_id, lease.fence
-            trial = study.trial(lease.trial_id)
-            study.space.draw(FromTrial(trial))
-            study.optuna.tell(trial, 0.5)
+            with suppress(LeaseLostError):  # nobody renews it: where all is slow, another takes the trial over
+                trial = study.trial(lease.trial_id)
+                study.space.draw(FromTrial(trial))
+                study.optuna.tell(trial, 0.5)
             study.fence.trial_id = None
         case Done():
             break
@@ -75,6 +82,57 @@ def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: st
     assert sorted(trial.number for trial in study.optuna.get_trials()) == list(range(BUDGET))
     assert claim(study, "late", threads=1) == Done()
     study.close()
+
+
+def test_a_creation_whose_answer_is_lost_makes_no_trial_too_many(
+    database: str, make_study: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna creates a trial again when it did not hear that it had: the second one is refused where there is no room."""
+    make_study(database, trials=2)  # type: ignore[operator]
+    study = open_study(database, "small")
+    first = claim(study, "first", threads=1)
+    lost = []
+    dialect = study.storage.engine.dialect
+    commit = dialect.do_commit
+
+    def lose_the_answer(connection: Any) -> None:
+        commit(connection)
+        if not lost and numbers_by_state(database).total() == 2:
+            lost.append(True)
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(dialect, "do_commit", lose_the_answer)
+    assert claim(study, "second", threads=1) == Waiting()
+    assert lost
+    assert numbers_by_state(database) == Counter(RUNNING=2)
+    adopted = claim(study, "second", threads=1)
+    assert isinstance(first, Claimed)
+    assert isinstance(adopted, Claimed)
+    assert adopted.lease.trial_id != first.lease.trial_id
+    assert claim(study, "third", threads=1) == Waiting()
+    study.close()
+
+
+def test_a_claim_that_slept_while_others_spent_the_budget_creates_nothing(
+    database: str, make_study: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_study(database, trials=2)  # type: ignore[operator]
+    sleeper, awake = open_study(database, "small"), open_study(database, "small")
+    ask = sleeper.optuna.ask
+
+    def ask_late() -> optuna.Trial:
+        with psycopg2.connect(database.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        while isinstance(claim(awake, "awake", threads=1), Claimed):
+            pass
+        return ask()
+
+    monkeypatch.setattr(sleeper.optuna, "ask", ask_late)
+    with pytest.raises(OperationalError):  # the lock went with its connection; a worker tries again
+        claim(sleeper, "sleeper", threads=1)
+    assert numbers_by_state(database) == Counter(RUNNING=2)
+    for study in (sleeper, awake):
+        study.close()
 
 
 def test_eight_workers_started_at_once_spend_a_budget_of_twenty_exactly(
