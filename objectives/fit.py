@@ -82,9 +82,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             seconds=time.monotonic() - start,
             scored_on=processor_of(state.device),
         )
-        state.history.append(result)
-        if state.scored is result:
-            state.confusion_KK = torch.from_numpy(evaluation.confusion_KK)
+        state.note(result, torch.from_numpy(evaluation.confusion_KK))
         state.learning_rate.after_epoch(training.scores[result.number - 1] if training.scores else result.score)
         yield result
 

@@ -20,12 +20,13 @@ from objectives.processor import Processor
 from objectives.results import EpochResult, scored_epoch
 from objectives.segmenter import build_segmenter, placed
 
-# what reading bytes that are no state of this trial may raise
+# what reading bytes that are no state of this trial may raise, besides what a device raises that is at fault itself
+AT_FAULT = (torch.OutOfMemoryError, torch.AcceleratorError)
 UNFIT = (SafetensorError, struct.error, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 
 
 class TrainingState:
-    """Model, average, optimiser, schedule, random generator and history of one trial.
+    """Model, average, optimiser, schedule, random generator, history and scored weights of one trial.
 
     ``to_bytes`` gives one safetensors file (tensors, and the plain values as JSON in its header); ``load_bytes`` goes on
     from one. Nothing in it is executable.
@@ -56,7 +57,8 @@ class TrainingState:
         )
         self.micro_batch = config.train.batch_size  # frames at once; fewer from the step on for which memory was too small
         self.history: list[EpochResult] = []
-        self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the best epoch
+        self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the scored epoch
+        self.scored_weights = b""  # of that epoch, as safetensors
 
     @property
     def epoch(self) -> int:
@@ -76,8 +78,15 @@ class TrainingState:
         patience = 0 if self.only_last else self.config.train.early_stopping
         return bool(patience and self.history and self.epoch - self.scored.number >= patience)
 
+    def note(self, result: EpochResult, confusion_KK: Tensor) -> None:
+        """Add an epoch that has just been trained and scored; its weights are kept when it is the run's."""
+        self.history.append(result)
+        if self.scored is result:
+            self.confusion_KK = confusion_KK
+            self.scored_weights = self.weights_bytes()
+
     def weights_bytes(self) -> bytes:
-        """The weights that are scored, as safetensors."""
+        """The weights that are scored now, as safetensors."""
         return save({name: _plain(value) for name, value in self.average.model.state_dict().items()})
 
     def to_bytes(self) -> bytes:
@@ -96,6 +105,7 @@ class TrainingState:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors["confusion"] = self.confusion_KK
+        tensors["scored_weights"] = torch.tensor(bytearray(self.scored_weights), dtype=torch.uint8)
         plain |= {
             "tensors": sorted(tensors),
             "config": self.config.model_dump(mode="json"),
@@ -110,11 +120,13 @@ class TrainingState:
     def load_bytes(self, blob: bytes) -> None:
         """Go on from a state that ``to_bytes`` gave for the same config.
 
-        Raises: WorldError when the bytes are no such state.
+        Raises: WorldError when the bytes are no such state; what a device raises that has no memory or fails.
         """
         try:
             tensors, plain = load(blob), _header(blob)
             self._load(tensors, plain)
+        except AT_FAULT:
+            raise
         except UNFIT as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise WorldError(f"the checkpoint is no state of this trial: {reason}") from error
@@ -133,6 +145,7 @@ class TrainingState:
         self.learning_rate.load_state_dict(plain["learning_rate"])
         self.history = [_epoch(result) for result in plain["history"]]
         self.confusion_KK = tensors["confusion"]
+        self.scored_weights = tensors["scored_weights"].numpy().tobytes()
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)

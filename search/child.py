@@ -15,14 +15,14 @@ import torch
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
-from objectives.errors import SearchError
+from objectives.errors import SearchError, WorldError
 from objectives.feasibility import check
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
-from search.blobs import BlobStore, open_blobs
+from search.blobs import BlobCorrupt, BlobMissing, BlobStore, open_blobs
 from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
@@ -154,7 +154,6 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)
-            saver.note_best()
             if saver.due() or result.number in job.rungs or state.finished:
                 stop = link.tell(state, saver.save())
                 saver.note_cost()
@@ -162,7 +161,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
                     break
     if job.run.everything:
         return Finished({})  # no frame is left that would show what it does on new ones
-    return Finished(draw_pictures(state, data, blobs.read(saver.best)))
+    return Finished(draw_pictures(state, data, state.scored_weights))
 
 
 def describe(result: EpochResult, state: TrainingState) -> str:
@@ -176,18 +175,35 @@ NONE_YET = Checkpoint("", "")
 def restore(
     checkpoints: tuple[Checkpoint, ...], blobs: BlobStore, prepared: Callable[[], Training], note: Callable[[str], None]
 ) -> tuple[Training, Checkpoint]:
-    """A training run at its newest checkpoint whose blobs are both whole, and that checkpoint; else at its beginning."""
+    """A training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
+
+    Raises: WorldError when the device has no memory for what it has trained before.
+    """
     for checkpoint in checkpoints:
-        training = prepared()
         try:
-            blobs.read(checkpoint.best)
+            training = prepared()
             training.state.load_bytes(blobs.read(checkpoint.last))
+        except torch.OutOfMemoryError as error:
+            raise WorldError(f"the device has no memory for it now, others use it: {_line(error)}") from error
         except SearchError as error:  # missing, other bytes, or no state: the store itself was waited for
             note(f"has a damaged checkpoint, the one before is used: {_line(error)}")
         else:
+            found = Checkpoint(checkpoint.last, whole_weights(checkpoint.best, blobs, training.state, note))
             note(f"goes on after epoch {training.state.epoch}")
-            return training, checkpoint
+            return training, found
+    if checkpoints:
+        note("has no checkpoint that is whole, and starts anew")
     return prepared(), NONE_YET
+
+
+def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:
+    """The blob of a state's best weights, written again from the state where the store has lost or changed it."""
+    try:
+        blobs.read(best)
+    except (BlobMissing, BlobCorrupt) as error:
+        note(f"has its best weights damaged in the store, they are written again: {_line(error)}")
+        return blobs.put(state.scored_weights)
+    return best
 
 
 def _exit_with_worker() -> None:

@@ -11,20 +11,18 @@ LONGEST_S = 30.0  # but at least so often
 
 
 class Saver:
-    """Puts a training state and its best weights into the store. ``best`` is the blob of the best weights so far."""
+    """Puts a training state and its best weights into the store. ``best`` is the blob of those weights, empty at first.
+
+    The state holds the best weights too: a run can go on from its state alone, and mend their blob.
+    """
 
     def __init__(self, state: TrainingState, blobs: BlobStore, best: str) -> None:
         self.state = state
         self.blobs = blobs
         self.best = best
-        self.unsaved_best = b""
+        self.saved_weights = state.scored_weights if best else b""
         self.began_at = self.saved_at = time.monotonic()
         self.cost_s = 0.0
-
-    def note_best(self) -> None:
-        """Keep the weights of the epoch just done when it is the best so far."""
-        if self.state.scored.number == self.state.epoch:
-            self.unsaved_best = self.state.weights_bytes()
 
     def due(self) -> bool:
         """Whether enough time has passed since the last save."""
@@ -33,8 +31,8 @@ class Saver:
     def save(self) -> Checkpoint:
         """Save the whole state, and the best weights when they are new."""
         self.began_at = time.monotonic()
-        if self.unsaved_best:
-            self.best, self.unsaved_best = self.blobs.put(self.unsaved_best), b""
+        if self.state.scored_weights != self.saved_weights:
+            self.best, self.saved_weights = self.blobs.put(self.state.scored_weights), self.state.scored_weights
         last = self.blobs.put(self.state.to_bytes())
         self.note_cost()
         return Checkpoint(last, self.best)

@@ -125,6 +125,26 @@ def test_a_process_that_stands_still_is_killed_and_its_trial_resumed_then_failed
         assert (trial.state.name, trial.user_attrs["end_cause"]) == ("FAIL", "hung")
 
 
+def test_damaged_weights_are_written_again_from_the_state(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=40",))
+    with working(database, tmp_path) as work:
+        work.wait_for(lambda: work.epochs() >= 4)
+    study = open_study(database, "small")
+    pointers = checkpoints.pointers_of(study.engine, study.optuna.get_trials()[0]._trial_id)
+    sha = pointers["best"].blob
+    file = tmp_path / "artifacts" / "blobs" / sha[:2] / sha[2:]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with working(database, tmp_path) as work:
+        work.wait_for(lambda: work.heard(f"goes on after epoch {pointers['last'].epoch}"))
+        assert work.heard("best weights damaged")
+        work.join()
+    assert study.optuna.get_trials()[0].state.name == "COMPLETE"
+    best = checkpoints.pointers_of(study.engine, study.optuna.get_trials()[0]._trial_id)["best"]
+    assert open_blobs(str(tmp_path / "artifacts")).read(best.blob)
+    study.close()
+
+
 def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, tmp_path: Path, make_study: Maker) -> None:
     make_study(database, trials=1, sets=("train.epochs=40",))
     blobs = tmp_path / "artifacts" / "blobs"

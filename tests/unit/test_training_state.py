@@ -3,7 +3,9 @@
 import dataclasses
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -78,7 +80,7 @@ def test_a_header_of_another_shape_is_refused_or_read_but_never_a_traceback(
     assert training.state.to_bytes() == blob
 
 
-@pytest.mark.parametrize("left_out", ["model.network", "average.network", "optimiser.3", "random", "confusion"])
+@pytest.mark.parametrize("left_out", ["model.network", "average.network", "optimiser.3", "random", "confusion", "scored"])
 def test_a_state_that_lacks_a_part_is_refused(left_out: str, written: tuple[Training, bytes]) -> None:
     training, blob = written
     kept = {name: value for name, value in load(blob).items() if not name.startswith(left_out)}
@@ -98,6 +100,30 @@ def test_weights_alone_and_the_state_of_another_config_are_refused(written: tupl
     for other in (config_of(steps_per_epoch=2), config_of(SGD())):
         with pytest.raises(WorldError, match="another config"):
             start(other, terrain).state.load_bytes(blob)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), torch.AcceleratorError("CUDA error")])
+def test_a_device_at_fault_is_not_taken_for_a_state_that_is_none(
+    error: Exception, written: tuple[Training, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, blob = written
+    monkeypatch.setattr(training.state.optimiser, "load_state_dict", Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        training.state.load_bytes(blob)
+
+
+def test_a_state_holds_the_weights_that_are_scored(terrain: Dataset) -> None:
+    training = start(config_of(), terrain)
+    epochs = fit(training)
+    next(epochs)
+    best = training.state.weights_bytes()
+    assert training.state.scored_weights == best
+    training.state.note(replace(training.state.history[0], number=2, score=0.0), training.state.confusion_KK)
+    assert training.state.scored_weights == best
+    other = start(config_of(), terrain).state
+    other.load_bytes(training.state.to_bytes())
+    assert other.scored_weights == best
+    assert other.scored.number == 1
 
 
 def test_a_state_is_plain_data(written: tuple[Training, bytes]) -> None:
