@@ -7,7 +7,7 @@ so a worker that slept through its lease can write nothing over its successor's 
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, TextClause, case, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, TextClause, case, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from search.storage import LeaseLostError
@@ -29,6 +29,8 @@ class Lease:
     fence: int
     threads: int  # CPU threads that the trial's first claim chose
     vanished: int = 0  # how many owners before this one were gone without a word, since the last checkpoint
+    crashes: int = 0  # how often the trial's process had died when this lease was taken, over all workers
+    hangs: int = 0  # or had stood still
 
 
 def take(connection: Connection, trial_id: int, owner: str, *, threads: int, seconds: float) -> Lease:
@@ -46,9 +48,9 @@ def take(connection: Connection, trial_id: int, owner: str, *, threads: int, sec
                 "vanished": LEASE.c.vanished + case((LEASE.c.owner == NOBODY, 0), else_=1),
             },
         )
-        .returning(LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished)
+        .returning(LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished, LEASE.c.crashes, LEASE.c.hangs)
     ).one()
-    return Lease(trial_id, owner, row.fence, row.threads, row.vanished)
+    return Lease(trial_id, owner, *row)
 
 
 def renew(engine: Engine, lease: Lease, seconds: float) -> None:
@@ -70,12 +72,13 @@ def release(engine: Engine, lease: Lease) -> None:
 def count(engine: Engine, lease: Lease, what: Literal["crashes", "hangs"]) -> int:
     """Note that the trial's process has died or stood still; returns how often it has, over all workers.
 
+    A lease ends with its process, so it counts one death: told again because its answer was lost, it is the same one.
     Raises: LeaseLostError when another worker has taken the trial.
     """
-    column = LEASE.c[what]
+    times: int = getattr(lease, what) + 1
     with engine.begin() as connection:
-        _change(connection, lease, **{what: column + 1})
-        return int(connection.execute(select(column).where(_is(lease))).scalar_one())
+        _change(connection, lease, **{what: times})
+    return times
 
 
 def note_progress(connection: Connection, lease: Lease) -> None:

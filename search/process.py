@@ -1,6 +1,8 @@
 """A trial's own process, as the worker sees it: an out-of-memory, a CUDA fault or a segfault ends it, not the worker."""
 
 import multiprocessing
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +15,7 @@ from objectives.errors import WorldError
 from search.messages import Job, Message, Reply
 
 POLL_S = 0.1
+LAST_WORDS_S = 1.0  # what a process has said before its end is heard by then
 END_S = 10.0  # how long a killed process may take to be gone: one in the hands of a stuck driver never is
 
 
@@ -66,6 +69,9 @@ class Stillness:
 class TrialProcess:
     """Runs one job; leaving the ``with`` block kills the process if it still lives.
 
+    A thread hears the process at all times: it never waits for a worker whose database is away, and one that dies or stands
+    still in the middle of a message holds nobody up.
+
     Raises: SurroundingsError when no process can be started.
     """
 
@@ -81,6 +87,15 @@ class TrialProcess:
             raise SurroundingsError(f"no process can be started: {error or type(error).__name__}") from error
         finally:
             theirs.close()
+        self.heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.ear = threading.Thread(target=self._hear, name="hears the trial", daemon=True)
+        self.ear.start()
+
+    def _hear(self) -> None:
+        """Hear the process to its end, which may be in the middle of a message."""
+        with self.pipe, suppress(EOFError, OSError):
+            while True:
+                self.heard.put(self.pipe.recv())
 
     def messages(self, interrupted: Callable[[], bool]) -> Iterator[Message]:
         """What the trial tells, until its last message.
@@ -92,16 +107,26 @@ class TrialProcess:
         """
         stillness = Stillness(self.beats)
         while True:
-            while not self.pipe.poll(POLL_S):
-                if interrupted():
-                    raise InterruptedTrialError("the worker was told to leave this trial")
-                if stillness.look() > self.hang_s:
-                    raise ChildHungError(f"the trial's process got nowhere for {self.hang_s:g} s")
+            over = self._over()
             try:
-                yield self.pipe.recv()
-            except (EOFError, ConnectionResetError) as error:
+                yield self.heard.get(timeout=POLL_S)
+                continue
+            except queue.Empty:
+                pass
+            if interrupted():
+                raise InterruptedTrialError("the worker was told to leave this trial")
+            if over:  # and it has said nothing since
                 self.process.join(END_S)
-                raise ChildDiedError(f"the trial's process ended with code {self.process.exitcode}") from error
+                raise ChildDiedError(f"the trial's process ended with code {self.process.exitcode}")
+            if stillness.look() > self.hang_s:
+                raise ChildHungError(f"the trial's process got nowhere for {self.hang_s:g} s")
+
+    def _over(self) -> bool:
+        """Whether the process has ended and was heard to its end; what it has forked may hold the pipe open for longer."""
+        if self.process.is_alive():
+            return not self.ear.is_alive()
+        self.ear.join(LAST_WORDS_S)
+        return True
 
     def reply(self, to: int, *, stop: bool) -> None:
         """Answer a ``Saved``: go on, or finish now. To a process that has died it says nothing; ``messages`` will."""
@@ -114,7 +139,6 @@ class TrialProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.process.kill()
         self.process.join(END_S)
-        self.pipe.close()
 
 
 def _enter(pipe: Connection, job: Job, beats: Count) -> None:

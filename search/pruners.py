@@ -7,16 +7,17 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 REDUCTION = 3  # one in so many goes on from a rung
-JUDGED = "judged at epoch "  # system attribute of a trial, with the rung's epoch: its own score there
+JUDGED = "judged at epoch "  # system attribute of a trial, with the rung's epoch: its own score there, and whether it ends
 
 
 @final
 class HalvingPruner(BasePruner):
     """At each rung, the best third of the scores that the study has there by now go on: ``ceil(n / 3)`` of n, its own included.
 
-    A trial is judged once at each rung, when it comes there, and whoever has ended stays so. Those who come first are judged
-    among few: rounded up, one of 1 to 3 goes on, two of 4 to 6. Rounded down, as in `optuna.pruners.SuccessiveHalvingPruner`,
-    a study of 30 trials ends with hardly any that has been trained whole. Equal scores: the lower number.
+    A trial is judged once at each rung, when it comes there, and the verdict stands, whoever asks for it again. Those who
+    come first are judged among few: rounded up, one of 1 to 3 goes on, two of 4 to 6. Rounded down, as in
+    `optuna.pruners.SuccessiveHalvingPruner`, a study of 30 trials ends with hardly any that has been trained whole. Equal
+    scores: the lower number.
 
     Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning (arXiv:1810.05934), algorithm 2, with
     trials that are stopped instead of paused.
@@ -27,14 +28,16 @@ class HalvingPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the trial must end at a rung that it has come to."""
-        due = [rung for rung in self.rungs if rung in trial.intermediate_values and f"{JUDGED}{rung}" not in trial.system_attrs]
-        for rung in due:
-            score = trial.intermediate_values[rung]
-            study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", score)
-            found = _scores_at(study, rung)
-            if _better(found, (-score, trial.number)) >= -(-len(found) // REDUCTION):
-                return True
-        return False
+        return any(self._ends(study, trial, rung) for rung in self.rungs if rung in trial.intermediate_values)
+
+    def _ends(self, study: Study, trial: FrozenTrial, rung: int) -> bool:
+        """The verdict at one rung: the one that was noted, else a new one, noted before anybody hears it."""
+        if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
+            return bool(noted["ends"])
+        score, found = trial.intermediate_values[rung], _scores_at(study, rung)
+        ends = _better(found, (-score, trial.number)) >= -(-len(found) // REDUCTION)
+        study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", {"score": score, "ends": ends})
+        return ends
 
 
 @final

@@ -55,10 +55,14 @@ def run_trial(worker: Worker, lease: Lease) -> None:
 
 
 def judge_lease(lease: Lease) -> Ending | None:
-    """The end of a trial that takes its workers with it: none of so many has got anywhere, or said why."""
-    if lease.vanished < MOST_VANISHED:
-        return None
-    return Ending(TrialState.FAIL, Cause.CRASHED, f"{lease.vanished} workers in a row vanished while they ran it")
+    """The end of a trial that takes its workers with it, or that was to be failed when its worker was gone before it could."""
+    if lease.vanished >= MOST_VANISHED:
+        return Ending(TrialState.FAIL, Cause.CRASHED, f"{lease.vanished} workers in a row vanished while they ran it")
+    if lease.crashes >= MOST_CRASHES:
+        return Ending(TrialState.FAIL, Cause.CRASHED, f"the trial's process has died {lease.crashes} times")
+    if lease.hangs >= MOST_HANGS:
+        return Ending(TrialState.FAIL, Cause.HUNG, f"the trial's process has stood still {lease.hangs} times")
+    return None
 
 
 def judge_death(worker: Worker, lease: Lease, error: ChildDiedError | ChildHungError) -> Ending | None:

@@ -1,6 +1,7 @@
 """Leases and the fence: only the newest owner of a trial can write for it."""
 
 import time
+from typing import Literal
 
 import pytest
 from optuna.trial import TrialState
@@ -14,6 +15,7 @@ from search.pulse import Pulse
 from search.roster import join
 from search.storage import LeaseLostError
 from search.study import Study, open_study
+from search.trials import MOST_CRASHES, MOST_HANGS, judge_lease
 
 EXPIRED_S = 0.01
 CHECKPOINT = {kind: Pointer(digit * 64, 2, 0.5) for kind, digit in (("last", "0"), ("best", "1"))}
@@ -96,6 +98,22 @@ def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: obj
     assert frozen.intermediate_values == {1: 0.25}
     assert "late" not in frozen.user_attrs
     assert checkpoints.pointers_of(small_study.engine, old.trial_id) == {}
+
+
+@pytest.mark.parametrize(("what", "cause"), [("crashes", "crashed"), ("hangs", "hung")])
+def test_one_death_counts_once_and_the_last_one_ends_the_trial_whoever_runs_it(
+    what: Literal["crashes", "hangs"], cause: str, small_study: Study
+) -> None:
+    limit = {"crashes": MOST_CRASHES, "hangs": MOST_HANGS}[what]
+    for times in range(1, limit + 1):
+        lease = take(small_study, f"worker {times}")
+        assert judge_lease(lease) is None
+        assert leases.count(small_study.engine, lease, what) == times
+        assert leases.count(small_study.engine, lease, what) == times, "the same death, told again"
+        leases.release(small_study.engine, lease)  # the last of them was killed before it could fail the trial
+    ending = judge_lease(take(small_study, "another"))
+    assert ending is not None
+    assert (ending.state, ending.cause) == (TrialState.FAIL, cause)
 
 
 def test_the_owner_writes_under_its_fence(small_study: Study) -> None:

@@ -100,7 +100,22 @@ def test_a_trial_is_judged_once_at_each_rung_when_it_comes_there() -> None:
     first.report(0.4, step=6)
     assert first.should_prune()
     attributes = study.get_trials()[0].system_attrs
-    assert {key: value for key, value in attributes.items() if key.startswith(JUDGED)} == {f"{JUDGED}2": 0.3, f"{JUDGED}6": 0.4}
+    assert {key: value for key, value in attributes.items() if key.startswith(JUDGED)} == {
+        f"{JUDGED}2": {"score": 0.3, "ends": False},
+        f"{JUDGED}6": {"score": 0.4, "ends": True},
+    }
+
+
+def test_a_verdict_stands_when_it_is_asked_for_again() -> None:
+    """As when a worker dies, or loses the database's answer, between the verdict and its word to the trial."""
+    study = optuna.create_study(direction="maximize", pruner=HalvingPruner((2,)))
+    ahead, behind = study.ask(), study.ask()
+    ahead.report(0.5, step=2)
+    behind.report(0.4, step=2)
+    assert behind.should_prune()
+    for _ in range(5):
+        study.ask().report(0.1, step=2)
+    assert behind.should_prune(), "it would be among the best now"
 
 
 def test_a_rung_that_was_passed_without_a_verdict_is_judged_later() -> None:

@@ -1,0 +1,61 @@
+"""A trial's process as its worker hears it: whatever it does in the middle of a message, the worker goes on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import broken_trials
+import pytest
+
+from search import process
+from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, TrialProcess
+
+Start = Callable[..., TrialProcess]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Start a process that does something else than train; a job is nothing to it."""
+
+    def start(body: Any, hang_s: float = 60.0) -> TrialProcess:
+        monkeypatch.setattr(process, "_enter", body)
+        return TrialProcess(None, hang_s=hang_s)  # type: ignore[arg-type]
+
+    return start
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("body", [broken_trials.dies, broken_trials.leaves_an_heir])
+def test_a_process_that_dies_in_the_middle_of_a_message_has_died(body: Any, start: Start) -> None:
+    with start(body) as trial, pytest.raises(ChildDiedError, match="code 7"):
+        assert [message.text for message in trial.messages(never)] == ["is about to break"]  # type: ignore[union-attr]
+
+
+def test_a_process_that_freezes_in_the_middle_of_a_message_hangs(start: Start) -> None:
+    with start(broken_trials.freezes, hang_s=1.0) as trial, pytest.raises(ChildHungError):
+        list(trial.messages(never))
+    assert not trial.process.is_alive()
+
+
+def test_a_worker_is_interrupted_while_a_message_is_half_told(start: Start) -> None:
+    with start(broken_trials.freezes) as trial:
+        messages = trial.messages(lambda: told)
+        told = False
+        next(messages)
+        told = True
+        with pytest.raises(InterruptedTrialError):
+            next(messages)
+
+
+def test_a_process_is_heard_while_nobody_reads(start: Start) -> None:
+    """As while the worker waits for its database."""
+    with start(broken_trials.talks) as trial:
+        trial.process.join(30.0)
+        assert trial.process.exitcode == 0
+        messages = trial.messages(never)
+        for number in range(broken_trials.MANY):
+            assert next(messages).text.startswith(f"{number} ")  # type: ignore[union-attr]
+        with pytest.raises(ChildDiedError, match="code 0"):
+            next(messages)
