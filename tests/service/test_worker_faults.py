@@ -18,6 +18,7 @@ from waiting import wait_for
 from search import checkpoints, trials
 from search.blobs import open_blobs
 from search.control import extend_budget, give_order
+from search.process import preload
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.worker import Orders, Settings
@@ -83,6 +84,7 @@ def working(database: str, root: Path, **settings: Any) -> Iterator[Work]:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "RETRY_S", 0.1)
+    preload()  # by the main thread, with which it ends: workers are threads here
 
 
 def check_history(study: Study, epochs: int) -> None:
