@@ -1,7 +1,6 @@
 """The recipes: every system of the reports, inside `mars`, found by name, scaled, and cut to what the data allows."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from objectives.config import (
     OneCycle,
     Plateau,
     SecondPhase,
-    Smp,
     Train,
     UNet,
 )
@@ -38,31 +36,10 @@ from spaces.classes import VALUES, fit_recipes, fit_space
 from spaces.domains import Choice, Fixed
 from spaces.recipes import scaled
 
-ROWS = {
-    "A": {f"A{number}": 1 for number in range(1, 11)},
-    "B": {"B1": 3, "B2": 4, "B3": 4, "B4": 3, "B5": 1, "B6": 2, "B7": 5},
-    "C": {"C1": 1, "C2": 4},
-    "D": {f"D{number}": 1 for number in range(1, 5)},
-    "E": {"E1": 2, "E2": 1, "E3": 1},
-}
-
 
 def recipe(name: str) -> Recipe:
     (found,) = choose_recipes(name)
     return found
-
-
-def test_every_row_that_is_a_system_has_its_recipes() -> None:
-    assert Counter(each.row for each in load_recipes()) == {row: count for rows in ROWS.values() for row, count in rows.items()}
-    assert all(each.row in ROWS[each.report] for each in load_recipes())
-
-
-def test_names_are_unique_and_begin_with_their_row() -> None:
-    names = [each.name for each in load_recipes()]
-
-    assert len({name.lower() for name in names}) == len(names)
-    assert {"A5-unet-ra", "B2-deeplabv3plus-resnet34", "B1-unetplusplus-resnet34", "C1-unet-scag"} <= set(names)
-    assert all(each.name.startswith(f"{each.row}-") and each.note for each in load_recipes())
 
 
 @pytest.mark.parametrize("each", load_recipes(), ids=lambda each: each.name)
@@ -71,42 +48,9 @@ def test_every_recipe_lies_in_mars_and_is_drawn_as_it_is(each: Recipe) -> None:
     config = space.draw(FromParams(space.encode(space.paced(each.config))))
 
     assert config.train.epochs == 7
-    assert config.model == each.config.model
-    assert config.loss.class_weights == each.config.loss.class_weights
-    assert (config.optimiser, config.schedule, config.augment) == (
-        each.config.optimiser,
-        each.config.schedule,
-        each.config.augment,
-    )
+    parts = ("model", "loss", "second_loss", "optimiser", "schedule", "augment")
+    assert {part: getattr(config, part) for part in parts} == {part: getattr(each.config, part) for part in parts}
     assert config.train.model_copy(update={"epochs": each.config.train.epochs}) == each.config.train
-
-
-def test_recipes_differ_only_where_their_rows_do() -> None:
-    """The steps of a row that add up, each by the fields that it changes."""
-    a5, a6 = recipe("A5").config, recipe("A6").config
-    d2, d3, d4 = (recipe(f"D{number}").config for number in (2, 3, 4))
-
-    assert a6 == a5.model_copy(update={"model": a5.model.model_copy(update={"bottleneck": "dilated"})})
-    weights = GivenClassWeights(values=(0, 1, 1, 1, 2))
-    assert d3 == d2.model_copy(update={"loss": d2.loss.model_copy(update={"class_weights": weights})})
-    assert d4.model == d3.model.model_copy(update={"dropout": 0.2})
-    assert d4.optimiser == Adam(learning_rate=1e-3, weight_decay=1e-4)
-    assert recipe("B1-unetplusplus-resnet34").config.optimiser == Lion(learning_rate=1e-4, weight_decay=0.01)
-    assert recipe("B1-unetplusplus-resnet34-half-size").config.train.scale == 0.5
-    assert recipe("B3-unet-mobilenetv2-repeated").config.train.rare_repeat == 2
-    assert recipe("E3").config.optimiser == recipe("E1-unet").config.optimiser == AdamW(learning_rate=1e-3)
-
-
-def test_the_base_is_the_plainest_training_there_is() -> None:
-    config = recipe("D1").config
-
-    assert config == Config(
-        model=UNet(depth=2, base_filters=32),
-        augment=Augment(intensity=0.0),
-        optimiser=Adam(learning_rate=1e-3),
-        schedule=Plateau(factor=0.1, patience=15),
-        train=Train(ema=0.0),
-    )
 
 
 FOCAL4 = Loss(cross_entropy=0.0, focal=1.0, focal_gamma=4.0)
@@ -299,9 +243,3 @@ def test_what_is_stored_of_a_space_names_recipes_and_pruning_only_where_they_are
     assert load_space("mars").to_dict().keys() == {"domains", "control"}
     assert json.loads(json.dumps(load_space("recipes").to_dict()))["recipes"] == ["all"]
     assert load_space("one-epoch").to_dict()["pruning"] == {"kind": "top_k", "epoch": 1, "keep": 5}
-
-
-def test_smp_recipes_differ_by_decoder_and_encoder() -> None:
-    models = [each.config.model for each in load_recipes() if isinstance(each.config.model, Smp)]
-
-    assert len({(model.decoder, model.encoder) for model in models}) == len(models) - 2 - 3  # B1 and B3 keep theirs
