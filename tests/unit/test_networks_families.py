@@ -9,6 +9,7 @@ from torch.nn import functional
 from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Model, NestedUNet
 from objectives.networks import build_network
 from objectives.networks.background_unet import MaskedUNet
+from objectives.networks.blocks import PlainBlock, ResidualBlock
 from objectives.networks.context import DilatedContext
 from objectives.networks.conv_stack import Convolutions
 from objectives.networks.deeplab import AtrousPyramid, DeepLabV3
@@ -81,6 +82,7 @@ def test_the_double_network_has_one_path_for_detail_and_one_for_context() -> Non
     assert isinstance(network.detail.pool, nn.MaxPool2d)
     assert isinstance(network.context.pool, nn.AvgPool2d)
     paths = (network.detail, network.context)
+    assert [(count(path, ResidualBlock), count(path, PlainBlock)) for path in paths] == [(2 + 1 + 2, 0), (0, 2 + 1 + 2)]
     assert [count(path, AttentionGate) for path in paths] == [2, 0]
     assert [count(path, Transformer) for path in paths] == [0, 1]
     assert [count(path, DilatedContext) for path in paths] == [1, 1]
