@@ -30,6 +30,7 @@ from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.commands.recipes import count_trainable
 from search.main import answer
+from search.recipe_table import shown_reported
 from search.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_recipes, load_space
 from spaces.classes import VALUES, fit_recipes, fit_space
@@ -223,12 +224,45 @@ def test_parameters_are_those_of_the_network_on_grey_frames_of_five_classes() ->
     assert count_trainable(recipe("A4")) == 1_926_565
 
 
+def test_the_list_for_scripts_has_a_row_for_every_recipe_with_these_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["recipes", "list", "--json"]) == 0
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+
+    assert [(row["name"], row["report"]) for row in rows] == [(each.name, each.report) for each in load_recipes()]
+    for row in rows:
+        assert list(row) == ["name", "parameters", "report", "reported"]
+        assert [type(value) for value in row.values()] == [str, int, str, dict]
+        assert all(type(value) is float for value in row["reported"].values())
+    assert rows[3] == {
+        "name": "A4-unet-tc",
+        "parameters": 1_926_565,
+        "report": "A",
+        "reported": {"val": 59.45, "test": 58.91, "hidden": 59.29},
+    }
+
+
+def test_a_cell_of_the_table_holds_a_report_s_figures_but_not_those_by_class() -> None:
+    cells = {row: shown_reported(recipe(row).reported) for row in ("A5", "A10", "B5", "B7-pspnet-mobilenetv2", "E2")}
+
+    assert cells == {
+        "A5": "val 65.09, test 65.8, hidden 65.73",
+        "A10": "val 59.96, test 61.89, hidden 60.07",
+        "B5": "hidden 60.7",
+        "B7-pspnet-mobilenetv2": "hidden_lowest 52.6, hidden_highest 63.6",
+        "E2": "-",
+    }
+
+
 def test_show_prints_configs_that_can_be_read_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["recipes", "show", "a5,D4"]) == 0
     shown: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
 
     assert list(shown) == ["A5-unet-ra", "D4-unet-dilated-weighted-regularised"]
     for name, written in shown.items():
+        assert list(written) == ["report", "reported", "note", "config"]
+        assert list(written["config"]) == list(Config.model_fields)
+        assert "epochs" not in written["config"]["train"]  # those are the study's
+        assert (written["report"], written["note"]) == (recipe(name).report, recipe(name).note)
         assert Config.model_validate(written["config"]) == recipe(name).config
         assert written["reported"] == recipe(name).reported
     assert shown["A5-unet-ra"]["reported"]["hidden"] == 65.73
