@@ -9,7 +9,9 @@ import pytest
 
 from search.budget import beyond_budget
 from search.claims import Claimed, Done, claim, is_over
+from search.commands.options import Place
 from search.messages import Cause
+from search.setup import Request, set_up
 from search.status import read_status
 from search.study import Study, open_study
 from search.worker import Orders, Settings
@@ -52,6 +54,24 @@ def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_pat
     assert "model.depth" in status.warnings[0]
     assert json.loads(json.dumps(status.as_json()))["infeasible"]["trials"] == 6
     study.close()
+
+
+def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(database: str, tmp_path: Path) -> None:
+    """On frames of 16 x 32 pixels the control is too deep, a fifth of the budget, and so are the four recipes of B3."""
+    sets = ("control.model.depth=5", "train.epochs=1", "train.steps_per_epoch=1")
+    place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
+    for name, recipes, warned in (("five", "B3", True), ("one", "A1,A2,A3,A4", False)):
+        asked = Request(name=name, source="synthetic:40", space="mars", trials=0, sets=sets, size=(16, 32), recipes=recipes)
+        list(set_up(asked, place))
+        study = open_study(database, name)
+        work(study, tmp_path, [])
+        status = read_status(study)
+        assert (status.infeasible.trials, status.infeasible.uncounted) == (5 if warned else 1, 0)
+        assert status.spent == 5
+        assert [line.partition(" (")[0] for line in status.warnings] == warned * [
+            "5 trials could not work, 5 of them at the budget's cost; nothing takes their place"
+        ]
+        study.close()
 
 
 @pytest.mark.parametrize(("infeasible", "budget", "beyond"), [(0, 20, 0), (4, 20, 0), (5, 20, 1), (1, 2, 0), (3, 2, 2)])
