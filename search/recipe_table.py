@@ -25,7 +25,7 @@ class Measured:
     per_class: Mapping[str, float]
     best_epoch: int
     epochs: int
-    parameters: int
+    parameters: int  # 0: not known
     minutes: float
 
 
@@ -81,7 +81,8 @@ def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> lis
     classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
     epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"
     reported = shown_reported(recipe.reported) if recipe else "-"
-    return [each.recipe, reported, here, *classes, epochs, f"{each.parameters:,}", f"{each.minutes:.1f}"]
+    parameters = f"{each.parameters:,}" if each.parameters else "-"
+    return [each.recipe, reported, here, *classes, epochs, parameters, f"{each.minutes:.1f}"]
 
 
 def shown_reported(reported: Mapping[str, float]) -> str:

@@ -1,6 +1,7 @@
 """Configs that cannot work are found before training, told to the sampler, and spend a fifth of the budget at most."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,28 @@ def test_it_is_told_as_pruned_with_its_constraint_and_cause(database: str, tmp_p
     assert not trial.intermediate_values
     assert min(trial.user_attrs[key] for key in ("parameters", "multiply_adds", "memory_bytes")) > 0
     assert any("model.depth" in line for line in said)
+    study.close()
+
+
+@pytest.mark.parametrize(
+    ("sets", "problem"),
+    [
+        (("model.encoder=mit_b0", "model.decoder=linknet"), "the decoder linknet .* does not work with mit_b0"),
+        (("model.decoder=deeplabv3", "train.batch_size=2"), "train.batch_size must be at least 3"),
+    ],
+    ids=["pair", "batch"],
+)
+def test_a_config_that_cannot_be_measured_has_no_size(
+    sets: tuple[str, ...], problem: str, database: str, tmp_path: Path, make_study: Maker
+) -> None:
+    make_study(database, trials=1, sets=("model.kind=smp", *sets))
+    study = open_study(database, "small")
+    work(study, tmp_path, [])
+    (trial,) = study.optuna.get_trials()
+    assert (trial.state.name, trial.user_attrs["end_cause"]) == ("PRUNED", INFEASIBLE)
+    assert trial.constraints[INFEASIBLE] > 0
+    assert re.search(problem, trial.user_attrs["message"])
+    assert trial.user_attrs.keys().isdisjoint({"parameters", "multiply_adds", "memory_bytes"})
     study.close()
 
 
