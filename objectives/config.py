@@ -200,7 +200,8 @@ class Augment(Frozen):
     intensity: float = Field(0.5, ge=0.0, le=1.0)
     flip: bool = True  # left to right
     vertical_flip: bool = False
-    geometry: bool = True  # shift, scale, rotate, shear
+    geometry: bool = True  # shift, scale, rotate
+    shear: bool = True  # read only when geometry is on
     elastic: bool = False  # elastic and grid distortion
     photometric: bool = True  # brightness, contrast, gamma, noise, blur
     copy_paste: Share = 0.0  # share of the frames without the rarest class that get a piece of it pasted in

@@ -60,10 +60,11 @@ def system(
     )
 
 
-def moved(intensity: float, *groups: str) -> Augment:
+def moved(intensity: float, *groups: str, shear: bool = True) -> Augment:
     """Augmentation of these groups alone."""
     every = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
-    return Augment.model_validate({"intensity": intensity, "copy_paste": 0.0, **{group: group in groups for group in every}})
+    switches = {group: group in groups for group in every}
+    return Augment.model_validate({"intensity": intensity, "copy_paste": 0.0, "shear": shear, **switches})
 
 
 def smp(decoder: SmpDecoder, encoder: str) -> Smp:
@@ -81,7 +82,7 @@ def report_b(decoder: SmpDecoder, encoder: str) -> Config:
 
 
 def report_c(model: Model) -> Config:
-    return system(model, weights=INVERSE, augment=moved(0.3, "flip", "geometry"))
+    return system(model, weights=INVERSE, augment=moved(0.3, "flip", "geometry", shear=False))
 
 
 def report_d(model: UNet, weights: ClassWeights | None = None, l2: float = 0.0) -> Config:
