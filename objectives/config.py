@@ -110,7 +110,11 @@ SmpDecoder = Literal[
 
 
 class Smp(Frozen):
-    """A decoder and an encoder of segmentation-models-pytorch by name, with random weights."""
+    """A decoder and an encoder of segmentation-models-pytorch by name, with random weights.
+
+    Of its decoders DPT (Ranftl et al. 2021) is left out: it is made for vision transformers with patches of a fixed size, and
+    refuses every encoder of smp's own.
+    """
 
     kind: Literal["smp"] = "smp"
     decoder: SmpDecoder = "unet"

@@ -5,6 +5,7 @@ from typing import get_args
 
 import network_checks as checks
 import pytest
+from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, create_model
 from segmentation_models_pytorch.base.modules import SCSEModule
 
 from objectives.config import Smp, SmpDecoder
@@ -18,6 +19,12 @@ ENCODERS_OF_THE_REPORTS = (
     *("resnet18", "resnet34", "mobilenet_v2", "tu-mobilenetv3_large_100", "tu-mobilenetv3_small_100", "efficientnet-b1"),
     *("xception", "inceptionv4", "inceptionresnetv2", "mobileone_s4", "dpn107", "dpn131", "mit_b0", "vgg16", "vgg16_bn"),
 )
+
+
+def test_every_decoder_of_smp_is_there_but_the_one_for_vision_transformers() -> None:
+    assert set(get_args(SmpDecoder)) == set(MODEL_ARCHITECTURES_MAPPING) - {"dpt"}
+    with pytest.raises(ValueError, match="Only Timm encoders are supported for DPT"):
+        create_model("dpt", "resnet18", encoder_weights=None)
 
 
 @every_decoder
