@@ -1,6 +1,7 @@
 """The recipes: every system of the reports, inside `mars`, found by name, scaled, and cut to what the data allows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.commands.recipes import count_trainable
 from search.main import answer
-from search.recipe_table import shown_reported
+from search.recipe_table import Measured, markdown, shown_reported
 from search.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_recipes, load_space
 from spaces.classes import VALUES, fit_recipes, fit_space
@@ -251,6 +252,16 @@ def test_a_cell_of_the_table_holds_a_report_s_figures_but_not_those_by_class() -
         "B7-pspnet-mobilenetv2": "hidden_lowest 52.6, hidden_highest 63.6",
         "E2": "-",
     }
+
+
+def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> None:
+    nothing = Measured("B5-manet-mobileone-s4", 3, "pruned", "infeasible", float("nan"), {}, 0, 0, parameters=0, minutes=0.0)
+    built = replace(nothing, state="complete", score=0.5, per_class={"soil": 0.25}, best_epoch=2, epochs=4, parameters=1234)
+
+    assert markdown([built, nothing], ["soil"]).splitlines()[2:] == [
+        "| B5-manet-mobileone-s4 | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | 0.0 |",
+        "| B5-manet-mobileone-s4 | hidden 60.7 | infeasible | - | - | - | 0.0 |",
+    ]
 
 
 def test_show_prints_configs_that_can_be_read_again(capsys: pytest.CaptureFixture[str]) -> None:
