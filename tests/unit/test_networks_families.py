@@ -119,6 +119,7 @@ def test_the_background_network_masks_the_other() -> None:
     logits_BKHW = network(images_BCHW)
     torch.testing.assert_close(logits_BKHW[:, :1].exp(), background)
     torch.testing.assert_close(logits_BKHW[:, 1:], others + (1 - background).log())
+    assert torch.equal(logits_BKHW[:, 1:].argmax(1), others.argmax(1)), "where label 0 is not scored, the mask changes no label"
 
 
 def test_a_certain_mask_stays_finite() -> None:

@@ -208,13 +208,14 @@ def test_a_stored_space_that_does_not_fit_is_refused(stored: dict[str, object]) 
 
 
 def test_a_space_that_was_stored_before_a_field_existed_draws_what_it_drew() -> None:
-    """Its studies go on without the field: it has the default, which is what trainings did before."""
+    """The field has its default, which is what trainings did before; workers join a space of their own version only."""
     mars = load_space("mars")
     stored = json.loads(json.dumps(mars.to_dict()))
     del stored["domains"]["augment.shear"], stored["control"]["augment.shear"]
     before = Space.from_dict(stored)
 
     assert before.domains["augment.shear"] == Fixed(True)
+    assert before.to_dict() != stored  # so its fingerprint is another, which is what workers compare
     assert before.default() == mars.default()
     assert before.default().augment.shear
     assert mars.draw(FromParams(mars.encode(before.default()))) == before.default()
