@@ -79,7 +79,7 @@ def _transforms(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
     if augment.vertical_flip:
         chosen.append(albu.VerticalFlip(p=0.5))
     if augment.geometry:
-        chosen.append(_affine(strength, borders))
+        chosen.append(_affine(strength, borders, shear=augment.shear))
     if augment.elastic:
         chosen.append(_elastic(strength, borders))
     if augment.photometric:
@@ -105,12 +105,13 @@ def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
     return (*mean, 0.0, 0.0, 0.0)[:4]
 
 
-def _affine(strength: float, borders: dict[str, object]) -> albu.BasicTransform:
+def _affine(strength: float, borders: dict[str, object], *, shear: bool) -> albu.BasicTransform:
+    slant = 16 * strength if shear else 0.0
     return albu.Affine(
         scale=(1 / (1 + 0.5 * strength), 1 + 0.5 * strength),
         translate_percent=(-0.2 * strength, 0.2 * strength),
         rotate=(-30 * strength, 30 * strength),
-        shear=(-16 * strength, 16 * strength),
+        shear=(-slant, slant),
         keep_ratio=True,
         balanced_scale=True,
         interpolation=cv2.INTER_LINEAR,

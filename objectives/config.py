@@ -110,7 +110,11 @@ SmpDecoder = Literal[
 
 
 class Smp(Frozen):
-    """A decoder and an encoder of segmentation-models-pytorch by name, with random weights."""
+    """A decoder and an encoder of segmentation-models-pytorch by name, with random weights.
+
+    Of its decoders DPT (Ranftl et al. 2021) is left out: it is made for vision transformers with patches of a fixed size, and
+    refuses every encoder of smp's own.
+    """
 
     kind: Literal["smp"] = "smp"
     decoder: SmpDecoder = "unet"
@@ -200,7 +204,8 @@ class Augment(Frozen):
     intensity: float = Field(0.5, ge=0.0, le=1.0)
     flip: bool = True  # left to right
     vertical_flip: bool = False
-    geometry: bool = True  # shift, scale, rotate, shear
+    geometry: bool = True  # shift, scale, rotate
+    shear: bool = True  # read only when geometry is on
     elastic: bool = False  # elastic and grid distortion
     photometric: bool = True  # brightness, contrast, gamma, noise, blur
     copy_paste: Share = 0.0  # share of the frames without the rarest class that get a piece of it pasted in

@@ -56,16 +56,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a config costs and why it cannot work; ``problem`` is empty when it can.
-
-    The estimate is all zeros where the network cannot even be built.
-    """
+    """What a config costs and why it cannot work; ``problem`` is empty when it can."""
 
     estimate: Estimate
     problem: str
 
 
-NOTHING = Estimate(parameters=0, multiply_adds=0, memory_bytes=0, state_bytes=0, frame_bytes=0)
+@dataclass(frozen=True)
+class Unmeasurable:
+    """Why a config cannot work, which has no cost: its network cannot be built, or its batches cannot pass through it."""
+
+    problem: str
 
 
 def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
@@ -82,7 +83,9 @@ def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool
     return check(config, spec, memory_bytes=memory_bytes, bf16=bf16).problem
 
 
-def check(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True, divides: bool = False) -> Verdict:
+def check(
+    config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True, divides: bool = False
+) -> Verdict | Unmeasurable:
     """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0 checks no memory.
 
     ``divides``: on a device that says when its memory is too small, batches are divided until they fit (see micro_batches), so
@@ -93,7 +96,7 @@ def check(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = Tr
             segmenter = _segmenter_on_meta(config, spec)
             found = _measure(config, spec, segmenter, bf16=bf16)
         except UserError as error:
-            return Verdict(NOTHING, _one_line(error))
+            return Unmeasurable(_one_line(error))
     return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes, divides=divides))
 
 

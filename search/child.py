@@ -16,7 +16,7 @@ from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
 from objectives.errors import SearchError, WorldError
-from objectives.feasibility import check
+from objectives.feasibility import Unmeasurable, Verdict, check
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
@@ -117,15 +117,18 @@ def cause_of(error: Exception) -> Cause:
 
 
 def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
-    """Tell the worker what the config needs; False when it cannot work here. No device is touched."""
+    """Tell the worker what the config needs, where that can be said; False when it cannot work here. No device is touched."""
     bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
     try:
         verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16, divides=bool(job.gpu))
     except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
         return True
-    need = verdict.estimate
-    pipe.send(Checked(need.parameters, need.multiply_adds, need.memory_bytes, verdict.problem))
-    return not verdict.problem
+    match verdict:
+        case Verdict(need, problem):
+            pipe.send(Checked(need.parameters, need.multiply_adds, need.memory_bytes, problem))
+        case Unmeasurable(problem):
+            pipe.send(Failed(Cause.INFEASIBLE, problem))
+    return not problem
 
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:

@@ -9,6 +9,9 @@ from objectives.atomic import file_at_once
 from search.study import Study
 from spaces.recipes import Recipe, load_recipes
 
+PARTS = ("val", "test", "hidden", "hidden_lowest", "hidden_highest")  # of the data, as recipes name them beside classes
+SHOWN = 12  # digits of a fingerprint
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -22,7 +25,7 @@ class Measured:
     per_class: Mapping[str, float]
     best_epoch: int
     epochs: int
-    parameters: int
+    parameters: int  # 0: not known
     minutes: float
 
 
@@ -49,11 +52,13 @@ def _measured(trial: Any) -> Measured:
     )
 
 
-def write_table(study: Study, out: Path) -> None:
-    """Write the table of a study's recipes to a file, whole or not at all; ``-`` prints it."""
+def write_table(study: Study, out: Path, *, command: str) -> None:
+    """Write the table of a study's recipes below the command that makes it again, whole or not at all; ``-`` prints it."""
     measured = measure(study)
     names = dict.fromkeys(name for each in measured for name in each.per_class)
-    table = markdown(measured, names)
+    spec = study.spec
+    made = f"Made by `{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version {spec.objective_version}."
+    table = f"{made}\n\n{markdown(measured, names)}"
     if out == Path("-"):
         print(table, end="")
     else:
@@ -76,12 +81,13 @@ def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> lis
     classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
     epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"
     reported = shown_reported(recipe.reported) if recipe else "-"
-    return [each.recipe, reported, here, *classes, epochs, f"{each.parameters:,}", f"{each.minutes:.1f}"]
+    parameters = f"{each.parameters:,}" if each.parameters else "-"
+    return [each.recipe, reported, here, *classes, epochs, parameters, f"{each.minutes:.1f}"]
 
 
-def shown_reported(reported: Mapping[str, float | tuple[float, ...]]) -> str:
+def shown_reported(reported: Mapping[str, float]) -> str:
     """A report's figures in one cell: ``val 59.45, test 58.91``; figures by class are left to the recipe itself."""
-    return ", ".join(f"{name} {value:g}" for name, value in reported.items() if not isinstance(value, tuple)) or "-"
+    return ", ".join(f"{name} {value:g}" for name, value in reported.items() if name in PARTS) or "-"
 
 
 def _percent(fraction: float) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from search.budget import Budget, read_budget
+from search.budget import Budget, beyond_budget, read_budget
 from search.study import Study
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
@@ -66,10 +66,10 @@ class Best:
 
 @dataclass(frozen=True)
 class Infeasible:
-    """Trials whose config cannot work: they count as pruned, up to a share of the budget."""
+    """Trials whose config cannot work: they count as pruned, up to a share of the budget, or all where none is replaced."""
 
     trials: int
-    uncounted: int  # beyond that share
+    uncounted: int  # beyond that share, in a study that draws others in their place
     last: str  # why the newest of them cannot work
 
 
@@ -90,11 +90,12 @@ class Status:
     def warnings(self) -> tuple[str, ...]:
         """What is wrong with the study, in lines for people."""
         found = []
-        if self.infeasible.uncounted:
-            counted = self.infeasible.trials - self.infeasible.uncounted
+        unfit = self.infeasible
+        if beyond_budget(unfit.trials, self.budget.trials):
+            remedy = "nothing takes their place" if self.budget.fixed else "narrow the space"
             found.append(
-                f"{self.infeasible.trials} trials could not work, {counted} of them at the budget's cost; "
-                f"narrow the space (the last: {self.infeasible.last})"
+                f"{unfit.trials} trials could not work, {unfit.trials - unfit.uncounted} of them at the budget's cost; "
+                f"{remedy} (the last: {unfit.last})"
             )
         if foreign := self.budget.foreign_failures:
             counts = "are not replaced" if self.budget.fixed else "do not count"

@@ -101,7 +101,7 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                     return Ending(state, cause, history=history, finished=message)
                 case Failed(Cause.SURROUNDINGS, text):
                     raise SurroundingsError(f"trial {trial.number} cannot go on here: {text}")
-                case Failed(Cause.INFEASIBLE, text):  # it looked possible, and does not fit into memory
+                case Failed(Cause.INFEASIBLE, text):  # it cannot be built, or looked possible and does not fit into memory
                     return Ending(TrialState.PRUNED, Cause.INFEASIBLE, text, history)
                 case Failed(cause, text):
                     return Ending(TrialState.FAIL, cause, text, history)

@@ -7,7 +7,7 @@ from typing import assert_never, final
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.schema import Leaf
 from spaces.simplex import simplices
-from spaces.values import Scalar, Value
+from spaces.values import Scalar, Value, shown
 
 
 @final
@@ -38,7 +38,7 @@ class OneOf:
         return value in self.options
 
     def __str__(self) -> str:
-        return f"{self.governor} is {' or '.join(map(str, self.options))}"
+        return f"{self.governor} is {' or '.join(map(shown, self.options))}"
 
 
 Condition = Above0 | OneOf
@@ -49,24 +49,25 @@ _OF_MIXTURES = {  # a parameter of a term, by the term
     "unified_delta": "unified_focal",
     "unified_gamma": "unified_focal",
 }
-_OF_CONFIG: Mapping[str, Condition] = {
-    "model.nested_unet.heads": OneOf("model.bottleneck", ("transformer",)),
-    "model.conv_stack.base_filters": Above0("model.depth"),
-    "model.conv_stack.growth": Above0("model.depth"),
-    "model.conv_stack.kernel_size": Above0("model.depth"),
-    "model.smp.attention": OneOf("model.decoder", ("unet", "unetplusplus")),
-    "augment.flip": Above0("augment.intensity"),
-    "augment.vertical_flip": Above0("augment.intensity"),
-    "augment.geometry": Above0("augment.intensity"),
-    "augment.elastic": Above0("augment.intensity"),
-    "augment.photometric": Above0("augment.intensity"),
-    "augment.copy_paste_edge": Above0("augment.copy_paste"),
+_OF_CONFIG: Mapping[str, tuple[Condition, ...]] = {
+    "model.nested_unet.heads": (OneOf("model.bottleneck", ("transformer",)),),
+    "model.conv_stack.base_filters": (Above0("model.depth"),),
+    "model.conv_stack.growth": (Above0("model.depth"),),
+    "model.conv_stack.kernel_size": (Above0("model.depth"),),
+    "model.smp.attention": (OneOf("model.decoder", ("unet", "unetplusplus")),),
+    "augment.flip": (Above0("augment.intensity"),),
+    "augment.vertical_flip": (Above0("augment.intensity"),),
+    "augment.geometry": (Above0("augment.intensity"),),
+    "augment.shear": (Above0("augment.intensity"), OneOf("augment.geometry", (True,))),
+    "augment.elastic": (Above0("augment.intensity"),),
+    "augment.photometric": (Above0("augment.intensity"),),
+    "augment.copy_paste_edge": (Above0("augment.copy_paste"),),
 }
 
-# by a path of `leaves_by_path`: a shared one means every variant, one with a variant's name this variant alone
-READ_WHEN: Mapping[str, Condition] = {
+# all of these must hold; by a path of `leaves_by_path`: a shared one means every variant, one with a variant's name it alone
+READ_WHEN: Mapping[str, tuple[Condition, ...]] = {
     **{
-        f"{simplex.section}.{name}": Above0(f"{simplex.section}.{term}")
+        f"{simplex.section}.{name}": (Above0(f"{simplex.section}.{term}"),)
         for simplex in simplices()
         for name, term in _OF_MIXTURES.items()
     },
@@ -74,15 +75,14 @@ READ_WHEN: Mapping[str, Condition] = {
 }
 
 
-def condition_of(leaf: Leaf) -> Condition | None:
-    """What must hold for the leaf to be read; None where nothing must."""
-    return READ_WHEN.get(leaf.own_path) or READ_WHEN.get(leaf.path)
+def conditions_of(leaf: Leaf) -> tuple[Condition, ...]:
+    """What must hold, all of it, for the leaf to be read."""
+    return READ_WHEN.get(leaf.own_path) or READ_WHEN.get(leaf.path, ())
 
 
 def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:
     """Whether a config with these values, which has the leaf, reads it at all."""
-    condition = condition_of(leaf)
-    return condition is None or condition.met(values[condition.governor])
+    return all(condition.met(values[condition.governor]) for condition in conditions_of(leaf))
 
 
 def can_be_met(condition: Condition, domain: Domain) -> bool:

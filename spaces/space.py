@@ -8,7 +8,7 @@ from typing import Self
 
 from objectives.config import Config
 from objectives.errors import Problem, ProblemsError
-from spaces.conditions import condition_of, is_always_met, is_read
+from spaces.conditions import conditions_of, is_always_met, is_read
 from spaces.domains import Choice, Domain, Fixed, Weight
 from spaces.layer import FIXED_PER_STUDY, read_layer
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
@@ -144,10 +144,10 @@ class Space:
     def _conditions_of_value(self, users: list[Leaf]) -> list[str]:
         """What other fields must be for these leaves to be read; of a variant only, where not all of them depend on it."""
         variants: dict[str, list[str]] = {}
-        for leaf in users:
-            condition = condition_of(leaf)
-            governor = governor_domain(leaf, condition, self.domains) if condition else None
-            if condition and governor and not is_always_met(condition, governor):
+        pairs = [(leaf, condition) for leaf in users for condition in conditions_of(leaf)]
+        for leaf, condition in pairs:
+            governor = governor_domain(leaf, condition, self.domains)
+            if governor and not is_always_met(condition, governor):
                 variants.setdefault(str(condition), []).append(leaf.when[-1][1] if leaf.when else "")
         return [text if len(named) == len(users) else f"{text} (in {' and '.join(named)})" for text, named in variants.items()]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from objectives.config import Config
-from spaces.conditions import Condition, can_be_met, condition_of, is_read
+from spaces.conditions import Condition, can_be_met, conditions_of, is_read
 from spaces.domains import Choice, Domain, Drawn, Fixed, Float, Int, Weight
 from spaces.schema import Leaf, build, leaves, leaves_by_path
 from spaces.simplex import Simplex, simplex_of
@@ -25,10 +25,9 @@ def can_exist(part: Leaf | Simplex, domains: Mapping[str, Domain]) -> bool:
 
 
 def can_be_read(leaf: Leaf, domains: Mapping[str, Domain]) -> bool:
-    """Whether some draw that has the leaf reads it, as far as the domain of its governor is known."""
-    condition = condition_of(leaf)
-    governor = governor_domain(leaf, condition, domains) if condition else None
-    return condition is None or governor is None or can_be_met(condition, governor)
+    """Whether some draw that has the leaf reads it, as far as the domains of its governors are known."""
+    governed = ((condition, governor_domain(leaf, condition, domains)) for condition in conditions_of(leaf))
+    return all(governor is None or can_be_met(condition, governor) for condition, governor in governed)
 
 
 def governor_domain(leaf: Leaf, condition: Condition, domains: Mapping[str, Domain]) -> Domain | None:

@@ -76,7 +76,8 @@ class PlainBlock(nn.Sequential):
 class ResidualBlock(nn.Module):
     """ReLU(F(x) + x), F two k x k convolutions with norms; x is projected by 1 x 1 and norm where the channels change.
 
-    Source: He et al. 2016 (arXiv:1512.03385), equations 1 and 2.
+    Source: He et al. 2016 (arXiv:1512.03385), equations 1 and 2. Report A's U-Nets with residual blocks and attention gates
+    (A5, A6) cite Chen et al. 2020 (arXiv:2004.05645), which aggregates many narrow such transformations instead.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, norm: Norm) -> None:

@@ -33,7 +33,8 @@ def context_layers(model: UNet, channels: int) -> list[nn.Module]:
 class DilatedContext(nn.Module):
     """Three 3 x 3 convolutions side by side, dilated by 1, 2 and 4, each of half the channels, joined by a 1 x 1.
 
-    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3, parallel atrous convolutions; rates of report D.
+    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3, parallel atrous convolutions; rates of report D. Report A's A6
+    cites Symmetry 2021, 13(1):24 for such a bottleneck under residual blocks and attention gates.
     """
 
     def __init__(self, channels: int, norm: Norm) -> None:

@@ -36,7 +36,8 @@ class AttentionGate(nn.Module):
     alpha = sigmoid(psi(ReLU(W_x x + W_g g + b_g)) + b_psi); returns alpha * x. The gating signal g is the upsampled
     feature map, of the skip's size, so alpha need not be resampled.
 
-    Source: Oktay et al. 2018 (arXiv:1804.03999), equations 1 and 2.
+    Source: Oktay et al. 2018 (arXiv:1804.03999), equations 1 and 2. Residual blocks beside such gates, as in report A's A5:
+    Chen et al. 2020 (arXiv:2004.05645).
     """
 
     def __init__(self, channels: int) -> None:

@@ -1,6 +1,8 @@
 """Commands on recipes, the systems of the five reports: list, show, run."""
 
 import json
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,7 +116,8 @@ def run(
     with written_study(request, storage, artifacts, home, cache) as place:
         run_locally(study, place, workers=workers, device=device)
         opened = open_study(place.storage, study)
-        write_table(opened, out)
+        asked = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": seed, "--size": size}
+        write_table(opened, out, command=_command(asked, sets))
         opened.close()
 
 
@@ -126,6 +129,12 @@ def count_trainable(recipe: "Recipe") -> int:
 
     with torch.device("meta"):
         return count_parameters(build_network(recipe.config.model, in_channels=GREY, num_classes=CLASSES))
+
+
+def _command(asked: Mapping[str, object], sets: Iterable[str]) -> str:
+    """The command that trains the same again, without the places where it keeps things."""
+    pairs = [*asked.items(), *(("--set", each) for each in sets)]
+    return shlex.join(["search", "recipes", "run", *(str(word) for pair in pairs if pair[1] != "" for word in pair)])
 
 
 def _row(recipe: "Recipe") -> dict[str, object]:

@@ -5,6 +5,8 @@ from typing import get_args
 
 import network_checks as checks
 import pytest
+from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, create_model
+from segmentation_models_pytorch.base.modules import SCSEModule
 
 from objectives.config import Smp, SmpDecoder
 from objectives.errors import UserError
@@ -17,6 +19,12 @@ ENCODERS_OF_THE_REPORTS = (
     *("resnet18", "resnet34", "mobilenet_v2", "tu-mobilenetv3_large_100", "tu-mobilenetv3_small_100", "efficientnet-b1"),
     *("xception", "inceptionv4", "inceptionresnetv2", "mobileone_s4", "dpn107", "dpn131", "mit_b0", "vgg16", "vgg16_bn"),
 )
+
+
+def test_every_decoder_of_smp_is_there_but_the_one_for_vision_transformers() -> None:
+    assert set(get_args(SmpDecoder)) == set(MODEL_ARCHITECTURES_MAPPING) - {"dpt"}
+    with pytest.raises(ValueError, match="Only Timm encoders are supported for DPT"):
+        create_model("dpt", "resnet18", encoder_weights=None)
 
 
 @every_decoder
@@ -77,6 +85,24 @@ def test_what_no_logit_depends_on_is_not_there() -> None:
     """PSPNet reads three of five stages: the others, 10.5 of 11.3 million parameters, are gone."""
     network = build_smp(Smp(decoder="pspnet", encoder="resnet18"), in_channels=1, num_classes=5)
     assert 0.8e6 < sum(p.numel() for p in network.parameters()) < 0.9e6
+
+
+@pytest.mark.parametrize(
+    ("base", "other"),
+    [
+        (Smp(encoder=SMALLEST), Smp(encoder=SMALLEST, decoder="linknet")),
+        (Smp(encoder=SMALLEST), Smp(encoder="tu-test_resnet")),
+        (Smp(encoder=SMALLEST), Smp(encoder=SMALLEST, attention="scse")),
+        (Smp(encoder=SMALLEST, decoder="unetplusplus"), Smp(encoder=SMALLEST, decoder="unetplusplus", attention="scse")),
+    ],
+    ids=["decoder", "encoder", "attention", "attention-unetplusplus"],
+)
+def test_changing_a_field_changes_the_network(base: Smp, other: Smp) -> None:
+    networks = [checks.network_of(model).eval() for model in (base, other)]
+    one, two = ({name: tensor.shape for name, tensor in network.state_dict().items()} for network in networks)
+    assert one != two
+    attentive = [sum(isinstance(module, SCSEModule) for module in network.modules()) for network in networks]
+    assert [count > 0 for count in attentive] == [model.attention == "scse" for model in (base, other)]
 
 
 def test_the_encoders_of_the_reports_have_names() -> None:

@@ -14,6 +14,7 @@ AUGMENTS = st.builds(
     flip=st.booleans(),
     vertical_flip=st.booleans(),
     geometry=st.booleans(),
+    shear=st.booleans(),
     elastic=st.booleans(),
     photometric=st.booleans(),
 )

@@ -1,6 +1,7 @@
 """Configs that cannot work are found before training, told to the sampler, and spend a fifth of the budget at most."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 
 from search.budget import beyond_budget
 from search.claims import Claimed, Done, claim, is_over
+from search.commands.options import Place
 from search.messages import Cause
+from search.setup import Request, set_up
 from search.status import read_status
 from search.study import Study, open_study
 from search.worker import Orders, Settings
@@ -40,6 +43,28 @@ def test_it_is_told_as_pruned_with_its_constraint_and_cause(database: str, tmp_p
     study.close()
 
 
+@pytest.mark.parametrize(
+    ("sets", "problem"),
+    [
+        (("model.encoder=mit_b0", "model.decoder=linknet"), "the decoder linknet .* does not work with mit_b0"),
+        (("model.decoder=deeplabv3", "train.batch_size=2"), "train.batch_size must be at least 3"),
+    ],
+    ids=["pair", "batch"],
+)
+def test_a_config_that_cannot_be_measured_has_no_size(
+    sets: tuple[str, ...], problem: str, database: str, tmp_path: Path, make_study: Maker
+) -> None:
+    make_study(database, trials=1, sets=("model.kind=smp", *sets))
+    study = open_study(database, "small")
+    work(study, tmp_path, [])
+    (trial,) = study.optuna.get_trials()
+    assert (trial.state.name, trial.user_attrs["end_cause"]) == ("PRUNED", INFEASIBLE)
+    assert trial.constraints[INFEASIBLE] > 0
+    assert re.search(problem, trial.user_attrs["message"])
+    assert trial.user_attrs.keys().isdisjoint({"parameters", "multiply_adds", "memory_bytes"})
+    study.close()
+
+
 def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_path: Path, make_study: Maker) -> None:
     make_study(database, trials=3, sets=("model.depth=5", *TOO_DEEP))
     study = open_study(database, "small")
@@ -52,6 +77,24 @@ def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_pat
     assert "model.depth" in status.warnings[0]
     assert json.loads(json.dumps(status.as_json()))["infeasible"]["trials"] == 6
     study.close()
+
+
+def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(database: str, tmp_path: Path) -> None:
+    """On frames of 16 x 32 pixels the control is too deep, a fifth of the budget, and so are the four recipes of B3."""
+    sets = ("control.model.depth=5", "train.epochs=1", "train.steps_per_epoch=1")
+    place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
+    for name, recipes, warned in (("five", "B3", True), ("one", "A1,A2,A3,A4", False)):
+        asked = Request(name=name, source="synthetic:40", space="mars", trials=0, sets=sets, size=(16, 32), recipes=recipes)
+        list(set_up(asked, place))
+        study = open_study(database, name)
+        work(study, tmp_path, [])
+        status = read_status(study)
+        assert (status.infeasible.trials, status.infeasible.uncounted) == (5 if warned else 1, 0)
+        assert status.spent == 5
+        assert [line.partition(" (")[0] for line in status.warnings] == warned * [
+            "5 trials could not work, 5 of them at the budget's cost; nothing takes their place"
+        ]
+        study.close()
 
 
 @pytest.mark.parametrize(("infeasible", "budget", "beyond"), [(0, 20, 0), (4, 20, 0), (5, 20, 1), (1, 2, 0), (3, 2, 2)])

@@ -30,14 +30,19 @@ def test_recipes_are_trained_after_the_control_and_tabled(database: str, tmp_pat
     asked = ["recipes", "run", "--study", "seeds", "--recipes", "A1,D4", "--data", "synthetic:40", "--epochs", "2"]
     asked += ["--scale", "0.25", "--workers", "1", "--device", "cpu", "--set", "train.steps_per_epoch=1", "--out", str(out)]
     search(*asked)
-    rows = {
-        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in out.read_text().splitlines()
-    }
+    made, nothing, *lines = out.read_text().splitlines()
+    assert made.startswith(
+        "Made by `search recipes run --recipes A1,D4 --data synthetic:40 --epochs 2 --scale 0.25 --seed 0 "
+        "--set train.steps_per_epoch=1` on data "
+    )
+    assert nothing == ""
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines}
     (first,) = (cells for name, cells in rows.items() if name.startswith("A1-"))
     (fourth,) = (cells for name, cells in rows.items() if name.startswith("D4-"))
     assert first[0] == "val 15.12, test 13.68, hidden 13.84"
     assert fourth[0] == "hidden 68.7"
     study = open_study(database, "seeds")
+    assert f"on data {study.spec.data_fingerprint[:12]}, objective version {study.spec.objective_version}." in made
     trials = {trial.user_attrs["recipe"]: trial for trial in study.optuna.get_trials()}
     assert [trial.number for trial in trials.values()] == [0, 1, 2]
     assert {trial.state.name for trial in trials.values()} == {"COMPLETE"}  # nothing is pruned

@@ -106,6 +106,22 @@ def test_every_group_does_its_own_work(group: str) -> None:
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[::-1].tobytes()}
 
 
+@pytest.mark.parametrize("shear", [True, False])
+def test_geometry_keeps_right_angles_unless_it_shears(shear: bool) -> None:
+    """A corner and two points at equal distances from it, found again by their labels."""
+    mask = np.zeros((160, 160), np.uint8)
+    for label, (row, column) in enumerate([(60, 60), (60, 110), (110, 60)], start=1):
+        mask[row - 4 : row + 5, column - 4 : column + 5] = label
+    augmenter = Augmenter(Augment(intensity=0.5, flip=False, photometric=False, shear=shear), spec_of())
+    angles = []
+    for seed in range(40):
+        _, moved = augmenter(np.zeros((160, 160, 1), np.uint8), mask, seed)
+        corner, along, down = (np.argwhere(moved == label).mean(axis=0) for label in (1, 2, 3))
+        one, other = along - corner, down - corner
+        angles.append(np.degrees(np.arccos(one @ other / np.linalg.norm(one) / np.linalg.norm(other))))
+    assert (np.abs(np.array(angles) - 90).max() > 3) == shear
+
+
 def test_stronger_intensity_changes_frames_more() -> None:
     image, mask = frame_of()
     image[:] = np.linspace(40, 200, 40, dtype=np.uint8)[None, :, None]

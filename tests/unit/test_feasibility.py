@@ -24,7 +24,7 @@ from objectives.config import (
 )
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
-from objectives.feasibility import NOTHING, check, estimate, infeasible
+from objectives.feasibility import Unmeasurable, Verdict, check, estimate, infeasible
 from objectives.losses import build_phases
 from objectives.saved_memory import EmulatedAutocast
 from objectives.segmenter import build_segmenter
@@ -177,6 +177,7 @@ def test_memory_beyond_the_limit_names_the_largest_batch_that_fits() -> None:
     found = estimate(config, spec_of())
     limit = found.state_bytes + 40 * found.frame_bytes
     verdict = check(config, spec_of(), memory_bytes=limit)
+    assert isinstance(verdict, Verdict)
     assert verdict.estimate == found
     assert verdict.problem.startswith("train.batch_size must be at most 40: training needs about 0.")
     assert verdict.problem.endswith("got 64")
@@ -200,8 +201,19 @@ def test_a_network_too_large_for_one_frame_is_named_by_its_size() -> None:
     assert infeasible(Config(model=Smp()), spec_of(), memory_bytes=2**20).startswith("model.encoder resnet18 needs about")
 
 
-def test_where_the_network_cannot_be_built_the_verdict_has_no_estimate() -> None:
-    refused = Config(model=Smp(decoder="linknet", encoder="mit_b0"))
-    assert check(refused, spec_of(), memory_bytes=0).estimate == NOTHING
-    with pytest.raises(UserError, match="linknet"):
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Config(model=Smp(decoder="linknet", encoder="mit_b0")),
+        Config(model=Smp(encoder="nonsense9")),
+        Config(model=Smp(decoder="deeplabv3"), train=Train(batch_size=2)),
+        Config(loss=Loss(class_weights=GivenClassWeights(values=(1.0, 2.0)))),
+    ],
+    ids=["pair", "encoder", "batch", "weights"],
+)
+def test_what_cannot_be_measured_has_no_estimate(refused: Config) -> None:
+    verdict = check(refused, spec_of(), memory_bytes=0)
+    assert isinstance(verdict, Unmeasurable)
+    with pytest.raises(UserError) as caught:
         estimate(refused, spec_of())
+    assert verdict.problem in " ".join(str(caught.value).split())

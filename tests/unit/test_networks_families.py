@@ -9,6 +9,7 @@ from torch.nn import functional
 from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Model, NestedUNet
 from objectives.networks import build_network
 from objectives.networks.background_unet import MaskedUNet
+from objectives.networks.blocks import PlainBlock, ResidualBlock
 from objectives.networks.context import DilatedContext
 from objectives.networks.conv_stack import Convolutions
 from objectives.networks.deeplab import AtrousPyramid, DeepLabV3
@@ -81,6 +82,7 @@ def test_the_double_network_has_one_path_for_detail_and_one_for_context() -> Non
     assert isinstance(network.detail.pool, nn.MaxPool2d)
     assert isinstance(network.context.pool, nn.AvgPool2d)
     paths = (network.detail, network.context)
+    assert [(count(path, ResidualBlock), count(path, PlainBlock)) for path in paths] == [(2 + 1 + 2, 0), (0, 2 + 1 + 2)]
     assert [count(path, AttentionGate) for path in paths] == [2, 0]
     assert [count(path, Transformer) for path in paths] == [0, 1]
     assert [count(path, DilatedContext) for path in paths] == [1, 1]
@@ -117,6 +119,7 @@ def test_the_background_network_masks_the_other() -> None:
     logits_BKHW = network(images_BCHW)
     torch.testing.assert_close(logits_BKHW[:, :1].exp(), background)
     torch.testing.assert_close(logits_BKHW[:, 1:], others + (1 - background).log())
+    assert torch.equal(logits_BKHW[:, 1:].argmax(1), others.argmax(1)), "where label 0 is not scored, the mask changes no label"
 
 
 def test_a_certain_mask_stays_finite() -> None:

@@ -19,17 +19,24 @@ BASES: dict[type[OwnModel], OwnModel] = {
     BackgroundUNet: BackgroundUNet(depth=2, base_filters=8, mask_filters=4),
 }
 NUMBERS: dict[type[OwnModel], dict[str, list[Any]]] = {
-    UNet: {**SIZE, "dropout": [0.3], "deep_supervision": [True]},
-    NestedUNet: {**SIZE, "dropout": [0.3], "deep_supervision": [False]},
-    DoubleUNet: {**SIZE, "dropout": [0.3], "layers": [2]},
-    DeepLab: {**SIZE, "dropout": [0.3], "rate": [3]},
+    UNet: {**SIZE, "deep_supervision": [True]},
+    NestedUNet: {**SIZE, "deep_supervision": [False]},
+    DoubleUNet: {**SIZE, "layers": [2]},
+    DeepLab: {**SIZE, "rate": [3]},
     ConvStack: SIZE,
-    BackgroundUNet: {**SIZE, "dropout": [0.3], "mask_filters": [5]},
+    BackgroundUNet: {**SIZE, "mask_filters": [5]},
+}
+DROPOUTS: dict[type[OwnModel], int] = {  # a layer of dropout for each block of the bases above, and for what stands beside them
+    UNet: 2 + 1 + 2,
+    NestedUNet: 3 + 3 + 1,  # nodes (i, 0), the others, the transformer
+    DoubleUNet: 2 * (2 + 1 + 2) + 1,  # both paths, the transformer
+    DeepLab: 3 + 1,  # before the head
+    BackgroundUNet: 2 * (2 + 1 + 2),
 }
 
 
 def changes_of(base: OwnModel) -> dict[str, list[Any]]:
-    """For each field the values to try: those above, and every named option but the base's own."""
+    """For each field but dropout the values to try: those above, and every named option but the base's own."""
     named = {name: get_args(field.annotation) for name, field in type(base).model_fields.items() if name != "kind"}
     others = {name: [option for option in every if option != getattr(base, name)] for name, every in named.items() if every}
     return {**others, **NUMBERS[type(base)]}
@@ -55,8 +62,9 @@ def shapes(network: nn.Module) -> dict[str, torch.Size]:
 def test_every_field_of_every_family_is_changed() -> None:
     assert set(BASES) == set(get_args(OwnModel))
     assert {kind: set(changes_of(base)) for kind, base in BASES.items()} == {
-        kind: set(kind.model_fields) - {"kind"} for kind in BASES
+        kind: set(kind.model_fields) - {"kind", "dropout"} for kind in BASES
     }
+    assert set(DROPOUTS) == {kind for kind in BASES if "dropout" in kind.model_fields}
 
 
 @pytest.mark.parametrize(("base", "field", "value"), CHANGES)
@@ -64,3 +72,13 @@ def test_changing_a_field_changes_the_network(base: OwnModel, field: str, value:
     before, after = built(base), built(type(base).model_validate({**base.model_dump(), field: value}))
     images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
     assert shapes(before) != shapes(after) or not torch.allclose(before(images_BCHW), after(images_BCHW))
+
+
+@pytest.mark.parametrize("kind", DROPOUTS, ids=lambda kind: kind.__name__)
+def test_dropout_is_at_work_in_every_block_and_transformer(kind: type[OwnModel]) -> None:
+    images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
+    for dropout, layers in ((0.0, 0), (0.3, DROPOUTS[kind])):
+        network = built(BASES[kind].model_copy(update={"dropout": dropout})).train()
+        found = [module.p for module in network.modules() if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0]
+        assert found == [dropout] * layers
+        assert torch.equal(network(images_BCHW), network(images_BCHW)) == (dropout == 0.0)

@@ -1,63 +1,17 @@
-"""Gates and transformers: what they weigh, against their formulas."""
+"""Transformers: what they attend to, against their formulas."""
 
 import math
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from objectives.networks.gates import AttentionGate, ChannelAttentionGate, SigmoidGate, SpatialChannelAttentionGate
-from objectives.networks.nested_unet import FusionGate
 from objectives.networks.transformer import Transformer, TransformerLayer, averaged, feature_map, fitting_heads, tokens
-
-Gate = AttentionGate | SigmoidGate | ChannelAttentionGate | SpatialChannelAttentionGate
-
-
-def weights_of(gate: Gate) -> Tensor:
-    """What the gate multiplies a random skip by, (B, C, H, W); it must heed the gating signal."""
-    skip_BCHW, gating_BCHW = torch.randn(2, 2, 6, 5, 7, generator=torch.Generator().manual_seed(3))
-    weights_BCHW = gate(skip_BCHW, gating_BCHW) / skip_BCHW
-    assert 0 < weights_BCHW.min() < weights_BCHW.max() < 1
-    assert not torch.allclose(gate(skip_BCHW, -gating_BCHW), gate(skip_BCHW, gating_BCHW))
-    return weights_BCHW.detach()
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-def test_an_attention_gate_has_one_weight_for_each_pixel() -> None:
-    weights_BCHW = weights_of(AttentionGate(6))
-    torch.testing.assert_close(weights_BCHW, weights_BCHW[:, :1].expand_as(weights_BCHW))
-
-
-def test_a_sigmoid_gate_has_one_weight_for_each_channel_of_each_pixel() -> None:
-    weights_BCHW = weights_of(SigmoidGate(6))
-    assert weights_BCHW.flatten().unique().numel() == weights_BCHW.numel()
-
-
-def test_a_channel_attention_gate_has_one_weight_for_each_channel() -> None:
-    weights_BCHW = weights_of(ChannelAttentionGate(6))
-    torch.testing.assert_close(weights_BCHW, weights_BCHW[..., :1, :1].expand_as(weights_BCHW))
-
-
-def test_a_spatial_channel_attention_gate_multiplies_channel_by_pixel_weights() -> None:
-    gate = SpatialChannelAttentionGate(6)
-    weights_BCHW = weights_of(gate)
-    by_pixel_BCHW = weights_BCHW / weights_of(gate.by_channel)
-    torch.testing.assert_close(by_pixel_BCHW, by_pixel_BCHW[:, :1].expand_as(by_pixel_BCHW))
-    assert by_pixel_BCHW.std() > 0.01
-
-
-def test_a_fusion_gate_has_one_weight_for_each_pixel_of_each_map() -> None:
-    first, other = torch.randn(2, 1, 4, 3, 3)
-    first_weight, other_weight = (FusionGate(2, 4)([first, other]) / torch.cat([first, other], dim=1)).chunk(2, dim=1)
-    for weight in (first_weight, other_weight):
-        torch.testing.assert_close(weight, weight[:, :1].expand_as(weight))
-        assert 0 < weight.min() < weight.max() < 1
-    assert not torch.allclose(first_weight, other_weight)
 
 
 @pytest.mark.parametrize(("heads", "channels", "fitting"), [(4, 32, 4), (8, 12, 6), (4, 7, 1), (2, 9, 1), (1, 5, 1)])

@@ -4,19 +4,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from objectives.config import ConvStack, DeepLab, NestedUNet, UNet
+from objectives.config import ConvStack, Smp, UNet
 from objectives.networks import OwnModel, build_network, count_parameters, level_filters
 from objectives.networks.deeplab import DeepLabV3
 from objectives.networks.nested_unet import NestedUNetwork
 from objectives.networks.unet import ComposableUNet
+from spaces import choose_recipes
 
-A3 = UNet(depth=2, base_filters=32, up="nearest")
-A4 = UNet(depth=3, base_filters=32)
-A5 = UNet(depth=3, base_filters=64, block="residual", skip="attention")
-A8 = DeepLab(depth=2, base_filters=32)
-A9 = NestedUNet(depth=4, base_filters=64)
-A10 = NestedUNet(depth=3, base_filters=64, block="residual", norm="group", bottleneck="transformer", fusion="gated")
-E1 = UNet(depth=4, base_filters=32)
+
+def shipped(name: str) -> OwnModel:
+    """The network of a recipe."""
+    (recipe,) = choose_recipes(name)
+    assert not isinstance(recipe.config.model, Smp)
+    return recipe.config.model
+
+
+A3, A4, A5, A8, A9, A10 = (shipped(row) for row in ("A3", "A4", "A5", "A8", "A9", "A10"))
+E1 = shipped("E1-unet")
 
 
 def built(model: OwnModel) -> nn.Module:
@@ -73,7 +77,7 @@ def test_each_level_has_the_filters_of_the_report_at_half_the_size_of_the_one_ab
 
 
 @pytest.mark.parametrize("model", [A3, A4, A5, E1], ids=["A3", "A4", "A5", "E1"])
-def test_the_way_up_mirrors_the_way_down(model: UNet) -> None:
+def test_the_way_up_mirrors_the_way_down(model: OwnModel) -> None:
     network = built(model)
     assert isinstance(network, ComposableUNet)
     down, up = (shapes_seen(list(parts), network) for parts in (network.path.down, network.path.join))
@@ -81,13 +85,13 @@ def test_the_way_up_mirrors_the_way_down(model: UNet) -> None:
 
 
 @pytest.mark.parametrize("model", [A9, A10], ids=["A9", "A10"])
-def test_every_node_has_the_filters_and_the_size_of_its_level(model: NestedUNet) -> None:
+def test_every_node_has_the_filters_and_the_size_of_its_level(model: OwnModel) -> None:
     network = built(model)
     assert isinstance(network, NestedUNetwork)
     for nodes in network.nodes:
         assert isinstance(nodes, nn.ModuleList)
         assert shapes_seen(list(nodes), network) == [(64 << level, 64 >> level) for level in range(len(nodes))]
-    assert [len(list(nodes.children())) for nodes in network.nodes] == list(range(model.depth, 0, -1))
+    assert [len(list(nodes.children())) for nodes in network.nodes] == list(range(len(level_filters(model)) - 1, 0, -1))
 
 
 def test_level_filters_round_and_leave_out_what_is_not_there() -> None:
@@ -130,6 +134,6 @@ def test_parameters_of_e1_by_hand() -> None:
 
 
 def test_parameters_of_a1_and_a2_by_hand() -> None:
-    assert count_parameters(built(ConvStack(depth=0))) == 1 * 5 + 5
+    assert count_parameters(built(shipped("A1"))) == 1 * 5 + 5
     three = (9 * 1 * 64 + 64) + (9 * 64 * 128 + 128) + (9 * 128 * 256 + 256)
-    assert count_parameters(built(ConvStack(depth=3, base_filters=64))) == three + 256 * 5 + 5
+    assert count_parameters(built(shipped("A2"))) == three + 256 * 5 + 5

@@ -1,7 +1,7 @@
 """The recipes: every system of the reports, inside `mars`, found by name, scaled, and cut to what the data allows."""
 
 import json
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from objectives.config import (
     OneCycle,
     Plateau,
     SecondPhase,
-    Smp,
     Train,
     UNet,
 )
@@ -32,37 +31,17 @@ from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.commands.recipes import count_trainable
 from search.main import answer
+from search.recipe_table import Measured, markdown, shown_reported
 from search.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_recipes, load_space
 from spaces.classes import VALUES, fit_recipes, fit_space
 from spaces.domains import Choice, Fixed
 from spaces.recipes import scaled
 
-ROWS = {
-    "A": {f"A{number}": 1 for number in range(1, 11)},
-    "B": {"B1": 3, "B2": 4, "B3": 4, "B4": 3, "B5": 1, "B6": 2, "B7": 5},
-    "C": {"C1": 1, "C2": 4},
-    "D": {f"D{number}": 1 for number in range(1, 5)},
-    "E": {"E1": 2, "E2": 1, "E3": 1},
-}
-
 
 def recipe(name: str) -> Recipe:
     (found,) = choose_recipes(name)
     return found
-
-
-def test_every_row_that_is_a_system_has_its_recipes() -> None:
-    assert Counter(each.row for each in load_recipes()) == {row: count for rows in ROWS.values() for row, count in rows.items()}
-    assert all(each.row in ROWS[each.report] for each in load_recipes())
-
-
-def test_names_are_unique_and_begin_with_their_row() -> None:
-    names = [each.name for each in load_recipes()]
-
-    assert len({name.lower() for name in names}) == len(names)
-    assert {"A5-unet-ra", "B2-deeplabv3plus-resnet34", "B1-unetplusplus-resnet34", "C1-unet-scag"} <= set(names)
-    assert all(each.name.startswith(f"{each.row}-") and each.note for each in load_recipes())
 
 
 @pytest.mark.parametrize("each", load_recipes(), ids=lambda each: each.name)
@@ -71,42 +50,9 @@ def test_every_recipe_lies_in_mars_and_is_drawn_as_it_is(each: Recipe) -> None:
     config = space.draw(FromParams(space.encode(space.paced(each.config))))
 
     assert config.train.epochs == 7
-    assert config.model == each.config.model
-    assert config.loss.class_weights == each.config.loss.class_weights
-    assert (config.optimiser, config.schedule, config.augment) == (
-        each.config.optimiser,
-        each.config.schedule,
-        each.config.augment,
-    )
+    parts = ("model", "loss", "second_loss", "optimiser", "schedule", "augment")
+    assert {part: getattr(config, part) for part in parts} == {part: getattr(each.config, part) for part in parts}
     assert config.train.model_copy(update={"epochs": each.config.train.epochs}) == each.config.train
-
-
-def test_recipes_differ_only_where_their_rows_do() -> None:
-    """The steps of a row that add up, each by the fields that it changes."""
-    a5, a6 = recipe("A5").config, recipe("A6").config
-    d2, d3, d4 = (recipe(f"D{number}").config for number in (2, 3, 4))
-
-    assert a6 == a5.model_copy(update={"model": a5.model.model_copy(update={"bottleneck": "dilated"})})
-    weights = GivenClassWeights(values=(0, 1, 1, 1, 2))
-    assert d3 == d2.model_copy(update={"loss": d2.loss.model_copy(update={"class_weights": weights})})
-    assert d4.model == d3.model.model_copy(update={"dropout": 0.2})
-    assert d4.optimiser == Adam(learning_rate=1e-3, weight_decay=1e-4)
-    assert recipe("B1-unetplusplus-resnet34").config.optimiser == Lion(learning_rate=1e-4, weight_decay=0.01)
-    assert recipe("B1-unetplusplus-resnet34-half-size").config.train.scale == 0.5
-    assert recipe("B3-unet-mobilenetv2-repeated").config.train.rare_repeat == 2
-    assert recipe("E3").config.optimiser == recipe("E1-unet").config.optimiser == AdamW(learning_rate=1e-3)
-
-
-def test_the_base_is_the_plainest_training_there_is() -> None:
-    config = recipe("D1").config
-
-    assert config == Config(
-        model=UNet(depth=2, base_filters=32),
-        augment=Augment(intensity=0.0),
-        optimiser=Adam(learning_rate=1e-3),
-        schedule=Plateau(factor=0.1, patience=15),
-        train=Train(ema=0.0),
-    )
 
 
 FOCAL4 = Loss(cross_entropy=0.0, focal=1.0, focal_gamma=4.0)
@@ -119,8 +65,8 @@ REACHED = {
     "L6": {"loss": Loss(class_weights=GivenClassWeights(values=(0, 1, 1, 1, 2)))},
     "L7": {"loss": Loss(cross_entropy=0.0, tversky=0.25, unified_focal=0.25, jaccard=0.25, boundary=0.25)},
     "G1": {"augment": Augment(geometry=False, photometric=False)},
-    "G2": {"augment": Augment(intensity=0.3, photometric=False)},
-    "G3": {"augment": Augment(vertical_flip=True, elastic=True)},
+    "G2": {"augment": Augment(intensity=0.3, shear=False, photometric=False)},
+    "G3": {"augment": Augment(vertical_flip=True, shear=True, elastic=True)},
     "G4": {"train": Train(rare_repeat=4)},
     "G5": {"augment": Augment(intensity=0.0, copy_paste=0.8, copy_paste_edge="hard")},
     "G6": {"train": Train(scale=0.5)},
@@ -279,12 +225,55 @@ def test_parameters_are_those_of_the_network_on_grey_frames_of_five_classes() ->
     assert count_trainable(recipe("A4")) == 1_926_565
 
 
+def test_the_list_for_scripts_has_a_row_for_every_recipe_with_these_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["recipes", "list", "--json"]) == 0
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+
+    assert [(row["name"], row["report"]) for row in rows] == [(each.name, each.report) for each in load_recipes()]
+    for row in rows:
+        assert list(row) == ["name", "parameters", "report", "reported"]
+        assert [type(value) for value in row.values()] == [str, int, str, dict]
+        assert all(type(value) is float for value in row["reported"].values())
+    assert rows[3] == {
+        "name": "A4-unet-tc",
+        "parameters": 1_926_565,
+        "report": "A",
+        "reported": {"val": 59.45, "test": 58.91, "hidden": 59.29},
+    }
+
+
+def test_a_cell_of_the_table_holds_a_report_s_figures_but_not_those_by_class() -> None:
+    cells = {row: shown_reported(recipe(row).reported) for row in ("A5", "A10", "B5", "B7-pspnet-mobilenetv2", "E2")}
+
+    assert cells == {
+        "A5": "val 65.09, test 65.8, hidden 65.73",
+        "A10": "val 59.96, test 61.89, hidden 60.07",
+        "B5": "hidden 60.7",
+        "B7-pspnet-mobilenetv2": "hidden_lowest 52.6, hidden_highest 63.6",
+        "E2": "-",
+    }
+
+
+def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> None:
+    nothing = Measured("B5-manet-mobileone-s4", 3, "pruned", "infeasible", float("nan"), {}, 0, 0, parameters=0, minutes=0.0)
+    built = replace(nothing, state="complete", score=0.5, per_class={"soil": 0.25}, best_epoch=2, epochs=4, parameters=1234)
+
+    assert markdown([built, nothing], ["soil"]).splitlines()[2:] == [
+        "| B5-manet-mobileone-s4 | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | 0.0 |",
+        "| B5-manet-mobileone-s4 | hidden 60.7 | infeasible | - | - | - | 0.0 |",
+    ]
+
+
 def test_show_prints_configs_that_can_be_read_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["recipes", "show", "a5,D4"]) == 0
     shown: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
 
     assert list(shown) == ["A5-unet-ra", "D4-unet-dilated-weighted-regularised"]
     for name, written in shown.items():
+        assert list(written) == ["report", "reported", "note", "config"]
+        assert list(written["config"]) == list(Config.model_fields)
+        assert "epochs" not in written["config"]["train"]  # those are the study's
+        assert (written["report"], written["note"]) == (recipe(name).report, recipe(name).note)
         assert Config.model_validate(written["config"]) == recipe(name).config
         assert written["reported"] == recipe(name).reported
     assert shown["A5-unet-ra"]["reported"]["hidden"] == 65.73
@@ -299,9 +288,3 @@ def test_what_is_stored_of_a_space_names_recipes_and_pruning_only_where_they_are
     assert load_space("mars").to_dict().keys() == {"domains", "control"}
     assert json.loads(json.dumps(load_space("recipes").to_dict()))["recipes"] == ["all"]
     assert load_space("one-epoch").to_dict()["pruning"] == {"kind": "top_k", "epoch": 1, "keep": 5}
-
-
-def test_smp_recipes_differ_by_decoder_and_encoder() -> None:
-    models = [each.config.model for each in load_recipes() if isinstance(each.config.model, Smp)]
-
-    assert len({(model.decoder, model.encoder) for model in models}) == len(models) - 2 - 3  # B1 and B3 keep theirs

@@ -1,7 +1,12 @@
 """The first trials, the start-up and the rungs of a study."""
 
-import pytest
+from statistics import mean
 
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from search.messages import Cause
 from search.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
 from search.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space
@@ -70,3 +75,39 @@ def test_rungs_are_a_warm_up_and_its_triples_of_the_first_half(epochs: int, expe
 def test_a_sampler_depends_on_study_and_number_alone() -> None:
     draws = [build_sampler(spec(20), number)._rng.rng.randint(2**31) for number in (3, 3, 4)]
     assert draws[0] == draws[1] != draws[2]
+
+
+COSTS = {16: 0, 32: 1, 64: 2}
+SHARE_AT_RANDOM = 6 / 12  # of the pairs of depth and batch below
+
+
+def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bool]:
+    """Which draws of a study lie beyond a border that depth and batch make together; the score knows nothing of it.
+
+    Those are told as the program tells them, pruned with their constraint, or as failed.
+    """
+    study, drawn = optuna.create_study(direction="maximize"), list[bool]()
+    for number in range(trials):
+        study.sampler = build_sampler(spec(trials, seed), number)
+        trial = study.ask()
+        depth, batch = trial.suggest_int("depth", 2, 5), trial.suggest_categorical("batch", tuple(COSTS))
+        score = trial.suggest_float("rate", 0.0, 1.0)
+        drawn.append(depth + COSTS[batch] >= 5)
+        if not drawn[-1]:
+            study.tell(trial, score)
+        elif as_failed:
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            trial.set_constraint(Cause.INFEASIBLE.value, 1.0)
+            study.tell(trial, state=TrialState.PRUNED)
+    return drawn
+
+
+def test_the_sampler_learns_the_border_of_what_cannot_work() -> None:
+    """Of failed trials it would learn nothing, and even draw more of them: they leave no trace where it has looked."""
+    learnt, failed = (
+        [mean(infeasible_draws(seed, as_failed=as_failed)[30:]) for seed in range(5)] for as_failed in (False, True)
+    )
+
+    assert mean(learnt) < 0.7 * SHARE_AT_RANDOM
+    assert max(learnt) < SHARE_AT_RANDOM < min(failed)

@@ -5,7 +5,7 @@ import pytest
 from objectives.config import Augment, ConvStack, Model, NestedUNet, Smp
 from objectives.errors import ProblemsError
 from spaces import FromParams, load_space
-from spaces.conditions import READ_WHEN, Above0, OneOf, can_be_met, condition_of, is_always_met
+from spaces.conditions import READ_WHEN, Above0, OneOf, can_be_met, conditions_of, is_always_met
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.schema import leaves, leaves_by_path
 
@@ -13,7 +13,7 @@ from spaces.schema import leaves, leaves_by_path
 def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_are_drawn() -> None:
     order = [leaf.path for leaf in leaves()]
 
-    for path, condition in READ_WHEN.items():
+    for path, condition in ((path, condition) for path, conditions in READ_WHEN.items() for condition in conditions):
         for leaf in leaves_by_path()[path]:
             governors = [each for each in leaves_by_path()[condition.governor] if set(each.when) <= set(leaf.when)]
             assert governors, path
@@ -21,11 +21,11 @@ def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_a
 
 
 def test_a_condition_of_one_variant_leaves_the_others_alone() -> None:
-    conditions = {leaf.own_path: condition_of(leaf) for leaf in leaves_by_path()["model.heads"]}
+    conditions = {leaf.own_path: conditions_of(leaf) for leaf in leaves_by_path()["model.heads"]}
 
     assert conditions == {
-        "model.nested_unet.heads": OneOf("model.bottleneck", ("transformer",)),
-        "model.double_unet.heads": None,
+        "model.nested_unet.heads": (OneOf("model.bottleneck", ("transformer",)),),
+        "model.double_unet.heads": (),
     }
 
 
@@ -78,6 +78,22 @@ def test_a_value_decides_whether_a_field_is_a_parameter(read: Model, unread: Mod
     assert name not in bare
     assert space.draw(FromParams(params)).model == read
     assert space.draw(FromParams(bare)).model != unread  # that field alone, which nothing reads, has its default
+
+
+@pytest.mark.parametrize(
+    ("augment", "read"),
+    [
+        (Augment(shear=False), True),
+        (Augment(geometry=False, shear=False), False),
+        (Augment(intensity=0.0, shear=False), False),  # geometry has its default, which is on, and is itself not read
+    ],
+)
+def test_all_conditions_of_a_field_must_hold(augment: Augment, read: bool) -> None:
+    space = load_space("mars")
+    params = space.encode(space.default().model_copy(update={"augment": augment}))
+
+    assert ("augment.shear" in params) is read
+    assert space.draw(FromParams(params)).augment.shear is not read
 
 
 def test_a_domain_that_nothing_can_read_is_refused_or_settled() -> None:

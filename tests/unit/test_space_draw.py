@@ -207,6 +207,20 @@ def test_a_stored_space_that_does_not_fit_is_refused(stored: dict[str, object]) 
         Space.from_dict(stored)
 
 
+def test_a_space_that_was_stored_before_a_field_existed_draws_what_it_drew() -> None:
+    """The field has its default, which is what trainings did before; workers join a space of their own version only."""
+    mars = load_space("mars")
+    stored = json.loads(json.dumps(mars.to_dict()))
+    del stored["domains"]["augment.shear"], stored["control"]["augment.shear"]
+    before = Space.from_dict(stored)
+
+    assert before.domains["augment.shear"] == Fixed(True)
+    assert before.to_dict() != stored  # so its fingerprint is another, which is what workers compare
+    assert before.default() == mars.default()
+    assert before.default().augment.shear
+    assert mars.draw(FromParams(mars.encode(before.default()))) == before.default()
+
+
 def test_describe_tells_domain_and_condition_in_order() -> None:
     rows = {row.path: row for row in load_space("mars").describe()}
 
@@ -220,6 +234,7 @@ def test_describe_tells_domain_and_condition_in_order() -> None:
     assert rows["model.attention"].condition == "model.kind is smp, model.decoder is unet or unetplusplus"
     assert rows["loss.focal_gamma"].condition == "loss.focal > 0"
     assert rows["second_loss.focal_gamma"].condition == "second_loss.kind is mixture, second_loss.focal > 0"
+    assert rows["augment.shear"].condition == "augment.intensity > 0, augment.geometry is true"
     assert rows["augment.copy_paste_edge"].condition == "augment.copy_paste > 0"
     assert rows["optimiser.learning_rate"].condition == "optimiser.kind is adamw or adam"
     assert rows["optimiser.momentum"].condition == "optimiser.kind is sgd"
