@@ -5,7 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from laws import trained_again
+from laws import fell_back, trained_again
 from scene import EPOCH, RESUMED, Scene, descendants_marked, read
 
 ENDED = re.compile(r"trial (\d+) (completed|pruned|deadline|hours|stopped|infeasible|diverged|error|crashed|hung)\b")
@@ -75,7 +75,7 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     wrong += [] if exact else [f"trials are {numbers}, the budget is {scene.budget}"]
     failures = [number for number, state in trials if state == "FAIL"]
     wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should"]
-    wrong += histories(scene) + checkpoints(scene) + leftovers(scene)
+    wrong += histories(scene) + checkpoints(scene) + leftovers(scene) + fell_back(scene)
     most_s, too_much = repeats(scene, MOST_REPEATED_S + alone_s)
     wrong += too_much
     return Row(fault, injected, len(trials), len(lost), len(doubled), exact, trained_again(scene), most_s, wrong, note)

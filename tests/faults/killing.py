@@ -35,6 +35,7 @@ def killed_workers() -> Row:
                 name, victim = "by chance", by_chance(at, dice)
             if victim is not None:
                 victim.kill()
+                at.remember_saved(victim)
                 hit[name] += 1
             for _ in range(3 - sum(worker.alive for worker in at.workers)):
                 at.start()
@@ -91,7 +92,7 @@ def killed_trials() -> Row:
 def terminated_workers() -> Row:
     """SIGTERM while a trial runs: the worker is gone in 10 s with code 0, and another has the trial within seconds."""
     with scene(1, 600) as at:  # one trial, for which the other worker waits, and that outlasts five turns
-        left_s, taken_s, codes = [], [], []
+        left_s, taken_s, codes, kept = [], [], [], []
         first = at.start()
         for _ in range(5):
             at.wait(lambda w=first: at.said("trial 0 epoch") and w.children(), "training")
@@ -101,6 +102,7 @@ def terminated_workers() -> Row:
             resumed = sum("goes on after" in line for _, line in at.heard)
             first.process.send_signal(signal.SIGTERM)
             codes.append(first.process.wait(30))
+            kept += at.query(f"SELECT name FROM search_worker JOIN search_lease ON owner = id WHERE name LIKE '%:{first.pid}'")
             left_s.append(time.monotonic() - asked)
             at.wait(
                 lambda r=resumed: sum("goes on after" in line for _, line in at.heard) > r or not at.runs(), "a take-over", 60
@@ -111,6 +113,7 @@ def terminated_workers() -> Row:
         row = audit(at, "SIGTERM", 5, note=f"gone in {max(left_s):.1f} s, taken over in {max(taken_s):.1f} s at most")
         row.wrong += [f"exit codes {codes}"] if set(codes) != {0} else []
         row.wrong += ["a worker took more than 10 s"] if max(left_s) > 10.0 else []
+        row.wrong += [f"workers have kept their leases: {kept}"] if kept else []
         return row
 
 
@@ -196,9 +199,9 @@ def frozen_trial() -> Row:
 def poison() -> Row:
     """A trial whose process dies of a segmentation fault each time: failed after three, the workers live on."""
     with scene(3, 40) as at:
-        worker, killed = at.start(), 0
+        workers, killed = [at.start(), at.start()], 0
         while at.states().get("FAIL", 0) == 0:
-            at.wait(lambda: worker.children() or at.states().get("FAIL"), "a trial's process", 60)
+            at.wait(lambda: any(worker.children() for worker in workers) or at.states().get("FAIL"), "a trial's process", 60)
             busy = at.owner(0)
             for pid in busy.children() if busy else []:
                 os.kill(pid, signal.SIGSEGV)
@@ -209,7 +212,8 @@ def poison() -> Row:
         deaths = at.query("SELECT max(crashes) FROM search_lease")[0][0]
         row.wrong += [] if killed == deaths == 3 else [f"{killed} deaths, {deaths} seen"]
         row.wrong += [] if at.causes("state = 'FAIL'") == ["crashed"] else ["the cause is another"]
-        row.wrong += [] if worker.process.returncode == 0 else [f"the worker ended with {worker.process.returncode}"]
+        codes = [worker.process.returncode for worker in workers]
+        row.wrong += [f"the workers ended with {codes}"] if any(codes) else []
         return row
 
 

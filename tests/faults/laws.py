@@ -7,6 +7,8 @@ from scene import Scene
 
 TRAINED = re.compile(r"trial (\d+) epoch (\d+) of \d+: (.*), [\d.]+ s$")
 
+BEGUN = re.compile(r"trial (\d+) (?:starts|goes on after epoch (\d+))$")
+
 
 def torn(at: Scene) -> list[str]:
     """Blobs under their final names whose bytes are others: none, whatever was killed."""
@@ -23,6 +25,17 @@ def told_apart(at: Scene) -> list[str]:
             number, epoch, outcome = match.groups()
             if first.setdefault((number, epoch), outcome) != outcome:
                 found.append(f"trial {number} epoch {epoch} gave {first[number, epoch]}, then {outcome}")
+    return found
+
+
+def fell_back(at: Scene) -> list[str]:
+    """Trials that did not go on from what their killed worker had saved: from an earlier epoch, or anew."""
+    found = [line for _, line in at.heard if "starts anew" in line]
+    for when, number, epoch in at.saved:
+        begun = (match for heard_at, line in at.heard if heard_at > when and (match := BEGUN.search(line)))
+        first = next((match for match in begun if int(match[1]) == number), None)
+        if first and int(first[2] or 0) < epoch:
+            found.append(f"trial {number} had saved epoch {epoch}, and then {first[0].removeprefix(f'trial {number} ')}")
     return found
 
 

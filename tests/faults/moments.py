@@ -162,4 +162,26 @@ def forkserver(worker: Worker) -> int:
     return parent
 
 
-ALL = [killed_at_steps, killed_half_written, killed_forkserver]
+def lock_lost_in_a_claim() -> Row:
+    """The connection that holds the lock of all claims is cut while a worker creates the last trial, and another claims."""
+    with scene(2, 150) as at:
+        at.start()
+        at.wait(lambda: at.epochs_done(0) >= 1, "training")
+        with gate(at, "trials"):
+            at.start()
+            at.start()
+            at.wait(lambda: held(at, "trials", "insert into trials%"), "the creation of a trial", 90)
+            cut = at.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+            at.wait(lambda: at.query(CREATING)[0][0] == 2, "another that creates a trial, too", 60)
+        at.finish(3)
+        row = audit(at, "lock lost while a trial is created", len(cut))
+        row.wrong += [] if cut else ["nobody held the lock"]
+        return row
+
+
+CREATING = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+    AND (query ILIKE 'insert into trials%' OR query ILIKE '%from studies%for update%')
+"""
+
+ALL = [lock_lost_in_a_claim, killed_at_steps, killed_half_written, killed_forkserver]

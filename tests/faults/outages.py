@@ -82,6 +82,7 @@ def network_frozen() -> Row:
         row = audit(at, "network silent for 60 s", 1, note=f"{during} epochs trained meanwhile")
         row.wrong += [] if during else ["training stood still"]
         row.wrong += ["the worker died of it"] if worker.process.returncode else []
+        row.wrong += [] if at.query("SELECT max(fence) FROM search_lease") == [(1,)] else ["a trial changed hands"]
         return row
 
 
@@ -226,14 +227,14 @@ def store_full() -> Row:
 
 
 def damaged_checkpoints() -> Row:
-    """The newest checkpoint cut short, then one with a bit turned: seen by their checksums, the one before is used."""
-    with scene(1, 60) as at:
-        for turn in range(2):
+    """The newest state cut short, then one with a bit turned: the one before is used. Best weights damaged: mended."""
+    with scene(1, 90) as at:
+        for turn, kind in enumerate(("last", "last", "best")):
             worker = at.start()
             after = at.epochs_done(0)
             at.wait(lambda a=after: at.epochs_done(0) >= a + 4, "epochs")
             worker.kill()
-            (blob,) = at.query("SELECT blob FROM search_checkpoint WHERE kind = 'last'")[0]
+            (blob,) = at.query(f"SELECT blob FROM search_checkpoint WHERE kind = '{kind}'")[0]
             file = at.artifacts / "blobs" / str(blob)[:2] / str(blob)[2:]
             content = bytearray(file.read_bytes())
             if turn:
@@ -242,9 +243,10 @@ def damaged_checkpoints() -> Row:
                 del content[-1000:]
             file.write_bytes(content)
         at.finish()
-        row = audit(at, "checkpoint cut short, bit turned", 2)
+        row = audit(at, "checkpoint cut short, bit turned", 3)
         seen = sum("has a damaged checkpoint" in line for _, line in at.heard)
-        row.wrong += [] if seen == 2 else [f"{seen} of 2 were seen"]
+        row.wrong += [] if seen == 2 else [f"{seen} of 2 states were seen"]
+        row.wrong += [] if at.said("has its best weights damaged") else ["the best weights' damage was not seen"]
         return row
 
 

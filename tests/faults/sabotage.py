@@ -34,6 +34,15 @@ def _in_the_words(*lines: str) -> Spoiling:
     return spoil
 
 
+def _saved(epoch: int, line: str) -> Spoiling:
+    def spoil(at: Scene) -> Iterator[None]:
+        at.saved.append((1e9 - 1, 1, epoch))
+        yield from _in_the_words(line)(at)
+        at.saved.clear()
+
+    return spoil
+
+
 def _a_blob(damage: Callable[[Path], object]) -> Spoiling:
     def spoil(at: Scene) -> Iterator[None]:
         blob = str(at.query("SELECT blob FROM search_checkpoint WHERE kind = 'best' ORDER BY score DESC")[0][0])
@@ -104,12 +113,15 @@ SPOILT: dict[str, Spoiling] = {
         "trial 1 epoch 6 of 6: 0.5000, loss 0.5, 30.00 s",
         "worker 1: trial 1 goes on after epoch 4",
     ),
+    "a trial starts anew": _in_the_words("worker 1: trial 1 has no checkpoint that is whole, and starts anew"),
+    "a trial goes on from before what was saved": _saved(4, "worker 1: trial 1 goes on after epoch 3"),
+    "a trial starts though it was saved": _saved(4, "worker 1: trial 1 starts"),
     "a process is left": _orphan,
 }
 
 
 def audited() -> Row:
-    """A sound study is spoilt in seventeen ways, one after the other: the audit sees each."""
+    """A sound study is spoilt in twenty ways, one after the other: the audit sees each."""
     with scene(3, 6, "--set", "pruning={kind: none}") as at:
         ledger = Ledger(at)
         ledger.start()

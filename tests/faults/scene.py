@@ -62,6 +62,7 @@ class Scene:
     workers: list[Worker] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     interruptions: int = 0
+    saved: list[tuple[float, int, int]] = field(default_factory=list)  # when a worker was killed, its trial, its saved epoch
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -157,6 +158,14 @@ class Scene:
     def owner(self, number: int) -> Worker | None:
         """The worker that holds a trial's lease now."""
         return next(iter(self.holders(f"number = {number}")), None)
+
+    def remember_saved(self, killed: Worker) -> None:
+        """Note what a worker that was killed has saved: its trials may not go on from an earlier epoch."""
+        time.sleep(0.2)  # what was said before the kill is heard by then; its lease lasts for longer
+        held = "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)"
+        wanted = f"kind = 'last' AND trials.state = 'RUNNING' AND search_worker.name LIKE '%:{killed.pid}'"
+        found = self.query(f"SELECT number, epoch FROM {held} JOIN search_checkpoint USING (trial_id) WHERE {wanted}")
+        self.saved += [(time.monotonic(), int(number), int(epoch)) for number, epoch in found]
 
     def said(self, words: str) -> bool:
         """Whether anybody has said this."""

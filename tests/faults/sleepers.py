@@ -10,6 +10,8 @@ from laws import told_apart, trained_again
 from ledger import Ledger
 from scene import Scene, Worker, descendants, scene
 
+TAKEN_S = 40.0  # until a trial is another's: the lease of 8 s, and what a busy machine takes for a start
+
 
 def frozen_with_its_trial() -> Row:
     """SIGSTOP of a worker and its trial (docker pause) until another has the trial; woken, it writes nothing more."""
@@ -44,6 +46,7 @@ def _frozen(fault: str, *, alone: bool) -> Row:
         note = f"taken over after {took_s:.0f} s, {trained_again(at)} epochs trained by both"
         row = audit(at, fault, 1, note=note, alone_s=slept_s if alone else 0.0)
         row.wrong += ledger.trespasses() + told_apart(at) + both_went_on([sleeper, other])
+        row.wrong += [] if took_s <= TAKEN_S else [f"nobody had it for {took_s:.0f} s, at a lease of 8 s"]
         row.wrong += [] if before else ["the ledger saw no write of the sleeper before it slept: it cannot judge"]
         return row
 
