@@ -12,6 +12,7 @@ from objectives.data.dataset import open_dataset
 from search import leases, roster
 from search.blobs import check_writable, open_blobs
 from search.claims import Claimed, Done, Waiting, claim, current_budget
+from search.cuda import check_cuda
 from search.leases import Lease
 from search.patience import Patience
 from search.pictures_store import open_pictures
@@ -31,7 +32,8 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 120.0  # before this worker tries again w
 def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
     """Join a study and work until it is done or it is told to stop.
 
-    Raises: UserError when this worker may not join, before anybody counts it; WorldError when its data cannot be prepared.
+    Raises: UserError when this worker may not join, before anybody counts it; WorldError when its data cannot be
+    prepared, or its GPU cannot be used.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
     blobs, pictures = open_blobs(settings.artifacts), open_pictures(settings.artifacts)
@@ -42,6 +44,7 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
     preload()
     data = open_dataset(settings.source or study.spec.source, study.spec.data_options, settings.cache)
     check_worker(study, data)
+    check_cuda(settings.device)
     name = uuid.uuid4().hex
     try:
         member = patiently(lambda: roster.join(study.engine, study.id, settings.device, name))

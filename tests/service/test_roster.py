@@ -2,21 +2,26 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import pynvml
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from objectives.errors import UserError
+from objectives.errors import UserError, WorldError
 from search import hosts, roster
+from search.cuda import check_cuda
 from search.gpus import list_gpus
 from search.storage import open_engine
-from search.study import Study
+from search.study import Study, open_study
 from search.tables import WORKER
 from search.trials import device_limits
+from search.worker import Orders, Settings
+from search.worker_loop import run_worker
 
 UUIDS = ["GPU-aaaa-0", "GPU-bbbb-1"]
 
@@ -93,6 +98,25 @@ def test_without_a_driver_auto_is_the_cpu_and_cuda_is_refused(no_gpu: None, smal
     assert join(small_study.engine, small_study.id, "auto").gpu == ""
     with pytest.raises(UserError, match="no GPU here"):
         join(small_study.engine, small_study.id, "cuda")
+
+
+def test_a_gpu_that_the_driver_lists_and_cuda_cannot_use_takes_no_trial(
+    two_gpus: None, database: str, make_study: Callable[..., None], tmp_path: Path
+) -> None:
+    make_study(database, trials=1)
+    study = open_study(database, "small")
+    settings = Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="auto")
+    with pytest.raises(WorldError, match=r"CUDA does not start on this host: .+; use --device cpu"):
+        run_worker(study, settings, Orders(), print)
+    with study.engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(WORKER)).scalar_one() == 0
+    assert [trial.state.name for trial in study.optuna.get_trials()] == ["WAITING"]
+    study.close()
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_cuda_is_not_tried_where_it_is_not_wanted_or_not_there(device: str, no_gpu: None) -> None:
+    check_cuda(device)
 
 
 def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,53 @@
+"""Whether CUDA starts here: a driver may list GPUs that no program can use, for its version or for what the container lacks."""
+
+import multiprocessing
+import os
+from multiprocessing.connection import Connection
+
+from objectives.errors import WorldError
+from search.gpus import list_gpus
+from search.process import END_S
+
+LONGEST_S = 120.0  # for the first call of a cold driver
+
+
+def check_cuda(device: str) -> None:
+    """Nothing when CUDA starts on the GPUs that ``device`` may mean, or when it means none. Needs ``process.preload``.
+
+    It is tried in a process of its own: this one would keep the GPU's memory.
+    Raises: WorldError saying why it does not start.
+    """
+    gpus = [] if device == "cpu" else list_gpus()
+    number = device.partition(":")[2]
+    chosen = gpus[int(number) : int(number) + 1] if number else gpus
+    if not chosen:
+        return
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_start, args=(theirs, [gpu.uuid for gpu in chosen]), name="cuda")
+    try:
+        process.start()
+        theirs.close()
+        why = str(ours.recv()) if ours.poll(LONGEST_S) else f"no word in {LONGEST_S:g} s"
+    except (OSError, EOFError):
+        why = "the process that tried it has died"
+    finally:
+        if process.pid is not None:
+            process.kill()
+            process.join(END_S)
+        ours.close()
+    if why:
+        raise WorldError(f"CUDA does not start on this host: {why}; use --device cpu, or see `search doctor`")
+
+
+def _start(pipe: Connection, uuids: list[str]) -> None:
+    """Start CUDA, and say why it does not; nothing else is wrong when it says nothing."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(uuids)
+    import torch
+
+    try:
+        torch.zeros(1, device="cuda")
+        found = torch.cuda.device_count()
+        pipe.send("" if found == len(uuids) else f"{found} of {len(uuids)} GPUs can be used")
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        pipe.send((str(error).strip() or type(error).__name__).splitlines()[0])
