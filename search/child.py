@@ -138,7 +138,7 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop."""
-    blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker))
+    blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat)
 
     def prepared() -> Training:
         device = torch.device("cuda" if job.gpu else "cpu")
