@@ -14,7 +14,7 @@ LONGEST_S = 120.0  # for the first call of a cold driver
 def check_cuda(device: str) -> None:
     """Nothing when CUDA starts on the GPUs that ``device`` may mean, or when it means none. Needs ``process.preload``.
 
-    It is tried in a process of its own: this one would keep the GPU's memory.
+    It is tried in a process of its own: this one never imports torch.
     Raises: WorldError saying why it does not start.
     """
     gpus = [] if device == "cpu" else list_gpus()
@@ -46,7 +46,7 @@ def _start(pipe: Connection, uuids: list[str]) -> None:
     import torch
 
     try:
-        torch.zeros(1, device="cuda")
+        torch.cuda.current_device()  # takes no memory, so that a full GPU, or one that another has to itself, is no reason
         found = torch.cuda.device_count()
         pipe.send("" if found == len(uuids) else f"{found} of {len(uuids)} GPUs can be used")
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
