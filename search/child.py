@@ -1,6 +1,7 @@
 """What runs in a trial's own process: training, saving blobs, and telling the worker over a pipe. It knows no database."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -32,6 +33,10 @@ from search.saver import Saver
 from search.store_owner import check_mounted
 
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # NotImplementedError is a RuntimeError
+# what torch says, in errors that have no class of their own, when no config could be trained here
+NO_CUDA = re.compile("No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is insufficient")
+# and what may be its surroundings' fault or its config's: such a trial is tried again, as often as one that crashes
+DEADLY = re.compile(r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap")
 REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
 VICTIM = "1000"  # of all processes, the first that the kernel ends when memory runs out
 
@@ -98,9 +103,12 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
 
 
 def dies_of(error: Exception) -> bool:
-    """Whether after an error a process is as good as dead: its device is in an unknown state, or it has no memory."""
-    on_device = isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
-    return isinstance(error, MemoryError) or (on_device and not isinstance(error, torch.OutOfMemoryError))
+    """Whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state, it has
+    no memory, a process that it needs was killed.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or NO_CUDA.search(str(error)):
+        return False
+    return isinstance(error, MemoryError | torch.AcceleratorError) or bool(DEADLY.search(str(error)))
 
 
 def cause_of(error: Exception) -> Cause:
@@ -111,6 +119,8 @@ def cause_of(error: Exception) -> Cause:
         case DivergedError():
             return Cause.DIVERGED
         case SearchError() | OSError():
+            return Cause.SURROUNDINGS
+        case _ if NO_CUDA.search(str(error)):
             return Cause.SURROUNDINGS
         case _:
             return Cause.ERROR
@@ -133,7 +143,7 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
     """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop."""
-    blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker))
+    blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat)
 
     def prepared() -> Training:
         device = torch.device("cuda" if job.gpu else "cpu")
@@ -166,7 +176,16 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
                     break
     if job.run.everything:
         return Finished({})  # no frame is left that would show what it does on new ones
-    return Finished(draw_pictures(state, data, state.scored_weights))
+    return Finished(pictures_of(state, data, link.note))
+
+
+def pictures_of(state: TrainingState, data: Dataset, note: Callable[[str], None]) -> dict[str, bytes]:
+    """The pictures of a trained trial; none when they cannot be drawn, for its score stands without them."""
+    try:
+        return draw_pictures(state, data, state.scored_weights)
+    except Exception as error:  # of a plotting library, a font, the device's memory
+        note(f"has no pictures: {_line(error)}")
+        return {}
 
 
 def describe(result: EpochResult, state: TrainingState) -> str:

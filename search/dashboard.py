@@ -27,7 +27,9 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.errors import SearchError, UserError, WorldError
+from search.patience import reason
 from search.pictures_store import open_pictures
+from search.storage import Fence, open_engine, open_optuna, outage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,19 +55,30 @@ def serve(storage: RDBStorage, blobs_url: str, host: str = "127.0.0.1", port: in
             return
 
 
-def wait_for_tables(engine: Engine) -> None:
-    """Return once Optuna's tables are there (``search init`` makes them); says so, once, when it has to wait.
+def open_tables(url: str, longest_s: float) -> RDBStorage:
+    """Optuna's storage, as soon as its tables are there (``search init`` makes them); says what it waits for.
 
-    Call it before RDBStorage is built: on an empty database that would fail, or race with the one who makes the tables.
+    It waits for the tables as long as it takes, and for a database that does not answer ``longest_s`` seconds each time. On
+    an empty database RDBStorage would fail, or race with the one who makes the tables.
 
     Raises:
         WorldError: the database does not answer.
     """
+    engine, told, answered_at = open_engine(url), "", time.monotonic()
     with exit_on_sigterm():
-        if _has_tables(engine):
-            return
-        print("dashboard: the database holds no study yet; waiting for `search init`", file=sys.stderr, flush=True)
-        while not _has_tables(engine):
+        while True:
+            try:
+                if _has_tables(engine):
+                    engine.dispose()
+                    return open_optuna(url, Fence(), connections=8)
+                answered_at, why = time.monotonic(), "the database holds no study yet; waiting for `search init`"
+            except (SQLAlchemyError, StorageInternalError) as error:
+                if not outage(error) or time.monotonic() - answered_at >= longest_s:
+                    raise WorldError(f"the database does not answer: {reason(error)}") from error
+                why = f"the database does not answer ({reason(error)}); waiting for it"
+            if why != told:
+                print(f"dashboard: {why}", file=sys.stderr, flush=True)
+                told = why
             time.sleep(_POLL_S)
 
 
@@ -88,13 +101,10 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 def _has_tables(engine: Engine) -> bool:
     """Whether the tables are complete: the schema's revision is the last thing that Optuna writes when it makes them."""
-    try:
-        with engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return False
-            return bool(connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one())
-    except SQLAlchemyError as error:
-        raise WorldError(f"the database does not answer: {_first_line(error)}") from error
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return bool(connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one())
 
 
 def _build_app(storage: RDBStorage, blobs_url: str) -> "WSGIApplication":

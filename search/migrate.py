@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
@@ -23,9 +23,7 @@ from search.pruners import JUDGED
 from search.sampling import first_trials, startup_trials
 from search.setup import Prepared, Request, prepare
 from search.spec import StudySpec
-from search.storage import SETUP_LOCK, locked
-from search.study import SOURCE, Study, create_study
-from search.tables import STUDY
+from search.study import KNOWN, SOURCE, Study, create_study
 from spaces import FromParams, Space
 
 KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts
@@ -140,7 +138,7 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
         create_study(url, whole)
         return f"study {spec.name!r} is there already, with equal settings and {len(there)} copied trials"
 
-    def begin(study: optuna.Study, written: StudySpec, connection: Connection) -> None:
+    def begin(study: optuna.Study, written: StudySpec, connection: Connection) -> int:
         control, rest = first_of(spec, written, migration)
         for params, attributes in control:
             study.enqueue_trial(params, user_attrs=attributes)
@@ -150,8 +148,9 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
         for params, attributes in rest:
             study.enqueue_trial(params, user_attrs=attributes)
         ids = [trial._trial_id for trial in study.get_trials(deepcopy=False) if SOURCE in trial.user_attrs]
-        pairs = zip(ids, migration.copies, strict=True)
+        pairs = zip(ids, migration.copies, strict=False)  # a copy too many is told by the number of all
         connection.execute(COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs])
+        return len(control) + len(migration.copies) + len(rest)
 
     create_study(url, whole, begin=begin)
     first = "its control is among the copies" if migration.with_control else "the control first"
@@ -176,21 +175,15 @@ def first_of(
 
 
 def copies_there(old: Study, name: str) -> list[FrozenTrial]:
-    """The copies of the study of this name; none when there is no such study. What a crash left of one is removed.
+    """The copies of the study of this name; none when there is no such study, or not all of it.
 
     Raises: UserError when the study has not come from the old one.
     """
-    with locked(old.engine, SETUP_LOCK) as connection:
-        try:
-            study = optuna.load_study(study_name=name, storage=old.storage)
-        except KeyError:
+    with old.engine.connect() as connection:
+        if name not in {row.study_name for row in connection.execute(KNOWN)}:
             return []
-        trials = study.get_trials(deepcopy=False)
-        copies = [trial for trial in trials if SOURCE in trial.user_attrs]
-        whole = connection.execute(select(STUDY.c.study_id).where(STUDY.c.study_id == study._study_id)).first()
-        if whole is None and all(trial in copies or trial.state == TrialState.WAITING for trial in trials):
-            old.storage.delete_study(study._study_id)
-            return []
+    trials = optuna.load_study(study_name=name, storage=old.storage).get_trials(deepcopy=False)
+    copies = [trial for trial in trials if SOURCE in trial.user_attrs]
     if {copy.user_attrs[SOURCE]["study"] for copy in copies} != {old.spec.name}:
         raise UserError(f"study {name!r} exists, and has not come from {old.spec.name!r}: choose another name with --to")
     return copies

@@ -1,7 +1,9 @@
 """A blob store that waits out an outage of the store behind it: training stands still, and nothing is lost."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from objectives.errors import SearchError
@@ -10,20 +12,27 @@ from search.blobs import BlobCorrupt, BlobMissing, BlobStore
 Result = TypeVar("Result")
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
+BEAT_S = 1.0
 
 
 class PatientBlobs:
     """Repeats every call until the store answers, with growing waits; ``note`` is told of each.
+
+    ``beat`` is called every second of a wait and of a call itself, which S3 or a network's disk may hold for minutes: who
+    waits for the store gets on.
 
     ``check`` raises StoreAway when the store answers and is another than it was: nothing is then read or put.
 
     Raises: BlobMissing and BlobCorrupt, which waiting does not mend.
     """
 
-    def __init__(self, blobs: BlobStore, note: Callable[[str], None], check: Callable[[], None]) -> None:
+    def __init__(
+        self, blobs: BlobStore, note: Callable[[str], None], check: Callable[[], None], beat: Callable[[], None]
+    ) -> None:
         self._blobs = blobs
         self._note = note
         self._check = check
+        self._beat = beat
 
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its SHA-256."""
@@ -47,13 +56,31 @@ class PatientBlobs:
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
         wait_s = FIRST_WAIT_S
-        while True:
-            try:
-                self._check()
-                return call()
-            except (BlobMissing, BlobCorrupt):
-                raise
-            except SearchError as error:
-                self._note(f"waits for the artifact store, trying again in {wait_s:g} s: {error}")
-            time.sleep(wait_s)
-            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+        with _beating(self._beat):
+            while True:
+                try:
+                    self._check()
+                    return call()
+                except (BlobMissing, BlobCorrupt):
+                    raise
+                except SearchError as error:
+                    self._note(f"waits for the artifact store, trying again in {wait_s:g} s: {error}")
+                time.sleep(wait_s)
+                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+
+@contextmanager
+def _beating(beat: Callable[[], None]) -> Iterator[None]:
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(BEAT_S):
+            beat()
+
+    thread = threading.Thread(target=run, name="beats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,9 +1,8 @@
 """The workers of a study: who they are, what device each has claimed, and who is alive."""
 
-import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from objectives.errors import UserError
 from search.gpus import Gpu, list_gpus
@@ -23,14 +22,16 @@ class Member:
     gpu: str
 
 
-def join(engine: Engine, study_id: int, device: str) -> Member:
+def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
     """Register a worker. ``device``: ``auto`` (the least loaded GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Workers of all studies in the database are counted, and one lock keeps two from taking the same idle GPU.
+    Workers of all studies in the database are counted, and one lock keeps two from taking the same idle GPU. ``name`` is the
+    worker's id, chosen by itself: it may be told again, when an answer was lost.
     Raises: UserError when there is no such GPU.
     """
     with locked(engine, ROSTER_LOCK) as connection:
-        member = Member(uuid.uuid4().hex, _choose_gpu(connection, device))
+        connection.execute(delete(WORKER).where(WORKER.c.id == name))
+        member = Member(name, _choose_gpu(connection, device))
         connection.execute(
             insert(WORKER).values(
                 id=member.id, study_id=study_id, host=host_id(), name=process_name(), device=member.gpu or "cpu"
@@ -45,10 +46,10 @@ def beat(engine: Engine, member: Member) -> None:
         connection.execute(update(WORKER).where(WORKER.c.id == member.id).values(seen_at=func.clock_timestamp()))
 
 
-def leave(engine: Engine, member: Member) -> None:
-    """Say that a worker has ended."""
+def leave(engine: Engine, name: str) -> None:
+    """Say that a worker has ended, also one that does not know whether it has joined."""
     with engine.begin() as connection:
-        connection.execute(update(WORKER).where(WORKER.c.id == member.id).values(ended_at=func.clock_timestamp()))
+        connection.execute(update(WORKER).where(WORKER.c.id == name).values(ended_at=func.clock_timestamp()))
 
 
 def threads(engine: Engine) -> int:

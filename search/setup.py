@@ -104,7 +104,7 @@ def write(prepared: Prepared, place: Place) -> str:
     Raises: UserError when another study has its name; WorldError without a database.
     """
     spec = prepared.spec
-    mark_place(place.storage, place.artifacts)
+    mark_place(place.storage, place.artifacts, spec.name)
     if create_study(place.storage, spec):
         first = f"the control and {len(spec.recipes)} recipes first" if spec.recipes else "the control first"
         return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, {first}"

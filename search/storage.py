@@ -1,6 +1,7 @@
 """Connections to the one database: ours to our own tables, and Optuna's, whose every commit checks the fence."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -123,10 +124,22 @@ def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
 
 def create_tables(engine: Engine, url: str) -> None:
     """Optuna's tables and ours, made by one process while the others wait."""
-    with locked(engine, SETUP_LOCK):
+    with setting_up(engine, url):
+        pass
+
+
+@contextmanager
+def setting_up(engine: Engine, url: str) -> Iterator[Connection]:
+    """A transaction with the lock of whoever creates tables or studies; every table is there. Says so when it has to wait."""
+    with engine.begin() as connection:
+        key = {"key": SETUP_LOCK}
+        if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key, 0)"), key).scalar_one():
+            print("search: another process writes a study into this database; waiting for it", file=sys.stderr, flush=True)
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key, 0)"), key)
         RDBStorage(database_url(url), engine_kwargs=_optuna_engine(2)).engine.dispose()
         METADATA.create_all(engine)
         _add_columns(engine)
+        yield connection
 
 
 def _add_columns(engine: Engine) -> None:

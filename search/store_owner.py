@@ -1,18 +1,26 @@
 """Whose an artifact store is: every database that uses it leaves a marker there, and garbage is removed by a sole owner only.
 
+Whoever writes a study leaves the marker. Workers only look for it: an empty folder where a disk is not mounted has none.
+
 A database is known by its cluster's number and its own, so that a copy restored elsewhere is another one, and nobody takes
 for garbage what the original needs. (A physical copy of a whole cluster is the same one: give it a store of its own.)
 """
 
 import hashlib
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from objectives.errors import UserError
-from search.blobs import Objects, StoreAway, open_objects
+from search.blobs import Objects, StoreAway, open_blobs, open_objects
 from search.storage import open_engine
+from search.tables import CHECKPOINT
 
 MARKERS = "databases"  # the part of the store where they lie
+
+WEIGHTS = text("""
+    SELECT blob FROM search_checkpoint JOIN trials USING (trial_id) JOIN studies USING (study_id)
+    WHERE study_name = :study LIMIT 20
+""")
 
 IDENTITY = text("""
     SELECT system_identifier::text || '/' || oid::text FROM pg_control_system(), pg_database WHERE datname = current_database()
@@ -29,11 +37,30 @@ def mark_store(engine: Engine, artifacts: str) -> str:
     return marker
 
 
-def mark_place(storage: str, artifacts: str) -> None:
-    """As ``mark_store``, for the database at a URL."""
+def mark_place(storage: str, artifacts: str, study: str) -> None:
+    """As ``mark_store``, for the database at a URL, before a study is written or found there.
+
+    Raises: UserError when the study is there already, and has its weights elsewhere.
+    """
     engine = open_engine(storage)
+    if not open_objects(artifacts, MARKERS).exists(_marker(engine)):
+        _check_weights(engine, artifacts, study)
     mark_store(engine, artifacts)
     engine.dispose()
+
+
+def check_marked(engine: Engine, artifacts: str) -> str:
+    """The key of the database's marker, which is in the store.
+
+    Raises: UserError when the store answers and it is not; StoreAway.
+    """
+    marker, markers = _marker(engine), open_objects(artifacts, MARKERS)
+    if not markers.exists(marker):
+        raise UserError(
+            f"the artifact store {artifacts} lacks the mark of the study's database ({markers.describe(marker)}): mount it, "
+            "name the right --artifacts, or run `search init` on it again with equal arguments"
+        )
+    return marker
 
 
 def check_mounted(artifacts: str, marker: str) -> None:
@@ -65,6 +92,20 @@ def check_sole_owner(engine: Engine, artifacts: str) -> float:
         )
     mark_store(engine, artifacts)  # written anew, it tells the store's time
     return markers.look(own).written_at
+
+
+def _check_weights(engine: Engine, artifacts: str, study: str) -> None:
+    """Nothing when a store without a marker holds weights of the study, made before there were markers, or there are none."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(CHECKPOINT.name):
+            return
+        shas = connection.execute(WEIGHTS, {"study": study}).scalars().all()
+    blobs = open_blobs(artifacts)
+    if shas and not any(blobs.exists(sha) for sha in shas):
+        raise UserError(
+            f"the artifact store {artifacts} holds nothing of study {study!r}, whose weights are elsewhere: mount it, or name "
+            "the right --artifacts"
+        )
 
 
 def _marker(engine: Engine) -> str:

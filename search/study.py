@@ -8,22 +8,25 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy import Connection, Engine, insert, text
 
 from objectives.data.dataset import Dataset
-from objectives.errors import UserError
+from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
 from search.messages import Run
 from search.passwords import redacted
 from search.sampling import build_pruner, build_sampler, first_trials
 from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
-from search.storage import SETUP_LOCK, Fence, NoStudyError, create_tables, locked, open_engine, open_optuna, reachable
+from search.storage import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
 from search.tables import STUDY
 from spaces import Space
 
 SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained
+
+MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
 
 KNOWN = text("SELECT study_id, study_name, spec FROM search_study JOIN studies USING (study_id)")
 
@@ -73,43 +76,65 @@ class Study:
         self.engine.dispose()
 
 
-def enqueue_first(study: optuna.Study, spec: StudySpec, connection: Connection) -> None:
-    """Enqueue the trials that a study begins with; what a crash left of them is taken up again."""
-    for params, attributes in first_trials(spec)[len(study.get_trials(deepcopy=False)) :]:
+def enqueue_first(study: optuna.Study, spec: StudySpec, connection: Connection) -> int:
+    """Enqueue the trials that a study begins with, and return how many they are."""
+    wanted = first_trials(spec)
+    for params, attributes in wanted:
         study.enqueue_trial(params, user_attrs=attributes)
+    return len(wanted)
 
 
 def create_study(
-    url: str, spec: StudySpec, begin: Callable[[optuna.Study, StudySpec, Connection], None] = enqueue_first
+    url: str, spec: StudySpec, begin: Callable[[optuna.Study, StudySpec, Connection], int] = enqueue_first
 ) -> bool:
     """Write a study with its first trials; False when the very same study is there already.
 
-    ``begin`` writes those trials; what it writes through its connection is there only when the study is.
+    ``begin`` writes those trials and returns their number; what it writes through its connection is there only when the
+    study is.
 
-    Raises: UserError when another study has this name, naming what differs.
+    Raises: UserError when another study has this name, naming what differs; WorldError when the database has written a
+    trial twice.
     """
     engine = open_engine(url)
-    with reachable(url):
-        create_tables(engine, url)
-        with locked(engine, SETUP_LOCK) as connection:
-            storage = open_optuna(url, Fence())
-            study = optuna.create_study(storage=storage, study_name=spec.name, direction="maximize", load_if_exists=True)
-            row = connection.execute(select(STUDY.c.spec).where(STUDY.c.study_id == study._study_id)).first()
-            if row is not None:
-                _refuse_other(read_spec(spec.name, row.spec), spec)
-                return False
-            trials = study.get_trials(deepcopy=False)
-            if any(trial.state.name != "WAITING" for trial in trials):
-                raise UserError(
-                    f"the name {spec.name!r} belongs to a study that this program did not make: choose another name"
-                )
-            begin(study, spec, connection)
-            # last: a study counts from here on, and what a crash left before this line is taken up again
-            budget = {"trials": spec.trials, "gpu_s": spec.gpu_s, "until_s": spec.until_s}
-            connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), **budget))
-            storage.engine.dispose()
+    with reachable(url), setting_up(engine, url) as connection:
+        row = next((row for row in connection.execute(KNOWN) if row.study_name == spec.name), None)
+        if row is not None:
+            _refuse_other(read_spec(spec.name, row.spec), spec)
+            return False
+        storage = open_optuna(url, Fence())
+        study = _empty_study(storage, spec.name)
+        begun, there = begin(study, spec, connection), len(study.get_trials(deepcopy=False))
+        if begun != there:  # Optuna repeats what it has no answer to
+            raise WorldError(f"{there} trials were written instead of {begun}, as an answer was lost: run the command again")
+        # last: a study counts from here on, and what a crash left before this line is begun anew
+        budget = {"trials": spec.trials, "gpu_s": spec.gpu_s, "until_s": spec.until_s}
+        connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), **budget))
+        storage.engine.dispose()
     engine.dispose()
     return True
+
+
+def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
+    """A study of Optuna's with our mark and no trial; what a crash left of one with our mark is removed.
+
+    Raises: UserError when somebody else has made a study of this name.
+    """
+
+    def made() -> optuna.Study:
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+
+    study = made()
+    trials, ours = study.get_trials(deepcopy=False), study.user_attrs == MARK
+    begun = all(trial.state == TrialState.WAITING or SOURCE in trial.user_attrs for trial in trials)
+    bare = not trials and not study.user_attrs and study.directions == [StudyDirection.MAXIMIZE]  # killed before its mark
+    if not (bare or (ours and begun)):
+        raise UserError(f"the name {name!r} belongs to a study that this program did not make: choose another name")
+    if trials:
+        optuna.delete_study(study_name=name, storage=storage)
+        study = made()
+    for key, value in MARK.items():
+        study.set_user_attr(key, value)
+    return study
 
 
 def open_study(url: str, name: str) -> Study:

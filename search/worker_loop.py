@@ -1,6 +1,7 @@
 """A worker's loop: claim and run trials until every trial of the budget has ended, or it is told to stop."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -11,13 +12,14 @@ from objectives.data.dataset import open_dataset
 from search import leases, roster
 from search.blobs import check_writable, open_blobs
 from search.claims import Claimed, Done, Waiting, claim, current_budget
+from search.cuda import check_cuda
 from search.leases import Lease
 from search.patience import Patience
 from search.pictures_store import open_pictures
 from search.process import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
 from search.storage import LeaseLostError
-from search.store_owner import mark_store
+from search.store_owner import check_marked
 from search.study import Study, check_clock, check_worker
 from search.trials import run_trial
 from search.worker import Orders, Settings, Worker
@@ -29,26 +31,28 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 120.0  # before this worker tries again w
 def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
     """Join a study and work until it is done or it is told to stop.
 
-    Raises: UserError when this worker may not join; WorldError when its surroundings fail before it has joined.
+    Raises: UserError when this worker may not join; WorldError when its data cannot be prepared, or its GPU cannot be used.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
     blobs, pictures = open_blobs(settings.artifacts), open_pictures(settings.artifacts)
     patiently = Patience(orders.stop, say)
     patiently(lambda: check_clock(study))
-    check_writable(blobs)
-    marker = mark_store(study.engine, settings.artifacts)
-    # first of all: workers that start together shall see each other before they share out the cores
-    member = patiently(lambda: roster.join(study.engine, study.id, settings.device))
+    marker = patiently(lambda: check_marked(study.engine, settings.artifacts))
+    patiently(lambda: check_writable(blobs))
+    name = uuid.uuid4().hex
     try:
+        # first of all: workers that start together shall see each other before they share out the cores
+        member = patiently(lambda: roster.join(study.engine, study.id, settings.device, name))
         preload()
         data = open_dataset(settings.source or study.spec.source, study.spec.data_options, settings.cache)
         check_worker(study, data)
+        check_cuda(member.gpu)
         orders.at_work = True
         with Pulse(study.engine, member, settings.lease_s) as pulse:
             pull(Worker(study, settings, data, blobs, pictures, member, pulse, marker, orders, patiently, say))
     finally:
         with suppress(SQLAlchemyError):
-            roster.leave(study.engine, member)
+            roster.leave(study.engine, name)
 
 
 def pull(worker: Worker) -> None:

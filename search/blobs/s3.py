@@ -1,5 +1,6 @@
 """Objects in an S3 bucket, of Amazon or of any server that speaks its protocol."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from objectives.errors import UserError
 from search.blobs.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
 
+ENDPOINTS = "AWS_ENDPOINT_URL"  # and what begins with it: boto3 reads one for each service
 _MISSING = ("NoSuchKey", "404", "NotFound")
 
 
@@ -105,7 +107,13 @@ class S3Objects:
 
 
 def _connect(endpoint_url: str) -> Any:
-    """Return a client; slow to import, so only here. Foreign servers get path-style names and no optional checksums."""
+    """Return a client; slow to import, so only here. Foreign servers get path-style names and no optional checksums.
+
+    Raises: UserError when an endpoint that boto3 finds by itself, in a variable or a profile, holds credentials.
+    """
+    for name in sorted(os.environ):
+        if name.startswith(ENDPOINTS):
+            _refuse_credentials(name, os.environ[name])
     import boto3
     from botocore.config import Config
 
@@ -120,4 +128,16 @@ def _connect(endpoint_url: str) -> Any:
         retries={"mode": "standard", "total_max_attempts": 3},
         **(foreign if endpoint_url else {}),
     )
-    return boto3.session.Session().client("s3", endpoint_url=endpoint_url or None, config=settings)
+    try:
+        client = boto3.session.Session().client("s3", endpoint_url=endpoint_url or None, config=settings)
+    except ValueError as error:  # "Invalid endpoint", with all of it
+        _refuse_credentials("the endpoint_url of the AWS profile", str(error))
+        raise UserError(str(error)) from None
+    _refuse_credentials("the endpoint_url of the AWS profile", client.meta.endpoint_url)
+    return client
+
+
+def _refuse_credentials(where: str, endpoint: str) -> None:
+    """Nothing when an endpoint has no credentials, which every error would show."""
+    if "@" in endpoint:
+        raise UserError(f"{where} must not hold credentials: set AWS_ACCESS_KEY_ID and so on")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Home, Json, Storage, open_place
+from search.commands.options import Artifacts, Cache, Home, Json, Storage, open_place, parse_duration
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +57,9 @@ def dashboard(
     artifacts: Artifacts = "",
     host: Annotated[str, typer.Option("--host", help="Address to listen on; the dashboard has no login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    wait: Annotated[
+        str, typer.Option("--wait", envvar="SEARCH_WAIT", help="How long to wait for a database that does not answer yet.")
+    ] = "5m",
     home: Home = None,
 ) -> None:
     """optuna-dashboard on the studies of a database, with the trials' pictures. Ctrl-C ends it.
@@ -65,14 +68,12 @@ def dashboard(
     Example:
       search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
-    from search.dashboard import serve, wait_for_tables
-    from search.storage import Fence, open_engine, open_optuna, reachable
+    from search.dashboard import open_tables, serve
+    from search.storage import reachable
 
+    wait_s = parse_duration(wait, "--wait", least_s=0)
     with open_place(storage, artifacts, home) as place, reachable(place.storage):
-        engine = open_engine(place.storage)
-        wait_for_tables(engine)
-        engine.dispose()
-        serve(open_optuna(place.storage, Fence(), connections=8), place.artifacts, host, port)
+        serve(open_tables(place.storage, wait_s), place.artifacts, host, port)
 
 
 def doctor(

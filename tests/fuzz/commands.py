@@ -41,7 +41,7 @@ PINS: dict[str, tuple[str, ...]] = {
     "confirm": (*ABSENT, "--workers", "0", "--home", "home"),
     "worker": (*ABSENT, "--wait", "0s", "--home", "home"),
     "demo": ("--home", "/dev/null/home"),
-    "dashboard": ("--host", "no host", "--home", "home"),
+    "dashboard": ("--host", "no host", "--wait", "0s", "--home", "home"),
     "status": ("--json", "--home", "home"),
     **dict.fromkeys(("stop", "pause", "resume", "extend", "migrate"), (*ABSENT, "--home", "home")),
 }

@@ -13,12 +13,19 @@ TERRAIN = "synthetic:40"
 
 
 @pytest.fixture
-def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """Write the study ``small`` into a database: the preset ``tiny`` on a few frames."""
+def make_study(tmp_path: Path) -> Callable[..., None]:
+    """Write the study ``small`` into a database, for workers on the test's own folder: ``tiny`` on a few frames."""
 
-    def make(database: str, *, trials: int, sets: tuple[str, ...] = (), source: str = TERRAIN, gpu_s: float = 0.0) -> None:
-        root: Path = tmp_path_factory.mktemp("made")
-        place = Place(database, str(root / "artifacts"), root / "cache")
+    def make(
+        database: str,
+        *,
+        trials: int,
+        sets: tuple[str, ...] = (),
+        source: str = TERRAIN,
+        gpu_s: float = 0.0,
+        artifacts: str = str(tmp_path / "artifacts"),
+    ) -> None:
+        place = Place(database, artifacts, tmp_path / "cache")
         request = Request(name="small", source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s)
         list(set_up(request, place))
 
@@ -26,9 +33,9 @@ def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
 
 
 @pytest.fixture
-def small_study(database: str, make_study: Callable[..., None]) -> Iterator[Study]:
-    """An open study of four trials that nobody has begun."""
-    make_study(database, trials=4)
+def small_study(database: str, make_study: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """An open study of four trials that nobody has begun; its artifacts are outside the test's own folder."""
+    make_study(database, trials=4, artifacts=str(tmp_path_factory.mktemp("made")))
     study = open_study(database, "small")
     yield study
     study.close()

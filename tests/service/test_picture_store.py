@@ -22,22 +22,21 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from PIL import Image
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
+from objectives.errors import WorldError
+from search.dashboard import open_tables
 from search.pictures_store import PictureStore, attach_picture, open_pictures
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
 SERVE = """
 import sys
-from optuna.storages import RDBStorage
-from sqlalchemy import create_engine
-from search.dashboard import serve, wait_for_tables
+from search.dashboard import open_tables, serve
 from objectives.errors import SearchError
 
 database, blobs, port = sys.argv[1:]
 try:
-    wait_for_tables(create_engine(database))
-    serve(RDBStorage(database, engine_kwargs={"pool_pre_ping": True}, skip_table_creation=True), blobs, "127.0.0.1", int(port))
+    serve(open_tables(database, 60.0), blobs, "127.0.0.1", int(port))
 except SearchError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -269,6 +268,38 @@ def test_dashboard_that_waits_ends_at_once(empty_database: str, tmp_path: Path) 
         seconds, said = end(process)
     assert seconds < 3
     assert said == ""
+
+
+def test_dashboard_that_comes_before_the_database_waits_and_bears_another_outage(
+    postgres: str, empty_database: str, tmp_path: Path
+) -> None:
+    name, server = make_url(empty_database).database, create_engine(postgres, isolation_level="AUTOCOMMIT")
+
+    def accept(answer: bool) -> None:
+        with server.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {answer}"))
+            if not answer:
+                end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                connection.execute(text(end_all), {"name": name})
+
+    accept(False)
+    with dashboard(empty_database, tmp_path) as process:
+        assert process.stderr is not None
+        assert "the database does not answer" in process.stderr.readline()
+        accept(True)
+        assert "waiting for `search init`" in process.stderr.readline()
+        accept(False)
+        assert "the database does not answer" in process.stderr.readline()
+        accept(True)
+        RDBStorage(empty_database).engine.dispose()
+        assert fetch(f"{url_of(process)}/api/studies")[0] == 200
+        end(process)
+    server.dispose()
+
+
+def test_dashboard_waits_for_a_silent_database_no_longer_than_told() -> None:
+    with pytest.raises(WorldError, match="the database does not answer: connection to server"):
+        open_tables("postgresql://nobody@127.0.0.1:9/none", 1.0)
 
 
 def test_dashboard_outlives_an_outage_of_the_database(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import psutil
 import psycopg2
 import pytest
 
+from objectives.errors import UserError
+from search.blobs import open_blobs
 from search.main import answer
 
 SECRET = "hunter2-in-the-clear"
@@ -156,3 +158,27 @@ def test_keys_of_the_artifact_store_are_in_no_message(search: Any, s3_endpoint: 
             assert "AKIAEXAMPLEOFAKEY" not in done.stdout + done.stderr
             assert SECRET not in done.stdout + done.stderr
     assert SECRET not in rows(database)
+
+
+@pytest.mark.parametrize("address", ["http://key:{}@127.0.0.1:1", "http://key:{}@127.0.0.1:port"])
+@pytest.mark.parametrize("kept", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "profile"])
+def test_an_endpoint_with_credentials_is_refused_without_them(
+    kept: str,
+    address: str,
+    s3_endpoint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = address.format(SECRET)
+    if kept == "profile":
+        (tmp_path / "config").write_text(f"[default]\nendpoint_url = {endpoint}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    else:
+        monkeypatch.setenv(kept, endpoint)
+    assert answer(["doctor", "--artifacts", "s3://models/runs"]) == 1
+    with pytest.raises(UserError, match="must not hold credentials") as refused:
+        open_blobs("s3://models/runs")
+    told = capsys.readouterr()
+    assert kept in str(refused.value)
+    assert SECRET not in str(refused.value) + told.out + told.err

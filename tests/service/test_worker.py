@@ -188,7 +188,7 @@ def test_a_study_whose_artifacts_live_in_s3_runs_resumes_and_exports(
     place: Place, s3_endpoint: str, tmp_path: Path, make_study: Maker
 ) -> None:
     place.artifacts = f"s3://models/team?endpoint={s3_endpoint}"
-    make_study(place.database, trials=1, sets=("train.epochs=20",))
+    make_study(place.database, trials=1, sets=("train.epochs=20",), artifacts=place.artifacts)
     study = open_study(place.database, "small")
     first = place.start(LEASE)
     wait_for(lambda: epochs_of(study, 0) >= 1)

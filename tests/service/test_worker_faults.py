@@ -196,6 +196,21 @@ def test_an_artifact_store_that_is_away_is_waited_for(
     assert foreign.is_file() or not [*foreign.rglob("*")]  # nothing was put where the store was not
 
 
+def test_a_wait_for_the_artifact_store_is_no_hang(database: str, tmp_path: Path, make_study: Maker) -> None:
+    make_study(database, trials=1, sets=("train.epochs=40",))
+    artifacts, aside = tmp_path / "artifacts", tmp_path / "aside"
+    with working(database, tmp_path, hang_s=8.0) as work:
+        work.wait_for(lambda: work.epochs() >= 1)
+        artifacts.rename(aside)
+        work.wait_for(lambda: work.heard("waits for the artifact store"))
+        time.sleep(20.0)  # the trial's process looks after 15.5 s, then after 15 more
+        aside.rename(artifacts)
+        work.join()
+        assert not work.heard("got nowhere")
+        assert not work.heard("goes on after epoch")
+        assert [trial.state.name for trial in work.study.optuna.get_trials()] == ["COMPLETE"]
+
+
 def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Path, make_study: Maker) -> None:
     make_study(database, trials=1, sets=("train.epochs=60",))
     with working(database, tmp_path) as work:

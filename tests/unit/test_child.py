@@ -1,73 +1,87 @@
-"""What a trial's own process makes of its checkpoints and of a device without memory."""
+"""What a trial's process makes of its errors, and of pictures that cannot be drawn."""
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
 import torch
 
-from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
-from objectives.errors import WorldError
-from objectives.fit import Training, fit, prepare
-from search.blobs import FolderBlobs
-from search.child import NONE_YET, cause_of, restore
-from search.messages import Cause, Checkpoint
+from search import child
+from search.blobs import open_objects
+from search.child import Link, cause_of, dies_of, train
+from search.messages import Cause, Job, Noted, Run, Saved
+from search.store_owner import MARKERS
+from spaces import load_space
 
-CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))
-
-
-@pytest.fixture
-def blobs(tmp_path: Path) -> FolderBlobs:
-    return FolderBlobs(tmp_path)
+MARKER = "ab" * 32
 
 
-@pytest.fixture
-def saved(terrain: Dataset, blobs: FolderBlobs) -> Checkpoint:
-    """A checkpoint after the first epoch."""
-    training = begin(terrain)
-    next(fit(training))
-    return Checkpoint(blobs.put(training.state.to_bytes()), blobs.put(training.state.scored_weights))
+@pytest.mark.parametrize(
+    "said",
+    [
+        "No CUDA GPUs are available",
+        "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver",
+        "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env variable",
+        "Unexpected error from cudaGetDeviceCount(). Error 35: CUDA driver version is insufficient for CUDA runtime version",
+        "CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+    ],
+)
+def test_where_no_config_could_be_trained_the_surroundings_are_to_blame(said: str) -> None:
+    error = RuntimeError(said)
+    assert not dies_of(error)
+    assert cause_of(error) == Cause.SURROUNDINGS
 
 
-def begin(data: Dataset) -> Training:
-    return prepare(CONFIG, data, seed=0, device=torch.device("cpu"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed. "),
+        RuntimeError("DataLoader worker (pid(s) 4711, 4712) exited unexpectedly"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("unable to mmap 4096 bytes from file </torch_1_2>: Cannot allocate memory (12)"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        MemoryError(),
+    ],
+)
+def test_what_may_be_anybodys_fault_counts_as_a_crash(error: Exception) -> None:
+    assert dies_of(error)
 
 
-def test_a_device_without_memory_is_no_damaged_checkpoint(saved: Checkpoint, blobs: FolderBlobs) -> None:
-    def full() -> Training:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), Cause.INFEASIBLE),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), Cause.ERROR),
+        (ValueError("Caught ValueError in DataLoader worker process 0."), Cause.ERROR),
+        (OSError("No space left on device"), Cause.SURROUNDINGS),
+    ],
+)
+def test_other_errors_keep_their_cause(error: Exception, cause: Cause) -> None:
+    assert not dies_of(error)
+    assert cause_of(error) == cause
 
-    said: list[str] = []
-    with pytest.raises(WorldError, match="no memory for it now") as caught:
-        restore((saved, saved), blobs, full, said.append)
-    assert cause_of(caught.value) is Cause.SURROUNDINGS
-    assert not said
 
-
-def test_a_run_goes_on_from_the_checkpoint_before_or_says_that_it_starts_anew(
-    saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset
+@pytest.mark.parametrize("error", [ValueError("no font"), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
+    error: Exception, terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    gone = Checkpoint("0" * 64, saved.best)
-    training, found = restore((gone, saved), blobs, lambda: begin(terrain), said.append)
-    assert (training.state.epoch, found) == (1, saved)
-    training, found = restore((gone, gone), blobs, lambda: begin(terrain), said.append)
-    assert (training.state.epoch, found) == (0, NONE_YET)
-    assert said[-1] == "has no checkpoint that is whole, and starts anew"
+    def fail(*_: object) -> None:
+        raise error
 
-
-@pytest.mark.parametrize("gone", [True, False])
-def test_the_best_weights_are_written_again_from_the_state(
-    gone: bool, saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset, tmp_path: Path
-) -> None:
-    file = tmp_path / saved.best[:2] / saved.best[2:]
-    content = file.read_bytes()
-    if gone:
-        file.unlink()
-    else:
-        file.write_bytes(content[:100])
-    said: list[str] = []
-    training, found = restore((saved,), blobs, lambda: begin(terrain), said.append)
-    assert (training.state.epoch, found) == (1, saved)
-    assert blobs.read(saved.best) == content
-    assert "best weights damaged" in said[0]
+    monkeypatch.setattr(child, "draw_pictures", fail)
+    open_objects(str(tmp_path), MARKERS).write(MARKER, b"")
+    config = load_space("tiny", ("train.epochs=1", "train.steps_per_epoch=1")).default()
+    job = Job(
+        0, config.model_dump_json(), terrain.directory, str(tmp_path), MARKER, Run(1), "", threads=1, prefetchers=0, rungs=(),
+        checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
+    )  # fmt: skip
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(child.Reply(1, stop=False))
+    finished = train(job, config, terrain, Link(theirs, multiprocessing.RawValue("Q", 0)))
+    assert finished.pictures == {}
+    saved, noted = ours.recv(), ours.recv()
+    assert isinstance(saved, Saved)
+    assert saved.finished
+    assert isinstance(noted, Noted)
+    assert noted.text.startswith("has no pictures")

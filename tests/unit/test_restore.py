@@ -1,0 +1,73 @@
+"""What a trial's own process makes of its checkpoints, and of a device without memory for them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from objectives.config import Config, Train, UNet
+from objectives.data.dataset import Dataset
+from objectives.errors import WorldError
+from objectives.fit import Training, fit, prepare
+from search.blobs import FolderBlobs
+from search.child import NONE_YET, cause_of, restore
+from search.messages import Cause, Checkpoint
+
+CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FolderBlobs:
+    return FolderBlobs(tmp_path)
+
+
+@pytest.fixture
+def saved(terrain: Dataset, blobs: FolderBlobs) -> Checkpoint:
+    """A checkpoint after the first epoch."""
+    training = begin(terrain)
+    next(fit(training))
+    return Checkpoint(blobs.put(training.state.to_bytes()), blobs.put(training.state.scored_weights))
+
+
+def begin(data: Dataset) -> Training:
+    return prepare(CONFIG, data, seed=0, device=torch.device("cpu"))
+
+
+def test_a_device_without_memory_is_no_damaged_checkpoint(saved: Checkpoint, blobs: FolderBlobs) -> None:
+    def full() -> Training:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    said: list[str] = []
+    with pytest.raises(WorldError, match="no memory for it now") as caught:
+        restore((saved, saved), blobs, full, said.append)
+    assert cause_of(caught.value) is Cause.SURROUNDINGS
+    assert not said
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_or_says_that_it_starts_anew(
+    saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset
+) -> None:
+    said: list[str] = []
+    gone = Checkpoint("0" * 64, saved.best)
+    training, found = restore((gone, saved), blobs, lambda: begin(terrain), said.append)
+    assert (training.state.epoch, found) == (1, saved)
+    training, found = restore((gone, gone), blobs, lambda: begin(terrain), said.append)
+    assert (training.state.epoch, found) == (0, NONE_YET)
+    assert said[-1] == "has no checkpoint that is whole, and starts anew"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_the_best_weights_are_written_again_from_the_state(
+    gone: bool, saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / saved.best[:2] / saved.best[2:]
+    content = file.read_bytes()
+    if gone:
+        file.unlink()
+    else:
+        file.write_bytes(content[:100])
+    said: list[str] = []
+    training, found = restore((saved,), blobs, lambda: begin(terrain), said.append)
+    assert (training.state.epoch, found) == (1, saved)
+    assert blobs.read(saved.best) == content
+    assert "best weights damaged" in said[0]
