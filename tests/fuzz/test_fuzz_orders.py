@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 from commands import TEXT, assert_good_end, dump
 from fuzzing import cases, good_or_refused
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from search.commands.options import Place
@@ -38,11 +38,17 @@ def orders(draw: st.DrawFn) -> list[str]:
     """A command line."""
     command = draw(st.sampled_from([*STATES, "extend", "extend", "extend"]))
     known = sorted(MORE) if command == "extend" else []
-    options = draw(st.lists(st.sampled_from(known), max_size=3, unique=True)) if known else []
-    return [command, *(f"{each}={draw(st.one_of(st.sampled_from(MORE[each]), TEXT))}" for each in options), "--study", STUDY]
+    options = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True)) if known else []
+    return [
+        command,
+        *(f"{each}={draw(st.sampled_from(MORE[each]) if draw(st.integers(0, 4)) else TEXT)}" for each in options),
+        "--study",
+        STUDY,
+    ]
 
 
 @cases(600)
+@example(lines=[["extend", "--trials=+5", "--gpu-hours=0.5", "--until=+2m", "--study", STUDY]])
 @given(lines=st.lists(orders(), min_size=1, max_size=6))
 def test_an_order_changes_what_it_says_and_nothing_else(lines: list[list[str]], place: Place) -> None:
     untouched = beside_the_budget(place)
