@@ -34,6 +34,12 @@ volumes:
 """
 
 
+HELD = """
+    SELECT 1 FROM search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)
+    WHERE trials.state = 'RUNNING' AND name LIKE '{name}:%'
+"""
+
+
 @dataclass
 class Stack(Scene):
     """A compose project; its database is asked over a published port, its store is a folder of this machine."""
@@ -83,6 +89,10 @@ class Stack(Scene):
 
         found: str = self.wait(find, "a worker with a trial", 120)
         return found
+
+    def name_of(self, container: str) -> str:
+        """By which the worker in a container is known in the roster, up to its process's number."""
+        return str(self.inspect(container)["Config"]["Hostname"])
 
     def finish(self, workers: int = 3, timeout_s: float = 900.0) -> None:
         """Let workers end the study."""
@@ -177,13 +187,15 @@ def paused_container() -> Row:
     """docker pause of a worker beyond its lease: another takes its trial over, the sleeper wakes and writes nothing."""
     with stack(4, 80) as at:
         victim = at.holder()
-        fences = at.query("SELECT sum(fence) FROM search_lease")[0][0]
         subprocess.run(["docker", "pause", victim], check=True, stdout=subprocess.DEVNULL)
-        at.wait(lambda: at.query("SELECT sum(fence) FROM search_lease")[0][0] > fences, "a take-over", 120)
-        time.sleep(5.0)
+        held = at.query(HELD.format(name=at.name_of(victim)))
+        at.wait(lambda: not at.query(HELD.format(name=at.name_of(victim))), "its trial to be taken over", 120)
         subprocess.run(["docker", "unpause", victim], check=True, stdout=subprocess.DEVNULL)
+        at.wait(lambda: at.said("another worker has taken the trial over"), "the sleeper to notice", 60)
         at.finish()
-        return audit(at, "docker pause beyond the lease", 1)
+        row = audit(at, "docker pause beyond the lease", 1)
+        row.wrong += [] if len(held) == 1 else [f"it held {len(held)} trials when it fell asleep"]
+        return row
 
 
 def disconnected_container() -> Row:
@@ -202,16 +214,25 @@ def disconnected_container() -> Row:
 
 
 def killed_database() -> Row:
-    """docker kill -s KILL of Postgres, started again after 30 s."""
-    with stack(5, 80) as at:
+    """docker kill -s KILL of Postgres, started again after 60 s."""
+    return _database_away("docker kill of Postgres, 60 s", "kill", "-s", "KILL")
+
+
+def stopped_database() -> Row:
+    """docker stop of Postgres, started again after 60 s."""
+    return _database_away("docker stop of Postgres, 60 s", "stop")
+
+
+def _database_away(fault: str, *how: str) -> Row:
+    with stack(5, 120) as at:
         database = at.compose("ps", "--quiet", "db").strip()
-        subprocess.run(["docker", "kill", "-s", "KILL", database], check=True, stdout=subprocess.DEVNULL)
-        time.sleep(30.0)
+        subprocess.run(["docker", *how, database], check=True, stdout=subprocess.DEVNULL)
+        time.sleep(60.0)
         alive = len(at.ids("--status", "running"))
         subprocess.run(["docker", "start", database], check=True, stdout=subprocess.DEVNULL)
         at.wait(lambda: _answers(at), "the database", 120)
         at.finish()
-        row = audit(at, "docker kill of Postgres", 1)
+        row = audit(at, fault, 1)
         row.wrong += [] if alive == 3 else [f"{alive} of 3 workers lived"]
         return row
 
@@ -223,4 +244,22 @@ def _answers(at: Stack) -> bool:
         return False
 
 
-ALL = [killed_containers, stopped_containers, paused_container, disconnected_container, killed_database]
+def connections_cut() -> Row:
+    """Every connection of the workers ended with pg_terminate_backend, five times, two seconds apart."""
+    with stack(5, 80) as at:
+        ended = 0
+        for _ in range(5):
+            ended += len(at.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'search'"))
+            time.sleep(2.0)
+        in_time, alive = at.runs(), len(at.ids("--status", "running"))
+        at.finish()
+        row = audit(at, "pg_terminate_backend, workers in containers", 5, note=f"{ended} connections ended")
+        row.wrong += [] if alive == 3 else [f"{alive} of 3 workers lived"]
+        row.wrong += [] if in_time else ["the study was over before the last of them"]
+        return row
+
+
+ALL = [
+    killed_containers, stopped_containers, paused_container, disconnected_container, killed_database, stopped_database,
+    connections_cut,
+]  # fmt: skip
