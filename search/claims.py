@@ -21,11 +21,14 @@ from search.tables import STUDY
 
 CLAIM_LOCK = 7_215_002
 
+# While the server was away nobody could renew a lease: each gets the time to, once it is back. What was given back is free.
 LOST = text("""
     SELECT trials.trial_id FROM trials LEFT JOIN search_lease USING (trial_id)
-    WHERE study_id = :study_id AND state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp())
+    WHERE study_id = :study_id AND state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp() AND (
+        owner = '' OR clock_timestamp() >= pg_postmaster_start_time() + make_interval(secs => :grace_s)))
     ORDER BY trials.trial_id LIMIT 1
 """)
+GRACE = 1.0  # of a lease, after the server's start
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         budget = read_budget(connection, study)
         if budget.limit() is Limit.PAUSED:
             return Waiting()
-        trial_id = connection.execute(LOST, {"study_id": study.id}).scalar()
+        trial_id = connection.execute(LOST, {"study_id": study.id, "grace_s": GRACE * lease_s}).scalar()
         if trial_id is None:
             if budget.closed():
                 return Waiting() if budget.running else Done()

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from optuna.trial import TrialState
 
-from search import checkpoints, leases
+from search import checkpoints, claims, leases
 from search.blobs import open_blobs
 from search.checkpoints import Pointer
 from search.claims import Claimed, Done, Waiting, claim
@@ -46,6 +46,21 @@ def test_a_live_lease_is_left_alone_and_an_expired_one_is_adopted_under_the_same
     assert again.trial_id == first.trial_id
     assert again.fence == first.fence + 1
     assert other.trial_id != first.trial_id
+
+
+def test_leases_can_be_renewed_for_a_while_after_the_server_has_started(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an outage, in which nobody could: whoever is first to reach the server takes nothing from the others."""
+    monkeypatch.setattr(claims, "GRACE", 1.0)
+    first = take(small_study, "a", lease_s=EXPIRED_S)
+    time.sleep(2 * EXPIRED_S)
+    long_s = 1e6  # longer than the tests' server is there
+    assert take(small_study, "b", lease_s=long_s).trial_id != first.trial_id
+    assert take(small_study, "c", lease_s=EXPIRED_S).trial_id == first.trial_id
+    given_back = take(small_study, "d", lease_s=long_s)
+    leases.release(small_study.engine, given_back)
+    assert take(small_study, "e", lease_s=long_s).trial_id == given_back.trial_id
 
 
 def test_a_released_lease_is_adopted_at_once_with_the_first_claims_threads(small_study: Study) -> None:
@@ -151,7 +166,7 @@ def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(da
 
 
 def test_the_pulse_renews_and_notices_a_loss(small_study: Study) -> None:
-    member = join(small_study.engine, small_study.id, "cpu")
+    member = join(small_study.engine, small_study.id, "cpu", "a")
     lease = take(small_study, member.id, lease_s=0.6)
     with Pulse(small_study.engine, member, 0.6) as pulse:
         pulse.hold(lease)
