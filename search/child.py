@@ -4,8 +4,8 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -204,20 +204,28 @@ def restore(
     Raises: WorldError when the device has no memory for what it has trained before.
     """
     for checkpoint in checkpoints:
-        try:
+        with memory_as_before():
             training = prepared()
-            training.state.load_bytes(blobs.read(checkpoint.last))
-        except torch.OutOfMemoryError as error:
-            raise WorldError(f"the device has no memory for it now, others use it: {_line(error)}") from error
-        except SearchError as error:  # missing, other bytes, or no state: the store itself was waited for
-            note(f"has a damaged checkpoint, the one before is used: {_line(error)}")
-        else:
-            found = Checkpoint(checkpoint.last, whole_weights(checkpoint.best, blobs, training.state, note))
-            note(f"goes on after epoch {training.state.epoch}")
-            return training, found
+            try:
+                training.state.load_bytes(blobs.read(checkpoint.last))
+            except SearchError as error:  # missing, other bytes, or no state: the store itself was waited for
+                note(f"has a damaged checkpoint, the one before is used: {_line(error)}")
+                continue
+        found = Checkpoint(checkpoint.last, whole_weights(checkpoint.best, blobs, training.state, note))
+        note(f"goes on after epoch {training.state.epoch}")
+        return training, found
     if checkpoints:
         note("has no checkpoint that is whole, and starts anew")
     return prepared(), NONE_YET
+
+
+@contextmanager
+def memory_as_before() -> Iterator[None]:
+    """For what has fitted into a device's memory before: where it does not now, the surroundings are to blame."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise WorldError(f"the device has no memory for it now, others use it: {_line(error)}") from error
 
 
 def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:

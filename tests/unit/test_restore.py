@@ -44,6 +44,16 @@ def test_a_device_without_memory_is_no_damaged_checkpoint(saved: Checkpoint, blo
     assert not said
 
 
+def test_data_that_cannot_be_read_is_no_damaged_checkpoint(saved: Checkpoint, blobs: FolderBlobs) -> None:
+    def unread() -> Training:
+        raise WorldError("the memory map is gone")
+
+    said: list[str] = []
+    with pytest.raises(WorldError, match="the memory map is gone"):
+        restore((saved, saved), blobs, unread, said.append)
+    assert not said
+
+
 def test_a_run_goes_on_from_the_checkpoint_before_or_says_that_it_starts_anew(
     saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset
 ) -> None:
