@@ -5,6 +5,7 @@ import struct
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -105,7 +106,7 @@ class TrainingState:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors["confusion"] = self.confusion_KK
-        tensors["scored_weights"] = torch.tensor(bytearray(self.scored_weights), dtype=torch.uint8)
+        tensors["scored_weights"] = torch.from_numpy(np.frombuffer(self.scored_weights, np.uint8).copy())
         plain |= {
             "tensors": sorted(tensors),
             "config": self.config.model_dump(mode="json"),
