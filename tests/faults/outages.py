@@ -50,7 +50,7 @@ def trained(at: Scene) -> int:
 
 def connections_terminated() -> Row:
     """Every connection ended with pg_terminate_backend, ten times, two seconds apart."""
-    with scene(6, 80) as at:
+    with scene(4, 240, "--set", "pruning={kind: none}") as at:
         workers = [at.start(), at.start()]
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         ended = 0
