@@ -7,10 +7,13 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg2
 from audit import Row, audit
 from postgres import USER, Server, Wire
+from psycopg2.extensions import connection
 from scene import Scene, scene
 
 OUTAGE_S = 60.0
@@ -26,7 +29,7 @@ def database_killed() -> Row:
     return _database_away("Postgres killed -9", lambda server: server.kill(), 10.0)
 
 
-def _database_away(fault: str, end: "callable", outage_s: float) -> Row:  # type: ignore[valid-type]
+def _database_away(fault: str, end: Callable[[Server], None], outage_s: float) -> Row:
     with scene(4, 120) as at:
         workers = [at.start(), at.start()]
         at.wait(lambda: at.epochs_done(0) >= 2, "epochs")
@@ -117,8 +120,8 @@ def too_many_connections() -> Row:
             late = at.start()
             time.sleep(20.0)
             waited.append("trying again" in late.words())
-            for connection in hoard:
-                connection.close()
+            for each in hoard:
+                each.close()
         at.finish()
         row = audit(at, "max_connections reached", 2)
         row.wrong += [] if all(waited) else ["a worker that started meanwhile did not wait"]
@@ -128,10 +131,8 @@ def too_many_connections() -> Row:
         return row
 
 
-def hoard_connections(server: Server) -> list["psycopg2.extensions.connection"]:  # noqa: F821
+def hoard_connections(server: Server) -> list[connection]:
     """Open connections until there is none left, and for some time those that become free."""
-    import psycopg2
-
     hoard = []
     deadline = time.monotonic() + 3.0
     while time.monotonic() < deadline:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from search.claims import Claimed, Done, Waiting, claim
 from search.status import read_status
 from search.study import open_study
 
+Maker = Callable[..., None]
 BUDGET = 20
 
 CLAIMER = """
@@ -61,8 +63,8 @@ def numbers_by_state(database: str) -> Counter[str]:
         return Counter(row[0] for row in cursor.fetchall())
 
 
-def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: str, make_study: object, tmp_path: Path) -> None:
-    make_study(database, trials=BUDGET)  # type: ignore[operator]
+def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: str, make_study: Maker, tmp_path: Path) -> None:
+    make_study(database, trials=BUDGET)
     dice, killed = random.Random(0), 0
     log = tmp_path / "claimers.log"
     running = [start_claimer(log, database, f"w{i}") for i in range(4)]
@@ -85,10 +87,10 @@ def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: st
 
 
 def test_a_creation_whose_answer_is_lost_makes_no_trial_too_many(
-    database: str, make_study: object, monkeypatch: pytest.MonkeyPatch
+    database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Optuna creates a trial again when it did not hear that it had: the second one is refused where there is no room."""
-    make_study(database, trials=2)  # type: ignore[operator]
+    make_study(database, trials=2)
     study = open_study(database, "small")
     first = claim(study, "first", threads=1)
     lost = []
@@ -114,9 +116,9 @@ def test_a_creation_whose_answer_is_lost_makes_no_trial_too_many(
 
 
 def test_a_claim_that_slept_while_others_spent_the_budget_creates_nothing(
-    database: str, make_study: object, monkeypatch: pytest.MonkeyPatch
+    database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_study(database, trials=2)  # type: ignore[operator]
+    make_study(database, trials=2)
     sleeper, awake = open_study(database, "small"), open_study(database, "small")
     ask = sleeper.optuna.ask
 
@@ -136,9 +138,9 @@ def test_a_claim_that_slept_while_others_spent_the_budget_creates_nothing(
 
 
 def test_eight_workers_started_at_once_spend_a_budget_of_twenty_exactly(
-    database: str, make_study: object, tmp_path: Path
+    database: str, make_study: Maker, tmp_path: Path
 ) -> None:
-    make_study(database, trials=BUDGET, sets=("train.epochs=1", "train.steps_per_epoch=1"))  # type: ignore[operator]
+    make_study(database, trials=BUDGET, sets=("train.epochs=1", "train.steps_per_epoch=1"))
     command = ["-m", "search", "worker", "--study", "small", "--device", "cpu", "--threads", "1"]
     place = {
         "SEARCH_STORAGE": database,
