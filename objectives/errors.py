@@ -19,6 +19,11 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, the name of its class when it says nothing; fit for a terminal."""
+    return one_line((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
 @dataclass(frozen=True)
 class Problem:
     """One broken rule: where (a file, a frame or a field path), the rule, and the value that breaks it."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.ema import AveragedModel
-from objectives.errors import WorldError
+from objectives.errors import WorldError, first_line
 from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
 from objectives.processor import Processor
@@ -129,8 +129,7 @@ class TrainingState:
         except AT_FAULT:
             raise
         except UNFIT as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise WorldError(f"the checkpoint is no state of this trial: {reason}") from error
+            raise WorldError(f"the checkpoint is no state of this trial: {first_line(error)}") from error
 
     def _load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         if plain["config"] != self.config.model_dump(mode="json"):

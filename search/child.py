@@ -4,8 +4,8 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -16,19 +16,20 @@ import torch
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
-from objectives.errors import SearchError, WorldError
+from objectives.errors import SearchError, first_line
 from objectives.feasibility import Unmeasurable, Verdict, check
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
-from search.blobs import BlobCorrupt, BlobMissing, BlobStore, open_blobs
+from search.blobs import open_blobs
 from search.lifeline import end_with_parent
 from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
 from search.process import Count
+from search.resume import restore
 from search.saver import Saver
 from search.store_owner import check_mounted
 
@@ -99,7 +100,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
         if dies_of(error):
             raise
-        pipe.send(Failed(cause_of(error), _line(error)))
+        pipe.send(Failed(cause_of(error), first_line(error)))
 
 
 def dies_of(error: Exception) -> bool:
@@ -184,7 +185,7 @@ def pictures_of(state: TrainingState, data: Dataset, note: Callable[[str], None]
     try:
         return draw_pictures(state, data, state.scored_weights)
     except Exception as error:  # of a plotting library, a font, the device's memory
-        note(f"has no pictures: {_line(error)}")
+        note(f"has no pictures: {first_line(error)}")
         return {}
 
 
@@ -193,57 +194,8 @@ def describe(result: EpochResult, state: TrainingState) -> str:
     return f"epoch {result.number} of {state.last_epoch}: {result.score:.4f}, loss {result.loss:.4f}, {result.seconds:.2f} s"
 
 
-NONE_YET = Checkpoint("", "")
-
-
-def restore(
-    checkpoints: tuple[Checkpoint, ...], blobs: BlobStore, prepared: Callable[[], Training], note: Callable[[str], None]
-) -> tuple[Training, Checkpoint]:
-    """A training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
-
-    Raises: WorldError when the device has no memory for what it has trained before.
-    """
-    for checkpoint in checkpoints:
-        with memory_as_before():
-            training = prepared()
-            try:
-                training.state.load_bytes(blobs.read(checkpoint.last))
-            except SearchError as error:  # missing, other bytes, or no state: the store itself was waited for
-                note(f"has a damaged checkpoint, the one before is used: {_line(error)}")
-                continue
-        found = Checkpoint(checkpoint.last, whole_weights(checkpoint.best, blobs, training.state, note))
-        note(f"goes on after epoch {training.state.epoch}")
-        return training, found
-    if checkpoints:
-        note("has no checkpoint that is whole, and starts anew")
-    return prepared(), NONE_YET
-
-
-@contextmanager
-def memory_as_before() -> Iterator[None]:
-    """For what has fitted into a device's memory before: where it does not now, the surroundings are to blame."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise WorldError(f"the device has no memory for it now, others use it: {_line(error)}") from error
-
-
-def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:
-    """The blob of a state's best weights, written again from the state where the store has lost or changed it."""
-    try:
-        blobs.read(best)
-    except (BlobMissing, BlobCorrupt) as error:
-        note(f"has its best weights damaged in the store, they are written again: {_line(error)}")
-        return blobs.put(state.scored_weights)
-    return best
-
-
 def _exit_with_worker() -> None:
     worker = parent_process()
     if worker is not None:
         worker.join()
     os._exit(3)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

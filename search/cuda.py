@@ -4,7 +4,7 @@ import multiprocessing
 import os
 from multiprocessing.connection import Connection
 
-from objectives.errors import WorldError
+from objectives.errors import WorldError, first_line
 from search.process import END_S
 
 LONGEST_S = 120.0  # for the first call of a cold driver
@@ -45,4 +45,4 @@ def _start(pipe: Connection, gpu: str) -> None:
         torch.cuda.current_device()  # takes no memory, so that a full GPU, or one that another has to itself, is no reason
         pipe.send("")
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        pipe.send((str(error).strip() or type(error).__name__).splitlines()[0])
+        pipe.send(first_line(error))

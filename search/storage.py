@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateColumn
 
-from objectives.errors import UserError, WorldError
+from objectives.errors import UserError, WorldError, first_line
 from search.passwords import redacted
 from search.tables import METADATA
 
@@ -176,11 +176,9 @@ def reachable(url: str) -> Iterator[None]:
         if isinstance(cause, ProgrammingError) and "does not exist" in str(cause.orig):
             raise NoStudyError(f"no study in {redacted(url)} yet: run `search init` first") from error
         if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
-            reason = str(cause.orig).strip().splitlines()[0]
-            raise UserError(f"--storage: {reason} in {redacted(url)!r}") from error
+            raise UserError(f"--storage: {first_line(cause.orig or cause)} in {redacted(url)!r}") from error
         if isinstance(cause, OperationalError):
-            reason = str(cause.orig).strip().splitlines()[0]
-            raise WorldError(f"the database {redacted(url)} cannot be used: {reason}") from error
+            raise WorldError(f"the database {redacted(url)} cannot be used: {first_line(cause.orig or cause)}") from error
         raise
 
 

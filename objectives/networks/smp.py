@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from objectives.config import Smp
-from objectives.errors import UserError
+from objectives.errors import UserError, first_line
 
 ATTENTIVE = ("unet", "unetplusplus")  # the decoders that have a place for scse
 # the pyramid of PAN halves the encoder's last map three times: eight pixels of stride 16
@@ -32,10 +32,9 @@ def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
         network = _of_smp(model, in_channels, num_classes)
         _remove_unread(network, in_channels)
     except REFUSALS as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"model.encoder: the decoder {model.decoder} of segmentation-models-pytorch does not work with {model.encoder}"
-            f" ({reason}); choose another encoder or another model.decoder"
+            f" ({first_line(error)}); choose another encoder or another model.decoder"
         ) from error
     return SmpNetwork(network, multiple=int(network.encoder.output_stride), least=LEAST_SIDE.get(model.decoder, 1))
 

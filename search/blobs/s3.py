@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from objectives.errors import UserError
+from objectives.errors import UserError, first_line
 from search.blobs.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
 
 ENDPOINTS = "AWS_ENDPOINT_URL"  # and what begins with it: boto3 reads one for each service
@@ -103,7 +103,7 @@ class S3Objects:
                 raise BlobMissing(f"{url} is missing from the artifact store{self._where}") from None
             raise StoreAway(f"cannot {action} {url}{self._where}: {code}") from error
         except BotoCoreError as error:
-            raise StoreAway(f"cannot {action} {url}{self._where}: {str(error).splitlines()[0]}") from error
+            raise StoreAway(f"cannot {action} {url}{self._where}: {first_line(error)}") from error
 
 
 def _connect(endpoint_url: str) -> Any:

@@ -10,8 +10,9 @@ from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.fit import Training, fit, prepare
 from search.blobs import FolderBlobs
-from search.child import NONE_YET, cause_of, restore
+from search.child import cause_of
 from search.messages import Cause, Checkpoint
+from search.resume import NONE_YET, restore
 
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))
 

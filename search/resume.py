@@ -1,0 +1,56 @@
+"""Where a trial's own process begins: at the newest of its checkpoints that the store still has whole."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from objectives.errors import SearchError, WorldError, first_line
+from objectives.fit import Training
+from objectives.training_state import TrainingState
+from search.blobs import BlobCorrupt, BlobMissing, BlobStore
+from search.messages import Checkpoint
+
+NONE_YET = Checkpoint("", "")
+
+
+def restore(
+    checkpoints: tuple[Checkpoint, ...], blobs: BlobStore, prepared: Callable[[], Training], note: Callable[[str], None]
+) -> tuple[Training, Checkpoint]:
+    """A training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
+
+    Raises: WorldError when the device has no memory for what it has trained before.
+    """
+    for checkpoint in checkpoints:
+        with memory_as_before():
+            training = prepared()
+            try:
+                training.state.load_bytes(blobs.read(checkpoint.last))
+            except SearchError as error:  # missing, other bytes, or no state: the store itself was waited for
+                note(f"has a damaged checkpoint, the one before is used: {first_line(error)}")
+                continue
+        found = Checkpoint(checkpoint.last, whole_weights(checkpoint.best, blobs, training.state, note))
+        note(f"goes on after epoch {training.state.epoch}")
+        return training, found
+    if checkpoints:
+        note("has no checkpoint that is whole, and starts anew")
+    return prepared(), NONE_YET
+
+
+@contextmanager
+def memory_as_before() -> Iterator[None]:
+    """For what has fitted into a device's memory before: where it does not now, the surroundings are to blame."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise WorldError(f"the device has no memory for it now, others use it: {first_line(error)}") from error
+
+
+def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:
+    """The blob of a state's best weights, written again from the state where the store has lost or changed it."""
+    try:
+        blobs.read(best)
+    except (BlobMissing, BlobCorrupt) as error:
+        note(f"has its best weights damaged in the store, they are written again: {first_line(error)}")
+        return blobs.put(state.scored_weights)
+    return best
