@@ -59,6 +59,17 @@ def database(postgres_server: str, make_database: Callable[[], str]) -> Iterator
     run_sql(postgres_server, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
 
+@pytest.fixture
+def empty_database(postgres_server: str) -> Iterator[str]:
+    """The URL of a fresh database without any table, its driver named."""
+    from search.storage import database_url
+
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    run_sql(postgres_server, f"CREATE DATABASE {name}")
+    yield database_url(database_in(postgres_server, name))
+    run_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
     """The URL of a local S3 server with a bucket ``models``; this process and its children have credentials for it."""

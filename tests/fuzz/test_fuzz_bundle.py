@@ -1,6 +1,5 @@
 """Bundles and checkpoints: altered files under matching checksums, pickles, lying headers; refused in words, or usable."""
 
-import hashlib
 import io
 import json
 import pickle
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundles_made import origin, seal
 from fuzzing import cases, changed_bytes, changed_trees, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ from objectives.errors import UserError, WorldError
 from objectives.evaluate_bundle import evaluate_bundle
 from objectives.fit import prepare
 from objectives.predict import predict
-from objectives.provenance import PartScore, Provenance, current_versions
+from objectives.provenance import PartScore, current_versions
 from objectives.segmenter import build_segmenter
 
 CPU = torch.device("cpu")
@@ -60,18 +60,7 @@ class Trap:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bundle")
     torch.manual_seed(0)
-    provenance = Provenance(
-        study="terrain",
-        trial=7,
-        trials=12,
-        seed=3,
-        epoch=2,
-        data="f" * 64,
-        device="cpu",
-        command="search export-best",
-        versions=current_versions(),
-        validation=PartScore(frames=3, score=0.5, iou=(None, 0.4, 0.6)),
-    )
+    provenance = origin(PartScore(frames=3, score=0.5, iou=(None, 0.4, 0.6)), versions=current_versions())
     segmenter = build_segmenter(CONFIGURATION, SPEC).eval()
     frames = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
     write_bundle(root / "good", segmenter, Settings.single(CONFIGURATION, SPEC), provenance, frames=frames)
@@ -96,8 +85,7 @@ def alter(root: Path, changed: dict[str, bytes], *, sealed: bool = True, sums: b
     for name, content in changed.items():
         (root / "changed" / name).write_bytes(content)
     if sealed:
-        lines = [f"{hashlib.sha256((root / 'changed' / name).read_bytes()).hexdigest()}  {name}\n" for name in FILES]
-        (root / "changed" / SUMS).write_text("".join(lines))
+        seal(root / "changed")
     if sums:
         (root / "changed" / SUMS).write_bytes(sums)
 

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from search import claims
 from search.commands.options import Place
+from search.pictures_store import PictureStore, open_pictures
 from search.setup import Request, set_up
 from search.study import Study, open_study
 
@@ -46,3 +49,24 @@ def small_study(database: str, make_study: Callable[..., None], tmp_path_factory
     study = open_study(database, "small")
     yield study
     study.close()
+
+
+@pytest.fixture
+def storage(empty_database: str) -> Iterator[RDBStorage]:
+    """Optuna's own storage on a fresh database."""
+    storage = RDBStorage(empty_database, engine_kwargs={"pool_pre_ping": True})
+    yield storage
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@pytest.fixture
+def study(storage: RDBStorage) -> optuna.Study:
+    """A study of Optuna's in that storage."""
+    return optuna.create_study(storage=storage, study_name="mars", direction="maximize")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> PictureStore:
+    """The pictures of the store in the test's own folder."""
+    return open_pictures(str(tmp_path / "artifacts"))

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from bundles_made import origin
 from PIL import Image
 
 from objectives.bundle import write_bundle
 from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
-from objectives.provenance import PartScore, Provenance
+from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
 
 DATA = "synthetic:60"
@@ -22,18 +23,7 @@ DATA = "synthetic:60"
 def bundle(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("evaluate") / "model"
     config, spec = Config(model=UNet(depth=2, base_filters=4)), terrain.spec
-    provenance = Provenance(
-        study="elsewhere",
-        trial=0,
-        trials=1,
-        seed=0,
-        epoch=1,
-        data="0",
-        device="cpu",
-        command="search export-best",
-        versions={},
-        validation=PartScore(frames=1, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)),
-    )
+    provenance = origin(PartScore(frames=1, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)), study="elsewhere")
     torch.manual_seed(0)
     validation = [terrain.frame_hashes[index] for index in terrain.parts["validation"]]
     write_bundle(

@@ -40,11 +40,6 @@ COPIES = (
 )
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> PictureStore:
-    return open_pictures(str(tmp_path / "artifacts"))
-
-
 def drawn(database: str, *, name: str = "rocks", count: int = 24, trials: int = 24, **given: Any) -> Study:
     spec = spec_of(name, trials=trials)
     return write_study(database, spec, drawn_trials(Space.from_dict(spec.space), count), **given)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from bundles_made import origin, seal
 
 from objectives.bundle import (
     FILES,
@@ -67,18 +68,11 @@ def frames_of(spec: FrameSpec, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
 def provenance_of(segmenter: Segmenter, spec: FrameSpec) -> Provenance:
     images, masks = frames_of(spec)
     evaluation = evaluate(segmenter, images, masks, spec, device=CPU)
-    return Provenance(
-        study="terrain",
-        trial=7,
-        trials=12,
-        seed=3,
-        epoch=20,
-        data="f" * 64,
-        device="cpu",
+    return origin(
+        PartScore.of(evaluation.score, evaluation.iou.tolist(), len(images)),
         processor=processor_of(CPU).name,
         command="search export-best --storage postgresql://me:secret@db/search",
         versions=current_versions(),
-        validation=PartScore.of(evaluation.score, evaluation.iou.tolist(), len(images)),
     )
 
 
@@ -158,23 +152,15 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_of_another_version_is_refused_in_one_line(bundle_copy: Path) -> None:
     settings = json.loads((bundle_copy / "config.json").read_text())
     settings["members"][0]["config"]["model"]["base_filters"] = 8
-    seal(bundle_copy, "config.json", json.dumps(settings))
+    (bundle_copy / "config.json").write_text(json.dumps(settings))
+    seal(bundle_copy)
     with pytest.raises(UserError, match="another version") as raised:
         load_bundle(bundle_copy)
     assert "\n" not in str(raised.value)
-    seal(bundle_copy, "config.json", json.dumps({**settings, "format": 99}))
+    (bundle_copy / "config.json").write_text(json.dumps({**settings, "format": 99}))
+    seal(bundle_copy)
     with pytest.raises(UserError, match="format 99"):
         load_bundle(bundle_copy)
-
-
-def seal(directory: Path, name: str, text: str) -> None:
-    """Write a file and set its checksum right, as another version of the program would."""
-    import hashlib
-
-    (directory / name).write_text(text)
-    sums = dict(line.split("  ")[::-1] for line in (directory / SUMS).read_text().splitlines())
-    sums[name] = hashlib.sha256(text.encode()).hexdigest()
-    (directory / SUMS).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
 
 
 def test_the_model_card_is_honest_and_its_six_lines_run(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """The formats of a bundle: ensembles with flips, open sizes, programs that hold no pickle, and bundles of the old format."""
 
-import hashlib
 import io
 import json
 import os
@@ -13,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundles_made import origin, seal
 from PIL import Image
 from torch import nn
 
-from objectives.bundle import SUMS, check_bundle, load_bundle, write_bundle
+from objectives.bundle import check_bundle, load_bundle, write_bundle
 from objectives.bundle_settings import Axes, Member, Settings, fixed_axes
 from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
@@ -59,17 +59,9 @@ TWO = Settings.of((Member(config=SMALL, weight=3.0), Member(config=HALF)), SPEC,
 def provenance_of(program: nn.Module, members: int) -> Provenance:
     evaluation = evaluate(program, IMAGES, MASKS, SPEC, device=CPU)
     score = evaluation.score
-    return Provenance(
-        study="terrain",
-        trial=7,
-        trials=12,
-        seed=3,
-        epoch=20,
-        data="f" * 64,
-        device="cpu",
-        command="search export-best",
+    return origin(
+        PartScore.of(score, evaluation.iou.tolist(), len(IMAGES)),
         versions=current_versions(),
-        validation=PartScore.of(score, evaluation.iou.tolist(), len(IMAGES)),
         program="git " + "a" * 40,
         space="b" * 64,
         members=tuple(Origin(study="terrain", trial=7 + index, seed=3, epoch=20) for index in range(members)),
@@ -114,15 +106,8 @@ def old(single: Path, tmp_path: Path) -> Path:
     (directory / "model.pt2").unlink()
     stored = {"format": 1, "config": settings["members"][0]["config"], "spec": settings["spec"]}
     (directory / "config.json").write_text(json.dumps(stored))
-    reseal(directory)
+    seal(directory)
     return directory
-
-
-def reseal(directory: Path) -> None:
-    """Set the checksums right, as another version of the program would."""
-    files = sorted(path for path in directory.iterdir() if path.name != SUMS)
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
-    (directory / SUMS).write_text("".join(sums))
 
 
 def test_an_ensemble_comes_back_as_it_was_written(ensemble: Path) -> None:
@@ -150,7 +135,7 @@ def test_weights_of_another_ensemble_are_refused(ensemble: Path, tmp_path: Path)
     settings = json.loads((copy / "config.json").read_text())
     settings["members"].reverse()
     (copy / "config.json").write_text(json.dumps(settings))
-    reseal(copy)
+    seal(copy)
     with pytest.raises(UserError, match=r"differ in .* tensors, the first is members\.0\.network"):
         load_bundle(copy)
 
@@ -242,7 +227,7 @@ def test_a_new_bundle_without_its_torch_export_program_is_not_whole(single: Path
     (copy / "model.pt2").unlink()
     with pytest.raises(UserError, match=r"not whole: model\.pt2"):
         load_bundle(copy)
-    reseal(copy)
+    seal(copy)
     with pytest.raises(UserError, match=r"not whole: model\.pt2"):
         load_bundle(copy)
 
@@ -299,7 +284,7 @@ def test_onnx_runtime_is_asked_for_the_cpu_only(single: Path) -> None:
 def test_a_program_that_is_none_is_one_clear_line(single: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(single, tmp_path / "copy"))
     (copy / "model.onnx").write_bytes(b"no program")
-    reseal(copy)
+    seal(copy)
     with pytest.raises(UserError, match=r"cannot run .*model\.onnx") as raised:
         OnnxEngine.load(copy, device="cpu", flips="auto")
     assert "\n" not in str(raised.value)

@@ -1,6 +1,5 @@
 """A bundle's scores: what `search evaluate` says and draws of them, and what the bundle itself tells of its parts."""
 
-import hashlib
 import io
 import json
 import re
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundles_made import origin, seal
 from PIL import Image
 
-from objectives.bundle import SUMS, load_bundle, write_bundle
+from objectives.bundle import load_bundle, write_bundle
 from objectives.bundle_settings import Settings
 from objectives.calibration import Calibration
 from objectives.config import Config, UNet
@@ -26,7 +26,7 @@ from objectives.evaluation_pictures import draw_evaluation, refuse_pictures_fold
 from objectives.inspection import inspect_frames
 from objectives.metrics import confusion_KK
 from objectives.pictures import confusion_picture, frame_panel, reliability_picture
-from objectives.provenance import PartScore, Provenance
+from objectives.provenance import PartScore
 from objectives.scores import class_scores
 from objectives.segmenter import build_segmenter
 from search.commands.evaluation import evaluation_json, print_evaluation
@@ -61,19 +61,7 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     groups = np.arange(len(IMAGES))
     found = inspect_frames(segmenter, IMAGES, MASKS, SPEC, groups_N=groups, device=CPU)
     validation = PartScore.measured(found.evaluation.score, found.classes, found.calibration.error, len(IMAGES))
-    provenance = Provenance(
-        study="terrain",
-        trial=0,
-        trials=1,
-        seed=0,
-        epoch=1,
-        data="0",
-        device="cpu",
-        command="search export-best",
-        versions={},
-        validation=validation,
-        test=PartScore(frames=3, score=0.5, iou=(None, 0.5, 0.5, None)),
-    )
+    provenance = origin(validation, test=PartScore(frames=3, score=0.5, iou=(None, 0.5, 0.5, None)))
     frames = {"train": [frame_hash(IMAGES[index]) for index in TRAINED]}
     write_bundle(directory, segmenter, Settings.single(CONFIG, SPEC), provenance, frames=frames)
     return directory
@@ -268,7 +256,8 @@ def test_bundles_written_before_there_were_more_scores_still_load(bundle_dir: Pa
     metrics = json.loads((old / "metrics.json").read_text())
     for part in ("validation", "test"):
         metrics[part] = {name: metrics[part][name] for name in ("frames", "score", "iou")}
-    seal(old, metrics)
+    (old / "metrics.json").write_text(json.dumps(metrics))
+    seal(old)
     loaded = load_bundle(old).provenance
     assert loaded.validation.iou == load_bundle(bundle_dir).provenance.validation.iou
     assert (loaded.validation.precision, loaded.validation.calibration_error) == ((), None)
@@ -278,24 +267,17 @@ def test_scores_of_other_classes_are_refused_in_one_line(bundle_dir: Path, tmp_p
     wrong = Path(shutil.copytree(bundle_dir, tmp_path / "wrong"))
     metrics = json.loads((wrong / "metrics.json").read_text())
     metrics["validation"]["recall"] = [0.5]
-    seal(wrong, metrics)
+    (wrong / "metrics.json").write_text(json.dumps(metrics))
+    seal(wrong)
     with pytest.raises(UserError, match="another version") as raised:
         load_bundle(wrong)
     assert "\n" not in str(raised.value)
     assert re.search(r"must have 4 values", str(raised.value))
     metrics["validation"]["recall"] = []
-    seal(wrong, metrics)
+    (wrong / "metrics.json").write_text(json.dumps(metrics))
+    seal(wrong)
     with pytest.raises(UserError, match="must have 4 values"):
         load_bundle(wrong)
-
-
-def seal(directory: Path, metrics: dict[str, object]) -> None:
-    """Write the metrics and set their checksum right, as another version of the program would."""
-    text = json.dumps(metrics)
-    sums = dict(line.split("  ")[::-1] for line in (directory / SUMS).read_text().splitlines())
-    sums["metrics.json"] = hashlib.sha256(text.encode()).hexdigest()
-    (directory / "metrics.json").write_text(text)
-    (directory / SUMS).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
 
 
 def test_drawing_is_lazy_so_that_one_picture_at_a_time_is_held(found: BundleEvaluation) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundles_made import origin
 from PIL import Image
 
 from objectives.atomic import directory_at_once
@@ -22,7 +23,7 @@ from objectives.evaluate import predict as predict_labels_of
 from objectives.evaluate_bundle import evaluate_bundle
 from objectives.predict import predict
 from objectives.prediction_files import write_csv
-from objectives.provenance import PartScore, Provenance
+from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
 
 CPU = torch.device("cpu")
@@ -49,18 +50,7 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("predict") / "model"
     config = Config(model=UNet(depth=2, base_filters=4))
     torch.manual_seed(0)
-    provenance = Provenance(
-        study="terrain",
-        trial=0,
-        trials=1,
-        seed=0,
-        epoch=1,
-        data="0",
-        device="cpu",
-        command="search export-best",
-        versions={},
-        validation=PartScore(frames=4, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)),
-    )
+    provenance = origin(PartScore(frames=4, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)))
     frames = {part: [frame_hash(IMAGES[index]) for index in indices] for part, indices in PARTS.items()}
     write_bundle(directory, build_segmenter(config, SPEC), Settings.single(config, SPEC), provenance, frames=frames)
     return directory

@@ -1,0 +1,203 @@
+"""The dashboard's server: what it serves, and how it bears an empty, an absent and a failing database."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from painted import files, png
+from sqlalchemy import create_engine, make_url, text
+
+from objectives.errors import WorldError
+from search.dashboard import open_tables
+from search.pictures_store import PictureStore, attach_picture
+
+SERVE = """
+import sys
+from search.dashboard import open_tables, serve
+from objectives.errors import SearchError
+
+database, blobs, port = sys.argv[1:]
+try:
+    serve(open_tables(database, 60.0), blobs, "127.0.0.1", int(port))
+except SearchError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+
+@contextmanager
+def dashboard(database: str, blobs: Path, port: int = 0) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", SERVE, database, str(blobs), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("dashboard: http://127.0.0.1:"), line
+    return line.removeprefix("dashboard: ").strip().removesuffix("/dashboard")
+
+
+def fetch(url: str, method: str = "GET") -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def end(process: subprocess.Popen[str]) -> tuple[float, str]:
+    """Send SIGTERM; return the seconds until exit code 0, and what was said on stderr."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    return time.monotonic() - began, said
+
+
+def test_dashboard_serves_health_and_pictures_and_ends_at_once(
+    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
+) -> None:
+    trial = study.ask()
+    kept, lost = (attach_picture(trial, storage, pictures, png(name), f"{name}.png") for name in ("red", "blue"))
+    study.tell(trial, 0.5)
+    pictures.remove(lost)
+    at = f"artifacts/{study._study_id}/{trial._trial_id}"
+    with dashboard(empty_database, tmp_path / "artifacts") as process:
+        url = url_of(process)
+        assert fetch(f"{url}/health") == (200, b"ok\n")
+        assert fetch(f"{url}/{at}/{kept}") == (200, png("red"))
+        assert fetch(f"{url}/{at}/{lost}")[0] == 404
+        assert b"<html" in fetch(url)[1]
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as idle:
+            idle.sendall(b"GET / HTTP/1.0\r\n")  # a reader that never ends its request
+            time.sleep(0.2)
+            seconds, said = end(process)
+    assert seconds < 3
+    assert said == ""
+
+
+def test_dashboard_says_in_one_line_that_the_artifacts_cannot_be_read(
+    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
+) -> None:
+    trial = study.ask()
+    artifact_id = attach_picture(trial, storage, pictures, png("red"), "panel.png")
+    (file,) = files(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with dashboard(empty_database, tmp_path / "artifacts") as process:
+        assert fetch(f"{url_of(process)}/artifacts/{study._study_id}/{trial._trial_id}/{artifact_id}")[0] == 503
+        _, said = end(process)
+    assert said.count("\n") == 1
+    assert f"cannot read {file}" in said
+
+
+def test_deleting_a_study_in_the_dashboard_removes_its_pictures_even_when_one_is_missing(
+    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
+) -> None:
+    trial = study.ask()
+    ids = [attach_picture(trial, storage, pictures, png("red"), f"{i}.png") for i in range(3)]
+    attach_picture(study, storage, pictures, png("red"), "study.png")
+    pictures.remove(ids[0])
+    with dashboard(empty_database, tmp_path / "artifacts") as process:
+        assert fetch(f"{url_of(process)}/api/studies/{study._study_id}", "DELETE")[0] == 204
+    assert files(tmp_path) == []
+    assert storage.get_all_studies() == []
+
+
+def test_dashboard_waits_for_the_tables_of_an_empty_database(empty_database: str, tmp_path: Path) -> None:
+    with dashboard(empty_database, tmp_path) as process:
+        assert process.stderr is not None
+        assert "waiting for `search init`" in process.stderr.readline()
+        assert process.poll() is None
+        storage = RDBStorage(empty_database)
+        storage.engine.dispose()
+        assert fetch(f"{url_of(process)}/api/studies")[0] == 200
+        _, said = end(process)
+    assert said == ""
+
+
+def test_dashboard_that_waits_ends_at_once(empty_database: str, tmp_path: Path) -> None:
+    with dashboard(empty_database, tmp_path) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        seconds, said = end(process)
+    assert seconds < 3
+    assert said == ""
+
+
+def test_dashboard_that_comes_before_the_database_waits_and_bears_another_outage(empty_database: str, tmp_path: Path) -> None:
+    name = make_url(empty_database).database
+    server = create_engine(make_url(empty_database).set(database="postgres"), isolation_level="AUTOCOMMIT")
+
+    def accept(answer: bool) -> None:
+        with server.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {answer}"))
+            if not answer:
+                end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                connection.execute(text(end_all), {"name": name})
+
+    accept(False)
+    with dashboard(empty_database, tmp_path) as process:
+        assert process.stderr is not None
+        assert "the database does not answer" in process.stderr.readline()
+        accept(True)
+        assert "waiting for `search init`" in process.stderr.readline()
+        accept(False)
+        assert "the database does not answer" in process.stderr.readline()
+        accept(True)
+        RDBStorage(empty_database).engine.dispose()
+        assert fetch(f"{url_of(process)}/api/studies")[0] == 200
+        end(process)
+    server.dispose()
+
+
+def test_dashboard_waits_for_a_silent_database_no_longer_than_told() -> None:
+    with pytest.raises(WorldError, match="the database does not answer: connection to server"):
+        open_tables("postgresql://nobody@127.0.0.1:9/none", 1.0)
+
+
+def test_dashboard_outlives_an_outage_of_the_database(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:
+    name = storage.engine.url.database
+    server = create_engine(storage.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with dashboard(empty_database, tmp_path) as process, server.connect() as connection:
+        url = url_of(process)
+        storage.engine.dispose()
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name})
+        assert fetch(f"{url}/health")[0] == 503
+        assert fetch(f"{url}/dashboard")[0] == 503
+        assert fetch(f"{url}/api/studies")[0] == 500
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+        assert fetch(f"{url}/health")[0] == 200
+        assert fetch(f"{url}/dashboard")[0] == 200
+        _, said = end(process)
+    server.dispose()
+    assert len(said.splitlines()) == 3, said
+    assert "Traceback" not in said
+
+
+def test_port_in_use_is_one_line(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with dashboard(empty_database, tmp_path, port) as process:
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said == f"port {port} of 127.0.0.1 is in use: end what uses it or choose another with --port\n"
+    assert list(tmp_path.iterdir()) == []
