@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,12 @@ from search.study import Study, open_study
 from search.tables import LEASE, STUDY
 from spaces import Space, load_space
 
+COPIES = (
+    "trial_params (trial_id, param_name, param_value, distribution_json)",
+    "trial_values (trial_id, objective, value, value_type)",
+    "trial_user_attributes (trial_id, key, value_json)",
+    "trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)",
+)
 CLASSES = ("soil", "bedrock", "sand", "big rock")
 BEGIN = datetime(2026, 5, 4, 8, 0)
 EPOCH_S = 30.0
@@ -148,3 +155,27 @@ def _curve(dice: random.Random, params: dict[str, Any], epochs: int, number: int
     top = 0.62 - 0.12 * abs(rate + 2.3) + 0.01 * dice.gauss(0, 1) + 0.02 * math.log10(2 + number)
     pace = epochs / dice.uniform(4, 7)
     return [max(0.01, top * (1 - math.exp(-epoch / pace)) + 0.008 * dice.gauss(0, 1)) for epoch in range(1, epochs + 1)]
+
+
+def drawn(database: str, *, name: str = "rocks", count: int = 24, trials: int = 24, **given: Any) -> Study:
+    """A study with so many trials drawn and told."""
+    spec = spec_of(name, trials=trials)
+    return write_study(database, spec, drawn_trials(Space.from_dict(spec.space), count), **given)
+
+
+def multiply(study: Study, times: int) -> None:
+    """Copy a study's first trial so often, with other scores."""
+    first = "JOIN trials AS first ON first.study_id = copy.study_id AND first.number = 0 WHERE copy.number > 0"
+    with study.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
+                "SELECT n, study_id, state, datetime_start + n * interval '9 s', datetime_complete + n * interval '9 s' "
+                f"FROM trials, generate_series(1, {times - 1}) AS n WHERE number = 0"
+            )
+        )
+        for table in COPIES:
+            name, columns = re.fullmatch(r"(\w+) \(trial_id, (.*)\)", table).groups()  # type: ignore[union-attr]
+            rows = first.replace("WHERE", f"JOIN {name} AS t ON t.trial_id = first.trial_id WHERE")
+            connection.execute(text(f"INSERT INTO {table} SELECT copy.trial_id, {columns} FROM trials AS copy {rows}"))
+        connection.execute(text("UPDATE trial_values SET value = value - 0.001 * (trial_id % 97)"))

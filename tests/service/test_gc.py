@@ -1,6 +1,5 @@
 """`search gc`: what no trial needs goes, everything else stays, whoever is killed or asleep meanwhile."""
 
-import hashlib
 import json
 import os
 import signal
@@ -10,11 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from optuna.artifacts.exceptions import ArtifactNotFound
 from sqlalchemy import text
+from thousand_trials import KINDS, fill, sha
 
-from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import UserError
 from search import checkpoints, leases
 from search.blobs import BlobMissing, open_blobs, open_objects
@@ -23,7 +21,6 @@ from search.claims import Claimed, claim
 from search.garbage import check_age, collect, total
 from search.naming import delete_unnamed
 from search.pictures_store import attach_picture, open_pictures
-from search.prepared_garbage import UNTOUCHED_S, check_cache, sweep_prepared
 from search.storage import LeaseLostError, open_engine
 from search.store_owner import mark_store
 from search.study import Study, open_study
@@ -33,26 +30,6 @@ Maker = Callable[..., None]
 
 HOUR_S = 3600.0
 PNG = b"\x89PNG a picture"
-
-# a thousand trials: the control, 989 ended ones of all kinds, and ten at hand, each with all its pointers
-TRIALS = """
-    INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)
-    SELECT n, :study_id, (CASE WHEN n >= 990 THEN 'RUNNING' WHEN n % 10 = 3 THEN 'PRUNED' WHEN n % 10 = 7 THEN 'FAIL'
-                          ELSE 'COMPLETE' END)::trialstate, now(), CASE WHEN n < 990 THEN now() END
-    FROM generate_series(0, 999) AS n
-"""
-VALUES = """
-    INSERT INTO trial_values (trial_id, objective, value, value_type)
-    SELECT trial_id, 0, CASE WHEN number = 0 THEN 0.001 ELSE 0.1 + number * 7919 % 1000 / 2000.0 END, 'FINITE'
-    FROM trials WHERE study_id = :study_id AND state IN ('COMPLETE', 'PRUNED')
-"""
-POINTERS = """
-    INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)
-    SELECT trial_id, kind, encode(sha256(convert_to(number || ' ' || kind, 'UTF8')), 'hex'), 4, 0.5
-    FROM trials CROSS JOIN (VALUES ('last'), ('best'), ('last before'), ('best before')) AS kinds (kind)
-    WHERE study_id = :study_id
-"""
-KINDS = ("last", "best", "last before", "best before")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -73,29 +50,6 @@ def study(database: str, make_study: Maker) -> Iterator[Study]:
         connection.execute(text("DELETE FROM trials"))
     yield study
     study.close()
-
-
-def fill(study: Study, artifacts: str, numbers: range = range(1000)) -> None:
-    """The thousand trials, and the blobs of these of them."""
-    with study.engine.begin() as connection:
-        for statement in (TRIALS, VALUES, POINTERS):
-            connection.execute(text(statement), {"study_id": study.id})
-        connection.execute(
-            text("DELETE FROM search_checkpoint USING trials WHERE trials.trial_id = search_checkpoint.trial_id "
-                 "AND NOT number BETWEEN :first AND :last"), {"first": numbers[0], "last": numbers[-1]}
-        )  # fmt: skip
-    blobs = open_objects(artifacts, "blobs")
-    for words in (f"{number} {kind}" for number in numbers for kind in KINDS):
-        if artifacts.startswith("s3://"):
-            blobs.write(sha(words), words.encode())
-        else:  # without flushing each to the disk
-            file = Path(blobs.describe(sha(words)))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(words.encode())
-
-
-def sha(words: str) -> str:
-    return hashlib.sha256(words.encode()).hexdigest()
 
 
 def sweep(study: Study, artifacts: str, *, older_than_s: float = 0.0, dry_run: bool = False) -> dict[str, int]:
@@ -341,30 +295,3 @@ def test_the_command_says_what_would_go(small_study: Study, database: str, tmp_p
     assert "removed 1 weights and states, 2.0 MB" in search(*words).stdout
     early = search(*words, "--older-than", "1m")
     assert (early.returncode, "at least 10m" in early.stderr) == (2, True)
-
-
-def untouch(folder: Path, seconds: float = UNTOUCHED_S + 60) -> None:
-    then = time.time() - seconds
-    for path in (*folder.rglob("*"), folder):
-        os.utime(path, (then, then))
-
-
-def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    check_cache(cache)
-    used = open_dataset(small_study.spec.source, small_study.spec.data_options, cache).directory
-    read, idle, held = (open_dataset(f"synthetic:{25 + n}", DataOptions(), cache).directory for n in range(3))
-    (cache / ".0123456789abcdef01234567.4711").mkdir()
-    (cache / "notes").mkdir()
-    (cache / "fedcba9876543210fedcba98.lock").touch()
-    untouch(cache)
-    os.utime(read / "masks.npy", (time.time() - UNTOUCHED_S / 2, (read / "masks.npy").stat().st_mtime))
-    with FileLock(cache / f"{held.name}.lock"):
-        would = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache, dry_run=True)]
-        swept = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache)]
-    assert would == [("prepared", 3), ("locks", 1)]
-    assert swept == [("prepared", 2), ("locks", 1)]
-    left = {path.name for path in cache.iterdir()}
-    assert left == {"notes", *(f"{kept.name}{end}" for kept in (used, read, held) for end in ("", ".lock"))}
-    assert not idle.exists()
-    assert open_dataset("synthetic:26", DataOptions(), cache).directory == idle

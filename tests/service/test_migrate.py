@@ -1,6 +1,5 @@
 """Migrating: what fits into a changed space begins the new study, and nothing else; all of it or nothing."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,29 +9,24 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, insert, select
+from studies_written import trials_of, write
 
 from objectives.errors import UserError
-from search import checkpoints
-from search.blobs import open_blobs
 from search.checkpoints import pointers_of
 from search.claims import Claimed, Done, claim
 from search.commands.options import Place
 from search.draws import FromTrial
 from search.migrate import Wish, migrate_study
-from search.setup import Request, set_up
 from search.status import read_status
 from search.storage import NoStudyError
 from search.study import Study, open_study
 from search.tables import CHECKPOINT, STUDY
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
 from spaces import FromParams
 from spaces.schema import flatten
 from spaces.values import Value
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-FRAMES = "synthetic:40"
 EPOCHS = ("train.epochs=4",)  # one rung, after the second epoch
 WIDER = (*EPOCHS, "model.dropout={float: [0.0, 0.15]}", "train.batch_size={choice: [4, 8, 16]}")
 ELSEWHERE = (*WIDER, "control.optimiser.learning_rate=7.0e-3")  # with a control that the old study has not trained
@@ -41,11 +35,6 @@ ELSEWHERE = (*WIDER, "control.optimiser.learning_rate=7.0e-3")  # with a control
 @pytest.fixture
 def place(database: str, tmp_path: Path) -> Place:
     return Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
-
-
-def write(place: Place, name: str, trials: int, sets: tuple[str, ...] = EPOCHS) -> Study:
-    list(set_up(Request(name=name, source=FRAMES, space="tiny", trials=trials, sets=sets), place))
-    return open_study(place.storage, name)
 
 
 def run_one(study: Study, score: float, cause: str = "completed") -> int:
@@ -74,7 +63,7 @@ def run_one(study: Study, score: float, cause: str = "completed") -> int:
 @pytest.fixture
 def old(place: Place) -> Study:
     """Twelve trials, of which nine have an end that tells something; the last is at hand."""
-    study = write(place, "old", trials=12)
+    study = write(place, "old", trials=12, sets=EPOCHS)
     causes = ["completed"] * 7 + ["infeasible", "diverged", "by hand", "completed"]
     scores = [0.5, 0.7, 0.2, 0.6, 0.1, 0.8, 0.3, 0.0, 0.0, 0.9, 0.4]
     for cause, score in zip(causes, scores, strict=True):
@@ -89,10 +78,6 @@ def old(place: Place) -> Study:
 
 def migrate(old: Study, place: Place, name: str = "new", sets: tuple[str, ...] = WIDER, trials: int = 4) -> list[str]:
     return [*migrate_study(old, Wish(name, "tiny", trials, sets), place)]
-
-
-def trials_of(study: Study) -> list[FrozenTrial]:
-    return study.optuna.get_trials(deepcopy=False)
 
 
 def fitting(old: Study) -> list[FrozenTrial]:
@@ -158,7 +143,7 @@ def test_the_new_study_takes_as_many_new_trials_as_were_asked_for(old: Study, pl
 
 def test_many_infeasible_copies_leave_the_budget_exact(place: Place) -> None:
     """Twelve of fourteen copies could not work: so many of its own trials would end the new study."""
-    old = write(place, "old", trials=2)
+    old = write(place, "old", trials=2, sets=EPOCHS)
     for cause in ["completed", "completed"] + ["infeasible"] * 12:
         run_one(old, 0.5, cause)
     migrate(old, place, sets=EPOCHS, trials=3)
@@ -215,7 +200,7 @@ def test_again_with_equal_arguments_nothing_happens(old: Study, place: Place) ->
         migrate(old, place, trials=5)
     with pytest.raises(UserError, match="other settings: pruning is None there"):
         migrate(old, place, sets=(*WIDER, "pruning={kind: none}"))
-    third = write(place, "third", trials=2)
+    third = write(place, "third", trials=2, sets=EPOCHS)
     with pytest.raises(UserError, match="'third' exists, and has not come from 'old'"):
         migrate(old, place, name="third")
     for study in (old, new, third):
@@ -286,40 +271,4 @@ def test_two_copies_of_a_copy_name_the_seed_of_the_trial_that_was_trained(old: S
         source = copy.user_attrs["migrated_from"]
         assert (source["study"], source["seed"]) == ("new", old.run(original.number).seed)
     for study in (old, new, third):
-        study.close()
-
-
-def test_through_the_command_line_with_workers_and_the_export_of_a_copy(database: str, tmp_path: Path, search: Command) -> None:
-    place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
-    old = write(place, "old", trials=2, sets=("train.epochs=2",))
-    settings = Settings(place.artifacts, place.cache, device="cpu", threads=1)
-    run_worker(old, settings, Orders(), print)
-    words = (
-        *("migrate", "--study", "old", "--to", "new", "--space", "tiny", "--trials", 2, "--storage", database),
-        *("--artifacts", place.artifacts, "--cache", place.cache),
-        *("--set", "train.epochs=2", "--set", "train.batch_size={choice: [4, 8, 16]}", "--set", "model.base_filters=8"),
-    )
-    done = search(*words)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "trials copied" in done.stdout
-    assert "is there already" in search(*words).stdout
-    new = open_study(database, "new")
-    count = len(trials_of(new))
-    best = read_status(new).best
-    assert best is not None
-    where = ("--storage", database, "--artifacts", place.artifacts, "--cache", place.cache)
-    exported = search("export-best", "--study", "new", "--no-test", "--out", tmp_path / "bundle", *where)
-    assert exported.returncode == 0, exported.stderr  # it has loaded the weights afresh, and measured the copied score again
-    (origin,) = json.loads((tmp_path / "bundle" / "metrics.json").read_text())["members"]
-    copied = trials_of(new)[origin["trial"]].user_attrs["migrated_from"]
-    assert (origin["study"], origin["seed"]) == ("new", old.run(copied["number"]).seed), "the seed that trained it"
-    run_worker(new, settings, Orders(), print)
-    status = read_status(new)
-    assert (len(trials_of(new)), status.spent) == (count + 2, new.spec.trials)
-    assert all(trial.state.is_finished() for trial in trials_of(new))
-    checkpoints.drop_unneeded(new.engine, open_blobs(place.artifacts), new.id)
-    assert pointers_of(new.engine, trials_of(new)[0]._trial_id)
-    taken = search("migrate", "--study", "old", "--to", "old", "--space", "tiny", "--trials", 2, "--storage", database)
-    assert (taken.returncode, len(taken.stderr.splitlines())) == (2, 1)
-    for study in (old, new):
         study.close()

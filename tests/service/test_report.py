@@ -2,20 +2,21 @@
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from optuna.distributions import CategoricalDistribution
+from report_pages import cells, part, report, sections, words
 from report_studies import (
     EPOCH_S,
     OVERHEAD_S,
     confirming_spec,
     confirming_trials,
+    drawn,
     drawn_trials,
+    multiply,
     spec_of,
     trial_of,
     write_study,
@@ -25,24 +26,12 @@ from sqlalchemy import Engine, event, text
 from search.control import give_order
 from search.pictures_store import PictureStore, open_pictures
 from search.report.findings import find
-from search.report.page import write_report
 from search.report.reading import read_study
 from search.study import Study, open_study
 from spaces import Space
 
 EVIL = '<script>alert(1)</script>&"'
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
-COPIES = (
-    "trial_params (trial_id, param_name, param_value, distribution_json)",
-    "trial_values (trial_id, objective, value, value_type)",
-    "trial_user_attributes (trial_id, key, value_json)",
-    "trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)",
-)
-
-
-def drawn(database: str, *, name: str = "rocks", count: int = 24, trials: int = 24, **given: Any) -> Study:
-    spec = spec_of(name, trials=trials)
-    return write_study(database, spec, drawn_trials(Space.from_dict(spec.space), count), **given)
 
 
 @pytest.fixture(scope="module")
@@ -51,37 +40,6 @@ def rocks(make_database: Callable[[], str]) -> str:
     url = make_database()
     drawn(url, looks=2).close()
     return url
-
-
-def report(study: Study, database: str, pictures: PictureStore, out: Path) -> ElementTree.Element:
-    """The body of a study's report, which is well-formed and loads nothing."""
-    write_report(study, database, pictures, out)
-    page = ElementTree.fromstring(out.read_text(encoding="utf-8"))
-    assert not {"script", "link", "iframe", "object", "a"} & {each.tag for each in page.iter()}
-    for each in page.iter():
-        assert each.get("src", "data:").startswith("data:image/png;base64,") or "src" not in each.attrib
-        assert not [key for key in each.attrib if key.startswith("on") or key.endswith("href")]
-        assert "url(" not in each.get("style", "") + (each.text or "" if each.tag == "style" else "")
-    body = page.find("body")
-    assert body is not None
-    return body
-
-
-def words(element: ElementTree.Element) -> str:
-    return " ".join(" ".join(element.itertext()).split())
-
-
-def sections(body: ElementTree.Element) -> list[str | None]:
-    return [section.get("id") for section in body.iter("section")]
-
-
-def part(body: ElementTree.Element, name: str) -> ElementTree.Element:
-    (found,) = (section for section in body.iter("section") if section.get("id") == name)
-    return found
-
-
-def cells(table: ElementTree.Element) -> list[list[str]]:
-    return [[words(cell) for cell in row] for row in table.iter("tr")]
 
 
 def test_a_study_is_read_as_it_was_written(rocks: str) -> None:
@@ -277,24 +235,6 @@ def test_a_confirmation_without_a_score_is_none_yet(database: str, pictures: Pic
 def _failed(trial: Any) -> Any:
     told = {**trial.user_attrs, "end_cause": "crashed"}
     return trial_of(0, "FAIL", {}, {}, [0.1], **{key: told[key] for key in ("confirms", "seed", "end_cause")})
-
-
-def multiply(study: Study, times: int) -> None:
-    """Copy a study's first trial so often, with other scores."""
-    first = "JOIN trials AS first ON first.study_id = copy.study_id AND first.number = 0 WHERE copy.number > 0"
-    with study.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
-                "SELECT n, study_id, state, datetime_start + n * interval '9 s', datetime_complete + n * interval '9 s' "
-                f"FROM trials, generate_series(1, {times - 1}) AS n WHERE number = 0"
-            )
-        )
-        for table in COPIES:
-            name, columns = re.fullmatch(r"(\w+) \(trial_id, (.*)\)", table).groups()  # type: ignore[union-attr]
-            rows = first.replace("WHERE", f"JOIN {name} AS t ON t.trial_id = first.trial_id WHERE")
-            connection.execute(text(f"INSERT INTO {table} SELECT copy.trial_id, {columns} FROM trials AS copy {rows}"))
-        connection.execute(text("UPDATE trial_values SET value = value - 0.001 * (trial_id % 97)"))
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""`search gc` and prepared data: what no study uses goes once it is old, what is read or locked stays."""
+
+import os
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from objectives.data.dataset import DataOptions, open_dataset
+from search.prepared_garbage import UNTOUCHED_S, check_cache, sweep_prepared
+from search.study import Study
+
+
+def untouch(folder: Path, seconds: float = UNTOUCHED_S + 60) -> None:
+    then = time.time() - seconds
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (then, then))
+
+
+def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    check_cache(cache)
+    used = open_dataset(small_study.spec.source, small_study.spec.data_options, cache).directory
+    read, idle, held = (open_dataset(f"synthetic:{25 + n}", DataOptions(), cache).directory for n in range(3))
+    (cache / ".0123456789abcdef01234567.4711").mkdir()
+    (cache / "notes").mkdir()
+    (cache / "fedcba9876543210fedcba98.lock").touch()
+    untouch(cache)
+    os.utime(read / "masks.npy", (time.time() - UNTOUCHED_S / 2, (read / "masks.npy").stat().st_mtime))
+    with FileLock(cache / f"{held.name}.lock"):
+        would = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache, dry_run=True)]
+        swept = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache)]
+    assert would == [("prepared", 3), ("locks", 1)]
+    assert swept == [("prepared", 2), ("locks", 1)]
+    left = {path.name for path in cache.iterdir()}
+    assert left == {"notes", *(f"{kept.name}{end}" for kept in (used, read, held) for end in ("", ".lock"))}
+    assert not idle.exists()
+    assert open_dataset("synthetic:26", DataOptions(), cache).directory == idle
