@@ -1,0 +1,41 @@
+"""Bundles that several files of tests read."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, provenance_of
+
+from objectives.bundle import check_bundle, write_bundle
+from objectives.bundle_settings import Settings
+from objectives.ensemble import build_program
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks, one of which shrinks its frames, and mirrored frames; checked after writing."""
+    directory = tmp_path_factory.mktemp("formats") / "ensemble"
+    torch.manual_seed(0)
+    program = build_program(TWO).to(memory_format=torch.channels_last).eval()  # as training leaves it
+    write_bundle(
+        directory,
+        program,
+        TWO,
+        provenance_of(program, 2),
+        frames={"validation": []},
+        check=lambda bundle: check_bundle(bundle, IMAGES, MASKS, device=CPU),
+    )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One network that takes frames of any size."""
+    directory = tmp_path_factory.mktemp("formats") / "single"
+    torch.manual_seed(1)
+    settings = Settings.single(SMALL, SPEC)
+    program = build_program(settings).eval()
+    write_bundle(directory, program, settings, provenance_of(program, 1), frames={"validation": []})
+    return directory

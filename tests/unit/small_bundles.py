@@ -1,0 +1,60 @@
+"""Two bundles of the smallest networks, the frames they were measured on, and what they predict."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from bundles_made import origin
+from torch import nn
+
+from objectives.bundle_settings import Member, Settings
+from objectives.config import Config, ConvStack, Train, UNet
+from objectives.data.spec import FrameSpec
+from objectives.engines import EngineName, FlipsWanted
+from objectives.evaluate import evaluate
+from objectives.predict import predict
+from objectives.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
+
+CPU = torch.device("cpu")
+SPEC = FrameSpec(
+    height=16,
+    width=24,
+    channels=1,
+    max_value=255,
+    mean=(0.4,),
+    std=(0.2,),
+    class_names=("background", "soil", "bedrock", "sand", "big_rock"),
+    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)),
+    ignore_label=0,
+    scored=(1, 2, 4),
+)
+SMALL = Config(model=UNet(depth=2, base_filters=4))
+HALF = Config(model=ConvStack(depth=1, base_filters=4), train=Train(scale=0.5))
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (7, 16, 24, 1)).astype(np.uint8)
+MASKS = RNG.integers(0, 5, (7, 16, 24)).astype(np.uint8)
+TWO = Settings.of((Member(config=SMALL, weight=3.0), Member(config=HALF)), SPEC, ("horizontal",))
+
+
+def provenance_of(program: nn.Module, members: int) -> Provenance:
+    """Where such a program comes from, and its score on the frames here."""
+    evaluation = evaluate(program, IMAGES, MASKS, SPEC, device=CPU)
+    score = evaluation.score
+    return origin(
+        PartScore.of(score, evaluation.iou.tolist(), len(IMAGES)),
+        versions=current_versions(),
+        program="git " + "a" * 40,
+        space="b" * 64,
+        members=tuple(Origin(study="terrain", trial=7 + index, seed=3, epoch=20) for index in range(members)),
+        flips=FlipScores(flips=("horizontal",), without=0.25, averaged=score, used=True),
+        reproduce=("search init --storage postgresql://me:secret@db/search", "search export-best"),
+    )
+
+
+def predicted(
+    bundle: Path, folder: Path, *, engine: EngineName = "torch", flips: FlipsWanted = "auto", source: str = "frames.npz"
+) -> np.ndarray:
+    """The masks that a bundle predicts for a file in a folder."""
+    out = folder / f"{bundle.name}-{engine}-{flips}.npz"
+    predict(bundle, folder / source, out, engine=engine, flips=flips)
+    return np.asarray(np.load(out)["masks"])
