@@ -7,7 +7,7 @@ SearchError
 └── WorldError      exit code 1: the surroundings failed (no database, no space left)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LONGEST = 500  # characters of one part of a message: a file may hold a name of megabytes
@@ -17,6 +17,12 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     """The text as one line of a terminal: what is not printable is written as an escape, what is long is cut."""
     shown = text if len(text) <= longest else f"{text[:longest]}..."
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+
+
+def listed(values: Iterable[object], most: int = 8) -> str:
+    """The values in one line; of many, the first and how many more."""
+    shown = [str(value) for value in values]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def first_line(error: BaseException) -> str:

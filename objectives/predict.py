@@ -42,8 +42,8 @@ def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[Nam
     Raises:
         UserError: a frame has other channels or another bit depth than the bundle's.
     """
-    count = frames_at_once(engine.spec.height, engine.spec.width)
-    for _, alike in groupby(frames, key=lambda frame: (frame[1].shape, frame[1].dtype)):
+    for (shape, _), alike in groupby(frames, key=lambda frame: (frame[1].shape, frame[1].dtype)):
+        count = frames_at_once(max(engine.spec.height, shape[0]), max(engine.spec.width, shape[1]))
         while batch := list(islice(alike, count)):
             names, images = zip(*batch, strict=True)
             refuse_foreign_pixels(names[0], images[0], engine.spec)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from objectives.belief import Belief, Bounds, Unconfirmed
 from objectives.bundle_settings import Flip
 from objectives.config import Frozen
-from objectives.data.options import DataOptions
+from objectives.data.options import IGNORE, DataOptions
 from objectives.processor import Processor
 from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
@@ -146,6 +146,7 @@ class Provenance(Frozen):
     min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
     min_labelled: float = DataOptions().min_labelled
     max_deviation: float = DataOptions().max_deviation
+    ignore: str = Field(DataOptions().ignore, pattern=f"^({IGNORE})$")
     processor: str = ""  # its model and torch's build, and the threads of a CPU: see `Processor`
     threads: int = Field(0, ge=0, le=100_000)
     program: str = ""  # git revision or version, see `program_revision`

@@ -48,7 +48,7 @@ def embedded_postgres(home: Path) -> Iterator[str]:
     Raises: UserError when it cannot live in ``home``; WorldError when it cannot be started.
     """
     folder = home.resolve() / "postgres"
-    _refuse_folder(folder)
+    refuse_home(home)
     heard = _Heard()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,12 @@ def embedded_postgres(home: Path) -> Iterator[str]:
             server.cleanup()
 
 
-def _refuse_folder(folder: Path) -> None:
+def refuse_home(home: Path) -> None:
+    """Nothing for a folder in which the embedded database can live.
+
+    Raises: UserError for any other.
+    """
+    folder = home.resolve() / "postgres"
     if not FOLDER.fullmatch(str(folder)):
         raise UserError(
             f"the embedded database cannot live in {str(folder)!r}: choose a --home of letters, digits and . _ - only"

@@ -159,6 +159,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         min_identical=study.spec.min_identical,
         min_labelled=study.spec.min_labelled,
         max_deviation=study.spec.max_deviation,
+        ignore=study.spec.ignore,
         program=program,
         space=study.spec.space_fingerprint,
         members=candidate.origins,

@@ -26,10 +26,9 @@ def cores() -> float:
     return min(float(len(os.sched_getaffinity(0))), _cgroup_cores())
 
 
-def thread_share(workers: int) -> int:
-    """CPU threads for one of so many workers on this host."""
-    on_host = len(os.sched_getaffinity(0)) / max(1, workers)
-    return max(1, int(min(on_host, _cgroup_cores())))
+def thread_share(on_host: int, here: int) -> int:
+    """CPU threads for one worker of those on this host, of which some are in this container and share its limit."""
+    return max(1, int(min(len(os.sched_getaffinity(0)) / max(1, on_host), _cgroup_cores() / max(1, here))))
 
 
 def memory() -> int:

@@ -202,6 +202,7 @@ def _request(old: StudySpec, wish: Wish) -> Request:
         min_identical=old.min_identical,
         min_labelled=old.min_labelled,
         max_deviation=old.max_deviation,
+        ignore=old.ignore,
         scored=old.scored,
         seed=old.seed,
         recipes=wish.recipes,

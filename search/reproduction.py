@@ -35,6 +35,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
         "--min-identical": str(spec.min_identical),
         "--min-labelled": f"{spec.min_labelled:.15g}" if spec.min_labelled else "",
         "--max-deviation": f"{spec.max_deviation:.15g}" if spec.max_deviation else "",
+        "--ignore": spec.ignore,
         "--scored": ",".join(map(str, spec.scored)),
         "--recipes": ",".join(spec.recipes),
     }

@@ -53,10 +53,12 @@ def leave(engine: Engine, name: str) -> None:
 
 
 def threads(engine: Engine) -> int:
-    """This worker's share of the cores among the live workers of this host."""
-    count = select(func.count()).select_from(WORKER).where(WORKER.c.host == host_id(), ALIVE)
+    """This worker's share of the cores: the host's, among its live workers, and its container's, among those in there."""
+    inside = func.count().filter(func.split_part(WORKER.c.name, ":", 1) == process_name().partition(":")[0])
+    counts = select(func.count(), inside).where(WORKER.c.host == host_id(), ALIVE)
     with engine.connect() as connection:
-        return thread_share(connection.execute(count).scalar_one())
+        on_host, here = connection.execute(counts).one()
+    return thread_share(on_host, here)
 
 
 def _choose_gpu(connection: Connection, device: str) -> str:

@@ -30,6 +30,7 @@ class Request:
     min_identical: int = 10
     min_labelled: float = 0.0
     max_deviation: float = 0.0
+    ignore: str = ""
     scored: tuple[int, ...] = ()
     seed: int = 0
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
@@ -45,6 +46,7 @@ class Request:
             scored=self.scored,
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
+            ignore=self.ignore,
         )
 
 
@@ -119,6 +121,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         min_identical=request.min_identical,
         min_labelled=request.min_labelled,
         max_deviation=request.max_deviation,
+        ignore=request.ignore,
         scored=request.scored,
         score=score_definition(data.spec),
         data_fingerprint=data.fingerprint,

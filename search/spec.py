@@ -2,14 +2,15 @@
 
 import hashlib
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
+from objectives.data.source import existing_path
 from objectives.data.spec import FrameSpec
+from objectives.data.synthetic import is_synthetic
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 
@@ -45,6 +46,7 @@ class StudySpec(Frozen):
     min_identical: int
     min_labelled: float = 0.0
     max_deviation: float = 0.0
+    ignore: str = ""  # the ignored label, or none; empty: as the data say
     scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
     score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
@@ -75,6 +77,7 @@ class StudySpec(Frozen):
             scored=self.scored,
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
+            ignore=self.ignore,
         )
 
 
@@ -86,6 +89,18 @@ def refuse_without_scores(spec: StudySpec) -> None:
     if spec.confirm.everything:
         raise UserError(
             f"study {spec.name!r} trains on every frame of study {spec.confirm.study!r}, without a score: name that one"
+        )
+
+
+def refuse_namesake(spec: StudySpec, data: str) -> None:
+    """Nothing for the study of a bundle that was made of ``data``, a fingerprint.
+
+    Raises: UserError for another study of the same name.
+    """
+    if spec.data_fingerprint != data:
+        raise UserError(
+            f"the study {spec.name!r} here has other data than the bundle's study of that name: give the --storage or --home of"
+            " that one, where the look is to be counted"
         )
 
 
@@ -102,5 +117,8 @@ def stable_seed(*parts: object) -> int:
 
 
 def data_path(source: str) -> str:
-    """A data source as the study stores it: an absolute path, or the generator's word."""
-    return source if source.startswith("synthetic") else str(Path(source).resolve())
+    """A data source as the study stores it: an absolute path, or the generator's word.
+
+    Raises: ProblemsError when nothing is there.
+    """
+    return source if is_synthetic(source) else str(existing_path(source).resolve())

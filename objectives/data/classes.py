@@ -32,6 +32,19 @@ class Classes:
     ignore_label: int | None = None
     raw_ignore: int | None = None
 
+    def ignoring(self, label: str) -> "Classes":
+        """The classes with another ignored label, as mask files write it, with none for ``none``, or these for an empty one."""
+        if not label:
+            return self
+        extra = self.ignore_label is not None and self.raw_ignore != self.ignore_label  # a label of its own, beyond the others
+        count = len(self.names) - extra
+        names, colours = self.names[:count], self.colours[:count]
+        if label == "none":
+            return Classes(names, colours)
+        if (raw := int(label)) < count:
+            return Classes(names, colours, raw, raw)
+        return Classes((*names, IGNORED_NAME), (*colours, palette(1)[0]), count, raw)
+
     def outside(self, labels: Iterable[int]) -> list[int]:
         """The raw labels that no class has, in ascending order."""
         known = {label for label in range(len(self.names)) if label != self.ignore_label} | {self.raw_ignore}
@@ -150,7 +163,8 @@ def _in_order(names: dict[int, str], ignore: int | None, colours: dict[int, list
 
 def _shape_problems(content: Any, where: str) -> Iterable[Problem]:
     if not isinstance(content, dict) or not isinstance(content.get("classes"), dict):
-        yield Problem(where, "must hold a mapping `classes: {0: name, 1: name, ...}`", type(content).__name__)
+        held = content.get("classes") if isinstance(content, dict) else content
+        yield Problem(where, "must hold a mapping `classes: {0: name, 1: name, ...}`", f"a {type(held).__name__}")
         return
     for key in content.keys() - {"classes", "ignore", "colours"}:
         yield Problem(where, "may hold classes, ignore and colours only", _shown(key))

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from objectives.errors import Problem, ProblemsError
 
@@ -96,8 +96,9 @@ def _decode_png(data: bytes, *, as_labels: bool) -> np.ndarray:
 
 
 def _decode_with_pillow(data: bytes, *, as_labels: bool) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as opened:
-        opened.load()
+    with Image.open(io.BytesIO(data)) as stored:
+        stored.load()
+        opened = ImageOps.exif_transpose(stored)  # a camera says which side is up
         if as_labels and opened.mode == "P":
             return np.array(opened)
         match opened.mode:

@@ -9,7 +9,6 @@ import numpy as np
 THUMBNAIL = 16  # pixels a side
 SEVERAL_CLASSES = 3  # masks of one or two values are often identical by nature (all soil with a border)
 LIKENESS = (0.93, 0.95, 0.97, 0.99, 0.999)  # correlations of thumbnails tried, from loose to tight
-LARGEST_CLUSTER = 0.05  # share of frames beyond which likeness is no longer about one place
 _MOST_PAIRS = 64  # per frame, the most alike: a set where all look alike would fill the memory
 _CHUNK = 1024  # rows of the table of correlations held at once
 
@@ -43,17 +42,20 @@ def thumbnail(image_HWC: np.ndarray) -> np.ndarray:
 def alike_clusters(thumbnails: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
     """A cluster number per frame, (N,) int64: frames that look alike, directly or through others, share one.
 
-    ``thumbnails`` (N, D) are rows of ``thumbnail``; frames of equal hash always share a cluster. Likeness is tightened until no
-    cluster holds more than 5 % of the frames, so that a set of similar scenes does not collapse into one.
+    ``thumbnails`` (N, D) are rows of ``thumbnail``; frames of equal hash always share a cluster. A cluster of more than a
+    third of the frames leaves too little for three parts: it alone is cut, by a tighter likeness among its own frames.
     """
-    count = len(thumbnails)
     exact = np.unique(np.asarray(hashes), return_inverse=True)[1]
     pairs, likeness = _alike_pairs(thumbnails, LIKENESS[0])
+    found: list[Hashable] = [(0.0, cluster) for cluster in exact.tolist()]
+    uncut = np.ones(len(thumbnails), np.bool_)
     for threshold in LIKENESS:
-        clusters = _components(exact, pairs[likeness >= threshold])
-        if np.bincount(clusters).max(initial=0) <= max(LARGEST_CLUSTER * count, 2):
-            return clusters
-    return in_order_of_appearance(exact.tolist())
+        clusters = _components(exact, pairs[(likeness >= threshold) & uncut[pairs].all(axis=1)])
+        fits = np.bincount(clusters)[clusters] <= -(-len(thumbnails) // 3)
+        for frame in np.flatnonzero(uncut & fits).tolist():
+            found[frame] = (threshold, int(clusters[frame]))
+        uncut &= ~fits
+    return in_order_of_appearance(found)
 
 
 def _alike_pairs(thumbnails: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:

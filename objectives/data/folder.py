@@ -123,6 +123,8 @@ def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple
         name = known.get(file.removeprefix("./").removeprefix("images/"))
         if name is None:
             problems.append(Problem(f"groups.csv line {line}", "must name a file in images/", file))
+        elif not group:
+            problems.append(Problem(f"groups.csv line {line}", "must name a group", f"{file} without one"))
         elif groups.setdefault(name, group) != group:
             problems.append(
                 Problem(f"groups.csv line {line}", "a file must have one group", f"{file}: {groups[name]}, {group}")

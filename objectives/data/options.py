@@ -1,12 +1,15 @@
 """What a study decides about its data: size, dropping, parts, seed and scored classes."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
+LARGEST_LABEL = 65535  # of mask files
+IGNORE = "|none|[0-9]{1,5}"  # as the source says, none, or a label
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,8 @@ class DataOptions:
     ``size`` is (H, W), None keeps the source's; ``min_identical`` frames that share one mask of several classes are dropped;
     so are those with a smaller share of labelled pixels than ``min_labelled``, and those whose mean pixel value lies more
     than ``max_deviation`` standard deviations from that of all (0: neither); ``shares`` are those of train, validation and
-    test; ``scored`` empty means all classes but the ignored one.
+    test; ``scored`` empty means all classes but the ignored one; ``ignore`` is the label out of loss and score, as mask files
+    write it, or ``none``, and empty means as the source says.
     """
 
     size: tuple[int, int] | None = None
@@ -26,6 +30,7 @@ class DataOptions:
     scored: tuple[int, ...] = ()
     min_labelled: float = 0.0
     max_deviation: float = 0.0
+    ignore: str = ""
 
     def problems(self) -> Iterator[Problem]:
         """Every option that cannot work, whatever the data."""
@@ -37,6 +42,8 @@ class DataOptions:
             yield Problem("shares", "must be three positive numbers that add up to 1", str(self.shares))
         if self.seed < 0:
             yield Problem("seed", "must be 0 or more", str(self.seed))
+        if not re.fullmatch(IGNORE, self.ignore) or (self.ignore.isdigit() and int(self.ignore) > LARGEST_LABEL):
+            yield Problem("ignore", f"must be a label 0..{LARGEST_LABEL} or none", self.ignore)
         if not 0 <= self.min_labelled <= 1:
             yield Problem("min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}")
         if not (math.isfinite(self.max_deviation) and self.max_deviation >= 0):

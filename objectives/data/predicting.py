@@ -1,7 +1,8 @@
 """Reading of frames for ``search predict`` (no masks) and ``search evaluate`` (with masks), each at its own size."""
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar, overload
 
@@ -64,15 +65,18 @@ def read_images(source: str | Path) -> Sequence[NamedImage]:
     return _images_of_folder(path) if path.is_dir() else _numbered(read_test_set(path))
 
 
-def read_labelled(source: str | Path, spec: FrameSpec) -> Labelled:
+def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:
     """The labelled frames of a source for a model of these classes: every frame, nothing dropped, sizes as they are.
+
+    ``ignore`` is that of the `DataOptions` under which the model was made.
 
     Raises:
         ProblemsError: it cannot be read, or its classes or pixels are not the model's; every problem is named.
     """
     opened = open_source(str(source))
-    classes = opened.classes or named_classes(spec.class_names, ignore_label=spec.ignore_label)
-    problems = [*opened.problems, *_class_problems(str(source), opened.classes, spec)]
+    declared = opened.classes.ignoring(ignore) if opened.classes else None
+    classes = declared or _classes_of(spec, ignore)
+    problems = [*opened.problems, *_class_problems(str(source), declared, spec)]
     masks = []
     for index in range(len(opened.names)):
         try:
@@ -95,13 +99,18 @@ def _images_of_folder(root: Path) -> Sequence[NamedImage]:
         problems.append(Problem(str(folder), "must hold PNG, JPG or TIFF files", "none"))
     if problems:
         raise ProblemsError(str(root), condensed(problems))
-    items = list(found.items())
+    items = sorted(found.items(), key=lambda item: _by_number(item[0]))
 
     def read(index: int) -> NamedImage:
         name, path = items[index]
         return name, decode_image(path, path.relative_to(root).as_posix())
 
     return ReadOnDemand(len(items), read)
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Sorts names as people count: frame2 before frame10."""
+    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> list[Problem]:
@@ -112,6 +121,12 @@ def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> l
         return []
     rule = f"must have the model's {len(spec.class_names)} classes in its order ({', '.join(ours)})"
     return [Problem(source, rule, f"{len(declared.names)} classes ({', '.join(theirs)})")]
+
+
+def _classes_of(spec: FrameSpec, ignore: str) -> Classes:
+    """The model's own classes, for masks that no source declares."""
+    classes = named_classes(spec.class_names, ignore_label=spec.ignore_label)
+    return replace(classes, raw_ignore=int(ignore)) if ignore not in ("", "none") else classes
 
 
 def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:

@@ -18,7 +18,10 @@ def resize_image(image_HWC: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_mask(mask_HW: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mask at another size by nearest neighbour: no label appears that was not there."""
+    """The mask at another size by the nearest pixel to each centre: no label appears that was not there.
+
+    OpenCV's plain nearest neighbour takes a block's first corner, half a pixel off what the image's mean over areas shows.
+    """
     if mask_HW.shape == (height, width):
         return mask_HW
-    return np.asarray(cv2.resize(mask_HW, (width, height), interpolation=cv2.INTER_NEAREST))
+    return np.asarray(cv2.resize(mask_HW, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))

@@ -3,20 +3,21 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
+from objectives.data.cut import Cut
 from objectives.data.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
 from objectives.data.frames import Source, frame_hash
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_mask
 from objectives.data.split import split
-from objectives.errors import Problem, ProblemsError
+from objectives.errors import Problem, ProblemsError, listed
 
 _SHOWN = 3  # examples named in one problem
 
@@ -71,7 +72,7 @@ def survey(source: Source, options: DataOptions) -> Survey:
     looked = list(_look_at_all(source, options))
     facts = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
     problems += [problem for found in looked if not isinstance(found, _Facts) for problem in found]
-    classes, class_problems = _settle_classes(source, facts)
+    classes, class_problems = _settle_classes(source, facts, options.ignore)
     problems += [*class_problems, *_uniform_problems(source, facts, options), *_class_option_problems(options, classes)]
     reasons = _reasons_to_drop(facts, classes, options)
     dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
@@ -136,19 +137,22 @@ def _labelled_share(found: _Facts, classes: Classes) -> float:
     return labelled / sum(found.pixels)
 
 
-def _settle_classes(source: Source, facts: dict[int, _Facts]) -> tuple[Classes, list[Problem]]:
+def _settle_classes(source: Source, facts: dict[int, _Facts], ignore: str) -> tuple[Classes, list[Problem]]:
     """The declared classes, or those that the labels found make; and each frame with a label outside them."""
     classes = source.classes
     rule = f"labels must be among the {len(classes.names) if classes else 0} classes"
     if classes is None:
-        labels = sorted({label for found in facts.values() for label in found.labels})
+        labels = sorted({label for found in facts.values() for label in found.labels if str(label) != ignore})
         count = labels[-1] + 1 if labels else 0
         if len(labels) < count - 1 or count > MOST_CLASSES:  # one absent label is told as a class absent from training
             count = next(label for label in range(count + 1) if label not in labels)
         classes = source.guess(max(count, 2))
         rule = "labels that no classes.yaml or class_names declares must run from 0 without gaps, up to 255"
+    classes = classes.ignoring(ignore)
+    if len(classes.names) > MOST_CLASSES:
+        return classes, [Problem("ignore", f"there must be at most {MOST_CLASSES} classes with the ignored one", ignore)]
     problems = [
-        Problem(f"mask of {source.place(index)}", rule, _listed(outside))
+        Problem(f"mask of {source.place(index)}", rule, listed(outside))
         for index, found in facts.items()
         if (outside := classes.outside(found.labels))
     ]
@@ -194,17 +198,18 @@ def _with_parts(found: Survey, source: Source, facts: Sequence[_Facts], options:
     scored = tuple(sorted(set(options.scored))) or tuple(k for k in range(len(classes.names)) if k not in unscored)
     groups = _settle_groups(found, source, facts)
     parts = split(groups, found.pixel_counts[:, scored], options.shares, options.seed)
-    problems = list(_part_problems(found, groups, parts, scored))
-    warnings = [] if problems else list(_absent_warnings(found, parts, scored))
+    hashes = tuple(fact.hash for fact in facts)
+    cut = Cut(parts, groups, bool(source.groups), hashes, found.pixel_counts, scored, classes.names)
+    problems = tuple(cut.problems())
     return replace(
         found,
-        problems=tuple(problems),
-        warnings=tuple(warnings),
+        problems=problems,
+        warnings=() if problems else tuple(cut.warnings()),
         scored=scored,
         shape=(*(options.size or facts[0].shape[:2]), facts[0].shape[2]) if facts else (0, 0, 0),
         dtype=facts[0].dtype if facts else "uint8",
         groups=tuple(groups.tolist()),
-        hashes=tuple(fact.hash for fact in facts),
+        hashes=hashes,
         parts=tuple(parts[name] for name in PARTS),
     )
 
@@ -218,37 +223,12 @@ def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np
     return alike_clusters(np.stack([fact.look for fact in facts]), [fact.hash for fact in facts])
 
 
-def _part_problems(
-    found: Survey, groups: np.ndarray, parts: dict[str, np.ndarray], scored: tuple[int, ...]
-) -> Iterator[Problem]:
-    for name, indices in parts.items():
-        if not len(indices):
-            value = f"none (the {len(groups)} kept frames form {len(set(groups.tolist()))} groups that stay whole)"
-            yield Problem(f"split: {name}", "every part must have frames", value)
-    absent = [found.classes.names[k] for k in scored if not found.pixel_counts[parts["train"], k].sum()]
-    if absent:
-        rule = "every scored class must have pixels in the training part"
-        yield Problem("split: train", rule, f"none of {_listed(absent)}")
-
-
-def _absent_warnings(found: Survey, parts: dict[str, np.ndarray], scored: tuple[int, ...]) -> Iterator[str]:
-    for name in PARTS[1:]:
-        absent = [found.classes.names[k] for k in scored if not found.pixel_counts[parts[name], k].sum()]
-        if absent:
-            yield f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be measured there"
-
-
 def _examples(places: dict[str, list[str]]) -> str:
     shown = []
     for value, named in sorted(places.items(), key=lambda item: -len(item[1])):
         rest = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
         shown.append(f"{value} ({', '.join(named[:_SHOWN])}{rest})")
     return "; ".join(shown)
-
-
-def _listed(values: Iterable[object], most: int = 8) -> str:
-    shown = [str(value) for value in values]
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def condensed(problems: Sequence[Problem], most: int = 10) -> list[Problem]:

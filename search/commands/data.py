@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Json, MaxDeviation, MinIdentical, MinLabelled, Size, parse_size
+from search.commands.options import (
+    Ignore,
+    Json,
+    MaxDeviation,
+    MinIdentical,
+    MinLabelled,
+    Scored,
+    Size,
+    parse_labels,
+    parse_size,
+)
 
 MOST_SEED = 2**31 - 1
 
@@ -22,6 +32,9 @@ def check(
     min_identical: MinIdentical = 10,
     min_labelled: MinLabelled = 0.0,
     max_deviation: MaxDeviation = 0.0,
+    ignore: Ignore = "",
+    scored: Scored = "",
+    seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing.
@@ -33,7 +46,15 @@ def check(
     from objectives.data.dataset import DataOptions
     from objectives.data.dataset import check as examine
 
-    options = DataOptions(parse_size(size), min_identical, min_labelled=min_labelled, max_deviation=max_deviation)
+    options = DataOptions(
+        parse_size(size),
+        min_identical,
+        seed=seed,
+        scored=parse_labels(scored),
+        min_labelled=min_labelled,
+        max_deviation=max_deviation,
+        ignore=ignore,
+    )
     report = examine(source, options)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
@@ -68,6 +89,7 @@ def preview(
     frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the choice and the augmentation.")] = 0,
     size: Size = "",
+    ignore: Ignore = "",
 ) -> None:
     """Draw frames and masks before and after augmentation as one picture.
 
@@ -86,7 +108,7 @@ def preview(
     from objectives.pictures import preview_sheet
 
     with TemporaryDirectory() as folder:
-        data = open_dataset(source, DataOptions(size=parse_size(size)), Path(folder))
+        data = open_dataset(source, DataOptions(size=parse_size(size), ignore=ignore), Path(folder))
         train = data.parts["train"]
         chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))
         augment = Augment(intensity=intensity, elastic=elastic, vertical_flip=vertical, copy_paste=paste)

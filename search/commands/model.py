@@ -66,6 +66,7 @@ def export_best(
 
     An ensemble is chosen on one half of the validation places and judged on the other, both ways round. One that is not judged
     better than the best single run is not exported: both scores are said, and the exit code is 1.
+    --device is where --retrain trains; scores are checked on the CPU.
 
     \b
     Example:
@@ -167,11 +168,14 @@ def evaluate(
         return
     from objectives.bundle import load_bundle
     from search.export import count_look
+    from search.spec import refuse_namesake
     from search.storage import reachable
     from search.study import open_study
 
     with open_place(storage, home=home) as place, reachable(place.storage):
-        opened = open_study(place.storage, load_bundle(bundle).provenance.study)  # no look without its count
+        made = load_bundle(bundle).provenance
+        opened = open_study(place.storage, made.study)  # no look without its count
+        refuse_namesake(opened.spec, made.data)
         found = evaluate_bundle(bundle, data, split="test", device=on)
         if found.looked_at_test:
             count_look(opened)

@@ -64,6 +64,9 @@ Device = Annotated[
 Scored = Annotated[
     str, typer.Option("--scored", help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]")
 ]
+Ignore = Annotated[
+    str, typer.Option("--ignore", help="Label left out of loss and score, or `none`.  [default: as the data say]")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
@@ -92,7 +95,7 @@ class Place:
 
 def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
     """The named places, with those of ``home`` for what is not named; nothing is touched."""
-    folder = _home(home)
+    folder = home_folder(home)
     return Place(storage, artifacts or str(folder / "artifacts"), cache or folder / "cache")
 
 
@@ -110,7 +113,7 @@ def open_place(
         return
     from search.embedded import embedded_postgres, is_made
 
-    folder = _home(home)
+    folder = home_folder(home)
     if not make and not is_made(folder):
         raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
     with embedded_postgres(folder) as url:
@@ -156,7 +159,8 @@ def parse_duration(text: str, option: str = "--until", *, least_s: float = 1e-9)
     return seconds
 
 
-def _home(home: Path | None) -> Path:
+def home_folder(home: Path | None) -> Path:
+    """The folder of embedded studies: the one that is named, else the user's own."""
     from search.embedded import default_home
 
     return home or default_home()

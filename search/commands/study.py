@@ -19,6 +19,7 @@ from search.commands.options import (
     Place,
     Storage,
     StudyName,
+    home_folder,
     name_place,
     open_place,
     parse_duration,
@@ -157,10 +158,13 @@ def status(
 @contextmanager
 def written_study(request: "Request", storage: str, artifacts: str, home: Path | None, cache: Path | None) -> Iterator[Place]:
     """The place of a study that is written when all of it is good; with bad input no database is even made."""
+    from search.embedded import refuse_home
     from search.setup import check_database, prepare, write
 
     if storage:
         check_database(storage)  # before the data, whose preparation may take minutes
+    else:
+        refuse_home(home_folder(home))
     prepared = prepare(request, name_place(storage, artifacts, home, cache))
     for line in prepared.findings:
         typer.echo(line)

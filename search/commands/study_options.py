@@ -12,6 +12,7 @@ from search.commands.options import (
     Artifacts,
     Cache,
     Home,
+    Ignore,
     MaxDeviation,
     MinIdentical,
     MinLabelled,
@@ -68,6 +69,7 @@ class StudyOptions:
     min_identical: MinIdentical = 10
     min_labelled: MinLabelled = 0.0
     max_deviation: MaxDeviation = 0.0
+    ignore: Ignore = ""
     scored: Scored = ""
     seed: Seed = 0
     recipes: Recipes = ""
@@ -95,6 +97,7 @@ class StudyOptions:
             min_identical=self.min_identical,
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
+            ignore=self.ignore,
             scored=parse_labels(self.scored),
             seed=self.seed,
             recipes=self.recipes,

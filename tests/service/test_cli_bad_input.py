@@ -83,6 +83,13 @@ def test_a_users_mistake_is_one_line_and_makes_nothing(words: list[str], said: l
     assert not (search.home / "artifacts").exists()
 
 
+@pytest.mark.parametrize("command", ["init", "run"])
+def test_a_home_that_no_database_can_live_in_is_refused_before_any_work(command: str, search: Any, tmp_path: Path) -> None:
+    home = tmp_path / "with a space"
+    refused(search(command, "--home", home, "--data", "synthetic:40"), 2, "--home", "with a space")
+    assert not home.exists()
+
+
 def test_every_problem_of_a_space_file_is_named(search: Any, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("model.depth: {int: [2, 9]}\nloss.alpha: 1.0\n")

@@ -15,21 +15,35 @@ from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
 from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
+from search.export import test_looks as looks_at_test
+from search.study import Study
 
 DATA = "synthetic:60"
 
 
+def write(directory: Path, terrain: Dataset, study: str) -> Path:
+    """A bundle of an untrained network, of a study with that name and other data."""
+    config, spec = Config(model=UNet(depth=2, base_filters=4)), terrain.spec
+    stated = origin(PartScore(frames=1, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)), study=study)
+    torch.manual_seed(0)
+    frames = {"validation": [terrain.frame_hashes[index] for index in terrain.parts["validation"]]}
+    write_bundle(directory, build_segmenter(config, spec), Settings.single(config, spec), stated, frames=frames)
+    return directory
+
+
 @pytest.fixture(scope="module")
 def bundle(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("evaluate") / "model"
-    config, spec = Config(model=UNet(depth=2, base_filters=4)), terrain.spec
-    provenance = origin(PartScore(frames=1, score=0.5, iou=(None, 0.5, 0.5, 0.5, 0.5)), study="elsewhere")
-    torch.manual_seed(0)
-    validation = [terrain.frame_hashes[index] for index in terrain.parts["validation"]]
-    write_bundle(
-        directory, build_segmenter(config, spec), Settings.single(config, spec), provenance, frames={"validation": validation}
-    )
-    return directory
+    return write(tmp_path_factory.mktemp("evaluate") / "model", terrain, "elsewhere")
+
+
+def test_a_look_is_not_counted_by_a_study_that_only_has_the_same_name(
+    search: Any, terrain: Dataset, small_study: Study, database: str, tmp_path: Path
+) -> None:
+    namesake = write(tmp_path / "model", terrain, small_study.spec.name)
+    done = search("evaluate", namesake, DATA, "--split", "test", "--storage", database, "--device", "cpu")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "the study 'small' here has other data than the bundle's study of that name" in done.stderr
+    assert looks_at_test(small_study) == 0
 
 
 def test_scripts_get_one_json_object_and_pictures_of_the_worst_frames(search: Any, bundle: Path, tmp_path: Path) -> None:

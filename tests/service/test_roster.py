@@ -124,6 +124,20 @@ def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch:
     assert roster.threads(small_study.engine) == 1
 
 
+def test_workers_of_one_container_share_its_limit(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)))
+    monkeypatch.setattr(hosts, "_cgroup_cores", lambda: 4.0)
+    for _ in range(2):
+        join(small_study.engine, small_study.id, "cpu")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(roster, "process_name", lambda: "another-container:1")
+        join(small_study.engine, small_study.id, "cpu")
+    assert roster.threads(small_study.engine) == 2
+    for _ in range(2):
+        join(small_study.engine, small_study.id, "cpu")
+    assert roster.threads(small_study.engine) == 1
+
+
 def test_a_worker_that_joins_again_since_an_answer_was_lost_counts_once(two_gpus: None, small_study: Study) -> None:
     members = [roster.join(small_study.engine, small_study.id, "cuda", "the same") for _ in range(3)]
     assert {member.gpu for member in members} == {UUIDS[0]}

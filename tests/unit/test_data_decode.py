@@ -71,6 +71,17 @@ def test_jpg_is_close(tmp_path: Path) -> None:
     assert np.abs(image[:, :, 0].astype(int) - smooth).max() < 6
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_camera_that_was_turned_is_believed(tmp_path: Path, suffix: str) -> None:
+    """As every viewer does, and the tool that drew the mask."""
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[:8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned right by 90 degrees
+    Image.fromarray(image).save(tmp_path / f"a.{suffix}", exif=exif)
+    assert np.abs(decode_image(tmp_path / f"a.{suffix}", "x").astype(int) - np.rot90(image, -1)).max() < 6
+
+
 def test_masks_keep_their_labels(tmp_path: Path) -> None:
     labels = GREY % 4
     paletted = Image.fromarray(labels)

@@ -120,6 +120,8 @@ def test_frames_without_a_group_are_named(tmp_path: Path) -> None:
     assert [str(problem) for problem in read_folder(tmp_path).problems] == [
         "images/00035.png: must have a group in groups.csv, got none"
     ]
+    (tmp_path / "groups.csv").write_text("\n".join([*rows[:-1], "00035.png,"]))
+    assert "groups.csv line 37: must name a group, got 00035.png without one" in map(str, read_folder(tmp_path).problems)
     (tmp_path / "groups.csv").write_text("image;place\n")
     assert "columns file,group" in str(read_folder(tmp_path).problems[0])
     (tmp_path / "groups.csv").write_bytes(b"\xff\xfe\x00\x01")
@@ -185,7 +187,8 @@ def test_classes_without_an_ignored_label(tmp_path: Path) -> None:
     ("content", "messages"),
     [
         ("a: [", ["readable YAML"]),
-        ("just text", ["must hold a mapping"]),
+        ("just text", ["must hold a mapping `classes: {0: name, 1: name, ...}`, got a str"]),
+        ({"classes": ["a", "b"]}, ["got a list"]),
         ({"classes": {0: "a", 2: "b"}}, ["without gaps"]),
         ("classes: {0: a, 1: no, x: c}", ["must be text", "whole numbers"]),
         ({"classes": {0: "a", 1: "a"}, "ignore": "0", "color": 1}, ["must differ", "label or null", "colours only"]),

@@ -1,27 +1,33 @@
 """Predictions of a bundle into every kind of file, and its scores on labelled frames."""
 
 import csv
+import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from bundles_made import origin
+from bundles_made import origin, seal
 from PIL import Image
+from torch.nn import functional
 
 from objectives.atomic import directory_at_once
 from objectives.bundle import load_bundle, write_bundle
 from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.frames import frame_hash
+from objectives.data.predicting import read_images
 from objectives.data.spec import FrameSpec
+from objectives.engines import open_engine
 from objectives.errors import SearchError, UserError
 from objectives.evaluate import evaluate
 from objectives.evaluate import predict as predict_labels_of
 from objectives.evaluate_bundle import evaluate_bundle
-from objectives.predict import predict
+from objectives.predict import predict, predict_frames
 from objectives.prediction_files import write_csv
 from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
@@ -123,6 +129,41 @@ def test_images_of_several_sizes_come_back_as_pngs_of_their_own(bundle_dir: Path
     assert (found["sub/b.png"][1::3, 1::3] == expected[0]).mean() > 0.95  # the same frame, three times as large
 
 
+def test_files_that_are_numbered_come_in_their_order(bundle_dir: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    save_images(tmp_path / "in", {str(index): image for index, image in enumerate(IMAGES)})
+    predict(bundle_dir, tmp_path / "in", tmp_path / "masks.csv")
+    with (tmp_path / "masks.csv").open(newline="") as opened:
+        rows = list(csv.reader(opened))[1:]
+    assert (np.array(rows, dtype=int)[:, 1:].reshape(20, 16, 24) == expected).all()
+    save_images(tmp_path / "odd", dict.fromkeys(["b10", "b9", "a", "\N{SUPERSCRIPT TWO}", "b9x", "07"], IMAGES[0]))
+    assert [name for name, _ in read_images(tmp_path / "odd")] == ["07", "a", "b9", "b9x", "b10", "\N{SUPERSCRIPT TWO}"]
+
+
+def test_labels_at_an_images_own_size_are_those_of_logits_enlarged(bundle_dir: Path, tmp_path: Path) -> None:
+    large_HWC = cv2.resize(IMAGES[3, ..., 0], (67, 41))[..., None]
+    save_images(tmp_path / "in", {"a": large_HWC})
+    predict(bundle_dir, tmp_path / "in", tmp_path / "out")
+    small_1CHW = torch.from_numpy(cv2.resize(large_HWC, (24, 16), interpolation=cv2.INTER_AREA)).float()[None, None]
+    with torch.inference_mode():
+        logits_1KHW = functional.interpolate(load_bundle(bundle_dir).segmenter(small_1CHW), (41, 67), mode="bilinear")
+    wanted = np.array(SPEC.scored)[logits_1KHW[0, list(SPEC.scored)].argmax(0).numpy()]
+    assert len(np.unique(wanted)) > 1
+    assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) == wanted).all()
+
+
+def test_large_images_are_read_a_few_at_a_time(bundle_dir: Path) -> None:
+    """As many as a bundle's own small ones at once would not fit into memory."""
+    engine, read = open_engine(bundle_dir, "torch"), []
+
+    def frames() -> Iterator[tuple[str, np.ndarray]]:
+        for index in range(6):
+            read.append(index)
+            yield str(index), np.zeros((400, 600, 1), np.uint8)
+
+    next(predict_frames(engine, frames()))
+    assert len(read) < 6
+
+
 def test_images_of_several_sizes_do_not_fit_one_file(bundle_dir: Path, tmp_path: Path) -> None:
     save_images(tmp_path / "in", {"a": IMAGES[0], "b": IMAGES[0][:12]})
     for name in ("masks.npz", "masks.csv"):
@@ -197,6 +238,16 @@ def test_training_frames_alone_give_no_score(bundle_dir: Path, tmp_path: Path) -
     np.savez(tmp_path / "train.npz", training_set=np.stack([IMAGES[:10, ..., 0], MASKS[:10]], axis=1))
     with pytest.raises(UserError, match=r"no frame of .* counts"):
         evaluate_bundle(bundle_dir, tmp_path / "train.npz")
+
+
+def test_a_frame_that_training_has_seen_counts_nowhere_else(bundle_dir: Path, tmp_path: Path) -> None:
+    """Equal frames may lie in several parts, where their groups differ."""
+    copy = Path(shutil.copytree(bundle_dir, tmp_path / "copy"))
+    frames = json.loads((copy / "frames.json").read_text())
+    (copy / "frames.json").write_text(json.dumps({**frames, "validation": [*frames["validation"], frames["train"][0]]}))
+    seal(copy)
+    np.savez(tmp_path / "own.npz", training_set=np.stack([IMAGES[:17, ..., 0], MASKS[:17]], axis=1))
+    assert evaluate_bundle(copy, tmp_path / "own.npz").own == 4
 
 
 def test_labelled_frames_of_another_size_are_resized_as_in_the_study(bundle_dir: Path, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from objectives.errors import UserError
+from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.commands.study_options import StudyOptions, with_study_options
 from search.main import app
 from search.setup import Request, prepare
-from search.spec import StudySpec
+from search.spec import StudySpec, data_path
 
 RUNNER = CliRunner()
 WORDS = ["--study", "s", "--set", "a=1", "--set", "b=2", "--size", "4x8", "--scored", "2,1", "--until", "2m", "--home", "/h"]
@@ -28,14 +28,16 @@ def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
         """Help of its own."""
         heard.append((asked, workers))
 
-    for words in ([], [*WORDS, "--min-labelled", "0.25", "--max-deviation", "3", "--workers", "5"]):
+    for words in ([], [*WORDS, "--min-labelled", "0.25", "--max-deviation", "3", "--ignore", "7", "--workers", "5"]):
         done = RUNNER.invoke(small, words)
         assert done.exit_code == 0, done.output
     assert heard[0] == (StudyOptions(), 3)
     asked, workers = heard[1]
     assert (workers, asked.home) == (5, Path("/h"))
     wanted = Request(name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, size=(4, 8))
-    assert asked.request() == Request(**(vars(wanted) | {"scored": (1, 2), "min_labelled": 0.25, "max_deviation": 3.0}))
+    assert asked.request() == Request(
+        **(vars(wanted) | {"scored": (1, 2), "min_labelled": 0.25, "max_deviation": 3.0, "ignore": "7"})
+    )
     assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output
     for wrong in (["--min-labelled", "1.5"], ["--max-deviation", "-1"], ["--trials", "0"]):
         assert RUNNER.invoke(small, wrong).exit_code == 2
@@ -68,6 +70,18 @@ def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted
     assert len(set(pictures)) == 3
 
 
+def test_data_are_stored_by_their_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may be started anywhere, and only the generator's own word is no path."""
+    (tmp_path / "synthetic_rocks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for word in ("synthetic_rocks", "./synthetic_rocks/", "~/synthetic_rocks"):
+        assert data_path(word) == str(tmp_path / "synthetic_rocks")
+    assert data_path("synthetic:40:seed=1") == "synthetic:40:seed=1"
+    with pytest.raises(ProblemsError, match="must be an npz file, a folder"):
+        data_path("synthetic_sand")
+
+
 def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
     place = Place("", str(tmp_path / "artifacts"), tmp_path / "cache")
     asked = Request(name="s", source="synthetic:40", space="tiny", trials=2, max_deviation=1.5)
@@ -87,6 +101,6 @@ def test_a_study_from_before_the_filter_reads_as_one_without() -> None:
         space={}, space_fingerprint="", trials=1, until_s=0.0, seed=0,
     )  # fmt: skip
     stored = spec.model_dump(mode="json")
-    del stored["min_labelled"], stored["max_deviation"]
+    del stored["min_labelled"], stored["max_deviation"], stored["ignore"]
     assert StudySpec.model_validate(stored) == spec
     assert spec.data_options == Request(name="s", source="synthetic", space="small", trials=1).data_options
