@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from objectives.config import Smp
 from objectives.errors import UserError, first_line
+from objectives.networks.pointwise import subsample_first
 
 ATTENTIVE = ("unet", "unetplusplus")  # the decoders that have a place for scse
 # the pyramid of PAN halves the encoder's last map three times: eight pixels of stride 16
@@ -31,6 +32,7 @@ def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
     try:
         network = _of_smp(model, in_channels, num_classes)
         _remove_unread(network, in_channels)
+        subsample_first(network)
     except REFUSALS as error:
         raise UserError(
             f"model.encoder: the decoder {model.decoder} of segmentation-models-pytorch does not work with {model.encoder}"
