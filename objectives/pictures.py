@@ -110,8 +110,9 @@ def reliability_picture(calibration: Calibration) -> bytes:
 
 def curve_picture(history: Sequence[EpochResult]) -> bytes:
     """Score per epoch with its best marked, and below it the training loss and the learning rate."""
-    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    figure = Figure(figsize=(7.0, 5.0))
     above, below = figure.subplots(2, 1, sharex=True)
+    figure.subplots_adjust(left=0.11, right=0.87, bottom=0.1, top=0.98, hspace=0.08)  # a layout engine draws it all twice
     epochs = [epoch.number for epoch in history]
     _plot_score(above, epochs, [epoch.score for epoch in history])
     rate = below.twinx()
