@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import small_bundles
 import torch
 from bundles_made import origin, seal
 from PIL import Image
@@ -21,7 +22,6 @@ from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.frames import frame_hash
 from objectives.data.predicting import read_images
-from objectives.data.spec import FrameSpec
 from objectives.engines import open_engine
 from objectives.errors import SearchError, UserError
 from objectives.evaluate import evaluate
@@ -33,18 +33,7 @@ from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
 
 CPU = torch.device("cpu")
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=1,
-    max_value=255,
-    mean=(0.4,),
-    std=(0.2,),
-    class_names=("background", "soil", "bedrock", "sand", "big_rock"),
-    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)),
-    ignore_label=0,
-    scored=(1, 2, 3, 4),
-)
+SPEC = small_bundles.SPEC.model_copy(update={"scored": (1, 2, 3, 4)})
 RNG = np.random.default_rng(1)
 IMAGES = RNG.integers(0, 256, (20, 16, 24, 1)).astype(np.uint8)
 MASKS = RNG.integers(0, 5, (20, 16, 24)).astype(np.uint8)
