@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from math import ceil
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtyp
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed
 WIDTH_IN = 2.6  # of one frame, inches
 GAP = 4  # pixels between two frames
+NAMES_IN, MARGIN_IN = 0.3, 0.05  # beside a grid of pictures, inches
+LEGEND_COLUMNS, LEGEND_ROW_IN = 6, 0.2
 CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
 
 
@@ -48,7 +51,7 @@ def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarra
     axes.set_xticks([column * across + spec.width / 2 for column in range(4)], ["frame", "truth", "prediction", "errors"])
     axes.tick_params(length=0)
     axes.set_yticks([])
-    figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=6, fontsize="small")
+    figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize="small")
     return _png(figure)
 
 
@@ -165,15 +168,19 @@ def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> 
     for row, (_, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):
             canvas[row * down :, column * across :][: spec.height, : spec.width] = picture
-    height_in = WIDTH_IN * len(rows) * down / across
-    figure = Figure(figsize=(0.4 + WIDTH_IN * columns, height_in + 0.7), layout="constrained")
-    axes = figure.add_subplot(frame_on=False)
-    axes.imshow(canvas, interpolation="nearest")
+    # placed by hand: a layout engine draws it all twice
+    width_in, height_in = WIDTH_IN * columns, WIDTH_IN * len(rows) * down / across
+    abreast = min(columns, LEGEND_COLUMNS)
+    legend_in = 0.15 + LEGEND_ROW_IN * ceil(spec.num_classes / abreast)
+    figure = Figure(figsize=(NAMES_IN + width_in + MARGIN_IN, MARGIN_IN + height_in + legend_in))
+    whole = np.array((*figure.get_size_inches(),) * 2)
+    axes = figure.add_axes(tuple(np.array((NAMES_IN, legend_in, width_in, height_in)) / whole), frame_on=False)
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
     centres = [row * down + spec.height / 2 for row in range(len(rows))]
     axes.set_yticks(centres, [name for name, _ in rows], rotation=90, va="center")
     axes.tick_params(length=0)
     axes.set_xticks([])
-    figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=6, fontsize="small")
+    figure.legend(handles=list(_legend(spec)), loc="lower center", ncols=abreast, fontsize="small", borderaxespad=0.2)
     return figure
 
 

@@ -59,7 +59,7 @@ class TrainingState:
         self.micro_batch = config.train.batch_size  # frames at once; fewer from the step on for which memory was too small
         self.history: list[EpochResult] = []
         self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the scored epoch
-        self.scored_weights = b""  # of that epoch, as safetensors
+        self._scored_weights: bytes | dict[str, Tensor] = b""  # tensors until somebody wants the bytes
 
     @property
     def epoch(self) -> int:
@@ -84,11 +84,21 @@ class TrainingState:
         self.history.append(result)
         if self.scored is result:
             self.confusion_KK = confusion_KK
-            self.scored_weights = self.weights_bytes()
+            self._scored_weights = self._weights()
+
+    @property
+    def scored_weights(self) -> bytes:
+        """The weights of the scored epoch as safetensors; empty before the first."""
+        if isinstance(self._scored_weights, dict):
+            self._scored_weights = save(self._scored_weights)
+        return self._scored_weights
 
     def weights_bytes(self) -> bytes:
         """The weights that are scored now, as safetensors."""
-        return save({name: _plain(value) for name, value in self.average.model.state_dict().items()})
+        return save(self._weights())
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: _plain(value) for name, value in self.average.model.state_dict().items()}
 
     def to_bytes(self) -> bytes:
         """The whole state as one safetensors file."""
@@ -145,7 +155,7 @@ class TrainingState:
         self.learning_rate.load_state_dict(plain["learning_rate"])
         self.history = [_epoch(result) for result in plain["history"]]
         self.confusion_KK = tensors["confusion"]
-        self.scored_weights = tensors["scored_weights"].numpy().tobytes()
+        self._scored_weights = tensors["scored_weights"].numpy().tobytes()
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)

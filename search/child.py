@@ -62,11 +62,12 @@ class Link:
     def tell(self, state: TrainingState, checkpoint: Checkpoint) -> bool:
         """Tell the worker what is saved; True when it says stop.
 
-        A worker that does not answer in time (its database is away) does not hold training up: its word counts later.
+        A worker that does not answer in time (its database is away) does not hold training up: its word counts later. Nothing
+        that it could say matters to a training that is finished.
         """
         self.told += 1
         self.pipe.send(Saved(self.told, tuple(state.history), checkpoint, state.finished))
-        while self.pipe.poll(REPLY_S):
+        while not state.finished and self.pipe.poll(REPLY_S):
             reply: Reply = self.pipe.recv()
             if reply.stop or reply.to == self.told:
                 return reply.stop

@@ -8,6 +8,7 @@ from search.messages import Checkpoint
 
 SHARE = 0.01  # of the time that saving may take; dearer saves come less often,
 LONGEST_S = 30.0  # but at least so often
+FIRST_S = 5.0  # before the first one: what it costs is not known yet, and less training than that is no loss
 
 
 class Saver:
@@ -22,7 +23,7 @@ class Saver:
         self.best = best
         self.saved_weights = state.scored_weights if best else b""
         self.began_at = self.saved_at = time.monotonic()
-        self.cost_s = 0.0
+        self.cost_s = FIRST_S * SHARE
 
     def due(self) -> bool:
         """Whether enough time has passed since the last save."""

@@ -230,12 +230,13 @@ def store_full() -> Row:
 def damaged_checkpoints() -> Row:
     """The newest state cut short, then one with a bit turned: the one before is used. Best weights damaged: mended."""
     with scene(1, 90) as at:
+        damaged = set[str]()
         for turn, kind in enumerate(("last", "last", "best")):
             worker = at.start()
-            after = at.epochs_done(0)
-            at.wait(lambda a=after: at.epochs_done(0) >= a + 4, "epochs")
+            at.wait(lambda: len(states := states_of(at)) == 2 and not states & damaged, "two saves")
             worker.kill()
-            (blob,) = at.query(f"SELECT blob FROM search_checkpoint WHERE kind = '{kind}'")[0]
+            ((blob,),) = at.query(f"SELECT blob FROM search_checkpoint WHERE kind = '{kind}'")
+            damaged.add(str(blob))
             file = at.artifacts / "blobs" / str(blob)[:2] / str(blob)[2:]
             content = bytearray(file.read_bytes())
             if turn:
@@ -249,6 +250,11 @@ def damaged_checkpoints() -> Row:
         row.wrong += [] if seen == 2 else [f"{seen} of 2 states were seen"]
         row.wrong += [] if at.said("has its best weights damaged") else ["the best weights' damage was not seen"]
         return row
+
+
+def states_of(at: Scene) -> set[str]:
+    """The blobs of the states that a study's trials would go on from: the newest, and the one before."""
+    return {str(blob) for (blob,) in at.query("SELECT blob FROM search_checkpoint WHERE kind LIKE 'last%'")}
 
 
 def first_start() -> Row:

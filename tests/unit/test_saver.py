@@ -1,0 +1,96 @@
+"""When training is saved: rarely where it is dear, never more than half a minute apart, and each weight once."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import search.saver
+from search.messages import Checkpoint
+from search.saver import FIRST_S, LONGEST_S, SHARE, Saver
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class SlowBlobs:
+    """A store that takes its time, and remembers what it was given."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.given: list[bytes] = []
+
+    def put(self, data: bytes) -> str:
+        self.clock.now += self.seconds
+        self.given.append(data)
+        return data.decode()
+
+
+@dataclass
+class State:
+    scored_weights: bytes = b"best 1"
+    saves: int = 0
+
+    def to_bytes(self) -> bytes:
+        self.saves += 1
+        return f"state {self.saves}".encode()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(search.saver, "time", SimpleNamespace(monotonic=found.monotonic))
+    return found
+
+
+def saver_of(clock: Clock, *, seconds: float, best: str = "") -> tuple[Saver, Any, SlowBlobs]:
+    state, blobs = State(), SlowBlobs(clock, seconds)
+    return Saver(state, blobs, best), state, blobs  # type: ignore[arg-type]
+
+
+def waits(saver: Saver, clock: Clock) -> float:
+    """After how many seconds the next save is due."""
+    start = clock.now
+    while not saver.due():
+        clock.now += 0.25
+    return clock.now - start
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 0.0), (0.05, 10.0), (1.0, LONGEST_S)])
+def test_the_dearer_the_rarer(clock: Clock, seconds: float, expected: float) -> None:
+    saver, _, _ = saver_of(clock, seconds=seconds)
+    assert waits(saver, clock) == pytest.approx(FIRST_S, abs=0.25)
+    saver.save()  # two blobs
+    assert waits(saver, clock) == pytest.approx(expected, abs=0.25)
+
+
+def test_the_answer_of_the_worker_counts_as_cost(clock: Clock) -> None:
+    saver, _, _ = saver_of(clock, seconds=0.0)
+    saver.save()
+    clock.now += 0.1
+    saver.note_cost()
+    assert waits(saver, clock) == pytest.approx(0.1 / SHARE, abs=0.25)
+
+
+def test_best_weights_are_stored_once_and_again_when_they_change(clock: Clock) -> None:
+    saver, state, blobs = saver_of(clock, seconds=0.0)
+    assert saver.save() == Checkpoint("state 1", "best 1")
+    assert saver.save() == Checkpoint("state 2", "best 1")
+    state.scored_weights = b"best 2"
+    assert saver.save() == Checkpoint("state 3", "best 2")
+    assert blobs.given == [b"best 1", b"state 1", b"state 2", b"best 2", b"state 3"]
+
+
+def test_a_resumed_training_has_its_best_weights_in_the_store(clock: Clock) -> None:
+    saver, _, blobs = saver_of(clock, seconds=0.0, best="best 1")
+    assert saver.save() == Checkpoint("state 1", "best 1")
+    assert blobs.given == [b"state 1"]
