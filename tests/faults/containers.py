@@ -124,8 +124,8 @@ class Stack(Scene):
 
 
 @contextmanager
-def stack(budget: int, epochs: int) -> Iterator[Stack]:
-    """A project with three workers, taken down with its volumes at the end."""
+def stack(budget: int, epochs: int, *, pruning: bool = True) -> Iterator[Stack]:
+    """A project with three workers, taken down with its volumes at the end; without pruning no trial is short."""
     root = Path(tempfile.mkdtemp(prefix="search-faults-"))
     root.chmod(0o755)
     (root / "artifacts").mkdir()
@@ -141,7 +141,7 @@ def stack(budget: int, epochs: int) -> Iterator[Stack]:
         "SEARCH_DATA": "synthetic:40",
         "SEARCH_SPACE": "tiny",
         "SEARCH_TRIALS": str(budget),
-        "SEARCH_INIT_OPTIONS": f"--set train.epochs={epochs}",
+        "SEARCH_INIT_OPTIONS": f"--set train.epochs={epochs}" + ("" if pruning else " --set 'pruning={kind: none}'"),
     }
     made = Stack(None, root, budget, epochs, port=port, settings_of=settings)  # type: ignore[arg-type]
     try:
@@ -156,7 +156,7 @@ def stack(budget: int, epochs: int) -> Iterator[Stack]:
 
 def killed_containers() -> Row:
     """docker kill -s KILL of a worker that trains, six times; each is started again."""
-    with stack(8, 40) as at:
+    with stack(12, 60, pruning=False) as at:  # outlasts the six
         for _ in range(6):
             subprocess.run(["docker", "kill", "-s", "KILL", at.holder()], check=True, stdout=subprocess.DEVNULL)
             at.up()
@@ -167,7 +167,7 @@ def killed_containers() -> Row:
 
 def stopped_containers() -> Row:
     """docker stop of a worker that trains, three times: gone within ten seconds with code 0."""
-    with stack(6, 60) as at:
+    with stack(8, 60, pruning=False) as at:  # outlasts the three
         took_s, codes = [], []
         for _ in range(3):
             victim = at.holder()
