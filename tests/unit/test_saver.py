@@ -54,7 +54,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def saver_of(clock: Clock, *, seconds: float, best: str = "") -> tuple[Saver, Any, SlowBlobs]:
     state, blobs = State(), SlowBlobs(clock, seconds)
-    return Saver(state, blobs, best), state, blobs  # type: ignore[arg-type]
+    return Saver(state, blobs, best), state, blobs
 
 
 def waits(saver: Saver, clock: Clock) -> float:
