@@ -25,7 +25,7 @@ from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 from search.blobs import open_blobs
 from search.lifeline import end_with_parent
-from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved
+from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
 from search.process import Count
@@ -68,10 +68,21 @@ class Link:
         self.told += 1
         self.pipe.send(Saved(self.told, tuple(state.history), checkpoint, state.finished))
         while not state.finished and self.pipe.poll(REPLY_S):
-            reply: Reply = self.pipe.recv()
-            if reply.stop or reply.to == self.told:
-                return reply.stop
+            match self._hear():
+                case Reply(to, stop) if stop or to == self.told:
+                    return stop
         return False
+
+    def called(self) -> bool:
+        """Whether the worker wants to hear before a save is due; a stop that comes late is said again when it does."""
+        words = []
+        while self.pipe.poll():
+            words.append(self._hear())
+        return any(not isinstance(word, Reply) or word.stop for word in words)
+
+    def _hear(self) -> Word:
+        word: Word = self.pipe.recv()
+        return word
 
 
 def main(pipe: Connection, job: Job, beats: Count) -> None:
@@ -171,11 +182,13 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)
-            if saver.due() or result.number in job.rungs or state.finished:
-                stop = link.tell(state, saver.save())
-                saver.note_cost()
-                if stop:
-                    break
+            if not (saver.due() or result.number in job.rungs or state.finished or link.called()):
+                link.pipe.send(Trained())
+                continue
+            stop = link.tell(state, saver.save())
+            saver.note_cost()
+            if stop:
+                break
     if job.run.everything:
         return Finished({})  # no frame is left that would show what it does on new ones
     return Finished(pictures_of(state, data, link.note))

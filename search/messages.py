@@ -80,6 +80,11 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """An epoch more is trained, and not saved yet."""
+
+
+@dataclass(frozen=True)
 class Saved:
     """The state after some epochs is in the store, and ``results`` are all epochs so far."""
 
@@ -104,7 +109,7 @@ class Failed:
     message: str
 
 
-Message = Checked | Noted | Saved | Finished | Failed
+Message = Checked | Noted | Trained | Saved | Finished | Failed
 
 
 @dataclass(frozen=True)
@@ -113,3 +118,11 @@ class Reply:
 
     to: int
     stop: bool
+
+
+@dataclass(frozen=True)
+class SaveNow:
+    """The worker's word between two saves: it may have to end the training, and wants all that is trained saved first."""
+
+
+Word = Reply | SaveNow

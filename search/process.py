@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from objectives.errors import WorldError
-from search.messages import Job, Message, Reply
+from search.messages import Job, Message, Reply, SaveNow, Word
 
 POLL_S = 0.1
 LAST_WORDS_S = 1.0  # what a process has said before its end is heard by then
@@ -130,8 +130,15 @@ class TrialProcess:
 
     def reply(self, to: int, *, stop: bool) -> None:
         """Answer a ``Saved``: go on, or finish now. To a process that has died it says nothing; ``messages`` will."""
+        self._say(Reply(to, stop))
+
+    def save_now(self) -> None:
+        """Ask for a ``Saved`` after the epoch at hand."""
+        self._say(SaveNow())
+
+    def _say(self, word: Word) -> None:
         with suppress(OSError):
-            self.pipe.send(Reply(to, stop))
+            self.pipe.send(word)
 
     def __enter__(self) -> Self:
         return self

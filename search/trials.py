@@ -1,5 +1,6 @@
 """Running one claimed trial: its own process trains; this side points, reports, prunes and ends it."""
 
+import time
 from functools import partial
 from typing import Any, assert_never
 
@@ -18,7 +19,7 @@ from search.endings import Ending, tell, unfinished_verdict
 from search.gpus import list_gpus
 from search.hosts import memory
 from search.leases import Lease
-from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Saved
+from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Saved, Trained
 from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
 from search.worker import Worker
@@ -26,6 +27,7 @@ from search.worker import Worker
 PREFETCHERS = 4  # processes that augment ahead of one GPU
 RETRY_S = 10.0  # what killed a process may be gone by then
 MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
+LOOK_S = 1.0  # between two looks at the limits, at least: a trial of short epochs asks no more often
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 MOST_HANGS = 2  # or stood still so often
 MOST_VANISHED = 10  # or whose worker was gone so often in a row, no checkpoint written
@@ -75,7 +77,10 @@ def judge_death(worker: Worker, lease: Lease, error: ChildDiedError | ChildHungE
 
 
 def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
-    """Train in a process of its own: after each save move the pointers first, then report, then prune."""
+    """Train in a process of its own: after each save move the pointers first, then report, then prune.
+
+    A limit that is reached between two saves asks for the next one at once, after which it has its say like any other.
+    """
     patiently, cause, history = worker.patiently, Cause.COMPLETED, tuple[EpochResult, ...]()
     job = patiently(lambda: build_job(worker, lease, trial.number, config))
     if not job.checkpoints:
@@ -90,6 +95,9 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                         return Ending(TrialState.PRUNED, Cause.INFEASIBLE, needs.problem)
                 case Noted(text):
                     worker.say(f"trial {trial.number} {text}")
+                case Trained():
+                    if patiently(reporter.limit_reached):
+                        process.save_now()
                 case Saved(number, history, checkpoint, finished):
                     patiently(lambda: point(worker, lease, trial.number, history, checkpoint))
                     patiently(lambda: reporter.report(history))
@@ -171,6 +179,7 @@ class Reporter:
         frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
         self.reported = set(frozen.intermediate_values)
         self.pruned = bool(frozen.user_attrs.get("pruned"))
+        self.looked_at = time.monotonic()
 
     def report(self, history: tuple[EpochResult, ...]) -> None:
         """Report the epochs that Optuna lacks."""
@@ -178,6 +187,14 @@ class Reporter:
             if result.number not in self.reported:
                 self.trial.report(result.score, step=result.number)
                 self.reported.add(result.number)
+
+    def limit_reached(self) -> bool:
+        """Whether a limit of the study has been reached, or a person has said so; looked up once in a second at most."""
+        if time.monotonic() - self.looked_at < LOOK_S:
+            return False
+        limit = current_budget(self.worker.study).limit()
+        self.looked_at = time.monotonic()
+        return limit is not Limit.NONE
 
     def verdict(self) -> Cause:
         """Why the trial must stop; else ``completed``. The control is never pruned.

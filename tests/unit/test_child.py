@@ -1,6 +1,7 @@
 """What a trial's process makes of its errors, and of pictures that cannot be drawn."""
 
 import multiprocessing
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from objectives.data.dataset import Dataset
 from search import child
 from search.blobs import open_objects
 from search.child import Link, cause_of, dies_of, train
-from search.messages import Cause, Job, Noted, Run, Saved
+from search.messages import Cause, Finished, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
 from search.store_owner import MARKERS
 from spaces import load_space
 
@@ -62,6 +63,59 @@ def test_other_errors_keep_their_cause(error: Exception, cause: Cause) -> None:
     assert cause_of(error) == cause
 
 
+def link() -> tuple[Connection, Link]:
+    """The worker's end of a pipe, and the other one as a trial's process holds it."""
+    ours, theirs = multiprocessing.Pipe()
+    return ours, Link(theirs, multiprocessing.RawValue("Q", 0))
+
+
+def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> tuple[Finished, list[Message]]:
+    """A trial's result, and what it has told; the worker has said these words before it began, and is silent from then on."""
+    open_objects(str(folder), MARKERS).write(MARKER, b"")
+    config = load_space("tiny", (f"train.epochs={epochs}", "train.steps_per_epoch=1")).default()
+    job = Job(
+        0, config.model_dump_json(), data.directory, str(folder), MARKER, Run(1), "", threads=1, prefetchers=0, rungs=(),
+        checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
+    )  # fmt: skip
+    worker, ours = link()
+    for word in words:
+        worker.send(word)
+    finished, told = train(job, config, data, ours), list[Message]()
+    while worker.poll():
+        told.append(worker.recv())
+    return finished, told
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        ([], False),
+        ([SaveNow()], True),
+        ([Reply(1, stop=False)], False),  # to a save that was not waited for
+        ([Reply(1, stop=True)], True),  # likewise: it is said again when this process tells of a save
+        ([SaveNow(), Reply(1, stop=False)], True),
+    ],
+)
+def test_a_worker_calls_for_a_save_once(words: list[Word], called: bool) -> None:
+    worker, ours = link()
+    for word in words:
+        worker.send(word)
+    assert ours.called() is called
+    assert not ours.called()
+
+
+def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
+    terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child.Saver, "due", lambda _: False)
+    monkeypatch.setattr(child, "REPLY_S", 0.0)
+    _, told = trained(terrain, tmp_path, epochs=3)
+    assert told[:2] == [Trained(), Trained()]
+    assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [3]
+    _, told = trained(terrain, tmp_path, SaveNow(), epochs=3)
+    assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [1, 3]
+
+
 @pytest.mark.parametrize("error", [ValueError("no font"), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
 def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
     error: Exception, terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -70,17 +124,8 @@ def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
         raise error
 
     monkeypatch.setattr(child, "draw_pictures", fail)
-    open_objects(str(tmp_path), MARKERS).write(MARKER, b"")
-    config = load_space("tiny", ("train.epochs=1", "train.steps_per_epoch=1")).default()
-    job = Job(
-        0, config.model_dump_json(), terrain.directory, str(tmp_path), MARKER, Run(1), "", threads=1, prefetchers=0, rungs=(),
-        checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
-    )  # fmt: skip
-    ours, theirs = multiprocessing.Pipe()
-    ours.send(child.Reply(1, stop=False))
-    finished = train(job, config, terrain, Link(theirs, multiprocessing.RawValue("Q", 0)))
+    finished, (saved, noted) = trained(terrain, tmp_path, epochs=1)
     assert finished.pictures == {}
-    saved, noted = ours.recv(), ours.recv()
     assert isinstance(saved, Saved)
     assert saved.finished
     assert isinstance(noted, Noted)
