@@ -184,7 +184,7 @@ def _epoch(stored: dict[str, Any]) -> EpochResult:
 
 def _plain(value: Tensor) -> Tensor:
     """Contiguous, untied and on the CPU: what safetensors stores."""
-    return value.detach().to("cpu").contiguous().clone()
+    return value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

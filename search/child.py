@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing import parent_process
@@ -25,7 +24,7 @@ from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 from search.blobs import open_blobs
 from search.lifeline import end_with_parent
-from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
+from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
 from search.process import Count
@@ -59,15 +58,15 @@ class Link:
         self.beat()
         self.pipe.send(Noted(text))
 
-    def tell(self, state: TrainingState, checkpoint: Checkpoint) -> bool:
-        """Tell the worker what is saved; True when it says stop.
+    def tell(self, state: TrainingState, checkpoint: Checkpoint, *, judged: bool) -> bool:
+        """Tell the worker what is saved; True when it says stop. Only where the trial is ``judged`` its answer is waited for.
 
         A worker that does not answer in time (its database is away) does not hold training up: its word counts later. Nothing
         that it could say matters to a training that is finished.
         """
         self.told += 1
         self.pipe.send(Saved(self.told, tuple(state.history), checkpoint, state.finished))
-        while not state.finished and self.pipe.poll(REPLY_S):
+        while judged and not state.finished and self.pipe.poll(REPLY_S):
             match self._hear():
                 case Reply(to, stop) if stop or to == self.told:
                     return stop
@@ -106,7 +105,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
         if job.run.everything:
             data = trained_on_everything(data)
         if job.checkpoints or can_work(config, data, job, pipe):
-            pipe.send(train(job, config, data, link))
+            train(job, config, data, link)
+            pipe.send(Finished())
     except (ConnectionError, EOFError):
         os._exit(3)
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
@@ -154,8 +154,8 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
     return not problem
 
 
-def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
-    """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop."""
+def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
+    """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop; then draw."""
     blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat)
 
     def prepared() -> Training:
@@ -172,7 +172,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
 
     training, found = restore(job.checkpoints, blobs, prepared, link.note)
     state, saver = training.state, Saver(training.state, blobs, found.best)
-    stop = link.tell(state, found) if found.last else False
+    stop = link.tell(state, found, judged=True) if found.last else False
     at_once = config.train.batch_size
     if not stop:
         for result in fit(training, link.beat):
@@ -182,25 +182,25 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> Finished:
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)
-            if not (saver.due() or result.number in job.rungs or state.finished or link.called()):
+            judged = link.called() or result.number in job.rungs
+            if not (judged or saver.due() or state.finished):
                 link.pipe.send(Trained())
                 continue
-            stop = link.tell(state, saver.save())
+            stop = link.tell(state, saver.save(), judged=judged)
             saver.note_cost()
             if stop:
                 break
-    if job.run.everything:
-        return Finished({})  # no frame is left that would show what it does on new ones
-    return Finished(pictures_of(state, data, link.note))
+    if not job.run.everything:  # no frame is left there that would show what it does on new ones
+        show(state, data, link)
 
 
-def pictures_of(state: TrainingState, data: Dataset, note: Callable[[str], None]) -> dict[str, bytes]:
-    """The pictures of a trained trial; none when they cannot be drawn, for its score stands without them."""
+def show(state: TrainingState, data: Dataset, link: Link) -> None:
+    """Send each picture as soon as it is drawn; where one cannot be, the score stands without it."""
     try:
-        return draw_pictures(state, data, state.scored_weights)
+        for filename, png in draw_pictures(state, data, state.scored_weights):
+            link.pipe.send(Drawn(filename, png))
     except Exception as error:  # of a plotting library, a font, the device's memory
-        note(f"has no pictures: {first_line(error)}")
-        return {}
+        link.note(f"lacks pictures: {first_line(error)}")
 
 
 def describe(result: EpochResult, state: TrainingState) -> str:

@@ -1,4 +1,4 @@
-"""How trials end: a verdict with its cause, told to Optuna once, with pictures and numbers before it."""
+"""How trials end: a verdict with its cause, told to Optuna once, with its numbers before it."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,9 @@ from optuna.trial import TrialState
 
 from objectives.results import EpochResult, scored_epoch
 from search.leases import Lease
-from search.messages import Cause, Finished
-from search.pictures_store import attach_picture
+from search.messages import Cause
 from search.study import Study
 from search.worker import Worker
-
-NOTHING = Finished({})
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,6 @@ class Ending:
     cause: Cause
     message: str = ""
     history: tuple[EpochResult, ...] = ()
-    finished: Finished = NOTHING
 
     def __str__(self) -> str:
         if self.message:
@@ -41,15 +37,13 @@ def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
 
 
 def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
-    """End a trial: pictures and attributes first, since nothing can be added to a trial that has ended.
+    """End a trial: attributes first, since nothing can be added to a trial that has ended.
 
     May be repeated when its answer was lost.
     """
     found = worker.study.storage.get_trial(trial._trial_id)
     if found.state.is_finished():
         return
-    for filename, png in ending.finished.pictures.items():
-        attach_picture(trial, worker.study.storage, worker.pictures, png, filename)
     only_last = bool(worker.study.run(trial.number).last_epoch)
     for key, value in attributes(worker, ending, only_last=only_last).items():
         trial.set_user_attr(key, value)

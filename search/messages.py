@@ -95,10 +95,16 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A picture of what was trained, to be shown before the trial ends."""
+
+    filename: str
+    png: bytes
+
+
+@dataclass(frozen=True)
 class Finished:
     """Training is over: all epochs, early stop, or the worker's word."""
-
-    pictures: dict[str, bytes]  # PNG by file name
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Failed:
     message: str
 
 
-Message = Checked | Noted | Trained | Saved | Finished | Failed
+Message = Checked | Noted | Trained | Saved | Drawn | Finished | Failed
 
 
 @dataclass(frozen=True)

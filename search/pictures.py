@@ -1,5 +1,7 @@
 """The pictures of one trial for the dashboard, drawn in the trial's process from its best weights."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from safetensors.torch import load
 
@@ -11,18 +13,16 @@ from objectives.training_state import TrainingState
 PANEL_FRAMES = 6
 
 
-def draw_pictures(state: TrainingState, data: Dataset, weights: bytes) -> dict[str, bytes]:
-    """PNGs by file name: a prediction panel, the confusion matrix and the learning curve."""
+def draw_pictures(state: TrainingState, data: Dataset, weights: bytes) -> Iterator[tuple[str, bytes]]:
+    """File names and PNGs, one after the other: the learning curve, the confusion matrix and a prediction panel."""
+    yield "curve.png", curve_picture(state.history)
+    yield "confusion.png", confusion_picture(state.confusion_KK.numpy(), data.spec)
     model = state.average.model
     model.load_state_dict(load(weights))
     frames = panel_frames(data)
     images_NHWC, masks_NHW = data.images[frames], data.masks[frames]
     labels_NHW = predict(model, images_NHWC, data.spec, device=state.device)
-    return {
-        "predictions.png": prediction_panel(images_NHWC, masks_NHW, labels_NHW, data.spec),
-        "confusion.png": confusion_picture(state.confusion_KK.numpy(), data.spec),
-        "curve.png": curve_picture(state.history),
-    }
+    yield "predictions.png", prediction_panel(images_NHWC, masks_NHW, labels_NHW, data.spec)
 
 
 def panel_frames(data: Dataset) -> np.ndarray:

@@ -6,7 +6,7 @@ from objectives.training_state import TrainingState
 from search.blobs import BlobStore
 from search.messages import Checkpoint
 
-SHARE = 0.01  # of the time that saving may take; dearer saves come less often,
+SHARE = 0.005  # of the time that saving may take; dearer saves come less often,
 LONGEST_S = 30.0  # but at least so often
 FIRST_S = 5.0  # before the first one: what it costs is not known yet, and less training than that is no loss
 

@@ -19,7 +19,8 @@ from search.endings import Ending, tell, unfinished_verdict
 from search.gpus import list_gpus
 from search.hosts import memory
 from search.leases import Lease
-from search.messages import Cause, Checked, Checkpoint, Failed, Finished, Job, Noted, Saved, Trained
+from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
+from search.pictures_store import attach_picture
 from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
 from search.worker import Worker
@@ -104,9 +105,11 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                     if cause is Cause.COMPLETED and not finished:  # a verdict stands, also if the process has not heard it yet
                         cause = patiently(reporter.verdict)
                     process.reply(number, stop=cause is not Cause.COMPLETED)
+                case Drawn(filename, png):
+                    patiently(partial(attach_picture, trial, worker.study.storage, worker.pictures, png, filename))
                 case Finished():
                     state = TrialState.PRUNED if cause is Cause.PRUNED else TrialState.COMPLETE
-                    return Ending(state, cause, history=history, finished=message)
+                    return Ending(state, cause, history=history)
                 case Failed(Cause.SURROUNDINGS, text):
                     raise SurroundingsError(f"trial {trial.number} cannot go on here: {text}")
                 case Failed(Cause.INFEASIBLE, text):  # it cannot be built, or looked possible and does not fit into memory

@@ -6,7 +6,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from objectives.errors import Problem, ProblemsError, UserError
+from objectives.errors import Problem, ProblemsError, UserError, one_line
 from spaces.control import check_control, choose_control
 from spaces.layer import Layer, read_layer
 from spaces.pruning import PRUNING_BY_DEFAULT, check_length
@@ -32,7 +32,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
         layers, problems = [*layers, layer], problems + found
     space, found = _assemble(layers, problems)
     if found:
-        raise ProblemsError(f"space {shown(name_or_path)}", found)
+        raise ProblemsError(f"space {_named(name_or_path)}", found)
     return space
 
 
@@ -63,12 +63,16 @@ def _file_layers(path: str) -> tuple[list[Layer], list[Problem]]:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         known = ", ".join(preset_names())
-        raise UserError(f"no space named {shown(path)}: give a preset ({known}) or the path of a YAML file") from None
+        raise UserError(f"no space named {_named(path)}: give a preset ({known}) or the path of a YAML file") from None
     except OSError as error:
-        raise UserError(f"space file {shown(path)} cannot be read: {error.strerror or error}") from None
+        raise UserError(f"space file {_named(path)} cannot be read: {error.strerror or error}") from None
     except ValueError:  # not UTF-8, or a path with a null byte
-        raise UserError(f"space file {shown(path)} cannot be read: a path and text in UTF-8 are needed") from None
-    return _layers(text, shown(path))
+        raise UserError(f"space file {_named(path)} cannot be read: a path and text in UTF-8 are needed") from None
+    return _layers(text, _named(path))
+
+
+def _named(path: str) -> str:
+    return one_line(path) or '""'
 
 
 def _layers(text: str, where: str) -> tuple[list[Layer], list[Problem]]:

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from objectives.data.dataset import Dataset
+from objectives.training_state import TrainingState
 from search import child
 from search.blobs import open_objects
 from search.child import Link, cause_of, dies_of, train
-from search.messages import Cause, Finished, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
+from search.messages import Cause, Checkpoint, Drawn, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
 from search.store_owner import MARKERS
 from spaces import load_space
 
@@ -69,8 +70,8 @@ def link() -> tuple[Connection, Link]:
     return ours, Link(theirs, multiprocessing.RawValue("Q", 0))
 
 
-def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> tuple[Finished, list[Message]]:
-    """A trial's result, and what it has told; the worker has said these words before it began, and is silent from then on."""
+def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> list[Message]:
+    """What a trial has told; the worker has said these words before it began, and is silent from then on."""
     open_objects(str(folder), MARKERS).write(MARKER, b"")
     config = load_space("tiny", (f"train.epochs={epochs}", "train.steps_per_epoch=1")).default()
     job = Job(
@@ -80,10 +81,11 @@ def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> tuple[Fin
     worker, ours = link()
     for word in words:
         worker.send(word)
-    finished, told = train(job, config, data, ours), list[Message]()
+    train(job, config, data, ours)
+    told = list[Message]()
     while worker.poll():
         told.append(worker.recv())
-    return finished, told
+    return told
 
 
 @pytest.mark.parametrize(
@@ -109,11 +111,21 @@ def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
 ) -> None:
     monkeypatch.setattr(child.Saver, "due", lambda _: False)
     monkeypatch.setattr(child, "REPLY_S", 0.0)
-    _, told = trained(terrain, tmp_path, epochs=3)
+    told = trained(terrain, tmp_path, epochs=3)
     assert told[:2] == [Trained(), Trained()]
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [3]
-    _, told = trained(terrain, tmp_path, SaveNow(), epochs=3)
+    assert [each.filename for each in told if isinstance(each, Drawn)] == ["curve.png", "confusion.png", "predictions.png"]
+    told = trained(terrain, tmp_path, SaveNow(), epochs=3)
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [1, 3]
+
+
+def test_only_a_trial_that_is_judged_waits_for_an_answer(terrain: Dataset) -> None:
+    worker, ours = link()
+    config = load_space("tiny", ()).default()
+    state = TrainingState(config, terrain.spec, seed=0, steps_per_epoch=1, device=torch.device("cpu"))
+    worker.send(Reply(1, stop=True))
+    assert not ours.tell(state, Checkpoint("a", "b"), judged=False)
+    assert ours.tell(state, Checkpoint("a", "b"), judged=True)
 
 
 @pytest.mark.parametrize("error", [ValueError("no font"), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -124,9 +136,8 @@ def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
         raise error
 
     monkeypatch.setattr(child, "draw_pictures", fail)
-    finished, (saved, noted) = trained(terrain, tmp_path, epochs=1)
-    assert finished.pictures == {}
+    saved, noted = trained(terrain, tmp_path, epochs=1)
     assert isinstance(saved, Saved)
     assert saved.finished
     assert isinstance(noted, Noted)
-    assert noted.text.startswith("has no pictures")
+    assert noted.text.startswith("lacks pictures")
