@@ -210,5 +210,5 @@ def _legend(spec: FrameSpec) -> Iterator[Patch]:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})  # a fifth larger, in a fraction of the time
+    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})  # a panel is a fifth larger
     return buffer.getvalue()

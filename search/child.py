@@ -32,7 +32,8 @@ from search.resume import restore
 from search.saver import Saver
 from search.store_owner import check_mounted
 
-UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # NotImplementedError is a RuntimeError
+# what an estimate may raise of a network that it cannot follow, beside our own errors; NotImplementedError is a RuntimeError
+UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 # what torch says, in errors that have no class of their own, when no config could be trained here
 NO_CUDA = re.compile("No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is insufficient")
 # and what may be its surroundings' fault or its config's: such a trial is tried again, as often as one that crashes

@@ -143,7 +143,7 @@ def stack(budget: int, epochs: int, *, pruning: bool = True) -> Iterator[Stack]:
         "SEARCH_TRIALS": str(budget),
         "SEARCH_INIT_OPTIONS": f"--set train.epochs={epochs}" + ("" if pruning else " --set 'pruning={kind: none}'"),
     }
-    made = Stack(None, root, budget, epochs, port=port, settings_of=settings)  # type: ignore[arg-type]
+    made = Stack(None, root, budget, epochs, port=port, settings_of=settings)  # its server is a container: query() asks that
     try:
         made.up()
         made.follow()

@@ -134,7 +134,7 @@ def test_after_200_steps_the_average_is_better_than_the_plain_weights(after: Aft
     loss, score = judge(after.training, after.training.state.average.model)
     plain_loss, plain_score = np.mean(after.plain, axis=0)
     assert loss < 0.9 * plain_loss
-    assert score > plain_score + 0.02  # 0.04 to 0.06, by the processor
+    assert score > plain_score + 0.02  # 0.043 on one processor, over 0.05 on another
 
 
 def test_averaged_weights_need_their_averaged_statistics(after: After) -> None:
