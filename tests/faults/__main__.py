@@ -1,14 +1,17 @@
-"""``make faults``: every fault for real, one after the other, and a table of what became of the trials.
+"""``make faults``: every fault for real, and a table of what became of the trials.
 
-python tests/faults [--only NAME ...] [--out FILE]
+python tests/faults [--only NAME ...] [--out FILE] [--at-once 2]
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import budgets
@@ -23,47 +26,63 @@ import sleepers
 import verdicts
 from audit import HEAD, Row
 
+OUTSIDE: tuple[Callable[[], Row], ...] = (
+    *sabotage.ALL,
+    *killing.ALL,
+    *moments.ALL,
+    *sleepers.ALL,
+    *orders.ALL,
+    *outages.ALL,
+    *verdicts.ALL,
+    *clocks.ALL,
+    *budgets.ALL,
+)
+ALONE = (outages.first_start, *budgets.ALL, *containers.ALL)  # sixteen workers at once, or one stack for all of them
+EVERYTHING = {each.__name__: each for each in (*OUTSIDE, *containers.ALL)}
+
 
 def main() -> int:
     """Run the scenarios; 0 when everything holds."""
-    inside = containers.ALL
-    outside = (
-        *sabotage.ALL,
-        *killing.ALL,
-        *moments.ALL,
-        *sleepers.ALL,
-        *orders.ALL,
-        *outages.ALL,
-        *verdicts.ALL,
-        *clocks.ALL,
-        *budgets.ALL,
-    )
-    everything = {each.__name__: each for each in (*outside, *inside)}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--containers", action="store_true", help="The faults of containers; needs docker.")
-    parser.add_argument("--only", nargs="*", choices=sorted(everything), default=[])
+    parser.add_argument("--only", nargs="*", choices=sorted(EVERYTHING), default=[])
     parser.add_argument("--out", type=Path, default=None, help="Markdown file for the table.")
+    parser.add_argument("--at-once", type=int, default=2, help="Scenes at a time: most of them mostly wait.")
     asked = parser.parse_args()
-    names = asked.only or [each.__name__ for each in (inside if asked.containers else outside)]
+    names = asked.only or [each.__name__ for each in (containers.ALL if asked.containers else OUTSIDE)]
     for line in left_out():
         print(line, flush=True)
-    rows = []
-    for name in names:
-        began = time.monotonic()
-        print(f"{name}: {everything[name].__doc__}", flush=True)
-        try:
-            row = everything[name]()
-        except Exception as error:  # a scenario that breaks is a line of the table, and the next one runs
-            traceback.print_exc()
-            row = Row(name, 0, 0, 0, 0, False, 0, 0.0, [f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"])
-        row.seconds = time.monotonic() - began
-        rows.append(row)
-        print(f"  {'; '.join(row.wrong) or 'holds'} ({row.seconds:.0f} s)", flush=True)
-    table = markdown(rows)
+    rows = run_all(names, asked.at_once)
+    table = markdown([rows[name] for name in names])
     print(f"\n{table}")
     if asked.out:
         asked.out.write_text(table)
-    return int(any(row.wrong for row in rows))
+    return int(any(row.wrong for row in rows.values()))
+
+
+def run_all(names: list[str], at_once: int) -> dict[str, Row]:
+    """The scenarios by name, ``at_once`` of them at a time, each in a process of its own; then those that want the machine."""
+    together = [name for name in names if EVERYTHING[name] not in ALONE]
+    rows: dict[str, Row] = {}
+    for some, processes in ((together, at_once), ([name for name in names if name not in together], 1)):
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+            rows |= dict(zip(some, pool.map(run_one, some), strict=True))
+    return rows
+
+
+def run_one(name: str) -> Row:
+    """A scenario, and a word about it when it begins and ends."""
+    began = time.monotonic()
+    print(f"{name}: {EVERYTHING[name].__doc__}", flush=True)
+    try:
+        row = EVERYTHING[name]()
+    except Exception as error:  # a scenario that breaks is a line of the table, and the next one runs
+        traceback.print_exc()
+        why, *_ = str(error).splitlines() or ["no word of why"]
+        row = Row(name, 0, 0, 0, 0, False, 0, 0.0, [f"{type(error).__name__}: {why[:200]}"])
+    row.seconds = time.monotonic() - began
+    print(f"  {name}: {'; '.join(row.wrong) or 'holds'} ({row.seconds:.0f} s)", flush=True)
+    return row
 
 
 def left_out() -> list[str]:
