@@ -7,11 +7,13 @@ from math import ceil
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from objectives.augment import frame_seed
 from objectives.calibration import Calibration
@@ -21,10 +23,11 @@ from objectives.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed
-WIDTH_IN = 2.6  # of one frame, inches
+DPI = 100  # pixels of a picture for each inch of its figure
+WIDTH_PX = 260  # of one frame
 GAP = 4  # pixels between two frames
-NAMES_IN, MARGIN_IN = 0.3, 0.05  # beside a grid of pictures, inches
-LEGEND_COLUMNS, LEGEND_ROW_IN = 6, 0.2
+NAMES_PX, MARGIN_PX = 30, 5  # beside a grid of pictures
+LEGEND_COLUMNS, LEGEND_ROW_PX = 6, 20
 TICKS = 5  # at most, on each axis of a curve: they are what drawing it takes
 TITLE_IN = 3.0  # of a confusion matrix, inches
 CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
@@ -38,7 +41,7 @@ def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions
         ("prediction", [coloured(labels, spec) for labels in predictions_NHW]),
         ("errors", [error_map(mask, labels, spec) for mask, labels in zip(masks_NHW, predictions_NHW, strict=True)]),
     ]
-    return _png(_grid(rows, spec))
+    return _grid(rows, spec)
 
 
 def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarray, spec: FrameSpec, title: str) -> bytes:
@@ -48,7 +51,8 @@ def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarra
     canvas = np.full((spec.height, across * len(shown) - GAP, 3), 255, np.uint8)
     for column, picture in enumerate(shown):
         canvas[:, column * across :][:, : spec.width] = picture
-    figure = Figure(figsize=(0.2 + WIDTH_IN * len(shown), WIDTH_IN * spec.height / spec.width + 1.1), layout="constrained")
+    width_in = WIDTH_PX / DPI
+    figure = Figure(figsize=(0.2 + width_in * len(shown), width_in * spec.height / spec.width + 1.1), layout="constrained")
     axes = figure.add_subplot(frame_on=False)
     axes.imshow(canvas, interpolation="nearest")
     axes.set_title(title, parse_math=False, fontsize="medium")
@@ -56,7 +60,7 @@ def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarra
     axes.tick_params(length=0)
     axes.set_yticks([])
     figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize="small")
-    return _png(figure)
+    return _png(_drawn(figure))
 
 
 def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmentation, seed: int) -> bytes:
@@ -70,7 +74,7 @@ def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpe
         moved = [augmenter(*pair) for pair in zip(images_NHWC, masks_NHW, seeds, strict=True)]
         rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
         rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
-    return _png(_grid(rows, spec))
+    return _grid(rows, spec)
 
 
 def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
@@ -94,7 +98,7 @@ def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
     axes.set_xticks(range(len(scored)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(scored)), [f"{name}\n{iou}" for name, iou in zip(names, ious, strict=True)])
     axes.set(xlabel="prediction", ylabel="truth")
-    return _png(figure)
+    return _png(_drawn(figure))
 
 
 def reliability_picture(calibration: Calibration) -> bytes:
@@ -116,7 +120,7 @@ def reliability_picture(calibration: Calibration) -> bytes:
     total = max(int(calibration.pixels_M.sum()), 1)
     below.bar(middles, [row.pixels / total for row in table], width=width, edgecolor="white")
     below.set(xlabel="probability of the predicted class", ylabel="share of pixels", xlim=(0, 1), ylim=(0, 1))
-    return _png(figure)
+    return _png(_drawn(figure))
 
 
 def curve_picture(history: Sequence[EpochResult]) -> bytes:
@@ -136,7 +140,7 @@ def curve_picture(history: Sequence[EpochResult]) -> bytes:
     below.set(xlabel="epoch", ylabel="training loss")
     rate.set_ylabel("learning rate")
     below.legend(handles=lines, loc="upper right")
-    return _png(figure)
+    return _png(_drawn(figure))
 
 
 def _plot_score(axes: Axes, epochs: list[int], scores: list[float]) -> None:
@@ -171,28 +175,27 @@ def error_map(mask_HW: np.ndarray, predicted_HW: np.ndarray, spec: FrameSpec) ->
     return np.asarray(np.where(np.isin(mask_HW, spec.scored)[..., None], judged, GREY))
 
 
-def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> Figure:
-    """Named rows of pictures with the legend of the classes below; one image of all, as axes for each cost most of a second."""
+def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> bytes:
+    """Named rows of pictures with the legend of the classes below."""
     columns = max(len(rows[0][1]), 1)
     down, across = spec.height + GAP, spec.width + GAP
     canvas = np.full((down * len(rows) - GAP, across * columns - GAP, 3), 255, np.uint8)
     for row, (_, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):
             canvas[row * down :, column * across :][: spec.height, : spec.width] = picture
-    # placed by hand: a layout engine draws it all twice
-    width_in, height_in = WIDTH_IN * columns, WIDTH_IN * len(rows) * down / across
+    # placed by hand: a layout engine draws it all twice, and axes take longer to fill than pixels to paste
+    wide, high = round(WIDTH_PX * columns), round(WIDTH_PX * len(rows) * down / across)
     abreast = min(columns, LEGEND_COLUMNS)
-    legend_in = 0.15 + LEGEND_ROW_IN * ceil(spec.num_classes / abreast)
-    figure = Figure(figsize=(NAMES_IN + width_in + MARGIN_IN, MARGIN_IN + height_in + legend_in))
-    whole = np.array((*figure.get_size_inches(),) * 2)
-    axes = figure.add_axes(tuple(np.array((NAMES_IN, legend_in, width_in, height_in)) / whole), frame_on=False)
-    axes.imshow(canvas, interpolation="nearest", aspect="auto")
-    centres = [row * down + spec.height / 2 for row in range(len(rows))]
-    axes.set_yticks(centres, [name for name, _ in rows], rotation=90, va="center")
-    axes.tick_params(length=0)
-    axes.set_xticks([])
+    legend = round(15 + LEGEND_ROW_PX * ceil(spec.num_classes / abreast))
+    figure = Figure(figsize=((NAMES_PX + wide + MARGIN_PX) / DPI, (MARGIN_PX + high + legend) / DPI), dpi=DPI)
+    for row, (name, _) in enumerate(rows):
+        centre = MARGIN_PX + (row * down + spec.height / 2) * high / canvas.shape[0]
+        where = (NAMES_PX / 2, figure.bbox.height - centre)
+        figure.text(*where, name, transform=None, rotation=90, ha="center", va="center", parse_math=False)
     figure.legend(handles=list(_legend(spec)), loc="lower center", ncols=abreast, fontsize="small", borderaxespad=0.2)
-    return figure
+    drawn = _drawn(figure)
+    drawn.paste(Image.fromarray(canvas).resize((wide, high), Image.Resampling.NEAREST), (NAMES_PX, MARGIN_PX))
+    return _png(drawn)
 
 
 def _longest_in(texts: Sequence[str]) -> float:
@@ -208,7 +211,14 @@ def _legend(spec: FrameSpec) -> Iterator[Patch]:
         yield Patch(facecolor=(red, green, blue), edgecolor="black", label=f"{label} {name}{suffix}")
 
 
-def _png(figure: Figure) -> bytes:
+def _drawn(figure: Figure) -> Image.Image:
+    """What is in a figure, in its own pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib's own
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+
+
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})  # a panel is a fifth larger
+    picture.save(buffer, format="png", compress_level=1)  # a panel is a fifth larger
     return buffer.getvalue()

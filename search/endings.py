@@ -1,6 +1,7 @@
 """How trials end: a verdict with its cause, told to Optuna once, with its numbers before it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import optuna
@@ -44,28 +45,36 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
     found = worker.study.storage.get_trial(trial._trial_id)
     if found.state.is_finished():
         return
-    only_last = bool(worker.study.run(trial.number).last_epoch)
-    for key, value in attributes(worker, ending, only_last=only_last).items():
-        trial.set_user_attr(key, value)
+    shown = numbers(worker, trial, ending.history) | {"end_cause": ending.cause.value}
+    show(trial, shown | ({"message": ending.message} if ending.message else {}), there=found.user_attrs)
     if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in found.constraints:
         trial.set_constraint(Cause.INFEASIBLE.value, 1.0)  # the sampler learns the border; of a failed trial it learns nothing
-    score = scored_epoch(ending.history, last=only_last).score if ending.state == TrialState.COMPLETE else None
-    worker.study.optuna.tell(trial, score, state=ending.state, skip_if_finished=True)
+    scored = _scored(worker, trial, ending.history) if ending.state == TrialState.COMPLETE else None
+    worker.study.optuna.tell(trial, scored.score if scored else None, state=ending.state, skip_if_finished=True)
 
 
-def attributes(worker: Worker, ending: Ending, *, only_last: bool) -> dict[str, object]:
-    """What the dashboard shows of a trial beside its parameters; of all epochs the best counts, or the last alone."""
-    found: dict[str, object] = {"end_cause": ending.cause.value, "device": worker.member.gpu or "cpu"}
-    if ending.message:
-        found["message"] = ending.message
-    if ending.history:
-        scored = scored_epoch(ending.history, last=only_last)
-        names, iou = worker.data.spec.class_names, scored.iou
-        if worker.study.spec.confirm.everything:
-            found["value_is"] = "the fit to frames that were trained on, no score"
-        else:
-            found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
-        found |= {"best_epoch": scored.number, "epochs": len(ending.history)}
-        found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
-        found |= {"train_seconds": round(sum(result.seconds for result in ending.history), 3)}
-    return found
+def show(trial: optuna.Trial, attributes: Mapping[str, object], *, there: Mapping[str, object]) -> None:
+    """Show attributes with a trial in the dashboard, but for those that are there already: each is a transaction."""
+    for key, value in attributes.items():
+        if key not in there or there[key] != value:
+            trial.set_user_attr(key, value)
+
+
+def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> dict[str, object]:
+    """What is to be shown of a trained trial beside its parameters; of all epochs the best counts, or the last alone."""
+    found: dict[str, object] = {"device": worker.member.gpu or "cpu"}
+    if not history:
+        return found
+    scored = _scored(worker, trial, history)
+    names, iou = worker.data.spec.class_names, scored.iou
+    if worker.study.spec.confirm.everything:
+        found["value_is"] = "the fit to frames that were trained on, no score"
+    else:
+        found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
+    found |= {"best_epoch": scored.number, "epochs": len(history)}
+    found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
+    return found | {"train_seconds": round(sum(result.seconds for result in history), 3)}
+
+
+def _scored(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> EpochResult:
+    return scored_epoch(history, last=bool(worker.study.run(trial.number).last_epoch))

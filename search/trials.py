@@ -15,7 +15,7 @@ from search.budget import Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
 from search.draws import FromTrial
-from search.endings import Ending, tell, unfinished_verdict
+from search.endings import Ending, numbers, show, tell, unfinished_verdict
 from search.gpus import list_gpus
 from search.hosts import memory
 from search.leases import Lease
@@ -105,6 +105,8 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                     if cause is Cause.COMPLETED and not finished:  # a verdict stands, also if the process has not heard it yet
                         cause = patiently(reporter.verdict)
                     process.reply(number, stop=cause is not Cause.COMPLETED)
+                    if finished or cause is not Cause.COMPLETED:  # while the process draws
+                        patiently(lambda: show(trial, numbers(worker, trial, history), there={}))
                 case Drawn(filename, png):
                     patiently(partial(attach_picture, trial, worker.study.storage, worker.pictures, png, filename))
                 case Finished():
