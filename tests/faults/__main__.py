@@ -37,7 +37,8 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *clocks.ALL,
     *budgets.ALL,
 )
-ALONE = (outages.first_start, *budgets.ALL, *containers.ALL)  # sixteen workers at once, or one stack for all of them
+# sixteen workers at once, or seconds that are judged, or one stack for all
+ALONE = (killing.terminated_workers, outages.first_start, *budgets.ALL, *containers.ALL)
 EVERYTHING = {each.__name__: each for each in (*OUTSIDE, *containers.ALL)}
 
 

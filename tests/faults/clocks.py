@@ -54,17 +54,11 @@ def clock_of_a_worker() -> Row:
             kept = at.owner(0) is sleeper and at.query(FENCE) == [(1,)]
             wrong += [] if kept else [f"the trial has changed hands when the clock was {ahead_s} s ahead"]
         wrong += asleep(at, clock, sleeper, other)
-        end(at)
+        at.stop()
         row = audit(at, "clock of a worker set", 3, note=f"{trained_again(at)} epochs trained again")
         row.wrong += wrong + ledger.trespasses() + told_apart(at)
         row.wrong += ["a worker died of it"] if any(each.process.returncode for each in (sleeper, other)) else []
         return row
-
-
-def end(at: Scene) -> None:
-    """Stop the study, and let its workers end it."""
-    assert at.run("stop").returncode == 0
-    at.finish()
 
 
 def one_more_epoch(at: Scene, number: int) -> None:
@@ -110,7 +104,7 @@ def clock_of_the_database() -> Row:
             one_more_epoch(at, 1)
             time.sleep(2 * LEASE_S)
         (fences,) = at.query("SELECT sum(fence) FROM search_lease")[0]
-        end(at)
+        at.stop()
         row = audit(at, "clock of the database set", 2, note=f"trials changed hands {fences - 2} times")
         row.wrong += ledger.trespasses() + told_apart(at)
         row.wrong += ["a worker died of it"] if any(each.process.returncode for each in workers) else []

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from audit import Row, audit
+from laws import BEGUN
 from scene import Scene, Worker, descendants, descendants_marked, holds_open, scene
 
 KILLS = 50
+PICTURES = 3  # of a trial
+TAKEN_S = 20.0  # until another worker has a trial that was given back, and its process trains
 
 
 def killed_workers() -> Row:
@@ -22,13 +25,13 @@ def killed_workers() -> Row:
             ("in an epoch", lambda: by_chance(at, dice)),
             ("writing a checkpoint", lambda: writing(at, "/blobs/partial/")),
             ("before the result", lambda: all_trained(at)),
-            ("writing pictures", lambda: writing(at, "/pictures/partial/")),
+            ("writing pictures", lambda: writing(at, "/pictures/partial/") or showing(at)),
         ]
         for _ in range(3):
             at.start()
         while sum(hit.values()) < KILLS:
             name, look = moments[sum(hit.values()) % len(moments)]
-            victim, deadline = None, time.monotonic() + 6.0
+            victim, deadline = None, time.monotonic() + 8.0
             while victim is None and time.monotonic() < deadline:
                 victim = look()
             if victim is None:
@@ -56,9 +59,16 @@ def just_claimed(at: Scene) -> Worker | None:
 
 
 def all_trained(at: Scene) -> Worker | None:
-    """A worker whose trial has reported its last epoch and no result."""
-    reports = "SELECT 1 FROM trial_intermediate_values AS each WHERE each.trial_id = trials.trial_id"
-    return next(iter(at.holders(f"EXISTS ({reports} AND step = {at.epochs})")), None)
+    """A worker whose trial has ended its training, and has no result."""
+    noted = "SELECT 1 FROM trial_user_attributes AS each WHERE each.trial_id = trials.trial_id AND key = 'train_seconds'"
+    return next(iter(at.holders(f"EXISTS ({noted})")), None)
+
+
+def showing(at: Scene) -> Worker | None:
+    """A worker that has listed some of its trial's pictures, and not all."""
+    of_it = "trial_system_attributes AS each WHERE each.trial_id = trials.trial_id"
+    listed = f"SELECT count(*) FROM {of_it} AND key LIKE 'artifacts:%'"
+    return next(iter(at.holders(f"({listed}) BETWEEN 1 AND {PICTURES - 1}")), None)
 
 
 def writing(at: Scene, part: str) -> Worker | None:
@@ -97,24 +107,29 @@ def terminated_workers() -> Row:
         for _ in range(5):
             at.wait(lambda w=first: at.said("trial 0 epoch") and w.children(), "training")
             second = at.start()
-            time.sleep(6.0)  # the second has started, and waits
+            at.wait(lambda w=second: at.at_work(w), "another worker")
+            time.sleep(6.0)  # it waits, with what forks its trials imported
             asked = time.monotonic()
-            resumed = sum("goes on after" in line for _, line in at.heard)
+            begun = beginnings(at)
             first.process.send_signal(signal.SIGTERM)
             codes.append(first.process.wait(30))
             kept += at.query(f"SELECT name FROM search_worker JOIN search_lease ON owner = id WHERE name LIKE '%:{first.pid}'")
             left_s.append(time.monotonic() - asked)
-            at.wait(
-                lambda r=resumed: sum("goes on after" in line for _, line in at.heard) > r or not at.runs(), "a take-over", 60
-            )
+            at.wait(lambda b=begun: beginnings(at) > b or not at.runs(), "a take-over", 60)
             taken_s.append(time.monotonic() - asked)
             first = second
-        at.finish()
+        at.stop()
         row = audit(at, "SIGTERM", 5, note=f"gone in {max(left_s):.1f} s, taken over in {max(taken_s):.1f} s at most")
         row.wrong += [f"exit codes {codes}"] if set(codes) != {0} else []
         row.wrong += ["a worker took more than 10 s"] if max(left_s) > 10.0 else []
+        row.wrong += [] if max(taken_s) <= TAKEN_S else [f"nobody trained it for {max(taken_s):.0f} s"]
         row.wrong += [f"workers have kept their leases: {kept}"] if kept else []
         return row
+
+
+def beginnings(at: Scene) -> int:
+    """How often a worker has begun a trial, or gone on with one."""
+    return sum(bool(BEGUN.search(line)) for _, line in at.heard)
 
 
 def drained_and_hurried() -> Row:

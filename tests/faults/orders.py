@@ -91,7 +91,7 @@ def nowhere_to_write() -> Row:
 
 def cut_again_and_again() -> Row:
     """Every connection reset by the network, eight times, two seconds apart: nobody dies."""
-    with scene(4, 240, "--set", "pruning={kind: none}") as at:
+    with scene(3, 240, "--set", "pruning={kind: none}") as at:
         wires = [Wire(at.server.port) for _ in range(2)]
         workers = [at.start(url=at.server.url_at(wire.port)) for wire in wires]
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
@@ -102,7 +102,8 @@ def cut_again_and_again() -> Row:
                 wire.reset()
             time.sleep(2.0)
         in_time = at.runs()
-        at.finish()
+        at.wait(lambda: at.owner(2), "the trial after these")
+        at.stop()
         for wire in wires:
             wire.close()
         row = audit(at, "connections reset by the network", 8, note=f"{cut} connections cut")

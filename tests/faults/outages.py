@@ -53,7 +53,7 @@ def trained(at: Scene) -> int:
 
 def connections_terminated() -> Row:
     """Every connection ended with pg_terminate_backend, ten times, two seconds apart."""
-    with scene(4, 240, "--set", "pruning={kind: none}") as at:
+    with scene(3, 240, "--set", "pruning={kind: none}") as at:
         workers = [at.start(), at.start()]
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         ended = 0
@@ -61,7 +61,8 @@ def connections_terminated() -> Row:
             ended += len(at.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'search'"))
             time.sleep(2.0)
         in_time = at.runs()
-        at.finish()
+        at.wait(lambda: at.owner(2), "the trial after these")
+        at.stop()
         row = audit(at, "pg_terminate_backend", 10, note=f"{ended} connections ended")
         row.wrong += [] if in_time else ["the study was over before the last of them"]
         row.wrong += ["a worker died of it"] if any(worker.process.returncode for worker in workers) else []

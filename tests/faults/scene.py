@@ -155,6 +155,10 @@ class Scene:
         pids = {int(str(name).rpartition(":")[2]) for (name,) in found}
         return [worker for worker in self.workers if worker.pid in pids and worker.alive]
 
+    def at_work(self, worker: Worker) -> bool:
+        """Whether a worker has joined and its heart beats: it needs nothing but a trial."""
+        return bool(self.query(f"SELECT 1 FROM search_worker WHERE name LIKE '%:{worker.pid}' AND seen_at > started_at"))
+
     def owner(self, number: int) -> Worker | None:
         """The worker that holds a trial's lease now."""
         return next(iter(self.holders(f"number = {number}")), None)
@@ -187,6 +191,12 @@ class Scene:
         for worker in self.workers:
             worker.process.wait(timeout_s)
         time.sleep(0.2)  # the last words
+
+    def stop(self) -> None:
+        """Stop the study once its fault is over: what its trials would still train proves nothing more."""
+        done = self.run("stop")
+        assert done.returncode == 0, done.stderr
+        self.finish()
 
     def last_words(self) -> str:
         """The last lines that were heard."""
