@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import struct
 
 import numpy as np
@@ -51,7 +52,8 @@ class Augmenter:
         """
         if self.identity:
             return image_HWC.copy(), mask_HW.copy()
-        self.transforms.set_random_seed(seed)
+        # One state for all of them: set_random_seed would give every transform the same draws, flips that come with blur
+        self.transforms.set_random_state(np.random.default_rng(seed), random.Random(seed))
         moved = self.transforms(image=_to_supported(image_HWC), mask=mask_HW)
         return _restore(moved["image"], image_HWC), np.ascontiguousarray(moved["mask"])
 

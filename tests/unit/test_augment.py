@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import time
+from collections import Counter
 from itertools import product
 
 import numpy as np
@@ -104,6 +105,23 @@ def test_every_group_does_its_own_work(group: str) -> None:
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[:, ::-1].tobytes()}
     if group == "vertical_flip":
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[::-1].tobytes()}
+
+
+def test_transforms_are_applied_independently_of_each_other() -> None:
+    """Seeded each by itself they would all draw the same numbers, and a frame would be blurred only where it was flipped."""
+    augment = Augment(intensity=0.7, vertical_flip=True, geometry=False)
+    image, mask = np.full((24, 40, 1), 90, np.uint8), np.ones((24, 40), np.uint8)
+    mask[0, 0] = 2
+    augmenter, times = Augmenter(augment, spec_of()), 1_000
+    seen: Counter[tuple[bool, bool, bool]] = Counter()
+    for seed in range(times):
+        moved_image, moved_mask = augmenter(image, mask, seed)
+        row, column = np.argwhere(moved_mask == 2)[0]
+        seen[bool(row), bool(column), bool((moved_image != image).any())] += 1
+    coloured = sum(count for (*_, changed), count in seen.items() if changed) / times
+    for outcome in product([False, True], repeat=3):
+        share = 0.25 * (coloured if outcome[2] else 1 - coloured)
+        assert abs(seen[outcome] / times - share) < 4 * (share * (1 - share) / times) ** 0.5
 
 
 @pytest.mark.parametrize("shear", [True, False])
