@@ -131,8 +131,22 @@ def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
     buffers = {name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()}
     frames_BCHW = torch.empty(2, in_channels, PROBE_SIDE, PROBE_SIDE, device="meta")
     logits_BKHW = functional_call(network, (parameters, buffers), (frames_BCHW,))
-    gradients = torch.autograd.grad(logits_BKHW.sum(), list(parameters.values()), allow_unused=True)
-    return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+    leaves = _leaves(logits_BKHW.grad_fn)
+    return {name for name, parameter in parameters.items() if id(parameter) in leaves}
+
+
+def _leaves(node: Any) -> set[int]:
+    """Ids of the tensors that a graph of autograd begins with; it is walked, not run, which would take seconds."""
+    seen, found, open_nodes = {node}, set(), [node]
+    while open_nodes:
+        node = open_nodes.pop()
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        for below, _ in node.next_functions:
+            if below is not None and below not in seen:
+                seen.add(below)
+                open_nodes.append(below)
+    return found
 
 
 def _prune(module: nn.Module, prefix: str, read: set[str]) -> None:
