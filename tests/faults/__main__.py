@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def run_all(names: list[str], at_once: int) -> dict[str, Row]:
-    """The scenarios by name, ``at_once`` of them at a time, each in a process of its own; then those that want the machine."""
+    """The scenarios by name, ``at_once`` of them at a time, in as many processes; then those that want the machine."""
     together = [name for name in names if EVERYTHING[name] not in ALONE]
     rows: dict[str, Row] = {}
     for some, processes in ((together, at_once), ([name for name in names if name not in together], 1)):

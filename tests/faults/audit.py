@@ -74,7 +74,8 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     exact = numbers == list(range(scene.budget))
     wrong += [] if exact else [f"trials are {numbers}, the budget is {scene.budget}"]
     failures = [number for number, state in trials if state == "FAIL"]
-    wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should"]
+    causes = scene.causes("state = 'FAIL'") + scene.causes("state = 'FAIL'", "message")
+    wrong += [] if len(failures) == failed else [f"trials {failures} have failed, {failed} should: {causes}"]
     wrong += histories(scene) + checkpoints(scene) + leftovers(scene) + fell_back(scene)
     most_s, too_much = repeats(scene, MOST_REPEATED_S + alone_s)
     wrong += too_much

@@ -93,7 +93,7 @@ def clock_of_the_database() -> Row:
     with scene(2, ENDLESS, "--set", "pruning={kind: none}") as at:
         ledger, clock = Ledger(at), Clock(at.root)
         at.server.stop()
-        at.server.user["env"] = os.environ | clock.environment  # type: ignore[assignment]  # Popen takes it
+        at.server.user["env"] = os.environ | clock.environment
         at.server.start()
         workers = [ledger.start() for _ in range(3)]
         at.wait(lambda: at.epochs_done(0) >= 1 and at.epochs_done(1) >= 1, "epochs of both")

@@ -141,10 +141,10 @@ class Scene:
         steps = "trials LEFT JOIN trial_intermediate_values USING (trial_id)"
         return int(self.query(f"SELECT coalesce(max(step), 0) FROM {steps} WHERE number = {number}")[0][0])
 
-    def causes(self, condition: str) -> list[str]:
+    def causes(self, condition: str, attribute: str = "end_cause") -> list[str]:
         """Why the trials ended that meet a condition on the table of trials."""
         told = "trial_user_attributes JOIN trials USING (trial_id)"
-        found = self.query(f"SELECT value_json FROM {told} WHERE key = 'end_cause' AND {condition} ORDER BY number")
+        found = self.query(f"SELECT value_json FROM {told} WHERE key = '{attribute}' AND {condition} ORDER BY number")
         return [str(value).strip('"') for (value,) in found]
 
     def holders(self, condition: str) -> list[Worker]:
@@ -175,12 +175,12 @@ class Scene:
         """Whether anybody has said this."""
         return any(words in line for _, line in self.heard)
 
-    def wait(self, what: Callable[[], Any], why: str, timeout_s: float = 240.0) -> Any:
+    def wait(self, what: Callable[[], Any], why: str, timeout_s: float = 240.0, pause_s: float = 0.02) -> Any:
         """The first true answer."""
         deadline = time.monotonic() + timeout_s
         while not (answer := what()):
             assert time.monotonic() < deadline, f"waited too long: {why}\n{self.last_words()}"
-            time.sleep(0.02)
+            time.sleep(pause_s)
         return answer
 
     def finish(self, workers: int = 2, timeout_s: float = 600.0) -> None:
