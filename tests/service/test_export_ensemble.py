@@ -171,14 +171,15 @@ def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_h
     for rarest in data.spec.scored:
         counts = np.full_like(data.pixel_counts, 1000)
         counts[rarest] = 1
-        expert = max(range(3), key=lambda run: (np.nan_to_num(found[run].iou[rarest]), run == best))
         here = dataclasses.replace(data, pixel_counts=counts)
-        if expert == best:
+        iou = np.nan_to_num([each.iou[rarest] for each in found])
+        experts = {run for run in range(3) if iou[run] > iou.max() - 0.05}  # 8-bit probabilities may tell equals otherwise
+        if experts == {best}:
             with pytest.raises(NotBetterError, match=rf"is trial {restored[best].origin.trial} of study 'small' alone"):
                 restore_ensemble(winner, here, place, Combined("rare", anyway=True))
-        else:
+        elif best not in experts:
             candidate = restore_ensemble(winner, here, place, Combined("rare", anyway=True))
-            assert set(candidate.origins) == {restored[best].origin, restored[expert].origin}
+            assert set(candidate.origins) in [{restored[best].origin, restored[expert].origin} for expert in experts]
             pairs += 1
     assert pairs
 
