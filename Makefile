@@ -33,7 +33,7 @@ check: install ## lint, format, types, import contracts
 	$(VENV)/bin/lint-imports
 
 test: check ## check, then the test suite in two processes (20 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: install ## 13,000 cases of bad input in process and 240 through the command: no traceback, no hang (15 minutes)
 	FUZZ=full OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/fuzz --timeout 1500
