@@ -96,15 +96,18 @@ def lease_lost() -> Row:
         wire = Wire(at.server.port)
         cut = at.start(url=at.server.url_at(wire.port))
         at.wait(lambda: at.epochs_done(0) >= 2, "epochs")
-        wire.freeze()
         direct = at.start()
+        at.wait(lambda: at.at_work(direct), "another worker")
+        wire.freeze()
+        silent = time.monotonic()
         at.wait(lambda: at.owner(0) is direct, "a take-over", 90)
         wire.thaw()
         wire.reset()
         at.wait(lambda: "was lost" in cut.words() or not cut.alive, "the loss to be noticed", 90)
+        alone_s = time.monotonic() - silent
         at.finish()
         wire.close()
-        row = audit(at, "lease lost in a silent network", 1)
+        row = audit(at, "lease lost in a silent network", 1, alone_s=alone_s)
         row.wrong += ["the worker died of it"] if cut.process.returncode else []
         return row
 
