@@ -111,14 +111,12 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     except (ConnectionError, EOFError):
         os._exit(3)
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
-        if dies_of(error):
-            raise
-        pipe.send(Failed(cause_of(error), first_line(error)))
+        pipe.send(Failed(Cause.CRASHED if dies_of(error) else cause_of(error), first_line(error)))
 
 
 def dies_of(error: Exception) -> bool:
-    """Whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state, it has
-    no memory, a process that it needs was killed.
+    """Return whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state,
+    it has no memory, a process that it needs was killed.
     """
     if isinstance(error, torch.OutOfMemoryError) or NO_CUDA.search(str(error)):
         return False

@@ -52,6 +52,13 @@ def leave(engine: Engine, name: str) -> None:
         connection.execute(update(WORKER).where(WORKER.c.id == name).values(ended_at=func.clock_timestamp()))
 
 
+def is_alone(engine: Engine, study_id: int, name: str) -> bool:
+    """Return whether no other worker of the study is alive."""
+    others = select(func.count()).where((WORKER.c.study_id == study_id) & (WORKER.c.id != name), ALIVE)
+    with engine.connect() as connection:
+        return not connection.execute(others).scalar_one()
+
+
 def threads(engine: Engine) -> int:
     """This worker's share of the cores: the host's, among its live workers, and its container's, among those in there."""
     inside = func.count().filter(func.split_part(WORKER.c.name, ":", 1) == process_name().partition(":")[0])
