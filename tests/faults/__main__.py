@@ -24,6 +24,7 @@ import outages
 import sabotage
 import sleepers
 import verdicts
+import witnesses
 from audit import HEAD, Row
 
 OUTSIDE: tuple[Callable[[], Row], ...] = (
@@ -34,6 +35,7 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *orders.ALL,
     *outages.ALL,
     *verdicts.ALL,
+    *witnesses.ALL,
     *clocks.ALL,
     *budgets.ALL,
 )
