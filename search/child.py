@@ -95,7 +95,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(VICTIM)
     if job.gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu  # before the first CUDA call of this process
+        # before the first CUDA call of this process; the order is that in which cards are counted everywhere else
+        os.environ |= {"CUDA_VISIBLE_DEVICES": job.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
     link = Link(pipe, beats)

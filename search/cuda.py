@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from objectives.errors import WorldError, first_line
+from search.driver import BF16_SINCE, Gpu
 from search.lifeline import end_with_parent
 from search.process import END_S
 
@@ -21,15 +23,29 @@ FULL_BYTES = 2**29  # with less than this free, a library that does not start is
 SIDE, LARGEST = 256, 4  # of the matrices that are multiplied: whole numbers so small that every arithmetic has them exactly
 
 
-def check_cuda(gpu: str) -> None:
-    """Return when CUDA starts on the GPU of this uuid, or when there is none to try. Needs ``process.preload``.
+@dataclass(frozen=True)
+class Facts:
+    """What CUDA says of a device on which it has started."""
 
-    It takes no memory, so that a full GPU, or one that another has to itself, passes.
-    Raises: WorldError saying why it does not start.
+    memory_bytes: int
+    bf16: bool
+
+
+def check_cuda(gpu: Gpu) -> Gpu:
+    """Return the GPU when CUDA starts on it, completed where its driver did not say what it has. Needs ``process.preload``.
+
+    It takes no memory, so that a full GPU, or one that another has to itself, passes; so does the CPU.
+    Raises: WorldError saying why it does not start, or that nobody knows its memory.
     """
-    why = _asked(_start, gpu) if gpu else ""
-    if why:
-        raise WorldError(f"CUDA does not start on {gpu}: {why}; use --device cpu, or see `search doctor`")
+    if not gpu.uuid:
+        return gpu
+    match _asked(_start, gpu.uuid):
+        case Facts() as facts if gpu.memory_bytes or facts.memory_bytes:
+            return gpu if gpu.memory_bytes else replace(gpu, memory_bytes=facts.memory_bytes, bf16=facts.bf16)
+        case Facts():
+            raise WorldError(f"neither the driver nor CUDA says how much memory {gpu.uuid} has; use --device cpu")
+        case why:
+            raise WorldError(f"CUDA does not start on {gpu.uuid}: {why}; use --device cpu, or see `search doctor`")
 
 
 def device_fault(gpu: str) -> str:
@@ -38,18 +54,21 @@ def device_fault(gpu: str) -> str:
     It allocates a little, multiplies, waits for the result and compares it with the CPU's. A GPU that is sound and full of
     other programs' data passes, since nothing is known against it; so does the CPU, whose uuid is empty.
     """
-    return _asked(_multiply, gpu) if gpu else ""
+    return str(_asked(_multiply, gpu)) if gpu else ""
 
 
-def _asked(target: Callable[[Connection, str], None], gpu: str) -> str:
-    """Return what a process of its own says of a GPU: this one never imports torch, and outlives a fault of the device."""
+def _asked(target: Callable[[Connection, str], None], gpu: str) -> Facts | str:
+    """Return what a process of its own finds, or in words what is wrong: this one never imports torch, and outlives a fault."""
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(theirs, gpu), name="cuda")
     try:
         process.start()
         theirs.close()
-        return str(ours.recv()) if ours.poll(LONGEST_S) else f"no word in {LONGEST_S:g} s"
+        if not ours.poll(LONGEST_S):
+            return f"no word in {LONGEST_S:g} s"
+        answer: Facts | str = ours.recv()
+        return answer
     except (OSError, EOFError):
         return "the process that tried it has died"
     finally:
@@ -60,14 +79,14 @@ def _asked(target: Callable[[Connection, str], None], gpu: str) -> str:
 
 
 def _start(pipe: Connection, gpu: str) -> None:
-    """Start CUDA, and say why it does not; nothing else is wrong when it says nothing."""
+    """Start CUDA and say what it has, or why it does not start."""
     end_with_parent()
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import torch
 
     try:
-        torch.cuda.current_device()  # takes no memory
-        pipe.send("")
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())  # takes no memory
+        pipe.send(Facts(found.total_memory, found.major >= BF16_SINCE))
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         pipe.send(first_line(error))
 

@@ -16,8 +16,8 @@ from search.budget import Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
 from search.draws import FromTrial
+from search.driver import Gpu
 from search.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
-from search.gpus import list_gpus
 from search.hearing import UnusableError, usable
 from search.hosts import memory
 from search.leases import Lease
@@ -130,18 +130,17 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         rungs=rungs(worker.study.space),
         checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
         verbose=worker.settings.verbose,
-        **device_limits(gpu),
+        **device_limits(worker.member.device),
     )
 
 
-def device_limits(uuid: str) -> dict[str, Any]:
+def device_limits(gpu: Gpu) -> dict[str, Any]:
     """What a trial may count on: the memory of the whole device, and bf16 on a GPU.
 
     Others may share the device for a while, but an infeasible trial is so for ever: it must not depend on who is there.
     """
-    if not uuid:
+    if not gpu.uuid:
         return {"memory_bytes": int(MEMORY_SHARE * memory()), "gpu_bf16": False}
-    (gpu,) = (gpu for gpu in list_gpus() if gpu.uuid == uuid)
     return {"memory_bytes": int(MEMORY_SHARE * gpu.memory_bytes), "gpu_bf16": gpu.bf16}
 
 

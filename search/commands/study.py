@@ -189,19 +189,13 @@ def written_study(request: "Request", storage: str, artifacts: str, home: Path |
 
 
 def refuse_missing_gpu(device: str) -> None:
-    """Nothing when this host has the device, as far as the driver says.
+    """Return when this host has the device, as far as the driver says.
 
-    Raises: UserError without such a GPU.
+    Raises: UserError without such a GPU; WorldError when the driver or all its cards do not answer.
     """
-    if device in ("auto", "cpu"):
-        return
-    from objectives.errors import UserError
-    from search.gpus import list_gpus
+    from search.gpus import offer
 
-    count, number = len(list_gpus()), int(device.partition(":")[2] or 0)
-    if number >= count:
-        have = f"{count} GPU(s), counted from 0" if count else "no GPU"
-        raise UserError(f"--device {device}: the driver lists {have} here; use --device cpu, or see `search doctor`")
+    offer(device)
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,7 @@ def test_every_gpu_that_the_driver_lists_can_be_used() -> None:
     gpus = list_gpus()
     assert gpus
     for gpu in gpus:
-        check_cuda(gpu.uuid)
+        assert check_cuda(gpu) == gpu
 
 
 def test_every_gpu_computes_as_the_cpu_does() -> None:
