@@ -10,8 +10,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ECC = "CUDA error: uncorrectable ECC error encountered"
@@ -40,12 +39,20 @@ def gpu_breaks(cuda: ModuleType) -> None:
         raise RuntimeError(ECC)
 
     cuda.current_device = lambda: 0  # type: ignore[attr-defined]
+    cuda.get_device_properties = lambda _: SimpleNamespace(total_memory=8 * 2**30, major=8)  # type: ignore[attr-defined]
     cuda._lazy_init = broken  # type: ignore[attr-defined]
 
 
-FAULTS: dict[str, tuple[str, Callable[[ModuleType], None]]] = {
-    "score": ("objectives.fit", score_is_no_number),
-    "gpu": ("torch.cuda", gpu_breaks),
+def driver_lists_it(driver: ModuleType) -> None:
+    """The driver lists one card."""
+    gpu = driver.Gpu("GPU-broken", "Broken", 8 * 2**30, bf16=True)
+    listed = driver.Driver(installed=True, version="580.0", cards=(driver.Card(0, gpu.uuid, (gpu,)),))
+    driver.read_driver = lambda: listed  # type: ignore[attr-defined]
+
+
+FAULTS: dict[str, dict[str, Callable[[ModuleType], None]]] = {
+    "score": {"objectives.fit": score_is_no_number},
+    "gpu": {"torch.cuda": gpu_breaks, "search.driver": driver_lists_it},
 }
 
 
@@ -75,7 +82,5 @@ class After(importlib.abc.MetaPathFinder):
         return spec
 
 
-for fault in filter(None, os.environ.get("FAULTS_INJECT", "").split(",")):
-    sys.meta_path.insert(0, After(*FAULTS[fault]))
-if "gpu" in os.environ.get("FAULTS_INJECT", ""):
-    sys.path.insert(0, str(Path(__file__).parent / "driver"))
+for module, change in FAULTS.get(os.environ.get("FAULTS_INJECT", ""), {}).items():
+    sys.meta_path.insert(0, After(module, change))
