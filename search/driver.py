@@ -1,6 +1,7 @@
 """What the NVIDIA driver says of its cards, read through NVML without opening CUDA. No other module calls the driver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ MIB = 2**20
 WITHHELD = (pynvml.NVML_ERROR_NO_PERMISSION, pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 # of a slice by its number: there is none, or this process may not see it
 NO_SLICE = (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_INVALID_ARGUMENT, *WITHHELD)
+NO_CARD = (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_GPU_NOT_FOUND)  # of a host with the packages alone
 COMPUTE_MODES = {
     pynvml.NVML_COMPUTEMODE_DEFAULT: "default",
     pynvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD: "exclusive: one process at a time",
@@ -51,7 +53,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Card:
-    """One card by its number in PCI order: itself, its slices under MIG, or why it cannot be used."""
+    """One card, by its number in PCI order among those given to this process: itself, its slices, or why it cannot be used."""
 
     number: int
     uuid: str  # empty where it is lost
@@ -78,27 +80,46 @@ def read_driver() -> Driver:
     except pynvml.NVMLError as error:
         if error.value == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
             return Driver(installed=False)
-        if error.value == pynvml.NVML_ERROR_DRIVER_NOT_LOADED:  # also on a host that has the packages and no card
+        if error.value in NO_CARD:
             return Driver(installed=True)
         return Driver(installed=True, problem=first_line(error))
     try:
         version = str(_unless_withheld(pynvml.nvmlSystemGetDriverVersion, ""))
-        return Driver(True, version, tuple(_read_card(number) for number in range(pynvml.nvmlDeviceGetCount())))
+        return Driver(True, version, tuple(_read_cards()))
     except pynvml.NVMLError as error:
         return Driver(installed=True, problem=first_line(error))
     finally:
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
-def _read_card(number: int) -> Card:
+def _read_cards() -> Iterator[Card]:
+    """Read the cards that were given to this process: NVML counts the host's, CUDA only these."""
+    number = 0
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        except pynvml.NVMLError as error:
+            if error.value == pynvml.NVML_ERROR_NO_PERMISSION:  # of a card that its control group, Slurm's say, shuts out
+                continue
+            yield _lost(number, error)
+        else:
+            yield _read_card(handle, number)
+        number += 1
+
+
+def _lost(number: int, error: Exception) -> Card:
+    return Card(number, "", (Lost(number, first_line(error)),))
+
+
+def _read_card(handle: object, number: int) -> Card:
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
         uuid, mig = str(pynvml.nvmlDeviceGetUUID(handle)), _has_slices(handle)
         places = _read_slices(handle, number, uuid) if mig else (_read_gpu(handle, handle),)
         mode = _unless_withheld(lambda: pynvml.nvmlDeviceGetComputeMode(handle), None)
         persistent = _unless_withheld(lambda: pynvml.nvmlDeviceGetPersistenceMode(handle), None)
     except pynvml.NVMLError as error:
-        return Card(number, "", (Lost(number, first_line(error)),))
+        return _lost(number, error)
     persistence = {None: "", 0: "off"}.get(persistent, "on")
     return Card(number, uuid, places, mig, COMPUTE_MODES.get(mode, ""), persistence)
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, u
 
 from search import gpu_locks
 from search.driver import CPU, Gpu
-from search.gpus import offer
+from search.gpus import Offer, offer
 from search.hosts import host_id, process_name, thread_share
 from search.storage import locked
 from search.tables import WORKER
@@ -38,9 +38,11 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
     again, when an answer was lost.
     Raises: UserError when there is no such GPU; WorldError when the driver or all its cards do not answer.
     """
+    offered = offer(device)  # before the lock: a driver that no process holds awake takes seconds to answer
+    gpu_locks.release(name)
     with locked(engine, ROSTER_LOCK) as connection:
         connection.execute(delete(WORKER).where(WORKER.c.id == name))
-        member = _choose(connection, device, name)
+        member = _choose(connection, offered, name)
         connection.execute(
             insert(WORKER).values(
                 id=member.id, study_id=study_id, host=host_id(), name=process_name(), device=member.gpu or "cpu"
@@ -78,10 +80,8 @@ def threads(engine: Engine) -> int:
     return thread_share(on_host, here)
 
 
-def _choose(connection: Connection, device: str, name: str) -> Member:
+def _choose(connection: Connection, offered: Offer, name: str) -> Member:
     """Choose the GPU with the fewest workers, of these the one whose memory is taken least, and hold it."""
-    gpu_locks.release(name)
-    offered = offer(device)
     if not offered.gpus:
         return Member(name, CPU, offered.remarks)
     ours = _workers_by_device(connection)

@@ -32,12 +32,13 @@ def demo(
     from objectives.bundle import refuse_taken
     from search import export
     from search.commands.model import open_names, print_export
-    from search.commands.study import written_study
+    from search.commands.study import refuse_missing_gpu, written_study
     from search.local import run_locally
     from search.setup import Request
     from search.study import open_study
 
     refuse_taken(out, force=True)  # before minutes of work
+    refuse_missing_gpu("auto")
     name = time.strftime("demo-%Y%m%d-%H%M%S")
     request = Request(name=name, source="synthetic", space="tiny", trials=trials)
     with written_study(request, "", "", home, None) as place:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pynvml
 import pytest
+import stand_in_driver
 from stand_in_driver import (
     ABSENT,
     GIB,
@@ -24,7 +25,7 @@ from stand_in_driver import (
 from typer.testing import CliRunner
 
 from objectives.errors import UserError, WorldError
-from search import cuda
+from search import cuda, driver
 from search.cuda import Facts, check_cuda
 from search.driver import Gpu
 from search.gpus import list_gpus, offer
@@ -89,7 +90,7 @@ def test_a_setting_that_matches_nothing_is_an_error_and_never_the_cpu(
     assert offer("cpu").gpus == ()
 
 
-@pytest.mark.parametrize("command", [["worker"], ["run"], ["recipes", "run"], ["confirm"]])
+@pytest.mark.parametrize("command", [["worker"], ["run"], ["recipes", "run"], ["confirm"], ["demo"]])
 def test_commands_refuse_it_before_any_work(command: list[str], cards: Cards) -> None:
     from search.main import app
 
@@ -111,6 +112,12 @@ def test_without_a_driver_auto_is_the_cpu_and_a_driver_without_cards_is_said(car
             offer("cuda")
 
 
+def test_what_was_read_stands_though_the_driver_fails_at_the_end(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards(*TWO)
+    monkeypatch.setattr(driver.pynvml, "nvmlShutdown", lambda: stand_in_driver.fail(pynvml.NVML_ERROR_UNKNOWN), raising=False)
+    assert uuids() == [chip.uuid for chip in TWO]
+
+
 def test_a_driver_that_does_not_answer_is_an_error(cards: Cards) -> None:
     cards(*TWO, init=MISMATCH)
     with pytest.raises(WorldError, match=r"the GPU driver does not answer \(RM has detected an NVML/RM version mismatch\.\)"):
@@ -126,6 +133,15 @@ def test_a_lost_card_is_left_out_and_keeps_its_number(cards: Cards) -> None:
     assert uuids() == [TWO[1].uuid]
 
 
+def test_a_card_that_a_control_group_shuts_out_is_not_lost_and_not_counted(cards: Cards) -> None:
+    """As Slurm gives one of two cards, which CUDA then numbers 0."""
+    shut = replace(TWO[0], error=pynvml.NVML_ERROR_NO_PERMISSION)
+    for setting in (None, "0"):
+        cards(shut, TWO[1], setting=setting)
+        assert uuids() == [TWO[1].uuid]
+        assert offer("cuda:0").remarks == ()
+
+
 @pytest.mark.parametrize("setting", [None, "0", "GPU-aaaa"])
 def test_when_every_card_is_lost_or_the_one_asked_for_may_be_it_is_the_surroundings_fault(
     setting: str | None, cards: Cards
@@ -135,10 +151,10 @@ def test_when_every_card_is_lost_or_the_one_asked_for_may_be_it_is_the_surroundi
         offer("auto")
 
 
-@pytest.mark.parametrize("asked", ["nvmlDeviceGetMemoryInfo", "nvmlDeviceGetUUID", "nvmlDeviceGetMigMode"])
+@pytest.mark.parametrize(
+    "asked", ["nvmlDeviceGetMemoryInfo", "nvmlDeviceGetUUID", "nvmlDeviceGetMigMode", "nvmlDeviceGetComputeMode"]
+)
 def test_a_card_that_is_lost_at_any_question_is_left_out(asked: str, cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import driver
-
     cards(*TWO)
     answers = getattr(driver.pynvml, asked)
 
