@@ -45,12 +45,9 @@ def _offered() -> tuple[tuple[Gpu, ...], Finding]:
         found = offer("auto")
     except SearchError as error:
         return (), Finding("gpus", False, str(error))
-    have = (
-        f"{len(found.gpus)} for --device auto"
-        if found.gpus
-        else "none: trials train on the CPU, which suits the presets small and tiny"
-    )
-    return found.gpus, Finding("gpus", True, "; ".join((have, *found.remarks)))
+    none = "none: trials train on the CPU, which suits the presets small and tiny"
+    have = (f"{len(found.gpus)} for --device auto", *found.remarks) if found.gpus else found.remarks or (none,)
+    return found.gpus, Finding("gpus", True, "; ".join(have))
 
 
 def _examine_card(card: Card, usable: set[str]) -> list[Finding]:
@@ -79,11 +76,13 @@ def _memory(gpu: Gpu) -> str:
 def _fault(gpu: Gpu) -> str:
     """Return what a worker would be refused for on this GPU, or would fail of; empty for none."""
     preload()
+    if fault := device_fault(gpu.uuid):
+        return fault
     try:
         check_cuda(gpu)
     except SearchError as error:
         return str(error)
-    return device_fault(gpu.uuid)
+    return ""
 
 
 def _shared_memory(*, needed: bool) -> Finding:

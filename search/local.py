@@ -31,7 +31,10 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     trial back, and the same command goes on later. A second one kills them.
     Raises: WorldError when a worker has failed, with the words of the first.
     """
-    threads = 0 if offer(device).gpus else max(1, int(cores()) // workers)
+    offered = offer(device)
+    for remark in offered.remarks:  # workers say it into their logs, which nobody reads while all goes well
+        print(f"search: {remark}", file=sys.stderr)
+    threads = 0 if offered.gpus else max(1, int(cores()) // workers)
     command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
     command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
     command += [f"--data={source}"] if source else []
