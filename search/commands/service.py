@@ -58,6 +58,12 @@ def dashboard(
     artifacts: Artifacts = "",
     host: Annotated[str, typer.Option("--host", help="Address to listen on; the dashboard has no login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    allowed_host: Annotated[
+        list[str],
+        typer.Option(
+            "--allowed-host", envvar="SEARCH_ALLOWED_HOSTS", help="Name that it is reached by from elsewhere. Repeats."
+        ),
+    ] = [],  # noqa: B006  # typer's way to say that an option repeats
     wait: Annotated[
         str, typer.Option("--wait", envvar="SEARCH_WAIT", help="How long to wait for a database that does not answer yet.")
     ] = "5m",
@@ -70,11 +76,12 @@ def dashboard(
       search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
     from search.dashboard import open_tables, serve
+    from search.gate import parse_names
     from search.storage import reachable
 
-    wait_s = parse_duration(wait, "--wait", least_s=0)
+    wait_s, names = parse_duration(wait, "--wait", least_s=0), parse_names(allowed_host)
     with open_place(storage, artifacts, home) as place, reachable(place.storage):
-        serve(open_tables(place.storage, wait_s), place.artifacts, host, port)
+        serve(open_tables(place.storage, wait_s), place.artifacts, host, port, names)
 
 
 def doctor(
