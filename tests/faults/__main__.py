@@ -17,6 +17,7 @@ from pathlib import Path
 import budgets
 import clocks
 import containers
+import doors
 import killing
 import moments
 import orders
@@ -38,6 +39,7 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *witnesses.ALL,
     *clocks.ALL,
     *budgets.ALL,
+    *doors.ALL,
 )
 # sixteen workers at once, or seconds that are judged, or one stack for all
 ALONE = (killing.terminated_workers, outages.first_start, *budgets.ALL, *containers.ALL)
