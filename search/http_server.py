@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
@@ -85,9 +86,18 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         super().execute()
 
 
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    def parse_header(self, header_plus: bytes) -> None:
+        """Refuse a request whose end a proxy before us may see elsewhere: it would take the rest for a part of this one."""
+        super().parse_header(header_plus)
+        if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
+            raise ParsingError("a Transfer-Encoding where none may be")
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection on which only whole requests, and answers that are fetched, count as activity."""
 
+    parser_class = _Parser
     error_task_class = _ErrorTask
     last_activity: float
 

@@ -18,11 +18,11 @@ FILE = {"file": "data:text/html;base64,PGI+", "filename": "page.html"}
 
 def foreign_writes() -> Row:
     """What destroys, and what another site sends, through a real dashboard: refused; failing a trial by hand works."""
-    with scene(4, 40) as at:
+    with scene(4, 40, "--set", "pruning={kind: none}") as at:
         with dashboard(at) as url:
             workers = [at.start(), at.start()]
             ended = at.wait(lambda: ended_trial(at), "a trial with pictures to end", 600)
-            running = at.wait(lambda: youngest_trial(at), "a trial at work")
+            running = at.wait(lambda: second_trial(at), "the trial after it")  # which has just begun
             before = content(at, ended)
             writes = foreign(at, running, ended)
             codes = [ask(f"{url}{path}", method, body, headers) for method, path, body, headers in writes]
@@ -47,9 +47,12 @@ def dashboard(at: Scene) -> Iterator[str]:
     command, environment = at.command("dashboard", "--port", "0")
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().removeprefix("dashboard: ").strip().removesuffix("/dashboard")
-        process.terminate()
-        assert process.wait(30) == 0, "the dashboard did not end as it should"
+        try:
+            yield process.stdout.readline().removeprefix("dashboard: ").strip().removesuffix("/dashboard")
+            process.terminate()
+            assert process.wait(30) == 0, "the dashboard did not end as it should"
+        finally:
+            process.kill()
 
 
 def foreign(at: Scene, running: int, ended: int) -> list[tuple[str, str, object, dict[str, str]]]:
@@ -81,9 +84,9 @@ def ended_trial(at: Scene) -> int:
     return int(found[0][0]) if found else 0
 
 
-def youngest_trial(at: Scene) -> int:
-    """The trial begun last, if it still runs; 0 for none."""
-    found = at.query("SELECT trial_id FROM trials WHERE state = 'RUNNING' ORDER BY number DESC LIMIT 1")
+def second_trial(at: Scene) -> int:
+    """A running trial that some worker has begun after its first one; 0 for none."""
+    found = at.query("SELECT trial_id FROM trials WHERE state = 'RUNNING' AND number >= 2 ORDER BY number DESC LIMIT 1")
     return int(found[0][0]) if found else 0
 
 
