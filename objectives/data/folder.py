@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from objectives.data.classes import Classes, numbered_classes, read_classes
-from objectives.data.decode import SUFFIXES, decode_image, decode_mask
+from objectives.data.decode import read_label_image, read_picture
+from objectives.data.frames import Frame
+from objectives.data.raster import FORMS, SUFFIXES, form_of
 from objectives.errors import Problem, ProblemsError, UserError
+
+_TEXTS = ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py .ipynb .sh"
+_LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
+_WORLD_FILES = ".wld .tfw .tifw .tiffw .jgw .jpgw .jpegw .pgw .pngw .bpw .gfw"
+COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())  # what may lie beside images and is none
+UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,26 @@ class FolderSource:
 
     def image(self, index: int) -> np.ndarray:
         """Image ``index`` as (H, W, C)."""
-        return decode_image(self.image_paths[index], self.place(index))
+        return read_picture(self.image_paths[index], self.place(index)).pixels_HWC
 
     def mask(self, index: int) -> np.ndarray:
         """Its raw labels as (H, W)."""
-        path = self.mask_paths[index]
-        return decode_mask(path, path.relative_to(self.root).as_posix())
+        return read_label_image(self.mask_paths[index], _show(self.mask_paths[index], self.root)).labels_HW
+
+    def frame(self, index: int) -> Frame:
+        """Image and mask, with what their files say of them."""
+        problems: list[Problem] = []
+        try:
+            picture = read_picture(self.image_paths[index], self.place(index))
+        except ProblemsError as error:
+            problems += error.problems
+        try:
+            mask = read_label_image(self.mask_paths[index], _show(self.mask_paths[index], self.root))
+        except ProblemsError as error:
+            problems += error.problems
+        if problems:
+            raise ProblemsError(self.place(index), problems)
+        return Frame(picture.pixels_HWC, mask.labels_HW, picture.tags, mask.tags, mask.colours)
 
 
 def read_folder(root: Path) -> FolderSource:
@@ -53,17 +75,20 @@ def read_folder(root: Path) -> FolderSource:
     """
     missing = [name for name in ("images", "masks") if not (root / name).is_dir()]
     if missing:
-        rule = "must be a folder of PNG, JPG or TIFF files"
+        rule = f"must be a folder of {FORMS} files"
         raise ProblemsError(str(root), [Problem(f"{root / name}", rule, "nothing there") for name in missing])
     images, problems = find_images(root / "images", root)
     masks, mask_problems = find_images(root / "masks", root)
     if not images:
-        raise ProblemsError(str(root), [Problem(f"{root / 'images'}", "must hold PNG, JPG or TIFF files", "none")])
+        raise ProblemsError(str(root), [*problems, Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")])
     problems += mask_problems
-    problems += [Problem(_show(images[name], root), "must have a mask", f"no masks/{name}.*") for name in images.keys() - masks]
-    problems += [
-        Problem(_show(masks[name], root), "must have an image", f"no images/{name}.*") for name in masks.keys() - images
-    ]
+    unread = {Path(problem.where).with_suffix("").as_posix() for problem in problems if problem.rule == UNREAD}
+    for ours, theirs, part in ((images, masks, "mask"), (masks, images, "image")):
+        problems += [
+            Problem(_show(ours[name], root), f"must have {'an' if part == 'image' else 'a'} {part}", f"no {part}s/{name}.*")
+            for name in ours.keys() - theirs
+            if f"{part}s/{name}" not in unread
+        ]
     names = sorted(images.keys() & masks.keys())
     groups, group_problems = _read_groups(root / "groups.csv", names, images)
     classes, class_problems = _read_classes(root / "classes.yaml")
@@ -85,13 +110,28 @@ def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if hidden or not path.is_file():
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            if _may_be_an_image(path):
+                problems.append(Problem(_show(path, root), UNREAD, f"a {path.suffix or 'nameless'} file"))
             continue
         name = relative.with_suffix("").as_posix()
         if name in found:
             problems.append(Problem(_show(path, root), "two files must not share one name", _show(found[name], root)))
         found.setdefault(name, path)
     return found, problems
+
+
+def _may_be_an_image(path: Path) -> bool:
+    """Whether a file with no suffix of an image would be missed: all but texts and other companions may be one."""
+    if path.suffix:
+        return path.suffix.lower() not in COMPANIONS
+    try:
+        with path.open("rb") as opened:
+            return bool(form_of(opened.read(12)))
+    except OSError:
+        return True
 
 
 def _show(path: Path, root: Path) -> str:
@@ -120,7 +160,8 @@ def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple
     groups: dict[str, str] = {}
     problems = []
     for line, (file, group) in enumerate(rows, start=2):
-        name = known.get(file.removeprefix("./").removeprefix("images/"))
+        file = file.removeprefix("./").removeprefix("images/")
+        name = known.get(file) or known.get(_without_suffix(file))  # an image converted to another form keeps its group
         if name is None:
             problems.append(Problem(f"groups.csv line {line}", "must name a file in images/", file))
         elif not group:
@@ -135,6 +176,11 @@ def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple
         if name not in groups
     ]
     return (() if problems else tuple(groups[name] for name in names)), problems
+
+
+def _without_suffix(file: str) -> str:
+    name, dot, suffix = file.rpartition(".")
+    return name if f"{dot}{suffix}".lower() in SUFFIXES else file
 
 
 def _group_rows(path: Path) -> list[tuple[str, str]]:
