@@ -14,7 +14,7 @@ from objectives.errors import Problem, ProblemsError
 
 __all__ = ["LOSSY_MASK", "SUFFIXES", "LabelImage", "Picture", "decode_image", "decode_mask", "read_label_image", "read_picture"]
 
-LOSSY_MASK = "masks must be PNG or TIFF without loss, a JPG does not keep labels"
+LOSSY_MASK = "masks must be PNG or TIFF, {form} does not keep labels"
 
 
 class Picture(NamedTuple):
@@ -108,7 +108,7 @@ def _meant(raster: Raster) -> np.ndarray:
     if raster.palette is not None:
         if raster.pixels.size and int(raster.pixels.max()) >= len(raster.palette):
             raise RefusalError(f"palette indices must be below {len(raster.palette)}", str(raster.pixels.max()))
-        return np.asarray(raster.palette[raster.pixels])
+        return np.asarray(raster.palette[raster.pixels.astype(np.intp)])
     pixels, largest = raster.pixels, 2**raster.bits - 1
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
@@ -122,7 +122,7 @@ def _meant(raster: Raster) -> np.ndarray:
 def _labels(raster: Raster) -> np.ndarray:
     """The numbers as stored, where they are labels."""
     if not raster.lossless:
-        raise RefusalError(LOSSY_MASK, raster.form)
+        raise RefusalError(LOSSY_MASK.format(form=raster.form), "one")
     if raster.white_is_zero and raster.bits > 1:  # readers disagree on whether they count from white or from black
         raise RefusalError("a mask must count from black: save it anew", "a TIFF in which 0 is white")
     labels = ~raster.pixels.astype(np.bool_) if raster.white_is_zero else raster.pixels

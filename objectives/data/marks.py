@@ -13,6 +13,7 @@ from objectives.data.raster import Tags
 from objectives.data.spec import Colour
 from objectives.errors import Problem, listed
 
+_LOSSY_RULES = LOSSY_MASK.partition("{")[0]
 _SHOWN = 3  # examples named in one line
 _NO_DATA_RULE = (
     "the no-data value of a mask (TIFF tag 42113) must be the ignored label; name it with --ignore, or say --ignore none"
@@ -113,14 +114,13 @@ def _palettes(marks: Iterable[Marks]) -> Iterator[str]:
 
 def gathered(problems: Sequence[Problem]) -> list[Problem]:
     """The same problems with those of one kind of mask in one: it is the folder's, whichever of its files comes first."""
-    kinds = defaultdict(list)
+    kinds, others = defaultdict(list), []
     for problem in problems:
-        if problem.rule == LOSSY_MASK:
-            kinds[problem.value].append(problem.where)
-    merged = [
-        Problem("masks", LOSSY_MASK, f"{len(places)} files of {form} ({examples(places)})") for form, places in kinds.items()
-    ]
-    return [*merged, *(problem for problem in problems if problem.rule != LOSSY_MASK)]
+        if problem.rule.startswith(_LOSSY_RULES):
+            kinds[problem.rule].append(problem.where)
+        else:
+            others.append(problem)
+    return [*(Problem("masks", rule, f"{len(places)} ({examples(places)})") for rule, places in kinds.items()), *others]
 
 
 def examples(places: Sequence[str]) -> str:

@@ -33,15 +33,13 @@ def read_with_pillow(data: bytes, form: str) -> Raster:
             pixels, transparent = _deep_png(data)
         else:
             stored.load()
-            pixels, transparent = _pixels(stored)
-        if stored.mode == "L" and bits in (2, 4):
-            pixels = pixels // (255 // (2**bits - 1))  # Pillow stretches 2 and 4 bit greys to 0..255
+            pixels, transparent = _pixels(stored, bits)
         return Raster(
             pixels,
-            form,
+            f"a {form}",
             1 if stored.mode == "1" else bits,
             _palette(stored),
-            lossless=form != "JPG" and not (form == "WebP" and _is_lossy_webp(data)),
+            lossless=form in ("PNG", "BMP") or (form == "WebP" and not _is_lossy_webp(data)),  # GIF writers renumber
             tags=Tags(orientation, None, transparent),
         )
 
@@ -56,22 +54,31 @@ def _opened(data: bytes, form: str) -> Image.Image:
         raise ValueError(f"a damaged {form}, or one of a kind that is not read") from error
 
 
-def _pixels(stored: Image.Image) -> tuple[np.ndarray, bool]:
+def _pixels(stored: Image.Image, bits: int) -> tuple[np.ndarray, bool]:
     """What is stored but for the opacity, and whether that hides something."""
     array = np.array(stored)
     match stored.mode:
-        case "1" | "L" | "RGB":
-            return array, "transparency" in stored.info and _least(stored.convert("RGBA")) < 255
+        case "1" | "L" | "I;16" | "RGB":
+            if stored.mode == "L" and bits in (2, 4):
+                array = array // (255 // (2**bits - 1))  # Pillow stretches 2 and 4 bit greys to 0..255
+            return array, _is_hidden(array, stored.info.get("transparency"))
         case "P":  # its indices mean the same, whatever of the palette is transparent
             return array, False
-        case "I;16":
-            return array, bool((array == stored.info.get("transparency", -1)).any())
         case "LA" | "RGBA":
             return array[:, :, 0] if stored.mode == "LA" else array[:, :, :3], _least(stored) < 255
         case "CMYK":
             return np.array(stored.convert("RGB")), False
         case mode:
             raise RefusalError("pixels must be grey, RGB, CMYK or a palette's", f"Pillow's mode {mode}")
+
+
+def _is_hidden(array: np.ndarray, transparent: Any) -> bool:
+    """Whether a pixel has the one colour that a file declares to be transparent."""
+    if not isinstance(transparent, int | tuple):
+        return False
+    stored = array * 255 if array.dtype == np.bool_ else array  # as Pillow gives the colour
+    alike = stored == np.array(transparent)
+    return bool((alike.all(axis=2) if array.ndim == 3 else alike).any())
 
 
 def _least(stored: Image.Image) -> float:

@@ -34,11 +34,11 @@ class Raster:
     """A decoded file before its numbers are given a meaning."""
 
     pixels: np.ndarray  # (H, W) or (H, W, C) as stored; where there is a palette, indices into it
-    form: str  # as people call it, with the compression where that matters
+    form: str  # as people call it, with an article and the compression where that matters
     bits: int  # of a stored sample
     palette: np.ndarray | None = None  # (N, 3) red, green, blue
     white_is_zero: bool = False
-    lossless: bool = True
+    lossless: bool = True  # whether numbers come back as they were given to the writer
     tags: Tags = Tags()
 
 

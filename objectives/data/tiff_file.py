@@ -42,7 +42,7 @@ def read_tiff(data: bytes) -> Raster:
         known = page.compression in set(COMPRESSION)
         return Raster(
             pixels,
-            f"TIFF with {COMPRESSION(page.compression).name if known else page.compression} compression",
+            f"a TIFF with {COMPRESSION(page.compression).name if known else page.compression} compression",
             bits,
             _palette(page),
             white_is_zero=page.photometric == PHOTOMETRIC.MINISWHITE,
