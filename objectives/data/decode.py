@@ -56,8 +56,6 @@ def read_picture(path: Path, where: str) -> Picture:
         image = turned(_meant(raster), raster.tags.orientation)
         if image.ndim == 2:
             image = image[:, :, None]
-        if image.ndim != 3 or 0 in image.shape:
-            raise RefusalError("an image must be (H, W) or (H, W, channels)", f"an array of shape {image.shape}")
         if image.dtype.kind != "u" or image.dtype.itemsize > 2:
             raise RefusalError("pixels must be 8 or 16 bit without sign", str(image.dtype))
     except RefusalError as refusal:
@@ -85,18 +83,25 @@ def _read(path: Path, where: str) -> Raster:
         data = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn about odd metadata, which is not the user's concern here
-            match form_of(data[:12]):
-                case "":
-                    raise ValueError(f"something that is neither {FORMS.replace(' or ', ' nor ')}")
-                case "TIFF":
-                    return read_tiff(data)
-                case form:
-                    return read_with_pillow(data, form)
+            raster = _decoded(data)
+        if raster.pixels.ndim not in (2, 3) or 0 in raster.pixels.shape:
+            raise RefusalError("an image must be (H, W) or (H, W, channels)", f"an array of shape {raster.pixels.shape}")
+        return raster
     except RefusalError as refusal:
         raise _problem(where, refusal.rule, refusal.value) from refusal
     except Exception as error:  # what a decoder raises on foreign bytes is open-ended
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _problem(where, "the file must be a readable image", reason[:200]) from error
+
+
+def _decoded(data: bytes) -> Raster:
+    match form_of(data[:12]):
+        case "":
+            raise ValueError(f"something that is neither {FORMS.replace(' or ', ' nor ')}")
+        case "TIFF":
+            return read_tiff(data)
+        case form:
+            return read_with_pillow(data, form)
 
 
 def _problem(where: str, rule: str, value: str) -> ProblemsError:
@@ -126,9 +131,9 @@ def _labels(raster: Raster) -> np.ndarray:
     if raster.white_is_zero and raster.bits > 1:  # readers disagree on whether they count from white or from black
         raise RefusalError("a mask must count from black: save it anew", "a TIFF in which 0 is white")
     labels = ~raster.pixels.astype(np.bool_) if raster.white_is_zero else raster.pixels
-    if labels.ndim == 3 and labels.shape[2] > 0 and (labels == labels[:, :, :1]).all():
+    if labels.ndim == 3 and (labels == labels[:, :, :1]).all():
         labels = labels[:, :, 0]  # grey saved as RGB
-    if labels.ndim != 2 or labels.size == 0:
+    if labels.ndim != 2:
         raise RefusalError("a mask must be one channel of labels, not colours", f"an array of shape {labels.shape}")
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)

@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import tifffile
@@ -14,6 +15,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach
 
 _REDUCED, _VALIDITY = 1, 4  # bits of the tag NewSubfileType: a preview of another page, a mask of its valid pixels
 _NO_DATA = 42113
+_MOST_PAGES = 10_000
 _JPEGS = {COMPRESSION.OJPEG, COMPRESSION.JPEG}
 _LOSSLESS = {
     *(COMPRESSION.NONE, COMPRESSION.PACKBITS, COMPRESSION.LZW, COMPRESSION.LZMA, COMPRESSION.ZSTD, COMPRESSION.PNG),
@@ -31,7 +33,7 @@ def read_tiff(data: bytes) -> Raster:
         Exception: it is damaged; what decoders raise on foreign bytes is open-ended.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as opened:
-        pages = [page for ifd in opened.pages for page in (ifd, *(ifd.pages or ()))]
+        pages = list(_pages(opened.pages, set()))
         full = [page for page in pages if not page.subfiletype & (_REDUCED | _VALIDITY)]
         if not full:
             raise RefusalError(ONE_IMAGE, "a TIFF of previews only")
@@ -49,6 +51,16 @@ def read_tiff(data: bytes) -> Raster:
             lossless=page.compression in _LOSSLESS,
             tags=_tags(page, any(other.subfiletype & _VALIDITY for other in pages)),
         )
+
+
+def _pages(directories: tifffile.TiffPages, seen: set[int]) -> Iterator[tifffile.TiffPage]:
+    """Every page and those below it; the places of directories come from the file, which may lead in circles."""
+    for page in directories:
+        if page.offset in seen or len(seen) > _MOST_PAGES:
+            raise ValueError(f"its directories form a circle, or are more than {_MOST_PAGES}")
+        seen.add(page.offset)
+        yield page
+        yield from _pages(page.pages or (), seen)
 
 
 def _sample_bits(page: tifffile.TiffPage) -> int:

@@ -219,6 +219,9 @@ REFUSED_TIFFS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a palette that is missing": (lambda: tiff_bytes(GREY, PALETTE), "with a palette"),
     "three bits": (lambda: tiff_bytes(numbers(1, 3), BLACK_IS_ZERO, bits=3), "1, 2, 4 or 8 to 16 bits"),
     "an unknown compression": (lambda: tiff_bytes(GREY, BLACK_IS_ZERO, compression=4711), "readable image"),
+    "directories in a circle": (lambda: b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0", "form a circle"),
+    "pages in a circle": (lambda: in_a_circle(tiff_bytes(GREY, BLACK_IS_ZERO)), "form a circle"),
+    "no columns": (lambda: tiff_bytes(GREY[:, :0], BLACK_IS_ZERO, coded=bytes(35)), "(H, W)"),
     "strips that are missing": (lambda: tiff_bytes(GREY, BLACK_IS_ZERO).replace(b"\x23\0\0\0", bytes(4)), "are missing"),
 }
 
@@ -276,3 +279,10 @@ def below(first: np.ndarray, preview: np.ndarray) -> bytes:
         opened.write(first, subifds=1, metadata=None)
         opened.write(preview, subfiletype=1, metadata=None)
     return stream.getvalue()
+
+
+def in_a_circle(content: bytes) -> bytes:
+    """The same with its one directory as the next one, too."""
+    place = int.from_bytes(content[4:8], "little")
+    end = place + 2 + 12 * int.from_bytes(content[place : place + 2], "little")
+    return content[:end] + content[4:8] + content[end + 4 :]
