@@ -137,7 +137,9 @@ def _labels(raster: Raster) -> np.ndarray:
         raise RefusalError("a mask must be one channel of labels, not colours", f"an array of shape {labels.shape}")
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
-    if labels.dtype.kind not in "iu" or int(labels.min()) < 0 or int(labels.max()) > 65535:
+    if labels.dtype.kind not in "iu":
+        raise RefusalError("labels must be whole numbers in 0..65535", str(labels.dtype))
+    if int(labels.min()) < 0 or int(labels.max()) > 65535:
         raise RefusalError("labels must be whole numbers in 0..65535", f"{labels.dtype} {labels.min()}..{labels.max()}")
     return labels
 

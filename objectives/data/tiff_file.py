@@ -3,7 +3,8 @@
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -53,7 +54,7 @@ def read_tiff(data: bytes) -> Raster:
         )
 
 
-def _pages(directories: tifffile.TiffPages, seen: set[int]) -> Iterator[tifffile.TiffPage]:
+def _pages(directories: Iterable[Any], seen: set[int]) -> Iterator[tifffile.TiffPage]:
     """Every page and those below it; the places of directories come from the file, which may lead in circles."""
     for page in directories:
         if page.offset in seen or len(seen) > _MOST_PAGES:
@@ -83,9 +84,12 @@ def _refuse_colours(page: tifffile.TiffPage) -> None:
 
 def _array(page: tifffile.TiffPage) -> np.ndarray:
     _refuse_size(page.shape)
-    missing = sum(count == 0 for count in page.databytecounts)
-    if missing and _NO_DATA not in page.tags:  # GDAL leaves out what is all no-data; else a writer was cut off
-        raise ValueError(f"{missing} of its {len(page.databytecounts)} strips or tiles are missing")
+    stated, listed = math.prod(page.chunked), len(page.dataoffsets)
+    if stated > listed and not page.is_contiguous:  # each would be asked for and filled: a small file may state millions
+        raise ValueError(f"{stated - listed} of its {stated} strips or tiles are missing")
+    empty = sum(count == 0 for count in page.databytecounts)
+    if empty and _NO_DATA not in page.tags:  # GDAL leaves out what is all no-data; else a writer was cut off
+        raise ValueError(f"{empty} of its {listed} strips or tiles are missing")
     return np.asarray(page.asarray(maxworkers=1))
 
 

@@ -221,6 +221,7 @@ REFUSED_TIFFS: dict[str, tuple[Callable[[], bytes], str]] = {
     "an unknown compression": (lambda: tiff_bytes(GREY, BLACK_IS_ZERO, compression=4711), "readable image"),
     "directories in a circle": (lambda: b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0", "form a circle"),
     "pages in a circle": (lambda: in_a_circle(tiff_bytes(GREY, BLACK_IS_ZERO)), "form a circle"),
+    "millions of strips of which there are three": (lambda: stating_rows(2**23), "8388605 of its 8388608 strips"),
     "no columns": (lambda: tiff_bytes(GREY[:, :0], BLACK_IS_ZERO, coded=bytes(35)), "(H, W)"),
     "strips that are missing": (lambda: tiff_bytes(GREY, BLACK_IS_ZERO).replace(b"\x23\0\0\0", bytes(4)), "are missing"),
 }
@@ -286,3 +287,13 @@ def in_a_circle(content: bytes) -> bytes:
     place = int.from_bytes(content[4:8], "little")
     end = place + 2 + 12 * int.from_bytes(content[place : place + 2], "little")
     return content[:end] + content[4:8] + content[end + 4 :]
+
+
+def stating_rows(rows: int) -> bytes:
+    """A TIFF of three strips that states so many strips of one row."""
+    content = tiff_bytes(GREY, BLACK_IS_ZERO, compression=LZW, layout="strips")
+    for tag, value in ((257, rows), (278, 1)):  # ImageLength, RowsPerStrip
+        entry = tag.to_bytes(2, "little") + b"\x04\0\x01\0\0\0"
+        place = content.index(entry) + len(entry)
+        content = content[:place] + value.to_bytes(4, "little") + content[place + 4 :]
+    return content
