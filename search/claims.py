@@ -75,7 +75,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
                     trial_id = study.optuna.ask()._trial_id
             except BudgetSpentError:
                 return Waiting()  # for what others have made meanwhile, or this one without knowing
-            except KeyError:  # in the dashboard, between our look and now
+            except KeyError:  # by somebody, between our look and now
                 raise UserError(f"study {study.spec.name!r} was deleted") from None
         connection.execute(
             update(STUDY).where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None)).values(started_at=func.now())

@@ -46,7 +46,7 @@ class PictureStore:
         self._objects.write(artifact_id, content_body.read())
 
     def remove(self, artifact_id: str) -> None:
-        """Remove the artifact. A missing one is fine: the dashboard removes all of a study's and stops at the first error."""
+        """Remove the artifact. A missing one is fine: somebody else was faster, or its bytes never came."""
         self._objects.delete(artifact_id)
 
 

@@ -113,7 +113,7 @@ def cut_again_and_again() -> Row:
 
 
 def study_deleted() -> Row:
-    """Somebody deletes the study in the dashboard while it runs: every worker ends, with one line that says so."""
+    """Somebody deletes the study while it runs: every worker ends, with one line that says so."""
     with scene(3, 200) as at:
         workers = [at.start(), at.start()]
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
@@ -127,7 +127,7 @@ def study_deleted() -> Row:
 
 
 def delete_study(url: str) -> None:
-    """What the dashboard's button does."""
+    """What Optuna's own command does: rows alone."""
     import optuna
 
     optuna.delete_study(study_name="faults", storage=url.replace("postgresql://", "postgresql+psycopg2://"))

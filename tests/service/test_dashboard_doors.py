@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from painted import png
 from search.pictures_store import attach_picture, open_pictures
 from search.storage import database_url
 
-JSON = "application/json"
+Command = Callable[..., subprocess.CompletedProcess[str]]
 HTML = b"<script>document.title = 'mine'</script>"
 
 
@@ -158,7 +159,7 @@ def test_notes_and_a_failure_by_hand_pass(scene: Scene) -> None:
 def test_raw_requests_that_try_to_be_two_or_another(scene: Scene) -> None:
     before = scene.content()
     study = scene.study._study_id
-    delete = f"DELETE /api/studies/{study} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n".encode()
+    delete = f"DELETE /api/studies/{study} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     chunked = b"Transfer-Encoding: chunked\r\n"
     note = f"PUT /api/studies/{study}/note HTTP/1.1\r\nContent-Type: application/json\r\n".encode()
     for words, status in (
@@ -186,13 +187,17 @@ def test_raw_requests_that_try_to_be_two_or_another(scene: Scene) -> None:
     assert scene.content() == before
 
 
-def test_a_wildcard_address_opens_no_name_but_those_given(make_database: Callable[[], str], tmp_path: Path) -> None:
-    with dashboard(make_database(), tmp_path, host="0.0.0.0", names=("Dash.Example",)) as process:
+def test_a_wildcard_address_opens_no_name_but_those_given(database: str, tmp_path: Path, search: Command) -> None:
+    place = (f"--storage={database}", f"--artifacts={tmp_path}", "--host=0.0.0.0", "--port=0")
+    process = search.start("dashboard", *place, SEARCH_ALLOWED_HOSTS="Dash.Example, other.example b.example")  # type: ignore[attr-defined]
+    try:
         url = url_of(process)
         for host, status in {
             "127.0.0.1:9090": 200,
             "localhost:1234": 200,
             "dash.example:8080": 200,
+            "other.example": 200,
+            "b.example": 200,
             "0.0.0.0:8080": 403,
             "10.0.0.7:8080": 403,
             "dashboard:8080": 403,
@@ -202,6 +207,17 @@ def test_a_wildcard_address_opens_no_name_but_those_given(make_database: Callabl
             assert status == 200 or f"--allowed-host {host.partition(':')[0]}" in answer.reason
             assert ask(f"{url}/health", headers={"Host": host}).status == 200
         end(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_host_that_is_no_name_is_refused_before_anything_else(search: Command) -> None:
+    done = search("dashboard", "--allowed-host", "http://dash.example", "--storage", "postgresql://nobody@127.0.0.1:9/none")
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "--allowed-host must be a name or an address, without scheme and port, got 'http://dash.example'\n"
+    )
 
 
 def test_ipv6_and_its_own_name(make_database: Callable[[], str], tmp_path: Path) -> None:
