@@ -1,8 +1,12 @@
 """Training batches: which frames, in which order, augmented how; a function of (seed, epoch), so nothing is saved."""
 
 import math
+import os
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +18,12 @@ from objectives.augment import frame_seed
 from objectives.config import Config
 from objectives.copy_paste import FrameAugmenter
 from objectives.data.dataset import Dataset, rare_frames
-from objectives.evaluate import pixels_BCHW
+from objectives.evaluate import raw_BCHW, widened
+from objectives.lifeline import end_with_parent
+from objectives.shared_memory import AHEAD, prefetchers_with_room, shared_memory_free
+
+BY_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"  # lets torch ask the driver whether there is a GPU, without starting CUDA
+NONE_YET = -1  # the epoch of an order that has not begun: no batch
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,14 @@ class EpochOrder(Sampler[list[Key]]):
         self.batches = max(1, math.ceil(len(self.frames) / config.train.batch_size))
         self.steps = min(self.batches, config.train.steps_per_epoch or self.batches)
         self.seed = seed
-        self.epoch = 0
+        self.epoch = NONE_YET
 
     def __len__(self) -> int:
         return self.steps
 
     def __iter__(self) -> Iterator[list[Key]]:
+        if self.epoch == NONE_YET:
+            return
         order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.frames))
         for places in np.array_split(order, self.batches)[: self.steps]:
             yield [self._key(int(place)) for place in places]
@@ -68,22 +79,34 @@ class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
 class TrainingBatches:
     """Batches of raw pixels (B, C, H, W) and labels (B, H, W) int64 on the device, epoch by epoch.
 
-    On a GPU, prefetching processes augment and pinned memory carries the copy; on a CPU, where the training itself uses
-    every core, frames are augmented in line.
+    Prefetchers are processes that augment ahead, forked here and now: they get the frames without a copy, and nothing that
+    this process opens later. So make the batches before the first CUDA call (who holds a GPU's files open holds the memory
+    of the process that it was forked from), and before threads that may hold a lock. They end with the thread that made
+    them, however that ends. Without prefetchers, and where shared memory has no room for one, frames are augmented in line:
+    on a CPU the training itself uses every core. The batches are the same, whatever makes them.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int, *, device: torch.device, prefetchers: int) -> None:
+        self.config, self.data, self.seed, self.device = config, data, seed, device
         self.order = EpochOrder(config, data, seed)
-        self.device = device
-        self.loader = DataLoader(
-            AugmentedFrames(config, data),
-            batch_sampler=self.order,
-            collate_fn=collate,
-            num_workers=prefetchers,
-            persistent_workers=prefetchers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # its own, or each start of the loader would move the generator of dropout
-        )
+        useful = min(prefetchers, len(self.order))
+        self.prefetchers = prefetchers_with_room(useful, config, data.spec, shared_memory_free())
+        self.crowded = self.prefetchers < useful  # shared memory has no room for all of them
+        with _own_choice():
+            self.loader = DataLoader(
+                AugmentedFrames(config, data),
+                batch_sampler=self.order,
+                collate_fn=collate,
+                num_workers=self.prefetchers,
+                prefetch_factor=AHEAD if self.prefetchers else None,
+                multiprocessing_context="fork" if self.prefetchers else None,  # never this process's own: that is a server
+                worker_init_fn=partial(_end_with, os.getpid()),
+                persistent_workers=self.prefetchers > 0,
+                pin_memory=device.type == "cuda",
+                generator=torch.Generator(),  # its own, or each start of it would move the generator of dropout
+            )
+            if self.prefetchers:
+                iter(self.loader)  # forks them; there is no epoch yet, so nothing is made ahead
 
     def __len__(self) -> int:
         return len(self.order)
@@ -92,10 +115,32 @@ class TrainingBatches:
         """The batches of one epoch."""
         self.order.epoch = number
         for images_BCHW, masks_BHW in self.loader:
-            yield images_BCHW.to(self.device, non_blocking=True), masks_BHW.to(self.device, non_blocking=True).long()
+            pixels_BCHW = widened(images_BCHW.to(self.device, non_blocking=True))
+            yield pixels_BCHW, masks_BHW.to(self.device, non_blocking=True).long()
 
 
 def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W)."""
+    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W) of the same types."""
     images, masks = zip(*frames, strict=True)
-    return pixels_BCHW(np.stack(images)), torch.from_numpy(np.stack(masks))
+    return raw_BCHW(np.stack(images)), torch.from_numpy(np.stack(masks))
+
+
+@contextmanager
+def _own_choice() -> Iterator[None]:
+    """A loader that pins memory asks whether there is a GPU, which would start CUDA before it forks; and it warns of more
+    prefetchers than cores, which are the caller's to count.
+    """
+    before = os.environ.get(BY_DRIVER)
+    os.environ[BY_DRIVER] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            yield
+    finally:
+        os.environ.pop(BY_DRIVER)
+        os.environ.update({BY_DRIVER: before} if before is not None else {})
+
+
+def _end_with(parent: int, _: int) -> None:
+    """Begin as a prefetcher, whose number does not matter."""
+    end_with_parent(parent)

@@ -80,14 +80,28 @@ def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, d
 
 def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:
     """Raw frames (B, H, W, C) as a channels-last tensor (B, C, H, W): uint8, or float32 for wider pixels."""
-    batch = np.array(images_BHWC, dtype=np.uint8 if images_BHWC.dtype == np.uint8 else np.float32)
-    return torch.from_numpy(batch).permute(0, 3, 1, 2)
+    return widened(raw_BCHW(images_BHWC))
+
+
+def raw_BCHW(images_BHWC: np.ndarray) -> Tensor:
+    """Raw frames (B, H, W, C) as a channels-last tensor (B, C, H, W) of their own type: so they travel to a device."""
+    return torch.from_numpy(np.array(images_BHWC)).permute(0, 3, 1, 2)
+
+
+def widened(pixels_BCHW: Tensor) -> Tensor:
+    """The pixels as networks take them: uint8 as it is, wider ones as float32; torch computes little with uint16."""
+    return pixels_BCHW if pixels_BCHW.dtype == torch.uint8 else pixels_BCHW.float()
+
+
+def pixels_on(device: torch.device, images_BHWC: np.ndarray) -> Tensor:
+    """Raw frames (B, H, W, C) as `pixels_BCHW` gives them, on a device."""
+    return widened(raw_BCHW(images_BHWC).to(device))
 
 
 @torch.inference_mode()
 def _labels_BHW(segmenter: nn.Module, images_BHWC: np.ndarray, spec: FrameSpec, device: torch.device) -> Tensor:
     with exact():
-        return predict_labels(segmenter.eval()(pixels_BCHW(images_BHWC).to(device)), spec)
+        return predict_labels(segmenter.eval()(pixels_on(device, images_BHWC)), spec)
 
 
 def _in_parts(

@@ -51,8 +51,15 @@ def prepare(
     With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one. With ``scores``
     of a run before, one for each epoch, a schedule that listens to scores goes the same way again.
     """
-    batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
-    state = TrainingState(config, data.spec, seed=seed, steps_per_epoch=len(batches), device=device, last_epoch=last_epoch)
+    batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)  # first: it may fork
+    return begin(batches, last_epoch=last_epoch, scores=scores)
+
+
+def begin(batches: TrainingBatches, *, last_epoch: int = 0, scores: tuple[float, ...] = ()) -> Training:
+    """A training run on these batches, as `prepare` gives it; from here on the device is used."""
+    config, data, device = batches.config, batches.data, batches.device
+    steps = len(batches)
+    state = TrainingState(config, data.spec, seed=batches.seed, steps_per_epoch=steps, device=device, last_epoch=last_epoch)
     weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
     losses = build_phases(config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
     return Training(state, batches, losses, data, scores)

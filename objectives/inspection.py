@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from objectives.calibration import Calibration
 from objectives.data.spec import FrameSpec
-from objectives.evaluate import Evaluation, pixels_BCHW
+from objectives.evaluate import Evaluation, pixels_on
 from objectives.metrics import confusion_KK
 from objectives.portions import frames_at_once
 from objectives.precision import exact
@@ -122,5 +122,5 @@ def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
 @torch.inference_mode()
 def _logits_BKHW(segmenter: nn.Module, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
     with exact():
-        logits_BKHW: Tensor = segmenter.eval()(pixels_BCHW(images_BHWC).to(device))
+        logits_BKHW: Tensor = segmenter.eval()(pixels_on(device, images_BHWC))
     return logits_BKHW

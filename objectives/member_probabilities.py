@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from objectives.data.spec import FrameSpec
-from objectives.evaluate import Evaluation, pixels_BCHW
+from objectives.evaluate import Evaluation, pixels_on
 from objectives.member_library import Library
 from objectives.metrics import confusion_KK
 from objectives.portions import frames_at_once
@@ -102,7 +102,7 @@ def _passed(
     for start in range(0, len(frames.images_NHWC), step):
         part = slice(start, min(start + step, len(frames.images_NHWC)))
         with exact():
-            logits_BKHW = segmenter.eval()(pixels_BCHW(frames.images_NHWC[part]).to(device))
+            logits_BKHW = segmenter.eval()(pixels_on(device, frames.images_NHWC[part]))
         masks_BHW = torch.from_numpy(np.array(frames.masks_NHW[part])).to(device)  # a copy: maps are read-only
         counts_KK = confusion_KK(predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label)
         probable_BSHW = torch.softmax(logits_BKHW.float().index_select(1, scored), dim=1)

@@ -15,7 +15,7 @@ from objectives.data.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.engines import FlipsWanted
 from objectives.ensemble import reflipped
-from objectives.evaluate import pixels_BCHW
+from objectives.evaluate import pixels_on
 from objectives.segmenter import predict_labels
 
 
@@ -48,7 +48,7 @@ class TorchEngine:
         """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its logits resized back."""
         spec, (height, width) = self.spec, images[0].shape[:2]
         sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
-        logits_BKHW: Tensor = self.program(pixels_BCHW(sized_BHWC).to(self.device))
+        logits_BKHW: Tensor = self.program(pixels_on(self.device, sized_BHWC))
         if (height, width) == (spec.height, spec.width):
             return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
         return np.stack([_labels_at_size(logits_KHW, (height, width), spec) for logits_KHW in logits_BKHW])

@@ -12,18 +12,19 @@ from pathlib import Path
 
 import torch
 
+from objectives.batches import TrainingBatches
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
 from objectives.errors import SearchError, first_line
 from objectives.feasibility import Unmeasurable, Verdict, check
-from objectives.fit import DivergedError, Training, fit, prepare
+from objectives.fit import DivergedError, Training, begin, fit
+from objectives.lifeline import end_with_parent
 from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 from search.blobs import open_blobs
-from search.lifeline import end_with_parent
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
@@ -156,19 +157,15 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop; then draw."""
+    device = torch.device("cuda" if job.gpu else "cpu")
+    # before all else: prefetchers are forked here, and must inherit neither CUDA nor the threads of an artifact store
+    batches = TrainingBatches(config, data, job.run.seed, device=device, prefetchers=job.prefetchers)
+    if batches.crowded:
+        link.note(f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} prefetchers: give /dev/shm more")
     blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat)
 
     def prepared() -> Training:
-        device = torch.device("cuda" if job.gpu else "cpu")
-        return prepare(
-            config,
-            data,
-            seed=job.run.seed,
-            device=device,
-            prefetchers=job.prefetchers,
-            last_epoch=job.run.last_epoch,
-            scores=job.run.scores,
-        )
+        return begin(batches, last_epoch=job.run.last_epoch, scores=job.run.scores)
 
     training, found = restore(job.checkpoints, blobs, prepared, link.note)
     state, saver = training.state, Saver(training.state, blobs, found.best)

@@ -9,10 +9,10 @@ import torch._dynamo  # the first optimiser of a process imports it
 
 import search.child
 from objectives.data.spec import FrameSpec
+from objectives.lifeline import end_with_parent
 from objectives.pictures import curve_picture, prediction_panel
 from objectives.processor import Processor
 from objectives.results import EpochResult
-from search.lifeline import end_with_parent
 
 __all__ = ["matplotlib", "search", "torch"]
 

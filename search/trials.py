@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.results import EpochResult, scored_epoch
-from search import checkpoints
+from search import checkpoints, roster
 from search.blame import check_device, judge_death, judge_lease
 from search.blobs import BlobMissing
 from search.budget import Limit
@@ -25,9 +25,8 @@ from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished,
 from search.pictures_store import attach_picture
 from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
-from search.worker import Worker
+from search.worker import BY_DEVICE, Worker
 
-PREFETCHERS = 4  # processes that augment ahead of one GPU
 RETRY_S = 10.0  # what killed a process may be gone by then
 MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 LOOK_S = 1.0  # between two looks at the limits, at least: a trial of short epochs asks no more often
@@ -126,12 +125,24 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         run=worker.study.run(number),
         gpu=gpu,
         threads=lease.threads,
-        prefetchers=PREFETCHERS if gpu else 0,
+        prefetchers=prefetchers(worker),
         rungs=rungs(worker.study.space),
         checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
         verbose=worker.settings.verbose,
         **device_limits(worker.member.device),
     )
+
+
+def prefetchers(worker: Worker) -> int:
+    """How many processes augment ahead of training: as told, else on a GPU one for each core of this worker's but one.
+
+    They change no batch, so unlike its threads they are no part of a trial: the cores are those of this worker, now.
+    """
+    if worker.settings.prefetchers != BY_DEVICE:
+        return worker.settings.prefetchers
+    if not worker.member.gpu:
+        return 0
+    return max(1, (worker.settings.threads or roster.threads(worker.study.engine)) - 1)
 
 
 def device_limits(gpu: Gpu) -> dict[str, Any]:

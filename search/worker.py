@@ -19,6 +19,7 @@ from search.roster import Member
 from search.study import Study
 
 HANG_S = 600.0
+BY_DEVICE = -1  # prefetchers: none on a CPU, on a GPU as many as there are cores for
 LEAVE_S = 8.0  # a worker that was told to stop and hangs on a dead connection is gone after so long
 
 
@@ -31,6 +32,7 @@ class Settings:
     device: str = "auto"
     source: str = ""  # the data's place on this host, when it is not the study's
     threads: int = 0  # CPU threads; 0: this worker's share
+    prefetchers: int = BY_DEVICE  # processes that augment ahead of training; 0: frames are augmented in line
     lease_s: float = leases.LEASE_S
     hang_s: float = HANG_S  # a trial's process that gets nowhere for so long is killed
     verbose: bool = False

@@ -61,6 +61,17 @@ def worker(
     threads: Annotated[
         int, typer.Option("--threads", min=0, max=1024, help="CPU threads; 0: this worker's share of the host.")
     ] = 0,
+    prefetchers: Annotated[
+        int,
+        typer.Option(
+            "--prefetchers",
+            envvar="SEARCH_PREFETCHERS",
+            min=-1,
+            max=1024,
+            help="Processes that augment ahead of training; -1: on a GPU one for each core of this worker's but one, "
+            "on a CPU none, where they pay only with cores to spare. They change no score.",
+        ),
+    ] = -1,
     drain: Annotated[bool, typer.Option("--drain", help="On SIGTERM finish the trial at hand, then leave.")] = False,
     leave_code: Annotated[
         int,
@@ -109,7 +120,7 @@ def worker(
         "hang_s": parse_duration(hang, "--hang", least_s=5),
     }
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
-        settings = Settings(place.artifacts, place.cache, device, data, threads, **times, verbose=verbose)
+        settings = Settings(place.artifacts, place.cache, device, data, threads, prefetchers, **times, verbose=verbose)
         opened = wait_for_study(place.storage, study, wait_s, _say)
         try:
             run_worker(opened, settings, orders, _say)

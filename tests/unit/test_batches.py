@@ -3,18 +3,22 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from objectives import fit, shared_memory
 from objectives.augment import Augmenter
 from objectives.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate
 from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
 from objectives.evaluate import pixels_BCHW
+from objectives.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
 
 CPU = torch.device("cpu")
 SAME_DATA = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -121,9 +125,10 @@ def test_batches_depend_on_neither_prefetching_nor_torchs_generator(terrain: Dat
     untouched = torch.get_rng_state()
     torch.manual_seed(1)
     assert torch.equal(untouched, torch.get_rng_state()), "batches must not move the generator that dropout draws from"
-    elsewhere = in_memory(config, terrain, epoch=1, prefetchers=1)
-    assert len(here) == len(elsewhere) > 2
-    assert all(torch.equal(a, b) for a, b in zip(here, elsewhere, strict=True))
+    for prefetchers in (1, 4):
+        elsewhere = in_memory(config, terrain, epoch=1, prefetchers=prefetchers)
+        assert len(here) == len(elsewhere) > 2
+        assert all(torch.equal(a, b) for a, b in zip(here, elsewhere, strict=True))
     other = in_memory(config, terrain, seed=1, epoch=1)
     assert not all(torch.equal(a, b) for a, b in zip(here, other, strict=True))
 
@@ -139,6 +144,63 @@ def test_frames_of_16_bit_and_many_channels_become_floats_of_the_same_values(ter
     augmented = in_memory(Config(augment=Augment(intensity=0.8), train=Train(batch_size=64)), data)
     assert augmented[0].shape == plain[0].shape
     assert 255 < augmented[0].max() <= 65535
+
+
+def test_frames_of_16_bit_travel_as_they_are_stored(terrain: Dataset) -> None:
+    wide = replace(terrain, images=terrain.images[:].astype(np.uint16) * 257)
+    config = Config(augment=Augment(intensity=0.0), train=Train(batch_size=8))
+    images, masks = collate([AugmentedFrames(config, wide)[Key(frame, 1)] for frame in range(8)])
+    assert (images.dtype, masks.dtype) == (torch.uint16, torch.uint8)
+    spec = terrain.spec.model_copy(update={"max_value": 65535})
+    assert images.nbytes + masks.nbytes == batch_bytes(8, spec)
+    here, elsewhere = (in_memory(config, wide, prefetchers=prefetchers) for prefetchers in (0, 2))
+    assert all(torch.equal(a, b) for a, b in zip(here, elsewhere, strict=True))
+
+
+def test_an_epoch_that_is_left_early_leaves_nothing_behind(terrain: Dataset) -> None:
+    """As when a training step fails: what was made ahead belongs to no other epoch."""
+    config = Config(train=Train(batch_size=8))
+    batches = TrainingBatches(config, terrain, 0, device=CPU, prefetchers=2)
+    next(batches.epoch(0))
+    found = [tensor for batch in batches.epoch(4) for tensor in batch]
+    expected = in_memory(config, terrain, epoch=4)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_prefetchers_run_before_the_device_is_used(terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked later, they would hold the files of a GPU open, and with them the memory of a trial that was killed."""
+    there = list[int]()
+
+    class Watched(fit.TrainingState):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            there.append(len(psutil.Process().children()))
+            super().__init__(*arguments, **named)
+
+    monkeypatch.setattr(fit, "TrainingState", Watched)
+    before = len(psutil.Process().children())
+    fit.prepare(Config(train=Train(batch_size=8)), terrain, seed=0, device=CPU, prefetchers=3)
+    assert there == [before + 3]
+
+
+@pytest.mark.parametrize(("free", "prefetchers"), [(0, 0), (3, 0), (4, 1), (7, 2), (8, 3), (100, 3)])
+def test_prefetchers_are_as_many_as_shared_memory_has_room_for(free: int, prefetchers: int, terrain: Dataset) -> None:
+    """Two batches each, and two in hand."""
+    config = Config(train=Train(batch_size=8))
+    free_bytes = free * batch_bytes(8, terrain.spec)
+    assert prefetchers_with_room(3, config, terrain.spec, free_bytes) == prefetchers
+    assert shared_memory_needed(8, terrain.spec, prefetchers) <= free_bytes
+
+
+def test_without_room_in_shared_memory_batches_are_made_in_line(terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "SHARED", Path("/dev/nowhere"))
+    batches = TrainingBatches(Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=2)
+    assert (batches.prefetchers, batches.crowded) == (0, True)
+    assert len(list(batches.epoch(0))) == len(batches)
+
+
+def test_a_prefetcher_without_a_batch_of_an_epoch_is_not_started(terrain: Dataset) -> None:
+    batches = TrainingBatches(Config(train=Train(steps_per_epoch=2)), terrain, 0, device=CPU, prefetchers=5)
+    assert (batches.prefetchers, batches.crowded) == (len(batches), False)
 
 
 def test_batches_never_change_the_prepared_frames(terrain: Dataset) -> None:
