@@ -112,7 +112,7 @@ def _in_parts(
     while start < frames:
         size = min(size, frames - start)
         part = slice(start, start + size)
-        found = attempt(work, part)
+        found = attempt(device, work, part)
         if not isinstance(found, TooLarge):
             yield part, found
             start += size

@@ -9,16 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from objectives.errors import WorldError, one_line
+from objectives.running_out import shortage_in
+from objectives.shortage import MemoryTakenError
 
 Arguments = ParamSpec("Arguments")
 Found = TypeVar("Found")
 
 SMALLEST = 2  # frames that are trained on at once: batch norm may refuse a lone one
 LONGEST_REASON = 200  # characters of torch's words
-# what CUDA's libraries say of a failed allocation of their own, and torch of one on a CPU
-ALLOCATION_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
-
-ONEDNN_FAILED = "could not create a primitive"  # all that oneDNN says then; of what it does not know it says "... descriptor"
 
 
 class DoesNotFitError(WorldError):
@@ -33,25 +31,25 @@ class TooLarge:
     reason: str
 
 
-def attempt(work: Callable[Arguments, Found], *arguments: Arguments.args, **named: Arguments.kwargs) -> Found | TooLarge:
-    """What the work gives, or TooLarge when memory ran out; then no exception keeps the work's tensors alive any more."""
+def attempt(
+    device: torch.device, work: Callable[Arguments, Found], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Found | TooLarge:
+    """What the work gives, or TooLarge when it needs more memory than a trial's share of the device's.
+
+    In both cases no exception keeps the work's tensors alive any more.
+    Raises: MemoryTakenError when others hold the memory: fewer frames at once would make the result depend on who is there.
+    """
     try:
         return work(*arguments, **named)
-    except RuntimeError as error:
-        if not ran_out(error):
+    except (RuntimeError, MemoryError) as error:
+        short = shortage_in(error, device)
+        if short is None:
             raise
         reason = one_line((str(error).strip() or "out of memory").splitlines()[0], LONGEST_REASON)
-    return TooLarge(reason)  # outside the clause: the exception is gone, and with it the frames of the functions that it left
-
-
-def ran_out(error: RuntimeError) -> bool:
-    """Whether an error says that a device's memory was too small."""
-    said = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or any(words in said for words in ALLOCATION_FAILED)
-        or said.strip().endswith(ONEDNN_FAILED)
-    )
+    # outside the clause: the exception is gone, and with it the frames of the functions that it left
+    if short.beyond_share:
+        return TooLarge(reason)
+    raise MemoryTakenError(f"others hold the memory of {device}: {short}")
 
 
 def empty_cache(device: torch.device) -> None:

@@ -19,6 +19,7 @@ from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
 from objectives.processor import Processor
 from objectives.results import EpochResult, scored_epoch
+from objectives.running_out import shortage_in
 from objectives.segmenter import build_segmenter, placed
 
 # what reading bytes that are no state of this trial may raise, besides what a device raises that is at fault itself
@@ -139,6 +140,8 @@ class TrainingState:
         except AT_FAULT:
             raise
         except UNFIT as error:
+            if shortage_in(error, self.device):
+                raise
             raise WorldError(f"the checkpoint is no state of this trial: {first_line(error)}") from error
 
     def _load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:

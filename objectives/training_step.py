@@ -33,11 +33,12 @@ class TrainingStep:
     def __call__(self, images_BCHW: Tensor, masks_BHW: Tensor) -> Tensor:
         """Train on one batch; returns its loss, a scalar.
 
-        Raises: DoesNotFitError when memory is too small for the smallest parts, or for the update.
+        Raises: DoesNotFitError when memory is too small for the smallest parts, or for the update; MemoryTakenError when
+        others hold it.
         """
         self.state.learning_rate.before_step()
         loss = self._gradients_that_fit(images_BCHW, masks_BHW)
-        if isinstance(update := attempt(self._update), TooLarge):
+        if isinstance(update := attempt(self.state.device, self._update), TooLarge):
             # the update changes weights as it goes, so it is not repeated; fewer frames at once would not make it smaller
             raise DoesNotFitError(
                 f"the update of all weights does not fit into the memory of {self.state.device}, "
@@ -50,7 +51,7 @@ class TrainingStep:
         state, frames = self.state, len(images_BCHW)
         state.optimiser.zero_grad(set_to_none=True)
         self.start.remember()
-        while isinstance(loss := attempt(self._gradients, images_BCHW, masks_BHW), TooLarge):
+        while isinstance(loss := attempt(state.device, self._gradients, images_BCHW, masks_BHW), TooLarge):
             state.optimiser.zero_grad(set_to_none=True)
             self.start.restore()
             empty_cache(state.device)

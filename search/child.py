@@ -23,6 +23,8 @@ from objectives.lifeline import end_with_parent
 from objectives.micro_batches import DoesNotFitError
 from objectives.precision import computes_bf16
 from objectives.results import EpochResult
+from objectives.running_out import shortage_in
+from objectives.shortage import Shortage
 from objectives.training_state import TrainingState
 from search.blobs import open_blobs
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
@@ -35,8 +37,12 @@ from search.store_owner import check_mounted
 
 # what an estimate may raise of a network that it cannot follow, beside our own errors; NotImplementedError is a RuntimeError
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
-# what torch says, in errors that have no class of their own, when no config could be trained here
-NO_CUDA = re.compile("No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is insufficient")
+# what torch says, in errors that have no class of their own, when no config could be trained here: there is no CUDA, or no
+# room in /dev/shm, which the other trials of a container have filled meanwhile
+ELSEWHERE = re.compile(
+    "No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is insufficient"
+    "|killed by signal: Bus error|unable to allocate shared memory|No space left on device"
+)
 # and what may be its surroundings' fault or its config's: such a trial is tried again, as often as one that crashes
 DEADLY = re.compile(r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap")
 REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
@@ -113,28 +119,33 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     except (ConnectionError, EOFError):
         os._exit(3)
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
-        pipe.send(Failed(Cause.CRASHED if dies_of(error) else cause_of(error), first_line(error)))
+        short = shortage_in(error, torch.device("cuda" if job.gpu else "cpu"))
+        cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
+        pipe.send(Failed(cause, f"{first_line(error)} ({short})" if short else first_line(error)))
 
 
 def dies_of(error: Exception) -> bool:
     """Return whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state,
-    it has no memory, a process that it needs was killed.
+    or a process that it needs was killed.
     """
-    if isinstance(error, torch.OutOfMemoryError) or NO_CUDA.search(str(error)):
+    said = str(error)
+    if ELSEWHERE.search(said):
         return False
-    return isinstance(error, MemoryError | torch.AcceleratorError) or bool(DEADLY.search(str(error)))
+    return isinstance(error, torch.AcceleratorError) or bool(DEADLY.search(said))
 
 
-def cause_of(error: Exception) -> Cause:
-    """Why a trial cannot go on."""
+def cause_of(error: Exception, short: Shortage | None = None) -> Cause:
+    """Why a trial cannot go on; where memory ran out, by whose share was exceeded."""
     match error:
-        case torch.OutOfMemoryError() | DoesNotFitError():
+        case DoesNotFitError():
             return Cause.INFEASIBLE
         case DivergedError():
             return Cause.DIVERGED
         case SearchError() | OSError():
             return Cause.SURROUNDINGS
-        case _ if NO_CUDA.search(str(error)):
+        case _ if short:
+            return Cause.INFEASIBLE if short.beyond_share else Cause.SURROUNDINGS
+        case _ if ELSEWHERE.search(str(error)):
             return Cause.SURROUNDINGS
         case _:
             return Cause.ERROR
@@ -167,7 +178,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     def prepared() -> Training:
         return begin(batches, last_epoch=job.run.last_epoch, scores=job.run.scores)
 
-    training, found = restore(job.checkpoints, blobs, prepared, link.note)
+    training, found = restore(job.checkpoints, blobs, prepared, link.note, device)
     state, saver = training.state, Saver(training.state, blobs, found.best)
     stop = link.tell(state, found, judged=True) if found.last else False
     at_once = config.train.batch_size

@@ -2,10 +2,7 @@
 
 import os
 import socket
-from contextlib import suppress
 from pathlib import Path
-
-import psutil
 
 
 def host_id() -> str:
@@ -34,15 +31,6 @@ def thread_share(on_host: int, here: int) -> int:
     if _task_cores() < float("inf"):
         return max(1, int(cores() / max(1, here)))
     return max(1, int(min(len(os.sched_getaffinity(0)) / max(1, on_host), _cgroup_cores() / max(1, here))))
-
-
-def memory() -> int:
-    """Bytes of memory that this process may use: the host's, within its control group's limit."""
-    limits = [int(psutil.virtual_memory().total)]
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
-        with suppress(OSError, ValueError):
-            limits.append(int((Path("/sys/fs/cgroup") / file).read_text()))
-    return min(limits)
 
 
 def _cgroup_cores() -> float:

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
-from objectives.errors import SearchError, WorldError, first_line
+from objectives.errors import SearchError, first_line
 from objectives.fit import Training
+from objectives.running_out import shortage_in
+from objectives.shortage import MemoryTakenError
 from objectives.training_state import TrainingState
 from search.blobs import BlobCorrupt, BlobMissing, BlobStore
 from search.messages import Checkpoint
@@ -15,14 +17,18 @@ NONE_YET = Checkpoint("", "")
 
 
 def restore(
-    checkpoints: tuple[Checkpoint, ...], blobs: BlobStore, prepared: Callable[[], Training], note: Callable[[str], None]
+    checkpoints: tuple[Checkpoint, ...],
+    blobs: BlobStore,
+    prepared: Callable[[], Training],
+    note: Callable[[str], None],
+    device: torch.device,
 ) -> tuple[Training, Checkpoint]:
     """A training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
 
-    Raises: WorldError when the device has no memory for what it has trained before.
+    Raises: MemoryTakenError when the device has no memory for what was trained before.
     """
     for checkpoint in checkpoints:
-        with memory_as_before():
+        with memory_as_before(device):
             training = prepared()
             try:
                 training.state.load_bytes(blobs.read(checkpoint.last))
@@ -38,12 +44,14 @@ def restore(
 
 
 @contextmanager
-def memory_as_before() -> Iterator[None]:
-    """For what has fitted into a device's memory before: where it does not now, the surroundings are to blame."""
+def memory_as_before(device: torch.device) -> Iterator[None]:
+    """For what has fitted into a device's memory before: where it does not now, the device is smaller, or others use it."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise WorldError(f"the device has no memory for it now, others use it: {first_line(error)}") from error
+    except Exception as error:
+        if (short := shortage_in(error, device)) is None:
+            raise
+        raise MemoryTakenError(f"{device} has no memory now for what was trained elsewhere or before: {short}") from error
 
 
 def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:

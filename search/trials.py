@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.results import EpochResult, scored_epoch
+from objectives.shortage import host_memory, share_of
 from search import checkpoints, roster
 from search.blame import check_device, judge_death, judge_lease
 from search.blobs import BlobMissing
@@ -19,7 +20,6 @@ from search.draws import FromTrial
 from search.driver import Gpu
 from search.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
 from search.hearing import UnusableError, usable
-from search.hosts import memory
 from search.leases import Lease
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
 from search.pictures_store import attach_picture
@@ -28,7 +28,6 @@ from search.sampling import CONTROL, rungs
 from search.worker import BY_DEVICE, Worker
 
 RETRY_S = 10.0  # what killed a process may be gone by then
-MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 LOOK_S = 1.0  # between two looks at the limits, at least: a trial of short epochs asks no more often
 
 
@@ -115,34 +114,33 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
     """The job of a trial, with its checkpoints when it has some."""
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
     pairs = [(pointers.get(last), pointers.get(best)) for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))]
-    gpu = worker.member.gpu
+    gpu, settings = worker.member.gpu, worker.settings
+    cores = settings.threads or roster.threads(worker.study.engine)
     return Job(
         number=number,
         config=config.model_dump_json(),
         dataset=worker.data.directory,
-        blobs=worker.settings.artifacts,
+        blobs=settings.artifacts,
         marker=worker.marker,
         run=worker.study.run(number),
         gpu=gpu,
         threads=lease.threads,
-        prefetchers=prefetchers(worker),
+        prefetchers=prefetchers(settings.prefetchers, on_gpu=bool(gpu), cores=cores),
         rungs=rungs(worker.study.space),
         checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
-        verbose=worker.settings.verbose,
+        verbose=settings.verbose,
         **device_limits(worker.member.device),
     )
 
 
-def prefetchers(worker: Worker) -> int:
-    """How many processes augment ahead of training: as told, else on a GPU one for each core of this worker's but one.
+def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
+    """How many processes augment ahead of training: as told, else on a GPU one for each of so many cores but one.
 
-    They change no batch, so unlike its threads they are no part of a trial: the cores are those of this worker, now.
+    They change no batch, so unlike its threads they are no part of a trial: the cores are those of its worker now.
     """
-    if worker.settings.prefetchers != BY_DEVICE:
-        return worker.settings.prefetchers
-    if not worker.member.gpu:
-        return 0
-    return max(1, (worker.settings.threads or roster.threads(worker.study.engine)) - 1)
+    if told != BY_DEVICE:
+        return told
+    return max(1, cores - 1) if on_gpu else 0
 
 
 def device_limits(gpu: Gpu) -> dict[str, Any]:
@@ -151,8 +149,8 @@ def device_limits(gpu: Gpu) -> dict[str, Any]:
     Others may share the device for a while, but an infeasible trial is so for ever: it must not depend on who is there.
     """
     if not gpu.uuid:
-        return {"memory_bytes": int(MEMORY_SHARE * memory()), "gpu_bf16": False}
-    return {"memory_bytes": int(MEMORY_SHARE * gpu.memory_bytes), "gpu_bf16": gpu.bf16}
+        return {"memory_bytes": share_of(host_memory()), "gpu_bf16": False}
+    return {"memory_bytes": share_of(gpu.memory_bytes), "gpu_bf16": gpu.bf16}
 
 
 def note_needs(trial: optuna.Trial, needs: Checked) -> None:

@@ -8,6 +8,8 @@ from safetensors.torch import load
 
 from objectives.fit import Training
 
+TOO_MUCH = "Tried to allocate 1024.00 TiB"  # which is beyond a trial's share of any device
+
 
 def header_of(blob: bytes) -> dict[str, Any]:
     """The plain values of a state."""
@@ -34,7 +36,7 @@ def leave_room(training: Training, frames: int) -> None:
     def training_outputs(pixels_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs: tuple[torch.Tensor, ...] = complete(pixels_BCHW)
         if len(pixels_BCHW) > frames:
-            raise torch.OutOfMemoryError(f"no room for {len(pixels_BCHW)} frames")
+            raise torch.OutOfMemoryError(f"no room for {len(pixels_BCHW)} frames, {TOO_MUCH}")
         return outputs
 
     model.training_outputs = training_outputs

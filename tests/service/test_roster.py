@@ -16,6 +16,7 @@ from sqlalchemy import Engine, func, select, update
 from stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 from objectives.errors import UserError, WorldError
+from objectives.shortage import share_of
 from search import driver, gpu_locks, hosts, roster
 from search.driver import CPU
 from search.gpus import list_gpus
@@ -23,8 +24,8 @@ from search.status import read_status
 from search.storage import open_engine
 from search.study import Study, open_study
 from search.tables import WORKER
-from search.trials import device_limits
-from search.worker import Orders, Settings
+from search.trials import device_limits, prefetchers
+from search.worker import BY_DEVICE, Orders, Settings
 from search.worker_loop import run_worker
 
 UUIDS = [chip.uuid for chip in TWO]
@@ -137,8 +138,8 @@ def test_a_worker_that_joins_again_since_an_answer_was_lost_counts_once(two_gpus
 
 def test_a_trial_may_count_on_the_whole_device_whoever_shares_it(two_gpus: None) -> None:
     old, new = (device_limits(gpu) for gpu in list_gpus())
-    assert old == {"memory_bytes": int(0.9 * 8 * GIB), "gpu_bf16": False}
-    assert new == {"memory_bytes": int(0.9 * 8 * GIB), "gpu_bf16": True}
+    assert old == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": False}
+    assert new == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": True}
     assert 0 < device_limits(CPU)["memory_bytes"] <= psutil.virtual_memory().total
 
 
@@ -147,7 +148,7 @@ def test_a_worker_knows_its_device_from_joining_on_and_lists_no_card_again(
 ) -> None:
     member = join(small_study.engine, small_study.id, "cuda:1")
     monkeypatch.setattr(driver, "pynvml", StandInDriver(LOST, replace(TWO[1], error=pynvml.NVML_ERROR_GPU_IS_LOST)))
-    assert device_limits(member.device) == {"memory_bytes": int(0.9 * 8 * GIB), "gpu_bf16": True}
+    assert device_limits(member.device) == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": True}
 
 
 def test_a_lost_card_ends_no_worker_of_the_others_and_is_named(
@@ -167,7 +168,7 @@ def test_each_worker_of_a_card_under_mig_claims_a_slice_with_the_memory_of_that_
     use_driver(monkeypatch, tmp_path, MIG)
     members = [join(small_study.engine, small_study.id, "auto") for _ in range(3)]
     assert [member.gpu for member in members] == ["MIG-1111", "MIG-1222", "MIG-1111"]
-    assert {device_limits(member.device)["memory_bytes"] for member in members} == {int(0.9 * 10 * GIB)}
+    assert {device_limits(member.device)["memory_bytes"] for member in members} == {share_of(10 * GIB)}
 
 
 def test_workers_of_two_databases_on_one_host_take_a_gpu_each(
@@ -203,3 +204,11 @@ def test_between_cards_without_workers_the_one_whose_memory_is_free_is_taken(
     use_driver(monkeypatch, tmp_path, replace(TWO[0], used=3 * GIB), TWO[1])
     assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[1]
     assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[0]  # the fewest workers still come first
+
+
+@pytest.mark.parametrize(
+    ("told", "on_gpu", "cores", "expected"),
+    [(BY_DEVICE, True, 16, 15), (BY_DEVICE, True, 1, 1), (BY_DEVICE, False, 16, 0), (0, True, 16, 0), (3, False, 2, 3)],
+)
+def test_prefetchers_follow_the_share_of_cores_on_a_gpu(told: int, on_gpu: bool, cores: int, expected: int) -> None:
+    assert prefetchers(told, on_gpu=on_gpu, cores=cores) == expected

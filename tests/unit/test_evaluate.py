@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from training_checks import TOO_MUCH
 
 from objectives import portions
 from objectives.config import Config, Train, UNet
@@ -77,7 +78,7 @@ class Cramped(torch.nn.Module):
     def forward(self, pixels_BCHW: torch.Tensor) -> torch.Tensor:
         self.seen.append(len(pixels_BCHW))
         if len(pixels_BCHW) > self.room:
-            raise torch.OutOfMemoryError
+            raise torch.OutOfMemoryError(TOO_MUCH)
         logits_BKHW: torch.Tensor = self.segmenter(pixels_BCHW)
         return logits_BKHW
 

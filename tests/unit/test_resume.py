@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_checks import TOO_MUCH
 
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
@@ -14,6 +15,7 @@ from search.child import cause_of
 from search.messages import Cause, Checkpoint
 from search.resume import NONE_YET, restore
 
+CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))
 
 
@@ -31,16 +33,24 @@ def saved(terrain: Dataset, blobs: FolderBlobs) -> Checkpoint:
 
 
 def begin(data: Dataset) -> Training:
-    return prepare(CONFIG, data, seed=0, device=torch.device("cpu"))
+    return prepare(CONFIG, data, seed=0, device=CPU)
 
 
-def test_a_device_without_memory_is_no_damaged_checkpoint(saved: Checkpoint, blobs: FolderBlobs) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(f"CUDA out of memory. {TOO_MUCH}"),  # beyond the share of this device: it is a smaller one
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        MemoryError(),
+    ],
+)
+def test_a_device_without_memory_is_no_damaged_checkpoint(error: Exception, saved: Checkpoint, blobs: FolderBlobs) -> None:
     def full() -> Training:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        raise error
 
     said: list[str] = []
-    with pytest.raises(WorldError, match="no memory for it now") as caught:
-        restore((saved, saved), blobs, full, said.append)
+    with pytest.raises(WorldError, match="no memory now for what was trained") as caught:
+        restore((saved, saved), blobs, full, said.append, CPU)
     assert cause_of(caught.value) is Cause.SURROUNDINGS
     assert not said
 
@@ -51,7 +61,7 @@ def test_data_that_cannot_be_read_is_no_damaged_checkpoint(saved: Checkpoint, bl
 
     said: list[str] = []
     with pytest.raises(WorldError, match="the memory map is gone"):
-        restore((saved, saved), blobs, unread, said.append)
+        restore((saved, saved), blobs, unread, said.append, CPU)
     assert not said
 
 
@@ -60,9 +70,9 @@ def test_a_run_goes_on_from_the_checkpoint_before_or_says_that_it_starts_anew(
 ) -> None:
     said: list[str] = []
     gone = Checkpoint("0" * 64, saved.best)
-    training, found = restore((gone, saved), blobs, lambda: begin(terrain), said.append)
+    training, found = restore((gone, saved), blobs, lambda: begin(terrain), said.append, CPU)
     assert (training.state.epoch, found) == (1, saved)
-    training, found = restore((gone, gone), blobs, lambda: begin(terrain), said.append)
+    training, found = restore((gone, gone), blobs, lambda: begin(terrain), said.append, CPU)
     assert (training.state.epoch, found) == (0, NONE_YET)
     assert said[-1] == "has no checkpoint that is whole, and starts anew"
 
@@ -78,7 +88,7 @@ def test_the_best_weights_are_written_again_from_the_state(
     else:
         file.write_bytes(content[:100])
     said: list[str] = []
-    training, found = restore((saved,), blobs, lambda: begin(terrain), said.append)
+    training, found = restore((saved,), blobs, lambda: begin(terrain), said.append, CPU)
     assert (training.state.epoch, found) == (1, saved)
     assert blobs.read(saved.best) == content
     assert "best weights damaged" in said[0]

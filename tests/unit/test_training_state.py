@@ -102,7 +102,14 @@ def test_weights_alone_and_the_state_of_another_config_are_refused(written: tupl
             start(other, terrain).state.load_bytes(blob)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), torch.AcceleratorError("CUDA error")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
 def test_a_device_at_fault_is_not_taken_for_a_state_that_is_none(
     error: Exception, written: tuple[Training, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
