@@ -49,7 +49,7 @@ def attempt(
     # outside the clause: the exception is gone, and with it the frames of the functions that it left
     if short.beyond_share:
         return TooLarge(reason)
-    raise MemoryTakenError(f"others hold the memory of {device}: {short}")
+    raise MemoryTakenError(short.taken())
 
 
 def empty_cache(device: torch.device) -> None:

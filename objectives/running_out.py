@@ -52,8 +52,8 @@ def _device_shortage(device: torch.device, asked: int) -> Shortage:
         free, total = torch.cuda.mem_get_info(device)
         ours = torch.cuda.memory_reserved(device)
         allowed = int(torch.cuda.get_per_process_memory_fraction(device) * total)
-        return Shortage(asked, ours, max(0, total - free - ours), total, min(share_of(total), allowed))
-    return Shortage(asked, ours=0, others=0, total=0, share=0)
+        return Shortage(str(device), asked, ours, max(0, total - free - ours), total, min(share_of(total), allowed))
+    return Shortage(str(device), asked, ours=0, others=0, total=0, share=0)
 
 
 def _asked(said: str) -> int:

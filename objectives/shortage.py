@@ -10,10 +10,11 @@ import psutil
 
 from objectives.errors import WorldError
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 LIBRARIES = GIB  # which take so much at least, however small the device
 CGROUP = Path("/sys/fs/cgroup")
+HOST = "this host"
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
 
 
@@ -24,8 +25,9 @@ class MemoryTakenError(WorldError):
 @final
 @dataclass(frozen=True)
 class Shortage:
-    """Memory of which too little was left, in bytes."""
+    """Memory of which too little was left, in bytes; ``of`` whom, in words."""
 
+    of: str
     asked: int  # what was not to be had; 0: the error does not say
     ours: int  # held by this process
     others: int  # held by everybody else, and what is not counted as ours: a driver's own
@@ -42,10 +44,14 @@ class Shortage:
             return False
         return self.ours + self.asked > self.share if self.asked else self.others <= self.total - self.share
 
+    def taken(self) -> str:
+        """Say that others hold what is the trial's share."""
+        return f"others hold the memory of {self.of}: {self}"
+
     def __str__(self) -> str:
         if not self.total:
-            return "others hold so much of it that the device cannot even be asked how much"
-        asked = f"{_size(self.asked)} more were asked for, " if self.asked else ""
+            return "so much of it that the device cannot even be asked how much"
+        asked = f"{_size(self.asked)} more were asked for, " if self.asked > 1 else ""
         held = f"this process held {_size(self.ours)}, others {_size(self.others)} of {_size(self.total)}"
         return f"{asked}{held}, a trial's share is {_size(self.share)}"
 
@@ -69,14 +75,18 @@ def host_memory() -> int:
 
 
 def host_shortage(asked: int) -> Shortage:
-    """Return who holds the host's memory now. A limit of this process alone (``ulimit``) is the whole of what it may take."""
+    """Return who holds the host's memory now. A limit of this process alone (``ulimit``) is the whole of what it may take.
+
+    Without one the kernel refuses no little memory before the whole host is out of it: then it counts only whether this process
+    itself has, or asks for, more than a share.
+    """
     process, total = psutil.Process(), host_memory()
     own = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
     if limits := [limit for limit in own if limit != resource.RLIM_INFINITY]:
         # reached, or the kernel would not have refused; what the failure has freed since does not count
-        return Shortage(asked, ours=min(limits), others=0, total=min(limits), share=min(limits))
+        return Shortage(HOST, asked, ours=min(limits), others=0, total=min(limits), share=min(limits))
     ours = int(process.memory_full_info().uss)
-    return Shortage(asked, ours, max(0, total - _host_free(total) - ours), total, share_of(total))
+    return Shortage(HOST, max(asked, 1), ours, max(0, total - _host_free(total) - ours), total, share_of(total))
 
 
 def _host_free(total: int) -> int:
@@ -90,4 +100,4 @@ def _host_free(total: int) -> int:
 
 
 def _size(count: int) -> str:
-    return f"{count / GIB:.2f} GiB"
+    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB"

@@ -121,7 +121,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
         short = shortage_in(error, torch.device("cuda" if job.gpu else "cpu"))
         cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
-        pipe.send(Failed(cause, f"{first_line(error)} ({short})" if short else first_line(error)))
+        pipe.send(Failed(cause, short.taken() if short and cause is Cause.SURROUNDINGS else first_line(error)))
 
 
 def dies_of(error: Exception) -> bool:

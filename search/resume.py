@@ -51,7 +51,7 @@ def memory_as_before(device: torch.device) -> Iterator[None]:
     except Exception as error:
         if (short := shortage_in(error, device)) is None:
             raise
-        raise MemoryTakenError(f"{device} has no memory now for what was trained elsewhere or before: {short}") from error
+        raise MemoryTakenError(f"{short.of} has no memory now for what was trained before: {short}") from error
 
 
 def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:

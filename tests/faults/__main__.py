@@ -20,6 +20,7 @@ import containers
 import doors
 import killing
 import moments
+import neighbours
 import orders
 import outages
 import sabotage
@@ -37,6 +38,7 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *outages.ALL,
     *verdicts.ALL,
     *witnesses.ALL,
+    *neighbours.ALL,
     *clocks.ALL,
     *budgets.ALL,
     *doors.ALL,
@@ -92,7 +94,7 @@ def run_one(name: str) -> Row:
 
 def left_out() -> list[str]:
     """What this machine cannot do."""
-    lines = [] if shutil.which("cc") else ["clocks are left out: they need a C compiler"]
+    lines = [] if shutil.which("cc") else ["clocks and held memory are left out: they need a C compiler"]
     return lines if os.geteuid() == 0 else [*lines, "full disks are left out: they need root"]
 
 

@@ -132,7 +132,7 @@ def test_a_share_leaves_room_for_the_libraries(total: int, share: float) -> None
 
 
 def test_numbers_that_cannot_be_had_are_not_made_up() -> None:
-    unknown = Shortage(asked=0, ours=0, others=0, total=0, share=0)
+    unknown = Shortage(of="cuda:0", asked=0, ours=0, others=0, total=0, share=0)
     assert not unknown.beyond_share
     assert "GiB" not in str(unknown)
     assert host_memory() > 0
