@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from objectives.data.dataset import DataOptions, Dataset, open_dataset
+from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
 from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
@@ -140,4 +140,5 @@ def _findings(data: Dataset) -> Iterator[str]:
     parts = ", ".join(f"{len(indices)} {part}" for part, indices in data.parts.items())
     size = f"{data.spec.height}x{data.spec.width}"
     yield f"data: {len(data.images)} frames of {size} ({parts}), {len(data.dropped)} dropped"
+    yield from (f"dropped: {line}" for line in drop_reasons(data.dropped))
     yield from (f"warning: {warning}" for warning in data.warnings)
