@@ -1,6 +1,7 @@
 """Reading of a folder with ``images/`` and ``masks/``, an optional ``groups.csv`` and an optional ``classes.yaml``."""
 
-import csv
+import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,18 @@ import numpy as np
 
 from objectives.data.classes import Classes, numbered_classes, read_classes
 from objectives.data.decode import SUFFIXES, decode_image, decode_mask
-from objectives.errors import Problem, ProblemsError, UserError
+from objectives.data.groups_file import read_groups
+from objectives.data.settings_files import CLASSES, GROUPS, settings_file, unread_files
+from objectives.data.walk import list_files
+from objectives.errors import Problem, ProblemsError
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as part of the name."""
+    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as part of the name.
+
+    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes.
+    """
 
     root: Path
     names: tuple[str, ...]
@@ -58,15 +65,14 @@ def read_folder(root: Path) -> FolderSource:
     images, problems = find_images(root / "images", root)
     masks, mask_problems = find_images(root / "masks", root)
     if not images:
-        raise ProblemsError(str(root), [Problem(f"{root / 'images'}", "must hold PNG, JPG or TIFF files", "none")])
+        problems += mask_problems or [Problem(f"{root / 'images'}", "must hold PNG, JPG or TIFF files", "none")]
+        raise ProblemsError(str(root), problems)
     problems += mask_problems
-    problems += [Problem(_show(images[name], root), "must have a mask", f"no masks/{name}.*") for name in images.keys() - masks]
-    problems += [
-        Problem(_show(masks[name], root), "must have an image", f"no images/{name}.*") for name in masks.keys() - images
-    ]
+    problems += _without_partner(images, masks, root, "mask")
+    problems += _without_partner(masks, images, root, "image")
     names = sorted(images.keys() & masks.keys())
-    groups, group_problems = _read_groups(root / "groups.csv", names, images)
-    classes, class_problems = _read_classes(root / "classes.yaml")
+    groups, group_problems = read_groups(settings_file(root, GROUPS), names, images)
+    classes, class_problems = _read_classes(settings_file(root, CLASSES))
     return FolderSource(
         root,
         tuple(names),
@@ -74,24 +80,40 @@ def read_folder(root: Path) -> FolderSource:
         tuple(masks[name] for name in names),
         groups,
         classes,
-        tuple(sorted(problems, key=str) + group_problems + class_problems),
+        tuple(sorted(problems, key=str) + group_problems + class_problems + [*unread_files(root)]),
     )
 
 
 def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem]]:
     """The image files below a folder by name (path without suffix), sorted; two of one name are a problem."""
+    listing = list_files(folder, root)
     found: dict[str, Path] = {}
-    problems = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+    problems = [*listing.problems]
+    for path in map(Path, listing.files):
+        if path.suffix.lower() not in SUFFIXES:
             continue
-        name = relative.with_suffix("").as_posix()
+        name = frame_name(path, folder)
         if name in found:
             problems.append(Problem(_show(path, root), "two files must not share one name", _show(found[name], root)))
         found.setdefault(name, path)
     return found, problems
+
+
+def frame_name(path: Path, folder: Path) -> str:
+    """What a frame is called: its path below the folder without suffix, in Unicode's normal form NFC."""
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def _without_partner(these: dict[str, Path], those: dict[str, Path], root: Path, partner: str) -> list[Problem]:
+    """A problem for each image without its mask, or mask without its image; names that differ in case alone are shown."""
+    folded = {name.casefold(): path for name, path in those.items()}
+    problems = []
+    for name in these.keys() - those.keys():
+        near = folded.get(name.casefold())
+        hint = f", but {_show(near, root)}: large and small letters count" if near else ""
+        article = "an" if partner == "image" else "a"
+        problems.append(Problem(_show(these[name], root), f"must have {article} {partner}", f"no {partner}s/{name}.*{hint}"))
+    return problems
 
 
 def _show(path: Path, root: Path) -> str:
@@ -99,49 +121,9 @@ def _show(path: Path, root: Path) -> str:
 
 
 def _read_classes(path: Path) -> tuple[Classes | None, list[Problem]]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return None, []
     try:
         return read_classes(path), []
     except ProblemsError as error:
         return None, list(error.problems)
-
-
-def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple[tuple[str, ...], list[Problem]]:
-    """The group of each name; a file may stand there with or without ``images/`` and its suffix."""
-    if not path.exists():
-        return (), []
-    try:
-        rows = _group_rows(path)
-    except (OSError, UnicodeDecodeError, csv.Error, UserError) as error:
-        return (), [Problem(path.name, "must be a CSV with the columns file,group", str(error))]
-    folder = path.parent / "images"
-    known = {alias: name for name, image in images.items() for alias in (name, image.relative_to(folder).as_posix())}
-    groups: dict[str, str] = {}
-    problems = []
-    for line, (file, group) in enumerate(rows, start=2):
-        name = known.get(file.removeprefix("./").removeprefix("images/"))
-        if name is None:
-            problems.append(Problem(f"groups.csv line {line}", "must name a file in images/", file))
-        elif not group:
-            problems.append(Problem(f"groups.csv line {line}", "must name a group", f"{file} without one"))
-        elif groups.setdefault(name, group) != group:
-            problems.append(
-                Problem(f"groups.csv line {line}", "a file must have one group", f"{file}: {groups[name]}, {group}")
-            )
-    problems += [
-        Problem(_show(images[name], path.parent), "must have a group in groups.csv", "none")
-        for name in names
-        if name not in groups
-    ]
-    return (() if problems else tuple(groups[name] for name in names)), problems
-
-
-def _group_rows(path: Path) -> list[tuple[str, str]]:
-    if not path.is_file():  # a pipe would be waited for without end
-        raise UserError("no file")
-    with path.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened, strict=True, skipinitialspace=True)
-        if not {"file", "group"} <= set(reader.fieldnames or ()):
-            raise UserError(f"the columns {', '.join(reader.fieldnames or ()) or 'none'}")
-        return [((row["file"] or "").strip(), (row["group"] or "").strip()) for row in reader]
