@@ -7,6 +7,7 @@ from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dat
 from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
+from search.database_checks import refuse_unfit
 from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
 from search.store_owner import mark_place
@@ -90,13 +91,13 @@ def prepare(request: Request, place: Place) -> Prepared:
 
 
 def check_database(url: str) -> None:
-    """Nothing when the database answers.
+    """Nothing when the database answers and can hold a study.
 
-    Raises: UserError for a wrong URL; WorldError when it does not answer.
+    Raises: UserError for a wrong URL, or one that names what lacks; WorldError when it does not answer.
     """
     engine = open_engine(url)
-    with reachable(url), engine.connect():
-        pass
+    with reachable(url), engine.connect() as connection:
+        refuse_unfit(connection)
     engine.dispose()
 
 
