@@ -96,7 +96,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(VICTIM)
     if job.gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu  # before the first CUDA call of this process
+        # before the first CUDA call of this process; the order is that in which cards are counted everywhere else
+        os.environ |= {"CUDA_VISIBLE_DEVICES": job.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
     link = Link(pipe, beats)
@@ -112,14 +113,12 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     except (ConnectionError, EOFError):
         os._exit(3)
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
-        if dies_of(error):
-            raise
-        pipe.send(Failed(cause_of(error), first_line(error)))
+        pipe.send(Failed(Cause.CRASHED if dies_of(error) else cause_of(error), first_line(error)))
 
 
 def dies_of(error: Exception) -> bool:
-    """Whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state, it has
-    no memory, a process that it needs was killed.
+    """Return whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state,
+    it has no memory, a process that it needs was killed.
     """
     if isinstance(error, torch.OutOfMemoryError) or NO_CUDA.search(str(error)):
         return False

@@ -15,6 +15,7 @@ from objectives.errors import UserError, WorldError
 from search import leases
 from search.budget import Budget, Limit, read_budget
 from search.leases import Lease
+from search.roster import ALIVE
 from search.storage import locked, nothing_asked
 from search.study import Study
 from search.tables import STUDY
@@ -22,10 +23,14 @@ from search.tables import STUDY
 CLAIM_LOCK = 7_215_002
 
 # While the server was away nobody could renew a lease: each gets the time to, once it is back. What was given back is free.
-LOST = text("""
+# A trial whose process has died at one worker is left to the others: its surroundings may be what kills it.
+LOST = text(f"""
     SELECT trials.trial_id FROM trials LEFT JOIN search_lease USING (trial_id)
+    CROSS JOIN LATERAL (SELECT coalesce(crashed_by || hung_by, '{{}}') AS seen_by) AS deaths
     WHERE study_id = :study_id AND state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp() AND (
         owner = '' OR clock_timestamp() >= pg_postmaster_start_time() + make_interval(secs => :grace_s)))
+    AND NOT (:worker = ANY(seen_by) AND EXISTS (
+        SELECT 1 FROM search_worker WHERE search_worker.study_id = :study_id AND {ALIVE.text} AND NOT id = ANY(seen_by)))
     ORDER BY trials.trial_id LIMIT 1
 """)
 GRACE = 1.0  # of a lease, after the server's start
@@ -60,7 +65,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         budget = read_budget(connection, study)
         if budget.limit() is Limit.PAUSED:
             return Waiting()
-        trial_id = connection.execute(LOST, {"study_id": study.id, "grace_s": GRACE * lease_s}).scalar()
+        trial_id = connection.execute(LOST, {"study_id": study.id, "worker": owner, "grace_s": GRACE * lease_s}).scalar()
         if trial_id is None:
             if budget.closed():
                 return Waiting() if budget.running else Done()

@@ -1,48 +1,125 @@
-"""Whether CUDA starts here: a driver may list GPUs that no program can use, for its version or for what the container lacks."""
+"""Whether a GPU can be used: a driver may list what no program can start on, and one that has worked may be broken now."""
 
 import multiprocessing
 import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from objectives.errors import WorldError, first_line
+from search.driver import BF16_SINCE, Gpu
+from search.lifeline import end_with_parent
 from search.process import END_S
 
+if TYPE_CHECKING:
+    import torch
+
 LONGEST_S = 120.0  # for the first call of a cold driver
+# what torch and its libraries say where a context, a handle or a tensor finds no memory; the second also of a broken device
+FULL, MAYBE_FULL = re.compile("out of memory"), re.compile("CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)")
+FULL_BYTES = 2**29  # with less than this free, a library that does not start is short of memory
+SIDE, LARGEST = 256, 4  # of the matrices that are multiplied: whole numbers so small that every arithmetic has them exactly
 
 
-def check_cuda(gpu: str) -> None:
-    """Nothing when CUDA starts on the GPU of this uuid, or when there is none to try. Needs ``process.preload``.
+@dataclass(frozen=True)
+class Facts:
+    """What CUDA says of a device on which it has started."""
 
-    It is tried in a process of its own: this one never imports torch.
-    Raises: WorldError saying why it does not start.
+    memory_bytes: int
+    bf16: bool
+
+
+def check_cuda(gpu: Gpu) -> Gpu:
+    """Return the GPU when CUDA starts on it, completed where its driver did not say what it has. Needs ``process.preload``.
+
+    It takes no memory, so that a full GPU, or one that another has to itself, passes; so does the CPU.
+    Raises: WorldError saying why it does not start, or that nobody knows its memory.
     """
-    if not gpu:
-        return
+    if not gpu.uuid:
+        return gpu
+    match _asked(_start, gpu.uuid):
+        case Facts() as facts if gpu.memory_bytes or facts.memory_bytes:
+            return gpu if gpu.memory_bytes else replace(gpu, memory_bytes=facts.memory_bytes, bf16=facts.bf16)
+        case Facts():
+            raise WorldError(f"neither the driver nor CUDA says how much memory {gpu.uuid} has; use --device cpu")
+        case why:
+            raise WorldError(f"CUDA does not start on {gpu.uuid}: {why}; use --device cpu, or see `search doctor`")
+
+
+def device_fault(gpu: str) -> str:
+    """Return why the GPU of this uuid cannot compute, empty when it can. Needs ``process.preload``.
+
+    It allocates a little, multiplies, waits for the result and compares it with the CPU's. A GPU that is sound and full of
+    other programs' data passes, since nothing is known against it; so does the CPU, whose uuid is empty.
+    """
+    return str(_asked(_multiply, gpu)) if gpu else ""
+
+
+def _asked(target: Callable[[Connection, str], None], gpu: str) -> Facts | str:
+    """Return what a process of its own finds, or in words what is wrong: this one never imports torch, and outlives a fault."""
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_start, args=(theirs, gpu), name="cuda")
+    process = context.Process(target=target, args=(theirs, gpu), name="cuda")
     try:
         process.start()
         theirs.close()
-        why = str(ours.recv()) if ours.poll(LONGEST_S) else f"no word in {LONGEST_S:g} s"
+        if not ours.poll(LONGEST_S):
+            return f"no word in {LONGEST_S:g} s"
+        answer: Facts | str = ours.recv()
+        return answer
     except (OSError, EOFError):
-        why = "the process that tried it has died"
+        return "the process that tried it has died"
     finally:
         if process.pid is not None:
             process.kill()
             process.join(END_S)
         ours.close()
-    if why:
-        raise WorldError(f"CUDA does not start on {gpu}: {why}; use --device cpu, or see `search doctor`")
 
 
 def _start(pipe: Connection, gpu: str) -> None:
-    """Start CUDA, and say why it does not; nothing else is wrong when it says nothing."""
+    """Start CUDA and say what it has, or why it does not start."""
+    end_with_parent()
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import torch
 
     try:
-        torch.cuda.current_device()  # takes no memory, so that a full GPU, or one that another has to itself, is no reason
-        pipe.send("")
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())  # takes no memory
+        pipe.send(Facts(found.total_memory, found.major >= BF16_SINCE))
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         pipe.send(first_line(error))
+
+
+def _multiply(pipe: Connection, gpu: str) -> None:
+    """Compute on the device, and say what is wrong with it."""
+    end_with_parent()
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    import torch
+
+    try:
+        pipe.send("" if multiplies(torch.device("cuda")) else "it multiplies matrices wrongly")
+    except (RuntimeError, AssertionError) as error:
+        pipe.send("" if is_full(error, lambda: torch.cuda.mem_get_info()[0]) else first_line(error))
+
+
+def multiplies(device: "torch.device") -> bool:
+    """Return whether the device multiplies two matrices as the CPU does, to the last bit."""
+    import torch
+
+    numbers = torch.Generator().manual_seed(0)
+    left, right = (torch.randint(-LARGEST, LARGEST + 1, (SIDE, SIDE), generator=numbers).float() for _ in range(2))
+    on_device = left.to(device) @ right.to(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return torch.equal(on_device.cpu(), left @ right)
+
+
+def is_full(error: Exception, free_bytes: Callable[[], int]) -> bool:
+    """Return whether an error of a device says that it has no memory left, which is no fault of its own."""
+    if FULL.search(str(error)):
+        return True
+    try:
+        return bool(MAYBE_FULL.search(str(error))) and free_bytes() < FULL_BYTES
+    except RuntimeError:  # it cannot even tell
+        return False

@@ -1,23 +1,20 @@
-"""optuna-dashboard over the study's database and pictures, on a small threaded server.
+"""optuna-dashboard over the study's database and pictures: what of it is open, who may ask, and how it bears outages.
 
-It has no login: whoever reaches the port can delete studies. So it listens on this machine only unless told otherwise.
+It has no login: whoever reaches the port can read every study, write notes and fail trials. So it listens on this machine
+only unless told otherwise.
 """
 
-import errno
 import ipaddress
 import logging
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
-from socketserver import TCPServer, ThreadingMixIn
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from typing import TYPE_CHECKING, NoReturn
 
 import optuna_dashboard
 from optuna.artifacts.exceptions import ArtifactNotFound
@@ -26,7 +23,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from objectives.errors import SearchError, UserError, WorldError
+from objectives.errors import SearchError, WorldError
+from search.dashboard_routes import guard
+from search.gate import HEADERS, answer, gate, is_loopback, refuse, spell
+from search.http_server import THREADS, build_server, listen
 from search.patience import reason
 from search.pictures_store import open_pictures
 from search.storage import Fence, open_engine, open_optuna, outage
@@ -34,25 +34,34 @@ from search.storage import Fence, open_engine, open_optuna, outage
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+HEALTH = "/health"
+
 _POLL_S = 0.5
 
 
-def serve(storage: RDBStorage, blobs_url: str, host: str = "127.0.0.1", port: int = 8080) -> None:
+def serve(
+    storage: RDBStorage,
+    blobs_url: str,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    names: frozenset[str] = frozenset(),
+) -> None:
     """Serve the dashboard until SIGTERM (exit code 0) or Ctrl-C; prints its URL once it listens. Port 0 takes a free one.
 
-    ``GET /health`` answers 200 while the database answers, else 503.
+    It answers to loopback names, to the host that it is bound to (an address for all of them names none), and to ``names``.
+    ``GET /health`` answers 200 while the database answers, else 503, by whatever name it is asked.
 
     Raises:
         UserError: the port or the address cannot be used, or ``blobs_url`` is wrong.
     """
     app = _build_app(storage, blobs_url)
-    with exit_on_sigterm(), _listen(host, port) as server:
-        server.set_app(app)
-        _announce(host, server.server_port)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return
+    with exit_on_sigterm(), closing(listen(host, port)) as listener:
+        address, bound_port = listener.getsockname()[:2]
+        own = names if ipaddress.ip_address(address).is_unspecified else names | {spell(host)}
+        server = build_server(gate(app, own, frozenset({HEALTH})), listener, HEADERS)
+        with suppress(KeyboardInterrupt):  # also one that comes while it is announced
+            _announce(host, address, bound_port, own)
+            server.run()
 
 
 def open_tables(url: str, longest_s: float) -> RDBStorage:
@@ -70,7 +79,7 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
             try:
                 if _has_tables(engine):
                     engine.dispose()
-                    return open_optuna(url, Fence(), connections=8)
+                    return open_optuna(url, Fence(), connections=THREADS)
                 answered_at, why = time.monotonic(), "the database holds no study yet; waiting for `search init`"
             except (SQLAlchemyError, StorageInternalError) as error:
                 if not outage(error) or time.monotonic() - answered_at >= longest_s:
@@ -109,6 +118,7 @@ def _has_tables(engine: Engine) -> bool:
 
 def _build_app(storage: RDBStorage, blobs_url: str) -> "WSGIApplication":
     app = optuna_dashboard.wsgi(storage, artifact_store=open_pictures(blobs_url))
+    guard(app)
     app.catchall = False  # Bottle would answer an error with a traceback; _guarded answers with a line
     api_log = logging.getLogger("optuna_dashboard._bottle_util")
     if _keep_first_line not in api_log.filters:
@@ -127,29 +137,26 @@ def _keep_first_line(record: logging.LogRecord) -> bool:
 def _guarded(app: "WSGIApplication", engine: Engine) -> "WSGIApplication":
     """Return ``app`` with a health check, and with one line instead of a traceback where the surroundings fail."""
 
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def served(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # the app asks for it where it is not
         try:
-            if environ["PATH_INFO"] == "/health":
+            if environ["PATH_INFO"] == HEALTH:
                 _ask(engine)
-                return _plain(start_response, HTTPStatus.OK, "ok")
+                return answer(environ, start_response, HTTPStatus.OK, "ok")
             return app(environ, start_response)
         except ArtifactNotFound as error:
-            return _plain(start_response, HTTPStatus.NOT_FOUND, _first_line(error))
-        except (SQLAlchemyError, StorageInternalError, SearchError) as error:
+            return refuse(environ, start_response, HTTPStatus.NOT_FOUND, _first_line(error))
+        except (SQLAlchemyError, StorageInternalError, SearchError, OSError) as error:
             print(f"dashboard: {environ['PATH_INFO']}: {_first_line(error)}", file=sys.stderr, flush=True)
-            return _plain(start_response, HTTPStatus.SERVICE_UNAVAILABLE, "the database or the artifact store does not answer")
+            why = "the database or the artifact store does not answer"
+            return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, why)
 
-    return answer
+    return served
 
 
 def _ask(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
-
-
-def _plain(start_response: "StartResponse", status: HTTPStatus, body: str) -> Iterable[bytes]:
-    start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
-    return [f"{body}\n".encode()]
 
 
 def _first_line(error: Exception) -> str:
@@ -158,55 +165,12 @@ def _first_line(error: Exception) -> str:
     return str(told).partition("\n")[0]
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True  # a slow reader must not hold up the end
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[Any, ...], family: socket.AddressFamily) -> None:
-        self.address_family = family
-        super().__init__(address[:2], _QuietHandler)
-
-    def server_bind(self) -> None:
-        """Bind without looking up this machine's name, which takes long where there is no name server."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Write no line per request."""
-
-
-def _listen(host: str, port: int) -> _Server:
-    if not 0 <= port <= 65535:
-        raise UserError(f"the dashboard's port must be in 0..65535, got {port}")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return _Server(address, family)
-    except OSError as error:
-        raise UserError(_why_not(error, host, port)) from None
-    except UnicodeError:  # what no name of a host can be, such as a label of 64 letters
-        raise UserError(f"--host must be an address or the name of a host, got {host!r}") from None
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use: end what uses it or choose another with --port"
-    return f"the dashboard cannot listen on {host} port {port}: {error.strerror}"
-
-
-def _announce(host: str, port: int, say: Callable[..., None] = print) -> None:
+def _announce(host: str, address: str, port: int, names: frozenset[str]) -> None:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     shown = f"[{shown}]" if ":" in shown else shown
-    say(f"dashboard: http://{shown}:{port}/dashboard", flush=True)
-    if not _is_loopback(host):
-        say(f"dashboard: no login, and {host} is not this machine alone: whoever reaches it can delete studies", flush=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    print(f"dashboard: http://{shown}:{port}/dashboard", flush=True)
+    if is_loopback(address):
+        return
+    print(f"dashboard: no login, and {host} is not this machine alone: whoever reaches it can read every study", flush=True)
+    if not names:
+        print("dashboard: from elsewhere it answers only to names that --allowed-host gives it", flush=True)

@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from search.blobs import check_writable, open_blobs
 from search.blobs.location import Folder, parse_location
 from search.commands.options import name_place, open_place
 from search.database_checks import refuse_unfit
+from search.doctor_gpus import examine_gpus
 from search.embedded import default_home, is_made
-from search.gpus import list_gpus
+from search.finding import Finding
 from search.hosts import cores
 from search.passwords import redacted, scrubbed
 from search.storage import open_engine, reachable
@@ -28,15 +28,6 @@ LEAST_MEMORY_GIB = 3.0
 PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "albumentations", "onnxruntime")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a search needs, and what was found of it."""
-
-    what: str
-    good: bool
-    found: str
-
-
 def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None) -> list[Finding]:
     """Look at everything; nothing found wrong ends the examination early, and nothing is made for it."""
     place = name_place(storage, artifacts, home, cache)
@@ -44,7 +35,7 @@ def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None)
         Finding("versions", True, ", ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)])),
         Finding("cores", True, f"{cores():g}"),
         _memory(),
-        _gpus(),
+        *examine_gpus(),
         _tried("database", lambda: _database(storage, home), hidden=storage),
         _tried("artifacts", lambda: _artifacts(place.artifacts)),
         _tried("cache", lambda: _cache(place.cache)),
@@ -55,12 +46,6 @@ def _memory() -> Finding:
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
     return Finding("memory", memory.available / GIB >= LEAST_MEMORY_GIB, found)
-
-
-def _gpus() -> Finding:
-    gpus = list_gpus()
-    found = "; ".join(f"{gpu.name}, {gpu.memory_bytes / GIB:.0f} GiB" for gpu in gpus)
-    return Finding("gpus", True, found or "none: trials train on the CPU, which suits the presets small and tiny")
 
 
 def _tried(what: str, check: Callable[[], str], hidden: str = "") -> Finding:

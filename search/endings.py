@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import optuna
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from objectives.errors import SearchError, first_line
 from objectives.results import EpochResult, scored_epoch
+from search.claims import current_budget
+from search.hearing import UnusableError
 from search.leases import Lease
 from search.messages import Cause
 from search.study import Study
@@ -35,6 +40,23 @@ def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
     if found.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
         return Ending(TrialState.PRUNED, Cause.INFEASIBLE, found.user_attrs["message"])
     return None
+
+
+def unrecordable(study: Study, error: Exception) -> Ending:
+    """Return the end of a trial whose values were refused, by us, by Optuna or by the database: they would be so again.
+
+    Raises: the error itself where it says nothing of the trial's values; UserError when the study was deleted.
+    """
+    match error:
+        case UnusableError():
+            return Ending(TrialState.FAIL, Cause.ERROR, str(error))
+        case SearchError() | UpdateFinishedTrialError():
+            raise error
+        case SQLAlchemyError() | StorageInternalError() if not isinstance(error.__cause__ or error, DataError):
+            raise error
+        case KeyError():  # Optuna's word for what is not there
+            current_budget(study)
+    return Ending(TrialState.FAIL, Cause.ERROR, f"its values cannot be recorded: {type(error).__name__}: {first_line(error)}")
 
 
 def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:

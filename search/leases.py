@@ -4,8 +4,7 @@ A lease's fence number rises with every claim. Whoever writes for a trial checks
 so a worker that slept through its lease can write nothing over its successor's results.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, Engine, TextClause, case, func, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -29,8 +28,8 @@ class Lease:
     fence: int
     threads: int  # CPU threads that the trial's first claim chose
     vanished: int = 0  # how many owners before this one were gone without a word, since the last checkpoint
-    crashes: int = 0  # how often the trial's process had died when this lease was taken, over all workers
-    hangs: int = 0  # or had stood still
+    crashed_by: tuple[str, ...] = ()  # the workers whose process for this trial had died by then, once for each time
+    hung_by: tuple[str, ...] = ()  # or had stood still
 
 
 def take(connection: Connection, trial_id: int, owner: str, *, threads: int, seconds: float) -> Lease:
@@ -48,9 +47,10 @@ def take(connection: Connection, trial_id: int, owner: str, *, threads: int, sec
                 "vanished": LEASE.c.vanished + case((LEASE.c.owner == NOBODY, 0), else_=1),
             },
         )
-        .returning(LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished, LEASE.c.crashes, LEASE.c.hangs)
+        .returning(LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished, LEASE.c.crashed_by, LEASE.c.hung_by)
     ).one()
-    return Lease(trial_id, owner, *row)
+    fence, threads, vanished, crashed_by, hung_by = row
+    return Lease(trial_id, owner, fence, threads, vanished, tuple(crashed_by), tuple(hung_by))
 
 
 def renew(engine: Engine, lease: Lease, seconds: float) -> None:
@@ -69,16 +69,17 @@ def release(engine: Engine, lease: Lease) -> None:
         connection.execute(update(LEASE).where(_is(lease)).values(values))
 
 
-def count(engine: Engine, lease: Lease, what: Literal["crashes", "hangs"]) -> int:
-    """Note that the trial's process has died or stood still; returns how often it has, over all workers.
+def note_death(engine: Engine, lease: Lease, *, hung: bool) -> Lease:
+    """Note that the trial's process has died, or was ``hung``; returns the lease with it.
 
     A lease ends with its process, so it counts one death: told again because its answer was lost, it is the same one.
     Raises: LeaseLostError when another worker has taken the trial.
     """
-    times: int = getattr(lease, what) + 1
+    crashed_by, hung_by = (lease.owner,) * (not hung), (lease.owner,) * hung
+    noted = replace(lease, crashed_by=lease.crashed_by + crashed_by, hung_by=lease.hung_by + hung_by)
     with engine.begin() as connection:
-        _change(connection, lease, **{what: times})
-    return times
+        _change(connection, lease, crashed_by=list(noted.crashed_by), hung_by=list(noted.hung_by))
+    return noted
 
 
 def note_progress(connection: Connection, lease: Lease) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import WorldError
 from search.commands.options import Place
-from search.gpus import list_gpus
+from search.gpus import offer
 from search.hosts import cores
 from search.progress import show_until
 from search.status import read_status
@@ -31,8 +31,10 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     trial back, and the same command goes on later. A second one kills them.
     Raises: WorldError when a worker has failed, with the words of the first.
     """
-    on_cpu = device == "cpu" or (device == "auto" and not list_gpus())
-    threads = max(1, int(cores()) // workers) if on_cpu else 0
+    offered = offer(device)
+    for remark in offered.remarks:  # workers say it into their logs, which nobody reads while all goes well
+        print(f"search: {remark}", file=sys.stderr)
+    threads = 0 if offered.gpus else max(1, int(cores()) // workers)
     command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
     command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
     command += [f"--data={source}"] if source else []

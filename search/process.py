@@ -93,7 +93,7 @@ class TrialProcess:
 
     def _hear(self) -> None:
         """Hear the process to its end, which may be in the middle of a message."""
-        with self.pipe, suppress(EOFError, OSError):
+        with self.pipe, suppress(Exception):  # what cannot be read is a process's last word: what follows it is lost, too
             while True:
                 self.heard.put(self.pipe.recv())
 
@@ -117,6 +117,8 @@ class TrialProcess:
                 raise InterruptedTrialError("the worker was told to leave this trial")
             if over:  # and it has said nothing since
                 self.process.join(END_S)
+                if self.process.exitcode is None:
+                    raise ChildDiedError("the trial's process has said what cannot be read")
                 raise ChildDiedError(f"the trial's process ended with code {self.process.exitcode}")
             if stillness.look() > self.hang_s:
                 raise ChildHungError(f"the trial's process got nowhere for {self.hang_s:g} s")

@@ -8,6 +8,7 @@ other: what was interrupted goes on, and a worker of another host may do it.
 """
 
 import math
+import shlex
 from dataclasses import replace
 
 from optuna.trial import FrozenTrial, TrialState
@@ -106,7 +107,7 @@ def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str
         create_study(place.storage, spec)
     except UserError as error:
         raise UserError(
-            f"study {spec.name!r} is there with other settings than this model's: delete it in the dashboard, then export again"
+            f"study {spec.name!r} is there with other settings than this model's: {_delete(spec.name)}, then export again"
         ) from error
     return spec.name
 
@@ -140,7 +141,7 @@ def retrained(
     finally:
         study.close()
     if pointer is None:
-        raise WorldError(f"the weights of study {name!r} are gone: delete it in the dashboard, then export again")
+        raise WorldError(f"the weights of study {name!r} are gone: {_delete(name)}, then export again")
     origin = Origin(study=name, trial=ONLY, seed=run.seed, epoch=pointer.epoch)
     model = with_weights(candidate, open_blobs(place.artifacts).read(pointer.blob), origin)
     said = Retrained(frames=len(model.data.frame_hashes), epochs=pointer.epoch, before=before.members[0])
@@ -169,5 +170,10 @@ def completed_trial(study: Study) -> FrozenTrial:
     cause = trial.user_attrs.get("end_cause", trial.state.name.lower())
     if trial.state != TrialState.COMPLETE or cause != Cause.COMPLETED:
         why = trial.user_attrs.get("message", f"after {trial.user_attrs.get('epochs', 0)} epochs")
-        raise WorldError(f"retraining in study {name!r} ended as {cause} ({why}): delete it in the dashboard to try again")
+        raise WorldError(f"retraining in study {name!r} ended as {cause} ({why}): {_delete(name)} to try again")
     return trial
+
+
+def _delete(name: str) -> str:
+    """How a study is deleted: by Optuna's own command, its rows first; what is left of it is garbage of the store."""
+    return f"delete it with `optuna delete-study --study-name {shlex.quote(name)}`"

@@ -4,34 +4,45 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
-from objectives.errors import UserError
-from search.gpus import Gpu, list_gpus
+from search import gpu_locks
+from search.driver import CPU, Gpu
+from search.gpus import Offer, offer
 from search.hosts import host_id, process_name, thread_share
 from search.storage import locked
 from search.tables import WORKER
 
 ROSTER_LOCK = 7_215_003
+GIB = 2**30
 ALIVE = text("ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 seconds'")
 
 
 @dataclass(frozen=True)
 class Member:
-    """One worker, registered; ``gpu`` is its uuid, empty on a CPU."""
+    """One worker, registered, with its device as it was on joining, and what a person should know of the choice."""
 
     id: str
-    gpu: str
+    device: Gpu = CPU
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def gpu(self) -> str:
+        """The uuid of its GPU, empty on the CPU."""
+        return self.device.uuid
 
 
 def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
     """Register a worker. ``device``: ``auto`` (the least loaded GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Workers of all studies in the database are counted, and one lock keeps two from taking the same idle GPU. ``name`` is the
-    worker's id, chosen by itself: it may be told again, when an answer was lost.
-    Raises: UserError when there is no such GPU.
+    Workers of all studies in the database are counted, and those of other databases that hold a lock on this host; one lock
+    in each place keeps two from taking the same idle GPU. ``name`` is the worker's id, chosen by itself: it may be told
+    again, when an answer was lost.
+    Raises: UserError when there is no such GPU; WorldError when the driver or all its cards do not answer.
     """
+    offered = offer(device)  # before the lock: a driver that no process holds awake takes seconds to answer
+    gpu_locks.release(name)
     with locked(engine, ROSTER_LOCK) as connection:
         connection.execute(delete(WORKER).where(WORKER.c.id == name))
-        member = Member(name, _choose_gpu(connection, device))
+        member = _choose(connection, offered, name)
         connection.execute(
             insert(WORKER).values(
                 id=member.id, study_id=study_id, host=host_id(), name=process_name(), device=member.gpu or "cpu"
@@ -48,8 +59,16 @@ def beat(engine: Engine, member: Member) -> None:
 
 def leave(engine: Engine, name: str) -> None:
     """Say that a worker has ended, also one that does not know whether it has joined."""
+    gpu_locks.release(name)
     with engine.begin() as connection:
         connection.execute(update(WORKER).where(WORKER.c.id == name).values(ended_at=func.clock_timestamp()))
+
+
+def is_alone(engine: Engine, study_id: int, name: str) -> bool:
+    """Return whether no other worker of the study is alive."""
+    others = select(func.count()).where((WORKER.c.study_id == study_id) & (WORKER.c.id != name), ALIVE)
+    with engine.connect() as connection:
+        return not connection.execute(others).scalar_one()
 
 
 def threads(engine: Engine) -> int:
@@ -61,23 +80,26 @@ def threads(engine: Engine) -> int:
     return thread_share(on_host, here)
 
 
-def _choose_gpu(connection: Connection, device: str) -> str:
-    if device == "cpu":
-        return ""
-    gpus = list_gpus()
-    if not gpus:
-        if device == "auto":
-            return ""
-        raise UserError(f"--device {device}: the driver lists no GPU here; use --device cpu, or see `search doctor`")
-    if device in ("auto", "cuda"):
-        return _least_loaded(connection, gpus).uuid
-    number = device.removeprefix("cuda:")
-    if not number.isdigit() or int(number) >= len(gpus):
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:0 to cuda:{len(gpus) - 1} here, got {device!r}")
-    return gpus[int(number)].uuid
+def _choose(connection: Connection, offered: Offer, name: str) -> Member:
+    """Choose the GPU with the fewest workers, of these the one whose memory is taken least, and hold it."""
+    if not offered.gpus:
+        return Member(name, CPU, offered.remarks)
+    ours = _workers_by_device(connection)
+    with gpu_locks.gate():
+        on_host = {gpu.uuid: gpu_locks.workers_on(gpu.uuid) for gpu in offered.gpus}
+        load = {uuid: max(ours.get(uuid, 0), count) for uuid, count in on_host.items()}
+        chosen = min(offered.gpus, key=lambda gpu: (load[gpu.uuid], gpu.used_bytes // GIB))
+        gpu_locks.hold(chosen.uuid, name)
+    return Member(name, chosen, offered.remarks + _shared(chosen, on_host[chosen.uuid] - ours.get(chosen.uuid, 0)))
 
 
-def _least_loaded(connection: Connection, gpus: list[Gpu]) -> Gpu:
-    taken = select(WORKER.c.device, func.count()).where(ALIVE).group_by(WORKER.c.device)
-    load = {row[0]: row[1] for row in connection.execute(taken)}
-    return min(gpus, key=lambda gpu: load.get(gpu.uuid, 0))
+def _workers_by_device(connection: Connection) -> dict[str, int]:
+    counts = select(WORKER.c.device, func.count()).where(ALIVE).group_by(WORKER.c.device)
+    return {row[0]: row[1] for row in connection.execute(counts)}
+
+
+def _shared(gpu: Gpu, strangers: int) -> tuple[str, ...]:
+    """Return that a GPU is shared with workers of another database, where it is."""
+    if strangers <= 0:
+        return ()
+    return (f"{gpu.name} ({gpu.uuid}) is shared with {strangers} worker(s) of another database on this host",)

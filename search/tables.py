@@ -1,6 +1,6 @@
 """Our own tables, beside Optuna's in the same database."""
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Float, Integer, MetaData, String, Table, func
+from sqlalchemy import ARRAY, JSON, BigInteger, Column, DateTime, Float, Integer, MetaData, String, Table, func
 
 METADATA = MetaData()
 
@@ -26,8 +26,9 @@ LEASE = Table(
     Column("fence", BigInteger, nullable=False),  # rises with every claim
     Column("expires_at", DateTime(timezone=True), nullable=False),  # by the database's clock
     Column("threads", Integer, nullable=False),  # CPU threads of the first claim: a resume repeats them
-    Column("crashes", Integer, nullable=False, server_default="0"),  # child processes that died without a word
-    Column("hangs", Integer, nullable=False, server_default="0"),  # child processes that stood still
+    # the workers whose process for this trial died, or stood still: one entry for each time
+    Column("crashed_by", ARRAY(String), nullable=False, server_default="{}"),
+    Column("hung_by", ARRAY(String), nullable=False, server_default="{}"),
     Column("vanished", Integer, nullable=False, server_default="0"),  # owners that were gone, since the last checkpoint
     Column("spent_s", Float, nullable=False, server_default="0"),  # on a device, over all claims
     Column("renewed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),

@@ -9,14 +9,16 @@ from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.results import EpochResult, scored_epoch
-from search import checkpoints, leases
+from search import checkpoints
+from search.blame import check_device, judge_death, judge_lease
 from search.blobs import BlobMissing
 from search.budget import Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
 from search.draws import FromTrial
-from search.endings import Ending, numbers, show, tell, unfinished_verdict
-from search.gpus import list_gpus
+from search.driver import Gpu
+from search.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
+from search.hearing import UnusableError, usable
 from search.hosts import memory
 from search.leases import Lease
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
@@ -29,52 +31,35 @@ PREFETCHERS = 4  # processes that augment ahead of one GPU
 RETRY_S = 10.0  # what killed a process may be gone by then
 MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 LOOK_S = 1.0  # between two looks at the limits, at least: a trial of short epochs asks no more often
-MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
-MOST_HANGS = 2  # or stood still so often
-MOST_VANISHED = 10  # or whose worker was gone so often in a row, no checkpoint written
 
 
 def run_trial(worker: Worker, lease: Lease) -> None:
     """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood.
 
-    Raises: SurroundingsError when it could not be run here, through no fault of its own; LeaseLostError.
+    Whatever its result holds, the worker goes on: what cannot be recorded ends the trial with that as its cause.
+    Raises: SurroundingsError when it could not be run here, through no fault of its own; LeaseLostError; BrokenDeviceError.
     """
-    patiently = worker.patiently
-    trial = patiently(lambda: worker.study.trial(lease.trial_id))
-    config = patiently(lambda: worker.study.space.draw(FromTrial(trial)))
-    ending = patiently(lambda: unfinished_verdict(worker.study, lease)) or judge_lease(lease)
+    patiently, study = worker.patiently, worker.study
+    trial = patiently(lambda: study.trial(lease.trial_id))
     try:
+        config = patiently(lambda: study.space.draw(FromTrial(trial)))
+        ending = patiently(lambda: unfinished_verdict(study, lease) or judge_lease(study, lease))
         ending = ending or train(worker, lease, trial, config)
+        patiently(partial(tell, worker, trial, ending))
     except (ChildDiedError, ChildHungError) as error:
-        ending = patiently(partial(judge_death, worker, lease, error))
+        check_device(worker.member.gpu, error)
+        ending = patiently(partial(judge_death, study, lease, error))
         if ending is None:
             worker.say(f"trial {trial.number}: {error}; it will be tried again")
             worker.orders.stop.wait(RETRY_S)
             return
-    patiently(lambda: tell(worker, trial, ending))
-    study, kept = worker.study, checkpoints.kept(worker.study.spec)
+        patiently(partial(tell, worker, trial, ending))
+    except Exception as error:
+        ending = patiently(partial(unrecordable, study, error))
+        patiently(partial(tell, worker, trial, ending))
+    kept = checkpoints.kept(study.spec)
     patiently(lambda: checkpoints.drop_unneeded(study.engine, worker.blobs, study.id, keep=kept))
     worker.say(f"trial {trial.number} {ending}")
-
-
-def judge_lease(lease: Lease) -> Ending | None:
-    """The end of a trial that takes its workers with it, or that was to be failed when its worker was gone before it could."""
-    if lease.vanished >= MOST_VANISHED:
-        return Ending(TrialState.FAIL, Cause.CRASHED, f"{lease.vanished} workers in a row vanished while they ran it")
-    if lease.crashes >= MOST_CRASHES:
-        return Ending(TrialState.FAIL, Cause.CRASHED, f"the trial's process has died {lease.crashes} times")
-    if lease.hangs >= MOST_HANGS:
-        return Ending(TrialState.FAIL, Cause.HUNG, f"the trial's process has stood still {lease.hangs} times")
-    return None
-
-
-def judge_death(worker: Worker, lease: Lease, error: ChildDiedError | ChildHungError) -> Ending | None:
-    """The end of a trial whose process has died or stood still too often, over all workers."""
-    hung = isinstance(error, ChildHungError)
-    times = leases.count(worker.study.engine, lease, "hangs" if hung else "crashes")
-    if times < (MOST_HANGS if hung else MOST_CRASHES):
-        return None
-    return Ending(TrialState.FAIL, Cause.HUNG if hung else Cause.CRASHED, f"{error}, for the {times}. time")
 
 
 def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
@@ -89,7 +74,7 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
     reporter = Reporter(worker, trial)
     with TrialProcess(job, hang_s=worker.settings.hang_s) as process:
         for message in process.messages(worker.interrupted):
-            match message:
+            match usable(message, len(worker.data.spec.class_names)):
                 case Checked() as needs:
                     patiently(partial(note_needs, trial, needs))
                     if needs.problem:
@@ -110,10 +95,14 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                 case Drawn(filename, png):
                     patiently(partial(attach_picture, trial, worker.study.storage, worker.pictures, png, filename))
                 case Finished():
+                    if not history:
+                        raise UnusableError("its process must send the result of an epoch before it is finished, got none")
                     state = TrialState.PRUNED if cause is Cause.PRUNED else TrialState.COMPLETE
                     return Ending(state, cause, history=history)
                 case Failed(Cause.SURROUNDINGS, text):
                     raise SurroundingsError(f"trial {trial.number} cannot go on here: {text}")
+                case Failed(Cause.CRASHED, text):  # its process cannot go on, and ends after this word
+                    raise ChildDiedError(f"the trial's process has died: {text}")
                 case Failed(Cause.INFEASIBLE, text):  # it cannot be built, or looked possible and does not fit into memory
                     return Ending(TrialState.PRUNED, Cause.INFEASIBLE, text, history)
                 case Failed(cause, text):
@@ -141,18 +130,17 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         rungs=rungs(worker.study.space),
         checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
         verbose=worker.settings.verbose,
-        **device_limits(gpu),
+        **device_limits(worker.member.device),
     )
 
 
-def device_limits(uuid: str) -> dict[str, Any]:
+def device_limits(gpu: Gpu) -> dict[str, Any]:
     """What a trial may count on: the memory of the whole device, and bf16 on a GPU.
 
     Others may share the device for a while, but an infeasible trial is so for ever: it must not depend on who is there.
     """
-    if not uuid:
+    if not gpu.uuid:
         return {"memory_bytes": int(MEMORY_SHARE * memory()), "gpu_bf16": False}
-    (gpu,) = (gpu for gpu in list_gpus() if gpu.uuid == uuid)
     return {"memory_bytes": int(MEMORY_SHARE * gpu.memory_bytes), "gpu_bf16": gpu.bf16}
 
 

@@ -37,29 +37,33 @@ class Settings:
 
 
 class Orders:
-    """What a worker has been told: ``stop`` leaves the trial at hand to others, ``leave`` takes no further one."""
+    """What a worker has been told: ``stop`` leaves the trial at hand to others, ``leave`` takes no further one.
 
-    def __init__(self) -> None:
+    A worker that was told to leave ends with ``leave_code``: an engine that takes 0 for "done" would not start another.
+    """
+
+    def __init__(self, leave_code: int = 0) -> None:
+        self.leave_code = leave_code
         self.stop = threading.Event()
         self.leave = threading.Event()
         self.at_work = False  # until then there is nothing to give back, and a signal ends the process at once
 
     @classmethod
-    def from_signals(cls, *, drain: bool) -> Self:
+    def from_signals(cls, *, drain: bool, leave_code: int = 0) -> Self:
         """Orders that SIGTERM and SIGINT give: to stop, then to end at once. With ``drain`` the first is to leave."""
-        orders = cls()
+        orders = cls(leave_code)
 
         def obey(number: int) -> None:
             if orders.stop.is_set():
-                os._exit(128 + number)  # the trial's process ends with this one, and the lease runs out
+                os._exit(leave_code or 128 + number)  # the trial's process ends with this one, and the lease runs out
             if not orders.at_work or not drain or orders.leave.is_set():
                 orders.stop.set()
-                _end_after(LEAVE_S)
+                _end_after(LEAVE_S, leave_code)
             orders.leave.set()
 
         def leave_early(number: int, frame: FrameType | None) -> None:
             if not orders.at_work:
-                raise SystemExit(0)
+                raise SystemExit(leave_code)
 
         # Python runs a handler between two of its own steps: never, while a silent database holds the main thread.
         # The number of a signal reaches this pipe at once
@@ -77,8 +81,8 @@ def _obey_each(hears: int, obey: Callable[[int], None]) -> None:
         obey(number[0])
 
 
-def _end_after(seconds: float) -> None:
-    timer = threading.Timer(seconds, os._exit, (0,))
+def _end_after(seconds: float, code: int) -> None:
+    timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
 

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from optuna.exceptions import UpdateFinishedTrialError
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,10 +44,12 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
     try:
         # first of all: workers that start together shall see each other before they share out the cores
         member = patiently(lambda: roster.join(study.engine, study.id, settings.device, name))
+        for remark in member.remarks:
+            say(remark)
         preload()
         data = open_dataset(settings.source or study.spec.source, study.spec.data_options, settings.cache)
         check_worker(study, data)
-        check_cuda(member.gpu)
+        member = replace(member, device=check_cuda(member.device))
         orders.at_work = True
         with Pulse(study.engine, member, settings.lease_s) as pulse:
             pull(Worker(study, settings, data, blobs, pictures, member, pulse, marker, orders, patiently, say))

@@ -1,129 +1,151 @@
-"""Decoding of image and mask files (PNG, JPG, TIFF) into arrays; a damaged file is a problem, never a crash."""
+"""Decoding of image and mask files into arrays: exactly what the file holds, or a problem in one line, never a third."""
 
-import io
-import logging
-import math
-import struct
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
-import tifffile
-from PIL import Image, ImageOps
 
+from objectives.data.pillow_file import read_with_pillow
+from objectives.data.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
+from objectives.data.spec import Colour
+from objectives.data.tiff_file import read_tiff
 from objectives.errors import Problem, ProblemsError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
-MOST_PIXELS = 178_956_970  # beyond them Pillow takes a file for a bomb, and so do we where others decode
-MOST_VALUES = 4 * MOST_PIXELS  # with their channels
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
+__all__ = ["LOSSY_MASK", "SUFFIXES", "LabelImage", "Picture", "decode_image", "decode_mask", "read_label_image", "read_picture"]
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_GREY, PNG_RGB, PNG_GREY_ALPHA, PNG_RGB_ALPHA = 0, 2, 4, 6  # colour types of the PNG specification
+LOSSY_MASK = "masks must be PNG or TIFF, {form} does not keep labels"
+
+
+class Picture(NamedTuple):
+    """An image, and what its file says of it."""
+
+    pixels_HWC: np.ndarray  # uint8 or uint16
+    tags: Tags
+
+
+class LabelImage(NamedTuple):
+    """A mask, and what its file says of it."""
+
+    labels_HW: np.ndarray  # uint8 or uint16
+    tags: Tags
+    colours: dict[int, Colour]  # of the labels that it holds, where the file gives them any
 
 
 def decode_image(path: Path, where: str) -> np.ndarray:
-    """The image as (H, W, C), uint8 or uint16; colour is RGB, an alpha channel of a PNG is left out, TIFF keeps all channels.
+    """The pixels of `read_picture`, which raises the same."""
+    return read_picture(path, where).pixels_HWC
+
+
+def decode_mask(path: Path, where: str) -> np.ndarray:
+    """The labels of `read_label_image`, which raises the same."""
+    return read_label_image(path, where).labels_HW
+
+
+def read_picture(path: Path, where: str) -> Picture:
+    """The image as (H, W, C), uint8 or uint16, turned as its file says.
+
+    Grey and RGB stay what they are, a palette becomes RGB, greys below 8 bit fill 0..255, and a TIFF keeps all channels. The
+    alpha channel of other files is left out.
 
     Raises:
         ProblemsError: with ``where`` as the place, when the file cannot be decoded or its pixels are of another type.
     """
-    image = _decode(path, where, as_labels=False)
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.ndim != 3 or 0 in image.shape:
-        raise _problem(where, "an image must be (H, W) or (H, W, channels)", f"an array of shape {image.shape}")
-    if image.dtype == np.bool_:
-        image = image.astype(np.uint8) * 255
-    if image.dtype.kind != "u" or image.dtype.itemsize > 2:
-        raise _problem(where, "pixels must be 8 or 16 bit without sign", str(image.dtype))
-    return np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    raster = _read(path, where)
+    try:
+        image = turned(_meant(raster), raster.tags.orientation)
+        if image.ndim == 2:
+            image = image[:, :, None]
+        if image.dtype.kind != "u" or image.dtype.itemsize > 2:
+            raise RefusalError("pixels must be 8 or 16 bit without sign", str(image.dtype))
+    except RefusalError as refusal:
+        raise _problem(where, refusal.rule, refusal.value) from refusal
+    return Picture(np.ascontiguousarray(image, image.dtype.newbyteorder("=")), raster.tags)
 
 
-def decode_mask(path: Path, where: str) -> np.ndarray:
+def read_label_image(path: Path, where: str) -> LabelImage:
     """The label image as (H, W), uint8 or uint16: palette indices of a paletted file, else the grey values as stored.
 
     Raises:
         ProblemsError: with ``where`` as the place, when the file cannot be decoded or is no label image.
     """
-    mask = _decode(path, where, as_labels=True)
-    if mask.ndim == 3 and mask.shape[2] > 0 and (mask == mask[:, :, :1]).all():
-        mask = mask[:, :, 0]  # grey saved as RGB
-    if mask.ndim != 2 or mask.size == 0:
-        raise _problem(where, "a mask must be one channel of labels, not colours", f"an array of shape {mask.shape}")
-    if mask.dtype == np.bool_:
-        mask = mask.astype(np.uint8)
-    if mask.dtype.kind not in "iu" or int(mask.min()) < 0 or int(mask.max()) > 65535:
-        raise _problem(where, "labels must be whole numbers in 0..65535", f"{mask.dtype} {mask.min()}..{mask.max()}")
-    return np.ascontiguousarray(mask, np.uint8 if mask.max() < 256 else np.uint16)
+    raster = _read(path, where)
+    try:
+        labels = turned(_labels(raster), raster.tags.orientation)
+    except RefusalError as refusal:
+        raise _problem(where, refusal.rule, refusal.value) from refusal
+    labels = np.ascontiguousarray(labels, np.uint8 if labels.max() < 256 else np.uint16)
+    return LabelImage(labels, raster.tags, _colours(raster, labels))
+
+
+def _read(path: Path, where: str) -> Raster:
+    try:
+        data = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn about odd metadata, which is not the user's concern here
+            raster = _decoded(data)
+        if raster.pixels.ndim not in (2, 3) or 0 in raster.pixels.shape:
+            raise RefusalError("an image must be (H, W) or (H, W, channels)", f"an array of shape {raster.pixels.shape}")
+        return raster
+    except RefusalError as refusal:
+        raise _problem(where, refusal.rule, refusal.value) from refusal
+    except Exception as error:  # what a decoder raises on foreign bytes is open-ended
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _problem(where, "the file must be a readable image", reason[:200]) from error
+
+
+def _decoded(data: bytes) -> Raster:
+    match form_of(data[:12]):
+        case "":
+            raise ValueError(f"something that is neither {FORMS.replace(' or ', ' nor ')}")
+        case "TIFF":
+            return read_tiff(data)
+        case form:
+            return read_with_pillow(data, form)
 
 
 def _problem(where: str, rule: str, value: str) -> ProblemsError:
     return ProblemsError(where, [Problem(where, rule, value)])
 
 
-def _decode(path: Path, where: str, *, as_labels: bool) -> np.ndarray:
-    try:
-        data = path.read_bytes()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders warn about odd metadata, which is not the user's concern here
-            if path.suffix.lower() in {".tif", ".tiff"}:
-                return _decode_tiff(data, as_labels=as_labels)
-            if data.startswith(PNG_SIGNATURE):
-                return _decode_png(data, as_labels=as_labels)
-            return _decode_with_pillow(data, as_labels=as_labels)
-    except Exception as error:  # what a decoder raises on foreign bytes is open-ended
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _problem(where, "the file must be a readable image", reason[:200]) from error
+def _meant(raster: Raster) -> np.ndarray:
+    """Pixels as they are to be seen: colours for indices, white for the largest value, and 0..255 for fewer than 8 bit."""
+    if raster.palette is not None:
+        if raster.pixels.size and int(raster.pixels.max()) >= len(raster.palette):
+            raise RefusalError(f"palette indices must be below {len(raster.palette)}", str(raster.pixels.max()))
+        return np.asarray(raster.palette[raster.pixels.astype(np.intp)])
+    pixels, largest = raster.pixels, 2**raster.bits - 1
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8)
+    if raster.white_is_zero and pixels.dtype.kind == "u":
+        pixels = (largest - pixels).astype(pixels.dtype)
+    if raster.bits < 8 and 255 % largest:
+        raise RefusalError("pixels must have 1, 2, 4 or 8 to 16 bits", str(raster.bits))
+    return pixels * np.uint8(255 // largest) if raster.bits < 8 else pixels
 
 
-def _decode_png(data: bytes, *, as_labels: bool) -> np.ndarray:
-    depth, colour_type = data[24], data[25]
-    if depth == 16 and colour_type != PNG_GREY:  # Pillow would cut these to 8 bit
-        if b"IEND" not in data[-12:]:
-            raise ValueError("the file is truncated")
-        if math.prod(struct.unpack(">II", data[16:24])) > MOST_PIXELS:
-            raise ValueError(f"it states more than {MOST_PIXELS} pixels")
-        image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
-        if image.ndim < 2:
-            raise ValueError("the file is damaged")
-        return image[:, :, 0] if colour_type == PNG_GREY_ALPHA else image[:, :, 2::-1]  # blue, green, red to red, green, blue
-    image = _decode_with_pillow(data, as_labels=as_labels)
-    if as_labels and colour_type == PNG_GREY and depth in (2, 4):
-        image = image // (255 // (2**depth - 1))  # Pillow stretches 2 and 4 bit greys to 0..255
-    return image
+def _labels(raster: Raster) -> np.ndarray:
+    """The numbers as stored, where they are labels."""
+    if not raster.lossless:
+        raise RefusalError(LOSSY_MASK.format(form=raster.form), "one")
+    if raster.white_is_zero and raster.bits > 1:  # readers disagree on whether they count from white or from black
+        raise RefusalError("a mask must count from black: save it anew", "a TIFF in which 0 is white")
+    labels = ~raster.pixels.astype(np.bool_) if raster.white_is_zero else raster.pixels
+    if labels.ndim == 3 and (labels == labels[:, :, :1]).all():
+        labels = labels[:, :, 0]  # grey saved as RGB
+    if labels.ndim != 2:
+        raise RefusalError("a mask must be one channel of labels, not colours", f"an array of shape {labels.shape}")
+    if labels.dtype == np.bool_:
+        labels = labels.astype(np.uint8)
+    if labels.dtype.kind not in "iu":
+        raise RefusalError("labels must be whole numbers in 0..65535", str(labels.dtype))
+    if int(labels.min()) < 0 or int(labels.max()) > 65535:
+        raise RefusalError("labels must be whole numbers in 0..65535", f"{labels.dtype} {labels.min()}..{labels.max()}")
+    return labels
 
 
-def _decode_with_pillow(data: bytes, *, as_labels: bool) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as stored:
-        stored.load()
-        opened = ImageOps.exif_transpose(stored)  # a camera says which side is up
-        if as_labels and opened.mode == "P":
-            return np.array(opened)
-        match opened.mode:
-            case "P" | "PA" | "RGBA" | "RGBa" | "CMYK" | "YCbCr" | "LAB" | "HSV":
-                return np.array(opened.convert("RGBA").convert("RGB"))
-            case "LA" | "La":
-                return np.array(opened.convert("L"))
-            case _:
-                return np.array(opened)
-
-
-def _decode_tiff(data: bytes, *, as_labels: bool) -> np.ndarray:
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as opened:
-            series = opened.series[0]
-            if math.prod(series.shape) > MOST_VALUES:  # memory is filled for what is stated and missing, too
-                raise OverflowError(f"it states {' x '.join(map(str, series.shape))} values, more than {MOST_VALUES}")
-            array, axes = np.asarray(series.asarray()), str(series.axes)
-    except ValueError:  # a compression that needs a further package: Pillow knows the common ones
-        return _decode_with_pillow(data, as_labels=as_labels)
-    if array.ndim == 3 and not axes.endswith("S") and _channels_first(array, axes):
-        array = np.moveaxis(array, 0, -1)
-    return array
-
-
-def _channels_first(array: np.ndarray, axes: str) -> bool:
-    """Whether the first axis is the channels; of axes that the file does not name, the shortest is."""
-    return axes[0] in "SC" or array.shape[0] < array.shape[2]
+def _colours(raster: Raster, labels_HW: np.ndarray) -> dict[int, Colour]:
+    if raster.palette is None:
+        return {}
+    held = [label for label in np.flatnonzero(np.bincount(labels_HW.ravel())).tolist() if label < len(raster.palette)]
+    return {label: tuple(raster.palette[label].tolist()) for label in held}

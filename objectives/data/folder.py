@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from objectives.data.classes import Classes, numbered_classes, read_classes
-from objectives.data.decode import SUFFIXES, decode_image, decode_mask
+from objectives.data.decode import read_label_image, read_picture
+from objectives.data.frames import Frame
 from objectives.data.groups_file import read_groups
+from objectives.data.raster import FORMS, SUFFIXES, form_of
 from objectives.data.settings_files import CLASSES, GROUPS, settings_file, unread_files
 from objectives.data.walk import list_files
 from objectives.errors import Problem, ProblemsError
+
+_TEXTS = ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py .ipynb .sh"
+_LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
+_WORLD_FILES = ".wld .tfw .tifw .tiffw .jgw .jpgw .jpegw .pgw .pngw .bpw .gfw"
+COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())  # what may lie beside images and is none
+UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,26 @@ class FolderSource:
 
     def image(self, index: int) -> np.ndarray:
         """Image ``index`` as (H, W, C)."""
-        return decode_image(self.image_paths[index], self.place(index))
+        return read_picture(self.image_paths[index], self.place(index)).pixels_HWC
 
     def mask(self, index: int) -> np.ndarray:
         """Its raw labels as (H, W)."""
-        path = self.mask_paths[index]
-        return decode_mask(path, path.relative_to(self.root).as_posix())
+        return read_label_image(self.mask_paths[index], _show(self.mask_paths[index], self.root)).labels_HW
+
+    def frame(self, index: int) -> Frame:
+        """Image and mask, with what their files say of them."""
+        problems: list[Problem] = []
+        try:
+            picture = read_picture(self.image_paths[index], self.place(index))
+        except ProblemsError as error:
+            problems += error.problems
+        try:
+            mask = read_label_image(self.mask_paths[index], _show(self.mask_paths[index], self.root))
+        except ProblemsError as error:
+            problems += error.problems
+        if problems:
+            raise ProblemsError(self.place(index), problems)
+        return Frame(picture.pixels_HWC, mask.labels_HW, picture.tags, mask.tags, mask.colours)
 
 
 def read_folder(root: Path) -> FolderSource:
@@ -60,16 +82,17 @@ def read_folder(root: Path) -> FolderSource:
     """
     missing = [name for name in ("images", "masks") if not (root / name).is_dir()]
     if missing:
-        rule = "must be a folder of PNG, JPG or TIFF files"
+        rule = f"must be a folder of {FORMS} files"
         raise ProblemsError(str(root), [Problem(f"{root / name}", rule, "nothing there") for name in missing])
     images, problems = find_images(root / "images", root)
     masks, mask_problems = find_images(root / "masks", root)
     if not images:
-        problems += mask_problems or [Problem(f"{root / 'images'}", "must hold PNG, JPG or TIFF files", "none")]
+        problems += mask_problems or [Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")]
         raise ProblemsError(str(root), problems)
     problems += mask_problems
-    problems += _without_partner(images, masks, root, "mask")
-    problems += _without_partner(masks, images, root, "image")
+    unread = {Path(problem.where).with_suffix("").as_posix() for problem in problems if problem.rule == UNREAD}
+    problems += _without_partner(images, masks, root, "mask", unread)
+    problems += _without_partner(masks, images, root, "image", unread)
     names = sorted(images.keys() & masks.keys())
     groups, group_problems = read_groups(settings_file(root, GROUPS), names, images)
     classes, class_problems = _read_classes(settings_file(root, CLASSES))
@@ -91,6 +114,8 @@ def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem
     problems = [*listing.problems]
     for path in map(Path, listing.files):
         if path.suffix.lower() not in SUFFIXES:
+            if _may_be_an_image(path):
+                problems.append(Problem(_show(path, root), UNREAD, f"a {path.suffix or 'nameless'} file"))
             continue
         name = frame_name(path, folder)
         if name in found:
@@ -104,16 +129,34 @@ def frame_name(path: Path, folder: Path) -> str:
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
-def _without_partner(these: dict[str, Path], those: dict[str, Path], root: Path, partner: str) -> list[Problem]:
-    """A problem for each image without its mask, or mask without its image; names that differ in case alone are shown."""
+def _without_partner(
+    these: dict[str, Path], those: dict[str, Path], root: Path, partner: str, unread: set[str]
+) -> list[Problem]:
+    """A problem for each image without its mask, or mask without its image; names that differ in case alone are shown.
+
+    One whose partner is there and ``unread`` has its problem already.
+    """
     folded = {name.casefold(): path for name, path in those.items()}
     problems = []
     for name in these.keys() - those.keys():
+        if f"{partner}s/{name}" in unread:
+            continue
         near = folded.get(name.casefold())
         hint = f", but {_show(near, root)}: large and small letters count" if near else ""
         article = "an" if partner == "image" else "a"
         problems.append(Problem(_show(these[name], root), f"must have {article} {partner}", f"no {partner}s/{name}.*{hint}"))
     return problems
+
+
+def _may_be_an_image(path: Path) -> bool:
+    """Whether a file with no suffix of an image would be missed: all but texts and other companions may be one."""
+    if path.suffix:
+        return path.suffix.lower() not in COMPANIONS
+    try:
+        with path.open("rb") as opened:
+            return bool(form_of(opened.read(12)))
+    except OSError:
+        return True
 
 
 def _show(path: Path, root: Path) -> str:

@@ -1,13 +1,26 @@
 """What every source of labelled frames offers, whichever its format, and the one that holds arrays."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from objectives.data.classes import COURSE, Classes, numbered_classes
+from objectives.data.raster import Tags
+from objectives.data.spec import Colour
 from objectives.errors import Problem
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A labelled frame as read, and what its files say of it."""
+
+    image_HWC: np.ndarray  # uint8 or uint16
+    mask_HW: np.ndarray  # raw labels
+    image_tags: Tags = field(default_factory=Tags)
+    mask_tags: Tags = field(default_factory=Tags)
+    colours: dict[int, Colour] = field(default_factory=dict)  # in which the mask's file draws the labels that it holds
 
 
 class Source(Protocol):
@@ -45,6 +58,9 @@ class Source(Protocol):
     def mask(self, index: int) -> np.ndarray:
         """Its raw labels as (H, W), uint8 or uint16; raises ProblemsError when unreadable."""
 
+    def frame(self, index: int) -> Frame:
+        """Both at once; raises ProblemsError with the problems of both."""
+
 
 @dataclass(frozen=True)
 class ArraySource:
@@ -77,6 +93,10 @@ class ArraySource:
     def mask(self, index: int) -> np.ndarray:
         """Its raw labels as (H, W)."""
         return np.ascontiguousarray(self.masks[index])
+
+    def frame(self, index: int) -> Frame:
+        """Image and mask; no file says anything of them."""
+        return Frame(self.image(index), self.mask(index))
 
 
 def frame_hash(image_HWC: np.ndarray) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from objectives.data.raster import SUFFIXES
 from objectives.errors import Problem, UserError
 
 SEPARATORS = ",;\t"  # spreadsheets write any of them, by the country
@@ -52,12 +53,18 @@ def read_groups(path: Path, names: Sequence[str], images: Mapping[str, Path]) ->
 
 
 def _name_of(file: str, known: Mapping[str, str]) -> str | None:
-    """The frame that a row means; Windows writes sub\\a.png."""
+    """The frame that a row means: Windows writes sub\\a.png, and a converted image keeps its group."""
     written = unicodedata.normalize("NFC", file)
-    for path in (written, written.replace("\\", "/")):
-        if name := known.get(path.removeprefix("./").removeprefix("images/")):
+    for spelled in (written, written.replace("\\", "/")):
+        path = spelled.removeprefix("./").removeprefix("images/")
+        if name := known.get(path) or known.get(_without_suffix(path)):
             return name
     return None
+
+
+def _without_suffix(path: str) -> str:
+    stem, suffix = os.path.splitext(path)  # noqa: PTH122 - it is text
+    return stem if suffix.lower() in SUFFIXES else path
 
 
 def _rows(path: Path) -> Iterator[_Row]:

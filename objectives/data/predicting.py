@@ -12,10 +12,12 @@ from objectives.data.classes import Classes, named_classes
 from objectives.data.decode import decode_image
 from objectives.data.folder import find_images
 from objectives.data.frames import Source
+from objectives.data.marks import gathered
 from objectives.data.npz import read_test_set
+from objectives.data.raster import FORMS
 from objectives.data.source import existing_path, open_source
 from objectives.data.spec import FrameSpec
-from objectives.data.survey import condensed
+from objectives.data.survey import condensed, size_problem
 from objectives.data.synthetic import is_synthetic, read_synthetic_tests
 from objectives.errors import Problem, ProblemsError
 
@@ -84,7 +86,7 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
         except ProblemsError as error:
             problems += error.problems
     if problems:
-        raise ProblemsError(str(source), condensed(problems))
+        raise ProblemsError(str(source), condensed(gathered(problems)))
     return Labelled(opened.names, ReadOnDemand(len(opened.names), opened.image), masks)
 
 
@@ -96,7 +98,7 @@ def _images_of_folder(root: Path) -> Sequence[NamedImage]:
     folder = root / "images" if (root / "images").is_dir() else root
     found, problems = find_images(folder, root)
     if not found:
-        problems.append(Problem(str(folder), "must hold PNG, JPG or TIFF files", "none"))
+        problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
     if problems:
         raise ProblemsError(str(root), condensed(problems))
     # names as the files have them, in whatever normal form: masks are looked for under them
@@ -138,11 +140,10 @@ def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
 
 def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec) -> np.ndarray:
     """The stored labels of a frame whose image fits the model."""
-    image_HWC, mask_HW = source.image(index), source.mask(index)
-    problems = []
-    if mask_HW.shape != image_HWC.shape[:2]:
-        rule = f"its mask must have the image's size {image_HWC.shape[0]}x{image_HWC.shape[1]}"
-        problems.append(Problem(source.place(index), rule, f"{mask_HW.shape[0]}x{mask_HW.shape[1]}"))
+    frame = source.frame(index)
+    image_HWC, mask_HW = frame.image_HWC, frame.mask_HW
+    size = size_problem(frame, source.place(index))
+    problems = [size] if size else []
     pixels = f"{image_HWC.shape[2]} channels of 0..{np.iinfo(image_HWC.dtype).max}"
     expected = f"{spec.channels} channels of 0..{spec.max_value}"
     if pixels != expected:

@@ -12,14 +12,13 @@ import numpy as np
 from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
 from objectives.data.cut import Cut
 from objectives.data.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
-from objectives.data.frames import Source, frame_hash
+from objectives.data.frames import Frame, Source, frame_hash
+from objectives.data.marks import Marks, examples, gathered, mark_problems, mark_warnings, marks_of
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_mask
 from objectives.data.split import split
 from objectives.errors import Problem, ProblemsError, listed
-
-_SHOWN = 3  # examples named in one problem
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class _Facts:
     mean: float  # of all pixel values as read, 0..1
     look: np.ndarray
     hash: str
+    marks: Marks
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,19 @@ def survey(source: Source, options: DataOptions) -> Survey:
         return Survey(len(source.names), tuple(problems))
     looked = list(_look_at_all(source, options))
     facts = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
-    problems += [problem for found in looked if not isinstance(found, _Facts) for problem in found]
+    problems += gathered([problem for found in looked if not isinstance(found, _Facts) for problem in found])
+    marks = {source.place(index): found.marks for index, found in facts.items()}
     classes, class_problems = _settle_classes(source, facts, options.ignore)
     problems += [*class_problems, *_uniform_problems(source, facts, options), *_class_option_problems(options, classes)]
+    problems += mark_problems(marks, classes, options.ignore)
+    warnings = tuple(mark_warnings(marks, classes))
     reasons = _reasons_to_drop(facts, classes, options)
     dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
     kept = [index for index in facts if index not in reasons]
     pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
     if facts and not kept:
         problems.append(Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}"))
-    found = Survey(len(looked), tuple(problems), (), dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
+    found = Survey(len(looked), tuple(problems), warnings, dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
     if problems:
         return found
     dropped_counts_K = _pixel_counts([facts[index] for index in reasons], classes).sum(axis=0)
@@ -96,21 +99,14 @@ def _look_at_all(source: Source, options: DataOptions) -> Iterator[_Facts | tupl
 
 
 def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple[Problem, ...]:
-    problems: list[Problem] = []
     try:
-        image_HWC = source.image(index)
+        frame = source.frame(index)
     except ProblemsError as error:
-        problems += error.problems
-    try:
-        mask_HW = source.mask(index)
-    except ProblemsError as error:
-        problems += error.problems
-    if problems:
-        return tuple(problems)
+        return error.problems
+    if problem := size_problem(frame, source.place(index)):
+        return (problem,)
+    image_HWC, mask_HW = frame.image_HWC, frame.mask_HW
     height, width, channels = image_HWC.shape
-    if mask_HW.shape != (height, width):
-        rule = f"its mask must have the image's size {height}x{width}"
-        return (Problem(source.place(index), rule, f"{mask_HW.shape[0]}x{mask_HW.shape[1]}"),)
     pixels = np.bincount(mask_HW.ravel())
     labels = np.flatnonzero(pixels)
     resized = resize_mask(mask_HW, *(options.size or (height, width)))
@@ -119,7 +115,21 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
     shape, dtype = (height, width, channels), image_HWC.dtype.name
     mean, look = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max), thumbnail(image_HWC)
     found = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
-    return _Facts(shape, dtype, key, *found, mean, look, frame_hash(image_HWC))
+    return _Facts(shape, dtype, key, *found, mean, look, frame_hash(image_HWC), marks_of(frame))
+
+
+def size_problem(frame: Frame, place: str) -> Problem | None:
+    """A mask of another size than its image, and whether a tag that turns one of them may be why."""
+    image, mask = frame.image_HWC.shape[:2], frame.mask_HW.shape
+    if image == mask:
+        return None
+    turned = "its mask" if frame.image_tags.orientation < 5 <= frame.mask_tags.orientation else "the image"
+    why = f", and {turned} is turned by its EXIF tag" if image == mask[::-1] and _is_turned(frame) else ""
+    return Problem(place, f"its mask must have the image's size {image[0]}x{image[1]}", f"{mask[0]}x{mask[1]}{why}")
+
+
+def _is_turned(frame: Frame) -> bool:
+    return (frame.image_tags.orientation >= 5) != (frame.mask_tags.orientation >= 5)
 
 
 def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOptions) -> dict[int, str]:
@@ -221,7 +231,7 @@ def _with_parts(
     return replace(
         found,
         problems=problems,
-        warnings=() if problems else tuple(cut.warnings()),
+        warnings=(*found.warnings, *(() if problems else cut.warnings())),
         scored=scored,
         shape=(*(options.size or facts[0].shape[:2]), facts[0].shape[2]) if facts else (0, 0, 0),
         dtype=facts[0].dtype if facts else "uint8",
@@ -254,8 +264,7 @@ def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np
 def _examples(places: dict[str, list[str]]) -> str:
     shown = []
     for value, named in sorted(places.items(), key=lambda item: -len(item[1])):
-        rest = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-        shown.append(f"{value} ({', '.join(named[:_SHOWN])}{rest})")
+        shown.append(f"{value} ({examples(named)})")
     return "; ".join(shown)
 
 

@@ -1,6 +1,7 @@
 """Commands on a finished model: export-best, predict, evaluate."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -184,19 +185,23 @@ def evaluate(
 
 
 def torch_device(name: str) -> "torch.device":
-    """The torch device of a ``--device`` value.
+    """Return the torch device of a ``--device`` value, its number counted in PCI order as the driver does.
 
-    Raises: UserError when this host has none such, or no torch.
+    Raises: UserError when this host has none such, or no torch; WorldError when the driver or all its cards do not answer.
     """
     from objectives.engines import torch_is_there
     from objectives.errors import UserError
+    from search.gpus import offer
 
     if not torch_is_there():
         raise UserError("torch is not installed here: install it; only `search predict --engine onnx` does without")
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # before the first CUDA call of this process
     import torch
 
     count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
     if name == "auto":
+        if not count and offer(name).gpus:
+            typer.echo("search: the driver lists GPUs and torch sees none: on the CPU; `search doctor` says why", err=True)
         return torch.device("cuda" if count else "cpu")
     if name != "cpu" and number >= count:
         raise UserError(f"--device {name}: torch sees {count} GPU(s) here, counted from 0; use --device cpu")

@@ -59,7 +59,13 @@ Cache = Annotated[
     typer.Option("--cache", envvar="SEARCH_CACHE", help="Folder of prepared data, shared by the workers of a host."),
 ]
 Device = Annotated[
-    str, typer.Option("--device", envvar="SEARCH_DEVICE", callback=check_device, help=f"{DEVICES[0].upper()}{DEVICES[1:]}.")
+    str,
+    typer.Option(
+        "--device",
+        envvar="SEARCH_DEVICE",
+        callback=check_device,
+        help=f"{DEVICES[0].upper()}{DEVICES[1:]}: of the visible GPUs the one of number N in PCI order, from 0.",
+    ),
 ]
 Scored = Annotated[
     str, typer.Option("--scored", help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]")

@@ -32,12 +32,13 @@ def demo(
     from objectives.bundle import refuse_taken
     from search import export
     from search.commands.model import open_names, print_export
-    from search.commands.study import written_study
+    from search.commands.study import refuse_missing_gpu, written_study
     from search.local import run_locally
     from search.setup import Request
     from search.study import open_study
 
     refuse_taken(out, force=True)  # before minutes of work
+    refuse_missing_gpu("auto")
     name = time.strftime("demo-%Y%m%d-%H%M%S")
     request = Request(name=name, source="synthetic", space="tiny", trials=trials)
     with written_study(request, "", "", home, None) as place:
@@ -57,6 +58,12 @@ def dashboard(
     artifacts: Artifacts = "",
     host: Annotated[str, typer.Option("--host", help="Address to listen on; the dashboard has no login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    allowed_host: Annotated[
+        list[str],
+        typer.Option(
+            "--allowed-host", envvar="SEARCH_ALLOWED_HOSTS", help="Name that it is reached by from elsewhere. Repeats."
+        ),
+    ] = [],  # noqa: B006  # typer's way to say that an option repeats
     wait: Annotated[
         str, typer.Option("--wait", envvar="SEARCH_WAIT", help="How long to wait for a database that does not answer yet.")
     ] = "5m",
@@ -69,11 +76,12 @@ def dashboard(
       search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
     from search.dashboard import open_tables, serve
+    from search.gate import parse_names
     from search.storage import reachable
 
-    wait_s = parse_duration(wait, "--wait", least_s=0)
+    wait_s, names = parse_duration(wait, "--wait", least_s=0), parse_names(allowed_host)
     with open_place(storage, artifacts, home) as place, reachable(place.storage):
-        serve(open_tables(place.storage, wait_s), place.artifacts, host, port)
+        serve(open_tables(place.storage, wait_s), place.artifacts, host, port, names)
 
 
 def doctor(

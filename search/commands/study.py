@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from objectives.errors import SearchError, UserError
 from search.commands.options import (
     Artifacts,
     Cache,
@@ -61,6 +62,16 @@ def worker(
         int, typer.Option("--threads", min=0, max=1024, help="CPU threads; 0: this worker's share of the host.")
     ] = 0,
     drain: Annotated[bool, typer.Option("--drain", help="On SIGTERM finish the trial at hand, then leave.")] = False,
+    leave_code: Annotated[
+        int,
+        typer.Option(
+            "--leave-code",
+            envvar="SEARCH_LEAVE_CODE",
+            min=0,
+            max=255,
+            help="Exit code of a worker that was told to leave. An engine that takes 0 for done wants another: 75, say.",
+        ),
+    ] = 0,
     wait: Annotated[
         str, typer.Option("--wait", envvar="SEARCH_WAIT", help="How long to wait for a database or study not there yet.")
     ] = "5m",
@@ -88,6 +99,9 @@ def worker(
     from search.worker import Orders, Settings
     from search.worker_loop import run_worker
 
+    if leave_code in (SearchError.exit_code, UserError.exit_code):
+        raise UserError(f"--leave-code {leave_code} means something else already: take 0 or 3 to 255, 75 say")
+    orders = Orders.from_signals(drain=drain, leave_code=leave_code)  # first: whatever is waited for below, it can be left
     refuse_missing_gpu(device)
     wait_s = parse_duration(wait, "--wait", least_s=0)
     times = {
@@ -96,12 +110,13 @@ def worker(
     }
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         settings = Settings(place.artifacts, place.cache, device, data, threads, **times, verbose=verbose)
-        orders = Orders.from_signals(drain=drain)
         opened = wait_for_study(place.storage, study, wait_s, _say)
         try:
             run_worker(opened, settings, orders, _say)
         finally:
             opened.close()
+    if orders.leave.is_set():
+        raise typer.Exit(leave_code)
 
 
 @with_study_options
@@ -174,19 +189,13 @@ def written_study(request: "Request", storage: str, artifacts: str, home: Path |
 
 
 def refuse_missing_gpu(device: str) -> None:
-    """Nothing when this host has the device, as far as the driver says.
+    """Return when this host has the device, as far as the driver says.
 
-    Raises: UserError without such a GPU.
+    Raises: UserError without such a GPU; WorldError when the driver or all its cards do not answer.
     """
-    if device in ("auto", "cpu"):
-        return
-    from objectives.errors import UserError
-    from search.gpus import list_gpus
+    from search.gpus import offer
 
-    count, number = len(list_gpus()), int(device.partition(":")[2] or 0)
-    if number >= count:
-        have = f"{count} GPU(s), counted from 0" if count else "no GPU"
-        raise UserError(f"--device {device}: the driver lists {have} here; use --device cpu, or see `search doctor`")
+    offer(device)
 
 
 def _say(line: str) -> None:

@@ -3,13 +3,16 @@
 ``SCREENSHOT_DIR`` names a folder for the pictures of the pages.
 """
 
+import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -31,6 +34,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 STUDY = "mars-terrain"
 TRIALS = 9
@@ -41,7 +45,8 @@ import sys
 from optuna.storages import RDBStorage
 from search.dashboard import serve
 
-serve(RDBStorage(sys.argv[1], engine_kwargs={"pool_pre_ping": True}, skip_table_creation=True), sys.argv[2], "127.0.0.1", 0)
+storage = RDBStorage(sys.argv[1], engine_kwargs={"pool_pre_ping": True}, skip_table_creation=True)
+serve(storage, sys.argv[2], "127.0.0.1", 0, frozenset({"dash.test"}))
 """
 
 
@@ -193,3 +198,112 @@ def test_trial_shows_its_numbers_and_pictures(page: Page, url: str, study: optun
         picture.scroll_into_view_if_needed()
         expect(picture).to_be_in_viewport()
     screenshot(page, f"trial-{number}")
+
+
+def write(page: Page, method: str, path: str, body: object = None) -> tuple[int, str]:
+    """Let the page at hand ask as its own scripts do; the status, and why it was refused."""
+    ask = """async ([method, path, body]) => {
+        const headers = {"Content-Type": "application/json"};
+        const answer = await fetch(path, {method, headers, body: body && JSON.stringify(body)});
+        const text = await answer.text();
+        return [answer.status, text && JSON.parse(text).reason];
+    }"""
+    status, reason = page.evaluate(ask, [method, path, body])
+    return int(status), str(reason)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "dash.test"])  # the browser says Sec-Fetch-Site; of an insecure name, Origin
+def test_the_page_may_write_notes_and_fail_a_trial_and_no_more(page: Page, url: str, study: optuna.Study, host: str) -> None:
+    said: dict[str, dict[str, str]] = {}
+    page.on("request", lambda request: said.update({request.method: request.all_headers()}))
+    page.goto(url.replace("127.0.0.1", host))
+    place, trial = f"/api/studies/{study._study_id}", study.ask()
+    assert write(page, "PUT", f"{place}/{trial._trial_id}/note", {"version": 1, "body": "seen"})[0] == 204
+    assert said["PUT"].get("origin") == url.replace("127.0.0.1", host).removesuffix("/dashboard")
+    assert ("sec-fetch-site" in said["PUT"]) == (host == "127.0.0.1")
+    assert write(page, "POST", f"/api/trials/{trial._trial_id}/tell", {"state": "Complete", "values": [1]})[0] == 400
+    assert write(page, "POST", f"/api/trials/{trial._trial_id}/tell", {"state": "Fail"})[0] == 204
+    status, reason = write(page, "DELETE", place)
+    assert (status, "search gc" in reason) == (403, True)
+
+
+def test_the_delete_button_says_that_it_failed(page: Page, url: str, study: optuna.Study) -> None:
+    page.goto(url)
+    expect(page.get_by_text(STUDY)).to_be_visible()
+    page.get_by_role("button", name="delete study").click()
+    screenshot(page, "delete-asked")
+    page.get_by_role("button", name="Yes").click()
+    expect(page.get_by_text("Failed to delete study")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(STUDY)).to_be_visible()
+
+
+def test_the_fail_button_fails_a_running_trial(page: Page, url: str, study: optuna.Study) -> None:
+    trial = study.ask()
+    page.goto(f"{url}/studies/{study._study_id}/trials?numbers={trial.number}")
+    with page.expect_response("**/tell") as told:
+        page.get_by_role("button", name="Fail Trial").click()
+    assert told.value.status == 204
+    assert study.get_trials()[trial.number].state == optuna.trial.TrialState.FAIL
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """Another site, whose pages are empty."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Write no line per request."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://evil.test:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("named", ["127.0.0.1", "evil.test"])  # across sites; and by a name that was made to lead here
+def test_another_site_can_neither_write_nor_read_nor_frame(
+    page: Page, url: str, study: optuna.Study, elsewhere: str, named: str
+) -> None:
+    dashboard = url.replace("127.0.0.1", named).removesuffix("/dashboard")
+    answers: dict[str, int] = {}
+    page.on("response", lambda response: answers.update({response.url: response.status}))
+    page.goto(elsewhere)
+    read = "async where => { try { await fetch(where); return 'read' } catch (error) { return 'no' } }"
+    assert page.evaluate(read, f"{dashboard}/api/studies") == "no"
+    put = (
+        "async where => { try { await fetch(where, {method: 'PUT', body: '{}'}); return 'put' } catch (error) { return 'no' } }"
+    )
+    assert page.evaluate(put, f"{dashboard}/api/studies/{study._study_id}/note") == "no"
+    page.set_content(f"<iframe src='{dashboard}/dashboard'></iframe>")
+    page.wait_for_timeout(1500)
+    assert not any(STUDY in frame.content() for frame in page.frames if frame.url.startswith("http"))
+    page.set_content(f"<form method=post action='{dashboard}/incompatible-rdb-schema'><button>Migrate</button></form>")
+    page.get_by_role("button").click()
+    page.wait_for_url(f"{dashboard}/incompatible-rdb-schema")
+    assert answers[f"{dashboard}/incompatible-rdb-schema"] == 403
+
+
+def test_an_artifact_of_any_type_runs_no_script(page: Page, url: str, study: optuna.Study, artifacts: Path) -> None:
+    content = b"<title>first</title><p>shown</p><script>document.title = 'taken'</script>"
+    storage = study._storage
+    artifact_id = attach_picture(study, storage, open_pictures(str(artifacts)), content, "page.html")
+    row = {"artifact_id": artifact_id, "filename": "page.html", "mimetype": "text/html", "encoding": None}
+    storage.set_study_system_attr(study._study_id, f"artifacts:{artifact_id}", json.dumps(row))
+    page.goto(f"{url.removesuffix('/dashboard')}/artifacts/{study._study_id}/{artifact_id}")
+    expect(page.get_by_text("shown")).to_be_visible()
+    assert page.title() == "first"
+
+
+def test_the_table_can_be_downloaded(page: Page, url: str, study: optuna.Study) -> None:
+    page.goto(url)
+    with page.expect_download() as download:  # as the page's own button does
+        page.evaluate("where => Object.assign(document.createElement('a'), where).click()", {
+            "href": f"/csv/{study._study_id}", "download": "",
+        })  # fmt: skip
+    assert Path(download.value.path()).read_text().startswith("Number,State")

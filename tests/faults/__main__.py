@@ -17,6 +17,7 @@ from pathlib import Path
 import budgets
 import clocks
 import containers
+import doors
 import killing
 import moments
 import orders
@@ -24,6 +25,7 @@ import outages
 import sabotage
 import sleepers
 import verdicts
+import witnesses
 from audit import HEAD, Row
 
 OUTSIDE: tuple[Callable[[], Row], ...] = (
@@ -34,8 +36,10 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *orders.ALL,
     *outages.ALL,
     *verdicts.ALL,
+    *witnesses.ALL,
     *clocks.ALL,
     *budgets.ALL,
+    *doors.ALL,
 )
 # sixteen workers at once, or seconds that are judged, or one stack for all
 ALONE = (killing.terminated_workers, outages.first_start, *budgets.ALL, *containers.ALL)

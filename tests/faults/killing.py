@@ -216,7 +216,7 @@ def poison() -> Row:
                 at.wait(lambda p=pid: p not in descendants_marked(at.mark), "its end", 20)
         at.finish()
         row = audit(at, "poison: segmentation fault each time", killed, failed=1)
-        deaths = at.query("SELECT max(crashes) FROM search_lease")[0][0]
+        deaths = at.query("SELECT max(cardinality(crashed_by)) FROM search_lease")[0][0]
         row.wrong += [] if killed == deaths == 3 else [f"{killed} deaths, {deaths} seen"]
         row.wrong += [] if at.causes("state = 'FAIL'") == ["crashed"] else ["the cause is another"]
         codes = [worker.process.returncode for worker in workers]

@@ -36,6 +36,14 @@ def tiff(array: np.ndarray, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def animated(form: str) -> bytes:
+    """A file of three frames."""
+    frames = [Image.fromarray(COLOUR // part) for part in (1, 2, 3)]
+    stream = io.BytesIO()
+    frames[0].save(stream, form, save_all=True, append_images=frames[1:])
+    return stream.getvalue()
+
+
 def png_stating(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
     """A PNG of so many pixels, of which there is one row."""
 
@@ -65,6 +73,8 @@ def jpeg_stating(side: int) -> bytes:
 
 GREY = GENERATOR.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
 COLOUR = GENERATOR.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+EXIF = Image.Exif()
+EXIF[0x0112] = 6  # to be shown turned right by 90 degrees
 IMAGES = [GENERATOR.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(FRAMES)]
 MASKS = [GENERATOR.integers(0, 3, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(FRAMES)]
 ODD_FILES = [
@@ -100,6 +110,16 @@ ODD_FILES = [
         b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0",
         b"\x00\x00\x00\x0cjP  \r\n\x87\n",
         b"RIFF\xff\xff\xff\xffWEBPVP8 ",
+    ),
+    *(encoded(COLOUR, "WEBP"), encoded(GREY, "WEBP", lossless=True), encoded(GREY, "BMP"), encoded(COLOUR, "BMP")),
+    *(encoded(GREY, "GIF"), animated("GIF"), animated("PNG"), animated("WEBP"), encoded(COLOUR, "JPEG", exif=EXIF)),
+    *(encoded(GREY, "TIFF", compression=kind) for kind in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "jpeg", "zstd")),
+    *(
+        tiff(GREY, bigtiff=True, byteorder=">"),
+        tiff(GREY, tile=(16, 16), compression="zstd"),
+        tiff(GREY, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)),
+        tiff(GREY, photometric="miniswhite", extratags=[(274, 3, 1, 6, True), (42113, 2, 2, "0", True)]),
+        tiff(GREY, subfiletype=1),
     ),
 ]
 ROWS = "".join(f"f{n:02d}.png,place_{n // 2}\n" for n in range(FRAMES))

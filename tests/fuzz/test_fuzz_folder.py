@@ -73,7 +73,7 @@ def changes(draw: st.DrawFn) -> Change:
     number = draw(st.integers(0, FRAMES - 1))
     name = f"{part}/f{number:02d}"
     kind = draw(st.sampled_from(["odd", "odd", "torn", "torn", "name", "link", "remove", "groups", "classes", "shape"]))
-    suffix = draw(st.sampled_from([".png", ".jpg", ".tif", ".TIFF", ".jpeg"]))
+    suffix = draw(st.sampled_from([".png", ".jpg", ".tif", ".TIFF", ".jpeg", ".webp", ".heic", ""]))
     match kind:
         case "odd":
             return _replace(name, suffix, draw(st.sampled_from(ODD_FILES)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from search.cuda import check_cuda
+from search.cuda import check_cuda, device_fault, multiplies
 from search.gpus import list_gpus
 from search.process import preload
 
@@ -15,4 +15,20 @@ def test_every_gpu_that_the_driver_lists_can_be_used() -> None:
     gpus = list_gpus()
     assert gpus
     for gpu in gpus:
-        check_cuda(gpu.uuid)
+        assert check_cuda(gpu) == gpu
+
+
+def test_every_gpu_computes_as_the_cpu_does() -> None:
+    preload()
+    assert multiplies(torch.device("cuda"))
+    assert [device_fault(gpu.uuid) for gpu in list_gpus()] == [""] * len(list_gpus())
+
+
+def test_a_gpu_whose_memory_is_taken_is_not_faulty() -> None:
+    preload()
+    (gpu, *_) = list_gpus()
+    free, _ = torch.cuda.mem_get_info(0)
+    taken = torch.empty(free - 2**20, dtype=torch.uint8, device="cuda")
+    assert device_fault(gpu.uuid) == ""
+    del taken
+    torch.cuda.empty_cache()

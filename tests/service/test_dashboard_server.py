@@ -2,17 +2,13 @@
 
 import signal
 import socket
-import subprocess
-import sys
+import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 import pytest
+from dashboard_process import ask, dashboard, end, url_of
 from optuna.storages import RDBStorage
 from painted import files, png
 from sqlalchemy import create_engine, make_url, text
@@ -21,54 +17,10 @@ from objectives.errors import WorldError
 from search.dashboard import open_tables
 from search.pictures_store import PictureStore, attach_picture
 
-SERVE = """
-import sys
-from search.dashboard import open_tables, serve
-from objectives.errors import SearchError
 
-database, blobs, port = sys.argv[1:]
-try:
-    serve(open_tables(database, 60.0), blobs, "127.0.0.1", int(port))
-except SearchError as error:
-    print(error, file=sys.stderr)
-    sys.exit(error.exit_code)
-"""
-
-
-@contextmanager
-def dashboard(database: str, blobs: Path, port: int = 0) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", SERVE, database, str(blobs), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def url_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("dashboard: http://127.0.0.1:"), line
-    return line.removeprefix("dashboard: ").strip().removesuffix("/dashboard")
-
-
-def fetch(url: str, method: str = "GET") -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=20) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-
-
-def end(process: subprocess.Popen[str]) -> tuple[float, str]:
-    """Send SIGTERM; return the seconds until exit code 0, and what was said on stderr."""
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 0
-    return time.monotonic() - began, said
+def fetch(url: str) -> tuple[int, bytes]:
+    answer = ask(url)
+    return answer.status, answer.body
 
 
 def test_dashboard_serves_health_and_pictures_and_ends_at_once(
@@ -84,7 +36,8 @@ def test_dashboard_serves_health_and_pictures_and_ends_at_once(
         assert fetch(f"{url}/health") == (200, b"ok\n")
         assert fetch(f"{url}/{at}/{kept}") == (200, png("red"))
         assert fetch(f"{url}/{at}/{lost}")[0] == 404
-        assert b"<html" in fetch(url)[1]
+        assert ask(url).headers["Location"] == "/dashboard"
+        assert b"<html" in fetch(f"{url}/dashboard")[1]
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as idle:
             idle.sendall(b"GET / HTTP/1.0\r\n")  # a reader that never ends its request
             time.sleep(0.2)
@@ -106,19 +59,6 @@ def test_dashboard_says_in_one_line_that_the_artifacts_cannot_be_read(
         _, said = end(process)
     assert said.count("\n") == 1
     assert f"cannot read {file}" in said
-
-
-def test_deleting_a_study_in_the_dashboard_removes_its_pictures_even_when_one_is_missing(
-    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
-) -> None:
-    trial = study.ask()
-    ids = [attach_picture(trial, storage, pictures, png("red"), f"{i}.png") for i in range(3)]
-    attach_picture(study, storage, pictures, png("red"), "study.png")
-    pictures.remove(ids[0])
-    with dashboard(empty_database, tmp_path / "artifacts") as process:
-        assert fetch(f"{url_of(process)}/api/studies/{study._study_id}", "DELETE")[0] == 204
-    assert files(tmp_path) == []
-    assert storage.get_all_studies() == []
 
 
 def test_dashboard_waits_for_the_tables_of_an_empty_database(empty_database: str, tmp_path: Path) -> None:
@@ -201,3 +141,57 @@ def test_port_in_use_is_one_line(storage: RDBStorage, empty_database: str, tmp_p
     assert process.returncode == 2
     assert said == f"port {port} of 127.0.0.1 is in use: end what uses it or choose another with --port\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def held(pid: int) -> int:
+    """How many sockets a process holds."""
+    return sum(str(each.readlink()).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_half_sent_requests_keep_nobody_from_an_answer(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:
+    """Four hundred clients that never end their request, and drip it: the service answers, and does not keep them all."""
+    with dashboard(empty_database, tmp_path) as process:
+        url = url_of(process)
+        where = ("127.0.0.1", int(url.rpartition(":")[2]))
+        dripping = []
+        for i in range(400):
+            wire = socket.create_connection(where, timeout=10)
+            wire.sendall(b"PUT /api/studies/1/note HTTP/1.1\r\nHost: localhost\r\n" + b"Content-Length: 9\r\n\r\n" * (i % 2))
+            dripping.append(wire)
+        began = time.monotonic()
+        for _ in range(20):
+            assert fetch(f"{url}/health") == (200, b"ok\n")
+        took_s = time.monotonic() - began
+        kept = held(process.pid)
+        for wire in dripping:
+            wire.close()
+        _, said = end(process)
+    assert took_s < 10
+    assert kept < 260
+    assert said == ""
+
+
+def test_a_request_under_way_is_answered_when_the_dashboard_ends(
+    study: optuna.Study, storage: RDBStorage, empty_database: str, tmp_path: Path
+) -> None:
+    with dashboard(empty_database, tmp_path) as process, storage.engine.connect() as lock:
+        url = url_of(process)
+        lock.execute(text("LOCK TABLE studies"))
+        heard: list[bytes] = []
+        asking = threading.Thread(target=lambda: heard.append(fetch(f"{url}/api/studies")[1]))
+        asking.start()
+        time.sleep(1.0)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        lock.rollback()
+        asking.join(20)
+        assert process.wait(20) == 0
+    assert study.study_name.encode() in heard[0]
+
+
+def test_ctrl_c_ends_it(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:
+    with dashboard(empty_database, tmp_path) as process:
+        url_of(process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "")

@@ -1,21 +1,19 @@
 """Leases and the fence: only the newest owner of a trial can write for it."""
 
 import time
-from typing import Literal
 
 import pytest
 from optuna.trial import TrialState
 
-from search import checkpoints, claims, leases
+from search import checkpoints, claims, leases, roster
+from search.blame import MOST_CRASHES, MOST_HANGS, judge_lease
 from search.blobs import open_blobs
 from search.checkpoints import Pointer
 from search.claims import Claimed, Done, Waiting, claim
 from search.draws import FromTrial
 from search.pulse import Pulse
-from search.roster import join
 from search.storage import LeaseLostError
 from search.study import Study, open_study
-from search.trials import MOST_CRASHES, MOST_HANGS, judge_lease
 
 EXPIRED_S = 0.01
 CHECKPOINT = {kind: Pointer(digit * 64, 2, 0.5) for kind, digit in (("last", "0"), ("best", "1"))}
@@ -102,7 +100,7 @@ def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: obj
         lambda: trial.set_user_attr("late", 1),
         lambda: small_study.optuna.tell(trial, 0.9),
         lambda: checkpoints.point(small_study.engine, open_blobs(str(tmp_path)), old, CHECKPOINT),
-        lambda: leases.count(small_study.engine, old, "crashes"),
+        lambda: leases.note_death(small_study.engine, old, hung=False),
     ]
     for write in writes:
         with pytest.raises(LeaseLostError):
@@ -115,20 +113,65 @@ def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: obj
     assert checkpoints.pointers_of(small_study.engine, old.trial_id) == {}
 
 
-@pytest.mark.parametrize(("what", "cause"), [("crashes", "crashed"), ("hangs", "hung")])
+@pytest.mark.parametrize(("hung", "most", "cause"), [(False, MOST_CRASHES, "crashed"), (True, MOST_HANGS, "hung")])
 def test_one_death_counts_once_and_the_last_one_ends_the_trial_whoever_runs_it(
-    what: Literal["crashes", "hangs"], cause: str, small_study: Study
+    hung: bool, most: int, cause: str, small_study: Study
 ) -> None:
-    limit = {"crashes": MOST_CRASHES, "hangs": MOST_HANGS}[what]
-    for times in range(1, limit + 1):
+    for times in range(1, most + 1):
         lease = take(small_study, f"worker {times}")
-        assert judge_lease(lease) is None
-        assert leases.count(small_study.engine, lease, what) == times
-        assert leases.count(small_study.engine, lease, what) == times, "the same death, told again"
+        assert judge_lease(small_study, lease) is None
+        noted = leases.note_death(small_study.engine, lease, hung=hung)
+        assert leases.note_death(small_study.engine, lease, hung=hung) == noted, "the same death, told again"
+        assert len(noted.crashed_by + noted.hung_by) == times
         leases.release(small_study.engine, lease)  # the last of them was killed before it could fail the trial
-    ending = judge_lease(take(small_study, "another"))
+    ending = judge_lease(small_study, take(small_study, "another"))
     assert ending is not None
     assert (ending.state, ending.cause) == (TrialState.FAIL, cause)
+    assert f"{most} different workers" in ending.message
+
+
+@pytest.mark.parametrize(("hung", "most"), [(False, MOST_CRASHES), (True, MOST_HANGS)])
+def test_deaths_at_one_worker_end_a_trial_only_where_no_other_is_alive(hung: bool, most: int, small_study: Study) -> None:
+    """Its own device may be what kills it."""
+    study = small_study
+    other = roster.join(study.engine, study.id, "cpu", "other")
+    elsewhere = roster.join(study.engine, study.id + 1, "cpu", "of another study")
+    noted = take(study, "one")  # which it had crashed alone before the other came
+    for _ in range(most):
+        noted = leases.note_death(study.engine, noted, hung=hung)
+    assert judge_lease(study, noted) is None
+    roster.leave(study.engine, other.id)
+    ending = judge_lease(study, noted)
+    assert ending is not None
+    assert "one worker, whose device is sound" in ending.message
+    roster.leave(study.engine, elsewhere.id)
+
+
+def test_a_trial_that_has_died_at_one_worker_is_left_to_those_who_have_not_seen_it_die(small_study: Study) -> None:
+    study = small_study
+    for name in ("one", "other"):
+        roster.join(study.engine, study.id, "cpu", name)
+    died = take(study, "one")
+    leases.note_death(study.engine, died, hung=False)
+    leases.release(study.engine, died)
+    new = take(study, "one")
+    assert new.trial_id != died.trial_id, "another trial, while the other worker may take this one"
+    again = take(study, "other")
+    assert again.trial_id == died.trial_id
+    leases.note_death(study.engine, again, hung=True)
+    leases.release(study.engine, again)
+    assert take(study, "one").trial_id == died.trial_id, "both have seen it die: whoever is free takes it"
+
+
+def test_a_trial_that_has_died_here_is_taken_up_here_once_no_other_worker_is_alive(small_study: Study) -> None:
+    study = small_study
+    for name in ("one", "other"):
+        roster.join(study.engine, study.id, "cpu", name)
+    died = take(study, "one")
+    leases.note_death(study.engine, died, hung=False)
+    leases.release(study.engine, died)
+    roster.leave(study.engine, "other")
+    assert take(study, "one").trial_id == died.trial_id
 
 
 def test_the_owner_writes_under_its_fence(small_study: Study) -> None:
@@ -166,7 +209,7 @@ def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(da
 
 
 def test_the_pulse_renews_and_notices_a_loss(small_study: Study) -> None:
-    member = join(small_study.engine, small_study.id, "cpu", "a")
+    member = roster.join(small_study.engine, small_study.id, "cpu", "a")
     lease = take(small_study, member.id, lease_s=0.6)
     with Pulse(small_study.engine, member, 0.6) as pulse:
         pulse.hold(lease)

@@ -193,6 +193,8 @@ def test_a_retraining_that_ended_early_is_not_exported(make_trained: Callable[..
     trial = retraining.optuna.ask()
     trial.set_user_attr("end_cause", "stopped")
     retraining.optuna.tell(trial, 0.9)
-    with pytest.raises(WorldError, match=r"ended as stopped .* delete it in the dashboard"):
+    with pytest.raises(
+        WorldError, match=r"ended as stopped .* delete it with `optuna delete-study --study-name \S+/retrain-\d+`"
+    ):
         completed_trial(retraining)
     retraining.close()

@@ -1,9 +1,11 @@
-"""Who takes which GPU, and how many CPU threads: the driver is a stand-in with two GPUs, the database is real."""
+"""Who takes which GPU, and how many CPU threads: the driver is a stand-in, the database is real."""
 
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import psutil
 import pynvml
 import pytest
 from sqlalchemy import Engine, func, select, update
+from stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 from objectives.errors import UserError, WorldError
-from search import hosts, roster
+from search import driver, gpu_locks, hosts, roster
+from search.driver import CPU
 from search.gpus import list_gpus
 from search.status import read_status
 from search.storage import open_engine
@@ -23,36 +27,29 @@ from search.trials import device_limits
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 
-UUIDS = ["GPU-aaaa-0", "GPU-bbbb-1"]
-
-
-class Memory:
-    total = 8 * 2**30
+UUIDS = [chip.uuid for chip in TWO]
+GIB = 2**30
 
 
 def join(engine: Engine, study_id: int, device: str) -> roster.Member:
     return roster.join(engine, study_id, device, uuid.uuid4().hex)
 
 
-@pytest.fixture
-def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(UUIDS))
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: UUIDS[handle])
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "Stand-in")
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Memory)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", lambda handle: (8, 0) if handle else (7, 5))
+@pytest.fixture(autouse=True)
+def _nothing_held() -> Iterator[None]:
+    yield
+    for worker in list(gpu_locks._held):
+        gpu_locks.release(worker)
 
 
 @pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    use_driver(monkeypatch, tmp_path_factory.mktemp("locks"), *TWO)
 
-    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_driver(monkeypatch, tmp_path, init=ABSENT)
 
 
 def test_workers_that_start_at_once_take_a_gpu_each_and_share_the_least_loaded_after(
@@ -84,14 +81,6 @@ def test_a_numbered_gpu_is_taken_however_loaded(two_gpus: None, small_study: Stu
     assert [join(small_study.engine, small_study.id, "cuda:1").gpu for _ in range(2)] == [UUIDS[1]] * 2
     with pytest.raises(UserError, match=r"cuda:0 to cuda:1 here, got 'cuda:2'"):
         join(small_study.engine, small_study.id, "cuda:2")
-
-
-@pytest.mark.parametrize(("setting", "visible"), [("1", [1]), ("1,0", [1, 0]), ("GPU-bbbb", [1]), ("", []), ("7", [])])
-def test_only_visible_gpus_are_listed(
-    setting: str, visible: list[int], two_gpus: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
-    assert [gpu.uuid for gpu in list_gpus()] == [UUIDS[index] for index in visible]
 
 
 def test_without_a_driver_auto_is_the_cpu_and_cuda_is_refused(no_gpu: None, small_study: Study) -> None:
@@ -147,7 +136,70 @@ def test_a_worker_that_joins_again_since_an_answer_was_lost_counts_once(two_gpus
 
 
 def test_a_trial_may_count_on_the_whole_device_whoever_shares_it(two_gpus: None) -> None:
-    old, new = (device_limits(uuid) for uuid in UUIDS)
-    assert old == {"memory_bytes": int(0.9 * Memory.total), "gpu_bf16": False}
-    assert new == {"memory_bytes": int(0.9 * Memory.total), "gpu_bf16": True}
-    assert 0 < device_limits("")["memory_bytes"] <= psutil.virtual_memory().total
+    old, new = (device_limits(gpu) for gpu in list_gpus())
+    assert old == {"memory_bytes": int(0.9 * 8 * GIB), "gpu_bf16": False}
+    assert new == {"memory_bytes": int(0.9 * 8 * GIB), "gpu_bf16": True}
+    assert 0 < device_limits(CPU)["memory_bytes"] <= psutil.virtual_memory().total
+
+
+def test_a_worker_knows_its_device_from_joining_on_and_lists_no_card_again(
+    two_gpus: None, small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = join(small_study.engine, small_study.id, "cuda:1")
+    monkeypatch.setattr(driver, "pynvml", StandInDriver(LOST, replace(TWO[1], error=pynvml.NVML_ERROR_GPU_IS_LOST)))
+    assert device_limits(member.device) == {"memory_bytes": int(0.9 * 8 * GIB), "gpu_bf16": True}
+
+
+def test_a_lost_card_ends_no_worker_of_the_others_and_is_named(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_driver(monkeypatch, tmp_path, LOST, TWO[1])
+    members = [join(small_study.engine, small_study.id, device) for device in ("auto", "cuda", "cuda:1")]
+    assert {member.gpu for member in members} == {UUIDS[1]}  # cuda:1 is no other than before
+    assert [member.remarks for member in members] == [("GPU 0 cannot be used (GPU is lost)",)] * 3
+    with pytest.raises(WorldError, match=r"--device cuda:0: GPU 0 cannot be used \(GPU is lost\)"):
+        join(small_study.engine, small_study.id, "cuda:0")
+
+
+def test_each_worker_of_a_card_under_mig_claims_a_slice_with_the_memory_of_that_slice(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_driver(monkeypatch, tmp_path, MIG)
+    members = [join(small_study.engine, small_study.id, "auto") for _ in range(3)]
+    assert [member.gpu for member in members] == ["MIG-1111", "MIG-1222", "MIG-1111"]
+    assert {device_limits(member.device)["memory_bytes"] for member in members} == {int(0.9 * 10 * GIB)}
+
+
+def test_workers_of_two_databases_on_one_host_take_a_gpu_each(
+    two_gpus: None, make_database: Callable[[], str], make_study: Callable[..., None]
+) -> None:
+    """Each database knows its own workers alone: only the host knows both."""
+    studies = []
+    for database in (make_database(), make_database()):
+        make_study(database, trials=1)
+        studies.append(open_study(database, "small"))
+    start = threading.Barrier(2)
+
+    def take(study: Study) -> roster.Member:
+        start.wait()
+        return join(study.engine, study.id, "auto")
+
+    with ThreadPoolExecutor(2) as pool:
+        members = list(pool.map(take, studies))
+    assert {member.gpu for member in members} == set(UUIDS)
+    assert [member.remarks for member in members] == [(), ()]
+    first, second = sorted(zip(members, studies, strict=True), key=lambda pair: pair[0].gpu)
+    shared = join(second[1].engine, second[1].id, "auto")  # no card is free any more
+    assert shared.gpu == first[0].gpu
+    assert [f"({shared.gpu}) is shared with 1 worker(s) of another database" in said for said in shared.remarks] == [True]
+    for study in studies:
+        study.close()
+
+
+def test_between_cards_without_workers_the_one_whose_memory_is_free_is_taken(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers in containers that share no folder, and other programs, are seen by what they use alone."""
+    use_driver(monkeypatch, tmp_path, replace(TWO[0], used=3 * GIB), TWO[1])
+    assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[1]
+    assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[0]  # the fewest workers still come first

@@ -16,6 +16,7 @@ import pytest
 from waiting import wait_for
 
 from search import checkpoints, trials
+from search.blame import MOST_CRASHES
 from search.blobs import open_blobs
 from search.control import extend_budget, give_order
 from search.process import preload
@@ -97,7 +98,7 @@ def test_a_config_that_kills_its_process_is_tried_three_times_and_failed(
 ) -> None:
     make_study(database, trials=2, sets=("train.epochs=50",))
     with working(database, tmp_path) as work:
-        for times in range(trials.MOST_CRASHES):
+        for times in range(MOST_CRASHES):
             child = work.child()
             child.send_signal(signal.SIGSEGV if times else signal.SIGABRT)
             child.wait(10)

@@ -1,4 +1,4 @@
-"""Bundles that several files of tests read."""
+"""What several files of tests share: bundles, and a folder for image files."""
 
 from pathlib import Path
 
@@ -39,3 +39,9 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = build_program(settings).eval()
     write_bundle(directory, program, settings, provenance_of(program, 1), frames={"validation": []})
     return directory
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all cells of a matrix: each writes its file anew."""
+    return tmp_path_factory.mktemp("cells")

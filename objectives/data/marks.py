@@ -1,0 +1,129 @@
+"""What the files of many frames say beside their pixels, and where that speaks against the use that is made of them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from objectives.data.classes import Classes
+from objectives.data.decode import LOSSY_MASK
+from objectives.data.frames import Frame
+from objectives.data.raster import Tags
+from objectives.data.spec import Colour
+from objectives.errors import Problem, listed
+
+_LOSSY_RULES = LOSSY_MASK.partition("{")[0]
+_SHOWN = 3  # examples named in one line
+_NO_DATA_RULE = (
+    "the no-data value of a mask (TIFF tag 42113) must be the ignored label; name it with --ignore, or say --ignore none"
+)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is kept of one frame."""
+
+    image: Tags
+    mask: Tags
+    labels: tuple[int, ...]  # raw, in the mask
+    colours: Mapping[int, Colour]  # in which the mask's file draws them
+    pixels: int
+    unmeasured: Mapping[int, int]  # raw label -> pixels that the image says are no data
+
+
+def marks_of(frame: Frame) -> Marks:
+    """What a frame's files say."""
+    image_HWC, mask_HW, value = frame.image_HWC, frame.mask_HW, frame.image_tags.no_data
+    labels = tuple(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
+    unmeasured: dict[int, int] = {}
+    if value is not None:
+        found = np.bincount(mask_HW[(image_HWC == value).all(axis=2)])
+        unmeasured = {int(label): int(found[label]) for label in np.flatnonzero(found)}
+    return Marks(frame.image_tags, frame.mask_tags, labels, frame.colours, mask_HW.size, unmeasured)
+
+
+def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> Iterator[Problem]:
+    """Masks whose no-data value would be learned as a class, by the place of each; ``ignore`` is the user's own word."""
+    found = defaultdict(list)
+    for place, mark in marks.items():
+        value = mark.mask.no_data
+        if not ignore and value in mark.labels and value != classes.raw_ignore:
+            found[f"{value:g}"].append(place)
+    for shown, places in found.items():
+        yield Problem(f"masks of {examples(places)}", _NO_DATA_RULE, shown)
+
+
+def mark_warnings(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:
+    """Where two habits exist and only the owner of the data knows which was meant; ``marks`` by the place of the image."""
+    yield from _turned(marks)
+    yield from _transparent(marks)
+    yield from _unmeasured(marks, classes)
+    yield from _palettes(marks.values())
+
+
+def _turned(marks: Mapping[str, Marks]) -> Iterator[str]:
+    apart = {place: mark for place, mark in marks.items() if mark.image.orientation != mark.mask.orientation}
+    images = [place for place, mark in apart.items() if mark.mask.orientation == 1]
+    masks = [place for place in apart if place not in set(images)]
+    what = "look at `search data preview`, and take the tag away where the two do not lie on one another"
+    if images:
+        yield f"{len(images)} images are turned by their EXIF tag, their masks are not ({examples(images)}): {what}"
+    if masks:
+        yield f"the masks of {len(masks)} images are turned by an orientation tag of their own ({examples(masks)}): {what}"
+
+
+def _transparent(marks: Mapping[str, Marks]) -> Iterator[str]:
+    for part in ("image", "mask"):
+        places = [place for place, mark in marks.items() if getattr(mark, part).transparent]
+        if places:
+            whose = "images" if part == "image" else "images' masks"
+            yield (
+                f"{len(places)} {whose} have transparent pixels ({examples(places)}): transparency is left out, "
+                "what lies below it is trained and scored"
+            )
+
+
+def _unmeasured(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:
+    by_value: dict[float, dict[str, int]] = defaultdict(dict)
+    for place, mark in marks.items():
+        used = sum(pixels for label, pixels in mark.unmeasured.items() if label != classes.raw_ignore)
+        if used and mark.image.no_data is not None:
+            by_value[mark.image.no_data][place] = used
+    total = sum(mark.pixels for mark in marks.values())
+    for value, places in by_value.items():
+        yield (
+            f"{len(places)} images hold no-data pixels ({value:g} by TIFF tag 42113; {examples(list(places))}), "
+            f"{sum(places.values()) / total:.1%} of all, under labels that count: they are trained and scored as such; "
+            "give them the ignored label in the masks"
+        )
+
+
+def _palettes(marks: Iterable[Marks]) -> Iterator[str]:
+    drawn: dict[int, Counter[Colour]] = defaultdict(Counter)
+    for mark in marks:
+        for label, colour in mark.colours.items():
+            drawn[label][colour] += 1
+    torn = {label: colours for label, colours in sorted(drawn.items()) if len(colours) > 1}
+    for label, colours in list(torn.items())[:_SHOWN]:
+        first, *others = (f"{colour} in {count} masks" for colour, count in colours.most_common())
+        yield f"label {label} is drawn in {first} and in {listed(others, _SHOWN)}: palette indices are the labels, not colours"
+    if len(torn) > _SHOWN:
+        yield f"{len(torn) - _SHOWN} more labels are drawn in several colours, too"
+
+
+def gathered(problems: Sequence[Problem]) -> list[Problem]:
+    """The same problems with those of one kind of mask in one: it is the folder's, whichever of its files comes first."""
+    kinds, others = defaultdict(list), []
+    for problem in problems:
+        if problem.rule.startswith(_LOSSY_RULES):
+            kinds[problem.rule].append(problem.where)
+        else:
+            others.append(problem)
+    return [*(Problem("masks", rule, f"{len(places)} ({examples(places)})") for rule, places in kinds.items()), *others]
+
+
+def examples(places: Sequence[str]) -> str:
+    """The first of many places, and how many more."""
+    rest = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    return f"{', '.join(places[:_SHOWN])}{rest}"

@@ -1,0 +1,102 @@
+"""What ``search doctor`` says of the GPUs: driver, cards, whether each computes, and the memory that batches travel through."""
+
+import os
+import shutil
+from pathlib import Path
+
+from objectives.errors import SearchError
+from search.cuda import check_cuda, device_fault
+from search.driver import Card, Driver, Gpu, Lost, read_driver
+from search.finding import Finding
+from search.gpus import offer
+from search.process import preload
+
+GIB = 2**30
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_NEED_BYTES = 2 * GIB  # for batches that are prefetched for one worker's GPU, at the sizes in docs/compose.md
+MPS_PIPE = "control"  # of the daemon that lets processes compute on one GPU at the same time
+
+
+def examine_gpus() -> list[Finding]:
+    """Look at the driver and compute on each GPU that this process may use; without one it starts no process."""
+    driver = read_driver()
+    usable, offered = _offered()
+    uuids = {gpu.uuid for gpu in usable}
+    cards = [finding for card in driver.cards for finding in _examine_card(card, uuids)]
+    return [_driver(driver), offered, *cards, _shared_memory(needed=bool(usable))]
+
+
+def _driver(driver: Driver) -> Finding:
+    if not driver.installed:
+        return Finding("gpu driver", True, "none")
+    if driver.problem:
+        return Finding("gpu driver", False, f"it does not answer: {driver.problem}")
+    mps = "MPS runs" if _mps().exists() else "MPS does not run"
+    return Finding("gpu driver", True, f"{driver.version or 'installed, not loaded'}; {mps}")
+
+
+def _mps() -> Path:
+    return Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps") / MPS_PIPE
+
+
+def _offered() -> tuple[tuple[Gpu, ...], Finding]:
+    """Return the GPUs that ``--device auto`` chooses among, and what is to be said of them."""
+    try:
+        found = offer("auto")
+    except SearchError as error:
+        return (), Finding("gpus", False, str(error))
+    none = "none: trials train on the CPU, which suits the presets small and tiny"
+    have = (f"{len(found.gpus)} for --device auto", *found.remarks) if found.gpus else found.remarks or (none,)
+    return found.gpus, Finding("gpus", True, "; ".join(have))
+
+
+def _examine_card(card: Card, usable: set[str]) -> list[Finding]:
+    parts = [f"gpu {card.number}" + (f".{index}" if card.mig else "") for index in range(len(card.places))]
+    return [_examine(part, place, card, usable) for part, place in zip(parts, card.places, strict=True)]
+
+
+def _examine(what: str, place: Gpu | Lost, card: Card, usable: set[str]) -> Finding:
+    if isinstance(place, Lost):
+        return Finding(what, False, place.why)
+    found = [f"{place.name}, {place.uuid}", _memory(place), "MIG on" if card.mig else "MIG off"]
+    found += [f"compute mode {card.compute_mode}"] if card.compute_mode else []
+    found += [f"persistence {card.persistence}"] if card.persistence else []
+    if place.uuid not in usable:
+        return Finding(what, True, "; ".join([*found, "hidden by CUDA_VISIBLE_DEVICES"]))
+    fault = _fault(place)
+    return Finding(what, not fault, "; ".join([*found, fault or "computes"]))
+
+
+def _memory(gpu: Gpu) -> str:
+    if not gpu.memory_bytes:
+        return "the driver does not say its memory"
+    return f"{(gpu.memory_bytes - gpu.used_bytes) / GIB:.1f} of {gpu.memory_bytes / GIB:.1f} GiB free"
+
+
+def _fault(gpu: Gpu) -> str:
+    """Return what a worker would be refused for on this GPU, or would fail of; empty for none."""
+    preload()
+    if fault := device_fault(gpu.uuid):
+        return fault
+    try:
+        check_cuda(gpu)
+    except SearchError as error:
+        return str(error)
+    return ""
+
+
+def _shared_memory(*, needed: bool) -> Finding:
+    """Look at /dev/shm, of which a container has 64 MiB unless told: a process that finds no room there dies of a bus error."""
+    try:
+        total = shutil.disk_usage(SHARED_MEMORY).total
+    except OSError as error:
+        return Finding("shared memory", not needed, f"{SHARED_MEMORY} cannot be used: {error.strerror}")
+    found = f"{SHARED_MEMORY} has {total / GIB:.1f} GiB"
+    if not needed:
+        return Finding("shared memory", True, f"{found}; only GPUs need it")
+    if total >= SHARED_NEED_BYTES:
+        return Finding("shared memory", True, found)
+    need = f"{SHARED_NEED_BYTES / GIB:g}"
+    return Finding(
+        "shared memory", False, f"{found}, a worker with a GPU needs {need} GiB: give the container --shm-size={need}g"
+    )

@@ -1,0 +1,96 @@
+"""What the doctor says of GPUs, over a stand-in driver; what CUDA does in its own process is a stand-in too."""
+
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+from stand_in_driver import ABSENT, GIB, LOST, MIG, MISMATCH, TWO, Chip, use_driver
+
+from search import cuda, doctor_gpus
+from search.cuda import Facts
+from search.doctor_gpus import SHARED_NEED_BYTES, examine_gpus
+from search.finding import Finding
+
+
+@pytest.fixture(autouse=True)
+def _a_good_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cuda, "_start", starts)
+    monkeypatch.setattr(cuda, "_multiply", multiplies)
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+
+
+def starts(pipe: Connection, gpu: str) -> None:
+    pipe.send(Facts(memory_bytes=GIB, bf16=True))
+
+
+def starts_not(pipe: Connection, gpu: str) -> None:
+    pipe.send("CUDA driver version is insufficient")
+
+
+def multiplies(pipe: Connection, gpu: str) -> None:
+    pipe.send("CUDA error: uncorrectable ECC error encountered" if gpu == "GPU-bbbb-1" else "")
+
+
+def look(monkeypatch: pytest.MonkeyPatch, locks: Path, *chips: Chip, init: int = 0) -> dict[str, Finding]:
+    use_driver(monkeypatch, locks, *chips, init=init)
+    return {finding.what: finding for finding in examine_gpus()}
+
+
+def test_each_card_is_named_with_its_modes_and_must_compute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    exclusive = replace(TWO[0], compute_mode=pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS, used=GIB)
+    found = look(monkeypatch, tmp_path, exclusive, TWO[1])
+    assert found["gpu driver"].found == "580.65.06; MPS does not run"
+    assert found["gpus"] == Finding("gpus", True, "2 for --device auto")
+    good = "Stand-in, GPU-aaaa-0; 7.0 of 8.0 GiB free; MIG off; compute mode exclusive: one process at a time; persistence on"
+    assert found["gpu 0"] == Finding("gpu 0", True, f"{good}; computes")
+    assert not found["gpu 1"].good
+    assert found["gpu 1"].found.endswith(
+        "compute mode default; persistence on; CUDA error: uncorrectable ECC error encountered"
+    )
+    monkeypatch.setattr(cuda, "_start", starts_not)
+    assert "CUDA does not start on GPU-aaaa-0: CUDA driver version is" in look(monkeypatch, tmp_path, TWO[0])["gpu 0"].found
+
+
+def test_a_lost_card_is_a_lack_and_a_hidden_one_is_let_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_driver(monkeypatch, tmp_path, LOST, MIG)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1222")
+    found = {finding.what: finding for finding in examine_gpus()}
+    assert found["gpu 0"] == Finding("gpu 0", False, "GPU is lost")
+    assert "GPU 0 cannot be used" in found["gpus"].found
+    assert found["gpu 1.0"].good
+    assert found["gpu 1.0"].found.endswith("hidden by CUDA_VISIBLE_DEVICES")
+    assert found["gpu 1.1"].found.startswith("Stand-in MIG 1g.10gb, MIG-1222; 10.0 of 10.0 GiB free; MIG on")
+    assert found["gpu 1.1"].found.endswith("computes")
+
+
+def test_a_driver_that_does_not_answer_is_a_lack_and_none_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert {what: finding.good for what, finding in look(monkeypatch, tmp_path, init=MISMATCH).items()} == {
+        "gpu driver": False,
+        "gpus": False,
+        "shared memory": True,
+    }
+    assert all(finding.good for finding in look(monkeypatch, tmp_path, init=ABSENT).values())
+
+
+@pytest.mark.parametrize("chips", [TWO[:1], ()])
+@pytest.mark.parametrize("size", [64 * 2**20, SHARED_NEED_BYTES])
+def test_too_little_shared_memory_is_a_lack_where_there_is_a_gpu(
+    chips: tuple[Chip, ...], size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("search.doctor_gpus.shutil.disk_usage", lambda path: SimpleNamespace(total=size))
+    found = look(monkeypatch, tmp_path, *chips)["shared memory"]
+    assert found.good == (size == SHARED_NEED_BYTES or not chips)
+    assert ("--shm-size=2g" in found.found) != found.good
+
+
+def test_without_shared_memory_it_is_a_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor_gpus, "SHARED_MEMORY", tmp_path / "absent")
+    assert not look(monkeypatch, tmp_path, TWO[0])["shared memory"].good
+
+
+def test_mps_is_seen_by_its_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "control").touch()
+    assert look(monkeypatch, tmp_path, *TWO)["gpu driver"].found == "580.65.06; MPS runs"
