@@ -34,18 +34,28 @@ class Key:
     seed: int
 
 
+def count_batches(frames: int, batch_size: int) -> int:
+    """Return into how many batches the frames of an epoch are dealt."""
+    return max(1, math.ceil(frames / batch_size))
+
+
+def largest_batch(frames: int, batch_size: int) -> int:
+    """Return how many frames the largest batch of an epoch of so many holds."""
+    return math.ceil(frames / count_batches(frames, batch_size))
+
+
 class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
     Every training frame appears once, frames with the rarest class ``rare_repeat`` times, in an order drawn from (seed,
-    epoch). Batches differ in size by one at most: none is dropped, none is left with a lone frame. ``steps_per_epoch``
-    above 0 keeps the first so many.
+    epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where batches are of two, or
+    where there is no other. ``steps_per_epoch`` above 0 keeps the first so many.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
         rare = rare_frames(data) if config.train.rare_repeat > 1 else np.empty(0, np.int64)
         self.frames = np.concatenate([data.parts["train"], *[rare] * (config.train.rare_repeat - 1)])
-        self.batches = max(1, math.ceil(len(self.frames) / config.train.batch_size))
+        self.batches = count_batches(len(self.frames), config.train.batch_size)
         self.steps = min(self.batches, config.train.steps_per_epoch or self.batches)
         self.seed = seed
         self.epoch = NONE_YET

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from objectives.batches import largest_batch
 from objectives.config import (
     SGD,
     Adam,
@@ -34,6 +35,7 @@ from objectives.segmenter import Segmenter, build_segmenter
 
 FLOAT32 = 4  # bytes
 GIB = 2**30
+MANY = 10**9  # frames of an epoch: more than any batch
 LOSS_SIDE = 16  # pixels; the losses run for real on frames so small, and are scaled to the study's
 LONE_VALUE = "Expected more than 1 value per channel"  # how torch's batch norm refuses a lone value
 
@@ -43,8 +45,8 @@ class Estimate:
     """The size and work of one config; all counts are whole.
 
     ``memory_bytes`` is what training holds at its fullest, when the loss has been computed and nothing been freed:
-    ``state_bytes + batch_size * frame_bytes``. What a GPU takes besides (its context, workspaces and fragmentation, often
-    half a GiB and a tenth) is not in it.
+    ``state_bytes``, and ``frame_bytes`` for each frame of the largest batch. What a GPU takes besides (its context, workspaces
+    and fragmentation, often half a GiB and a tenth) is not in it.
     """
 
     parameters: int
@@ -75,7 +77,7 @@ def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
     Raises: UserError when the network cannot be built or cannot be trained with such batches.
     """
     with torch.random.fork_rng(devices=[]):  # building draws weights, even where none are kept
-        return _measure(config, spec, _segmenter_on_meta(config, spec), bf16=bf16)
+        return _measure(config, spec, _segmenter_on_meta(config, spec), MANY, bf16=bf16)
 
 
 def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> str:
@@ -84,9 +86,11 @@ def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool
 
 
 def check(
-    config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True, divides: bool = False
+    config: Config, spec: FrameSpec, *, memory_bytes: int, frames: int = MANY, bf16: bool = True, divides: bool = False
 ) -> Verdict | Unmeasurable:
     """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0 checks no memory.
+
+    ``frames`` are those of an epoch: few of them make smaller batches than ``train.batch_size``.
 
     ``divides``: on a device that says when its memory is too small, batches are divided until they fit (see micro_batches), so
     only the smallest part of one must. The kernel of a host kills the process instead: there the whole batch must fit.
@@ -94,10 +98,11 @@ def check(
     with torch.random.fork_rng(devices=[]):
         try:
             segmenter = _segmenter_on_meta(config, spec)
-            found = _measure(config, spec, segmenter, bf16=bf16)
+            found = _measure(config, spec, segmenter, frames, bf16=bf16)
         except UserError as error:
             return Unmeasurable(_one_line(error))
-    return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes, divides=divides))
+    largest = largest_batch(frames, config.train.batch_size)
+    return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes, largest, divides=divides))
 
 
 def _one_line(error: UserError) -> str:
@@ -112,9 +117,10 @@ def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
     return segmenter.to("meta").train()  # some parts insist on being built elsewhere
 
 
-def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, *, bf16: bool) -> Estimate:
+def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames: int, *, bf16: bool) -> Estimate:
     batch_size = config.train.batch_size
-    frames = 1 if batch_size <= 2 else 2  # the smallest batch of an epoch: an odd number in batches of 2 leaves a lone frame
+    # of the smallest batch: an odd number in batches of 2 leaves a lone frame, if not in this cut of the data, in another
+    frames = 1 if batch_size <= 2 else min(2, epoch_frames)
     work = FlopCounterMode(display=False)
     autocast = EmulatedAutocast(enabled=bf16)
     with work, autocast, SavedStorages(segmenter) as saved:
@@ -123,9 +129,11 @@ def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, *, bf16: boo
         except ValueError as error:
             if LONE_VALUE not in str(error):
                 raise
+            few = epoch_frames == 1
+            rule = "the training part must have at least 2 frames" if few else "train.batch_size must be at least 3"
             raise UserError(
-                f"train.batch_size must be at least 3 for this {config.model.kind} network on frames of {spec.height} x "
-                f"{spec.width}: a batch norm sees one value per channel of a lone frame, got {batch_size}"
+                f"{rule} for this {config.model.kind} network on frames of {spec.height} x {spec.width}: a batch norm sees one "
+                f"value per channel of a lone frame, got {epoch_frames if few else batch_size}"
             ) from error
     for output in outputs:
         saved.add(output)
@@ -135,7 +143,7 @@ def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, *, bf16: boo
     return Estimate(
         parameters=count_parameters(segmenter),
         multiply_adds=work.get_total_flops() // (2 * frames),  # the counter takes a multiplication and an addition as two
-        memory_bytes=state_bytes + batch_size * frame_bytes,
+        memory_bytes=state_bytes + largest_batch(epoch_frames, batch_size) * frame_bytes,
         state_bytes=state_bytes,
         frame_bytes=frame_bytes,
     )
@@ -205,9 +213,9 @@ def _too_deep(config: Config, segmenter: Segmenter) -> str:
             assert_never(config.model)
 
 
-def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, *, divides: bool) -> str:
+def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, largest: int, *, divides: bool) -> str:
     batch_size = config.train.batch_size
-    at_once = part_sizes(batch_size, SMALLEST)[0] if divides else batch_size
+    at_once = part_sizes(largest, SMALLEST)[0] if divides else largest
     needed_bytes = found.state_bytes + at_once * found.frame_bytes
     if memory_bytes == 0 or needed_bytes <= memory_bytes:
         return ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from objectives.batches import TrainingBatches
+from objectives.batches import EpochOrder, TrainingBatches
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
@@ -155,7 +155,8 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
     """Tell the worker what the config needs, where that can be said; False when it cannot work here. No device is touched."""
     bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
     try:
-        verdict = check(config, data.spec, memory_bytes=job.memory_bytes, bf16=bf16, divides=bool(job.gpu))
+        frames, memory_bytes = len(EpochOrder(config, data, job.run.seed).frames), job.memory_bytes
+        verdict = check(config, data.spec, memory_bytes=memory_bytes, frames=frames, bf16=bf16, divides=bool(job.gpu))
     except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
         return True
     match verdict:

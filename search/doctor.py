@@ -14,6 +14,7 @@ from objectives.errors import SearchError, one_line
 from search.blobs import check_writable, open_blobs
 from search.blobs.location import Folder, parse_location
 from search.commands.options import name_place, open_place
+from search.database_checks import refuse_unfit
 from search.doctor_gpus import examine_gpus
 from search.embedded import default_home, is_made
 from search.finding import Finding
@@ -63,6 +64,7 @@ def _database(storage: str, home: Path | None) -> str:
         with reachable(place.storage), engine.connect() as connection:
             server = str(connection.execute(text("SHOW server_version")).scalar_one())
             most = str(connection.execute(text("SHOW max_connections")).scalar_one())
+            refuse_unfit(connection)
         engine.dispose()
         return f"PostgreSQL {server} at {redacted(place.storage)}, {most} connections (a worker takes up to 4)"
 

@@ -133,10 +133,14 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
 
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
-    """Where the model comes from, with its scores; opening the sealed test part counts as a look."""
+    """Where the model comes from, with its scores; opening the sealed test part counts as a look.
+
+    A test part without a labelled pixel of a scored class gives no score, and is not opened.
+    """
     counts, winner = read_status(study).trials, candidate.winner
     # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
+    test = test and candidate.measurable("test")
     looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
     sealed = candidate.inspect("test") if test else None
     command, program = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]), program_revision()

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from objectives.data.dataset import DataOptions, Dataset, open_dataset
+from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
 from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
+from search.database_checks import refuse_unfit
 from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
 from search.store_owner import mark_place
@@ -90,13 +91,13 @@ def prepare(request: Request, place: Place) -> Prepared:
 
 
 def check_database(url: str) -> None:
-    """Nothing when the database answers.
+    """Nothing when the database answers and can hold a study.
 
-    Raises: UserError for a wrong URL; WorldError when it does not answer.
+    Raises: UserError for a wrong URL, or one that names what lacks; WorldError when it does not answer.
     """
     engine = open_engine(url)
-    with reachable(url), engine.connect():
-        pass
+    with reachable(url), engine.connect() as connection:
+        refuse_unfit(connection)
     engine.dispose()
 
 
@@ -140,4 +141,5 @@ def _findings(data: Dataset) -> Iterator[str]:
     parts = ", ".join(f"{len(indices)} {part}" for part, indices in data.parts.items())
     size = f"{data.spec.height}x{data.spec.width}"
     yield f"data: {len(data.images)} frames of {size} ({parts}), {len(data.dropped)} dropped"
+    yield from (f"dropped: {line}" for line in drop_reasons(data.dropped))
     yield from (f"warning: {warning}" for warning in data.warnings)

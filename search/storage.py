@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -15,21 +14,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateColumn
 
 from objectives.errors import UserError, WorldError, first_line
+from search.database_errors import explained
 from search.passwords import redacted
+from search.sessions import engine_options
 from search.tables import METADATA
 
 SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
-
-CONNECT_ARGS = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,  # ms: without it a cut link blocks for many minutes
-    # a frozen worker's locks are freed by the server, times are one zone's everywhere
-    "options": "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
-    "application_name": "search",
-}
+UNDEFINED_TABLE = "42P01"  # the server's code
 
 
 class LeaseLostError(WorldError):
@@ -112,14 +103,33 @@ def database_url(url: str) -> str:
 
 def open_engine(url: str) -> Engine:
     """A small pool of connections to our own tables; a dead connection is replaced, not used."""
-    return create_engine(database_url(url), pool_size=2, max_overflow=2, pool_pre_ping=True, connect_args=CONNECT_ARGS)
+    return create_engine(database_url(url), **engine_options(2, 2))
 
 
 def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
     """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the fence."""
-    storage = RDBStorage(database_url(url), engine_kwargs=_optuna_engine(connections), skip_table_creation=True)
+    storage = _optuna_storage(url, connections, skip_table_creation=True)
     fence.guard(storage)
     return storage
+
+
+def _optuna_storage(url: str, connections: int, *, skip_table_creation: bool) -> RDBStorage:
+    """Optuna's storage, whose connections are ours in all but name.
+
+    Raises: UserError when the tables are of another version of Optuna.
+    """
+    options = engine_options(1, connections - 1)
+    try:
+        return RDBStorage(database_url(url), engine_kwargs=options, skip_table_creation=skip_table_creation)
+    except RuntimeError as error:
+        if "compatible" not in str(error):
+            raise
+        found = re.search(r"set up by (optuna [^)]*)\)", str(error))
+        made_by = found[1] if found else "another version of optuna"
+        raise UserError(
+            f"the tables in {redacted(url)} were made by {made_by}, which optuna {optuna.__version__} cannot use: give this "
+            "program a database of its own"
+        ) from error
 
 
 def create_tables(engine: Engine, url: str) -> None:
@@ -136,7 +146,7 @@ def setting_up(engine: Engine, url: str) -> Iterator[Connection]:
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key, 0)"), key).scalar_one():
             print("search: another process writes a study into this database; waiting for it", file=sys.stderr, flush=True)
             connection.execute(text("SELECT pg_advisory_xact_lock(:key, 0)"), key)
-        RDBStorage(database_url(url), engine_kwargs=_optuna_engine(2)).engine.dispose()
+        _optuna_storage(url, 2, skip_table_creation=False).engine.dispose()
         METADATA.create_all(engine)
         _add_columns(engine)
         yield connection
@@ -168,15 +178,17 @@ def locked(engine: Engine, key: int, of: int = 0) -> Iterator[Connection]:
 
 @contextmanager
 def reachable(url: str) -> Iterator[None]:
-    """Turn a database that cannot be reached, or lacks our tables, into one clear line."""
+    """Turn a database that cannot be reached, lacks our tables, or refuses what a study needs, into one clear line."""
     try:
         yield
     except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        if isinstance(cause, ProgrammingError) and "does not exist" in str(cause.orig):
+        if isinstance(cause, ProgrammingError) and getattr(cause.orig, "pgcode", None) == UNDEFINED_TABLE:
             raise NoStudyError(f"no study in {redacted(url)} yet: run `search init` first") from error
         if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
             raise UserError(f"--storage: {first_line(cause.orig or cause)} in {redacted(url)!r}") from error
+        if isinstance(cause, DBAPIError) and (told := explained(cause, url)):
+            raise told from error
         if isinstance(cause, OperationalError):
             raise WorldError(f"the database {redacted(url)} cannot be used: {first_line(cause.orig or cause)}") from error
         raise
@@ -188,7 +200,3 @@ def outage(error: BaseException) -> bool:
     if isinstance(cause, DBAPIError):  # InternalError: read-only after a fail-over, or a transaction that was ended for us
         return cause.connection_invalidated or isinstance(cause, OperationalError | InternalError)
     return isinstance(cause, PoolTimeoutError)
-
-
-def _optuna_engine(connections: int) -> dict[str, Any]:
-    return {"pool_size": 1, "max_overflow": connections - 1, "pool_pre_ping": True, "connect_args": CONNECT_ARGS}

@@ -1,12 +1,19 @@
 """What is wrong, or to be known, about how frames were cut into train, validation and test."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from objectives.data.classes import MOST_CLASSES
 from objectives.data.options import PARTS
 from objectives.errors import Problem, listed
+
+LONE = {  # what a part of one frame does
+    "train": "a model of it knows nothing of other frames, and its batches are of one frame (or of that frame repeated)",
+    "validation": "trials are compared by that frame alone",
+    "test": "the exported model is measured on that frame alone",
+}
 
 
 @dataclass(frozen=True)
@@ -20,23 +27,33 @@ class Cut:
     pixel_counts: np.ndarray  # (N, K)
     scored: tuple[int, ...]
     names: tuple[str, ...]  # of the classes
+    cleaning: str = ""  # what was dropped before, and the switch that changes it; empty: nothing
+    dropped_counts_K: np.ndarray = field(default_factory=lambda: np.zeros(MOST_CLASSES, np.int64))  # pixels in dropped frames
 
     def problems(self) -> Iterator[Problem]:
         """Why no study can be made of it."""
+        left = f"; {self.cleaning}" if self.cleaning else ""
+        labels_left = left if self.dropped_counts_K[list(self.scored)].any() else ""
         for name, indices in self.parts.items():
             if not len(indices):
-                value = (
-                    f"none (the {len(self.groups)} kept frames form {len(set(self.groups.tolist()))} groups that stay whole)"
-                )
+                groups = f"{len(set(self.groups.tolist()))} groups that stay whole"
+                value = f"none (the {len(self.groups)} kept frames form {groups}{left})"
                 yield Problem(f"split: {name}", "every part must have frames", value)
         if absent := self._absent("train"):
             rule = "every scored class must have pixels in the training part"
-            yield Problem("split: train", rule, f"none of {listed(absent)}")
+            gone = any(self.dropped_counts_K[k] and self.names[k] in absent for k in self.scored)
+            yield Problem("split: train", rule, f"none of {listed(absent)}{left if gone else ''}")
+        if len(self.parts["validation"]) and len(self._absent("validation")) == len(self.scored):
+            rule = "the validation part must have labelled pixels of at least one scored class"
+            yield Problem("split: validation", rule, f"{self._labelled()}{labels_left}")
 
     def warnings(self) -> Iterator[str]:
         """What cannot be measured, and what makes scores higher than the model deserves."""
         for name in PARTS[1:]:
-            if absent := self._absent(name):
+            absent = self._absent(name)
+            if len(absent) == len(self.scored):
+                yield f"the {name} part has no labelled pixel of a scored class: an exported model gets no score of it"
+            elif absent:
                 yield f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be measured there"
         if len(self.scored) == 1:
             yield (
@@ -49,10 +66,20 @@ class Cut:
                 f"no groups are known: the {len(self.groups)} frames form {count} by their looks, of {largest} at most; where "
                 "frames of one scene look different, they may lie in several parts, and scores are too high"
             )
+        for name, indices in self.parts.items():
+            if len(indices) == 1:
+                yield f"the {name} part is a single frame: {LONE[name]}"
         trained = {self.hashes[index] for index in self.parts["train"]}
         again = sum(self.hashes[index] in trained for name in PARTS[1:] for index in self.parts[name])
         if again:
             yield f"{again} frames of validation and test are also in training, under other groups: scores are too high"
+
+    def _labelled(self) -> str:
+        """How few frames have a pixel of any scored class."""
+        labelled = np.flatnonzero(self.pixel_counts[:, self.scored].sum(axis=1))
+        groups = len(set(self.groups[labelled].tolist()))
+        have = f"{len(labelled)} of {len(self.groups)} frames have any, in {groups} group{'s' * (groups != 1)}"
+        return f"none: {have} that go{'es' * (groups == 1)} to other parts; label frames of more groups"
 
     def _absent(self, part: str) -> list[str]:
         return [self.names[k] for k in self.scored if not self.pixel_counts[self.parts[part], k].sum()]

@@ -20,7 +20,7 @@ from objectives.data.options import PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.source import source_stamp
 from objectives.data.spec import FrameSpec
-from objectives.data.survey import Dropped
+from objectives.data.survey import Dropped, drop_reasons
 from objectives.errors import SearchError, WorldError, one_line
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Labelled",
     "Report",
     "check",
+    "drop_reasons",
     "load_dataset",
     "open_dataset",
     "rare_frames",

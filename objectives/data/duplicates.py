@@ -26,6 +26,7 @@ def spoilt_frames(mask_keys: Sequence[Hashable], label_counts: Sequence[int], mi
         labels = label_counts[frames[0]]
         if len(frames) >= min_identical and labels >= SEVERAL_CLASSES:
             reason = f"shares one identical mask of {labels} labels with {len(frames) - 1} other frames"
+            reason += f" (--min-identical {len(frames) + 1} keeps them)"
             spoilt.update(dict.fromkeys(frames, reason))
     return dict(sorted(spoilt.items()))
 

@@ -1,6 +1,7 @@
 """Reading of a folder with ``images/`` and ``masks/``, an optional ``groups.csv`` and an optional ``classes.yaml``."""
 
-import csv
+import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import numpy as np
 from objectives.data.classes import Classes, numbered_classes, read_classes
 from objectives.data.decode import read_label_image, read_picture
 from objectives.data.frames import Frame
+from objectives.data.groups_file import read_groups
 from objectives.data.raster import FORMS, SUFFIXES, form_of
-from objectives.errors import Problem, ProblemsError, UserError
+from objectives.data.settings_files import CLASSES, GROUPS, settings_file, unread_files
+from objectives.data.walk import list_files
+from objectives.errors import Problem, ProblemsError
 
 _TEXTS = ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py .ipynb .sh"
 _LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
@@ -21,7 +25,10 @@ UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as part of the name."""
+    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as part of the name.
+
+    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes.
+    """
 
     root: Path
     names: tuple[str, ...]
@@ -80,18 +87,15 @@ def read_folder(root: Path) -> FolderSource:
     images, problems = find_images(root / "images", root)
     masks, mask_problems = find_images(root / "masks", root)
     if not images:
-        raise ProblemsError(str(root), [*problems, Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")])
+        problems += mask_problems or [Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")]
+        raise ProblemsError(str(root), problems)
     problems += mask_problems
     unread = {Path(problem.where).with_suffix("").as_posix() for problem in problems if problem.rule == UNREAD}
-    for ours, theirs, part in ((images, masks, "mask"), (masks, images, "image")):
-        problems += [
-            Problem(_show(ours[name], root), f"must have {'an' if part == 'image' else 'a'} {part}", f"no {part}s/{name}.*")
-            for name in ours.keys() - theirs
-            if f"{part}s/{name}" not in unread
-        ]
+    problems += _without_partner(images, masks, root, "mask", unread)
+    problems += _without_partner(masks, images, root, "image", unread)
     names = sorted(images.keys() & masks.keys())
-    groups, group_problems = _read_groups(root / "groups.csv", names, images)
-    classes, class_problems = _read_classes(root / "classes.yaml")
+    groups, group_problems = read_groups(settings_file(root, GROUPS), names, images)
+    classes, class_problems = _read_classes(settings_file(root, CLASSES))
     return FolderSource(
         root,
         tuple(names),
@@ -99,28 +103,49 @@ def read_folder(root: Path) -> FolderSource:
         tuple(masks[name] for name in names),
         groups,
         classes,
-        tuple(sorted(problems, key=str) + group_problems + class_problems),
+        tuple(sorted(problems, key=str) + group_problems + class_problems + [*unread_files(root)]),
     )
 
 
 def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem]]:
     """The image files below a folder by name (path without suffix), sorted; two of one name are a problem."""
+    listing = list_files(folder, root)
     found: dict[str, Path] = {}
-    problems = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or not path.is_file():
-            continue
+    problems = [*listing.problems]
+    for path in map(Path, listing.files):
         if path.suffix.lower() not in SUFFIXES:
             if _may_be_an_image(path):
                 problems.append(Problem(_show(path, root), UNREAD, f"a {path.suffix or 'nameless'} file"))
             continue
-        name = relative.with_suffix("").as_posix()
+        name = frame_name(path, folder)
         if name in found:
             problems.append(Problem(_show(path, root), "two files must not share one name", _show(found[name], root)))
         found.setdefault(name, path)
     return found, problems
+
+
+def frame_name(path: Path, folder: Path) -> str:
+    """What a frame is called: its path below the folder without suffix, in Unicode's normal form NFC."""
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def _without_partner(
+    these: dict[str, Path], those: dict[str, Path], root: Path, partner: str, unread: set[str]
+) -> list[Problem]:
+    """A problem for each image without its mask, or mask without its image; names that differ in case alone are shown.
+
+    One whose partner is there and ``unread`` has its problem already.
+    """
+    folded = {name.casefold(): path for name, path in those.items()}
+    problems = []
+    for name in these.keys() - those.keys():
+        if f"{partner}s/{name}" in unread:
+            continue
+        near = folded.get(name.casefold())
+        hint = f", but {_show(near, root)}: large and small letters count" if near else ""
+        article = "an" if partner == "image" else "a"
+        problems.append(Problem(_show(these[name], root), f"must have {article} {partner}", f"no {partner}s/{name}.*{hint}"))
+    return problems
 
 
 def _may_be_an_image(path: Path) -> bool:
@@ -139,55 +164,9 @@ def _show(path: Path, root: Path) -> str:
 
 
 def _read_classes(path: Path) -> tuple[Classes | None, list[Problem]]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return None, []
     try:
         return read_classes(path), []
     except ProblemsError as error:
         return None, list(error.problems)
-
-
-def _read_groups(path: Path, names: list[str], images: dict[str, Path]) -> tuple[tuple[str, ...], list[Problem]]:
-    """The group of each name; a file may stand there with or without ``images/`` and its suffix."""
-    if not path.exists():
-        return (), []
-    try:
-        rows = _group_rows(path)
-    except (OSError, UnicodeDecodeError, csv.Error, UserError) as error:
-        return (), [Problem(path.name, "must be a CSV with the columns file,group", str(error))]
-    folder = path.parent / "images"
-    known = {alias: name for name, image in images.items() for alias in (name, image.relative_to(folder).as_posix())}
-    groups: dict[str, str] = {}
-    problems = []
-    for line, (file, group) in enumerate(rows, start=2):
-        file = file.removeprefix("./").removeprefix("images/")
-        name = known.get(file) or known.get(_without_suffix(file))  # an image converted to another form keeps its group
-        if name is None:
-            problems.append(Problem(f"groups.csv line {line}", "must name a file in images/", file))
-        elif not group:
-            problems.append(Problem(f"groups.csv line {line}", "must name a group", f"{file} without one"))
-        elif groups.setdefault(name, group) != group:
-            problems.append(
-                Problem(f"groups.csv line {line}", "a file must have one group", f"{file}: {groups[name]}, {group}")
-            )
-    problems += [
-        Problem(_show(images[name], path.parent), "must have a group in groups.csv", "none")
-        for name in names
-        if name not in groups
-    ]
-    return (() if problems else tuple(groups[name] for name in names)), problems
-
-
-def _without_suffix(file: str) -> str:
-    name, dot, suffix = file.rpartition(".")
-    return name if f"{dot}{suffix}".lower() in SUFFIXES else file
-
-
-def _group_rows(path: Path) -> list[tuple[str, str]]:
-    if not path.is_file():  # a pipe would be waited for without end
-        raise UserError("no file")
-    with path.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened, strict=True, skipinitialspace=True)
-        if not {"file", "group"} <= set(reader.fieldnames or ()):
-            raise UserError(f"the columns {', '.join(reader.fieldnames or ()) or 'none'}")
-        return [((row["file"] or "").strip(), (row["group"] or "").strip()) for row in reader]

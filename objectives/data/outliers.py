@@ -17,6 +17,10 @@ def unfit_frames(labelled: np.ndarray, means: np.ndarray, *, min_labelled: float
     if max_deviation > 0 and not few.all():
         distance = np.abs(means - means[~few].mean())
         far = ~few & (distance > max_deviation * max(float(means[~few].std()), _LEAST_DEVIATION))
-    reasons = dict.fromkeys(np.flatnonzero(few).tolist(), f"less than {min_labelled:g} of its pixels are labelled")
-    reason = f"its mean pixel value is more than {max_deviation:g} standard deviations from that of all frames"
+    reasons = dict.fromkeys(
+        np.flatnonzero(few).tolist(), f"less than {min_labelled:g} of its pixels are labelled (--min-labelled)"
+    )
+    reason = (
+        f"its mean pixel value is more than {max_deviation:g} standard deviations from that of all frames (--max-deviation)"
+    )
     return dict(sorted((reasons | dict.fromkeys(np.flatnonzero(far).tolist(), reason)).items()))

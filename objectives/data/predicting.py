@@ -101,7 +101,9 @@ def _images_of_folder(root: Path) -> Sequence[NamedImage]:
         problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
     if problems:
         raise ProblemsError(str(root), condensed(problems))
-    items = sorted(found.items(), key=lambda item: _by_number(item[0]))
+    # names as the files have them, in whatever normal form: masks are looked for under them
+    named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found.values()]
+    items = sorted(named, key=lambda item: _by_number(item[0]))
 
     def read(index: int) -> NamedImage:
         name, path = items[index]

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from objectives.data.folder import read_folder
 from objectives.data.frames import Source
 from objectives.data.npz import read_npz
+from objectives.data.settings_files import seen_files
 from objectives.data.synthetic import GENERATOR_VERSION, is_synthetic, read_synthetic
+from objectives.data.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
 
@@ -54,14 +55,17 @@ def source_stamp(source: str) -> str:
         return f"{source} {GENERATOR_VERSION}"
     path = existing_path(source).resolve()
     digest = hashlib.sha256(os.fsencode(path))
-    for file in sorted(_files(path)) if path.is_dir() else [str(path)]:
+    files, problems = _files(path) if path.is_dir() else ([str(path)], [])
+    for file in files:
         facts = os.lstat(file) if not os.path.exists(file) else os.stat(file)  # noqa: PTH110, PTH116 - a Path each is slow
         digest.update(os.fsencode(file) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    digest.update("".join(map(str, problems)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _files(folder: Path) -> Iterator[str]:
-    yield from (str(path) for name in ("groups.csv", "classes.yaml") if (path := folder / name).exists())
-    for part in ("images", "masks"):
-        for root, _, names in os.walk(folder / part):
-            yield from (f"{root}/{name}" for name in names)
+def _files(folder: Path) -> tuple[list[str], list[Problem]]:
+    """The files that frames, groups and classes are read from or may hide in, and the folders and links that cannot be read."""
+    listings = [list_files(folder / part, folder) for part in ("images", "masks") if (folder / part).is_dir()]
+    files = [str(path) for path in seen_files(folder)]
+    files += [file for listing in listings for file in listing.files]
+    return sorted(set(files)), [problem for listing in listings for problem in listing.problems]

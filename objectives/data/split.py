@@ -18,9 +18,13 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
 
     ``groups`` (N,) of 0..G-1: a group never straddles parts. ``pixel_counts`` (N, S) of the scored classes: each part gets
     about its share of frames, of groups, and of every class's pixels, frames and groups, the rarest class's before the others'.
-    A part goes without a class only when too few groups hold it. The same arguments give the same parts.
+    A part goes without a class only when too few groups hold it, and validation, which chooses the model, has labelled pixels
+    before test has. The same arguments give the same parts.
     """
-    return dict(zip(PARTS, deal(groups, pixel_counts, shares, seed), strict=True))
+    train, validation, test = deal(groups, pixel_counts, shares, seed)
+    if pixel_counts[test].any() and not pixel_counts[validation].any():
+        validation, test = test, validation
+    return dict(zip(PARTS, (train, validation, test), strict=True))
 
 
 def deal(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:

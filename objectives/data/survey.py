@@ -81,8 +81,13 @@ def survey(source: Source, options: DataOptions) -> Survey:
     dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
     kept = [index for index in facts if index not in reasons]
     pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
+    if facts and not kept:
+        problems.append(Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}"))
     found = Survey(len(looked), tuple(problems), warnings, dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
-    return found if problems else _with_parts(found, source, [facts[index] for index in kept], options)
+    if problems:
+        return found
+    dropped_counts_K = _pixel_counts([facts[index] for index in reasons], classes).sum(axis=0)
+    return _with_parts(found, source, [facts[index] for index in kept], options, dropped_counts_K)
 
 
 def _look_at_all(source: Source, options: DataOptions) -> Iterator[_Facts | tuple[Problem, ...]]:
@@ -202,14 +207,26 @@ def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
     return counts
 
 
-def _with_parts(found: Survey, source: Source, facts: Sequence[_Facts], options: DataOptions) -> Survey:
+def _with_parts(
+    found: Survey, source: Source, facts: Sequence[_Facts], options: DataOptions, dropped_counts_K: np.ndarray
+) -> Survey:
     classes = found.classes
     unscored = {classes.ignore_label}
     scored = tuple(sorted(set(options.scored))) or tuple(k for k in range(len(classes.names)) if k not in unscored)
     groups = _settle_groups(found, source, facts)
     parts = split(groups, found.pixel_counts[:, scored], options.shares, options.seed)
     hashes = tuple(fact.hash for fact in facts)
-    cut = Cut(parts, groups, bool(source.groups), hashes, found.pixel_counts, scored, classes.names)
+    cut = Cut(
+        parts,
+        groups,
+        bool(source.groups),
+        hashes,
+        found.pixel_counts,
+        scored,
+        classes.names,
+        cleaning(found.dropped),
+        dropped_counts_K,
+    )
     problems = tuple(cut.problems())
     return replace(
         found,
@@ -222,6 +239,17 @@ def _with_parts(found: Survey, source: Source, facts: Sequence[_Facts], options:
         hashes=hashes,
         parts=tuple(parts[name] for name in PARTS),
     )
+
+
+def cleaning(dropped: Sequence[Dropped]) -> str:
+    """What was left out by how many frames and reason, each with the switch that changes it; empty when nothing was."""
+    return "; ".join(f"dropped: {line}" for line in drop_reasons(dropped))
+
+
+def drop_reasons(dropped: Sequence[Dropped]) -> list[str]:
+    """Each reason with the number of frames that were dropped for it, one line each."""
+    counts = Counter(frame.reason for frame in dropped)
+    return [f"{count} frame{'s' * (count > 1)}, {reason}" for reason, count in counts.items()]
 
 
 def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np.ndarray:

@@ -43,7 +43,7 @@ def check(
     Example:
       search data check frames.npz --json
     """
-    from objectives.data.dataset import DataOptions
+    from objectives.data.dataset import DataOptions, drop_reasons
     from objectives.data.dataset import check as examine
 
     options = DataOptions(
@@ -62,8 +62,8 @@ def check(
         if report.frames:
             counts = f"{report.frames} frames, {report.kept} kept, {len(report.dropped)} dropped, {report.groups} groups"
             typer.echo(f"{source}: {counts}")
-        for reason in dict.fromkeys(dropped.reason for dropped in report.dropped):
-            typer.echo(f"dropped: {sum(dropped.reason == reason for dropped in report.dropped)} frames, {reason}")
+        for line in drop_reasons(report.dropped):
+            typer.echo(f"dropped: {line}")
         for name, share in report.classes:
             typer.echo(f"class {name}: {share:.2%} of the pixels")
         for name, count in report.parts:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from objectives import fit, shared_memory
 from objectives.augment import Augmenter
-from objectives.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate
+from objectives.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
 from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
 from objectives.evaluate import pixels_BCHW
@@ -86,6 +86,22 @@ def test_steps_per_epoch_keeps_the_first_batches(terrain: Dataset, wanted: int, 
     order = EpochOrder(Config(train=Train(batch_size=8, steps_per_epoch=wanted)), terrain, 0)
     assert len(order) == steps
     assert epoch_of(order, 3) == epoch_of(whole, 3)[:steps]
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        Train(batch_size=8),
+        Train(batch_size=7),
+        Train(batch_size=2),
+        Train(batch_size=1),
+        Train(batch_size=500),
+        Train(batch_size=9, rare_repeat=3),
+    ],
+)
+def test_the_largest_batch_is_told_beforehand(terrain: Dataset, train: Train) -> None:
+    order = EpochOrder(Config(train=train), terrain, 0)
+    assert max(len(batch) for batch in epoch_of(order, 0)) == largest_batch(len(order.frames), train.batch_size)
 
 
 def test_a_batch_holds_the_augmented_frames_of_its_keys(terrain: Dataset) -> None:

@@ -1,18 +1,20 @@
 """What a trial's process makes of its errors, and of pictures that cannot be drawn."""
 
 import multiprocessing
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 
+from objectives.config import Config, Smp, Train
 from objectives.data.dataset import Dataset
 from objectives.training_state import TrainingState
 from search import child
 from search.blobs import open_objects
-from search.child import Link, cause_of, dies_of, train
-from search.messages import Cause, Checkpoint, Drawn, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
+from search.child import Link, can_work, cause_of, dies_of, train
+from search.messages import Cause, Checkpoint, Drawn, Failed, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
 from search.store_owner import MARKERS
 from spaces import load_space
 
@@ -70,14 +72,18 @@ def link() -> tuple[Connection, Link]:
     return ours, Link(theirs, multiprocessing.RawValue("Q", 0))
 
 
+def job_of(config: Config, data: Dataset, folder: Path) -> Job:
+    return Job(
+        0, config.model_dump_json(), data.directory, str(folder), MARKER, Run(1), "", threads=1, prefetchers=0, rungs=(),
+        checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
+    )  # fmt: skip
+
+
 def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> list[Message]:
     """What a trial has told; the worker has said these words before it began, and is silent from then on."""
     open_objects(str(folder), MARKERS).write(MARKER, b"")
     config = load_space("tiny", (f"train.epochs={epochs}", "train.steps_per_epoch=1")).default()
-    job = Job(
-        0, config.model_dump_json(), data.directory, str(folder), MARKER, Run(1), "", threads=1, prefetchers=0, rungs=(),
-        checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
-    )  # fmt: skip
+    job = job_of(config, data, folder)
     worker, ours = link()
     for word in words:
         worker.send(word)
@@ -141,3 +147,16 @@ def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
     assert saved.finished
     assert isinstance(noted, Noted)
     assert noted.text.startswith("lacks pictures")
+
+
+def test_a_network_that_needs_two_frames_cannot_work_on_a_training_part_of_one(terrain: Dataset, tmp_path: Path) -> None:
+    lone = replace(terrain, parts={**terrain.parts, "train": terrain.parts["train"][:1]})
+    config = Config(model=Smp(decoder="deeplabv3", encoder="tu-test_resnet"), train=Train(batch_size=8))
+    for data, works in ((lone, False), (terrain, True)):
+        ours, theirs = multiprocessing.Pipe()
+        assert can_work(config, data, job_of(config, data, tmp_path), theirs) == works
+        told = ours.recv()
+        if not works:
+            assert isinstance(told, Failed)
+            assert told.cause == Cause.INFEASIBLE
+            assert "the training part must have at least 2 frames" in told.message

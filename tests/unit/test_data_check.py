@@ -47,6 +47,11 @@ def test_dropping_starts_at_min_identical() -> None:
 
 
 def filtered_npz(path: Path) -> Path:
+    np.savez(path, training_set=filtered_frames())
+    return path
+
+
+def filtered_frames() -> np.ndarray:
     """Forty noisy frames: 3 is a quarter labelled, 5 exactly half, 7 not at all and black, 9 is bright."""
     rng = np.random.default_rng(0)
     frames = np.zeros((40, 2, 16, 16), np.uint8)
@@ -54,8 +59,7 @@ def filtered_npz(path: Path) -> Path:
     frames[:, 1] = rng.integers(1, 4, (40, 16, 16))
     frames[3, 1, 4:] = frames[5, 1, 8:] = frames[7] = 0
     frames[9, 0] += 100
-    np.savez(path, training_set=frames)
-    return path
+    return frames
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_hardly_labelled_frames_and_outliers_are_dropped_when_asked(
     assert report.kept == 40 - len(expected)
     reasons = {dropped.frame: dropped.reason for dropped in report.dropped}
     if 3 in expected:
-        assert reasons[3] == f"less than {min_labelled:g} of its pixels are labelled"
+        assert reasons[3] == f"less than {min_labelled:g} of its pixels are labelled (--min-labelled)"
     if 9 in expected:
         assert reasons[9].startswith(f"its mean pixel value is more than {max_deviation:g} standard deviations")
 
@@ -207,7 +211,67 @@ def test_all_frames_spoilt(tmp_path: Path) -> None:
         np.savez(tmp_path / "a.npz", training_set=whole["training_set"][24:])
     report = check(str(tmp_path / "a.npz"), OPTIONS)
     assert report.kept == 0
-    assert "every part must have frames" in str(report.problems[0])
+    assert [str(problem) for problem in report.problems] == [
+        "frames: cleaning must leave some frames, got none: dropped: 12 frames, shares one identical mask of 4 labels "
+        "with 11 other frames (--min-identical 13 keeps them)"
+    ]
+    assert not check(str(tmp_path / "a.npz"), replace(OPTIONS, min_identical=13)).dropped
+
+
+def test_cleaning_is_named_where_it_leaves_too_little(tmp_path: Path) -> None:
+    frames = filtered_frames()
+    frames[2:, 1] = 0
+    np.savez(tmp_path / "a.npz", training_set=frames)
+    few = _texts(tmp_path / "a.npz", replace(OPTIONS, min_labelled=0.5))
+    dropped = "dropped: 38 frames, less than 0.5 of its pixels are labelled (--min-labelled)"
+    assert f"(the 2 kept frames form 2 groups that stay whole; {dropped})" in few
+
+
+def sparsely_labelled(path: Path, groups: list[int]) -> str:
+    """Twelve places of two frames; a pixel of label 1 and one of label 2 in each frame of these places, the rest is 0."""
+    frames = np.random.default_rng(0).integers(0, 255, (24, 2, 8, 8)).astype(np.uint8)
+    frames[:, 1] = 0
+    for group in groups:
+        frames[2 * group : 2 * group + 2, 1, 0, :2] = 1, 2
+    np.savez(path, training_set=frames, training_groups=np.arange(24) // 2)
+    return str(path)
+
+
+def test_a_validation_part_without_labels_is_a_problem(tmp_path: Path) -> None:
+    source = sparsely_labelled(tmp_path / "a.npz", [4])
+    line = (
+        "split: validation: the validation part must have labelled pixels of at least one scored class, got none: "
+        "2 of 24 frames have any, in 1 group that goes to other parts; label frames of more groups"
+    )
+    for seed in range(3):
+        assert _texts(source, replace(OPTIONS, seed=seed)) == line
+    with pytest.raises(ProblemsError, match="must have labelled pixels of at least one scored class"):
+        open_dataset(source, OPTIONS, tmp_path / "cache")
+
+
+def test_labels_that_are_not_scored_do_not_count_as_labelled(tmp_path: Path) -> None:
+    source = Path(sparsely_labelled(tmp_path / "a.npz", list(range(12))))
+    with np.load(source) as whole:
+        frames, groups = whole["training_set"], whole["training_groups"]
+    frames[2:, 1][frames[2:, 1] == 2] = 1
+    np.savez(source, training_set=frames, training_groups=groups)
+    assert _texts(source) == ""
+    assert "the validation part must have labelled pixels" in _texts(source, replace(OPTIONS, scored=(2,)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_validation_has_labels_before_test_has(tmp_path: Path, seed: int) -> None:
+    for labelled in ([0, 7], [3, 11], [5, 6]):
+        report = check(sparsely_labelled(tmp_path / "a.npz", labelled), replace(OPTIONS, seed=seed))
+        assert not report.problems
+        assert "the test part has no labelled pixel of a scored class: an exported model gets no score of it" in report.warnings
+
+
+def test_parts_of_one_frame_are_warned_of(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 3, (3, 2, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", training_set=frames, training_groups=np.arange(3))
+    warnings = [warning.partition(":")[0] for warning in check(str(tmp_path / "a.npz"), OPTIONS).warnings]
+    assert warnings == [f"the {part} part is a single frame" for part in ("train", "validation", "test")]
 
 
 def test_wrong_options_and_sources_do_not_raise(tmp_path: Path) -> None:

@@ -172,6 +172,36 @@ def test_what_cannot_work_is_said_in_one_line(config: Config, problem: str) -> N
     assert re.match(problem, found) if problem else found == ""
 
 
+LONELY = "for this smp network on frames of 32 x 64: a batch norm sees one value per channel of a lone frame"
+
+
+@pytest.mark.parametrize(
+    ("frames", "batch_size", "problem"),
+    [
+        (1, 8, f"the training part must have at least 2 frames {LONELY}, got 1"),
+        (4, 2, f"train.batch_size must be at least 3 {LONELY}, got 2"),
+        (2, 8, ""),
+        (4, 3, ""),
+    ],
+)
+def test_a_lone_frame_trains_the_networks_that_can(frames: int, batch_size: int, problem: str) -> None:
+    train = Train(batch_size=batch_size)
+    assert (
+        check(Config(model=Smp(decoder="deeplabv3"), train=train), spec_of(), memory_bytes=0, frames=frames).problem == problem
+    )
+    assert check(Config(model=UNet(), train=train), spec_of(), memory_bytes=0, frames=frames).problem == ""
+
+
+def test_a_small_training_part_needs_less_memory_than_its_batch_size_says() -> None:
+    config = Config(train=Train(batch_size=64))
+    verdict = check(config, spec_of(), memory_bytes=0, frames=70)
+    assert isinstance(verdict, Verdict)
+    found = verdict.estimate
+    assert found.memory_bytes == found.state_bytes + 35 * found.frame_bytes
+    assert check(config, spec_of(), memory_bytes=found.memory_bytes, frames=70).problem == ""
+    assert check(config, spec_of(), memory_bytes=found.memory_bytes - 1, frames=70).problem.endswith("got 64")
+
+
 def test_memory_beyond_the_limit_names_the_largest_batch_that_fits() -> None:
     config = Config(train=Train(batch_size=64))
     found = estimate(config, spec_of())

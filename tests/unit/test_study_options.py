@@ -60,7 +60,7 @@ def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted
     )
     assert filtered["frames"] == plain["frames"] == filtered["kept"] + len(filtered["dropped"])
     more = [dropped["reason"] for dropped in filtered["dropped"] if dropped not in plain["dropped"]]
-    assert "its mean pixel value is more than 1.5 standard deviations from that of all frames" in more
+    assert "its mean pixel value is more than 1.5 standard deviations from that of all frames (--max-deviation)" in more
     pictures = []
     for number, words in enumerate(([], ["--copy-paste", "1"], ["--vertical-flip"])):
         out = tmp_path / f"{number}.png"

@@ -1,0 +1,60 @@
+"""The two texts beside the frames, groups.csv and classes.yaml, and files that look like one of them and are not read."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from objectives.data.raster import SUFFIXES
+from objectives.errors import Problem
+
+GROUPS = ("groups.csv",)
+CLASSES = ("classes.yaml", "classes.yml")  # either is read
+ALIKE = {  # stems that say the same, in small letters
+    GROUPS: {"group", "groups"},
+    CLASSES: {"class", "classes", "class_names", "classnames", "class-names", "labelmap", "label_map"},
+}
+
+
+def settings_file(root: Path, names: tuple[str, ...]) -> Path:
+    """The file of these names that is there, if only as a broken link; else where it would be."""
+    return next((root / name for name in names if os.path.lexists(root / name)), root / names[0])
+
+
+def seen_files(root: Path) -> list[Path]:
+    """Every file that is read as one of the two, or looks like one: what a change of the data may lie in."""
+    return [path for path, _ in _alike(root)]
+
+
+def unread_files(root: Path) -> Iterator[Problem]:
+    """A problem for each file that looks like one of the two and is not read.
+
+    A file of another format is left alone where the right one lies beside the frames: another program may need it.
+    """
+    for path, names in _alike(root):
+        read = settings_file(root, names)
+        there, formats = os.path.lexists(read), {Path(name).suffix for name in names}
+        if path == read or (there and path.suffix.lower() not in formats):
+            continue
+        shown = path.relative_to(root).as_posix()
+        if there:
+            yield Problem(shown, f"must not lie beside {read.name}: which one is meant?", shown)
+        else:
+            rule = f"is not read: write it as {names[0]}, beside images/ and masks/, or take it away"
+            yield Problem(shown, rule, shown)
+
+
+def _alike(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """The files whose names say that they are one of the two, in the folder, in images/ and in masks/, and what they seem."""
+    for folder in (root, root / "images", root / "masks"):
+        for name in _names_in(folder):
+            stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122 - a Path for each of many files is slow
+            for names, stems in ALIKE.items():
+                if stem in stems and suffix not in SUFFIXES and not (folder / name).is_dir():
+                    yield folder / name, names
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208
+    except OSError:  # whoever lists the frames says why
+        return []

@@ -1,0 +1,52 @@
+"""What holds in every transaction, ours and Optuna's, straight to the server and through a pooler alike."""
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.dialects import plugins
+from sqlalchemy.engine import CreateEnginePlugin
+
+# no startup options and nothing that outlives a transaction: PgBouncer in transaction mode refuses the first, and hands the
+# server's session to somebody else after each transaction
+CONNECT_ARGS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms: without it a cut link blocks for many minutes
+    "application_name": "search",
+}
+
+IDLE_S = 60  # a frozen worker's locks are freed by the server after so long
+
+SETTINGS = (
+    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'; "
+    "SET LOCAL timezone = 'UTC'"  # times are one zone's everywhere
+)
+
+PLUGIN = "search_sessions"
+
+
+class Sessions(CreateEnginePlugin):
+    """Begins every transaction of an engine with our settings, also of one that Optuna makes from its arguments."""
+
+    def update_url(self, url: URL) -> URL:
+        """Leave the address as it is."""
+        return url
+
+    def engine_created(self, engine: Engine) -> None:
+        """Listen to the engine's transactions."""
+        event.listen(engine, "begin", _begin)
+
+
+def engine_options(pool_size: int, max_overflow: int) -> dict[str, Any]:
+    """The arguments of an engine: a small pool whose dead connections are replaced, not used."""
+    pool = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_pre_ping": True}
+    return {**pool, "connect_args": CONNECT_ARGS, "plugins": [PLUGIN]}
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(SETTINGS)
+
+
+plugins.register(PLUGIN, __name__, Sessions.__name__)
