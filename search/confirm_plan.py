@@ -95,7 +95,7 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
         wanted = Wanted(newest.confirm.best, newest.confirm.seeds, newest.confirm.resplit).but(asked)
         number = count_of(searched.spec.name, newest.name) + 1
         if _equal_plans(newest.confirm, _plan(searched, wanted, number).confirm):
-            return _gone_on(name, storage, "the same would be planned again, so ")
+            return _gone_on(name, storage, "a new plan would be of the same runs; ")
         found = _planned(searched, storage, wanted, number)
         return Begun(found.name, (*found.lines, f"it counts instead of study {name!r}, which stays as it is"))
 

@@ -322,5 +322,5 @@ def test_every_walk_has_a_way_on_and_true_sentences(database: str) -> None:
     OnPostgres.pool = drawn_trials(space, POOL, prune=False)
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     phases = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink a walk takes minutes
-    walks = settings(max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=checks, phases=phases)
+    walks = settings(max_examples=6, stateful_step_count=20, deadline=None, suppress_health_check=checks, phases=phases)
     run_state_machine_as_test(OnPostgres, settings=walks)
