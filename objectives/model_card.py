@@ -154,6 +154,7 @@ def _row(title: str, values: Sequence[float | None]) -> str:
 def _caveats(provenance: Provenance) -> list[str]:
     how = "is one of" if isinstance(provenance.belief, Named) else "was chosen out of"
     lines = [f"This model {how} {provenance.trials} trials. {provenance.belief}", ""]
+    lines += [provenance.confirmation_then, ""] if provenance.confirmation else []
     for name, part in _opened_parts(provenance).items():
         if part.interval:
             low, high = part.interval

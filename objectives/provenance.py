@@ -154,6 +154,7 @@ class Provenance(Frozen):
     members: tuple[Origin, ...] = ()  # in the order of the bundle's settings
     flips: FlipScores | None = None  # None: not measured
     retrained: Retrained | None = None  # None: the scores are of these very weights
+    confirmation: tuple[str, ...] = ()  # sentences: what kept it from being whole and of the day of the export
     reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
 
     @property
@@ -165,6 +166,11 @@ class Provenance(Frozen):
     def title(self) -> str:
         """What the model is, in words: its trial, or of how many runs it is made."""
         return f"trial {self.trial}" if len(self.members) < 2 else f"an ensemble of {len(self.members)} runs"
+
+    @property
+    def confirmation_then(self) -> str:
+        """What kept the confirmation from being whole and of the day of the export, in one line; empty: nothing."""
+        return f"When it was exported: {' '.join(self.confirmation)}" if self.confirmation else ""
 
     @field_validator("command")
     @classmethod

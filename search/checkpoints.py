@@ -17,6 +17,7 @@ from search.spec import StudySpec
 from search.tables import CHECKPOINT
 
 KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
+EVERY = 2**31 - 1
 
 LAST, BEST = "last", "best"
 BEFORE = {LAST: "last before", BEST: "best before"}
@@ -72,7 +73,7 @@ def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
 
 def kept(spec: StudySpec) -> int:
     """How many finished trials of a study keep their weights, besides the control: a few of a search, all that confirm one."""
-    return spec.trials if spec.confirm.seeds else KEEP_BEST
+    return EVERY if spec.confirm.seeds else KEEP_BEST
 
 
 def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: int = KEEP_BEST) -> None:

@@ -4,6 +4,8 @@ The best of many noisy scores is high partly by luck. What is trained again, for
 same parts, and scored at its last epoch, was chosen by nobody.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
 from search.messages import Cause
+from search.names import confirm_name
 from search.sampling import CONTROL
 from search.spec import Candidate, Confirming, StudySpec
 from search.study import Study, create_study
 from spaces import FromParams, Space
 from spaces.pruning import NoPruning
-
-SUFFIX = "/confirm"
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,25 @@ class Cell:
     per_class: dict[str, float]
     multiply_adds: int
 
+    @property
+    def scored(self) -> bool:
+        """Whether it has a score."""
+        return not math.isnan(self.score)
 
-def confirm_name(study: str) -> str:
-    """The name of the study that confirms another."""
-    return f"{study}{SUFFIX}"
 
+def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -> StudySpec:
+    """The study that confirms another, for the ``count``-th time: its best complete trials and its control, with every seed.
 
-def plan(study: Study, *, top: int, seeds: int, resplit: bool) -> StudySpec:
-    """The study that confirms another: its best complete trials and its control, each once with every seed.
-
-    Raises: UserError when there is nothing to confirm, or the study confirms one itself.
+    Raises: UserError when there is nothing to confirm, the study confirms one itself, or the name would be too long.
     """
-    if study.spec.confirm.seeds:
-        raise UserError(f"study {study.spec.name!r} confirms {study.spec.confirm.study!r} itself: confirm that one")
+    refuse_confirming(study.spec)
+    name = confirm_name(study.spec.name, count)
     candidates = choose_candidates(study, top)
+    confirm = Confirming(study=study.spec.name, study_id=study.id, top=top, seeds=seeds, resplit=resplit, candidates=candidates)
     space = Space(study.space.domains, study.space.control, NoPruning())
     return study.spec.model_copy(
         update={
-            "name": confirm_name(study.spec.name),
+            "name": name,
             "space": space.to_dict(),
             "space_fingerprint": space.fingerprint,
             "trials": len(candidates) * seeds,
@@ -57,9 +59,19 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool) -> StudySpec:
             "gpu_s": 0.0,
             "recipes": (),
             "recipe_filters": 1.0,
-            "confirm": Confirming(study=study.spec.name, seeds=seeds, resplit=resplit, candidates=candidates),
+            "confirm": confirm,
         }
     )
+
+
+def refuse_confirming(spec: StudySpec) -> None:
+    """Refuse a study that confirms or retrains another.
+
+    Raises: UserError for one that does.
+    """
+    if spec.confirm.seeds:
+        does = "trains a model of" if spec.confirm.everything else "confirms"
+        raise UserError(f"study {spec.name!r} {does} {spec.confirm.study!r} itself: confirm that one")
 
 
 def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
@@ -70,14 +82,24 @@ def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
     complete = study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
         raise UserError(f"study {study.spec.name!r} has no complete trial to confirm yet: see `search status`")
+    return tuple(candidate(study, trial) for trial in best_trials(study, complete, top))
+
+
+def best_trials(study: Study, complete: Iterable[FrozenTrial], top: int) -> list[FrozenTrial]:
+    """Return the control, then the best of the complete trials by score, equal configs once."""
     ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
-    control = [trial for trial in complete if trial.number == CONTROL]
-    chosen: dict[str, Candidate] = {}
+    control = [trial for trial in ranked if trial.number == CONTROL]
+    chosen: dict[str, FrozenTrial] = {}
     for trial in [*control, *ranked]:
-        key = study.space.draw(FromParams(trial.params)).model_dump_json()
-        if len(chosen) < top + len(control):
-            chosen.setdefault(key, candidate(study, trial))
-    return tuple(chosen.values())
+        if len(chosen) == top + len(control):
+            break
+        chosen.setdefault(config_key(study, trial), trial)
+    return list(chosen.values())
+
+
+def config_key(study: Study, trial: FrozenTrial) -> str:
+    """Return what two trials with equal configs have in common."""
+    return study.space.draw(FromParams(trial.params)).model_dump_json()
 
 
 def candidate(study: Study, trial: FrozenTrial) -> Candidate:
@@ -91,7 +113,10 @@ def candidate(study: Study, trial: FrozenTrial) -> Candidate:
 
 
 def write_plan(url: str, spec: StudySpec) -> str:
-    """Write the study that confirms, or find it there with equal settings; says which."""
+    """Write the study that confirms, or find it there with equal settings; says which.
+
+    Raises: UserError when another study has its name.
+    """
     numbers = ", ".join(str(each.number) for each in spec.confirm.candidates)
     if create_study(url, spec):
         return f"study {spec.name!r}: trials {numbers}, each with {spec.confirm.seeds} seeds, {spec.trials} runs"
@@ -99,9 +124,18 @@ def write_plan(url: str, spec: StudySpec) -> str:
 
 
 def cells(confirming: Study) -> list[Cell]:
-    """What has been confirmed so far, by trial number."""
-    trials = confirming.optuna.get_trials(deepcopy=False)
-    return [_cell(trial) for trial in trials if trial.state.is_finished() and "confirms" in trial.user_attrs]
+    """What has been confirmed so far, in the order of the plan.
+
+    Of a run that was trained again the first with a score counts, or else the last.
+    """
+    found: dict[tuple[int, int], Cell] = {}
+    for trial in confirming.optuna.get_trials(deepcopy=False):
+        if trial.state.is_finished() and "confirms" in trial.user_attrs:
+            cell = _cell(trial)
+            before = found.get((cell.seed, cell.candidate))
+            if before is None or not before.scored:
+                found[cell.seed, cell.candidate] = cell
+    return list(found.values())
 
 
 def _cell(trial: FrozenTrial) -> Cell:

@@ -162,4 +162,4 @@ def _leader(winner: Winner, run: int, score: float, belief: Judged) -> Winner:
     """The ensemble as the winner that is handed out, under the number of its first run."""
     first = winner.study.storage.get_trial(run)
     number = int(first.user_attrs.get("confirms", first.number))  # of the trial whose config it trained
-    return Winner(winner.study, run, first.number, number, score, belief)
+    return Winner(winner.study, run, first.number, number, score, belief, winner.remarks)

@@ -158,6 +158,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         versions=current_versions(),
         validation=validation,
         belief=winner.belief,
+        confirmation=winner.remarks,
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
         test_looks=looks,
         min_identical=study.spec.min_identical,

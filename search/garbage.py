@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from objectives.errors import UserError
 from search.blobs import Objects, Stored, open_objects
-from search.checkpoints import UNNEEDED, kept
+from search.checkpoints import EVERY, UNNEEDED, kept
 from search.naming import delete_old, delete_unnamed
 from search.store_owner import check_sole_owner
 from search.study import read_spec
@@ -139,7 +139,7 @@ def _keep(name: str, stored: dict[str, object]) -> int:
     try:
         return kept(read_spec(name, stored))
     except UserError:
-        return 2**31 - 1
+        return EVERY
 
 
 def _shown_pictures(engine: Engine) -> set[str]:

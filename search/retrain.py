@@ -24,9 +24,10 @@ from search import checkpoints
 from search.blobs import open_blobs
 from search.candidate import Candidate
 from search.claims import is_over
-from search.commands.options import LONGEST_NAME, Place
+from search.commands.options import Place
 from search.local import run_locally
 from search.messages import Cause
+from search.names import RETRAIN, derived_name
 from search.spec import Candidate as Chosen
 from search.spec import Confirming, StudySpec
 from search.study import Study, create_study, open_study
@@ -38,8 +39,11 @@ ONLY = 0  # the number of the one trial
 
 
 def retrain_name(winner: Winner) -> str:
-    """The name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another study."""
-    return f"{winner.study.spec.name}/retrain-{winner.number}"
+    """The name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another study.
+
+    Raises: UserError when it would be too long.
+    """
+    return derived_name(winner.study.spec.name, f"{RETRAIN}{winner.number}")
 
 
 def plan(searched: Study, candidate: Candidate) -> StudySpec:
@@ -49,8 +53,6 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
     """
     winner = candidate.winner
     name = retrain_name(winner)
-    if len(name) > LONGEST_NAME:
-        raise UserError(f"the study that retrains would be called {name!r}, longer than {LONGEST_NAME} characters")
     space = Space(searched.space.domains, searched.space.control, NoPruning())
     trial = winner.study.storage.get_trial(winner.trial_id)
     epochs = epochs_of(candidate, trial)

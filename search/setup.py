@@ -8,6 +8,7 @@ from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
 from search.database_checks import refuse_unfit
+from search.names import refuse_long_name
 from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
 from search.store_owner import mark_place
@@ -70,8 +71,10 @@ def set_up(request: Request, place: Place) -> Iterator[str]:
 def prepare(request: Request, place: Place) -> Prepared:
     """Check space, data and artifact store; the database is not asked.
 
-    Raises: UserError with every problem of the space or the data; WorldError when cache or artifacts cannot be written.
+    Raises: UserError for a name too long, or with every problem of the space or the data; WorldError when cache or artifacts
+    cannot be written.
     """
+    refuse_long_name(request.name)
     space = load_space(request.space, request.sets)
     wanted = request.recipes or ",".join(space.recipes)
     if wanted:

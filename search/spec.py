@@ -13,6 +13,7 @@ from objectives.data.spec import FrameSpec
 from objectives.data.synthetic import is_synthetic
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
+from search.names import LONGEST_NAME
 
 OPTUNA_MAJOR = version("optuna").partition(".")[0]
 
@@ -29,6 +30,8 @@ class Confirming(Frozen):
     """What a study trains again: each candidate once with each seed. No seeds: it searches."""
 
     study: str = ""
+    study_id: int = 0  # Optuna's, for another study may get that name later; 0: not recorded by earlier versions
+    top: int = Field(default=0, ge=0)  # how many of the best were asked for; 0: not recorded by earlier versions
     seeds: int = Field(default=0, ge=0)
     resplit: bool = True  # training and validation are dealt anew for each seed but the first
     everything: bool = False  # no confirmation: one model of all labelled frames, which nothing scores
@@ -36,11 +39,16 @@ class Confirming(Frozen):
     scores: tuple[float, ...] = ()  # of the winner's epochs, which that model's schedule hears; none: it hears nothing
     candidates: tuple[Candidate, ...] = ()
 
+    @property
+    def best(self) -> int:
+        """How many of the best trials were asked for, beside the control."""
+        return self.top or max(1, sum(each.number != 0 for each in self.candidates))
+
 
 class StudySpec(Frozen):
     """Everything that decides what a study's trials are; equal specs are the same study."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=LONGEST_NAME)
     source: str  # where the data lies: a file, a folder, or ``synthetic``
     size: tuple[int, int] | None  # (H, W) that frames are resized to; None keeps theirs
     min_identical: int

@@ -35,6 +35,10 @@ CLOCK_S = 300.0  # how far a worker's clock may be off
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+class ForeignNameError(UserError):
+    """Another program has made a study of this name in the same database."""
+
+
 @dataclass(frozen=True)
 class Study:
     """An open study. Only the worker that holds a lease writes through ``optuna``, under ``fence``."""
@@ -52,12 +56,21 @@ class Study:
         confirm = self.spec.confirm
         if not confirm.seeds:
             return Run(stable_seed(self.spec.seed, "trial", number))
-        turn, place = divmod(number, len(confirm.candidates))
+        turn, place = self._turn_and_place(number)
         if confirm.everything:
             return Run(confirm.seed, 0, confirm.candidates[place].last_epoch, everything=True, scores=confirm.scores)
         split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
         seed, last_epoch = stable_seed(self.spec.seed, "confirm", turn), confirm.candidates[place].last_epoch
         return Run(seed, split_seed, last_epoch)
+
+    def _turn_and_place(self, number: int) -> tuple[int, int]:
+        """Which seed a run of a confirmation has, and which candidate. One that is trained again tells it itself."""
+        confirm = self.spec.confirm
+        if number >= len(confirm.candidates) * confirm.seeds:
+            told = self.storage.get_trial(self.storage.get_trial_id_from_study_id_trial_number(self.id, number)).user_attrs
+            if "confirms" in told:
+                return told["seed"], [each.number for each in confirm.candidates].index(told["confirms"])
+        return divmod(number, len(confirm.candidates))
 
     def seed_of(self, trial: FrozenTrial) -> int:
         """The seed that a trial was trained with, here or in the study that it was copied from."""
@@ -117,7 +130,7 @@ def create_study(
 def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
     """A study of Optuna's with our mark and no trial; what a crash left of one with our mark is removed.
 
-    Raises: UserError when somebody else has made a study of this name.
+    Raises: ForeignNameError when somebody else has made a study of this name.
     """
 
     def made() -> optuna.Study:
@@ -128,7 +141,7 @@ def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
     begun = all(trial.state == TrialState.WAITING or SOURCE in trial.user_attrs for trial in trials)
     bare = not trials and not study.user_attrs and study.directions == [StudyDirection.MAXIMIZE]  # killed before its mark
     if not (bare or (ours and begun)):
-        raise UserError(f"the name {name!r} belongs to a study that this program did not make: choose another name")
+        raise ForeignNameError(f"the name {name!r} belongs to a study that this program did not make: choose another name")
     if trials:
         optuna.delete_study(study_name=name, storage=storage)
         study = made()

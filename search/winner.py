@@ -1,20 +1,16 @@
 """Which run's weights a study hands out: the confirmed winner's, else those of the best trial; or those of a named one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optuna.trial import TrialState
 
 from objectives.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
 from objectives.errors import UserError
 from objectives.interval import Interval, Unknown
-from search.confirm import Cell, cells, confirm_name
-from search.confirmation import confirm
-from search.sampling import CONTROL
 from search.shrinkage import optimism
 from search.spec import StudySpec, refuse_without_scores
+from search.standing import Standing, read_standing
 from search.status import read_status
-from search.storage import NoStudyError
 from search.study import Study, open_study
 
 
@@ -31,23 +27,22 @@ class Winner:
     number: int  # of the trial in the search
     score: float  # of this very run, on the study's own validation part
     belief: Belief
+    remarks: tuple[str, ...] = ()  # why the study's confirmation does not count, or counts less; none without one
 
 
 def find_winner(searched: Study, storage: str) -> Winner:
-    """The run to export. Its validation part is the study's own.
+    """The run to export: the confirmed winner's, or the best trial as long as the confirmation chooses none.
 
+    Its validation part is the study's own.
     Raises: UserError without a complete trial, and for a study that confirms another.
     """
     _refuse_confirmation(searched.spec)
-    try:
-        confirming = open_study(storage, confirm_name(searched.spec.name))
-    except NoStudyError:
+    standing = read_standing(searched, storage)
+    if standing is None:
         return best_trial(searched)
-    found = cells(confirming)
-    if winner := confirmed_winner(confirming, found):
-        return winner
-    confirming.close()
-    return best_trial(searched)
+    if standing.choice is None:
+        return replace(best_trial(searched), remarks=standing.remarks)
+    return confirmed_winner(open_study(storage, standing.study), standing)
 
 
 def named_trial(searched: Study, number: int) -> Winner:
@@ -85,18 +80,15 @@ def best_trial(searched: Study) -> Winner:
     return Winner(searched, best.trial_id, best.number, best.number, best.score, estimated_optimism(searched))
 
 
-def confirmed_winner(confirming: Study, found: Sequence[Cell]) -> Winner | None:
-    """The chosen candidate's run with the first seed, on the study's own parts; None before anything is confirmed.
+def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
+    """The chosen candidate's run with the first seed, on the study's own parts.
 
     Never the best of its runs: that would be chosen by luck again.
     """
-    first = {cell.candidate: cell for cell in found if cell.seed == 0 and cell.score == cell.score}
-    scored = [cell for cell in found if cell.candidate in first]
-    if not scored:
-        return None
-    verdict = confirm(scored, CONTROL)
-    choice = verdict.choice
-    cell = first[choice.candidate]
+    verdict, choice = standing.verdict, standing.choice
+    assert verdict, standing
+    assert choice, standing
+    cell = next(run for run in standing.runs if (run.candidate, run.seed) == (choice.candidate, 0))
     chosen = next(each for each in verdict.candidates if each.candidate == choice.candidate)
     belief = Confirmed(
         seeds=chosen.runs,
@@ -107,7 +99,7 @@ def confirmed_winner(confirming: Study, found: Sequence[Cell]) -> Winner | None:
         beats_control=choice.beats_control if isinstance(choice.beats_control, float) else None,
     )
     number = confirming.storage.get_trial(cell.trial_id).number
-    return Winner(confirming, cell.trial_id, number, choice.candidate, cell.score, belief)
+    return Winner(confirming, cell.trial_id, number, choice.candidate, cell.score, belief, standing.remarks)
 
 
 def estimated_optimism(searched: Study) -> Belief:

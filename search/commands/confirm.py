@@ -1,16 +1,22 @@
 """``search confirm``: the best trials and the control again, with other seeds, and what that says of them."""
 
 import json
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Home, Storage, StudyName, open_place
+from objectives.errors import UserError
+from search.commands.options import Artifacts, Cache, Device, Home, Place, Storage, StudyName, open_place
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from objectives.interval import Interval, Unknown
-    from search.confirmation import Confirmation
+    from search.confirmation import Choice, Confirmation
+    from search.standing import Standing
 
 
 def register(app: typer.Typer) -> None:
@@ -20,11 +26,23 @@ def register(app: typer.Typer) -> None:
 
 def confirm(
     study: StudyName = "default",
-    top: Annotated[int, typer.Option("--top", min=1, max=100, help="How many of the best trials, beside the control.")] = 5,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="How often each is trained.")] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, max=100, help="How many of the best trials, beside the control.  [default: 5]"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, max=100, help="How often each is trained.  [default: 3]")
+    ] = None,
     resplit: Annotated[
-        bool, typer.Option("--resplit/--no-resplit", help="Deal training and validation anew for each seed but the first.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--resplit/--no-resplit",
+            help="Deal training and validation anew for each seed but the first.  [default: resplit]",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Plan anew from the best trials of now, with the options of before if not given.")
+    ] = False,
     workers: Annotated[
         int, typer.Option("--workers", min=0, max=256, help="Worker processes on this host; 0: only write the study.")
     ] = 1,
@@ -33,50 +51,80 @@ def confirm(
     artifacts: Artifacts = "",
     home: Home = None,
     cache: Cache = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what is confirmed so far, and train nothing.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what is confirmed so far; plan, train and write nothing.")
+    ] = False,
 ) -> None:
     """Train the best trials and the control again with other seeds, and say which of them is best and by how much.
 
-    The runs are a study of their own, STUDY/confirm, which other workers may join. Interrupted, the same command goes on;
-    at its end, `search export-best` takes the confirmed winner.
+    The runs are a study of their own, STUDY/confirm, which other workers may join. Interrupted, the same command goes on,
+    whatever the search has found since; runs without a score are trained again, unless they diverged. With --again another
+    study, STUDY/confirm-2 and so on, takes its place. Once each candidate has ended its run with the first seed,
+    `search export-best` takes the confirmed winner.
 
     \b
     Example:
       search confirm --study mars --top 5 --seeds 3 --workers 2
     """
     from search.commands.study import refuse_missing_gpu
-    from search.confirm import cells, confirm_name, plan, write_plan
-    from search.confirmation import confirm as judge
-    from search.local import run_locally
-    from search.sampling import CONTROL
+    from search.confirm_plan import Asked, begin
+    from search.standing import read_standing
     from search.storage import reachable
     from search.study import open_study
 
+    if as_json and again:
+        raise UserError("--json plans nothing: leave out either it or --again")
     refuse_missing_gpu(device)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         searched = open_study(place.storage, study)
-        said = write_plan(place.storage, plan(searched, top=top, seeds=seeds, resplit=resplit))
-        searched.close()
-        typer.echo(said, err=as_json)
-        name = confirm_name(study)
-        if workers and not as_json:
-            run_locally(name, place, workers=workers, device=device)
-        else:
-            typer.echo(f"workers for it: search worker --study {name}", err=as_json)
-        confirming = open_study(place.storage, name)
-        found = cells(confirming)
-        missing = confirming.spec.trials - sum(cell.score == cell.score for cell in found)
-        confirming.close()
-    if not any(cell.score == cell.score for cell in found):
+        try:
+            if as_json:
+                typer.echo(json.dumps(standing_json(read_standing(searched, place.storage)), allow_nan=False))
+                return
+            begun = begin(searched, place.storage, Asked(top, seeds, resplit), again=again)
+            for line in begun.lines:
+                typer.echo(line)
+            train(begun.name, place, workers, device)
+            standing = read_standing(searched, place.storage)
+        finally:
+            searched.close()
+    if standing is not None:
+        print_standing(standing, begun.name)
+
+
+def train(name: str, place: Place, workers: int, device: str) -> None:
+    """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
+    from search.claims import current_budget, is_over
+    from search.local import run_locally
+    from search.study import open_study
+
+    confirming = open_study(place.storage, name)
+    order, over = current_budget(confirming).order, is_over(confirming)
+    confirming.close()
+    if order != "running":
+        typer.echo(f"study {name!r} is {order}: search resume --study {shlex.quote(name)}")
+    if over:
         return
-    verdict = judge(found, CONTROL)
-    if as_json:
-        typer.echo(json.dumps(confirmation_json(verdict, missing), allow_nan=False))
+    if workers:
+        run_locally(name, place, workers=workers, device=device)
     else:
-        print_confirmation(verdict, missing)
+        typer.echo(f"workers for it: search worker --study {shlex.quote(name)}")
 
 
-def confirmation_json(verdict: "Confirmation", missing: int) -> dict[str, Any]:
+def standing_json(standing: "Standing | None") -> dict[str, Any]:
+    """How far the confirmation is and what it says, as scripts read it; what is not known is null."""
+    from search.standing import State
+
+    if standing is None:
+        nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0}
+        return {"study": None, "state": State.NONE, **nothing, "remarks": []}
+    found = confirmation_json(standing.verdict) if standing.verdict else {"candidates": [], "choice": None, "control": 0}
+    chosen = {} if standing.choice else {"choice": None}
+    told = {"study": standing.study, "state": standing.state}
+    return {**told, **found, **chosen, "missing_runs": standing.missing, "remarks": list(standing.remarks)}
+
+
+def confirmation_json(verdict: "Confirmation") -> dict[str, Any]:
     """The verdict as scripts read it; what is not known is null."""
     candidates = [
         {
@@ -93,14 +141,27 @@ def confirmation_json(verdict: "Confirmation", missing: int) -> dict[str, Any]:
         "interval": _bounds(choice.interval),
         "beats_control": _known(choice.beats_control),
     }
-    return {"candidates": candidates, "choice": chosen, "control": verdict.control, "missing_runs": missing}
+    return {"candidates": candidates, "choice": chosen, "control": verdict.control}
 
 
-def print_confirmation(verdict: "Confirmation", missing: int) -> None:
-    """Print a row for each candidate, and the choice in words."""
-    from rich.table import Table
-
+def print_standing(standing: "Standing", trained: str) -> None:
+    """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be one that it replaced."""
     from search.terminal import open_console
+
+    console = open_console()
+    if standing.study != trained:
+        console.print(f"Study {trained!r} does not count any more: study {standing.study!r} was planned anew meanwhile.")
+    if standing.verdict:
+        console.print(candidate_table(standing.verdict))
+    if standing.choice and standing.verdict:
+        print_choice(console, standing.choice, standing.verdict.control)
+    for remark in standing.remarks:
+        console.print(remark)
+
+
+def candidate_table(verdict: "Confirmation") -> "Table":
+    """A row for each candidate, the highest mean first."""
+    from rich.table import Table
 
     names = sorted({name for each in verdict.candidates for name in each.per_class})
     table = Table("trial", "runs", "mean IoU", "95 % interval", "beats the control", *names, box=None, pad_edge=False)
@@ -109,18 +170,18 @@ def print_confirmation(verdict: "Confirmation", missing: int) -> None:
         classes = [f"{each.per_class[name]:.3f}" if name in each.per_class else "-" for name in names]
         beats = _percent(each.beats_control)
         table.add_row(trial, str(each.runs), f"{each.mean:.4f}", _shown(each.interval), beats, *classes)
-    console = open_console()
-    console.print(table)
-    choice = verdict.choice
+    return table
+
+
+def print_choice(console: "Console", choice: "Choice", control: int) -> None:
+    """Print which candidate to take, and what to expect of it."""
     tied = [str(number) for number in choice.tied if number != choice.candidate]
     why = f", the cheapest of those that are as good for all that is known (also {', '.join(tied)})" if tied else ""
     console.print(f"choice: trial {choice.candidate}{why}")
-    beats = "" if choice.candidate == verdict.control else f"; it beats the control with {_percent(choice.beats_control)}"
+    beats = "" if choice.candidate == control else f"; it beats the control with {_percent(choice.beats_control)}"
     console.print(
         f"expect a mean IoU of {choice.expected:.4f} ({_shown(choice.interval)}) on validation parts like these{beats}"
     )
-    if missing:
-        console.print(f"{missing} run(s) have no score (yet)")
 
 
 def _bounds(interval: "Interval | Unknown") -> list[float] | None:

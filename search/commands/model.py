@@ -232,6 +232,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     console.print(f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: {out.resolve()}")
     console.print(table)
     console.print(str(provenance.belief))
+    if provenance.confirmation:
+        console.print(provenance.confirmation_then)
     if provenance.flips:
         console.print(str(provenance.flips))
     if provenance.retrained:

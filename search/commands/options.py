@@ -10,8 +10,8 @@ from typing import Annotated, Optional
 import typer
 
 from objectives.errors import UserError
+from search.names import LONGEST_NAME
 
-LONGEST_NAME = 200
 LONGEST_S = 366 * 86400.0
 DEVICES = "auto, cpu, cuda or cuda:N"
 

@@ -24,7 +24,7 @@ def _old_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> Callable[..., None]:
-    """Write the study ``small`` into a database, for workers on the test's own folder: ``tiny`` on a few frames."""
+    """Write a study, ``small``, into a database, for workers on the test's own folder: ``tiny`` on a few frames."""
 
     def make(
         database: str,
@@ -33,10 +33,11 @@ def make_study(tmp_path: Path) -> Callable[..., None]:
         sets: tuple[str, ...] = (),
         source: str = TERRAIN,
         gpu_s: float = 0.0,
+        name: str = "small",
         artifacts: str = str(tmp_path / "artifacts"),
     ) -> None:
         place = Place(database, artifacts, tmp_path / "cache")
-        request = Request(name="small", source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s)
+        request = Request(name=name, source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s)
         list(set_up(request, place))
 
     return make

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import insert
 
 from objectives.errors import UserError
-from search.confirm import confirm_name, plan, write_plan
+from search.confirm import plan, write_plan
 from search.draws import FromTrial
 from search.member_runs import member_runs
+from search.names import confirm_name
 from search.study import Study, open_study
 from search.tables import CHECKPOINT
 

@@ -1,60 +1,69 @@
 """What training again with other seeds says: a mean and an interval for each candidate, and the choice."""
 
 from objectives.interval import Interval
+from search.confirmation import Confirmation
 from search.confirmation import Confirmed as Candidate
 from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
-from search.report.findings import Confirmed, Findings
+from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.scales import Scale, padded
 from search.report.sections.parts import NOTHING, cell, figure, heads, number, row_head, section, table
 from search.report.shown import percent, score
+from search.standing import Standing
 
 
 def confirmed(findings: Findings) -> Html:
     """A row for each candidate, the highest mean first; nothing before a confirmation has a score."""
     found = findings.confirmed
-    if found is None:
+    if found is None or found.verdict is None:
         return NOTHING
-    scale = padded(_ends(found), 8, STRIP_WIDTH - 8)
-    rows = [_row(found, each, scale) for each in found.verdict.candidates]
+    verdict = found.verdict
+    scale = padded(_ends(found, verdict), 8, STRIP_WIDTH - 8)
+    rows = [_row(found, verdict, each, scale) for each in verdict.candidates]
     rows.append(element("tr", *[cell("")] * 5, cell(strip_axis(scale), "drawn")))
     titles = heads("candidate", "runs", "mean", "95 % interval", "beats the control", "")
-    legend = [("best", "dots", "the choice"), ("complete", "dots", "mean"), ("pruned", "dots", "one run")]
-    tied = [str(each) for each in found.verdict.choice.tied if each != found.verdict.choice.candidate]
-    caption = "Each candidate was trained again with the same seeds as the others, and scored at its last epoch."
-    caption += f" As good as the choice for all that is known: trials {', '.join(tied)}; the cheapest is taken." if tied else ""
-    failed = [str(each) for each in found.verdict.without_score]
-    caption += f" Without a score: trials {', '.join(failed)}." if failed else ""
-    content = figure("Candidates trained again", table(titles, rows, folds=True), legend=legend, caption=caption)
+    legend = [("best", "dots", "the choice")] if found.choice else []
+    legend += [("complete", "dots", "mean"), ("pruned", "dots", "one run")]
+    content = figure("Candidates trained again", table(titles, rows, folds=True), legend=legend, caption=_caption(found))
     return section("Confirmation", content, name="confirmation")
 
 
-def _row(found: Confirmed, each: Candidate, scale: Scale) -> Html:
+def _caption(found: Standing) -> str:
+    choice = found.choice
+    tied = [str(each) for each in choice.tied if each != choice.candidate] if choice else []
+    sentences = ["Each candidate was trained again with the same seeds as the others, and scored at its last epoch."]
+    sentences += (
+        [f"As good as the choice for all that is known: trials {', '.join(tied)}; the cheapest is taken."] if tied else []
+    )
+    return " ".join([*sentences, *found.remarks])
+
+
+def _row(found: Standing, verdict: Confirmation, each: Candidate, scale: Scale) -> Html:
     strip = Strip(scale)
     if isinstance(each.interval, Interval):
-        strip.reach(each.interval.low, each.interval.high, _kind(found, each))
+        strip.reach(each.interval.low, each.interval.high, _kind(found, verdict, each))
     for run in found.runs:
         if run.candidate == each.candidate and run.score == run.score:
             strip.dot(run.score, "pruned", f"seed {run.seed}: {score(run.score)}", radius=2.8)
-    strip.dot(each.mean, _kind(found, each), f"mean: {score(each.mean)}", radius=5)
-    name = f"trial {each.candidate}" + (", the control" if each.candidate == found.verdict.control else "")
-    chosen = "mark-best" if each.candidate == found.verdict.choice.candidate else ""
+    strip.dot(each.mean, _kind(found, verdict, each), f"mean: {score(each.mean)}", radius=5)
+    name = f"trial {each.candidate}" + (", the control" if each.candidate == verdict.control else "")
+    chosen = "mark-best" if found.choice and each.candidate == found.choice.candidate else ""
     beats = percent(each.beats_control) if isinstance(each.beats_control, float) else "-"
     reach = f"{score(each.interval.low)} to {score(each.interval.high)}" if isinstance(each.interval, Interval) else "-"
     numbers = [number(f"{each.runs:,}"), number(score(each.mean), chosen), number(reach), number(beats)]
     return element("tr", row_head(name), *numbers, cell(strip.svg(f"runs of {name}"), "drawn"))
 
 
-def _kind(found: Confirmed, each: Candidate) -> str:
-    if each.candidate == found.verdict.choice.candidate:
+def _kind(found: Standing, verdict: Confirmation, each: Candidate) -> str:
+    if found.choice and each.candidate == found.choice.candidate:
         return "best"
-    return "control" if each.candidate == found.verdict.control else "complete"
+    return "control" if each.candidate == verdict.control else "complete"
 
 
-def _ends(found: Confirmed) -> list[float]:
-    reaches = [each.interval for each in found.verdict.candidates if isinstance(each.interval, Interval)]
+def _ends(found: Standing, verdict: Confirmation) -> list[float]:
+    reaches = [each.interval for each in verdict.candidates if isinstance(each.interval, Interval)]
     return [
         *(run.score for run in found.runs if run.score == run.score),
         *(end for reach in reaches for end in (reach.low, reach.high)),
-        *(each.mean for each in found.verdict.candidates),
+        *(each.mean for each in verdict.candidates),
     ]

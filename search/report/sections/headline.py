@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 from objectives.interval import Interval
 from search.budget import Limit
+from search.confirmation import Choice
 from search.report import shown
-from search.report.findings import Confirmed, Findings
+from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.reading import StudyRecord
 from search.report.sections.parts import NOTHING, joined, paragraph, section, sentences
 from search.report.shown import change, counted, percent, score
 from search.shrinkage import Optimism
+from search.standing import Standing
 
 ENDED = ("complete", "pruned", "infeasible", "failed")
 BEGUN = (*ENDED, "running", "interrupted")
@@ -41,8 +43,7 @@ def facts(findings: Findings) -> Iterator[Html]:
     if not math.isnan(study.control_score):
         yield fact("control, the default config", score(study.control_score), "trial 0")
         yield fact("gained over the control", change(ledger.gain), "of mean IoU")
-    if findings.confirmed:
-        choice = findings.confirmed.verdict.choice
+    if findings.confirmed and (choice := findings.confirmed.choice):
         yield fact("to expect after confirmation", score(choice.expected), f"trial {choice.candidate}{_range(choice.interval)}")
     ended = len(study.of(*ENDED))
     yield fact("trials ended", f"{ended:,}", f"of a budget of {study.budget.trials:,}")
@@ -78,7 +79,9 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
         yield joined(f"It leads the second best by {score(best.score - second)}.")
     if not study.spec.confirm.seeds:
         yield joined("The score is that of the trial's best epoch on validation, which adds a little more luck.")
-    yield from _confirmed(findings.confirmed, study) if findings.confirmed else _unconfirmed(findings)
+    standing = findings.confirmed
+    yield from _confirmed(standing, standing.choice, study) if standing and standing.choice else _unconfirmed(findings)
+    yield from map(joined, standing.remarks if standing else ())
     yield _looks(study.test_looks)
 
 
@@ -91,8 +94,8 @@ def _unconfirmed(findings: Findings) -> Iterator[Html]:
         yield joined(f"{told} ({findings.optimism.basis}).")
 
 
-def _confirmed(confirmed: Confirmed, study: StudyRecord) -> Iterator[Html]:
-    choice, runs = confirmed.verdict.choice, [run for run in confirmed.runs if run.score == run.score]
+def _confirmed(confirmed: Standing, choice: Choice, study: StudyRecord) -> Iterator[Html]:
+    runs = [run for run in confirmed.runs if run.scored]
     searched = next((trial.score for trial in study.trials if trial.number == choice.candidate), math.nan)
     yield joined(
         f"Confirmed in {counted(len(runs), 'run')} of {confirmed.planned} that were planned, in which the best trials and the "

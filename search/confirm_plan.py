@@ -1,0 +1,193 @@
+"""Which study confirms a search, and what `search confirm` does to it: plan it, go on with it, or plan another.
+
+The newest confirmation counts; those before it stay as they are. Whoever plans holds a lock of the search, so that of two
+people who confirm at once the second goes on with what the first has planned. A plan is there from the moment at which its
+study is (see `create_study`): killed before that, the one before it counts.
+"""
+
+import shlex
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+
+from optuna.trial import FrozenTrial
+from sqlalchemy import text
+
+from objectives.errors import UserError
+from search.confirm import Cell, cells, plan, refuse_confirming, write_plan
+from search.messages import Cause
+from search.names import count_of
+from search.spec import Confirming, StudySpec
+from search.storage import locked
+from search.study import ForeignNameError, Study, open_study, read_spec
+
+PLAN_LOCK = 7_215_006
+
+# the newest last; retrainings name their study, too
+CONFIRMING = text("""
+    SELECT study_name, spec FROM search_study JOIN studies USING (study_id)
+    WHERE spec #>> '{confirm,study}' = :name AND coalesce(spec #>> '{confirm,everything}', 'false') = 'false'
+      AND coalesce(spec #>> '{confirm,study_id}', '0') IN ('0', :study_id)
+    ORDER BY study_id
+""")
+
+TAKEN = text("SELECT 1 FROM search_study JOIN studies USING (study_id) WHERE study_name = :name")
+
+MAKE_ROOM = text("""
+    UPDATE search_study SET trials = greatest(trials, (SELECT count(*) FROM trials WHERE trials.study_id = :study_id))
+    WHERE study_id = :study_id
+""")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asks of a confirmation; None: nothing, so that what is there will do."""
+
+    top: int | None = None
+    seeds: int | None = None
+    resplit: bool | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a confirmation is to be."""
+
+    top: int = 5
+    seeds: int = 3
+    resplit: bool = True
+
+    def but(self, asked: Asked) -> "Wanted":
+        """Return this with what was asked for."""
+        said = {name: value for name, value in asdict(asked).items() if value is not None}
+        return replace(self, **said)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The study to train, and what was done to it in lines for people."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def newest_confirmation(searched: Study) -> str:
+    """Return the name of the study that confirms another, the newest one; empty without any."""
+    return next(reversed(_confirmations(searched)), "")
+
+
+def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
+    """Go on with the confirmation that is there, or plan one: where there is none, or ``again``.
+
+    Going on, runs that have ended without a score are trained again.
+
+    Raises:
+        UserError: There is nothing to confirm, another confirmation than the one that is there is asked for without
+            ``again``, or its name would be too long.
+    """
+    refuse_confirming(searched.spec)
+    with locked(searched.engine, PLAN_LOCK, searched.id):
+        there = _confirmations(searched)
+        if not there:
+            return _planned(searched, storage, Wanted().but(asked), 1)
+        name, newest = list(there.items())[-1]
+        if not again:
+            _refuse_other(newest, asked)
+            return _gone_on(name, storage, "")
+        wanted = Wanted(newest.confirm.best, newest.confirm.seeds, newest.confirm.resplit).but(asked)
+        number = count_of(searched.spec.name, newest.name) + 1
+        if _equal_plans(newest.confirm, _plan(searched, wanted, number).confirm):
+            return _gone_on(name, storage, "a new plan would be of the same runs; ")
+        found = _planned(searched, storage, wanted, number)
+        return Begun(found.name, (*found.lines, f"it counts instead of study {name!r}, which stays as it is"))
+
+
+def _confirmations(searched: Study) -> dict[str, StudySpec]:
+    which = {"name": searched.spec.name, "study_id": str(searched.id)}
+    with searched.engine.connect() as connection:
+        return {row.study_name: read_spec(row.study_name, row.spec) for row in connection.execute(CONFIRMING, which)}
+
+
+def _plan(searched: Study, wanted: Wanted, number: int) -> StudySpec:
+    return plan(searched, top=wanted.top, seeds=wanted.seeds, resplit=wanted.resplit, count=number)
+
+
+def _planned(searched: Study, storage: str, wanted: Wanted, first: int) -> Begun:
+    """Write the plan under the first name that is free, from the ``first``-th on."""
+    for number in count(first):
+        spec = _plan(searched, wanted, number)
+        if _is_free(searched, spec.name):
+            try:
+                return Begun(spec.name, (write_plan(storage, spec),))
+            except ForeignNameError:
+                continue
+    raise AssertionError("there is no last number")
+
+
+def _is_free(searched: Study, name: str) -> bool:
+    with searched.engine.connect() as connection:
+        return connection.execute(TAKEN, {"name": name}).first() is None
+
+
+def _gone_on(name: str, storage: str, why: str) -> Begun:
+    confirming = open_study(storage, name)
+    try:
+        repeated = _train_again(confirming)
+        over = all(trial.state.is_finished() for trial in confirming.optuna.get_trials(deepcopy=False))
+    finally:
+        confirming.close()
+    lines = [f"{why}study {name!r} {'has ended: nothing is left to train' if over else 'goes on'}"]
+    lines += [f"{len(repeated)} run(s) without a score are trained again: {', '.join(repeated)}"] if repeated else []
+    return Begun(name, tuple(lines))
+
+
+def _train_again(confirming: Study) -> list[str]:
+    """Enqueue what has ended without a score and is not at hand; what diverged would do so again."""
+    trials = confirming.optuna.get_trials(deepcopy=False)
+    at_hand = {_which(trial) for trial in trials if not trial.state.is_finished()}
+    lost = [cell for cell in cells(confirming) if is_lost(cell) and (cell.candidate, cell.seed) not in at_hand]
+    params = {each.number: each.params for each in confirming.spec.confirm.candidates}
+    names = [f"trial {cell.candidate}, seed {cell.seed}" for cell in lost]
+    for cell, name in zip(lost, names, strict=True):
+        told = {"recipe": f"{name}, again", "confirms": cell.candidate, "seed": cell.seed}
+        confirming.optuna.enqueue_trial(dict(params[cell.candidate]), user_attrs=told)
+    with confirming.engine.begin() as connection:  # also for what a process has enqueued that was killed here
+        connection.execute(MAKE_ROOM, {"study_id": confirming.id})
+    return names
+
+
+def is_lost(cell: Cell) -> bool:
+    """Whether a run has ended without a score, and might have one if it were trained again."""
+    return not cell.scored and cell.cause != Cause.DIVERGED
+
+
+def _which(trial: FrozenTrial) -> tuple[int | None, int | None]:
+    return trial.user_attrs.get("confirms"), trial.user_attrs.get("seed")
+
+
+def _refuse_other(there: StudySpec, asked: Asked) -> None:
+    """Refuse to go on with a confirmation that is not the one asked for.
+
+    Raises:
+        UserError: An option is given with another value than the one that was planned.
+    """
+    planned = {"--top": there.confirm.best, "--seeds": there.confirm.seeds, "--resplit": there.confirm.resplit}
+    wanted = {"--top": asked.top, "--seeds": asked.seeds, "--resplit": asked.resplit}
+    differing = [
+        f"{option} is {_shown(planned[option])} there, {_shown(value)} wanted"
+        for option, value in wanted.items()
+        if value is not None and value != planned[option]
+    ]
+    if differing:
+        study = shlex.quote(there.confirm.study)
+        raise UserError(
+            f"study {there.name!r} is planned otherwise: {'; '.join(differing)}; `search confirm --study {study}` goes on "
+            "with it, --again plans anew"
+        )
+
+
+def _shown(value: object) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _equal_plans(one: Confirming, other: Confirming) -> bool:
+    """Whether two plans are of the same runs, whatever else is recorded of them."""
+    return (one.seeds, one.resplit, one.candidates) == (other.seeds, other.resplit, other.candidates)

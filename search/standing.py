@@ -1,0 +1,150 @@
+"""How far the confirmation of a study is, and what it says: one verdict for `search confirm`, export and report.
+
+A candidate is chosen once each has ended its run with the first seed, which is the run that is exported: before that, those
+that come first in the plan would win against nobody. Whoever has no score with that seed cannot be chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from optuna.trial import TrialState
+
+from search.confirm import Cell, best_trials, cells, config_key
+from search.confirm_plan import is_lost, newest_confirmation
+from search.confirmation import Choice, Confirmation, confirm
+from search.sampling import CONTROL
+from search.spec import Confirming
+from search.study import Study, open_study
+
+MOST_NAMED = 5  # trials in one sentence
+
+
+class State(StrEnum):
+    """How far a confirmation is."""
+
+    NONE = "none"  # nobody has planned one
+    PLANNED = "planned"  # no run has ended
+    FIRST_ROUND = "first round"  # a candidate has not ended its run with the first seed: nothing is chosen
+    DECIDED = "decided"  # each has; other runs have not ended, and may move the choice
+    ENDED = "ended"  # each run has ended, be it without a score
+
+
+@dataclass(frozen=True)
+class Better:
+    """A trial of the search that would be a candidate by now, and is none."""
+
+    number: int
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.score:.4f})"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The newest confirmation of a study."""
+
+    study: str  # that confirms
+    plan: Confirming
+    runs: tuple[Cell, ...]  # that have ended
+    verdict: Confirmation | None  # over candidates with a score with the first seed, so far; None without any
+    better: tuple[Better, ...]
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if not self.runs:
+            return State.PLANNED
+        if self.behind:
+            return State.FIRST_ROUND
+        return State.ENDED if len(self.runs) == self.planned else State.DECIDED
+
+    @property
+    def planned(self) -> int:
+        """How many runs there are to be."""
+        return len(self.plan.candidates) * self.plan.seeds
+
+    @property
+    def missing(self) -> int:
+        """How many of them have no score (yet)."""
+        return self.planned - sum(run.scored for run in self.runs)
+
+    @property
+    def behind(self) -> tuple[int, ...]:
+        """Candidates whose run with the first seed has not ended."""
+        ended = {run.candidate for run in self.runs if run.seed == 0}
+        return tuple(each.number for each in self.plan.candidates if each.number not in ended)
+
+    @property
+    def lost(self) -> tuple[Cell, ...]:
+        """Runs with the first seed that have ended without a score."""
+        return tuple(run for run in self.runs if run.seed == 0 and not run.scored)
+
+    @property
+    def choice(self) -> Choice | None:
+        """The candidate to take; None as long as none is chosen."""
+        return self.verdict.choice if self.verdict and not self.behind else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What keeps the confirmation from being whole and of today, in sentences; none of one that is."""
+        return tuple(sentence for sentence in (self._undecided(), self._partial(), self._lost(), self._stale()) if sentence)
+
+    def _undecided(self) -> str:
+        if self.choice:
+            return ""
+        if self.behind:
+            why = f"{len(self.behind)} of {len(self.plan.candidates)} candidates have not ended their run with the first seed"
+        else:
+            why = "no candidate has a score with the first seed"
+        return f"Study {self.study!r} chooses no trial{' yet' if self.behind else ''}: {why}."
+
+    def _partial(self) -> str:
+        if not (self.choice and self.missing):
+            return ""
+        yet = "" if self.state is State.ENDED else " yet"
+        return f"{self.missing} of the {self.planned} runs of study {self.study!r} have no score{yet}."
+
+    def _lost(self) -> str:
+        if not self.lost:
+            return ""
+        causes = ", ".join(f"{run.candidate} ({run.cause})" for run in self.lost)
+        repeat = any(is_lost(run) for run in self.lost)
+        again = "; `search confirm` trains again what did not diverge" if repeat else ""
+        return f"Without a score with the first seed, and so not to be chosen: trials {causes}{again}."
+
+    def _stale(self) -> str:
+        if not self.better:
+            return ""
+        named = ", ".join(map(str, self.better[:MOST_NAMED])) + (", ..." if len(self.better) > MOST_NAMED else "")
+        return f"Trials that would be candidates by now are not confirmed: {named}; `search confirm --again` plans anew."
+
+
+def read_standing(searched: Study, storage: str) -> Standing | None:
+    """Return the newest confirmation of a study; None without any. It writes nothing."""
+    name = newest_confirmation(searched)
+    if not name:
+        return None
+    confirming = open_study(storage, name)
+    try:
+        runs, plan = cells(confirming), confirming.spec.confirm
+    finally:
+        confirming.close()
+    return Standing(name, plan, tuple(runs), _verdict(runs), _better(searched, plan))
+
+
+def _verdict(runs: Sequence[Cell]) -> Confirmation | None:
+    exported = {run.candidate for run in runs if run.seed == 0 and run.scored}
+    judged = [run for run in runs if run.candidate in exported]
+    return confirm(judged, CONTROL) if judged else None
+
+
+def _better(searched: Study, plan: Confirming) -> tuple[Better, ...]:
+    """Return the trials that would be candidates by now, were it planned anew, and are none; the best first."""
+    complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    numbers = {each.number for each in plan.candidates}
+    confirmed = {config_key(searched, trial) for trial in complete if trial.number in numbers}
+    now = [trial for trial in best_trials(searched, complete, plan.best) if config_key(searched, trial) not in confirmed]
+    found = [Better(trial.number, trial.value or 0.0) for trial in now]
+    return tuple(sorted(found, key=lambda each: (-each.score, each.number)))
