@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Home, Json, Storage, StudyName, open_place
+from search.commands.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_place
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ def export_best(
     storage: Storage = "",
     artifacts: Artifacts = "",
     data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    force: Force = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True,
     flips: Annotated[
         FlipsChoice,
@@ -74,6 +74,7 @@ def export_best(
       search export-best --study mars --ensemble 4 --out ensemble
       search export-best --study mars --retrain all --out final
     """
+    from objectives.bundle_files import refuse_taken
     from search import export
     from search.commands.study import refuse_missing_gpu
     from search.ensemble_choice import parse_ensemble
@@ -82,6 +83,7 @@ def export_best(
 
     choice = parse_ensemble(ensemble, anyway=ensemble_anyway)
     refuse_missing_gpu(device)
+    refuse_taken(out, force=force)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
         provenance = export.export_best(
@@ -113,6 +115,7 @@ def predict(
     flips: Annotated[
         FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
     ] = "auto",
+    force: Force = False,
 ) -> None:
     """Label new images with a bundle. Without torch, ONNX Runtime does it.
 
@@ -122,13 +125,14 @@ def predict(
     """
     from objectives import predict as predicting
     from objectives.engines import torch_is_there
+    from objectives.output_place import is_stream
 
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
-        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips)
+        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips, force=force)
     else:
-        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips)
-    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}")
+        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips, force=force)
+    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))
 
 
 def evaluate(

@@ -67,6 +67,7 @@ Scored = Annotated[
 Ignore = Annotated[
     str, typer.Option("--ignore", help="Label left out of loss and score, or `none`.  [default: as the data say]")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output of this program that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
@@ -91,6 +92,7 @@ class Place:
     storage: str  # empty: the embedded database of a home that is not started yet
     artifacts: str
     cache: Path
+    home: Path | None = None  # of the embedded database, where it is one
 
 
 def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
@@ -117,7 +119,7 @@ def open_place(
     if not make and not is_made(folder):
         raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
     with embedded_postgres(folder) as url:
-        yield Place(url, place.artifacts, place.cache)
+        yield Place(url, place.artifacts, place.cache, folder)
 
 
 def parse_labels(text: str) -> tuple[int, ...]:

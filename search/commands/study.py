@@ -83,6 +83,9 @@ def worker(
         str, typer.Option("--lease", envvar="SEARCH_LEASE", help="A worker unheard of for so long loses its trial to others.")
     ] = "30s",
     verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each epoch.")] = False,
+    with_parent: Annotated[
+        int, typer.Option("--with-parent", hidden=True, help="Leave when this process, which has started the worker, ends.")
+    ] = 0,
     home: Home = None,
     cache: Cache = None,
 ) -> None:
@@ -95,6 +98,7 @@ def worker(
       search worker --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
     from search.arrival import wait_for_study
+    from search.lifeline import leave_with
     from search.storage import reachable
     from search.worker import Orders, Settings
     from search.worker_loop import run_worker
@@ -102,6 +106,8 @@ def worker(
     if leave_code in (SearchError.exit_code, UserError.exit_code):
         raise UserError(f"--leave-code {leave_code} means something else already: take 0 or 3 to 255, 75 say")
     orders = Orders.from_signals(drain=drain, leave_code=leave_code)  # first: whatever is waited for below, it can be left
+    if with_parent:
+        leave_with(with_parent)
     refuse_missing_gpu(device)
     wait_s = parse_duration(wait, "--wait", least_s=0)
     times = {

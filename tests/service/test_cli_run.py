@@ -75,6 +75,26 @@ def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search
     assert not (home / "postgres" / "postmaster.pid").exists()
 
 
+def test_the_workers_and_the_database_of_a_killed_run_end_with_it(search: Any, tmp_path: Path) -> None:
+    words = ["--study", "long", "--home", tmp_path]
+    command = ["run", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=500"]
+    run = search.start(*command, "--device", "cpu")
+    workers = wait_for(lambda: workers_of(run))
+    pid_file = tmp_path / "postgres" / "postmaster.pid"
+    server = psutil.Process(int(pid_file.read_text().partition("\n")[0]))
+    with embedded_postgres(tmp_path) as url:
+        study = open_study(url, "long")
+        wait_for(lambda: read_trials(study) and read_trials(study)[0].epochs)
+        study.close()
+    run.kill()
+    run.communicate()
+    _, alive = psutil.wait_procs([*workers, server], timeout=20)
+    assert not alive
+    assert not pid_file.exists()
+    counts = json.loads(search("status", *words, "--json").stdout)["trials"]
+    assert counts["interrupted"] == 1  # given back, not left to its lease
+
+
 def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_path: Path) -> None:
     words = ["--study", "mine", "--home", tmp_path]
     made = search("init", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=1")
