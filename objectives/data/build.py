@@ -19,7 +19,7 @@ from objectives.data.spec import FrameSpec
 from objectives.data.survey import Survey, condensed, survey
 from objectives.errors import ProblemsError, WorldError
 
-FORMAT_VERSION = 2  # counted up whenever the files or the way to them change
+FORMAT_VERSION = 3  # counted up whenever the files or the way to them change
 _LEAST_DEVIATION = 1e-3  # of a channel in 0..1, so that an even channel is not blown up
 
 
@@ -125,6 +125,7 @@ def _spec(found: Survey, moments: _Moments) -> FrameSpec:
         colours=found.classes.colours,
         ignore_label=found.classes.ignore_label,
         scored=found.scored,
+        raw_ignore=found.classes.raw_ignore,
     )
 
 

@@ -171,7 +171,7 @@ def evaluate(
         show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle import load_bundle
-    from search.export import count_look
+    from search.looks import count_look
     from search.spec import refuse_namesake
     from search.storage import reachable
     from search.study import open_study
@@ -238,7 +238,9 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     if provenance.retrained and not provenance.test:
         console.print("The sealed test part was not opened for the model before: there is no score of it, and will be none.")
     if provenance.test:
-        console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
+        console.print(
+            f"The sealed test part has been looked at {provenance.test_looks} time(s), over all studies that seal it."
+        )
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

@@ -200,7 +200,7 @@ def test_the_bundle_predicts_and_evaluates(search: Any, bundle: Path, tmp_path: 
 
 
 def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, finished: Finished) -> None:
-    from search.export import test_looks as looks_at
+    from search.looks import test_looks as looks_at
     from search.study import open_study
 
     before = json.loads((bundle / "metrics.json").read_text())["test_looks"]
@@ -208,6 +208,19 @@ def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, fin
     assert found["split"] == "test"
     study = open_study(finished.storage, "a study, été 1")
     assert looks_at(study) == before + 1
+    study.close()
+
+
+def test_an_export_that_cannot_be_written_is_no_look(search: Any, bundle: Path, finished: Finished) -> None:
+    from search.looks import test_looks as looks_at
+    from search.study import open_study
+
+    study = open_study(finished.storage, "a study, été 1")
+    before = looks_at(study)
+    done = search("export-best", *finished.place, "--artifacts", finished.root / "artifacts", "--out", "/proc/x/model")
+    assert done.returncode == 1
+    assert "cannot write /proc/x/model" in done.stderr
+    assert looks_at(study) == before
     study.close()
 
 
