@@ -35,10 +35,14 @@ def default_home() -> Path:
     """Where embedded studies live: ``SEARCH_HOME``, else the user's data folder.
 
     As root it is a system folder: the server runs as a user of its own, which must not be let into root's home.
+    Raises: UserError for a user without a home.
     """
-    if chosen := os.environ.get("SEARCH_HOME"):
-        return Path(chosen).expanduser()
-    return Path("/var/lib/search") if os.geteuid() == 0 else Path.home() / ".local/share/search"
+    try:
+        if chosen := os.environ.get("SEARCH_HOME"):
+            return Path(chosen).expanduser()
+        return Path("/var/lib/search") if os.geteuid() == 0 else Path.home() / ".local/share/search"
+    except RuntimeError as error:
+        raise UserError("this user has no home folder (HOME is not set): name a folder with --home or SEARCH_HOME") from error
 
 
 def is_made(home: Path) -> bool:

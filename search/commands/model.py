@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_place
+from search.commands.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_database, open_place
 
 if TYPE_CHECKING:
     import torch
@@ -176,9 +176,9 @@ def evaluate(
     from search.storage import reachable
     from search.study import open_study
 
-    with open_place(storage, home=home) as place, reachable(place.storage):
+    with open_database(storage, home) as url, reachable(url):
         made = load_bundle(bundle).provenance
-        opened = open_study(place.storage, made.study)  # no look without its count
+        opened = open_study(url, made.study)  # no look without its count
         refuse_namesake(opened.spec, made.data)
         found = evaluate_bundle(bundle, data, split="test", device=on)
         if found.looked_at_test:

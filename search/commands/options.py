@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -97,6 +97,8 @@ class Place:
 
 def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
     """The named places, with those of ``home`` for what is not named; nothing is touched."""
+    if artifacts and cache:  # a user without a home needs none
+        return Place(storage, artifacts, cache)
     folder = home_folder(home)
     return Place(storage, artifacts or str(folder / "artifacts"), cache or folder / "cache")
 
@@ -109,9 +111,16 @@ def open_place(
 
     Raises: UserError without a ``storage`` when ``home`` holds no database and none is to be made.
     """
-    place = name_place(storage, artifacts, home, cache)
+    with open_database(storage, home, make=make) as url:
+        place = name_place(url, artifacts, home, cache)
+        yield place if storage else replace(place, home=home_folder(home))
+
+
+@contextmanager
+def open_database(storage: str, home: Path | None = None, *, make: bool = False) -> Iterator[str]:
+    """The URL of the named database, or of the embedded one, as `open_place`, for a command that needs nothing else."""
     if storage:
-        yield place
+        yield storage
         return
     from search.embedded import embedded_postgres, is_made
 
@@ -119,7 +128,7 @@ def open_place(
     if not make and not is_made(folder):
         raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
     with embedded_postgres(folder) as url:
-        yield Place(url, place.artifacts, place.cache, folder)
+        yield url
 
 
 def parse_labels(text: str) -> tuple[int, ...]:

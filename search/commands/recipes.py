@@ -112,6 +112,7 @@ def run(
     from search.local import run_locally
     from search.recipe_table import refuse_table, write_table
     from search.setup import Request
+    from search.spec import data_path
     from search.study import open_study
 
     refuse_missing_gpu(device)
@@ -128,7 +129,7 @@ def run(
         filters=scale,
     )
     with written_study(request, storage, artifacts, home, cache) as place:
-        run_locally(study, place, workers=workers, device=device)
+        run_locally(study, place, workers=workers, device=device, source=data_path(data))
         opened = open_study(place.storage, study)
         asked = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": seed, "--size": size}
         write_table(opened, out, command=_command(asked, sets), replace=force)

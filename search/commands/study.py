@@ -22,6 +22,7 @@ from search.commands.options import (
     StudyName,
     home_folder,
     name_place,
+    open_database,
     open_place,
     parse_duration,
 )
@@ -138,10 +139,12 @@ def run(
       search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
     """
     from search.local import run_locally
+    from search.spec import data_path
 
     refuse_missing_gpu(device)
     with written_study(asked.request(), asked.storage, asked.artifacts, asked.home, asked.cache) as place:
-        run_locally(asked.study, place, workers=workers, device=device)
+        # the study may be of equal data that has moved since
+        run_locally(asked.study, place, workers=workers, device=device, source=data_path(asked.data))
 
 
 def status(
@@ -165,8 +168,8 @@ def status(
 
     if as_json and watch:
         raise UserError("--json and --watch do not go together: call `search status --json` as often as you need")
-    with open_place(storage, home=home) as place, reachable(place.storage):
-        opened = open_study(place.storage, study)
+    with open_database(storage, home) as url, reachable(url):
+        opened = open_study(url, study)
         if as_json:
             typer.echo(json.dumps(read_status(opened).as_json()))
         elif watch:
