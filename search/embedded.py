@@ -149,7 +149,7 @@ def _forget_stranger(folder: Path) -> None:
 def _words_of_named(file: Path) -> list[str]:
     """The command of the process whose number a server has written into its file; none without such a process."""
     try:
-        return psutil.Process(int(file.read_text().partition("\n")[0])).cmdline()
+        return list(psutil.Process(int(file.read_text().partition("\n")[0])).cmdline())
     except (OSError, ValueError, psutil.Error):
         return []
 
@@ -183,9 +183,10 @@ def _count_users(folder: Path, *joining: int) -> None:
 
 
 def _start_of(pid: int) -> float:
-    """When a process began; 0 without it."""
+    """When a process began; 0 without it, and for one that has ended and whose parent does not care."""
     try:
-        return psutil.Process(pid).create_time()
+        found = psutil.Process(pid)
+        return 0.0 if found.status() == psutil.STATUS_ZOMBIE else float(found.create_time())
     except psutil.Error:
         return 0.0
 

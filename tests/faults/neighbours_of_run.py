@@ -163,7 +163,7 @@ def strangers_number() -> Row:
 
 
 def full_at_exchange() -> Row:
-    """The disk is full while a bundle is to take the place of another: the old one stays whole, and the next try replaces it."""
+    """The disk is full while a bundle is to take the place of another: the old one stays whole until there is room."""
     with full_disk() as folder, scene(1, 2) as at:
         at.finish(1)
         out, wrong = folder / "model", list[str]()

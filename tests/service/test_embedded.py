@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
@@ -75,6 +77,20 @@ def test_a_strangers_number_among_the_users_does_not_keep_the_server_alive(
         assert (folder / "postmaster.pid").exists()
     assert not (folder / "postmaster.pid").exists()
     assert stranger.poll() is None
+
+
+def test_a_user_that_was_killed_and_not_buried_does_not_keep_the_server_alive(
+    stranger: subprocess.Popen[bytes], home: Path
+) -> None:
+    began = psutil.Process(stranger.pid).create_time()
+    stranger.kill()  # its parent, this process, does not wait for it: in a container without an init nobody does
+    while psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    (home / "postgres" / ".handle_pids.json").write_text(json.dumps([stranger.pid]))
+    (home / "postgres.users").write_text(json.dumps({stranger.pid: began}))
+    with embedded_postgres(home):
+        assert (home / "postgres" / "postmaster.pid").exists()
+    assert not (home / "postgres" / "postmaster.pid").exists()
 
 
 def test_a_living_user_keeps_the_server(home: Path) -> None:
