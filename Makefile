@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install ## generated terrain, embedded Postgres, two workers, export: under 5 minutes on 2 cores
-	@$(VENV)/bin/search demo
+	@$(VENV)/bin/search demo --force
 
 check: install ## lint, format, types, import contracts
 	$(VENV)/bin/ruff check .

@@ -117,10 +117,11 @@ def write_bundle(
         CARD: model_card(settings, provenance, counts).encode(),
     }
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
-    with directory_at_once(directory, last=SUMS) as draft:
+    with directory_at_once(directory, last=SUMS, replace=force) as draft:
         for name, content in {**contents, SUMS: sums.encode()}.items():
             (draft / name).write_bytes(content)
         check(load_bundle(draft))
+        refuse_taken(directory, force=force)  # again: minutes have passed
 
 
 def load_bundle(directory: Path) -> Bundle:

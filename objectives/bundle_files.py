@@ -9,7 +9,7 @@ from pathlib import Path
 
 from objectives.bundle_settings import FORMAT_VERSION, Settings, read_settings
 from objectives.data.spec import FrameSpec
-from objectives.errors import UserError, one_line
+from objectives.errors import UserError, listed, one_line
 from objectives.provenance import Provenance
 
 WEIGHTS, CONFIG, ONNX, TORCH_EXPORT, METRICS, FRAMES, CARD = (
@@ -82,12 +82,36 @@ def refuse_taken(directory: Path, *, force: bool = False) -> None:
     """
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file, a bundle is a directory; choose another one with --out")
-    if not directory.exists() or all(entry.name.startswith(f".{directory.name}.") for entry in directory.iterdir()):
-        return  # at most the draft of an export that was killed
-    if not (directory / SUMS).exists() or not (directory / CONFIG).exists():
+    there = sorted(_names_in(directory))
+    if not there:
+        return
+    if not {SUMS, CONFIG} <= set(there):
         raise UserError(f"{directory} is not empty and holds no bundle; choose another directory with --out")
     if not force:
         raise UserError(f"{directory} already holds a bundle; choose another directory with --out, or replace it with --force")
+    if added := [name for name in there if name not in (*FILES, SUMS)]:
+        raise UserError(
+            f"{directory} holds more than a bundle: {listed(map(one_line, added))}; move that away, or choose another --out"
+        )
+    if _card_is_edited(directory):
+        raise UserError(f"somebody has edited {directory / CARD}; move it away, or choose another --out")
+
+
+def _names_in(directory: Path) -> list[str]:
+    """What stands in a directory, but for the drafts of exports that were killed."""
+    if not directory.exists():
+        return []
+    draft = f".{directory.resolve().name}."
+    return [entry.name for entry in directory.iterdir() if not entry.name.startswith(draft)]
+
+
+def _card_is_edited(directory: Path) -> bool:
+    """Whether the card, the one file of a bundle that people write in, is another than the export's."""
+    try:
+        card, sums = (directory / CARD).read_bytes(), (directory / SUMS).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):  # moved away, or damaged
+        return False
+    return f"{hashlib.sha256(card).hexdigest()}  {CARD}\n" not in sums
 
 
 def _verified(directory: Path) -> dict[str, bytes]:

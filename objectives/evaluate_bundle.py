@@ -111,7 +111,7 @@ def evaluate_bundle(
             "part included; give frames that are new to it"
         )
     if not chosen:
-        raise UserError(f"no frame of {source} counts: all are of other parts of the bundle's own study than {split}")
+        raise UserError(f"no frame of {source} counts: {_why_none(parts, spoilt, split, bundle.provenance)}")
     own = sum(parts[index] == split for index in chosen)
     others = sum(part not in (split, None) for part in parts)
     found = _inspect(bundle, labelled, chosen, device)
@@ -119,6 +119,17 @@ def evaluate_bundle(
         raise UserError(f"no pixel of the {len(chosen)} frames of {source} that count has a label: there is nothing to score")
     worst = _worst_frames(bundle, labelled, chosen, found, device)
     return BundleEvaluation(found, worst, bundle.spec, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
+
+
+def _why_none(parts: Sequence[str | None], spoilt: set[int], split: Split, rules: Provenance) -> str:
+    """Which rules have left all frames out."""
+    others = sum(part is not None for part in parts)
+    reasons = [f"{others} are of other parts of the bundle's own study than {split}"] if others else []
+    if spoilt:
+        asked = f"--min-identical {rules.min_identical}, --min-labelled {rules.min_labelled:g}"
+        asked += f", --max-deviation {rules.max_deviation:g}"
+        reasons += [f"{len(spoilt)} are new, but what the study's own rules drop as spoilt ({asked})"]
+    return "; ".join(reasons)
 
 
 def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:

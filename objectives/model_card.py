@@ -171,11 +171,14 @@ def _test_caveat(test: PartScore | None, looks: int, *, retrained: bool) -> str:
     if test is None and retrained:
         return (
             "The sealed test part was not opened for the model before, and these weights were trained on it: it cannot "
-            f"score them any more. Looks at it so far in this study: {looks}."
+            f"score them any more. Looks at it so far, over all studies that seal it: {looks}."
         )
     if test is None:
-        return f"The sealed test part was not opened for this model. Looks at it so far in this study: {looks}."
-    return f"Looks at the sealed test part so far in this study: {looks}. Each look at it makes its score less of a proof."
+        return (
+            f"The sealed test part was not opened for this model. Looks at it so far, over all studies that seal it: {looks}."
+        )
+    so_far = f"Looks at the sealed test part so far, over all studies that seal it: {looks}."
+    return f"{so_far} Each look at it makes its score less of a proof."
 
 
 def _snippet(spec: FrameSpec) -> list[str]:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from objectives.augment import frame_seed
 from objectives.calibration import Calibration
@@ -23,6 +25,7 @@ from objectives.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed
+PROGRAM = "segmentation-search"  # as each picture says
 DPI = 100  # pixels of a picture for each inch of its figure
 WIDTH_PX = 260  # of one frame
 GAP = 4  # pixels between two frames
@@ -75,6 +78,12 @@ def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpe
         rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
         rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
     return _grid(rows, spec)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture of this module."""
+    with Image.open(path) as opened:
+        return bool(opened.info.get("Software") == PROGRAM)
 
 
 def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
@@ -219,6 +228,7 @@ def _drawn(figure: Figure) -> Image.Image:
 
 
 def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="png", compress_level=1)  # a panel is a fifth larger
+    buffer, made = io.BytesIO(), PngInfo()
+    made.add_text("Software", PROGRAM)
+    picture.save(buffer, format="png", compress_level=1, pnginfo=made)  # a panel is a fifth larger
     return buffer.getvalue()

@@ -24,14 +24,17 @@ def predict(
     engine: EngineName = "torch",
     device: str = "cpu",
     flips: FlipsWanted = "auto",
+    force: bool = False,
 ) -> int:
     """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder); returns how many.
+
+    With ``force`` an npz or CSV of masks that is there is replaced.
 
     Raises:
         UserError: the bundle, the frames or ``out`` cannot be used; nothing is written then.
         WorldError: ``out`` cannot be written.
     """
-    write = writer_for(out)
+    write = writer_for(out, source=str(source), force=force)
     opened = open_engine(directory, engine, device=device, flips=flips)
     return write(predict_frames(opened, read_images(source)), out)
 

@@ -1,6 +1,8 @@
 """The files that predictions go to: an npz, a Kaggle CSV, or a folder of PNGs; each appears whole or not at all."""
 
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -9,46 +11,51 @@ from PIL import Image
 
 from objectives.atomic import directory_at_once, file_at_once
 from objectives.errors import UserError
+from objectives.output_place import refuse_output
 
 NamedMask = tuple[str, np.ndarray]  # a frame's name and its labels (H, W) uint8
 Write = Callable[[Iterable[NamedMask], Path], int]
 
 
-def writer_for(out: Path) -> Write:
+def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
     """The function that writes predictions to ``out`` and returns how many; chosen by the suffix: .npz, .csv, none (a folder).
 
+    With ``force`` it replaces a file of predictions. ``source`` is what they are made from.
+
     Raises:
-        UserError: the suffix is another one, or what stands there cannot be replaced.
+        UserError: the suffix is another one, or what stands there must not be replaced.
     """
     match out.suffix.lower():
-        case ".npz" | ".csv" if out.is_dir():
-            raise UserError(f"{out} is a folder; choose another --out")
         case ".npz":
-            return write_npz
+            refuse_output(out, "npz of masks", written_here=_holds_masks, force=force, source=source)
+            return partial(write_npz, replace=force)
         case ".csv":
-            return write_csv
+            refuse_output(out, "CSV of masks", written_here=_holds_rows, force=force, source=source)
+            return partial(write_csv, replace=force)
         case "":
-            if out.is_file() or (out.is_dir() and any(out.iterdir())):
-                raise UserError(f"{out} is {'a file' if out.is_file() else 'not empty'}; choose a new folder for --out")
+            if out.exists() and not out.is_dir():
+                raise UserError(f"{out} is no folder; choose a new folder, a .npz or a .csv for --out")
+            if out.is_dir() and any(out.iterdir()):
+                raise UserError(f"{out} is not empty; choose a new folder for --out")
             return write_folder
         case suffix:
             raise UserError(f"--out must be a .npz, a .csv or a folder, got {suffix}")
 
 
-def write_npz(masks: Iterable[NamedMask], out: Path) -> int:
+def write_npz(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -> int:
     """``masks`` uint8 (N, H, W) and the ``names`` of the frames, in the order of the input."""
     names, labels = zip(*_of_one_size(masks, out), strict=True)
-    with file_at_once(out) as draft, draft.open("wb") as opened:
+    with file_at_once(out, replace=replace) as draft, draft.open("wb") as opened:
         np.savez_compressed(opened, masks=np.stack(labels), names=np.array(names))
     return len(names)
 
 
-def write_csv(masks: Iterable[NamedMask], out: Path) -> int:
+def write_csv(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -> int:
     """Kaggle's layout: header ``id,0,1,...,H*W-1``, then one row a frame with its number from 0 and its flattened mask."""
     same = iter(_of_one_size(masks, out))
     first = next(same)
     count = 0
-    with file_at_once(out) as draft, draft.open("wb") as opened:
+    with file_at_once(out, replace=replace) as draft, draft.open("wb") as opened:
         opened.write(",".join(["id", *map(str, range(first[1].size))]).encode() + b"\n")
         for count, (_, labels_HW) in enumerate(chain([first], same), start=1):
             opened.write(b"%d%b\n" % (count - 1, _LABEL_TEXTS[labels_HW.ravel()].tobytes().translate(None, b" ")))
@@ -65,6 +72,16 @@ def write_folder(masks: Iterable[NamedMask], out: Path) -> int:
             Image.fromarray(labels_HW).save(path)
             count += 1
     return count
+
+
+def _holds_masks(path: Path) -> bool:
+    with zipfile.ZipFile(path) as opened:
+        return sorted(opened.namelist()) == ["masks.npy", "names.npy"]
+
+
+def _holds_rows(path: Path) -> bool:
+    with path.open("rb") as opened:
+        return opened.read(5) == b"id,0,"
 
 
 _LABEL_TEXTS = np.array([list(f",{label}".ljust(4).encode()) for label in range(256)], dtype=np.uint8)  # (256, 4) characters

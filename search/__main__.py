@@ -1,10 +1,13 @@
 """The beginning of every command, as a script and as ``python -m search``."""
 
+import os
 import signal
+import sys
 
 
 def start() -> None:
     """Import the command line and run it; Ctrl-C ends the command without a traceback, while it is still importing, too."""
+    open_missing()
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # in the background of a shell it is ignored
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -13,6 +16,17 @@ def start() -> None:
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
+
+
+def open_missing() -> None:
+    """Put /dev/null in the place of standard streams that were closed: what is opened first would take their numbers."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)  # which children inherit
+            if null != number:
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # for good
 
 
 if __name__ == "__main__":

@@ -40,6 +40,13 @@ class Limit(Enum):
     HOURS = "hours"
 
 
+WHY = {  # a study is over before its trials are spent
+    Limit.STOPPED: "stopped by hand",
+    Limit.DEADLINE: "its time is over",
+    Limit.HOURS: "its device hours are spent",
+}
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a study may spend, what it has spent, and what people have ordered, all at one moment."""
@@ -67,6 +74,11 @@ class Budget:
         if self.until_s and self.age_s > self.until_s:
             return Limit.DEADLINE
         return Limit.HOURS if self.gpu_s and self.spent_s >= self.gpu_s else Limit.NONE
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the deadline, 0 after it; None without one."""
+        return max(0.0, self.until_s - self.age_s) if self.until_s else None
 
     def closed(self) -> bool:
         """Whether no further trial may begin."""

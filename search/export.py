@@ -2,12 +2,12 @@
 
 import shlex
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, assert_never
 
-from sqlalchemy import update
-
+from objectives.atomic import refuse_unwritable
 from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
 from objectives.ensemble import reflipped
@@ -21,13 +21,13 @@ from search.candidate import Candidate
 from search.commands.options import Place
 from search.ensemble_choice import Combined, EnsembleChoice, Single
 from search.ensemble_export import restore_ensemble
+from search.looks import counted_look, test_looks
 from search.passwords import redacted
 from search.reproduction import reproduction
 from search.restored import open_data, restore_run
 from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study
-from search.tables import STUDY
 from search.winner import Winner, find_winner, named_trial
 
 RetrainChoice = Literal["none", "all"]
@@ -65,17 +65,36 @@ def export_best(
     if trial is not None and ensemble != SINGLE:
         raise UserError("--trial names one model: leave out either it or --ensemble")
     refuse_taken(out, force=force)
+    refuse_unwritable(out)  # before minutes of work, and before the seal is broken
     winner = find_winner(study, place.storage) if trial is None else named_trial(study, trial)
     try:
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble), flips)
-        images_NHWC, masks_NHW = candidate.pixels("validation")
-        retraining = write_retraining(study, candidate, place) if retrain == "all" else ""
-        provenance = describe(study, candidate, test=test)
-        if retraining:
-            candidate, provenance = retrained(retraining, candidate, provenance, place, device=device, source=source)
+        test = test and candidate.measurable("test")  # no labelled pixel of a scored class: no score, and nothing to open
+        with counted_look(study) if test else nullcontext():
+            return _written(study, place, candidate, out, test=test, retrain=retrain, device=device, source=source, force=force)
     finally:
         if winner.study is not study:
             winner.study.close()
+
+
+def _written(
+    study: Study,
+    place: Place,
+    candidate: Candidate,
+    out: Path,
+    *,
+    test: bool,
+    retrain: RetrainChoice,
+    device: str,
+    source: str,
+    force: bool,
+) -> Provenance:
+    """Write the candidate's bundle, checked; returns where it comes from."""
+    images_NHWC, masks_NHW = candidate.pixels("validation")
+    retraining = write_retraining(study, candidate, place) if retrain == "all" else ""
+    provenance = describe(study, candidate, test=test)
+    if retraining:
+        candidate, provenance = retrained(retraining, candidate, provenance, place, device=device, source=source)
     write_bundle(
         out,
         candidate.segmenter,
@@ -133,15 +152,10 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
 
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
-    """Where the model comes from, with its scores; opening the sealed test part counts as a look.
-
-    A test part without a labelled pixel of a scored class gives no score, and is not opened.
-    """
+    """Where the model comes from, with its scores; who opens the sealed test part has counted the look."""
     counts, winner = read_status(study).trials, candidate.winner
     # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
-    test = test and candidate.measurable("test")
-    looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
     sealed = candidate.inspect("test") if test else None
     command, program = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]), program_revision()
     return Provenance(
@@ -160,7 +174,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         belief=winner.belief,
         confirmation=winner.remarks,
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
-        test_looks=looks,
+        test_looks=test_looks(study),
         min_identical=study.spec.min_identical,
         min_labelled=study.spec.min_labelled,
         max_deviation=study.spec.max_deviation,
@@ -185,16 +199,3 @@ def part_score(candidate: Candidate, part: str, found: Inspection, *, score: flo
         interval=(interval.low, interval.high) if isinstance(interval, Interval) else None,
         places=resampled.places,
     )
-
-
-def count_look(study: Study) -> int:
-    """Count one look at the sealed test part; returns how many there have been."""
-    with study.engine.begin() as connection:
-        more = update(STUDY).where(STUDY.c.study_id == study.id).values(test_looks=STUDY.c.test_looks + 1)
-        return int(connection.execute(more.returning(STUDY.c.test_looks)).scalar_one())
-
-
-def test_looks(study: Study) -> int:
-    """How often anybody has looked at the sealed test part."""
-    with study.engine.connect() as connection:
-        return int(connection.execute(STUDY.select().where(STUDY.c.study_id == study.id)).mappings().one()["test_looks"])

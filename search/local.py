@@ -38,11 +38,12 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
     command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
     command += [f"--data={source}"] if source else []
+    command += [f"--with-parent={os.getpid()}"]
     opened = open_study(place.storage, study)
     with TemporaryDirectory(prefix="search-") as logs:
         paths = [Path(logs) / f"worker-{i}.log" for i in range(workers)]
         try:
-            with _started(command, place.storage, paths) as processes:
+            with _started(command, place, paths) as processes:
                 show_until(opened, lambda: all(process.poll() is not None for process in processes))
         except (KeyboardInterrupt, SystemExit):
             _say_stopped(opened)
@@ -55,9 +56,14 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
 
 
 @contextmanager
-def _started(command: list[str], storage: str, logs: list[Path]) -> Iterator[list[Process]]:
-    """Workers, each with its log; on the way out they give their trials back and end."""
-    environment = os.environ | {"SEARCH_STORAGE": storage}  # it may hold a password, which `ps` would show in a command
+def _started(command: list[str], place: Place, logs: list[Path]) -> Iterator[list[Process]]:
+    """Workers, each with its log; on the way out they give their trials back and end.
+
+    On an embedded database they are users of their own: it lasts until the last of them has left, whatever ends this process.
+    """
+    # a URL may hold a password, which `ps` would show in a command
+    where = {"SEARCH_STORAGE": "", "SEARCH_HOME": str(place.home)} if place.home else {"SEARCH_STORAGE": place.storage}
+    environment = os.environ | where
     processes: list[Process] = []
     try:
         for log in logs:

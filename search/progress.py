@@ -57,9 +57,9 @@ def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None
 
 
 def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
-    """A line for every trial that begins or ends, and the whole at the end; one line for an outage, however long."""
+    """A line for every trial that begins or ends, and the whole at the end; one line for an outage or a halt, however long."""
     told: set[tuple[int, str]] = set()
-    away = False
+    away, halted = False, False
     while True:
         last = over()
         try:
@@ -67,8 +67,11 @@ def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> 
                 if (line := _news(trial)) and (trial.number, line) not in told:
                     told.add((trial.number, line))
                     console.print(line)
+            status = read_status(study)
+            if status.halted != halted and not last:
+                console.print(f"study {status.study} is {status.standing}")
+            halted = status.halted
             if last:
-                status = read_status(study)
                 console.print(Group(_headline(status), *_best_lines(status), *_warnings(status)))
             away = False
         except OUTAGES:
@@ -87,8 +90,10 @@ def _view(status: Status, trials: list[TrialLine]) -> Group:
 
 def _headline(status: Status) -> Text:
     counts = ", ".join(f"{count} {state}" for state, count in status.trials.items() if count)
-    alive = sum(worker["alive"] for worker in status.workers)
-    return Text(f"study {status.study}: {status.spent} of {status.budget.trials} trials ({counts}), {alive} workers alive")
+    workers = f"{sum(worker['alive'] for worker in status.workers)} workers alive"
+    return Text(
+        f"study {status.study}: {status.spent} of {status.budget.trials} trials ({counts}), {workers}; {status.standing}"
+    )
 
 
 def _trial_table(trials: list[TrialLine]) -> Table:

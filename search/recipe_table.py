@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from objectives.atomic import file_at_once
+from objectives.output_place import refuse_output
 from search.study import Study
 from spaces.recipes import Recipe, load_recipes
 
 PARTS = ("val", "test", "hidden", "hidden_lowest", "hidden_highest")  # of the data, as recipes name them beside classes
+PRINTED = Path("-")  # no file
+MADE = "Made by `"
 SHOWN = 12  # digits of a fingerprint
 
 
@@ -52,17 +55,31 @@ def _measured(trial: Any) -> Measured:
     )
 
 
-def write_table(study: Study, out: Path, *, command: str) -> None:
+def refuse_table(out: Path, *, force: bool, source: str) -> None:
+    """Nothing when the table may be written to ``out``.
+
+    Raises: UserError when something else stands there.
+    """
+    if out != PRINTED:
+        refuse_output(out, "table of recipes", written_here=_is_table, force=force, source=source)
+
+
+def _is_table(path: Path) -> bool:
+    with path.open(encoding="utf-8") as opened:
+        return opened.read(len(MADE)) == MADE
+
+
+def write_table(study: Study, out: Path, *, command: str, replace: bool = False) -> None:
     """Write the table of a study's recipes below the command that makes it again, whole or not at all; ``-`` prints it."""
     measured = measure(study)
     names = dict.fromkeys(name for each in measured for name in each.per_class)
     spec = study.spec
-    made = f"Made by `{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version {spec.objective_version}."
+    made = f"{MADE}{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version {spec.objective_version}."
     table = f"{made}\n\n{markdown(measured, names)}"
-    if out == Path("-"):
+    if out == PRINTED:
         print(table, end="")
     else:
-        with file_at_once(out) as draft:
+        with file_at_once(out, replace=replace) as draft:
             draft.write_text(table, encoding="utf-8")
 
 

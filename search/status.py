@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from search.budget import Budget, beyond_budget, read_budget
+from search.budget import WHY, Budget, Limit, beyond_budget, read_budget
 from search.study import Study
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
@@ -50,6 +50,11 @@ INFEASIBLE = text("""
     WHERE study_id = :study_id
 """)
 
+REMEDY = {
+    Limit.STOPPED: "; `search resume` goes on",
+    Limit.DEADLINE: "; `search extend --until 1h` gives it more",
+    Limit.HOURS: "; `search extend --gpu-hours 1` gives it more",
+}
 STATES = ("complete", "pruned", "failed", "running", "interrupted", "waiting")
 
 
@@ -103,6 +108,23 @@ class Status:
         return tuple(found)
 
     @property
+    def halted(self) -> bool:
+        """Whether no trial goes on though the study is not spent: paused, stopped, or over a limit."""
+        return self.budget.limit() is not Limit.NONE
+
+    @property
+    def standing(self) -> str:
+        """Whether the study goes on, and if not, why, and what makes it go on."""
+        limit, alive = self.budget.limit(), any(worker["alive"] for worker in self.workers)
+        why = WHY.get(limit, "every trial has ended")
+        if self.budget.closed():
+            ending = f"ends, {self.budget.running} trial(s) to end" if self.budget.running else "over"
+            return f"{ending}: {why}{REMEDY.get(limit, '')}"
+        if limit is Limit.PAUSED:
+            return "paused: `search resume` goes on"
+        return "running" if alive else "waits: no worker is alive"
+
+    @property
     def spent(self) -> int:
         """Trials of the budget that exist, in whatever state."""
         return sum(self.trials.values())
@@ -116,6 +138,10 @@ class Status:
             "state": self.state,
             "budget": {"trials": self.budget.trials, "spent": self.spent},
             "hours": hours,
+            "over": self.budget.closed() and not self.budget.running,
+            "limit": self.budget.limit().value,
+            "deadline_s": self.budget.left_s,
+            "standing": self.standing,
             "trials": self.trials,
             "best": best,
             "workers": list(self.workers),

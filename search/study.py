@@ -235,7 +235,9 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     ]
     if differences:
         listed = "; ".join(differences)
-        raise UserError(f"study {wanted.name!r} exists with other settings: {listed}; choose another --study name")
+        extend = any(pairs[limit][0] != pairs[limit][1] for limit in ("trials", "gpu_s", "until_s"))
+        more = ", or give it more budget with `search extend`" if extend else ""
+        raise UserError(f"study {wanted.name!r} exists with other settings: {listed}; choose another --study name{more}")
 
 
 def _short(value: object) -> str:

@@ -125,6 +125,7 @@ def _spec(found: Survey, moments: _Moments) -> FrameSpec:
         colours=found.classes.colours,
         ignore_label=found.classes.ignore_label,
         scored=found.scored,
+        raw_ignore=found.classes.raw_ignore,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from objectives.data.classes import Classes, named_classes
+from objectives.data.classes import IGNORED_NAME, Classes, named_classes
 from objectives.data.decode import decode_image
 from objectives.data.folder import find_images
 from objectives.data.frames import Source
@@ -21,6 +21,7 @@ from objectives.data.survey import condensed, size_problem
 from objectives.data.synthetic import is_synthetic, read_synthetic_tests
 from objectives.errors import Problem, ProblemsError
 
+UNKNOWN = -1  # no label of a mask: an older bundle ignores one beyond its classes, and does not say which
 Item = TypeVar("Item")
 NamedImage = tuple[str, np.ndarray]  # name, (H, W, C) uint8 or uint16
 
@@ -130,7 +131,12 @@ def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> l
 def _classes_of(spec: FrameSpec, ignore: str) -> Classes:
     """The model's own classes, for masks that no source declares."""
     classes = named_classes(spec.class_names, ignore_label=spec.ignore_label)
-    return replace(classes, raw_ignore=int(ignore)) if ignore not in ("", "none") else classes
+    if spec.raw_ignore is not None:
+        return replace(classes, raw_ignore=spec.raw_ignore)
+    if ignore not in ("", "none"):
+        return replace(classes, raw_ignore=int(ignore))
+    beyond = spec.ignore_label == spec.num_classes - 1 and spec.class_names[-1] == IGNORED_NAME
+    return replace(classes, raw_ignore=UNKNOWN) if beyond else classes
 
 
 def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:

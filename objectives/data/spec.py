@@ -28,6 +28,7 @@ class FrameSpec(Frozen):
     colours: tuple[Colour, ...]
     ignore_label: int | None
     scored: tuple[int, ...] = Field(min_length=1)
+    raw_ignore: int | None = Field(None, ge=0)  # the ignored label as mask files write it; not known to older bundles
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:

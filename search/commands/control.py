@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import Home, Storage, StudyName, open_place, parse_duration
+from search.commands.options import Home, Storage, StudyName, open_database, parse_duration
 from search.commands.study_options import MOST_TRIALS
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def extend(
     from search.study import open_study
 
     until_s = parse_duration(until.removeprefix("+"))
-    with open_place(storage, home=home) as place, reachable(place.storage):
-        opened = open_study(place.storage, study)
+    with open_database(storage, home) as url, reachable(url):
+        opened = open_study(url, study)
         typer.echo(extend_budget(opened, trials=trials, gpu_s=3600 * gpu_hours, until_s=until_s))
         opened.close()
 
@@ -81,7 +81,7 @@ def _order(order: "Order", study: str, storage: str, home: Home) -> None:
     from search.storage import reachable
     from search.study import open_study
 
-    with open_place(storage, home=home) as place, reachable(place.storage):
-        opened = open_study(place.storage, study)
+    with open_database(storage, home) as url, reachable(url):
+        opened = open_study(url, study)
         typer.echo(give_order(opened, order))
         opened.close()

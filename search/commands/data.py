@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from search.commands.options import (
+    Force,
     Ignore,
     Json,
     MaxDeviation,
@@ -90,6 +91,7 @@ def preview(
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the choice and the augmentation.")] = 0,
     size: Size = "",
     ignore: Ignore = "",
+    force: Force = False,
 ) -> None:
     """Draw frames and masks before and after augmentation as one picture.
 
@@ -105,8 +107,10 @@ def preview(
     from objectives.config import Augment
     from objectives.copy_paste import FrameAugmenter
     from objectives.data.dataset import DataOptions, open_dataset
-    from objectives.pictures import preview_sheet
+    from objectives.output_place import is_stream, refuse_output
+    from objectives.pictures import is_picture, preview_sheet
 
+    refuse_output(out, "preview", written_here=is_picture, force=force, source=source)
     with TemporaryDirectory() as folder:
         data = open_dataset(source, DataOptions(size=parse_size(size), ignore=ignore), Path(folder))
         train = data.parts["train"]
@@ -114,6 +118,6 @@ def preview(
         augment = Augment(intensity=intensity, elastic=elastic, vertical_flip=vertical, copy_paste=paste)
         augmenter = FrameAugmenter(augment, data)
         sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed)
-        with file_at_once(out) as draft:
+        with file_at_once(out, replace=force) as draft:
             draft.write_bytes(sheet)
-    typer.echo(f"{len(chosen)} frames drawn to {out}")
+    typer.echo(f"{len(chosen)} frames drawn to {out}", err=is_stream(out))

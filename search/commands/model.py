@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Home, Json, Storage, StudyName, open_place
+from search.commands.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_database, open_place
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ def export_best(
     storage: Storage = "",
     artifacts: Artifacts = "",
     data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    force: Force = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True,
     flips: Annotated[
         FlipsChoice,
@@ -75,6 +75,7 @@ def export_best(
       search export-best --study mars --ensemble 4 --out ensemble
       search export-best --study mars --retrain all --out final
     """
+    from objectives.bundle_files import refuse_taken
     from search import export
     from search.commands.study import refuse_missing_gpu
     from search.ensemble_choice import parse_ensemble
@@ -83,6 +84,7 @@ def export_best(
 
     choice = parse_ensemble(ensemble, anyway=ensemble_anyway)
     refuse_missing_gpu(device)
+    refuse_taken(out, force=force)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         opened = open_study(place.storage, study)
         provenance = export.export_best(
@@ -114,6 +116,7 @@ def predict(
     flips: Annotated[
         FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
     ] = "auto",
+    force: Force = False,
 ) -> None:
     """Label new images with a bundle. Without torch, ONNX Runtime does it.
 
@@ -123,13 +126,14 @@ def predict(
     """
     from objectives import predict as predicting
     from objectives.engines import torch_is_there
+    from objectives.output_place import is_stream
 
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
-        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips)
+        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips, force=force)
     else:
-        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips)
-    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}")
+        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips, force=force)
+    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))
 
 
 def evaluate(
@@ -168,14 +172,14 @@ def evaluate(
         show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle import load_bundle
-    from search.export import count_look
+    from search.looks import count_look
     from search.spec import refuse_namesake
     from search.storage import reachable
     from search.study import open_study
 
-    with open_place(storage, home=home) as place, reachable(place.storage):
+    with open_database(storage, home) as url, reachable(url):
         made = load_bundle(bundle).provenance
-        opened = open_study(place.storage, made.study)  # no look without its count
+        opened = open_study(url, made.study)  # no look without its count
         refuse_namesake(opened.spec, made.data)
         found = evaluate_bundle(bundle, data, split="test", device=on)
         if found.looked_at_test:
@@ -241,7 +245,9 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     if provenance.retrained and not provenance.test:
         console.print("The sealed test part was not opened for the model before: there is no score of it, and will be none.")
     if provenance.test:
-        console.print(f"The sealed test part has been looked at {provenance.test_looks} time(s) in this study.")
+        console.print(
+            f"The sealed test part has been looked at {provenance.test_looks} time(s), over all studies that seal it."
+        )
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

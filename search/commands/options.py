@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -73,6 +73,7 @@ Scored = Annotated[
 Ignore = Annotated[
     str, typer.Option("--ignore", help="Label left out of loss and score, or `none`.  [default: as the data say]")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output of this program that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
@@ -97,10 +98,13 @@ class Place:
     storage: str  # empty: the embedded database of a home that is not started yet
     artifacts: str
     cache: Path
+    home: Path | None = None  # of the embedded database, where it is one
 
 
 def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
     """The named places, with those of ``home`` for what is not named; nothing is touched."""
+    if artifacts and cache:  # a user without a home needs none
+        return Place(storage, artifacts, cache)
     folder = home_folder(home)
     return Place(storage, artifacts or str(folder / "artifacts"), cache or folder / "cache")
 
@@ -113,9 +117,16 @@ def open_place(
 
     Raises: UserError without a ``storage`` when ``home`` holds no database and none is to be made.
     """
-    place = name_place(storage, artifacts, home, cache)
+    with open_database(storage, home, make=make) as url:
+        place = name_place(url, artifacts, home, cache)
+        yield place if storage else replace(place, home=home_folder(home))
+
+
+@contextmanager
+def open_database(storage: str, home: Path | None = None, *, make: bool = False) -> Iterator[str]:
+    """The URL of the named database, or of the embedded one, as `open_place`, for a command that needs nothing else."""
     if storage:
-        yield place
+        yield storage
         return
     from search.embedded import embedded_postgres, is_made
 
@@ -123,7 +134,7 @@ def open_place(
     if not make and not is_made(folder):
         raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
     with embedded_postgres(folder) as url:
-        yield Place(url, place.artifacts, place.cache)
+        yield url
 
 
 def parse_labels(text: str) -> tuple[int, ...]:

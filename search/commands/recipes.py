@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Home, Json, Sets, Size, Storage, StudyName, parse_size
+from search.commands.options import (
+    Artifacts,
+    Cache,
+    Device,
+    Force,
+    Home,
+    Json,
+    Sets,
+    Size,
+    Storage,
+    StudyName,
+    parse_size,
+)
 from search.commands.study import refuse_missing_gpu, written_study
 from search.commands.study_options import Data, Seed
 
@@ -78,6 +90,7 @@ def run(
     ] = 1.0,
     out: Annotated[Path, typer.Option("--out", help="Markdown file for the table; printed without one.")] = Path("-"),
     study: StudyName = "recipes",
+    force: Force = False,
     sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
     size: Size = "",
     seed: Seed = 0,
@@ -97,11 +110,13 @@ def run(
       search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
     """
     from search.local import run_locally
-    from search.recipe_table import write_table
+    from search.recipe_table import refuse_table, write_table
     from search.setup import Request
+    from search.spec import data_path
     from search.study import open_study
 
     refuse_missing_gpu(device)
+    refuse_table(out, force=force, source=data)  # before hours of work
     request = Request(
         name=study,
         source=data,
@@ -114,10 +129,10 @@ def run(
         filters=scale,
     )
     with written_study(request, storage, artifacts, home, cache) as place:
-        run_locally(study, place, workers=workers, device=device)
+        run_locally(study, place, workers=workers, device=device, source=data_path(data))
         opened = open_study(place.storage, study)
         asked = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": seed, "--size": size}
-        write_table(opened, out, command=_command(asked, sets))
+        write_table(opened, out, command=_command(asked, sets), replace=force)
         opened.close()
 
 

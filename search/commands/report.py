@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Home, Storage, StudyName, open_place
+from search.commands.options import Artifacts, Force, Home, Storage, StudyName, open_place
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The HTML file.")] = Path("report.html"),
     storage: Storage = "",
     artifacts: Artifacts = "",
+    force: Force = False,
     home: Home = None,
 ) -> None:
     """Write a study as one HTML file for people: scores, curves, what mattered, pictures, costs. It needs no network.
@@ -28,20 +29,19 @@ def report(
     Example:
       search report --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out report.html
     """
-    from objectives.errors import UserError
+    from objectives.output_place import is_stream
     from search.pictures_store import open_pictures
-    from search.report.page import write_report
+    from search.report.page import refuse_report, write_report
     from search.report.sections.headline import state_of
     from search.spec import refuse_without_scores
     from search.storage import reachable
     from search.study import open_study
 
-    if out.is_dir():
-        raise UserError(f"--out must be a file like report.html, got the folder {out}")
+    refuse_report(out, force=force)
     with open_place(storage, artifacts, home) as place, reachable(place.storage):
         pictures = open_pictures(place.artifacts)
         opened = open_study(place.storage, study)
         refuse_without_scores(opened.spec)
-        findings = write_report(opened, place.storage, pictures, out)
+        findings = write_report(opened, place.storage, pictures, out, replace=force)
         opened.close()
-    typer.echo(f"report of study {study!r}, which {state_of(findings.study)}: {out.resolve()}")
+    typer.echo(f"report of study {study!r}, which {state_of(findings.study)}: {out.absolute()}", err=is_stream(out))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Home, Json, Storage, open_place, parse_duration
+from search.commands.options import Artifacts, Cache, Force, Home, Json, Storage, open_place, parse_duration
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +21,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("demo-bundle"),
     trials: Annotated[int, typer.Option("--trials", min=1, max=1000, help="Trials in all.")] = 10,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes.")] = 2,
+    force: Force = False,
     home: Home = None,
 ) -> None:
     """Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, progress, export.
@@ -37,14 +38,14 @@ def demo(
     from search.setup import Request
     from search.study import open_study
 
-    refuse_taken(out, force=True)  # before minutes of work
+    refuse_taken(out, force=force)  # before minutes of work
     refuse_missing_gpu("auto")
     name = time.strftime("demo-%Y%m%d-%H%M%S")
     request = Request(name=name, source="synthetic", space="tiny", trials=trials)
     with written_study(request, "", "", home, None) as place:
         run_locally(name, place, workers=workers, device="auto")
         opened = open_study(place.storage, name)
-        provenance = export.export_best(opened, place, out, force=True)
+        provenance = export.export_best(opened, place, out, force=force)
         opened.close()
     print_export(out, provenance, open_names(out))
     command, where = sys.argv[0], f" --home {home}" if home else ""

@@ -22,6 +22,7 @@ from search.commands.options import (
     StudyName,
     home_folder,
     name_place,
+    open_database,
     open_place,
     parse_duration,
 )
@@ -94,6 +95,9 @@ def worker(
         str, typer.Option("--lease", envvar="SEARCH_LEASE", help="A worker unheard of for so long loses its trial to others.")
     ] = "30s",
     verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each epoch.")] = False,
+    with_parent: Annotated[
+        int, typer.Option("--with-parent", hidden=True, help="Leave when this process, which has started the worker, ends.")
+    ] = 0,
     home: Home = None,
     cache: Cache = None,
 ) -> None:
@@ -105,6 +109,7 @@ def worker(
     Example:
       search worker --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
+    from objectives.lifeline import leave_with
     from search.arrival import wait_for_study
     from search.storage import reachable
     from search.worker import Orders, Settings
@@ -113,6 +118,8 @@ def worker(
     if leave_code in (SearchError.exit_code, UserError.exit_code):
         raise UserError(f"--leave-code {leave_code} means something else already: take 0 or 3 to 255, 75 say")
     orders = Orders.from_signals(drain=drain, leave_code=leave_code)  # first: whatever is waited for below, it can be left
+    if with_parent:
+        leave_with(with_parent)
     refuse_missing_gpu(device)
     wait_s = parse_duration(wait, "--wait", least_s=0)
     times = {
@@ -143,10 +150,12 @@ def run(
       search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
     """
     from search.local import run_locally
+    from search.spec import data_path
 
     refuse_missing_gpu(device)
     with written_study(asked.request(), asked.storage, asked.artifacts, asked.home, asked.cache) as place:
-        run_locally(asked.study, place, workers=workers, device=device)
+        # the study may be of equal data that has moved since
+        run_locally(asked.study, place, workers=workers, device=device, source=data_path(asked.data))
 
 
 def status(
@@ -170,8 +179,8 @@ def status(
 
     if as_json and watch:
         raise UserError("--json and --watch do not go together: call `search status --json` as often as you need")
-    with open_place(storage, home=home) as place, reachable(place.storage):
-        opened = open_study(place.storage, study)
+    with open_database(storage, home) as url, reachable(url):
+        opened = open_study(url, study)
         if as_json:
             typer.echo(json.dumps(read_status(opened).as_json()))
         elif watch:

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from objectives.atomic import file_at_once
+from objectives.output_place import refuse_output
 from search.pictures_store import PictureStore
 from search.report.findings import Findings, find
 from search.report.markup import Html, document, element, join, style_sheet
@@ -21,11 +22,27 @@ from search.study import Study
 
 SECTIONS = (headline, believability, confirmed, classes, progress, pictures, starts, parameters, costs, trials)
 
+TITLE_END = ": search report"
+HEAD_CHARACTERS = 4096  # in which the title stands
+
 # nothing may be asked of anyone, whatever a name or a message holds
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def write_report(study: Study, url: str, pictures: PictureStore, out: Path) -> Findings:
+def refuse_report(out: Path, *, force: bool) -> None:
+    """Nothing when a report may be written to ``out``.
+
+    Raises: UserError when something else stands there.
+    """
+    refuse_output(out, "report", written_here=_is_report, force=force)
+
+
+def _is_report(path: Path) -> bool:
+    with path.open(encoding="utf-8") as opened:
+        return f"{TITLE_END}</title>" in opened.read(HEAD_CHARACTERS)
+
+
+def write_report(study: Study, url: str, pictures: PictureStore, out: Path, *, replace: bool = False) -> Findings:
     """Write the report on a study, whole or not at all; returns what it says.
 
     ``url`` is the database's, where the study that confirms this one may be.
@@ -33,7 +50,7 @@ def write_report(study: Study, url: str, pictures: PictureStore, out: Path) -> F
     """
     findings = find(study, url, pictures)
     page = build_page(findings)
-    with file_at_once(out) as draft:
+    with file_at_once(out, replace=replace) as draft:
         draft.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
     return findings
 
@@ -51,7 +68,7 @@ def _head(name: str) -> Html:
             element("meta", http_equiv="Content-Security-Policy", content=POLICY),
             element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name_="referrer", content="no-referrer"),
-            element("title", f"{name}: search report"),
+            element("title", f"{name}{TITLE_END}"),
             style_sheet(CSS),
         ]
     )

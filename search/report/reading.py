@@ -12,16 +12,16 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from search.budget import Budget
+from search.looks import test_looks
 from search.messages import Cause
 from search.pictures_store import pictures_of
 from search.sampling import CONTROL, rungs
 from search.spec import StudySpec
 from search.status import read_status
 from search.study import Study
-from search.tables import STUDY
 
 HELD = text("""
     SELECT trial_id, coalesce(expires_at > clock_timestamp(), false) AS held,
@@ -115,7 +115,6 @@ def read_study(study: Study) -> StudyRecord:
     with study.engine.connect() as connection:
         leases = {row.trial_id: row for row in connection.execute(HELD, {"study_id": study.id})}
         now = float(connection.execute(NOW).scalar_one())
-        looks = int(connection.execute(select(STUDY.c.test_looks).where(STUDY.c.study_id == study.id)).scalar_one())
     frozen = study.storage.get_all_trials(study.id, deepcopy=False)
     return StudyRecord(
         spec=study.spec,
@@ -123,7 +122,7 @@ def read_study(study: Study) -> StudyRecord:
         warnings=status.warnings,
         epochs=study.space.default().train.epochs,
         rungs=rungs(study.space),
-        test_looks=looks,
+        test_looks=test_looks(study),
         read_at=now,
         trials=tuple(_record(trial, leases.get(trial._trial_id), now) for trial in frozen),
     )

@@ -21,6 +21,7 @@ import doors
 import killing
 import moments
 import neighbours
+import neighbours_of_run
 import orders
 import outages
 import sabotage
@@ -42,9 +43,10 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *clocks.ALL,
     *budgets.ALL,
     *doors.ALL,
+    *neighbours_of_run.ALL,
 )
 # sixteen workers at once, or seconds that are judged, or one stack for all
-ALONE = (killing.terminated_workers, outages.first_start, *budgets.ALL, *containers.ALL)
+ALONE = (killing.terminated_workers, outages.first_start, neighbours_of_run.killed_run, *budgets.ALL, *containers.ALL)
 EVERYTHING = {each.__name__: each for each in (*OUTSIDE, *containers.ALL)}
 
 

@@ -160,6 +160,21 @@ def test_standard_output_that_cannot_be_written(search: Any) -> None:
     assert not closed.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(closed: str, search: Any, tmp_path: Path) -> None:
+    out = tmp_path / "p.png"
+    command = f'exec "{sys.executable}" -m search data preview synthetic:24 --frames 1 --out "{out}" {closed}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_other_settings_that_are_more_budget(search: Any, small_study: Any, database: str, tmp_path: Path) -> None:
+    words = ["--study", "small", "--space", "tiny", "--data", "synthetic:40", "--storage", database]
+    done = search("init", *words, "--trials", "9", "--artifacts", tmp_path / "a")
+    refused(done, 2, "trials is 4 there, 9 wanted", "search extend")
+
+
 def test_a_port_in_use(search: Any, database: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

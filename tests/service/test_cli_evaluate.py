@@ -15,7 +15,7 @@ from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
 from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
-from search.export import test_looks as looks_at_test
+from search.looks import test_looks as looks_at_test
 from search.study import Study
 
 DATA = "synthetic:60"

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from waiting import wait_for
 
+from objectives.data.synthetic import write_npz
 from search.embedded import embedded_postgres
 from search.status import read_trials
 from search.study import open_study
@@ -29,15 +30,15 @@ def words_of(process: psutil.Process) -> list[str]:
 
 
 def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search: Any, tmp_path: Path) -> None:
-    home = tmp_path / "home"
+    home, data, moved = tmp_path / "home", tmp_path / "frames.npz", tmp_path / "moved.npz"
+    write_npz(data, 40)
     words = ["--study", "long", "--home", home]
-    command = ["run", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=500"]
-    command += ["--device", "cpu"]
+    command = ["run", *words, "--space", "tiny", "--trials", "1", "--set", "train.epochs=500", "--device", "cpu", "--data"]
 
     def status() -> Any:
         return json.loads(search("status", *words, "--json").stdout)
 
-    run = search.start(*command)
+    run = search.start(*command, data)
     wait_for(lambda: run.poll() is not None or (home / "postgres" / "postmaster.pid").exists())
     wait_for(lambda: workers_of(run))
     with embedded_postgres(home) as url:  # while the run has it, too
@@ -53,7 +54,8 @@ def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search
     assert counts.pop("interrupted") == 1
     assert not any(counts.values())
 
-    run = search.start(*command)
+    data.rename(moved)  # equal data: the study is the same, and its workers find it where it lies now
+    run = search.start(*command, moved)
     wait_for(lambda: workers_of(run))
     with embedded_postgres(home) as url:
         study = open_study(url, "long")
@@ -66,13 +68,33 @@ def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search
     assert status()["budget"] == {"trials": 1, "spent": 1}
     assert status()["trials"]["interrupted"] == 1
 
-    run = search.start(*command)
+    run = search.start(*command, moved)
     wait_for(lambda: workers_of(run))[0].kill()
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 1
     assert errors.startswith("search: 1 of 1 workers failed")
     assert len(errors.splitlines()) == 1
     assert not (home / "postgres" / "postmaster.pid").exists()
+
+
+def test_the_workers_and_the_database_of_a_killed_run_end_with_it(search: Any, tmp_path: Path) -> None:
+    words = ["--study", "long", "--home", tmp_path]
+    command = ["run", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=500"]
+    run = search.start(*command, "--device", "cpu")
+    workers = wait_for(lambda: workers_of(run))
+    pid_file = tmp_path / "postgres" / "postmaster.pid"
+    server = psutil.Process(int(pid_file.read_text().partition("\n")[0]))
+    with embedded_postgres(tmp_path) as url:
+        study = open_study(url, "long")
+        wait_for(lambda: read_trials(study) and read_trials(study)[0].epochs)
+        study.close()
+    run.kill()
+    run.communicate()
+    _, alive = psutil.wait_procs([*workers, server], timeout=20)
+    assert not alive
+    assert not pid_file.exists()
+    counts = json.loads(search("status", *words, "--json").stdout)["trials"]
+    assert counts["interrupted"] == 1  # given back, not left to its lease
 
 
 def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_path: Path) -> None:

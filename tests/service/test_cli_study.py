@@ -74,7 +74,7 @@ def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
     assert "study 'a study, été 1': 2 trials of 2 epochs, the control first" in lines
     for trial in ("trial 0 (control)", "trial 1"):
         assert sum(line.startswith(f"{trial} complete after 2 epochs: 0.") for line in lines) == 1
-    assert lines[-2] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive"
+    assert lines[-2] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive; over: every trial has ended"
     assert lines[-1].startswith("best: trial ")
     assert "\x1b" not in finished.output
 
@@ -87,7 +87,9 @@ def test_a_password_is_in_no_workers_command_line(finished: Finished) -> None:
 
 def test_status_as_json(search: Any, finished: Finished) -> None:
     status = json.loads(succeeded(search("status", *finished.place, "--json")))
-    assert list(status) == ["study", "state", "budget", "hours", "trials", "best", "workers", "infeasible", "warnings"]
+    told = ["study", "state", "budget", "hours", "over", "limit", "deadline_s", "standing", "trials", "best", "workers"]
+    assert list(status) == [*told, "infeasible", "warnings"]
+    assert (status["over"], status["limit"], status["standing"]) == (True, "none", "over: every trial has ended")
     assert status["study"] == "a study, été 1"
     assert status["budget"] == {"trials": 2, "spent": 2}
     assert set(status["trials"]) == STATES
@@ -200,7 +202,7 @@ def test_the_bundle_predicts_and_evaluates(search: Any, bundle: Path, tmp_path: 
 
 
 def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, finished: Finished) -> None:
-    from search.export import test_looks as looks_at
+    from search.looks import test_looks as looks_at
     from search.study import open_study
 
     before = json.loads((bundle / "metrics.json").read_text())["test_looks"]
@@ -208,6 +210,19 @@ def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, fin
     assert found["split"] == "test"
     study = open_study(finished.storage, "a study, été 1")
     assert looks_at(study) == before + 1
+    study.close()
+
+
+def test_an_export_that_cannot_be_written_is_no_look(search: Any, bundle: Path, finished: Finished) -> None:
+    from search.looks import test_looks as looks_at
+    from search.study import open_study
+
+    study = open_study(finished.storage, "a study, été 1")
+    before = looks_at(study)
+    done = search("export-best", *finished.place, "--artifacts", finished.root / "artifacts", "--out", "/proc/x/model")
+    assert done.returncode == 1
+    assert "cannot write /proc/x/model" in done.stderr
+    assert looks_at(study) == before
     study.close()
 
 

@@ -15,9 +15,10 @@ from search import leases
 from search.budget import Budget, Limit
 from search.claims import Claimed, Done, Waiting, claim, current_budget, is_over
 from search.control import extend_budget, give_order
+from search.progress import print_status, show_until
 from search.status import read_status
 from search.study import Study, check_clock, open_study
-from search.tables import LEASE
+from search.tables import LEASE, STUDY
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -73,6 +74,47 @@ def test_a_paused_study_gives_out_nothing_and_a_stopped_one_is_over(small_study:
     assert is_over(small_study)
     give_order(small_study, "running")
     assert take(small_study, "c").trial_id != lease.trial_id
+
+
+def test_everybody_is_told_why_nothing_happens(small_study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    def told() -> tuple[bool, str, str]:
+        print_status(small_study)
+        found = read_status(small_study).as_json()
+        assert capsys.readouterr().out.splitlines()[0].endswith(f"; {found['standing']}")
+        return found["over"], found["limit"], found["standing"]
+
+    assert told() == (False, "none", "waits: no worker is alive")
+    lease = take(small_study)
+    give_order(small_study, "paused")
+    assert told() == (False, "paused", "paused: `search resume` goes on")
+    give_order(small_study, "stopped")
+    assert told() == (False, "stopped", "ends, 1 trial(s) to end: stopped by hand; `search resume` goes on")
+    small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
+    assert told() == (True, "stopped", "over: stopped by hand; `search resume` goes on")
+    give_order(small_study, "running")
+    with small_study.engine.begin() as connection:
+        connection.execute(update(STUDY).values(until_s=60.0, started_at=text("now() - interval '1 hour'")))
+    assert told() == (True, "deadline", "over: its time is over; `search extend --until 1h` gives it more")
+    assert read_status(small_study).as_json()["deadline_s"] == 0
+    with small_study.engine.begin() as connection:
+        connection.execute(update(STUDY).values(until_s=0.0, gpu_s=1e-9))
+        connection.execute(update(LEASE).values(spent_s=1.0))
+    assert told() == (True, "hours", "over: its device hours are spent; `search extend --gpu-hours 1` gives it more")
+    assert read_status(small_study).as_json()["deadline_s"] is None
+
+
+def test_a_halt_is_said_once_while_a_study_is_watched(small_study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    looks = 0
+
+    def over() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            give_order(small_study, "paused")
+        return looks == 4
+
+    show_until(small_study, over)
+    assert capsys.readouterr().out.count("is paused: `search resume` goes on\n") == 1
 
 
 def test_an_extended_study_goes_on(small_study: Study) -> None:

@@ -27,7 +27,7 @@ from search.commands.options import Place
 from search.ensemble_choice import Combined
 from search.ensemble_export import restore_ensemble
 from search.export import export_best, with_flips
-from search.export import test_looks as looks_at
+from search.looks import test_looks as looks_at
 from search.member_runs import member_runs
 from search.restored import open_data, restore_run
 from search.setup import Request, set_up

@@ -13,6 +13,7 @@ import torch
 from bundles_made import origin, seal
 
 from objectives.bundle import (
+    CARD,
     FILES,
     SUMS,
     Bundle,
@@ -316,6 +317,33 @@ def test_a_directory_that_holds_something_else_is_never_touched(tmp_path: Path) 
     with pytest.raises(UserError, match="is a file"):
         refuse_taken(tmp_path / "thesis.txt", force=True)
     refuse_taken(tmp_path / "new")
+
+
+def test_what_people_put_into_a_bundle_is_never_replaced(bundle_copy: Path) -> None:
+    (bundle_copy / "predictions").mkdir()
+    (bundle_copy / "predictions" / "7.png").write_text("mine")
+    (bundle_copy / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"more than a bundle: notes\.txt, predictions; move that away"):
+        refuse_taken(bundle_copy, force=True)
+    shutil.rmtree(bundle_copy / "predictions")
+    (bundle_copy / "notes.txt").unlink()
+    refuse_taken(bundle_copy, force=True)
+    with (bundle_copy / CARD).open("a") as card:
+        card.write("Not for use at night.\n")
+    with pytest.raises(UserError, match="somebody has edited"):
+        refuse_taken(bundle_copy, force=True)
+
+
+def test_what_comes_into_a_bundle_while_another_is_written_stays(bundle_copy: Path) -> None:
+    spec = spec_of()
+    segmenter = segmenter_of(CONFIG, spec)
+
+    def come(bundle: Bundle) -> None:
+        (bundle_copy / "notes.txt").write_text("mine")
+
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        write_bundle(bundle_copy, segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES, force=True, check=come)
+    assert (bundle_copy / "notes.txt").read_text() == "mine"
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -229,6 +229,13 @@ def test_training_frames_alone_give_no_score(bundle_dir: Path, tmp_path: Path) -
         evaluate_bundle(bundle_dir, tmp_path / "train.npz")
 
 
+def test_new_frames_that_the_studys_rules_drop_are_said_to_be_so(bundle_dir: Path, tmp_path: Path) -> None:
+    fixed = np.stack([np.roll(IMAGES[0, ..., 0], shift, axis=1) for shift in range(1, 13)])  # one camera, one mask
+    np.savez(tmp_path / "camera.npz", training_set=np.stack([fixed, np.repeat(MASKS[:1], 12, axis=0)], axis=1))
+    with pytest.raises(UserError, match=r"counts: 12 are new, but .* drop as spoilt \(--min-identical 10"):
+        evaluate_bundle(bundle_dir, tmp_path / "camera.npz")
+
+
 def test_a_frame_that_training_has_seen_counts_nowhere_else(bundle_dir: Path, tmp_path: Path) -> None:
     """Equal frames may lie in several parts, where their groups differ."""
     copy = Path(shutil.copytree(bundle_dir, tmp_path / "copy"))

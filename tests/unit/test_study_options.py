@@ -1,6 +1,8 @@
 """What init and run ask of a new study: the same options, which reach the study and its data."""
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from objectives.errors import ProblemsError, UserError
-from search.commands.options import Place
+from search.commands.options import Place, open_database, open_place
 from search.commands.study_options import StudyOptions, with_study_options
 from search.main import app
 from search.setup import Request, prepare
@@ -41,6 +43,24 @@ def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
     assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output
     for wrong in (["--min-labelled", "1.5"], ["--max-deviation", "-1"], ["--trials", "0"]):
         assert RUNNER.invoke(small, wrong).exit_code == 2
+
+
+def test_a_user_without_a_home_names_one_or_what_is_needed_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("SEARCH_HOME", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)  # as in a container whose user is a bare number
+    for words in (["status"], ["init"], ["worker", "--storage", "postgresql://h/db"]):
+        done = RUNNER.invoke(app, words)
+        assert isinstance(done.exception, UserError), done.exception
+        assert "HOME is not set" in str(done.exception)
+    with open_database("postgresql://h/db") as url:  # as status, stop, pause and so on
+        assert url == "postgresql://h/db"
+    with open_place("postgresql://h/db", "/a", cache=tmp_path) as place:  # as worker and run
+        assert place == Place("postgresql://h/db", "/a", tmp_path)
 
 
 def test_init_and_run_take_the_same_options() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from objectives.interval import Interval
-from search.budget import Limit
+from search.budget import WHY, Limit
 from search.confirmation import Choice
 from search.report import shown
 from search.report.findings import Findings
@@ -129,21 +129,10 @@ def state_of(study: StudyRecord) -> str:
     if not study.of(*BEGUN):
         return "has not begun: no trial has started yet"
     if study.is_over:
-        return f"is over: {done}{_why_over(study)}"
+        why = WHY.get(study.budget.limit())
+        return f"is over: {done}{f', {why}' if why else ''}"
     doing = "is paused" if study.budget.limit() is Limit.PAUSED else "is running" if work else "waits for workers"
     return f"{doing}: {done}, {work:,} at work; every number may still change"
-
-
-def _why_over(study: StudyRecord) -> str:
-    match study.budget.limit():
-        case Limit.STOPPED:
-            return ", stopped by hand"
-        case Limit.DEADLINE:
-            return ", its time is over"
-        case Limit.HOURS:
-            return ", its device hours are spent"
-        case _:
-            return ""
 
 
 def budget_of(study: StudyRecord) -> str:

@@ -1,0 +1,39 @@
+"""Looks at the sealed test part: counted before it is opened, over all studies of the database that seal the same frames."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from search.study import Study
+from search.tables import STUDY
+
+
+def test_looks(study: Study) -> int:
+    """How often anybody has looked at the study's sealed test part, in it or in a study of the same data and parts."""
+    with study.engine.connect() as connection:
+        same = STUDY.c.spec["data_fingerprint"].as_string() == study.spec.data_fingerprint
+        return int(connection.execute(select(func.sum(STUDY.c.test_looks)).where(same)).scalar_one() or 0)
+
+
+def count_look(study: Study) -> None:
+    """Count one look at the sealed test part."""
+    _add(study, 1)
+
+
+@contextmanager
+def counted_look(study: Study) -> Iterator[None]:
+    """Count one look before the block begins; it is taken back when the block fails, whose result then nobody has seen."""
+    count_look(study)
+    try:
+        yield
+    except BaseException:
+        with suppress(SQLAlchemyError):  # without a database it stays counted, rather one too many than one too few
+            _add(study, -1)
+        raise
+
+
+def _add(study: Study, looks: int) -> None:
+    with study.engine.begin() as connection:
+        connection.execute(update(STUDY).where(STUDY.c.study_id == study.id).values(test_looks=STUDY.c.test_looks + looks))
