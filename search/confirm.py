@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
+from search.dealt_parts import ATTRIBUTE
 from search.messages import Cause
 from search.sampling import CONTROL
 from search.spec import Candidate, Confirming, StudySpec
@@ -31,6 +32,7 @@ class Cell:
     score: float
     per_class: dict[str, float]
     multiply_adds: int
+    part: str = ""  # the places that it was validated on, where parts are dealt anew: see `places_text`
 
 
 def confirm_name(study: str) -> str:
@@ -115,4 +117,5 @@ def _cell(trial: FrozenTrial) -> Cell:
         score=trial.value if cause == Cause.COMPLETED and trial.value is not None else float("nan"),
         per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
         multiply_adds=told.get("multiply_adds", 0),
+        part=told.get(ATTRIBUTE, ""),
     )

@@ -47,6 +47,7 @@ def confirm(
     from search.commands.study import refuse_missing_gpu
     from search.confirm import cells, confirm_name, plan, write_plan
     from search.confirmation import confirm as judge
+    from search.dealt_parts import parts_told
     from search.local import run_locally
     from search.sampling import CONTROL
     from search.storage import reachable
@@ -71,9 +72,12 @@ def confirm(
         return
     verdict = judge(found, CONTROL)
     if as_json:
-        typer.echo(json.dumps(confirmation_json(verdict, missing), allow_nan=False))
+        answer = confirmation_json(verdict, missing) | {"parts": list(parts_told(found))}
+        typer.echo(json.dumps(answer, allow_nan=False))
     else:
         print_confirmation(verdict, missing)
+        for line in parts_told(found):
+            typer.echo(line)
 
 
 def confirmation_json(verdict: "Confirmation", missing: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from objectives.interval import Interval
 from search.confirmation import Confirmed as Candidate
+from search.dealt_parts import parts_told
 from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
 from search.report.findings import Confirmed, Findings
 from search.report.markup import Html, element
@@ -23,6 +24,7 @@ def confirmed(findings: Findings) -> Html:
     tied = [str(each) for each in found.verdict.choice.tied if each != found.verdict.choice.candidate]
     caption = "Each candidate was trained again with the same seeds as the others, and scored at its last epoch."
     caption += f" As good as the choice for all that is known: trials {', '.join(tied)}; the cheapest is taken." if tied else ""
+    caption += "".join(f" {line[0].upper()}{line[1:]}." for line in parts_told(found.runs))
     failed = [str(each) for each in found.verdict.without_score]
     caption += f" Without a score: trials {', '.join(failed)}." if failed else ""
     content = figure("Candidates trained again", table(titles, rows, folds=True), legend=legend, caption=caption)
