@@ -40,7 +40,10 @@ class Augmenter:
         self.identity = augment.intensity == 0.0 or not (
             augment.flip or augment.vertical_flip or augment.geometry or augment.elastic or augment.photometric
         )
-        self.transforms = albu.Compose(_transforms(augment, spec))
+        self.moving = albu.Compose(_moving(augment, spec))
+        self.photometric = _photometric(augment.intensity) if augment.photometric else []
+        self.lighting = albu.Compose(self.photometric)
+        self.range = OwnRange(spec)
 
     def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """The augmented image and mask, of the same shapes and dtypes; the originals stay as they are.
@@ -53,9 +56,42 @@ class Augmenter:
         if self.identity:
             return image_HWC.copy(), mask_HW.copy()
         # One state for all of them: set_random_seed would give every transform the same draws, flips that come with blur
-        self.transforms.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        moved = self.transforms(image=_to_supported(image_HWC), mask=mask_HW)
-        return _restore(moved["image"], image_HWC), np.ascontiguousarray(moved["mask"])
+        state = np.random.default_rng(seed), random.Random(seed)
+        self.moving.set_random_state(*state)
+        moved = self.moving(image=_to_supported(image_HWC), mask=mask_HW)
+        return self._lit(_restore(moved["image"], image_HWC), state), np.ascontiguousarray(moved["mask"])
+
+    def _lit(self, image_HWC: np.ndarray, state: tuple[np.random.Generator, random.Random]) -> np.ndarray:
+        if not self.photometric:
+            return image_HWC
+        self.lighting.set_random_state(*state)
+        units_HWC = self.range.units(image_HWC)
+        return self.range.changed(image_HWC, units_HWC, self.lighting(image=units_HWC)["image"])
+
+
+class OwnRange:
+    """A frame in units of the range that the training part uses, channel by channel: what transforms of light work in.
+
+    They change a share of what is there, whether 12 bits come in 8-bit or in 16-bit files. Values beyond the range move as
+    those at its ends do, and keep their distance from them.
+    """
+
+    def __init__(self, spec: FrameSpec) -> None:
+        ends_C2 = np.array(spec.ranges or [(0.0, 1.0)] * spec.channels) * spec.max_value
+        self.low_C = ends_C2[:, 0].astype(np.float32)
+        self.span_C = (ends_C2[:, 1] - ends_C2[:, 0]).astype(np.float32)
+
+    def units(self, image_HWC: np.ndarray) -> np.ndarray:
+        """The frame as uint8 in 0..255, or of wider pixels as float32 in 0..1: albumentations knows these two."""
+        units_HWC = np.clip((image_HWC - self.low_C) / self.span_C, 0.0, 1.0)
+        return np.asarray(np.rint(units_HWC * 255).astype(np.uint8) if image_HWC.dtype == np.uint8 else units_HWC)
+
+    def changed(self, image_HWC: np.ndarray, before_HWC: np.ndarray, after_HWC: np.ndarray) -> np.ndarray:
+        """The frame changed as much as these units of it were, in its own dtype."""
+        one = np.float32(255 if image_HWC.dtype == np.uint8 else 1)
+        after_HWC = after_HWC.reshape(before_HWC.shape)
+        changed_HWC = image_HWC + (after_HWC.astype(np.float32) - before_HWC) * (self.span_C / one)
+        return np.asarray(np.rint(np.clip(changed_HWC, 0, np.iinfo(image_HWC.dtype).max)).astype(image_HWC.dtype))
 
 
 def _to_supported(image_HWC: np.ndarray) -> np.ndarray:
@@ -72,8 +108,8 @@ def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(moved_HWC).reshape(original_HWC.shape)
 
 
-def _transforms(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
-    """The transforms of the groups that are on, in the order of application; strengths grow linearly with the intensity."""
+def _moving(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
+    """The transforms of the geometric groups that are on, in their order; strengths grow linearly with the intensity."""
     strength, borders = augment.intensity, _borders(spec)
     chosen: list[albu.BasicTransform] = []
     if augment.flip:
@@ -84,8 +120,6 @@ def _transforms(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
         chosen.append(_affine(strength, borders, shear=augment.shear))
     if augment.elastic:
         chosen.append(_elastic(strength, borders))
-    if augment.photometric:
-        chosen += _photometric(strength)
     return chosen
 
 
@@ -131,6 +165,7 @@ def _elastic(strength: float, borders: dict[str, object]) -> albu.BasicTransform
 
 
 def _photometric(strength: float) -> list[albu.BasicTransform]:
+    """The transforms of light, in units of the range that pixels use."""
     brightness, contrast = (-0.25 * strength, 0.25 * strength), (-0.4 * strength, 0.4 * strength)
     gamma = (100 / (1 + strength), 100 * (1 + strength))
     return [

@@ -39,4 +39,6 @@ class AveragedModel(Generic[Model]):
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
+    """Weights and statistics: what is saved. Other buffers are constants, the same in both."""
+    saved = model.state_dict().keys()
+    return [*model.parameters(), *(buffer for name, buffer in model.named_buffers() if name in saved)]

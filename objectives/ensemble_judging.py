@@ -16,7 +16,7 @@ from objectives.ensemble_selection import Strategy, best_member, select, single
 from objectives.errors import UserError
 from objectives.member_library import Library, Rule
 from objectives.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
-from objectives.scores import class_scores, mean_over
+from objectives.scores import mean_iou
 
 Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]
@@ -149,4 +149,4 @@ def _only(confusions_GKK: Counts, places: Places) -> Counts:
 
 
 def _score(confusions_GKK: Counts, scored: tuple[int, ...]) -> float:
-    return mean_over(class_scores(confusions_GKK.sum(axis=0)).iou, scored)
+    return mean_iou(confusions_GKK.sum(axis=0), scored)

@@ -33,7 +33,7 @@ class Evaluation:
 
     @property
     def iou(self) -> np.ndarray:
-        """IoU per class (K,), NaN where a class neither occurs nor is predicted."""
+        """IoU per class (K,), NaN where a class does not occur."""
         return iou_K(self.confusion_KK)
 
 

@@ -16,7 +16,7 @@ from objectives.data.frames import frame_hash
 from objectives.data.options import PARTS
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
-from objectives.data.spec import FrameSpec
+from objectives.data.spec import FrameSpec, left_out
 from objectives.errors import UserError
 from objectives.evaluate import Evaluation, predict
 from objectives.inspection import Batch, Inspection, inspect_batches
@@ -34,7 +34,7 @@ class WorstFrame:
 
     name: str
     index: int  # among all frames of the source
-    score: float  # see `frame_score`
+    score: float  # see `mean_iou`
     image_HWC: np.ndarray
     mask_HW: np.ndarray
     labels_HW: np.ndarray
@@ -85,6 +85,8 @@ class BundleEvaluation:
             yield "the model was chosen by its score on the validation part, so this score is optimistic"
         if self.looked_at_test:
             yield "this was a look at the sealed test part"
+        if missing := left_out(self.spec, self.inspection.classes.support, "these frames"):
+            yield f"the score is a {missing}"
         if self.spoilt:
             yield f"{self.spoilt} frames are left out that the study's rules drop, such as those with one identical mask"
 
@@ -116,7 +118,9 @@ def evaluate_bundle(
     others = sum(part not in (split, None) for part in parts)
     found = _inspect(bundle, labelled, chosen, device)
     if np.isnan(found.evaluation.score):
-        raise UserError(f"no pixel of the {len(chosen)} frames of {source} that count has a label: there is nothing to score")
+        raise UserError(
+            f"no pixel of the {len(chosen)} frames of {source} that count has a scored label: there is nothing to score"
+        )
     worst = _worst_frames(bundle, labelled, chosen, found, device)
     return BundleEvaluation(found, worst, bundle.spec, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
 

@@ -14,7 +14,7 @@ from objectives.evaluate import Evaluation, pixels_on
 from objectives.metrics import confusion_KK
 from objectives.portions import frames_at_once
 from objectives.precision import exact
-from objectives.scores import ClassScores, class_scores, frame_score
+from objectives.scores import ClassScores, class_scores, mean_iou
 from objectives.segmenter import predict_labels
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
@@ -29,7 +29,7 @@ class Inspection:
 
     groups_G: npt.NDArray[np.integer]
     confusions_GKK: npt.NDArray[np.int64]
-    frame_scores_N: npt.NDArray[np.float64]  # see `frame_score`; NaN for a frame without a scored class
+    frame_scores_N: npt.NDArray[np.float64]  # see `mean_iou`; NaN for a frame without a scored class
     calibration: Calibration
     scored: tuple[int, ...]
 
@@ -88,7 +88,7 @@ def inspect_batches(
             frame_KK, more = inspect_logits(logits_KHW, mask_HW, spec)
             confusions_GKK[group_of_N[len(scores)]] += frame_KK
             calibration += more
-            scores.append(frame_score(frame_KK, spec.scored))
+            scores.append(mean_iou(frame_KK, spec.scored))
     assert len(scores) == len(groups_N), f"{len(scores)} frames, {len(groups_N)} of them with a group"
     return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, spec.scored)
 

@@ -111,17 +111,17 @@ class Sample:
     labels_Q: Counts
 
     def iou_S(self, sum_SQ: Floats) -> npt.NDArray[np.float64]:
-        """IoU of each scored class for a sum of members' probabilities; NaN where a class neither occurs nor is predicted."""
+        """IoU of each scored class for a sum of members' probabilities; NaN where a class does not occur."""
         classes = len(sum_SQ)
         predicted = highest(sum_SQ)
         hits = np.bincount(predicted[predicted == self.labels_Q], minlength=classes)
         true = np.bincount(self.labels_Q, minlength=classes + 1)[:classes]
         union = np.bincount(predicted, minlength=classes) + true - hits
-        iou: npt.NDArray[np.float64] = np.divide(hits, union, out=np.full(classes, np.nan), where=union > 0)
+        iou: npt.NDArray[np.float64] = np.divide(hits, union, out=np.full(classes, np.nan), where=true > 0)
         return iou
 
     def score(self, sum_SQ: Floats) -> float:
-        """Mean IoU over the scored classes that are there; 0 when there is none."""
+        """Mean IoU over the scored classes that occur; 0 when none does."""
         iou = self.iou_S(sum_SQ)
         known = iou[~np.isnan(iou)]
         return float(known.mean()) if known.size else 0.0

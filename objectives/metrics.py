@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from objectives.scores import class_scores, mean_over
+from objectives import scores
 
 
 @overload
@@ -52,14 +52,18 @@ def _confusion_numpy_KK(
 
 
 def iou_K(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Return each class's intersection over union, a fraction in 0..1; NaN where the class is neither there nor predicted.
+    """Return each class's intersection over union, a fraction in 0..1; NaN where the class does not occur.
 
     Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), segmentation accuracy:
     true positives / (true positives + false positives + false negatives).
     """
-    return class_scores(confusion_KK.cpu().numpy() if isinstance(confusion_KK, Tensor) else confusion_KK).iou
+    return scores.class_scores(_counts(confusion_KK)).iou
 
 
 def mean_iou(confusion_KK: Tensor | npt.NDArray[np.integer], scored: Sequence[int]) -> float:
-    """Return the mean IoU over the ``scored`` labels, those with an empty union left out; NaN when all are empty."""
-    return mean_over(iou_K(confusion_KK), scored)
+    """Return the mean IoU over the ``scored`` labels that occur; NaN when none does."""
+    return scores.mean_iou(_counts(confusion_KK), scored)
+
+
+def _counts(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    return confusion_KK.cpu().numpy() if isinstance(confusion_KK, Tensor) else confusion_KK

@@ -115,7 +115,8 @@ def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:
     for name, part in parts.items():
         if labels := [label for label in spec.scored if part.support and not part.support[label]]:
             absent = ", ".join(f"{label} {spec.class_names[label]}" for label in labels)
-            found += ["", f"No pixel of the {name} part is labelled {absent}: nothing here tells how well that is found."]
+            over = f" (The {name} score is a {part.left_out}.)" if part.left_out else ""
+            found += ["", f"No pixel of the {name} part is labelled {absent}: nothing here tells how well that is found.{over}"]
     return found
 
 

@@ -27,7 +27,7 @@ class PartScore(Frozen):
 
     frames: int = Field(ge=1)
     score: float = Field(ge=0.0, le=1.0)  # mean IoU over the scored classes that occur
-    iou: tuple[float | None, ...]  # per class; None where a class neither occurs nor is predicted
+    iou: tuple[float | None, ...]  # per class; None where a class does not occur
     precision: tuple[float | None, ...] = ()
     recall: tuple[float | None, ...] = ()
     dice: tuple[float | None, ...] = ()
@@ -35,6 +35,7 @@ class PartScore(Frozen):
     calibration_error: float | None = Field(None, ge=0.0, le=1.0)  # None: not measured, or no pixel of a scored class
     interval: Bounds | None = None  # of the mean IoU over places like these, 95 %; None: not measured, or too few places
     places: int = 0
+    left_out: str = ""  # which scored classes the mean is not over, as they do not occur, in words
 
     @classmethod
     def of(cls, score: float, iou: "list[float] | tuple[float, ...]", frames: int) -> Self:
@@ -51,6 +52,7 @@ class PartScore(Frozen):
         *,
         interval: Bounds | None = None,
         places: int = 0,
+        left_out: str = "",
     ) -> Self:
         """With everything that an inspection tells; ``score`` may be the trial's own, NaN become None."""
         return cls(
@@ -64,6 +66,7 @@ class PartScore(Frozen):
             calibration_error=calibration_error if calibration_error == calibration_error else None,
             interval=interval,
             places=places,
+            left_out=left_out,
         )
 
     @model_validator(mode="after")

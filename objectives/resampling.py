@@ -2,11 +2,11 @@
 
 Frames of one place are alike, so a place is what is drawn, never a frame: all frames of a place come or stay away together.
 
-A scored class that no place of a resample holds, or is predicted in, is left out of that resample's mean, as the score leaves
-it out. So a class that few places hold makes the resamples a mixture of means over different classes: where that class is the
-worst one, the upper end of the interval is that of a mean without it. ``Resampled.absent`` says how often that happened, and
-is to be printed wherever it is not small. A class that one place only holds has an interval without width: of how it differs
-from place to place nothing is known.
+A scored class that no place of a resample holds is left out of that resample's mean, as the score leaves it out. So a class
+that few places hold makes the resamples a mixture of means over different classes: where that class is the worst one, the upper
+end of the interval is that of a mean without it. ``Resampled.absent`` says how often that happened, and is to be printed
+wherever it is not small. A class that one place only holds has an interval without width: of how it differs from place to place
+nothing is known.
 """
 
 import math
@@ -91,28 +91,31 @@ def difference_interval(
 
 @dataclass(frozen=True)
 class _Sums:
-    """All that IoU needs of B sets of places: pixels in each class's intersection and union, which add up over places."""
+    """All that IoU needs of B sets of places, which adds up over them: pixels of each class that are right, true, or either."""
 
     hits_BK: Floats
+    true_BK: Floats
     union_BK: Floats
 
     @classmethod
     def of(cls, confusions_GKK: Counts) -> Self:
         """Each place by itself."""
         hits = confusions_GKK.diagonal(axis1=1, axis2=2).astype(np.float64)
-        return cls(hits, confusions_GKK.sum(axis=1) + confusions_GKK.sum(axis=2) - hits)
+        true = confusions_GKK.sum(axis=2).astype(np.float64)
+        return cls(hits, true, true + confusions_GKK.sum(axis=1) - hits)
 
     def drawn(self, times_BG: Floats) -> Self:
         """Sets that hold each place so many times; exact, as counts of pixels are below 2^53."""
-        return type(self)(times_BG @ self.hits_BK, times_BG @ self.union_BK)
+        return type(self)(times_BG @ self.hits_BK, times_BG @ self.true_BK, times_BG @ self.union_BK)
 
     def without_each(self) -> Self:
         """All places but one, for each in turn."""
-        return type(self)(self.hits_BK.sum(axis=0) - self.hits_BK, self.union_BK.sum(axis=0) - self.union_BK)
+        hits, true, union = (each.sum(axis=0) - each for each in (self.hits_BK, self.true_BK, self.union_BK))
+        return type(self)(hits, true, union)
 
     def scores(self, scored: tuple[int, ...]) -> Floats:
-        """The mean IoU over the scored classes that are there, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
-        known, columns = self.union_BK > 0, list(scored)
+        """The mean IoU over the scored classes that occur, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
+        known, columns = self.true_BK > 0, list(scored)
         iou = np.divide(self.hits_BK, self.union_BK, out=np.zeros_like(self.hits_BK), where=known)
         total, count = iou[:, columns].sum(axis=1), known[:, columns].sum(axis=1)
         mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
@@ -151,7 +154,7 @@ def _resampled(value: float, drawn_B: Floats, left_out_G: Floats, how: Resamplin
     if len(left_out_G) < 2:
         return Resampled(value, Unknown("one place: nothing is known of how places differ"), absent)
     if np.isnan(value) or not len(known):
-        return Resampled(value, Unknown("the class neither occurs nor is predicted"), absent)
+        return Resampled(value, Unknown("the class does not occur"), absent)
     tails = _tails(how.level, len(left_out_G))
     if how.method is Method.BCA:
         tails = _moved(tails, value, known, left_out_G)

@@ -14,7 +14,7 @@ class EpochResult:
     score: float
     loss: float
     learning_rate: float
-    iou: tuple[float, ...]  # per class, NaN for a class that neither occurs nor is predicted
+    iou: tuple[float, ...]  # per class, NaN for a class that does not occur
     seconds: float
     scored_on: Processor
 

@@ -14,9 +14,9 @@ Fractions = npt.NDArray[np.float64]
 class ClassScores:
     """Scores of every class, arrays (..., K): one confusion matrix gives (K,), a stack of G matrices gives (G, K).
 
-    The four fractions lie in 0..1 and are NaN together, where a class neither occurs nor is predicted. A class that occurs and
-    is never predicted has precision 0, one that is predicted and never occurs has recall 0: a model must not gain from a mean
-    that leaves such a class out.
+    The four fractions lie in 0..1 and are NaN together, where no labelled pixel is of the class. So which classes a mean is
+    over is decided by the truth alone, and is the same for every model: one stray pixel of an absent class costs the class
+    that is there, a pixel's worth, and not a whole class. A class that occurs and is never predicted has precision 0.
     """
 
     iou: Fractions
@@ -38,7 +38,7 @@ def class_scores(confusion_KK: Counts) -> ClassScores:
     """
     hits = np.asarray(confusion_KK.diagonal(axis1=-2, axis2=-1), np.int64)
     true, predicted = confusion_KK.sum(axis=-1, dtype=np.int64), confusion_KK.sum(axis=-2, dtype=np.int64)
-    known = true + predicted > 0
+    known = true > 0
     return ClassScores(
         iou=_fractions(hits, true + predicted - hits, known),
         precision=_fractions(hits, predicted, known),
@@ -49,20 +49,15 @@ def class_scores(confusion_KK: Counts) -> ClassScores:
 
 
 def mean_over(fractions_K: Fractions, scored: Sequence[int]) -> float:
-    """The mean over the ``scored`` labels, NaN left out; NaN when nothing is left."""
+    """The mean over the ``scored`` labels that occur, which are those without NaN; NaN when none does."""
     chosen = fractions_K[list(scored)]
     known = chosen[~np.isnan(chosen)]
     return float(known.mean()) if known.size else float("nan")
 
 
-def frame_score(confusion_KK: Counts, scored: Sequence[int]) -> float:
-    """Mean IoU over the scored classes that occur in one frame's truth; NaN for a frame without any.
-
-    A class that the frame does not hold plays no part by itself: one stray pixel of it would else halve the score of a frame
-    of one class. Where it is predicted, the classes that are there lose.
-    """
-    scores = class_scores(confusion_KK)
-    return mean_over(scores.iou, [label for label in scored if scores.support[label]])
+def mean_iou(confusion_KK: Counts, scored: Sequence[int]) -> float:
+    """The score of a set of frames, and of a single one: mean IoU over the scored classes that occur in its truth."""
+    return mean_over(class_scores(confusion_KK).iou, scored)
 
 
 def _fractions(part: Counts, whole: Counts, known: npt.NDArray[np.bool_]) -> Fractions:

@@ -27,8 +27,8 @@ class Segmenter(nn.Module):
 
     gain: Tensor
     shift: Tensor
-    rows: Tensor
-    columns: Tensor
+    rows: Tensor | None  # None where frames keep their size
+    columns: Tensor | None
 
     def __init__(self, network: nn.Module, spec: FrameSpec, scale: float) -> None:
         super().__init__()
@@ -38,8 +38,11 @@ class Segmenter(nn.Module):
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
         self.register_buffer("gain", (1 / (std * spec.max_value)).float(), persistent=False)
         self.register_buffer("shift", (-mean / std).float(), persistent=False)
-        self.register_buffer("rows", area_matrix(self.size[0], self.shrunk[0]), persistent=False)
-        self.register_buffer("columns", area_matrix(self.size[1], self.shrunk[1]).T.contiguous(), persistent=False)
+        shrinks = self.shrunk != self.size
+        rows = area_matrix(self.size[0], self.shrunk[0]) if shrinks else None
+        columns = area_matrix(self.size[1], self.shrunk[1]).T.contiguous() if shrinks else None
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
@@ -52,7 +55,7 @@ class Segmenter(nn.Module):
     def _images(self, pixels_BCHW: Tensor) -> Tensor:
         """The frames as the network sees them, (B, C, h, w)."""
         images_BCHW = pixels_BCHW.float() * self.gain + self.shift
-        if self.shrunk == self.size:
+        if self.rows is None or self.columns is None:
             return images_BCHW
         with torch.autocast(images_BCHW.device.type, enabled=False):
             small_BChw = self.rows @ images_BCHW @ self.columns

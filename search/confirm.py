@@ -12,6 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
+from search.dealt_parts import ATTRIBUTE
 from search.messages import Cause
 from search.names import confirm_name
 from search.sampling import CONTROL
@@ -32,6 +33,7 @@ class Cell:
     score: float
     per_class: dict[str, float]
     multiply_adds: int
+    part: str = ""  # the places that it was validated on, where parts are dealt anew: see `places_text`
 
     @property
     def scored(self) -> bool:
@@ -149,4 +151,5 @@ def _cell(trial: FrozenTrial) -> Cell:
         score=trial.value if cause == Cause.COMPLETED and trial.value is not None else float("nan"),
         per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
         multiply_adds=told.get("multiply_adds", 0),
+        part=told.get(ATTRIBUTE, ""),
     )

@@ -2,9 +2,12 @@
 
 Scores are paired: each seed was given to every candidate, with the same parts of the data. The interval of a mean holds its
 value over seeds and parts like these; it says nothing of other data (for that, places are resampled on the sealed test).
+Few places make few parts, so that seeds share one. Such seeds tell of that part together and not of two: their runs count as
+one, their average, and degrees of freedom are those of the different parts.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,10 +24,14 @@ LEVEL = 0.95
 TIE = 0.5  # of the standard error of a paired difference: the dearer one is the better with less than 70 % then
 _ROUNDING = 1e-12  # of scores, in 0..1
 _ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
+_ONE_PART = Unknown("one validation part: nothing is known of how much parts move a score")
 
 
 class ConfirmScore(Protocol):
-    """One run: a candidate trained with a seed; ``score`` is NaN where the run failed."""
+    """One run: a candidate trained with a seed; ``score`` is NaN where the run failed.
+
+    Runs of equal ``part`` were judged on the same validation part; empty: each seed stands for itself.
+    """
 
     @property
     def candidate(self) -> int: ...  # noqa: D102
@@ -32,6 +39,8 @@ class ConfirmScore(Protocol):
     def seed(self) -> int: ...  # noqa: D102
     @property
     def score(self) -> float: ...  # noqa: D102
+    @property
+    def part(self) -> str: ...  # noqa: D102
     @property
     def per_class(self) -> Mapping[str, float]: ...  # noqa: D102
     @property
@@ -44,7 +53,7 @@ class Confirmed:
 
     candidate: int
     runs: int
-    mean: float  # over all seeds; a missing run's seed counts as it was for the other candidates
+    mean: float  # over all parts, or seeds of one part; where a run is missing, as that part was for the other candidates
     interval: Interval | Unknown
     per_class: Mapping[str, float]  # plain means over its runs, NaN for a class that never occurs
     beats_control: float | Unknown  # probability, 0..1
@@ -111,6 +120,7 @@ class _Verdict:
         self.numbers = sorted(self.runs)
         self.control, self.level, self.tie = control, level, tie
         self.table = _table(scored, self.numbers)
+        self.too_few = _ONE_SEED if len({run.seed for run in scored}) == 1 else _ONE_PART
         self.noise, self.spread = self.table.noise(), self.table.spread()
         self.means = {number: self.table.mean(row) for row, number in enumerate(self.numbers)}
         self.costs = {number: runs[0].multiply_adds for number, runs in self.runs.items()}
@@ -121,8 +131,8 @@ class _Verdict:
             candidates=tuple(self.confirmed(number) for number in ranked),
             choice=self.choice(ranked[0]),
             control=self.control,
-            noise=_deviation(self.noise),
-            spread=_deviation(self.spread),
+            noise=self.deviation(self.noise),
+            spread=self.deviation(self.spread),
             without_score=tuple(number for number in asked if number not in self.runs),
         )
 
@@ -141,9 +151,12 @@ class _Verdict:
     def around(self, value: float, variance: float) -> Interval | Unknown:
         """The t interval of a mean: its variance is at most the spread's share, whatever runs are missing."""
         if not self.spread.degrees:
-            return _ONE_SEED
+            return self.too_few
         reach = t_quantile((1.0 + self.level) / 2.0, self.spread.degrees) * math.sqrt(variance)
         return Interval(value - reach, value + reach, self.level)
+
+    def deviation(self, variance: Variance) -> float | Unknown:
+        return math.sqrt(variance.value) if variance.degrees else self.too_few
 
     def difference(self, first: int, second: int) -> Estimate:
         return self.table.difference(self.numbers.index(first), self.numbers.index(second))
@@ -201,13 +214,22 @@ class _Verdict:
 
 
 def _table(scored: Sequence[ConfirmScore], numbers: Sequence[int]) -> SeedTable:
-    seeds = sorted({run.seed for run in scored})
-    scores_CS = np.full((len(numbers), len(seeds)), np.nan)
+    """Scores by candidate and part; where seeds share a part, a candidate's average over them."""
+    columns = list(dict.fromkeys(_column(run) for run in sorted(scored, key=lambda run: run.seed)))
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    told: set[tuple[int, int]] = set()
     for run in scored:
-        cell = numbers.index(run.candidate), seeds.index(run.seed)
-        assert math.isnan(scores_CS[cell]), f"trial {run.candidate} was confirmed twice with seed {run.seed}"
-        scores_CS[cell] = run.score
+        assert (run.candidate, run.seed) not in told, f"trial {run.candidate} was confirmed twice with seed {run.seed}"
+        told.add((run.candidate, run.seed))
+        found[numbers.index(run.candidate), columns.index(_column(run))].append(run.score)
+    scores_CS = np.full((len(numbers), len(columns)), np.nan)
+    for cell, scores in found.items():
+        scores_CS[cell] = sum(scores) / len(scores)
     return SeedTable(scores_CS)
+
+
+def _column(run: ConfirmScore) -> str | int:
+    return run.part or run.seed
 
 
 def _class_means(runs: Sequence[ConfirmScore]) -> dict[str, float]:
@@ -218,7 +240,3 @@ def _class_means(runs: Sequence[ConfirmScore]) -> dict[str, float]:
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
-
-
-def _deviation(variance: Variance) -> float | Unknown:
-    return math.sqrt(variance.value) if variance.degrees else _ONE_SEED

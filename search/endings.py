@@ -9,9 +9,11 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from objectives.data.resplit import dealt_parts
 from objectives.errors import SearchError, first_line
 from objectives.results import EpochResult, scored_epoch
 from search.claims import current_budget
+from search.dealt_parts import ATTRIBUTE, places_text
 from search.hearing import UnusableError
 from search.leases import Lease
 from search.messages import Cause
@@ -93,9 +95,20 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
         found["value_is"] = "the fit to frames that were trained on, no score"
     else:
         found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
+    found |= _validated_on(worker, trial)
     found |= {"best_epoch": scored.number, "epochs": len(history)}
     found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
     return found | {"train_seconds": round(sum(result.seconds for result in history), 3)}
+
+
+def _validated_on(worker: Worker, trial: optuna.Trial) -> dict[str, str]:
+    """The places of a trial's validation part, where the study deals parts anew."""
+    confirm, data = worker.study.spec.confirm, worker.data
+    if not confirm.seeds or not confirm.resplit:
+        return {}
+    split_seed = worker.study.run(trial.number).split_seed
+    parts = dealt_parts(data, split_seed) if split_seed else data.parts
+    return {ATTRIBUTE: places_text(data.groups[parts["validation"]].tolist())}
 
 
 def _scored(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> EpochResult:

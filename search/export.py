@@ -198,4 +198,5 @@ def part_score(candidate: Candidate, part: str, found: Inspection, *, score: flo
         len(candidate.data.parts[part]),
         interval=(interval.low, interval.high) if isinstance(interval, Interval) else None,
         places=resampled.places,
+        left_out=candidate.data.left_out(part),
     )

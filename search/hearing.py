@@ -74,7 +74,7 @@ def _check_result(result: EpochResult, num_classes: int) -> None:
     if not isinstance(result.iou, Sequence) or len(result.iou) != num_classes:
         raise UnusableError(f"the IoU {epoch} must be one number for each of {num_classes} classes, got {_shown(result.iou)}")
     for iou in result.iou:
-        if not (isinstance(iou, float) and math.isnan(iou)):  # of a class that neither occurs nor is predicted
+        if not (isinstance(iou, float) and math.isnan(iou)):  # of a class that does not occur
             _check_number(iou, f"an IoU {epoch}", 0.0, 1.0)
     match result.scored_on:
         case Processor(str() as kind, str() as name, int() as threads) if len(kind + name) <= 500 and 0 <= threads < LARGEST:

@@ -1,5 +1,7 @@
 """Scores of candidates by seed as a two-way table: means freed of the seeds, and how much seeds move them. Pure arithmetic.
 
+A column is a seed, or a validation part that some seeds share: what is said of seeds here holds for either.
+
 The model of the table: score = candidate's mean + effect of the seed (the same for every candidate that was trained with it:
 its parts of the data, mostly) + noise. The noise has one variance for all candidates. With two or three seeds the spread of
 one candidate says next to nothing, that of all candidates together enough. Where the candidates' noise differs much, the

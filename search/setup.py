@@ -127,7 +127,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         max_deviation=request.max_deviation,
         ignore=request.ignore,
         scored=request.scored,
-        score=score_definition(data.spec),
+        score=score_definition(data),
         data_fingerprint=data.fingerprint,
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,

@@ -2,18 +2,20 @@
 
 import hashlib
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from objectives.config import Frozen
 from objectives.data.options import DataOptions
 from objectives.data.source import existing_path
-from objectives.data.spec import FrameSpec
 from objectives.data.synthetic import is_synthetic
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.names import LONGEST_NAME
+
+if TYPE_CHECKING:
+    from objectives.data.dataset import Dataset  # it decodes images: `search status` does not wait for that
 
 OPTUNA_MAJOR = version("optuna").partition(".")[0]
 
@@ -112,11 +114,13 @@ def refuse_namesake(spec: StudySpec, data: str) -> None:
         )
 
 
-def score_definition(spec: FrameSpec) -> str:
-    """What a score is: which classes it averages over, and which pixels it leaves out."""
-    scored = ", ".join(spec.class_names[label] for label in spec.scored)
+def score_definition(data: "Dataset") -> str:
+    """What a score is: which classes it averages over, those of the validation part, and which pixels it leaves out."""
+    spec, pixels_K = data.spec, data.pixels_in("validation")
+    occurring = ", ".join(spec.class_names[label] for label in spec.scored if pixels_K[label])
     ignored = "" if spec.ignore_label is None else f", pixels of {spec.class_names[spec.ignore_label]} left out"
-    return f"mean IoU of {scored}{ignored}"
+    missing = data.left_out("validation")
+    return f"mean IoU of {occurring}{ignored}" + (f" ({missing})" if missing else "")
 
 
 def stable_seed(*parts: object) -> int:

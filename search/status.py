@@ -90,6 +90,7 @@ class Status:
     workers: tuple[dict[str, Any], ...]
     infeasible: Infeasible
     scored: bool = True  # False: its one model is of all frames, and has no score
+    score: str = ""  # what a score is, in words
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -144,6 +145,7 @@ class Status:
             "standing": self.standing,
             "trials": self.trials,
             "best": best,
+            "score": self.score,
             "workers": list(self.workers),
             "infeasible": asdict(self.infeasible),
             "warnings": list(self.warnings),
@@ -168,7 +170,9 @@ def read_status(study: Study) -> Status:
     trials = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
     trials["failed"] -= foreign
-    return Status(study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible, scored)
+    return Status(
+        study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible, scored, study.spec.score
+    )
 
 
 def _best(study: Study, row: RowMapping | None) -> Best | None:

@@ -195,7 +195,7 @@ def check_worker(study: Study, data: Dataset) -> None:
         "objective version": (spec.objective_version, OBJECTIVE_VERSION),
         "space": (spec.space_fingerprint, study.space.fingerprint),
         "data": (spec.data_fingerprint, data.fingerprint),
-        "score": (spec.score, score_definition(data.spec)),
+        "score": (spec.score, score_definition(data)),
     }
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:

@@ -1,4 +1,4 @@
-"""Writing of a prepared data set: images.npy, masks.npy and index.json in one directory that appears at once."""
+"""Writing of a prepared data set: three arrays and index.json in one directory that appears at once."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from objectives.data.resize import resize_image, resize_mask
 from objectives.data.source import open_source
 from objectives.data.spec import FrameSpec
 from objectives.data.survey import Survey, condensed, survey
+from objectives.data.training_pixels import TrainingPixels
 from objectives.errors import ProblemsError, WorldError
 
-FORMAT_VERSION = 3  # counted up whenever the files or the way to them change
-_LEAST_DEVIATION = 1e-3  # of a channel in 0..1, so that an even channel is not blown up
+FORMAT_VERSION = 4  # counted up whenever the files or the way to them change
 
 
 def build(source: str, options: DataOptions, directory: Path) -> None:
@@ -52,14 +52,14 @@ def _write(source: Source, found: Survey, draft: Path) -> dict[str, Any]:
     height, width, _ = found.shape
     pixels, labels = hashlib.sha256(), hashlib.sha256()
     train = set(found.parts[0].tolist())
-    moments = _Moments(found)
+    pixels_seen = TrainingPixels(found.shape[2], int(np.iinfo(found.dtype).max))
 
     def images() -> Iterator[np.ndarray]:
         for position, index in enumerate(found.kept):
             image_HWC = resize_image(source.image(index), height, width)
             pixels.update(np.ascontiguousarray(image_HWC).data)
             if position in train:
-                moments.add(image_HWC)
+                pixels_seen.add(image_HWC)
             yield image_HWC
 
     def masks() -> Iterator[np.ndarray]:
@@ -70,33 +70,9 @@ def _write(source: Source, found: Survey, draft: Path) -> dict[str, Any]:
 
     _write_array(draft / "images.npy", (len(found.kept), *found.shape), np.dtype(found.dtype), images())
     _write_array(draft / "masks.npy", (len(found.kept), height, width), np.dtype(np.uint8), masks())
-    return _index(source, found, _spec(found, moments), (pixels.hexdigest(), labels.hexdigest()))
-
-
-class _Moments:
-    """Mean and deviation of the training pixels per channel, scaled to 0..1, gathered frame by frame."""
-
-    def __init__(self, found: Survey) -> None:
-        self.max_value = int(np.iinfo(found.dtype).max)
-        self.count = 0
-        self.sum = np.zeros(found.shape[2])
-        self.squares = np.zeros(found.shape[2])
-
-    def add(self, image_HWC: np.ndarray) -> None:
-        """Take a training frame in."""
-        scaled = image_HWC.reshape(-1, image_HWC.shape[2]) / self.max_value
-        self.count += len(scaled)
-        self.sum += scaled.sum(axis=0)
-        self.squares += (scaled**2).sum(axis=0)
-
-    def mean(self) -> np.ndarray:
-        """Per channel, in 0..1."""
-        return np.asarray(self.sum / self.count)
-
-    def deviation(self) -> np.ndarray:
-        """Per channel, in 0..1, never quite 0."""
-        variance = np.maximum(self.squares / self.count - self.mean() ** 2, 0)
-        return np.asarray(np.maximum(np.sqrt(variance), _LEAST_DEVIATION))
+    counts_NK = found.pixel_counts.astype(np.int64)
+    _write_array(draft / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK))
+    return _index(source, found, _spec(found, pixels_seen), (pixels.hexdigest(), labels.hexdigest()))
 
 
 def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frames: Iterator[np.ndarray]) -> None:
@@ -112,15 +88,16 @@ def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frame
         os.fsync(opened.fileno())
 
 
-def _spec(found: Survey, moments: _Moments) -> FrameSpec:
+def _spec(found: Survey, seen: TrainingPixels) -> FrameSpec:
     height, width, channels = found.shape
     return FrameSpec(
         height=height,
         width=width,
         channels=channels,
-        max_value=moments.max_value,
-        mean=tuple(moments.mean().tolist()),
-        std=tuple(moments.deviation().tolist()),
+        max_value=seen.max_value,
+        mean=seen.mean,
+        std=seen.deviation,
+        ranges=seen.ranges,
         class_names=found.classes.names,
         colours=found.classes.colours,
         ignore_label=found.classes.ignore_label,
@@ -144,7 +121,6 @@ def _index(source: Source, found: Survey, spec: FrameSpec, hashes: tuple[str, st
         "names": meaning["names"],
         "groups": meaning["groups"],
         "parts": parts,
-        "pixel_counts": found.pixel_counts[found.parts[0]].sum(axis=0).tolist(),
         "frame_hashes": list(found.hashes),
         "dropped": [asdict(dropped) for dropped in found.dropped],
         "warnings": list(found.warnings),

@@ -7,6 +7,7 @@ import numpy as np
 
 from objectives.data.classes import MOST_CLASSES
 from objectives.data.options import PARTS
+from objectives.data.split import deal
 from objectives.errors import Problem, listed
 
 LONE = {  # what a part of one frame does
@@ -14,6 +15,8 @@ LONE = {  # what a part of one frame does
     "validation": "trials are compared by that frame alone",
     "test": "the exported model is measured on that frame alone",
 }
+MANY_PLACES = 40  # never give few parts
+DEALS, FEW_PARTS = 12, 8  # fewer different parts than this of so many deals is worth a warning
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,13 @@ class Cut:
             if len(absent) == len(self.scored):
                 yield f"the {name} part has no labelled pixel of a scored class: an exported model gets no score of it"
             elif absent:
-                yield f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be measured there"
+                over = f"the mean there is over {len(self.scored) - len(absent)} of {len(self.scored)} scored classes"
+                yield f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be measured there, and {over}"
+        if parts := self._few_parts():
+            yield (
+                f"places are few: training and validation dealt anew {DEALS} times give {parts} different validation parts; "
+                "`search confirm` counts parts, not seeds"
+            )
         if len(self.scored) == 1:
             yield (
                 f"{self.names[self.scored[0]]} alone is scored, so a model that says nothing else scores 1: "
@@ -80,6 +89,16 @@ class Cut:
         groups = len(set(self.groups[labelled].tolist()))
         have = f"{len(labelled)} of {len(self.groups)} frames have any, in {groups} group{'s' * (groups != 1)}"
         return f"none: {have} that go{'es' * (groups == 1)} to other parts; label frames of more groups"
+
+    def _few_parts(self) -> int:
+        """How many validation parts some deals give, where they are so few that seeds must often share one; else 0."""
+        open_frames = np.sort(np.concatenate([self.parts["train"], self.parts["validation"]]))
+        names, groups = np.unique(self.groups[open_frames], return_inverse=True)
+        if len(names) > MANY_PLACES:
+            return 0
+        share, counts_NS = len(self.parts["validation"]) / len(open_frames), self.pixel_counts[open_frames][:, self.scored]
+        dealt = [deal(groups, counts_NS, (1 - share, share), seed)[1].tobytes() for seed in range(DEALS)]
+        return len(set(dealt)) if len(set(dealt)) < FEW_PARTS else 0
 
     def _absent(self, part: str) -> list[str]:
         return [self.names[k] for k in self.scored if not self.pixel_counts[self.parts[part], k].sum()]

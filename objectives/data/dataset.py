@@ -1,6 +1,6 @@
 """The prepared frames of a study: built once per host into memory-mapped files that all processes share.
 
-    source --survey--> kept frames, classes, parts --build--> images.npy, masks.npy, index.json --load_dataset--> Dataset
+    source --survey--> kept frames, classes, parts --build--> three .npy, index.json --load_dataset--> Dataset
 
 Everything that other packages need of the data is importable from here.
 """
@@ -19,7 +19,7 @@ from objectives.data.check import Report, check
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.source import source_stamp
-from objectives.data.spec import FrameSpec
+from objectives.data.spec import FrameSpec, left_out
 from objectives.data.survey import Dropped, drop_reasons
 from objectives.errors import SearchError, WorldError, one_line
 
@@ -52,10 +52,23 @@ class Dataset:
     names: tuple[str, ...]
     groups: np.ndarray  # (N,) int32
     parts: Mapping[str, np.ndarray]  # train, validation, test: sorted int64 indices
-    pixel_counts: np.ndarray  # (K,) int64, of the training part
+    class_pixels: np.ndarray  # (N, K) int64: pixels of each label in each frame, mapped read-only
     frame_hashes: tuple[str, ...]  # of each frame's pixels as read, see frames.frame_hash
     dropped: tuple[Dropped, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def pixel_counts(self) -> np.ndarray:
+        """Pixels of each label in the training part, (K,) int64."""
+        return self.pixels_in("train")
+
+    def pixels_in(self, part: str) -> np.ndarray:
+        """Pixels of each label in a part, (K,) int64."""
+        return np.asarray(self.class_pixels[self.parts[part]].sum(axis=0))
+
+    def left_out(self, part: str) -> str:
+        """Which scored classes the mean over a part leaves out, in words; empty where all of them occur."""
+        return left_out(self.spec, self.pixels_in(part), part)
 
 
 def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
@@ -100,7 +113,7 @@ def load_dataset(directory: Path) -> Dataset:
             tuple(index["names"]),
             np.array(index["groups"], np.int32),
             {name: np.array(index["parts"][name], np.int64) for name in PARTS},
-            np.array(index["pixel_counts"], np.int64),
+            np.load(directory / "class_pixels.npy", mmap_mode="r", allow_pickle=False),
             tuple(index["frame_hashes"]),
             tuple(Dropped(**dropped) for dropped in index["dropped"]),
             tuple(index["warnings"]),

@@ -9,8 +9,7 @@ import numpy as np
 THUMBNAIL = 16  # pixels a side
 SEVERAL_CLASSES = 3  # masks of one or two values are often identical by nature (all soil with a border)
 LIKENESS = (0.93, 0.95, 0.97, 0.99, 0.999)  # correlations of thumbnails tried, from loose to tight
-_MOST_PAIRS = 64  # per frame, the most alike: a set where all look alike would fill the memory
-_CHUNK = 1024  # rows of the table of correlations held at once
+_CELLS = 2**23  # of the table of correlations, held at once
 
 
 def spoilt_frames(mask_keys: Sequence[Hashable], label_counts: Sequence[int], min_identical: int) -> dict[int, str]:
@@ -47,46 +46,54 @@ def alike_clusters(thumbnails: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
     third of the frames leaves too little for three parts: it alone is cut, by a tighter likeness among its own frames.
     """
     exact = np.unique(np.asarray(hashes), return_inverse=True)[1]
-    pairs, likeness = _alike_pairs(thumbnails, LIKENESS[0])
     found: list[Hashable] = [(0.0, cluster) for cluster in exact.tolist()]
-    uncut = np.ones(len(thumbnails), np.bool_)
+    uncut = np.arange(len(thumbnails))
     for threshold in LIKENESS:
-        clusters = _components(exact, pairs[(likeness >= threshold) & uncut[pairs].all(axis=1)])
-        fits = np.bincount(clusters)[clusters] <= -(-len(thumbnails) // 3)
-        for frame in np.flatnonzero(uncut & fits).tolist():
-            found[frame] = (threshold, int(clusters[frame]))
-        uncut &= ~fits
+        clusters = _joined_alike(_smallest_member(exact[uncut]), thumbnails[uncut], threshold)
+        fits = np.bincount(clusters)[clusters] <= -(-len(thumbnails) // 3) if len(clusters) else np.zeros(0, np.bool_)
+        for frame, cluster in zip(uncut[fits].tolist(), clusters[fits].tolist(), strict=True):
+            found[frame] = (threshold, cluster)
+        uncut = uncut[~fits]
     return in_order_of_appearance(found)
 
 
-def _alike_pairs(thumbnails: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (P, 2) of frames whose thumbnails correlate at least so much, and the correlations (P,)."""
-    pairs, likeness = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.float32)]
-    for start in range(0, len(thumbnails), _CHUNK):
-        rows = thumbnails[start : start + _CHUNK]
-        table = rows @ thumbnails[start:].T
-        alike = np.triu(table >= threshold, 1)  # column 0 is frame ``start``, so this leaves each pair once
-        if alike.sum() > _MOST_PAIRS * len(rows):
-            alike &= table >= np.partition(table, -_MOST_PAIRS, axis=1)[:, [-_MOST_PAIRS]]
-        first, second = np.nonzero(alike)
-        pairs.append(np.stack([first + start, second + start], axis=1))
-        likeness.append(table[first, second])
-    return np.concatenate(pairs), np.concatenate(likeness)
+def _joined_alike(clusters: np.ndarray, thumbnails: np.ndarray, threshold: float) -> np.ndarray:
+    """Clusters (N,), each called by its smallest frame, joined where thumbnails correlate at least so much.
+
+    The table of correlations is made in parts, and clusters are joined while a part is at hand: no pair needs to be kept.
+    """
+    rows = max(1, _CELLS // max(1, len(thumbnails)))
+    for start in range(0, len(thumbnails), rows):
+        table = thumbnails[start : start + rows] @ thumbnails[start:].T
+        apart = clusters[start : start + rows, None] != clusters[None, start:]
+        first, second = np.nonzero((table >= threshold) & apart)
+        clusters = _joined(clusters, first + start, second + start)
+    return clusters
 
 
-def _components(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The connected components of frames joined by equal labels and by pairs, numbered in order of first appearance."""
-    parent = list(range(int(labels.max(initial=-1)) + 1))
+def _joined(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The clusters once each pair of frames is in one.
 
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
+    Source: Shiloach and Vishkin 1982 (An O(log n) Parallel Connectivity Algorithm): each cluster hooks on to a smaller one that
+    it touches, then all go to the end of their chain, until no pair is apart.
+    """
+    while True:
+        one, other = clusters[first], clusters[second]
+        apart = one != other
+        if not apart.any():
+            return clusters
+        first, second, one, other = first[apart], second[apart], one[apart], other[apart]
+        hooked = np.arange(len(clusters))
+        np.minimum.at(hooked, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(hooked, hooked[hooked]):
+            hooked = hooked[hooked]
+        clusters = hooked[clusters]
 
-    for first, second in labels[pairs].tolist():
-        parent[root(first)] = root(second)
-    return in_order_of_appearance([root(label) for label in labels.tolist()])
+
+def _smallest_member(labels: np.ndarray) -> np.ndarray:
+    """For each frame, the smallest frame of equal label."""
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    return first[label]
 
 
 def in_order_of_appearance(values: Sequence[Hashable]) -> np.ndarray:

@@ -1,7 +1,9 @@
 """What a network must know of the data: the frame's size and scaling, and the classes. Travels inside the bundle."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from objectives.config import Frozen
@@ -13,7 +15,7 @@ Colour = tuple[int, int, int]  # red, green, blue in 0..255
 class FrameSpec(Frozen):
     """Shape, scaling and classes of the frames of one study.
 
-    A raw pixel p becomes ``(p / max_value - mean[c]) / std[c]``; mean and std come from the training part alone.
+    A raw pixel p becomes ``(p / max_value - mean[c]) / std[c]``; mean, std and ranges come from the training part alone.
     Labels are 0..K-1 in the order of ``class_names``; pixels of ``ignore_label`` are neither trained on nor scored, and
     only ``scored`` labels are ever predicted.
     """
@@ -24,6 +26,7 @@ class FrameSpec(Frozen):
     max_value: Literal[255, 65535]  # of 8-bit and 16-bit frames
     mean: tuple[float, ...]  # one per channel, of pixels scaled to 0..1
     std: tuple[Annotated[float, Field(gt=0.0)], ...]
+    ranges: tuple[tuple[float, float], ...] = ()  # that each channel's pixels use, in 0..1; empty in bundles of before: all
     class_names: tuple[str, ...] = Field(min_length=2, max_length=MOST_LABELS)
     colours: tuple[Colour, ...]
     ignore_label: int | None
@@ -34,6 +37,10 @@ class FrameSpec(Frozen):
     def _fitting(self) -> Self:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError("mean and std must have one value for each channel")
+        if self.ranges and len(self.ranges) != self.channels:
+            raise ValueError("ranges must have one pair for each channel, or be empty")
+        if not all(0.0 <= low < high <= 1.0 for low, high in self.ranges):
+            raise ValueError("ranges must be pairs of low and high in 0..1, the low one first")
         if len(self.colours) != self.num_classes or len(set(self.class_names)) != self.num_classes:
             raise ValueError("every class must have a name of its own and a colour")
         if not all(0 <= label < self.num_classes for label in (self.ignore_label or 0, *self.scored)):
@@ -44,3 +51,13 @@ class FrameSpec(Frozen):
     def num_classes(self) -> int:
         """K: how many labels there are, the ignored one included."""
         return len(self.class_names)
+
+
+def left_out(spec: FrameSpec, support_K: Sequence[int] | np.ndarray, part: str) -> str:
+    """What a mean over the scored classes leaves out in a part of which so many pixels are of each class; empty for nothing."""
+    absent = [spec.class_names[label] for label in spec.scored if not support_K[label]]
+    if not absent:
+        return ""
+    verb = "does" if len(absent) == 1 else "do"
+    total = len(spec.scored)
+    return f"mean over {total - len(absent)} of {total} scored classes: {', '.join(absent)} {verb} not occur in {part}"

@@ -113,15 +113,17 @@ def train(name: str, place: Place, workers: int, device: str) -> None:
 
 def standing_json(standing: "Standing | None") -> dict[str, Any]:
     """How far the confirmation is and what it says, as scripts read it; what is not known is null."""
+    from search.dealt_parts import parts_told
     from search.standing import State
 
     if standing is None:
-        nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0}
+        nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0, "parts": []}
         return {"study": None, "state": State.NONE, **nothing, "remarks": []}
     found = confirmation_json(standing.verdict) if standing.verdict else {"candidates": [], "choice": None, "control": 0}
     chosen = {} if standing.choice else {"choice": None}
     told = {"study": standing.study, "state": standing.state}
-    return {**told, **found, **chosen, "missing_runs": standing.missing, "remarks": list(standing.remarks)}
+    parts = list(parts_told(standing.runs))
+    return {**told, **found, **chosen, "missing_runs": standing.missing, "remarks": list(standing.remarks), "parts": parts}
 
 
 def confirmation_json(verdict: "Confirmation") -> dict[str, Any]:
@@ -146,6 +148,7 @@ def confirmation_json(verdict: "Confirmation") -> dict[str, Any]:
 
 def print_standing(standing: "Standing", trained: str) -> None:
     """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be one that it replaced."""
+    from search.dealt_parts import parts_told
     from search.terminal import open_console
 
     console = open_console()
@@ -155,8 +158,8 @@ def print_standing(standing: "Standing", trained: str) -> None:
         console.print(candidate_table(standing.verdict))
     if standing.choice and standing.verdict:
         print_choice(console, standing.choice, standing.verdict.control)
-    for remark in standing.remarks:
-        console.print(remark)
+    for line in (*parts_told(standing.runs), *standing.remarks):
+        console.print(line)
 
 
 def candidate_table(verdict: "Confirmation") -> "Table":

@@ -12,7 +12,7 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 
 
 def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
-    """The answer for scripts: a class that neither occurs nor is predicted has no IoU, precision, recall or Dice in it."""
+    """The answer for scripts: a class that does not occur has no IoU, precision, recall or Dice in it."""
     classes, calibration = found.inspection.classes, found.inspection.calibration
     names, support = found.spec.class_names, classes.support.tolist()
     fractions = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
@@ -76,7 +76,7 @@ def _table(found: "BundleEvaluation") -> "Table":
 
 
 def _means(found: "BundleEvaluation") -> dict[str, float]:
-    """Means over the scored classes that occur or are predicted; that of the IoU is the score."""
+    """Means over the scored classes that occur; that of the IoU is the score."""
     from objectives.scores import mean_over
 
     classes, scored = found.inspection.classes, found.spec.scored

@@ -235,6 +235,9 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     console = open_console()
     console.print(f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: {out.resolve()}")
     console.print(table)
+    for name, part in parts.items():
+        if part.left_out:
+            console.print(f"note: the score on {name} is a {part.left_out}")
     console.print(str(provenance.belief))
     if provenance.confirmation:
         console.print(provenance.confirmation_then)

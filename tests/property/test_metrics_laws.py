@@ -26,7 +26,7 @@ def plain_mean_iou(predicted: Mask, target: Mask, ignore_label: int | None, scor
     for label in scored:
         here, said = (target == label) & seen, (predicted == label) & seen
         union = (here | said).sum()
-        if union:
+        if here.any():
             found.append((here & said).sum() / union)
     return sum(found) / len(found) if found else math.nan
 

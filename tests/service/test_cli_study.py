@@ -87,7 +87,20 @@ def test_a_password_is_in_no_workers_command_line(finished: Finished) -> None:
 
 def test_status_as_json(search: Any, finished: Finished) -> None:
     status = json.loads(succeeded(search("status", *finished.place, "--json")))
-    told = ["study", "state", "budget", "hours", "over", "limit", "deadline_s", "standing", "trials", "best", "workers"]
+    told = [
+        "study",
+        "state",
+        "budget",
+        "hours",
+        "over",
+        "limit",
+        "deadline_s",
+        "standing",
+        "trials",
+        "best",
+        "score",
+        "workers",
+    ]
     assert list(status) == [*told, "infeasible", "warnings"]
     assert (status["over"], status["limit"], status["standing"]) == (True, "none", "over: every trial has ended")
     assert status["study"] == "a study, été 1"
@@ -109,9 +122,10 @@ def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finis
     assert len(lines) == 5
     assert lines[1].split() == ["trial", "state", "epochs", "last", "score", "value", "recipe"]
     assert lines[2].split()[-1] == "control"
-    assert lines[4].startswith("best: trial ")
-    assert lines[4].endswith(")")
-    assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-1] == lines[4]
+    assert lines[4].startswith("score: mean IoU of soil, bedrock, sand")
+    assert lines[5].startswith("best: trial ")
+    assert lines[5].endswith(")")
+    assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-1] == lines[5]
 
 
 def test_init_again_does_nothing_and_says_so(search: Any, finished: Finished) -> None:

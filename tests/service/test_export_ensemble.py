@@ -169,9 +169,9 @@ def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_h
     found = [evaluate(each.segmenter, data.images[indices], data.masks[indices], data.spec, device=CPU) for each in restored]
     best = max(range(3), key=lambda run: found[run].score)
     for rarest in data.spec.scored:
-        counts = np.full_like(data.pixel_counts, 1000)
-        counts[rarest] = 1
-        here = dataclasses.replace(data, pixel_counts=counts)
+        counts = np.full_like(data.class_pixels, 1000)
+        counts[:, rarest] = 1
+        here = dataclasses.replace(data, class_pixels=counts)
         iou = np.nan_to_num([each.iou[rarest] for each in found])
         experts = {run for run in range(3) if iou[run] > iou.max() - 0.05}  # 8-bit probabilities may tell equals otherwise
         if experts == {best}:

@@ -7,12 +7,14 @@ import time
 from collections import Counter
 from itertools import product
 
+import cv2
 import numpy as np
 import pytest
 
 from objectives.augment import Augmenter, frame_seed
 from objectives.config import Augment
 from objectives.data.spec import FrameSpec
+from objectives.data.training_pixels import TrainingPixels
 
 GROUPS = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
 EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True)
@@ -185,3 +187,61 @@ def test_augmentation_keeps_up_with_small_networks() -> None:
     for frame in range(300):
         augmenter(image, mask, frame_seed(0, 0, frame, 0))
     assert 300 / (time.process_time() - start) > 300
+
+
+DEPTHS = {"8": (np.uint8, 255), "10 in 16": (np.uint16, 1023), "12 in 16": (np.uint16, 4095), "16": (np.uint16, 65535)}
+
+
+@pytest.fixture(scope="module")
+def lit() -> dict[str, np.ndarray]:
+    """One scene of soft light at each depth, with light transforms of 300 seeds, in units of its range."""
+    scene_HW1 = np.clip(cv2.resize(np.random.default_rng(3).random((6, 10)), (40, 24))[..., None], 0.0, 1.0)
+    only_light, mask_HW = Augment(flip=False, geometry=False), np.ones((24, 40), np.uint8)
+    found = {}
+    for depth, (dtype, highest) in DEPTHS.items():
+        image_HWC = np.rint(scene_HW1 * highest).astype(dtype)
+        seen = TrainingPixels(1, int(np.iinfo(dtype).max))
+        seen.add(image_HWC)
+        spec = spec_of(max_value=seen.max_value).model_copy(update={"ranges": seen.ranges})
+        augmenter = Augmenter(only_light, spec)
+        found[depth] = np.stack([image_HWC, *(augmenter(image_HWC, mask_HW, seed)[0] for seed in range(300))]) / highest
+    return found
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_light_changes_a_frame_by_a_share_of_its_own_range(lit: dict[str, np.ndarray], depth: str) -> None:
+    original, frames = lit[depth][0], lit[depth][1:]
+    shifts = np.abs(frames.mean(axis=(1, 2, 3)) - original.mean()) / original.std()
+    assert 0.1 < np.quantile(shifts, 0.9) < 1.5
+    assert (frames.reshape(300, -1).std(axis=1) > 0.3 * original.std()).all()  # none is black, or white
+    alike = [np.corrcoef(original.ravel(), frame.ravel())[0, 1] for frame in frames]
+    assert min(alike) > 0.7
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_light_is_distributed_alike_at_every_depth(lit: dict[str, np.ndarray], depth: str) -> None:
+    shares = np.linspace(0.05, 0.95, 10)
+    of_8_bit, of_this = (np.quantile(lit[each][1:].mean(axis=(1, 2, 3)), shares) for each in ("8", depth))
+    assert np.abs(of_this - of_8_bit).max() < 0.02
+
+
+def test_each_channel_is_lit_in_its_own_range_and_outliers_keep_their_distance() -> None:
+    image_HWC, mask_HW = frame_of(2, np.uint16)
+    image_HWC[..., 0] = 100 + image_HWC[..., 0] // 1000
+    image_HWC[0, 0, 0] = 60_000  # a hot pixel, far beyond the range
+    ranges = ((100 / 65535, 165 / 65535), (0.0, 1.0))
+    augmenter = Augmenter(
+        Augment(flip=False, geometry=False, intensity=1.0), spec_of(2, max_value=65535).model_copy(update={"ranges": ranges})
+    )
+    lit = np.stack([augmenter(image_HWC, mask_HW, seed)[0] for seed in range(60)]).astype(np.float64)
+    moved = np.abs(lit - image_HWC).mean(axis=(0, 1, 2))
+    assert 1.0 < moved[0] < 40.0
+    assert moved[1] > 1000.0
+    assert np.abs(lit[:, 0, 0, 0] - 60_000).max() < 70
+
+
+def test_without_ranges_as_in_bundles_of_before_the_whole_of_what_files_hold_counts() -> None:
+    image, mask = frame_of()
+    whole, unknown = (Augmenter(EVERYTHING, spec_of().model_copy(update={"ranges": ranges})) for ranges in (((0.0, 1.0),), ()))
+    for seed in range(20):
+        np.testing.assert_array_equal(whole(image, mask, seed)[0], unknown(image, mask, seed)[0])

@@ -141,12 +141,13 @@ def test_people_read_a_table(found: BundleEvaluation, capsys: pytest.CaptureFixt
     assert rows["mean"][0] == f"{found.evaluation.score:.4f}"
     assert f"expected calibration error {found.inspection.calibration.error:.4f} (15 bins)" in lines
     assert any(f"{found.worst[0].name} ({found.worst[0].score:.4f})" in line for line in lines)
-    assert lines[-1].startswith("note: 3 frames are of the model's own study")
+    assert lines[-2].startswith("note: 3 frames are of the model's own study")
+    assert lines[-1] == "note: the score is a mean over 2 of 3 scored classes: sand does not occur in these frames"
 
 
 def test_frames_without_any_label_are_refused_in_one_line(bundle_dir: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "empty.npz", training_set=np.stack([IMAGES[3:6, ..., 0], np.zeros_like(MASKS[3:6])], axis=1))
-    with pytest.raises(UserError, match=r"no pixel of the 3 frames of .*empty.npz that count has a label"):
+    with pytest.raises(UserError, match=r"no pixel of the 3 frames of .*empty.npz that count has a scored label"):
         evaluate_bundle(bundle_dir, tmp_path / "empty.npz")
 
 

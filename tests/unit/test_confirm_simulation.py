@@ -31,6 +31,7 @@ class Run:
     score: float
     multiply_adds: int = 1
     per_class: Mapping[str, float] = field(default_factory=dict)
+    part: str = ""
 
 
 @dataclass(frozen=True)

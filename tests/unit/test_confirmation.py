@@ -24,6 +24,7 @@ class Run:
     score: float
     multiply_adds: int = 1
     per_class: Mapping[str, float] = field(default_factory=dict)
+    part: str = ""
 
 
 def runs_of(scores: Mapping[int, list[float]], costs: Mapping[int, int] | None = None) -> list[Run]:
@@ -181,3 +182,26 @@ def test_class_means_leave_out_runs_without_the_class() -> None:
         confirm([*runs, Run(1, 2, 0.6, per_class={"soil": 0.6, "rock": NAN, "sky": NAN})], control=0).candidates[0].per_class
     )
     assert found == {"soil": pytest.approx(0.6), "rock": pytest.approx(0.2), "sky": pytest.approx(NAN, nan_ok=True)}
+
+
+def test_seeds_that_share_a_part_count_as_one_of_their_average() -> None:
+    scores = {0: [0.50, 0.54, 0.62, 0.60], 1: [0.55, 0.57, 0.66, 0.61]}
+    parts = ["1-2", "1-2", "4", "4"]
+    shared = [Run(number, seed, score, part=parts[seed]) for number, row in scores.items() for seed, score in enumerate(row)]
+    averaged = runs_of({number: [(row[0] + row[1]) / 2, (row[2] + row[3]) / 2] for number, row in scores.items()})
+    ours, theirs = confirm(shared, 0), confirm(averaged, 0)
+    assert [of(ours, number).runs for number in (0, 1)] == [4, 4]
+    for number in (0, 1):
+        one, other = of(ours, number), of(theirs, number)
+        assert (one.mean, one.interval, one.beats_control) == (other.mean, other.interval, other.beats_control)
+    assert ours.choice == theirs.choice
+
+
+def test_one_part_for_all_seeds_tells_nothing_of_other_parts() -> None:
+    runs = [Run(number, seed, 0.5 + 0.01 * number + 0.001 * seed, part="3") for number in range(3) for seed in range(5)]
+    verdict = confirm(runs, 0)
+    assert of(verdict, 1).mean == pytest.approx(0.512)
+    assert of(verdict, 1).interval == Unknown("one validation part: nothing is known of how much parts move a score")
+    assert isinstance(of(verdict, 1).beats_control, Unknown)
+    anew = [Run(run.candidate, run.seed, run.score) for run in runs]  # parts that were not to be dealt: seeds are what differs
+    assert isinstance(of(confirm(anew, 0), 1).interval, Interval)

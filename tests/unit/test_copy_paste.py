@@ -35,9 +35,9 @@ def data_of(terrain: Dataset, *, channels: int = 1, dtype: type = np.uint8, igno
         update={"height": 24, "width": 40, "channels": channels, "max_value": np.iinfo(dtype).max, "ignore_label": ignore_label}
     )
     parts = {"train": np.array([0, 1]), "validation": np.array([2, 3]), "test": np.array([], np.int64)}
-    counts = np.bincount(masks[:2].ravel(), minlength=5)
-    counts[[2, 3]] = 10_000  # or an absent class would be the rarest
-    return replace(terrain, images=images, masks=masks, spec=spec, parts=parts, pixel_counts=counts)
+    counts = np.array([np.bincount(mask.ravel(), minlength=5) for mask in masks])
+    counts[0, [2, 3]] = 10_000  # or an absent class would be the rarest
+    return replace(terrain, images=images, masks=masks, spec=spec, parts=parts, class_pixels=counts)
 
 
 def test_pieces_are_the_components_of_the_training_part_without_the_tiniest(terrain: Dataset) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, check, open_dataset
-from objectives.data.duplicates import alike_clusters, spoilt_frames, thumbnail
+from objectives.data.duplicates import LIKENESS, alike_clusters, spoilt_frames, thumbnail
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
 from objectives.data.survey import condensed
@@ -302,6 +302,25 @@ def test_frames_that_look_alike_share_a_cluster() -> None:
     clusters = alike_clusters(looks, [str(index) for index in range(len(images))])
     assert np.array_equal(clusters[::2], clusters[1::2])
     assert clusters.max() > 50
+
+
+@pytest.mark.parametrize("frames", [20, 200])
+def test_a_camera_in_two_lights_stays_one_cluster_however_many_frames_it_has(frames: int) -> None:
+    """Within a light frames are liker than across: the likest pairs alone would part the two."""
+    generator, cameras = np.random.default_rng(1), 6
+    looks = []
+    for _ in range(cameras):
+        scene, light = generator.normal(size=(2, 256))
+        for sign in (-1, 1):
+            lit = scene + 0.17 * sign * light
+            looks.append(lit + generator.normal(0.0, 0.05, (frames, 256)))
+    thumbnails = np.concatenate(looks).astype(np.float32)
+    thumbnails -= thumbnails.mean(axis=1, keepdims=True)
+    thumbnails /= np.linalg.norm(thumbnails, axis=1, keepdims=True)
+    across = thumbnails[0] @ thumbnails[frames]
+    assert LIKENESS[0] < across < 0.96 < 0.99 < thumbnails[0] @ thumbnails[1]
+    clusters = alike_clusters(thumbnails, [str(index) for index in range(len(thumbnails))])
+    assert np.array_equal(clusters, np.arange(cameras).repeat(2 * frames))
 
 
 def test_equal_frames_always_share_a_cluster_and_likeness_does_not_collapse() -> None:

@@ -230,4 +230,9 @@ def test_index_is_plain_json(tmp_path: Path) -> None:
     dataset = open_dataset("synthetic:24", OPTIONS, tmp_path)
     index = json.loads((dataset.directory / "index.json").read_text())
     assert index["fingerprint"] == dataset.fingerprint
-    assert sorted(path.name for path in dataset.directory.iterdir()) == ["images.npy", "index.json", "masks.npy"]
+    assert sorted(path.name for path in dataset.directory.iterdir()) == [
+        "class_pixels.npy",
+        "images.npy",
+        "index.json",
+        "masks.npy",
+    ]

@@ -51,6 +51,17 @@ def test_the_average_follows_its_formula_for_weights_and_statistics(decay: float
             torch.testing.assert_close(value.double(), expected[name], atol=1e-5, rtol=1e-5)
 
 
+def test_constants_of_the_program_are_no_part_of_the_average() -> None:
+    """Buffers that are not saved are the same in both: averaging them at each step would cost more than the weights do."""
+    model = small_model()
+    model.register_buffer("matrix", torch.rand(300, 300), persistent=False)
+    average = AveragedModel(model, 0.9)
+    model.matrix.add_(1.0)
+    walk(model)
+    average.update()
+    torch.testing.assert_close(average.model.matrix, model.matrix - 1.0)
+
+
 def test_without_decay_the_average_is_the_model_itself() -> None:
     model = small_model()
     average = AveragedModel(model, 0.0)

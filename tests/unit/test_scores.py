@@ -10,7 +10,7 @@ import torch
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
 from objectives.metrics import confusion_KK
-from objectives.scores import class_scores, frame_score, mean_over
+from objectives.scores import class_scores, mean_iou, mean_over
 
 HAND = np.array([[0, 0, 0, 0], [0, 6, 2, 0], [0, 1, 3, 0], [0, 0, 0, 0]])  # rows are true
 
@@ -25,15 +25,23 @@ def test_all_scores_by_hand() -> None:
         (scores.dice, [12 / 15, 6 / 9]),
     ):
         assert found[1:3].tolist() == pytest.approx(expected)
-        assert np.isnan(found[[0, 3]]).all()  # neither there nor predicted
+        assert np.isnan(found[[0, 3]]).all()  # never there
 
 
-def test_a_class_never_predicted_or_never_there_is_zero_not_left_out() -> None:
+def test_a_class_never_predicted_is_zero_and_one_never_there_is_left_out() -> None:
     scores = class_scores(np.array([[5, 0, 0], [4, 0, 0], [0, 0, 0]]))
     assert (scores.precision[1], scores.recall[1], scores.iou[1], scores.dice[1]) == (0, 0, 0, 0)
     scores = class_scores(np.array([[5, 3], [0, 0]]))
-    assert (scores.precision[1], scores.recall[1], scores.support[1]) == (0, 0, 0)
-    assert mean_over(scores.recall, (0, 1)) == pytest.approx(5 / 8 / 2)
+    assert np.isnan([scores.precision[1], scores.recall[1], scores.iou[1], scores.dice[1]]).all()
+    assert mean_over(scores.recall, (0, 1)) == pytest.approx(5 / 8)  # what is said of it costs the class that is there
+
+
+def test_one_pixel_of_an_absent_class_moves_the_score_by_a_pixel() -> None:
+    confusion_KK = np.diag([300_000, 200_000, 400_000, 0])
+    before = mean_iou(confusion_KK, (0, 1, 2, 3))
+    confusion_KK[1, 1] -= 1
+    confusion_KK[1, 3] += 1
+    assert 0 < before - mean_iou(confusion_KK, (0, 1, 2, 3)) == pytest.approx(1 / 200_000 / 3)
 
 
 def test_an_empty_matrix_knows_nothing() -> None:
@@ -70,7 +78,7 @@ def test_counts_of_large_parts_do_not_overflow() -> None:
 @pytest.mark.parametrize("ignore_label", [None, 0, 2])
 @pytest.mark.parametrize("num_classes", [2, 6])
 def test_they_are_those_of_torchmetrics(average: str, ignore_label: int | None, num_classes: int) -> None:
-    """Its macro mean leaves out what is neither there nor predicted; of six classes 4 is never there and 5 neither."""
+    """Of six classes 4 is never there, and predicted; 5 neither. Its macro mean counts the one that is predicted as 0."""
     scored = [label for label in range(num_classes) if label != ignore_label]
     rng = np.random.default_rng(num_classes)
     target = rng.integers(0, min(num_classes, 4), (3, 8, 9))
@@ -84,18 +92,20 @@ def test_they_are_those_of_torchmetrics(average: str, ignore_label: int | None, 
         metric = kind(num_classes, average=average, ignore_index=ignore_label)
         theirs = metric(torch.from_numpy(predicted), torch.from_numpy(target)).numpy()
         if average == "macro":
-            assert mean_over(ours, scored) == pytest.approx(theirs.item(), rel=1e-5)
+            there = len(scored) - np.isnan(ours[scored]).sum()
+            counted = there + (num_classes == 6)
+            assert mean_over(ours, scored) * there / counted == pytest.approx(theirs.item(), rel=1e-5)
         else:
             np.testing.assert_allclose(np.nan_to_num(ours), theirs, rtol=1e-5)
 
 
 def test_a_frame_is_scored_by_the_classes_that_it_holds() -> None:
     stray = np.array([[0, 0, 0], [0, 99, 1], [0, 0, 0]])  # one pixel of class 2, which is not there
-    assert frame_score(stray, (1, 2)) == pytest.approx(0.99)
-    assert frame_score(HAND, (1, 2)) == pytest.approx((6 / 9 + 3 / 6) / 2)
-    assert frame_score(HAND, (2,)) == pytest.approx(3 / 6)
-    assert math.isnan(frame_score(HAND, (0, 3)))
-    assert math.isnan(frame_score(np.zeros((3, 3), np.int64), (0, 1, 2)))
+    assert mean_iou(stray, (1, 2)) == pytest.approx(0.99)
+    assert mean_iou(HAND, (1, 2)) == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert mean_iou(HAND, (2,)) == pytest.approx(3 / 6)
+    assert math.isnan(mean_iou(HAND, (0, 3)))
+    assert math.isnan(mean_iou(np.zeros((3, 3), np.int64), (0, 1, 2)))
 
 
 def test_formulas_need_no_torch() -> None:

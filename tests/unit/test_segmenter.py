@@ -40,6 +40,12 @@ def pixels(batch: int = 2, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
+@pytest.mark.parametrize(("scale", "matrices"), [(1.0, 0), (0.99, 0), (0.5, 2)])
+def test_area_matrices_are_built_only_where_frames_shrink(scale: float, matrices: int) -> None:
+    segmenter = Segmenter(Recorder(), SPEC, scale)
+    assert len([buffer for buffer in segmenter.buffers() if buffer.dim() == 2]) == matrices
+
+
 @pytest.mark.parametrize("shrunk", [(12, 20), (18, 30), (7, 11), (24, 40), (1, 1)])
 def test_the_area_matrix_is_the_area_average_of_opencv(shrunk: tuple[int, int]) -> None:
     image_HW = np.random.default_rng(0).random((24, 40), dtype=np.float32)

@@ -3,6 +3,7 @@
 from objectives.interval import Interval
 from search.confirmation import Confirmation
 from search.confirmation import Confirmed as Candidate
+from search.dealt_parts import parts_told
 from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
 from search.report.findings import Findings
 from search.report.markup import Html, element
@@ -35,6 +36,7 @@ def _caption(found: Standing) -> str:
     sentences += (
         [f"As good as the choice for all that is known: trials {', '.join(tied)}; the cheapest is taken."] if tied else []
     )
+    sentences += [f"{line[0].upper()}{line[1:]}." for line in parts_told(found.runs)]
     return " ".join([*sentences, *found.remarks])
 
 

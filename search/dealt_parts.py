@@ -1,0 +1,68 @@
+"""Which places a run of a confirmation validated on: as text in its trial, and what to say of how the parts differ."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Protocol
+
+ATTRIBUTE = "validation_places"  # of a trial
+
+
+class DealtRun(Protocol):
+    """One run; ``part`` is its places as `places_text` writes them, empty where parts are not dealt anew."""
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def score(self) -> float: ...  # noqa: D102
+    @property
+    def part(self) -> str: ...  # noqa: D102
+    @property
+    def per_class(self) -> Mapping[str, float]: ...  # noqa: D102
+
+
+def places_text(places: Iterable[int]) -> str:
+    """Numbers of places as ascending runs: ``0-3 7 12-13``. Equal sets give equal texts."""
+    runs: list[list[int]] = []
+    for place in sorted(set(places)):
+        if runs and place == runs[-1][1] + 1:
+            runs[-1][1] = place
+        else:
+            runs.append([place, place])
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def places_of(text: str) -> frozenset[int]:
+    """The places that `places_text` wrote."""
+    pairs = [run.partition("-") for run in text.split()]
+    return frozenset(place for first, _, last in pairs for place in range(int(first), int(last or first) + 1))
+
+
+def parts_told(runs: Sequence[DealtRun]) -> tuple[str, ...]:
+    """What to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none said."""
+    known = [run for run in runs if run.score == run.score and run.part]
+    parts = sorted({run.part for run in known})
+    return (*_difference(parts, len({run.seed for run in known})), *_classes(known, parts))
+
+
+def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
+    if seeds < 2:
+        return
+    if len(parts) == 1:
+        yield f"all {seeds} seeds validated on one part: nothing is known of how much other parts would move a score"
+        return
+    shares = [len(one & other) / len(one | other) for one, other in combinations(map(places_of, parts), 2)]
+    share = 100 * sum(shares) / len(shares)
+    told = (
+        f"{seeds} seeds validated on {len(parts)} different parts, two of which share {share:.0f} % of their places on average"
+    )
+    few = "; the data have too few places for more, and intervals count parts, not seeds" if len(parts) < seeds else ""
+    yield told + few
+
+
+def _classes(known: Sequence[DealtRun], parts: Sequence[str]) -> Iterable[str]:
+    """The mean of a part without a class is over the others: where that differs, parts are not quite alike."""
+    there = {part: {name for run in known if run.part == part for name in run.per_class} for part in parts}
+    for name in sorted(set().union(*there.values())):
+        absent = sum(name not in names for names in there.values())
+        if absent:
+            yield f"{name} does not occur in {absent} of the {len(parts)} parts, whose mean is over the other classes"

@@ -1,0 +1,54 @@
+"""The range that pixels use: percentiles by channel, whatever the depth; dead and glaring pixels do not stretch it."""
+
+import numpy as np
+import pytest
+
+from objectives.data.training_pixels import TAIL, TrainingPixels
+
+
+def of(image_HWC: np.ndarray) -> TrainingPixels:
+    seen = TrainingPixels(image_HWC.shape[-1], int(np.iinfo(image_HWC.dtype).max))
+    for frame_HWC in np.array_split(image_HWC, 3):
+        seen.add(frame_HWC)
+    return seen
+
+
+@pytest.mark.parametrize(("dtype", "highest"), [(np.uint8, 255), (np.uint16, 1023), (np.uint16, 4095), (np.uint16, 65535)])
+def test_the_range_is_that_of_the_values(dtype: type, highest: int) -> None:
+    image_HWC = np.random.default_rng(0).integers(0, highest, (90, 80, 2), endpoint=True).astype(dtype)
+    image_HWC[..., 1] //= 4
+    ranges = np.array(of(image_HWC).ranges) * np.iinfo(dtype).max
+    np.testing.assert_allclose(ranges[0], (0, highest), atol=0.003 * highest)
+    np.testing.assert_allclose(ranges[1], (0, highest // 4), atol=0.003 * highest)
+    expected = np.quantile(image_HWC[..., 0], (TAIL, 1 - TAIL))
+    np.testing.assert_allclose(ranges[0], expected, atol=0.001 * highest + 1)
+
+
+def test_a_few_glaring_pixels_do_not_stretch_it() -> None:
+    image_HWC = np.random.default_rng(0).integers(100, 200, (100, 100, 1)).astype(np.uint16)
+    image_HWC[0, :5] = 65535
+    ((low, high),) = of(image_HWC).ranges
+    assert (low * 65535, high * 65535) == pytest.approx((100, 199), abs=1)
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_an_even_channel_has_a_range(value: int) -> None:
+    ((low, high),) = of(np.full((30, 30, 1), value, np.uint8)).ranges
+    assert 0.0 <= low <= value / 255 <= high <= 1.0
+    assert low < high
+
+
+def test_where_nearly_all_is_black_the_few_bright_pixels_make_the_range() -> None:
+    image_HWC = np.zeros((100, 100, 1), np.uint8)
+    image_HWC[3, 3] = 180
+    assert of(image_HWC).ranges == ((0.0, 180 / 255),)
+
+
+def test_many_channels_are_counted_more_coarsely_and_never_too_narrow() -> None:
+    image_HWC = np.random.default_rng(0).integers(1000, 3000, (6, 6, 300)).astype(np.uint16)
+    seen = of(image_HWC)
+    assert seen.histogram_CL.nbytes <= 2**25
+    ranges = np.array(seen.ranges) * 65535
+    assert (ranges[:, 0] <= image_HWC.min(axis=(0, 1))).all()
+    assert (ranges[:, 1] >= image_HWC.max(axis=(0, 1))).all()
+    assert (ranges[:, 1] < 3100).all()
