@@ -94,7 +94,7 @@ class Cut:
         """How many validation parts some deals give, where they are so few that seeds must often share one; else 0."""
         open_frames = np.sort(np.concatenate([self.parts["train"], self.parts["validation"]]))
         names, groups = np.unique(self.groups[open_frames], return_inverse=True)
-        if len(names) > MANY_PLACES:
+        if not 1 < len(names) <= MANY_PLACES:
             return 0
         share, counts_NS = len(self.parts["validation"]) / len(open_frames), self.pixel_counts[open_frames][:, self.scored]
         dealt = [deal(groups, counts_NS, (1 - share, share), seed)[1].tobytes() for seed in range(DEALS)]
