@@ -30,21 +30,22 @@ from search.study import Study
 from search.winner import Winner
 
 
-def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined) -> Candidate:
+def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined, *, gpu: bool = True) -> Candidate:
     """The ensemble of the runs that the winner's study holds, which is what is handed out instead of the winner.
 
-    Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score.
+    Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score. Without
+    ``gpu`` all is computed on the CPU.
     Raises: UserError with fewer than two runs or places; NotBetterError when it is judged no better than its best member;
     WorldError when a run's weights are gone, or score otherwise than they did.
     """
     runs = member_runs(winner.study)
     frames = _validation_frames(data, members=len(runs))
     refuse_one_place(frames.places)
-    library = frames.library(tuple(_measured(winner.study, run, data, place, frames) for run in runs))
+    library = frames.library(tuple(_measured(winner.study, run, data, place, frames, gpu=gpu) for run in runs))
     seed = stable_seed(winner.study.spec.seed, "ensemble")
     judged = judged_ensemble(library, _strategy(wanted, data), seed=seed)
     chosen = members_in(judged.rule)
-    members = [restore_run(winner.study, runs[run], data, place.artifacts) for run in chosen]
+    members = [restore_run(winner.study, runs[run], data, place.artifacts, gpu=gpu) for run in chosen]
     weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
     shares = tuple(_share(member, weight) for member, weight in zip(members, weights, strict=True))
     _refuse_unproven(judged, shares, frames.places, anyway=wanted.anyway)
@@ -64,12 +65,12 @@ def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
     return LabelledFrames(data.images[indices], masks_NHW, data.groups[indices], data.spec, share)
 
 
-def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames) -> Codes:
+def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames, *, gpu: bool) -> Codes:
     """One run's probabilities; its network is let go of.
 
     Raises: WorldError when the network scores otherwise than the run did.
     """
-    member = restore_run(holder, run, data, place.artifacts)
+    member = restore_run(holder, run, data, place.artifacts, gpu=gpu)
     with threads_of(member.scored_on):
         found = measure_member(member.segmenter, frames, device=member.device)
     if not abs(found.evaluation.score - member.score) <= allowed_difference(processor_of(member.device), member.scored_on):

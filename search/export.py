@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, assert_never
 
+import torch
+
 from objectives.atomic import refuse_unwritable
 from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
 from objectives.ensemble import reflipped
 from objectives.errors import UserError, WorldError
+from objectives.fallback import gpu_or_cpu
 from objectives.inspection import Inspection
 from objectives.interval import Interval
 from objectives.provenance import FlipScores, PartScore, Provenance, current_versions
@@ -24,7 +27,7 @@ from search.ensemble_export import restore_ensemble
 from search.looks import counted_look, test_looks
 from search.passwords import redacted
 from search.reproduction import reproduction
-from search.restored import open_data, restore_run
+from search.restored import open_data, restore_run, scoring_device
 from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study
@@ -67,11 +70,17 @@ def export_best(
     refuse_taken(out, force=force)
     refuse_unwritable(out)  # before minutes of work, and before the seal is broken
     winner = find_winner(study, place.storage) if trial is None else named_trial(study, trial)
+
+    def export(scoring: torch.device) -> Provenance:
+        candidate = with_flips(restore_chosen(study, winner, place, source, ensemble, gpu=scoring.type == "cuda"), flips)
+        opens = test and candidate.measurable("test")  # no labelled pixel of a scored class: no score, and nothing to open
+        with counted_look(study) if opens else nullcontext():
+            return _written(
+                study, place, candidate, out, test=opens, retrain=retrain, device=device, source=source, force=force
+            )
+
     try:
-        candidate = with_flips(restore_chosen(study, winner, place, source, ensemble), flips)
-        test = test and candidate.measurable("test")  # no labelled pixel of a scored class: no score, and nothing to open
-        with counted_look(study) if test else nullcontext():
-            return _written(study, place, candidate, out, test=test, retrain=retrain, device=device, source=source, force=force)
+        return gpu_or_cpu(scoring_device(), export)
     finally:
         if winner.study is not study:
             winner.study.close()
@@ -107,27 +116,29 @@ def _written(
     return provenance
 
 
-def restore_chosen(study: Study, winner: Winner, place: Place, source: str, ensemble: EnsembleChoice) -> Candidate:
+def restore_chosen(
+    study: Study, winner: Winner, place: Place, source: str, ensemble: EnsembleChoice, *, gpu: bool = True
+) -> Candidate:
     """The winner, or the ensemble that is asked for, with its weights restored.
 
     Raises: as `restore` and `restore_ensemble`.
     """
     match ensemble:
         case Single():
-            return restore(study, winner, place, source)
+            return restore(study, winner, place, source, gpu=gpu)
         case Combined():
-            return restore_ensemble(winner, open_data(study, place, source), place, ensemble)
+            return restore_ensemble(winner, open_data(study, place, source), place, ensemble, gpu=gpu)
         case _:
             assert_never(ensemble)
 
 
-def restore(study: Study, winner: Winner, place: Place, source: str) -> Candidate:
+def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True) -> Candidate:
     """The winner with its weights restored.
 
     Raises: UserError with other data than the study's; WorldError without its weights.
     """
     data = open_data(study, place, source)
-    found = restore_run(winner.study, winner.trial_id, data, place.artifacts)
+    found = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
     settings = Settings.single(found.config, data.spec)
     return Candidate(winner, settings, (found.origin,), found.device, found.scored_on, found.segmenter, data)
 

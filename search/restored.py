@@ -44,8 +44,13 @@ def open_data(study: Study, place: Place, source: str) -> Dataset:
     return data
 
 
-def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> Restored:
-    """A finished run of the study ``holder``, with the weights by which it was scored.
+def scoring_device() -> torch.device:
+    """A GPU of this host, else the CPU: where runs that were scored on a GPU are scored again."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str, *, gpu: bool = True) -> Restored:
+    """A finished run of the study ``holder``, with the weights by which it was scored; without ``gpu`` on the CPU.
 
     Raises: WorldError without its weights.
     """
@@ -57,7 +62,7 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str) -> 
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
     scored_on = _scored_on(frozen.user_attrs)
-    device = torch.device(scored_on.type if scored_on.type == "cpu" or torch.cuda.is_available() else "cpu")
+    device = scoring_device() if gpu and scored_on.type == "cuda" else torch.device("cpu")
     segmenter = placed(segmenter, device).eval()
     origin = Origin(study=holder.spec.name, trial=frozen.number, seed=holder.seed_of(frozen), epoch=pointer.epoch)
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)

@@ -67,7 +67,8 @@ def export_best(
 
     An ensemble is chosen on one half of the validation places and judged on the other, both ways round. One that is not judged
     better than the best single run is not exported: both scores are said, and the exit code is 1.
-    --device is where --retrain trains; scores are checked on the CPU.
+    --device is where --retrain trains. Scores that come from a GPU are checked on one, where this host has one with memory
+    left, all others on the CPU.
 
     \b
     Example:
@@ -130,7 +131,12 @@ def predict(
 
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
-        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips, force=force)
+        from objectives.fallback import gpu_or_cpu
+
+        def label(each: "torch.device") -> int:
+            return predicting.predict(bundle, source, out, device=str(each), flips=flips, force=force)
+
+        count = gpu_or_cpu(torch_device(device), label)
     else:
         count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips, force=force)
     typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))
@@ -164,11 +170,12 @@ def evaluate(
     on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
     from objectives.evaluate_bundle import evaluate_bundle
     from objectives.evaluation_pictures import refuse_pictures_folder
+    from objectives.fallback import gpu_or_cpu
 
     if pictures is not None:
         refuse_pictures_folder(pictures)
     if split == "validation":
-        found = evaluate_bundle(bundle, data, device=on)
+        found = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, device=each))
         show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle import load_bundle
@@ -181,7 +188,7 @@ def evaluate(
         made = load_bundle(bundle).provenance
         opened = open_study(url, made.study)  # no look without its count
         refuse_namesake(opened.spec, made.data)
-        found = evaluate_bundle(bundle, data, split="test", device=on)
+        found = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, split="test", device=each))
         if found.looked_at_test:
             count_look(opened)
         opened.close()

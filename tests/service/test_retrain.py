@@ -18,7 +18,8 @@ from objectives.data.resplit import trained_on_everything
 from objectives.errors import UserError, WorldError
 from objectives.evaluate_bundle import evaluate_bundle
 from objectives.fit import fit, prepare
-from search import checkpoints
+from objectives.shortage import MemoryTakenError
+from search import checkpoints, export
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.ensemble_choice import Combined
@@ -77,6 +78,27 @@ def weights_of_everything(candidate: Candidate, study: Study) -> tuple[dict[str,
     rates = [result.learning_rate for result in fit(training)]
     torch.set_num_threads(before)
     return load(training.state.weights_bytes()), rates
+
+
+def test_an_export_that_a_gpu_has_no_memory_for_is_done_on_the_cpu_with_one_look(
+    make_trained: Callable[..., Study],
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trained, tried = make_trained("train.epochs=1"), list[int]()
+
+    def write_bundle(*arguments: Any, **named: Any) -> None:
+        tried.append(1)
+        if len(tried) == 1:  # after the sealed test part was opened
+            raise MemoryTakenError("others hold the memory of cuda:0")
+
+    monkeypatch.setattr(export, "scoring_device", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(export, "write_bundle", write_bundle)
+    assert export_best(trained, place, tmp_path / "out").test_looks == 1
+    assert "cuda:0 has no memory for it (others hold the memory of cuda:0): the CPU does it instead" in capsys.readouterr().err
+    assert len(tried) == 2
 
 
 def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
