@@ -32,9 +32,9 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     Raises: WorldError when a worker has failed, with the words of the first.
     """
     on_cpu = device == "cpu" or (device == "auto" and not list_gpus())
-    threads = max(1, int(cores()) // workers) if on_cpu else 0
+    most_threads = max(1, int(cores()) // workers) if on_cpu else 0  # fewer beside the workers of another run
     command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
-    command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
+    command += [f"--cache={place.cache}", f"--device={device}", f"--most-threads={most_threads}"]
     command += [f"--data={source}"] if source else []
     command += [f"--with-parent={os.getpid()}"]
     opened = open_study(place.storage, study)
