@@ -34,9 +34,9 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     offered = offer(device)
     for remark in offered.remarks:  # workers say it into their logs, which nobody reads while all goes well
         print(f"search: {remark}", file=sys.stderr)
-    threads = 0 if offered.gpus else max(1, int(cores()) // workers)
+    most_threads = 0 if offered.gpus else max(1, int(cores()) // workers)  # fewer beside the workers of another run
     command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
-    command += [f"--cache={place.cache}", f"--device={device}", f"--threads={threads}"]
+    command += [f"--cache={place.cache}", f"--device={device}", f"--most-threads={most_threads}"]
     command += [f"--data={source}"] if source else []
     command += [f"--with-parent={os.getpid()}"]
     opened = open_study(place.storage, study)

@@ -32,6 +32,7 @@ class Settings:
     device: str = "auto"
     source: str = ""  # the data's place on this host, when it is not the study's
     threads: int = 0  # CPU threads; 0: this worker's share
+    most_threads: int = 0  # of that share, where others may be about to join; 0: all of it
     prefetchers: int = BY_DEVICE  # processes that augment ahead of training; 0: frames are augmented in line
     lease_s: float = leases.LEASE_S
     hang_s: float = HANG_S  # a trial's process that gets nowhere for so long is killed

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from optuna.exceptions import UpdateFinishedTrialError
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.data.dataset import open_dataset
@@ -103,5 +104,13 @@ def holding(worker: Worker, lease: Lease) -> Iterator[None]:
 
 
 def _claim(worker: Worker) -> Claimed | Waiting | Done:
-    threads = worker.settings.threads or roster.threads(worker.study.engine)
+    threads = threads_of(worker.settings, worker.study.engine)
     return claim(worker.study, worker.member.id, threads=threads, lease_s=worker.settings.lease_s)
+
+
+def threads_of(settings: Settings, engine: Engine) -> int:
+    """The CPU threads of a trial that this worker claims now: those it was told, or its share of the host's."""
+    if settings.threads:
+        return settings.threads
+    share = roster.threads(engine)
+    return min(share, settings.most_threads) if settings.most_threads else share

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from search.commands.options import (
+    Cache,
     Force,
+    Home,
     Ignore,
     Json,
     MaxDeviation,
@@ -15,6 +17,7 @@ from search.commands.options import (
     MinLabelled,
     Scored,
     Size,
+    name_place,
     parse_labels,
     parse_size,
 )
@@ -92,15 +95,17 @@ def preview(
     size: Size = "",
     ignore: Ignore = "",
     force: Force = False,
+    home: Home = None,
+    cache: Cache = None,
 ) -> None:
     """Draw frames and masks before and after augmentation as one picture.
+
+    The data is prepared in the cache for it, where `search init` with the same options finds it.
 
     \b
     Example:
       search data preview frames.npz --intensity 0.8 --out preview.png
     """
-    from tempfile import TemporaryDirectory
-
     import numpy as np
 
     from objectives.atomic import file_at_once
@@ -109,15 +114,16 @@ def preview(
     from objectives.data.dataset import DataOptions, open_dataset
     from objectives.output_place import is_stream, refuse_output
     from objectives.pictures import is_picture, preview_sheet
+    from search.spec import data_path
 
     refuse_output(out, "preview", written_here=is_picture, force=force, source=source)
-    with TemporaryDirectory() as folder:
-        data = open_dataset(source, DataOptions(size=parse_size(size), ignore=ignore), Path(folder))
-        train = data.parts["train"]
-        chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))
-        augment = Augment(intensity=intensity, elastic=elastic, vertical_flip=vertical, copy_paste=paste)
-        augmenter = FrameAugmenter(augment, data)
-        sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed)
-        with file_at_once(out, replace=force) as draft:
-            draft.write_bytes(sheet)
+    options = DataOptions(size=parse_size(size), ignore=ignore)
+    data = open_dataset(data_path(source), options, cache or name_place("", "", home).cache)
+    train = data.parts["train"]
+    chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))
+    augment = Augment(intensity=intensity, elastic=elastic, vertical_flip=vertical, copy_paste=paste)
+    augmenter = FrameAugmenter(augment, data)
+    sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed)
+    with file_at_once(out, replace=force) as draft:
+        draft.write_bytes(sheet)
     typer.echo(f"{len(chosen)} frames drawn to {out}", err=is_stream(out))

@@ -95,6 +95,9 @@ def worker(
         str, typer.Option("--lease", envvar="SEARCH_LEASE", help="A worker unheard of for so long loses its trial to others.")
     ] = "30s",
     verbose: Annotated[bool, typer.Option("--verbose", help="Print a line for each epoch.")] = False,
+    most_threads: Annotated[
+        int, typer.Option("--most-threads", hidden=True, min=0, max=1024, help="CPU threads at most, of this worker's share.")
+    ] = 0,
     with_parent: Annotated[
         int, typer.Option("--with-parent", hidden=True, help="Leave when this process, which has started the worker, ends.")
     ] = 0,
@@ -127,7 +130,9 @@ def worker(
         "hang_s": parse_duration(hang, "--hang", least_s=5),
     }
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
-        settings = Settings(place.artifacts, place.cache, device, data, threads, prefetchers, **times, verbose=verbose)
+        settings = Settings(
+            place.artifacts, place.cache, device, data, threads, most_threads, prefetchers, **times, verbose=verbose
+        )
         opened = wait_for_study(place.storage, study, wait_s, _say)
         try:
             run_worker(opened, settings, orders, _say)

@@ -164,7 +164,7 @@ def test_standard_output_that_cannot_be_written(search: Any) -> None:
 def test_closed_standard_streams(closed: str, search: Any, tmp_path: Path) -> None:
     out = tmp_path / "p.png"
     command = f'exec "{sys.executable}" -m search data preview synthetic:24 --frames 1 --out "{out}" {closed}'
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=search.environment, shell=True, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert out.read_bytes().startswith(b"\x89PNG")
 

@@ -26,7 +26,7 @@ from search.study import Study, open_study
 from search.tables import WORKER
 from search.trials import device_limits, prefetchers
 from search.worker import BY_DEVICE, Orders, Settings
-from search.worker_loop import run_worker
+from search.worker_loop import run_worker, threads_of
 
 UUIDS = [chip.uuid for chip in TWO]
 GIB = 2**30
@@ -108,7 +108,12 @@ def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch:
     monkeypatch.setattr(hosts, "_cgroup_cores", lambda: float("inf"))
     members = [join(small_study.engine, small_study.id, "cpu") for _ in range(3)]
     assert roster.threads(small_study.engine) == 2
+    half = Settings("", Path(), threads=0, most_threads=4)  # of two workers of a run: another run's are here, too
+    assert threads_of(half, small_study.engine) == 2
     roster.leave(small_study.engine, members[0].id)
+    roster.leave(small_study.engine, members[1].id)
+    assert threads_of(half, small_study.engine) == 4  # the second is about to join
+    members[1] = join(small_study.engine, small_study.id, "cpu")
     assert roster.threads(small_study.engine) == 4
     monkeypatch.setattr(hosts, "_cgroup_cores", lambda: 1.5)  # a container's own limit
     assert roster.threads(small_study.engine) == 1

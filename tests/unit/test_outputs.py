@@ -102,7 +102,7 @@ def test_the_input_is_no_output(name: str, tmp_path: Path, home: Path) -> None:
     assert frames.read_bytes() == before
 
 
-def test_a_file_of_this_program_is_replaced_with_force_alone(tmp_path: Path) -> None:
+def test_a_file_of_this_program_is_replaced_with_force_alone(tmp_path: Path, home: Path) -> None:
     out = tmp_path / "preview.png"
     words = ["data", "preview", "synthetic:40", "--frames", "1", "--out", str(out)]
     assert RUNNER.invoke(app, words).exit_code == 0
@@ -113,6 +113,7 @@ def test_a_file_of_this_program_is_replaced_with_force_alone(tmp_path: Path) -> 
     assert out.read_bytes() == first
     assert RUNNER.invoke(app, [*words, "--seed", "1", "--force"]).exit_code == 0
     assert out.read_bytes() != first
+    assert len(list((home / "cache").glob("*.lock"))) == 1  # the data was prepared once, where init finds it
 
 
 def write(out: Path, text: str, *, replace: bool = False) -> None:

@@ -82,9 +82,10 @@ def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted
     more = [dropped["reason"] for dropped in filtered["dropped"] if dropped not in plain["dropped"]]
     assert "its mean pixel value is more than 1.5 standard deviations from that of all frames (--max-deviation)" in more
     pictures = []
+    where = ["--cache", str(tmp_path / "cache")]
     for number, words in enumerate(([], ["--copy-paste", "1"], ["--vertical-flip"])):
         out = tmp_path / f"{number}.png"
-        done = RUNNER.invoke(app, ["data", "preview", "synthetic:40", "--frames", "3", "--out", str(out), *words])
+        done = RUNNER.invoke(app, ["data", "preview", "synthetic:40", "--frames", "3", "--out", str(out), *where, *words])
         assert done.exit_code == 0, done.output
         pictures.append(out.read_bytes())
     assert len(set(pictures)) == 3
