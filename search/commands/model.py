@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -114,22 +115,38 @@ def predict(
     flips: Annotated[
         FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
     ] = "auto",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be used, name them, and end with exit code 1.")
+    ] = False,
 ) -> None:
     """Label new images with a bundle. Without torch, ONNX Runtime does it.
+
+    Every image is read first: those that cannot be used are all named before anything is computed.
 
     \b
     Example:
       search predict out frames.npz --out submission.csv
     """
     from objectives import predict as predicting
-    from objectives.engines import torch_is_there
+    from objectives.engines import EngineName, torch_is_there
+    from objectives.errors import Problem
+    from objectives.predict_checks import refuse_bad
+
+    left_out: list[Problem] = []
+
+    def leave_out(_: str, problems: Sequence[Problem]) -> None:
+        left_out.extend(problems)
 
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
-    if by_torch:
-        count = predicting.predict(bundle, source, out, device=str(torch_device(device)), flips=flips)
-    else:
-        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips)
+    used: EngineName = "torch" if by_torch else "onnx"
+    device = str(torch_device(device)) if by_torch else device
+    on_bad = leave_out if skip_bad else refuse_bad
+    count = predicting.predict(bundle, source, out, engine=used, device=device, flips=flips, on_bad=on_bad)
     typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}")
+    for problem in left_out:
+        typer.echo(f"left out: {problem}", err=True)
+    if left_out:
+        raise typer.Exit(1)
 
 
 def evaluate(
