@@ -4,16 +4,12 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
 
-import numpy as np
-
 from objectives.data.dataset import read_images
-from objectives.data.spec import FrameSpec
 from objectives.engines import Engine, EngineName, FlipsWanted, open_engine
-from objectives.errors import UserError
+from objectives.errors import ProblemsError
 from objectives.portions import frames_at_once
+from objectives.predict_checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
 from objectives.prediction_files import NamedMask, writer_for
-
-NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
 
 
 def predict(
@@ -25,9 +21,11 @@ def predict(
     device: str = "cpu",
     flips: FlipsWanted = "auto",
     force: bool = False,
+    on_bad: OnBad = refuse_bad,
 ) -> int:
     """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder); returns how many.
 
+    Every frame is read before the first is predicted; where ``on_bad`` lets frames that cannot be used pass, they are left out.
     With ``force`` an npz or CSV of masks that is there is replaced.
 
     Raises:
@@ -36,7 +34,8 @@ def predict(
     """
     write = writer_for(out, source=str(source), force=force)
     opened = open_engine(directory, engine, device=device, flips=flips)
-    return write(predict_frames(opened, read_images(source)), out)
+    frames = good_frames(str(source), read_images(source), opened.spec, out, on_bad)
+    return write(predict_frames(opened, frames), out)
 
 
 def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[NamedMask]:
@@ -49,17 +48,6 @@ def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[Nam
         count = frames_at_once(max(engine.spec.height, shape[0]), max(engine.spec.width, shape[1]))
         while batch := list(islice(alike, count)):
             names, images = zip(*batch, strict=True)
-            refuse_foreign_pixels(names[0], images[0], engine.spec)
+            if problem := foreign_problem(names[0], images[0], engine.spec):
+                raise ProblemsError(names[0], [problem])
             yield from zip(names, engine.labels(images), strict=True)
-
-
-def refuse_foreign_pixels(name: str, image_HWC: np.ndarray, spec: FrameSpec) -> None:
-    """Nothing when a frame has the channels and the bit depth of the bundle's frames.
-
-    Raises:
-        UserError: it has others.
-    """
-    found = f"{image_HWC.shape[2]} channel(s) of 0..{np.iinfo(image_HWC.dtype).max}"
-    expected = f"{spec.channels} channel(s) of 0..{spec.max_value}"
-    if found != expected:
-        raise UserError(f"frame {name} has {found}, the bundle takes {expected}; convert the frames")

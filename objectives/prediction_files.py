@@ -87,16 +87,28 @@ def _holds_rows(path: Path) -> bool:
 _LABEL_TEXTS = np.array([list(f",{label}".ljust(4).encode()) for label in range(256)], dtype=np.uint8)  # (256, 4) characters
 
 
+def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) -> None:
+    """Nothing for frames, a name and (H, W) each, that are all of the first one's size.
+
+    Raises:
+        UserError: one has another: they fit in no single array or table.
+    """
+    first: tuple[int, ...] = ()
+    for name, size in sizes:
+        first = first or size
+        if size != first:
+            both = " and ".join(f"{height}x{width}" for height, width in (first, size))
+            raise UserError(f"frames of sizes {both} ({name}) do not fit into {out.name}; give a folder for --out instead")
+
+
 def _of_one_size(masks: Iterable[NamedMask], out: Path) -> Iterator[NamedMask]:
     """The same masks.
 
     Raises:
-        UserError: one has another size than the first: they fit in no single array or table.
+        UserError: they differ in size.
     """
-    size: tuple[int, ...] = ()
+    first: NamedMask | None = None
     for name, labels_HW in masks:
-        size = size or labels_HW.shape
-        if labels_HW.shape != size:
-            sizes = " and ".join(f"{height}x{width}" for height, width in (size, labels_HW.shape))
-            raise UserError(f"frames of sizes {sizes} ({name}) do not fit into {out.name}; give a folder for --out instead")
+        first = first or (name, labels_HW)
+        refuse_mixed_sizes([(first[0], first[1].shape), (name, labels_HW.shape)], out)
         yield name, labels_HW

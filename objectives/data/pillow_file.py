@@ -1,7 +1,7 @@
 """PNG, JPG, BMP, GIF and WebP files as rasters: by Pillow, but for the deep PNGs that it would cut to 8 bit."""
 
 import io
-import math
+import re
 import struct
 from typing import Any
 
@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from objectives.data.raster import MOST_PIXELS, ONE_IMAGE, Raster, RefusalError, Tags
+from objectives.data.raster import MOST_PIXELS, ONE_IMAGE, Raster, RefusalError, Tags, too_large
 
 _PILLOW_NAMES = {"PNG": "PNG", "JPG": "JPEG", "BMP": "BMP", "GIF": "GIF", "WebP": "WEBP"}
 _PNG_GREY = 0  # colour type of the PNG specification
@@ -47,6 +47,8 @@ def read_with_pillow(data: bytes, form: str) -> Raster:
 def _opened(data: bytes, form: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[form]])
+    except Image.DecompressionBombError as error:  # it says how many pixels, and no more
+        raise too_large(MOST_PIXELS, "pixels", (re.findall(r"[0-9]+", str(error)) or ["more"])[0]) from error
     except UnidentifiedImageError as error:
         bits = _jpg_bits(data) if form == "JPG" else 8
         if bits != 8:
@@ -94,8 +96,9 @@ def _palette(stored: Image.Image) -> np.ndarray | None:
 
 
 def _deep_png(data: bytes) -> tuple[np.ndarray, bool]:
-    if math.prod(struct.unpack(">II", data[16:24])) > MOST_PIXELS:
-        raise ValueError(f"it states more than {MOST_PIXELS} pixels")
+    width, height = struct.unpack(">II", data[16:24])
+    if width * height > MOST_PIXELS:
+        raise too_large(MOST_PIXELS, "pixels", f"{height} x {width}")
     if b"IEND" not in data:
         raise ValueError("the file is truncated")
     array = imagecodecs.png_decode(data)

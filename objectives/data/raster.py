@@ -20,6 +20,11 @@ class RefusalError(ValueError):
         super().__init__(f"{rule}, got {value}")
 
 
+def too_large(most: int, unit: str, stated: str) -> RefusalError:
+    """The refusal of an image that states more pixels or values than are read at once."""
+    return RefusalError(f"too large: cut it into tiles of at most {most:,} {unit}", f"{stated} {unit}")
+
+
 @dataclass(frozen=True)
 class Tags:
     """What a file says about its pixels."""

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC
 
-from objectives.data.raster import MOST_VALUES, ONE_IMAGE, Raster, RefusalError, Tags
+from objectives.data.raster import MOST_VALUES, ONE_IMAGE, Raster, RefusalError, Tags, too_large
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
 
@@ -95,7 +95,7 @@ def _array(page: tifffile.TiffPage) -> np.ndarray:
 
 def _refuse_size(shape: tuple[int, ...]) -> None:
     if math.prod(shape) > MOST_VALUES:  # memory is filled for what is stated and missing, too
-        raise RefusalError(f"an image must have at most {MOST_VALUES} values; cut it into tiles", _values(shape))
+        raise too_large(MOST_VALUES, "values", " x ".join(map(str, shape)))
 
 
 def _values(shape: tuple[int, ...]) -> str:

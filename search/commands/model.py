@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -118,8 +120,13 @@ def predict(
         FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
     ] = "auto",
     force: Force = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be used, name them, and end with exit code 1.")
+    ] = False,
 ) -> None:
     """Label new images with a bundle. Without torch, ONNX Runtime does it.
+
+    Every image is read first: those that cannot be used are all named before anything is computed.
 
     \b
     Example:
@@ -127,19 +134,29 @@ def predict(
     """
     from objectives import predict as predicting
     from objectives.engines import torch_is_there
+    from objectives.errors import Problem
     from objectives.output_place import is_stream
+    from objectives.predict_checks import refuse_bad
 
+    left_out: list[Problem] = []
+
+    def leave_out(_: str, problems: Sequence[Problem]) -> None:
+        left_out[:] = problems  # not those of a GPU that then had no memory, too
+
+    on_bad = leave_out if skip_bad else refuse_bad
+    label = partial(predicting.predict, bundle, source, out, flips=flips, force=force, on_bad=on_bad)
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
         from objectives.fallback import gpu_or_cpu
 
-        def label(each: "torch.device") -> int:
-            return predicting.predict(bundle, source, out, device=str(each), flips=flips, force=force)
-
-        count = gpu_or_cpu(torch_device(device), label)
+        count = gpu_or_cpu(torch_device(device), lambda each: label(device=str(each)))
     else:
-        count = predicting.predict(bundle, source, out, engine="onnx", device=device, flips=flips, force=force)
+        count = label(engine="onnx", device=device)
     typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))
+    for problem in left_out:
+        typer.echo(f"left out: {problem}", err=True)
+    if left_out:
+        raise typer.Exit(1)
 
 
 def evaluate(

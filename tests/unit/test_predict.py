@@ -15,6 +15,7 @@ import torch
 from bundles_made import origin, seal
 from PIL import Image
 from torch.nn import functional
+from typer.testing import CliRunner
 
 from objectives.atomic import directory_at_once
 from objectives.bundle import load_bundle, write_bundle
@@ -23,7 +24,7 @@ from objectives.config import Config, UNet
 from objectives.data.frames import frame_hash
 from objectives.data.predicting import read_images
 from objectives.engines import open_engine
-from objectives.errors import SearchError, UserError
+from objectives.errors import ProblemsError, SearchError, UserError
 from objectives.evaluate import evaluate
 from objectives.evaluate import predict as predict_labels_of
 from objectives.evaluate_bundle import evaluate_bundle
@@ -31,6 +32,7 @@ from objectives.predict import predict, predict_frames
 from objectives.prediction_files import write_csv
 from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
+from search.main import app
 
 CPU = torch.device("cpu")
 SPEC = small_bundles.SPEC.model_copy(update={"scored": (1, 2, 3, 4)})
@@ -163,13 +165,61 @@ def test_images_of_several_sizes_do_not_fit_one_file(bundle_dir: Path, tmp_path:
 
 def test_frames_that_do_not_fit_the_bundle_are_refused(bundle_dir: Path, tmp_path: Path) -> None:
     save_images(tmp_path / "rgb", {"a": np.repeat(IMAGES[0], 3, axis=2)})
-    with pytest.raises(UserError, match=r"frame a has 3 channel\(s\) of 0..255, the bundle takes 1 channel\(s\) of 0..255"):
+    with pytest.raises(UserError, match=r"frame a: the bundle takes 1 channel\(s\) of 0..255: .*, got 3 channel\(s\)"):
         predict(bundle_dir, tmp_path / "rgb", tmp_path / "out")
     np.savez(tmp_path / "deep.npz", test_set=np.zeros((2, 16, 24), np.uint16))
-    with pytest.raises(UserError, match=r"of 0..65535, the bundle takes"):
+    with pytest.raises(UserError, match=r"the bundle takes .*, got 1 channel\(s\) of 0..65535"):
         predict(bundle_dir, tmp_path / "deep.npz", tmp_path / "masks.npz")
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "masks.npz").exists()
+
+
+@pytest.fixture
+def some_bad(tmp_path: Path) -> Path:
+    """A folder of five images: one is cut off, one empty, one coloured."""
+    folder = tmp_path / "in"
+    save_images(folder, {"a": IMAGES[0], "sub/cut": IMAGES[1], "c": IMAGES[2], "colours": np.repeat(IMAGES[0], 3, axis=2)})
+    whole = (folder / "sub" / "cut.png").read_bytes()
+    (folder / "sub" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    return folder
+
+
+def never(*_: object) -> np.ndarray:
+    raise AssertionError("it computes")
+
+
+def test_every_bad_image_is_named_before_anything_is_computed(
+    bundle_dir: Path, some_bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("objectives.torch_engine.TorchEngine.labels", never)
+    for out in ("out", "masks.npz", "masks.csv"):
+        with pytest.raises(ProblemsError) as caught:
+            predict(bundle_dir, some_bad, tmp_path / out)
+        assert sorted(problem.where for problem in caught.value.problems) == ["empty.png", "frame colours", "sub/cut.png"]
+        assert "--skip-bad predicts the rest" in str(caught.value)
+        assert not (tmp_path / out).exists()
+    save_images(tmp_path / "sizes", {"a": IMAGES[0], "b": IMAGES[0][:12]})
+    with pytest.raises(UserError, match="do not fit into"):
+        predict(bundle_dir, tmp_path / "sizes", tmp_path / "masks.npz")
+
+
+def test_bad_images_are_left_out_when_asked(bundle_dir: Path, some_bad: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    words = ["predict", str(bundle_dir), str(some_bad), "--skip-bad", "--out"]
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "2 masks written" in done.stdout
+    assert sorted(line.split(": ")[1] for line in done.stderr.splitlines()) == ["empty.png", "frame colours", "sub/cut.png"]
+    assert (np.asarray(Image.open(tmp_path / "out" / "c.png")) == expected[2]).all()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert CliRunner().invoke(app, [*words, str(tmp_path / "masks.npz")]).exit_code == 1
+    with np.load(tmp_path / "masks.npz") as found:
+        assert found["names"].tolist() == ["a", "c"]
+    with pytest.raises(UserError, match=r"masks\.csv numbers its frames, so none can be left out"):
+        predict(bundle_dir, some_bad, tmp_path / "masks.csv", on_bad=lambda *_: None)
+    np.savez(tmp_path / "deep.npz", test_set=np.zeros((2, 16, 24), np.uint16))
+    with pytest.raises(UserError, match=r"no frame of .*deep\.npz can be predicted: frame 0: the bundle takes"):
+        predict(bundle_dir, tmp_path / "deep.npz", tmp_path / "none", on_bad=lambda *_: None)
 
 
 def test_a_place_that_cannot_be_replaced_is_refused(bundle_dir: Path, npz: Path, tmp_path: Path) -> None:
