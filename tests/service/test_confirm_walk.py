@@ -60,13 +60,17 @@ class Walk(RuleBasedStateMachine):
     pool: ClassVar[list[FrozenTrial]]
     names: ClassVar[Iterator[int]]
 
-    @initialize()
-    def begin_a_search(self) -> None:
+    @initialize(first=st.lists(scores, max_size=3), confirmed=st.booleans())
+    def begin_a_search(self, first: list[float], confirmed: bool) -> None:
         self.searched = write_study(self.database, spec_of(f"walk-{next(self.names)}"), [])
         self.searches: list[tuple[int, float]] = []  # config and score of each trial, NaN for one that failed
         self.plans: list[Plan] = []
         self.deleted: list[Plan] = []  # kept: their ids name what is opened
         self.opened: dict[int, Study] = {}
+        for config, score in enumerate(first):
+            self.a_trial_of_the_search_ends(config, score, fails=False)
+        if first and confirmed:
+            self.somebody_confirms(2, 2, again=False)
 
     def teardown(self) -> None:
         if not hasattr(self, "searched"):
@@ -100,6 +104,7 @@ class Walk(RuleBasedStateMachine):
         if newest is before:
             assert ("nothing is left to train" in lines) == (not newest.at_hand)
             assert (f"study {newest.name!r} goes on" in lines) == bool(newest.at_hand)
+        self.look()
 
     @precondition(lambda self: self.complete())
     @rule(again=st.booleans())
@@ -132,9 +137,9 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: self.runs_at_hand())
     @rule(end=ends)
     def a_run_ends(self, end: float | str) -> None:
-        for mine in self.plans:
-            if mine.at_hand:
-                self.end_a_run(mine, end)
+        newest_at_hand = next(mine for mine in reversed(self.plans) if mine.at_hand)
+        self.end_a_run(newest_at_hand, end)
+        self.look()
 
     @precondition(lambda self: self.plans)
     @rule()
@@ -147,21 +152,15 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def somebody_exports(self) -> None:
         before = self.rows()
-        winner = find_winner(self.searched, self.database)
-        standing = read_standing(self.searched, self.database)
-        said = standing_json(standing)
+        winner, chosen, choosable = find_winner(self.searched, self.database), self.look(), self.choosable()
         assert self.rows() == before
-        assert list(winner.remarks) == said["remarks"] == self.true_sentences()
-        assert said["state"] == self.true_state()
-        choosable = self.choosable()
+        assert list(winner.remarks) == self.true_sentences()
         if not choosable:
-            best = max(range(len(self.searches)), key=lambda number: (self.score(number), -number))
-            assert (winner.study, winner.number, said["choice"]) == (self.searched, best, None)
+            assert (winner.study, winner.number) == (self.searched, self.complete_by_score()[0])
             assert winner.belief == best_trial(self.searched).belief
             return
         newest = self.plans[-1]
-        assert winner.number == said["choice"]["candidate"]
-        assert winner.number in choosable
+        assert winner.number == chosen
         assert (winner.study.spec.name, winner.score) == (newest.name, newest.ended[winner.number, 0])
         assert winner.study.run(winner.run_number) == winner.study.run(newest.candidates.index(winner.number))
         assert isinstance(winner.belief, Confirmed)
@@ -169,10 +168,26 @@ class Walk(RuleBasedStateMachine):
         assert winner.belief.seeds == sum(newest.scored(winner.number, seed) for seed in range(newest.seeds))
         winner.study.close()
 
+    def look(self) -> int | None:
+        """Read what is confirmed so far, compare it with what the walk knows, and return the choice."""
+        said = standing_json(read_standing(self.searched, self.database))
+        assert said["remarks"] == self.true_sentences()
+        assert said["state"] == self.true_state()
+        chosen: int | None = said["choice"]["candidate"] if said["choice"] else None
+        assert chosen in (self.choosable() or [None])
+        return chosen
+
     def go_all_the_way(self) -> None:
-        """From wherever the walk has ended, plan anew, train what is left, and export."""
+        """From wherever the walk has ended, plan anew, train what is left, once more what fails of it, and export."""
         self.somebody_confirms(2, 2, again=True)
         newest = self.plans[-1]
+        for result in itertools.cycle((0.5, "crashed", 0.6)):
+            if not newest.at_hand:
+                break
+            self.end_a_run(newest, result)
+            self.look()
+        self.somebody_exports()
+        self.somebody_confirms(None, None, again=False)
         while newest.at_hand:
             self.end_a_run(newest, 0.5)
         self.somebody_exports()
@@ -322,5 +337,5 @@ def test_every_walk_has_a_way_on_and_true_sentences(database: str) -> None:
     OnPostgres.pool = drawn_trials(space, POOL, prune=False)
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     phases = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink a walk takes minutes
-    walks = settings(max_examples=6, stateful_step_count=20, deadline=None, suppress_health_check=checks, phases=phases)
+    walks = settings(max_examples=6, stateful_step_count=12, deadline=None, suppress_health_check=checks, phases=phases)
     run_state_machine_as_test(OnPostgres, settings=walks)
