@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
+from objectives.data.dataset import has_labels
 from objectives.ensemble import reflipped
 from objectives.errors import UserError, WorldError
 from objectives.inspection import Inspection
@@ -140,7 +141,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     counts, winner = read_status(study).trials, candidate.winner
     # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
-    test = test and candidate.measurable("test")
+    test = test and has_labels(candidate.data, "test")
     looks = count_look(study) if test else test_looks(study)  # counted first: no look without its count
     sealed = candidate.inspect("test") if test else None
     command, program = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]), program_revision()
