@@ -60,11 +60,6 @@ class Candidate:
         with threads_of(self.scored_on):
             return inspect_frames(self.segmenter, images_NHWC, masks_NHW, spec, groups_N=groups_N, device=device)
 
-    def measurable(self, part: str) -> bool:
-        """Whether any pixel of a part has a scored label."""
-        scored, masks = list(self.data.spec.scored), self.data.masks
-        return any(bool(np.isin(masks[index], scored).any()) for index in self.data.parts[part])
-
     def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Frames (N, H, W, C) and masks (N, H, W) of one part."""
         indices = self.data.parts[part]

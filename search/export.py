@@ -12,6 +12,7 @@ import torch
 from objectives.atomic import refuse_unwritable
 from objectives.bundle import check_bundle, refuse_taken, write_bundle
 from objectives.bundle_settings import Settings, sensible_flips
+from objectives.data.dataset import has_labels
 from objectives.ensemble import reflipped
 from objectives.errors import UserError, WorldError
 from objectives.fallback import gpu_or_cpu
@@ -73,7 +74,9 @@ def export_best(
 
     def export(scoring: torch.device) -> Provenance:
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble, gpu=scoring.type == "cuda"), flips)
-        opens = test and candidate.measurable("test")  # no labelled pixel of a scored class: no score, and nothing to open
+        opens = test and has_labels(
+            candidate.data, "test"
+        )  # no labelled pixel of a scored class: no score, and nothing to open
         with counted_look(study) if opens else nullcontext():
             return _written(
                 study, place, candidate, out, test=opens, retrain=retrain, device=device, source=source, force=force

@@ -31,6 +31,7 @@ __all__ = [
     "Report",
     "check",
     "drop_reasons",
+    "has_labels",
     "load_dataset",
     "open_dataset",
     "rare_frames",
@@ -133,6 +134,12 @@ def rare_frames(dataset: Dataset) -> np.ndarray:
     """The training frames that hold the rarest class. Sorted int64 indices."""
     rarest, train = rarest_class(dataset), dataset.parts["train"]
     return train[[bool((dataset.masks[index] == rarest).any()) for index in train]]
+
+
+def has_labels(dataset: Dataset, part: str) -> bool:
+    """Whether any pixel of a part has a scored label, without which there is no score of it."""
+    scored = list(dataset.spec.scored)
+    return any(bool(np.isin(dataset.masks[index], scored).any()) for index in dataset.parts[part])
 
 
 def _is_whole(directory: Path) -> bool:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from objectives.data.dataset import DataOptions, check, open_dataset
+from objectives.data.dataset import DataOptions, check, has_labels, open_dataset
 from objectives.data.duplicates import LIKENESS, alike_clusters, spoilt_frames, thumbnail
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
@@ -265,6 +265,8 @@ def test_validation_has_labels_before_test_has(tmp_path: Path, seed: int) -> Non
         report = check(sparsely_labelled(tmp_path / "a.npz", labelled), replace(OPTIONS, seed=seed))
         assert not report.problems
         assert "the test part has no labelled pixel of a scored class: an exported model gets no score of it" in report.warnings
+    data = open_dataset(str(tmp_path / "a.npz"), replace(OPTIONS, seed=seed), tmp_path / "cache")
+    assert [has_labels(data, part) for part in ("train", "validation", "test")] == [True, True, False]
 
 
 def test_parts_of_one_frame_are_warned_of(tmp_path: Path) -> None:
