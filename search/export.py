@@ -76,7 +76,7 @@ def export_best(
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble, gpu=scoring.type == "cuda"), flips)
         opens = test and has_labels(
             candidate.data, "test"
-        )  # no labelled pixel of a scored class: no score, and nothing to open
+        )  # without labels: no score, nothing to open
         with counted_look(study) if opens else nullcontext():
             return _written(
                 study, place, candidate, out, test=opens, retrain=retrain, device=device, source=source, force=force
