@@ -86,11 +86,11 @@ class OwnRange:
     def units(self, image_HWC: np.ndarray) -> np.ndarray:
         """The frame as uint8 in 0..255, or of wider pixels as float32 in 0..1: albumentations knows these two."""
         if image_HWC.dtype == np.uint8:
-            return cv2.LUT(image_HWC, self.units_of_8_bit_1LC).reshape(image_HWC.shape)
+            return np.asarray(cv2.LUT(image_HWC, self.units_of_8_bit_1LC)).reshape(image_HWC.shape)
         return self._shares(image_HWC)
 
     def _shares(self, values_HWC: np.ndarray) -> np.ndarray:
-        return np.clip((values_HWC - self.low_C) / self.span_C, 0.0, 1.0)
+        return np.asarray(np.clip((values_HWC - self.low_C) / self.span_C, 0.0, 1.0))
 
     def changed(self, image_HWC: np.ndarray, before_HWC: np.ndarray, after_HWC: np.ndarray) -> np.ndarray:
         """The frame changed as much as these units of it were, in its own dtype."""
@@ -102,7 +102,7 @@ class OwnRange:
         changed_HWC *= self.span_C / one
         changed_HWC += image_HWC
         np.clip(changed_HWC, 0, np.iinfo(image_HWC.dtype).max, out=changed_HWC)
-        return np.rint(changed_HWC, out=changed_HWC).astype(image_HWC.dtype)
+        return np.asarray(np.rint(changed_HWC).astype(image_HWC.dtype))
 
 
 def _to_supported(image_HWC: np.ndarray) -> np.ndarray:
