@@ -80,18 +80,29 @@ class OwnRange:
         ends_C2 = np.array(spec.ranges or [(0.0, 1.0)] * spec.channels) * spec.max_value
         self.low_C = ends_C2[:, 0].astype(np.float32)
         self.span_C = (ends_C2[:, 1] - ends_C2[:, 0]).astype(np.float32)
+        units_LC = np.rint(self._shares(np.arange(256, dtype=np.float32)[:, None]) * 255).astype(np.uint8)
+        self.units_of_8_bit_1LC = np.ascontiguousarray(units_LC)[None]
 
     def units(self, image_HWC: np.ndarray) -> np.ndarray:
         """The frame as uint8 in 0..255, or of wider pixels as float32 in 0..1: albumentations knows these two."""
-        units_HWC = np.clip((image_HWC - self.low_C) / self.span_C, 0.0, 1.0)
-        return np.asarray(np.rint(units_HWC * 255).astype(np.uint8) if image_HWC.dtype == np.uint8 else units_HWC)
+        if image_HWC.dtype == np.uint8:
+            return np.asarray(cv2.LUT(image_HWC, self.units_of_8_bit_1LC)).reshape(image_HWC.shape)
+        return self._shares(image_HWC)
+
+    def _shares(self, values_HWC: np.ndarray) -> np.ndarray:
+        return np.asarray(np.clip((values_HWC - self.low_C) / self.span_C, 0.0, 1.0))
 
     def changed(self, image_HWC: np.ndarray, before_HWC: np.ndarray, after_HWC: np.ndarray) -> np.ndarray:
         """The frame changed as much as these units of it were, in its own dtype."""
         one = np.float32(255 if image_HWC.dtype == np.uint8 else 1)
         after_HWC = after_HWC.reshape(before_HWC.shape)
-        changed_HWC = image_HWC + (after_HWC.astype(np.float32) - before_HWC) * (self.span_C / one)
-        return np.asarray(np.rint(np.clip(changed_HWC, 0, np.iinfo(image_HWC.dtype).max)).astype(image_HWC.dtype))
+        if np.array_equal(after_HWC, before_HWC):  # of the transforms none was drawn
+            return image_HWC
+        changed_HWC = np.subtract(after_HWC, before_HWC, dtype=np.float32)
+        changed_HWC *= self.span_C / one
+        changed_HWC += image_HWC
+        np.clip(changed_HWC, 0, np.iinfo(image_HWC.dtype).max, out=changed_HWC)
+        return np.asarray(np.rint(changed_HWC).astype(image_HWC.dtype))
 
 
 def _to_supported(image_HWC: np.ndarray) -> np.ndarray:

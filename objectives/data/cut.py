@@ -61,7 +61,7 @@ class Cut:
                 yield f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be measured there, and {over}"
         if parts := self._few_parts():
             yield (
-                f"places are few: training and validation dealt anew {DEALS} times give {parts} different validation parts; "
+                f"places are few: training and validation dealt anew {DEALS} times give {parts} different validation part(s); "
                 "`search confirm` counts parts, not seeds"
             )
         if len(self.scored) == 1:

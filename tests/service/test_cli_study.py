@@ -70,11 +70,11 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
     lines = finished.output.splitlines()
-    assert lines[0] == "data: 39 frames of 64x128 (32 train, 3 validation, 4 test), 13 dropped"
+    assert lines[0] == "data: 39 frames of 64x128 (29 train, 6 validation, 4 test), 13 dropped"
     assert "study 'a study, été 1': 2 trials of 2 epochs, the control first" in lines
     for trial in ("trial 0 (control)", "trial 1"):
         assert sum(line.startswith(f"{trial} complete after 2 epochs: 0.") for line in lines) == 1
-    assert lines[-2] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive; over: every trial has ended"
+    assert lines[-3] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive; over: every trial has ended"
     assert lines[-1].startswith("best: trial ")
     assert "\x1b" not in finished.output
 
@@ -119,7 +119,7 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
 
 def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finished) -> None:
     lines = succeeded(search("status", *finished.place)).splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert lines[1].split() == ["trial", "state", "epochs", "last", "score", "value", "recipe"]
     assert lines[2].split()[-1] == "control"
     assert lines[4].startswith("score: mean IoU of soil, bedrock, sand")
