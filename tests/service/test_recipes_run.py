@@ -55,7 +55,7 @@ def test_recipes_are_trained_after_the_control_and_tabled(database: str, tmp_pat
     assert config.model.base_filters < 16  # a quarter of the report's
     assert (config.train.epochs, config.train.steps_per_epoch) == (2, 1)
     study.close()
-    search(*asked)  # again: nothing is left to do, and the table is written anew
+    search(*asked, "--force")  # again: nothing is left to do, and the table is written anew
     best = json.loads(search("status", "--study", "seeds", "--json"))["best"]
     assert best["recipe"] in trials
     assert best["recipe"] in search("status", "--study", "seeds")
