@@ -152,7 +152,7 @@ def test_init_again_with_other_arguments_names_them(search: Any, finished: Finis
 
 
 def test_a_new_study_waits_for_its_control(search: Any, database: str, tmp_path: Path, finished: Finished) -> None:
-    words = ["--storage", database, "--study", "x" * 200]
+    words = ["--storage", database, "--study", "x" * 174]
     more = ["--artifacts", tmp_path, "--cache", finished.root / "cache", "--data", DATA, "--space", "tiny", "--trials", 3]
     succeeded(search("init", *words, *more))
     status = json.loads(succeeded(search("status", *words, "--json")))
