@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from objectives.augment import frame_seed
@@ -130,9 +130,18 @@ class TrainingBatches:
 
 
 def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W) of the same types."""
+    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W) of the same types.
+
+    Raises: RuntimeError in a prefetcher for which shared memory has no room.
+    """
     images, masks = zip(*frames, strict=True)
-    return raw_BCHW(np.stack(images)), torch.from_numpy(np.stack(masks))
+    batch = raw_BCHW(np.stack(images)), torch.from_numpy(np.stack(masks))
+    if get_worker_info() is not None:
+        for (
+            tensor
+        ) in batch:  # here: a queue does it in a thread, which loses an error, and whoever waits for the batch waits on
+            tensor.share_memory_()
+    return batch
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The shared memory through which prefetched batches travel: how much they need, and how many prefetchers there is room for.
 
-Who writes to shared memory that is full is killed by a bus error, so it is asked for before any process starts.
+A batch for which shared memory has no room ends the training, so it is asked for before any process starts.
 """
 
 import shutil

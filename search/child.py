@@ -16,7 +16,7 @@ from objectives.batches import EpochOrder, TrainingBatches
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
-from objectives.errors import SearchError, first_line
+from objectives.errors import SearchError, first_line, one_line
 from objectives.feasibility import Unmeasurable, Verdict, check
 from objectives.fit import DivergedError, Training, begin, fit
 from objectives.lifeline import end_with_parent
@@ -41,7 +41,7 @@ UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 # room in /dev/shm, which the other trials of a container have filled meanwhile
 ELSEWHERE = re.compile(
     "No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is insufficient"
-    "|killed by signal: Bus error|unable to allocate shared memory|No space left on device"
+    "|killed by signal: Bus error|unable to allocate shared memory|unable to resize file|No space left on device"
 )
 # and what may be its surroundings' fault or its config's: such a trial is tried again, as often as one that crashes
 DEADLY = re.compile(r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap")
@@ -121,7 +121,13 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
         short = shortage_in(error, torch.device("cuda" if job.gpu else "cpu"))
         cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
-        pipe.send(Failed(cause, short.taken() if short and cause is Cause.SURROUNDINGS else first_line(error)))
+        pipe.send(Failed(cause, short.taken() if short and cause is Cause.SURROUNDINGS else said_by(error)))
+
+
+def said_by(error: Exception) -> str:
+    """What an error says, in one line; one of another process or thread comes with a traceback, and says it at its end."""
+    said = str(error).strip()
+    return one_line(said.splitlines()[-1]) if said.startswith("Caught ") else first_line(error)
 
 
 def dies_of(error: Exception) -> bool:

@@ -74,9 +74,7 @@ def export_best(
 
     def export(scoring: torch.device) -> Provenance:
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble, gpu=scoring.type == "cuda"), flips)
-        opens = test and has_labels(
-            candidate.data, "test"
-        )  # without labels: no score, nothing to open
+        opens = test and has_labels(candidate.data, "test")  # without labels: no score, nothing to open
         with counted_look(study) if opens else nullcontext():
             return _written(
                 study, place, candidate, out, test=opens, retrain=retrain, device=device, source=source, force=force

@@ -1,5 +1,6 @@
 """Training batches: which frames an epoch holds, in which order, how large its batches are, how they are augmented."""
 
+import resource
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
 from objectives.evaluate import pixels_BCHW
 from objectives.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
+from search.child import cause_of, dies_of, said_by
+from search.messages import Cause
 
 CPU = torch.device("cpu")
 SAME_DATA = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -213,6 +216,21 @@ def test_without_room_in_shared_memory_batches_are_made_in_line(terrain: Dataset
     batches = TrainingBatches(Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=2)
     assert (batches.prefetchers, batches.crowded) == (0, True)
     assert len(list(batches.epoch(0))) == len(batches)
+
+
+def test_shared_memory_that_is_full_after_all_is_said(terrain: Dataset) -> None:
+    """By whoever waits for a batch, who would wait for ever otherwise. A trial that it ends is tried again."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # of a file, also in shared memory
+    try:
+        batches = TrainingBatches(Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=1)
+        with pytest.raises(RuntimeError, match="in DataLoader worker process 0") as caught:
+            next(batches.epoch(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not dies_of(caught.value)
+    assert cause_of(caught.value) is Cause.SURROUNDINGS
+    assert "unable to resize file" in said_by(caught.value)
 
 
 def test_a_prefetcher_without_a_batch_of_an_epoch_is_not_started(terrain: Dataset) -> None:
