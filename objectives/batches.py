@@ -140,7 +140,7 @@ def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor
         for (
             tensor
         ) in batch:  # here: a queue does it in a thread, which loses an error, and whoever waits for the batch waits on
-            tensor.share_memory_()
+            tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch's own
     return batch
 
 
