@@ -147,9 +147,10 @@ def predict(
     label = partial(predicting.predict, bundle, source, out, flips=flips, force=force, on_bad=on_bad)
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
+        on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
         from objectives.fallback import gpu_or_cpu
 
-        count = gpu_or_cpu(torch_device(device), lambda each: label(device=str(each)))
+        count = gpu_or_cpu(on, lambda each: label(device=str(each)))
     else:
         count = label(engine="onnx", device=device)
     typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))

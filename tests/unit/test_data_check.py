@@ -273,7 +273,8 @@ def test_parts_of_one_frame_are_warned_of(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 3, (3, 2, 8, 8)).astype(np.uint8)
     np.savez(tmp_path / "a.npz", training_set=frames, training_groups=np.arange(3))
     warnings = [warning.partition(":")[0] for warning in check(str(tmp_path / "a.npz"), OPTIONS).warnings]
-    assert warnings == [f"the {part} part is a single frame" for part in ("train", "validation", "test")]
+    single = [f"the {part} part is a single frame" for part in ("train", "validation", "test")]
+    assert warnings == ["places are few", *single]
 
 
 def test_wrong_options_and_sources_do_not_raise(tmp_path: Path) -> None:

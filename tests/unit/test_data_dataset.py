@@ -13,7 +13,7 @@ import tifffile
 
 from objectives.data.dataset import DataOptions, load_dataset, open_dataset, rare_frames, read_images, read_labelled
 from objectives.data.frames import frame_hash
-from objectives.data.split import split
+from objectives.data.split import COMMON_TOLERANCE, TOLERANCE, split
 from objectives.data.synthetic import ALIENS, generate, write_folder, write_npz
 from objectives.errors import ProblemsError, WorldError
 
@@ -210,9 +210,9 @@ def test_the_shared_npz(tmp_path: Path, with_groups: bool) -> None:
     for name, share in zip(("train", "validation", "test"), OPTIONS.shares, strict=True):
         indices = dataset.parts[name]
         assert len(indices) / 2504 == pytest.approx(share, abs=0.01)
-        assert counts[name][4] / sum(counts.values())[4] == pytest.approx(share, abs=0.015)
+        assert counts[name][4] / sum(counts.values())[4] == pytest.approx(share, rel=TOLERANCE)
         rocky = sum(bool((dataset.masks[index] == 4).any()) for index in indices)
-        assert rocky / 239 == pytest.approx(share, abs=0.03)
+        assert rocky / 239 == pytest.approx(share, rel=COMMON_TOLERANCE)
     groups = [set(dataset.groups[indices].tolist()) for indices in dataset.parts.values()]
     assert sum(map(len, groups)) == len(set(dataset.groups.tolist()))
 

@@ -148,7 +148,7 @@ def test_no_data_pixels_of_images_are_a_warning_until_the_masks_ignore_them(
     monkeypatch.setitem(globals(), "MASKS", masks)
     for index in range(FRAMES):
         save(folder, "masks", index, Image.fromarray(MASKS[index]))
-    assert warnings_of(folder, replace(OPTIONS, ignore="255")) == []
+    assert not [line for line in warnings_of(folder, replace(OPTIONS, ignore="255")) if "no-data" in line]
 
 
 def test_a_no_data_value_of_masks_must_be_ignored_or_the_user_decides(folder: Path) -> None:
