@@ -1,6 +1,8 @@
 """What a trial's process makes of its errors, and of pictures that cannot be drawn."""
 
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -87,10 +89,19 @@ def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> list[Mess
     worker, ours = link()
     for word in words:
         worker.send(word)
-    train(job, config, data, ours)
+    with ThreadPoolExecutor(1) as pool:  # hears while it trains, as a worker does: a pipe holds no three pictures
+        told = pool.submit(heard, worker)
+        with ours.pipe:
+            train(job, config, data, ours)
+        return told.result()
+
+
+def heard(pipe: Connection) -> list[Message]:
+    """All messages until the other end is closed."""
     told = list[Message]()
-    while worker.poll():
-        told.append(worker.recv())
+    with suppress(EOFError):
+        while True:
+            told.append(pipe.recv())
     return told
 
 
