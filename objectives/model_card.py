@@ -35,7 +35,7 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
         "",
         "## Use",
         "",
-        f"The ONNX program takes raw pixels; normalisation is inside. {_sizes(settings)}",
+        f"The ONNX program takes raw pixels; normalisation is inside. {_sizes(settings)}{_as_they_lie(spec)}",
         "",
         "```python",
         *_snippet(spec),
@@ -68,6 +68,11 @@ def _networks(settings: Settings) -> str:
         return f"A {kinds[0]}"
     what = "A second model over the probabilities" if settings.combining == "stack" else "The average"
     return f"{what} of {len(kinds)} networks ({', '.join(kinds)})"
+
+
+def _as_they_lie(spec: FrameSpec) -> str:
+    kept = " Pixels are taken as they lie in a file: an orientation tag (EXIF, TIFF) turns no image."
+    return kept if spec.exif == "keep" else ""
 
 
 def _sizes(settings: Settings) -> str:

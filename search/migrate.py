@@ -203,6 +203,7 @@ def _request(old: StudySpec, wish: Wish) -> Request:
         min_labelled=old.min_labelled,
         max_deviation=old.max_deviation,
         ignore=old.ignore,
+        exif=old.exif,
         scored=old.scored,
         seed=old.seed,
         recipes=wish.recipes,

@@ -36,6 +36,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
         "--min-labelled": f"{spec.min_labelled:.15g}" if spec.min_labelled else "",
         "--max-deviation": f"{spec.max_deviation:.15g}" if spec.max_deviation else "",
         "--ignore": spec.ignore,
+        "--exif": spec.exif if spec.exif != "turn" else "",
         "--scored": ",".join(map(str, spec.scored)),
         "--recipes": ",".join(spec.recipes),
     }

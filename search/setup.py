@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
+from objectives.data.options import Exif
 from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
@@ -33,6 +34,7 @@ class Request:
     min_labelled: float = 0.0
     max_deviation: float = 0.0
     ignore: str = ""
+    exif: Exif = "turn"
     scored: tuple[int, ...] = ()
     seed: int = 0
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
@@ -49,6 +51,7 @@ class Request:
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
             ignore=self.ignore,
+            exif=self.exif,
         )
 
 
@@ -126,6 +129,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         min_labelled=request.min_labelled,
         max_deviation=request.max_deviation,
         ignore=request.ignore,
+        exif=request.exif,
         scored=request.scored,
         score=score_definition(data),
         data_fingerprint=data.fingerprint,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from objectives.config import Frozen
-from objectives.data.options import DataOptions
+from objectives.data.options import DataOptions, Exif
 from objectives.data.source import existing_path
 from objectives.data.synthetic import is_synthetic
 from objectives.errors import UserError
@@ -57,6 +57,7 @@ class StudySpec(Frozen):
     min_labelled: float = 0.0
     max_deviation: float = 0.0
     ignore: str = ""  # the ignored label, or none; empty: as the data say
+    exif: Exif = "turn"
     scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
     score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
@@ -88,6 +89,7 @@ class StudySpec(Frozen):
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
             ignore=self.ignore,
+            exif=self.exif,
         )
 
 

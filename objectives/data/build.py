@@ -30,7 +30,7 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
         ProblemsError: the source cannot be used.
         OSError: the disk cannot take it.
     """
-    opened = open_source(source)
+    opened = open_source(source, options.exif)
     found = survey(opened, options)
     if found.problems:
         raise ProblemsError(source, condensed(found.problems))
@@ -39,7 +39,7 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
     draft = directory.parent / f".{directory.name}.{os.getpid()}"
     draft.mkdir()
     try:
-        index = _write(opened, found, draft)
+        index = _write(opened, found, options, draft)
         (draft / "index.json").write_text(json.dumps(index), encoding="utf-8")
         if directory.exists():
             shutil.rmtree(directory)
@@ -48,7 +48,7 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write(source: Source, found: Survey, draft: Path) -> dict[str, Any]:
+def _write(source: Source, found: Survey, options: DataOptions, draft: Path) -> dict[str, Any]:
     height, width, _ = found.shape
     pixels, labels = hashlib.sha256(), hashlib.sha256()
     train = set(found.parts[0].tolist())
@@ -72,7 +72,7 @@ def _write(source: Source, found: Survey, draft: Path) -> dict[str, Any]:
     _write_array(draft / "masks.npy", (len(found.kept), height, width), np.dtype(np.uint8), masks())
     counts_NK = found.pixel_counts.astype(np.int64)
     _write_array(draft / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK))
-    return _index(source, found, _spec(found, pixels_seen), (pixels.hexdigest(), labels.hexdigest()))
+    return _index(source, found, _spec(found, options, pixels_seen), (pixels.hexdigest(), labels.hexdigest()))
 
 
 def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frames: Iterator[np.ndarray]) -> None:
@@ -88,7 +88,7 @@ def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frame
         os.fsync(opened.fileno())
 
 
-def _spec(found: Survey, seen: TrainingPixels) -> FrameSpec:
+def _spec(found: Survey, options: DataOptions, seen: TrainingPixels) -> FrameSpec:
     height, width, channels = found.shape
     return FrameSpec(
         height=height,
@@ -103,6 +103,7 @@ def _spec(found: Survey, seen: TrainingPixels) -> FrameSpec:
         ignore_label=found.classes.ignore_label,
         scored=found.scored,
         raw_ignore=found.classes.raw_ignore,
+        exif=options.exif,
     )
 
 

@@ -41,7 +41,7 @@ class Report:
 def check(source: str, options: DataOptions) -> Report:
     """Judge a source without writing anything; bad data ends up in ``problems`` and never raises."""
     try:
-        found = survey(open_source(source), options)
+        found = survey(open_source(source, options.exif), options)
     except ProblemsError as error:
         return Report(0, 0, problems=error.problems)
     totals = found.pixel_counts.sum(axis=0)

@@ -81,7 +81,7 @@ def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
         ProblemsError: the source cannot be used; every problem is named.
         WorldError: the cache cannot be written.
     """
-    key = hashlib.sha256(json.dumps([FORMAT_VERSION, source_stamp(source), asdict(options)]).encode()).hexdigest()[:24]
+    key = _key(source, options)
     directory = cache / key
     if _is_whole(directory):
         return load_dataset(directory)
@@ -140,6 +140,13 @@ def has_labels(dataset: Dataset, part: str) -> bool:
     """Whether any pixel of a part has a scored label, without which there is no score of it."""
     scored = list(dataset.spec.scored)
     return any(bool(np.isin(dataset.masks[index], scored).any()) for index in dataset.parts[part])
+
+
+def _key(source: str, options: DataOptions) -> str:
+    decided = asdict(options)
+    if options.exif == DataOptions().exif:
+        del decided["exif"]  # what was prepared before there was a choice stays found
+    return hashlib.sha256(json.dumps([FORMAT_VERSION, source_stamp(source), decided]).encode()).hexdigest()[:24]
 
 
 def _is_whole(directory: Path) -> bool:

@@ -1,11 +1,13 @@
 """Decoding of image and mask files into arrays: exactly what the file holds, or a problem in one line, never a third."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from objectives.data.options import Exif
 from objectives.data.pillow_file import read_with_pillow
 from objectives.data.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
 from objectives.data.spec import Colour
@@ -32,18 +34,18 @@ class LabelImage(NamedTuple):
     colours: dict[int, Colour]  # of the labels that it holds, where the file gives them any
 
 
-def decode_image(path: Path, where: str) -> np.ndarray:
+def decode_image(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
     """The pixels of `read_picture`, which raises the same."""
-    return read_picture(path, where).pixels_HWC
+    return read_picture(path, where, exif).pixels_HWC
 
 
-def decode_mask(path: Path, where: str) -> np.ndarray:
+def decode_mask(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
     """The labels of `read_label_image`, which raises the same."""
-    return read_label_image(path, where).labels_HW
+    return read_label_image(path, where, exif).labels_HW
 
 
-def read_picture(path: Path, where: str) -> Picture:
-    """The image as (H, W, C), uint8 or uint16, turned as its file says.
+def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
+    """The image as (H, W, C), uint8 or uint16, turned as its file says or kept as its pixels lie.
 
     Grey and RGB stay what they are, a palette becomes RGB, greys below 8 bit fill 0..255, and a TIFF keeps all channels. The
     alpha channel of other files is left out.
@@ -51,7 +53,7 @@ def read_picture(path: Path, where: str) -> Picture:
     Raises:
         ProblemsError: with ``where`` as the place, when the file cannot be decoded or its pixels are of another type.
     """
-    raster = _read(path, where)
+    raster = _read(path, where, exif)
     try:
         image = turned(_meant(raster), raster.tags.orientation)
         if image.ndim == 2:
@@ -63,13 +65,15 @@ def read_picture(path: Path, where: str) -> Picture:
     return Picture(np.ascontiguousarray(image, image.dtype.newbyteorder("=")), raster.tags)
 
 
-def read_label_image(path: Path, where: str) -> LabelImage:
+def read_label_image(path: Path, where: str, exif: Exif = "turn") -> LabelImage:
     """The label image as (H, W), uint8 or uint16: palette indices of a paletted file, else the grey values as stored.
+
+    It is turned or kept like an image.
 
     Raises:
         ProblemsError: with ``where`` as the place, when the file cannot be decoded or is no label image.
     """
-    raster = _read(path, where)
+    raster = _read(path, where, exif)
     try:
         labels = turned(_labels(raster), raster.tags.orientation)
     except RefusalError as refusal:
@@ -78,7 +82,7 @@ def read_label_image(path: Path, where: str) -> LabelImage:
     return LabelImage(labels, raster.tags, _colours(raster, labels))
 
 
-def _read(path: Path, where: str) -> Raster:
+def _read(path: Path, where: str, exif: Exif) -> Raster:
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
@@ -86,12 +90,16 @@ def _read(path: Path, where: str) -> Raster:
             raster = _decoded(data)
         if raster.pixels.ndim not in (2, 3) or 0 in raster.pixels.shape:
             raise RefusalError("an image must be (H, W) or (H, W, channels)", f"an array of shape {raster.pixels.shape}")
-        return raster
+        return _untagged(raster) if exif == "keep" else raster
     except RefusalError as refusal:
         raise _problem(where, refusal.rule, refusal.value) from refusal
     except Exception as error:  # what a decoder raises on foreign bytes is open-ended
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _problem(where, "the file must be a readable image", reason[:200]) from error
+
+
+def _untagged(raster: Raster) -> Raster:
+    return replace(raster, tags=replace(raster.tags, orientation=1, kept=raster.tags.orientation))
 
 
 def _decoded(data: bytes) -> Raster:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from objectives.data.classes import Classes, numbered_classes, read_classes
-from objectives.data.decode import read_label_image, read_picture
+from objectives.data.decode import LabelImage, Picture, read_label_image, read_picture
 from objectives.data.frames import Frame
 from objectives.data.groups_file import read_groups
+from objectives.data.options import Exif
 from objectives.data.raster import FORMS, SUFFIXES, form_of
 from objectives.data.settings_files import CLASSES, GROUPS, settings_file, unread_files
 from objectives.data.walk import list_files
@@ -27,7 +28,8 @@ UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
 class FolderSource:
     """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as part of the name.
 
-    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes.
+    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes. ``exif`` says what an orientation tag of
+    either file does.
     """
 
     root: Path
@@ -38,6 +40,7 @@ class FolderSource:
     classes: Classes | None
     problems: tuple[Problem, ...] = ()
     numbered: bool = False
+    exif: Exif = "turn"
 
     def guess(self, count: int) -> Classes:
         """Numbered classes, none of them ignored: only the owner of the data can say that a label means nothing."""
@@ -49,29 +52,36 @@ class FolderSource:
 
     def image(self, index: int) -> np.ndarray:
         """Image ``index`` as (H, W, C)."""
-        return read_picture(self.image_paths[index], self.place(index)).pixels_HWC
+        return self._picture(index).pixels_HWC
 
     def mask(self, index: int) -> np.ndarray:
         """Its raw labels as (H, W)."""
-        return read_label_image(self.mask_paths[index], _show(self.mask_paths[index], self.root)).labels_HW
+        return self._label_image(index).labels_HW
 
     def frame(self, index: int) -> Frame:
         """Image and mask, with what their files say of them."""
         problems: list[Problem] = []
         try:
-            picture = read_picture(self.image_paths[index], self.place(index))
+            picture = self._picture(index)
         except ProblemsError as error:
             problems += error.problems
         try:
-            mask = read_label_image(self.mask_paths[index], _show(self.mask_paths[index], self.root))
+            mask = self._label_image(index)
         except ProblemsError as error:
             problems += error.problems
         if problems:
             raise ProblemsError(self.place(index), problems)
         return Frame(picture.pixels_HWC, mask.labels_HW, picture.tags, mask.tags, mask.colours)
 
+    def _picture(self, index: int) -> Picture:
+        return read_picture(self.image_paths[index], self.place(index), self.exif)
 
-def read_folder(root: Path) -> FolderSource:
+    def _label_image(self, index: int) -> LabelImage:
+        path = self.mask_paths[index]
+        return read_label_image(path, _show(path, self.root), self.exif)
+
+
+def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
     """The labelled frames of a folder: every image that has a mask; what is missing stands in ``problems``.
 
     Masks are label images (palette indices or grey values). Without a ``classes.yaml`` the classes are the labels found,
@@ -104,6 +114,7 @@ def read_folder(root: Path) -> FolderSource:
         groups,
         classes,
         tuple(sorted(problems, key=str) + group_problems + class_problems + [*unread_files(root)]),
+        exif=exif,
     )
 
 

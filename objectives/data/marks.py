@@ -66,7 +66,10 @@ def _turned(marks: Mapping[str, Marks]) -> Iterator[str]:
     apart = {place: mark for place, mark in marks.items() if mark.image.orientation != mark.mask.orientation}
     images = [place for place, mark in apart.items() if mark.mask.orientation == 1]
     masks = [place for place in apart if place not in set(images)]
-    what = "look at `search data preview`, and take the tag away where the two do not lie on one another"
+    what = (
+        "look at `search data preview`, and where the two do not lie on one another, take the tag away; "
+        "--exif keep takes the pixels of all files as they lie"
+    )
     if images:
         yield f"{len(images)} images are turned by their EXIF tag, their masks are not ({examples(images)}): {what}"
     if masks:

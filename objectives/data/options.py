@@ -4,12 +4,14 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
 LARGEST_LABEL = 65535  # of mask files
 IGNORE = "|none|[0-9]{1,5}"  # as the source says, none, or a label
+Exif = Literal["turn", "keep"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class DataOptions:
     so are those with a smaller share of labelled pixels than ``min_labelled``, and those whose mean pixel value lies more
     than ``max_deviation`` standard deviations from that of all (0: neither); ``shares`` are those of train, validation and
     test; ``scored`` empty means all classes but the ignored one; ``ignore`` is the label out of loss and score, as mask files
-    write it, or ``none``, and empty means as the source says.
+    write it, or ``none``, and empty means as the source says; ``exif`` says whether images and masks with an orientation tag
+    are turned as viewers turn them, or kept as their pixels lie in the file.
     """
 
     size: tuple[int, int] | None = None
@@ -31,6 +34,7 @@ class DataOptions:
     min_labelled: float = 0.0
     max_deviation: float = 0.0
     ignore: str = ""
+    exif: Exif = "turn"
 
     def problems(self) -> Iterator[Problem]:
         """Every option that cannot work, whatever the data."""
@@ -44,6 +48,8 @@ class DataOptions:
             yield Problem("seed", "must be 0 or more", str(self.seed))
         if not re.fullmatch(IGNORE, self.ignore) or (self.ignore.isdigit() and int(self.ignore) > LARGEST_LABEL):
             yield Problem("ignore", f"must be a label 0..{LARGEST_LABEL} or none", self.ignore)
+        if self.exif not in get_args(Exif):
+            yield Problem("exif", f"must be {' or '.join(get_args(Exif))}", self.exif)
         if not 0 <= self.min_labelled <= 1:
             yield Problem("min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}")
         if not (math.isfinite(self.max_deviation) and self.max_deviation >= 0):

@@ -14,6 +14,7 @@ from objectives.data.folder import find_images
 from objectives.data.frames import Source
 from objectives.data.marks import gathered
 from objectives.data.npz import read_test_set
+from objectives.data.options import Exif
 from objectives.data.raster import FORMS
 from objectives.data.source import existing_path, open_source
 from objectives.data.spec import FrameSpec
@@ -53,11 +54,11 @@ class Labelled(NamedTuple):
     masks: Sequence[np.ndarray]  # (H, W) uint8, stored labels
 
 
-def read_images(source: str | Path) -> Sequence[NamedImage]:
+def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]:
     """The frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's images (its ``images/`` or itself).
 
     ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item is asked for, which raises
-    ProblemsError when it is damaged.
+    ProblemsError when it is damaged; ``exif`` is that of the model's `FrameSpec`.
 
     Raises:
         ProblemsError: nothing is there, or no frames are in it.
@@ -65,7 +66,7 @@ def read_images(source: str | Path) -> Sequence[NamedImage]:
     if is_synthetic(str(source)):
         return _numbered(read_synthetic_tests(str(source)))
     path = existing_path(source)
-    return _images_of_folder(path) if path.is_dir() else _numbered(read_test_set(path))
+    return _images_of_folder(path, exif) if path.is_dir() else _numbered(read_test_set(path))
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:
@@ -76,7 +77,7 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
     Raises:
         ProblemsError: it cannot be read, or its classes or pixels are not the model's; every problem is named.
     """
-    opened = open_source(str(source))
+    opened = open_source(str(source), spec.exif)
     declared = opened.classes.ignoring(ignore) if opened.classes else None
     classes = declared or _classes_of(spec, ignore)
     problems = [*opened.problems, *_class_problems(str(source), declared, spec)]
@@ -95,7 +96,7 @@ def _numbered(frames: np.ndarray) -> Sequence[NamedImage]:
     return ReadOnDemand(len(frames), lambda index: (str(index), np.ascontiguousarray(frames[index])))
 
 
-def _images_of_folder(root: Path) -> Sequence[NamedImage]:
+def _images_of_folder(root: Path, exif: Exif) -> Sequence[NamedImage]:
     folder = root / "images" if (root / "images").is_dir() else root
     found, problems = find_images(folder, root)
     if not found:
@@ -108,7 +109,7 @@ def _images_of_folder(root: Path) -> Sequence[NamedImage]:
 
     def read(index: int) -> NamedImage:
         name, path = items[index]
-        return name, decode_image(path, path.relative_to(root).as_posix())
+        return name, decode_image(path, path.relative_to(root).as_posix(), exif)
 
     return ReadOnDemand(len(items), read)
 

@@ -32,6 +32,7 @@ class Tags:
     orientation: int = 1  # 1..8 as in EXIF and TIFF: how the stored rows are to be shown; pixels are turned accordingly
     no_data: float | None = None  # the value of pixels that were not measured (TIFF tag 42113, which GDAL writes)
     transparent: bool = False  # some pixel is not opaque, and the pixels do not tell
+    kept: int = 1  # such an orientation that the user wants left aside: pixels are not turned
 
 
 @dataclass(frozen=True)

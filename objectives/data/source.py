@@ -7,14 +7,15 @@ from pathlib import Path
 from objectives.data.folder import read_folder
 from objectives.data.frames import Source
 from objectives.data.npz import read_npz
+from objectives.data.options import Exif
 from objectives.data.settings_files import seen_files
 from objectives.data.synthetic import GENERATOR_VERSION, is_synthetic, read_synthetic
 from objectives.data.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
 
-def open_source(source: str) -> Source:
-    """The labelled frames behind a path (npz or folder) or ``synthetic[:COUNT][:seed=S]``.
+def open_source(source: str, exif: Exif = "turn") -> Source:
+    """The labelled frames behind a path (npz or folder) or ``synthetic[:COUNT][:seed=S]``; ``exif`` as in `DataOptions`.
 
     Raises:
         ProblemsError: there is nothing there, or it cannot be read at all.
@@ -23,7 +24,7 @@ def open_source(source: str) -> Source:
         return read_synthetic(source)
     path = existing_path(source)
     try:
-        return read_folder(path) if path.is_dir() else read_npz(path)
+        return read_folder(path, exif) if path.is_dir() else read_npz(path)
     except OSError as error:
         raise ProblemsError(source, [Problem(source, "must be readable", error.strerror or str(error))]) from error
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from objectives.config import Frozen
+from objectives.data.options import Exif
 
 MOST_LABELS = 256  # masks are kept as uint8
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
@@ -32,6 +33,7 @@ class FrameSpec(Frozen):
     ignore_label: int | None
     scored: tuple[int, ...] = Field(min_length=1)
     raw_ignore: int | None = Field(None, ge=0)  # the ignored label as mask files write it; not known to older bundles
+    exif: Exif = "turn"  # what an orientation tag does to the pixels of a file: see DataOptions
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:

@@ -103,7 +103,7 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
         frame = source.frame(index)
     except ProblemsError as error:
         return error.problems
-    if problem := size_problem(frame, source.place(index)):
+    if problem := size_problem(frame, source.place(index), remedy=" (--exif keep takes pixels as they lie)"):
         return (problem,)
     image_HWC, mask_HW = frame.image_HWC, frame.mask_HW
     height, width, channels = image_HWC.shape
@@ -118,18 +118,26 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
     return _Facts(shape, dtype, key, *found, mean, look, frame_hash(image_HWC), marks_of(frame))
 
 
-def size_problem(frame: Frame, place: str) -> Problem | None:
-    """A mask of another size than its image, and whether a tag that turns one of them may be why."""
+def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
+    """A mask of another size than its image, and whether a tag that turns one of them, or would, may be why.
+
+    ``remedy`` is what can be done about one that turns it.
+    """
     image, mask = frame.image_HWC.shape[:2], frame.mask_HW.shape
     if image == mask:
         return None
-    turned = "its mask" if frame.image_tags.orientation < 5 <= frame.mask_tags.orientation else "the image"
-    why = f", and {turned} is turned by its EXIF tag" if image == mask[::-1] and _is_turned(frame) else ""
+    why = _turned_apart(frame, remedy) if image == mask[::-1] else ""
     return Problem(place, f"its mask must have the image's size {image[0]}x{image[1]}", f"{mask[0]}x{mask[1]}{why}")
 
 
-def _is_turned(frame: Frame) -> bool:
-    return (frame.image_tags.orientation >= 5) != (frame.mask_tags.orientation >= 5)
+def _turned_apart(frame: Frame, remedy: str) -> str:
+    """Which of the two is turned by a quarter, or would be but for the user; empty for both or neither."""
+    image, mask = frame.image_tags, frame.mask_tags
+    if (image.orientation >= 5) != (mask.orientation >= 5):
+        return f", and {'the image' if image.orientation >= 5 else 'its mask'} is turned by its EXIF tag{remedy}"
+    if (image.kept >= 5) != (mask.kept >= 5):
+        return f", and --exif keep leaves the EXIF tag of {'the image' if image.kept >= 5 else 'its mask'} aside"
+    return ""
 
 
 def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOptions) -> dict[int, str]:

@@ -8,6 +8,7 @@ import typer
 
 from search.commands.options import (
     Cache,
+    ExifChoice,
     Force,
     Home,
     Ignore,
@@ -37,6 +38,7 @@ def check(
     min_labelled: MinLabelled = 0.0,
     max_deviation: MaxDeviation = 0.0,
     ignore: Ignore = "",
+    exif: ExifChoice = "turn",
     scored: Scored = "",
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split.")] = 0,
     as_json: Json = False,
@@ -58,6 +60,7 @@ def check(
         min_labelled=min_labelled,
         max_deviation=max_deviation,
         ignore=ignore,
+        exif=exif,
     )
     report = examine(source, options)
     if as_json:
@@ -94,6 +97,7 @@ def preview(
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the choice and the augmentation.")] = 0,
     size: Size = "",
     ignore: Ignore = "",
+    exif: ExifChoice = "turn",
     force: Force = False,
     home: Home = None,
     cache: Cache = None,
@@ -117,7 +121,7 @@ def preview(
     from search.spec import data_path
 
     refuse_output(out, "preview", written_here=is_picture, force=force, source=source)
-    options = DataOptions(size=parse_size(size), ignore=ignore)
+    options = DataOptions(size=parse_size(size), ignore=ignore, exif=exif)
     data = open_dataset(data_path(source), options, cache or name_place("", "", home).cache)
     train = data.parts["train"]
     chosen = np.sort(np.random.default_rng(seed).choice(train, min(frames, len(train)), replace=False))

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from objectives.data.options import Exif
 from objectives.errors import UserError
 from search.names import LONGEST_NAME
 
@@ -72,6 +73,9 @@ Scored = Annotated[
 ]
 Ignore = Annotated[
     str, typer.Option("--ignore", help="Label left out of loss and score, or `none`.  [default: as the data say]")
+]
+ExifChoice = Annotated[
+    Exif, typer.Option("--exif", help="An orientation tag turns image and mask as in viewers, or pixels are kept as they lie.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output of this program that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

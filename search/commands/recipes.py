@@ -12,6 +12,7 @@ from search.commands.options import (
     Artifacts,
     Cache,
     Device,
+    ExifChoice,
     Force,
     Home,
     Json,
@@ -93,6 +94,7 @@ def run(
     force: Force = False,
     sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
     size: Size = "",
+    exif: ExifChoice = "turn",
     seed: Seed = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,
     device: Device = "auto",
@@ -124,6 +126,7 @@ def run(
         trials=0,
         sets=(f"train.epochs={epochs}", *(f"{path}={FEWER}" for path in SCALED if scale < 1.0), *sets),
         size=parse_size(size),
+        exif=exif,
         seed=seed,
         recipes=recipes,
         filters=scale,
@@ -132,6 +135,7 @@ def run(
         run_locally(study, place, workers=workers, device=device, source=data_path(data))
         opened = open_study(place.storage, study)
         asked = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": seed, "--size": size}
+        asked |= {"--exif": exif if exif != "turn" else ""}
         write_table(opened, out, command=_command(asked, sets), replace=force)
         opened.close()
 

@@ -11,6 +11,7 @@ import typer
 from search.commands.options import (
     Artifacts,
     Cache,
+    ExifChoice,
     Home,
     Ignore,
     MaxDeviation,
@@ -70,6 +71,7 @@ class StudyOptions:
     min_labelled: MinLabelled = 0.0
     max_deviation: MaxDeviation = 0.0
     ignore: Ignore = ""
+    exif: ExifChoice = "turn"
     scored: Scored = ""
     seed: Seed = 0
     recipes: Recipes = ""
@@ -98,6 +100,7 @@ class StudyOptions:
             min_labelled=self.min_labelled,
             max_deviation=self.max_deviation,
             ignore=self.ignore,
+            exif=self.exif,
             scored=parse_labels(self.scored),
             seed=self.seed,
             recipes=self.recipes,

@@ -79,7 +79,10 @@ def test_images_that_are_turned_without_their_masks_are_a_warning(folder: Path) 
 def test_a_quarter_turn_that_parts_the_sizes_is_named(folder: Path) -> None:
     save(folder, "images", 1, Image.fromarray(IMAGES[1]), exif=exif_bytes(6))
     (line,) = problems_of(folder)
-    assert line == ("images/f01.png: its mask must have the image's size 8x6, got 6x8, and the image is turned by its EXIF tag")
+    assert line == (
+        "images/f01.png: its mask must have the image's size 8x6, got 6x8, and the image is turned by its EXIF tag "
+        "(--exif keep takes pixels as they lie)"
+    )
     spec = open_dataset("synthetic:24", DataOptions(size=(8, 8)), folder.parent / "cache").spec
     with pytest.raises(ProblemsError, match="and the image is turned by its EXIF tag"):
         read_labelled(folder, spec)

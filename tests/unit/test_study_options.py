@@ -30,7 +30,10 @@ def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
         """Help of its own."""
         heard.append((asked, workers))
 
-    for words in ([], [*WORDS, "--min-labelled", "0.25", "--max-deviation", "3", "--ignore", "7", "--workers", "5"]):
+    for words in (
+        [],
+        [*WORDS, "--min-labelled", "0.25", "--max-deviation", "3", "--ignore", "7", "--exif", "keep", "--workers", "5"],
+    ):
         done = RUNNER.invoke(small, words)
         assert done.exit_code == 0, done.output
     assert heard[0] == (StudyOptions(), 3)
@@ -38,7 +41,7 @@ def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
     assert (workers, asked.home) == (5, Path("/h"))
     wanted = Request(name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, size=(4, 8))
     assert asked.request() == Request(
-        **(vars(wanted) | {"scored": (1, 2), "min_labelled": 0.25, "max_deviation": 3.0, "ignore": "7"})
+        **(vars(wanted) | {"scored": (1, 2), "min_labelled": 0.25, "max_deviation": 3.0, "ignore": "7", "exif": "keep"})
     )
     assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output
     for wrong in (["--min-labelled", "1.5"], ["--max-deviation", "-1"], ["--trials", "0"]):
@@ -70,7 +73,7 @@ def test_init_and_run_take_the_same_options() -> None:
     }
     assert set(parameters["run"]) - set(parameters["init"]) == {"workers", "device"}
     assert parameters["init"].items() <= parameters["run"].items()
-    assert {"min_labelled", "max_deviation", "min_identical"} <= set(parameters["init"])
+    assert {"min_labelled", "max_deviation", "min_identical", "exif"} <= set(parameters["init"])
 
 
 def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted(tmp_path: Path) -> None:
@@ -122,6 +125,6 @@ def test_a_study_from_before_the_filter_reads_as_one_without() -> None:
         space={}, space_fingerprint="", trials=1, until_s=0.0, seed=0,
     )  # fmt: skip
     stored = spec.model_dump(mode="json")
-    del stored["min_labelled"], stored["max_deviation"], stored["ignore"]
+    del stored["min_labelled"], stored["max_deviation"], stored["ignore"], stored["exif"]
     assert StudySpec.model_validate(stored) == spec
     assert spec.data_options == Request(name="s", source="synthetic", space="small", trials=1).data_options
