@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _PAD = 0.04  # of the range, free at either end
-_STEPS = (1.0, 2.0, 5.0, 10.0)
+_STEPS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,14 @@ def padded(values: Iterable[float], start: float, end: float, *, log: bool = Fal
 
 
 def linear_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
-    """Multiples of 1, 2 or 5 times a power of ten."""
+    """Multiples of 1, 2 or 5 times a power of ten; of the next smaller step where none of the right one lies within."""
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in _STEPS if power * factor >= rough * (1 - 1e-9))
+    place = next(place for place, factor in enumerate(_STEPS) if power * factor >= rough * (1 - 1e-9))
+    return _multiples(low, high, power * _STEPS[place]) or _multiples(low, high, power * _STEPS[place - 1])
+
+
+def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(round(number * step, 12) for number in range(first, last + 1))
 

@@ -74,7 +74,7 @@ class Memory:
 
 def memory_held() -> Row:
     """Another process holds the memory, when two trials start and in a later epoch of theirs: they wait, and are complete."""
-    with scene(2, 12, "--set", "pruning={kind: none}") as at:
+    with scene(2, 120, "--set", "pruning={kind: none}") as at:  # so long that a state is saved, which takes a large block
         memory = Memory(at.root)
         at.settings = memory.environment
         memory.give(ROOM)

@@ -18,18 +18,18 @@ ECC = "CUDA error: uncorrectable ECC error encountered"
 
 def score_is_no_number(fit: ModuleType) -> None:
     """Every other trial scores NaN from its third epoch on, as a score of somebody's own may."""
-    prepare, epoch_result = fit.prepare, fit.EpochResult
+    begin, epoch_result = fit.begin, fit.EpochResult
     seeds: list[int] = []
 
-    def prepared(*args: Any, seed: int, **options: Any) -> Any:
-        seeds.append(seed)
-        return prepare(*args, seed=seed, **options)
+    def begun(batches: Any, **options: Any) -> Any:
+        seeds.append(batches.seed)
+        return begin(batches, **options)
 
     def result(**fields: Any) -> Any:
         spoilt = seeds[-1] % 2 == 1 and fields["number"] >= 3
         return epoch_result(**fields | ({"score": float("nan")} if spoilt else {}))
 
-    fit.prepare, fit.EpochResult = prepared, result  # type: ignore[attr-defined]
+    fit.begin, fit.EpochResult = begun, result  # type: ignore[attr-defined]
 
 
 def gpu_breaks(cuda: ModuleType) -> None:
