@@ -104,7 +104,7 @@ def run_process(words: list[str]) -> subprocess.CompletedProcess[str]:
         (["data", "preview", "synthetic:24", "--seed", "9" * 40], "--seed"),
         (["demo", "--workers", "100000"], "--workers"),
         (["data", "check", "~stranger/x"], "~stranger"),
-        (["data", "check", "a\nb"], r"a\nb"),
+        (["data", "check", "not\nthere"], r"not\nthere"),
         (["predict", "\x1b[31m", "frames.npz", "--out", "x.npz"], r"\x1b[31m"),
         (["dashboard", "--host", "a" * 70], "--host"),
         (["status", "--storage", NOWHERE.replace("//", "/")], "***"),
