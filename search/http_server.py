@@ -6,6 +6,7 @@ It knows nothing of what it serves. It believes no header of a proxy.
 import errno
 import logging
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -106,6 +107,12 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_read()
         if self.request is not None:  # there is more to come: a byte now and then must not hold a connection for ever
             self.last_activity = before
+
+    def write_soon(self, data: object) -> int:
+        """Take a piece of an answer: from the first one on it is the client that is waited for, not before."""
+        if not self.total_outbufs_len:
+            self.last_activity = time.time()
+        return int(super().write_soon(data))
 
     @property
     def waits_for_client(self) -> bool:

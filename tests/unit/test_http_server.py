@@ -32,9 +32,9 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     thread = threading.Thread(target=server.run)
     thread.start()
     yield listener.getsockname()
+    server.task_dispatcher.shutdown()  # first: a thread that ends later writes to the trigger's number, whosever it is by then
     server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
     thread.join(10)
-    server.task_dispatcher.shutdown()
     assert not thread.is_alive()
 
 
