@@ -18,7 +18,7 @@ from search.messages import Cause
 from search.names import count_of
 from search.spec import Confirming, StudySpec
 from search.storage import locked
-from search.study import ForeignNameError, Study, open_study, read_spec
+from search.study import ForeignNameError, Study, check_program, open_study, read_spec
 
 PLAN_LOCK = 7_215_006
 
@@ -81,9 +81,10 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
 
     Raises:
         UserError: There is nothing to confirm, another confirmation than the one that is there is asked for without
-            ``again``, or its name would be too long.
+            ``again``, its name would be too long, or no worker of this version could train it.
     """
     refuse_confirming(searched.spec)
+    check_program(searched.spec)
     with locked(searched.engine, PLAN_LOCK, searched.id):
         there = _confirmations(searched)
         if not there:

@@ -30,7 +30,8 @@ _ONE_PART = Unknown("one validation part: nothing is known of how much parts mov
 class ConfirmScore(Protocol):
     """One run: a candidate trained with a seed; ``score`` is NaN where the run failed.
 
-    Runs of equal ``part`` were judged on the same validation part; empty: each seed stands for itself.
+    Runs of equal ``part`` were judged on the same validation part, whose places it names as `places_text` writes them; empty:
+    parts are not dealt anew, and each seed stands for itself.
     """
 
     @property

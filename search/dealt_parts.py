@@ -1,23 +1,11 @@
 """Which places a run of a confirmation validated on: as text in its trial, and what to say of how the parts differ."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import Protocol
+
+from search.confirmation import ConfirmScore
 
 ATTRIBUTE = "validation_places"  # of a trial
-
-
-class DealtRun(Protocol):
-    """One run; ``part`` is its places as `places_text` writes them, empty where parts are not dealt anew."""
-
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def score(self) -> float: ...  # noqa: D102
-    @property
-    def part(self) -> str: ...  # noqa: D102
-    @property
-    def per_class(self) -> Mapping[str, float]: ...  # noqa: D102
 
 
 def places_text(places: Iterable[int]) -> str:
@@ -37,7 +25,7 @@ def places_of(text: str) -> frozenset[int]:
     return frozenset(place for first, _, last in pairs for place in range(int(first), int(last or first) + 1))
 
 
-def parts_told(runs: Sequence[DealtRun]) -> tuple[str, ...]:
+def parts_told(runs: Sequence[ConfirmScore]) -> tuple[str, ...]:
     """What to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none said."""
     known = [run for run in runs if run.score == run.score and run.part]
     parts = sorted({run.part for run in known})
@@ -59,7 +47,7 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
     yield told + few
 
 
-def _classes(known: Sequence[DealtRun], parts: Sequence[str]) -> Iterable[str]:
+def _classes(known: Sequence[ConfirmScore], parts: Sequence[str]) -> Iterable[str]:
     """The mean of a part without a class is over the others: where that differs, parts are not quite alike."""
     there = {part: {name for run in known if run.part == part for name in run.per_class} for part in parts}
     for name in sorted(set().union(*there.values())):

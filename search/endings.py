@@ -44,7 +44,7 @@ def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
     return None
 
 
-def unrecordable(study: Study, error: Exception) -> Ending:
+def unrecordable(worker: Worker, error: Exception) -> Ending:
     """Return the end of a trial whose values were refused, by us, by Optuna or by the database: they would be so again.
 
     Raises: the error itself where it says nothing of the trial's values; UserError when the study was deleted.
@@ -57,7 +57,7 @@ def unrecordable(study: Study, error: Exception) -> Ending:
         case SQLAlchemyError() | StorageInternalError() if not isinstance(error.__cause__ or error, DataError):
             raise error
         case KeyError():  # Optuna's word for what is not there
-            current_budget(study)
+            worker.patiently(lambda: current_budget(worker.study))
     return Ending(TrialState.FAIL, Cause.ERROR, f"its values cannot be recorded: {type(error).__name__}: {first_line(error)}")
 
 

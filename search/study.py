@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,18 +189,33 @@ def check_worker(study: Study, data: Dataset) -> None:
 
     Raises: UserError naming what differs, with both values.
     """
+    check_program(study.spec)
     spec = study.spec
     pairs = {
-        "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
-        "objective version": (spec.objective_version, OBJECTIVE_VERSION),
         "space": (spec.space_fingerprint, study.space.fingerprint),
         "data": (spec.data_fingerprint, data.fingerprint),
         "score": (spec.score, score_definition(data)),
     }
+    _refuse_different(spec, pairs)
+
+
+def check_program(spec: StudySpec) -> None:
+    """Refuse to train for a study that another version of this program has written.
+
+    Raises: UserError naming what differs, with both values.
+    """
+    pairs = {
+        "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
+        "objective version": (spec.objective_version, OBJECTIVE_VERSION),
+    }
+    _refuse_different(spec, pairs)
+
+
+def _refuse_different(spec: StudySpec, pairs: Mapping[str, tuple[object, object]]) -> None:
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise UserError(
-                f"this worker's {what} differs from that of study {spec.name!r}: {_short(ours)} here, {_short(theirs)} there; "
+                f"this program's {what} differs from that of study {spec.name!r}: {_short(ours)} here, {_short(theirs)} there; "
                 "use the same program version and the same data, or start another study"
             )
 

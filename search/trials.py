@@ -53,7 +53,7 @@ def run_trial(worker: Worker, lease: Lease) -> None:
             return
         patiently(partial(tell, worker, trial, ending))
     except Exception as error:
-        ending = patiently(partial(unrecordable, study, error))
+        ending = unrecordable(worker, error)  # not patiently: what it raises again is no call that may work later
         patiently(partial(tell, worker, trial, ending))
     kept = checkpoints.kept(study.spec)
     patiently(lambda: checkpoints.drop_unneeded(study.engine, worker.blobs, study.id, keep=kept))

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
+from search.confirm_plan import Asked, begin
 from search.study import Study, check_worker, open_study
 
 Maker = Callable[..., None]
@@ -45,7 +46,7 @@ def rewritten(database: str, field: str, value: str) -> Study:
 def test_a_worker_that_differs_in_one_thing_is_refused_and_it_is_named(other: tuple[Study, str], tmp_path: Path) -> None:
     study, said = other
     data = open_dataset(study.spec.source, study.spec.data_options, tmp_path)
-    with pytest.raises(UserError, match=f"this worker's {said} from that of study 'small': .* here, .* there"):
+    with pytest.raises(UserError, match=f"this program's {said} from that of study 'small': .* here, .* there"):
         check_worker(study, data)
 
 
@@ -60,4 +61,14 @@ def test_the_command_says_it_in_a_line_and_claims_nothing(
     assert "version of Optuna differs" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert [trial.state.name for trial in study.optuna.get_trials()] == ["WAITING"]
+    study.close()
+
+
+def test_no_confirmation_is_planned_that_no_worker_could_train(database: str, make_study: Maker) -> None:
+    make_study(database, trials=1)
+    study = rewritten(database, "objective_version", "0")
+    with pytest.raises(UserError, match="objective version differs"):
+        begin(study, database, Asked(), again=False)
+    with study.engine.connect() as connection:
+        assert connection.execute(text("SELECT study_name FROM studies")).scalars().all() == ["small"]
     study.close()
