@@ -45,7 +45,8 @@ PINS: dict[str, tuple[str, ...]] = {
     "status": ("--json", "--home", "home"),
     **dict.fromkeys(("stop", "pause", "resume", "extend", "migrate"), (*ABSENT, "--home", "home")),
 }
-NEVER = {"--watch", "--help"}  # waits for the study's end; ends every line early
+# waits for the study's end; ends every line early; tells this very process to leave, whose parent is another
+NEVER = {"--watch", "--help", "--with-parent"}
 WORDS: dict[type, list[str]] = {
     int: ["0", "1", "7", "-1", "+5", "3.5", "1e3", str(2**31), str(2**64), "9" * 400, "nan", "0x10", "١٢"],
     float: ["0", "0.5", "1", "-0.0", "1e-320", "1e308", "inf", "-inf", "nan", "1,5", "9" * 400],
