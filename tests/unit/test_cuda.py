@@ -1,8 +1,7 @@
 """Looks at a device by processes of their own: what is a fault of it, and what is only a lack of memory."""
 
-import os
-
 import pytest
+import stand_in_cuda
 import torch
 
 from search import cuda
@@ -23,9 +22,9 @@ def test_a_gpu_on_which_nothing_can_be_computed_is_faulty_and_the_reason_is_said
 
 
 def test_a_look_that_dies_or_never_ends_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_multiply", _die)
+    monkeypatch.setattr(cuda, "_multiply", stand_in_cuda.die)
     assert device_fault("GPU-0") == "the process that tried it has died"
-    monkeypatch.setattr(cuda, "_multiply", _hang)
+    monkeypatch.setattr(cuda, "_multiply", stand_in_cuda.hang)
     monkeypatch.setattr(cuda, "LONGEST_S", 0.5)
     assert device_fault("GPU-0") == "no word in 0.5 s"
 
@@ -57,13 +56,3 @@ def test_a_device_that_cannot_tell_what_is_free_is_broken() -> None:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
     assert not is_full(RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"), raises)
-
-
-def _die(pipe: object, gpu: str) -> None:
-    os._exit(1)
-
-
-def _hang(pipe: object, gpu: str) -> None:
-    import time
-
-    time.sleep(60.0)

@@ -1,37 +1,24 @@
 """What the doctor says of GPUs, over a stand-in driver; what CUDA does in its own process is a stand-in too."""
 
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 
 import pynvml
 import pytest
+import stand_in_cuda
 from stand_in_driver import ABSENT, GIB, LOST, MIG, MISMATCH, TWO, Chip, use_driver
 
 from search import cuda, doctor_gpus
-from search.cuda import Facts
 from search.doctor_gpus import SHARED_NEED_BYTES, examine_gpus
 from search.finding import Finding
 
 
 @pytest.fixture(autouse=True)
 def _a_good_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cuda, "_start", starts)
-    monkeypatch.setattr(cuda, "_multiply", multiplies)
+    monkeypatch.setattr(cuda, "_start", stand_in_cuda.start)
+    monkeypatch.setattr(cuda, "_multiply", stand_in_cuda.multiply)
     monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
-
-
-def starts(pipe: Connection, gpu: str) -> None:
-    pipe.send(Facts(memory_bytes=GIB, bf16=True))
-
-
-def starts_not(pipe: Connection, gpu: str) -> None:
-    pipe.send("CUDA driver version is insufficient")
-
-
-def multiplies(pipe: Connection, gpu: str) -> None:
-    pipe.send("CUDA error: uncorrectable ECC error encountered" if gpu == "GPU-bbbb-1" else "")
 
 
 def look(monkeypatch: pytest.MonkeyPatch, locks: Path, *chips: Chip, init: int = 0) -> dict[str, Finding]:
@@ -50,7 +37,7 @@ def test_each_card_is_named_with_its_modes_and_must_compute(monkeypatch: pytest.
     assert found["gpu 1"].found.endswith(
         "compute mode default; persistence on; CUDA error: uncorrectable ECC error encountered"
     )
-    monkeypatch.setattr(cuda, "_start", starts_not)
+    monkeypatch.setattr(cuda, "_start", stand_in_cuda.start_not)
     assert "CUDA does not start on GPU-aaaa-0: CUDA driver version is" in look(monkeypatch, tmp_path, TWO[0])["gpu 0"].found
 
 

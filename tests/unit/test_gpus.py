@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pynvml
 import pytest
+import stand_in_cuda
 import stand_in_driver
 from stand_in_driver import (
     ABSENT,
@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from objectives.errors import UserError, WorldError
 from search import cuda, driver
-from search.cuda import Facts, check_cuda
+from search.cuda import check_cuda
 from search.driver import Gpu
 from search.gpus import list_gpus, offer
 
@@ -210,21 +210,13 @@ def test_what_the_driver_withholds_cuda_is_asked(cards: Cards, monkeypatch: pyte
     cards(replace(TWO[1], withheld=pynvml.NVML_ERROR_NOT_SUPPORTED))
     (gpu,) = list_gpus()
     assert gpu.memory_bytes == 0
-    monkeypatch.setattr(cuda, "_start", starts)  # CUDA's part, in its process
-    assert check_cuda(gpu) == replace(gpu, memory_bytes=GIB, bf16=True)
+    monkeypatch.setattr(cuda, "_start", stand_in_cuda.start)  # CUDA's part, in its process
+    assert check_cuda(gpu) == replace(gpu, memory_bytes=stand_in_cuda.MEMORY_BYTES, bf16=True)
     known = Gpu("GPU-0", "known", 2 * GIB, bf16=False)
     assert check_cuda(known) == known
-    monkeypatch.setattr(cuda, "_start", starts_and_says_nothing)
+    monkeypatch.setattr(cuda, "_start", stand_in_cuda.start_and_say_nothing)
     with pytest.raises(WorldError, match="neither the driver nor CUDA says how much memory GPU-bbbb-1 has"):
         check_cuda(gpu)
-
-
-def starts(pipe: Connection, gpu: str) -> None:
-    pipe.send(Facts(memory_bytes=GIB, bf16=True))
-
-
-def starts_and_says_nothing(pipe: Connection, gpu: str) -> None:
-    pipe.send(Facts(memory_bytes=0, bf16=True))
 
 
 def test_numbers_on_a_box_with_unlike_cards_are_said_to_count_by_pci_order(
