@@ -18,6 +18,7 @@ READ = text("""
         SELECT count(*) AS total,
                count(*) FILTER (WHERE trials.state = 'WAITING') AS waiting,
                count(*) FILTER (WHERE trials.state = 'RUNNING') AS running,
+               count(*) FILTER (WHERE trials.state = 'RUNNING' AND expires_at > clock_timestamp()) AS held,
                count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '"infeasible"') AS infeasible,
                count(*) FILTER (WHERE trials.state = 'FAIL' AND cause IS NULL) AS foreign_failures,
                coalesce(sum(spent_s + CASE WHEN trials.state = 'RUNNING' AND expires_at > clock_timestamp()
@@ -31,7 +32,7 @@ READ = text("""
 
 
 class Limit(Enum):
-    """Why a study takes no further trial, though its number of trials is not spent; or NONE."""
+    """Why a study trains no trial any longer, though its number of trials is not spent; or NONE."""
 
     NONE = "none"
     PAUSED = "paused"
@@ -40,7 +41,8 @@ class Limit(Enum):
     HOURS = "hours"
 
 
-WHY = {  # a study is over before its trials are spent
+WHY = {  # a study trains nothing before its trials are spent
+    Limit.PAUSED: "the study is paused",
     Limit.STOPPED: "stopped by hand",
     Limit.DEADLINE: "its time is over",
     Limit.HOURS: "its device hours are spent",
@@ -59,7 +61,8 @@ class Budget:
     spent_s: float  # on devices
     total: int
     waiting: int
-    running: int
+    running: int  # begun and not ended, at work or not
+    held: int  # of these, those that a worker trains now
     infeasible: int
     foreign_failures: int  # ended as failed by somebody else than a worker, in the dashboard say: these are replaced
     fixed: bool  # the trials that it began with are all that was asked for: nothing takes the place of one
@@ -86,6 +89,21 @@ class Budget:
             return self.limit() is not Limit.PAUSED
         hopeless = self.infeasible >= 2 * self.trials  # a space in which next to nothing works
         return not self.waiting and (self.counted >= self.trials or hopeless)
+
+    @property
+    def to_end(self) -> int:
+        """Trials at hand that still keep the study from being over: under a limit nobody goes on with an interrupted one."""
+        return self.running if self.limit() is Limit.NONE else self.held
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody trains a trial of it now, and nobody will as long as its limits are what they are."""
+        return self.closed() and not self.to_end
+
+    @property
+    def unfinished(self) -> int:
+        """Trials that the limit has cut: they stay as they are, and go on once it is lifted."""
+        return self.running - self.held if self.limit() is not Limit.NONE else 0
 
     @property
     def counted(self) -> int:

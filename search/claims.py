@@ -1,4 +1,4 @@
-"""Claiming a trial: adopt a lost one, else take a waiting one, else create one while the budget lasts.
+"""Claiming a trial: adopt a lost one, else take a waiting one, else create one while the budget lasts and no limit is reached.
 
 All of it happens under one lock per study, and Optuna commits a new trial by itself: a crash at any point leaves a trial
 that the next claim adopts. Should the lock be lost meanwhile, or Optuna create a trial again because it did not hear that
@@ -50,7 +50,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Done:
-    """Every trial of the budget has ended."""
+    """Every trial of the budget has ended, or a limit is reached and nobody trains any longer."""
 
 
 Claim = Claimed | Waiting | Done
@@ -63,12 +63,12 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
     """
     with locked(study.engine, CLAIM_LOCK, study.id) as connection:
         budget = read_budget(connection, study)
-        if budget.limit() is Limit.PAUSED:
-            return Waiting()
+        if budget.limit() is not Limit.NONE:  # what it has cut goes on when it is lifted, and not before
+            return Done() if budget.over else Waiting()
         trial_id = connection.execute(LOST, {"study_id": study.id, "worker": owner, "grace_s": GRACE * lease_s}).scalar()
         if trial_id is None:
             if budget.closed():
-                return Waiting() if budget.running else Done()
+                return Done() if budget.over else Waiting()
             try:
                 # Optuna's own connection commits the new trial here, before our lease on it
                 with only_within_budget(study):
@@ -107,9 +107,8 @@ def only_within_budget(study: Study) -> Iterator[None]:
 
 
 def is_over(study: Study) -> bool:
-    """Whether every trial of the study has ended and no worker would create another."""
-    budget = current_budget(study)
-    return budget.closed() and not budget.running
+    """Whether nobody trains a trial of the study, and nobody will unless its limits change."""
+    return current_budget(study).over
 
 
 def current_budget(study: Study) -> Budget:

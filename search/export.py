@@ -165,7 +165,7 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; who opens the sealed test part has counted the look."""
-    counts, winner = read_status(study).trials, candidate.winner
+    status, winner = read_status(study), candidate.winner
     # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
     sealed = candidate.inspect("test") if test else None
@@ -173,7 +173,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     return Provenance(
         study=study.spec.name,
         trial=winner.number,
-        trials=sum(counts[state] for state in ("complete", "pruned", "failed")),
+        trials=sum(status.trials[state] for state in ("complete", "pruned", "failed")) + status.budget.unfinished,
         seed=candidate.origins[0].seed,
         epoch=candidate.origins[0].epoch,
         data=study.spec.data_fingerprint,

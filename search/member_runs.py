@@ -1,8 +1,9 @@
 """Which runs an ensemble may combine: those whose weights are there, and which none of the validation part has trained.
 
 Members must be alike in how their weights were chosen, or what made one optimistic would choose it. So a study that is not
-confirmed has the trials of the search, each at its best epoch. A confirmed one has the runs of its confirmation alone, each at
-its last epoch; the search's own runs of the same configs would win by the luck that the confirmation was made to remove.
+confirmed has the trials of the search, each at its best epoch, also those that a limit has cut. A confirmed one has the runs of
+its confirmation alone, each at its last epoch; the search's own runs of the same configs would win by the luck that the
+confirmation was made to remove.
 Of the confirmation only runs on the study's own parts count: those with the first seed, with ``--no-resplit`` all. Every other
 seed has trained on frames that the study validates on.
 """
@@ -13,9 +14,10 @@ from objectives.errors import UserError
 from search.checkpoints import BEST
 from search.confirm import cells
 from search.study import Study
+from search.unfinished import Exportable, read_unfinished
 
 KEPT = text("""
-    SELECT trial_id FROM trials JOIN trial_values USING (trial_id) JOIN search_checkpoint USING (trial_id)
+    SELECT trial_id, number, value FROM trials JOIN trial_values USING (trial_id) JOIN search_checkpoint USING (trial_id)
     WHERE study_id = :study_id AND state = 'COMPLETE' AND kind = :kind ORDER BY value DESC, number
 """)
 
@@ -26,8 +28,10 @@ def member_runs(holder: Study) -> list[int]:
     Raises: UserError with fewer than two.
     """
     with holder.engine.connect() as connection:
-        kept = list(connection.execute(KEPT, {"study_id": holder.id, "kind": BEST}).scalars())
+        runs = [Exportable(*row) for row in connection.execute(KEPT, {"study_id": holder.id, "kind": BEST})]
     confirm = holder.spec.confirm
+    runs += [] if confirm.seeds else read_unfinished(holder)
+    kept = [run.trial_id for run in sorted(runs, key=lambda run: (-run.score, run.number))]
     if confirm.seeds:
         whole = {
             cell.trial_id for cell in cells(holder) if cell.score == cell.score and (cell.seed == 0 or not confirm.resplit)

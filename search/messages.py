@@ -12,9 +12,6 @@ class Cause(StrEnum):
 
     COMPLETED = "completed"
     PRUNED = "pruned"
-    DEADLINE = "deadline"  # the study's time is over
-    HOURS = "hours"  # its hours on devices are spent
-    STOPPED = "stopped"  # `search stop`
     INFEASIBLE = "infeasible"  # the config cannot work, or does not fit into memory
     DIVERGED = "diverged"  # the loss is not finite
     ERROR = "error"

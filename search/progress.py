@@ -128,7 +128,8 @@ def _best_lines(status: Status) -> list[Text]:
         return [Text("no complete trial yet")]
     classes = ", ".join(f"{name} {iou:.3f}" for name, iou in status.best.per_class.items())
     recipe = f" ({status.best.recipe})" if status.best.recipe else ""
-    best = f"best: trial {status.best.number}{recipe}, validation mean IoU {status.best.score:.4f} ({classes})"
+    cut = ", unfinished" if status.best.unfinished else ""
+    best = f"best: trial {status.best.number}{recipe}{cut}, validation mean IoU {status.best.score:.4f} ({classes})"
     return [Text(f"score: {status.score}"), Text(best, style="bold")]
 
 

@@ -23,7 +23,7 @@ from objectives.segmenter import build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs
 from search.candidate import Candidate
-from search.claims import is_over
+from search.claims import current_budget, is_over
 from search.commands.options import Place
 from search.local import run_locally
 from search.messages import Cause
@@ -81,7 +81,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
 
 
 def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
-    """To which epoch to train: the config's last, or the exported one where early stopping or a deadline ended the run."""
+    """To which epoch to train: the config's last, or the exported one where early stopping ended the run, or a limit cut it."""
     epochs = candidate.settings.members[0].config.train.epochs
     return candidate.origins[0].epoch if trial.user_attrs["epochs"] < epochs else epochs
 
@@ -168,7 +168,8 @@ def completed_trial(study: Study) -> FrozenTrial:
     """
     name, trial = study.spec.name, study.optuna.get_trials(deepcopy=False)[ONLY]
     if not trial.state.is_finished():
-        raise WorldError(f"study {name!r} has not ended: the same command goes on where it stood")
+        first = f"`search resume --study {shlex.quote(name)}`, then " if current_budget(study).order != "running" else ""
+        raise WorldError(f"study {name!r} has not ended: {first}the same command goes on where it stood")
     cause = trial.user_attrs.get("end_cause", trial.state.name.lower())
     if trial.state != TrialState.COMPLETE or cause != Cause.COMPLETED:
         why = trial.user_attrs.get("message", f"after {trial.user_attrs.get('epochs', 0)} epochs")

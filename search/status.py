@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Connection, text
 
 from search.budget import WHY, Budget, Limit, beyond_budget, read_budget
 from search.study import Study
+from search.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
 STATE = """CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN 'interrupted'
@@ -60,13 +61,14 @@ STATES = ("complete", "pruned", "failed", "running", "interrupted", "waiting")
 
 @dataclass(frozen=True)
 class Best:
-    """The best complete trial: its number, score and IoU per scored class, all fractions."""
+    """The best trial: its number, score and IoU per scored class, all fractions. Complete, or cut by the study's limit."""
 
     trial_id: int
     number: int
     score: float
     per_class: dict[str, float]
     recipe: str  # the name under which it was enqueued; empty for what the sampler drew
+    unfinished: bool = False  # not trained to its end, and the best there is for now
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,9 @@ class Status:
         limit, alive = self.budget.limit(), any(worker["alive"] for worker in self.workers)
         why = WHY.get(limit, "every trial has ended")
         if self.budget.closed():
-            ending = f"ends, {self.budget.running} trial(s) to end" if self.budget.running else "over"
-            return f"{ending}: {why}{REMEDY.get(limit, '')}"
+            ending = f"ends, {self.budget.to_end} trial(s) to end" if self.budget.to_end else "over"
+            cut = f", {self.budget.unfinished} trial(s) unfinished" if self.budget.unfinished else ""
+            return f"{ending}: {why}{cut}{REMEDY.get(limit, '')}"
         if limit is Limit.PAUSED:
             return "paused: `search resume` goes on"
         return "running" if alive else "waits: no worker is alive"
@@ -139,7 +142,7 @@ class Status:
             "state": self.state,
             "budget": {"trials": self.budget.trials, "spent": self.spent},
             "hours": hours,
-            "over": self.budget.closed() and not self.budget.running,
+            "over": self.budget.over,
             "limit": self.budget.limit().value,
             "deadline_s": self.budget.left_s,
             "standing": self.standing,
@@ -163,24 +166,25 @@ def read_status(study: Study) -> Status:
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
         unfit = connection.execute(INFEASIBLE, which).one()
         scored = not study.spec.confirm.everything
-        best = connection.execute(BEST, which).mappings().first() if scored else None
+        best = _best(connection, study, budget) if scored else None
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
     foreign = 0 if budget.fixed else budget.foreign_failures
     infeasible = Infeasible(unfit.trials, budget.replaced - foreign, unfit.last or "")
     trials = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
     trials["failed"] -= foreign
-    return Status(
-        study.spec.name, budget.order, budget, trials, _best(study, best), workers, infeasible, scored, study.spec.score
-    )
+    return Status(study.spec.name, budget.order, budget, trials, best, workers, infeasible, scored, study.spec.score)
 
 
-def _best(study: Study, row: RowMapping | None) -> Best | None:
-    if row is None:
+def _best(connection: Connection, study: Study, budget: Budget) -> Best | None:
+    complete = [Exportable(*row) for row in connection.execute(BEST, {"study_id": study.id})]
+    found = max(complete + unfinished_trials(connection, study.id, budget), key=lambda trial: trial.score, default=None)
+    if found is None:
         return None
-    attributes = study.storage.get_trial_user_attrs(row["trial_id"])
+    attributes = study.storage.get_trial_user_attrs(found.trial_id)
     per_class = {key.removeprefix("iou "): value for key, value in attributes.items() if key.startswith("iou ")}
-    return Best(row["trial_id"], row["number"], row["value"], per_class, attributes.get("recipe", ""))
+    recipe, unfinished = attributes.get("recipe", ""), found not in complete
+    return Best(found.trial_id, found.number, found.score, per_class, recipe, unfinished=unfinished)
 
 
 @dataclass(frozen=True)

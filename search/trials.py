@@ -13,7 +13,7 @@ from objectives.shortage import host_memory, share_of
 from search import checkpoints, roster
 from search.blame import check_device, judge_death, judge_lease
 from search.blobs import BlobMissing
-from search.budget import Limit
+from search.budget import WHY, Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
 from search.draws import FromTrial
@@ -63,7 +63,7 @@ def run_trial(worker: Worker, lease: Lease) -> None:
 def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
     """Train in a process of its own: after each save move the pointers first, then report, then prune.
 
-    A limit that is reached between two saves asks for the next one at once, after which it has its say like any other.
+    A limit that is reached between two saves asks for the next one at once. From there the trial goes on once it is lifted.
     """
     patiently, cause, history = worker.patiently, Cause.COMPLETED, tuple[EpochResult, ...]()
     job = patiently(lambda: build_job(worker, lease, trial.number, config))
@@ -87,6 +87,10 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                     patiently(lambda: reporter.report(history))
                     if cause is Cause.COMPLETED and not finished:  # a verdict stands, also if the process has not heard it yet
                         cause = patiently(reporter.verdict)
+                        if cause is Cause.COMPLETED and (limit := patiently(reporter.limit)) is not Limit.NONE:
+                            patiently(lambda: show(trial, numbers(worker, trial, history), there={}))
+                            worker.say(f"trial {trial.number} is left where it stands: {WHY[limit]}")
+                            raise InterruptedTrialError(WHY[limit])
                     process.reply(number, stop=cause is not Cause.COMPLETED)
                     if finished or cause is not Cause.COMPLETED:  # while the process draws
                         patiently(lambda: show(trial, numbers(worker, trial, history), there={}))
@@ -194,31 +198,19 @@ class Reporter:
         """Whether a limit of the study has been reached, or a person has said so; looked up once in a second at most."""
         if time.monotonic() - self.looked_at < LOOK_S:
             return False
-        limit = current_budget(self.worker.study).limit()
+        limit = self.limit()
         self.looked_at = time.monotonic()
         return limit is not Limit.NONE
 
-    def verdict(self) -> Cause:
-        """Why the trial must stop; else ``completed``. The control is never pruned.
+    def limit(self) -> Limit:
+        """What keeps the study from training on."""
+        return current_budget(self.worker.study).limit()
 
-        Raises: InterruptedTrialError when the study is paused: the trial goes on from here, later.
-        """
+    def verdict(self) -> Cause:
+        """Whether the trial is to be pruned; else ``completed``. The control never is."""
         # asked for the control too, which takes its place in the rungs
         self.pruned = self.pruned or (self.trial.should_prune() and self.trial.number != CONTROL)
-        if self.pruned:
-            self.trial.set_user_attr("pruned", True)  # the pruner says it once: whoever takes the trial over must know
-            return Cause.PRUNED
-        match current_budget(self.worker.study).limit():
-            case Limit.NONE:
-                return Cause.COMPLETED
-            case Limit.DEADLINE:
-                return Cause.DEADLINE
-            case Limit.HOURS:
-                return Cause.HOURS
-            case Limit.STOPPED:
-                return Cause.STOPPED
-            case Limit.PAUSED:
-                self.worker.say(f"trial {self.trial.number} is left where it stands: the study is paused")
-                raise InterruptedTrialError("the study is paused")
-            case limit:
-                assert_never(limit)
+        if not self.pruned:
+            return Cause.COMPLETED
+        self.trial.set_user_attr("pruned", True)  # the pruner says it once: whoever takes the trial over must know
+        return Cause.PRUNED

@@ -12,6 +12,8 @@ from search.spec import StudySpec, refuse_without_scores
 from search.standing import Standing, read_standing
 from search.status import read_status
 from search.study import Study, open_study
+from search.unfinished import read_unfinished
+from spaces import FromParams
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Winner:
     number: int  # of the trial in the search
     score: float  # of this very run, on the study's own validation part
     belief: Belief
-    remarks: tuple[str, ...] = ()  # why the study's confirmation does not count, or counts less; none without one
+    remarks: tuple[str, ...] = ()  # why the study's confirmation does not count, or counts less; that the run is unfinished
 
 
 def find_winner(searched: Study, storage: str) -> Winner:
@@ -41,16 +43,20 @@ def find_winner(searched: Study, storage: str) -> Winner:
     if standing is None:
         return best_trial(searched)
     if standing.choice is None:
-        return replace(best_trial(searched), remarks=standing.remarks)
+        best = best_trial(searched)
+        return replace(best, remarks=(*best.remarks, *standing.remarks))
     return confirmed_winner(open_study(storage, standing.study), standing)
 
 
 def named_trial(searched: Study, number: int) -> Winner:
-    """A complete trial of the search, whether it is confirmed or not.
+    """A trial of the search, complete or cut by the study's limit, whether it is confirmed or not.
 
     Raises: UserError for any other number, and for a study that confirms another.
     """
     _refuse_confirmation(searched.spec)
+    cut = {trial.number: trial for trial in read_unfinished(searched)}
+    if number in cut:
+        return _unfinished(searched, cut[number].trial_id, cut[number].score, Named())
     complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     found = next((trial for trial in complete if trial.number == number), None)
     if found is None or found.value is None:
@@ -69,7 +75,7 @@ def _refuse_confirmation(spec: StudySpec) -> None:
 
 
 def best_trial(searched: Study) -> Winner:
-    """The complete trial with the best score, which is optimistic.
+    """The trial with the best score, which is optimistic: complete, or cut by the study's limit.
 
     Raises: UserError without one.
     """
@@ -77,7 +83,16 @@ def best_trial(searched: Study) -> Winner:
     if best is None:
         name = searched.spec.name
         raise UserError(f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)")
+    if best.unfinished:
+        return _unfinished(searched, best.trial_id, best.score, estimated_optimism(searched))
     return Winner(searched, best.trial_id, best.number, best.number, best.score, estimated_optimism(searched))
+
+
+def _unfinished(searched: Study, trial_id: int, score: float, belief: Belief) -> Winner:
+    trial = searched.storage.get_trial(trial_id)
+    epochs, planned = trial.user_attrs["epochs"], searched.space.draw(FromParams(trial.params)).train.epochs
+    said = f"Trial {trial.number} is unfinished: cut after {epochs} of up to {planned} epochs, it goes on when its study does."
+    return Winner(searched, trial_id, trial.number, trial.number, score, belief, (said,))
 
 
 def confirmed_winner(confirming: Study, standing: Standing) -> Winner:

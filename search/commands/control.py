@@ -20,9 +20,9 @@ def register(app: typer.Typer) -> None:
 
 
 def stop(study: StudyName = "default", storage: Storage = "", home: Home = None) -> None:
-    """End a study now: running trials end after the epoch at hand and keep their score, none begins, workers leave.
+    """End a study now: running trials are left after the epoch at hand, unfinished, none begins, workers leave.
 
-    `search resume` opens it again.
+    `search export-best` can have their weights meanwhile; `search resume` opens it again and goes on with them.
 
     \b
     Example:

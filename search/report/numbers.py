@@ -23,7 +23,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the ledger."""
+    """A line of the ledger; what copied trials have cost is in that of the study they come from."""
 
     state: str
     trials: int
@@ -103,4 +103,5 @@ def _epoch_s(trial: TrialRecord) -> float:
 
 
 def _entry(state: str, trials: Sequence[TrialRecord]) -> Entry:
-    return Entry(state, len(trials), sum(trial.epochs for trial in trials), math.fsum(trial.device_s for trial in trials))
+    epochs = sum(trial.epochs for trial in trials if not trial.copied)
+    return Entry(state, len(trials), epochs, math.fsum(trial.device_s for trial in trials))

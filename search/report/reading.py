@@ -21,7 +21,8 @@ from search.pictures_store import pictures_of
 from search.sampling import CONTROL, rungs
 from search.spec import StudySpec
 from search.status import read_status
-from search.study import Study
+from search.study import SOURCE, Study
+from search.unfinished import unfinished_trials
 
 HELD = text("""
     SELECT trial_id, coalesce(expires_at > clock_timestamp(), false) AS held,
@@ -43,7 +44,7 @@ class TrialRecord:
     cause: str
     message: str
     recipe: str  # what it was enqueued as; empty: the sampler drew it
-    score: float  # NaN unless complete
+    score: float  # NaN unless complete, or cut by the study's limit with weights that can be had
     curve: tuple[tuple[int, float], ...]  # epoch and score
     per_class: Mapping[str, float]
     params: Mapping[str, Any]
@@ -53,6 +54,7 @@ class TrialRecord:
     parameters: int  # of the network
     device_s: float  # for which a worker held it
     train_s: float  # of its epochs
+    copied: bool  # from the study that this one was migrated from, which has paid for it
     started_at: float
     ended_at: float  # now for a trial that has not ended
     pictures: Mapping[str, str]  # artifact id by file name
@@ -83,13 +85,14 @@ class StudyRecord:
 
     @cached_property
     def best(self) -> TrialRecord | None:
-        """The complete trial with the highest score, the first of equals."""
-        return max(self.of("complete"), key=lambda trial: (trial.score, -trial.number), default=None)
+        """The trial with the highest score, complete or cut by the study's limit; a complete one and the first of equals."""
+        scored = [trial for trial in self.trials if not math.isnan(trial.score)]
+        return max(scored, key=lambda trial: (trial.score, trial.state == "complete", -trial.number), default=None)
 
     @property
     def control_score(self) -> float:
-        """The control's score, NaN when it has none."""
-        return self.control.score if self.control else math.nan
+        """The control's score, NaN unless it is complete."""
+        return self.control.score if self.control and self.control.state == "complete" else math.nan
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ class StudyRecord:
     @property
     def is_over(self) -> bool:
         """Whether no trial runs and none will begin."""
-        return self.budget.closed() and not self.budget.running
+        return self.budget.over
 
     def of(self, *states: str) -> tuple[TrialRecord, ...]:
         """The trials in these states."""
@@ -115,6 +118,7 @@ def read_study(study: Study) -> StudyRecord:
     with study.engine.connect() as connection:
         leases = {row.trial_id: row for row in connection.execute(HELD, {"study_id": study.id})}
         now = float(connection.execute(NOW).scalar_one())
+        cut = {trial.trial_id: trial.score for trial in unfinished_trials(connection, study.id, status.budget)}
     frozen = study.storage.get_all_trials(study.id, deepcopy=False)
     return StudyRecord(
         spec=study.spec,
@@ -124,30 +128,32 @@ def read_study(study: Study) -> StudyRecord:
         rungs=rungs(study.space),
         test_looks=test_looks(study),
         read_at=now,
-        trials=tuple(_record(trial, leases.get(trial._trial_id), now) for trial in frozen),
+        trials=tuple(_record(trial, leases.get(trial._trial_id), cut.get(trial._trial_id, math.nan), now) for trial in frozen),
     )
 
 
-def _record(trial: FrozenTrial, lease: Any, now: float) -> TrialRecord:
+def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialRecord:
     told = trial.user_attrs
     curve = tuple(sorted((step, score) for step, score in trial.intermediate_values.items() if math.isfinite(score)))
-    train_s = float(told.get("train_seconds", 0.0))
+    copied = SOURCE in told
+    train_s = 0.0 if copied else float(told.get("train_seconds", 0.0))
     return TrialRecord(
         number=trial.number,
         state=_state(trial, held=lease is not None and lease.held),
         cause=told.get("end_cause", ""),
         message=told.get("message", ""),
         recipe=told.get("recipe", ""),
-        score=trial.value if trial.state.name == "COMPLETE" and trial.value is not None else math.nan,
+        score=trial.value if trial.state.name == "COMPLETE" and trial.value is not None else cut,
         curve=curve,
         per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
         params=trial.params,
         distributions=trial.distributions,
-        epochs=told.get("epochs", curve[-1][0] if curve else 0),
+        epochs=max(told.get("epochs", 0), curve[-1][0] if curve else 0),  # told when it was cut, it may have gone on since
         best_epoch=told.get("best_epoch", 0),
         parameters=told.get("parameters", 0),
         device_s=float(lease.spent_s) if lease is not None and lease.spent_s > 0 else train_s,
         train_s=train_s,
+        copied=copied,
         started_at=_moment(trial.datetime_start, math.nan),
         ended_at=_moment(trial.datetime_complete, now),
         pictures=pictures_of(trial.system_attrs),

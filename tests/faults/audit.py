@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from laws import fell_back, trained_again
 from scene import EPOCH, RESUMED, Scene, descendants_marked, read
 
-ENDED = re.compile(r"trial (\d+) (completed|pruned|deadline|hours|stopped|infeasible|diverged|error|crashed|hung)\b")
+ENDED = re.compile(r"trial (\d+) (completed|pruned|infeasible|diverged|error|crashed|hung)\b")
 MOST_REPEATED_S = 30.0  # of epochs, for each interruption; or one epoch
 
 
@@ -65,7 +65,7 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     what it trained then was wasted, and may be trained again.
     """
     trials = scene.query("SELECT number, state FROM trials ORDER BY number")
-    lost = [number for number, state in trials if state in ("RUNNING", "WAITING")]
+    lost = cut_without_checkpoint(scene) if scene.halted else [n for n, state in trials if state in ("RUNNING", "WAITING")]
     told = [int(match[1]) for _, line in scene.heard if (match := ENDED.search(line))]
     doubled = sorted({number for number in told if told.count(number) > 1})
     wrong = [f"trials {lost} have not ended"] if lost else []
@@ -80,6 +80,20 @@ def audit(scene: Scene, fault: str, injected: int, *, note: str = "", failed: in
     most_s, too_much = repeats(scene, MOST_REPEATED_S + alone_s)
     wrong += too_much
     return Row(fault, injected, len(trials), len(lost), len(doubled), exact, trained_again(scene), most_s, wrong, note)
+
+
+def cut_without_checkpoint(scene: Scene) -> list[int]:
+    """Trials that a limit has cut and that could not go on: somebody holds them, or epochs were told and none was saved."""
+    return [
+        int(number)
+        for (number,) in scene.query("""
+        SELECT number FROM trials JOIN search_lease USING (trial_id) WHERE state = 'RUNNING' AND (
+            expires_at > clock_timestamp() OR (
+                EXISTS (SELECT 1 FROM trial_intermediate_values AS told WHERE told.trial_id = trials.trial_id)
+                AND NOT EXISTS (
+                    SELECT 1 FROM search_checkpoint AS kept WHERE kept.trial_id = trials.trial_id AND kind = 'last')))
+    """)
+    ]
 
 
 def histories(scene: Scene) -> list[str]:

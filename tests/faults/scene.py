@@ -63,6 +63,7 @@ class Scene:
     heard: list[tuple[float, str]] = field(default_factory=list)
     interruptions: int = 0
     saved: list[tuple[float, int, int]] = field(default_factory=list)  # when a worker was killed, its trial, its saved epoch
+    halted: bool = False  # a limit has cut what its trials would still have trained
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -194,6 +195,7 @@ class Scene:
 
     def stop(self) -> None:
         """Stop the study once its fault is over: what its trials would still train proves nothing more."""
+        self.halted = True
         done = self.run("stop")
         assert done.returncode == 0, done.stderr
         self.finish()

@@ -33,11 +33,12 @@ def make_study(tmp_path: Path) -> Callable[..., None]:
         sets: tuple[str, ...] = (),
         source: str = TERRAIN,
         gpu_s: float = 0.0,
+        until_s: float = 0.0,
         name: str = "small",
         artifacts: str = str(tmp_path / "artifacts"),
     ) -> None:
         place = Place(database, artifacts, tmp_path / "cache")
-        request = Request(name=name, source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s)
+        request = Request(name=name, source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s, until_s=until_s)
         list(set_up(request, place))
 
     return make

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 SERVE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background, tests say
 from search.dashboard import open_tables, serve
 from search.gate import parse_names
 from objectives.errors import SearchError

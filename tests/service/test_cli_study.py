@@ -108,7 +108,7 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
     assert set(status["trials"]) == STATES
     assert sum(status["trials"].values()) == status["budget"]["spent"]
     assert status["trials"]["complete"] == 2
-    assert set(status["best"]) == {"number", "score", "per_class", "recipe"}
+    assert set(status["best"]) == {"number", "score", "per_class", "recipe", "unfinished"}
     assert status["best"]["recipe"] == ("control" if status["best"]["number"] == 0 else "")
     assert (status["infeasible"]["trials"], status["warnings"]) == (0, [])
     assert set(status["best"]["per_class"]) <= CLASSES

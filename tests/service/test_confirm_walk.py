@@ -34,7 +34,7 @@ from spaces import Space
 
 POOL = 4  # configs that the search draws
 scores = st.integers(1, 999).map(lambda thousandth: thousandth / 1000)
-ends = st.one_of(scores, st.sampled_from(["crashed", "diverged", "stopped", "fail"]))
+ends = st.one_of(scores, st.sampled_from(["crashed", "diverged", "fail"]))
 ROWS = text("SELECT (SELECT count(*) FROM trials), (SELECT count(*) FROM studies), (SELECT sum(trials) FROM search_study)")
 
 
@@ -210,9 +210,8 @@ class Walk(RuleBasedStateMachine):
         cause = "completed" if isinstance(end, float) else end
         if cause != "fail":
             storage.set_trial_user_attr(waiting._trial_id, "end_cause", cause)
-        if cause in ("completed", "stopped"):
-            value = end if isinstance(end, float) else 0.99
-            storage.set_trial_state_values(waiting._trial_id, TrialState.COMPLETE, [value])
+        if isinstance(end, float):
+            storage.set_trial_state_values(waiting._trial_id, TrialState.COMPLETE, [end])
         else:
             storage.set_trial_state_values(waiting._trial_id, TrialState.FAIL)
         mine.at_hand.remove(which)

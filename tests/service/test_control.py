@@ -24,7 +24,7 @@ Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 FRESH = Budget(
     trials=10, gpu_s=0.0, until_s=0.0, order="running", age_s=0.0, spent_s=0.0, total=0, waiting=0, running=0,
-    infeasible=0, foreign_failures=0, fixed=False,
+    held=0, infeasible=0, foreign_failures=0, fixed=False,
 )  # fmt: skip
 
 
@@ -68,12 +68,13 @@ def test_a_paused_study_gives_out_nothing_and_a_stopped_one_is_over(small_study:
     give_order(small_study, "running")
     assert take(small_study, "b").trial_id == lease.trial_id
     give_order(small_study, "stopped")
-    assert claim(small_study, "c", threads=1) == Waiting()  # the trial at hand may still be lost
-    small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
+    assert claim(small_study, "c", threads=1) == Waiting()  # somebody still trains it
+    leases.release(small_study.engine, replace(lease, owner="b", fence=2))
     assert claim(small_study, "c", threads=1) == Done()
     assert is_over(small_study)
     give_order(small_study, "running")
-    assert take(small_study, "c").trial_id != lease.trial_id
+    assert not is_over(small_study)
+    assert take(small_study, "c").trial_id == lease.trial_id
 
 
 def test_everybody_is_told_why_nothing_happens(small_study: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,9 +90,10 @@ def test_everybody_is_told_why_nothing_happens(small_study: Study, capsys: pytes
     assert told() == (False, "paused", "paused: `search resume` goes on")
     give_order(small_study, "stopped")
     assert told() == (False, "stopped", "ends, 1 trial(s) to end: stopped by hand; `search resume` goes on")
-    small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
-    assert told() == (True, "stopped", "over: stopped by hand; `search resume` goes on")
+    leases.release(small_study.engine, lease)
+    assert told() == (True, "stopped", "over: stopped by hand, 1 trial(s) unfinished; `search resume` goes on")
     give_order(small_study, "running")
+    small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
     with small_study.engine.begin() as connection:
         connection.execute(update(STUDY).values(until_s=60.0, started_at=text("now() - interval '1 hour'")))
     assert told() == (True, "deadline", "over: its time is over; `search extend --until 1h` gives it more")
@@ -150,8 +152,7 @@ def test_hours_count_what_every_claim_has_held_and_close_the_study(database: str
     leases.release(study.engine, lease)
     assert current_budget(study).spent_s == pytest.approx(120.0, abs=5.0)
     assert current_budget(study).limit() is Limit.HOURS
-    assert isinstance(claim(study, "b", threads=1), Claimed)  # the one at hand ends by its own worker's word
-    assert claim(study, "c", threads=1) == Waiting()
+    assert claim(study, "b", threads=1) == Done()  # the one at hand waits for more hours
     assert read_status(study).as_json()["hours"]["spent"] == pytest.approx(120 / 3600, abs=0.002)
     study.close()
 

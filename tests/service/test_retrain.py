@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from optuna.trial import TrialState
 from safetensors.torch import load
 from sqlalchemy import text
 
@@ -213,10 +214,10 @@ def test_a_retraining_that_ended_early_is_not_exported(make_trained: Callable[..
     trained = make_trained("train.epochs=1")
     retraining = open_study(place.storage, write_retraining(trained, winner_of(trained, place), place))
     trial = retraining.optuna.ask()
-    trial.set_user_attr("end_cause", "stopped")
-    retraining.optuna.tell(trial, 0.9)
+    trial.set_user_attr("end_cause", "diverged")
+    retraining.optuna.tell(trial, state=TrialState.FAIL)
     with pytest.raises(
-        WorldError, match=r"ended as stopped .* delete it with `optuna delete-study --study-name \S+/retrain-\d+`"
+        WorldError, match=r"ended as diverged .* delete it with `optuna delete-study --study-name \S+/retrain-\d+`"
     ):
         completed_trial(retraining)
     retraining.close()

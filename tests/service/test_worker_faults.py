@@ -20,7 +20,6 @@ from search.blame import MOST_CRASHES
 from search.blobs import open_blobs
 from search.control import extend_budget, give_order
 from search.process import preload
-from search.saver import FIRST_S
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.worker import Orders, Settings
@@ -108,7 +107,7 @@ def test_a_config_that_kills_its_process_is_tried_three_times_and_failed(
         poison, other = work.study.optuna.get_trials()
         assert (poison.state.name, poison.user_attrs["end_cause"]) == ("FAIL", "crashed")
         assert "code -11" in poison.user_attrs["message"]
-        assert other.state.name == "COMPLETE"  # the worker went on
+        assert other.intermediate_values  # the worker went on
         assert read_status(work.study).spent == 2
 
 
@@ -238,17 +237,6 @@ def test_a_study_extended_while_a_worker_trains_keeps_that_worker(database: str,
         status = read_status(work.study)
         assert (status.budget.trials, status.spent) == (2, 2)
         assert status.trials["complete"] + status.trials["pruned"] == 2
-
-
-def test_hours_on_devices_end_the_trials_at_hand_with_their_scores(database: str, tmp_path: Path, make_study: Maker) -> None:
-    make_study(database, trials=5, sets=("train.epochs=2000", "train.steps_per_epoch=1"), gpu_s=1.0)
-    with working(database, tmp_path) as work:
-        work.join()
-        (trial,) = [trial for trial in work.study.optuna.get_trials() if trial.state.name == "COMPLETE"]
-        assert trial.user_attrs["end_cause"] == "hours"
-        assert trial.value == max(trial.intermediate_values.values())
-        assert read_status(work.study).budget.spent_s >= 1.0
-        assert trial.user_attrs["train_seconds"] < FIRST_S / 2  # limits are looked at while it trains, not when it saves
 
 
 def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(database: str, tmp_path: Path, make_study: Maker) -> None:

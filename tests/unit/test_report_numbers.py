@@ -35,11 +35,12 @@ BLANK = TrialRecord(
     parameters=0,
     device_s=0.0,
     train_s=0.0,
+    copied=False,
     started_at=NAN,
     ended_at=NAN,
     pictures={},
 )
-BUDGET = Budget(9, 0.0, 0.0, "running", 0.0, 0.0, 0, 0, 0, 0, 0, fixed=False)
+BUDGET = Budget(9, 0.0, 0.0, "running", 0.0, 0.0, 0, 0, 0, 0, 0, 0, fixed=False)
 
 
 def study_of(trials: Iterable[TrialRecord], *, epochs: int = 10) -> StudyRecord:

@@ -69,7 +69,12 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
     best = study.best
     assert best is not None
     complete, others = study.of("complete"), len(study.of(*ENDED)) - len(study.of("complete"))
-    if len(complete) == 1:
+    if best not in complete:
+        yield joined(
+            f"{score(best.score)} is the score of a trial that is unfinished: the study's limit cut it after "
+            f"{counted(best.epochs, 'epoch')}, and it goes on when the study does. None that is complete scores as high."
+        )
+    elif len(complete) == 1:
         yield joined(f"{score(best.score)} is the score of the only complete trial.")
     else:
         also = f" ({counted(others, 'other')} ended early or failed)" if others else ""
