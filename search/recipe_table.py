@@ -1,13 +1,14 @@
 """The reports' systems trained under one budget: a table of what they report beside what this study measured."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from objectives.atomic import file_at_once
 from objectives.output_place import refuse_output
 from search.study import Study
+from search.unfinished import read_unfinished
 from spaces.recipes import Recipe, load_recipes
 
 PARTS = ("val", "test", "hidden", "hidden_lowest", "hidden_highest")  # of the data, as recipes name them beside classes
@@ -33,9 +34,11 @@ class Measured:
 
 
 def measure(study: Study) -> list[Measured]:
-    """The named trials of a study that have ended, the best first."""
-    trials = study.storage.get_all_trials(study.id, deepcopy=False)
-    found = [_measured(trial) for trial in trials if trial.state.is_finished() and "recipe" in trial.user_attrs]
+    """The named trials of a study that have ended, or that its limit has cut, the best first."""
+    named = [trial for trial in study.storage.get_all_trials(study.id, deepcopy=False) if "recipe" in trial.user_attrs]
+    cut = {each.number: each.score for each in read_unfinished(study)}
+    found = [_measured(trial) for trial in named if trial.state.is_finished()]
+    found += [replace(_measured(trial), state="unfinished", score=cut[trial.number]) for trial in named if trial.number in cut]
     return sorted(found, key=lambda each: (each.score != each.score, -each.score, each.number))
 
 
@@ -94,7 +97,9 @@ def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
 
 
 def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
-    here = _percent(each.score) if each.state == "complete" else each.cause or each.state
+    here = each.cause or each.state
+    if each.score == each.score:
+        here = _percent(each.score) + " (unfinished)" * (each.state == "unfinished")
     classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
     epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"
     reported = shown_reported(recipe.reported) if recipe else "-"

@@ -15,6 +15,7 @@ from search.export import export_best
 from search.member_runs import member_runs
 from search.migrate import Wish, migrate_study
 from search.process import preload
+from search.recipe_table import measure
 from search.report.reading import read_study
 from search.saver import FIRST_S
 from search.status import read_status, read_trials
@@ -85,6 +86,7 @@ def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     assert (record.trials[0].state, record.of("complete"), record.is_over) == ("interrupted", (), True)
     assert record.control_score != record.control_score  # a control that is cut is nothing to compare with
 
+    assert [(each.number, each.state, each.score) for each in measure(study)] == [(0, "unfinished", cut.score)]
     told = export_best(study, place, tmp_path / "model")
     assert (told.trial, told.trials, told.validation.score) == (0, 1, cut.score)
     epochs = len(control.intermediate_values)
