@@ -97,9 +97,8 @@ def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
 
 
 def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
-    here = each.cause or each.state
-    if each.score == each.score:
-        here = _percent(each.score) + " (unfinished)" * (each.state == "unfinished")
+    scored = {"complete": _percent(each.score), "unfinished": f"{_percent(each.score)} (unfinished)"}
+    here = scored.get(each.state, each.cause or each.state)
     classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
     epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"
     reported = shown_reported(recipe.reported) if recipe else "-"
