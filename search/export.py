@@ -195,7 +195,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         space=study.spec.space_fingerprint,
         members=candidate.origins,
         flips=candidate.flips,
-        reproduce=reproduction(study.spec, winner, candidate.data.spec.num_classes, program, command),
+        reproduce=reproduction(study, winner, candidate.data.spec.num_classes, program, command),
     )
 
 

@@ -1,46 +1,172 @@
-"""The commands that make a study and its model again, in words for a shell."""
+"""The lines that make a study and its model again: commands for a shell, and a comment where no command leads.
+
+A study is written again with the budget that it had at first, for its first trials and its sampler go by that; what it was
+given later is given again before its first trial, which leads to the same draws.
+"""
 
 import shlex
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from optuna.trial import FrozenTrial
 
 from objectives.errors import UserError
+from search.budget import Budget
+from search.claims import current_budget
+from search.commands.recipes import implied_sets
+from search.confirm import choose_candidates
+from search.migrate import find_copies
 from search.spec import StudySpec
+from search.study import SOURCE, Study, open_study
 from search.winner import Winner
 from spaces import Space, load_space, preset_names
 from spaces.classes import fit_space
 
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
+DIGITS = 17  # which no float needs more of
 
 
-def reproduction(spec: StudySpec, winner: Winner, num_classes: int, program: str, export: str) -> tuple[str, ...]:
-    """The commands from the program to the bundle: of ``program``, the study ``spec``, its confirmation, and ``export``.
+def reproduction(study: Study, winner: Winner, num_classes: int, program: str, export: str) -> tuple[str, ...]:
+    """The lines from the program to the bundle: of ``program``, the study, its confirmation, and ``export``.
 
     A study is the same again with the same trials in the same order, which more than one worker at a time does not promise.
     """
-    commands = [init_command(spec, num_classes), shlex.join(["search", "worker", "--study", spec.name])]
-    if program.startswith("git "):
-        commands.insert(0, f"git checkout {program.split()[1].rstrip(',')}")
-    if winner.study.spec.confirm.seeds:
-        commands.append(_confirm_command(winner.study.spec))
-    return (*commands, export)
+    checkout = [f"git checkout {program.split()[1].rstrip(',')}"] if program.startswith("git ") else []
+    confirming = winner.study.spec
+    confirm = _confirm_lines(study, confirming) if confirming.confirm.seeds else []
+    return (*checkout, *study_lines(study, num_classes), *confirm, export)
+
+
+def study_lines(study: Study, num_classes: int) -> list[str]:
+    """The lines that write a study and train it."""
+    spec = study.spec
+    worker, more = shlex.join(["search", "worker", "--study", spec.name]), extend_commands(spec, current_budget(study))
+    copies = [trial for trial in study.optuna.get_trials(deepcopy=False) if SOURCE in trial.user_attrs]
+    if copies:
+        return [*_migrate_lines(study, copies, num_classes), *more, worker]
+    if spec.recipe_filters == 1.0:
+        return [init_command(spec, num_classes), *more, worker]
+    return [recipes_line(spec, num_classes), *([*more, worker] if more else [])]  # it trains, too
 
 
 def init_command(spec: StudySpec, num_classes: int) -> str:
     """``search init`` with every option in which the study differs from what that command does by itself."""
     words = ["search", "init", "--study", spec.name, "--data", spec.source, *_space_words(spec, num_classes)]
     words += ["--trials", str(spec.trials), "--seed", str(spec.seed)]
-    options = {
-        "--gpu-hours": f"{spec.gpu_s / 3600:.15g}" if spec.gpu_s else "",
-        "--until": f"{spec.until_s:.15g}s" if spec.until_s else "",
-        "--size": f"{spec.size[0]}x{spec.size[1]}" if spec.size else "",
-        "--min-identical": str(spec.min_identical),
-        "--min-labelled": f"{spec.min_labelled:.15g}" if spec.min_labelled else "",
-        "--max-deviation": f"{spec.max_deviation:.15g}" if spec.max_deviation else "",
-        "--ignore": spec.ignore,
-        "--exif": spec.exif if spec.exif != "turn" else "",
-        "--scored": ",".join(map(str, spec.scored)),
-        "--recipes": ",".join(spec.recipes),
+    return _joined(
+        words,
+        {
+            **_limits(spec.gpu_s, spec.until_s),
+            **_frame_options(spec),
+            "--min-identical": str(spec.min_identical),
+            "--min-labelled": _plain(spec.min_labelled),
+            "--max-deviation": _plain(spec.max_deviation),
+            "--ignore": spec.ignore,
+            "--scored": ",".join(map(str, spec.scored)),
+            "--recipes": ",".join(spec.recipes),
+        },
+    )
+
+
+def recipes_line(spec: StudySpec, num_classes: int) -> str:
+    """``search recipes run``, which alone takes a share of each recipe's filters, as `init_command`."""
+    epochs = Space.from_dict(spec.space).default().train.epochs
+    implied = implied_sets(epochs, spec.recipe_filters)
+    sets = _sets(load_space("recipes", implied), spec.space["domains"])
+    if not _leads_to("recipes", [*implied, *sets], num_classes, spec.space_fingerprint):
+        return f"# no command leads to study {spec.name!r}, {spec.recipe_filters:g} of its recipes' filters and this space"
+    words = ["search", "recipes", "run", "--study", spec.name, "--data", spec.source]
+    words += ["--recipes", ",".join(spec.recipes) or "all", "--epochs", str(epochs)]
+    words += ["--scale", _plain(spec.recipe_filters), "--seed", str(spec.seed)]
+    return _joined([*words, *(word for each in sets for word in ("--set", each))], _frame_options(spec))
+
+
+def extend_commands(spec: StudySpec, budget: Budget) -> list[str]:
+    """``search extend`` with what the study was given since it was written; none without that."""
+    trials = budget.trials - spec.trials
+    more = {"--trials": f"+{trials}" if trials else ""}
+    more |= _limits(budget.gpu_s, budget.until_s, gpu_s=spec.gpu_s, until_s=spec.until_s)
+    return [_joined(["search", "extend", "--study", spec.name], more)] if any(more.values()) else []
+
+
+def migrate_command(spec: StudySpec, old: str, copies: int, num_classes: int, *, source: str) -> str:
+    """``search migrate`` with what was asked of it; the rest is the ``old`` study's, and so are the ``copies``."""
+    words = ["search", "migrate", "--study", old, "--to", spec.name, *_space_words(spec, num_classes)]
+    words += ["--trials", str(spec.trials - copies)]
+    return _joined(words, {"--recipes": ",".join(spec.recipes), **_limits(spec.gpu_s, spec.until_s), "--data": source})
+
+
+def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int) -> list[str]:
+    """The lines of the study that the copies come from, then ``search migrate``; a comment where that one is another by now."""
+    spec, name = study.spec, copies[0].user_attrs[SOURCE]["study"]
+    try:
+        old = open_study(study.engine.url.render_as_string(hide_password=False), name)
+    except UserError:  # deleted, or of another version
+        old = None
+    before, source = list[str](), spec.source
+    if old is not None:
+        before = study_lines(old, num_classes) if _gives(old, study, copies) else []
+        source = "" if before and old.spec.source == spec.source else spec.source
+        old.close()
+    comment = (
+        f"# study {spec.name!r} began with {len(copies)} trials copied from study {name!r} as that was then, "
+        "to which no command leads back: the next line needs it"
+    )
+    return [*(before or [comment]), migrate_command(spec, name, len(copies), num_classes, source=source)]
+
+
+def _gives(old: Study, new: Study, copies: Sequence[FrozenTrial]) -> bool:
+    """Whether a study, trained to the end of its present budget, gives another one just the copies that this has."""
+    budget = current_budget(old)
+    if budget.waiting or budget.running or budget.counted < budget.trials or old.spec.data_options != new.spec.data_options:
+        return False
+    try:
+        found = find_copies(old, new.space).copies
+    except UserError:
+        return False
+    return [_told(copy) for copy in found] == [_told(copy) for copy in copies]
+
+
+def _told(copy: FrozenTrial) -> tuple[object, ...]:
+    return copy.user_attrs[SOURCE], copy.params, copy.value, copy.state
+
+
+def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
+    """``search confirm``; after a comment, where the trials of now would give it other candidates."""
+    confirm = confirming.confirm
+    words = ["search", "confirm", "--study", confirm.study, "--top", str(confirm.best), "--seeds", str(confirm.seeds)]
+    command = shlex.join([*words, *([] if confirm.resplit else ["--no-resplit"])])
+    if choose_candidates(study, confirm.best) == confirm.candidates:
+        return [command]
+    return [f"# study {confirming.name!r} was planned before all of these trials had ended: now it would be of others", command]
+
+
+def _joined(words: list[str], options: dict[str, str]) -> str:
+    """The words and each option that has a value, for a shell."""
+    return shlex.join([*words, *(word for option, value in options.items() if value for word in (option, value))])
+
+
+def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s: float = 0.0) -> dict[str, str]:
+    """The options that raise two limits from what they were to what they are, exactly."""
+    hours, seconds = (gpu_now_s - gpu_s) / 3600, until_now_s - until_s
+    return {
+        "--gpu-hours": _plain(hours, lambda more: gpu_s + 3600 * more == gpu_now_s) if hours else "",
+        "--until": f"{_plain(seconds, lambda more: until_s + more == until_now_s)}s" if seconds else "",
     }
-    return shlex.join(words + [word for option, value in options.items() if value for word in (option, value)])
+
+
+def _frame_options(spec: StudySpec) -> dict[str, str]:
+    size = f"{spec.size[0]}x{spec.size[1]}" if spec.size else ""
+    return {"--size": size, "--exif": spec.exif if spec.exif != "turn" else ""}
+
+
+def _plain(value: float, leads: Callable[[float], bool] | None = None) -> str:
+    """A number in the fewest digits that lead to it, without an exponent; empty for 0."""
+    if not value:
+        return ""
+    exact = leads or value.__eq__
+    digits = next((count for count in range(1, DIGITS) if exact(float(f"{value:.{count}g}"))), DIGITS)
+    return f"{Decimal(f'{value:.{digits}g}'):f}"
 
 
 def _space_words(spec: StudySpec, num_classes: int) -> list[str]:
@@ -75,10 +201,3 @@ def _leads_to(name: str, sets: list[str], num_classes: int, fingerprint: str) ->
     except UserError:
         return False
     return fitted.fingerprint == fingerprint
-
-
-def _confirm_command(spec: StudySpec) -> str:
-    confirm = spec.confirm
-    top = max(1, len(confirm.candidates) - 1)  # the control is one of them
-    words = ["search", "confirm", "--study", confirm.study, "--top", str(top), "--seeds", str(confirm.seeds)]
-    return shlex.join([*words, *([] if confirm.resplit else ["--no-resplit"])])

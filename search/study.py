@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,14 +245,23 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         prefix = "" if part == "domains" else "control."  # as in a space file; a path may be in both
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
     pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
-    differences = [
-        f"{what} is {_short(theirs)} there, {_short(ours)} wanted" for what, (theirs, ours) in pairs.items() if theirs != ours
-    ]
+    differences = {what: (theirs, ours) for what, (theirs, ours) in pairs.items() if theirs != ours}
     if differences:
-        listed = "; ".join(differences)
-        extend = any(pairs[limit][0] != pairs[limit][1] for limit in ("trials", "gpu_s", "until_s"))
-        more = ", or give it more budget with `search extend`" if extend else ""
+        listed = "; ".join(
+            f"{what} is {_short(theirs)} there, {_short(ours)} wanted" for what, (theirs, ours) in differences.items()
+        )
+        more = ", or give it more budget with `search extend`" if _extends(there, wanted, differences) else ""
         raise UserError(f"study {wanted.name!r} exists with other settings: {listed}; choose another --study name{more}")
+
+
+def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:
+    """Whether ``search extend`` leads from one study to the other: from limits that it has to higher ones, and nothing else."""
+    limits = {
+        "trials": (there.trials, wanted.trials),
+        "gpu_s": (there.gpu_s, wanted.gpu_s),
+        "until_s": (there.until_s, wanted.until_s),
+    }
+    return not there.confirm.seeds and all(what in limits and 0 < limits[what][0] < limits[what][1] for what in differing)
 
 
 def _short(value: object) -> str:

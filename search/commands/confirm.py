@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from objectives.interval import Interval, Unknown
     from search.confirmation import Choice, Confirmation
     from search.standing import Standing
+    from search.study import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +48,7 @@ def confirm(
         int, typer.Option("--workers", min=0, max=256, help="Worker processes on this host; 0: only write the study.")
     ] = 1,
     device: Device = "auto",
+    data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = "",
     storage: Storage = "",
     artifacts: Artifacts = "",
     home: Home = None,
@@ -81,10 +83,11 @@ def confirm(
             if as_json:
                 typer.echo(json.dumps(standing_json(read_standing(searched, place.storage)), allow_nan=False))
                 return
+            source = checked_source(searched, place, data) if data else ""
             begun = begin(searched, place.storage, Asked(top, seeds, resplit), again=again)
             for line in begun.lines:
                 typer.echo(line)
-            train(begun.name, place, workers, device)
+            train(begun.name, place, workers, device, source)
             standing = read_standing(searched, place.storage)
         finally:
             searched.close()
@@ -92,7 +95,20 @@ def confirm(
         print_standing(standing, begun.name)
 
 
-def train(name: str, place: Place, workers: int, device: str) -> None:
+def checked_source(searched: "Study", place: Place, data: str) -> str:
+    """Return where the study's data lies on this host.
+
+    Raises: ProblemsError when nothing is there that can be read; UserError for other data than the study's.
+    """
+    from search.restored import open_data
+    from search.spec import data_path
+
+    source = data_path(data)
+    open_data(searched, place, source)
+    return source
+
+
+def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
     """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
     from search.claims import current_budget, is_over
     from search.local import run_locally
@@ -106,9 +122,10 @@ def train(name: str, place: Place, workers: int, device: str) -> None:
     if over:
         return
     if workers:
-        run_locally(name, place, workers=workers, device=device)
+        run_locally(name, place, workers=workers, device=device, source=source)
     else:
-        typer.echo(f"workers for it: search worker --study {shlex.quote(name)}")
+        words = ["search", "worker", "--study", name, *(["--data", source] if source else [])]
+        typer.echo(f"workers for it: {shlex.join(words)}")
 
 
 def standing_json(standing: "Standing | None") -> dict[str, Any]:

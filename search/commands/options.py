@@ -107,10 +107,17 @@ class Place:
 
 def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
     """The named places, with those of ``home`` for what is not named; nothing is touched."""
-    if artifacts and cache:  # a user without a home needs none
-        return Place(storage, artifacts, cache)
-    folder = home_folder(home)
-    return Place(storage, artifacts or str(folder / "artifacts"), cache or folder / "cache")
+    return Place(storage, name_artifacts(artifacts, home), name_cache(cache, home))
+
+
+def name_artifacts(artifacts: str, home: Path | None) -> str:
+    """The named artifact store, else that of ``home``: a user without a home needs none where all is named."""
+    return artifacts or str(home_folder(home) / "artifacts")
+
+
+def name_cache(cache: Path | None, home: Path | None) -> Path:
+    """The named cache folder, else that of ``home``."""
+    return cache or home_folder(home) / "cache"
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def run(
         source=data,
         space="recipes",
         trials=0,
-        sets=(f"train.epochs={epochs}", *(f"{path}={FEWER}" for path in SCALED if scale < 1.0), *sets),
+        sets=(*implied_sets(epochs, scale), *sets),
         size=parse_size(size),
         exif=exif,
         seed=seed,
@@ -138,6 +138,11 @@ def run(
         asked |= {"--exif": exif if exif != "turn" else ""}
         write_table(opened, out, command=_command(asked, sets), replace=force)
         opened.close()
+
+
+def implied_sets(epochs: int, scale: float) -> tuple[str, ...]:
+    """Return the settings of the space that `run` makes by itself."""
+    return f"train.epochs={epochs}", *(f"{path}={FEWER}" for path in SCALED if scale < 1.0)
 
 
 def count_trainable(recipe: "Recipe") -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Force, Home, Storage, StudyName, open_place
+from search.commands.options import Artifacts, Force, Home, Storage, StudyName, name_artifacts, open_database
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +38,10 @@ def report(
     from search.study import open_study
 
     refuse_report(out, force=force)
-    with open_place(storage, artifacts, home) as place, reachable(place.storage):
-        pictures = open_pictures(place.artifacts)
-        opened = open_study(place.storage, study)
+    with open_database(storage, home) as url, reachable(url):
+        pictures = open_pictures(name_artifacts(artifacts, home))
+        opened = open_study(url, study)
         refuse_without_scores(opened.spec)
-        findings = write_report(opened, place.storage, pictures, out, replace=force)
+        findings = write_report(opened, url, pictures, out, replace=force)
         opened.close()
     typer.echo(f"report of study {study!r}, which {state_of(findings.study)}: {out.absolute()}", err=is_stream(out))

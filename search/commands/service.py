@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Force, Home, Json, Storage, open_place, parse_duration
+from search.commands.options import (
+    Artifacts,
+    Cache,
+    Force,
+    Home,
+    Json,
+    Storage,
+    name_artifacts,
+    open_database,
+    parse_duration,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -81,8 +91,9 @@ def dashboard(
     from search.storage import reachable
 
     wait_s, names = parse_duration(wait, "--wait", least_s=0), parse_names(allowed_host)
-    with open_place(storage, artifacts, home) as place, reachable(place.storage):
-        serve(open_tables(place.storage, wait_s), place.artifacts, host, port, names)
+    store = name_artifacts(artifacts, home)
+    with open_database(storage, home) as url, reachable(url):
+        serve(open_tables(url, wait_s), store, host, port, names)
 
 
 def doctor(

@@ -15,6 +15,9 @@ from search.commands.options import (
     Storage,
     StudyName,
     check_study_name,
+    name_artifacts,
+    name_cache,
+    open_database,
     open_place,
     parse_duration,
 )
@@ -79,13 +82,14 @@ def gc(
     from search.storage import open_engine, reachable
 
     age_s = parse_duration(older_than, "--older-than")
-    with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
-        engine = open_engine(place.storage)
+    store = name_artifacts(artifacts, home)
+    with open_database(storage, home) as url, reachable(url):
+        engine = open_engine(url)
         check_age(engine, age_s)
         if prepared:
-            check_cache(place.cache)
-        swept = collect(engine, place.artifacts, older_than_s=age_s, dry_run=dry_run)
-        swept += sweep_prepared(engine, place.cache, dry_run=dry_run) if prepared else []
+            check_cache(name_cache(cache, home))
+        swept = collect(engine, store, older_than_s=age_s, dry_run=dry_run)
+        swept += sweep_prepared(engine, name_cache(cache, home), dry_run=dry_run) if prepared else []
         engine.dispose()
     found = total(swept)
     if as_json:

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +12,7 @@ from sqlalchemy import text
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
 from search.confirm_plan import Asked, begin
-from search.study import Study, check_worker, open_study
+from search.study import Study, check_worker, create_study, open_study
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -71,4 +72,25 @@ def test_no_confirmation_is_planned_that_no_worker_could_train(database: str, ma
         begin(study, database, Asked(), again=False)
     with study.engine.connect() as connection:
         assert connection.execute(text("SELECT study_name FROM studies")).scalars().all() == ["small"]
+    study.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "extends"),
+    [
+        ({"trials": 5}, True),
+        ({"trials": 5, "gpu_s": 120.0}, True),
+        ({"trials": 3}, False),  # never less
+        ({"trials": 5, "seed": 1}, False),
+        ({"until_s": 60.0}, False),  # it has no deadline
+    ],
+)
+def test_more_budget_is_offered_where_nothing_else_is_asked(
+    database: str, make_study: Maker, change: dict[str, Any], extends: bool
+) -> None:
+    make_study(database, trials=4, gpu_s=60.0)
+    study = open_study(database, "small")
+    with pytest.raises(UserError, match="exists with other settings") as refused:
+        create_study(database, study.spec.model_copy(update=change))
+    assert ("`search extend`" in str(refused.value)) == extends
     study.close()

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from objectives.errors import ProblemsError, UserError
+from objectives.errors import ProblemsError, UserError, WorldError
 from search.commands.options import Place, open_database, open_place
 from search.commands.study_options import StudyOptions, with_study_options
 from search.main import app
@@ -64,6 +64,12 @@ def test_a_user_without_a_home_names_one_or_what_is_needed_of_it(monkeypatch: py
         assert url == "postgresql://h/db"
     with open_place("postgresql://h/db", "/a", cache=tmp_path) as place:  # as worker and run
         assert place == Place("postgresql://h/db", "/a", tmp_path)
+    for command in ("report", "gc", "dashboard"):  # which need no cache
+        words = [command, "--storage", "postgresql://127.0.0.1:1/db", "--artifacts", str(tmp_path / "a")]
+        words += ["--wait", "0s", "--port", "0"] if command == "dashboard" else []
+        done = RUNNER.invoke(app, [*words, "--out", str(tmp_path / "x.html")] if command == "report" else words)
+        assert isinstance(done.exception, WorldError), done.exception
+        assert "Connection refused" in str(done.exception)
 
 
 def test_init_and_run_take_the_same_options() -> None:
