@@ -14,9 +14,13 @@ AUGMENTS = st.builds(
     flip=st.booleans(),
     vertical_flip=st.booleans(),
     geometry=st.booleans(),
-    shear=st.booleans(),
     elastic=st.booleans(),
     photometric=st.booleans(),
+    **{
+        transform: st.booleans()
+        for transform in ("rotation", "shift", "zoom", "shear", "elastic_waves", "grid_distortion")
+        + ("brightness", "contrast", "gamma", "noise", "blur")
+    },
 )
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.tuples(st.integers(8, 40), st.integers(8, 40))
