@@ -49,8 +49,8 @@ class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
     Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat`` times as often, in an order
-    drawn from (seed, epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where batches are of two, or
-    where there is no other. ``steps_per_epoch`` above 0 keeps the first so many.
+    drawn from (seed, epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where
+    batches are of two, or where there is no other. ``steps_per_epoch`` above 0 keeps the first so many.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:

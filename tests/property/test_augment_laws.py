@@ -16,11 +16,17 @@ AUGMENTS = st.builds(
     geometry=st.booleans(),
     elastic=st.booleans(),
     photometric=st.booleans(),
-    **{
-        transform: st.booleans()
-        for transform in ("rotation", "shift", "zoom", "shear", "elastic_waves", "grid_distortion")
-        + ("brightness", "contrast", "gamma", "noise", "blur")
-    },
+    rotation=st.booleans(),
+    shift=st.booleans(),
+    zoom=st.booleans(),
+    shear=st.booleans(),
+    elastic_waves=st.booleans(),
+    grid_distortion=st.booleans(),
+    brightness=st.booleans(),
+    contrast=st.booleans(),
+    gamma=st.booleans(),
+    noise=st.booleans(),
+    blur=st.booleans(),
 )
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.tuples(st.integers(8, 40), st.integers(8, 40))
