@@ -1,4 +1,4 @@
-"""Augmentation: one intensity drives four groups of albumentations transforms, seeded for every single frame."""
+"""Augmentation: one intensity drives the groups of albumentations transforms, seeded for every single frame."""
 
 import hashlib
 import os
@@ -37,12 +37,10 @@ class Augmenter:
     """
 
     def __init__(self, augment: Augment, spec: FrameSpec) -> None:
-        self.identity = augment.intensity == 0.0 or not (
-            augment.flip or augment.vertical_flip or augment.geometry or augment.elastic or augment.photometric
-        )
-        self.moving = albu.Compose(_moving(augment, spec))
-        self.photometric = _photometric(augment.intensity) if augment.photometric else []
-        self.lighting = albu.Compose(self.photometric)
+        moving = _moving(augment, spec) if augment.intensity else []
+        self.photometric = _photometric(augment) if augment.intensity and augment.photometric else []
+        self.identity = not moving and not self.photometric
+        self.moving, self.lighting = albu.Compose(moving), albu.Compose(self.photometric)
         self.range = OwnRange(spec)
 
     def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,16 +119,16 @@ def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
 
 def _moving(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
     """The transforms of the geometric groups that are on, in their order; strengths grow linearly with the intensity."""
-    strength, borders = augment.intensity, _borders(spec)
+    borders = _borders(spec)
     chosen: list[albu.BasicTransform] = []
     if augment.flip:
         chosen.append(albu.HorizontalFlip(p=0.5))
     if augment.vertical_flip:
         chosen.append(albu.VerticalFlip(p=0.5))
-    if augment.geometry:
-        chosen.append(_affine(strength, borders, shear=augment.shear))
-    if augment.elastic:
-        chosen.append(_elastic(strength, borders))
+    if augment.geometry and (augment.rotation or augment.shift or augment.zoom or augment.shear):
+        chosen.append(_affine(augment, borders))
+    if augment.elastic and (augment.elastic_waves or augment.grid_distortion):
+        chosen.append(_elastic(augment, borders))
     return chosen
 
 
@@ -152,12 +150,16 @@ def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
     return (*mean, 0.0, 0.0, 0.0)[:4]
 
 
-def _affine(strength: float, borders: dict[str, object], *, shear: bool) -> albu.BasicTransform:
-    slant = 16 * strength if shear else 0.0
+def _affine(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform:
+    """Those of the four that are off change nothing, and draw their numbers all the same."""
+    zoom = 0.5 * augment.intensity * augment.zoom
+    shift, turn, slant = (
+        most * augment.intensity * on for most, on in ((0.2, augment.shift), (30, augment.rotation), (16, augment.shear))
+    )
     return albu.Affine(
-        scale=(1 / (1 + 0.5 * strength), 1 + 0.5 * strength),
-        translate_percent=(-0.2 * strength, 0.2 * strength),
-        rotate=(-30 * strength, 30 * strength),
+        scale=(1 / (1 + zoom), 1 + zoom),
+        translate_percent=(-shift, shift),
+        rotate=(-turn, turn),
         shear=(-slant, slant),
         keep_ratio=True,
         balanced_scale=True,
@@ -168,20 +170,31 @@ def _affine(strength: float, borders: dict[str, object], *, shear: bool) -> albu
     )
 
 
-def _elastic(strength: float, borders: dict[str, object]) -> albu.BasicTransform:
+def _elastic(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform:
+    strength = augment.intensity
     nearest = {"interpolation": cv2.INTER_LINEAR, "mask_interpolation": cv2.INTER_NEAREST, **borders}
-    waves = albu.ElasticTransform(alpha=60 * strength, sigma=6, approximate=True, p=1.0, **nearest)
-    grid = albu.GridDistortion(num_steps=5, distort_limit=(-0.4 * strength, 0.4 * strength), p=1.0, **nearest)
-    return albu.OneOf([waves, grid], p=0.5)
+    chosen: list[albu.BasicTransform] = []
+    if augment.elastic_waves:
+        chosen.append(albu.ElasticTransform(alpha=60 * strength, sigma=6, approximate=True, p=1.0, **nearest))
+    if augment.grid_distortion:
+        limit = 0.4 * strength
+        chosen.append(albu.GridDistortion(num_steps=5, distort_limit=(-limit, limit), p=1.0, **nearest))
+    return albu.OneOf(chosen, p=0.5)
 
 
-def _photometric(strength: float) -> list[albu.BasicTransform]:
-    """The transforms of light, in units of the range that pixels use."""
-    brightness, contrast = (-0.25 * strength, 0.25 * strength), (-0.4 * strength, 0.4 * strength)
+def _photometric(augment: Augment) -> list[albu.BasicTransform]:
+    """The transforms of light that are on, in units of the range that pixels use."""
+    strength = augment.intensity
+    brightness, contrast = 0.25 * strength * augment.brightness, 0.4 * strength * augment.contrast
     gamma = (100 / (1 + strength), 100 * (1 + strength))
-    return [
-        albu.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=contrast, p=0.5),
-        albu.RandomGamma(gamma_limit=gamma, p=0.25),
-        albu.GaussNoise(std_range=(0.0, 0.06 * strength), p=0.25),
-        albu.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 0.1 + 1.2 * strength), p=0.15),
-    ]
+    chosen: list[albu.BasicTransform] = []
+    if augment.brightness or augment.contrast:
+        limits = {"brightness_limit": (-brightness, brightness), "contrast_limit": (-contrast, contrast)}
+        chosen.append(albu.RandomBrightnessContrast(**limits, p=0.5))
+    if augment.gamma:
+        chosen.append(albu.RandomGamma(gamma_limit=gamma, p=0.25))
+    if augment.noise:
+        chosen.append(albu.GaussNoise(std_range=(0.0, 0.06 * strength), p=0.25))
+    if augment.blur:
+        chosen.append(albu.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 0.1 + 1.2 * strength), p=0.15))
+    return chosen

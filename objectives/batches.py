@@ -32,6 +32,7 @@ class Key:
 
     frame: int
     seed: int
+    again: bool = False  # it has appeared in this epoch before
 
 
 def count_batches(frames: int, batch_size: int) -> int:
@@ -47,14 +48,16 @@ def largest_batch(frames: int, batch_size: int) -> int:
 class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
-    Every training frame appears once, frames with the rarest class ``rare_repeat`` times, in an order drawn from (seed,
-    epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where batches are of two, or
-    where there is no other. ``steps_per_epoch`` above 0 keeps the first so many.
+    Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat`` times as often, in an order
+    drawn from (seed, epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where
+    batches are of two, or where there is no other. ``steps_per_epoch`` above 0 keeps the first so many.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
-        rare = rare_frames(data) if config.train.rare_repeat > 1 else np.empty(0, np.int64)
-        self.frames = np.concatenate([data.parts["train"], *[rare] * (config.train.rare_repeat - 1)])
+        train, every = config.train, data.parts["train"]
+        rare = rare_frames(data) if train.rare_repeat > 1 else np.empty(0, np.int64)
+        self.once = len(every)  # the first so many places hold each frame once
+        self.frames = np.concatenate([*[every] * train.repeat, *[rare] * (train.repeat * (train.rare_repeat - 1))])
         self.batches = count_batches(len(self.frames), config.train.batch_size)
         self.steps = min(self.batches, config.train.steps_per_epoch or self.batches)
         self.seed = seed
@@ -72,7 +75,8 @@ class EpochOrder(Sampler[list[Key]]):
 
     def _key(self, place: int) -> Key:
         # the place, not only the frame: a frame that is repeated is augmented anew each time
-        return Key(int(self.frames[place]), frame_seed(self.seed, self.epoch, int(self.frames[place]), place))
+        frame = int(self.frames[place])
+        return Key(frame, frame_seed(self.seed, self.epoch, frame, place), again=place >= self.once)
 
 
 class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
@@ -81,9 +85,13 @@ class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
     def __init__(self, config: Config, data: Dataset) -> None:
         self.data = data
         self.augment = FrameAugmenter(config.augment, data)
+        self.keeps_originals = config.augment.keep_originals
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
-        return self.augment(np.asarray(self.data.images[key.frame]), np.asarray(self.data.masks[key.frame]), key.seed)
+        image_HWC, mask_HW = np.asarray(self.data.images[key.frame]), np.asarray(self.data.masks[key.frame])
+        if self.keeps_originals and not key.again:
+            return image_HWC, mask_HW
+        return self.augment(image_HWC, mask_HW, key.seed)
 
 
 class TrainingBatches:

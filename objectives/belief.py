@@ -90,6 +90,7 @@ class Judged(Frozen):
 
     kind: Literal["judged"] = "judged"
     stacked: bool = False  # a second model reads the members, instead of an average of them
+    listed: bool = False  # whoever exported it named the members, which count alike
     members: tuple[Share, ...]  # the largest share first, of a stack the best run
     score: float  # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways round
     member_score: float  # the same of the best single model
@@ -99,6 +100,13 @@ class Judged(Frozen):
 
     def __str__(self) -> str:
         around = "" if self.gain is None else f" (95 %: {self.gain[0]:+.4f} to {self.gain[1]:+.4f})"
+        if self.listed:
+            return (
+                f"It is the even average of {', '.join(share.run for share in self.members)}, which whoever exported it named. "
+                f"Over the {self.places} validation places its mean IoU is {self.score:.4f}; that of the best of its members, "
+                f"chosen on one half of them and judged on the other, both ways round, {self.member_score:.4f}: a gain of "
+                f"{self.score - self.member_score:+.4f}{around}. Named for their scores, they make both numbers optimistic."
+            )
         return (
             f"{self._what()} chosen on the validation part, so its score there is optimistic. Chosen on one half of the "
             f"{self.places} places and judged on the other, both ways round, such an ensemble has a mean IoU of "

@@ -199,15 +199,29 @@ SecondLoss = Annotated[NoSecondPhase | SecondPhase, Field(discriminator="kind")]
 
 
 class Augment(Frozen):
-    """Augmentation: one intensity for all groups, a switch for each; ``copy_paste`` has a share of its own."""
+    """Augmentation: one intensity for all groups, a switch for each and for each transform of one.
+
+    ``copy_paste`` has a share of its own.
+    """
 
     intensity: float = Field(0.5, ge=0.0, le=1.0)
     flip: bool = True  # left to right
     vertical_flip: bool = False
-    geometry: bool = True  # shift, scale, rotate
-    shear: bool = True  # read only when geometry is on
-    elastic: bool = False  # elastic and grid distortion
-    photometric: bool = True  # brightness, contrast, gamma, noise, blur
+    geometry: bool = True  # the group of the four that follow, which are read only when it is on
+    rotation: bool = True
+    shift: bool = True
+    zoom: bool = True
+    shear: bool = True
+    elastic: bool = False  # the group of these two, of which a frame has one
+    elastic_waves: bool = True
+    grid_distortion: bool = True
+    photometric: bool = True  # the group of these five
+    brightness: bool = True
+    contrast: bool = True
+    gamma: bool = True
+    noise: bool = True
+    blur: bool = True
+    keep_originals: bool = False  # of frames that appear several times in an epoch, the first appearance is as it is
     copy_paste: Share = 0.0  # share of the frames without the rarest class that get a piece of it pasted in
     copy_paste_edge: Literal["feathered", "hard"] = "feathered"  # read only when copy_paste > 0
 
@@ -279,7 +293,8 @@ class Train(Frozen):
     epochs: int = Field(30, ge=1, le=10_000)
     batch_size: int = Field(32, ge=1, le=4096)
     scale: float = Field(1.0, gt=0.0, le=1.0)  # frames are shrunk by this before the network; scores stay full size
-    rare_repeat: int = Field(1, ge=1, le=16)  # frames that hold the rarest class appear so often in an epoch
+    repeat: int = Field(1, ge=1, le=16)  # every frame appears so often in an epoch
+    rare_repeat: int = Field(1, ge=1, le=16)  # frames that hold the rarest class so many times as often
     steps_per_epoch: int = Field(0, ge=0)  # 0: one pass over the training frames
     early_stopping: int = Field(0, ge=0)  # epochs without a better score before training ends; 0: never
     ema: float = Field(0.99, ge=0.0, lt=1.0)  # decay of the averaged weights that are scored; 0: none

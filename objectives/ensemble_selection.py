@@ -46,7 +46,12 @@ class Stacked:
     size: int = 4  # members at most
 
 
-Strategy = Greedy | RarePair | Stacked
+@dataclass(frozen=True)
+class Even:
+    """All members with equal weights: nothing is chosen."""
+
+
+Strategy = Greedy | RarePair | Stacked | Even
 
 
 def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -> Rule:
@@ -58,6 +63,9 @@ def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -
             return _rare_pair(sample, strategy)
         case Stacked():
             return _stacked(sample, strategy)
+        case Even():
+            members = len(sample.planes_MSQ)
+            return (1.0 / members,) * members
         case _:
             assert_never(strategy)
 

@@ -28,9 +28,28 @@ UNNEEDED = text("""
         FROM trials LEFT JOIN trial_values USING (trial_id) WHERE study_id = :study_id
     ) AS ranked
     WHERE search_checkpoint.trial_id = ranked.trial_id AND ranked.state NOT IN ('RUNNING', 'WAITING')
-      AND (kind <> 'best' OR ranked.state <> 'COMPLETE' OR (place > :keep AND number <> 0))
+      AND (kind <> 'best' OR ranked.state <> 'COMPLETE' OR (place > :best AND number <> 0 AND NOT EXISTS (
+          SELECT 1 FROM trial_user_attributes AS told
+          WHERE told.trial_id = ranked.trial_id AND key = 'recipe' AND value_json::json #>> '{}' = ANY(:recipes)
+      )))
     RETURNING search_checkpoint.blob
 """)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which finished trials keep their weights, besides the control's: so many of the best, and these recipes'."""
+
+    best: int = KEEP_BEST
+    recipes: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What a query that drops the others is told."""
+        return {"best": self.best, "recipes": list(self.recipes)}
+
+
+SOME = Kept()
 
 
 @dataclass(frozen=True)
@@ -71,15 +90,15 @@ def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
         return {row.kind: _pointer(row._mapping) for row in _rows(connection, trial_id)}
 
 
-def kept(spec: StudySpec) -> int:
-    """How many finished trials of a study keep their weights, besides the control: a few of a search, all that confirm one."""
-    return EVERY if spec.confirm.seeds else KEEP_BEST
+def kept(spec: StudySpec) -> Kept:
+    """Which finished trials of a study keep their weights: of a search a few and its recipes, all that confirm one."""
+    return Kept(EVERY) if spec.confirm.seeds else Kept(recipes=spec.recipes)
 
 
-def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: int = KEEP_BEST) -> None:
-    """Delete the checkpoints that nothing needs: all states of finished trials, and all weights but the best ones'."""
+def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: Kept = SOME) -> None:
+    """Delete the checkpoints that nothing needs: all states of finished trials, and all weights but those that are kept."""
     with engine.begin() as connection:
-        left = set(connection.execute(UNNEEDED, {"study_id": study_id, "keep": keep}).scalars())
+        left = set(connection.execute(UNNEEDED, {"study_id": study_id, **keep.parameters}).scalars())
     delete_left(engine, blobs, left)
 
 

@@ -1,4 +1,4 @@
-"""What ``--ensemble`` asks for."""
+"""What ``--ensemble`` and ``--ensemble-of`` ask for."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,23 +21,43 @@ class Combined:
     anyway: bool = False  # also where it is judged no better than its best member
 
 
-EnsembleChoice = Single | Combined
+@dataclass(frozen=True)
+class Listed:
+    """An even average of these trials of the search, by number or by the name of their recipe."""
+
+    members: tuple[str, ...]
+    anyway: bool = False
 
 
-def parse_ensemble(text: str, *, anyway: bool) -> EnsembleChoice:
-    """``--ensemble`` and ``--ensemble-anyway`` as a choice; a single model for an empty text.
+EnsembleChoice = Single | Combined | Listed
 
-    Raises: UserError for anything but ``rare``, ``stack`` and numbers from 2 to 64.
+
+def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoice:
+    """``--ensemble``, ``--ensemble-of`` and ``--ensemble-anyway`` as a choice; a single model for empty texts.
+
+    Raises: UserError for both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, and for less than two members.
     """
+    if text and listed:
+        raise UserError("--ensemble chooses the members, --ensemble-of names them: leave out either")
+    if listed:
+        return Listed(_names(listed), anyway)
     if not text:
         if anyway:
-            raise UserError("--ensemble-anyway goes with --ensemble: say how many members, rare, or stack")
+            raise UserError("--ensemble-anyway goes with --ensemble or --ensemble-of: say which")
         return Single()
     match text:
         case "rare" | "stack":
             return Combined(text, anyway)
         case _:
             return Combined(_members(text), anyway)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in listed.split(","))
+    if not (2 <= len(names) <= MOST and len(set(names)) == len(names) and all(names)):
+        wanted = f"from 2 to {MOST} different trials, by number or recipe, like 3,7 or B16,B17"
+        raise UserError(f"--ensemble-of must name {wanted}, got {one_line(listed, 80)!r}")
+    return names
 
 
 def _members(text: str) -> int:

@@ -11,7 +11,7 @@ from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.ensemble import Ensemble, combined, stacked
 from objectives.ensemble_judging import JudgedEnsemble, judged_ensemble, refuse_one_place
-from objectives.ensemble_selection import Greedy, RarePair, Stacked, Strategy, members_in
+from objectives.ensemble_selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
 from objectives.errors import NotBetterError, WorldError
 from objectives.evaluate import evaluate
 from objectives.interval import Interval
@@ -22,23 +22,23 @@ from objectives.segmenter import Segmenter, placed
 from objectives.stacking import Stack
 from search.candidate import Candidate
 from search.commands.options import Place
-from search.ensemble_choice import Combined
-from search.member_runs import member_runs
+from search.ensemble_choice import Combined, Listed
+from search.member_runs import listed_runs, member_runs
 from search.restored import Restored, restore_run
 from search.spec import stable_seed
 from search.study import Study
 from search.winner import Winner
 
 
-def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined, *, gpu: bool = True) -> Candidate:
-    """The ensemble of the runs that the winner's study holds, which is what is handed out instead of the winner.
+def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True) -> Candidate:
+    """The ensemble of runs that the winner's study holds, which is what is handed out instead of the winner.
 
     Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score. Without
     ``gpu`` all is computed on the CPU.
     Raises: UserError with fewer than two runs or places; NotBetterError when it is judged no better than its best member;
     WorldError when a run's weights are gone, or score otherwise than they did.
     """
-    runs = member_runs(winner.study)
+    runs = listed_runs(winner.study, wanted.members) if isinstance(wanted, Listed) else member_runs(winner.study)
     frames = _validation_frames(data, members=len(runs))
     refuse_one_place(frames.places)
     library = frames.library(tuple(_measured(winner.study, run, data, place, frames, gpu=gpu) for run in runs))
@@ -48,8 +48,9 @@ def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combin
     members = [restore_run(winner.study, runs[run], data, place.artifacts, gpu=gpu) for run in chosen]
     weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
     shares = tuple(_share(member, weight) for member, weight in zip(members, weights, strict=True))
-    _refuse_unproven(judged, shares, frames.places, anyway=wanted.anyway)
-    belief = _belief(judged, shares, frames.places, winner)
+    listed = isinstance(wanted, Listed)
+    _refuse_unproven(judged, shares, frames.places, listed=listed, anyway=wanted.anyway)
+    belief = _belief(judged, shares, frames.places, winner, listed=listed)
     settings, program = _program(judged.rule, members, weights, data)
     device, (images_NHWC, masks_NHW) = _device(members), (frames.images_NHWC, frames.masks_NHW)
     score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
@@ -81,8 +82,10 @@ def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: Labe
     return found.codes_PK
 
 
-def _strategy(wanted: Combined, data: Dataset) -> Strategy:
+def _strategy(wanted: Combined | Listed, data: Dataset) -> Strategy:
     match wanted.members:
+        case tuple():
+            return Even()
         case "rare":
             return RarePair(data.spec.scored.index(rarest_class(data)))
         case int(most):
@@ -97,7 +100,7 @@ def _share(member: Restored, weight: float) -> Share:
     return Share(study=member.origin.study, trial=member.origin.trial, weight=weight)
 
 
-def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, anyway: bool) -> None:
+def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, listed: bool, anyway: bool) -> None:
     """Nothing for an ensemble that was judged better than its best member.
 
     Raises: NotBetterError for any other, unless it is wanted ``anyway``; and for one of a single member.
@@ -108,10 +111,14 @@ def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: in
             "export without --ensemble"
         )
     if not (judged.beats_member or anyway):
+        halves = f"on one half of the {places} validation places and judged on the other, both ways round,"
+        if listed:
+            scores = f"it scores {judged.score:.4f}, the best of its members, chosen {halves} {judged.member_score:.4f}"
+        else:
+            scores = f"chosen {halves} it scores {judged.score:.4f}, the best single model {judged.member_score:.4f}"
         raise NotBetterError(
-            f"{_what(judged.rule, shares)} is not better here: chosen on one half of the {places} validation places and judged "
-            f"on the other, both ways round, it scores {judged.score:.4f}, the best single model {judged.member_score:.4f}; "
-            "nothing was exported. Export without --ensemble, or add --ensemble-anyway"
+            f"{_what(judged.rule, shares)} is not better here: {scores}; nothing was exported. "
+            "Export without an ensemble, or add --ensemble-anyway"
         )
 
 
@@ -121,10 +128,11 @@ def _what(rule: Rule, shares: Sequence[Share]) -> str:
     return f"an average ({', '.join(map(str, shares))})"
 
 
-def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner) -> Judged:
+def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner, *, listed: bool) -> Judged:
     assert not isinstance(winner.belief, Judged | Named), winner.belief
     return Judged(
         stacked=isinstance(judged.rule, Stack),
+        listed=listed,
         members=shares,
         score=judged.score,
         member_score=judged.member_score,

@@ -23,7 +23,7 @@ from objectives.resampling import iou_interval
 from objectives.revision import program_revision
 from search.candidate import Candidate
 from search.commands.options import Place
-from search.ensemble_choice import Combined, EnsembleChoice, Single
+from search.ensemble_choice import Combined, EnsembleChoice, Listed, Single
 from search.ensemble_export import restore_ensemble
 from search.looks import counted_look, test_looks
 from search.passwords import redacted
@@ -32,7 +32,7 @@ from search.restored import open_data, restore_run, scoring_device
 from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study
-from search.winner import Winner, find_winner, named_trial
+from search.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
 
 RetrainChoice = Literal["none", "all"]
 FlipsChoice = Literal["auto", "on", "off"]
@@ -70,7 +70,7 @@ def export_best(
         raise UserError("--trial names one model: leave out either it or --ensemble")
     refuse_taken(out, force=force)
     refuse_unwritable(out)  # before minutes of work, and before the seal is broken
-    winner = find_winner(study, place.storage) if trial is None else named_trial(study, trial)
+    winner = _winner(study, place, trial, ensemble)
 
     def export(scoring: torch.device) -> Provenance:
         candidate = with_flips(restore_chosen(study, winner, place, source, ensemble, gpu=scoring.type == "cuda"), flips)
@@ -85,6 +85,15 @@ def export_best(
     finally:
         if winner.study is not study:
             winner.study.close()
+
+
+def _winner(study: Study, place: Place, trial: int | None, ensemble: EnsembleChoice) -> Winner:
+    if trial is not None:
+        return named_trial(study, trial)
+    if isinstance(ensemble, Listed):  # trials of the search itself, whatever its confirmation says
+        refuse_confirmation(study.spec)
+        return replace(best_trial(study), remarks=())
+    return find_winner(study, place.storage)
 
 
 def _written(
@@ -127,7 +136,7 @@ def restore_chosen(
     match ensemble:
         case Single():
             return restore(study, winner, place, source, gpu=gpu)
-        case Combined():
+        case Combined() | Listed():
             return restore_ensemble(winner, open_data(study, place, source), place, ensemble, gpu=gpu)
         case _:
             assert_never(ensemble)

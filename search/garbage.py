@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from objectives.errors import UserError
 from search.blobs import Objects, Stored, open_objects
-from search.checkpoints import EVERY, UNNEEDED, kept
+from search.checkpoints import EVERY, UNNEEDED, Kept, kept
 from search.naming import delete_old, delete_unnamed
 from search.store_owner import check_sole_owner
 from search.study import read_spec
@@ -120,7 +120,7 @@ def drop_rows(engine: Engine, *, dry_run: bool) -> tuple[int, int, set[str]]:
         connection.execute(text("LOCK TABLE search_checkpoint IN SHARE ROW EXCLUSIVE MODE"))
         dropped = [*connection.execute(POINTERS_OF_THE_DELETED).scalars()]
         for row in connection.execute(STUDIES).all():
-            dropped += _drop_unneeded(connection, row.study_id, keep=_keep(row.study_name, row.spec))
+            dropped += _drop_unneeded(connection, row.study_id, _keep(row.study_name, row.spec))
         rows = sum(connection.execute(statement).rowcount for statement in ROWS_OF_THE_DELETED)
         named = set(connection.execute(text("SELECT DISTINCT blob FROM search_checkpoint")).scalars())
         if dry_run:
@@ -130,16 +130,16 @@ def drop_rows(engine: Engine, *, dry_run: bool) -> tuple[int, int, set[str]]:
     return rows, len(dropped), named
 
 
-def _drop_unneeded(connection: Connection, study_id: int, *, keep: int) -> list[str]:
-    return [*connection.execute(UNNEEDED, {"study_id": study_id, "keep": keep}).scalars()]
+def _drop_unneeded(connection: Connection, study_id: int, keep: Kept) -> list[str]:
+    return [*connection.execute(UNNEEDED, {"study_id": study_id, **keep.parameters}).scalars()]
 
 
-def _keep(name: str, stored: dict[str, object]) -> int:
-    """How many finished trials keep their weights; all of a study that another version has written."""
+def _keep(name: str, stored: dict[str, object]) -> Kept:
+    """Which finished trials keep their weights; all of a study that another version has written."""
     try:
         return kept(read_spec(name, stored))
     except UserError:
-        return EVERY
+        return Kept(EVERY)
 
 
 def _shown_pictures(engine: Engine) -> set[str]:

@@ -8,9 +8,12 @@ Of the confirmation only runs on the study's own parts count: those with the fir
 seed has trained on frames that the study validates on.
 """
 
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
-from objectives.errors import UserError
+from objectives.errors import UserError, one_line
 from search.checkpoints import BEST
 from search.confirm import cells
 from search.study import Study
@@ -44,3 +47,35 @@ def member_runs(holder: Study) -> list[int]:
             "(`search status`), or export without it"
         )
     return kept
+
+
+def listed_runs(searched: Study, members: Sequence[str]) -> list[int]:
+    """The ids of trials of a search, each named by its number, or by the name or the row of its recipe, in that order.
+
+    They are the search's own, whether it is confirmed or not, each at its best epoch.
+    Raises: UserError for a name that no trial has, or more than one, and for one that is not complete.
+    """
+    trials = searched.optuna.get_trials(deepcopy=False)
+    at_hand = {trial._trial_id for trial in trials if trial.value is not None and trial.state == TrialState.COMPLETE}
+    at_hand |= {trial.trial_id for trial in read_unfinished(searched)}
+    found = []
+    for member in members:
+        named = [trial for trial in trials if member.lower() in _names(trial)]
+        if len(named) > 1:
+            numbers = ", ".join(str(trial.number) for trial in named)
+            raise UserError(f"--ensemble-of {one_line(member, 40)}: trials {numbers} have that name; give a number")
+        if not named or named[0]._trial_id not in at_hand:
+            state = f"trial {named[0].number} is {named[0].state.name.lower()}" if named else "no trial has that name"
+            raise UserError(
+                f"--ensemble-of must name complete trials of study {searched.spec.name!r}, by number or recipe, got "
+                f"{one_line(member, 40)!r}: {state}; see `search status`"
+            )
+        found.append(named[0]._trial_id)
+    if repeated := next((member for member, run in zip(members, found, strict=True) if found.count(run) > 1), ""):
+        raise UserError(f"--ensemble-of names a trial twice: {one_line(repeated, 40)}")
+    return found
+
+
+def _names(trial: FrozenTrial) -> set[str]:
+    recipe = str(trial.user_attrs.get("recipe", "")).lower()
+    return {str(trial.number), recipe, recipe.partition("-")[0]} - {""}

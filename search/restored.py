@@ -19,7 +19,7 @@ from search.commands.options import Place
 from search.study import Study, check_worker
 from spaces import FromParams
 
-KEPT = "a study keeps those of its best trials and of its control"
+KEPT = "a study keeps those of its best trials, its recipes and its control"
 
 
 @dataclass(frozen=True)

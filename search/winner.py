@@ -38,7 +38,7 @@ def find_winner(searched: Study, storage: str) -> Winner:
     Its validation part is the study's own.
     Raises: UserError without a complete trial, and for a study that confirms another.
     """
-    _refuse_confirmation(searched.spec)
+    refuse_confirmation(searched.spec)
     standing = read_standing(searched, storage)
     if standing is None:
         return best_trial(searched)
@@ -53,7 +53,7 @@ def named_trial(searched: Study, number: int) -> Winner:
 
     Raises: UserError for any other number, and for a study that confirms another.
     """
-    _refuse_confirmation(searched.spec)
+    refuse_confirmation(searched.spec)
     cut = {trial.number: trial for trial in read_unfinished(searched)}
     if number in cut:
         return _unfinished(searched, cut[number].trial_id, cut[number].score, Named())
@@ -66,7 +66,11 @@ def named_trial(searched: Study, number: int) -> Winner:
     return Winner(searched, found._trial_id, number, number, found.value, Named())
 
 
-def _refuse_confirmation(spec: StudySpec) -> None:
+def refuse_confirmation(spec: StudySpec) -> None:
+    """Refuse a study that confirms or retrains another.
+
+    Raises: UserError for one that does.
+    """
     refuse_without_scores(spec)
     if spec.confirm.seeds:
         raise UserError(

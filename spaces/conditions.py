@@ -49,6 +49,11 @@ _OF_MIXTURES = {  # a parameter of a term, by the term
     "unified_delta": "unified_focal",
     "unified_gamma": "unified_focal",
 }
+_OF_GROUPS = {  # a transform's switch, by its group's
+    "geometry": ("rotation", "shift", "zoom", "shear"),
+    "elastic": ("elastic_waves", "grid_distortion"),
+    "photometric": ("brightness", "contrast", "gamma", "noise", "blur"),
+}
 _OF_CONFIG: Mapping[str, tuple[Condition, ...]] = {
     "model.nested_unet.heads": (OneOf("model.bottleneck", ("transformer",)),),
     "model.conv_stack.base_filters": (Above0("model.depth"),),
@@ -58,9 +63,13 @@ _OF_CONFIG: Mapping[str, tuple[Condition, ...]] = {
     "augment.flip": (Above0("augment.intensity"),),
     "augment.vertical_flip": (Above0("augment.intensity"),),
     "augment.geometry": (Above0("augment.intensity"),),
-    "augment.shear": (Above0("augment.intensity"), OneOf("augment.geometry", (True,))),
     "augment.elastic": (Above0("augment.intensity"),),
     "augment.photometric": (Above0("augment.intensity"),),
+    **{
+        f"augment.{transform}": (Above0("augment.intensity"), OneOf(f"augment.{group}", (True,)))
+        for group, transforms in _OF_GROUPS.items()
+        for transform in transforms
+    },
     "augment.copy_paste_edge": (Above0("augment.copy_paste"),),
 }
 

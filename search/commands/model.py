@@ -50,6 +50,10 @@ def export_best(
             "stack: a second model over the best four.",
         ),
     ] = "",
+    ensemble_of: Annotated[
+        str,
+        typer.Option("--ensemble-of", help="Average these trials evenly, by number or recipe, like 3,7 or B16,B17."),
+    ] = "",
     ensemble_anyway: Annotated[
         bool, typer.Option("--ensemble-anyway", help="Export the ensemble even where it is judged no better than its best run.")
     ] = False,
@@ -68,7 +72,8 @@ def export_best(
     """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and torch.export.
 
     An ensemble is chosen on one half of the validation places and judged on the other, both ways round. One that is not judged
-    better than the best single run is not exported: both scores are said, and the exit code is 1.
+    better than the best single run is not exported: both scores are said, and the exit code is 1. --ensemble-of judges an
+    average of trials that you name in the same way.
     --device is where --retrain trains. Scores that come from a GPU are checked on one, where this host has one with memory
     left, all others on the CPU.
 
@@ -85,7 +90,7 @@ def export_best(
     from search.storage import reachable
     from search.study import open_study
 
-    choice = parse_ensemble(ensemble, anyway=ensemble_anyway)
+    choice = parse_ensemble(ensemble, ensemble_of, anyway=ensemble_anyway)
     refuse_missing_gpu(device)
     refuse_taken(out, force=force)
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from search import checkpoints
 from search.blobs import BlobStore, open_blobs
@@ -74,3 +75,16 @@ def test_a_finished_trial_keeps_its_best_weights_alone(small_study: Study, blobs
     checkpoints.drop_unneeded(small_study.engine, blobs, small_study.id)
     assert texts(small_study, blobs, lease) == {"best": "weights 1"}
     assert len([*blobs.list()]) == 1
+
+
+def test_recipes_keep_their_weights_whatever_their_score(small_study: Study, blobs: BlobStore, lease: Lease) -> None:
+    """So that ensembles of them can be made; of the others a few of the best do, and the control."""
+    save(small_study, blobs, lease, 1, 1)
+    trial = small_study.trial(lease.trial_id)
+    trial.set_user_attr("recipe", "A1-convolution")
+    small_study.optuna.tell(trial, 0.5)
+    with small_study.engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET number = 77 WHERE trial_id = :id"), {"id": lease.trial_id})
+    for recipes, kept in ((("A1-convolution", "A2-three-convolutions"), 1), (("A2-three-convolutions",), 0)):
+        checkpoints.drop_unneeded(small_study.engine, blobs, small_study.id, checkpoints.Kept(0, recipes))
+        assert len([*blobs.list()]) == kept

@@ -24,11 +24,11 @@ from objectives.scores import class_scores, mean_over
 from search import checkpoints
 from search.commands.model import print_export
 from search.commands.options import Place
-from search.ensemble_choice import Combined
+from search.ensemble_choice import Combined, Listed
 from search.ensemble_export import restore_ensemble
 from search.export import export_best, with_flips
 from search.looks import test_looks as looks_at
-from search.member_runs import member_runs
+from search.member_runs import listed_runs, member_runs
 from search.restored import open_data, restore_run
 from search.setup import Request, set_up
 from search.study import Study, open_study
@@ -237,6 +237,58 @@ def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
         export_best(study, place, tmp_path / "wrong", trial=best, ensemble=ENSEMBLE_OF_TWO)
     assert not (tmp_path / "wrong").exists()
+
+
+def test_named_trials_are_averaged_evenly_and_judged(searched: Searched, tmp_path: Path) -> None:
+    """By number and by recipe, in any study; the control is one."""
+    study, place, out = searched.study, searched.place, tmp_path / "out"
+    told = export_best(study, place, out, ensemble=Listed(("2", "control"), anyway=True))
+    belief = told.belief
+    assert isinstance(belief, Judged)
+    assert belief.listed
+    assert [(share.trial, share.weight) for share in belief.members] == [(2, 0.5), (0, 0.5)]
+    total_NSHW, images, masks = averaged_in_numpy(searched, out)
+    labels = np.array(open_data(study, place, "").spec.scored)[total_NSHW.argmax(axis=1)]
+    spec = open_data(study, place, "").spec
+    program = load_bundle(out).segmenter
+    assert evaluate(program, images, masks, spec, device=CPU).score == pytest.approx(told.validation.score, abs=1e-6)
+    with torch.no_grad():
+        found = program(pixels_BCHW(images)).numpy()[:, list(spec.scored)].argmax(axis=1)
+    assert (np.array(spec.scored)[found] == labels).mean() > 0.999
+    assert "even average of trial 2 of small, trial 0 of small, which whoever exported it named" in str(belief)
+    assert belief.score == pytest.approx(told.validation.score, abs=0.02)  # of the same program, over the same places
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        (("0", "control"), "names a trial twice"),
+        (("0", "7"), "got '7': no trial has that name"),
+        (("0", "B17"), "got 'B17': no trial has that name"),
+    ],
+)
+def test_names_that_mean_no_two_trials_are_refused(
+    members: tuple[str, ...], why: str, searched: Searched, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=why):
+        export_best(searched.study, searched.place, tmp_path / "out", ensemble=Listed(members, anyway=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_of_two_trials_is_refused(searched: Searched) -> None:
+    study = open_study(searched.place.storage, "small")
+    ids = [trial._trial_id for trial in study.optuna.get_trials()][1:]
+    with study.engine.begin() as connection:
+        for trial_id in ids:
+            told = "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:id, 'recipe', '\"B8-twice\"')"
+            connection.execute(text(told), {"id": trial_id})
+    try:
+        with pytest.raises(UserError, match="--ensemble-of b8: trials 1, 2 have that name; give a number"):
+            listed_runs(open_study(searched.place.storage, "small"), ["0", "b8"])
+    finally:
+        with study.engine.begin() as connection:
+            connection.execute(text("DELETE FROM trial_user_attributes WHERE value_json = '\"B8-twice\"'"))
+        study.close()
 
 
 def test_one_run_or_one_place_is_too_little(searched: Searched) -> None:

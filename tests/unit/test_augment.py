@@ -17,6 +17,11 @@ from objectives.data.spec import FrameSpec
 from objectives.data.training_pixels import TrainingPixels
 
 GROUPS = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
+SWITCHES = {
+    "geometry": ("rotation", "shift", "zoom", "shear"),
+    "elastic": ("elastic_waves", "grid_distortion"),
+    "photometric": ("brightness", "contrast", "gamma", "noise", "blur"),
+}
 EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True)
 
 
@@ -44,7 +49,11 @@ def frame_of(channels: int = 1, dtype: type = np.uint8, seed: int = 0) -> tuple[
 
 @pytest.mark.parametrize(
     "augment",
-    [Augment(intensity=0.0, vertical_flip=True, elastic=True), Augment(flip=False, geometry=False, photometric=False)],
+    [
+        Augment(intensity=0.0, vertical_flip=True, elastic=True),
+        Augment(flip=False, geometry=False, photometric=False),
+        Augment(flip=False, elastic=True, **dict.fromkeys([name for names in SWITCHES.values() for name in names], False)),
+    ],
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_nothing_happens_at_intensity_zero_or_with_every_group_off(augment: Augment, dtype: type) -> None:
@@ -107,6 +116,45 @@ def test_every_group_does_its_own_work(group: str) -> None:
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[:, ::-1].tobytes()}
     if group == "vertical_flip":
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[::-1].tobytes()}
+
+
+@pytest.mark.parametrize(("group", "switch"), [(group, switch) for group, names in SWITCHES.items() for switch in names])
+def test_every_switch_turns_its_own_transform_off(group: str, switch: str) -> None:
+    """Alone in its group it changes frames; off, others are left of the group, and they change frames otherwise."""
+    only = {name: name == group for name in GROUPS}
+    image, mask = frame_of()
+
+    def moved(**switches: bool) -> list[bytes]:
+        augmenter = Augmenter(Augment(intensity=0.7, **only, **switches), spec_of())
+        return [b"".join(array.tobytes() for array in augmenter(image, mask, seed)) for seed in range(40)]
+
+    as_it_is = image.tobytes() + mask.tobytes()
+    alone = moved(**{name: name == switch for name in SWITCHES[group]})
+    without = moved(**{switch: False})
+    assert any(pair != as_it_is for pair in alone)
+    assert any(pair != as_it_is for pair in without)
+    assert without not in (alone, moved())
+
+
+@pytest.mark.parametrize("switch", SWITCHES["geometry"])
+def test_one_kind_of_movement_alone_is_what_its_name_says(switch: str) -> None:
+    """Two points and the way between them: a shift keeps it, a turn its length, a zoom its direction, a slant neither."""
+    mask = np.zeros((161, 161), np.uint8)
+    for label, (row, column) in enumerate([(80, 80), (80, 120)], start=1):
+        mask[row - 4 : row + 5, column - 4 : column + 5] = label
+    others = {name: name == switch for name in SWITCHES["geometry"]}
+    augmenter = Augmenter(Augment(intensity=0.5, flip=False, photometric=False, **others), spec_of())
+    ways = []
+    for seed in range(40):
+        _, moved = augmenter(np.zeros((161, 161, 1), np.uint8), mask, seed)
+        ways.append(np.subtract(*(np.argwhere(moved == label).mean(axis=0) for label in (2, 1))))
+    lengths, turns = np.linalg.norm(ways, axis=1), np.degrees(np.arctan2(*np.transpose(ways)))
+    assert (np.ptp(lengths) > 3, np.ptp(turns) > 3) == {
+        "shift": (False, False),
+        "rotation": (False, True),
+        "zoom": (True, False),
+        "shear": (False, True),
+    }[switch]
 
 
 def test_transforms_are_applied_independently_of_each_other() -> None:

@@ -42,19 +42,39 @@ def in_memory(config: Config, data: Dataset, *, seed: int = 0, epoch: int = 0, p
 
 
 @SAME_DATA
-@given(batch_size=st.integers(1, 70), rare_repeat=st.integers(1, 16), seed=st.integers(0, 2**31), epoch=st.integers(0, 1000))
-def test_an_epoch_holds_every_training_frame_once_and_rare_ones_repeatedly(
-    terrain: Dataset, batch_size: int, rare_repeat: int, seed: int, epoch: int
+@given(
+    batch_size=st.integers(1, 70),
+    repeat=st.integers(1, 4),
+    rare_repeat=st.integers(1, 16),
+    seed=st.integers(0, 2**31),
+    epoch=st.integers(0, 1000),
+)
+def test_an_epoch_holds_every_training_frame_and_rare_ones_more_often(
+    terrain: Dataset, batch_size: int, repeat: int, rare_repeat: int, seed: int, epoch: int
 ) -> None:
-    order = EpochOrder(Config(train=Train(batch_size=batch_size, rare_repeat=rare_repeat)), terrain, seed)
+    order = EpochOrder(Config(train=Train(batch_size=batch_size, repeat=repeat, rare_repeat=rare_repeat)), terrain, seed)
     batches = epoch_of(order, epoch)
     rare = set(rare_frames(terrain).tolist())
-    expected = {int(frame): rare_repeat if int(frame) in rare else 1 for frame in terrain.parts["train"]}
-    assert Counter(frames_of(batches)) == expected
+    train = [int(frame) for frame in terrain.parts["train"]]
+    assert Counter(frames_of(batches)) == {frame: repeat * (rare_repeat if frame in rare else 1) for frame in train}
+    assert sorted(key.frame for batch in batches for key in batch if not key.again) == sorted(train)
     sizes = [len(batch) for batch in batches]
     assert len(batches) == len(order)
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_originals_are_kept_once_an_epoch_and_their_repetitions_augmented(terrain: Dataset) -> None:
+    augment = Augment(intensity=1.0, photometric=False, copy_paste=1.0, keep_originals=True)
+    config = Config(augment=augment, train=Train(repeat=2))
+    frames, kept, changed = AugmentedFrames(config, terrain), 0, 0
+    for key in (key for batch in epoch_of(EpochOrder(config, terrain, 0), 0) for key in batch):
+        image_HWC, mask_HW = frames[key]
+        same = (image_HWC == terrain.images[key.frame]).all() and (mask_HW == terrain.masks[key.frame]).all()
+        assert same or key.again
+        kept, changed = kept + (not key.again), changed + (not same)
+    assert kept == len(terrain.parts["train"])
+    assert changed > kept / 2
 
 
 def test_rare_frames_are_those_with_the_rarest_class(terrain: Dataset) -> None:

@@ -12,7 +12,7 @@ from objectives.evaluate import evaluate
 from objectives.member_probabilities import LabelledFrames, measure_member, share_that_fits
 from objectives.probability_codes import decode_probabilities
 from objectives.segmenter import build_segmenter
-from search.ensemble_choice import Combined, Single, parse_ensemble
+from search.ensemble_choice import Combined, Listed, Single, parse_ensemble
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(
@@ -75,6 +75,12 @@ def test_what_may_be_asked_for() -> None:
     assert parse_ensemble("rare", anyway=True) == Combined("rare", anyway=True)
     assert parse_ensemble("stack", anyway=False) == Combined("stack")
     assert parse_ensemble("2", anyway=False) == Combined(2)
+    assert parse_ensemble("", " 3, B16-manet ", anyway=True) == Listed(("3", "B16-manet"), anyway=True)
+    for listed in ("3", "3,3", "3,", ",".join(map(str, range(MOST_MEMBERS + 1)))):
+        with pytest.raises(UserError, match="must name from 2 to 64 different trials"):
+            parse_ensemble("", listed, anyway=False)
+    with pytest.raises(UserError, match="leave out either"):
+        parse_ensemble("4", "1,2", anyway=False)
     assert parse_ensemble(str(MOST_MEMBERS), anyway=False) == Combined(MOST_MEMBERS)
     for wrong in ("0", "1", "-2", "foo", "2.0", str(MOST_MEMBERS + 1), "9" * 5000, "²"):
         with pytest.raises(UserError, match="--ensemble must be rare, stack or a number of members from 2 to 64"):
