@@ -19,7 +19,14 @@ Block = Literal["plain", "residual"]
 Norm = Literal["batch", "group"]
 Skip = Literal["concat", "attention", "gated", "channel_attention", "spatial_channel_attention"]
 Up = Literal["transpose", "bilinear", "nearest"]
-Bottleneck = Literal["plain", "residual", "dilated", "squeeze_excitation", "dilated_squeeze_excitation"]
+Bottleneck = Literal[
+    "plain",
+    "residual",
+    "dilated",
+    "squeeze_excitation",
+    "dilated_squeeze_excitation",
+    "dilated_sequence_squeeze_excitation",  # in place of the block, the others follow it
+]
 
 
 class UNet(Frozen):

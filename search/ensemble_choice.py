@@ -53,7 +53,11 @@ def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoi
 
 
 def _names(listed: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in listed.split(","))
+    from spaces import load_ensembles
+
+    known = {each.name.lower(): tuple(recipe.row for recipe in each.members) for each in load_ensembles()}
+    words = [name.strip() for name in listed.split(",")]
+    names = tuple(name for word in words for name in known.get(word.lower(), (word,)))
     if not (2 <= len(names) <= MOST and len(set(names)) == len(names) and all(names)):
         wanted = f"from 2 to {MOST} different trials, by number or recipe, like 3,7 or B16,B17"
         raise UserError(f"--ensemble-of must name {wanted}, got {one_line(listed, 80)!r}")

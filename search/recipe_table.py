@@ -11,7 +11,7 @@ from search.study import Study
 from search.unfinished import read_unfinished
 from spaces.recipes import Recipe, load_recipes
 
-PARTS = ("val", "test", "hidden", "hidden_lowest", "hidden_highest")  # of the data, as recipes name them beside classes
+PARTS = ("val", "test", "hidden", "hidden_second_run")  # of the data, as recipes name them beside classes
 PRINTED = Path("-")  # no file
 MADE = "Made by `"
 SHOWN = 12  # digits of a fingerprint

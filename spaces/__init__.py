@@ -2,11 +2,12 @@
 
 from spaces.domains import Fixed
 from spaces.file import load_space, preset_names
-from spaces.recipes import Recipe, choose_recipes, load_recipes
+from spaces.recipes import EnsembleOfRecipes, Recipe, choose_recipes, load_ensembles, load_recipes
 from spaces.source import FromParams, Source
 from spaces.space import Row, Space
 
 __all__ = [
+    "EnsembleOfRecipes",
     "Fixed",
     "FromParams",
     "Recipe",
@@ -14,6 +15,7 @@ __all__ = [
     "Source",
     "Space",
     "choose_recipes",
+    "load_ensembles",
     "load_recipes",
     "load_space",
     "preset_names",

@@ -15,6 +15,7 @@ from spaces.reading import read_yaml
 from spaces.values import shown
 
 FEWEST_FILTERS = 4
+_NO_REPORTS = ("base.yaml", "ensembles.yaml")
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,33 @@ class Recipe:
         return not isinstance(weights, GivenClassWeights) or len(weights.values) == num_classes
 
 
+@dataclass(frozen=True)
+class EnsembleOfRecipes:
+    """An even average of systems of a report; ``reported`` as of a recipe."""
+
+    name: str  # its row
+    members: tuple[Recipe, ...]
+    reported: Mapping[str, float]
+
+
 @functools.cache
 def load_recipes() -> tuple[Recipe, ...]:
     """Every recipe that ships, in the order of the reports and their rows."""
     folder = resources.files("spaces") / "recipes"
     base = _read(folder / "base.yaml")
-    reports = sorted((file for file in folder.iterdir() if file.name != "base.yaml"), key=lambda file: file.name)
+    reports = sorted((file for file in folder.iterdir() if file.name not in _NO_REPORTS), key=lambda file: file.name)
     return tuple(recipe for file in reports for recipe in _recipes_of(_read(file), base))
+
+
+@functools.cache
+def load_ensembles() -> tuple[EnsembleOfRecipes, ...]:
+    """Every ensemble of recipes that a report has a score of."""
+    entries = _read(resources.files("spaces") / "recipes" / "ensembles.yaml")
+    written = {name: _EnsembleEntry.model_validate(entry) for name, entry in entries.items()}
+    return tuple(
+        EnsembleOfRecipes(name, tuple(choose_recipes(row)[0] for row in entry.members), entry.reported)
+        for name, entry in written.items()
+    )
 
 
 def choose_recipes(wanted: str) -> tuple[Recipe, ...]:
@@ -81,6 +102,13 @@ class _Entry(Frozen):
     reported: dict[str, float] = Field(default_factory=dict)
     note: str = ""
     config: dict[str, object] = Field(default_factory=dict)
+
+
+class _EnsembleEntry(Frozen):
+    """An ensemble as it is written: the rows of its members."""
+
+    members: tuple[str, ...]
+    reported: dict[str, float]
 
 
 def _read(file: Traversable) -> dict[str, object]:

@@ -1,5 +1,7 @@
-"""What a bottleneck may add to its block: wider sight, or weights for channels. All keep the shape."""
+"""What a bottleneck may add to its block, or have instead: wider sight, or weights for channels. All keep height and width."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import assert_never, final
 
 import torch
@@ -12,19 +14,21 @@ from objectives.networks.blocks import ResidualBlock, conv_norm, squeezed_channe
 DILATIONS = (1, 2, 4)
 
 
-def context_layers(model: UNet, channels: int) -> list[nn.Module]:
-    """Return what ``model.bottleneck`` puts after the bottleneck's block, of ``channels``; nothing if it is plain."""
+def bottleneck_layers(model: UNet, in_channels: int, channels: int, block: Callable[[], nn.Module]) -> list[nn.Module]:
+    """Return what ``model.bottleneck`` is made of: the block with what follows it, or what stands in its place."""
     match model.bottleneck:
         case "plain":
-            return []
+            return [block()]
         case "residual":
-            return [ResidualBlock(channels, channels, model.kernel_size, model.norm)]
+            return [block(), ResidualBlock(channels, channels, model.kernel_size, model.norm)]
         case "dilated":
-            return [DilatedContext(channels, model.norm)]
+            return [block(), DilatedContext(channels, model.norm)]
         case "squeeze_excitation":
-            return [SqueezeExcitation(channels)]
+            return [block(), SqueezeExcitation(channels)]
         case "dilated_squeeze_excitation":
-            return [DilatedContext(channels, model.norm), SqueezeExcitation(channels)]
+            return [block(), DilatedContext(channels, model.norm), SqueezeExcitation(channels)]
+        case "dilated_sequence_squeeze_excitation":
+            return [DilatedSequence(in_channels, channels, model.norm), SqueezeExcitation(channels)]
         case _:
             assert_never(model.bottleneck)
 
@@ -47,6 +51,21 @@ class DilatedContext(nn.Module):
         """Return (B, C, H, W)."""
         branches = [functional.relu(branch(x_BCHW)) for branch in self.branches]
         return functional.relu(self.join(torch.cat(branches, dim=1)))
+
+
+@final
+class DilatedSequence(nn.Sequential):
+    """Three 3 x 3 convolutions one after the other, dilated by 1, 2 and 4, each with norm and ReLU: 15 x 15 pixels of sight.
+
+    Source: Yu and Koltun 2016 (arXiv:1511.07122), section 3, the first layers of table 1; rates of report D.
+    """
+
+    def __init__(self, in_channels: int, channels: int, norm: Norm) -> None:
+        ends = pairwise([in_channels, *[channels] * len(DILATIONS)])
+        pairs = zip(ends, DILATIONS, strict=True)
+        super().__init__(
+            *(nn.Sequential(conv_norm(*each, 3, norm, dilation=rate), nn.ReLU(inplace=True)) for each, rate in pairs)
+        )
 
 
 @final

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from objectives.config import UNet
 from objectives.networks.blocks import block_of, init_he, up_of
-from objectives.networks.context import context_layers
+from objectives.networks.context import bottleneck_layers
 from objectives.networks.gates import skip_gate
 from objectives.networks.levels import level_filters
 from objectives.networks.padding import pad_to_multiple
@@ -67,9 +67,8 @@ class UNetPath(nn.Module):
         self.multiple = 2**model.depth
         self.down = nn.ModuleList(level_block(model, *ends) for ends in pairwise([in_channels, *filters[:-1]]))
         self.pool = pool(2)
-        self.bottleneck = nn.Sequential(
-            level_block(model, filters[-2], filters[-1]), *context_layers(model, filters[-1]), *context
-        )
+        ends = filters[-2], filters[-1]
+        self.bottleneck = nn.Sequential(*bottleneck_layers(model, *ends, lambda: level_block(model, *ends)), *context)
         coarse_to_fine = list(pairwise(reversed(filters)))
         self.up = nn.ModuleList(up_of(model.up, *ends) for ends in coarse_to_fine)
         self.join = nn.ModuleList(Join(model, level) for _, level in coarse_to_fine)

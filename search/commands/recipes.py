@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from search.commands.study import refuse_missing_gpu, written_study
 from search.commands.study_options import Data, Seed
 
 if TYPE_CHECKING:
-    from spaces import Recipe
+    from spaces import EnsembleOfRecipes, Recipe
 
 app = typer.Typer(help="The systems of the five reports, as configs that a study can try.", no_args_is_help=True)
 
@@ -42,6 +42,8 @@ Wanted = Annotated[str, typer.Argument(help="Rows and names like A5,C1, or all."
 def list_recipes(as_json: Json = False) -> None:
     """List every recipe with its parameters (for one grey channel and five classes) and the scores of its report.
 
+    Ensembles of recipes come last: `search export-best --ensemble-of` makes them of a study that has trained their members.
+
     \b
     Example:
       search recipes list --json
@@ -49,16 +51,17 @@ def list_recipes(as_json: Json = False) -> None:
     from rich.table import Table
 
     from search.terminal import open_console
-    from spaces import load_recipes
+    from spaces import load_ensembles, load_recipes
 
-    recipes = load_recipes()
+    rows = [*map(_row, load_recipes()), *map(_ensemble_row, load_ensembles())]
     if as_json:
-        typer.echo(json.dumps([_row(recipe) for recipe in recipes]))
+        typer.echo(json.dumps(rows))
         return
     table = Table("recipe", "parameters", "reported, %", box=None, pad_edge=False)
-    for recipe in recipes:
-        scores = ", ".join(f"{name} {score:g}" for name, score in recipe.reported.items())
-        table.add_row(recipe.name, f"{count_trainable(recipe):,}", scores)
+    for row in rows:
+        scores = ", ".join(f"{name} {score:g}" for name, score in row["reported"].items())
+        members = f" = {' + '.join(row['members'])}" if "members" in row else ""
+        table.add_row(f"{row['name']}{members}", f"{row['parameters']:,}", scores)
     open_console().print(table)
 
 
@@ -161,10 +164,20 @@ def _command(asked: Mapping[str, object], sets: Iterable[str]) -> str:
     return shlex.join(["search", "recipes", "run", *(str(word) for pair in pairs if pair[1] != "" for word in pair)])
 
 
-def _row(recipe: "Recipe") -> dict[str, object]:
+def _row(recipe: "Recipe") -> dict[str, Any]:
     return {
         "name": recipe.name,
         "parameters": count_trainable(recipe),
         "report": recipe.report,
         "reported": dict(recipe.reported),
+    }
+
+
+def _ensemble_row(ensemble: "EnsembleOfRecipes") -> dict[str, Any]:
+    return {
+        "name": ensemble.name,
+        "members": [recipe.row for recipe in ensemble.members],
+        "parameters": sum(map(count_trainable, ensemble.members)),
+        "report": ensemble.members[0].report,
+        "reported": dict(ensemble.reported),
     }

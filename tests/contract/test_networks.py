@@ -30,6 +30,7 @@ MODELS: dict[str, Model] = {
         deep_supervision=True,
     ),
     "unet-dilated-wide-kernel": UNet(depth=2, base_filters=8, kernel_size=7, bottleneck="dilated"),
+    "unet-dilated-sequence": UNet(depth=2, base_filters=8, bottleneck="dilated_sequence_squeeze_excitation", dropout=0.1),
     "nested": NestedUNet(depth=2, base_filters=8),
     "nested-residual-group-transformer-gated": NestedUNet(
         depth=2,

@@ -16,7 +16,7 @@ from objectives.networks.smp import build_smp, encoder_names
 SMALLEST = "tu-test_efficientnet"
 every_decoder = pytest.mark.parametrize("decoder", get_args(SmpDecoder))
 ENCODERS_OF_THE_REPORTS = (
-    *("resnet18", "resnet34", "mobilenet_v2", "tu-mobilenetv3_large_100", "tu-mobilenetv3_small_100", "efficientnet-b1"),
+    *("resnet18", "resnet34", "mobilenet_v2", "tu-mobilenetv3_large_100", "tu-mobilenetv3_small_100", "tu-efficientnet_b1"),
     *("xception", "inceptionv4", "inceptionresnetv2", "mobileone_s4", "dpn107", "dpn131", "mit_b0", "vgg16", "vgg16_bn"),
 )
 

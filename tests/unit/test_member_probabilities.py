@@ -76,7 +76,10 @@ def test_what_may_be_asked_for() -> None:
     assert parse_ensemble("stack", anyway=False) == Combined("stack")
     assert parse_ensemble("2", anyway=False) == Combined(2)
     assert parse_ensemble("", " 3, B16-manet ", anyway=True) == Listed(("3", "B16-manet"), anyway=True)
-    for listed in ("3", "3,3", "3,", ",".join(map(str, range(MOST_MEMBERS + 1)))):
+    assert parse_ensemble("", "b18,0", anyway=False) == Listed(
+        ("B16", "B17", "0")
+    )  # an ensemble of a report stands for its members
+    for listed in ("3", "3,3", "B18,B16", "3,", ",".join(map(str, range(MOST_MEMBERS + 1)))):
         with pytest.raises(UserError, match="must name from 2 to 64 different trials"):
             parse_ensemble("", listed, anyway=False)
     with pytest.raises(UserError, match="leave out either"):

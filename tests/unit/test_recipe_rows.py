@@ -1,6 +1,7 @@
 """The recipes row by row: what each system of the reports is and what it reported, typed from the reports' rows."""
 
 import pytest
+import report_b_rows
 
 from objectives.config import (
     SGD,
@@ -28,7 +29,7 @@ from objectives.config import (
     Train,
     UNet,
 )
-from spaces import choose_recipes, load_recipes
+from spaces import choose_recipes, load_ensembles, load_recipes
 
 ADAM = Adam(learning_rate=1e-3, weight_decay=0.0)
 ADAMW = AdamW(learning_rate=1e-3, weight_decay=0.01)
@@ -60,11 +61,11 @@ def system(
     )
 
 
-def moved(intensity: float, *groups: str, shear: bool = True) -> Augment:
-    """Augmentation of these groups alone."""
+def moved(intensity: float, *groups: str, **transforms: bool) -> Augment:
+    """Augmentation of these groups alone, without the transforms that are named."""
     every = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
     switches = {group: group in groups for group in every}
-    return Augment.model_validate({"intensity": intensity, "copy_paste": 0.0, "shear": shear, **switches})
+    return Augment.model_validate({"intensity": intensity, "copy_paste": 0.0, **transforms, **switches})
 
 
 def smp(decoder: SmpDecoder, encoder: str) -> Smp:
@@ -75,14 +76,8 @@ def report_a(model: Model) -> Config:
     return system(model, loss=Loss(cross_entropy=0.0, focal=0.8, dice=0.2, focal_gamma=2.0))
 
 
-def report_b(decoder: SmpDecoder, encoder: str) -> Config:
-    """As the last step of B3: focal loss, every group of augmentation but vertical flips, big rock twice an epoch."""
-    every = moved(0.5, "flip", "geometry", "elastic", "photometric")
-    return system(smp(decoder, encoder), loss=Loss(cross_entropy=0.0, focal=1.0, focal_gamma=2.0), augment=every, rare_repeat=2)
-
-
 def report_c(model: Model) -> Config:
-    return system(model, weights=INVERSE, augment=moved(0.3, "flip", "geometry", shear=False))
+    return system(model, weights=INVERSE, augment=moved(0.3, "flip", "geometry", rotation=False, shear=False))
 
 
 def report_d(model: UNet, weights: ClassWeights | None = None, l2: float = 0.0) -> Config:
@@ -97,11 +92,8 @@ def validated(val: float, test: float, hidden: float, **classes: float) -> dict[
     return {"val": val, "test": test, "hidden": hidden, **classes}
 
 
-XCEPTIONS = {"hidden_lowest": 60.1, "hidden_highest": 64.7}
-PSPNETS = {"hidden_lowest": 52.6, "hidden_highest": 63.6}
 C1 = UNet(depth=4, base_filters=32, kernel_size=3, skip="spatial_channel_attention")
-D2 = UNet(depth=3, base_filters=32, bottleneck="dilated_squeeze_excitation")
-FOCAL2 = Loss(cross_entropy=0.0, focal=1.0, focal_gamma=2.0)
+D2 = UNet(depth=3, base_filters=32, bottleneck="dilated_sequence_squeeze_excitation")
 
 ROWS: dict[str, tuple[Config, dict[str, float]]] = {
     "A1-convolution": (report_a(ConvStack(depth=0)), validated(15.12, 13.68, 13.84)),
@@ -141,43 +133,6 @@ ROWS: dict[str, tuple[Config, dict[str, float]]] = {
         ),
         validated(59.96, 61.89, 60.07, big_rock=12.04),
     ),
-    "B1-unetplusplus-resnet34": (
-        system(smp("unetplusplus", "resnet34"), weights=INVERSE, optimiser=LION),
-        {"hidden": 47.6},
-    ),
-    "B1-unetplusplus-resnet34-flips-brightness": (
-        system(smp("unetplusplus", "resnet34"), weights=INVERSE, optimiser=LION, augment=moved(0.3, "flip", "photometric")),
-        {"hidden": 48.2},
-    ),
-    "B1-unetplusplus-resnet34-half-size": (
-        system(smp("unetplusplus", "resnet34"), weights=INVERSE, optimiser=LION, scale=0.5),
-        {"hidden": 43.0},
-    ),
-    "B2-deeplabv3plus-resnet34": (system(smp("deeplabv3plus", "resnet34"), weights=INVERSE), {"hidden": 54.0}),
-    "B2-deeplabv3plus-mobilenetv3": (
-        system(smp("deeplabv3plus", "tu-mobilenetv3_large_100"), weights=INVERSE),
-        {"hidden": 45.4},
-    ),
-    "B2-deeplabv3-resnet18": (system(smp("deeplabv3", "resnet18"), weights=INVERSE), {"hidden": 45.0}),
-    "B2-deeplabv3-efficientnet-b1": (system(smp("deeplabv3", "efficientnet-b1"), weights=INVERSE), {"hidden": 39.0}),
-    "B3-unet-mobilenetv2": (system(smp("unet", "mobilenet_v2"), weights=INVERSE), {"hidden": 54.4}),
-    "B3-unet-mobilenetv2-focal": (system(smp("unet", "mobilenet_v2"), loss=FOCAL2), {"hidden": 54.8}),
-    "B3-unet-mobilenetv2-augmented": (
-        system(smp("unet", "mobilenet_v2"), loss=FOCAL2, augment=moved(0.5, "flip", "geometry", "elastic", "photometric")),
-        {"hidden": 55.5},
-    ),
-    "B3-unet-mobilenetv2-repeated": (report_b("unet", "mobilenet_v2"), {"hidden": 64.4}),
-    "B4-unet-xception": (report_b("unet", "xception"), XCEPTIONS),
-    "B4-unet-inceptionv4": (report_b("unet", "inceptionv4"), XCEPTIONS),
-    "B4-unet-inceptionresnetv2": (report_b("unet", "inceptionresnetv2"), XCEPTIONS),
-    "B5-manet-mobileone-s4": (report_b("manet", "mobileone_s4"), {"hidden": 60.7}),
-    "B6-linknet-dpn107": (report_b("linknet", "dpn107"), {"hidden": 55.8}),
-    "B6-linknet-dpn131": (report_b("linknet", "dpn131"), {"hidden": 58.6}),
-    "B7-pspnet-mobileone-s4": (report_b("pspnet", "mobileone_s4"), PSPNETS),
-    "B7-pspnet-mobilenetv2": (report_b("pspnet", "mobilenet_v2"), PSPNETS),
-    "B7-fpn-mobileone-s4": (report_b("fpn", "mobileone_s4"), {"hidden": 51.7}),
-    "B7-unetplusplus-mobilenetv2": (report_b("unetplusplus", "mobilenet_v2"), {"hidden": 63.7}),
-    "B7-segformer-mit-b0": (report_b("segformer", "mit_b0"), {"hidden": 53.8}),
     "C1-unet-scag": (report_c(C1), {"val": 72.46, "hidden": 70.66}),
     "C2-unet-squeeze-excitation": (report_c(C1.model_copy(update={"bottleneck": "squeeze_excitation"})), {}),
     "C2-unet-residual": (report_c(C1.model_copy(update={"bottleneck": "residual"})), {}),
@@ -200,10 +155,27 @@ ROWS: dict[str, tuple[Config, dict[str, float]]] = {
 }
 
 
+B0 = system(NestedUNet(depth=4, base_filters=64, deep_supervision=False), weights=INVERSE, early_stopping=20), {"big_rock": 0.1}
+BY_ROW = {**report_b_rows.ROWS, "B0": B0}  # of report B its table's row is a recipe's name up to the first hyphen
+
+
 def test_the_recipes_are_those_of_the_rows_in_their_order() -> None:
-    assert [each.name for each in load_recipes()] == list(ROWS)
-    assert len({name.lower() for name in ROWS}) == 45  # names are found in whatever case
+    others = [each.name for each in load_recipes() if each.report != "B"]
+    assert others == list(ROWS)
+    assert [each.row for each in load_recipes() if each.report == "B"] == list(BY_ROW)
+    assert len({each.name.lower() for each in load_recipes()}) == 53  # names are found in whatever case
     assert all(each.note for each in load_recipes())
+
+
+def test_ensembles_are_those_of_the_rows() -> None:
+    found = {each.name: (tuple(member.row for member in each.members), each.reported["hidden"]) for each in load_ensembles()}
+    assert found == report_b_rows.ENSEMBLES
+
+
+@pytest.mark.parametrize("row", BY_ROW)
+def test_a_recipe_of_report_b_is_the_system_of_its_row(row: str) -> None:
+    (found,) = choose_recipes(row)
+    assert (found.config, found.reported) == BY_ROW[row]
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -127,7 +127,7 @@ def test_scaling_changes_filters_alone() -> None:
     assert scaled(e3, 0.25).config.model == BackgroundUNet(depth=4, base_filters=8, mask_filters=4)
     assert scaled(e3, 0.01).config.model == BackgroundUNet(depth=4, base_filters=4, mask_filters=4)
     assert scaled(recipe("A9"), 0.55).config.model == NestedUNet(depth=4, base_filters=36)
-    assert scaled(recipe("B5"), 0.25) == recipe("B5")
+    assert scaled(recipe("B16"), 0.25) == recipe("B16")
     assert scaled(a5, 1.0) == a5
     for scale in (0.0, -1.0, 1.5):
         with pytest.raises(UserError, match="at most 1"):
@@ -200,10 +200,10 @@ def test_a_study_takes_the_recipes_that_are_asked_for_or_that_its_space_names(tm
 
 
 def test_more_recipes_than_trials_are_refused(tmp_path: Path) -> None:
-    assert len(prepared(tmp_path, recipes="B3", trials=5).spec.recipes) == 4
+    assert len(prepared(tmp_path, recipes="B8,B10,B12,B13", trials=5).spec.recipes) == 4
     with pytest.raises(UserError, match=r"--trials must be at least 5 for the control and 4 recipes, got 4"):
-        prepared(tmp_path, recipes="B3", trials=4)
-    with pytest.raises(UserError, match=r"--trials must be at least 46 for the control and 45 recipes, got 20"):
+        prepared(tmp_path, recipes="B8,B10,B12,B13", trials=4)
+    with pytest.raises(UserError, match=r"--trials must be at least 54 for the control and 53 recipes, got 20"):
         prepared(tmp_path, space="recipes", trials=20)
 
 
@@ -212,7 +212,7 @@ def test_data_of_other_classes_cuts_space_and_recipes_and_says_so(tmp_path: Path
     frames_and_masks = generator.integers(0, 3, (40, 2, 16, 16), dtype=np.uint8)
     np.savez(tmp_path / "three.npz", training_set=frames_and_masks)
 
-    made = prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="all")
+    made = prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="all", trials=60)
     assert not [name for name in made.spec.recipes if name.startswith(("D3", "D4"))]
     assert len(made.spec.recipes) == len(load_recipes()) - 2
     assert len([line for line in made.findings if "left out, since the data has 3 classes" in line]) == 2
@@ -229,10 +229,13 @@ def test_the_list_for_scripts_has_a_row_for_every_recipe_with_these_keys(capsys:
     assert answer(["recipes", "list", "--json"]) == 0
     rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
 
-    assert [(row["name"], row["report"]) for row in rows] == [(each.name, each.report) for each in load_recipes()]
+    recipes, ensembles = rows[: len(load_recipes())], rows[len(load_recipes()) :]
+    assert [(row["name"], row["report"]) for row in recipes] == [(each.name, each.report) for each in load_recipes()]
+    assert [row["name"] for row in ensembles] == ["B5", "B11", "B15", "B18", "B34", "B37"]
     for row in rows:
-        assert list(row) == ["name", "parameters", "report", "reported"]
-        assert [type(value) for value in row.values()] == [str, int, str, dict]
+        assert list(row) == ["name", *(["members"] if row in ensembles else []), "parameters", "report", "reported"]
+        kinds = [str, list, int, str, dict] if row in ensembles else [str, int, str, dict]
+        assert [type(value) for value in row.values()] == kinds
         assert all(type(value) is float for value in row["reported"].values())
     assert rows[3] == {
         "name": "A4-unet-tc",
@@ -243,24 +246,26 @@ def test_the_list_for_scripts_has_a_row_for_every_recipe_with_these_keys(capsys:
 
 
 def test_a_cell_of_the_table_holds_a_report_s_figures_but_not_those_by_class() -> None:
-    cells = {row: shown_reported(recipe(row).reported) for row in ("A5", "A10", "B5", "B7-pspnet-mobilenetv2", "E2")}
+    cells = {row: shown_reported(recipe(row).reported) for row in ("A5", "A10", "B16", "B8", "E2")}
 
     assert cells == {
         "A5": "val 65.09, test 65.8, hidden 65.73",
         "A10": "val 59.96, test 61.89, hidden 60.07",
-        "B5": "hidden 60.7",
-        "B7-pspnet-mobilenetv2": "hidden_lowest 52.6, hidden_highest 63.6",
+        "B16": "hidden 60.7",
+        "B8": "hidden 54.4, hidden_second_run 54.6",
         "E2": "-",
     }
 
 
 def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> None:
-    nothing = Measured("B5-manet-mobileone-s4", 3, "pruned", "infeasible", float("nan"), {}, 0, 0, parameters=0, minutes=0.0)
+    nothing = Measured(
+        "B16-manet-mobileone-s4-focal-repeated", 3, "pruned", "infeasible", float("nan"), {}, 0, 0, parameters=0, minutes=0.0
+    )
     built = replace(nothing, state="complete", score=0.5, per_class={"soil": 0.25}, best_epoch=2, epochs=4, parameters=1234)
 
     assert markdown([built, nothing], ["soil"]).splitlines()[2:] == [
-        "| B5-manet-mobileone-s4 | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | 0.0 |",
-        "| B5-manet-mobileone-s4 | hidden 60.7 | infeasible | - | - | - | 0.0 |",
+        "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | 0.0 |",
+        "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | infeasible | - | - | - | 0.0 |",
     ]
 
 
