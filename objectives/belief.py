@@ -16,18 +16,27 @@ class Confirmed(Frozen):
     seeds: int
     candidates: int  # that were trained again, the control among them
     mean: float  # over the seeds, of mean IoU
-    expected: float  # corrected for having been chosen among the candidates
+    expected: float  # corrected for having been chosen among the candidates, where that can be told
     interval: Bounds | None  # of ``expected``, 95 %; None: with one seed it is not known
     beats_control: float | None  # probability; None: it is the control, or that is not known
+    corrected: bool = True  # False: ``expected`` is the mean
 
     def __str__(self) -> str:
         beats = "" if self.beats_control is None else f" It beats the control with {100 * self.beats_control:.0f} %."
         around = "" if self.interval is None else f" (95 %: {self.interval[0]:.4f} to {self.interval[1]:.4f})"
-        return (
-            f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean IoU is {self.mean:.4f}; corrected "
-            f"for the choice among {self.candidates} candidates, expect {self.expected:.4f}{around} on validation parts like "
-            f"these.{beats}"
+        told = f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean IoU is {self.mean:.4f}"
+        if self.corrected:
+            chosen = f"corrected for the choice among {self.candidates} candidates, expect {self.expected:.4f}{around}"
+            return f"{told}; {chosen} on validation parts like these.{beats}"
+        why = (
+            "one seed does not tell how far that was luck"
+            if self.seeds == 1
+            else "there is too little to tell how far that was luck"
         )
+        uncorrected = (
+            f"It is not corrected for the choice among {self.candidates} candidates: {why}." if self.candidates > 2 else ""
+        )
+        return " ".join(filter(None, (f"{told}{around} on validation parts like these.{beats}", uncorrected)))
 
 
 class Optimistic(Frozen):
@@ -49,8 +58,14 @@ class Unconfirmed(Frozen):
 
     kind: Literal["unconfirmed"] = "unconfirmed"
     reason: str = "not estimated"
+    alone: bool = False  # the only trial that is complete
 
     def __str__(self) -> str:
+        if self.alone:
+            return (
+                "No other trial is complete, but its best epoch was chosen by the validation score, so that is optimistic, by "
+                f"an unknown amount ({self.reason}). `search confirm` measures it."
+            )
         return (
             "The validation score chose this model among others, so it is optimistic, by an unknown amount "
             f"({self.reason}). `search confirm` measures it."

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from objectives.belief import Belief, Confirmed, Named
 from objectives.bundle import Bundle, load_bundle
 from objectives.data.dataset import Labelled, read_labelled
 from objectives.data.duplicates import spoilt_frames
@@ -82,13 +83,25 @@ class BundleEvaluation:
                 counted = f"only the {self.own} of its {self.split} part count"
                 yield f"{known} frames are of the model's own study {study}: {counted}"
         if self.own and self.split == "validation":
-            yield "the model was chosen by its score on the validation part, so this score is optimistic"
+            yield _chosen_by_this(self.provenance.belief)
         if self.looked_at_test:
             yield "this was a look at the sealed test part"
         if missing := left_out(self.spec, self.inspection.classes.support, "these frames"):
             yield f"the score is a {missing}"
         if self.spoilt:
             yield f"{self.spoilt} frames are left out that the study's rules drop, such as those with one identical mask"
+
+
+def _chosen_by_this(belief: Belief) -> str:
+    """What the validation part had to do with the choice of the model that is scored on it."""
+    match belief:
+        case Confirmed():
+            told = f"{belief.expected:.4f} is expected on parts like it"
+            return f"the validation part is one of those that the model was confirmed on, among others: {told}"
+        case Named():
+            return "if the model was chosen by its score on the validation part, this score is optimistic"
+        case _:
+            return "the model was chosen by its score on the validation part, so this score is optimistic"
 
 
 def evaluate_bundle(

@@ -11,6 +11,10 @@ class Interval:
     high: float
     level: float
 
+    def of_shares(self) -> tuple[float, float]:
+        """Its ends, of a value that lies in 0..1."""
+        return max(0.0, self.low), min(1.0, self.high)
+
 
 @dataclass(frozen=True)
 class Unknown:

@@ -109,7 +109,10 @@ def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
     """A table of the IoU per class, a column for each part that was scored."""
     parts = _opened_parts(provenance)
     titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
-    rows = [_row(f"{label} {spec.class_names[label]}", [part.iou[label] for part in parts.values()]) for label in spec.scored]
+    rows = [
+        _row(f"{label} {_escaped(spec.class_names[label])}", [part.iou[label] for part in parts.values()])
+        for label in spec.scored
+    ]
     mean = _row("**mean**", [part.score for part in parts.values()])
     return [f"| class | {' | '.join(titles)} |", "|---|" + "---|" * len(parts), *rows, mean, *_absent(spec, parts)]
 
@@ -137,7 +140,7 @@ def _details(spec: FrameSpec, provenance: Provenance) -> list[str]:
         lines += [f"| class, {name} part | precision | recall | Dice | pixels |", "|---|---|---|---|---|"]
         for label in spec.scored:
             fractions = [part.precision[label], part.recall[label], part.dice[label]]
-            lines.append(f"{_row(f'{label} {spec.class_names[label]}', fractions)} {part.support[label]} |")
+            lines.append(f"{_row(f'{label} {_escaped(spec.class_names[label])}', fractions)} {part.support[label]} |")
         lines += ["", *_calibration(name, part)]
     return lines
 
@@ -157,6 +160,13 @@ def _row(title: str, values: Sequence[float | None]) -> str:
     return f"| {title} | {' | '.join(shown)} |"
 
 
+def _escaped(name: str) -> str:
+    """Return a name as text of a Markdown table: no cell ends in it, and no markup of HTML begins."""
+    for special in "\\|`":
+        name = name.replace(special, f"\\{special}")
+    return name.replace("<", "&lt;")
+
+
 def _caveats(provenance: Provenance) -> list[str]:
     how = "is one of" if isinstance(provenance.belief, Named) else "was chosen out of"
     lines = [f"This model {how} {provenance.trials} trials. {provenance.belief}", ""]
@@ -168,6 +178,8 @@ def _caveats(provenance: Provenance) -> list[str]:
                 f"Mean IoU on the {name} part, with its {part.places} places resampled: 95 % in {low:.4f} to {high:.4f}.",
                 "",
             ]
+        elif part.no_interval:
+            lines += [f"Mean IoU on the {name} part has no interval: {part.no_interval}.", ""]
     if provenance.flips:
         lines += [str(provenance.flips), ""]
     return [*lines, _test_caveat(provenance.test, provenance.test_looks, retrained=provenance.retrained is not None)]

@@ -33,7 +33,8 @@ class PartScore(Frozen):
     dice: tuple[float | None, ...] = ()
     support: tuple[Annotated[int, Field(ge=0)], ...] = ()  # labelled pixels
     calibration_error: float | None = Field(None, ge=0.0, le=1.0)  # None: not measured, or no pixel of a scored class
-    interval: Bounds | None = None  # of the mean IoU over places like these, 95 %; None: not measured, or too few places
+    interval: Bounds | None = None  # of the mean IoU over places like these, 95 %; None: not measured, or not known
+    no_interval: str = ""  # why it is not known
     places: int = 0
     left_out: str = ""  # which scored classes the mean is not over, as they do not occur, in words
 
@@ -51,6 +52,7 @@ class PartScore(Frozen):
         frames: int,
         *,
         interval: Bounds | None = None,
+        no_interval: str = "",
         places: int = 0,
         left_out: str = "",
     ) -> Self:
@@ -65,6 +67,7 @@ class PartScore(Frozen):
             support=tuple(classes.support.tolist()),
             calibration_error=calibration_error if calibration_error == calibration_error else None,
             interval=interval,
+            no_interval=no_interval,
             places=places,
             left_out=left_out,
         )

@@ -56,7 +56,7 @@ class Confirmed:
     runs: int
     mean: float  # over all parts, or seeds of one part; where a run is missing, as that part was for the other candidates
     interval: Interval | Unknown
-    per_class: Mapping[str, float]  # plain means over its runs, NaN for a class that never occurs
+    per_class: Mapping[str, float]  # means over its parts, of each over its runs; NaN for a class that never occurs
     beats_control: float | Unknown  # probability, 0..1
     multiply_adds: int
 
@@ -67,7 +67,8 @@ class Choice:
 
     candidate: int
     tied: tuple[int, ...]  # candidates as good as the best mean for all that is known, the chosen one among them
-    expected: float  # below its mean where candidates are close together; with one seed it is the mean, uncorrected
+    expected: float  # below its mean where candidates are close together
+    corrected: bool  # False: it is the mean, with one seed, or where nothing was chosen but the control left out
     interval: Interval | Unknown
     beats_control: float | Unknown
 
@@ -185,8 +186,10 @@ class _Verdict:
         tied = tuple(number for number in self.numbers if number == best or self.is_tied(best, number))
         chosen = min(tied, key=lambda number: (self.costs[number], -self.means[number].value, number))
         expected, variance = self.corrected(chosen)
+        corrected = bool(self.noise.value > 0.0 and len(self.group(chosen)) > 1)
         seeds = max(0.0, self.spread.value - self.noise.value) / self.table.scores_CS.shape[1]
-        return Choice(chosen, tied, expected, self.around(expected, variance + seeds), self.corrected_beats_control(chosen))
+        interval, beats_control = self.around(expected, variance + seeds), self.corrected_beats_control(chosen)
+        return Choice(chosen, tied, expected, corrected, interval, beats_control)
 
     def is_tied(self, best: int, number: int) -> bool:
         behind = self.difference(best, number)
@@ -194,16 +197,17 @@ class _Verdict:
         return behind.value <= reach + _ROUNDING
 
     def corrected(self, chosen: int) -> tuple[float, float]:
-        """What to expect of the chosen one, and the variance of that without the seeds' effects.
-
-        The control is no draw from the search, so it is one of those that are pulled together only where it was chosen.
-        """
-        group = [number for number in self.numbers if number != self.control or number == chosen]
+        """What to expect of the chosen one, and the variance of that without the seeds' effects."""
+        group = self.group(chosen)
         estimates = [self.means[number] for number in group]
         values, factors = np.array([each.value for each in estimates]), np.array([each.factor for each in estimates])
         shrunk = pull_together(values, self.noise.value * factors)
         place = group.index(chosen)
         return float(shrunk.means[place]), float(shrunk.variances[place])
+
+    def group(self, chosen: int) -> list[int]:
+        """Candidates that are pulled together: the control is no draw from the search, so only where it was chosen."""
+        return [number for number in self.numbers if number != self.control or number == chosen]
 
     def corrected_beats_control(self, chosen: int) -> float | Unknown:
         missing = self.no_comparison(chosen)
@@ -234,8 +238,15 @@ def _column(run: ConfirmScore) -> str | int:
 
 
 def _class_means(runs: Sequence[ConfirmScore]) -> dict[str, float]:
+    """Means as those of scores: seeds that share a part count as one."""
     names = dict.fromkeys(name for run in runs for name in run.per_class)
-    return {name: _mean([run.per_class[name] for run in runs if name in run.per_class]) for name in names}
+    by_part: dict[str | int, list[ConfirmScore]] = defaultdict(list)
+    for run in runs:
+        by_part[_column(run)].append(run)
+    return {
+        name: _mean([_mean([run.per_class.get(name, math.nan) for run in shared]) for shared in by_part.values()])
+        for name in names
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -218,6 +218,7 @@ def part_score(candidate: Candidate, part: str, found: Inspection, *, score: flo
         found.calibration.error,
         len(candidate.data.parts[part]),
         interval=(interval.low, interval.high) if isinstance(interval, Interval) else None,
+        no_interval="" if isinstance(interval, Interval) else interval.reason,
         places=resampled.places,
         left_out=candidate.data.left_out(part),
     )

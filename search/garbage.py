@@ -43,7 +43,10 @@ POINTERS_OF_THE_DELETED = text("""
 
 ROWS_OF_THE_DELETED = (  # a worker of a deleted study ends by itself, and counts on its host until then
     text("DELETE FROM search_lease WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.trial_id = search_lease.trial_id)"),
-    text("DELETE FROM search_study WHERE NOT EXISTS (SELECT 1 FROM studies WHERE studies.study_id = search_study.study_id)"),
+    text("""
+        DELETE FROM search_study WHERE NOT EXISTS (SELECT 1 FROM studies WHERE studies.study_id = search_study.study_id)
+          AND test_looks = 0
+    """),  # a look at a sealed part stays counted
     text("""
         DELETE FROM search_worker WHERE NOT EXISTS (SELECT 1 FROM studies WHERE studies.study_id = search_worker.study_id)
           AND (ended_at IS NOT NULL OR seen_at < clock_timestamp() - interval '1 day')

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.study import Study
@@ -11,9 +11,14 @@ from search.tables import STUDY
 
 
 def test_looks(study: Study) -> int:
-    """How often anybody has looked at the study's sealed test part, in it or in a study of the same data and parts."""
+    """How often anybody has looked at the study's sealed test part, in it or in a study that seals the same frames.
+
+    Whatever else is done with these frames: their size, the scored classes. Studies that were deleted count, too.
+    """
+    fingerprint, sealed = (STUDY.c.spec[name].as_string() for name in ("data_fingerprint", "sealed"))
     with study.engine.connect() as connection:
-        same = STUDY.c.spec["data_fingerprint"].as_string() == study.spec.data_fingerprint
+        frames = case((func.coalesce(sealed, "") == "", fingerprint), else_=sealed)
+        same = frames == (study.spec.sealed or study.spec.data_fingerprint)
         return int(connection.execute(select(func.sum(STUDY.c.test_looks)).where(same)).scalar_one() or 0)
 
 

@@ -10,6 +10,7 @@ other: what was interrupted goes on, and a worker of another host may do it.
 import math
 import shlex
 from dataclasses import replace
+from itertools import count
 
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load
@@ -30,7 +31,7 @@ from search.messages import Cause
 from search.names import RETRAIN, derived_name
 from search.spec import Candidate as Chosen
 from search.spec import Confirming, StudySpec
-from search.study import Study, create_study, open_study
+from search.study import ForeignNameError, Study, create_study, open_study
 from search.winner import Winner
 from spaces import Space
 from spaces.pruning import NoPruning
@@ -105,13 +106,27 @@ def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str
     """
     spec = plan(searched, candidate)
     check_score(candidate)
-    try:
-        create_study(place.storage, spec)
-    except UserError as error:
-        raise UserError(
-            f"study {spec.name!r} is there with other settings than this model's: {_delete(spec.name)}, then export again"
-        ) from error
-    return spec.name
+    for number in count(1):
+        named = spec if number == 1 else spec.model_copy(update={"name": derived_name(spec.name, f"-{number}")})
+        try:
+            create_study(place.storage, named)
+        except ForeignNameError:
+            continue
+        except UserError as error:
+            if not _retrains(place.storage, named.name, searched.spec.name):  # somebody's own study: its name is taken
+                continue
+            raise UserError(
+                f"study {named.name!r} is there with other settings than this model's: {_delete(named.name)}, then export again"
+            ) from error
+        return named.name
+    raise AssertionError("there is no last number")
+
+
+def _retrains(storage: str, name: str, searched: str) -> bool:
+    """Whether the study of this name is a retraining of a model of the search."""
+    study = open_study(storage, name)
+    study.close()
+    return study.spec.confirm.everything and study.spec.confirm.study == searched
 
 
 def check_score(candidate: Candidate) -> None:

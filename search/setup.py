@@ -133,6 +133,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         scored=request.scored,
         score=score_definition(data),
         data_fingerprint=data.fingerprint,
+        sealed=data.sealed,
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,
         trials=request.trials or 1 + len(recipes),

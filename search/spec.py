@@ -61,6 +61,7 @@ class StudySpec(Frozen):
     scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
     score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
+    sealed: str = ""  # which frames the test part holds, whatever is made of them: see Dataset.sealed
     space: dict[str, Any]
     space_fingerprint: str
     trials: int = Field(ge=1)

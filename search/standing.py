@@ -142,7 +142,10 @@ def _verdict(runs: Sequence[Cell]) -> Confirmation | None:
 
 def _better(searched: Study, plan: Confirming) -> tuple[Better, ...]:
     """Return the trials that would be candidates by now, were it planned anew, and are none; the best first."""
-    complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    try:
+        complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    except KeyError:  # the search was deleted meanwhile; what was confirmed of it stands
+        return ()
     numbers = {each.number for each in plan.candidates}
     confirmed = {config_key(searched, trial) for trial in complete if trial.number in numbers}
     now = [trial for trial in best_trials(searched, complete, plan.best) if config_key(searched, trial) not in confirmed]

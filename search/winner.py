@@ -116,6 +116,7 @@ def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
         expected=choice.expected,
         interval=_bounds(choice.interval),
         beats_control=choice.beats_control if isinstance(choice.beats_control, float) else None,
+        corrected=choice.corrected,
     )
     number = confirming.storage.get_trial(cell.trial_id).number
     return Winner(confirming, cell.trial_id, number, choice.candidate, cell.score, belief, standing.remarks)
@@ -127,9 +128,9 @@ def estimated_optimism(searched: Study) -> Belief:
     histories = [[trial.intermediate_values[step] for step in sorted(trial.intermediate_values)] for trial in complete]
     found = optimism(histories)
     if isinstance(found, Unknown):
-        return Unconfirmed(reason=found.reason)
+        return Unconfirmed(reason=found.reason, alone=len(complete) == 1)
     return Optimistic(value=found.value, basis=found.basis)
 
 
 def _bounds(interval: Interval | Unknown) -> tuple[float, float] | None:
-    return (max(0.0, interval.low), min(1.0, interval.high)) if isinstance(interval, Interval) else None
+    return interval.of_shares() if isinstance(interval, Interval) else None

@@ -207,7 +207,7 @@ def print_choice(console: "Console", choice: "Choice", control: int) -> None:
 def _bounds(interval: "Interval | Unknown") -> list[float] | None:
     from objectives.interval import Interval
 
-    return [interval.low, interval.high] if isinstance(interval, Interval) else None
+    return [*interval.of_shares()] if isinstance(interval, Interval) else None
 
 
 def _known(value: "float | Unknown") -> float | None:
@@ -217,7 +217,7 @@ def _known(value: "float | Unknown") -> float | None:
 def _shown(interval: "Interval | Unknown") -> str:
     from objectives.interval import Interval
 
-    return f"{max(0.0, interval.low):.4f} to {min(1.0, interval.high):.4f}" if isinstance(interval, Interval) else "-"
+    return "{:.4f} to {:.4f}".format(*interval.of_shares()) if isinstance(interval, Interval) else "-"
 
 
 def _percent(probability: "float | Unknown") -> str:

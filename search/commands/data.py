@@ -116,10 +116,13 @@ def preview(
     from objectives.config import Augment
     from objectives.copy_paste import FrameAugmenter
     from objectives.data.dataset import DataOptions, open_dataset
+    from objectives.errors import UserError
     from objectives.output_place import is_stream, refuse_output
     from objectives.pictures import is_picture, preview_sheet
     from search.spec import data_path
 
+    if out.suffix.lower() not in ("", ".png"):
+        raise UserError(f"--out must be a PNG, got {out}: a preview is written as nothing else")
     refuse_output(out, "preview", written_here=is_picture, force=force, source=source)
     options = DataOptions(size=parse_size(size), ignore=ignore, exif=exif)
     data = open_dataset(data_path(source), options, cache or name_place("", "", home).cache)

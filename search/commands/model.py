@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from objectives.evaluate_bundle import BundleEvaluation
-    from objectives.provenance import Provenance
+    from objectives.provenance import PartScore, Provenance
 
 FlipsChoice = Literal["auto", "on", "off"]
 RetrainChoice = Literal["none", "all"]
@@ -257,7 +257,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     table = Table("IoU", *parts, box=None, pad_edge=False)
     table.add_row("mean", *[f"{part.score:.4f}" for part in parts.values()])
     if any(part.interval for part in parts.values()):
-        table.add_row("95 % of places", *[_interval(part.interval) for part in parts.values()])
+        table.add_row("95 %", *[_interval(part) for part in parts.values()])
     for k, name in enumerate(names):
         values = [part.iou[k] for part in parts.values()]
         if any(value is not None for value in values):
@@ -268,6 +268,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     for name, part in parts.items():
         if part.left_out:
             console.print(f"note: the score on {name} is a {part.left_out}")
+        if part.no_interval:
+            console.print(f"note: no interval of the mean on {name}: {part.no_interval}")
     console.print(str(provenance.belief))
     if provenance.confirmation:
         console.print(provenance.confirmation_then)
@@ -283,8 +285,8 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         )
 
 
-def _interval(bounds: tuple[float, float] | None) -> str:
-    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "-"
+def _interval(part: "PartScore") -> str:
+    return f"{part.interval[0]:.4f} to {part.interval[1]:.4f} ({part.places} places)" if part.interval else "-"
 
 
 def show_evaluation(found: "BundleEvaluation", pictures: Path | None, *, as_json: bool) -> None:

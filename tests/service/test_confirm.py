@@ -13,7 +13,7 @@ from objectives.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
 from search import checkpoints
 from search.claims import current_budget
-from search.commands.confirm import confirm
+from search.commands.confirm import confirm, standing_json
 from search.commands.options import Place
 from search.confirm import cells, choose_candidates, plan, write_plan
 from search.confirm_plan import Asked, begin
@@ -21,6 +21,7 @@ from search.control import extend_budget
 from search.draws import FromTrial
 from search.export import export_best
 from search.names import LONGEST_NAME, confirm_name
+from search.standing import read_standing
 from search.study import Study, open_study
 from search.winner import find_winner
 from search.worker import Orders, Settings
@@ -279,3 +280,27 @@ def test_a_confirmation_cannot_be_extended(searched: Study, database: str) -> No
 def names(study: Study) -> list[str]:
     """All studies of its database."""
     return sorted(each.study_name for each in study.storage.get_all_studies())
+
+
+def test_a_verdict_stands_though_its_search_was_deleted_meanwhile(searched: Study, database: str) -> None:
+    begun = begin(searched, database, Asked(1, 1), again=False)
+    confirming = open_study(database, begun.name)
+    end(confirming, 0.5, 0.6)
+    confirming.close()
+    optuna.delete_study(study_name="small", storage=searched.storage)
+    standing = read_standing(searched, database)
+    assert standing
+    assert (standing.state, standing.better) == ("ended", ())
+    assert standing.choice
+    assert standing.choice.candidate == 3
+
+
+def test_an_interval_of_shares_stays_within_them(searched: Study, database: str) -> None:
+    begun = begin(searched, database, Asked(1, 2), again=False)
+    confirming = open_study(database, begun.name)
+    end(confirming, 0.1, 0.9, 0.9, 0.2)
+    confirming.close()
+    told = standing_json(read_standing(searched, database))
+    bounds = [each["interval"] for each in [*told["candidates"], told["choice"]]]
+    assert [0.0, 1.0] in bounds
+    assert all(0.0 <= low < high <= 1.0 for low, high in bounds)

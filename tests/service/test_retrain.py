@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -208,6 +209,17 @@ def with_epochs(candidate: Candidate, epochs: int) -> Candidate:
     train = member.config.train.model_copy(update={"epochs": epochs})
     changed = member.model_copy(update={"config": member.config.model_copy(update={"train": train})})
     return dataclasses.replace(candidate, settings=candidate.settings.model_copy(update={"members": (changed,)}))
+
+
+def test_a_name_that_somebody_else_has_is_left_alone(
+    make_trained: Callable[..., Study], make_study: Callable[..., None], place: Place
+) -> None:
+    """Neither a search of the user's own under it, nor another program's study, is to be deleted for a retraining."""
+    trained = make_trained("train.epochs=1")
+    make_study(place.storage, trials=3, name=NAME)
+    optuna.create_study(storage=trained.storage, study_name=f"{NAME}-2", direction="minimize").set_user_attr("of", "others")
+    assert write_retraining(trained, winner_of(trained, place), place) == f"{NAME}-3"
+    assert open_study(place.storage, NAME).spec.trials == 3
 
 
 def test_a_retraining_that_ended_early_is_not_exported(make_trained: Callable[..., Study], place: Place) -> None:

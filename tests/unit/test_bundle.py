@@ -29,6 +29,7 @@ from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate, predict
+from objectives.model_card import model_card
 from objectives.processor import Processor
 from objectives.program_checks import compare_programs, onnx_runner, torch_export_runner
 from objectives.programs import export_programs
@@ -162,6 +163,20 @@ def test_a_bundle_of_another_version_is_refused_in_one_line(bundle_copy: Path) -
     seal(bundle_copy)
     with pytest.raises(UserError, match="format 99"):
         load_bundle(bundle_copy)
+
+
+def test_a_class_may_have_any_name_in_the_card(written: Path) -> None:
+    bundle = load_bundle(written)
+    names = ("void", "a|b", "so<i>l", "`x\\", "big_rock")
+    spec = bundle.spec.model_copy(update={"class_names": names})
+    settings = Settings.single(bundle.settings.members[0].config, spec)
+    rows = [line for line in model_card(settings, bundle.provenance, {"validation": 3}).splitlines() if line.startswith("| 1 ")]
+    assert len(rows) >= 1
+    assert all(row.startswith("| 1 a\\|b | ") for row in rows)
+    card = model_card(settings, bundle.provenance, {"validation": 3})
+    assert "| 2 so&lt;i>l | " in card
+    assert "| 3 \\`x\\\\ | " in card
+    assert "| 4 big_rock | " in card
 
 
 def test_the_model_card_is_honest_and_its_six_lines_run(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
+from objectives.belief import Confirmed as Belief
+from objectives.belief import Unconfirmed
 from objectives.errors import UserError
 from objectives.interval import Interval, Unknown
 from search.confirmation import Confirmation, Confirmed, confirm, probability_above
@@ -182,6 +184,41 @@ def test_class_means_leave_out_runs_without_the_class() -> None:
         confirm([*runs, Run(1, 2, 0.6, per_class={"soil": 0.6, "rock": NAN, "sky": NAN})], control=0).candidates[0].per_class
     )
     assert found == {"soil": pytest.approx(0.6), "rock": pytest.approx(0.2), "sky": pytest.approx(NAN, nan_ok=True)}
+
+
+def test_class_means_are_taken_as_the_mean_is() -> None:
+    """Two seeds share a part, and count as one there too: the classes' mean is the candidate's."""
+    ious = {0: (0.2, 0.4), 1: (0.4, 0.8), 2: (0.7, 0.9)}
+    runs = [Run(1, seed, sum(iou) / 2, per_class=dict(zip("ab", iou, strict=True)), part="5" if seed else "1-3")
+            for seed, iou in ious.items()]  # fmt: skip
+    found = confirm(runs, control=0).candidates[0]
+    assert found.per_class == {"a": pytest.approx((0.2 + 0.55) / 2), "b": pytest.approx((0.4 + 0.85) / 2)}
+    assert sum(found.per_class.values()) / 2 == pytest.approx(found.mean)
+
+
+@pytest.mark.parametrize(
+    ("scores", "corrected"),
+    [
+        ({0: [0.5, 0.6], 1: [0.6, 0.66], 2: [0.6, 0.64]}, True),
+        ({0: [0.5], 1: [0.6], 2: [0.55]}, False),  # one seed
+        ({0: [0.5, 0.6], 1: [0.6, 0.66]}, False),  # nothing was chosen from
+    ],
+)
+def test_what_is_not_corrected_is_not_called_so(scores: dict[int, list[float]], corrected: bool) -> None:
+    verdict = confirm(runs_of(scores), control=0)
+    choice = verdict.choice
+    assert choice.corrected is corrected
+    assert (choice.expected == of(verdict, choice.candidate).mean) is not corrected
+    told = str(Belief(seeds=len(scores[0]), candidates=len(scores), mean=choice.expected, expected=choice.expected,
+                      interval=None, beats_control=None, corrected=corrected))  # fmt: skip
+    assert ("corrected for the choice among" in told) is (corrected or len(scores) > 2)
+    assert ("not corrected" in told) is (not corrected and len(scores) > 2)
+
+
+def test_a_lonely_trial_is_not_said_to_be_chosen_among_others() -> None:
+    assert "No other trial is complete" in str(Unconfirmed(alone=True))
+    assert "among others" not in str(Unconfirmed(alone=True))
+    assert "among others" in str(Unconfirmed())
 
 
 def test_seeds_that_share_a_part_count_as_one_of_their_average() -> None:

@@ -67,24 +67,53 @@ def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(method: 
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=tolerance)
 
 
-def test_percentiles_are_those_of_all_resamples_of_four_places() -> None:
-    confusions_GKK = some_places(4, 1)
-    every = np.array([plain_mean_iou(confusions_GKK[list(drawn)]) for drawn in product(range(4), repeat=4)])
-    reach = np.sqrt(4 / 3) * t_quantile(0.75, 3)
-    found = interval(iou_interval(confusions_GKK, ALL, Resampling(0.5, 40_000, Method.PERCENTILE)).mean)
+def test_percentiles_are_those_of_all_resamples_of_six_places() -> None:
+    confusions_GKK = some_places(6, 1)
+    held = (0, 1)  # by each place
+    every = np.array([plain_mean_iou(confusions_GKK[list(drawn)], held) for drawn in product(range(6), repeat=6)])
+    reach = np.sqrt(6 / 5) * t_quantile(0.75, 5)
+    found = interval(iou_interval(confusions_GKK, held, Resampling(0.5, 40_000, Method.PERCENTILE)).mean)
     around = [(np.quantile(every, stats.norm.cdf(side * reach) + shift)) for side in (-1, 1) for shift in (-0.01, 0.01)]
     assert around[0] <= found.low <= around[1]
     assert around[2] <= found.high <= around[3]
 
 
-def test_a_class_of_one_place_is_often_absent_and_lifts_the_upper_end() -> None:
+@pytest.mark.parametrize("holders", [1, 2, 3, 10])
+def test_a_mean_is_never_that_of_other_classes(holders: int) -> None:
+    """Nothing is told where a class is often absent from the resamples; where it seldom is, the interval lies below 3/4.
+
+    The model never finds the last of four classes, so no mean over all of them lies higher.
+    """
+    confusions_GKK = np.zeros((20, 4, 4), dtype=np.int64)
+    generator = np.random.default_rng(0)
+    for label in range(3):
+        confusions_GKK[:, label, label] = generator.integers(90, 100, 20)
+        confusions_GKK[:, label, (label + 1) % 3] = generator.integers(0, 10, 20)
+    confusions_GKK[:holders, 3, 0] = 5
+    found = iou_interval(confusions_GKK, (0, 1, 2, 3)).mean
+    assert found.absent == pytest.approx((1 - holders / 20) ** 20, abs=0.03)
+    if holders < 3:
+        assert found.interval == Unknown(f"label 3 lies in {holders} of 20 places, too few to tell how they differ")
+    else:
+        assert 0.5 < interval(found).low < found.value < interval(found).high <= 0.75
+
+
+@pytest.mark.parametrize("places", [2, 3, 5])
+def test_few_places_have_no_interval(places: int) -> None:
+    """Simulated, theirs held the truth in 53, 75 and 92 % of cases where they said 95."""
+    found = iou_interval(some_places(places, 3), ALL)
+    assert found.mean.interval == Unknown(f"{places} places: too few to tell how places differ, 6 are needed")
+    assert isinstance(iou_interval(some_places(6, 3), ALL).mean.interval, Interval)
+
+
+def test_a_class_of_one_place_is_often_absent() -> None:
     common, rare = np.zeros((10, 3, 3), dtype=np.int64), np.zeros((10, 3, 3), dtype=np.int64)
     common[:, 0, 0], common[:, 0, 1], common[:, 1, 1] = np.arange(60, 70), 10, 30
     rare[0, 2] = (90, 0, 10)
     found = iou_interval(common + rare, ALL, Resampling(method=Method.PERCENTILE))
     assert found.classes[2].absent == pytest.approx(0.9**10, abs=0.04)
-    assert found.classes[0].absent == found.mean.absent == 0.0
-    assert interval(found.mean).high > iou_interval(common, (0, 1)).mean.value - 0.1  # as without the class
+    assert found.classes[0].absent == 0.0
+    assert found.mean.absent == found.classes[2].absent
     assert interval(found.classes[2]).high == pytest.approx(found.classes[2].value)  # no width: one place, and its own errors
 
 
@@ -92,20 +121,13 @@ def test_without_two_places_or_the_class_there_is_no_interval() -> None:
     one = iou_interval(some_places(1, 0), ALL)
     assert isinstance(one.mean.interval, Unknown)
     assert "one place" in one.mean.interval.reason
-    without = some_places(5, 0)
+    without = some_places(7, 0)
     without[:, 2, :], without[:, :, 2] = 0, 0
     found = iou_interval(without, ALL)
     assert np.isnan(found.classes[2].value)
     assert isinstance(found.classes[2].interval, Unknown)
     assert isinstance(iou_interval(without, (2,)).mean.interval, Unknown)
     assert isinstance(found.mean.interval, Interval)
-
-
-def test_two_places_have_an_interval_between_the_outermost_resamples() -> None:
-    both = some_places(2, 3)
-    found = interval(iou_interval(both, ALL).mean)
-    alone = sorted(plain_mean_iou(both[[place]]) for place in (0, 1))
-    assert alone[0] - 1e-12 <= found.low < found.high <= alone[1] + 1e-12
 
 
 def test_a_model_differs_from_itself_by_nothing_and_pairs_make_intervals_narrow() -> None:
