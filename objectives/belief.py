@@ -58,12 +58,12 @@ class Unconfirmed(Frozen):
 
     kind: Literal["unconfirmed"] = "unconfirmed"
     reason: str = "not estimated"
-    alone: bool = False  # the only trial that is complete
+    alone: bool = False  # the only trial with a score
 
     def __str__(self) -> str:
         if self.alone:
             return (
-                "No other trial is complete, but its best epoch was chosen by the validation score, so that is optimistic, by "
+                "No other trial has a score, but its best epoch was chosen by the validation score, so that is optimistic, by "
                 f"an unknown amount ({self.reason}). `search confirm` measures it."
             )
         return (

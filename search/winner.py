@@ -128,7 +128,7 @@ def estimated_optimism(searched: Study) -> Belief:
     histories = [[trial.intermediate_values[step] for step in sorted(trial.intermediate_values)] for trial in complete]
     found = optimism(histories)
     if isinstance(found, Unknown):
-        return Unconfirmed(reason=found.reason, alone=len(complete) == 1)
+        return Unconfirmed(reason=found.reason, alone=len(complete) + len(read_unfinished(searched)) == 1)
     return Optimistic(value=found.value, basis=found.basis)
 
 

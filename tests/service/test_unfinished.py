@@ -92,7 +92,9 @@ def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     epochs = len(control.intermediate_values)
     remark = f"Trial 0 is unfinished: cut after {epochs} of up to {EPOCHS} epochs, it goes on when its study does."
     assert told.confirmation == (remark,)
-    assert remark in (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert remark in card
+    assert "No other trial has a score" in card
     assert export_best(study, place, tmp_path / "named", trial=0).confirmation == (remark,)
 
     give_order(study, "running")

@@ -216,7 +216,7 @@ def test_what_is_not_corrected_is_not_called_so(scores: dict[int, list[float]], 
 
 
 def test_a_lonely_trial_is_not_said_to_be_chosen_among_others() -> None:
-    assert "No other trial is complete" in str(Unconfirmed(alone=True))
+    assert "No other trial has a score" in str(Unconfirmed(alone=True))
     assert "among others" not in str(Unconfirmed(alone=True))
     assert "among others" in str(Unconfirmed())
 
