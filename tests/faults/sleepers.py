@@ -10,7 +10,12 @@ from laws import told_apart, trained_again
 from ledger import Ledger
 from scene import Scene, Worker, descendants, scene
 
-TAKEN_S = 40.0  # until a trial is another's: the lease of 8 s, and what a busy machine takes for a start
+from search.sessions import IDLE_S
+
+# until a trial is another's: the lease of 8 s, and what a busy machine takes for a start. A transaction that the sleeper is
+# in may still be committed, so others wait for its end, which the server makes
+TAKEN_S = 40.0
+OPEN = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
 
 
 def frozen_with_its_trial() -> Row:
@@ -32,8 +37,10 @@ def _frozen(fault: str, *, alone: bool) -> Row:
         for pid in family:
             os.kill(pid, signal.SIGSTOP)
         fell_asleep = time.monotonic()
+        time.sleep(1)  # what it had asked for before is answered, and nobody else is there yet
+        inside = bool(at.query(OPEN)[0][0])
         other = ledger.start()
-        at.wait(lambda: at.owner(0) is other, "a take-over", 90)
+        at.wait(lambda: at.owner(0) is other, "a take-over", 120)
         took_s = time.monotonic() - fell_asleep
         reported = at.epochs_done(0)
         at.wait(lambda: at.owner(0) is not other or at.epochs_done(0) > reported, "an epoch of the other")
@@ -43,10 +50,12 @@ def _frozen(fault: str, *, alone: bool) -> Row:
             os.kill(pid, signal.SIGCONT)
         at.wait(lambda: not trains(sleeper, 0, at), "the sleeper to let go", 60)
         at.finish()
-        note = f"taken over after {took_s:.0f} s, {trained_again(at)} epochs trained by both"
+        where = " inside a transaction" if inside else ""
+        note = f"asleep{where}, taken over after {took_s:.0f} s, {trained_again(at)} epochs trained by both"
         row = audit(at, fault, 1, note=note, alone_s=slept_s if alone else 0.0)
         row.wrong += ledger.trespasses() + told_apart(at) + both_went_on([sleeper, other])
-        row.wrong += [] if took_s <= TAKEN_S else [f"nobody had it for {took_s:.0f} s, at a lease of 8 s"]
+        within_s = TAKEN_S + (IDLE_S if inside else 0)
+        row.wrong += [] if took_s <= within_s else [f"nobody had it for {took_s:.0f} s, at a lease of 8 s"]
         row.wrong += [] if before else ["the ledger saw no write of the sleeper before it slept: it cannot judge"]
         return row
 
