@@ -48,7 +48,8 @@ def learning_chart(study: StudyRecord) -> Html:
     """Every trial's score by epoch; crosses where trials were pruned, and the rungs at which that is decided."""
     curves = [trial for trial in study.trials if trial.curve]
     last = max(study.epochs, *(trial.curve[-1][0] for trial in curves))
-    x = Scale(min(1, *(trial.curve[0][0] for trial in curves)), last, *across())
+    first = min(1, *(trial.curve[0][0] for trial in curves))
+    x = Scale(first if first < last else first - 1, last, *across())  # trials of one epoch are points
     chart = Chart(x, padded([score for trial in curves for _, score in trial.curve], *upwards()))
     for rung in study.rungs:
         chart.gate(rung, f"{rung}")
