@@ -16,7 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from objectives.augment import frame_seed
 from objectives.config import Config
-from objectives.copy_paste import FrameAugmenter
+from objectives.copy_paste import FrameAugmenter, pasted_frames
 from objectives.data.dataset import Dataset, rare_frames
 from objectives.evaluate import raw_BCHW, widened
 from objectives.lifeline import end_with_parent
@@ -33,6 +33,7 @@ class Key:
     frame: int
     seed: int
     again: bool = False  # it has appeared in this epoch before
+    pasted: float | None = None  # the chance that it gets pieces of the rarest class; None: as the config says
 
 
 def count_batches(frames: int, batch_size: int) -> int:
@@ -50,12 +51,16 @@ class EpochOrder(Sampler[list[Key]]):
 
     Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat`` times as often, in an order
     drawn from (seed, epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where
-    batches are of two, or where there is no other. ``steps_per_epoch`` above 0 keeps the first so many.
+    batches are of two, or where there is no other. ``steps_per_epoch`` above 0 keeps the first so many. With ``rare_pasted``
+    the frames that get pieces of the rarest class are drawn once, from the seed, and are repeated like those that hold it.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
-        train, every = config.train, data.parts["train"]
+        train, every, share = config.train, data.parts["train"], config.augment.copy_paste
+        self.pasted = set(pasted_frames(data, share, seed).tolist()) if train.rare_pasted and share else None
         rare = rare_frames(data) if train.rare_repeat > 1 else np.empty(0, np.int64)
+        if train.rare_repeat > 1 and self.pasted:
+            rare = np.sort(np.concatenate([rare, np.array(sorted(self.pasted), np.int64)]))
         self.once = len(every)  # the first so many places hold each frame once
         self.frames = np.concatenate([*[every] * train.repeat, *[rare] * (train.repeat * (train.rare_repeat - 1))])
         self.batches = count_batches(len(self.frames), config.train.batch_size)
@@ -76,7 +81,8 @@ class EpochOrder(Sampler[list[Key]]):
     def _key(self, place: int) -> Key:
         # the place, not only the frame: a frame that is repeated is augmented anew each time
         frame = int(self.frames[place])
-        return Key(frame, frame_seed(self.seed, self.epoch, frame, place), again=place >= self.once)
+        pasted = None if self.pasted is None else float(frame in self.pasted)
+        return Key(frame, frame_seed(self.seed, self.epoch, frame, place), again=place >= self.once, pasted=pasted)
 
 
 class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
@@ -91,7 +97,7 @@ class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
         image_HWC, mask_HW = np.asarray(self.data.images[key.frame]), np.asarray(self.data.masks[key.frame])
         if self.keeps_originals and not key.again:
             return image_HWC, mask_HW
-        return self.augment(image_HWC, mask_HW, key.seed)
+        return self.augment(image_HWC, mask_HW, key.seed, key.pasted)
 
 
 class TrainingBatches:

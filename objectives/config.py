@@ -283,12 +283,16 @@ class OneCycle(Frozen):
     warmup: float = Field(0.3, ge=0.0, le=0.9)
 
 
+Watched = Literal["score", "loss"]  # of validation: the mean IoU, which should rise, or the loss, which should fall
+
+
 class Plateau(Frozen):
-    """Multiply the learning rate by ``factor`` when the score has not risen for ``patience`` epochs."""
+    """Multiply the learning rate by ``factor`` when what it watches has got no better for more than ``patience`` epochs."""
 
     kind: Literal["plateau"] = "plateau"
     factor: float = Field(0.3, gt=0.0, lt=1.0)
     patience: int = Field(5, ge=0, le=100)
+    watch: Watched = "score"
 
 
 Schedule = Annotated[Cosine | OneCycle | Plateau, Field(discriminator="kind")]
@@ -302,8 +306,10 @@ class Train(Frozen):
     scale: float = Field(1.0, gt=0.0, le=1.0)  # frames are shrunk by this before the network; scores stay full size
     repeat: int = Field(1, ge=1, le=16)  # every frame appears so often in an epoch
     rare_repeat: int = Field(1, ge=1, le=16)  # frames that hold the rarest class so many times as often
+    rare_pasted: bool = False  # copy-paste chooses its frames once, and rare_repeat counts them among those with the class
     steps_per_epoch: int = Field(0, ge=0)  # 0: one pass over the training frames
-    early_stopping: int = Field(0, ge=0)  # epochs without a better score before training ends; 0: never
+    early_stopping: int = Field(0, ge=0)  # epochs in which stop_on gets no better before training ends; 0: never
+    stop_on: Watched = "score"  # read only when early_stopping > 0; the epoch that is kept is that of the best score
     ema: float = Field(0.99, ge=0.0, lt=1.0)  # decay of the averaged weights that are scored; 0: none
     bf16: bool = True  # mixed precision in training, where the device computes bfloat16 natively; scores are always float32
     gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping
@@ -319,3 +325,9 @@ class Config(Frozen):
     optimiser: Optimiser = AdamW()
     schedule: Schedule = Cosine()
     train: Train = Train()
+
+    @property
+    def reads_validation_loss(self) -> bool:
+        """Whether anything in training goes by the loss on the validation part, which then is computed each epoch."""
+        stops = self.train.early_stopping > 0 and self.train.stop_on == "loss"
+        return stops or (isinstance(self.schedule, Plateau) and self.schedule.watch == "loss")

@@ -14,7 +14,7 @@ import numpy as np
 
 from objectives.augment import Augmenter
 from objectives.config import Augment
-from objectives.data.dataset import Dataset, rarest_class
+from objectives.data.dataset import Dataset, rare_frames, rarest_class
 
 SMALLEST = 9  # pixels of a piece, 3 x 3: a smaller one has no inside, and is as often a slip of the labeller's as a thing
 MOST_PIECES, MOST_BYTES = 2_000, 64 * 2**20  # in the pool: every process that augments has one
@@ -22,7 +22,7 @@ MOST_AT_ONCE = 3  # pieces pasted into one frame
 SCALES = (0.5, 1.5)
 MARGIN = 3  # pixels around a piece that are cut out with it, for its feathered edge
 FEATHER = 1.0  # deviation of the edge's Gaussian, pixels: of the surroundings 62 %, 13 % and 1 % show next to the piece
-_STREAM = 1  # keeps these draws apart from others of the same seed
+_STREAM, _FRAMES = 1, 2  # keep these draws apart from others of the same seed
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ class FrameAugmenter:
         self.paste = CopyPaste(augment, data)
         self.transform = Augmenter(augment, data.spec)
 
-    def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The augmented frame and mask; the originals stay as they are. See `Augmenter` for shapes and the seed."""
-        return self.transform(*self.paste(image_HWC, mask_HW, seed), seed)
+    def __call__(
+        self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int, share: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The augmented frame and mask; the originals stay as they are. See `Augmenter` for shapes and the seed.
+
+        ``share`` is the chance of copy-paste for this frame, where it is not that of all.
+        """
+        return self.transform(*self.paste(image_HWC, mask_HW, seed, share), seed)
 
 
 class CopyPaste:
@@ -65,12 +70,15 @@ class CopyPaste:
         """The pool, found when it is first needed."""
         return find_pieces(self.data)
 
-    def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int, share: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Frame and mask with what was pasted, as copies; the same arrays where nothing was."""
-        if self.share == 0.0:
+        share = self.share if share is None else share
+        if share == 0.0:
             return image_HWC, mask_HW
         generator = np.random.default_rng((seed, _STREAM))
-        if generator.random() >= self.share or (mask_HW == self.label).any() or not self.pieces:
+        if generator.random() >= share or (mask_HW == self.label).any() or not self.pieces:
             return image_HWC, mask_HW
         ignored = self.data.spec.ignore_label
         labelled_HW = np.ones(mask_HW.shape, bool) if ignored is None else mask_HW != ignored
@@ -104,6 +112,15 @@ class CopyPaste:
                 return np.maximum(alpha_HW, np.minimum(2 * blurred_HW, 1.0))  # a straight edge is blurred to one half
             case _:
                 assert_never(self.edge)
+
+
+def pasted_frames(data: Dataset, share: float, seed: int) -> np.ndarray:
+    """A share of the training frames without the rarest class, drawn once: each of them gets pieces. Sorted int64 indices."""
+    without = np.setdiff1d(data.parts["train"], rare_frames(data))
+    if not find_pieces(data):
+        return without[:0]
+    generator = np.random.default_rng((seed, _FRAMES))
+    return np.sort(generator.choice(without, round(share * len(without)), replace=False))
 
 
 def find_pieces(data: Dataset) -> tuple[Piece, ...]:

@@ -1,7 +1,9 @@
 """Validation: the one function behind an epoch's score, the final score and the check of an export."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,16 +17,21 @@ from objectives.precision import exact
 from objectives.progress import Beat, unheard
 from objectives.segmenter import predict_labels
 
+Criterion = Callable[[Tensor, Tensor], Tensor]
+Found = TypeVar("Found")
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of one model on one set of frames, all from one confusion matrix over the whole set.
 
-    ``confusion_KK`` int64: rows are true labels, columns predicted ones, in pixels; ignored pixels are not in it.
+    ``confusion_KK`` int64: rows are true labels, columns predicted ones, in pixels; ignored pixels are not in it. ``loss`` is
+    the mean over frames of that of each batch, NaN where none was asked for.
     """
 
     confusion_KK: np.ndarray
     scored: tuple[int, ...]
+    loss: float = math.nan
 
     @property
     def score(self) -> float:
@@ -45,22 +52,28 @@ def evaluate(
     *,
     device: torch.device,
     beat: Beat = unheard,
+    loss: Criterion | None = None,
 ) -> Evaluation:
     """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in evaluation mode.
 
-    ``beat`` is called after each batch. Raises: DoesNotFitError when memory is too small for a single frame.
+    ``loss`` is computed of the same logits, (B, K, H, W), and masks, (B, H, W) int64, where it is given. ``beat`` is called
+    after each batch. Raises: DoesNotFitError when memory is too small for a single frame.
     """
 
-    def confusion(part: slice) -> np.ndarray:
-        labels_BHW = _labels_BHW(segmenter, images_NHWC[part], spec, device)
+    @torch.inference_mode()
+    def measured(part: slice) -> tuple[np.ndarray, float]:
+        logits_BKHW = _logits_BKHW(segmenter, images_NHWC[part], device)
         masks_BHW = torch.from_numpy(np.array(masks_NHW[part])).to(device)  # a copy: maps are read-only
-        return np.asarray(confusion_KK(labels_BHW, masks_BHW, spec.num_classes, spec.ignore_label).cpu())
+        labels_BHW = predict_labels(logits_BKHW, spec)
+        found_KK = np.asarray(confusion_KK(labels_BHW, masks_BHW, spec.num_classes, spec.ignore_label).cpu())
+        return found_KK, float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
 
-    total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
-    for _, part_KK in _in_parts(confusion, len(images_NHWC), spec, device):
+    total_KK, total = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64), 0.0
+    for part, (part_KK, part_loss) in _in_parts(measured, len(images_NHWC), spec, device):
         total_KK += part_KK
+        total += part_loss * (part.stop - part.start)
         beat()
-    return Evaluation(total_KK, spec.scored)
+    return Evaluation(total_KK, spec.scored, total / len(images_NHWC) if len(images_NHWC) else math.nan)
 
 
 def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device) -> np.ndarray:
@@ -70,7 +83,8 @@ def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, d
     """
 
     def labels(part: slice) -> np.ndarray:
-        return np.asarray(_labels_BHW(segmenter, images_NHWC[part], spec, device).to(torch.uint8).cpu())
+        logits_BKHW = _logits_BKHW(segmenter, images_NHWC[part], device)
+        return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
 
     labels_NHW = np.zeros((len(images_NHWC), spec.height, spec.width), dtype=np.uint8)
     for part, labels_BHW in _in_parts(labels, len(images_NHWC), spec, device):
@@ -99,14 +113,15 @@ def pixels_on(device: torch.device, images_BHWC: np.ndarray) -> Tensor:
 
 
 @torch.inference_mode()
-def _labels_BHW(segmenter: nn.Module, images_BHWC: np.ndarray, spec: FrameSpec, device: torch.device) -> Tensor:
+def _logits_BKHW(segmenter: nn.Module, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
     with exact():
-        return predict_labels(segmenter.eval()(pixels_on(device, images_BHWC)), spec)
+        logits_BKHW: Tensor = segmenter.eval()(pixels_on(device, images_BHWC))
+        return logits_BKHW
 
 
 def _in_parts(
-    work: Callable[[slice], np.ndarray], frames: int, spec: FrameSpec, device: torch.device
-) -> Iterator[tuple[slice, np.ndarray]]:
+    work: Callable[[slice], Found], frames: int, spec: FrameSpec, device: torch.device
+) -> Iterator[tuple[slice, Found]]:
     """Parts of all frames, and what the work gives of each; one that memory is too small for is halved, and so are the rest."""
     start, size = 0, frames_at_once(spec.height, spec.width)
     while start < frames:

@@ -14,7 +14,7 @@ from objectives.bundle import Bundle, load_bundle
 from objectives.data.dataset import Labelled, read_labelled
 from objectives.data.duplicates import spoilt_frames
 from objectives.data.frames import frame_hash
-from objectives.data.options import PARTS
+from objectives.data.options import LEFT_OUT, PARTS
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
 from objectives.data.spec import FrameSpec, left_out
@@ -116,7 +116,8 @@ def evaluate_bundle(
     """
     bundle = load_bundle(directory)
     labelled = read_labelled(source, bundle.spec, ignore=bundle.provenance.ignore)
-    part_of = {digest: part for part in reversed(PARTS) for digest in bundle.frames.get(part, ())}  # of equal frames, train
+    listed = (LEFT_OUT, *reversed(PARTS))  # of equal frames, train counts
+    part_of = {digest: part for part in listed for digest in bundle.frames.get(part, ())}
     parts = [part_of.get(frame_hash(image)) for image in labelled.images]
     spoilt = {index for index in _spoilt(labelled, bundle) if parts[index] is None}
     chosen = [index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt]

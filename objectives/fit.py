@@ -9,7 +9,7 @@ import torch
 
 from objectives.batches import TrainingBatches
 from objectives.computing import processor_of
-from objectives.config import Config
+from objectives.config import Config, Plateau
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
@@ -33,7 +33,7 @@ class Training:
     batches: TrainingBatches
     losses: Phases
     data: Dataset
-    scores: tuple[float, ...] = ()  # of the epochs of a run before, which the schedule hears instead of this one's
+    heard: tuple[float, ...] = ()  # merits of a run before's epochs, which the schedule hears instead of this one's
 
 
 def prepare(
@@ -44,25 +44,25 @@ def prepare(
     device: torch.device,
     prefetchers: int = 0,
     last_epoch: int = 0,
-    scores: tuple[float, ...] = (),
+    heard: tuple[float, ...] = (),
 ) -> Training:
     """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint.
 
-    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one. With ``scores``
-    of a run before, one for each epoch, a schedule that listens to scores goes the same way again.
+    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one. With ``heard``,
+    the merits (see `EpochResult.merit`) of a run before, one for each epoch, a schedule that listens goes the same way again.
     """
     batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)  # first: it may fork
-    return begin(batches, last_epoch=last_epoch, scores=scores)
+    return begin(batches, last_epoch=last_epoch, heard=heard)
 
 
-def begin(batches: TrainingBatches, *, last_epoch: int = 0, scores: tuple[float, ...] = ()) -> Training:
+def begin(batches: TrainingBatches, *, last_epoch: int = 0, heard: tuple[float, ...] = ()) -> Training:
     """A training run on these batches, as `prepare` gives it; from here on the device is used."""
     config, data, device = batches.config, batches.data, batches.device
     steps = len(batches)
     state = TrainingState(config, data.spec, seed=batches.seed, steps_per_epoch=steps, device=device, last_epoch=last_epoch)
     weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
     losses = build_phases(config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
-    return Training(state, batches, losses, data, scores)
+    return Training(state, batches, losses, data, heard)
 
 
 def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
@@ -76,10 +76,17 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     state, data = training.state, training.data
     validation = data.parts["validation"]
     images_NHWC, masks_NHW = data.images[validation], data.masks[validation]
+    schedule = state.config.schedule
+    watched = schedule.watch if isinstance(schedule, Plateau) else "score"
     while not state.finished:
         start = time.monotonic()
         loss = train_epoch(training, beat)
-        evaluation = evaluate(state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device, beat=beat)
+        criterion = training.losses.at(state.epoch) if state.config.reads_validation_loss else None
+        evaluation = evaluate(
+            state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device, beat=beat, loss=criterion
+        )
+        if criterion and not math.isfinite(evaluation.loss):
+            raise DivergedError(f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}")
         result = EpochResult(
             number=state.epoch + 1,
             score=evaluation.score,
@@ -88,9 +95,12 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             iou=tuple(float(iou) for iou in evaluation.iou),
             seconds=time.monotonic() - start,
             scored_on=processor_of(state.device),
+            validation_loss=evaluation.loss,
         )
+        afresh = watched == "loss" and training.losses.begins(state.epoch)
         state.note(result, torch.from_numpy(evaluation.confusion_KK))
-        state.learning_rate.after_epoch(training.scores[result.number - 1] if training.scores else result.score)
+        merit = training.heard[result.number - 1] if training.heard else result.merit(watched)
+        state.learning_rate.after_epoch(merit, afresh=afresh)
         yield result
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from objectives.belief import Named
 from objectives.bundle_settings import Settings
 from objectives.data.spec import FrameSpec
-from objectives.provenance import PartScore, Provenance
+from objectives.provenance import NO_TEST, PartScore, Provenance
 
 
 def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
@@ -182,11 +182,14 @@ def _caveats(provenance: Provenance) -> list[str]:
             lines += [f"Mean IoU on the {name} part has no interval: {part.no_interval}.", ""]
     if provenance.flips:
         lines += [str(provenance.flips), ""]
-    return [*lines, _test_caveat(provenance.test, provenance.test_looks, retrained=provenance.retrained is not None)]
+    return [*lines, _test_caveat(provenance)]
 
 
-def _test_caveat(test: PartScore | None, looks: int, *, retrained: bool) -> str:
-    if test is None and retrained:
+def _test_caveat(provenance: Provenance) -> str:
+    test, looks = provenance.test, provenance.test_looks
+    if not provenance.has_test:
+        return NO_TEST
+    if test is None and provenance.retrained:
         return (
             "The sealed test part was not opened for the model before, and these weights were trained on it: it cannot "
             f"score them any more. Looks at it so far, over all studies that seal it: {looks}."

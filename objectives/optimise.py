@@ -31,7 +31,7 @@ def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
 
 
 class LearningRate:
-    """Sets an optimiser's learning rate before each step, as a function of the steps done and of the scores seen.
+    """Sets an optimiser's learning rate before each step, as a function of the steps done and of the merits heard.
 
     The state that a checkpoint needs is ``state_dict()``: plain numbers.
     """
@@ -42,7 +42,7 @@ class LearningRate:
         self.base = base
         self.total_steps = total_steps
         self.steps = 0
-        self.factor = 1.0  # Plateau alone remembers: its factor, the best score, and the epochs since
+        self.factor = 1.0  # Plateau alone remembers: its factor, the best merit, and the epochs since
         self.best = -math.inf
         self.bad_epochs = 0
 
@@ -57,12 +57,15 @@ class LearningRate:
             group["lr"] = self.value
         self.steps += 1
 
-    def after_epoch(self, score: float) -> None:
-        """Tell the schedule the epoch's score; only Plateau listens."""
+    def after_epoch(self, merit: float, *, afresh: bool = False) -> None:
+        """Tell the schedule the epoch's merit, which should rise; only Plateau listens.
+
+        With ``afresh`` those of the epochs before are no measure for it.
+        """
         if not isinstance(self.schedule, Plateau):
             return
-        if score > self.best:
-            self.best, self.bad_epochs = score, 0
+        if afresh or merit > self.best:
+            self.best, self.bad_epochs = merit, 0
             return
         self.bad_epochs += 1
         if self.bad_epochs > self.schedule.patience:
@@ -70,13 +73,13 @@ class LearningRate:
 
     def state_dict(self) -> dict[str, float]:
         """Everything that changes while training."""
-        best = self.best if math.isfinite(self.best) else -1.0  # scores are never negative
-        return {"steps": self.steps, "factor": self.factor, "best": best, "bad_epochs": self.bad_epochs}
+        heard = {"best": self.best} if math.isfinite(self.best) else {}
+        return {"steps": self.steps, "factor": self.factor, "bad_epochs": self.bad_epochs, **heard}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from a state that ``state_dict`` gave."""
         self.steps, self.bad_epochs = int(state["steps"]), int(state["bad_epochs"])
-        self.factor, self.best = state["factor"], state["best"]
+        self.factor, self.best = state["factor"], state.get("best", -math.inf)
 
     def _factor(self) -> float:
         progress = min(1.0, self.steps / max(1, self.total_steps))

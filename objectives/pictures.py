@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from objectives.augment import frame_seed
 from objectives.calibration import Calibration
+from objectives.data.check import Report
 from objectives.data.spec import FrameSpec
 from objectives.metrics import iou_K
 from objectives.results import EpochResult
@@ -33,7 +35,9 @@ NAMES_PX, MARGIN_PX = 30, 5  # beside a grid of pictures
 LEGEND_COLUMNS, LEGEND_ROW_PX = 6, 20
 TICKS = 5  # at most, on each axis of a curve: they are what drawing it takes
 TITLE_IN = 3.0  # of a confusion matrix, inches
+BAR_IN, BINS = 0.3, 50  # of histograms: the height of a bar, inches, and how many
 CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
+rcParams["text.parse_math"] = False  # a $ in the name of a class is one
 
 
 def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec) -> bytes:
@@ -58,7 +62,7 @@ def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarra
     figure = Figure(figsize=(0.2 + width_in * len(shown), width_in * spec.height / spec.width + 1.1), layout="constrained")
     axes = figure.add_subplot(frame_on=False)
     axes.imshow(canvas, interpolation="nearest")
-    axes.set_title(title, parse_math=False, fontsize="medium")
+    axes.set_title(title, fontsize="medium")
     axes.set_xticks([column * across + spec.width / 2 for column in range(4)], ["frame", "truth", "prediction", "errors"])
     axes.tick_params(length=0)
     axes.set_yticks([])
@@ -78,6 +82,27 @@ def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpe
         rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
         rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
     return _grid(rows, spec)
+
+
+def data_picture(found: Report) -> bytes:
+    """Of a data set: the pixels of each class as a share, with the frames that hold it, and the frames by mean pixel value."""
+    names, shares = [name for name, _ in found.classes], [100 * share for _, share in found.classes]
+    figure = Figure(figsize=(7.0, 3.4 + BAR_IN * len(names)), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(0.9 + BAR_IN * len(names), 2.5))
+    colours = [tuple(part / 255 for part in colour) for colour in found.colours]
+    bars = above.barh(names, shares, color=colours, edgecolor="black")
+    told = [f"{share:.2f} %, in {held} frames" for share, held in zip(shares, found.frames_with, strict=True)]
+    above.bar_label(bars, told, padding=3, fontsize="small")
+    above.invert_yaxis()
+    above.set(xlabel="share of the kept frames' pixels, %", xlim=(0, 1.45 * max([*shares, 1.0])))
+    above.set_title(f"{found.kept} of {found.frames} frames are kept", fontsize="medium")
+    both = [found.means, found.dropped_means]
+    labels = [f"kept ({len(both[0])})", f"dropped ({len(both[1])})"]
+    below.hist(both, bins=BINS, stacked=True, color=["tab:blue", "tab:orange"], label=labels)
+    below.set(xlabel="mean pixel value of a frame, 0..1", ylabel="frames")
+    below.yaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
+    below.legend(loc="upper right", fontsize="small")
+    return _png(_drawn(figure))
 
 
 def is_picture(path: Path) -> bool:
@@ -133,7 +158,7 @@ def reliability_picture(calibration: Calibration) -> bytes:
 
 
 def curve_picture(history: Sequence[EpochResult]) -> bytes:
-    """Score per epoch with its best marked, and below it the training loss and the learning rate."""
+    """Score per epoch with its best marked, and below it the losses and the learning rate."""
     figure = Figure(figsize=(7.0, 5.0))
     above, below = figure.subplots(2, 1)
     figure.subplots_adjust(left=0.11, right=0.87, bottom=0.1, top=0.98, hspace=0.08)  # a layout engine draws it all twice
@@ -141,12 +166,15 @@ def curve_picture(history: Sequence[EpochResult]) -> bytes:
     _plot_score(above, epochs, [epoch.score for epoch in history])
     rate = below.twinx()
     lines = below.plot(epochs, [epoch.loss for epoch in history], ".-", color="tab:orange", label="training loss")
+    if history and np.isfinite(history[-1].validation_loss):
+        losses = [epoch.validation_loss for epoch in history]
+        lines += below.plot(epochs, losses, ".-", color="tab:purple", label="validation loss")
     lines += rate.plot(epochs, [epoch.learning_rate for epoch in history], ":", color="tab:grey", label="learning rate")
     above.set_xticks([])
     below.xaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
     for axes in (above, below, rate):
         axes.yaxis.set_major_locator(MaxNLocator(TICKS))
-    below.set(xlabel="epoch", ylabel="training loss")
+    below.set(xlabel="epoch", ylabel="loss")
     rate.set_ylabel("learning rate")
     below.legend(handles=lines, loc="upper right")
     return _png(_drawn(figure))
@@ -200,7 +228,7 @@ def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> 
     for row, (name, _) in enumerate(rows):
         centre = MARGIN_PX + (row * down + spec.height / 2) * high / canvas.shape[0]
         where = (NAMES_PX / 2, figure.bbox.height - centre)
-        figure.text(*where, name, transform=None, rotation=90, ha="center", va="center", parse_math=False)
+        figure.text(*where, name, transform=None, rotation=90, ha="center", va="center")
     figure.legend(handles=list(_legend(spec)), loc="lower center", ncols=abreast, fontsize="small", borderaxespad=0.2)
     drawn = _drawn(figure)
     drawn.paste(Image.fromarray(canvas).resize((wide, high), Image.Resampling.NEAREST), (NAMES_PX, MARGIN_PX))

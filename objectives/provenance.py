@@ -16,6 +16,7 @@ from objectives.processor import Processor
 from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
+NO_TEST = "The study has no sealed test part, so no score here is of frames by which nothing was chosen."
 PACKAGES = ("segmentation-search", "torch", "numpy", "albumentations", "onnx", "onnxruntime", "safetensors")
 
 
@@ -121,7 +122,7 @@ class Retrained(Frozen):
 
     def __str__(self) -> str:
         return (
-            f"These weights were trained on all {self.frames} labelled frames (training, validation and sealed test) for "
+            f"These weights were trained on all {self.frames} labelled frames, those of every part of the study, for "
             f"{self.epochs} epochs, and no frame is left to score them on. Every score here is of the model before (trial "
             f"{self.before.trial} of study {self.before.study}), trained on the training part alone: it belongs to the recipe, "
             "not to these weights."
@@ -149,6 +150,7 @@ class Provenance(Frozen):
     belief: Belief = Unconfirmed()  # in the validation score
     test: PartScore | None = None  # None: the test part has not been opened
     test_looks: int = Field(0, ge=0)  # how often anybody has looked at the test part, this one included
+    has_test: bool = True  # whether the study has a sealed test part at all
     min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
     min_labelled: float = DataOptions().min_labelled
     max_deviation: float = DataOptions().max_deviation

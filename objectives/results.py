@@ -1,14 +1,19 @@
 """What one epoch of training gave. Imports no torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from objectives.config import Watched
 from objectives.processor import Processor
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch gave; ``number`` counts from 1, ``loss`` is the mean over its steps, ``score`` that of the average."""
+    """What one epoch gave; ``number`` counts from 1, ``loss`` is the mean over its steps.
+
+    ``score`` and ``validation_loss`` are those of the averaged weights; nobody computes the loss where nothing reads it.
+    """
 
     number: int
     score: float
@@ -17,6 +22,11 @@ class EpochResult:
     iou: tuple[float, ...]  # per class, NaN for a class that does not occur
     seconds: float
     scored_on: Processor
+    validation_loss: float = math.nan  # by the mixture of that epoch; NaN where it was not computed
+
+    def merit(self, watched: Watched) -> float:
+        """What should rise while a training gets better: the score, or the negative validation loss."""
+        return self.score if watched == "score" else -self.validation_loss
 
 
 def scored_epoch(history: Sequence[EpochResult], *, last: bool) -> EpochResult:

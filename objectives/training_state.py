@@ -15,6 +15,7 @@ from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.ema import AveragedModel
 from objectives.errors import WorldError, first_line
+from objectives.losses import second_from
 from objectives.optimise import LearningRate, build_optimiser
 from objectives.precision import computes_bf16
 from objectives.processor import Processor
@@ -78,7 +79,14 @@ class TrainingState:
         if self.epoch >= self.last_epoch:
             return True
         patience = 0 if self.only_last else self.config.train.early_stopping
-        return bool(patience and self.history and self.epoch - self.scored.number >= patience)
+        return bool(patience and self.history and self.epoch - self._best_watched() >= patience)
+
+    def _best_watched(self) -> int:
+        """The number of the epoch that was best by what early stopping watches; of losses, by those of the present mixture."""
+        watched = self.config.train.stop_on
+        since = second_from(self.config) if watched == "loss" else 0
+        comparable = self.history[since if self.epoch > since else 0 :]
+        return max(comparable, key=lambda result: result.merit(watched)).number
 
     def note(self, result: EpochResult, confusion_KK: Tensor) -> None:
         """Add an epoch that has just been trained and scored; its weights are kept when it is the run's."""

@@ -183,7 +183,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat)
 
     def prepared() -> Training:
-        return begin(batches, last_epoch=job.run.last_epoch, scores=job.run.scores)
+        return begin(batches, last_epoch=job.run.last_epoch, heard=job.run.heard)
 
     training, found = restore(job.checkpoints, blobs, prepared, link.note, device)
     state, saver = training.state, Saver(training.state, blobs, found.best)

@@ -20,6 +20,8 @@ from search.messages import Cause
 from search.study import Study
 from search.worker import Worker
 
+LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -98,6 +100,8 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
     found |= _validated_on(worker, trial)
     found |= {"best_epoch": scored.number, "epochs": len(history)}
     found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
+    losses = [result.validation_loss for result in history]
+    found |= {} if any(map(math.isnan, losses)) else {LOSSES: losses}
     return found | {"train_seconds": round(sum(result.seconds for result in history), 3)}
 
 

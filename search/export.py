@@ -119,7 +119,7 @@ def _written(
         candidate.segmenter,
         candidate.settings,
         provenance,
-        frames={part: [candidate.data.frame_hashes[i] for i in indices] for part, indices in candidate.data.parts.items()},
+        frames=candidate.data.hashes_by_part,
         force=force,
         check=lambda bundle: check_bundle(bundle, images_NHWC, masks_NHW, device=candidate.device),
     )
@@ -196,6 +196,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         confirmation=winner.remarks,
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
         test_looks=test_looks(study),
+        has_test=study.spec.has_test,
         min_identical=study.spec.min_identical,
         min_labelled=study.spec.min_labelled,
         max_deviation=study.spec.max_deviation,

@@ -69,13 +69,13 @@ def _check_result(result: EpochResult, num_classes: int) -> None:
     epoch = f"of epoch {result.number}"
     _check_number(result.score, f"the score {epoch}", 0.0, 1.0)
     _check_number(result.loss, f"the loss {epoch}")
+    _check_number_or_nan(result.validation_loss, f"the validation loss {epoch}")
     _check_number(result.learning_rate, f"the learning rate {epoch}")
     _check_number(result.seconds, f"the seconds {epoch}")
     if not isinstance(result.iou, Sequence) or len(result.iou) != num_classes:
         raise UnusableError(f"the IoU {epoch} must be one number for each of {num_classes} classes, got {_shown(result.iou)}")
     for iou in result.iou:
-        if not (isinstance(iou, float) and math.isnan(iou)):  # of a class that does not occur
-            _check_number(iou, f"an IoU {epoch}", 0.0, 1.0)
+        _check_number_or_nan(iou, f"an IoU {epoch}", 0.0, 1.0)  # NaN of a class that does not occur
     match result.scored_on:
         case Processor(str() as kind, str() as name, int() as threads) if len(kind + name) <= 500 and 0 <= threads < LARGEST:
             return
@@ -100,6 +100,11 @@ def _check_number(value: object, what: str, low: float = -math.inf, high: float 
         return
     within = f" from {low:g} to {high:g}" if math.isfinite(low) else ""
     raise UnusableError(f"{what} must be a number{within}, got {_shown(value)}")
+
+
+def _check_number_or_nan(value: object, what: str, low: float = -math.inf, high: float = math.inf) -> None:
+    if not (isinstance(value, float) and math.isnan(value)):
+        _check_number(value, what, low, high)
 
 
 def _check_count(value: object, what: str) -> None:

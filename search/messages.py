@@ -28,7 +28,7 @@ class Run:
     split_seed: int = 0  # by which training and validation are dealt anew; 0: the study's own parts
     last_epoch: int = 0  # to train to, and to score; 0: as the config says, and the best epoch counts
     everything: bool = False  # trains on all labelled frames: its score says nothing of new ones
-    scores: tuple[float, ...] = ()  # of the same epochs of a run before, which the schedule hears; none: its own
+    heard: tuple[float, ...] = ()  # merits of the same epochs of a run before, which the schedule hears; none: its own
 
 
 @dataclass(frozen=True)

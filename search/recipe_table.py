@@ -11,7 +11,8 @@ from search.study import Study
 from search.unfinished import read_unfinished
 from spaces.recipes import Recipe, load_recipes
 
-PARTS = ("val", "test", "hidden", "hidden_second_run")  # of the data, as recipes name them beside classes
+# of the data, as recipes name them beside classes
+PARTS = ("val", "test", "hidden", "hidden_second_run", "hidden_after_search", "val_all_data", "hidden_all_data")
 PRINTED = Path("-")  # no file
 MADE = "Made by `"
 SHOWN = 12  # digits of a fingerprint

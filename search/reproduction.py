@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from optuna.trial import FrozenTrial
 
+from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from search.budget import Budget
 from search.claims import current_budget
@@ -22,6 +23,7 @@ from search.winner import Winner
 from spaces import Space, load_space, preset_names
 from spaces.classes import fit_space
 
+LEFT_OUT_FILE = "left-out.txt"
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
 DIGITS = 17  # which no float needs more of
 
@@ -45,7 +47,7 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
     if copies:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
     if spec.recipe_filters == 1.0:
-        return [init_command(spec, num_classes), *more, worker]
+        return [*leave_out_lines(spec), init_command(spec, num_classes), *more, worker]
     return [recipes_line(spec, num_classes), *([*more, worker] if more else [])]  # it trains, too
 
 
@@ -61,11 +63,17 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
             "--min-identical": str(spec.min_identical),
             "--min-labelled": _plain(spec.min_labelled),
             "--max-deviation": _plain(spec.max_deviation),
-            "--ignore": spec.ignore,
-            "--scored": ",".join(map(str, spec.scored)),
+            "--split": _split(spec.shares),
+            "--leave-out": LEFT_OUT_FILE if spec.leave_out else "",
             "--recipes": ",".join(spec.recipes),
         },
     )
+
+
+def leave_out_lines(spec: StudySpec) -> list[str]:
+    """The line that writes the list of the frames that a study leaves out; none without any."""
+    names = shlex.join(spec.leave_out)
+    return [f"printf '%s\\n' {names} > {LEFT_OUT_FILE}"] if names else []
 
 
 def recipes_line(spec: StudySpec, num_classes: int) -> str:
@@ -157,7 +165,19 @@ def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s
 
 def _frame_options(spec: StudySpec) -> dict[str, str]:
     size = f"{spec.size[0]}x{spec.size[1]}" if spec.size else ""
-    return {"--size": size, "--exif": spec.exif if spec.exif != "turn" else ""}
+    return {
+        "--size": size,
+        "--exif": spec.exif if spec.exif != "turn" else "",
+        "--ignore": spec.ignore,
+        "--scored": ",".join(map(str, spec.scored)),
+    }
+
+
+def _split(shares: tuple[float, ...]) -> str:
+    """The option's percentages that lead to these shares; empty for the usual ones."""
+    if shares == DataOptions().shares:
+        return ""
+    return "/".join(f"{(100 * Decimal(repr(share))).normalize():f}" for share in shares)
 
 
 def _plain(value: float, leads: Callable[[float], bool] | None = None) -> str:

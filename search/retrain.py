@@ -26,6 +26,7 @@ from search.blobs import open_blobs
 from search.candidate import Candidate
 from search.claims import current_budget, is_over
 from search.commands.options import Place
+from search.endings import LOSSES
 from search.local import run_locally
 from search.messages import Cause
 from search.names import RETRAIN, derived_name
@@ -64,7 +65,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
         everything=True,
         candidates=(Chosen(number=winner.number, params=dict(trial.params), last_epoch=epochs),),
         seed=candidate.origins[0].seed,
-        scores=heard_scores(candidate, trial, epochs),
+        heard=heard_merits(candidate, trial, epochs),
     )
     return searched.spec.model_copy(
         update={
@@ -87,15 +88,19 @@ def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
     return candidate.origins[0].epoch if trial.user_attrs["epochs"] < epochs else epochs
 
 
-def heard_scores(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
-    """The scores by which the run's schedule went, to go the same way again; none for a schedule that hears none.
+def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
+    """The merits by which the run's schedule went, to go the same way again; none for a schedule that hears none.
 
     Frames that are trained on score better and better: by those, the learning rate would never fall.
     """
-    if not isinstance(candidate.settings.members[0].config.schedule, Plateau):
-        return ()
-    scores = tuple(trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1))
-    return scores if all(map(math.isfinite, scores)) else ()
+    match candidate.settings.members[0].config.schedule:
+        case Plateau(watch="loss"):
+            merits = tuple(-loss for loss in trial.user_attrs.get(LOSSES, ()))[:epochs]
+        case Plateau():
+            merits = tuple(trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1))
+        case _:
+            return ()
+    return merits if len(merits) == epochs and all(map(math.isfinite, merits)) else ()
 
 
 def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str:

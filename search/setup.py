@@ -1,10 +1,9 @@
 """Writing a study: data and space are checked in full before anything is written."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
-from objectives.data.options import Exif
 from objectives.errors import UserError
 from search.blobs import check_writable, open_blobs
 from search.commands.options import Place
@@ -14,7 +13,7 @@ from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
 from search.store_owner import mark_place
 from search.study import create_study
-from spaces import Space, choose_recipes, load_space
+from spaces import Recipe, Space, choose_recipes, load_space
 from spaces.classes import fit_recipes, fit_space
 
 
@@ -29,13 +28,7 @@ class Request:
     sets: tuple[str, ...] = ()
     until_s: float = 0.0
     gpu_s: float = 0.0
-    size: tuple[int, int] | None = None
-    min_identical: int = 10
-    min_labelled: float = 0.0
-    max_deviation: float = 0.0
-    ignore: str = ""
-    exif: Exif = "turn"
-    scored: tuple[int, ...] = ()
+    frames: DataOptions = field(default_factory=DataOptions)  # how the source is read and split, but for the seed
     seed: int = 0
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
     filters: float = 1.0  # the recipes' filters are multiplied by this
@@ -43,16 +36,7 @@ class Request:
     @property
     def data_options(self) -> DataOptions:
         """How the data is read and split."""
-        return DataOptions(
-            self.size,
-            self.min_identical,
-            seed=self.seed,
-            scored=self.scored,
-            min_labelled=self.min_labelled,
-            max_deviation=self.max_deviation,
-            ignore=self.ignore,
-            exif=self.exif,
-        )
+        return replace(self.frames, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,10 @@ def prepare(request: Request, place: Place) -> Prepared:
     data = open_dataset(data_path(request.source), request.data_options, place.cache)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
-    recipes, left_out = fit_recipes(wanted, space, data.spec.num_classes, request.filters) if wanted else ((), ())
+    recipes, left_out = tuple[Recipe, ...](), tuple[str, ...]()
+    if wanted:
+        learns = _learns_ignored(request, data)
+        recipes, left_out = fit_recipes(wanted, space, data.spec.num_classes, request.filters, learns_ignored=learns)
     if 0 < request.trials <= len(recipes):
         raise UserError(
             f"--trials must be at least {len(recipes) + 1} for the control and {len(recipes)} recipes, got {request.trials}; "
@@ -94,6 +81,13 @@ def prepare(request: Request, place: Place) -> Prepared:
         )
     spec = _spec(request, space, data, tuple(recipe.name for recipe in recipes))
     return Prepared(spec, space.default().train.epochs, (*_findings(data), *narrowed, *left_out))
+
+
+def _learns_ignored(request: Request, data: Dataset) -> bool | None:
+    """Whether the study learns a label that it does not score, as ``--ignore none`` asks; None, where it scores all."""
+    if data.spec.ignore_label is not None:
+        return False
+    return True if request.frames.ignore == "none" and len(data.spec.scored) < data.spec.num_classes else None
 
 
 def check_database(url: str) -> None:
@@ -124,13 +118,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
     return StudySpec(
         name=request.name,
         source=data_path(request.source),
-        size=request.size,
-        min_identical=request.min_identical,
-        min_labelled=request.min_labelled,
-        max_deviation=request.max_deviation,
-        ignore=request.ignore,
-        exif=request.exif,
-        scored=request.scored,
+        **asdict(request.data_options),
         score=score_definition(data),
         data_fingerprint=data.fingerprint,
         sealed=data.sealed,
@@ -139,7 +127,6 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         trials=request.trials or 1 + len(recipes),
         until_s=request.until_s,
         gpu_s=request.gpu_s,
-        seed=request.seed,
         recipes=recipes,
         recipe_filters=request.filters,
     )

@@ -1,10 +1,11 @@
 """What decides a study, written once by ``search init``."""
 
 import hashlib
+from dataclasses import fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from objectives.config import Frozen
 from objectives.data.options import DataOptions, Exif
@@ -38,7 +39,8 @@ class Confirming(Frozen):
     resplit: bool = True  # training and validation are dealt anew for each seed but the first
     everything: bool = False  # no confirmation: one model of all labelled frames, which nothing scores
     seed: int = 0  # of that model
-    scores: tuple[float, ...] = ()  # of the winner's epochs, which that model's schedule hears; none: it hears nothing
+    # merits of the winner's epochs, which that model's schedule hears; none: it hears nothing. `scores` in earlier versions
+    heard: tuple[float, ...] = Field(default=(), validation_alias=AliasChoices("heard", "scores"))
     candidates: tuple[Candidate, ...] = ()
 
     @property
@@ -59,6 +61,8 @@ class StudySpec(Frozen):
     ignore: str = ""  # the ignored label, or none; empty: as the data say
     exif: Exif = "turn"
     scored: tuple[int, ...]  # labels, as asked; empty: all but the ignored one
+    shares: tuple[float, float, float] = DataOptions().shares  # of train, validation and test
+    leave_out: tuple[str, ...] = ()  # names of frames
     score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
     sealed: str = ""  # which frames the test part holds, whatever is made of them: see Dataset.sealed
@@ -80,18 +84,14 @@ class StudySpec(Frozen):
         return bool(self.confirm.seeds) or self.trials <= 1 + len(self.recipes)
 
     @property
+    def has_test(self) -> bool:
+        """Whether a part of the frames is sealed."""
+        return self.shares[2] > 0
+
+    @property
     def data_options(self) -> DataOptions:
         """How the data is read and split."""
-        return DataOptions(
-            size=self.size,
-            min_identical=self.min_identical,
-            seed=self.seed,
-            scored=self.scored,
-            min_labelled=self.min_labelled,
-            max_deviation=self.max_deviation,
-            ignore=self.ignore,
-            exif=self.exif,
-        )
+        return DataOptions(**{each.name: getattr(self, each.name) for each in fields(DataOptions)})
 
 
 def refuse_without_scores(spec: StudySpec) -> None:

@@ -58,7 +58,7 @@ class Study:
             return Run(stable_seed(self.spec.seed, "trial", number))
         turn, place = self._turn_and_place(number)
         if confirm.everything:
-            return Run(confirm.seed, 0, confirm.candidates[place].last_epoch, everything=True, scores=confirm.scores)
+            return Run(confirm.seed, 0, confirm.candidates[place].last_epoch, everything=True, heard=confirm.heard)
         split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
         seed, last_epoch = stable_seed(self.spec.seed, "confirm", turn), confirm.candidates[place].last_epoch
         return Run(seed, split_seed, last_epoch)

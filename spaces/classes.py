@@ -1,10 +1,10 @@
 """What of a space and of the recipes goes with data of so many classes: hand-set class weights are for one number of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from objectives.config import GivenClassWeights
-from objectives.errors import Problem, ProblemsError, UserError
+from objectives.errors import Problem, ProblemsError, UserError, listed
 from spaces.domains import Choice, Domain, Fixed
 from spaces.recipes import Recipe, choose_recipes, scaled
 from spaces.schema import leaves_by_path
@@ -46,27 +46,42 @@ def _narrowed(domains: Mapping[str, Domain], name: str, fitting: tuple[Value, ..
 
 
 def fit_recipes(
-    wanted: str, space: Space, num_classes: int, filters: float = 1.0
+    wanted: str, space: Space, num_classes: int, filters: float = 1.0, *, learns_ignored: bool | None = None
 ) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
     """The recipes that a study of this space tries, and those that ``all`` leaves out, in lines for people.
 
-    Each has ``filters`` times its filters.
+    Each has ``filters`` times its filters. ``learns_ignored`` says whether the study trains on the label that it leaves out of
+    the score; None, where there is no such label. A recipe of a system that differed there is left out by ``all``; asked for
+    by name it trains as the study does, and a line says so.
 
     *Raises* UserError: no such recipe, or one that was asked for by name cannot run on this data; ProblemsError: some lie
     outside the space, every field of each.
     """
-    chosen = choose_recipes(wanted)
+    chosen, every = choose_recipes(wanted), "all" in [word.strip() for word in wanted.lower().split(",")]
     unfit = [recipe for recipe in chosen if not recipe.fits(num_classes)]
     names = ", ".join(recipe.name for recipe in unfit)
-    if unfit and "all" not in [word.strip() for word in wanted.lower().split(",")]:
+    if unfit and not every:
         raise UserError(
             f"{names}: the class weights are not for {num_classes} classes, which the data has; leave out, or ask for all"
         )
-    chosen = tuple(scaled(recipe, filters) for recipe in chosen if recipe not in unfit)
+    differing = [recipe for recipe in chosen if learns_ignored not in (None, recipe.learns_ignored) and recipe not in unfit]
+    gone = [*unfit, *(differing if every else [])]
+    chosen = tuple(scaled(recipe, filters) for recipe in chosen if recipe not in gone)
     problems = [problem for recipe in chosen for problem in _outside(recipe, space)]
     if problems:
         raise ProblemsError("recipes outside the study's space", problems)
-    return chosen, (f"left out, since the data has {num_classes} classes: {names}",) if unfit else ()
+    lines = [f"left out, since the data has {num_classes} classes: {names}"] if unfit else []
+    return chosen, (*lines, *([_difference(differing, left_out=every)] if differing else []))
+
+
+def _difference(differing: Sequence[Recipe], *, left_out: bool) -> str:
+    """What is done with recipes of systems that took the ignored label otherwise than the study does, and why."""
+    done = "left out" if left_out else "trained otherwise than reported"
+    if differing[0].learns_ignored:
+        why = "their systems learnt the ignored label, too: --ignore none, with the other labels in --scored"
+    else:
+        why = "their systems did not learn the label that this study has in its loss by --ignore none"
+    return f"{done}, since {why}: {listed(recipe.name for recipe in differing)}"
 
 
 def _outside(recipe: Recipe, space: Space) -> list[Problem]:

@@ -71,6 +71,8 @@ _OF_CONFIG: Mapping[str, tuple[Condition, ...]] = {
         for transform in transforms
     },
     "augment.copy_paste_edge": (Above0("augment.copy_paste"),),
+    "train.rare_pasted": (Above0("augment.copy_paste"),),
+    "train.stop_on": (Above0("train.early_stopping"),),
 }
 
 # all of these must hold; by a path of `leaves_by_path`: a shared one means every variant, one with a variant's name it alone

@@ -23,7 +23,7 @@ class Recipe:
     """One system of a report.
 
     ``reported`` are its scores there, mean IoU in percent by the part of the data, or IoU by the name of a class; ``note``
-    says how what is unclear was read.
+    says how what is unclear was read. ``learns_ignored`` says that there the label which the data ignore took part in the loss.
     """
 
     name: str  # row, hyphen, short name
@@ -32,6 +32,7 @@ class Recipe:
     reported: Mapping[str, float]
     note: str
     config: Config
+    learns_ignored: bool = False
 
     def fits(self, num_classes: int) -> bool:
         """Whether the recipe can run on data with so many classes: a list of class weights is for one number of them."""
@@ -101,6 +102,7 @@ class _Entry(Frozen):
     extends: str = ""
     reported: dict[str, float] = Field(default_factory=dict)
     note: str = ""
+    learns_ignored: bool | None = None  # None: as the recipe that it extends
     config: dict[str, object] = Field(default_factory=dict)
 
 
@@ -120,11 +122,13 @@ def _read(file: Traversable) -> dict[str, object]:
 
 def _recipes_of(report: Mapping[str, object], base: Mapping[str, object]) -> Iterator[Recipe]:
     trees: dict[str, Mapping[str, object]] = {"": base}
+    learns = {"": False}
     for name, written in report.items():
         entry = _Entry.model_validate(written)
         trees[name] = _laid_over(trees[entry.extends], entry.config)
-        row = name.partition("-")[0]
-        yield Recipe(name, row, row[0], entry.reported, entry.note, Config.model_validate(trees[name]))
+        learns[name] = learns[entry.extends] if entry.learns_ignored is None else entry.learns_ignored
+        row, config = name.partition("-")[0], Config.model_validate(trees[name])
+        yield Recipe(name, row, row[0], entry.reported, entry.note, config, learns[name])
 
 
 def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:

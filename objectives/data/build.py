@@ -123,6 +123,7 @@ def _index(source: Source, found: Survey, spec: FrameSpec, hashes: tuple[str, st
         "groups": meaning["groups"],
         "parts": parts,
         "frame_hashes": list(found.hashes),
+        "left_out_hashes": list(found.left_out),
         "dropped": [asdict(dropped) for dropped in found.dropped],
         "warnings": list(found.warnings),
     }

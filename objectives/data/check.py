@@ -7,6 +7,7 @@ import numpy as np
 
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.source import open_source
+from objectives.data.spec import Colour
 from objectives.data.survey import Dropped, survey
 from objectives.errors import Problem, ProblemsError
 
@@ -21,6 +22,10 @@ class Report:
     classes: tuple[tuple[str, float], ...] = ()  # name and share of the kept frames' pixels, 0..1
     parts: tuple[tuple[str, int], ...] = ()  # name and frames
     groups: int = 0
+    colours: tuple[Colour, ...] = ()  # of the classes
+    frames_with: tuple[int, ...] = ()  # kept frames in which a class has pixels
+    means: tuple[float, ...] = ()  # mean pixel values of the kept frames, 0..1
+    dropped_means: tuple[float, ...] = ()  # of the dropped ones that could be read
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -54,6 +59,10 @@ def check(source: str, options: DataOptions) -> Report:
         tuple(zip(found.classes.names, shares, strict=True)) if np.any(totals) else (),
         sizes,
         len(set(found.groups)),
+        found.classes.colours,
+        tuple((found.pixel_counts > 0).sum(axis=0).tolist()),
+        found.means,
+        found.dropped_means,
         found.warnings,
         found.problems,
     )

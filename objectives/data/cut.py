@@ -30,6 +30,7 @@ class Cut:
     pixel_counts: np.ndarray  # (N, K)
     scored: tuple[int, ...]
     names: tuple[str, ...]  # of the classes
+    without_test: bool = False  # as asked for
     cleaning: str = ""  # what was dropped before, and the switch that changes it; empty: nothing
     dropped_counts_K: np.ndarray = field(default_factory=lambda: np.zeros(MOST_CLASSES, np.int64))  # pixels in dropped frames
 
@@ -38,7 +39,7 @@ class Cut:
         left = f"; {self.cleaning}" if self.cleaning else ""
         labels_left = left if self.dropped_counts_K[list(self.scored)].any() else ""
         for name, indices in self.parts.items():
-            if not len(indices):
+            if not len(indices) and not (name == "test" and self.without_test):
                 groups = f"{len(set(self.groups.tolist()))} groups that stay whole"
                 value = f"none (the {len(self.groups)} kept frames form {groups}{left})"
                 yield Problem(f"split: {name}", "every part must have frames", value)
@@ -52,7 +53,12 @@ class Cut:
 
     def warnings(self) -> Iterator[str]:
         """What cannot be measured, and what makes scores higher than the model deserves."""
-        for name in PARTS[1:]:
+        if self.without_test:
+            yield (
+                "there is no test part: the score of the exported model will be that on validation, by which it was chosen, "
+                "or that of a confirmation"
+            )
+        for name in PARTS[1:-1] if self.without_test else PARTS[1:]:
             absent = self._absent(name)
             if len(absent) == len(self.scored):
                 yield f"the {name} part has no labelled pixel of a scored class: an exported model gets no score of it"

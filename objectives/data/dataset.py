@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from objectives.data.build import FORMAT_VERSION, build
 from objectives.data.check import Report, check
-from objectives.data.options import PARTS, DataOptions
+from objectives.data.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.source import source_stamp
 from objectives.data.spec import FrameSpec, left_out
@@ -57,6 +57,7 @@ class Dataset:
     frame_hashes: tuple[str, ...]  # of each frame's pixels as read, see frames.frame_hash
     dropped: tuple[Dropped, ...]
     warnings: tuple[str, ...]
+    left_out_hashes: tuple[str, ...] = ()  # of the frames that were left out by name
 
     @property
     def pixel_counts(self) -> np.ndarray:
@@ -69,9 +70,20 @@ class Dataset:
 
     @property
     def sealed(self) -> str:
-        """SHA-256 over the frames of the test part as they were read: equal whatever size or classes are made of them."""
+        """SHA-256 over the frames of the test part as they were read: equal whatever size or classes are made of them.
+
+        Empty where the part is.
+        """
         frames = sorted(self.frame_hashes[index] for index in self.parts["test"])
+        if not frames:
+            return ""
         return hashlib.sha256("\n".join(frames).encode()).hexdigest()
+
+    @property
+    def hashes_by_part(self) -> dict[str, list[str]]:
+        """Of which part each frame is, by its hash; those that were left out by name are a part of their own."""
+        parts = {part: [self.frame_hashes[index] for index in indices] for part, indices in self.parts.items()}
+        return parts | ({LEFT_OUT: list(self.left_out_hashes)} if self.left_out_hashes else {})
 
     def left_out(self, part: str) -> str:
         """Which scored classes the mean over a part leaves out, in words; empty where all of them occur."""
@@ -124,6 +136,7 @@ def load_dataset(directory: Path) -> Dataset:
             tuple(index["frame_hashes"]),
             tuple(Dropped(**dropped) for dropped in index["dropped"]),
             tuple(index["warnings"]),
+            tuple(index.get("left_out_hashes", ())),  # not in what was prepared before there were any
         )
     except Exception as error:  # what numpy's header parser and the index raise on foreign bytes is open-ended
         reason = one_line(str(error) or type(error).__name__)
@@ -150,8 +163,9 @@ def has_labels(dataset: Dataset, part: str) -> bool:
 
 def _key(source: str, options: DataOptions) -> str:
     decided = asdict(options)
-    if options.exif == DataOptions().exif:
-        del decided["exif"]  # what was prepared before there was a choice stays found
+    for name in ("exif", "leave_out"):  # what was prepared before there was a choice stays found
+        if decided[name] == getattr(DataOptions(), name):
+            del decided[name]
     return hashlib.sha256(json.dumps([FORMAT_VERSION, source_stamp(source), decided]).encode()).hexdigest()[:24]
 
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
+LEFT_OUT = "left out"  # in a bundle's list of frames: those that the study left out by name
 LARGEST_LABEL = 65535  # of mask files
 IGNORE = "|none|[0-9]{1,5}"  # as the source says, none, or a label
 Exif = Literal["turn", "keep"]
@@ -21,9 +22,10 @@ class DataOptions:
     ``size`` is (H, W), None keeps the source's; ``min_identical`` frames that share one mask of several classes are dropped;
     so are those with a smaller share of labelled pixels than ``min_labelled``, and those whose mean pixel value lies more
     than ``max_deviation`` standard deviations from that of all (0: neither); ``shares`` are those of train, validation and
-    test; ``scored`` empty means all classes but the ignored one; ``ignore`` is the label out of loss and score, as mask files
-    write it, or ``none``, and empty means as the source says; ``exif`` says whether images and masks with an orientation tag
-    are turned as viewers turn them, or kept as their pixels lie in the file.
+    test, of which there may be none; ``scored`` empty means all classes but the ignored one; ``ignore`` is the label out of
+    loss and score, as mask files write it, or ``none``, and empty means as the source says; ``exif`` says whether images and
+    masks with an orientation tag are turned as viewers turn them, or kept as their pixels lie in the file; frames that
+    ``leave_out`` names are dropped unseen.
     """
 
     size: tuple[int, int] | None = None
@@ -35,6 +37,7 @@ class DataOptions:
     max_deviation: float = 0.0
     ignore: str = ""
     exif: Exif = "turn"
+    leave_out: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """Every option that cannot work, whatever the data."""
@@ -42,8 +45,10 @@ class DataOptions:
             yield Problem("size", "height and width must be 1 to 65535", f"{self.size[0]}x{self.size[1]}")
         if self.min_identical < 2:
             yield Problem("min_identical", "must be at least 2", str(self.min_identical))
-        if len(self.shares) != len(PARTS) or min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-6:
-            yield Problem("shares", "must be three positive numbers that add up to 1", str(self.shares))
+        train, validation, test = self.shares
+        if min(train, validation) <= 0 or not test >= 0 or not abs(train + validation + test - 1) <= 1e-6:
+            rule = "must be those of train and validation, above 0, and of test, 0 or more, that add up to 1"
+            yield Problem("shares", rule, "/".join(f"{share:g}" for share in self.shares))
         if self.seed < 0:
             yield Problem("seed", "must be 0 or more", str(self.seed))
         if not re.fullmatch(IGNORE, self.ignore) or (self.ignore.isdigit() and int(self.ignore) > LARGEST_LABEL):

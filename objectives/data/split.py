@@ -29,9 +29,10 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
     ``groups`` (N,) of 0..G-1: a group never straddles parts. ``pixel_counts`` (N, S) of the scored classes: each part gets its
     share of frames and of the rarest class's pixels within `TOLERANCE`, and more loosely of all else, where that can be.
     A part goes without a class only when too few groups hold it, and validation, which chooses the model, has labelled pixels
-    before test has. The same arguments give the same parts.
+    before test has. Of a share of 0 the test part is empty. The same arguments give the same parts.
     """
-    train, validation, test = deal(groups, pixel_counts, shares, seed)
+    dealt = deal(groups, pixel_counts, shares if shares[2] else shares[:2], seed)
+    train, validation, test = (*dealt, np.zeros(0, np.int64))[: len(PARTS)]
     if pixel_counts[test].any() and not pixel_counts[validation].any():
         validation, test = test, validation
     return dict(zip(PARTS, (train, validation, test), strict=True))

@@ -13,6 +13,7 @@ from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
 from objectives.data.cut import Cut
 from objectives.data.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
 from objectives.data.frames import Frame, Source, frame_hash
+from objectives.data.leave_out import REASON, named_frames
 from objectives.data.marks import Marks, examples, gathered, mark_problems, mark_warnings, marks_of
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.outliers import unfit_frames
@@ -61,6 +62,9 @@ class Survey:
     groups: tuple[int, ...] = ()  # one per kept frame
     pixel_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # (kept, K)
     hashes: tuple[str, ...] = ()  # of the kept frames
+    left_out: tuple[str, ...] = ()  # hashes of the frames that were left out by name
+    means: tuple[float, ...] = ()  # mean pixel values of the kept frames, 0..1
+    dropped_means: tuple[float, ...] = ()  # the same of those that were dropped
     parts: tuple[np.ndarray, ...] = ()  # indices into the kept frames, in the order of PARTS
 
 
@@ -69,24 +73,35 @@ def survey(source: Source, options: DataOptions) -> Survey:
     problems = [*options.problems(), *source.problems]
     if any(True for _ in options.problems()):
         return Survey(len(source.names), tuple(problems))
+    named, unknown = named_frames(source, options.leave_out)
+    problems += unknown
     looked = list(_look_at_all(source, options))
-    facts = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
-    problems += gathered([problem for found in looked if not isinstance(found, _Facts) for problem in found])
+    readable = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
+    facts = {index: found for index, found in readable.items() if index not in named}
+    broken = [found for index, found in enumerate(looked) if not isinstance(found, _Facts) and index not in named]
+    problems += gathered([problem for found in broken for problem in found])
     marks = {source.place(index): found.marks for index, found in facts.items()}
     classes, class_problems = _settle_classes(source, facts, options.ignore)
     problems += [*class_problems, *_uniform_problems(source, facts, options), *_class_option_problems(options, classes)]
     problems += mark_problems(marks, classes, options.ignore)
     warnings = tuple(mark_warnings(marks, classes))
-    reasons = _reasons_to_drop(facts, classes, options)
+    reasons = dict(sorted((_reasons_to_drop(facts, classes, options) | dict.fromkeys(named, REASON)).items()))
     dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
     kept = [index for index in facts if index not in reasons]
     pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
-    if facts and not kept:
+    if (facts or named) and not kept:
         problems.append(Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}"))
     found = Survey(len(looked), tuple(problems), warnings, dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
     if problems:
         return found
-    dropped_counts_K = _pixel_counts([facts[index] for index in reasons], classes).sum(axis=0)
+    gone = [readable[index] for index in reasons if index in readable]
+    found = replace(
+        found,
+        left_out=tuple(readable[index].hash for index in sorted(named & readable.keys())),
+        means=tuple(facts[index].mean for index in kept),
+        dropped_means=tuple(fact.mean for fact in gone),
+    )
+    dropped_counts_K = _pixel_counts(gone, classes).sum(axis=0)
     return _with_parts(found, source, [facts[index] for index in kept], options, dropped_counts_K)
 
 
@@ -232,8 +247,9 @@ def _with_parts(
         found.pixel_counts,
         scored,
         classes.names,
-        cleaning(found.dropped),
-        dropped_counts_K,
+        without_test=not options.shares[2],
+        cleaning=cleaning(found.dropped),
+        dropped_counts_K=dropped_counts_K,
     )
     problems = tuple(cut.problems())
     return replace(

@@ -2,6 +2,6 @@
 
 from objectives.losses.class_weights import class_weights_K
 from objectives.losses.mixture import MixtureLoss, build_loss
-from objectives.losses.phases import Phases, build_phases
+from objectives.losses.phases import Phases, build_phases, second_from
 
-__all__ = ["MixtureLoss", "Phases", "build_loss", "build_phases", "class_weights_K"]
+__all__ = ["MixtureLoss", "Phases", "build_loss", "build_phases", "class_weights_K", "second_from"]

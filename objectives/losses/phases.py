@@ -22,6 +22,10 @@ class Phases:
         """Return the mixture of an epoch, counted from 0."""
         return self.first if epoch < self.second_from else self.second
 
+    def begins(self, epoch: int) -> bool:
+        """Return whether the second mixture takes over at an epoch, so that losses before it are no measure for those after."""
+        return epoch == self.second_from and self.second is not self.first
+
 
 def build_phases(config: Config, *, weights_K: Tensor, ignore_label: int | None) -> Phases:
     """Return the mixtures of ``config.loss`` and ``config.second_loss``, both with the class weights of the first.
@@ -30,12 +34,23 @@ def build_phases(config: Config, *, weights_K: Tensor, ignore_label: int | None)
     nor after the last: both phases happen when there are two epochs or more. A single epoch belongs to the first.
     """
     first = build_loss(config.loss, weights_K=weights_K, ignore_label=ignore_label)
+    begin = second_from(config)
+    match config.second_loss:
+        case NoSecondPhase():
+            return Phases(first, first, begin)
+        case SecondPhase() as mixture:
+            return Phases(first, build_loss(mixture, weights_K=weights_K, ignore_label=ignore_label), begin)
+        case _:
+            assert_never(config.second_loss)
+
+
+def second_from(config: Config) -> int:
+    """Return the epoch, counted from 0, at which the second mixture takes over; without one the number of epochs."""
     epochs = config.train.epochs
     match config.second_loss:
         case NoSecondPhase():
-            return Phases(first, first, second_from=epochs)
-        case SecondPhase(start=start) as mixture:
-            second = build_loss(mixture, weights_K=weights_K, ignore_label=ignore_label)
-            return Phases(first, second, second_from=max(1, min(round(start * epochs), epochs - 1)))
+            return epochs
+        case SecondPhase(start=start):
+            return max(1, min(round(start * epochs), epochs - 1))
         case _:
             assert_never(config.second_loss)

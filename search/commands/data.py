@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -13,14 +13,18 @@ from search.commands.options import (
     Home,
     Ignore,
     Json,
+    LeaveOut,
     MaxDeviation,
     MinIdentical,
     MinLabelled,
     Scored,
     Size,
+    Split,
     name_place,
     parse_labels,
+    parse_leave_out,
     parse_size,
+    parse_split,
 )
 
 MOST_SEED = 2**31 - 1
@@ -40,14 +44,21 @@ def check(
     ignore: Ignore = "",
     exif: ExifChoice = "turn",
     scored: Scored = "",
+    split: Split = "",
+    leave_out: LeaveOut = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split.")] = 0,
+    picture: Annotated[
+        Optional[Path],  # noqa: UP045  # typer reads the annotation
+        typer.Option("--picture", help="PNG to write: histograms of the classes and of mean pixel values."),
+    ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing.
+    """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing else.
 
     \b
     Example:
-      search data check frames.npz --json
+      search data check frames.npz --picture frames.png
     """
     from objectives.data.dataset import DataOptions, drop_reasons
     from objectives.data.dataset import check as examine
@@ -55,13 +66,17 @@ def check(
     options = DataOptions(
         parse_size(size),
         min_identical,
+        parse_split(split),
         seed=seed,
         scored=parse_labels(scored),
         min_labelled=min_labelled,
         max_deviation=max_deviation,
         ignore=ignore,
         exif=exif,
+        leave_out=parse_leave_out(leave_out),
     )
+    if picture is not None:
+        _refuse_picture(picture, "--picture", force=force, source=source)
     report = examine(source, options)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
@@ -81,6 +96,10 @@ def check(
             typer.echo(f"problem: {problem}", err=True)
     if report.problems:
         raise typer.Exit(2)
+    if picture is not None:
+        from objectives.pictures import data_picture
+
+        _write_picture(picture, data_picture(report), force=force)
 
 
 @app.command("preview")
@@ -112,18 +131,14 @@ def preview(
     """
     import numpy as np
 
-    from objectives.atomic import file_at_once
     from objectives.config import Augment
     from objectives.copy_paste import FrameAugmenter
     from objectives.data.dataset import DataOptions, open_dataset
-    from objectives.errors import UserError
-    from objectives.output_place import is_stream, refuse_output
-    from objectives.pictures import is_picture, preview_sheet
+    from objectives.output_place import is_stream
+    from objectives.pictures import preview_sheet
     from search.spec import data_path
 
-    if out.suffix.lower() not in ("", ".png"):
-        raise UserError(f"--out must be a PNG, got {out}: a preview is written as nothing else")
-    refuse_output(out, "preview", written_here=is_picture, force=force, source=source)
+    _refuse_picture(out, "--out", force=force, source=source)
     options = DataOptions(size=parse_size(size), ignore=ignore, exif=exif)
     data = open_dataset(data_path(source), options, cache or name_place("", "", home).cache)
     train = data.parts["train"]
@@ -131,6 +146,26 @@ def preview(
     augment = Augment(intensity=intensity, elastic=elastic, vertical_flip=vertical, copy_paste=paste)
     augmenter = FrameAugmenter(augment, data)
     sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, seed)
-    with file_at_once(out, replace=force) as draft:
-        draft.write_bytes(sheet)
+    _write_picture(out, sheet, force=force)
     typer.echo(f"{len(chosen)} frames drawn to {out}", err=is_stream(out))
+
+
+def _refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None:
+    """Nothing when a picture may be written there; asked before the work begins.
+
+    Raises: UserError when it may not, or the name is that of another kind of file.
+    """
+    from objectives.errors import UserError
+    from objectives.output_place import refuse_output
+    from objectives.pictures import is_picture
+
+    if out.suffix.lower() not in ("", ".png"):
+        raise UserError(f"{option} must be a PNG, got {out}: a picture is written as nothing else")
+    refuse_output(out, "picture", written_here=is_picture, force=force, source=source)
+
+
+def _write_picture(out: Path, png: bytes, *, force: bool) -> None:
+    from objectives.atomic import file_at_once
+
+    with file_at_once(out, replace=force) as draft:
+        draft.write_bytes(png)

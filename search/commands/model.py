@@ -251,6 +251,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     """Say what was exported: where, and its scores on validation and sealed test."""
     from rich.table import Table
 
+    from objectives.provenance import NO_TEST
     from search.terminal import open_console
 
     parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})
@@ -277,7 +278,9 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
         console.print(str(provenance.flips))
     if provenance.retrained:
         console.print(str(provenance.retrained))
-    if provenance.retrained and not provenance.test:
+    if not provenance.has_test:
+        console.print(NO_TEST)
+    elif provenance.retrained and not provenance.test:
         console.print("The sealed test part was not opened for the model before: there is no score of it, and will be none.")
     if provenance.test:
         console.print(

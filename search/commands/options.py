@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from objectives.data.options import Exif
+from objectives.data.options import DataOptions, Exif
 from objectives.errors import UserError
 from search.names import LONGEST_NAME
 
@@ -81,6 +82,14 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an output of this 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
+Split = Annotated[
+    str,
+    typer.Option("--split", help="Shares of train/validation/test in percent; the last may be 0.  [default: 80/10/10]"),
+]
+LeaveOut = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--leave-out", help="Text file with frames to drop, one name a line (of an npz: its number)."),
+]
 MinIdentical = Annotated[
     int, typer.Option("--min-identical", min=2, help="Frames sharing one mask of several classes are dropped from so many on.")
 ]
@@ -158,6 +167,33 @@ def parse_labels(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", text):
         raise UserError(f"--scored must be labels like 1,2,4, got {text!r}")
     return tuple(sorted({int(label) for label in text.split(",")}))
+
+
+def parse_split(split: str) -> tuple[float, float, float]:
+    """``90/10/0`` as shares of train, validation and test; the usual ones for an empty text.
+
+    Raises: UserError for anything else.
+    """
+    if not split:
+        return DataOptions().shares
+    found = re.fullmatch("/".join([r"([0-9]{1,3}(?:\.[0-9]{1,15})?)"] * 3), split)
+    train, validation, test = map(Decimal, found.groups()) if found else (Decimal(0),) * 3
+    if not train or not validation or train + validation + test != 100:
+        rule = "must be the percentages of train, validation and test like 80/10/10: 100 together, and only the last may be 0"
+        raise UserError(f"--split {rule}, got {split!r}")
+    return float(train / 100), float(validation / 100), float(test / 100)
+
+
+def parse_leave_out(path: Path | None) -> tuple[str, ...]:
+    """The names in a file; none without one.
+
+    Raises: UserError when it cannot be read, or names nothing.
+    """
+    if path is None:
+        return ()
+    from objectives.data.leave_out import read_leave_out
+
+    return read_leave_out(path)
 
 
 def parse_size(size: str) -> tuple[int, int] | None:

@@ -15,11 +15,14 @@ from search.commands.options import (
     ExifChoice,
     Force,
     Home,
+    Ignore,
     Json,
+    Scored,
     Sets,
     Size,
     Storage,
     StudyName,
+    parse_labels,
     parse_size,
 )
 from search.commands.study import refuse_missing_gpu, written_study
@@ -78,7 +81,8 @@ def show(wanted: Wanted) -> None:
     from spaces import choose_recipes
 
     for recipe in choose_recipes(wanted):
-        told = {"report": recipe.report, "reported": dict(recipe.reported), "note": recipe.note}
+        told: dict[str, Any] = {"report": recipe.report, "reported": dict(recipe.reported), "note": recipe.note}
+        told |= {"learns_ignored": True} if recipe.learns_ignored else {}
         config = recipe.config.model_dump(mode="json", exclude={"train": {"epochs"}})  # those are the study's
         written = {recipe.name: {**told, "config": config}}
         typer.echo(yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100), nl=False)
@@ -97,6 +101,8 @@ def run(
     force: Force = False,
     sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
     size: Size = "",
+    ignore: Ignore = "",
+    scored: Scored = "",
     exif: ExifChoice = "turn",
     seed: Seed = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,
@@ -114,6 +120,7 @@ def run(
     Example:
       search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
     """
+    from objectives.data.options import DataOptions
     from search.local import run_locally
     from search.recipe_table import refuse_table, write_table
     from search.setup import Request
@@ -128,8 +135,7 @@ def run(
         space="recipes",
         trials=0,
         sets=(*implied_sets(epochs, scale), *sets),
-        size=parse_size(size),
-        exif=exif,
+        frames=DataOptions(size=parse_size(size), ignore=ignore, scored=parse_labels(scored), exif=exif),
         seed=seed,
         recipes=recipes,
         filters=scale,
@@ -138,7 +144,7 @@ def run(
         run_locally(study, place, workers=workers, device=device, source=data_path(data))
         opened = open_study(place.storage, study)
         asked = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": seed, "--size": size}
-        asked |= {"--exif": exif if exif != "turn" else ""}
+        asked |= {"--ignore": ignore, "--scored": scored, "--exif": exif if exif != "turn" else ""}
         write_table(opened, out, command=_command(asked, sets), replace=force)
         opened.close()
 

@@ -14,17 +14,21 @@ from search.commands.options import (
     ExifChoice,
     Home,
     Ignore,
+    LeaveOut,
     MaxDeviation,
     MinIdentical,
     MinLabelled,
     Scored,
     Sets,
     Size,
+    Split,
     Storage,
     StudyName,
     parse_duration,
     parse_labels,
+    parse_leave_out,
     parse_size,
+    parse_split,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +77,8 @@ class StudyOptions:
     ignore: Ignore = ""
     exif: ExifChoice = "turn"
     scored: Scored = ""
+    split: Split = ""
+    leave_out: LeaveOut = None
     seed: Seed = 0
     recipes: Recipes = ""
     storage: Storage = ""
@@ -85,6 +91,7 @@ class StudyOptions:
 
         Raises: UserError for an option that cannot be read.
         """
+        from objectives.data.options import DataOptions
         from search.setup import Request
 
         return Request(
@@ -95,13 +102,17 @@ class StudyOptions:
             sets=tuple(self.sets),
             until_s=parse_duration(self.until),
             gpu_s=3600 * self.gpu_hours,
-            size=parse_size(self.size),
-            min_identical=self.min_identical,
-            min_labelled=self.min_labelled,
-            max_deviation=self.max_deviation,
-            ignore=self.ignore,
-            exif=self.exif,
-            scored=parse_labels(self.scored),
+            frames=DataOptions(
+                size=parse_size(self.size),
+                min_identical=self.min_identical,
+                shares=parse_split(self.split),
+                scored=parse_labels(self.scored),
+                min_labelled=self.min_labelled,
+                max_deviation=self.max_deviation,
+                ignore=self.ignore,
+                exif=self.exif,
+                leave_out=parse_leave_out(self.leave_out),
+            ),
             seed=self.seed,
             recipes=self.recipes,
         )

@@ -1,12 +1,16 @@
 """The contract of networks over every recipe's network, unscaled. Not part of the default run: ``make recipes-test``."""
 
+import math
 from pathlib import Path
 
 import network_checks as checks
 import pytest
+import torch
 
 from objectives.config import ConvStack, DeepLab, Model, Smp
-from spaces import load_recipes
+from objectives.data.dataset import DataOptions, Dataset, open_dataset
+from objectives.fit import fit, prepare
+from spaces import Recipe, load_recipes
 
 FULL = {"height": 64, "width": 128}  # pixels of the reports' frames
 # a network once, under the name of the first recipe that has it: recipes also differ by what is around their network
@@ -73,3 +77,26 @@ def test_it_runs_in_bf16_autocast(model: Model) -> None:
 @every_model
 def test_the_same_seed_gives_the_same_network(model: Model) -> None:
     checks.check_seed(model)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The generated terrain with label 0 in the loss, as some systems had it."""
+    options = DataOptions(ignore="none", scored=(1, 2, 3, 4))
+    return open_dataset("synthetic:120", options, tmp_path_factory.mktemp("learnt"))
+
+
+@pytest.mark.parametrize("recipe", load_recipes(), ids=lambda each: each.name)
+def test_it_trains_two_steps_as_it_is(recipe: Recipe, terrain: Dataset, learnt: Dataset) -> None:
+    """The whole system: its loss, weights, augmentation, repetitions, optimiser, schedule and what they watch."""
+    train = recipe.config.train.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
+    config, data = recipe.config.model_copy(update={"train": train}), learnt if recipe.learns_ignored else terrain
+    training = prepare(config, data, seed=0, device=torch.device("cpu"))
+    before = {name: weight.clone() for name, weight in training.state.model.named_parameters()}
+    (result,) = fit(training)
+    assert len(training.batches) == 2
+    assert 0.0 <= result.score <= 1.0
+    assert math.isfinite(result.loss)
+    assert math.isfinite(result.validation_loss) == config.reads_validation_loss
+    moved = [name for name, weight in training.state.model.named_parameters() if not torch.equal(weight, before[name])]
+    assert moved

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from objectives.data.options import DataOptions
 from search.budget import beyond_budget
 from search.claims import Claimed, Done, claim, is_over
 from search.commands.options import Place
@@ -17,6 +18,8 @@ from search.status import read_status
 from search.study import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
+
+HALF = DataOptions(size=(16, 32))
 
 Maker = Callable[..., None]
 INFEASIBLE = Cause.INFEASIBLE.value
@@ -84,7 +87,7 @@ def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(databa
     sets = ("control.model.depth=5", "train.epochs=1", "train.steps_per_epoch=1")
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     for name, recipes, warned in (("five", "B8,B10,B12,B13", True), ("one", "A1,A2,A3,A4", False)):
-        asked = Request(name=name, source="synthetic:40", space="mars", trials=0, sets=sets, size=(16, 32), recipes=recipes)
+        asked = Request(name=name, source="synthetic:40", space="mars", trials=0, sets=sets, frames=HALF, recipes=recipes)
         list(set_up(asked, place))
         study = open_study(database, name)
         work(study, tmp_path, [])

@@ -6,6 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from objectives.data.options import DataOptions
 from search.commands.options import Place
 from search.garbage import drop_rows
 from search.looks import count_look, counted_look
@@ -42,7 +43,7 @@ def test_a_look_stays_counted_whatever_is_made_of_the_frames_and_whoever_is_dele
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     sizes = {"half": (32, 64), "quarter": (16, 32)}
     for name, size in sizes.items():
-        list(set_up(Request(name=name, source="synthetic:40", space="tiny", trials=2, size=size), place))
+        list(set_up(Request(name=name, source="synthetic:40", space="tiny", trials=2, frames=DataOptions(size=size)), place))
     studies = small, half, _ = [open_study(database, name) for name in ("small", *sizes)]
     assert len({study.spec.data_fingerprint for study in studies}) == 3
     for study in studies:

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import select
 from studies_written import FRAMES, trials_of
 
+from objectives.data.options import DataOptions
 from search.claims import current_budget
 from search.commands.options import Place
 from search.commands.recipes import implied_sets
@@ -30,6 +31,8 @@ Type = Callable[[list[str]], None]
 
 CLASSES = 5  # of the generated frames
 EPOCHS = "train.epochs=4"
+READ = DataOptions(min_labelled=1 / 3, shares=(0.7, 0.3, 0.0), leave_out=("11", "3"))
+LEARNT = DataOptions(size=(32, 64), ignore="none", scored=(1, 2, 3, 4))
 WIDER = (EPOCHS, "model.dropout={float: [0.0, 0.15]}", "train.batch_size={choice: [4, 8, 16]}")
 
 
@@ -45,14 +48,17 @@ def elsewhere(make_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def typed(search: Command, elsewhere: str, place: Place, tmp_path: Path) -> Iterator[Type]:
+def typed(search: Command, elsewhere: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
     """Type lines into a shell that works on the second database; a worker's trials are told, not trained."""
+    monkeypatch.chdir(tmp_path)
 
     def typing(lines: list[str]) -> None:
         for line in lines:
             words = shlex.split(line, comments=True)
-            assert words[:1] in ([], ["search"])
-            if words[1:2] == ["worker"]:
+            assert words[:1] in ([], ["search"], ["printf"])
+            if words[:1] == ["printf"]:
+                subprocess.run(line, shell=True, check=True)
+            elif words[1:2] == ["worker"]:
                 told(elsewhere, words[words.index("--study") + 1])
             elif words:
                 where = {"SEARCH_STORAGE": elsewhere, "SEARCH_CACHE": str(place.cache)}
@@ -98,14 +104,14 @@ def facts(url: str, name: str) -> tuple[object, ...]:
 
 
 def test_a_study_that_was_extended_is_extended_again(place: Place, typed: Type, elsewhere: str) -> None:
-    study = written(place, name="été 1", trials=4, gpu_s=1.1 * 3600, until_s=1.1 * 3600, seed=3, min_labelled=1 / 3)
+    study = written(place, name="été 1", trials=4, gpu_s=1.1 * 3600, until_s=1.1 * 3600, seed=3, frames=READ)
     told(place.storage, "été 1")
     extend_budget(study, trials=30, gpu_s=0.0, until_s=0.0)
     told(place.storage, "été 1")
     extend_budget(study, trials=2, gpu_s=0.7 * 3600, until_s=0.7 * 3600)
     told(place.storage, "été 1")
     lines = study_lines(study, CLASSES)
-    assert [shlex.split(line)[1] for line in lines] == ["init", "extend", "worker"]
+    assert [shlex.split(line)[1] for line in lines] == ["%s\\n", "init", "extend", "worker"]
     typed(lines)
     assert facts(elsewhere, "été 1") == facts(place.storage, "été 1")
     study.close()
@@ -163,7 +169,7 @@ def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(place
 
 def test_recipes_with_fewer_filters_are_run_so_again(place: Place, typed: Type, elsewhere: str) -> None:
     sets = (*implied_sets(1, 0.3), "train.steps_per_epoch=1")
-    asked = {"space": "recipes", "sets": sets, "trials": 0, "recipes": "A1", "filters": 0.3, "size": (32, 64), "seed": 2}
+    asked = {"space": "recipes", "sets": sets, "trials": 0, "recipes": "A1", "filters": 0.3, "frames": LEARNT, "seed": 2}
     study = written(place, name="seeds", **asked)
     extend_budget(study, trials=1, gpu_s=0.0, until_s=0.0)
     run, extend, worker = study_lines(study, CLASSES)

@@ -76,7 +76,7 @@ def weights_of_everything(candidate: Candidate, study: Study) -> tuple[dict[str,
     with study.engine.connect() as connection:
         theirs = int(connection.execute(THREADS, {"study_id": study.id}).scalar_one())
     before, _ = torch.get_num_threads(), torch.set_num_threads(theirs)  # bits are equal for equal thread counts only
-    training = prepare(config, whole, seed=run.seed, device=torch.device("cpu"), last_epoch=EPOCHS, scores=run.scores)
+    training = prepare(config, whole, seed=run.seed, device=torch.device("cpu"), last_epoch=EPOCHS, heard=run.heard)
     rates = [result.learning_rate for result in fit(training)]
     torch.set_num_threads(before)
     return load(training.state.weights_bytes()), rates
@@ -133,7 +133,7 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
 
     run = retraining.run(0)
     assert run.seed == trained.run(0).seed
-    assert run.scores == tuple(told.intermediate_values[epoch] for epoch in range(1, EPOCHS + 1))
+    assert run.heard == tuple(told.intermediate_values[epoch] for epoch in range(1, EPOCHS + 1))
     weights, rates = weights_of_everything(candidate, retraining)
     assert len(set(rates)) > 2  # the schedule heard that the model before had stopped rising
     assert load((tmp_path / "out" / "model.safetensors").read_bytes()).keys() == weights.keys()
@@ -174,7 +174,7 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
     assert write_retraining(trained, candidate, place) == NAME  # with equal settings it is the same
     assert retrain_name(dataclasses.replace(candidate.winner, number=7)) == "small/retrain-7"
     retraining = open_study(place.storage, NAME)
-    assert retraining.run(0).scores == ()  # its schedule hears none
+    assert retraining.run(0).heard == ()  # its schedule hears none
     with pytest.raises(WorldError, match="goes on where it stood"):
         completed_trial(retraining)
     work(retraining, place)
@@ -232,4 +232,19 @@ def test_a_retraining_that_ended_early_is_not_exported(make_trained: Callable[..
         WorldError, match=r"ended as diverged .* delete it with `optuna delete-study --study-name \S+/retrain-\d+`"
     ):
         completed_trial(retraining)
+    retraining.close()
+
+
+def test_a_schedule_that_went_by_the_validation_loss_hears_that_of_the_model_before(
+    make_trained: Callable[..., Study], place: Place
+) -> None:
+    sets = "train.epochs=4", "schedule.kind=plateau", "schedule.patience=0", "schedule.watch=loss"
+    trained = make_trained(*sets)
+    write_retraining(trained, winner_of(trained, place), place)
+    retraining = open_study(place.storage, NAME)
+    losses = trained.optuna.get_trials()[0].user_attrs["validation_losses"]
+    assert retraining.run(0).heard == tuple(-loss for loss in losses)
+    assert len(losses) == 4
+    work(retraining, place)
+    assert completed_trial(retraining).user_attrs["epochs"] == 4
     retraining.close()

@@ -1,7 +1,8 @@
 """Report B's Table 1 as Config values, typed from the report's rows alone by somebody who had not seen the recipes.
 
-The keys are the table's row numbers. Row 24, which has the background in the loss, is not here; row 9 is a second run of
-row 8, so the two are one entry with two scores. Where the report leaves something open, the plain choices stand here.
+The keys are the row numbers of its table. Row 24, which has the background in the loss, stands with the other reports; row 9
+is a second run of row 8, so the two are one entry with two scores. Where the report leaves something open, the plain choices
+stand here.
 """
 
 from objectives.config import (

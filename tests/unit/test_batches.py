@@ -77,6 +77,30 @@ def test_originals_are_kept_once_an_epoch_and_their_repetitions_augmented(terrai
     assert changed > kept / 2
 
 
+def test_frames_that_get_pieces_count_as_rare_when_asked(terrain: Dataset) -> None:
+    augment = Augment(intensity=0.0, copy_paste=0.5, copy_paste_edge="hard")
+    config = Config(augment=augment, train=Train(repeat=2, rare_repeat=3, rare_pasted=True))
+    train, rare = set(terrain.parts["train"].tolist()), set(rare_frames(terrain).tolist())
+    order, frames = EpochOrder(config, terrain, 0), AugmentedFrames(config, terrain)
+    pasted = order.pasted or set()
+    assert len(pasted) == round(0.5 * len(train - rare))
+    assert pasted < train - rare
+    for epoch in (0, 1):  # the same frames in every epoch
+        keys = [key for batch in epoch_of(order, epoch) for key in batch]
+        assert Counter(key.frame for key in keys) == {frame: 6 if frame in rare | pasted else 2 for frame in train}
+        for key in keys:
+            assert (frames[key][1] == 4).any() == (key.frame in rare | pasted)
+    assert EpochOrder(config, terrain, 1).pasted != pasted
+    plain = config.model_copy(update={"train": Train(repeat=2, rare_repeat=3)})
+    assert Counter(frames_of(epoch_of(EpochOrder(plain, terrain, 0), 0))) == {f: 6 if f in rare else 2 for f in train}
+
+
+def test_without_pieces_no_frame_counts_as_rare(terrain: Dataset) -> None:
+    bare = replace(terrain, masks=np.where(terrain.masks[:] == 4, 1, terrain.masks[:]))
+    config = Config(augment=Augment(copy_paste=1.0), train=Train(rare_repeat=3, rare_pasted=True))
+    assert sorted(frames_of(epoch_of(EpochOrder(config, bare, 0), 0))) == sorted(bare.parts["train"].tolist())
+
+
 def test_rare_frames_are_those_with_the_rarest_class(terrain: Dataset) -> None:
     rare = rare_frames(terrain)
     assert 0 < len(rare) < len(terrain.parts["train"])

@@ -8,11 +8,12 @@ import pytest
 
 from objectives.data.dataset import DataOptions, check, has_labels, open_dataset
 from objectives.data.duplicates import LIKENESS, alike_clusters, spoilt_frames, thumbnail
+from objectives.data.leave_out import read_leave_out
 from objectives.data.outliers import unfit_frames
 from objectives.data.resize import resize_image, resize_mask
 from objectives.data.survey import condensed
 from objectives.data.synthetic import ALIENS, write_folder, write_npz
-from objectives.errors import Problem, ProblemsError
+from objectives.errors import Problem, ProblemsError, UserError
 
 OPTIONS = DataOptions()
 
@@ -363,3 +364,62 @@ def test_shrinking_takes_the_mean_of_each_area() -> None:
 def test_condensed_counts_what_it_leaves_out() -> None:
     problems = [Problem(f"f{index}", "rule", "value") for index in range(25)] + [Problem("x", "other", "value")]
     assert [problem.where for problem in condensed(problems)] == [*(f"f{index}" for index in range(10)), "15 more places", "x"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "00003\n00007\n",
+        "00003.png\r\n\r\n images/00007.png \r\n00003\r\n",
+        "\ufeff./images/00003.png\nimages\\00007.png",
+    ],
+)
+def test_frames_that_a_file_names_are_left_out_unseen(lines: str, folder: Path) -> None:
+    (folder / "images" / "00007.png").write_bytes(b"no picture")  # what cannot be read can be named
+    listing = folder.parent / "out.txt"
+    listing.write_text(lines, newline="")
+    names = read_leave_out(listing)
+    report = check(str(folder), replace(OPTIONS, leave_out=names))
+    assert not report.problems
+    assert {(each.frame, each.reason) for each in report.dropped if "--leave-out" in each.reason} == {
+        ("00003", "named by --leave-out"),
+        ("00007", "named by --leave-out"),
+    }
+    assert report.kept == report.frames - len(report.dropped)
+    assert "must" in _texts(folder)  # without it the broken one is a problem
+
+
+def test_an_npz_has_numbers_and_what_names_no_frame_is_said(tmp_path: Path) -> None:
+    source = str(filtered_npz(tmp_path / "a.npz"))
+    assert {each.frame for each in check(source, replace(OPTIONS, leave_out=("11", "3"))).dropped} == {3, 11}
+    line = "leave_out: each line must name a frame of the data, got 40, x"
+    assert _texts(source, replace(OPTIONS, leave_out=("3", "40", "x"))) == line
+    every = tuple(str(number) for number in range(40))
+    assert "cleaning must leave some frames" in _texts(source, replace(OPTIONS, leave_out=every))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "without any"), (b"\n \n", "without any"), (b"\xff\xfe", "one frame a line")]
+)
+def test_a_list_that_names_nothing_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        read_leave_out(tmp_path / "out.txt")
+    with pytest.raises(UserError, match="no file"):
+        read_leave_out(tmp_path)
+
+
+def test_a_test_part_may_be_left_away_and_other_shares_may_be_had(folder: Path) -> None:
+    usual, without = (check("synthetic:200", replace(OPTIONS, shares=shares)) for shares in ((0.8, 0.1, 0.1), (0.9, 0.1, 0)))
+    assert dict(usual.parts)["test"] > 0
+    parts = dict(without.parts)
+    assert parts["test"] == 0
+    assert parts["train"] + parts["validation"] == without.kept
+    assert parts["validation"] == pytest.approx(0.1 * without.kept, rel=0.3)
+    assert not without.problems
+    (line,) = [line for line in without.warnings if "test part" in line]
+    assert line.startswith("there is no test part: the score of the exported model will be that on validation, by which")
+    halves = dict(check("synthetic:200", replace(OPTIONS, shares=(0.5, 0.25, 0.25))).parts)
+    assert halves["train"] == pytest.approx(0.5 * sum(halves.values()), rel=0.3)
+    for shares in ((0.9, 0.2, 0.0), (1.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.9, 0.2, -0.1)):
+        assert "add up to 1" in _texts("synthetic:40", replace(OPTIONS, shares=shares))

@@ -134,7 +134,7 @@ def test_the_commands_on_data_take_the_choice(tagged: Path) -> None:
 
 def test_the_choice_belongs_to_the_study(tagged: Path) -> None:
     place = Place("", str(tagged.parent / "artifacts"), tagged.parent / "cache")
-    asked = Request(name="s", source=str(tagged), space="tiny", trials=2, exif="keep")
+    asked = Request(name="s", source=str(tagged), space="tiny", trials=2, frames=KEEP)
     found = prepare(asked, place)
     assert found.spec.exif == "keep"
     assert found.spec.data_options == asked.data_options == KEEP

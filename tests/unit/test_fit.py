@@ -1,5 +1,6 @@
 """Training: equal seeds give equal bits, a resumed run is the uninterrupted one, and every way in which it ends."""
 
+import math
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -11,9 +12,25 @@ import torch
 from safetensors.torch import load
 from training_checks import assert_same_state
 
-from objectives.config import SGD, Adam, AdamW, Config, Cosine, Lion, Loss, OneCycle, Optimiser, Plateau, Schedule, Train, UNet
+import objectives.fit
+from objectives.config import (
+    SGD,
+    Adam,
+    AdamW,
+    Config,
+    Cosine,
+    Lion,
+    Loss,
+    OneCycle,
+    Optimiser,
+    Plateau,
+    Schedule,
+    SecondPhase,
+    Train,
+    UNet,
+)
 from objectives.data.dataset import Dataset
-from objectives.evaluate import evaluate
+from objectives.evaluate import Evaluation, evaluate, pixels_BCHW
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.processor import Processor
 from objectives.results import EpochResult
@@ -24,6 +41,7 @@ SOMEWHERE = Processor("cpu", "any")
 RUNS = [
     (AdamW(), Cosine(), 0.9),
     (AdamW(), Plateau(factor=0.5, patience=0), 0.9),
+    (AdamW(), Plateau(factor=0.5, patience=0, watch="loss"), 0.9),
     (Adam(weight_decay=0.01), OneCycle(), 0.99),
     (SGD(), Plateau(factor=0.5, patience=0), 0.0),
     (SGD(momentum=0.0), Cosine(), 0.5),
@@ -194,11 +212,75 @@ def test_plateau_hears_the_scores(terrain: Dataset) -> None:
 def test_plateau_hears_the_scores_of_a_run_before_instead(terrain: Dataset) -> None:
     config = config_of(schedule=Plateau(factor=0.5, patience=0), epochs=4)
     told = (0.9, 0.1, 0.95, 0.2)
-    training = prepare(config, terrain, seed=0, device=CPU, scores=told)
+    training = prepare(config, terrain, seed=0, device=CPU, heard=told)
     full = config.optimiser.learning_rate
     assert [result.learning_rate for result in fit(training)] == [full, full, full / 2, full / 2]
     assert training.state.learning_rate.value == full / 4
     assert [result.score for result in training.state.history] != list(told)
+
+
+def loss_by_hand(training: Training) -> float:
+    """The mixture of the first phase on the whole validation part, by the averaged weights."""
+    data, unseen = training.data, training.data.parts["validation"]
+    masks_BHW = torch.from_numpy(np.array(data.masks[unseen])).long()
+    with torch.inference_mode():
+        logits_BKHW = training.state.average.model.eval()(pixels_BCHW(data.images[unseen]))
+        return float(training.losses.first(logits_BKHW, masks_BHW))
+
+
+def test_the_validation_loss_is_that_of_the_mixture_and_computed_where_something_goes_by_it(terrain: Dataset) -> None:
+    watching = config_of(schedule=Plateau(factor=0.5, patience=0, watch="loss"), epochs=5)
+    training, rate, best, factor = start(watching, terrain), watching.optimiser.learning_rate, math.inf, 1.0
+    for result in fit(training):
+        assert result.validation_loss == pytest.approx(loss_by_hand(training), rel=1e-5)
+        assert result.learning_rate == factor * rate
+        factor, best = (factor, result.validation_loss) if result.validation_loss < best else (factor * 0.5, best)
+    assert training.state.learning_rate.value == factor * rate
+    assert config_of(early_stopping=2, stop_on="loss").reads_validation_loss
+    for silent in (config_of(early_stopping=2), config_of(stop_on="loss"), config_of(schedule=Plateau())):
+        assert not silent.reads_validation_loss
+    (first,) = fit(start(config_of(epochs=1), terrain))
+    assert math.isnan(first.validation_loss)
+
+
+def test_a_plateau_that_watches_the_loss_trains_otherwise_than_one_that_watches_the_score(terrain: Dataset) -> None:
+    """The learning rates differ where score and loss disagree: at a rate by which both go up and down."""
+    rates = []
+    for watch in ("score", "loss"):
+        config = config_of(SGD(learning_rate=3.0), Plateau(factor=0.5, patience=0, watch=watch), epochs=8)
+        rates.append([result.learning_rate for result in fit(start(config, terrain))])
+    assert rates[0] != rates[1]
+
+
+@pytest.mark.parametrize(("stop_on", "ends"), [("score", 6), ("loss", 4)])
+def test_training_stops_on_what_it_watches_and_keeps_the_best_score(stop_on: str, ends: int, terrain: Dataset) -> None:
+    state = start(config_of(epochs=9, early_stopping=2, stop_on=stop_on), terrain).state
+    for number, (score, loss) in enumerate([(0.1, 0.9), (0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.3, 0.8), (0.2, 0.9)], start=1):
+        assert not state.finished
+        state.history.append(EpochResult(number, score, 1.0, 0.1, (), 0.0, SOMEWHERE, loss))
+        if state.finished:
+            break
+    assert number == ends
+    assert state.scored.number == 4
+
+
+def test_losses_of_the_first_mixture_are_no_measure_for_the_second(terrain: Dataset) -> None:
+    config = config_of(epochs=10, early_stopping=2, stop_on="loss").model_copy(update={"second_loss": SecondPhase(start=0.3)})
+    state = start(config, terrain).state
+    for number, loss in enumerate([0.1, 0.2, 0.2, 0.9, 0.8, 0.85, 0.83], start=1):  # the second begins with the fourth epoch
+        state.history.append(EpochResult(number, 0.5, 1.0, 0.1, (), 0.0, SOMEWHERE, loss))
+        assert state.finished == (number in (3, 7))
+
+
+def test_a_validation_loss_that_is_not_finite_ends_training_and_names_the_epoch(
+    terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = start(config_of(early_stopping=2, stop_on="loss"), terrain)
+    found = Evaluation(np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scored, math.inf)
+    monkeypatch.setattr(objectives.fit, "evaluate", lambda *_, **__: found)
+    with pytest.raises(DivergedError, match="the validation loss is inf in epoch 1"):
+        next(fit(training))
+    assert training.state.epoch == 0
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_names_the_epoch(terrain: Dataset) -> None:

@@ -19,7 +19,7 @@ CLASSES = 2
     "message",
     [
         saved(epoch(1)),
-        saved(epoch(1, score=0.0), epoch(2, score=1.0, loss=-0.5)),
+        saved(epoch(1, score=0.0, validation_loss=3.0), epoch(2, score=1.0, loss=-0.5, validation_loss=-0.25)),
         Trained(),
         Finished(),
         Checked(10, 20, 30, ""),
@@ -53,6 +53,8 @@ def test_a_score_that_is_no_number_is_named_with_its_epoch(score: Any) -> None:
     ("message", "rule"),
     [
         (saved(epoch(1, loss=math.nan)), "the loss of epoch 1 must be a number"),
+        (saved(epoch(1, validation_loss=math.inf)), "the validation loss of epoch 1 must be a number"),
+        (saved(epoch(1, validation_loss=None)), "the validation loss of epoch 1 must be a number"),
         (saved(epoch(1, iou=(0.5,))), "must be one number for each of 2 classes"),
         (saved(epoch(1, iou=(0.5, None))), "an IoU of epoch 1 must be a number"),
         (saved(epoch(2)), "must be those of epochs 1, 2"),

@@ -206,3 +206,21 @@ def test_a_restored_schedule_goes_on_as_if_never_stopped(schedule: Schedule, don
     drive(first, scores[:done])
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert drive(second, scores[done:]) == drive(whole, scores)[done:]
+
+
+def test_a_plateau_hears_losses_as_merits_below_any_score_and_forgets_them_when_told() -> None:
+    def heard(learning_rate: LearningRate, *merits: float, afresh: bool = False) -> float:
+        for merit in merits:
+            learning_rate.after_epoch(merit, afresh=afresh)
+        return learning_rate.value
+
+    whole, second = (
+        LearningRate(Plateau(factor=0.5, patience=0), build_optimiser(AdamW(), small_model()), 1.0, 10) for _ in range(2)
+    )
+    second.load_state_dict(json.loads(json.dumps(whole.state_dict())))
+    for learning_rate in (whole, second):  # one that was restored before its first epoch has no best either
+        assert heard(learning_rate, -7.0, -6.0) == 1.0
+        assert heard(learning_rate, -6.5) == 0.5
+        assert heard(learning_rate, -9.0, afresh=True) == 0.5
+        assert heard(learning_rate, -8.0) == 0.5
+        assert heard(learning_rate, -8.5) == 0.25

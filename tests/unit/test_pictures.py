@@ -1,6 +1,7 @@
 """Pictures: valid PNGs of any channels and dtype, and the colours that they are made of."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ from PIL import Image
 
 from objectives.augment import Augmenter
 from objectives.config import Augment
+from objectives.data.check import Report
 from objectives.data.spec import FrameSpec
 from objectives.pictures import (
     coloured,
     confusion_picture,
     curve_picture,
+    data_picture,
     displayable,
     error_map,
     prediction_panel,
@@ -95,3 +98,20 @@ def test_confusion_and_curve_are_pictures_even_without_values() -> None:
     assert (empty != full).any()
     history = [EpochResult(number, 0.1 * number, 1 / number, 1e-3, (), 1.0, Processor("cpu", "any")) for number in range(1, 6)]
     assert (pixels_of(curve_picture(history)) != pixels_of(curve_picture([]))).any()
+
+
+def test_names_of_classes_are_no_formulas() -> None:
+    names = ("void", "$\\frac{x$", "b$ and c$")
+    spec = spec_of().model_copy(update={"class_names": names})
+    frames, masks = np.zeros((1, 16, 32, 1), np.uint8), np.ones((1, 16, 32), np.uint8)
+    for png in (confusion_picture(np.eye(3, dtype=np.int64), spec), prediction_panel(frames, masks, masks, spec)):
+        assert pixels_of(png).size
+    report = Report(5, 4, classes=tuple((name, 0.25) for name in names), colours=spec.colours, frames_with=(1, 2, 3))
+    assert has_colour(pixels_of(data_picture(report)), (200, 10, 10))
+
+
+def test_histograms_are_those_of_the_data() -> None:
+    plain = Report(5, 4, classes=(("a", 0.75), ("b", 0.25)), colours=((1, 2, 3), (200, 10, 10)), frames_with=(4, 1))
+    dark, bright = (replace(plain, means=(mean,) * 4, dropped_means=(0.5,)) for mean in (0.1, 0.9))
+    pictures = [data_picture(each) for each in (plain, dark, bright, replace(plain, frames_with=(4, 2)))]
+    assert len(set(pictures)) == 4

@@ -314,3 +314,13 @@ def test_a_csv_is_written_while_frames_are_read(tmp_path: Path) -> None:
 
     write_csv(masks(), tmp_path / "masks.csv")
     assert taken[-1] > taken[1]
+
+
+def test_frames_that_the_study_left_out_by_name_are_no_new_ones(bundle_dir: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle_dir, tmp_path / "copy"))
+    frames = json.loads((copy / "frames.json").read_text())
+    (copy / "frames.json").write_text(json.dumps({**frames, "left out": [frame_hash(IMAGES[17])]}))
+    seal(copy)
+    np.savez(tmp_path / "new.npz", training_set=np.stack([IMAGES[17:, ..., 0], MASKS[17:]], axis=1))
+    found = evaluate_bundle(copy, tmp_path / "new.npz")
+    assert (found.own, found.foreign, found.other_parts) == (0, 2, 1)

@@ -27,13 +27,14 @@ from objectives.config import (
     Train,
     UNet,
 )
+from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.commands.recipes import count_trainable
 from search.main import answer
 from search.recipe_table import Measured, markdown, shown_reported
 from search.setup import Prepared, Request, prepare
-from spaces import FromParams, Recipe, choose_recipes, load_recipes, load_space
+from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space
 from spaces.classes import VALUES, fit_recipes, fit_space
 from spaces.domains import Choice, Fixed
 from spaces.recipes import scaled
@@ -69,12 +70,14 @@ REACHED = {
     "G3": {"augment": Augment(vertical_flip=True, shear=True, elastic=True)},
     "G4": {"train": Train(rare_repeat=4)},
     "G5": {"augment": Augment(intensity=0.0, copy_paste=0.8, copy_paste_edge="hard")},
+    "G5 counted": {"augment": Augment(copy_paste=0.8), "train": Train(rare_repeat=2, rare_pasted=True)},
     "G6": {"train": Train(scale=0.5)},
     "T1 adam": {"optimiser": Adam()},
     "T1 adamw": {"optimiser": AdamW()},
     "T1 sgd": {"optimiser": SGD()},
     "T1 lion": {"optimiser": Lion()},
     "T2": {"schedule": Plateau(factor=0.1, patience=15), "train": Train(early_stopping=20)},
+    "T2 on the loss": {"schedule": Plateau(watch="loss"), "train": Train(early_stopping=20, stop_on="loss")},
     "T2 one cycle": {"schedule": OneCycle(), "train": Train(early_stopping=30)},
     "T3": {"model": UNet(dropout=0.2, norm="group"), "optimiser": Adam(weight_decay=1e-4)},
     "T4": {"loss": Loss(), "second_loss": SecondPhase(cross_entropy=0.5, boundary=0.5)},
@@ -193,7 +196,7 @@ def test_a_study_takes_the_recipes_that_are_asked_for_or_that_its_space_names(tm
     assert asked.recipes == ("A5-unet-ra", "C1-unet-scag")
     assert asked == prepared(tmp_path, recipes="A5,C1").spec
     assert prepared(tmp_path, space="recipes", trials=len(load_recipes()) + 1).spec.recipes == tuple(
-        each.name for each in load_recipes()
+        each.name for each in load_recipes() if not each.learns_ignored
     )
     assert prepared(tmp_path, space="recipes", recipes="D1").spec.recipes == ("D1-unet",)
     assert prepared(tmp_path).spec.recipes == ()
@@ -203,7 +206,8 @@ def test_more_recipes_than_trials_are_refused(tmp_path: Path) -> None:
     assert len(prepared(tmp_path, recipes="B8,B10,B12,B13", trials=5).spec.recipes) == 4
     with pytest.raises(UserError, match=r"--trials must be at least 5 for the control and 4 recipes, got 4"):
         prepared(tmp_path, recipes="B8,B10,B12,B13", trials=4)
-    with pytest.raises(UserError, match=r"--trials must be at least 54 for the control and 53 recipes, got 20"):
+    usual = sum(not each.learns_ignored for each in load_recipes())
+    with pytest.raises(UserError, match=rf"--trials must be at least {usual + 1} for the control and {usual} recipes, got 20"):
         prepared(tmp_path, space="recipes", trials=20)
 
 
@@ -212,9 +216,9 @@ def test_data_of_other_classes_cuts_space_and_recipes_and_says_so(tmp_path: Path
     frames_and_masks = generator.integers(0, 3, (40, 2, 16, 16), dtype=np.uint8)
     np.savez(tmp_path / "three.npz", training_set=frames_and_masks)
 
-    made = prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="all", trials=60)
-    assert not [name for name in made.spec.recipes if name.startswith(("D3", "D4"))]
-    assert len(made.spec.recipes) == len(load_recipes()) - 2
+    made = prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="all", trials=100)
+    usual = [each.name for each in load_recipes() if not each.learns_ignored]
+    assert list(made.spec.recipes) == [name for name in usual if not name.startswith(("D3", "D4"))]
     assert len([line for line in made.findings if "left out, since the data has 3 classes" in line]) == 2
     with pytest.raises(UserError, match="D3-unet-dilated-weighted: the class weights are not for 3 classes"):
         prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="D3")
@@ -293,3 +297,50 @@ def test_what_is_stored_of_a_space_names_recipes_and_pruning_only_where_they_are
     assert load_space("mars").to_dict().keys() == {"domains", "control"}
     assert json.loads(json.dumps(load_space("recipes").to_dict()))["recipes"] == ["all"]
     assert load_space("one-epoch").to_dict()["pruning"] == {"kind": "top_k", "epoch": 1, "keep": 5}
+
+
+BACKGROUND = {"B24", "C0", "E0"}  # rows of systems that learnt label 0; of C0's three steps, two
+COURSE = {"ignore": "none", "scored": (1, 2, 3, 4)}
+
+
+def test_all_leaves_out_systems_that_took_the_ignored_label_otherwise_and_says_so(tmp_path: Path) -> None:
+    usual = prepared(tmp_path, recipes="all", trials=100)
+    learning = prepared(tmp_path, recipes="all", trials=100, frames=DataOptions(**COURSE))
+
+    def rows(made: Prepared) -> set[str]:
+        return {name.partition("-")[0] for name in made.spec.recipes}
+
+    assert rows(learning) == BACKGROUND
+    assert len(learning.spec.recipes) == 6
+    assert rows(usual) == {each.row for each in load_recipes()} - {"B24", "E0"}
+    assert "C0-unet-weighted-background-out" in usual.spec.recipes
+    assert {*usual.spec.recipes, *learning.spec.recipes} == {each.name for each in load_recipes()}
+    (line,) = [line for line in usual.findings if line.startswith("left out")]
+    assert "their systems learnt the ignored label, too: --ignore none, with the other labels in --scored" in line
+    assert "B24-unet-mobilenetv2-focal-repeated-background" in line
+    (line,) = [line for line in learning.findings if line.startswith("left out")]
+    assert "A1-convolution" in line
+    assert " more" in line
+
+
+def test_by_name_such_a_system_trains_as_the_study_does_and_a_line_says_so(tmp_path: Path) -> None:
+    made = prepared(tmp_path, recipes="A1,C0")
+    assert made.spec.recipes == ("A1-convolution", "C0-unet", "C0-unet-weighted", "C0-unet-weighted-background-out")
+    (line,) = [line for line in made.findings if line.startswith("trained otherwise than reported")]
+    assert line.endswith(": C0-unet, C0-unet-weighted")
+    everything = prepared(tmp_path, recipes="A1,C0", frames=DataOptions(ignore="none"))  # all five labels are scored
+    assert not [line for line in everything.findings if "otherwise" in line]
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documents_count_the_recipes_and_tell_every_one_with_its_note() -> None:
+    readme, document = ((ROOT / name).read_text() for name in ("README.md", "docs/recipes.md"))
+    assert f"{len(load_recipes())} systems of five course reports ship as recipes" in readme
+    assert f"{len(load_recipes())} of their\nsystems ship as recipes" in document
+    for each in load_recipes():
+        assert f"| {each.name} | {shown_reported(each.reported)} | {each.note} |" in document.splitlines()
+    for each in load_ensembles():
+        members = ", ".join(member.name for member in each.members)
+        assert f"| {each.name} | {shown_reported(each.reported)} | {members} |" in document.splitlines()

@@ -56,6 +56,7 @@ def test_the_space_words_lead_to_the_very_space(preset: str, sets: list[str]) ->
 def test_every_option_of_the_study_is_said() -> None:
     space, _ = fit_space(load_space("tiny"), CLASSES)
     asked = {"size": (64, 128), "gpu_s": 5400.0, "until_s": 1234567.5, "scored": (1, 2), "recipes": ("A1", "B2")}
+    asked |= {"shares": (0.725, 0.275, 0.0), "leave_out": ("a b", "c")}
     words = shlex.split(init_command(spec_of(space, **asked, min_labelled=0.1, ignore="none", exif="keep"), CLASSES))
     assert words[:6] == ["search", "init", "--study", "été 1", "--data", "/data/my frames.npz"]
     found = {word: option(words, word) for word in words if word.startswith("--")}
@@ -73,6 +74,8 @@ def test_every_option_of_the_study_is_said() -> None:
         "--ignore": ["none"],
         "--exif": ["keep"],
         "--scored": ["1,2"],
+        "--split": ["72.5/27.5/0"],
+        "--leave-out": ["left-out.txt"],
         "--recipes": ["A1,B2"],
     }
 

@@ -57,8 +57,10 @@ def test_what_is_not_read_is_not_asked_for_and_has_its_default() -> None:
     config = space.draw(FromParams({**space.control, "augment.intensity": 0.0}))
 
     assert config.augment == Augment(intensity=0.0)
-    pasted = space.draw(FromParams({**space.control, "augment.copy_paste": 0.8}))
-    assert pasted.augment.copy_paste_edge == "hard"
+    asked = {"augment.copy_paste": 0.8, "train.rare_pasted": True, "train.early_stopping": 20, "train.stop_on": "loss"}
+    drawn = space.draw(FromParams({**space.control, **asked}))
+    assert (drawn.augment.copy_paste_edge, drawn.train.rare_pasted, drawn.train.stop_on) == ("hard", True, "loss")
+    assert (config.train.rare_pasted, config.train.stop_on) == (False, "score")
 
 
 @pytest.mark.parametrize(

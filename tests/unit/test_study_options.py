@@ -3,14 +3,18 @@
 import json
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
+from click.testing import Result
 from typer.testing import CliRunner
 
+from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
-from search.commands.options import Place, open_database, open_place
+from objectives.pictures import is_picture
+from search.commands.options import Place, open_database, open_place, parse_split
 from search.commands.study_options import StudyOptions, with_study_options
 from search.main import app
 from search.setup import Request, prepare
@@ -20,7 +24,7 @@ RUNNER = CliRunner()
 WORDS = ["--study", "s", "--set", "a=1", "--set", "b=2", "--size", "4x8", "--scored", "2,1", "--until", "2m", "--home", "/h"]
 
 
-def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
+def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) -> None:
     heard: list[tuple[StudyOptions, int]] = []
     small = typer.Typer()
 
@@ -30,18 +34,27 @@ def test_every_field_is_an_option_and_the_commands_own_follow() -> None:
         """Help of its own."""
         heard.append((asked, workers))
 
-    for words in (
-        [],
-        [*WORDS, "--min-labelled", "0.25", "--max-deviation", "3", "--ignore", "7", "--exif", "keep", "--workers", "5"],
-    ):
+    (tmp_path / "out.txt").write_text("7\n3\n")
+    more = ["--min-labelled", "0.25", "--max-deviation", "3", "--ignore", "7", "--exif", "keep", "--workers", "5"]
+    more += ["--split", "72.5/17.5/10", "--leave-out", str(tmp_path / "out.txt")]
+    for words in ([], [*WORDS, *more]):
         done = RUNNER.invoke(small, words)
         assert done.exit_code == 0, done.output
     assert heard[0] == (StudyOptions(), 3)
     asked, workers = heard[1]
     assert (workers, asked.home) == (5, Path("/h"))
-    wanted = Request(name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, size=(4, 8))
+    wanted = DataOptions(
+        size=(4, 8),
+        scored=(1, 2),
+        shares=(0.725, 0.175, 0.1),
+        min_labelled=0.25,
+        max_deviation=3.0,
+        ignore="7",
+        exif="keep",
+        leave_out=("3", "7"),
+    )
     assert asked.request() == Request(
-        **(vars(wanted) | {"scored": (1, 2), "min_labelled": 0.25, "max_deviation": 3.0, "ignore": "7", "exif": "keep"})
+        name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, frames=wanted
     )
     assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output
     for wrong in (["--min-labelled", "1.5"], ["--max-deviation", "-1"], ["--trials", "0"]):
@@ -79,7 +92,7 @@ def test_init_and_run_take_the_same_options() -> None:
     }
     assert set(parameters["run"]) - set(parameters["init"]) == {"workers", "device"}
     assert parameters["init"].items() <= parameters["run"].items()
-    assert {"min_labelled", "max_deviation", "min_identical", "exif"} <= set(parameters["init"])
+    assert {"min_labelled", "max_deviation", "min_identical", "exif", "split", "leave_out"} <= set(parameters["init"])
 
 
 def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted(tmp_path: Path) -> None:
@@ -114,7 +127,7 @@ def test_data_are_stored_by_their_whole_path(tmp_path: Path, monkeypatch: pytest
 
 def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
     place = Place("", str(tmp_path / "artifacts"), tmp_path / "cache")
-    asked = Request(name="s", source="synthetic:40", space="tiny", trials=2, max_deviation=1.5)
+    asked = Request(name="s", source="synthetic:40", space="tiny", trials=2, frames=DataOptions(max_deviation=1.5))
     spec = prepare(asked, place).spec
     assert spec.max_deviation == 1.5
     assert spec.data_options == asked.data_options
@@ -122,7 +135,37 @@ def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
     assert whole.spec.data_fingerprint != spec.data_fingerprint
     assert "13 dropped" in whole.findings[0]
     with pytest.raises(UserError, match="min_labelled: must be a share"):
-        prepare(Request(name="s", source="synthetic:40", space="tiny", trials=2, min_labelled=float("nan")), place)
+        prepare(replace(asked, frames=DataOptions(min_labelled=float("nan"))), place)
+
+
+@pytest.mark.parametrize("split", ["90/10", "90/10/10", "100/0/0", "0/90/10", "80/10/10/0", "a/b/c", "-10/100/10", "80,10,10"])
+def test_shares_that_cannot_be_are_one_line(split: str) -> None:
+    with pytest.raises(UserError, match="--split must be the percentages"):
+        parse_split(split)
+
+
+def test_shares_are_those_that_are_written() -> None:
+    assert parse_split("") == parse_split("80/10/10") == DataOptions().shares
+    assert parse_split("90/10/0") == (0.9, 0.1, 0.0)
+    assert parse_split("33.4/33.3/33.3") == (0.334, 0.333, 0.333)
+
+
+def test_a_picture_of_the_data_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    def checked(*words: str) -> Result:
+        return RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", str(tmp_path / "data.png"), *words])
+
+    assert checked().exit_code == 0
+    first = (tmp_path / "data.png").read_bytes()
+    assert is_picture(tmp_path / "data.png")
+    assert isinstance(checked().exception, UserError)  # it is there
+    (tmp_path / "out.txt").write_text("3\n")
+    assert checked("--force", "--leave-out", str(tmp_path / "out.txt")).exit_code == 0
+    assert (tmp_path / "data.png").read_bytes() != first
+    (tmp_path / "data.png").write_bytes(b"years of work")
+    refused = checked("--force")
+    assert "is no picture of this program" in str(refused.exception)
+    assert (tmp_path / "data.png").read_bytes() == b"years of work"
+    assert "must be a PNG" in str(RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", "x.jpg"]).exception)
 
 
 def test_a_study_from_before_the_filter_reads_as_one_without() -> None:
@@ -131,6 +174,7 @@ def test_a_study_from_before_the_filter_reads_as_one_without() -> None:
         space={}, space_fingerprint="", trials=1, until_s=0.0, seed=0,
     )  # fmt: skip
     stored = spec.model_dump(mode="json")
-    del stored["min_labelled"], stored["max_deviation"], stored["ignore"], stored["exif"]
+    for name in ("min_labelled", "max_deviation", "ignore", "exif", "shares", "leave_out"):
+        del stored[name]
     assert StudySpec.model_validate(stored) == spec
     assert spec.data_options == Request(name="s", source="synthetic", space="small", trials=1).data_options

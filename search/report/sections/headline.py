@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from objectives.interval import Interval
+from objectives.provenance import NO_TEST
 from search.budget import WHY, Limit
 from search.confirmation import Choice
 from search.report import shown
@@ -87,7 +88,7 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
     standing = findings.confirmed
     yield from _confirmed(standing, standing.choice, study) if standing and standing.choice else _unconfirmed(findings)
     yield from map(joined, standing.remarks if standing else ())
-    yield _looks(study.test_looks)
+    yield _looks(study.test_looks) if study.spec.has_test else joined(NO_TEST)
 
 
 def _unconfirmed(findings: Findings) -> Iterator[Html]:
