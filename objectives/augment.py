@@ -47,7 +47,7 @@ class Augmenter:
         """The augmented image and mask, of the same shapes and dtypes; the originals stay as they are.
 
         Args:
-            image_HWC: uint8 or uint16, any number of channels.
+            image_HWC: uint8, uint16 or float32 (which is neither rounded nor cut), any number of channels.
             mask_HW: uint8 labels.
             seed: 32 bits, see `frame_seed`.
         """
@@ -99,20 +99,24 @@ class OwnRange:
         changed_HWC = np.subtract(after_HWC, before_HWC, dtype=np.float32)
         changed_HWC *= self.span_C / one
         changed_HWC += image_HWC
+        if image_HWC.dtype == np.float32:
+            return np.asarray(changed_HWC)
         np.clip(changed_HWC, 0, np.iinfo(image_HWC.dtype).max, out=changed_HWC)
         return np.asarray(np.rint(changed_HWC).astype(image_HWC.dtype))
 
 
 def _to_supported(image_HWC: np.ndarray) -> np.ndarray:
-    """Uint8 as it is; uint16 as float32 in 0..1, exactly reversible: albumentations knows these two dtypes only."""
-    if image_HWC.dtype == np.uint16:
-        return image_HWC.astype(np.float32) / np.float32(65535)
-    return image_HWC
+    """Uint8 as it is; wider pixels as float32, of 16 bits in 0..1, exactly reversible: albumentations knows these two only."""
+    if image_HWC.dtype == np.uint8:
+        return image_HWC
+    return image_HWC.astype(np.float32) / np.float32(65535)
 
 
 def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
     """The picture in the dtype and shape of the original."""
-    if original_HWC.dtype == np.uint16:
+    if original_HWC.dtype == np.float32:
+        moved_HWC = moved_HWC * np.float32(65535)
+    elif original_HWC.dtype == np.uint16:
         moved_HWC = np.rint(np.clip(moved_HWC.astype(np.float32), 0.0, 1.0) * 65535).astype(np.uint16)
     return np.ascontiguousarray(moved_HWC).reshape(original_HWC.shape)
 

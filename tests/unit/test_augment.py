@@ -237,7 +237,13 @@ def test_augmentation_keeps_up_with_small_networks() -> None:
     assert 300 / (time.process_time() - start) > 300
 
 
-DEPTHS = {"8": (np.uint8, 255), "10 in 16": (np.uint16, 1023), "12 in 16": (np.uint16, 4095), "16": (np.uint16, 65535)}
+DEPTHS = {
+    "8": (np.uint8, 255),
+    "10 in 16": (np.uint16, 1023),
+    "12 in 16": (np.uint16, 4095),
+    "16": (np.uint16, 65535),
+    "float": (np.float32, 1.5),
+}
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +253,15 @@ def lit() -> dict[str, np.ndarray]:
     only_light, mask_HW = Augment(flip=False, geometry=False), np.ones((24, 40), np.uint8)
     found = {}
     for depth, (dtype, highest) in DEPTHS.items():
-        image_HWC = np.rint(scene_HW1 * highest).astype(dtype)
-        seen = TrainingPixels(1, int(np.iinfo(dtype).max))
-        seen.add(image_HWC)
-        spec = spec_of(max_value=seen.max_value).model_copy(update={"ranges": seen.ranges})
+        if dtype == np.float32:
+            image_HWC = (scene_HW1 * highest).astype(dtype)
+            whole, ranges = 65535, ((float(image_HWC.min()) / 65535, float(image_HWC.max()) / 65535),)
+        else:
+            image_HWC = np.rint(scene_HW1 * highest).astype(dtype)
+            seen = TrainingPixels(1, int(np.iinfo(dtype).max))
+            seen.add(image_HWC)
+            whole, ranges = seen.max_value, seen.ranges
+        spec = spec_of(max_value=whole).model_copy(update={"ranges": ranges})
         augmenter = Augmenter(only_light, spec)
         found[depth] = np.stack([image_HWC, *(augmenter(image_HWC, mask_HW, seed)[0] for seed in range(300))]) / highest
     return found
@@ -271,6 +282,21 @@ def test_light_is_distributed_alike_at_every_depth(lit: dict[str, np.ndarray], d
     shares = np.linspace(0.05, 0.95, 10)
     of_8_bit, of_this = (np.quantile(lit[each][1:].mean(axis=(1, 2, 3)), shares) for each in ("8", depth))
     assert np.abs(of_this - of_8_bit).max() < 0.02
+
+
+def test_frames_of_floats_keep_their_fractions_and_what_lies_beyond_their_range() -> None:
+    image_HWC, mask_HW = np.random.default_rng(0).normal(0.4, 0.2, (24, 40, 1)).astype(np.float32), np.ones((24, 40), np.uint8)
+    image_HWC[3, 3] = 7.5
+    spec = spec_of(max_value=65535).model_copy(update={"ranges": ((0.0, 0.8 / 65535),), "ignore_label": None})
+    flipped = Augmenter(Augment(geometry=False, photometric=False), spec)
+    seen = {flipped(image_HWC, mask_HW, seed)[0].tobytes() for seed in range(20)}
+    assert seen == {image_HWC.tobytes(), np.ascontiguousarray(image_HWC[:, ::-1]).tobytes()}
+    everything = Augmenter(EVERYTHING, spec)
+    for seed in range(20):
+        frame_HWC, _ = everything(image_HWC, mask_HW, seed)
+        assert (frame_HWC.dtype, frame_HWC.shape) == (np.float32, image_HWC.shape)
+        assert np.isfinite(frame_HWC).all()
+        assert len(np.unique(frame_HWC)) > 500  # not rounded
 
 
 def test_each_channel_is_lit_in_its_own_range_and_outliers_keep_their_distance() -> None:
