@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
 from objectives.metrics import confusion_KK, iou_K, mean_iou
 from objectives.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
 from objectives.portions import frames_at_once
 from objectives.precision import exact
-from objectives.progress import Beat, unheard
 from objectives.segmenter import predict_labels
 
 Criterion = Callable[[Tensor, Tensor], Tensor]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from objectives.batches import TrainingBatches
+from objectives.beat import Beat, unheard
 from objectives.computing import processor_of
 from objectives.config import Config, Plateau
 from objectives.data.dataset import Dataset
@@ -15,7 +16,6 @@ from objectives.errors import WorldError
 from objectives.evaluate import evaluate
 from objectives.losses import Phases, build_phases, class_weights_K
 from objectives.micro_batches import StepStart
-from objectives.progress import Beat, unheard
 from objectives.results import EpochResult
 from objectives.training_state import TrainingState
 from objectives.training_step import TrainingStep

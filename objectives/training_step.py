@@ -6,10 +6,10 @@ from typing import final
 import torch
 from torch import Tensor
 
+from objectives.beat import Beat
 from objectives.losses import MixtureLoss
 from objectives.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, empty_cache, halved, part_sizes
 from objectives.precision import autocast
-from objectives.progress import Beat
 from objectives.training_state import TrainingState
 
 

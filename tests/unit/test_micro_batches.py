@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from training_checks import TOO_MUCH, assert_same_state, leave_room
 
+from objectives.beat import Beat, unheard
 from objectives.config import SGD, Config, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.fit import Training, fit, prepare, train_epoch
 from objectives.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, halved, part_sizes
-from objectives.progress import Beat, unheard
 from objectives.training_step import TrainingStep
 
 CPU = torch.device("cpu")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from objectives.beat import unheard
 from objectives.config import (
     SGD,
     ClassWeights,
@@ -25,7 +26,6 @@ from objectives.config import (
 from objectives.data.dataset import Dataset
 from objectives.fit import Training, fit, prepare
 from objectives.micro_batches import StepStart
-from objectives.progress import unheard
 from objectives.training_step import TrainingStep
 
 CPU = torch.device("cpu")
