@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
-from objectives.augment import frame_seed
+from objectives.augmentation.copy_paste import FrameAugmenter, pasted_frames
+from objectives.augmentation.transforms import frame_seed
 from objectives.config import Config
-from objectives.copy_paste import FrameAugmenter, pasted_frames
 from objectives.data.dataset import Dataset, rare_frames
 from objectives.evaluate import raw_BCHW, widened
 from objectives.lifeline import end_with_parent

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from objectives.augment import frame_seed
+from objectives.augmentation.transforms import frame_seed
 from objectives.calibration import Calibration
 from objectives.data.check import Report
 from objectives.data.spec import FrameSpec

@@ -131,8 +131,8 @@ def preview(
     """
     import numpy as np
 
+    from objectives.augmentation.copy_paste import FrameAugmenter
     from objectives.config import Augment
-    from objectives.copy_paste import FrameAugmenter
     from objectives.data.dataset import DataOptions, open_dataset
     from objectives.output_place import is_stream
     from objectives.pictures import preview_sheet

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.augment import Augmenter
+from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
 from objectives.data.spec import FrameSpec
 

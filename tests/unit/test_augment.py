@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from objectives.augment import Augmenter, frame_seed
+from objectives.augmentation.transforms import Augmenter, frame_seed
 from objectives.config import Augment
 from objectives.data.spec import FrameSpec
 from objectives.data.training_pixels import TrainingPixels
@@ -221,7 +221,7 @@ def test_frame_seed_is_stable_and_separates_its_parts() -> None:
 
 
 def test_frame_seed_is_the_same_in_another_process() -> None:
-    code = "from objectives.augment import frame_seed; print(frame_seed(3, 1, 4, 1))"
+    code = "from objectives.augmentation.transforms import frame_seed; print(frame_seed(3, 1, 4, 1))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(printed) == frame_seed(3, 1, 4, 1)
 

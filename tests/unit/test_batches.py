@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from objectives import fit, shared_memory
-from objectives.augment import Augmenter
+from objectives.augmentation.transforms import Augmenter
 from objectives.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
 from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives import copy_paste
-from objectives.augment import Augmenter
+from objectives.augmentation import copy_paste
+from objectives.augmentation.copy_paste import CopyPaste, FrameAugmenter, Piece, cut_out, find_pieces, turned
+from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
-from objectives.copy_paste import CopyPaste, FrameAugmenter, Piece, cut_out, find_pieces, turned
 from objectives.data.dataset import Dataset, rarest_class
 
 RARE = 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from objectives.augment import Augmenter
+from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
 from objectives.data.check import Report
 from objectives.data.spec import FrameSpec

@@ -12,7 +12,7 @@ from typing import assert_never
 import cv2
 import numpy as np
 
-from objectives.augment import Augmenter
+from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
 from objectives.data.dataset import Dataset, rare_frames, rarest_class
 

@@ -1,0 +1,1 @@
+"""Changed frames for training: transforms of light and shape, and pasted pieces."""
