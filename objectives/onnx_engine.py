@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectives.bundle_files import ONNX, open_bundle
+from objectives.bundle.files import ONNX, open_bundle
 from objectives.bundle_settings import Flip, sensible_flips, ways_of
 from objectives.data.resize import resize_image
 from objectives.data.spec import FrameSpec

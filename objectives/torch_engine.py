@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from objectives.bundle import load_bundle
+from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle_settings import sensible_flips
 from objectives.data.resize import resize_image
 from objectives.data.spec import FrameSpec

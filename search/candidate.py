@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from objectives.bundle.provenance import FlipScores, Origin
 from objectives.bundle_settings import Settings
 from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset
@@ -12,7 +13,6 @@ from objectives.ensemble import Ensemble
 from objectives.evaluate import evaluate
 from objectives.inspection import Inspection, inspect_frames
 from objectives.processor import Processor, allowed_difference
-from objectives.provenance import FlipScores, Origin
 from objectives.segmenter import Segmenter
 from search.winner import Winner
 

@@ -5,7 +5,7 @@ from typing import assert_never
 
 import torch
 
-from objectives.belief import Bounds, Judged, Named, Share
+from objectives.bundle.belief import Bounds, Judged, Named, Share
 from objectives.bundle_settings import Member, Settings
 from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset, rarest_class

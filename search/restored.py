@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
+from objectives.bundle.provenance import Origin
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.errors import WorldError
 from objectives.processor import Processor
-from objectives.provenance import Origin
 from objectives.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs

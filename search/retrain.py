@@ -15,11 +15,11 @@ from itertools import count
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load
 
+from objectives.bundle.provenance import Origin, Provenance, Retrained
 from objectives.config import Plateau
 from objectives.data.resplit import trained_on_everything
 from objectives.ensemble import combined
 from objectives.errors import UserError, WorldError
-from objectives.provenance import Origin, Provenance, Retrained
 from objectives.segmenter import build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs

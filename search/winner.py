@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from optuna.trial import TrialState
 
-from objectives.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
+from objectives.bundle.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
 from objectives.errors import UserError
 from objectives.interval import Interval, Unknown
 from search.shrinkage import optimism

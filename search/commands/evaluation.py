@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from objectives.evaluate_bundle import BundleEvaluation
+    from objectives.bundle.evaluate import BundleEvaluation
 
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | None"
 

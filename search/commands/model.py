@@ -14,8 +14,8 @@ from search.commands.options import Artifacts, Cache, Device, Force, Home, Json,
 if TYPE_CHECKING:
     import torch
 
-    from objectives.evaluate_bundle import BundleEvaluation
-    from objectives.provenance import PartScore, Provenance
+    from objectives.bundle.evaluate import BundleEvaluation
+    from objectives.bundle.provenance import PartScore, Provenance
 
 FlipsChoice = Literal["auto", "on", "off"]
 RetrainChoice = Literal["none", "all"]
@@ -83,7 +83,7 @@ def export_best(
       search export-best --study mars --ensemble 4 --out ensemble
       search export-best --study mars --retrain all --out final
     """
-    from objectives.bundle_files import refuse_taken
+    from objectives.bundle.files import refuse_taken
     from search import export
     from search.commands.study import refuse_missing_gpu
     from search.ensemble_choice import parse_ensemble
@@ -191,7 +191,7 @@ def evaluate(
     if split not in ("validation", "test"):
         raise UserError(f"--split must be validation or test, got {split!r}")
     on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
-    from objectives.evaluate_bundle import evaluate_bundle
+    from objectives.bundle.evaluate import evaluate_bundle
     from objectives.evaluation_pictures import refuse_pictures_folder
     from objectives.fallback import gpu_or_cpu
 
@@ -201,7 +201,7 @@ def evaluate(
         found = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, device=each))
         show_evaluation(found, pictures, as_json=as_json)
         return
-    from objectives.bundle import load_bundle
+    from objectives.bundle.bundle_folder import load_bundle
     from search.looks import count_look
     from search.spec import refuse_namesake
     from search.storage import reachable
@@ -251,7 +251,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     """Say what was exported: where, and its scores on validation and sealed test."""
     from rich.table import Table
 
-    from objectives.provenance import NO_TEST
+    from objectives.bundle.provenance import NO_TEST
     from search.terminal import open_console
 
     parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})

@@ -40,7 +40,7 @@ def demo(
     Example:
       search demo
     """
-    from objectives.bundle import refuse_taken
+    from objectives.bundle.bundle_folder import refuse_taken
     from search import export
     from search.commands.model import open_names, print_export
     from search.commands.study import refuse_missing_gpu, written_study

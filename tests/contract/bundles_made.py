@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from objectives.bundle import SUMS
-from objectives.provenance import PartScore, Provenance
+from objectives.bundle.bundle_folder import SUMS
+from objectives.bundle.provenance import PartScore, Provenance
 
 
 def origin(validation: PartScore, **stated: Any) -> Provenance:

@@ -17,16 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from objectives.bundle import CONFIG, FILES, FRAMES, METRICS, SUMS, WEIGHTS, load_bundle, write_bundle
+from objectives.bundle.bundle_folder import CONFIG, FILES, FRAMES, METRICS, SUMS, WEIGHTS, load_bundle, write_bundle
+from objectives.bundle.evaluate import evaluate_bundle
+from objectives.bundle.provenance import PartScore, current_versions
 from objectives.bundle_settings import Settings
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
-from objectives.evaluate_bundle import evaluate_bundle
 from objectives.fit import prepare
 from objectives.predict import predict
-from objectives.provenance import PartScore, current_versions
 from objectives.segmenter import build_segmenter
 
 CPU = torch.device("cpu")

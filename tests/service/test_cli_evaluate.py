@@ -9,11 +9,11 @@ import torch
 from bundles_made import origin
 from PIL import Image
 
-from objectives.bundle import write_bundle
+from objectives.bundle.bundle_folder import write_bundle
+from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
-from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
 from search.looks import test_looks as looks_at_test
 from search.study import Study

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from objectives.belief import Confirmed, Unconfirmed
+from objectives.bundle.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
 from search import checkpoints
 from search.claims import current_budget

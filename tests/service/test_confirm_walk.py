@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from report_studies import drawn_trials, spec_of, trial_of, write_study
 from sqlalchemy import Connection, text
 
-from objectives.belief import Confirmed
+from objectives.bundle.belief import Confirmed
 from objectives.errors import UserError
 from search.claims import current_budget, is_over
 from search.commands.confirm import standing_json

@@ -14,12 +14,12 @@ from bundles_made import seal
 from onnxruntime import InferenceSession
 from sqlalchemy import text
 
-from objectives.belief import Judged, Named
-from objectives.bundle import load_bundle
+from objectives.bundle.belief import Judged, Named
+from objectives.bundle.bundle_folder import load_bundle
+from objectives.bundle.provenance import Provenance
 from objectives.ensemble import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.evaluate import evaluate, pixels_BCHW
-from objectives.provenance import Provenance
 from objectives.scores import class_scores, mean_over
 from search import checkpoints
 from search.commands.model import print_export

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from objectives.bundle import load_bundle
+from objectives.bundle.bundle_folder import load_bundle
 from objectives.computing import processor_of, threads_of
 from objectives.ensemble import Ensemble, reflipped
 from objectives.errors import WorldError

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from objectives.bundle import load_bundle
+from objectives.bundle.bundle_folder import load_bundle
+from objectives.bundle.evaluate import evaluate_bundle
+from objectives.bundle.provenance import NO_TEST
 from objectives.data.options import DataOptions
 from objectives.errors import UserError
-from objectives.evaluate_bundle import evaluate_bundle
-from objectives.provenance import NO_TEST
 from search.commands.options import Place
 from search.export import export_best
 from search.looks import test_looks as looks_at

@@ -15,10 +15,10 @@ from optuna.trial import TrialState
 from safetensors.torch import load
 from sqlalchemy import text
 
-from objectives.bundle import load_bundle
+from objectives.bundle.bundle_folder import load_bundle
+from objectives.bundle.evaluate import evaluate_bundle
 from objectives.data.resplit import trained_on_everything
 from objectives.errors import UserError, WorldError
-from objectives.evaluate_bundle import evaluate_bundle
 from objectives.fit import fit, prepare
 from objectives.shortage import MemoryTakenError
 from search import checkpoints, export

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, provenance_of
 
-from objectives.bundle import check_bundle, write_bundle
+from objectives.bundle.bundle_folder import check_bundle, write_bundle
 from objectives.bundle_settings import Settings
 from objectives.ensemble import build_program
 

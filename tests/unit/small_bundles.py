@@ -7,13 +7,13 @@ import torch
 from bundles_made import origin
 from torch import nn
 
+from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 from objectives.bundle_settings import Member, Settings
 from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.engines import EngineName, FlipsWanted
 from objectives.evaluate import evaluate
 from objectives.predict import predict
-from objectives.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

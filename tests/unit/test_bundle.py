@@ -12,7 +12,7 @@ import pytest
 import torch
 from bundles_made import origin, seal
 
-from objectives.bundle import (
+from objectives.bundle.bundle_folder import (
     CARD,
     FILES,
     SUMS,
@@ -23,17 +23,17 @@ from objectives.bundle import (
     refuse_taken,
     write_bundle,
 )
+from objectives.bundle.model_card import model_card
+from objectives.bundle.program_checks import compare_programs, onnx_runner, torch_export_runner
+from objectives.bundle.programs import export_programs
+from objectives.bundle.provenance import PartScore, Provenance, current_versions
 from objectives.bundle_settings import Settings
 from objectives.computing import processor_of, threads_of
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate, predict
-from objectives.model_card import model_card
 from objectives.processor import Processor
-from objectives.program_checks import compare_programs, onnx_runner, torch_export_runner
-from objectives.programs import export_programs
-from objectives.provenance import PartScore, Provenance, current_versions
 from objectives.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from bundles_made import seal
 from PIL import Image
 from small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 
-from objectives.bundle import load_bundle, write_bundle
+from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.engines import FlipsWanted
 from objectives.ensemble import build_program, reflipped
 from objectives.errors import UserError

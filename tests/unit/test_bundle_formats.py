@@ -13,15 +13,15 @@ from bundles_made import seal
 from small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, predicted
 from torch import nn
 
-from objectives.bundle import load_bundle
+from objectives.bundle.bundle_folder import load_bundle
+from objectives.bundle.evaluate import evaluate_bundle
+from objectives.bundle.pixel_program import pixel_program
+from objectives.bundle.program_checks import onnx_runner, torch_export_runner
+from objectives.bundle.programs import export_programs
 from objectives.bundle_settings import Axes, fixed_axes
 from objectives.ensemble import Ensemble, build_program
 from objectives.errors import UserError
 from objectives.evaluate import predict as predict_with
-from objectives.evaluate_bundle import evaluate_bundle
-from objectives.pixel_program import pixel_program
-from objectives.program_checks import onnx_runner, torch_export_runner
-from objectives.programs import export_programs
 from objectives.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")

@@ -13,7 +13,9 @@ import torch
 from bundles_made import origin, seal
 from PIL import Image
 
-from objectives.bundle import load_bundle, write_bundle
+from objectives.bundle.bundle_folder import load_bundle, write_bundle
+from objectives.bundle.evaluate import WORST_FRAMES, BundleEvaluation, evaluate_bundle
+from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.calibration import Calibration
 from objectives.config import Config, UNet
@@ -21,12 +23,10 @@ from objectives.data.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.errors import SearchError, UserError
 from objectives.evaluate import predict
-from objectives.evaluate_bundle import WORST_FRAMES, BundleEvaluation, evaluate_bundle
 from objectives.evaluation_pictures import draw_evaluation, refuse_pictures_folder, write_pictures
 from objectives.inspection import inspect_frames
 from objectives.metrics import confusion_KK
 from objectives.pictures import confusion_picture, frame_panel, reliability_picture
-from objectives.provenance import PartScore
 from objectives.scores import class_scores
 from objectives.segmenter import build_segmenter
 from search.commands.evaluation import evaluation_json, print_evaluation

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from objectives.belief import Confirmed as Belief
-from objectives.belief import Unconfirmed
+from objectives.bundle.belief import Confirmed as Belief
+from objectives.bundle.belief import Unconfirmed
 from objectives.errors import UserError
 from objectives.interval import Interval, Unknown
 from search.confirmation import Confirmation, Confirmed, confirm, probability_above

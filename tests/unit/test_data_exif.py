@@ -13,7 +13,9 @@ from small_bundles import SMALL, predicted
 from small_bundles import SPEC as PLAIN
 from typer.testing import CliRunner
 
-from objectives.bundle import load_bundle, write_bundle
+from objectives.bundle.bundle_folder import load_bundle, write_bundle
+from objectives.bundle.evaluate import evaluate_bundle
+from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.data.dataset import DataOptions, Dataset, check, open_dataset
 from objectives.data.frames import frame_hash
@@ -21,8 +23,6 @@ from objectives.data.options import Exif
 from objectives.data.spec import FrameSpec
 from objectives.ensemble import build_program
 from objectives.errors import ProblemsError
-from objectives.evaluate_bundle import evaluate_bundle
-from objectives.provenance import PartScore
 from search.commands.options import Place
 from search.main import app
 from search.setup import Request, prepare

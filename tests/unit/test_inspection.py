@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from objectives import portions
+from objectives.bundle.pixel_program import PixelProgram
 from objectives.calibration import BINS, Calibration
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.evaluate import evaluate, predict
 from objectives.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
 from objectives.metrics import confusion_KK
-from objectives.pixel_program import PixelProgram
 from objectives.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")

@@ -18,7 +18,9 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from objectives.atomic import directory_at_once
-from objectives.bundle import load_bundle, write_bundle
+from objectives.bundle.bundle_folder import load_bundle, write_bundle
+from objectives.bundle.evaluate import evaluate_bundle
+from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.frames import frame_hash
@@ -27,10 +29,8 @@ from objectives.engines import open_engine
 from objectives.errors import ProblemsError, SearchError, UserError
 from objectives.evaluate import evaluate
 from objectives.evaluate import predict as predict_labels_of
-from objectives.evaluate_bundle import evaluate_bundle
 from objectives.predict import predict, predict_frames
 from objectives.prediction_files import write_csv
-from objectives.provenance import PartScore
 from objectives.segmenter import build_segmenter
 from search.main import app
 

@@ -109,5 +109,5 @@ def test_a_frame_is_scored_by_the_classes_that_it_holds() -> None:
 
 
 def test_formulas_need_no_torch() -> None:
-    modules = "objectives.scores, objectives.calibration, objectives.provenance"
+    modules = "objectives.scores, objectives.calibration, objectives.bundle.provenance"
     subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert 'torch' not in sys.modules"], check=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from objectives.bundle.provenance import NO_TEST
 from objectives.interval import Interval
-from objectives.provenance import NO_TEST
 from search.budget import WHY, Limit
 from search.confirmation import Choice
 from search.report import shown

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from objectives.bundle.pixel_program import pixel_program
 from objectives.data.spec import FrameSpec
 from objectives.errors import WorldError
 from objectives.evaluate import pixels_BCHW
-from objectives.pixel_program import pixel_program
 from objectives.portions import frames_at_once
 
 TOLERANCE = 1e-4  # largest difference of a probability between a program and torch

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from objectives.belief import Named
+from objectives.bundle.belief import Named
+from objectives.bundle.provenance import NO_TEST, PartScore, Provenance
 from objectives.bundle_settings import Settings
 from objectives.data.spec import FrameSpec
-from objectives.provenance import NO_TEST, PartScore, Provenance
 
 
 def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:

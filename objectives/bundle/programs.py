@@ -12,10 +12,10 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
+from objectives.bundle.pixel_program import pixel_program
+from objectives.bundle.program_checks import compare_programs, onnx_runner, torch_export_runner
 from objectives.bundle_settings import Axes, fixed_axes
 from objectives.data.spec import FrameSpec
-from objectives.pixel_program import pixel_program
-from objectives.program_checks import compare_programs, onnx_runner, torch_export_runner
 
 INPUT, OUTPUTS = "pixels", ("labels", "probabilities")
 ANY_SIZE = Axes(height="any", width="any")

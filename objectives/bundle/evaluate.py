@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from objectives.belief import Belief, Confirmed, Named
-from objectives.bundle import Bundle, load_bundle
+from objectives.bundle.belief import Belief, Confirmed, Named
+from objectives.bundle.bundle_folder import Bundle, load_bundle
+from objectives.bundle.provenance import Provenance
 from objectives.data.dataset import Labelled, read_labelled
 from objectives.data.duplicates import spoilt_frames
 from objectives.data.frames import frame_hash
@@ -22,7 +23,6 @@ from objectives.errors import UserError
 from objectives.evaluate import Evaluation, predict
 from objectives.inspection import Batch, Inspection, inspect_batches
 from objectives.portions import frames_at_once
-from objectives.provenance import Provenance
 
 CPU = torch.device("cpu")
 Split = Literal["validation", "test"]

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from objectives.atomic import directory_at_once
-from objectives.bundle_files import (
+from objectives.bundle.files import (
     CARD,
     CONFIG,
     FILES,
@@ -27,6 +27,10 @@ from objectives.bundle_files import (
     readable,
     refuse_taken,
 )
+from objectives.bundle.model_card import model_card
+from objectives.bundle.program_checks import Comparison, compare_programs, onnx_runner, torch_export_runner
+from objectives.bundle.programs import export_programs
+from objectives.bundle.provenance import Provenance
 from objectives.bundle_settings import Settings
 from objectives.computing import processor_of, threads_of
 from objectives.config import Config
@@ -34,12 +38,8 @@ from objectives.data.spec import FrameSpec
 from objectives.ensemble import Ensemble, build_program
 from objectives.errors import WorldError, one_line
 from objectives.evaluate import evaluate
-from objectives.model_card import model_card
 from objectives.networks import build_network
 from objectives.processor import allowed_difference
-from objectives.program_checks import Comparison, compare_programs, onnx_runner, torch_export_runner
-from objectives.programs import export_programs
-from objectives.provenance import Provenance
 from objectives.segmenter import Segmenter, placed
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from objectives.belief import Belief, Bounds, Unconfirmed
+from objectives.bundle.belief import Belief, Bounds, Unconfirmed
 from objectives.bundle_settings import Flip
 from objectives.config import Frozen
 from objectives.data.options import IGNORE, DataOptions
