@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from objectives.data.split import deal
+from objectives.data.preparing.split import deal
 from objectives.ensemble_selection import Strategy, best_member, select, single
 from objectives.errors import UserError
 from objectives.member_library import Library, Rule

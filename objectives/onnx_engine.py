@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from objectives.bundle.files import ONNX, open_bundle
 from objectives.bundle_settings import Flip, sensible_flips, ways_of
-from objectives.data.resize import resize_image
+from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.engines import FlipsWanted
 from objectives.errors import UserError

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from objectives.augmentation.transforms import frame_seed
 from objectives.calibration import Calibration
-from objectives.data.check import Report
+from objectives.data.preparing.check import Report
 from objectives.data.spec import FrameSpec
 from objectives.metrics import iou_K
 from objectives.results import EpochResult

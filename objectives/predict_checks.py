@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from objectives.data.predicting import ReadOnDemand
+from objectives.data.preparing.survey import condensed
 from objectives.data.spec import FrameSpec
-from objectives.data.survey import condensed
 from objectives.errors import Problem, ProblemsError, UserError
 from objectives.prediction_files import refuse_mixed_sizes
 

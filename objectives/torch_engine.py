@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle_settings import sensible_flips
-from objectives.data.resize import resize_image
+from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.engines import FlipsWanted
 from objectives.ensemble import reflipped

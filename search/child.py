@@ -15,7 +15,7 @@ import torch
 from objectives.batches import EpochOrder, TrainingBatches
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
-from objectives.data.resplit import resplit, trained_on_everything
+from objectives.data.preparing.resplit import resplit, trained_on_everything
 from objectives.errors import SearchError, first_line, one_line
 from objectives.feasibility import Unmeasurable, Verdict, check
 from objectives.fit import DivergedError, Training, begin, fit

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from optuna.trial import FrozenTrial
 
-from objectives.data.options import DataOptions
+from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
 from search.budget import Budget
 from search.claims import current_budget

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from objectives.bundle.belief import Belief, Bounds, Unconfirmed
 from objectives.bundle_settings import Flip
 from objectives.config import Frozen
-from objectives.data.options import IGNORE, DataOptions
+from objectives.data.preparing.options import IGNORE, DataOptions
 from objectives.processor import Processor
 from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION

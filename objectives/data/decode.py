@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objectives.data.options import Exif
 from objectives.data.pillow_file import read_with_pillow
+from objectives.data.preparing.options import Exif
 from objectives.data.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
 from objectives.data.spec import Colour
 from objectives.data.tiff_file import read_tiff

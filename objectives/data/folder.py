@@ -11,7 +11,7 @@ from objectives.data.classes import Classes, numbered_classes, read_classes
 from objectives.data.decode import LabelImage, Picture, read_label_image, read_picture
 from objectives.data.frames import Frame
 from objectives.data.groups_file import read_groups
-from objectives.data.options import Exif
+from objectives.data.preparing.options import Exif
 from objectives.data.raster import FORMS, SUFFIXES, form_of
 from objectives.data.settings_files import CLASSES, GROUPS, settings_file, unread_files
 from objectives.data.walk import list_files

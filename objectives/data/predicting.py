@@ -12,13 +12,13 @@ from objectives.data.classes import IGNORED_NAME, Classes, named_classes
 from objectives.data.decode import decode_image
 from objectives.data.folder import find_images
 from objectives.data.frames import Source
-from objectives.data.marks import gathered
 from objectives.data.npz import read_test_set
-from objectives.data.options import Exif
+from objectives.data.preparing.marks import gathered
+from objectives.data.preparing.options import Exif
+from objectives.data.preparing.survey import condensed, size_problem
 from objectives.data.raster import FORMS
 from objectives.data.source import existing_path, open_source
 from objectives.data.spec import FrameSpec
-from objectives.data.survey import condensed, size_problem
 from objectives.data.synthetic import is_synthetic, read_synthetic_tests
 from objectives.errors import Problem, ProblemsError
 

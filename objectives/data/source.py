@@ -7,7 +7,7 @@ from pathlib import Path
 from objectives.data.folder import read_folder
 from objectives.data.frames import Source
 from objectives.data.npz import read_npz
-from objectives.data.options import Exif
+from objectives.data.preparing.options import Exif
 from objectives.data.settings_files import seen_files
 from objectives.data.synthetic import GENERATOR_VERSION, is_synthetic, read_synthetic
 from objectives.data.walk import list_files

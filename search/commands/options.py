@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from objectives.data.options import DataOptions, Exif
+from objectives.data.preparing.options import DataOptions, Exif
 from objectives.errors import UserError
 from search.names import LONGEST_NAME
 
@@ -191,7 +191,7 @@ def parse_leave_out(path: Path | None) -> tuple[str, ...]:
     """
     if path is None:
         return ()
-    from objectives.data.leave_out import read_leave_out
+    from objectives.data.preparing.leave_out import read_leave_out
 
     return read_leave_out(path)
 

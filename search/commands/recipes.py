@@ -120,7 +120,7 @@ def run(
     Example:
       search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
     """
-    from objectives.data.options import DataOptions
+    from objectives.data.preparing.options import DataOptions
     from search.local import run_locally
     from search.recipe_table import refuse_table, write_table
     from search.setup import Request

@@ -14,9 +14,9 @@ from fuzzing import ODD_TEXT, cases, changed_bytes, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.data.check import check
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.predicting import read_images
+from objectives.data.preparing.check import check
 from objectives.errors import ProblemsError
 
 FRAMES, HEIGHT, WIDTH = 24, 8, 12

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.data.duplicates import in_order_of_appearance
-from objectives.data.split import split
+from objectives.data.preparing.duplicates import in_order_of_appearance
+from objectives.data.preparing.split import split
 
 SHARES = (0.8, 0.1, 0.1)
 

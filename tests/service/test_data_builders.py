@@ -42,7 +42,8 @@ def test_a_killed_builder_leaves_room_for_the_next(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from objectives.data import build, dataset
+from objectives.data.preparing import build
+from objectives.data import dataset
 build._index = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 dataset.open_dataset("synthetic:24", dataset.DataOptions(), Path(sys.argv[1]))
 """

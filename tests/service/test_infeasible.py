@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.data.options import DataOptions
+from objectives.data.preparing.options import DataOptions
 from search.budget import beyond_budget
 from search.claims import Claimed, Done, claim, is_over
 from search.commands.options import Place

@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from objectives.data.options import DataOptions
+from objectives.data.preparing.options import DataOptions
 from search.commands.options import Place
 from search.garbage import drop_rows
 from search.looks import count_look, counted_look

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import select
 from studies_written import FRAMES, trials_of
 
-from objectives.data.options import DataOptions
+from objectives.data.preparing.options import DataOptions
 from search.claims import current_budget
 from search.commands.options import Place
 from search.commands.recipes import implied_sets

@@ -13,8 +13,8 @@ import pytest
 
 from objectives.augmentation.transforms import Augmenter, frame_seed
 from objectives.config import Augment
+from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.spec import FrameSpec
-from objectives.data.training_pixels import TrainingPixels
 
 GROUPS = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
 SWITCHES = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from objectives.data.split import deal
+from objectives.data.preparing.split import deal
 from objectives.interval import Interval
 from search.confirmation import confirm
 from search.dealt_parts import places_text

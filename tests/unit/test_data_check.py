@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, check, has_labels, open_dataset
-from objectives.data.duplicates import LIKENESS, alike_clusters, spoilt_frames, thumbnail
-from objectives.data.leave_out import read_leave_out
-from objectives.data.outliers import unfit_frames
-from objectives.data.resize import resize_image, resize_mask
-from objectives.data.survey import condensed
+from objectives.data.preparing.duplicates import LIKENESS, alike_clusters, spoilt_frames, thumbnail
+from objectives.data.preparing.leave_out import read_leave_out
+from objectives.data.preparing.outliers import unfit_frames
+from objectives.data.preparing.resize import resize_image, resize_mask
+from objectives.data.preparing.survey import condensed
 from objectives.data.synthetic import ALIENS, write_folder, write_npz
 from objectives.errors import Problem, ProblemsError, UserError
 

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from objectives.data.check import check
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.data.predicting import read_labelled
+from objectives.data.preparing.check import check
 from objectives.errors import ProblemsError
 
 OPTIONS = DataOptions()

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from objectives.data.split import TOLERANCE, deal, split
+from objectives.data.preparing.split import TOLERANCE, deal, split
 
 SHARES = (0.8, 0.1, 0.1)
 SEEDS = range(12)

@@ -11,7 +11,7 @@ from raster_bytes import BLACK_IS_ZERO, LZW, RGB, exif_bytes, tiff_bytes
 
 from objectives.data.dataset import DataOptions, check, open_dataset, read_images, read_labelled
 from objectives.data.folder import read_folder
-from objectives.data.resize import resize_image
+from objectives.data.preparing.resize import resize_image
 from objectives.errors import ProblemsError
 
 FRAMES, HEIGHT, WIDTH = 12, 6, 8

@@ -9,7 +9,7 @@ from PIL import Image
 
 from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
-from objectives.data.check import Report
+from objectives.data.preparing.check import Report
 from objectives.data.spec import FrameSpec
 from objectives.pictures import (
     coloured,

@@ -27,7 +27,7 @@ from objectives.config import (
     Train,
     UNet,
 )
-from objectives.data.options import DataOptions
+from objectives.data.preparing.options import DataOptions
 from objectives.errors import ProblemsError, UserError
 from search.commands.options import Place
 from search.commands.recipes import count_trainable

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from objectives.data.training_pixels import TAIL, TrainingPixels
+from objectives.data.preparing.training_pixels import TAIL, TrainingPixels
 
 
 def of(image_HWC: np.ndarray) -> TrainingPixels:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from objectives.data.options import PARTS, DataOptions
+from objectives.data.preparing.options import PARTS, DataOptions
+from objectives.data.preparing.survey import Dropped, survey
 from objectives.data.source import open_source
 from objectives.data.spec import Colour
-from objectives.data.survey import Dropped, survey
 from objectives.errors import Problem, ProblemsError
 
 

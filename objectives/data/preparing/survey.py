@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
-from objectives.data.cut import Cut
-from objectives.data.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
 from objectives.data.frames import Frame, Source, frame_hash
-from objectives.data.leave_out import REASON, named_frames
-from objectives.data.marks import Marks, examples, gathered, mark_problems, mark_warnings, marks_of
-from objectives.data.options import PARTS, DataOptions
-from objectives.data.outliers import unfit_frames
-from objectives.data.resize import resize_mask
-from objectives.data.split import split
+from objectives.data.preparing.cut import Cut
+from objectives.data.preparing.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
+from objectives.data.preparing.leave_out import REASON, named_frames
+from objectives.data.preparing.marks import Marks, examples, gathered, mark_problems, mark_warnings, marks_of
+from objectives.data.preparing.options import PARTS, DataOptions
+from objectives.data.preparing.outliers import unfit_frames
+from objectives.data.preparing.resize import resize_mask
+from objectives.data.preparing.split import split
 from objectives.errors import Problem, ProblemsError, listed
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from objectives.data.frames import Source
-from objectives.data.options import PARTS, DataOptions
-from objectives.data.resize import resize_image, resize_mask
+from objectives.data.preparing.options import PARTS, DataOptions
+from objectives.data.preparing.resize import resize_image, resize_mask
+from objectives.data.preparing.survey import Survey, condensed, survey
+from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.source import open_source
 from objectives.data.spec import FrameSpec
-from objectives.data.survey import Survey, condensed, survey
-from objectives.data.training_pixels import TrainingPixels
 from objectives.errors import ProblemsError, WorldError
 
 FORMAT_VERSION = 4  # counted up whenever the files or the way to them change

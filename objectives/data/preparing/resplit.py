@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from objectives.data.dataset import Dataset
-from objectives.data.split import deal
-from objectives.data.training_pixels import TrainingPixels
+from objectives.data.preparing.split import deal
+from objectives.data.preparing.training_pixels import TrainingPixels
 
 
 def resplit(data: Dataset, seed: int) -> Dataset:

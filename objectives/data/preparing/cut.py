@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from objectives.data.classes import MOST_CLASSES
-from objectives.data.options import PARTS
-from objectives.data.split import deal
+from objectives.data.preparing.options import PARTS
+from objectives.data.preparing.split import deal
 from objectives.errors import Problem, listed
 
 LONE = {  # what a part of one frame does
