@@ -9,8 +9,8 @@ from pydantic import AliasChoices, Field
 
 from objectives.config import Frozen
 from objectives.data.preparing.options import DataOptions, Exif
-from objectives.data.source import existing_path
-from objectives.data.synthetic import is_synthetic
+from objectives.data.reading.source import existing_path
+from objectives.data.reading.synthetic import is_synthetic
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.names import LONGEST_NAME

@@ -19,7 +19,7 @@ from objectives.data.preparing.build import FORMAT_VERSION, build
 from objectives.data.preparing.check import Report, check
 from objectives.data.preparing.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.preparing.survey import Dropped, drop_reasons
-from objectives.data.source import source_stamp
+from objectives.data.reading.source import source_stamp
 from objectives.data.spec import FrameSpec, left_out
 from objectives.errors import SearchError, WorldError, one_line
 

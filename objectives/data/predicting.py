@@ -8,18 +8,18 @@ from typing import Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from objectives.data.classes import IGNORED_NAME, Classes, named_classes
-from objectives.data.decode import decode_image
-from objectives.data.folder import find_images
-from objectives.data.frames import Source
-from objectives.data.npz import read_test_set
 from objectives.data.preparing.marks import gathered
 from objectives.data.preparing.options import Exif
 from objectives.data.preparing.survey import condensed, size_problem
-from objectives.data.raster import FORMS
-from objectives.data.source import existing_path, open_source
+from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
+from objectives.data.reading.decode import decode_image
+from objectives.data.reading.folder import find_images
+from objectives.data.reading.frames import Source
+from objectives.data.reading.npz import read_test_set
+from objectives.data.reading.raster import FORMS
+from objectives.data.reading.source import existing_path, open_source
+from objectives.data.reading.synthetic import is_synthetic, read_synthetic_tests
 from objectives.data.spec import FrameSpec
-from objectives.data.synthetic import is_synthetic, read_synthetic_tests
 from objectives.errors import Problem, ProblemsError
 
 UNKNOWN = -1  # no label of a mask: an older bundle ignores one beyond its classes, and does not say which

@@ -15,7 +15,7 @@ from fuzzing import CASES, COMMAND, FULL, cases, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.data.synthetic import write_folder
+from objectives.data.reading.synthetic import write_folder
 from search.commands import recipes
 from search.commands.options import Place
 from search.setup import Request, set_up

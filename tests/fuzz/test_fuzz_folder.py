@@ -33,11 +33,11 @@ from fuzzing import cases, changed_bytes, changed_texts, changed_trees, good_or_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.data.classes import read_classes
 from objectives.data.dataset import DataOptions, load_dataset, open_dataset
-from objectives.data.folder import read_folder
 from objectives.data.predicting import read_images, read_labelled
 from objectives.data.preparing.check import check
+from objectives.data.reading.classes import read_classes
+from objectives.data.reading.folder import read_folder
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, SearchError
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from waiting import wait_for
 
-from objectives.data.synthetic import write_npz
+from objectives.data.reading.synthetic import write_npz
 from search.embedded import embedded_postgres
 from search.status import read_trials
 from search.study import open_study

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from studies_written import trials_of
 
-from objectives.data.synthetic import write_folder
+from objectives.data.reading.synthetic import write_folder
 from search.commands.options import Place
 from search.setup import Request, set_up
 from search.storage import NoStudyError

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from objectives.data.decode import decode_image
+from objectives.data.reading.decode import decode_image
 from objectives.errors import ProblemsError
 
 HEIGHT, WIDTH = 5, 7  # not square, so that a turn shows

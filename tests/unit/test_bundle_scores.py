@@ -19,7 +19,7 @@ from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.calibration import Calibration
 from objectives.config import Config, UNet
-from objectives.data.frames import frame_hash
+from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.errors import SearchError, UserError
 from objectives.evaluate import predict

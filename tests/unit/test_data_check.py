@@ -12,7 +12,7 @@ from objectives.data.preparing.leave_out import read_leave_out
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import condensed
-from objectives.data.synthetic import ALIENS, write_folder, write_npz
+from objectives.data.reading.synthetic import ALIENS, write_folder, write_npz
 from objectives.errors import Problem, ProblemsError, UserError
 
 OPTIONS = DataOptions()

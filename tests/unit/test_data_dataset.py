@@ -12,9 +12,9 @@ import pytest
 import tifffile
 
 from objectives.data.dataset import DataOptions, load_dataset, open_dataset, rare_frames, read_images, read_labelled
-from objectives.data.frames import frame_hash
 from objectives.data.preparing.split import COMMON_TOLERANCE, TOLERANCE, split
-from objectives.data.synthetic import ALIENS, generate, write_folder, write_npz
+from objectives.data.reading.frames import frame_hash
+from objectives.data.reading.synthetic import ALIENS, generate, write_folder, write_npz
 from objectives.errors import ProblemsError, WorldError
 
 OPTIONS = DataOptions()

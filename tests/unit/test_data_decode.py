@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from objectives.data.decode import decode_image, decode_mask
+from objectives.data.reading.decode import decode_image, decode_mask
 from objectives.errors import ProblemsError
 
 GENERATOR = np.random.default_rng(0)

@@ -18,8 +18,8 @@ from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.data.dataset import DataOptions, Dataset, check, open_dataset
-from objectives.data.frames import frame_hash
 from objectives.data.preparing.options import Exif
+from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.ensemble import build_program
 from objectives.errors import ProblemsError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, open_dataset, read_labelled
+from objectives.data.reading.synthetic import write_folder
 from objectives.data.spec import FrameSpec
-from objectives.data.synthetic import write_folder
 from objectives.errors import ProblemsError
 
 CLASSES = "ignore: 255\nclasses: {0: ground, 1: soil, 2: rock}\n"

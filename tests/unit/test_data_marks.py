@@ -10,8 +10,8 @@ from PIL import Image
 from raster_bytes import BLACK_IS_ZERO, LZW, RGB, exif_bytes, tiff_bytes
 
 from objectives.data.dataset import DataOptions, check, open_dataset, read_images, read_labelled
-from objectives.data.folder import read_folder
 from objectives.data.preparing.resize import resize_image
+from objectives.data.reading.folder import read_folder
 from objectives.errors import ProblemsError
 
 FRAMES, HEIGHT, WIDTH = 12, 6, 8

@@ -26,7 +26,7 @@ from raster_cells import (
     written,
 )
 
-from objectives.data.decode import decode_image, decode_mask, read_picture
+from objectives.data.reading.decode import decode_image, decode_mask, read_picture
 
 PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 PNG_KINDS = [(colour_type, bits) for colour_type, depths in PNG_DEPTHS.items() for bits in depths]

@@ -46,7 +46,7 @@ from raster_cells import (
     written,
 )
 
-from objectives.data.decode import decode_mask, read_label_image, read_picture
+from objectives.data.reading.decode import decode_mask, read_label_image, read_picture
 
 COMPRESSIONS = [NONE, LZW, DEFLATE, PACKBITS]
 UNSPECIFIED, PREMULTIPLIED, ALPHA = 0, 1, 2  # ExtraSamples

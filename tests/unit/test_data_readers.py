@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import yaml
 
-from objectives.data.classes import COURSE, read_classes
-from objectives.data.folder import read_folder
-from objectives.data.npz import read_npz, read_test_set
-from objectives.data.source import open_source, source_stamp
-from objectives.data.synthetic import generate, write_folder, write_npz
+from objectives.data.reading.classes import COURSE, read_classes
+from objectives.data.reading.folder import read_folder
+from objectives.data.reading.npz import read_npz, read_test_set
+from objectives.data.reading.source import open_source, source_stamp
+from objectives.data.reading.synthetic import generate, write_folder, write_npz
 from objectives.errors import ProblemsError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from objectives.data.dataset import DataOptions, check
-from objectives.data.synthetic import ALIENS, generate
+from objectives.data.reading.synthetic import ALIENS, generate
 
 
 def test_equal_arguments_give_equal_pixels() -> None:

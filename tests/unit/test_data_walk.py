@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, check, open_dataset, read_images
-from objectives.data.folder import read_folder
-from objectives.data.source import source_stamp
+from objectives.data.reading.folder import read_folder
+from objectives.data.reading.source import source_stamp
 from objectives.errors import ProblemsError
 
 NOBODY = 65534

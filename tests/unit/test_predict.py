@@ -23,8 +23,8 @@ from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore
 from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
-from objectives.data.frames import frame_hash
 from objectives.data.predicting import read_images
+from objectives.data.reading.frames import frame_hash
 from objectives.engines import open_engine
 from objectives.errors import ProblemsError, SearchError, UserError
 from objectives.evaluate import evaluate

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from objectives.data.frames import Source
 from objectives.data.preparing.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, condensed, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
-from objectives.data.source import open_source
+from objectives.data.reading.frames import Source
+from objectives.data.reading.source import open_source
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, WorldError
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from objectives.data.preparing.options import PARTS, DataOptions
 from objectives.data.preparing.survey import Dropped, survey
-from objectives.data.source import open_source
+from objectives.data.reading.source import open_source
 from objectives.data.spec import Colour
 from objectives.errors import Problem, ProblemsError
 

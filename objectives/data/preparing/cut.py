@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.data.classes import MOST_CLASSES
 from objectives.data.preparing.options import PARTS
 from objectives.data.preparing.split import deal
+from objectives.data.reading.classes import MOST_CLASSES
 from objectives.errors import Problem, listed
 
 LONE = {  # what a part of one frame does

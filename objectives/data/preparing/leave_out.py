@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from objectives.data.frames import Source
+from objectives.data.reading.frames import Source
 from objectives.errors import Problem, UserError, listed
 
 REASON = "named by --leave-out"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.data.classes import Classes
-from objectives.data.decode import LOSSY_MASK
-from objectives.data.frames import Frame
-from objectives.data.raster import Tags
+from objectives.data.reading.classes import Classes
+from objectives.data.reading.decode import LOSSY_MASK
+from objectives.data.reading.frames import Frame
+from objectives.data.reading.raster import Tags
 from objectives.data.spec import Colour
 from objectives.errors import Problem, listed
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from objectives.data.classes import MOST_CLASSES, Classes, numbered_classes
-from objectives.data.frames import Frame, Source, frame_hash
 from objectives.data.preparing.cut import Cut
 from objectives.data.preparing.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
 from objectives.data.preparing.leave_out import REASON, named_frames
@@ -19,6 +17,8 @@ from objectives.data.preparing.options import PARTS, DataOptions
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.preparing.split import split
+from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
+from objectives.data.reading.frames import Frame, Source, frame_hash
 from objectives.errors import Problem, ProblemsError, listed
 
 

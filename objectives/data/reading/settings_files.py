@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from objectives.data.raster import SUFFIXES
+from objectives.data.reading.raster import SUFFIXES
 from objectives.errors import Problem
 
 GROUPS = ("groups.csv",)

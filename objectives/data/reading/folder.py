@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.data.classes import Classes, numbered_classes, read_classes
-from objectives.data.decode import LabelImage, Picture, read_label_image, read_picture
-from objectives.data.frames import Frame
-from objectives.data.groups_file import read_groups
 from objectives.data.preparing.options import Exif
-from objectives.data.raster import FORMS, SUFFIXES, form_of
-from objectives.data.settings_files import CLASSES, GROUPS, settings_file, unread_files
-from objectives.data.walk import list_files
+from objectives.data.reading.classes import Classes, numbered_classes, read_classes
+from objectives.data.reading.decode import LabelImage, Picture, read_label_image, read_picture
+from objectives.data.reading.frames import Frame
+from objectives.data.reading.groups_file import read_groups
+from objectives.data.reading.raster import FORMS, SUFFIXES, form_of
+from objectives.data.reading.settings_files import CLASSES, GROUPS, settings_file, unread_files
+from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
 _TEXTS = ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py .ipynb .sh"

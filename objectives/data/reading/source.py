@@ -4,13 +4,13 @@ import hashlib
 import os
 from pathlib import Path
 
-from objectives.data.folder import read_folder
-from objectives.data.frames import Source
-from objectives.data.npz import read_npz
 from objectives.data.preparing.options import Exif
-from objectives.data.settings_files import seen_files
-from objectives.data.synthetic import GENERATOR_VERSION, is_synthetic, read_synthetic
-from objectives.data.walk import list_files
+from objectives.data.reading.folder import read_folder
+from objectives.data.reading.frames import Source
+from objectives.data.reading.npz import read_npz
+from objectives.data.reading.settings_files import seen_files
+from objectives.data.reading.synthetic import GENERATOR_VERSION, is_synthetic, read_synthetic
+from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
 

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from objectives.data.classes import COURSE, Classes, numbered_classes
-from objectives.data.raster import Tags
+from objectives.data.reading.classes import COURSE, Classes, numbered_classes
+from objectives.data.reading.raster import Tags
 from objectives.data.spec import Colour
 from objectives.errors import Problem
 

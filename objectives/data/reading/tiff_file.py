@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC
 
-from objectives.data.raster import MOST_VALUES, ONE_IMAGE, Raster, RefusalError, Tags, too_large
+from objectives.data.reading.raster import MOST_VALUES, ONE_IMAGE, Raster, RefusalError, Tags, too_large
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
 

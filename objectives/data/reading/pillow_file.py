@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from objectives.data.raster import MOST_PIXELS, ONE_IMAGE, Raster, RefusalError, Tags, too_large
+from objectives.data.reading.raster import MOST_PIXELS, ONE_IMAGE, Raster, RefusalError, Tags, too_large
 
 _PILLOW_NAMES = {"PNG": "PNG", "JPG": "JPEG", "BMP": "BMP", "GIF": "GIF", "WebP": "WEBP"}
 _PNG_GREY = 0  # colour type of the PNG specification

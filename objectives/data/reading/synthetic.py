@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from objectives.data.classes import COURSE
-from objectives.data.frames import ArraySource
-from objectives.data.terrain import Place, draw_place, paste_alien, take_frame
+from objectives.data.reading.classes import COURSE
+from objectives.data.reading.frames import ArraySource
+from objectives.data.reading.terrain import Place, draw_place, paste_alien, take_frame
 from objectives.errors import Problem, ProblemsError
 
 GENERATOR_VERSION = 1  # counted up whenever the drawing changes, so that prepared copies are made anew

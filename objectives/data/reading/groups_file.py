@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from objectives.data.raster import SUFFIXES
+from objectives.data.reading.raster import SUFFIXES
 from objectives.errors import Problem, UserError
 
 SEPARATORS = ",;\t"  # spreadsheets write any of them, by the country

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from objectives.data.classes import CLASS_NAME, MOST_CLASSES, Classes, is_class_name, named_classes
-from objectives.data.frames import ArraySource
+from objectives.data.reading.classes import CLASS_NAME, MOST_CLASSES, Classes, is_class_name, named_classes
+from objectives.data.reading.frames import ArraySource
 from objectives.errors import Problem, ProblemsError
 
 PIXEL_TYPES = (np.uint8, np.uint16)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objectives.data.pillow_file import read_with_pillow
 from objectives.data.preparing.options import Exif
-from objectives.data.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
+from objectives.data.reading.pillow_file import read_with_pillow
+from objectives.data.reading.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
+from objectives.data.reading.tiff_file import read_tiff
 from objectives.data.spec import Colour
-from objectives.data.tiff_file import read_tiff
 from objectives.errors import Problem, ProblemsError
 
 __all__ = ["LOSSY_MASK", "SUFFIXES", "LabelImage", "Picture", "decode_image", "decode_mask", "read_label_image", "read_picture"]

@@ -1,0 +1,1 @@
+"""Readers of labelled frames: files, folders, npz, and generated terrain."""
