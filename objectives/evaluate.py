@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
+from objectives.device.portions import frames_at_once
+from objectives.device.precision import exact
 from objectives.metrics import confusion_KK, iou_K, mean_iou
 from objectives.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
-from objectives.portions import frames_at_once
-from objectives.precision import exact
 from objectives.segmenter import predict_labels
 
 Criterion = Callable[[Tensor, Tensor], Tensor]

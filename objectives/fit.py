@@ -9,9 +9,9 @@ import torch
 
 from objectives.batches import TrainingBatches
 from objectives.beat import Beat, unheard
-from objectives.computing import processor_of
 from objectives.config import Config, Plateau
 from objectives.data.dataset import Dataset
+from objectives.device.computing import processor_of
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
 from objectives.losses import Phases, build_phases, class_weights_K

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from objectives.calibration import Calibration
 from objectives.data.spec import FrameSpec
+from objectives.device.portions import frames_at_once
+from objectives.device.precision import exact
 from objectives.evaluate import Evaluation, pixels_on
 from objectives.metrics import confusion_KK
-from objectives.portions import frames_at_once
-from objectives.precision import exact
 from objectives.scores import ClassScores, class_scores, mean_iou
 from objectives.segmenter import predict_labels
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from objectives.data.spec import FrameSpec
+from objectives.device.portions import frames_at_once
+from objectives.device.precision import exact
 from objectives.evaluate import Evaluation, pixels_on
 from objectives.member_library import Library
 from objectives.metrics import confusion_KK
-from objectives.portions import frames_at_once
-from objectives.precision import exact
 from objectives.probability_codes import encode_probabilities
 from objectives.segmenter import predict_labels
 

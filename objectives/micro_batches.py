@@ -8,9 +8,9 @@ from typing import ParamSpec, TypeVar, final
 import torch
 from torch import Tensor, nn
 
+from objectives.device.running_out import shortage_in
+from objectives.device.shortage import MemoryTakenError
 from objectives.errors import WorldError, one_line
-from objectives.running_out import shortage_in
-from objectives.shortage import MemoryTakenError
 
 Arguments = ParamSpec("Arguments")
 Found = TypeVar("Found")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from objectives.config import Watched
-from objectives.processor import Processor
+from objectives.device.processor import Processor
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
+from objectives.device.precision import computes_bf16
+from objectives.device.processor import Processor
+from objectives.device.running_out import shortage_in
 from objectives.ema import AveragedModel
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
 from objectives.optimise import LearningRate, build_optimiser
-from objectives.precision import computes_bf16
-from objectives.processor import Processor
 from objectives.results import EpochResult, scored_epoch
-from objectives.running_out import shortage_in
 from objectives.segmenter import build_segmenter, placed
 
 # what reading bytes that are no state of this trial may raise, besides what a device raises that is at fault itself

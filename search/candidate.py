@@ -7,12 +7,12 @@ import torch
 
 from objectives.bundle.provenance import FlipScores, Origin
 from objectives.bundle_settings import Settings
-from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset
+from objectives.device.computing import processor_of, threads_of
+from objectives.device.processor import Processor, allowed_difference
 from objectives.ensemble import Ensemble
 from objectives.evaluate import evaluate
 from objectives.inspection import Inspection, inspect_frames
-from objectives.processor import Processor, allowed_difference
 from objectives.segmenter import Segmenter
 from search.winner import Winner
 

@@ -7,8 +7,9 @@ import torch
 
 from objectives.bundle.belief import Bounds, Judged, Named, Share
 from objectives.bundle_settings import Member, Settings
-from objectives.computing import processor_of, threads_of
 from objectives.data.dataset import Dataset, rarest_class
+from objectives.device.computing import processor_of, threads_of
+from objectives.device.processor import allowed_difference
 from objectives.ensemble import Ensemble, combined, stacked
 from objectives.ensemble_judging import JudgedEnsemble, judged_ensemble, refuse_one_place
 from objectives.ensemble_selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
@@ -17,7 +18,6 @@ from objectives.evaluate import evaluate
 from objectives.interval import Interval
 from objectives.member_library import Rule
 from objectives.member_probabilities import Codes, LabelledFrames, measure_member, share_that_fits
-from objectives.processor import allowed_difference
 from objectives.segmenter import Segmenter, placed
 from objectives.stacking import Stack
 from search.candidate import Candidate

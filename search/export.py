@@ -14,9 +14,9 @@ from objectives.bundle.bundle_folder import check_bundle, refuse_taken, write_bu
 from objectives.bundle.provenance import FlipScores, PartScore, Provenance, current_versions
 from objectives.bundle_settings import Settings, sensible_flips
 from objectives.data.dataset import has_labels
+from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble import reflipped
 from objectives.errors import UserError, WorldError
-from objectives.fallback import gpu_or_cpu
 from objectives.inspection import Inspection
 from objectives.interval import Interval
 from objectives.resampling import iou_interval

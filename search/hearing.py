@@ -9,8 +9,8 @@ import re
 import reprlib
 from collections.abc import Sequence
 
+from objectives.device.processor import Processor
 from objectives.errors import WorldError, one_line
-from objectives.processor import Processor
 from objectives.results import EpochResult
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
 

@@ -9,9 +9,9 @@ import torch._dynamo  # the first optimiser of a process imports it
 
 import search.child
 from objectives.data.spec import FrameSpec
+from objectives.device.processor import Processor
 from objectives.lifeline import end_with_parent
 from objectives.pictures import curve_picture, prediction_panel
-from objectives.processor import Processor
 from objectives.results import EpochResult
 
 __all__ = ["matplotlib", "search", "torch"]

@@ -10,8 +10,8 @@ from safetensors.torch import load
 from objectives.bundle.provenance import Origin
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
+from objectives.device.processor import Processor
 from objectives.errors import WorldError
-from objectives.processor import Processor
 from objectives.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
+from objectives.device.running_out import shortage_in
+from objectives.device.shortage import MemoryTakenError
 from objectives.errors import SearchError, first_line
 from objectives.fit import Training
-from objectives.running_out import shortage_in
-from objectives.shortage import MemoryTakenError
 from objectives.training_state import TrainingState
 from search.blobs import BlobCorrupt, BlobMissing, BlobStore
 from search.messages import Checkpoint

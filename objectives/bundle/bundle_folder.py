@@ -32,14 +32,14 @@ from objectives.bundle.program_checks import Comparison, compare_programs, onnx_
 from objectives.bundle.programs import export_programs
 from objectives.bundle.provenance import Provenance
 from objectives.bundle_settings import Settings
-from objectives.computing import processor_of, threads_of
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
+from objectives.device.computing import processor_of, threads_of
+from objectives.device.processor import allowed_difference
 from objectives.ensemble import Ensemble, build_program
 from objectives.errors import WorldError, one_line
 from objectives.evaluate import evaluate
 from objectives.networks import build_network
-from objectives.processor import allowed_difference
 from objectives.segmenter import Segmenter, placed
 
 __all__ = [

@@ -19,10 +19,10 @@ from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec, left_out
+from objectives.device.portions import frames_at_once
 from objectives.errors import UserError
 from objectives.evaluate import Evaluation, predict
 from objectives.inspection import Batch, Inspection, inspect_batches
-from objectives.portions import frames_at_once
 
 CPU = torch.device("cpu")
 Split = Literal["validation", "test"]

@@ -12,7 +12,7 @@ from objectives.bundle.belief import Belief, Bounds, Unconfirmed
 from objectives.bundle_settings import Flip
 from objectives.config import Frozen
 from objectives.data.preparing.options import IGNORE, DataOptions
-from objectives.processor import Processor
+from objectives.device.processor import Processor
 from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 

@@ -153,7 +153,7 @@ def predict(
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
         on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
-        from objectives.fallback import gpu_or_cpu
+        from objectives.device.fallback import gpu_or_cpu
 
         count = gpu_or_cpu(on, lambda each: label(device=str(each)))
     else:
@@ -192,8 +192,8 @@ def evaluate(
         raise UserError(f"--split must be validation or test, got {split!r}")
     on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
     from objectives.bundle.evaluate import evaluate_bundle
+    from objectives.device.fallback import gpu_or_cpu
     from objectives.evaluation_pictures import refuse_pictures_folder
-    from objectives.fallback import gpu_or_cpu
 
     if pictures is not None:
         refuse_pictures_folder(pictures)

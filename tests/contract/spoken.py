@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from objectives.processor import Processor
+from objectives.device.processor import Processor
 from objectives.results import EpochResult
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
 

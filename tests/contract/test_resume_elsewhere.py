@@ -27,8 +27,8 @@ from objectives.config import (
     UNet,
 )
 from objectives.data.dataset import Dataset
+from objectives.device.precision import computes_bf16
 from objectives.fit import fit, prepare
-from objectives.precision import computes_bf16
 
 NET = UNet(depth=2, base_filters=4, dropout=0.3)
 EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True, copy_paste=0.8)

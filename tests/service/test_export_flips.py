@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from objectives.bundle.bundle_folder import load_bundle
-from objectives.computing import processor_of, threads_of
+from objectives.device.computing import processor_of, threads_of
+from objectives.device.processor import Processor
 from objectives.ensemble import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
-from objectives.processor import Processor
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.export import export_best, restore, with_flips

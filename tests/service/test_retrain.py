@@ -18,9 +18,9 @@ from sqlalchemy import text
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.data.preparing.resplit import trained_on_everything
+from objectives.device.shortage import MemoryTakenError
 from objectives.errors import UserError, WorldError
 from objectives.fit import fit, prepare
-from objectives.shortage import MemoryTakenError
 from search import checkpoints, export
 from search.candidate import Candidate
 from search.commands.options import Place

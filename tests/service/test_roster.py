@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 from stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
+from objectives.device.shortage import share_of
 from objectives.errors import UserError, WorldError
-from objectives.shortage import share_of
 from search import driver, gpu_locks, hosts, roster
 from search.driver import CPU
 from search.gpus import list_gpus

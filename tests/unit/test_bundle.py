@@ -28,12 +28,12 @@ from objectives.bundle.program_checks import compare_programs, onnx_runner, torc
 from objectives.bundle.programs import export_programs
 from objectives.bundle.provenance import PartScore, Provenance, current_versions
 from objectives.bundle_settings import Settings
-from objectives.computing import processor_of, threads_of
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
+from objectives.device.computing import processor_of, threads_of
+from objectives.device.processor import Processor
 from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate, predict
-from objectives.processor import Processor
 from objectives.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")

@@ -5,9 +5,9 @@ import pytest
 import torch
 from training_checks import TOO_MUCH
 
-from objectives import portions
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
+from objectives.device import portions
 from objectives.evaluate import evaluate, pixels_BCHW, predict
 from objectives.micro_batches import DoesNotFitError
 from objectives.segmenter import Segmenter, build_segmenter

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from objectives.fallback import gpu_or_cpu
+from objectives.device.fallback import gpu_or_cpu
+from objectives.device.shortage import MemoryTakenError
 from objectives.micro_batches import DoesNotFitError
-from objectives.shortage import MemoryTakenError
 
 GPU = torch.device("cuda", 0)
 

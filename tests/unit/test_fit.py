@@ -30,9 +30,9 @@ from objectives.config import (
     UNet,
 )
 from objectives.data.dataset import Dataset
+from objectives.device.processor import Processor
 from objectives.evaluate import Evaluation, evaluate, pixels_BCHW
 from objectives.fit import DivergedError, Training, fit, prepare
-from objectives.processor import Processor
 from objectives.results import EpochResult
 
 CPU = torch.device("cpu")

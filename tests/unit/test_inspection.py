@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from objectives import portions
 from objectives.bundle.pixel_program import PixelProgram
 from objectives.calibration import BINS, Calibration
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
+from objectives.device import portions
 from objectives.evaluate import evaluate, predict
 from objectives.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
 from objectives.metrics import confusion_KK

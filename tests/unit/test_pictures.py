@@ -11,6 +11,7 @@ from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
 from objectives.data.preparing.check import Report
 from objectives.data.spec import FrameSpec
+from objectives.device.processor import Processor
 from objectives.pictures import (
     coloured,
     confusion_picture,
@@ -21,7 +22,6 @@ from objectives.pictures import (
     prediction_panel,
     preview_sheet,
 )
-from objectives.processor import Processor
 from objectives.results import EpochResult
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from objectives.computing import processor_of, threads_of
-from objectives.precision import exact
-from objectives.processor import ACROSS, SAME, Processor, allowed_difference
+from objectives.device.computing import processor_of, threads_of
+from objectives.device.precision import exact
+from objectives.device.processor import ACROSS, SAME, Processor, allowed_difference
 
 CPU = torch.device("cpu")
 

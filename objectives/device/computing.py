@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from objectives.processor import Processor
+from objectives.device.processor import Processor
 
 
 def processor_of(device: torch.device) -> Processor:

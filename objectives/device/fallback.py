@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import torch
 
+from objectives.device.running_out import shortage_in
+from objectives.device.shortage import MemoryTakenError
 from objectives.errors import first_line
 from objectives.micro_batches import DoesNotFitError
-from objectives.running_out import shortage_in
-from objectives.shortage import MemoryTakenError
 
 Found = TypeVar("Found")
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import torch
 
-from objectives.shortage import LIBRARIES, Shortage, host_shortage, share_of
+from objectives.device.shortage import LIBRARIES, Shortage, host_shortage, share_of
 
 # how torch says of tensors, on a GPU and on a CPU, and numpy of arrays, what was not to be had
 ASKED = re.compile(r"(?:tried|Tried|Unable) to allocate ([\d.]+) (bytes|KiB|MiB|GiB|TiB|PiB|EiB)")

@@ -1,0 +1,1 @@
+"""What computes: processors, precision, memory, and what happens when memory runs out."""
