@@ -14,7 +14,7 @@ from objectives.bundle_settings import sensible_flips
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.engines import FlipsWanted
-from objectives.ensemble import reflipped
+from objectives.ensemble.program import reflipped
 from objectives.evaluate import pixels_on
 from objectives.segmenter import predict_labels
 

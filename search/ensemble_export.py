@@ -10,16 +10,16 @@ from objectives.bundle_settings import Member, Settings
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import allowed_difference
-from objectives.ensemble import Ensemble, combined, stacked
-from objectives.ensemble_judging import JudgedEnsemble, judged_ensemble, refuse_one_place
-from objectives.ensemble_selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
+from objectives.ensemble.judging import JudgedEnsemble, judged_ensemble, refuse_one_place
+from objectives.ensemble.library import Rule
+from objectives.ensemble.probabilities import Codes, LabelledFrames, measure_member, share_that_fits
+from objectives.ensemble.program import Ensemble, combined, stacked
+from objectives.ensemble.selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
+from objectives.ensemble.stacking import Stack
 from objectives.errors import NotBetterError, WorldError
 from objectives.evaluate import evaluate
 from objectives.interval import Interval
-from objectives.member_library import Rule
-from objectives.member_probabilities import Codes, LabelledFrames, measure_member, share_that_fits
 from objectives.segmenter import Segmenter, placed
-from objectives.stacking import Stack
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.ensemble_choice import Combined, Listed

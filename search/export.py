@@ -15,7 +15,7 @@ from objectives.bundle.provenance import FlipScores, PartScore, Provenance, curr
 from objectives.bundle_settings import Settings, sensible_flips
 from objectives.data.dataset import has_labels
 from objectives.device.fallback import gpu_or_cpu
-from objectives.ensemble import reflipped
+from objectives.ensemble.program import reflipped
 from objectives.errors import UserError, WorldError
 from objectives.inspection import Inspection
 from objectives.interval import Interval

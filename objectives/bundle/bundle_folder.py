@@ -36,7 +36,7 @@ from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import allowed_difference
-from objectives.ensemble import Ensemble, build_program
+from objectives.ensemble.program import Ensemble, build_program
 from objectives.errors import WorldError, one_line
 from objectives.evaluate import evaluate
 from objectives.networks import build_network

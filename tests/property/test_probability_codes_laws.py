@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from objectives.probability_codes import decode_probabilities, encode_probabilities, largest_error
+from objectives.ensemble.probability_codes import decode_probabilities, encode_probabilities, largest_error
 
 Probabilities = npt.NDArray[np.floating]
 probabilities = st.sampled_from([np.float16, np.float32, np.float64]).flatmap(

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from objectives.bundle.belief import Judged, Named
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.provenance import Provenance
-from objectives.ensemble import members_of
+from objectives.ensemble.program import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.evaluate import evaluate, pixels_BCHW
 from objectives.scores import class_scores, mean_over

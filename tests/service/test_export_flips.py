@@ -11,7 +11,7 @@ import torch
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor
-from objectives.ensemble import Ensemble, reflipped
+from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.evaluate import evaluate
 from search.candidate import Candidate

@@ -15,7 +15,7 @@ from small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.engines import FlipsWanted
-from objectives.ensemble import build_program, reflipped
+from objectives.ensemble.program import build_program, reflipped
 from objectives.errors import UserError
 from objectives.evaluate import predict as predict_with
 from objectives.onnx_engine import OnnxEngine

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from objectives.ensemble_judging import judged_ensemble
-from objectives.ensemble_selection import Greedy
+from objectives.ensemble.judging import judged_ensemble
+from objectives.ensemble.library import Library
+from objectives.ensemble.selection import Greedy
 from objectives.interval import Interval
-from objectives.member_library import Library
 from objectives.resampling import Resampling
 from objectives.scores import class_scores, mean_over
 from search.confirmation import Confirmation, Confirmed, confirm

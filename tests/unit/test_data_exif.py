@@ -21,7 +21,7 @@ from objectives.data.dataset import DataOptions, Dataset, check, open_dataset
 from objectives.data.preparing.options import Exif
 from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
-from objectives.ensemble import build_program
+from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError
 from search.commands.options import Place
 from search.main import app

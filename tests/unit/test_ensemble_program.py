@@ -8,10 +8,10 @@ from objectives.bundle.pixel_program import PixelProgram
 from objectives.bundle_settings import Flip, Member, Settings, sensible_flips, ways_of
 from objectives.config import Augment, Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.ensemble import Ensemble, build_program, combined, members_of, reflipped, stacked
+from objectives.ensemble.program import Ensemble, build_program, combined, members_of, reflipped, stacked
+from objectives.ensemble.stacking import Stack
 from objectives.evaluate import evaluate, predict
 from objectives.segmenter import Segmenter, build_segmenter
-from objectives.stacking import Stack
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

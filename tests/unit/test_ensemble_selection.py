@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from objectives.ensemble_judging import judged_ensemble, place_halves
-from objectives.ensemble_selection import Greedy, RarePair, best_member, select, single
+from objectives.ensemble.judging import judged_ensemble, place_halves
+from objectives.ensemble.library import Library, Sample, highest
+from objectives.ensemble.probability_codes import encode_probabilities
+from objectives.ensemble.selection import Greedy, RarePair, best_member, select, single
 from objectives.errors import UserError
-from objectives.member_library import Library, Sample, highest
-from objectives.probability_codes import encode_probabilities
 from objectives.resampling import Resampling
 
 QUICK = Resampling(resamples=100)
@@ -74,11 +74,11 @@ def test_the_highest_row_is_that_of_argmax() -> None:
 def test_large_sets_are_read_in_parts_and_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     lib = library()
     whole_GKK = lib.confusions_GKK((0.2,) * 5)
-    monkeypatch.setattr("objectives.member_library._CHUNK", 1000)
+    monkeypatch.setattr("objectives.ensemble.library._CHUNK", 1000)
     np.testing.assert_array_equal(lib.confusions_GKK((0.2,) * 5), whole_GKK)
     sample = lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0))
     assert sample.planes_MSQ.shape == (5, 4, 200)
-    monkeypatch.setattr("objectives.member_library._SAMPLE", 5 * 4 * 50)
+    monkeypatch.setattr("objectives.ensemble.library._SAMPLE", 5 * 4 * 50)
     assert lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0)).planes_MSQ.shape == (5, 4, 50)
 
 

@@ -7,10 +7,10 @@ import torch
 from objectives.bundle_settings import MOST_MEMBERS
 from objectives.config import Config, UNet
 from objectives.data.spec import FrameSpec
+from objectives.ensemble.probabilities import LabelledFrames, measure_member, share_that_fits
+from objectives.ensemble.probability_codes import decode_probabilities
 from objectives.errors import UserError
 from objectives.evaluate import evaluate
-from objectives.member_probabilities import LabelledFrames, measure_member, share_that_fits
-from objectives.probability_codes import decode_probabilities
 from objectives.segmenter import build_segmenter
 from search.ensemble_choice import Combined, Listed, Single, parse_ensemble
 

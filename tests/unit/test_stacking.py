@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from objectives.ensemble_judging import judged_ensemble
-from objectives.ensemble_selection import Stacked, members_in, select
-from objectives.member_library import Floats, Library
+from objectives.ensemble.judging import judged_ensemble
+from objectives.ensemble.library import Floats, Library
+from objectives.ensemble.selection import Stacked, members_in, select
+from objectives.ensemble.stacking import FLOOR, PENALTY, Stack, fit_stack
 from objectives.resampling import Resampling
-from objectives.stacking import FLOOR, PENALTY, Stack, fit_stack
 
 QUICK = Resampling(resamples=100)
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from objectives.data.preparing.split import deal
-from objectives.ensemble_selection import Strategy, best_member, select, single
+from objectives.ensemble.library import Library, Rule
+from objectives.ensemble.selection import Strategy, best_member, select, single
 from objectives.errors import UserError
-from objectives.member_library import Library, Rule
 from objectives.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
 from objectives.scores import mean_iou
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from objectives.bundle_settings import Flip, Settings, ways_of
 from objectives.data.spec import FrameSpec
+from objectives.ensemble.stacking import FLOOR, Stack
 from objectives.segmenter import Segmenter, build_segmenter
-from objectives.stacking import FLOOR, Stack
 
 LEAST = torch.finfo(torch.float32).tiny  # of a probability whose logarithm is taken: 1.2e-38
 
@@ -27,7 +27,7 @@ class Ensemble(nn.Module):
     classes are its outputs for ln max(mean_f p_mfk, FLOOR), all classes of one member after those of the one before.
 
     Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), section 2: models are combined by averaging
-    their predicted probabilities. Stacks: see `objectives.stacking`.
+    their predicted probabilities. Stacks: see `objectives.ensemble.stacking`.
     """
 
     scored: Tensor

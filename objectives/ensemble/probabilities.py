@@ -11,10 +11,10 @@ from torch import nn
 from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
+from objectives.ensemble.library import Library
+from objectives.ensemble.probability_codes import encode_probabilities
 from objectives.evaluate import Evaluation, pixels_on
-from objectives.member_library import Library
 from objectives.metrics import confusion_KK
-from objectives.probability_codes import encode_probabilities
 from objectives.segmenter import predict_labels
 
 Codes = npt.NDArray[np.uint8]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from objectives.probability_codes import decode_probabilities
-from objectives.stacking import Stack
+from objectives.ensemble.probability_codes import decode_probabilities
+from objectives.ensemble.stacking import Stack
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]

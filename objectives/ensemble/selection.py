@@ -10,8 +10,8 @@ from typing import assert_never
 
 import numpy as np
 
-from objectives.member_library import Rule, Sample, Weights
-from objectives.stacking import Stack, fit_stack
+from objectives.ensemble.library import Rule, Sample, Weights
+from objectives.ensemble.stacking import Stack, fit_stack
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RarePair:
 
 @dataclass(frozen=True)
 class Stacked:
-    """The best members, read by a second model: see `objectives.stacking`."""
+    """The best members, read by a second model: see `objectives.ensemble.stacking`."""
 
     size: int = 4  # members at most
 

@@ -1,0 +1,1 @@
+"""Several models as one: which members, combined how, and judged on what."""
