@@ -97,7 +97,7 @@ def check(
     if report.problems:
         raise typer.Exit(2)
     if picture is not None:
-        from objectives.pictures import data_picture
+        from objectives.pictures.panels import data_picture
 
         _write_picture(picture, data_picture(report), force=force)
 
@@ -135,7 +135,7 @@ def preview(
     from objectives.config import Augment
     from objectives.data.dataset import DataOptions, open_dataset
     from objectives.output_place import is_stream
-    from objectives.pictures import preview_sheet
+    from objectives.pictures.panels import preview_sheet
     from search.spec import data_path
 
     _refuse_picture(out, "--out", force=force, source=source)
@@ -157,7 +157,7 @@ def _refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None
     """
     from objectives.errors import UserError
     from objectives.output_place import refuse_output
-    from objectives.pictures import is_picture
+    from objectives.pictures.panels import is_picture
 
     if out.suffix.lower() not in ("", ".png"):
         raise UserError(f"{option} must be a PNG, got {out}: a picture is written as nothing else")

@@ -193,7 +193,7 @@ def evaluate(
     on = torch_device(device)  # before anything that imports torch: without it, that is said in one line
     from objectives.bundle.evaluate import evaluate_bundle
     from objectives.device.fallback import gpu_or_cpu
-    from objectives.evaluation_pictures import refuse_pictures_folder
+    from objectives.pictures.evaluation import refuse_pictures_folder
 
     if pictures is not None:
         refuse_pictures_folder(pictures)
@@ -297,7 +297,7 @@ def show_evaluation(found: "BundleEvaluation", pictures: Path | None, *, as_json
 
     Scores come first: where the folder cannot be written after all, a look at the test part was not in vain.
     """
-    from objectives.evaluation_pictures import write_pictures
+    from objectives.pictures.evaluation import write_pictures
     from search.commands.evaluation import evaluation_json, print_evaluation
 
     if as_json:

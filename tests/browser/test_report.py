@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from report_studies import confirming_spec, confirming_trials, drawn_trials, spec_of, write_study
 
 from objectives.data.dataset import Dataset
-from objectives.pictures import confusion_picture, prediction_panel
+from objectives.pictures.panels import confusion_picture, prediction_panel
 from search.pictures_store import PictureStore, open_pictures
 from search.report.page import write_report
 from spaces import Space

@@ -23,10 +23,10 @@ from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.errors import SearchError, UserError
 from objectives.evaluate import predict
-from objectives.evaluation_pictures import draw_evaluation, refuse_pictures_folder, write_pictures
 from objectives.inspection import inspect_frames
 from objectives.metrics import confusion_KK
-from objectives.pictures import confusion_picture, frame_panel, reliability_picture
+from objectives.pictures.evaluation import draw_evaluation, refuse_pictures_folder, write_pictures
+from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
 from objectives.scores import class_scores
 from objectives.segmenter import build_segmenter
 from search.commands.evaluation import evaluation_json, print_evaluation

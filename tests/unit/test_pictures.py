@@ -12,7 +12,7 @@ from objectives.config import Augment
 from objectives.data.preparing.check import Report
 from objectives.data.spec import FrameSpec
 from objectives.device.processor import Processor
-from objectives.pictures import (
+from objectives.pictures.panels import (
     coloured,
     confusion_picture,
     curve_picture,

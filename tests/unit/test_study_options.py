@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
-from objectives.pictures import is_picture
+from objectives.pictures.panels import is_picture
 from search.commands.options import Place, open_database, open_place, parse_split
 from search.commands.study_options import StudyOptions, with_study_options
 from search.main import app

@@ -7,7 +7,7 @@ from pathlib import Path
 from objectives.atomic import directory_at_once
 from objectives.bundle.evaluate import BundleEvaluation
 from objectives.errors import UserError, WorldError, one_line
-from objectives.pictures import confusion_picture, frame_panel, reliability_picture
+from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
 
 LONGEST_TITLE = 90  # characters of a frame's name that fit above its picture
 
