@@ -137,11 +137,11 @@ def predict(
     Example:
       search predict out frames.npz --out submission.csv
     """
-    from objectives import predict as predicting
-    from objectives.engines import torch_is_there
     from objectives.errors import Problem
     from objectives.output_place import is_stream
-    from objectives.predict_checks import refuse_bad
+    from objectives.predict import masks as predicting
+    from objectives.predict.checks import refuse_bad
+    from objectives.predict.engines import torch_is_there
 
     left_out: list[Problem] = []
 
@@ -223,8 +223,8 @@ def torch_device(name: str) -> "torch.device":
 
     Raises: UserError when this host has none such, or no torch; WorldError when the driver or all its cards do not answer.
     """
-    from objectives.engines import torch_is_there
     from objectives.errors import UserError
+    from objectives.predict.engines import torch_is_there
     from search.gpus import offer
 
     if not torch_is_there():

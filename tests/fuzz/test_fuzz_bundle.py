@@ -26,7 +26,7 @@ from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.fit import prepare
-from objectives.predict import predict
+from objectives.predict.masks import predict
 from objectives.segmenter import build_segmenter
 
 CPU = torch.device("cpu")

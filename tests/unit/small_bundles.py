@@ -11,9 +11,9 @@ from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenan
 from objectives.bundle_settings import Member, Settings
 from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.engines import EngineName, FlipsWanted
 from objectives.evaluate import evaluate
-from objectives.predict import predict
+from objectives.predict.engines import EngineName, FlipsWanted
+from objectives.predict.masks import predict
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

@@ -14,12 +14,12 @@ from PIL import Image
 from small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
-from objectives.engines import FlipsWanted
 from objectives.ensemble.program import build_program, reflipped
 from objectives.errors import UserError
 from objectives.evaluate import predict as predict_with
-from objectives.onnx_engine import OnnxEngine
-from objectives.predict import predict
+from objectives.predict.engines import FlipsWanted
+from objectives.predict.masks import predict
+from objectives.predict.onnx_engine import OnnxEngine
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

@@ -25,12 +25,12 @@ from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.predicting import read_images
 from objectives.data.reading.frames import frame_hash
-from objectives.engines import open_engine
 from objectives.errors import ProblemsError, SearchError, UserError
 from objectives.evaluate import evaluate
 from objectives.evaluate import predict as predict_labels_of
-from objectives.predict import predict, predict_frames
-from objectives.prediction_files import write_csv
+from objectives.predict.engines import open_engine
+from objectives.predict.masks import predict, predict_frames
+from objectives.predict.prediction_files import write_csv
 from objectives.segmenter import build_segmenter
 from search.main import app
 
@@ -192,7 +192,7 @@ def never(*_: object) -> np.ndarray:
 def test_every_bad_image_is_named_before_anything_is_computed(
     bundle_dir: Path, some_bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("objectives.torch_engine.TorchEngine.labels", never)
+    monkeypatch.setattr("objectives.predict.torch_engine.TorchEngine.labels", never)
     for out in ("out", "masks.npz", "masks.csv"):
         with pytest.raises(ProblemsError) as caught:
             predict(bundle_dir, some_bad, tmp_path / out)

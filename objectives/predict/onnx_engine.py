@@ -12,8 +12,8 @@ from objectives.bundle.files import ONNX, open_bundle
 from objectives.bundle_settings import Flip, sensible_flips, ways_of
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
-from objectives.engines import FlipsWanted
 from objectives.errors import UserError
+from objectives.predict.engines import FlipsWanted
 
 LEAST = np.finfo(np.float32).tiny  # of a probability whose logarithm is taken
 Floats = npt.NDArray[np.float32]

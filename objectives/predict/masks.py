@@ -6,10 +6,10 @@ from pathlib import Path
 
 from objectives.data.dataset import read_images
 from objectives.device.portions import frames_at_once
-from objectives.engines import Engine, EngineName, FlipsWanted, open_engine
 from objectives.errors import ProblemsError
-from objectives.predict_checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
-from objectives.prediction_files import NamedMask, writer_for
+from objectives.predict.checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
+from objectives.predict.engines import Engine, EngineName, FlipsWanted, open_engine
+from objectives.predict.prediction_files import NamedMask, writer_for
 
 
 def predict(

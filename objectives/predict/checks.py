@@ -12,7 +12,7 @@ from objectives.data.predicting import ReadOnDemand
 from objectives.data.preparing.survey import condensed
 from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError, UserError
-from objectives.prediction_files import refuse_mixed_sizes
+from objectives.predict.prediction_files import refuse_mixed_sizes
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
 OnBad = Callable[[str, Sequence[Problem]], None]  # is told of the source and its bad frames; raises, or they are left out

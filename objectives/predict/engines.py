@@ -33,11 +33,11 @@ def open_engine(directory: Path, name: EngineName, *, device: str = "cpu", flips
     """
     match name:
         case "torch":
-            from objectives.torch_engine import TorchEngine
+            from objectives.predict.torch_engine import TorchEngine
 
             return TorchEngine.load(directory, device=device, flips=flips)
         case "onnx":
-            from objectives.onnx_engine import OnnxEngine
+            from objectives.predict.onnx_engine import OnnxEngine
 
             return OnnxEngine.load(directory, device=device, flips=flips)
         case _:

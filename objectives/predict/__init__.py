@@ -1,0 +1,1 @@
+"""Masks for new images, by torch or by ONNX Runtime alone."""
