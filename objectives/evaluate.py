@@ -15,7 +15,7 @@ from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
 from objectives.metrics import confusion_KK, iou_K, mean_iou
 from objectives.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
-from objectives.segmenter import predict_labels
+from objectives.program.segmenter import predict_labels
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 Found = TypeVar("Found")

@@ -30,8 +30,8 @@ from objectives.losses import build_phases, class_weights_K
 from objectives.micro_batches import SMALLEST, part_sizes
 from objectives.networks import all_outputs, count_parameters
 from objectives.networks.smp import SmpNetwork
+from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.saved_memory import EmulatedAutocast, SavedStorages
-from objectives.segmenter import Segmenter, build_segmenter
 
 FLOAT32 = 4  # bytes
 GIB = 2**30

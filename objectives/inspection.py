@@ -14,8 +14,8 @@ from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
 from objectives.evaluate import Evaluation, pixels_on
 from objectives.metrics import confusion_KK
+from objectives.program.segmenter import predict_labels
 from objectives.scores import ClassScores, class_scores, mean_iou
-from objectives.segmenter import predict_labels
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
 

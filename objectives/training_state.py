@@ -20,8 +20,8 @@ from objectives.ema import AveragedModel
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
 from objectives.optimise import LearningRate, build_optimiser
+from objectives.program.segmenter import build_segmenter, placed
 from objectives.results import EpochResult, scored_epoch
-from objectives.segmenter import build_segmenter, placed
 
 # what reading bytes that are no state of this trial may raise, besides what a device raises that is at fault itself
 AT_FAULT = (torch.OutOfMemoryError, torch.AcceleratorError)

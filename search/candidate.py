@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from objectives.bundle.provenance import FlipScores, Origin
-from objectives.bundle_settings import Settings
 from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor, allowed_difference
 from objectives.ensemble.program import Ensemble
 from objectives.evaluate import evaluate
 from objectives.inspection import Inspection, inspect_frames
-from objectives.segmenter import Segmenter
+from objectives.program.segmenter import Segmenter
+from objectives.program.settings import Settings
 from search.winner import Winner
 
 

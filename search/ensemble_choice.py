@@ -5,7 +5,7 @@ from typing import Literal
 
 from objectives.errors import UserError, one_line
 
-MOST = 64  # see `objectives.bundle_settings.MOST_MEMBERS`; a test holds them equal
+MOST = 64  # see `objectives.program.settings.MOST_MEMBERS`; a test holds them equal
 
 
 @dataclass(frozen=True)

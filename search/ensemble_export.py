@@ -6,7 +6,6 @@ from typing import assert_never
 import torch
 
 from objectives.bundle.belief import Bounds, Judged, Named, Share
-from objectives.bundle_settings import Member, Settings
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import allowed_difference
@@ -19,7 +18,8 @@ from objectives.ensemble.stacking import Stack
 from objectives.errors import NotBetterError, WorldError
 from objectives.evaluate import evaluate
 from objectives.interval import Interval
-from objectives.segmenter import Segmenter, placed
+from objectives.program.segmenter import Segmenter, placed
+from objectives.program.settings import Member, Settings
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.ensemble_choice import Combined, Listed

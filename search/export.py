@@ -12,13 +12,13 @@ import torch
 from objectives.atomic import refuse_unwritable
 from objectives.bundle.bundle_folder import check_bundle, refuse_taken, write_bundle
 from objectives.bundle.provenance import FlipScores, PartScore, Provenance, current_versions
-from objectives.bundle_settings import Settings, sensible_flips
 from objectives.data.dataset import has_labels
 from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
 from objectives.errors import UserError, WorldError
 from objectives.inspection import Inspection
 from objectives.interval import Interval
+from objectives.program.settings import Settings, sensible_flips
 from objectives.resampling import iou_interval
 from objectives.revision import program_revision
 from search.candidate import Candidate

@@ -12,7 +12,7 @@ from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.device.processor import Processor
 from objectives.errors import WorldError
-from objectives.segmenter import Segmenter, build_segmenter, placed
+from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs
 from search.commands.options import Place

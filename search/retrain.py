@@ -20,7 +20,7 @@ from objectives.config import Plateau
 from objectives.data.preparing.resplit import trained_on_everything
 from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
-from objectives.segmenter import build_segmenter, placed
+from objectives.program.segmenter import build_segmenter, placed
 from search import checkpoints
 from search.blobs import open_blobs
 from search.candidate import Candidate

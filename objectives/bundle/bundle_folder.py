@@ -31,7 +31,6 @@ from objectives.bundle.model_card import model_card
 from objectives.bundle.program_checks import Comparison, compare_programs, onnx_runner, torch_export_runner
 from objectives.bundle.programs import export_programs
 from objectives.bundle.provenance import Provenance
-from objectives.bundle_settings import Settings
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.device.computing import processor_of, threads_of
@@ -40,7 +39,8 @@ from objectives.ensemble.program import Ensemble, build_program
 from objectives.errors import WorldError, one_line
 from objectives.evaluate import evaluate
 from objectives.networks import build_network
-from objectives.segmenter import Segmenter, placed
+from objectives.program.segmenter import Segmenter, placed
+from objectives.program.settings import Settings
 
 __all__ = [
     "CARD",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from objectives.bundle.provenance import Provenance
-from objectives.bundle_settings import FORMAT_VERSION, Settings, read_settings
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, listed, one_line
+from objectives.program.settings import FORMAT_VERSION, Settings, read_settings
 
 WEIGHTS, CONFIG, ONNX, TORCH_EXPORT, METRICS, FRAMES, CARD = (
     "model.safetensors",

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from objectives.bundle.belief import Named
 from objectives.bundle.provenance import NO_TEST, PartScore, Provenance
-from objectives.bundle_settings import Settings
 from objectives.data.spec import FrameSpec
+from objectives.program.settings import Settings
 
 
 def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:

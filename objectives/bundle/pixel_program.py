@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
-from objectives.segmenter import predict_labels
+from objectives.program.segmenter import predict_labels
 
 
 @final

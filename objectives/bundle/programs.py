@@ -14,8 +14,8 @@ from torch.fx import GraphModule
 
 from objectives.bundle.pixel_program import pixel_program
 from objectives.bundle.program_checks import compare_programs, onnx_runner, torch_export_runner
-from objectives.bundle_settings import Axes, fixed_axes
 from objectives.data.spec import FrameSpec
+from objectives.program.settings import Axes, fixed_axes
 
 INPUT, OUTPUTS = "pixels", ("labels", "probabilities")
 ANY_SIZE = Axes(height="any", width="any")

@@ -9,10 +9,10 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from objectives.bundle.belief import Belief, Bounds, Unconfirmed
-from objectives.bundle_settings import Flip
 from objectives.config import Frozen
 from objectives.data.preparing.options import IGNORE, DataOptions
 from objectives.device.processor import Processor
+from objectives.program.settings import Flip
 from objectives.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 

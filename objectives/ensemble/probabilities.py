@@ -15,7 +15,7 @@ from objectives.ensemble.library import Library
 from objectives.ensemble.probability_codes import encode_probabilities
 from objectives.evaluate import Evaluation, pixels_on
 from objectives.metrics import confusion_KK
-from objectives.segmenter import predict_labels
+from objectives.program.segmenter import predict_labels
 
 Codes = npt.NDArray[np.uint8]
 

@@ -7,10 +7,10 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from objectives.bundle_settings import Flip, Settings, ways_of
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.stacking import FLOOR, Stack
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.program.settings import Flip, Settings, ways_of
 
 LEAST = torch.finfo(torch.float32).tiny  # of a probability whose logarithm is taken: 1.2e-38
 

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from objectives.bundle.files import ONNX, open_bundle
-from objectives.bundle_settings import Flip, sensible_flips, ways_of
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
 from objectives.predict.engines import FlipsWanted
+from objectives.program.settings import Flip, sensible_flips, ways_of
 
 LEAST = np.finfo(np.float32).tiny  # of a probability whose logarithm is taken
 Floats = npt.NDArray[np.float32]

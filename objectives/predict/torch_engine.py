@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from objectives.bundle.bundle_folder import load_bundle
-from objectives.bundle_settings import sensible_flips
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import reflipped
 from objectives.evaluate import pixels_on
 from objectives.predict.engines import FlipsWanted
-from objectives.segmenter import predict_labels
+from objectives.program.segmenter import predict_labels
+from objectives.program.settings import sensible_flips
 
 
 @final

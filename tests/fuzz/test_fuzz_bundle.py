@@ -20,14 +20,14 @@ from safetensors.torch import load, save
 from objectives.bundle.bundle_folder import CONFIG, FILES, FRAMES, METRICS, SUMS, WEIGHTS, load_bundle, write_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore, current_versions
-from objectives.bundle_settings import Settings
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.fit import prepare
 from objectives.predict.masks import predict
-from objectives.segmenter import build_segmenter
+from objectives.program.segmenter import build_segmenter
+from objectives.program.settings import Settings
 
 CPU = torch.device("cpu")
 CONFIGURATION = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8))

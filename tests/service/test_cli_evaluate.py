@@ -11,10 +11,10 @@ from PIL import Image
 
 from objectives.bundle.bundle_folder import write_bundle
 from objectives.bundle.provenance import PartScore
-from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
-from objectives.segmenter import build_segmenter
+from objectives.program.segmenter import build_segmenter
+from objectives.program.settings import Settings
 from search.looks import test_looks as looks_at_test
 from search.study import Study
 

@@ -7,8 +7,8 @@ import torch
 from small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, provenance_of
 
 from objectives.bundle.bundle_folder import check_bundle, write_bundle
-from objectives.bundle_settings import Settings
 from objectives.ensemble.program import build_program
+from objectives.program.settings import Settings
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,12 @@ from bundles_made import origin
 from torch import nn
 
 from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
-from objectives.bundle_settings import Member, Settings
 from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.evaluate import evaluate
 from objectives.predict.engines import EngineName, FlipsWanted
 from objectives.predict.masks import predict
+from objectives.program.settings import Member, Settings
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

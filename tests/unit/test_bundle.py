@@ -27,14 +27,14 @@ from objectives.bundle.model_card import model_card
 from objectives.bundle.program_checks import compare_programs, onnx_runner, torch_export_runner
 from objectives.bundle.programs import export_programs
 from objectives.bundle.provenance import PartScore, Provenance, current_versions
-from objectives.bundle_settings import Settings
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor
 from objectives.errors import UserError, WorldError
 from objectives.evaluate import evaluate, predict
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.program.settings import Settings
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5))

@@ -18,11 +18,11 @@ from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.pixel_program import pixel_program
 from objectives.bundle.program_checks import onnx_runner, torch_export_runner
 from objectives.bundle.programs import export_programs
-from objectives.bundle_settings import Axes, fixed_axes
 from objectives.ensemble.program import Ensemble, build_program
 from objectives.errors import UserError
 from objectives.evaluate import predict as predict_with
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.program.settings import Axes, fixed_axes
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore
-from objectives.bundle_settings import Settings
 from objectives.data.dataset import DataOptions, Dataset, check, open_dataset
 from objectives.data.preparing.options import Exif
 from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError
+from objectives.program.settings import Settings
 from search.commands.options import Place
 from search.main import app
 from search.setup import Request, prepare

@@ -13,7 +13,7 @@ from objectives.data.dataset import Dataset
 from objectives.ema import AveragedModel
 from objectives.evaluate import evaluate, pixels_BCHW
 from objectives.fit import Training, prepare, train_epoch
-from objectives.segmenter import Segmenter
+from objectives.program.segmenter import Segmenter
 
 STEPS = 200
 CPU = torch.device("cpu")

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from objectives.bundle.pixel_program import PixelProgram
-from objectives.bundle_settings import Flip, Member, Settings, sensible_flips, ways_of
 from objectives.config import Augment, Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import Ensemble, build_program, combined, members_of, reflipped, stacked
 from objectives.ensemble.stacking import Stack
 from objectives.evaluate import evaluate, predict
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.program.settings import Flip, Member, Settings, sensible_flips, ways_of
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

@@ -10,7 +10,7 @@ from objectives.data.dataset import Dataset
 from objectives.device import portions
 from objectives.evaluate import evaluate, pixels_BCHW, predict
 from objectives.micro_batches import DoesNotFitError
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")
 

@@ -26,8 +26,8 @@ from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
 from objectives.feasibility import Unmeasurable, Verdict, check, estimate, infeasible
 from objectives.losses import build_phases
+from objectives.program.segmenter import build_segmenter
 from objectives.saved_memory import EmulatedAutocast
-from objectives.segmenter import build_segmenter
 
 CLASSES = 5
 

@@ -12,7 +12,7 @@ from objectives.device import portions
 from objectives.evaluate import evaluate, predict
 from objectives.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
 from objectives.metrics import confusion_KK
-from objectives.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter
 
 CPU = torch.device("cpu")
 

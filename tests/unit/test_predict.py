@@ -21,7 +21,6 @@ from objectives.atomic import directory_at_once
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore
-from objectives.bundle_settings import Settings
 from objectives.config import Config, UNet
 from objectives.data.predicting import read_images
 from objectives.data.reading.frames import frame_hash
@@ -31,7 +30,8 @@ from objectives.evaluate import predict as predict_labels_of
 from objectives.predict.engines import open_engine
 from objectives.predict.masks import predict, predict_frames
 from objectives.predict.prediction_files import write_csv
-from objectives.segmenter import build_segmenter
+from objectives.program.segmenter import build_segmenter
+from objectives.program.settings import Settings
 from search.main import app
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.segmenter import Segmenter, area_matrix, build_segmenter, predict_labels
+from objectives.program.segmenter import Segmenter, area_matrix, build_segmenter, predict_labels
 
 SPEC = FrameSpec(
     height=24,
