@@ -13,10 +13,10 @@ from objectives.config import Config, Plateau
 from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of
 from objectives.errors import WorldError
-from objectives.evaluate import evaluate
 from objectives.losses import Phases, build_phases, class_weights_K
 from objectives.micro_batches import StepStart
 from objectives.results import EpochResult
+from objectives.scoring.evaluate import evaluate
 from objectives.training_state import TrainingState
 from objectives.training_step import TrainingStep
 

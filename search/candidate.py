@@ -10,10 +10,10 @@ from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor, allowed_difference
 from objectives.ensemble.program import Ensemble
-from objectives.evaluate import evaluate
-from objectives.inspection import Inspection, inspect_frames
 from objectives.program.segmenter import Segmenter
 from objectives.program.settings import Settings
+from objectives.scoring.evaluate import evaluate
+from objectives.scoring.inspection import Inspection, inspect_frames
 from search.winner import Winner
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from safetensors.torch import load
 
 from objectives.data.dataset import Dataset
-from objectives.evaluate import predict
 from objectives.pictures.panels import confusion_picture, curve_picture, prediction_panel
+from objectives.scoring.evaluate import predict
 from objectives.training_state import TrainingState
 
 PANEL_FRAMES = 6

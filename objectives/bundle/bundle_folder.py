@@ -37,10 +37,10 @@ from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import allowed_difference
 from objectives.ensemble.program import Ensemble, build_program
 from objectives.errors import WorldError, one_line
-from objectives.evaluate import evaluate
 from objectives.networks import build_network
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Settings
+from objectives.scoring.evaluate import evaluate
 
 __all__ = [
     "CARD",

@@ -21,8 +21,8 @@ from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec, left_out
 from objectives.device.portions import frames_at_once
 from objectives.errors import UserError
-from objectives.evaluate import Evaluation, predict
-from objectives.inspection import Batch, Inspection, inspect_batches
+from objectives.scoring.evaluate import Evaluation, predict
+from objectives.scoring.inspection import Batch, Inspection, inspect_batches
 
 CPU = torch.device("cpu")
 Split = Literal["validation", "test"]

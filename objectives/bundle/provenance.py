@@ -13,7 +13,7 @@ from objectives.config import Frozen
 from objectives.data.preparing.options import IGNORE, DataOptions
 from objectives.device.processor import Processor
 from objectives.program.settings import Flip
-from objectives.scores import ClassScores
+from objectives.scoring.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
 NO_TEST = "The study has no sealed test part, so no score here is of frames by which nothing was chosen."

@@ -16,7 +16,7 @@ from objectives.ensemble.library import Library, Rule
 from objectives.ensemble.selection import Strategy, best_member, select, single
 from objectives.errors import UserError
 from objectives.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
-from objectives.scores import mean_iou
+from objectives.scoring.scores import mean_iou
 
 Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]

@@ -13,10 +13,10 @@ from objectives.bundle.bundle_folder import load_bundle
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import reflipped
-from objectives.evaluate import pixels_on
 from objectives.predict.engines import FlipsWanted
 from objectives.program.segmenter import predict_labels
 from objectives.program.settings import sensible_flips
+from objectives.scoring.evaluate import pixels_on
 
 
 @final

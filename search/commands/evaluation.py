@@ -77,7 +77,7 @@ def _table(found: "BundleEvaluation") -> "Table":
 
 def _means(found: "BundleEvaluation") -> dict[str, float]:
     """Means over the scored classes that occur; that of the IoU is the score."""
-    from objectives.scores import mean_over
+    from objectives.scoring.scores import mean_over
 
     classes, scored = found.inspection.classes, found.spec.scored
     rest = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}

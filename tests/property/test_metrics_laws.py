@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from objectives.metrics import confusion_KK, iou_K, mean_iou
+from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
 
 Mask = npt.NDArray[np.uint8]
 CLASSES = 5

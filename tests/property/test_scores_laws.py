@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from objectives.calibration import Calibration
-from objectives.metrics import confusion_KK, mean_iou
-from objectives.scores import ClassScores, class_scores
+from objectives.scoring.calibration import Calibration
+from objectives.scoring.metrics import confusion_KK, mean_iou
+from objectives.scoring.scores import ClassScores, class_scores
 
 Mask = npt.NDArray[np.uint8]
 CLASSES = 4

@@ -19,8 +19,8 @@ from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.provenance import Provenance
 from objectives.ensemble.program import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
-from objectives.evaluate import evaluate, pixels_BCHW
-from objectives.scores import class_scores, mean_over
+from objectives.scoring.evaluate import evaluate, pixels_BCHW
+from objectives.scoring.scores import class_scores, mean_over
 from search import checkpoints
 from search.commands.model import print_export
 from search.commands.options import Place

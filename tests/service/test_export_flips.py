@@ -13,7 +13,7 @@ from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor
 from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
-from objectives.evaluate import evaluate
+from objectives.scoring.evaluate import evaluate
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.export import export_best, restore, with_flips

@@ -10,10 +10,10 @@ from torch import nn
 from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.evaluate import evaluate
 from objectives.predict.engines import EngineName, FlipsWanted
 from objectives.predict.masks import predict
 from objectives.program.settings import Member, Settings
+from objectives.scoring.evaluate import evaluate
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

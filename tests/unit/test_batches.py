@@ -20,7 +20,7 @@ from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
 from objectives.device import shared_memory
 from objectives.device.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
-from objectives.evaluate import pixels_BCHW
+from objectives.scoring.evaluate import pixels_BCHW
 from search.child import cause_of, dies_of, said_by
 from search.messages import Cause
 

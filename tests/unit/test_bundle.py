@@ -32,9 +32,9 @@ from objectives.data.spec import FrameSpec
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor
 from objectives.errors import UserError, WorldError
-from objectives.evaluate import evaluate, predict
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Settings
+from objectives.scoring.evaluate import evaluate, predict
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5))

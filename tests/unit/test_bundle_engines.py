@@ -16,10 +16,10 @@ from small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.ensemble.program import build_program, reflipped
 from objectives.errors import UserError
-from objectives.evaluate import predict as predict_with
 from objectives.predict.engines import FlipsWanted
 from objectives.predict.masks import predict
 from objectives.predict.onnx_engine import OnnxEngine
+from objectives.scoring.evaluate import predict as predict_with
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

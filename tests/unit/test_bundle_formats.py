@@ -20,9 +20,9 @@ from objectives.bundle.program_checks import onnx_runner, torch_export_runner
 from objectives.bundle.programs import export_programs
 from objectives.ensemble.program import Ensemble, build_program
 from objectives.errors import UserError
-from objectives.evaluate import predict as predict_with
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Axes, fixed_axes
+from objectives.scoring.evaluate import predict as predict_with
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

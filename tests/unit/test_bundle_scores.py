@@ -16,19 +16,19 @@ from PIL import Image
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.bundle.evaluate import WORST_FRAMES, BundleEvaluation, evaluate_bundle
 from objectives.bundle.provenance import PartScore
-from objectives.calibration import Calibration
 from objectives.config import Config, UNet
 from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.errors import SearchError, UserError
-from objectives.evaluate import predict
-from objectives.inspection import inspect_frames
-from objectives.metrics import confusion_KK
 from objectives.pictures.evaluation import draw_evaluation, refuse_pictures_folder, write_pictures
 from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
-from objectives.scores import class_scores
+from objectives.scoring.calibration import Calibration
+from objectives.scoring.evaluate import predict
+from objectives.scoring.inspection import inspect_frames
+from objectives.scoring.metrics import confusion_KK
+from objectives.scoring.scores import class_scores
 from search.commands.evaluation import evaluation_json, print_evaluation
 
 CPU = torch.device("cpu")

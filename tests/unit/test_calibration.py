@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassCalibrationError
 
-from objectives.calibration import BINS, Calibration
+from objectives.scoring.calibration import BINS, Calibration
 
 
 def plain_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:

@@ -16,7 +16,7 @@ from objectives.ensemble.library import Library
 from objectives.ensemble.selection import Greedy
 from objectives.interval import Interval
 from objectives.resampling import Resampling
-from objectives.scores import class_scores, mean_over
+from objectives.scoring.scores import class_scores, mean_over
 from search.confirmation import Confirmation, Confirmed, confirm
 
 SEED_SHIFT, NOISE = 0.01, 0.01  # of a score: what its seed gives all candidates, and what it gives one

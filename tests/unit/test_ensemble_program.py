@@ -9,9 +9,9 @@ from objectives.config import Augment, Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import Ensemble, build_program, combined, members_of, reflipped, stacked
 from objectives.ensemble.stacking import Stack
-from objectives.evaluate import evaluate, predict
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Flip, Member, Settings, sensible_flips, ways_of
+from objectives.scoring.evaluate import evaluate, predict
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

@@ -31,9 +31,9 @@ from objectives.config import (
 )
 from objectives.data.dataset import Dataset
 from objectives.device.processor import Processor
-from objectives.evaluate import Evaluation, evaluate, pixels_BCHW
 from objectives.fit import DivergedError, Training, fit, prepare
 from objectives.results import EpochResult
+from objectives.scoring.evaluate import Evaluation, evaluate, pixels_BCHW
 
 CPU = torch.device("cpu")
 EPOCHS = 4

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from objectives.bundle.pixel_program import PixelProgram
-from objectives.calibration import BINS, Calibration
 from objectives.config import Config, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.device import portions
-from objectives.evaluate import evaluate, predict
-from objectives.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
-from objectives.metrics import confusion_KK
 from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.scoring.calibration import BINS, Calibration
+from objectives.scoring.evaluate import evaluate, predict
+from objectives.scoring.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
+from objectives.scoring.metrics import confusion_KK
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,9 @@ from objectives.data.spec import FrameSpec
 from objectives.ensemble.probabilities import LabelledFrames, measure_member, share_that_fits
 from objectives.ensemble.probability_codes import decode_probabilities
 from objectives.errors import UserError
-from objectives.evaluate import evaluate
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import MOST_MEMBERS
+from objectives.scoring.evaluate import evaluate
 from search.ensemble_choice import Combined, Listed, Single, parse_ensemble
 
 CPU = torch.device("cpu")

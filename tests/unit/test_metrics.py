@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from objectives.metrics import confusion_KK, iou_K, mean_iou
+from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
 
 TARGET = np.array([[0, 0, 1], [1, 1, 2]], dtype=np.uint8)
 PREDICTED = np.array([[1, 0, 1], [2, 1, 2]], dtype=np.uint8)

@@ -25,13 +25,13 @@ from objectives.config import Config, UNet
 from objectives.data.predicting import read_images
 from objectives.data.reading.frames import frame_hash
 from objectives.errors import ProblemsError, SearchError, UserError
-from objectives.evaluate import evaluate
-from objectives.evaluate import predict as predict_labels_of
 from objectives.predict.engines import open_engine
 from objectives.predict.masks import predict, predict_frames
 from objectives.predict.prediction_files import write_csv
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
+from objectives.scoring.evaluate import evaluate
+from objectives.scoring.evaluate import predict as predict_labels_of
 from search.main import app
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from objectives.metrics import confusion_KK
-from objectives.scores import class_scores, mean_iou, mean_over
+from objectives.scoring.metrics import confusion_KK
+from objectives.scoring.scores import class_scores, mean_iou, mean_over
 
 HAND = np.array([[0, 0, 0, 0], [0, 6, 2, 0], [0, 1, 3, 0], [0, 0, 0, 0]])  # rows are true
 
@@ -109,5 +109,5 @@ def test_a_frame_is_scored_by_the_classes_that_it_holds() -> None:
 
 
 def test_formulas_need_no_torch() -> None:
-    modules = "objectives.scores, objectives.calibration, objectives.bundle.provenance"
+    modules = "objectives.scoring.scores, objectives.scoring.calibration, objectives.bundle.provenance"
     subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert 'torch' not in sys.modules"], check=True)

@@ -8,14 +8,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from objectives.calibration import Calibration
 from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
-from objectives.evaluate import Evaluation, pixels_on
-from objectives.metrics import confusion_KK
 from objectives.program.segmenter import predict_labels
-from objectives.scores import ClassScores, class_scores, mean_iou
+from objectives.scoring.calibration import Calibration
+from objectives.scoring.evaluate import Evaluation, pixels_on
+from objectives.scoring.metrics import confusion_KK
+from objectives.scoring.scores import ClassScores, class_scores, mean_iou
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
 

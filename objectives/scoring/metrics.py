@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from objectives import scores
+from objectives.scoring import scores
 
 
 @overload
