@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from objectives.errors import UserError
-from objectives.interval import Interval, Unknown
-from objectives.student_t import t_cdf, t_quantile
+from objectives.statistics.interval import Interval, Unknown
+from objectives.statistics.student_t import t_cdf, t_quantile
 from search.seed_table import Estimate, SeedTable, Variance
 from search.selection_bias import pull_together
 

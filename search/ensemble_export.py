@@ -16,10 +16,10 @@ from objectives.ensemble.program import Ensemble, combined, stacked
 from objectives.ensemble.selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
 from objectives.ensemble.stacking import Stack
 from objectives.errors import NotBetterError, WorldError
-from objectives.interval import Interval
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Member, Settings
 from objectives.scoring.evaluate import evaluate
+from objectives.statistics.interval import Interval
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.ensemble_choice import Combined, Listed

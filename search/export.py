@@ -16,11 +16,11 @@ from objectives.data.dataset import has_labels
 from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
 from objectives.errors import UserError, WorldError
-from objectives.interval import Interval
 from objectives.program.settings import Settings, sensible_flips
-from objectives.resampling import iou_interval
 from objectives.revision import program_revision
 from objectives.scoring.inspection import Inspection
+from objectives.statistics.interval import Interval
+from objectives.statistics.resampling import iou_interval
 from search.candidate import Candidate
 from search.commands.options import Place
 from search.ensemble_choice import Combined, EnsembleChoice, Listed, Single

@@ -13,7 +13,7 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
-from objectives.interval import Unknown
+from objectives.statistics.interval import Unknown
 
 Floats = npt.NDArray[np.float64]
 

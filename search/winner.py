@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from objectives.bundle.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
 from objectives.errors import UserError
-from objectives.interval import Interval, Unknown
+from objectives.statistics.interval import Interval, Unknown
 from search.shrinkage import optimism
 from search.spec import StudySpec, refuse_without_scores
 from search.standing import Standing, read_standing

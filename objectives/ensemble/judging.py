@@ -15,8 +15,8 @@ from objectives.data.preparing.split import deal
 from objectives.ensemble.library import Library, Rule
 from objectives.ensemble.selection import Strategy, best_member, select, single
 from objectives.errors import UserError
-from objectives.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
 from objectives.scoring.scores import mean_iou
+from objectives.statistics.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
 
 Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]

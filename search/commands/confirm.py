@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from objectives.interval import Interval, Unknown
+    from objectives.statistics.interval import Interval, Unknown
     from search.confirmation import Choice, Confirmation
     from search.standing import Standing
     from search.study import Study
@@ -205,7 +205,7 @@ def print_choice(console: "Console", choice: "Choice", control: int) -> None:
 
 
 def _bounds(interval: "Interval | Unknown") -> list[float] | None:
-    from objectives.interval import Interval
+    from objectives.statistics.interval import Interval
 
     return [*interval.of_shares()] if isinstance(interval, Interval) else None
 
@@ -215,7 +215,7 @@ def _known(value: "float | Unknown") -> float | None:
 
 
 def _shown(interval: "Interval | Unknown") -> str:
-    from objectives.interval import Interval
+    from objectives.statistics.interval import Interval
 
     return "{:.4f} to {:.4f}".format(*interval.of_shares()) if isinstance(interval, Interval) else "-"
 

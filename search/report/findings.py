@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from objectives.interval import Unknown
+from objectives.statistics.interval import Unknown
 from search.pictures_store import PictureStore
 from search.report import shown
 from search.report.importance import Importances, importances

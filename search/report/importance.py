@@ -9,7 +9,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
-from objectives.interval import Unknown
+from objectives.statistics.interval import Unknown
 from search.report.reading import StudyRecord
 
 LEAST_TRIALS = 10

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from objectives.data.preparing.split import deal
-from objectives.interval import Interval
+from objectives.statistics.interval import Interval
 from search.confirmation import confirm
 from search.dealt_parts import places_text
 

@@ -14,9 +14,9 @@ import pytest
 from objectives.ensemble.judging import judged_ensemble
 from objectives.ensemble.library import Library
 from objectives.ensemble.selection import Greedy
-from objectives.interval import Interval
-from objectives.resampling import Resampling
 from objectives.scoring.scores import class_scores, mean_over
+from objectives.statistics.interval import Interval
+from objectives.statistics.resampling import Resampling
 from search.confirmation import Confirmation, Confirmed, confirm
 
 SEED_SHIFT, NOISE = 0.01, 0.01  # of a score: what its seed gives all candidates, and what it gives one

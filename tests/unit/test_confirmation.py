@@ -12,7 +12,7 @@ from scipy import stats
 from objectives.bundle.belief import Confirmed as Belief
 from objectives.bundle.belief import Unconfirmed
 from objectives.errors import UserError
-from objectives.interval import Interval, Unknown
+from objectives.statistics.interval import Interval, Unknown
 from search.confirmation import Confirmation, Confirmed, confirm, probability_above
 from search.seed_table import SeedTable
 

@@ -9,7 +9,7 @@ from objectives.ensemble.library import Library, Sample, highest
 from objectives.ensemble.probability_codes import encode_probabilities
 from objectives.ensemble.selection import Greedy, RarePair, best_member, select, single
 from objectives.errors import UserError
-from objectives.resampling import Resampling
+from objectives.statistics.resampling import Resampling
 
 QUICK = Resampling(resamples=100)
 

@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from report_studies import spec_of
 
-from objectives.interval import Unknown
+from objectives.statistics.interval import Unknown
 from search.budget import Budget
 from search.report.groups import SAMPLED, origins
 from search.report.importance import Importances, importances

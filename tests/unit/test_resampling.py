@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from objectives.interval import Interval, Unknown
-from objectives.resampling import Method, Resampled, Resampling, difference_interval, iou_interval
-from objectives.student_t import t_quantile
+from objectives.statistics.interval import Interval, Unknown
+from objectives.statistics.resampling import Method, Resampled, Resampling, difference_interval, iou_interval
+from objectives.statistics.student_t import t_quantile
 
 ALL = (0, 1, 2)
 Counts = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize
 
-from objectives.interval import Unknown
+from objectives.statistics.interval import Unknown
 from search.shrinkage import LIKE_EPOCHS, Measured, Optimism, SeedNoise, optimism, true_means
 
 

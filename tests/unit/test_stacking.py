@@ -10,7 +10,7 @@ from objectives.ensemble.judging import judged_ensemble
 from objectives.ensemble.library import Floats, Library
 from objectives.ensemble.selection import Stacked, members_in, select
 from objectives.ensemble.stacking import FLOOR, PENALTY, Stack, fit_stack
-from objectives.resampling import Resampling
+from objectives.statistics.resampling import Resampling
 
 QUICK = Resampling(resamples=100)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from objectives.student_t import t_cdf, t_quantile
+from objectives.statistics.student_t import t_cdf, t_quantile
 
 DEGREES = [0.3, 1.0, 1.7, 2.0, 5.5, 10.0, 200.0, 1e5]
 

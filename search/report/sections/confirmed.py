@@ -1,6 +1,6 @@
 """What training again with other seeds says: a mean and an interval for each candidate, and the choice."""
 
-from objectives.interval import Interval
+from objectives.statistics.interval import Interval
 from search.confirmation import Confirmation
 from search.confirmation import Confirmed as Candidate
 from search.dealt_parts import parts_told

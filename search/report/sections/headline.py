@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from objectives.bundle.provenance import NO_TEST
-from objectives.interval import Interval
+from objectives.statistics.interval import Interval
 from search.budget import WHY, Limit
 from search.confirmation import Choice
 from search.report import shown

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from objectives.interval import Unknown
+from objectives.statistics.interval import Unknown
 from search.report.charts import slice_chart
 from search.report.findings import Findings
 from search.report.importance import Importances

@@ -18,8 +18,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from objectives.interval import Interval, Unknown
-from objectives.student_t import t_quantile
+from objectives.statistics.interval import Interval, Unknown
+from objectives.statistics.student_t import t_quantile
 
 Counts = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]

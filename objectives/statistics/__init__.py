@@ -1,0 +1,1 @@
+"""Intervals and the distributions behind them."""
