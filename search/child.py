@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from objectives.batches import EpochOrder, TrainingBatches
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.preparing.resplit import resplit, trained_on_everything
@@ -20,12 +19,13 @@ from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import Shortage
 from objectives.errors import SearchError, first_line, one_line
-from objectives.feasibility import Unmeasurable, Verdict, check
-from objectives.fit import DivergedError, Training, begin, fit
 from objectives.lifeline import end_with_parent
-from objectives.micro_batches import DoesNotFitError
-from objectives.results import EpochResult
-from objectives.training_state import TrainingState
+from objectives.training.batches import EpochOrder, TrainingBatches
+from objectives.training.feasibility import Unmeasurable, Verdict, check
+from objectives.training.fit import DivergedError, Training, begin, fit
+from objectives.training.micro_batches import DoesNotFitError
+from objectives.training.results import EpochResult
+from objectives.training.state import TrainingState
 from search.blobs import open_blobs
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
 from search.patient_blobs import PatientBlobs

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from objectives.data.preparing.resplit import dealt_parts
 from objectives.errors import SearchError, first_line
-from objectives.results import EpochResult, scored_epoch
+from objectives.training.results import EpochResult, scored_epoch
 from search.claims import current_budget
 from search.dealt_parts import ATTRIBUTE, places_text
 from search.hearing import UnusableError

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from objectives.device.processor import Processor
 from objectives.errors import WorldError, one_line
-from objectives.results import EpochResult
+from objectives.training.results import EpochResult
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
 
 BLOB = re.compile(r"[0-9a-f]{64}")

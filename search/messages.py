@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from objectives.results import EpochResult
+from objectives.training.results import EpochResult
 
 
 class Cause(StrEnum):

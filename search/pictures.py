@@ -8,7 +8,7 @@ from safetensors.torch import load
 from objectives.data.dataset import Dataset
 from objectives.pictures.panels import confusion_picture, curve_picture, prediction_panel
 from objectives.scoring.evaluate import predict
-from objectives.training_state import TrainingState
+from objectives.training.state import TrainingState
 
 PANEL_FRAMES = 6
 

@@ -12,7 +12,7 @@ from objectives.data.spec import FrameSpec
 from objectives.device.processor import Processor
 from objectives.lifeline import end_with_parent
 from objectives.pictures.panels import curve_picture, prediction_panel
-from objectives.results import EpochResult
+from objectives.training.results import EpochResult
 
 __all__ = ["matplotlib", "search", "torch"]
 

@@ -8,8 +8,8 @@ import torch
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import SearchError, first_line
-from objectives.fit import Training
-from objectives.training_state import TrainingState
+from objectives.training.fit import Training
+from objectives.training.state import TrainingState
 from search.blobs import BlobCorrupt, BlobMissing, BlobStore
 from search.messages import Checkpoint
 

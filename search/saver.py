@@ -2,7 +2,7 @@
 
 import time
 
-from objectives.training_state import TrainingState
+from objectives.training.state import TrainingState
 from search.blobs import BlobStore
 from search.messages import Checkpoint
 

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
-from objectives.results import EpochResult, scored_epoch
+from objectives.training.results import EpochResult, scored_epoch
 from search import checkpoints, roster
 from search.blame import check_device, judge_death, judge_lease
 from search.blobs import BlobMissing

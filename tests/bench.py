@@ -22,9 +22,9 @@ from torch.nn import functional
 from objectives.config import Augment, Config, Train, UNet
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.device.precision import autocast, computes_bf16
-from objectives.fit import prepare, train_epoch
 from objectives.networks import build_network
 from objectives.scoring.evaluate import pixels_BCHW
+from objectives.training.fit import prepare, train_epoch
 from search.hosts import cores
 
 BATCH, STEPS, ROUNDS = 32, 2, 12  # frames a step, steps a turn, turns of each side

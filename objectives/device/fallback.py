@@ -9,7 +9,7 @@ import torch
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import first_line
-from objectives.micro_batches import DoesNotFitError
+from objectives.training.micro_batches import DoesNotFitError
 
 Found = TypeVar("Found")
 CPU = torch.device("cpu")

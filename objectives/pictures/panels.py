@@ -21,9 +21,9 @@ from PIL.PngImagePlugin import PngInfo
 from objectives.augmentation.transforms import frame_seed
 from objectives.data.preparing.check import Report
 from objectives.data.spec import FrameSpec
-from objectives.results import EpochResult
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.metrics import iou_K
+from objectives.training.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed

@@ -13,9 +13,9 @@ from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
-from objectives.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
+from objectives.training.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 Found = TypeVar("Found")

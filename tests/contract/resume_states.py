@@ -10,7 +10,7 @@ import torch
 
 from objectives.config import Config
 from objectives.data.dataset import load_dataset
-from objectives.fit import fit, prepare
+from objectives.training.fit import fit, prepare
 
 SEED = 3
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from objectives.device.processor import Processor
-from objectives.results import EpochResult
+from objectives.training.results import EpochResult
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
 
 BLOB = "ab" * 32

@@ -28,7 +28,7 @@ from objectives.config import (
 )
 from objectives.data.dataset import Dataset
 from objectives.device.precision import computes_bf16
-from objectives.fit import fit, prepare
+from objectives.training.fit import fit, prepare
 
 NET = UNet(depth=2, base_filters=4, dropout=0.3)
 EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True, copy_paste=0.8)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
-from objectives.fit import Training
+from objectives.training.fit import Training
 
 TOO_MUCH = "Tried to allocate 1024.00 TiB"  # which is beyond a trial's share of any device
 

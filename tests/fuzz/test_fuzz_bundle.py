@@ -24,10 +24,10 @@ from objectives.config import Config, Train, UNet
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
-from objectives.fit import prepare
 from objectives.predict.masks import predict
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
+from objectives.training.fit import prepare
 
 CPU = torch.device("cpu")
 CONFIGURATION = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8))

@@ -9,7 +9,7 @@ import torch
 
 from objectives.config import ConvStack, DeepLab, Model, Smp
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
-from objectives.fit import fit, prepare
+from objectives.training.fit import fit, prepare
 from spaces import Recipe, load_recipes
 
 FULL = {"height": 64, "width": 128}  # pixels of the reports' frames

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from objectives.batches import TrainingBatches
 from objectives.config import Config, Train
 from objectives.data.dataset import load_dataset
+from objectives.training.batches import TrainingBatches
 from search.messages import Noted
 from search.process import Count
 

@@ -20,7 +20,7 @@ from objectives.bundle.evaluate import evaluate_bundle
 from objectives.data.preparing.resplit import trained_on_everything
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import UserError, WorldError
-from objectives.fit import fit, prepare
+from objectives.training.fit import fit, prepare
 from search import checkpoints, export
 from search.candidate import Candidate
 from search.commands.options import Place

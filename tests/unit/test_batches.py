@@ -13,14 +13,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from objectives import fit
 from objectives.augmentation.transforms import Augmenter
-from objectives.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
 from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
 from objectives.device import shared_memory
 from objectives.device.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
 from objectives.scoring.evaluate import pixels_BCHW
+from objectives.training import fit
+from objectives.training.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
 from search.child import cause_of, dies_of, said_by
 from search.messages import Cause
 

@@ -12,7 +12,7 @@ import torch
 
 from objectives.config import Config, Smp, Train
 from objectives.data.dataset import Dataset
-from objectives.training_state import TrainingState
+from objectives.training.state import TrainingState
 from search import child
 from search.blobs import open_objects
 from search.child import Link, can_work, cause_of, dies_of, train

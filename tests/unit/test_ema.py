@@ -10,10 +10,10 @@ from torch import nn
 
 from objectives.config import AdamW, Config, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
-from objectives.ema import AveragedModel
-from objectives.fit import Training, prepare, train_epoch
 from objectives.program.segmenter import Segmenter
 from objectives.scoring.evaluate import evaluate, pixels_BCHW
+from objectives.training.ema import AveragedModel
+from objectives.training.fit import Training, prepare, train_epoch
 
 STEPS = 200
 CPU = torch.device("cpu")

@@ -8,9 +8,9 @@ from training_checks import TOO_MUCH
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.device import portions
-from objectives.micro_batches import DoesNotFitError
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.scoring.evaluate import evaluate, pixels_BCHW, predict
+from objectives.training.micro_batches import DoesNotFitError
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import torch
 
 from objectives.device.fallback import gpu_or_cpu
 from objectives.device.shortage import MemoryTakenError
-from objectives.micro_batches import DoesNotFitError
+from objectives.training.micro_batches import DoesNotFitError
 
 GPU = torch.device("cuda", 0)
 

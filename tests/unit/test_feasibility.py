@@ -24,10 +24,10 @@ from objectives.config import (
 )
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
-from objectives.feasibility import Unmeasurable, Verdict, check, estimate, infeasible
 from objectives.losses import build_phases
 from objectives.program.segmenter import build_segmenter
-from objectives.saved_memory import EmulatedAutocast
+from objectives.training.feasibility import Unmeasurable, Verdict, check, estimate, infeasible
+from objectives.training.saved_memory import EmulatedAutocast
 
 CLASSES = 5
 

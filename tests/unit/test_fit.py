@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load
 from training_checks import assert_same_state
 
-import objectives.fit
+import objectives.training.fit
 from objectives.config import (
     SGD,
     Adam,
@@ -31,9 +31,9 @@ from objectives.config import (
 )
 from objectives.data.dataset import Dataset
 from objectives.device.processor import Processor
-from objectives.fit import DivergedError, Training, fit, prepare
-from objectives.results import EpochResult
 from objectives.scoring.evaluate import Evaluation, evaluate, pixels_BCHW
+from objectives.training.fit import DivergedError, Training, fit, prepare
+from objectives.training.results import EpochResult
 
 CPU = torch.device("cpu")
 EPOCHS = 4
@@ -277,7 +277,7 @@ def test_a_validation_loss_that_is_not_finite_ends_training_and_names_the_epoch(
 ) -> None:
     training = start(config_of(early_stopping=2, stop_on="loss"), terrain)
     found = Evaluation(np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scored, math.inf)
-    monkeypatch.setattr(objectives.fit, "evaluate", lambda *_, **__: found)
+    monkeypatch.setattr(objectives.training.fit, "evaluate", lambda *_, **__: found)
     with pytest.raises(DivergedError, match="the validation loss is inf in epoch 1"):
         next(fit(training))
     assert training.state.epoch == 0

@@ -16,9 +16,9 @@ from training_checks import TOO_MUCH, assert_same_state, leave_room
 from objectives.beat import Beat, unheard
 from objectives.config import SGD, Config, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
-from objectives.fit import Training, fit, prepare, train_epoch
-from objectives.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, halved, part_sizes
-from objectives.training_step import TrainingStep
+from objectives.training.fit import Training, fit, prepare, train_epoch
+from objectives.training.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, halved, part_sizes
+from objectives.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 FRAMES = st.integers(1, 5000)

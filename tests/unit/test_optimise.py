@@ -14,7 +14,7 @@ from torch import nn, optim
 from torch.optim import lr_scheduler
 
 from objectives.config import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule
-from objectives.optimise import LearningRate, build_optimiser, cosine_factor, one_cycle_factor
+from objectives.training.optimise import LearningRate, build_optimiser, cosine_factor, one_cycle_factor
 
 OPTIMISERS: list[Optimiser] = [AdamW(weight_decay=0.1), Adam(weight_decay=0.1), SGD(weight_decay=0.1), SGD(momentum=0.0)]
 OPTIMISERS.append(Lion(weight_decay=0.5))

@@ -22,7 +22,7 @@ from objectives.pictures.panels import (
     prediction_panel,
     preview_sheet,
 )
-from objectives.results import EpochResult
+from objectives.training.results import EpochResult
 
 
 def spec_of(channels: int = 1, max_value: int = 255) -> FrameSpec:

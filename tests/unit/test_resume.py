@@ -9,7 +9,7 @@ from training_checks import TOO_MUCH
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
-from objectives.fit import Training, fit, prepare
+from objectives.training.fit import Training, fit, prepare
 from search.blobs import FolderBlobs
 from search.child import cause_of
 from search.messages import Cause, Checkpoint

@@ -10,7 +10,7 @@ import torch
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import GIB, MemoryTakenError, Shortage, host_memory, share_of
 from objectives.errors import WorldError
-from objectives.micro_batches import TooLarge, attempt
+from objectives.training.micro_batches import TooLarge, attempt
 from search.child import cause_of, dies_of
 from search.messages import Cause
 

@@ -24,9 +24,9 @@ from objectives.config import (
     UNet,
 )
 from objectives.data.dataset import Dataset
-from objectives.fit import Training, fit, prepare
-from objectives.micro_batches import StepStart
-from objectives.training_step import TrainingStep
+from objectives.training.fit import Training, fit, prepare
+from objectives.training.micro_batches import StepStart
+from objectives.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 

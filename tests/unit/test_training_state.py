@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from training_checks import header_of
 
-from objectives import training_state
 from objectives.config import SGD, AdamW, Config, Optimiser, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
-from objectives.fit import Training, fit, prepare
-from objectives.results import EpochResult
+from objectives.training import state as training_state
+from objectives.training.fit import Training, fit, prepare
+from objectives.training.results import EpochResult
 
 
 def config_of(optimiser: Optimiser | None = None, steps_per_epoch: int = 1) -> Config:

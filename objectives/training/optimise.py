@@ -5,8 +5,8 @@ from typing import Any, assert_never
 
 from torch import nn, optim
 
-from objectives import lion
 from objectives.config import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule
+from objectives.training import lion
 
 
 def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:

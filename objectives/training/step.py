@@ -9,8 +9,8 @@ from torch import Tensor
 from objectives.beat import Beat
 from objectives.device.precision import autocast
 from objectives.losses import MixtureLoss
-from objectives.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, empty_cache, halved, part_sizes
-from objectives.training_state import TrainingState
+from objectives.training.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, empty_cache, halved, part_sizes
+from objectives.training.state import TrainingState
 
 
 @final

@@ -16,12 +16,12 @@ from objectives.data.spec import FrameSpec
 from objectives.device.precision import computes_bf16
 from objectives.device.processor import Processor
 from objectives.device.running_out import shortage_in
-from objectives.ema import AveragedModel
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
-from objectives.optimise import LearningRate, build_optimiser
 from objectives.program.segmenter import build_segmenter, placed
-from objectives.results import EpochResult, scored_epoch
+from objectives.training.ema import AveragedModel
+from objectives.training.optimise import LearningRate, build_optimiser
+from objectives.training.results import EpochResult, scored_epoch
 
 # what reading bytes that are no state of this trial may raise, besides what a device raises that is at fault itself
 AT_FAULT = (torch.OutOfMemoryError, torch.AcceleratorError)

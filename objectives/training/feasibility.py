@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from objectives.batches import largest_batch
 from objectives.config import (
     SGD,
     Adam,
@@ -27,11 +26,12 @@ from objectives.config import (
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
 from objectives.losses import build_phases, class_weights_K
-from objectives.micro_batches import SMALLEST, part_sizes
 from objectives.networks import all_outputs, count_parameters
 from objectives.networks.smp import SmpNetwork
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.saved_memory import EmulatedAutocast, SavedStorages
+from objectives.training.batches import largest_batch
+from objectives.training.micro_batches import SMALLEST, part_sizes
+from objectives.training.saved_memory import EmulatedAutocast, SavedStorages
 
 FLOAT32 = 4  # bytes
 GIB = 2**30

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from objectives.batches import TrainingBatches
 from objectives.beat import Beat, unheard
 from objectives.config import Config, Plateau
 from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of
 from objectives.errors import WorldError
 from objectives.losses import Phases, build_phases, class_weights_K
-from objectives.micro_batches import StepStart
-from objectives.results import EpochResult
 from objectives.scoring.evaluate import evaluate
-from objectives.training_state import TrainingState
-from objectives.training_step import TrainingStep
+from objectives.training.batches import TrainingBatches
+from objectives.training.micro_batches import StepStart
+from objectives.training.results import EpochResult
+from objectives.training.state import TrainingState
+from objectives.training.step import TrainingStep
 
 
 class DivergedError(WorldError):

@@ -1,0 +1,1 @@
+"""Training: batches, steps, state, and one result an epoch."""
