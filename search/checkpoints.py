@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row, RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from search import leases
-from search.blobs import BlobMissing, BlobStore
+from search.artifacts import BlobMissing, BlobStore
 from search.leases import Lease
 from search.naming import delete_left, hold_blobs
 from search.spec import StudySpec

@@ -26,14 +26,14 @@ from objectives.training.fit import DivergedError, Training, begin, fit
 from objectives.training.micro_batches import DoesNotFitError
 from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
+from search.artifacts.marker import check_mounted
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
 from search.patient_blobs import PatientBlobs
 from search.pictures import draw_pictures
 from search.process import Count
 from search.resume import restore
 from search.saver import Saver
-from search.store_owner import check_mounted
 
 # what an estimate may raise of a network that it cannot follow, beside our own errors; NotImplementedError is a RuntimeError
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)

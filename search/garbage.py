@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, text
 
 from objectives.errors import UserError
-from search.blobs import Objects, Stored, open_objects
+from search.artifacts import Objects, Stored, open_objects
+from search.artifacts.marker import check_sole_owner
 from search.checkpoints import EVERY, UNNEEDED, Kept, kept
 from search.naming import delete_old, delete_unnamed
-from search.store_owner import check_sole_owner
 from search.study import read_spec
 
 LEASES = 20  # an age is at least so many lease times of any trial at hand,

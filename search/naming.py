@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from sqlalchemy import Connection, Engine, text
 
-from search.blobs import BlobMissing, BlobStore, Objects, StoreAway, Stored
+from search.artifacts import BlobMissing, BlobStore, Objects, StoreAway, Stored
 from search.storage import locked
 
 NAMING_LOCK = 7_215_004

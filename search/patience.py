@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from search.blobs import StoreAway
+from search.artifacts import StoreAway
 from search.process import InterruptedTrialError
 from search.storage import outage
 

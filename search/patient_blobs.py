@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from objectives.errors import SearchError
-from search.blobs import BlobCorrupt, BlobMissing, BlobStore
+from search.artifacts import BlobCorrupt, BlobMissing, BlobStore
 
 Result = TypeVar("Result")
 FIRST_WAIT_S = 0.5

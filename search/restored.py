@@ -14,7 +14,7 @@ from objectives.device.processor import Processor
 from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
 from search.commands.options import Place
 from search.study import Study, check_worker
 from spaces import FromParams

@@ -10,7 +10,7 @@ from objectives.device.shortage import MemoryTakenError
 from objectives.errors import SearchError, first_line
 from objectives.training.fit import Training
 from objectives.training.state import TrainingState
-from search.blobs import BlobCorrupt, BlobMissing, BlobStore
+from search.artifacts import BlobCorrupt, BlobMissing, BlobStore
 from search.messages import Checkpoint
 
 NONE_YET = Checkpoint("", "")

@@ -22,7 +22,7 @@ from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed
 from search import checkpoints
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
 from search.candidate import Candidate
 from search.claims import current_budget, is_over
 from search.commands.options import Place

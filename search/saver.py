@@ -3,7 +3,7 @@
 import time
 
 from objectives.training.state import TrainingState
-from search.blobs import BlobStore
+from search.artifacts import BlobStore
 from search.messages import Checkpoint
 
 SHARE = 0.005  # of the time that saving may take; dearer saves come less often,

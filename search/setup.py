@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, field, replace
 
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
 from objectives.errors import UserError
-from search.blobs import check_writable, open_blobs
+from search.artifacts import check_writable, open_blobs
+from search.artifacts.marker import mark_place
 from search.commands.options import Place
 from search.database_checks import refuse_unfit
 from search.names import refuse_long_name
 from search.spec import StudySpec, data_path, score_definition
 from search.storage import open_engine, reachable
-from search.store_owner import mark_place
 from search.study import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
 from spaces.classes import fit_recipes, fit_space

@@ -11,8 +11,9 @@ from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
 from objectives.training.results import EpochResult, scored_epoch
 from search import checkpoints, roster
+from search.artifacts import BlobMissing
+from search.artifacts.pictures import attach_picture
 from search.blame import check_device, judge_death, judge_lease
-from search.blobs import BlobMissing
 from search.budget import WHY, Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
@@ -22,7 +23,6 @@ from search.endings import Ending, numbers, show, tell, unfinished_verdict, unre
 from search.hearing import UnusableError, usable
 from search.leases import Lease
 from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
-from search.pictures_store import attach_picture
 from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
 from search.worker import BY_DEVICE, Worker

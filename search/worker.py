@@ -11,9 +11,9 @@ from typing import Self
 
 from objectives.data.dataset import Dataset
 from search import leases
-from search.blobs import BlobStore
+from search.artifacts import BlobStore
+from search.artifacts.pictures import PictureStore
 from search.patience import Patience
-from search.pictures_store import PictureStore
 from search.pulse import Pulse
 from search.roster import Member
 from search.study import Study

@@ -12,16 +12,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.data.dataset import open_dataset
 from search import leases, roster
-from search.blobs import check_writable, open_blobs
+from search.artifacts import check_writable, open_blobs
+from search.artifacts.marker import check_marked
+from search.artifacts.pictures import open_pictures
 from search.claims import Claimed, Done, Waiting, claim, current_budget
 from search.cuda import check_cuda
 from search.leases import Lease
 from search.patience import Patience
-from search.pictures_store import open_pictures
 from search.process import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
 from search.storage import LeaseLostError
-from search.store_owner import check_marked
 from search.study import Study, check_clock, check_worker
 from search.trials import run_trial
 from search.worker import Orders, Settings, Worker

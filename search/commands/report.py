@@ -30,7 +30,7 @@ def report(
       search report --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out report.html
     """
     from objectives.output_place import is_stream
-    from search.pictures_store import open_pictures
+    from search.artifacts.pictures import open_pictures
     from search.report.page import refuse_report, write_report
     from search.report.sections.headline import state_of
     from search.spec import refuse_without_scores

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from objectives.statistics.interval import Unknown
-from search.pictures_store import PictureStore
+from search.artifacts.pictures import PictureStore
 from search.report import shown
 from search.report.importance import Importances, importances
 from search.report.numbers import Ledger, Moment, best_so_far, keep_ledger

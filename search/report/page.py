@@ -5,7 +5,7 @@ from pathlib import Path
 
 from objectives.atomic import file_at_once
 from objectives.output_place import refuse_output
-from search.pictures_store import PictureStore
+from search.artifacts.pictures import PictureStore
 from search.report.findings import Findings, find
 from search.report.markup import Html, document, element, join, style_sheet
 from search.report.sections.classes import classes

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from search.blobs import StoreAway
-from search.pictures_store import PictureStore
+from search.artifacts import StoreAway
+from search.artifacts.pictures import PictureStore
 from search.report.reading import StudyRecord, TrialRecord
 
 SHOWN = ("predictions.png", "confusion.png")

@@ -14,10 +14,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
+from search.artifacts.pictures import pictures_of
 from search.budget import Budget
 from search.looks import test_looks
 from search.messages import Cause
-from search.pictures_store import pictures_of
 from search.sampling import CONTROL, rungs
 from search.spec import StudySpec
 from search.status import read_status

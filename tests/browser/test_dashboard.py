@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from search.pictures_store import PictureStore, attach_picture, open_pictures
+from search.artifacts.pictures import PictureStore, attach_picture, open_pictures
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (

@@ -15,7 +15,7 @@ from report_studies import confirming_spec, confirming_trials, drawn_trials, spe
 
 from objectives.data.dataset import Dataset
 from objectives.pictures.panels import confusion_picture, prediction_panel
-from search.pictures_store import PictureStore, open_pictures
+from search.artifacts.pictures import PictureStore, open_pictures
 from search.report.page import write_report
 from spaces import Space
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from objectives.errors import UserError, WorldError
-from search.blobs import BlobCorrupt, BlobMissing, BlobStore, check_writable, open_blobs, open_objects
-from search.blobs.location import Bucket, Folder, parse_location
+from search.artifacts import BlobCorrupt, BlobMissing, BlobStore, check_writable, open_blobs, open_objects
+from search.artifacts.location import Bucket, Folder, parse_location
 
 ABSENT = hashlib.sha256(b"never stored").hexdigest()
 
@@ -131,7 +131,7 @@ def test_list_of_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
 KILLED = """
 import os, stat, sys
 from pathlib import Path
-from search.blobs import FolderBlobs
+from search.artifacts import FolderBlobs
 
 def die_at_a_file(descriptor):  # its bytes are written, but not yet on the disk
     if stat.S_ISREG(os.fstat(descriptor).st_mode):

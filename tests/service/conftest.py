@@ -8,8 +8,8 @@ import pytest
 from optuna.storages import RDBStorage
 
 from search import claims
+from search.artifacts.pictures import PictureStore, open_pictures
 from search.commands.options import Place
-from search.pictures_store import PictureStore, open_pictures
 from search.setup import Request, set_up
 from search.study import Study, open_study
 

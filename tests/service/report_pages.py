@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from search.pictures_store import PictureStore
+from search.artifacts.pictures import PictureStore
 from search.report.page import write_report
 from search.study import Study
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from search import checkpoints
-from search.blobs import BlobStore, open_blobs
+from search.artifacts import BlobStore, open_blobs
 from search.checkpoints import Pointer, point, pointers_of
 from search.claims import Claimed, claim
 from search.leases import Lease

@@ -8,7 +8,7 @@ from pathlib import Path
 from studies_written import trials_of, write
 
 from search import checkpoints
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
 from search.checkpoints import pointers_of
 from search.commands.options import Place
 from search.status import read_status

@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from painted import png
 
-from search.pictures_store import attach_picture, open_pictures
+from search.artifacts.pictures import attach_picture, open_pictures
 from search.storage import database_url
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -15,8 +15,8 @@ from painted import files, png
 from sqlalchemy import create_engine, make_url, text
 
 from objectives.errors import WorldError
+from search.artifacts.pictures import PictureStore, attach_picture
 from search.dashboard import open_tables
-from search.pictures_store import PictureStore, attach_picture
 
 
 def fetch(url: str) -> tuple[int, bytes]:

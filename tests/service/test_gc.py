@@ -15,14 +15,14 @@ from thousand_trials import KINDS, fill, sha
 
 from objectives.errors import UserError
 from search import checkpoints, leases
-from search.blobs import BlobMissing, open_blobs, open_objects
+from search.artifacts import BlobMissing, open_blobs, open_objects
+from search.artifacts.marker import mark_store
+from search.artifacts.pictures import attach_picture, open_pictures
 from search.checkpoints import KEEP_BEST, Pointer, point
 from search.claims import Claimed, claim
 from search.garbage import check_age, collect, total
 from search.naming import delete_unnamed
-from search.pictures_store import attach_picture, open_pictures
 from search.storage import LeaseLostError, open_engine
-from search.store_owner import mark_store
 from search.study import Study, open_study
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

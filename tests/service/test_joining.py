@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 from waiting import wait_for
 
 from objectives.errors import UserError
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
+from search.artifacts.marker import check_marked
 from search.commands.options import Place
 from search.setup import Request, set_up
 from search.status import read_status
-from search.store_owner import check_marked
 from search.study import Study, open_study
 from search.tables import CHECKPOINT, WORKER
 from search.worker import Orders, Settings

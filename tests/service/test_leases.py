@@ -6,8 +6,8 @@ import pytest
 from optuna.trial import TrialState
 
 from search import checkpoints, claims, leases, roster
+from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES, MOST_HANGS, judge_lease
-from search.blobs import open_blobs
 from search.checkpoints import Pointer
 from search.claims import Claimed, Done, Waiting, claim
 from search.draws import FromTrial

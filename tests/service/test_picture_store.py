@@ -11,7 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from painted import files, png
 
-from search.pictures_store import PictureStore, attach_picture, open_pictures
+from search.artifacts.pictures import PictureStore, attach_picture, open_pictures
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
 

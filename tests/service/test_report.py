@@ -23,8 +23,8 @@ from report_studies import (
 )
 from sqlalchemy import Engine, event, text
 
+from search.artifacts.pictures import PictureStore, open_pictures
 from search.control import give_order
-from search.pictures_store import PictureStore, open_pictures
 from search.report.findings import find
 from search.report.reading import read_study
 from search.study import Study, open_study

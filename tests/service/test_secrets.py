@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 
 from objectives.errors import UserError
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
 from search.main import answer
 
 SECRET = "hunter2-in-the-clear"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from spoken import MESSAGES, checkpoint, epoch, saved
 
 from search import process, trials, worker_loop
+from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES
-from search.blobs import open_blobs
 from search.messages import Drawn, Finished, Message, Saved
 from search.study import open_study
 from search.worker import Orders, Settings, Worker

@@ -15,10 +15,10 @@ from waiting import wait_for
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
 from search import checkpoints
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
+from search.artifacts.pictures import open_pictures
 from search.commands.options import Place as CommandPlace
 from search.export import export_best
-from search.pictures_store import open_pictures
 from search.sampling import rungs
 from search.status import read_status, read_trials
 from search.study import Study, check_worker, open_study

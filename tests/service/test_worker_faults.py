@@ -16,8 +16,8 @@ import pytest
 from waiting import wait_for
 
 from search import checkpoints, trials
+from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES
-from search.blobs import open_blobs
 from search.control import extend_budget, give_order
 from search.process import preload
 from search.status import read_status, read_trials

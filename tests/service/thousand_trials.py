@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from search.blobs import open_objects
+from search.artifacts import open_objects
 from search.study import Study
 
 # a thousand trials: the control, 989 ended ones of all kinds, and ten at hand, each with all its pointers

@@ -14,10 +14,10 @@ from objectives.config import Config, Smp, Train
 from objectives.data.dataset import Dataset
 from objectives.training.state import TrainingState
 from search import child
-from search.blobs import open_objects
+from search.artifacts import open_objects
+from search.artifacts.marker import MARKERS
 from search.child import Link, can_work, cause_of, dies_of, train
 from search.messages import Cause, Checkpoint, Drawn, Failed, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
-from search.store_owner import MARKERS
 from spaces import load_space
 
 MARKER = "ab" * 32

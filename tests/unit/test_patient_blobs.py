@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from search.blobs import open_blobs
+from search.artifacts import open_blobs
 from search.patient_blobs import PatientBlobs
 
 BLOB = b"weights"

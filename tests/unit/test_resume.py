@@ -10,7 +10,7 @@ from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.training.fit import Training, fit, prepare
-from search.blobs import FolderBlobs
+from search.artifacts import FolderBlobs
 from search.child import cause_of
 from search.messages import Cause, Checkpoint
 from search.resume import NONE_YET, restore

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from search.blobs.folder import FolderObjects
-from search.blobs.objects import BlobCorrupt, BlobMissing, Objects
-from search.blobs.s3 import S3Objects
+from search.artifacts.folder import FolderObjects
+from search.artifacts.objects import BlobCorrupt, BlobMissing, Objects
+from search.artifacts.s3 import S3Objects
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -11,7 +11,7 @@ import hashlib
 from sqlalchemy import Engine, inspect, text
 
 from objectives.errors import UserError
-from search.blobs import Objects, StoreAway, open_blobs, open_objects
+from search.artifacts import Objects, StoreAway, open_blobs, open_objects
 from search.storage import open_engine
 from search.tables import CHECKPOINT
 

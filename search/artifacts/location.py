@@ -7,10 +7,10 @@ from typing import assert_never
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from objectives.errors import UserError
-from search.blobs.folder import FolderObjects
-from search.blobs.objects import Objects
-from search.blobs.s3 import S3Objects
-from search.blobs.store import BlobStore, FolderBlobs, S3Blobs
+from search.artifacts.blobs import BlobStore, FolderBlobs, S3Blobs
+from search.artifacts.folder import FolderObjects
+from search.artifacts.objects import Objects
+from search.artifacts.s3 import S3Objects
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

@@ -1,8 +1,8 @@
 """Where large values live: immutable blobs named by their SHA-256, in a folder or in S3."""
 
-from search.blobs.location import open_blobs, open_objects
-from search.blobs.objects import BlobCorrupt, BlobMissing, Objects, StoreAway, Stored
-from search.blobs.store import BlobStore, FolderBlobs, S3Blobs, check_writable
+from search.artifacts.blobs import BlobStore, FolderBlobs, S3Blobs, check_writable
+from search.artifacts.location import open_blobs, open_objects
+from search.artifacts.objects import BlobCorrupt, BlobMissing, Objects, StoreAway, Stored
 
 __all__ = [
     "BlobCorrupt",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from search.blobs.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
+from search.artifacts.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
 
 _ABANDONED_AFTER_S = 24 * 3600.0
 

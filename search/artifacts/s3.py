@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from objectives.errors import UserError, first_line
-from search.blobs.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
+from search.artifacts.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
 
 ENDPOINTS = "AWS_ENDPOINT_URL"  # and what begins with it: boto3 reads one for each service
 _MISSING = ("NoSuchKey", "404", "NotFound")

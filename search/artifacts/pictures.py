@@ -18,7 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from search.blobs import BlobMissing, Objects, open_objects
+from search.artifacts import BlobMissing, Objects, open_objects
 from search.storage import LeaseLostError
 
 _ROW = "artifacts:"  # Optuna's prefix of the system attributes that hold an artifact's metadata
