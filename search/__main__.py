@@ -11,7 +11,7 @@ def start() -> None:
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # in the background of a shell it is ignored
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from search.main import run
+    from search.cli.app import run
 
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)

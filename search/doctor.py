@@ -13,7 +13,7 @@ from sqlalchemy import text
 from objectives.errors import SearchError, one_line
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.location import Folder, parse_location
-from search.commands.options import name_place, open_database
+from search.cli.options import name_place, open_database
 from search.database_checks import refuse_unfit
 from search.doctor_gpus import examine_gpus
 from search.embedded import default_home, is_made

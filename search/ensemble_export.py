@@ -21,7 +21,7 @@ from objectives.program.settings import Member, Settings
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.interval import Interval
 from search.candidate import Candidate
-from search.commands.options import Place
+from search.cli.options import Place
 from search.ensemble_choice import Combined, Listed
 from search.member_runs import listed_runs, member_runs
 from search.restored import Restored, restore_run

@@ -22,7 +22,7 @@ from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import iou_interval
 from search.candidate import Candidate
-from search.commands.options import Place
+from search.cli.options import Place
 from search.ensemble_choice import Combined, EnsembleChoice, Listed, Single
 from search.ensemble_export import restore_ensemble
 from search.looks import counted_look, test_looks

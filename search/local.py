@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import WorldError
-from search.commands.options import Place
+from search.cli.options import Place
 from search.gpus import offer
 from search.hosts import cores
 from search.progress import show_until

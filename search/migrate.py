@@ -16,7 +16,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
 from objectives.errors import ProblemsError, UserError
-from search.commands.options import Place
+from search.cli.options import Place
 from search.draws import FromTrial
 from search.messages import Cause
 from search.pruners import JUDGED

@@ -14,7 +14,7 @@ from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
 from search.budget import Budget
 from search.claims import current_budget
-from search.commands.recipes import implied_sets
+from search.cli.recipes import implied_sets
 from search.confirm import choose_candidates
 from search.migrate import find_copies
 from search.spec import StudySpec

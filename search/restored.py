@@ -15,7 +15,7 @@ from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
 from search.artifacts import open_blobs
-from search.commands.options import Place
+from search.cli.options import Place
 from search.study import Study, check_worker
 from spaces import FromParams
 

@@ -25,7 +25,7 @@ from search import checkpoints
 from search.artifacts import open_blobs
 from search.candidate import Candidate
 from search.claims import current_budget, is_over
-from search.commands.options import Place
+from search.cli.options import Place
 from search.endings import LOSSES
 from search.local import run_locally
 from search.messages import Cause

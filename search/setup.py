@@ -7,7 +7,7 @@ from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dat
 from objectives.errors import UserError
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import mark_place
-from search.commands.options import Place
+from search.cli.options import Place
 from search.database_checks import refuse_unfit
 from search.names import refuse_long_name
 from search.spec import StudySpec, data_path, score_definition

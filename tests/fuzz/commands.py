@@ -13,7 +13,7 @@ import typer
 from fuzzing import ODD_TEXT, assert_clear
 from hypothesis import strategies as st
 
-from search.main import answer, app
+from search.cli.app import answer, app
 
 STUDY = "small"
 NOWHERE = "postgresql://team:top-secret@127.0.0.1:1/studies"

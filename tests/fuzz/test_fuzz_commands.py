@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.data.reading.synthetic import write_folder
-from search.commands import recipes
-from search.commands.options import Place
+from search.cli import recipes
+from search.cli.options import Place
 from search.setup import Request, set_up
 from spaces import load_recipes
 
@@ -115,7 +115,7 @@ def run_process(words: list[str]) -> subprocess.CompletedProcess[str]:
 def test_what_once_ended_wrongly_ends_in_one_line(
     words: list[str], said: str, workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from search.main import answer
+    from search.cli.app import answer
 
     assert answer(words) == 2
     printed = capsys.readouterr()

@@ -10,8 +10,8 @@ from fuzzing import cases, good_or_refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from search.commands.options import Place
-from search.main import answer
+from search.cli.app import answer
+from search.cli.options import Place
 from search.setup import Request, set_up
 
 STUDY = "ordered"

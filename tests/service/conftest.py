@@ -9,7 +9,7 @@ from optuna.storages import RDBStorage
 
 from search import claims
 from search.artifacts.pictures import PictureStore, open_pictures
-from search.commands.options import Place
+from search.cli.options import Place
 from search.setup import Request, set_up
 from search.study import Study, open_study
 

@@ -2,7 +2,7 @@
 
 from optuna.trial import FrozenTrial
 
-from search.commands.options import Place
+from search.cli.options import Place
 from search.setup import Request, set_up
 from search.study import Study, open_study
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from search.main import app
+from search.cli.app import app
 
 
 def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -28,7 +28,7 @@ HEAVY = ("torch", "optuna", "sqlalchemy", "numpy", "pydantic", "rich", "albument
 
 LISTED = """
 import sys
-from search.main import answer
+from search.cli.app import answer
 try:
     answer({words!r})
 finally:

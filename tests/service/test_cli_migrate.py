@@ -10,7 +10,7 @@ from studies_written import trials_of, write
 from search import checkpoints
 from search.artifacts import open_blobs
 from search.checkpoints import pointers_of
-from search.commands.options import Place
+from search.cli.options import Place
 from search.status import read_status
 from search.study import open_study
 from search.worker import Orders, Settings

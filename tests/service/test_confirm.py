@@ -13,8 +13,8 @@ from objectives.bundle.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
 from search import checkpoints
 from search.claims import current_budget
-from search.commands.confirm import confirm, standing_json
-from search.commands.options import Place
+from search.cli.confirm import confirm, standing_json
+from search.cli.options import Place
 from search.confirm import cells, choose_candidates, plan, write_plan
 from search.confirm_plan import Asked, begin
 from search.control import extend_budget

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from objectives.bundle.belief import Confirmed
 from objectives.errors import UserError
 from search.claims import current_budget, is_over
-from search.commands.confirm import standing_json
+from search.cli.confirm import standing_json
 from search.confirm import plan
 from search.confirm_plan import Asked, begin
 from search.spec import StudySpec

@@ -22,8 +22,8 @@ from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.scoring.evaluate import evaluate, pixels_BCHW
 from objectives.scoring.scores import class_scores, mean_over
 from search import checkpoints
-from search.commands.model import print_export
-from search.commands.options import Place
+from search.cli.model import print_export
+from search.cli.options import Place
 from search.ensemble_choice import Combined, Listed
 from search.ensemble_export import restore_ensemble
 from search.export import export_best, with_flips

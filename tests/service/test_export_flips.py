@@ -15,7 +15,7 @@ from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.scoring.evaluate import evaluate
 from search.candidate import Candidate
-from search.commands.options import Place
+from search.cli.options import Place
 from search.export import export_best, restore, with_flips
 from search.study import Study, open_study
 from search.winner import find_winner

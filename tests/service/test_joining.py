@@ -12,7 +12,7 @@ from waiting import wait_for
 from objectives.errors import UserError
 from search.artifacts import open_blobs
 from search.artifacts.marker import check_marked
-from search.commands.options import Place
+from search.cli.options import Place
 from search.setup import Request, set_up
 from search.status import read_status
 from search.study import Study, open_study

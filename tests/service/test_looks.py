@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from objectives.data.preparing.options import DataOptions
-from search.commands.options import Place
+from search.cli.options import Place
 from search.garbage import drop_rows
 from search.looks import count_look, counted_look
 from search.looks import test_looks as looks_at

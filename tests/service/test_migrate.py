@@ -14,7 +14,7 @@ from studies_written import trials_of, write
 from objectives.errors import UserError
 from search.checkpoints import pointers_of
 from search.claims import Claimed, Done, claim
-from search.commands.options import Place
+from search.cli.options import Place
 from search.draws import FromTrial
 from search.migrate import Wish, migrate_study
 from search.status import read_status
@@ -226,7 +226,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import optuna
-from search.commands.options import Place
+from search.cli.options import Place
 from search.migrate import Wish, migrate_study
 from search.study import open_study
 

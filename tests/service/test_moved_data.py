@@ -8,7 +8,7 @@ import pytest
 from studies_written import trials_of
 
 from objectives.data.reading.synthetic import write_folder
-from search.commands.options import Place
+from search.cli.options import Place
 from search.setup import Request, set_up
 from search.storage import NoStudyError
 from search.study import open_study

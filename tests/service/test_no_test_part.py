@@ -9,10 +9,10 @@ from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import NO_TEST
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
-from search.commands.options import Place
+from search.cli.app import answer
+from search.cli.options import Place
 from search.export import export_best
 from search.looks import test_looks as looks_at
-from search.main import answer
 from search.setup import Request, set_up
 from search.study import open_study
 from search.worker import Orders, Settings

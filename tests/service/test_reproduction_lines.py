@@ -13,8 +13,8 @@ from studies_written import FRAMES, trials_of
 
 from objectives.data.preparing.options import DataOptions
 from search.claims import current_budget
-from search.commands.options import Place
-from search.commands.recipes import implied_sets
+from search.cli.options import Place
+from search.cli.recipes import implied_sets
 from search.confirm import plan, write_plan
 from search.control import extend_budget
 from search.draws import FromTrial

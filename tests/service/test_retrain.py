@@ -23,7 +23,7 @@ from objectives.errors import UserError, WorldError
 from objectives.training.fit import fit, prepare
 from search import checkpoints, export
 from search.candidate import Candidate
-from search.commands.options import Place
+from search.cli.options import Place
 from search.ensemble_choice import Combined
 from search.export import export_best, restore
 from search.retrain import completed_trial, epochs_of, retrain_name, write_retraining

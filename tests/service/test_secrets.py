@@ -15,7 +15,7 @@ import pytest
 
 from objectives.errors import UserError
 from search.artifacts import open_blobs
-from search.main import answer
+from search.cli.app import answer
 
 SECRET = "hunter2-in-the-clear"
 EVERY_S = 0.02

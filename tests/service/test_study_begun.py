@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from waiting import wait_for
 
 from objectives.errors import UserError, WorldError
-from search.commands.options import Place
+from search.cli.options import Place
 from search.migrate import copies_there
 from search.sampling import first_trials
 from search.setup import Request, set_up
@@ -25,7 +25,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import optuna
-from search.commands.options import Place
+from search.cli.options import Place
 from search.setup import Request, set_up
 
 url, artifacts, cache, left = sys.argv[1:]

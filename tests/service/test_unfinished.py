@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 from waiting import wait_for
 
-from search.commands.options import Place
+from search.cli.options import Place
 from search.control import extend_budget, give_order
 from search.export import export_best
 from search.member_runs import member_runs

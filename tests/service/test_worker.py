@@ -17,7 +17,7 @@ from objectives.errors import UserError
 from search import checkpoints
 from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
-from search.commands.options import Place as CommandPlace
+from search.cli.options import Place as CommandPlace
 from search.export import export_best
 from search.sampling import rungs
 from search.status import read_status, read_trials

@@ -29,7 +29,7 @@ from objectives.scoring.evaluate import predict
 from objectives.scoring.inspection import inspect_frames
 from objectives.scoring.metrics import confusion_KK
 from objectives.scoring.scores import class_scores
-from search.commands.evaluation import evaluation_json, print_evaluation
+from search.cli.evaluation_text import evaluation_json, print_evaluation
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4))

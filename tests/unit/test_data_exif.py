@@ -23,8 +23,8 @@ from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError
 from objectives.program.settings import Settings
-from search.commands.options import Place
-from search.main import app
+from search.cli.app import app
+from search.cli.options import Place
 from search.setup import Request, prepare
 
 FRAMES, HEIGHT, WIDTH = 12, 16, 24

@@ -92,7 +92,7 @@ def test_a_setting_that_matches_nothing_is_an_error_and_never_the_cpu(
 
 @pytest.mark.parametrize("command", [["worker"], ["run"], ["recipes", "run"], ["confirm"], ["demo"]])
 def test_commands_refuse_it_before_any_work(command: list[str], cards: Cards) -> None:
-    from search.main import app
+    from search.cli.app import app
 
     cards(*TWO, setting="MIG-1111")
     done = CliRunner().invoke(app, command)

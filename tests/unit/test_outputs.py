@@ -17,8 +17,8 @@ from objectives.atomic import directory_at_once, file_at_once, refuse_unwritable
 from objectives.errors import SearchError, UserError, WorldError
 from objectives.output_place import refuse_output
 from objectives.renaming import exchange
-from search.commands import model
-from search.main import app
+from search.cli import model
+from search.cli.app import app
 
 RUNNER = CliRunner()
 # what each command with --out needs so that it gets as far as to look there

@@ -32,7 +32,7 @@ from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.evaluate import predict as predict_labels_of
-from search.main import app
+from search.cli.app import app
 
 CPU = torch.device("cpu")
 SPEC = small_bundles.SPEC.model_copy(update={"scored": (1, 2, 3, 4)})

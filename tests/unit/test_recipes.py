@@ -29,9 +29,9 @@ from objectives.config import (
 )
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import ProblemsError, UserError
-from search.commands.options import Place
-from search.commands.recipes import count_trainable
-from search.main import answer
+from search.cli.app import answer
+from search.cli.options import Place
+from search.cli.recipes import count_trainable
 from search.recipe_table import Measured, markdown, shown_reported
 from search.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
 from objectives.pictures.panels import is_picture
-from search.commands.options import Place, open_database, open_place, parse_split
-from search.commands.study_options import StudyOptions, with_study_options
-from search.main import app
+from search.cli.app import app
+from search.cli.options import Place, open_database, open_place, parse_split
+from search.cli.study_options import StudyOptions, with_study_options
 from search.setup import Request, prepare
 from search.spec import StudySpec, data_path
 

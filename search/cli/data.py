@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from search.commands.options import (
+from search.cli.options import (
     Cache,
     ExifChoice,
     Force,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.errors import SearchError, UserError
-from search.commands.options import (
+from search.cli.options import (
     Artifacts,
     Cache,
     Device,
@@ -26,7 +26,7 @@ from search.commands.options import (
     open_place,
     parse_duration,
 )
-from search.commands.study_options import StudyOptions, with_study_options
+from search.cli.study_options import StudyOptions, with_study_options
 
 if TYPE_CHECKING:
     from search.setup import Request

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Artifacts, Force, Home, Storage, StudyName, name_artifacts, open_database
+from search.cli.options import Artifacts, Force, Home, Storage, StudyName, name_artifacts, open_database
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from search.commands.options import (
+from search.cli.options import (
     Artifacts,
     Cache,
     ExifChoice,

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import Home, Storage, StudyName, open_database, parse_duration
-from search.commands.study_options import MOST_TRIALS
+from search.cli.options import Home, Storage, StudyName, open_database, parse_duration
+from search.cli.study_options import MOST_TRIALS
 
 if TYPE_CHECKING:
     from search.control import Order

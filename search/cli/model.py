@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.commands.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_database, open_place
+from search.cli.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_database, open_place
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +85,7 @@ def export_best(
     """
     from objectives.bundle.files import refuse_taken
     from search import export
-    from search.commands.study import refuse_missing_gpu
+    from search.cli.study import refuse_missing_gpu
     from search.ensemble_choice import parse_ensemble
     from search.storage import reachable
     from search.study import open_study
@@ -298,7 +298,7 @@ def show_evaluation(found: "BundleEvaluation", pictures: Path | None, *, as_json
     Scores come first: where the folder cannot be written after all, a look at the test part was not in vain.
     """
     from objectives.pictures.evaluation import write_pictures
-    from search.commands.evaluation import evaluation_json, print_evaluation
+    from search.cli.evaluation_text import evaluation_json, print_evaluation
 
     if as_json:
         typer.echo(json.dumps(evaluation_json(found), allow_nan=False))

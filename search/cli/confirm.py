@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.errors import UserError
-from search.commands.options import Artifacts, Cache, Device, Home, Place, Storage, StudyName, open_place
+from search.cli.options import Artifacts, Cache, Device, Home, Place, Storage, StudyName, open_place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def confirm(
     Example:
       search confirm --study mars --top 5 --seeds 3 --workers 2
     """
-    from search.commands.study import refuse_missing_gpu
+    from search.cli.study import refuse_missing_gpu
     from search.confirm_plan import Asked, begin
     from search.standing import read_standing
     from search.storage import reachable

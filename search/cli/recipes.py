@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.commands.options import (
+from search.cli.options import (
     Artifacts,
     Cache,
     Device,
@@ -25,8 +25,8 @@ from search.commands.options import (
     parse_labels,
     parse_size,
 )
-from search.commands.study import refuse_missing_gpu, written_study
-from search.commands.study_options import Data, Seed
+from search.cli.study import refuse_missing_gpu, written_study
+from search.cli.study_options import Data, Seed
 
 if TYPE_CHECKING:
     from spaces import EnsembleOfRecipes, Recipe

@@ -13,7 +13,7 @@ import typer
 
 from objectives.errors import Problem, ProblemsError, SearchError, one_line
 from search import passwords
-from search.commands import confirm, control, data, model, recipes, report, service, space, study, upkeep
+from search.cli import confirm, control, data, model, recipes, report, service, space, study, upkeep
 
 app = typer.Typer(
     name="search",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.errors import UserError
-from search.commands.options import (
+from search.cli.options import (
     Artifacts,
     Cache,
     Home,
@@ -21,7 +21,7 @@ from search.commands.options import (
     open_place,
     parse_duration,
 )
-from search.commands.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, Until
+from search.cli.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, Until
 
 if TYPE_CHECKING:
     from search.garbage import Swept

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import Sets
+from search.cli.options import Sets
 
 app = typer.Typer(help="Show or check what a search may vary.", no_args_is_help=True)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.options import (
+from search.cli.options import (
     Artifacts,
     Cache,
     Force,
@@ -42,8 +42,8 @@ def demo(
     """
     from objectives.bundle.bundle_folder import refuse_taken
     from search import export
-    from search.commands.model import open_names, print_export
-    from search.commands.study import refuse_missing_gpu, written_study
+    from search.cli.model import open_names, print_export
+    from search.cli.study import refuse_missing_gpu, written_study
     from search.local import run_locally
     from search.setup import Request
     from search.study import open_study
