@@ -13,7 +13,7 @@ from objectives.data.preparing.resplit import dealt_parts
 from objectives.errors import SearchError, first_line
 from objectives.training.results import EpochResult, scored_epoch
 from search.claims import current_budget
-from search.dealt_parts import ATTRIBUTE, places_text
+from search.confirm.dealt_parts import ATTRIBUTE, places_text
 from search.hearing import UnusableError
 from search.leases import Lease
 from search.messages import Cause

@@ -15,7 +15,7 @@ from objectives.errors import UserError
 from search.budget import Budget
 from search.claims import current_budget
 from search.cli.recipes import implied_sets
-from search.confirm import choose_candidates
+from search.confirm.plan import choose_candidates
 from search.migrate import find_copies
 from search.spec import StudySpec
 from search.study import SOURCE, Study, open_study

@@ -7,9 +7,9 @@ from optuna.trial import TrialState
 from objectives.bundle.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
-from search.shrinkage import optimism
+from search.confirm.optimism import optimism
+from search.confirm.standing import Standing, read_standing
 from search.spec import StudySpec, refuse_without_scores
-from search.standing import Standing, read_standing
 from search.status import read_status
 from search.study import Study, open_study
 from search.unfinished import read_unfinished

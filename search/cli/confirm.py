@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from objectives.statistics.interval import Interval, Unknown
-    from search.confirmation import Choice, Confirmation
-    from search.standing import Standing
+    from search.confirm.standing import Standing
+    from search.confirm.verdict import Choice, Confirmation
     from search.study import Study
 
 
@@ -69,8 +69,8 @@ def confirm(
       search confirm --study mars --top 5 --seeds 3 --workers 2
     """
     from search.cli.study import refuse_missing_gpu
-    from search.confirm_plan import Asked, begin
-    from search.standing import read_standing
+    from search.confirm.standing import read_standing
+    from search.confirm.state import Asked, begin
     from search.storage import reachable
     from search.study import open_study
 
@@ -130,8 +130,8 @@ def train(name: str, place: Place, workers: int, device: str, source: str) -> No
 
 def standing_json(standing: "Standing | None") -> dict[str, Any]:
     """How far the confirmation is and what it says, as scripts read it; what is not known is null."""
-    from search.dealt_parts import parts_told
-    from search.standing import State
+    from search.confirm.dealt_parts import parts_told
+    from search.confirm.standing import State
 
     if standing is None:
         nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0, "parts": []}
@@ -165,7 +165,7 @@ def confirmation_json(verdict: "Confirmation") -> dict[str, Any]:
 
 def print_standing(standing: "Standing", trained: str) -> None:
     """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be one that it replaced."""
-    from search.dealt_parts import parts_told
+    from search.confirm.dealt_parts import parts_told
     from search.terminal import open_console
 
     console = open_console()

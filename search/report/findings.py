@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from objectives.statistics.interval import Unknown
 from search.artifacts.pictures import PictureStore
+from search.confirm.optimism import Optimism, optimism
+from search.confirm.standing import Standing, read_standing
 from search.report import shown
 from search.report.importance import Importances, importances
 from search.report.numbers import Ledger, Moment, best_so_far, keep_ledger
 from search.report.panels import Panel, read_panels
 from search.report.reading import StudyRecord, read_study
-from search.shrinkage import Optimism, optimism
-from search.standing import Standing, read_standing
 from search.study import Study
 
 

@@ -15,13 +15,13 @@ from search import checkpoints
 from search.claims import current_budget
 from search.cli.confirm import confirm, standing_json
 from search.cli.options import Place
-from search.confirm import cells, choose_candidates, plan, write_plan
-from search.confirm_plan import Asked, begin
+from search.confirm.plan import cells, choose_candidates, plan, write_plan
+from search.confirm.standing import read_standing
+from search.confirm.state import Asked, begin
 from search.control import extend_budget
 from search.draws import FromTrial
 from search.export import export_best
 from search.names import LONGEST_NAME, confirm_name
-from search.standing import read_standing
 from search.study import Study, open_study
 from search.winner import find_winner
 from search.worker import Orders, Settings

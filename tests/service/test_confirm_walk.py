@@ -24,10 +24,10 @@ from objectives.bundle.belief import Confirmed
 from objectives.errors import UserError
 from search.claims import current_budget, is_over
 from search.cli.confirm import standing_json
-from search.confirm import plan
-from search.confirm_plan import Asked, begin
+from search.confirm.plan import plan
+from search.confirm.standing import State, read_standing
+from search.confirm.state import Asked, begin
 from search.spec import StudySpec
-from search.standing import State, read_standing
 from search.study import Study, create_study, enqueue_first, open_study
 from search.winner import best_trial, find_winner
 from spaces import Space

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from objectives.errors import UserError
-from search.confirm import plan, write_plan
+from search.confirm.plan import plan, write_plan
 from search.draws import FromTrial
 from search.member_runs import member_runs
 from search.names import confirm_name

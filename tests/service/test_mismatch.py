@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
-from search.confirm_plan import Asked, begin
+from search.confirm.state import Asked, begin
 from search.study import Study, check_worker, create_study, open_study
 
 Maker = Callable[..., None]

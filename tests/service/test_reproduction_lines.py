@@ -15,7 +15,7 @@ from objectives.data.preparing.options import DataOptions
 from search.claims import current_budget
 from search.cli.options import Place
 from search.cli.recipes import implied_sets
-from search.confirm import plan, write_plan
+from search.confirm.plan import plan, write_plan
 from search.control import extend_budget
 from search.draws import FromTrial
 from search.migrate import Wish, migrate_study

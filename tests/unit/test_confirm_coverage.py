@@ -13,8 +13,8 @@ import pytest
 
 from objectives.data.preparing.split import deal
 from objectives.statistics.interval import Interval
-from search.confirmation import confirm
-from search.dealt_parts import places_text
+from search.confirm.dealt_parts import places_text
+from search.confirm.verdict import confirm
 
 CANDIDATES, LEVEL = 3, 0.95
 PLACE, INTERACTION, NOISE = 0.06, 0.02, 0.005  # deviations: of places, of a candidate on a place, and of training

@@ -17,7 +17,7 @@ from objectives.ensemble.selection import Greedy
 from objectives.scoring.scores import class_scores, mean_over
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import Resampling
-from search.confirmation import Confirmation, Confirmed, confirm
+from search.confirm.verdict import Confirmation, Confirmed, confirm
 
 SEED_SHIFT, NOISE = 0.01, 0.01  # of a score: what its seed gives all candidates, and what it gives one
 TRIALS, TOP, SEEDS = 60, 5, 3

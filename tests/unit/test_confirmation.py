@@ -13,8 +13,8 @@ from objectives.bundle.belief import Confirmed as Belief
 from objectives.bundle.belief import Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
-from search.confirmation import Confirmation, Confirmed, confirm, probability_above
-from search.seed_table import SeedTable
+from search.confirm.seed_table import SeedTable
+from search.confirm.verdict import Confirmation, Confirmed, confirm, probability_above
 
 NAN = math.nan
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.dealt_parts import parts_told, places_of, places_text
+from search.confirm.dealt_parts import parts_told, places_of, places_text
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search.selection_bias import pull_together
+from search.confirm.selection_bias import pull_together
 
 
 def test_means_and_variances_are_those_of_the_posterior() -> None:

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 
 from objectives.statistics.interval import Unknown
-from search.shrinkage import LIKE_EPOCHS, Measured, Optimism, SeedNoise, optimism, true_means
+from search.confirm.optimism import LIKE_EPOCHS, Measured, Optimism, SeedNoise, optimism, true_means
 
 
 def estimate(histories: list[list[float]], seed_noise: SeedNoise = LIKE_EPOCHS) -> Optimism:

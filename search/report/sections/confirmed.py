@@ -1,16 +1,16 @@
 """What training again with other seeds says: a mean and an interval for each candidate, and the choice."""
 
 from objectives.statistics.interval import Interval
-from search.confirmation import Confirmation
-from search.confirmation import Confirmed as Candidate
-from search.dealt_parts import parts_told
+from search.confirm.dealt_parts import parts_told
+from search.confirm.standing import Standing
+from search.confirm.verdict import Confirmation
+from search.confirm.verdict import Confirmed as Candidate
 from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
 from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.scales import Scale, padded
 from search.report.sections.parts import NOTHING, cell, figure, heads, number, row_head, section, table
 from search.report.shown import percent, score
-from search.standing import Standing
 
 
 def confirmed(findings: Findings) -> Html:

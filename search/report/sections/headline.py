@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
 from search.budget import WHY, Limit
-from search.confirmation import Choice
+from search.confirm.optimism import Optimism
+from search.confirm.standing import Standing
+from search.confirm.verdict import Choice
 from search.report import shown
 from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.reading import StudyRecord
 from search.report.sections.parts import NOTHING, joined, paragraph, section, sentences
 from search.report.shown import change, counted, percent, score
-from search.shrinkage import Optimism
-from search.standing import Standing
 
 ENDED = ("complete", "pruned", "infeasible", "failed")
 BEGUN = (*ENDED, "running", "interrupted")

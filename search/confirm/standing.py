@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from optuna.trial import TrialState
 
-from search.confirm import Cell, best_trials, cells, config_key
-from search.confirm_plan import is_lost, newest_confirmation
-from search.confirmation import Choice, Confirmation, confirm
+from search.confirm.plan import Cell, best_trials, cells, config_key
+from search.confirm.state import is_lost, newest_confirmation
+from search.confirm.verdict import Choice, Confirmation, confirm
 from search.sampling import CONTROL
 from search.spec import Confirming
 from search.study import Study, open_study

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from search.confirmation import ConfirmScore
+from search.confirm.verdict import ConfirmScore
 
 ATTRIBUTE = "validation_places"  # of a trial
 

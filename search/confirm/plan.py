@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
-from search.dealt_parts import ATTRIBUTE
+from search.confirm.dealt_parts import ATTRIBUTE
 from search.messages import Cause
 from search.names import confirm_name
 from search.sampling import CONTROL

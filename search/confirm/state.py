@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
 from objectives.errors import UserError
-from search.confirm import Cell, cells, plan, refuse_confirming, write_plan
+from search.confirm.plan import Cell, cells, plan, refuse_confirming, write_plan
 from search.messages import Cause
 from search.names import count_of
 from search.spec import Confirming, StudySpec

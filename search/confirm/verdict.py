@@ -17,8 +17,8 @@ import numpy as np
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from objectives.statistics.student_t import t_cdf, t_quantile
-from search.seed_table import Estimate, SeedTable, Variance
-from search.selection_bias import pull_together
+from search.confirm.seed_table import Estimate, SeedTable, Variance
+from search.confirm.selection_bias import pull_together
 
 LEVEL = 0.95
 TIE = 0.5  # of the standard error of a paired difference: the dearer one is the better with less than 70 % then

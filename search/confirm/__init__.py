@@ -1,0 +1,1 @@
+"""The confirmation of a search: what is trained again, and what that says."""
