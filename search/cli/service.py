@@ -86,8 +86,8 @@ def dashboard(
     Example:
       search dashboard --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
-    from search.dashboard import open_tables, serve
-    from search.gate import parse_names
+    from search.dashboard.app import open_tables, serve
+    from search.dashboard.gate import parse_names
     from search.storage import reachable
 
     wait_s, names = parse_duration(wait, "--wait", least_s=0), parse_names(allowed_host)

@@ -43,7 +43,7 @@ CLASSES = ("sky", "soil", "bedrock", "sand", "big rock")
 SERVE = """
 import sys
 from optuna.storages import RDBStorage
-from search.dashboard import serve
+from search.dashboard.app import serve
 
 storage = RDBStorage(sys.argv[1], engine_kwargs={"pool_pre_ping": True}, skip_table_creation=True)
 serve(storage, sys.argv[2], "127.0.0.1", 0, frozenset({"dash.test"}))

@@ -18,8 +18,8 @@ from typing import Any
 SERVE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background, tests say
-from search.dashboard import open_tables, serve
-from search.gate import parse_names
+from search.dashboard.app import open_tables, serve
+from search.dashboard.gate import parse_names
 from objectives.errors import SearchError
 
 database, blobs, host, port, *names = sys.argv[1:]

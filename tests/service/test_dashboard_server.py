@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from objectives.errors import WorldError
 from search.artifacts.pictures import PictureStore, attach_picture
-from search.dashboard import open_tables
+from search.dashboard.app import open_tables
 
 
 def fetch(url: str) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ import pytest
 from bottle import Bottle
 from optuna.storages import InMemoryStorage
 
-from search.dashboard_routes import MOST_BYTES, READS, REFUSED, WRITES, guard
+from search.dashboard.routes import MOST_BYTES, READS, REFUSED, WRITES, guard
 
 NOTE = {"version": 1, "body": "good"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from objectives.errors import UserError
-from search.gate import gate, parse_names
+from search.dashboard.gate import gate, parse_names
 
 OWN = frozenset({"dash.example", "192.168.1.5", "2001:db8::1"})
 ALLOWED = [

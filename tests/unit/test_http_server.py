@@ -12,8 +12,8 @@ import pytest
 from waitress import wasyncore
 
 from objectives.errors import UserError
-from search import http_server
-from search.http_server import MOST_CONNECTIONS, THREADS, build_server, listen
+from search.dashboard import http_server
+from search.dashboard.http_server import MOST_CONNECTIONS, THREADS, build_server, listen
 
 LARGE = 30_000_000
 

@@ -25,9 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.errors import SearchError, WorldError
 from search.artifacts.pictures import open_pictures
-from search.dashboard_routes import guard
-from search.gate import HEADERS, answer, gate, is_loopback, refuse, spell
-from search.http_server import THREADS, build_server, listen
+from search.dashboard.gate import HEADERS, answer, gate, is_loopback, refuse, spell
+from search.dashboard.http_server import THREADS, build_server, listen
+from search.dashboard.routes import guard
 from search.patience import reason
 from search.storage import Fence, open_engine, open_optuna, outage
 

@@ -1,6 +1,6 @@
 """Who may ask the dashboard anything: those who call it by a name of its own, and no other site's page.
 
-Pure WSGI: it knows neither database nor routes. What may be asked is in ``search/dashboard_routes.py``. A login, once there
+Pure WSGI: it knows neither database nor routes. What may be asked is in ``search/dashboard/routes.py``. A login, once there
 is one, belongs between the two: it needs the checks here, and says who may use which of the lists there.
 """
 

@@ -1,0 +1,1 @@
+"""optuna-dashboard behind doors of our own."""
