@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from objectives.errors import WorldError
+from search.database.connections import NoStudyError
 from search.patience import FIRST_WAIT_S, LONGEST_WAIT_S
-from search.storage import NoStudyError
 from search.study import Study, open_study
 
 

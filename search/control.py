@@ -8,8 +8,8 @@ from sqlalchemy import update
 from objectives.errors import UserError
 from search.budget import Limit
 from search.claims import current_budget, is_over
+from search.database.tables import STUDY
 from search.study import Study
-from search.tables import STUDY
 
 Order = Literal["running", "paused", "stopped"]
 

@@ -14,13 +14,13 @@ from objectives.errors import SearchError, one_line
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.location import Folder, parse_location
 from search.cli.options import name_place, open_database
-from search.database_checks import refuse_unfit
+from search.database.checks import refuse_unfit
+from search.database.connections import open_engine, reachable
+from search.database.embedded import default_home, is_made
+from search.database.passwords import redacted, scrubbed
 from search.doctor_gpus import examine_gpus
-from search.embedded import default_home, is_made
 from search.finding import Finding
 from search.hosts import cores
-from search.passwords import redacted, scrubbed
-from search.storage import open_engine, reachable
 
 GIB = 2**30
 LEAST_FREE_GIB = 5.0

@@ -23,10 +23,10 @@ from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import iou_interval
 from search.candidate import Candidate
 from search.cli.options import Place
+from search.database.passwords import redacted
 from search.ensemble_choice import Combined, EnsembleChoice, Listed, Single
 from search.ensemble_export import restore_ensemble
 from search.looks import counted_look, test_looks
-from search.passwords import redacted
 from search.reproduction import reproduction
 from search.restored import open_data, restore_run, scoring_device
 from search.retrain import retrained, write_retraining

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, Connection, Engine, TextClause, case, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from search.storage import LeaseLostError
-from search.tables import LEASE
+from search.database.connections import LeaseLostError
+from search.database.tables import LEASE
 
 LEASE_S = 30.0
 NOBODY = ""  # the owner of a trial that was given back

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import case, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.database.tables import STUDY
 from search.study import Study
-from search.tables import STUDY
 
 
 def test_looks(study: Study) -> int:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from sqlalchemy import Connection, Engine, text
 
 from search.artifacts import BlobMissing, BlobStore, Objects, StoreAway, Stored
-from search.storage import locked
+from search.database.connections import locked
 
 NAMING_LOCK = 7_215_004
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from search.artifacts import StoreAway
+from search.database.connections import outage
 from search.process import InterruptedTrialError
-from search.storage import outage
 
 Result = TypeVar("Result")
 FIRST_WAIT_S = 0.5

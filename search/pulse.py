@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from search import leases, roster
+from search.database.connections import LeaseLostError
 from search.leases import Lease
 from search.roster import Member
-from search.storage import LeaseLostError
 
 
 class Pulse:

@@ -8,10 +8,10 @@ from objectives.errors import UserError
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import mark_place
 from search.cli.options import Place
-from search.database_checks import refuse_unfit
+from search.database.checks import refuse_unfit
+from search.database.connections import open_engine, reachable
 from search.names import refuse_long_name
 from search.spec import StudySpec, data_path, score_definition
-from search.storage import open_engine, reachable
 from search.study import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
 from spaces.classes import fit_recipes, fit_space

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, Engine, insert, text
 from objectives.data.dataset import Dataset
 from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
+from search.database.connections import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
+from search.database.passwords import redacted
+from search.database.tables import STUDY
 from search.messages import Run
-from search.passwords import redacted
 from search.sampling import build_pruner, build_sampler, first_trials
 from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
-from search.storage import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
-from search.tables import STUDY
 from spaces import Space
 
 SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained

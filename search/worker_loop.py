@@ -17,11 +17,11 @@ from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
 from search.claims import Claimed, Done, Waiting, claim, current_budget
 from search.cuda import check_cuda
+from search.database.connections import LeaseLostError
 from search.leases import Lease
 from search.patience import Patience
 from search.process import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
-from search.storage import LeaseLostError
 from search.study import Study, check_clock, check_worker
 from search.trials import run_trial
 from search.worker import Orders, Settings, Worker

@@ -121,7 +121,7 @@ def measure_trials(folder: Path) -> list[Cost]:
     """Run a worker on a small study in an embedded Postgres, and see where the time of its trials goes."""
     # imported here, or every trial's process, which imports this script, would pay for what a real worker's does not
     from search.cli.options import Place
-    from search.embedded import embedded_postgres
+    from search.database.embedded import embedded_postgres
     from search.process import preload
     from search.setup import Request, set_up
     from search.study import open_study

@@ -27,8 +27,8 @@ def terrain(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of an embedded server's database ``postgres``; a prepared database ``template_search`` is beside it."""
-    from search.embedded import embedded_postgres
-    from search.storage import create_tables, open_engine
+    from search.database.connections import create_tables, open_engine
+    from search.database.embedded import embedded_postgres
 
     with tempfile.TemporaryDirectory(prefix="search-tests-") as folder, embedded_postgres(Path(folder)) as url:
         run_sql(url, f"CREATE DATABASE {TEMPLATE}")
@@ -62,7 +62,7 @@ def database(postgres_server: str, make_database: Callable[[], str]) -> Iterator
 @pytest.fixture
 def empty_database(postgres_server: str) -> Iterator[str]:
     """The URL of a fresh database without any table, its driver named."""
-    from search.storage import database_url
+    from search.database.connections import database_url
 
     name = f"empty_{uuid.uuid4().hex[:12]}"
     run_sql(postgres_server, f"CREATE DATABASE {name}")

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, inspect, text
 
 from objectives.errors import UserError
 from search.artifacts import Objects, StoreAway, open_blobs, open_objects
-from search.storage import open_engine
-from search.tables import CHECKPOINT
+from search.database.connections import open_engine
+from search.database.tables import CHECKPOINT
 
 MARKERS = "databases"  # the part of the store where they lie
 

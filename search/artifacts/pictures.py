@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from search.artifacts import BlobMissing, Objects, open_objects
-from search.storage import LeaseLostError
+from search.database.connections import LeaseLostError
 
 _ROW = "artifacts:"  # Optuna's prefix of the system attributes that hold an artifact's metadata
 

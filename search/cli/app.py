@@ -12,8 +12,8 @@ from types import FrameType
 import typer
 
 from objectives.errors import Problem, ProblemsError, SearchError, one_line
-from search import passwords
 from search.cli import confirm, control, data, model, recipes, report, service, space, study, upkeep
+from search.database import passwords
 
 app = typer.Typer(
     name="search",

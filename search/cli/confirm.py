@@ -71,7 +71,7 @@ def confirm(
     from search.cli.study import refuse_missing_gpu
     from search.confirm.standing import read_standing
     from search.confirm.state import Asked, begin
-    from search.storage import reachable
+    from search.database.connections import reachable
     from search.study import open_study
 
     if as_json and again:

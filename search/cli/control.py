@@ -66,7 +66,7 @@ def extend(
       search extend --study mars --trials +50 --storage postgresql://user@host/db
     """
     from search.control import extend_budget
-    from search.storage import reachable
+    from search.database.connections import reachable
     from search.study import open_study
 
     until_s = parse_duration(until.removeprefix("+"))
@@ -78,7 +78,7 @@ def extend(
 
 def _order(order: "Order", study: str, storage: str, home: Home) -> None:
     from search.control import give_order
-    from search.storage import reachable
+    from search.database.connections import reachable
     from search.study import open_study
 
     with open_database(storage, home) as url, reachable(url):

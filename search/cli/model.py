@@ -86,8 +86,8 @@ def export_best(
     from objectives.bundle.files import refuse_taken
     from search import export
     from search.cli.study import refuse_missing_gpu
+    from search.database.connections import reachable
     from search.ensemble_choice import parse_ensemble
-    from search.storage import reachable
     from search.study import open_study
 
     choice = parse_ensemble(ensemble, ensemble_of, anyway=ensemble_anyway)
@@ -202,9 +202,9 @@ def evaluate(
         show_evaluation(found, pictures, as_json=as_json)
         return
     from objectives.bundle.bundle_folder import load_bundle
+    from search.database.connections import reachable
     from search.looks import count_look
     from search.spec import refuse_namesake
-    from search.storage import reachable
     from search.study import open_study
 
     with open_database(storage, home) as url, reachable(url):

@@ -148,7 +148,7 @@ def open_database(storage: str, home: Path | None = None, *, make: bool = False)
     if storage:
         yield storage
         return
-    from search.embedded import embedded_postgres, is_made
+    from search.database.embedded import embedded_postgres, is_made
 
     folder = home_folder(home)
     if not make and not is_made(folder):
@@ -225,6 +225,6 @@ def parse_duration(text: str, option: str = "--until", *, least_s: float = 1e-9)
 
 def home_folder(home: Path | None) -> Path:
     """The folder of embedded studies: the one that is named, else the user's own."""
-    from search.embedded import default_home
+    from search.database.embedded import default_home
 
     return home or default_home()

@@ -31,10 +31,10 @@ def report(
     """
     from objectives.output_place import is_stream
     from search.artifacts.pictures import open_pictures
+    from search.database.connections import reachable
     from search.report.page import refuse_report, write_report
     from search.report.sections.headline import state_of
     from search.spec import refuse_without_scores
-    from search.storage import reachable
     from search.study import open_study
 
     refuse_report(out, force=force)

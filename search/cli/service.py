@@ -88,7 +88,7 @@ def dashboard(
     """
     from search.dashboard.app import open_tables, serve
     from search.dashboard.gate import parse_names
-    from search.storage import reachable
+    from search.database.connections import reachable
 
     wait_s, names = parse_duration(wait, "--wait", least_s=0), parse_names(allowed_host)
     store = name_artifacts(artifacts, home)

@@ -114,7 +114,7 @@ def worker(
     """
     from objectives.lifeline import leave_with
     from search.arrival import wait_for_study
-    from search.storage import reachable
+    from search.database.connections import reachable
     from search.worker import Orders, Settings
     from search.worker_loop import run_worker
 
@@ -177,9 +177,9 @@ def status(
       search status --study mars --storage postgresql://user@host/db --json
     """
     from objectives.errors import UserError
+    from search.database.connections import reachable
     from search.progress import print_status, watch_status
     from search.status import read_status
-    from search.storage import reachable
     from search.study import open_study
 
     if as_json and watch:
@@ -198,7 +198,7 @@ def status(
 @contextmanager
 def written_study(request: "Request", storage: str, artifacts: str, home: Path | None, cache: Path | None) -> Iterator[Place]:
     """The place of a study that is written when all of it is good; with bad input no database is even made."""
-    from search.embedded import refuse_home
+    from search.database.embedded import refuse_home
     from search.setup import check_database, prepare, write
 
     if storage:

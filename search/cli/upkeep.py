@@ -77,9 +77,9 @@ def gc(
     Example:
       search gc --storage postgresql://user@host/db --artifacts /shared/artifacts --dry-run
     """
+    from search.database.connections import open_engine, reachable
     from search.garbage import check_age, collect, total
     from search.prepared_garbage import check_cache, sweep_prepared
-    from search.storage import open_engine, reachable
 
     age_s = parse_duration(older_than, "--older-than")
     store = name_artifacts(artifacts, home)
@@ -122,8 +122,8 @@ def migrate(
     Example:
       search migrate --study mars --to mars-deeper --space mars --set 'model.depth={int: [3, 6]}' --trials 40
     """
+    from search.database.connections import reachable
     from search.migrate import Wish, migrate_study
-    from search.storage import reachable
     from search.study import open_study
 
     if to == study:

@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 from objectives.errors import UserError
 from search.confirm.plan import Cell, cells, plan, refuse_confirming, write_plan
+from search.database.connections import locked
 from search.messages import Cause
 from search.names import count_of
 from search.spec import Confirming, StudySpec
-from search.storage import locked
 from search.study import ForeignNameError, Study, check_program, open_study, read_spec
 
 PLAN_LOCK = 7_215_006

@@ -10,7 +10,7 @@ from laws import told_apart, trained_again
 from ledger import Ledger
 from scene import Scene, Worker, descendants, scene
 
-from search.sessions import IDLE_S
+from search.database.sessions import IDLE_S
 
 # until a trial is another's: the lease of 8 s, and what a busy machine takes for a start. A transaction that the sleeper is
 # in may still be committed, so others wait for its end, which the server makes

@@ -11,12 +11,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, text
 
+from search.database.connections import Fence, open_engine, open_optuna
+from search.database.tables import LEASE, STUDY
 from search.draws import FromTrial
 from search.sampling import rungs
 from search.spec import Candidate, Confirming, StudySpec
-from search.storage import Fence, open_engine, open_optuna
 from search.study import Study, open_study
-from search.tables import LEASE, STUDY
 from spaces import Space, load_space
 
 COPIES = (

@@ -8,7 +8,7 @@ import pytest
 
 from objectives.errors import WorldError
 from search.arrival import wait_for_study
-from search.storage import NoStudyError
+from search.database.connections import NoStudyError
 from search.study import Study
 
 Maker = Callable[..., None]

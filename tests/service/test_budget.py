@@ -29,7 +29,7 @@ from contextlib import suppress
 from optuna.trial import TrialState
 from search.claims import Claimed, Done, claim
 from search.draws import FromTrial
-from search.storage import LeaseLostError
+from search.database.connections import LeaseLostError
 from search.study import open_study
 study = open_study(sys.argv[1], "small")
 while True:

@@ -12,7 +12,7 @@ import pytest
 from waiting import wait_for
 
 from objectives.data.reading.synthetic import write_npz
-from search.embedded import embedded_postgres
+from search.database.embedded import embedded_postgres
 from search.status import read_trials
 from search.study import open_study
 
@@ -119,7 +119,7 @@ def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_pat
 def test_a_killed_process_does_not_keep_the_embedded_database_alive(tmp_path: Path) -> None:
     import sys
 
-    hold = "import sys, time; from pathlib import Path; from search.embedded import embedded_postgres\n"
+    hold = "import sys, time; from pathlib import Path; from search.database.embedded import embedded_postgres\n"
     hold += "with embedded_postgres(Path(sys.argv[1])): print('up', flush=True); time.sleep(600)"
     holder = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None

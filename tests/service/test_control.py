@@ -15,10 +15,10 @@ from search import leases
 from search.budget import Budget, Limit
 from search.claims import Claimed, Done, Waiting, claim, current_budget, is_over
 from search.control import extend_budget, give_order
+from search.database.tables import LEASE, STUDY
 from search.progress import print_status, show_until
 from search.status import read_status
 from search.study import Study, check_clock, open_study
-from search.tables import LEASE, STUDY
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]

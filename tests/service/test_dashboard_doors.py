@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from painted import png
 
 from search.artifacts.pictures import attach_picture, open_pictures
-from search.storage import database_url
+from search.database.connections import database_url
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 HTML = b"<script>document.title = 'mine'</script>"

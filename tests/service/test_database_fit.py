@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import inspect, text
 
 from objectives.errors import UserError, WorldError
+from search.database.connections import Fence, create_tables, open_engine, open_optuna, reachable
 from search.doctor import examine
 from search.setup import check_database
-from search.storage import Fence, create_tables, open_engine, open_optuna, reachable
 from search.study import open_study
 
 DENIED = r"permission denied for table .*; have its owner grant the right"
@@ -127,7 +127,7 @@ def test_another_encoding_is_named(postgres_server: str) -> None:
 
 
 def test_an_old_server_is_named(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.database_checks.LEAST_SERVER", 99)
+    monkeypatch.setattr("search.database.checks.LEAST_SERVER", 99)
     assert "use 99 or later" in doubt(database)
 
 

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from objectives.errors import UserError
-from search.embedded import LONGEST_SOCKET, SOCKET, embedded_postgres, refuse_home
+from search.database.embedded import LONGEST_SOCKET, SOCKET, embedded_postgres, refuse_home
 
 STARTED = "1700000000"
 
@@ -94,7 +94,7 @@ def test_a_user_that_was_killed_and_not_buried_does_not_keep_the_server_alive(
 
 
 def test_a_living_user_keeps_the_server(home: Path) -> None:
-    hold = "import sys; from pathlib import Path; from search.embedded import embedded_postgres\n"
+    hold = "import sys; from pathlib import Path; from search.database.embedded import embedded_postgres\n"
     hold += "with embedded_postgres(Path(sys.argv[1])) as url: print(url, flush=True); sys.stdin.read()"
     pipe = subprocess.PIPE
     user = subprocess.Popen([sys.executable, "-c", hold, str(home)], stdin=pipe, stdout=pipe, text=True)

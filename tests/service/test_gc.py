@@ -20,9 +20,9 @@ from search.artifacts.marker import mark_store
 from search.artifacts.pictures import attach_picture, open_pictures
 from search.checkpoints import KEEP_BEST, Pointer, point
 from search.claims import Claimed, claim
+from search.database.connections import LeaseLostError, open_engine
 from search.garbage import check_age, collect, total
 from search.naming import delete_unnamed
-from search.storage import LeaseLostError, open_engine
 from search.study import Study, open_study
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

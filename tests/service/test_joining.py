@@ -13,10 +13,10 @@ from objectives.errors import UserError
 from search.artifacts import open_blobs
 from search.artifacts.marker import check_marked
 from search.cli.options import Place
+from search.database.tables import CHECKPOINT, WORKER
 from search.setup import Request, set_up
 from search.status import read_status
 from search.study import Study, open_study
-from search.tables import CHECKPOINT, WORKER
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

@@ -10,9 +10,9 @@ from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES, MOST_HANGS, judge_lease
 from search.checkpoints import Pointer
 from search.claims import Claimed, Done, Waiting, claim
+from search.database.connections import LeaseLostError
 from search.draws import FromTrial
 from search.pulse import Pulse
-from search.storage import LeaseLostError
 from search.study import Study, open_study
 
 EXPIRED_S = 0.01

@@ -7,11 +7,11 @@ from sqlalchemy import insert
 
 from objectives.errors import UserError
 from search.confirm.plan import plan, write_plan
+from search.database.tables import CHECKPOINT
 from search.draws import FromTrial
 from search.member_runs import member_runs
 from search.names import confirm_name
 from search.study import Study, open_study
-from search.tables import CHECKPOINT
 
 
 def tell(study: Study, scores: list[float], *, weights: bool = True) -> list[int]:

@@ -15,12 +15,12 @@ from objectives.errors import UserError
 from search.checkpoints import pointers_of
 from search.claims import Claimed, Done, claim
 from search.cli.options import Place
+from search.database.connections import NoStudyError
+from search.database.tables import CHECKPOINT, STUDY
 from search.draws import FromTrial
 from search.migrate import Wish, migrate_study
 from search.status import read_status
-from search.storage import NoStudyError
 from search.study import Study, open_study
-from search.tables import CHECKPOINT, STUDY
 from spaces import FromParams
 from spaces.schema import flatten
 from spaces.values import Value

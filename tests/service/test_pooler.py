@@ -16,11 +16,12 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from search import leases, sessions
+from search import leases
 from search.claims import Claimed, claim
+from search.database import sessions
+from search.database.connections import Fence, locked, open_engine, open_optuna
 from search.draws import FromTrial
 from search.status import read_status
-from search.storage import Fence, locked, open_engine, open_optuna
 from search.study import open_study
 
 PGBOUNCER = shutil.which("pgbouncer")

@@ -17,13 +17,13 @@ from search.cli.options import Place
 from search.cli.recipes import implied_sets
 from search.confirm.plan import plan, write_plan
 from search.control import extend_budget
+from search.database.tables import STUDY
 from search.draws import FromTrial
 from search.migrate import Wish, migrate_study
 from search.reproduction import reproduction, study_lines
 from search.setup import Request, set_up
 from search.spec import stable_seed
 from search.study import Study, open_study
-from search.tables import STUDY
 from search.winner import Winner, best_trial, find_winner
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

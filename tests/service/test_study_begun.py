@@ -13,10 +13,10 @@ from waiting import wait_for
 
 from objectives.errors import UserError, WorldError
 from search.cli.options import Place
+from search.database.connections import SETUP_LOCK, Fence, locked, open_engine, open_optuna
 from search.migrate import copies_there
 from search.sampling import first_trials
 from search.setup import Request, set_up
-from search.storage import SETUP_LOCK, Fence, locked, open_engine, open_optuna
 from search.study import Study, open_study
 
 OTHER = ("control.optimiser.learning_rate=7.0e-3",)

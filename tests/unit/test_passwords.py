@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.passwords import Command, redacted, scrubbed, secrets_of, without_password
+from search.database.passwords import Command, redacted, scrubbed, secrets_of, without_password
 
 URL = "postgresql://team:s3cr3t-word@host:5432/db"
 PYTHON = ["/usr/bin/python3", "-X", "dev", "-m", "search"]

@@ -3,8 +3,8 @@
 import pytest
 
 from objectives.errors import SearchError, UserError
-from search.passwords import redacted
-from search.storage import database_url, open_engine, reachable
+from search.database.connections import database_url, open_engine, reachable
+from search.database.passwords import redacted
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])

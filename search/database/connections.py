@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateColumn
 
 from objectives.errors import UserError, WorldError, first_line
-from search.database_errors import explained
-from search.passwords import redacted
-from search.sessions import engine_options
-from search.tables import METADATA
+from search.database.errors import explained
+from search.database.passwords import redacted
+from search.database.sessions import engine_options
+from search.database.tables import METADATA
 
 SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
 UNDEFINED_TABLE = "42P01"  # the server's code

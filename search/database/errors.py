@@ -5,7 +5,7 @@ import re
 from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import SearchError, UserError, WorldError, first_line
-from search.passwords import redacted
+from search.database.passwords import redacted
 
 # by the server's code, which is the same in every language
 RIGHTS = "42501"

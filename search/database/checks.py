@@ -6,7 +6,7 @@ from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
-from search.tables import METADATA
+from search.database.tables import METADATA
 
 LEAST_SERVER = 12
 SHORTEST_S = 30  # of a limit on statements: some wait for the locks of others

@@ -1,0 +1,1 @@
+"""The one database: connections, tables, and the embedded server."""
