@@ -107,7 +107,7 @@ def doctor(
     """
     import json
 
-    from search.doctor import examine
+    from search.doctor.checks import examine
 
     findings = examine(storage, artifacts, home, cache)
     if as_json:

@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 
 from objectives.errors import UserError, WorldError
 from search.database.connections import Fence, create_tables, open_engine, open_optuna, reachable
-from search.doctor import examine
+from search.doctor.checks import examine
 from search.setup import check_database
 from search.study import open_study
 

@@ -9,9 +9,10 @@ import pytest
 import stand_in_cuda
 from stand_in_driver import ABSENT, GIB, LOST, MIG, MISMATCH, TWO, Chip, use_driver
 
-from search import cuda, doctor_gpus
-from search.doctor_gpus import SHARED_NEED_BYTES, examine_gpus
-from search.finding import Finding
+from search import cuda
+from search.doctor import gpus as doctor_gpus
+from search.doctor.finding import Finding
+from search.doctor.gpus import SHARED_NEED_BYTES, examine_gpus
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +68,7 @@ def test_a_driver_that_does_not_answer_is_a_lack_and_none_is_not(monkeypatch: py
 def test_too_little_shared_memory_is_a_lack_where_there_is_a_gpu(
     chips: tuple[Chip, ...], size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("search.doctor_gpus.shutil.disk_usage", lambda path: SimpleNamespace(total=size))
+    monkeypatch.setattr("search.doctor.gpus.shutil.disk_usage", lambda path: SimpleNamespace(total=size))
     found = look(monkeypatch, tmp_path, *chips)["shared memory"]
     assert found.good == (size == SHARED_NEED_BYTES or not chips)
     assert ("--shm-size=2g" in found.found) != found.good

@@ -18,8 +18,8 @@ from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
 from search.database.embedded import default_home, is_made
 from search.database.passwords import redacted, scrubbed
-from search.doctor_gpus import examine_gpus
-from search.finding import Finding
+from search.doctor.finding import Finding
+from search.doctor.gpus import examine_gpus
 from search.hosts import cores
 
 GIB = 2**30

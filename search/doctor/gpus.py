@@ -6,8 +6,8 @@ from pathlib import Path
 
 from objectives.errors import SearchError
 from search.cuda import check_cuda, device_fault
+from search.doctor.finding import Finding
 from search.driver import Card, Driver, Gpu, Lost, read_driver
-from search.finding import Finding
 from search.gpus import offer
 from search.process import preload
 

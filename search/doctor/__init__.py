@@ -1,0 +1,1 @@
+"""``search doctor``: what a machine has and lacks for a search."""
