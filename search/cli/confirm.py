@@ -100,7 +100,7 @@ def checked_source(searched: "Study", place: Place, data: str) -> str:
 
     Raises: ProblemsError when nothing is there that can be read; UserError for other data than the study's.
     """
-    from search.restored import open_data
+    from search.export.restored import open_data
     from search.spec import data_path
 
     source = data_path(data)

@@ -84,10 +84,10 @@ def export_best(
       search export-best --study mars --retrain all --out final
     """
     from objectives.bundle.files import refuse_taken
-    from search import export
     from search.cli.study import refuse_missing_gpu
     from search.database.connections import reachable
-    from search.ensemble_choice import parse_ensemble
+    from search.export import best as export
+    from search.export.ensemble_choice import parse_ensemble
     from search.study import open_study
 
     choice = parse_ensemble(ensemble, ensemble_of, anyway=ensemble_anyway)

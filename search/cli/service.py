@@ -41,9 +41,9 @@ def demo(
       search demo
     """
     from objectives.bundle.bundle_folder import refuse_taken
-    from search import export
     from search.cli.model import open_names, print_export
     from search.cli.study import refuse_missing_gpu, written_study
+    from search.export import best as export
     from search.local import run_locally
     from search.setup import Request
     from search.study import open_study

@@ -20,10 +20,10 @@ from search.confirm.standing import read_standing
 from search.confirm.state import Asked, begin
 from search.control import extend_budget
 from search.draws import FromTrial
-from search.export import export_best
+from search.export.best import export_best
+from search.export.winner import find_winner
 from search.names import LONGEST_NAME, confirm_name
 from search.study import Study, open_study
-from search.winner import find_winner
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

@@ -27,9 +27,9 @@ from search.cli.confirm import standing_json
 from search.confirm.plan import plan
 from search.confirm.standing import State, read_standing
 from search.confirm.state import Asked, begin
+from search.export.winner import best_trial, find_winner
 from search.spec import StudySpec
 from search.study import Study, create_study, enqueue_first, open_study
-from search.winner import best_trial, find_winner
 from spaces import Space
 
 POOL = 4  # configs that the search draws

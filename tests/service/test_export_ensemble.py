@@ -24,15 +24,15 @@ from objectives.scoring.scores import class_scores, mean_over
 from search import checkpoints
 from search.cli.model import print_export
 from search.cli.options import Place
-from search.ensemble_choice import Combined, Listed
-from search.ensemble_export import restore_ensemble
-from search.export import export_best, with_flips
+from search.export.best import export_best, with_flips
+from search.export.ensemble import restore_ensemble
+from search.export.ensemble_choice import Combined, Listed
+from search.export.member_runs import listed_runs, member_runs
+from search.export.restored import open_data, restore_run
+from search.export.winner import find_winner
 from search.looks import test_looks as looks_at
-from search.member_runs import listed_runs, member_runs
-from search.restored import open_data, restore_run
 from search.setup import Request, set_up
 from search.study import Study, open_study
-from search.winner import find_winner
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

@@ -14,11 +14,11 @@ from objectives.device.processor import Processor
 from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.scoring.evaluate import evaluate
-from search.candidate import Candidate
 from search.cli.options import Place
-from search.export import export_best, restore, with_flips
+from search.export.best import export_best, restore, with_flips
+from search.export.candidate import Candidate
+from search.export.winner import find_winner
 from search.study import Study, open_study
-from search.winner import find_winner
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

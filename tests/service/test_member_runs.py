@@ -9,7 +9,7 @@ from objectives.errors import UserError
 from search.confirm.plan import plan, write_plan
 from search.database.tables import CHECKPOINT
 from search.draws import FromTrial
-from search.member_runs import member_runs
+from search.export.member_runs import member_runs
 from search.names import confirm_name
 from search.study import Study, open_study
 

@@ -11,7 +11,7 @@ from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
 from search.cli.app import answer
 from search.cli.options import Place
-from search.export import export_best
+from search.export.best import export_best
 from search.looks import test_looks as looks_at
 from search.setup import Request, set_up
 from search.study import open_study

@@ -19,12 +19,12 @@ from search.confirm.plan import plan, write_plan
 from search.control import extend_budget
 from search.database.tables import STUDY
 from search.draws import FromTrial
+from search.export.reproduction import reproduction, study_lines
+from search.export.winner import Winner, best_trial, find_winner
 from search.migrate import Wish, migrate_study
-from search.reproduction import reproduction, study_lines
 from search.setup import Request, set_up
 from search.spec import stable_seed
 from search.study import Study, open_study
-from search.winner import Winner, best_trial, find_winner
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Type = Callable[[list[str]], None]

@@ -11,8 +11,9 @@ from waiting import wait_for
 
 from search.cli.options import Place
 from search.control import extend_budget, give_order
-from search.export import export_best
-from search.member_runs import member_runs
+from search.export.best import export_best
+from search.export.member_runs import member_runs
+from search.export.winner import find_winner
 from search.migrate import Wish, migrate_study
 from search.process import preload
 from search.recipe_table import measure
@@ -21,7 +22,6 @@ from search.saver import FIRST_S
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.unfinished import read_unfinished
-from search.winner import find_winner
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

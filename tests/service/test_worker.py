@@ -18,7 +18,7 @@ from search import checkpoints
 from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
 from search.cli.options import Place as CommandPlace
-from search.export import export_best
+from search.export.best import export_best
 from search.sampling import rungs
 from search.status import read_status, read_trials
 from search.study import Study, check_worker, open_study

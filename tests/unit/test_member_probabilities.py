@@ -12,7 +12,7 @@ from objectives.errors import UserError
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import MOST_MEMBERS
 from objectives.scoring.evaluate import evaluate
-from search.ensemble_choice import Combined, Listed, Single, parse_ensemble
+from search.export.ensemble_choice import Combined, Listed, Single, parse_ensemble
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

@@ -23,17 +23,17 @@ from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed
 from search import checkpoints
 from search.artifacts import open_blobs
-from search.candidate import Candidate
 from search.claims import current_budget, is_over
 from search.cli.options import Place
 from search.endings import LOSSES
+from search.export.candidate import Candidate
+from search.export.winner import Winner
 from search.local import run_locally
 from search.messages import Cause
 from search.names import RETRAIN, derived_name
 from search.spec import Candidate as Chosen
 from search.spec import Confirming, StudySpec
 from search.study import ForeignNameError, Study, create_study, open_study
-from search.winner import Winner
 from spaces import Space
 from spaces.pruning import NoPruning
 

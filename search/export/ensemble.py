@@ -20,14 +20,14 @@ from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Member, Settings
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.interval import Interval
-from search.candidate import Candidate
 from search.cli.options import Place
-from search.ensemble_choice import Combined, Listed
-from search.member_runs import listed_runs, member_runs
-from search.restored import Restored, restore_run
+from search.export.candidate import Candidate
+from search.export.ensemble_choice import Combined, Listed
+from search.export.member_runs import listed_runs, member_runs
+from search.export.restored import Restored, restore_run
+from search.export.winner import Winner
 from search.spec import stable_seed
 from search.study import Study
-from search.winner import Winner
 
 
 def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True) -> Candidate:

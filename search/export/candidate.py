@@ -14,7 +14,7 @@ from objectives.program.segmenter import Segmenter
 from objectives.program.settings import Settings
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.inspection import Inspection, inspect_frames
-from search.winner import Winner
+from search.export.winner import Winner
 
 
 @dataclass(frozen=True)

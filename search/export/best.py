@@ -21,18 +21,18 @@ from objectives.revision import program_revision
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import iou_interval
-from search.candidate import Candidate
 from search.cli.options import Place
 from search.database.passwords import redacted
-from search.ensemble_choice import Combined, EnsembleChoice, Listed, Single
-from search.ensemble_export import restore_ensemble
+from search.export.candidate import Candidate
+from search.export.ensemble import restore_ensemble
+from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Single
+from search.export.reproduction import reproduction
+from search.export.restored import open_data, restore_run, scoring_device
+from search.export.retrain import retrained, write_retraining
+from search.export.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
 from search.looks import counted_look, test_looks
-from search.reproduction import reproduction
-from search.restored import open_data, restore_run, scoring_device
-from search.retrain import retrained, write_retraining
 from search.status import read_status
 from search.study import Study
-from search.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
 
 RetrainChoice = Literal["none", "all"]
 FlipsChoice = Literal["auto", "on", "off"]

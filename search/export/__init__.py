@@ -1,0 +1,1 @@
+"""From a study to a bundle: whose weights, put together how, and where they come from."""
