@@ -24,7 +24,7 @@ from search.cli.options import (
 from search.cli.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, Until
 
 if TYPE_CHECKING:
-    from search.garbage import Swept
+    from search.garbage.store import Swept
 
 KINDS = {
     "rows": "rows of deleted trials and studies",
@@ -78,8 +78,8 @@ def gc(
       search gc --storage postgresql://user@host/db --artifacts /shared/artifacts --dry-run
     """
     from search.database.connections import open_engine, reachable
-    from search.garbage import check_age, collect, total
-    from search.prepared_garbage import check_cache, sweep_prepared
+    from search.garbage.cache import check_cache, sweep_prepared
+    from search.garbage.store import check_age, collect, total
 
     age_s = parse_duration(older_than, "--older-than")
     store = name_artifacts(artifacts, home)

@@ -21,7 +21,7 @@ from search.artifacts.pictures import attach_picture, open_pictures
 from search.checkpoints import KEEP_BEST, Pointer, point
 from search.claims import Claimed, claim
 from search.database.connections import LeaseLostError, open_engine
-from search.garbage import check_age, collect, total
+from search.garbage.store import check_age, collect, total
 from search.naming import delete_unnamed
 from search.study import Study, open_study
 

@@ -8,7 +8,7 @@ import pytest
 
 from objectives.data.preparing.options import DataOptions
 from search.cli.options import Place
-from search.garbage import drop_rows
+from search.garbage.store import drop_rows
 from search.looks import count_look, counted_look
 from search.looks import test_looks as looks_at
 from search.setup import Request, set_up

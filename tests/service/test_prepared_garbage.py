@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from objectives.data.dataset import DataOptions, open_dataset
-from search.prepared_garbage import UNTOUCHED_S, check_cache, sweep_prepared
+from search.garbage.cache import UNTOUCHED_S, check_cache, sweep_prepared
 from search.study import Study
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
 
 from objectives.errors import UserError, WorldError
-from search.garbage import Swept
+from search.garbage.store import Swept
 
 # untouched for a day; and a day more, since file systems note that a file was read once a day
 UNTOUCHED_S = 2 * 86400.0

@@ -1,0 +1,1 @@
+"""``search gc``: what no study needs any more, in the store and in a host's cache."""
