@@ -11,9 +11,9 @@ from optuna.trial import TrialState
 
 from objectives.errors import WorldError
 from search import leases, roster
-from search.cuda import device_fault
 from search.endings import Ending
 from search.leases import Lease
+from search.machine.cuda import device_fault
 from search.messages import Cause
 from search.process import ChildDiedError, ChildHungError
 from search.study import Study

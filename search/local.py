@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import WorldError
 from search.cli.options import Place
-from search.gpus import offer
-from search.hosts import cores
+from search.machine.gpus import offer
+from search.machine.hosts import cores
 from search.progress import show_until
 from search.status import read_status
 from search.study import Study, open_study

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
-from search import gpu_locks
 from search.database.connections import locked
 from search.database.tables import WORKER
-from search.driver import CPU, Gpu
-from search.gpus import Offer, offer
-from search.hosts import host_id, process_name, thread_share
+from search.machine import gpu_locks
+from search.machine.driver import CPU, Gpu
+from search.machine.gpus import Offer, offer
+from search.machine.hosts import host_id, process_name, thread_share
 
 ROSTER_LOCK = 7_215_003
 GIB = 2**30

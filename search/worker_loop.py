@@ -16,9 +16,9 @@ from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
 from search.claims import Claimed, Done, Waiting, claim, current_budget
-from search.cuda import check_cuda
 from search.database.connections import LeaseLostError
 from search.leases import Lease
+from search.machine.cuda import check_cuda
 from search.patience import Patience
 from search.process import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse

@@ -25,7 +25,7 @@ from objectives.device.precision import autocast, computes_bf16
 from objectives.networks import build_network
 from objectives.scoring.evaluate import pixels_BCHW
 from objectives.training.fit import prepare, train_epoch
-from search.hosts import cores
+from search.machine.hosts import cores
 
 BATCH, STEPS, ROUNDS = 32, 2, 12  # frames a step, steps a turn, turns of each side
 MINUTE_S, MOST = 60.0, 0.03  # of a one-minute trial, so much may be spent beside its training

@@ -225,7 +225,7 @@ def torch_device(name: str) -> "torch.device":
     """
     from objectives.errors import UserError
     from objectives.predict.engines import torch_is_there
-    from search.gpus import offer
+    from search.machine.gpus import offer
 
     if not torch_is_there():
         raise UserError("torch is not installed here: install it; only `search predict --engine onnx` does without")

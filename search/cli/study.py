@@ -218,7 +218,7 @@ def refuse_missing_gpu(device: str) -> None:
 
     Raises: UserError without such a GPU; WorldError when the driver or all its cards do not answer.
     """
-    from search.gpus import offer
+    from search.machine.gpus import offer
 
     offer(device)
 

@@ -20,7 +20,7 @@ from search.database.embedded import default_home, is_made
 from search.database.passwords import redacted, scrubbed
 from search.doctor.finding import Finding
 from search.doctor.gpus import examine_gpus
-from search.hosts import cores
+from search.machine.hosts import cores
 
 GIB = 2**30
 LEAST_FREE_GIB = 5.0

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from objectives.errors import SearchError
-from search.cuda import check_cuda, device_fault
 from search.doctor.finding import Finding
-from search.driver import Card, Driver, Gpu, Lost, read_driver
-from search.gpus import offer
+from search.machine.cuda import check_cuda, device_fault
+from search.machine.driver import Card, Driver, Gpu, Lost, read_driver
+from search.machine.gpus import offer
 from search.process import preload
 
 GIB = 2**30

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from search.cuda import check_cuda, device_fault, multiplies
-from search.gpus import list_gpus
+from search.machine.cuda import check_cuda, device_fault, multiplies
+from search.machine.gpus import list_gpus
 from search.process import preload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")

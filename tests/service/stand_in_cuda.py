@@ -4,7 +4,7 @@ import os
 import time
 from multiprocessing.connection import Connection
 
-from search.cuda import Facts
+from search.machine.cuda import Facts
 
 MEMORY_BYTES = 2**30
 BROKEN = "GPU-bbbb-1"

@@ -8,7 +8,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from search import driver, gpu_locks
+from search.machine import driver, gpu_locks
 
 GIB = 2**30
 Handle = Any
@@ -42,7 +42,7 @@ class Chip:
 
 
 class StandInDriver:
-    """What ``search.driver`` calls of NVML, over cards given; ``init`` is the error of the first call."""
+    """What ``search.machine.driver`` calls of NVML, over cards given; ``init`` is the error of the first call."""
 
     def __init__(self, *chips: Chip, init: int = 0) -> None:
         self.chips = chips

@@ -17,11 +17,12 @@ from stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 from objectives.device.shortage import share_of
 from objectives.errors import UserError, WorldError
-from search import driver, gpu_locks, hosts, roster
+from search import roster
 from search.database.connections import open_engine
 from search.database.tables import WORKER
-from search.driver import CPU
-from search.gpus import list_gpus
+from search.machine import driver, gpu_locks, hosts
+from search.machine.driver import CPU
+from search.machine.gpus import list_gpus
 from search.status import read_status
 from search.study import Study, open_study
 from search.trials import device_limits, prefetchers

@@ -4,8 +4,8 @@ import pytest
 import stand_in_cuda
 import torch
 
-from search import cuda
-from search.cuda import FULL_BYTES, device_fault, is_full, multiplies
+from search.machine import cuda
+from search.machine.cuda import FULL_BYTES, device_fault, is_full, multiplies
 from search.process import preload
 
 NONE_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

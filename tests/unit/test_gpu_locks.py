@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from search import gpu_locks
-from search.gpu_locks import gate, hold, release, workers_on
+from search.machine import gpu_locks
+from search.machine.gpu_locks import gate, hold, release, workers_on
 
 HOLD = "import sys, time; from pathlib import Path; from search import gpu_locks; gpu_locks.FOLDERS = (Path(sys.argv[1]),); "
 STAY = "print('here', flush=True); time.sleep(60)"

@@ -25,10 +25,10 @@ from stand_in_driver import (
 from typer.testing import CliRunner
 
 from objectives.errors import UserError, WorldError
-from search import cuda, driver
-from search.cuda import check_cuda
-from search.driver import Gpu
-from search.gpus import list_gpus, offer
+from search.machine import cuda, driver
+from search.machine.cuda import check_cuda
+from search.machine.driver import Gpu
+from search.machine.gpus import list_gpus, offer
 
 Cards = Callable[..., None]
 

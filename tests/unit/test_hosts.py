@@ -2,8 +2,8 @@
 
 import pytest
 
-from search import hosts
-from search.hosts import cores, process_name, thread_share
+from search.machine import hosts
+from search.machine.hosts import cores, process_name, thread_share
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ def driver_lists_it(driver: ModuleType) -> None:
 
 FAULTS: dict[str, dict[str, Callable[[ModuleType], None]]] = {
     "score": {"objectives.training.fit": score_is_no_number},
-    "gpu": {"torch.cuda": gpu_breaks, "search.driver": driver_lists_it},
+    "gpu": {"torch.cuda": gpu_breaks, "search.machine.driver": driver_lists_it},
 }
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from objectives.errors import UserError, WorldError, listed, one_line
-from search.driver import Card, Driver, Gpu, Lost, read_driver
+from search.machine.driver import Card, Driver, Gpu, Lost, read_driver
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 NO_DEVICES = "NoDevFiles"  # Slurm's word for a job without a GPU

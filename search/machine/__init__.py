@@ -1,0 +1,1 @@
+"""The host: cores, GPUs, and who has claimed them."""
