@@ -14,8 +14,8 @@ from search import leases, roster
 from search.endings import Ending
 from search.leases import Lease
 from search.machine.cuda import device_fault
-from search.messages import Cause
-from search.process import ChildDiedError, ChildHungError
+from search.process.messages import Cause
+from search.process.parent import ChildDiedError, ChildHungError
 from search.study import Study
 
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed

@@ -14,9 +14,9 @@ from objectives.errors import SearchError, first_line
 from objectives.training.results import EpochResult, scored_epoch
 from search.claims import current_budget
 from search.confirm.dealt_parts import ATTRIBUTE, places_text
-from search.hearing import UnusableError
 from search.leases import Lease
-from search.messages import Cause
+from search.process.hearing import UnusableError
+from search.process.messages import Cause
 from search.study import Study
 from search.worker import Worker
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from objectives.errors import ProblemsError, UserError
 from search.cli.options import Place
 from search.draws import FromTrial
-from search.messages import Cause
+from search.process.messages import Cause
 from search.pruners import JUDGED
 from search.sampling import first_trials, startup_trials
 from search.setup import Prepared, Request, prepare

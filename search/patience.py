@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from search.artifacts import StoreAway
 from search.database.connections import outage
-from search.process import InterruptedTrialError
+from search.process.parent import InterruptedTrialError
 
 Result = TypeVar("Result")
 FIRST_WAIT_S = 0.5

@@ -19,7 +19,7 @@ from objectives.version import OBJECTIVE_VERSION
 from search.database.connections import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
 from search.database.passwords import redacted
 from search.database.tables import STUDY
-from search.messages import Run
+from search.process.messages import Run
 from search.sampling import build_pruner, build_sampler, first_trials
 from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from spaces import Space

@@ -19,11 +19,11 @@ from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
 from search.draws import FromTrial
 from search.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
-from search.hearing import UnusableError, usable
 from search.leases import Lease
 from search.machine.driver import Gpu
-from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
-from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
+from search.process.hearing import UnusableError, usable
+from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
+from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.sampling import CONTROL, rungs
 from search.worker import BY_DEVICE, Worker
 

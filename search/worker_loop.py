@@ -20,7 +20,7 @@ from search.database.connections import LeaseLostError
 from search.leases import Lease
 from search.machine.cuda import check_cuda
 from search.patience import Patience
-from search.process import InterruptedTrialError, SurroundingsError, preload
+from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
 from search.study import Study, check_clock, check_worker
 from search.trials import run_trial

@@ -122,7 +122,7 @@ def measure_trials(folder: Path) -> list[Cost]:
     # imported here, or every trial's process, which imports this script, would pay for what a real worker's does not
     from search.cli.options import Place
     from search.database.embedded import embedded_postgres
-    from search.process import preload
+    from search.process.parent import preload
     from search.setup import Request, set_up
     from search.study import open_study
     from search.worker import Orders, Settings

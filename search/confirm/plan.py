@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
 from search.confirm.dealt_parts import ATTRIBUTE
-from search.messages import Cause
 from search.names import confirm_name
+from search.process.messages import Cause
 from search.sampling import CONTROL
 from search.spec import Candidate, Confirming, StudySpec
 from search.study import Study, create_study

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from objectives.errors import UserError
 from search.confirm.plan import Cell, cells, plan, refuse_confirming, write_plan
 from search.database.connections import locked
-from search.messages import Cause
 from search.names import count_of
+from search.process.messages import Cause
 from search.spec import Confirming, StudySpec
 from search.study import ForeignNameError, Study, check_program, open_study, read_spec
 

@@ -9,7 +9,7 @@ from search.doctor.finding import Finding
 from search.machine.cuda import check_cuda, device_fault
 from search.machine.driver import Card, Driver, Gpu, Lost, read_driver
 from search.machine.gpus import offer
-from search.process import preload
+from search.process.parent import preload
 
 GIB = 2**30
 SHARED_MEMORY = Path("/dev/shm")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from objectives.errors import WorldError, first_line
 from objectives.lifeline import end_with_parent
 from search.machine.driver import BF16_SINCE, Gpu
-from search.process import END_S
+from search.process.parent import END_S
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from search.artifacts.pictures import pictures_of
 from search.budget import Budget
 from search.looks import test_looks
-from search.messages import Cause
+from search.process.messages import Cause
 from search.sampling import CONTROL, rungs
 from search.spec import StudySpec
 from search.status import read_status

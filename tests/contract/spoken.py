@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from objectives.device.processor import Processor
 from objectives.training.results import EpochResult
-from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
+from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
 
 BLOB = "ab" * 32
 SOUND = EpochResult(

@@ -5,7 +5,7 @@ import torch
 
 from search.machine.cuda import check_cuda, device_fault, multiplies
 from search.machine.gpus import list_gpus
-from search.process import preload
+from search.process.parent import preload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 

@@ -8,8 +8,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from search.messages import Job, Noted
-from search.process import Count
+from search.process.messages import Job, Noted
+from search.process.parent import Count
 
 MANY = 200
 

@@ -12,8 +12,8 @@ import torch
 from objectives.config import Config, Train
 from objectives.data.dataset import load_dataset
 from objectives.training.batches import TrainingBatches
-from search.messages import Noted
-from search.process import Count
+from search.process.messages import Noted
+from search.process.parent import Count
 
 PREFETCHERS = 3
 TIME_S = 60.0

@@ -3,7 +3,7 @@
 import pytest
 
 from search.blame import BrokenDeviceError, check_device
-from search.process import ChildDiedError, ChildHungError, preload
+from search.process.parent import ChildDiedError, ChildHungError, preload
 
 DEATH = ChildDiedError("the trial's process has died: CUDA error: uncorrectable ECC error encountered")
 

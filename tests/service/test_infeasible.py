@@ -12,7 +12,7 @@ from objectives.data.preparing.options import DataOptions
 from search.budget import beyond_budget
 from search.claims import Claimed, Done, claim, is_over
 from search.cli.options import Place
-from search.messages import Cause
+from search.process.messages import Cause
 from search.setup import Request, set_up
 from search.status import read_status
 from search.study import Study, open_study

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from objectives.data.dataset import Dataset
-from search import process
-from search.process import TrialProcess
+from search.process import parent as process
+from search.process.parent import TrialProcess
 
 GONE_S = 5.0
 

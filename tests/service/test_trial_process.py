@@ -6,8 +6,8 @@ from typing import Any
 import broken_trials
 import pytest
 
-from search import process
-from search.process import ChildDiedError, ChildHungError, InterruptedTrialError, TrialProcess
+from search.process import parent as process
+from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, TrialProcess
 
 Start = Callable[..., TrialProcess]
 

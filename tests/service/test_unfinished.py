@@ -15,10 +15,10 @@ from search.export.best import export_best
 from search.export.member_runs import member_runs
 from search.export.winner import find_winner
 from search.migrate import Wish, migrate_study
-from search.process import preload
+from search.process.parent import preload
+from search.process.saver import FIRST_S
 from search.recipe_table import measure
 from search.report.reading import read_study
-from search.saver import FIRST_S
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.unfinished import read_unfinished

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spoken import MESSAGES, checkpoint, epoch, saved
 
-from search import process, trials, worker_loop
+from search import trials, worker_loop
 from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES
-from search.messages import Drawn, Finished, Message, Saved
+from search.process import parent as process
+from search.process.messages import Drawn, Finished, Message, Saved
 from search.study import open_study
 from search.worker import Orders, Settings, Worker
 from search.worker_loop import run_worker

@@ -19,7 +19,7 @@ from search import checkpoints, trials
 from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES
 from search.control import extend_budget, give_order
-from search.process import preload
+from search.process.parent import preload
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.worker import Orders, Settings

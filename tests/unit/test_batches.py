@@ -21,8 +21,8 @@ from objectives.device.shared_memory import batch_bytes, prefetchers_with_room, 
 from objectives.scoring.evaluate import pixels_BCHW
 from objectives.training import fit
 from objectives.training.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
-from search.child import cause_of, dies_of, said_by
-from search.messages import Cause
+from search.process.child import cause_of, dies_of, said_by
+from search.process.messages import Cause
 
 CPU = torch.device("cpu")
 SAME_DATA = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

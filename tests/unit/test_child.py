@@ -13,11 +13,25 @@ import torch
 from objectives.config import Config, Smp, Train
 from objectives.data.dataset import Dataset
 from objectives.training.state import TrainingState
-from search import child
 from search.artifacts import open_objects
 from search.artifacts.marker import MARKERS
-from search.child import Link, can_work, cause_of, dies_of, train
-from search.messages import Cause, Checkpoint, Drawn, Failed, Job, Message, Noted, Reply, Run, Saved, SaveNow, Trained, Word
+from search.process import child
+from search.process.child import Link, can_work, cause_of, dies_of, train
+from search.process.messages import (
+    Cause,
+    Checkpoint,
+    Drawn,
+    Failed,
+    Job,
+    Message,
+    Noted,
+    Reply,
+    Run,
+    Saved,
+    SaveNow,
+    Trained,
+    Word,
+)
 from spaces import load_space
 
 MARKER = "ab" * 32

@@ -6,7 +6,7 @@ import torch
 
 from search.machine import cuda
 from search.machine.cuda import FULL_BYTES, device_fault, is_full, multiplies
-from search.process import preload
+from search.process.parent import preload
 
 NONE_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from spoken import ANYTHING, MESSAGES, checkpoint, epoch, saved
 
 from objectives.errors import LONGEST
-from search.hearing import LARGEST_PICTURE, PNG, UnusableError, usable
-from search.messages import Cause, Checked, Drawn, Failed, Finished, Noted, Saved, Trained
+from search.process.hearing import LARGEST_PICTURE, PNG, UnusableError, usable
+from search.process.messages import Cause, Checked, Drawn, Failed, Finished, Noted, Saved, Trained
 
 CLASSES = 2
 

@@ -10,7 +10,7 @@ from threading import Timer
 from typing import Any
 
 from search.artifacts import open_blobs
-from search.patient_blobs import PatientBlobs
+from search.process.patient_blobs import PatientBlobs
 
 BLOB = b"weights"
 SHA = hashlib.sha256(BLOB).hexdigest()

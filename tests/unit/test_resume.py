@@ -11,9 +11,9 @@ from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.training.fit import Training, fit, prepare
 from search.artifacts import FolderBlobs
-from search.child import cause_of
-from search.messages import Cause, Checkpoint
-from search.resume import NONE_YET, restore
+from search.process.child import cause_of
+from search.process.messages import Cause, Checkpoint
+from search.process.resume import NONE_YET, restore
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))

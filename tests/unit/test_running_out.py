@@ -11,8 +11,8 @@ from objectives.device.running_out import shortage_in
 from objectives.device.shortage import GIB, MemoryTakenError, Shortage, host_memory, share_of
 from objectives.errors import WorldError
 from objectives.training.micro_batches import TooLarge, attempt
-from search.child import cause_of, dies_of
-from search.messages import Cause
+from search.process.child import cause_of, dies_of
+from search.process.messages import Cause
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 TOTAL = 80 * GIB

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.messages import Cause
+from search.process.messages import Cause
 from search.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
 from search.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import search.saver
-from search.messages import Checkpoint
-from search.saver import FIRST_S, LONGEST_S, SHARE, Saver
+import search.process.saver
+from search.process.messages import Checkpoint
+from search.process.saver import FIRST_S, LONGEST_S, SHARE, Saver
 
 
 class Clock:
@@ -48,7 +48,7 @@ class State:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(search.saver, "time", SimpleNamespace(monotonic=found.monotonic))
+    monkeypatch.setattr(search.process.saver, "time", SimpleNamespace(monotonic=found.monotonic))
     return found
 
 

@@ -11,7 +11,7 @@ from objectives.errors import SearchError, first_line
 from objectives.training.fit import Training
 from objectives.training.state import TrainingState
 from search.artifacts import BlobCorrupt, BlobMissing, BlobStore
-from search.messages import Checkpoint
+from search.process.messages import Checkpoint
 
 NONE_YET = Checkpoint("", "")
 

@@ -28,12 +28,12 @@ from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
 from search.artifacts import open_blobs
 from search.artifacts.marker import check_mounted
-from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
-from search.patient_blobs import PatientBlobs
-from search.pictures import draw_pictures
-from search.process import Count
-from search.resume import restore
-from search.saver import Saver
+from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
+from search.process.parent import Count
+from search.process.patient_blobs import PatientBlobs
+from search.process.pictures import draw_pictures
+from search.process.resume import restore
+from search.process.saver import Saver
 
 # what an estimate may raise of a network that it cannot follow, beside our own errors; NotImplementedError is a RuntimeError
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from objectives.errors import WorldError
-from search.messages import Job, Message, Reply, SaveNow, Word
+from search.process.messages import Job, Message, Reply, SaveNow, Word
 
 POLL_S = 0.1
 LAST_WORDS_S = 1.0  # what a process has said before its end is heard by then
@@ -43,7 +43,7 @@ class InterruptedTrialError(WorldError):
 
 def preload() -> None:
     """Start the server that forks trials, with torch already imported: a trial then starts in milliseconds."""
-    multiprocessing.set_forkserver_preload(["search.preloaded"])
+    multiprocessing.set_forkserver_preload(["search.process.preloaded"])
     forkserver.ensure_running()
 
 
@@ -151,6 +151,6 @@ class TrialProcess:
 
 
 def _enter(pipe: Connection, job: Job, beats: Count) -> None:
-    from search.child import main  # torch: preloaded in the forkserver, never imported in the worker
+    from search.process.child import main  # torch: preloaded in the forkserver, never imported in the worker
 
     main(pipe, job, beats)

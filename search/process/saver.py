@@ -4,7 +4,7 @@ import time
 
 from objectives.training.state import TrainingState
 from search.artifacts import BlobStore
-from search.messages import Checkpoint
+from search.process.messages import Checkpoint
 
 SHARE = 0.005  # of the time that saving may take; dearer saves come less often,
 LONGEST_S = 30.0  # but at least so often

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from objectives.device.processor import Processor
 from objectives.errors import WorldError, one_line
 from objectives.training.results import EpochResult
-from search.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
+from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
 
 BLOB = re.compile(r"[0-9a-f]{64}")
 PICTURE_NAME = re.compile(r"[a-z0-9_-]{1,60}\.png")

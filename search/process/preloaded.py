@@ -7,7 +7,7 @@ import matplotlib.backends.backend_agg
 import numpy as np
 import torch._dynamo  # the first optimiser of a process imports it
 
-import search.child
+import search.process.child
 from objectives.data.spec import FrameSpec
 from objectives.device.processor import Processor
 from objectives.lifeline import end_with_parent

@@ -1,0 +1,1 @@
+"""A trial's own process, from both sides of its pipe."""
