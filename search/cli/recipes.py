@@ -122,7 +122,7 @@ def run(
     """
     from objectives.data.preparing.options import DataOptions
     from search.local import run_locally
-    from search.recipe_table import refuse_table, write_table
+    from search.report.recipe_table import refuse_table, write_table
     from search.setup import Request
     from search.spec import data_path
     from search.study import open_study

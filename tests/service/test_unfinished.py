@@ -17,8 +17,8 @@ from search.export.winner import find_winner
 from search.migrate import Wish, migrate_study
 from search.process.parent import preload
 from search.process.saver import FIRST_S
-from search.recipe_table import measure
 from search.report.reading import read_study
+from search.report.recipe_table import measure
 from search.status import read_status, read_trials
 from search.study import Study, open_study
 from search.unfinished import read_unfinished

@@ -32,7 +32,7 @@ from objectives.errors import ProblemsError, UserError
 from search.cli.app import answer
 from search.cli.options import Place
 from search.cli.recipes import count_trainable
-from search.recipe_table import Measured, markdown, shown_reported
+from search.report.recipe_table import Measured, markdown, shown_reported
 from search.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space
 from spaces.classes import VALUES, fit_recipes, fit_space
