@@ -16,7 +16,7 @@ from search.leases import Lease
 from search.machine.cuda import device_fault
 from search.process.messages import Cause
 from search.process.parent import ChildDiedError, ChildHungError
-from search.study import Study
+from search.study.stored import Study
 
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 MOST_HANGS = 2  # or stood still so often

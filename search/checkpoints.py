@@ -14,7 +14,7 @@ from search.artifacts import BlobMissing, BlobStore
 from search.database.tables import CHECKPOINT
 from search.leases import Lease
 from search.naming import delete_left, hold_blobs
-from search.spec import StudySpec
+from search.study.spec import StudySpec
 
 KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
 EVERY = 2**31 - 1

@@ -13,12 +13,12 @@ from sqlalchemy import Connection, func, text, update
 
 from objectives.errors import UserError, WorldError
 from search import leases
-from search.budget import Budget, Limit, read_budget
 from search.database.connections import locked, nothing_asked
 from search.database.tables import STUDY
 from search.leases import Lease
 from search.roster import ALIVE
-from search.study import Study
+from search.study.budget import Budget, Limit, read_budget
+from search.study.stored import Study
 
 CLAIM_LOCK = 7_215_002
 

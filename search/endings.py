@@ -17,7 +17,7 @@ from search.confirm.dealt_parts import ATTRIBUTE, places_text
 from search.leases import Lease
 from search.process.hearing import UnusableError
 from search.process.messages import Cause
-from search.study import Study
+from search.study.stored import Study
 from search.worker import Worker
 
 LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them

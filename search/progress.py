@@ -12,8 +12,8 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from search.claims import is_over
-from search.status import Status, TrialLine, read_status, read_trials
-from search.study import Study
+from search.study.status import Status, TrialLine, read_status, read_trials
+from search.study.stored import Study
 from search.terminal import open_console
 
 REFRESH_S = 1.0

@@ -14,17 +14,17 @@ from search import checkpoints, roster
 from search.artifacts import BlobMissing
 from search.artifacts.pictures import attach_picture
 from search.blame import check_device, judge_death, judge_lease
-from search.budget import WHY, Limit
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
-from search.draws import FromTrial
 from search.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
 from search.leases import Lease
 from search.machine.driver import Gpu
 from search.process.hearing import UnusableError, usable
 from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
 from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
-from search.sampling import CONTROL, rungs
+from search.study.budget import WHY, Limit
+from search.study.draws import FromTrial
+from search.study.sampling import CONTROL, rungs
 from search.worker import BY_DEVICE, Worker
 
 RETRY_S = 10.0  # what killed a process may be gone by then

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from search.budget import Budget, Limit, read_budget
-from search.study import Study
+from search.study.budget import Budget, Limit, read_budget
+from search.study.stored import Study
 
 # whose numbers are those of its best weights: a trial that went on after a limit and lost its worker then has told older ones
 CUT = text("""

@@ -16,7 +16,7 @@ from search.artifacts.pictures import PictureStore
 from search.patience import Patience
 from search.pulse import Pulse
 from search.roster import Member
-from search.study import Study
+from search.study.stored import Study
 
 HANG_S = 600.0
 BY_DEVICE = -1  # prefetchers: none on a CPU, on a GPU as many as there are cores for

@@ -22,7 +22,7 @@ from search.machine.cuda import check_cuda
 from search.patience import Patience
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.pulse import Pulse
-from search.study import Study, check_clock, check_worker
+from search.study.stored import Study, check_clock, check_worker
 from search.trials import run_trial
 from search.worker import Orders, Settings, Worker
 

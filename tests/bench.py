@@ -123,8 +123,8 @@ def measure_trials(folder: Path) -> list[Cost]:
     from search.cli.options import Place
     from search.database.embedded import embedded_postgres
     from search.process.parent import preload
-    from search.setup import Request, set_up
-    from search.study import open_study
+    from search.study.setup import Request, set_up
+    from search.study.stored import open_study
     from search.worker import Orders, Settings
     from search.worker_loop import run_worker
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from objectives.statistics.interval import Interval, Unknown
     from search.confirm.standing import Standing
     from search.confirm.verdict import Choice, Confirmation
-    from search.study import Study
+    from search.study.stored import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +72,7 @@ def confirm(
     from search.confirm.standing import read_standing
     from search.confirm.state import Asked, begin
     from search.database.connections import reachable
-    from search.study import open_study
+    from search.study.stored import open_study
 
     if as_json and again:
         raise UserError("--json plans nothing: leave out either it or --again")
@@ -101,7 +101,7 @@ def checked_source(searched: "Study", place: Place, data: str) -> str:
     Raises: ProblemsError when nothing is there that can be read; UserError for other data than the study's.
     """
     from search.export.restored import open_data
-    from search.spec import data_path
+    from search.study.spec import data_path
 
     source = data_path(data)
     open_data(searched, place, source)
@@ -112,7 +112,7 @@ def train(name: str, place: Place, workers: int, device: str, source: str) -> No
     """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
     from search.claims import current_budget, is_over
     from search.local import run_locally
-    from search.study import open_study
+    from search.study.stored import open_study
 
     confirming = open_study(place.storage, name)
     order, over = current_budget(confirming).order, is_over(confirming)

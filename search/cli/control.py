@@ -8,7 +8,7 @@ from search.cli.options import Home, Storage, StudyName, open_database, parse_du
 from search.cli.study_options import MOST_TRIALS
 
 if TYPE_CHECKING:
-    from search.control import Order
+    from search.study.orders import Order
 
 
 def register(app: typer.Typer) -> None:
@@ -65,9 +65,9 @@ def extend(
     Example:
       search extend --study mars --trials +50 --storage postgresql://user@host/db
     """
-    from search.control import extend_budget
     from search.database.connections import reachable
-    from search.study import open_study
+    from search.study.orders import extend_budget
+    from search.study.stored import open_study
 
     until_s = parse_duration(until.removeprefix("+"))
     with open_database(storage, home) as url, reachable(url):
@@ -77,9 +77,9 @@ def extend(
 
 
 def _order(order: "Order", study: str, storage: str, home: Home) -> None:
-    from search.control import give_order
     from search.database.connections import reachable
-    from search.study import open_study
+    from search.study.orders import give_order
+    from search.study.stored import open_study
 
     with open_database(storage, home) as url, reachable(url):
         opened = open_study(url, study)

@@ -136,7 +136,7 @@ def preview(
     from objectives.data.dataset import DataOptions, open_dataset
     from objectives.output_place import is_stream
     from objectives.pictures.panels import preview_sheet
-    from search.spec import data_path
+    from search.study.spec import data_path
 
     _refuse_picture(out, "--out", force=force, source=source)
     options = DataOptions(size=parse_size(size), ignore=ignore, exif=exif)

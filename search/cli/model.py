@@ -88,7 +88,7 @@ def export_best(
     from search.database.connections import reachable
     from search.export import best as export
     from search.export.ensemble_choice import parse_ensemble
-    from search.study import open_study
+    from search.study.stored import open_study
 
     choice = parse_ensemble(ensemble, ensemble_of, anyway=ensemble_anyway)
     refuse_missing_gpu(device)
@@ -203,9 +203,9 @@ def evaluate(
         return
     from objectives.bundle.bundle_folder import load_bundle
     from search.database.connections import reachable
-    from search.looks import count_look
-    from search.spec import refuse_namesake
-    from search.study import open_study
+    from search.study.looks import count_look
+    from search.study.spec import refuse_namesake
+    from search.study.stored import open_study
 
     with open_database(storage, home) as url, reachable(url):
         made = load_bundle(bundle).provenance

@@ -12,7 +12,7 @@ import typer
 
 from objectives.data.preparing.options import DataOptions, Exif
 from objectives.errors import UserError
-from search.names import LONGEST_NAME
+from search.study.names import LONGEST_NAME
 
 LONGEST_S = 366 * 86400.0
 DEVICES = "auto, cpu, cuda or cuda:N"

@@ -123,9 +123,9 @@ def run(
     from objectives.data.preparing.options import DataOptions
     from search.local import run_locally
     from search.report.recipe_table import refuse_table, write_table
-    from search.setup import Request
-    from search.spec import data_path
-    from search.study import open_study
+    from search.study.setup import Request
+    from search.study.spec import data_path
+    from search.study.stored import open_study
 
     refuse_missing_gpu(device)
     refuse_table(out, force=force, source=data)  # before hours of work

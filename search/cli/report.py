@@ -34,8 +34,8 @@ def report(
     from search.database.connections import reachable
     from search.report.page import refuse_report, write_report
     from search.report.sections.headline import state_of
-    from search.spec import refuse_without_scores
-    from search.study import open_study
+    from search.study.spec import refuse_without_scores
+    from search.study.stored import open_study
 
     refuse_report(out, force=force)
     with open_database(storage, home) as url, reachable(url):

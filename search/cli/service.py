@@ -45,8 +45,8 @@ def demo(
     from search.cli.study import refuse_missing_gpu, written_study
     from search.export import best as export
     from search.local import run_locally
-    from search.setup import Request
-    from search.study import open_study
+    from search.study.setup import Request
+    from search.study.stored import open_study
 
     refuse_taken(out, force=force)  # before minutes of work
     refuse_missing_gpu("auto")

@@ -29,7 +29,7 @@ from search.cli.options import (
 from search.cli.study_options import StudyOptions, with_study_options
 
 if TYPE_CHECKING:
-    from search.setup import Request
+    from search.study.setup import Request
 
 
 def register(app: typer.Typer) -> None:
@@ -155,7 +155,7 @@ def run(
       search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
     """
     from search.local import run_locally
-    from search.spec import data_path
+    from search.study.spec import data_path
 
     refuse_missing_gpu(device)
     with written_study(asked.request(), asked.storage, asked.artifacts, asked.home, asked.cache) as place:
@@ -179,8 +179,8 @@ def status(
     from objectives.errors import UserError
     from search.database.connections import reachable
     from search.progress import print_status, watch_status
-    from search.status import read_status
-    from search.study import open_study
+    from search.study.status import read_status
+    from search.study.stored import open_study
 
     if as_json and watch:
         raise UserError("--json and --watch do not go together: call `search status --json` as often as you need")
@@ -199,7 +199,7 @@ def status(
 def written_study(request: "Request", storage: str, artifacts: str, home: Path | None, cache: Path | None) -> Iterator[Place]:
     """The place of a study that is written when all of it is good; with bad input no database is even made."""
     from search.database.embedded import refuse_home
-    from search.setup import check_database, prepare, write
+    from search.study.setup import check_database, prepare, write
 
     if storage:
         check_database(storage)  # before the data, whose preparation may take minutes

@@ -32,7 +32,7 @@ from search.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from search.setup import Request
+    from search.study.setup import Request
 
 MOST_TRIALS = 100_000
 MOST_SEED = 2**31 - 1
@@ -92,7 +92,7 @@ class StudyOptions:
         Raises: UserError for an option that cannot be read.
         """
         from objectives.data.preparing.options import DataOptions
-        from search.setup import Request
+        from search.study.setup import Request
 
         return Request(
             name=self.study,

@@ -123,8 +123,8 @@ def migrate(
       search migrate --study mars --to mars-deeper --space mars --set 'model.depth={int: [3, 6]}' --trials 40
     """
     from search.database.connections import reachable
-    from search.migrate import Wish, migrate_study
-    from search.study import open_study
+    from search.study.migrate import Wish, migrate_study
+    from search.study.stored import open_study
 
     if to == study:
         raise UserError(f"--to must name another study than {study!r}: a study never changes")

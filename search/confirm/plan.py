@@ -13,11 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
 from search.confirm.dealt_parts import ATTRIBUTE
-from search.names import confirm_name
 from search.process.messages import Cause
-from search.sampling import CONTROL
-from search.spec import Candidate, Confirming, StudySpec
-from search.study import Study, create_study
+from search.study.names import confirm_name
+from search.study.sampling import CONTROL
+from search.study.spec import Candidate, Confirming, StudySpec
+from search.study.stored import Study, create_study
 from spaces import FromParams, Space
 from spaces.pruning import NoPruning
 

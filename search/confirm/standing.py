@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from search.confirm.plan import Cell, best_trials, cells, config_key
 from search.confirm.state import is_lost, newest_confirmation
 from search.confirm.verdict import Choice, Confirmation, confirm
-from search.sampling import CONTROL
-from search.spec import Confirming
-from search.study import Study, open_study
+from search.study.sampling import CONTROL
+from search.study.spec import Confirming
+from search.study.stored import Study, open_study
 
 MOST_NAMED = 5  # trials in one sentence
 

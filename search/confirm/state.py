@@ -15,10 +15,10 @@ from sqlalchemy import text
 from objectives.errors import UserError
 from search.confirm.plan import Cell, cells, plan, refuse_confirming, write_plan
 from search.database.connections import locked
-from search.names import count_of
 from search.process.messages import Cause
-from search.spec import Confirming, StudySpec
-from search.study import ForeignNameError, Study, check_program, open_study, read_spec
+from search.study.names import count_of
+from search.study.spec import Confirming, StudySpec
+from search.study.stored import ForeignNameError, Study, check_program, open_study, read_spec
 
 PLAN_LOCK = 7_215_006
 

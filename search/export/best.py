@@ -30,9 +30,9 @@ from search.export.reproduction import reproduction
 from search.export.restored import open_data, restore_run, scoring_device
 from search.export.retrain import retrained, write_retraining
 from search.export.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
-from search.looks import counted_look, test_looks
-from search.status import read_status
-from search.study import Study
+from search.study.looks import counted_look, test_looks
+from search.study.status import read_status
+from search.study.stored import Study
 
 RetrainChoice = Literal["none", "all"]
 FlipsChoice = Literal["auto", "on", "off"]

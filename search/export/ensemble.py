@@ -26,8 +26,8 @@ from search.export.ensemble_choice import Combined, Listed
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import Restored, restore_run
 from search.export.winner import Winner
-from search.spec import stable_seed
-from search.study import Study
+from search.study.spec import stable_seed
+from search.study.stored import Study
 
 
 def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True) -> Candidate:

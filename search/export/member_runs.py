@@ -16,7 +16,7 @@ from sqlalchemy import text
 from objectives.errors import UserError, one_line
 from search.checkpoints import BEST
 from search.confirm.plan import cells
-from search.study import Study
+from search.study.stored import Study
 from search.unfinished import Exportable, read_unfinished
 
 KEPT = text("""

@@ -12,14 +12,14 @@ from optuna.trial import FrozenTrial
 
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
-from search.budget import Budget
 from search.claims import current_budget
 from search.cli.recipes import implied_sets
 from search.confirm.plan import choose_candidates
 from search.export.winner import Winner
-from search.migrate import find_copies
-from search.spec import StudySpec
-from search.study import SOURCE, Study, open_study
+from search.study.budget import Budget
+from search.study.migrate import find_copies
+from search.study.spec import StudySpec
+from search.study.stored import SOURCE, Study, open_study
 from spaces import Space, load_space, preset_names
 from spaces.classes import fit_space
 

@@ -16,7 +16,7 @@ from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search import checkpoints
 from search.artifacts import open_blobs
 from search.cli.options import Place
-from search.study import Study, check_worker
+from search.study.stored import Study, check_worker
 from spaces import FromParams
 
 KEPT = "a study keeps those of its best trials, its recipes and its control"

@@ -9,9 +9,9 @@ from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.optimism import optimism
 from search.confirm.standing import Standing, read_standing
-from search.spec import StudySpec, refuse_without_scores
-from search.status import read_status
-from search.study import Study, open_study
+from search.study.spec import StudySpec, refuse_without_scores
+from search.study.status import read_status
+from search.study.stored import Study, open_study
 from search.unfinished import read_unfinished
 from spaces import FromParams
 

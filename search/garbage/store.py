@@ -17,7 +17,7 @@ from search.artifacts import Objects, Stored, open_objects
 from search.artifacts.marker import check_sole_owner
 from search.checkpoints import EVERY, UNNEEDED, Kept, kept
 from search.naming import delete_old, delete_unnamed
-from search.study import read_spec
+from search.study.stored import read_spec
 
 LEASES = 20  # an age is at least so many lease times of any trial at hand,
 LEAST_AGE_S = 600.0  # and at least this

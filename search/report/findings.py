@@ -11,7 +11,7 @@ from search.report.importance import Importances, importances
 from search.report.numbers import Ledger, Moment, best_so_far, keep_ledger
 from search.report.panels import Panel, read_panels
 from search.report.reading import StudyRecord, read_study
-from search.study import Study
+from search.study.stored import Study
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from search.report.sections.progress import progress
 from search.report.sections.starts import starts
 from search.report.sections.trials import trials
 from search.report.style import CSS
-from search.study import Study
+from search.study.stored import Study
 
 SECTIONS = (headline, believability, confirmed, classes, progress, pictures, starts, parameters, costs, trials)
 

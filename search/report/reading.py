@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
 from search.artifacts.pictures import pictures_of
-from search.budget import Budget
-from search.looks import test_looks
 from search.process.messages import Cause
-from search.sampling import CONTROL, rungs
-from search.spec import StudySpec
-from search.status import read_status
-from search.study import SOURCE, Study
+from search.study.budget import Budget
+from search.study.looks import test_looks
+from search.study.sampling import CONTROL, rungs
+from search.study.spec import StudySpec
+from search.study.status import read_status
+from search.study.stored import SOURCE, Study
 from search.unfinished import unfinished_trials
 
 HELD = text("""

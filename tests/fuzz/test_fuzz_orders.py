@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from search.cli.app import answer
 from search.cli.options import Place
-from search.setup import Request, set_up
+from search.study.setup import Request, set_up
 
 STUDY = "ordered"
 STATES = {"stop": "stopped", "pause": "paused", "resume": "running"}

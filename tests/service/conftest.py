@@ -10,8 +10,8 @@ from optuna.storages import RDBStorage
 from search import claims
 from search.artifacts.pictures import PictureStore, open_pictures
 from search.cli.options import Place
-from search.setup import Request, set_up
-from search.study import Study, open_study
+from search.study.setup import Request, set_up
+from search.study.stored import Study, open_study
 
 TERRAIN = "synthetic:40"
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from search.artifacts.pictures import PictureStore
 from search.report.page import write_report
-from search.study import Study
+from search.study.stored import Study
 
 
 def report(study: Study, database: str, pictures: PictureStore, out: Path) -> ElementTree.Element:

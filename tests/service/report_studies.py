@@ -13,10 +13,10 @@ from sqlalchemy import insert, text
 
 from search.database.connections import Fence, open_engine, open_optuna
 from search.database.tables import LEASE, STUDY
-from search.draws import FromTrial
-from search.sampling import rungs
-from search.spec import Candidate, Confirming, StudySpec
-from search.study import Study, open_study
+from search.study.draws import FromTrial
+from search.study.sampling import rungs
+from search.study.spec import Candidate, Confirming, StudySpec
+from search.study.stored import Study, open_study
 from spaces import Space, load_space
 
 COPIES = (

@@ -3,8 +3,8 @@
 from optuna.trial import FrozenTrial
 
 from search.cli.options import Place
-from search.setup import Request, set_up
-from search.study import Study, open_study
+from search.study.setup import Request, set_up
+from search.study.stored import Study, open_study
 
 FRAMES = "synthetic:40"
 

@@ -9,7 +9,7 @@ import pytest
 from objectives.errors import WorldError
 from search.arrival import wait_for_study
 from search.database.connections import NoStudyError
-from search.study import Study
+from search.study.stored import Study
 
 Maker = Callable[..., None]
 

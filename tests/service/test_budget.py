@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from search.claims import Claimed, Done, Waiting, claim
-from search.status import read_status
-from search.study import open_study
+from search.study.status import read_status
+from search.study.stored import open_study
 
 Maker = Callable[..., None]
 BUDGET = 20
@@ -28,9 +28,9 @@ import sys, time
 from contextlib import suppress
 from optuna.trial import TrialState
 from search.claims import Claimed, Done, claim
-from search.draws import FromTrial
+from search.study.draws import FromTrial
 from search.database.connections import LeaseLostError
-from search.study import open_study
+from search.study.stored import open_study
 study = open_study(sys.argv[1], "small")
 while True:
     match claim(study, sys.argv[2], threads=1, lease_s=float(sys.argv[3])):

@@ -10,7 +10,7 @@ from search.artifacts import BlobStore, open_blobs
 from search.checkpoints import Pointer, point, pointers_of
 from search.claims import Claimed, claim
 from search.leases import Lease
-from search.study import Study
+from search.study.stored import Study
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
-from search.looks import test_looks as looks_at_test
-from search.study import Study
+from search.study.looks import test_looks as looks_at_test
+from search.study.stored import Study
 
 DATA = "synthetic:60"
 

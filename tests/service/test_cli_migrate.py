@@ -11,8 +11,8 @@ from search import checkpoints
 from search.artifacts import open_blobs
 from search.checkpoints import pointers_of
 from search.cli.options import Place
-from search.status import read_status
-from search.study import open_study
+from search.study.status import read_status
+from search.study.stored import open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

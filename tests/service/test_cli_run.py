@@ -13,8 +13,8 @@ from waiting import wait_for
 
 from objectives.data.reading.synthetic import write_npz
 from search.database.embedded import embedded_postgres
-from search.status import read_trials
-from search.study import open_study
+from search.study.status import read_trials
+from search.study.stored import open_study
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -216,8 +216,8 @@ def test_the_bundle_predicts_and_evaluates(search: Any, bundle: Path, tmp_path: 
 
 
 def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, finished: Finished) -> None:
-    from search.looks import test_looks as looks_at
-    from search.study import open_study
+    from search.study.looks import test_looks as looks_at
+    from search.study.stored import open_study
 
     before = json.loads((bundle / "metrics.json").read_text())["test_looks"]
     found = json.loads(succeeded(search("evaluate", bundle, DATA, "--split", "test", "--json", "--storage", finished.storage)))
@@ -228,8 +228,8 @@ def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, fin
 
 
 def test_an_export_that_cannot_be_written_is_no_look(search: Any, bundle: Path, finished: Finished) -> None:
-    from search.looks import test_looks as looks_at
-    from search.study import open_study
+    from search.study.looks import test_looks as looks_at
+    from search.study.stored import open_study
 
     study = open_study(finished.storage, "a study, été 1")
     before = looks_at(study)

@@ -18,12 +18,12 @@ from search.cli.options import Place
 from search.confirm.plan import cells, choose_candidates, plan, write_plan
 from search.confirm.standing import read_standing
 from search.confirm.state import Asked, begin
-from search.control import extend_budget
-from search.draws import FromTrial
 from search.export.best import export_best
 from search.export.winner import find_winner
-from search.names import LONGEST_NAME, confirm_name
-from search.study import Study, open_study
+from search.study.draws import FromTrial
+from search.study.names import LONGEST_NAME, confirm_name
+from search.study.orders import extend_budget
+from search.study.stored import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

@@ -28,8 +28,8 @@ from search.confirm.plan import plan
 from search.confirm.standing import State, read_standing
 from search.confirm.state import Asked, begin
 from search.export.winner import best_trial, find_winner
-from search.spec import StudySpec
-from search.study import Study, create_study, enqueue_first, open_study
+from search.study.spec import StudySpec
+from search.study.stored import Study, create_study, enqueue_first, open_study
 from spaces import Space
 
 POOL = 4  # configs that the search draws

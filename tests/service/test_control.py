@@ -12,13 +12,13 @@ from sqlalchemy import text, update
 
 from objectives.errors import UserError
 from search import leases
-from search.budget import Budget, Limit
 from search.claims import Claimed, Done, Waiting, claim, current_budget, is_over
-from search.control import extend_budget, give_order
 from search.database.tables import LEASE, STUDY
 from search.progress import print_status, show_until
-from search.status import read_status
-from search.study import Study, check_clock, open_study
+from search.study.budget import Budget, Limit
+from search.study.orders import extend_budget, give_order
+from search.study.status import read_status
+from search.study.stored import Study, check_clock, open_study
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -178,7 +178,7 @@ def test_a_deleted_study_is_an_error_with_its_name(small_study: Study) -> None:
 def test_a_worker_whose_clock_is_off_may_not_join(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     check_clock(small_study)
     now = time.time
-    monkeypatch.setattr("search.study.time.time", lambda: now() - 7200.0)
+    monkeypatch.setattr("search.study.stored.time.time", lambda: now() - 7200.0)
     with pytest.raises(UserError, match=r"clock is 2\.0 h behind"):
         check_clock(small_study)
 

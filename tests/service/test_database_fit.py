@@ -11,8 +11,8 @@ from sqlalchemy import inspect, text
 from objectives.errors import UserError, WorldError
 from search.database.connections import Fence, create_tables, open_engine, open_optuna, reachable
 from search.doctor.checks import examine
-from search.setup import check_database
-from search.study import open_study
+from search.study.setup import check_database
+from search.study.stored import open_study
 
 DENIED = r"permission denied for table .*; have its owner grant the right"
 As = Callable[[str, str], str]

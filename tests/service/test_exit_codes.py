@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from waiting import wait_for
 
-from search.status import read_status
-from search.study import open_study
+from search.study.status import read_status
+from search.study.stored import open_study
 
 Maker = Callable[..., None]
 LEAVE = 75

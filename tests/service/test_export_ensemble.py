@@ -30,9 +30,9 @@ from search.export.ensemble_choice import Combined, Listed
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import open_data, restore_run
 from search.export.winner import find_winner
-from search.looks import test_looks as looks_at
-from search.setup import Request, set_up
-from search.study import Study, open_study
+from search.study.looks import test_looks as looks_at
+from search.study.setup import Request, set_up
+from search.study.stored import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

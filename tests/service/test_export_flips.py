@@ -18,7 +18,7 @@ from search.cli.options import Place
 from search.export.best import export_best, restore, with_flips
 from search.export.candidate import Candidate
 from search.export.winner import find_winner
-from search.study import Study, open_study
+from search.study.stored import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

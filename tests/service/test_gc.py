@@ -23,7 +23,7 @@ from search.claims import Claimed, claim
 from search.database.connections import LeaseLostError, open_engine
 from search.garbage.store import check_age, collect, total
 from search.naming import delete_unnamed
-from search.study import Study, open_study
+from search.study.stored import Study, open_study
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Maker = Callable[..., None]

@@ -14,9 +14,9 @@ from search.artifacts import open_blobs
 from search.artifacts.marker import check_marked
 from search.cli.options import Place
 from search.database.tables import CHECKPOINT, WORKER
-from search.setup import Request, set_up
-from search.status import read_status
-from search.study import Study, open_study
+from search.study.setup import Request, set_up
+from search.study.status import read_status
+from search.study.stored import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

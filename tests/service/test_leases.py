@@ -11,9 +11,9 @@ from search.blame import MOST_CRASHES, MOST_HANGS, judge_lease
 from search.checkpoints import Pointer
 from search.claims import Claimed, Done, Waiting, claim
 from search.database.connections import LeaseLostError
-from search.draws import FromTrial
 from search.pulse import Pulse
-from search.study import Study, open_study
+from search.study.draws import FromTrial
+from search.study.stored import Study, open_study
 
 EXPIRED_S = 0.01
 CHECKPOINT = {kind: Pointer(digit * 64, 2, 0.5) for kind, digit in (("last", "0"), ("best", "1"))}

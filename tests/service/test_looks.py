@@ -9,10 +9,10 @@ import pytest
 from objectives.data.preparing.options import DataOptions
 from search.cli.options import Place
 from search.garbage.store import drop_rows
-from search.looks import count_look, counted_look
-from search.looks import test_looks as looks_at
-from search.setup import Request, set_up
-from search.study import open_study
+from search.study.looks import count_look, counted_look
+from search.study.looks import test_looks as looks_at
+from search.study.setup import Request, set_up
+from search.study.stored import open_study
 
 
 def test_looks_are_counted_over_all_studies_that_seal_the_same_frames(

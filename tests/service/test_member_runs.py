@@ -8,10 +8,10 @@ from sqlalchemy import insert
 from objectives.errors import UserError
 from search.confirm.plan import plan, write_plan
 from search.database.tables import CHECKPOINT
-from search.draws import FromTrial
 from search.export.member_runs import member_runs
-from search.names import confirm_name
-from search.study import Study, open_study
+from search.study.draws import FromTrial
+from search.study.names import confirm_name
+from search.study.stored import Study, open_study
 
 
 def tell(study: Study, scores: list[float], *, weights: bool = True) -> list[int]:

@@ -17,10 +17,10 @@ from search.claims import Claimed, Done, claim
 from search.cli.options import Place
 from search.database.connections import NoStudyError
 from search.database.tables import CHECKPOINT, STUDY
-from search.draws import FromTrial
-from search.migrate import Wish, migrate_study
-from search.status import read_status
-from search.study import Study, open_study
+from search.study.draws import FromTrial
+from search.study.migrate import Wish, migrate_study
+from search.study.status import read_status
+from search.study.stored import Study, open_study
 from spaces import FromParams
 from spaces.schema import flatten
 from spaces.values import Value
@@ -227,8 +227,8 @@ import os, sys
 from pathlib import Path
 import optuna
 from search.cli.options import Place
-from search.migrate import Wish, migrate_study
-from search.study import open_study
+from search.study.migrate import Wish, migrate_study
+from search.study.stored import open_study
 
 url, artifacts, cache, left, *sets = sys.argv[1:]
 calls = iter(range(100))

@@ -10,8 +10,8 @@ from studies_written import trials_of
 from objectives.data.reading.synthetic import write_folder
 from search.cli.options import Place
 from search.database.connections import NoStudyError
-from search.setup import Request, set_up
-from search.study import open_study
+from search.study.setup import Request, set_up
+from search.study.stored import open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

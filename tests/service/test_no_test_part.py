@@ -12,9 +12,9 @@ from objectives.errors import UserError
 from search.cli.app import answer
 from search.cli.options import Place
 from search.export.best import export_best
-from search.looks import test_looks as looks_at
-from search.setup import Request, set_up
-from search.study import open_study
+from search.study.looks import test_looks as looks_at
+from search.study.setup import Request, set_up
+from search.study.stored import open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

@@ -20,9 +20,9 @@ from search import leases
 from search.claims import Claimed, claim
 from search.database import sessions
 from search.database.connections import Fence, locked, open_engine, open_optuna
-from search.draws import FromTrial
-from search.status import read_status
-from search.study import open_study
+from search.study.draws import FromTrial
+from search.study.status import read_status
+from search.study.stored import open_study
 
 PGBOUNCER = shutil.which("pgbouncer")
 CURRENT = text("SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')")

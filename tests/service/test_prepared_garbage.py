@@ -8,7 +8,7 @@ from filelock import FileLock
 
 from objectives.data.dataset import DataOptions, open_dataset
 from search.garbage.cache import UNTOUCHED_S, check_cache, sweep_prepared
-from search.study import Study
+from search.study.stored import Study
 
 
 def untouch(folder: Path, seconds: float = UNTOUCHED_S + 60) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.study import open_study
+from search.study.stored import open_study
 from spaces import FromParams
 
 

@@ -24,10 +24,10 @@ from report_studies import (
 from sqlalchemy import Engine, event, text
 
 from search.artifacts.pictures import PictureStore, open_pictures
-from search.control import give_order
 from search.report.findings import find
 from search.report.reading import read_study
-from search.study import Study, open_study
+from search.study.orders import give_order
+from search.study.stored import Study, open_study
 from spaces import Space
 
 EVIL = '<script>alert(1)</script>&"'

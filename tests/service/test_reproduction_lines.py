@@ -16,15 +16,15 @@ from search.claims import current_budget
 from search.cli.options import Place
 from search.cli.recipes import implied_sets
 from search.confirm.plan import plan, write_plan
-from search.control import extend_budget
 from search.database.tables import STUDY
-from search.draws import FromTrial
 from search.export.reproduction import reproduction, study_lines
 from search.export.winner import Winner, best_trial, find_winner
-from search.migrate import Wish, migrate_study
-from search.setup import Request, set_up
-from search.spec import stable_seed
-from search.study import Study, open_study
+from search.study.draws import FromTrial
+from search.study.migrate import Wish, migrate_study
+from search.study.orders import extend_budget
+from search.study.setup import Request, set_up
+from search.study.spec import stable_seed
+from search.study.stored import Study, open_study
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Type = Callable[[list[str]], None]

@@ -29,8 +29,8 @@ from search.export.candidate import Candidate
 from search.export.ensemble_choice import Combined
 from search.export.retrain import completed_trial, epochs_of, retrain_name, write_retraining
 from search.export.winner import find_winner
-from search.status import read_status, read_trials
-from search.study import Study, open_study
+from search.study.status import read_status, read_trials
+from search.study.stored import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

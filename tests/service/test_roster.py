@@ -23,8 +23,8 @@ from search.database.tables import WORKER
 from search.machine import driver, gpu_locks, hosts
 from search.machine.driver import CPU
 from search.machine.gpus import list_gpus
-from search.status import read_status
-from search.study import Study, open_study
+from search.study.status import read_status
+from search.study.stored import Study, open_study
 from search.trials import device_limits, prefetchers
 from search.worker import BY_DEVICE, Orders, Settings
 from search.worker_loop import run_worker, threads_of

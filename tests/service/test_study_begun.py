@@ -14,10 +14,10 @@ from waiting import wait_for
 from objectives.errors import UserError, WorldError
 from search.cli.options import Place
 from search.database.connections import SETUP_LOCK, Fence, locked, open_engine, open_optuna
-from search.migrate import copies_there
-from search.sampling import first_trials
-from search.setup import Request, set_up
-from search.study import Study, open_study
+from search.study.migrate import copies_there
+from search.study.sampling import first_trials
+from search.study.setup import Request, set_up
+from search.study.stored import Study, open_study
 
 OTHER = ("control.optimiser.learning_rate=7.0e-3",)
 
@@ -26,7 +26,7 @@ import os, sys
 from pathlib import Path
 import optuna
 from search.cli.options import Place
-from search.setup import Request, set_up
+from search.study.setup import Request, set_up
 
 url, artifacts, cache, left = sys.argv[1:]
 calls = iter(range(100))

@@ -10,17 +10,17 @@ from sqlalchemy import text
 from waiting import wait_for
 
 from search.cli.options import Place
-from search.control import extend_budget, give_order
 from search.export.best import export_best
 from search.export.member_runs import member_runs
 from search.export.winner import find_winner
-from search.migrate import Wish, migrate_study
 from search.process.parent import preload
 from search.process.saver import FIRST_S
 from search.report.reading import read_study
 from search.report.recipe_table import measure
-from search.status import read_status, read_trials
-from search.study import Study, open_study
+from search.study.migrate import Wish, migrate_study
+from search.study.orders import extend_budget, give_order
+from search.study.status import read_status, read_trials
+from search.study.stored import Study, open_study
 from search.unfinished import read_unfinished
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker

@@ -19,7 +19,7 @@ from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES
 from search.process import parent as process
 from search.process.messages import Drawn, Finished, Message, Saved
-from search.study import open_study
+from search.study.stored import open_study
 from search.worker import Orders, Settings, Worker
 from search.worker_loop import run_worker
 

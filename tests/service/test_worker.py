@@ -19,9 +19,9 @@ from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
 from search.cli.options import Place as CommandPlace
 from search.export.best import export_best
-from search.sampling import rungs
-from search.status import read_status, read_trials
-from search.study import Study, check_worker, open_study
+from search.study.sampling import rungs
+from search.study.status import read_status, read_trials
+from search.study.stored import Study, check_worker, open_study
 
 Maker = Callable[..., None]
 LEASE = "--lease=5s"
@@ -179,7 +179,7 @@ def test_a_worker_with_other_data_or_another_version_may_not_join(
     other = open_dataset("synthetic:40:seed=9", small_study.spec.data_options, tmp_path)
     with pytest.raises(UserError, match="data differs"):
         check_worker(small_study, other)
-    monkeypatch.setattr("search.study.OBJECTIVE_VERSION", "0")
+    monkeypatch.setattr("search.study.stored.OBJECTIVE_VERSION", "0")
     with pytest.raises(UserError, match="objective version differs"):
         check_worker(small_study, own)
 

@@ -18,10 +18,10 @@ from waiting import wait_for
 from search import checkpoints, trials
 from search.artifacts import open_blobs
 from search.blame import MOST_CRASHES
-from search.control import extend_budget, give_order
 from search.process.parent import preload
-from search.status import read_status, read_trials
-from search.study import Study, open_study
+from search.study.orders import extend_budget, give_order
+from search.study.status import read_status, read_trials
+from search.study.stored import Study, open_study
 from search.worker import Orders, Settings
 from search.worker_loop import run_worker
 

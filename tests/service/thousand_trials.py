@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from search.artifacts import open_objects
-from search.study import Study
+from search.study.stored import Study
 
 # a thousand trials: the control, 989 ended ones of all kinds, and ten at hand, each with all its pointers
 TRIALS = """

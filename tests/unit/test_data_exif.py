@@ -25,7 +25,7 @@ from objectives.errors import ProblemsError
 from objectives.program.settings import Settings
 from search.cli.app import app
 from search.cli.options import Place
-from search.setup import Request, prepare
+from search.study.setup import Request, prepare
 
 FRAMES, HEIGHT, WIDTH = 12, 16, 24
 RANDOM = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from search.pruners import JUDGED, HalvingPruner, TopKPruner
+from search.study.pruners import JUDGED, HalvingPruner, TopKPruner
 
 
 def study_with(*trials: tuple[dict[int, float], TrialState]) -> optuna.Study:

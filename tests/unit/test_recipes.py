@@ -33,7 +33,7 @@ from search.cli.app import answer
 from search.cli.options import Place
 from search.cli.recipes import count_trainable
 from search.report.recipe_table import Measured, markdown, shown_reported
-from search.setup import Prepared, Request, prepare
+from search.study.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space
 from spaces.classes import VALUES, fit_recipes, fit_space
 from spaces.domains import Choice, Fixed

@@ -11,12 +11,12 @@ from optuna.distributions import FloatDistribution
 from report_studies import spec_of
 
 from objectives.statistics.interval import Unknown
-from search.budget import Budget
 from search.report.groups import SAMPLED, origins
 from search.report.importance import Importances, importances
 from search.report.numbers import best_so_far, keep_ledger, saved_s, spent_by
 from search.report.reading import STATES, StudyRecord, TrialRecord
 from search.report.sections.trials import differences
+from search.study.budget import Budget
 
 NAN = math.nan
 BLANK = TrialRecord(

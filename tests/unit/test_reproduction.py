@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from search.export.reproduction import ANOTHER_SPACE, init_command
-from search.spec import StudySpec
+from search.study.spec import StudySpec
 from spaces import Space, load_space
 from spaces.classes import fit_space
 

@@ -7,8 +7,8 @@ import pytest
 from optuna.trial import TrialState
 
 from search.process.messages import Cause
-from search.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
-from search.spec import StudySpec
+from search.study.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
+from search.study.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space
 
 

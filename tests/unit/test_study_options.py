@@ -17,8 +17,8 @@ from objectives.pictures.panels import is_picture
 from search.cli.app import app
 from search.cli.options import Place, open_database, open_place, parse_split
 from search.cli.study_options import StudyOptions, with_study_options
-from search.setup import Request, prepare
-from search.spec import StudySpec, data_path
+from search.study.setup import Request, prepare
+from search.study.spec import StudySpec, data_path
 
 RUNNER = CliRunner()
 WORDS = ["--study", "s", "--set", "a=1", "--set", "b=2", "--size", "4x8", "--scored", "2,1", "--until", "2m", "--home", "/h"]

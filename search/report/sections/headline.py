@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
-from search.budget import WHY, Limit
 from search.confirm.optimism import Optimism
 from search.confirm.standing import Standing
 from search.confirm.verdict import Choice
@@ -16,6 +15,7 @@ from search.report.markup import Html, element
 from search.report.reading import StudyRecord
 from search.report.sections.parts import NOTHING, joined, paragraph, section, sentences
 from search.report.shown import change, counted, percent, score
+from search.study.budget import WHY, Limit
 
 ENDED = ("complete", "pruned", "infeasible", "failed")
 BEGUN = (*ENDED, "running", "interrupted")

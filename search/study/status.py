@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from search.budget import WHY, Budget, Limit, beyond_budget, read_budget
-from search.study import Study
+from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
+from search.study.stored import Study
 from search.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it

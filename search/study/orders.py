@@ -6,10 +6,10 @@ from typing import Literal
 from sqlalchemy import update
 
 from objectives.errors import UserError
-from search.budget import Limit
 from search.claims import current_budget, is_over
 from search.database.tables import STUDY
-from search.study import Study
+from search.study.budget import Limit
+from search.study.stored import Study
 
 Order = Literal["running", "paused", "stopped"]
 

@@ -10,9 +10,9 @@ from search.artifacts.marker import mark_place
 from search.cli.options import Place
 from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
-from search.names import refuse_long_name
-from search.spec import StudySpec, data_path, score_definition
-from search.study import create_study
+from search.study.names import refuse_long_name
+from search.study.spec import StudySpec, data_path, score_definition
+from search.study.stored import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
 from spaces.classes import fit_recipes, fit_space
 

@@ -6,7 +6,7 @@ from enum import Enum
 from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
-from search.study import Study
+from search.study.stored import Study
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
 

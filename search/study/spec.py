@@ -13,7 +13,7 @@ from objectives.data.reading.source import existing_path
 from objectives.data.reading.synthetic import is_synthetic
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
-from search.names import LONGEST_NAME
+from search.study.names import LONGEST_NAME
 
 if TYPE_CHECKING:
     from objectives.data.dataset import Dataset  # it decodes images: `search status` does not wait for that

@@ -17,13 +17,13 @@ from sqlalchemy import Connection, text
 
 from objectives.errors import ProblemsError, UserError
 from search.cli.options import Place
-from search.draws import FromTrial
 from search.process.messages import Cause
-from search.pruners import JUDGED
-from search.sampling import first_trials, startup_trials
-from search.setup import Prepared, Request, prepare
-from search.spec import StudySpec
-from search.study import KNOWN, SOURCE, Study, create_study
+from search.study.draws import FromTrial
+from search.study.pruners import JUDGED
+from search.study.sampling import first_trials, startup_trials
+from search.study.setup import Prepared, Request, prepare
+from search.study.spec import StudySpec
+from search.study.stored import KNOWN, SOURCE, Study, create_study
 from spaces import FromParams, Space
 
 KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts

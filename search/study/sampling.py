@@ -8,8 +8,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 
-from search.pruners import REDUCTION, HalvingPruner, TopKPruner
-from search.spec import Confirming, StudySpec, stable_seed
+from search.study.pruners import REDUCTION, HalvingPruner, TopKPruner
+from search.study.spec import Confirming, StudySpec, stable_seed
 from spaces import Space, choose_recipes
 from spaces.pruning import Halving, NoPruning, TopK
 from spaces.recipes import scaled

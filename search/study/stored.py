@@ -20,8 +20,8 @@ from search.database.connections import Fence, NoStudyError, open_engine, open_o
 from search.database.passwords import redacted
 from search.database.tables import STUDY
 from search.process.messages import Run
-from search.sampling import build_pruner, build_sampler, first_trials
-from search.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
+from search.study.sampling import build_pruner, build_sampler, first_trials
+from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from spaces import Space
 
 SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained

@@ -7,7 +7,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.database.tables import STUDY
-from search.study import Study
+from search.study.stored import Study
 
 
 def test_looks(study: Study) -> int:
