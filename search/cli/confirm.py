@@ -111,8 +111,8 @@ def checked_source(searched: "Study", place: Place, data: str) -> str:
 def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
     """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
     from search.claims import current_budget, is_over
-    from search.local import run_locally
     from search.study.stored import open_study
+    from search.terminal.local import run_locally
 
     confirming = open_study(place.storage, name)
     order, over = current_budget(confirming).order, is_over(confirming)
@@ -166,7 +166,7 @@ def confirmation_json(verdict: "Confirmation") -> dict[str, Any]:
 def print_standing(standing: "Standing", trained: str) -> None:
     """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be one that it replaced."""
     from search.confirm.dealt_parts import parts_told
-    from search.terminal import open_console
+    from search.terminal.console import open_console
 
     console = open_console()
     if standing.study != trained:

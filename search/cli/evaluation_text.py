@@ -48,7 +48,7 @@ def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
 def print_evaluation(found: "BundleEvaluation") -> None:
     """The score, a table of the scored classes, the calibration error, the frames with the worst score, and the notes."""
     from objectives.errors import one_line
-    from search.terminal import open_console
+    from search.terminal.console import open_console
 
     console = open_console()
     console.print(f"mean IoU {found.evaluation.score:.4f} on {found.own + found.foreign} frames")

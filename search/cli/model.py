@@ -252,7 +252,7 @@ def print_export(out: Path, provenance: "Provenance", names: tuple[str, ...]) ->
     from rich.table import Table
 
     from objectives.bundle.provenance import NO_TEST
-    from search.terminal import open_console
+    from search.terminal.console import open_console
 
     parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})
     table = Table("IoU", *parts, box=None, pad_edge=False)

@@ -53,7 +53,7 @@ def list_recipes(as_json: Json = False) -> None:
     """
     from rich.table import Table
 
-    from search.terminal import open_console
+    from search.terminal.console import open_console
     from spaces import load_ensembles, load_recipes
 
     rows = [*map(_row, load_recipes()), *map(_ensemble_row, load_ensembles())]
@@ -121,11 +121,11 @@ def run(
       search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
     """
     from objectives.data.preparing.options import DataOptions
-    from search.local import run_locally
     from search.report.recipe_table import refuse_table, write_table
     from search.study.setup import Request
     from search.study.spec import data_path
     from search.study.stored import open_study
+    from search.terminal.local import run_locally
 
     refuse_missing_gpu(device)
     refuse_table(out, force=force, source=data)  # before hours of work

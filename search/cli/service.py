@@ -44,9 +44,9 @@ def demo(
     from search.cli.model import open_names, print_export
     from search.cli.study import refuse_missing_gpu, written_study
     from search.export import best as export
-    from search.local import run_locally
     from search.study.setup import Request
     from search.study.stored import open_study
+    from search.terminal.local import run_locally
 
     refuse_taken(out, force=force)  # before minutes of work
     refuse_missing_gpu("auto")

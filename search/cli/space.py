@@ -21,7 +21,7 @@ def show(name: Name, sets: Sets = []) -> None:  # noqa: B006  # typer's way to s
     """
     from rich.table import Table
 
-    from search.terminal import open_console
+    from search.terminal.console import open_console
     from spaces import load_space
 
     space = load_space(name, sets)

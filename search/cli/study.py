@@ -154,8 +154,8 @@ def run(
     Example:
       search run --study mars --data frames.npz --space small --trials 12 --workers 2 --until 60m
     """
-    from search.local import run_locally
     from search.study.spec import data_path
+    from search.terminal.local import run_locally
 
     refuse_missing_gpu(device)
     with written_study(asked.request(), asked.storage, asked.artifacts, asked.home, asked.cache) as place:
@@ -178,9 +178,9 @@ def status(
     """
     from objectives.errors import UserError
     from search.database.connections import reachable
-    from search.progress import print_status, watch_status
     from search.study.status import read_status
     from search.study.stored import open_study
+    from search.terminal.progress import print_status, watch_status
 
     if as_json and watch:
         raise UserError("--json and --watch do not go together: call `search status --json` as often as you need")

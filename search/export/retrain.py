@@ -28,12 +28,12 @@ from search.cli.options import Place
 from search.endings import LOSSES
 from search.export.candidate import Candidate
 from search.export.winner import Winner
-from search.local import run_locally
 from search.process.messages import Cause
 from search.study.names import RETRAIN, derived_name
 from search.study.spec import Candidate as Chosen
 from search.study.spec import Confirming, StudySpec
 from search.study.stored import ForeignNameError, Study, create_study, open_study
+from search.terminal.local import run_locally
 from spaces import Space
 from spaces.pruning import NoPruning
 

@@ -16,9 +16,9 @@ from objectives.errors import WorldError
 from search.cli.options import Place
 from search.machine.gpus import offer
 from search.machine.hosts import cores
-from search.progress import show_until
 from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.terminal.progress import show_until
 
 STOP_S = 30.0  # how long workers may take to give their trials back
 Process = subprocess.Popen[bytes]

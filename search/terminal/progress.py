@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from search.claims import is_over
 from search.study.status import Status, TrialLine, read_status, read_trials
 from search.study.stored import Study
-from search.terminal import open_console
+from search.terminal.console import open_console
 
 REFRESH_S = 1.0
 MOST_ROWS = 24
