@@ -16,9 +16,9 @@ from search import leases
 from search.database.connections import locked, nothing_asked
 from search.database.tables import STUDY
 from search.leases import Lease
-from search.roster import ALIVE
 from search.study.budget import Budget, Limit, read_budget
 from search.study.stored import Study
+from search.worker.roster import ALIVE
 
 CLAIM_LOCK = 7_215_002
 

@@ -125,8 +125,8 @@ def measure_trials(folder: Path) -> list[Cost]:
     from search.process.parent import preload
     from search.study.setup import Request, set_up
     from search.study.stored import open_study
-    from search.worker import Orders, Settings
-    from search.worker_loop import run_worker
+    from search.worker.context import Orders, Settings
+    from search.worker.loop import run_worker
 
     said: list[float] = []  # when each trial started, and ended
     preload()

@@ -113,10 +113,10 @@ def worker(
       search worker --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts
     """
     from objectives.lifeline import leave_with
-    from search.arrival import wait_for_study
     from search.database.connections import reachable
-    from search.worker import Orders, Settings
-    from search.worker_loop import run_worker
+    from search.worker.arrival import wait_for_study
+    from search.worker.context import Orders, Settings
+    from search.worker.loop import run_worker
 
     if leave_code in (SearchError.exit_code, UserError.exit_code):
         raise UserError(f"--leave-code {leave_code} means something else already: take 0 or 3 to 255, 75 say")

@@ -29,7 +29,7 @@ from search.dashboard.gate import HEADERS, answer, gate, is_loopback, refuse, sp
 from search.dashboard.http_server import THREADS, build_server, listen
 from search.dashboard.routes import guard
 from search.database.connections import Fence, open_engine, open_optuna, outage
-from search.patience import reason
+from search.worker.patience import reason
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

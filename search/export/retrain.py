@@ -25,7 +25,6 @@ from search import checkpoints
 from search.artifacts import open_blobs
 from search.claims import current_budget, is_over
 from search.cli.options import Place
-from search.endings import LOSSES
 from search.export.candidate import Candidate
 from search.export.winner import Winner
 from search.process.messages import Cause
@@ -34,6 +33,7 @@ from search.study.spec import Candidate as Chosen
 from search.study.spec import Confirming, StudySpec
 from search.study.stored import ForeignNameError, Study, create_study, open_study
 from search.terminal.local import run_locally
+from search.worker.endings import LOSSES
 from spaces import Space
 from spaces.pruning import NoPruning
 

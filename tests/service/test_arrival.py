@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from objectives.errors import WorldError
-from search.arrival import wait_for_study
 from search.database.connections import NoStudyError
 from search.study.stored import Study
+from search.worker.arrival import wait_for_study
 
 Maker = Callable[..., None]
 

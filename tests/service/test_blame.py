@@ -2,8 +2,8 @@
 
 import pytest
 
-from search.blame import BrokenDeviceError, check_device
 from search.process.parent import ChildDiedError, ChildHungError, preload
+from search.worker.blame import BrokenDeviceError, check_device
 
 DEATH = ChildDiedError("the trial's process has died: CUDA error: uncorrectable ECC error encountered")
 

@@ -13,8 +13,8 @@ from search.checkpoints import pointers_of
 from search.cli.options import Place
 from search.study.status import read_status
 from search.study.stored import open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

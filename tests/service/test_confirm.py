@@ -24,8 +24,8 @@ from search.study.draws import FromTrial
 from search.study.names import LONGEST_NAME, confirm_name
 from search.study.orders import extend_budget
 from search.study.stored import Study, open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
 EPOCHS = 4

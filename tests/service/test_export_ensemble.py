@@ -33,8 +33,8 @@ from search.export.winner import find_winner
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 CPU = torch.device("cpu")
 ENSEMBLE_OF_TWO = Combined(2, anyway=True)

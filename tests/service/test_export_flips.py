@@ -19,8 +19,8 @@ from search.export.best import export_best, restore, with_flips
 from search.export.candidate import Candidate
 from search.export.winner import find_winner
 from search.study.stored import Study, open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 CPU = torch.device("cpu")
 Maker = Callable[..., None]

@@ -16,8 +16,8 @@ from search.study.budget import beyond_budget
 from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 HALF = DataOptions(size=(16, 32))
 

@@ -17,8 +17,8 @@ from search.database.tables import CHECKPOINT, WORKER
 from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
 REQUEST = Request(name="small", source="synthetic:40", space="tiny", trials=4)

@@ -5,15 +5,16 @@ import time
 import pytest
 from optuna.trial import TrialState
 
-from search import checkpoints, claims, leases, roster
+from search import checkpoints, claims, leases
 from search.artifacts import open_blobs
-from search.blame import MOST_CRASHES, MOST_HANGS, judge_lease
 from search.checkpoints import Pointer
 from search.claims import Claimed, Done, Waiting, claim
 from search.database.connections import LeaseLostError
-from search.pulse import Pulse
 from search.study.draws import FromTrial
 from search.study.stored import Study, open_study
+from search.worker import roster
+from search.worker.blame import MOST_CRASHES, MOST_HANGS, judge_lease
+from search.worker.pulse import Pulse
 
 EXPIRED_S = 0.01
 CHECKPOINT = {kind: Pointer(digit * 64, 2, 0.5) for kind, digit in (("last", "0"), ("best", "1"))}

@@ -12,8 +12,8 @@ from search.cli.options import Place
 from search.database.connections import NoStudyError
 from search.study.setup import Request, set_up
 from search.study.stored import open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

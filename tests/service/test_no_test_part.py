@@ -15,8 +15,8 @@ from search.export.best import export_best
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 READ = DataOptions(shares=(0.8, 0.2, 0.0), leave_out=("3", "5"))
 

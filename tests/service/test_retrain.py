@@ -31,8 +31,8 @@ from search.export.retrain import completed_trial, epochs_of, retrain_name, writ
 from search.export.winner import find_winner
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
 EPOCHS = 16

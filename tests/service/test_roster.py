@@ -17,7 +17,6 @@ from stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 from objectives.device.shortage import share_of
 from objectives.errors import UserError, WorldError
-from search import roster
 from search.database.connections import open_engine
 from search.database.tables import WORKER
 from search.machine import driver, gpu_locks, hosts
@@ -25,9 +24,10 @@ from search.machine.driver import CPU
 from search.machine.gpus import list_gpus
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.trials import device_limits, prefetchers
-from search.worker import BY_DEVICE, Orders, Settings
-from search.worker_loop import run_worker, threads_of
+from search.worker import roster
+from search.worker.context import BY_DEVICE, Orders, Settings
+from search.worker.loop import run_worker, threads_of
+from search.worker.trial import device_limits, prefetchers
 
 UUIDS = [chip.uuid for chip in TWO]
 GIB = 2**30

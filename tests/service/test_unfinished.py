@@ -22,8 +22,8 @@ from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
 from search.unfinished import read_unfinished
-from search.worker import Orders, Settings
-from search.worker_loop import run_worker
+from search.worker.context import Orders, Settings
+from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
 EPOCHS = 60

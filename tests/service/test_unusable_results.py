@@ -14,14 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spoken import MESSAGES, checkpoint, epoch, saved
 
-from search import trials, worker_loop
 from search.artifacts import open_blobs
-from search.blame import MOST_CRASHES
 from search.process import parent as process
 from search.process.messages import Drawn, Finished, Message, Saved
 from search.study.stored import open_study
-from search.worker import Orders, Settings, Worker
-from search.worker_loop import run_worker
+from search.worker import loop as worker_loop
+from search.worker import trial as trials
+from search.worker.blame import MOST_CRASHES
+from search.worker.context import Orders, Settings, Worker
+from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
 MANY = 400

@@ -10,13 +10,14 @@ from dataclasses import replace
 from optuna.trial import TrialState
 
 from objectives.errors import WorldError
-from search import leases, roster
-from search.endings import Ending
+from search import leases
 from search.leases import Lease
 from search.machine.cuda import device_fault
 from search.process.messages import Cause
 from search.process.parent import ChildDiedError, ChildHungError
 from search.study.stored import Study
+from search.worker import roster
+from search.worker.endings import Ending
 
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed
 MOST_HANGS = 2  # or stood still so often

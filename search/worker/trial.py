@@ -10,13 +10,11 @@ from optuna.trial import TrialState
 from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
 from objectives.training.results import EpochResult, scored_epoch
-from search import checkpoints, roster
+from search import checkpoints
 from search.artifacts import BlobMissing
 from search.artifacts.pictures import attach_picture
-from search.blame import check_device, judge_death, judge_lease
 from search.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.claims import current_budget
-from search.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
 from search.leases import Lease
 from search.machine.driver import Gpu
 from search.process.hearing import UnusableError, usable
@@ -25,7 +23,10 @@ from search.process.parent import ChildDiedError, ChildHungError, InterruptedTri
 from search.study.budget import WHY, Limit
 from search.study.draws import FromTrial
 from search.study.sampling import CONTROL, rungs
-from search.worker import BY_DEVICE, Worker
+from search.worker import roster
+from search.worker.blame import check_device, judge_death, judge_lease
+from search.worker.context import BY_DEVICE, Worker
+from search.worker.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
 
 RETRY_S = 10.0  # what killed a process may be gone by then
 LOOK_S = 1.0  # between two looks at the limits, at least: a trial of short epochs asks no more often

@@ -7,10 +7,11 @@ from typing import Self
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from search import leases, roster
+from search import leases
 from search.database.connections import LeaseLostError
 from search.leases import Lease
-from search.roster import Member
+from search.worker import roster
+from search.worker.roster import Member
 
 
 class Pulse:

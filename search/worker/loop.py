@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.data.dataset import open_dataset
-from search import leases, roster
+from search import leases
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
@@ -19,12 +19,13 @@ from search.claims import Claimed, Done, Waiting, claim, current_budget
 from search.database.connections import LeaseLostError
 from search.leases import Lease
 from search.machine.cuda import check_cuda
-from search.patience import Patience
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
-from search.pulse import Pulse
 from search.study.stored import Study, check_clock, check_worker
-from search.trials import run_trial
-from search.worker import Orders, Settings, Worker
+from search.worker import roster
+from search.worker.context import Orders, Settings, Worker
+from search.worker.patience import Patience
+from search.worker.pulse import Pulse
+from search.worker.trial import run_trial
 
 WAIT_S = 1.0  # between two looks for a trial to claim
 FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 120.0  # before this worker tries again where its surroundings have failed

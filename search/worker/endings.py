@@ -18,7 +18,7 @@ from search.leases import Lease
 from search.process.hearing import UnusableError
 from search.process.messages import Cause
 from search.study.stored import Study
-from search.worker import Worker
+from search.worker.context import Worker
 
 LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from objectives.errors import WorldError
 from search.database.connections import NoStudyError
-from search.patience import FIRST_WAIT_S, LONGEST_WAIT_S
 from search.study.stored import Study, open_study
+from search.worker.patience import FIRST_WAIT_S, LONGEST_WAIT_S
 
 
 def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:

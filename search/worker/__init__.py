@@ -1,0 +1,1 @@
+"""The worker: claims trials, runs them, and ends them."""
