@@ -10,10 +10,10 @@ from objectives.errors import Problem, ProblemsError, UserError, one_line
 from spaces.control import check_control, choose_control
 from spaces.layer import Layer, read_layer
 from spaces.pruning import PRUNING_BY_DEFAULT, check_length
-from spaces.reading import Tree, read_yaml
 from spaces.resolve import resolve_domains
 from spaces.space import Space
 from spaces.values import shown
+from spaces.yaml_text import Tree, read_yaml
 
 
 def preset_names() -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from objectives.config import Config, Frozen, GivenClassWeights, Smp
 from objectives.errors import UserError
-from spaces.reading import read_yaml
 from spaces.values import shown
+from spaces.yaml_text import read_yaml
 
 FEWEST_FILTERS = 4
 _NO_REPORTS = ("base.yaml", "ensembles.yaml")

@@ -21,7 +21,7 @@ from search.study.migrate import find_copies
 from search.study.spec import StudySpec
 from search.study.stored import SOURCE, Study, open_study
 from spaces import Space, load_space, preset_names
-from spaces.classes import fit_space
+from spaces.fitting import fit_space
 
 LEFT_OUT_FILE = "left-out.txt"
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to

@@ -14,7 +14,7 @@ from search.study.names import refuse_long_name
 from search.study.spec import StudySpec, data_path, score_definition
 from search.study.stored import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
-from spaces.classes import fit_recipes, fit_space
+from spaces.fitting import fit_recipes, fit_space
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,8 +35,8 @@ from search.cli.recipes import count_trainable
 from search.report.recipe_table import Measured, markdown, shown_reported
 from search.study.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space
-from spaces.classes import VALUES, fit_recipes, fit_space
 from spaces.domains import Choice, Fixed
+from spaces.fitting import VALUES, fit_recipes, fit_space
 from spaces.recipes import scaled
 
 

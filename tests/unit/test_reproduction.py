@@ -9,7 +9,7 @@ import pytest
 from search.export.reproduction import ANOTHER_SPACE, init_command
 from search.study.spec import StudySpec
 from spaces import Space, load_space
-from spaces.classes import fit_space
+from spaces.fitting import fit_space
 
 CLASSES = 5
 

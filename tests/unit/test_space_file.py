@@ -9,7 +9,7 @@ from objectives.errors import ProblemsError, UserError
 from spaces import Space, load_space, preset_names
 from spaces.domains import Choice, Fixed, Float, Int
 from spaces.pruning import NoPruning, TopK
-from spaces.reading import read_yaml
+from spaces.yaml_text import read_yaml
 
 
 def load_text(folder: Path, text: str, *overrides: str) -> Space:

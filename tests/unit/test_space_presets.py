@@ -9,8 +9,8 @@ import pytest
 from objectives.config import LOSS_TERMS
 from objectives.errors import ProblemsError
 from spaces import Space, load_space, preset_names
-from spaces.classes import VALUES
 from spaces.domains import Choice, Fixed, Int, Weight
+from spaces.fitting import VALUES
 from spaces.layer import FIXED_PER_STUDY
 from spaces.pruning import Halving, NoPruning, TopK
 from spaces.schema import leaves, leaves_by_path
