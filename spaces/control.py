@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from objectives.errors import Problem
-from spaces.conditions import is_read
 from spaces.domains import Domain
+from spaces.fields.conditions import is_read
+from spaces.fields.schema import Leaf, flatten, leaves, leaves_by_path
+from spaces.fields.simplex import Simplex, nearest_weights
+from spaces.fields.walk import fill, named_domain
 from spaces.layer import Layer, merge
-from spaces.schema import Leaf, flatten, leaves, leaves_by_path
-from spaces.simplex import Simplex, nearest_weights
 from spaces.space import Space
 from spaces.values import Scalar, Value, plain, shown
-from spaces.walk import fill, named_domain
 
 
 def check_control(layer: Layer) -> list[Problem]:

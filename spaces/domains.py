@@ -128,7 +128,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Weight:
-    """A free share of the loss simplex, drawn together with the other terms: see ``spaces.simplex``."""
+    """A free share of the loss simplex, drawn together with the other terms: see ``spaces.fields.simplex``."""
 
     optional: bool
 

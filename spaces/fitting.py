@@ -6,11 +6,11 @@ from dataclasses import replace
 from objectives.config import GivenClassWeights
 from objectives.errors import Problem, ProblemsError, UserError, listed
 from spaces.domains import Choice, Domain, Fixed
+from spaces.fields.schema import leaves_by_path
+from spaces.fields.walk import named_domain
 from spaces.recipes import Recipe, choose_recipes, scaled
-from spaces.schema import leaves_by_path
 from spaces.space import Space
 from spaces.values import Value, plain, shown
-from spaces.walk import named_domain
 
 KIND = "loss.class_weights.kind"
 VALUES = "loss.class_weights.values"

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from objectives.errors import Problem
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
+from spaces.fields.schema import Leaf, leaves, leaves_by_path
+from spaces.fields.simplex import check_simplex, settle_simplex, simplices
+from spaces.fields.walk import can_be_read, can_exist, named_domain
 from spaces.layer import Layer, merge
-from spaces.schema import Leaf, leaves, leaves_by_path
-from spaces.simplex import check_simplex, settle_simplex, simplices
 from spaces.values import Value, plain, shown
-from spaces.walk import can_be_read, can_exist, named_domain
 
 
 def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[str, Domain], list[Problem]]:

@@ -8,16 +8,16 @@ from typing import Self
 
 from objectives.config import Config
 from objectives.errors import Problem, ProblemsError
-from spaces.conditions import conditions_of, is_always_met, is_read
 from spaces.domains import Choice, Domain, Fixed, Weight
+from spaces.fields.conditions import conditions_of, is_always_met, is_read
+from spaces.fields.schema import Leaf, build, flatten, leaves, leaves_by_path
+from spaces.fields.simplex import draw_weights, encode_weights, simplices
+from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
 from spaces.layer import FIXED_PER_STUDY, read_layer
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
 from spaces.resolve import resolve_domains
-from spaces.schema import Leaf, build, flatten, leaves, leaves_by_path
-from spaces.simplex import draw_weights, encode_weights, simplices
 from spaces.source import FromParams, Source
 from spaces.values import Scalar, Value, shown, token
-from spaces.walk import can_exist, fill, governor_domain, named_domain
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from objectives.errors import SearchError
 from spaces import Space, load_space, preset_names
-from spaces.schema import leaves_by_path
+from spaces.fields.schema import leaves_by_path
 
 PRESETS = {
     name: (resources.files("spaces") / "presets" / f"{name}.yaml").read_text(encoding="utf-8") for name in preset_names()

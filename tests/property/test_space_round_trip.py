@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from objectives.config import Config
 from objectives.errors import UserError
 from spaces import FromParams, Space, load_space, preset_names
-from spaces.schema import flatten, leaves_by_path
-from spaces.simplex import share_paths
+from spaces.fields.schema import flatten, leaves_by_path
+from spaces.fields.simplex import share_paths
 from spaces.values import Scalar
 
 fast = settings(max_examples=60, deadline=None)

@@ -22,7 +22,7 @@ from search.study.migrate import Wish, migrate_study
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from spaces import FromParams
-from spaces.schema import flatten
+from spaces.fields.schema import flatten
 from spaces.values import Value
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

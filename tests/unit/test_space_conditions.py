@@ -5,9 +5,9 @@ import pytest
 from objectives.config import Augment, ConvStack, Model, NestedUNet, Smp
 from objectives.errors import ProblemsError
 from spaces import FromParams, load_space
-from spaces.conditions import READ_WHEN, Above0, OneOf, can_be_met, conditions_of, is_always_met
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
-from spaces.schema import leaves, leaves_by_path
+from spaces.fields.conditions import READ_WHEN, Above0, OneOf, can_be_met, conditions_of, is_always_met
+from spaces.fields.schema import leaves, leaves_by_path
 
 
 def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_are_drawn() -> None:

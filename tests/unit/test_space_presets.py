@@ -10,11 +10,11 @@ from objectives.config import LOSS_TERMS
 from objectives.errors import ProblemsError
 from spaces import Space, load_space, preset_names
 from spaces.domains import Choice, Fixed, Int, Weight
+from spaces.fields.schema import leaves, leaves_by_path
+from spaces.fields.walk import named_domain
 from spaces.fitting import VALUES
 from spaces.layer import FIXED_PER_STUDY
 from spaces.pruning import Halving, NoPruning, TopK
-from spaces.schema import leaves, leaves_by_path
-from spaces.walk import named_domain
 
 
 @pytest.mark.parametrize("name", preset_names())

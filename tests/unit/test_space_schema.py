@@ -4,7 +4,7 @@ import pytest
 
 from objectives.config import LOSS_TERMS, SGD, Config, GivenClassWeights, Loss, Plateau, SecondPhase, Smp, UNet
 from objectives.errors import ProblemsError
-from spaces.schema import build, flatten, leaves, leaves_by_path
+from spaces.fields.schema import build, flatten, leaves, leaves_by_path
 
 
 def test_leaves_hold_every_field_of_the_network() -> None:

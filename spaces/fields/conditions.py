@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import assert_never, final
 
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
-from spaces.schema import Leaf
-from spaces.simplex import simplices
+from spaces.fields.schema import Leaf
+from spaces.fields.simplex import simplices
 from spaces.values import Scalar, Value, shown
 
 

@@ -25,7 +25,7 @@ class Leaf:
     Variants that share a field share its ``path`` (``optimiser.learning_rate``); ``own_path`` names one variant's alone
     (``optimiser.sgd.learning_rate``). ``when`` lists the kinds under which the leaf exists. ``default`` is None where the
     config demands a value. ``annotation`` is the field's bare type, ``adapter`` checks its bounds too. ``is_share`` says
-    that it is the weight of a term in a mixture, which `spaces.simplex` draws together with the others.
+    that it is the weight of a term in a mixture, which `spaces.fields.simplex` draws together with the others.
     """
 
     path: str

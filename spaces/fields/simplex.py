@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from objectives.errors import Problem
 from spaces.domains import Domain, Fixed, Weight
-from spaces.schema import Leaf, leaves
+from spaces.fields.schema import Leaf, leaves
 from spaces.source import Source
 from spaces.values import Scalar, Value, shown
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from objectives.config import Config
-from spaces.conditions import Condition, can_be_met, conditions_of, is_read
 from spaces.domains import Choice, Domain, Drawn, Fixed, Float, Int, Weight
-from spaces.schema import Leaf, build, leaves, leaves_by_path
-from spaces.simplex import Simplex, simplex_of
+from spaces.fields.conditions import Condition, can_be_met, conditions_of, is_read
+from spaces.fields.schema import Leaf, build, leaves, leaves_by_path
+from spaces.fields.simplex import Simplex, simplex_of
 from spaces.values import Value
 
 
