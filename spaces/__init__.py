@@ -1,7 +1,7 @@
 """What a search may vary: domains, presets, the reading and checking of a space file. Knows no torch and no Optuna."""
 
 from spaces.domains import Fixed
-from spaces.file import load_space, preset_names
+from spaces.files.load import load_space, preset_names
 from spaces.recipes import EnsembleOfRecipes, Recipe, choose_recipes, load_ensembles, load_recipes
 from spaces.source import FromParams, Source
 from spaces.space import Row, Space

@@ -13,9 +13,9 @@ from spaces.fields.conditions import conditions_of, is_always_met, is_read
 from spaces.fields.schema import Leaf, build, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
-from spaces.layer import FIXED_PER_STUDY, read_layer
+from spaces.files.layer import FIXED_PER_STUDY, read_layer
+from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
-from spaces.resolve import resolve_domains
 from spaces.source import FromParams, Source
 from spaces.values import Scalar, Value, shown, token
 

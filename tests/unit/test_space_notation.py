@@ -4,7 +4,7 @@ import pytest
 
 from objectives.errors import Problem
 from spaces.domains import Choice, Fixed, Float, Int, Weight
-from spaces.notation import read_domain
+from spaces.files.notation import read_domain
 
 READ = [
     ({"int": [2, 5]}, Int(2, 5)),

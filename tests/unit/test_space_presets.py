@@ -12,8 +12,8 @@ from spaces import Space, load_space, preset_names
 from spaces.domains import Choice, Fixed, Int, Weight
 from spaces.fields.schema import leaves, leaves_by_path
 from spaces.fields.walk import named_domain
+from spaces.files.layer import FIXED_PER_STUDY
 from spaces.fitting import VALUES
-from spaces.layer import FIXED_PER_STUDY
 from spaces.pruning import Halving, NoPruning, TopK
 
 

@@ -7,10 +7,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from objectives.errors import Problem, ProblemsError, UserError, one_line
-from spaces.control import check_control, choose_control
-from spaces.layer import Layer, read_layer
+from spaces.files.control import check_control, choose_control
+from spaces.files.layer import Layer, read_layer
+from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT, check_length
-from spaces.resolve import resolve_domains
 from spaces.space import Space
 from spaces.values import shown
 from spaces.yaml_text import Tree, read_yaml

@@ -8,7 +8,7 @@ from spaces.fields.conditions import is_read
 from spaces.fields.schema import Leaf, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import Simplex, nearest_weights
 from spaces.fields.walk import fill, named_domain
-from spaces.layer import Layer, merge
+from spaces.files.layer import Layer, merge
 from spaces.space import Space
 from spaces.values import Scalar, Value, plain, shown
 

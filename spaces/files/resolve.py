@@ -7,7 +7,7 @@ from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.fields.schema import Leaf, leaves, leaves_by_path
 from spaces.fields.simplex import check_simplex, settle_simplex, simplices
 from spaces.fields.walk import can_be_read, can_exist, named_domain
-from spaces.layer import Layer, merge
+from spaces.files.layer import Layer, merge
 from spaces.values import Value, plain, shown
 
 

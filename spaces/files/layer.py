@@ -10,7 +10,7 @@ from objectives.errors import Problem, UserError
 from spaces.domains import Domain, Fixed, Weight
 from spaces.fields.schema import leaves, leaves_by_path
 from spaces.fields.simplex import share_paths, simplices
-from spaces.notation import is_domain, read_domain
+from spaces.files.notation import is_domain, read_domain
 from spaces.pruning import Pruning, read_pruning
 from spaces.recipes import choose_recipes
 from spaces.values import Value, shown

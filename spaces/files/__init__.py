@@ -1,0 +1,1 @@
+"""From a person's YAML to a space."""
