@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial
 
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
-from search.claims import current_budget
 from search.cli.recipes import implied_sets
 from search.confirm.plan import choose_candidates
 from search.export.winner import Winner
@@ -20,6 +19,7 @@ from search.study.budget import Budget
 from search.study.migrate import find_copies
 from search.study.spec import StudySpec
 from search.study.stored import SOURCE, Study, open_study
+from search.trials.claims import current_budget
 from spaces import Space, load_space, preset_names
 from spaces.fitting import fit_space
 

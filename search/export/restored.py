@@ -13,10 +13,10 @@ from objectives.data.dataset import Dataset, open_dataset
 from objectives.device.processor import Processor
 from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
-from search import checkpoints
 from search.artifacts import open_blobs
 from search.cli.options import Place
 from search.study.stored import Study, check_worker
+from search.trials import checkpoints
 from spaces import FromParams
 
 KEPT = "a study keeps those of its best trials, its recipes and its control"

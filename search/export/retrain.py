@@ -21,9 +21,7 @@ from objectives.data.preparing.resplit import trained_on_everything
 from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed
-from search import checkpoints
 from search.artifacts import open_blobs
-from search.claims import current_budget, is_over
 from search.cli.options import Place
 from search.export.candidate import Candidate
 from search.export.winner import Winner
@@ -33,6 +31,8 @@ from search.study.spec import Candidate as Chosen
 from search.study.spec import Confirming, StudySpec
 from search.study.stored import ForeignNameError, Study, create_study, open_study
 from search.terminal.local import run_locally
+from search.trials import checkpoints
+from search.trials.claims import current_budget, is_over
 from search.worker.endings import LOSSES
 from spaces import Space
 from spaces.pruning import NoPruning

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, text
 from objectives.errors import UserError
 from search.artifacts import Objects, Stored, open_objects
 from search.artifacts.marker import check_sole_owner
-from search.checkpoints import EVERY, UNNEEDED, Kept, kept
-from search.naming import delete_old, delete_unnamed
 from search.study.stored import read_spec
+from search.trials.blob_lock import delete_old, delete_unnamed
+from search.trials.checkpoints import EVERY, UNNEEDED, Kept, kept
 
 LEASES = 20  # an age is at least so many lease times of any trial at hand,
 LEAST_AGE_S = 600.0  # and at least this

@@ -6,10 +6,10 @@ from typing import Literal
 from sqlalchemy import update
 
 from objectives.errors import UserError
-from search.claims import current_budget, is_over
 from search.database.tables import STUDY
 from search.study.budget import Limit
 from search.study.stored import Study
+from search.trials.claims import current_budget, is_over
 
 Order = Literal["running", "paused", "stopped"]
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from optuna.trial import TrialState
 
 from objectives.errors import WorldError
-from search import leases
-from search.leases import Lease
 from search.machine.cuda import device_fault
 from search.process.messages import Cause
 from search.process.parent import ChildDiedError, ChildHungError
 from search.study.stored import Study
+from search.trials import leases
+from search.trials.leases import Lease
 from search.worker import roster
 from search.worker.endings import Ending
 

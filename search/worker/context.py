@@ -10,10 +10,10 @@ from types import FrameType
 from typing import Self
 
 from objectives.data.dataset import Dataset
-from search import leases
 from search.artifacts import BlobStore
 from search.artifacts.pictures import PictureStore
 from search.study.stored import Study
+from search.trials import leases
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
 from search.worker.roster import Member

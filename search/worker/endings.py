@@ -12,12 +12,12 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from objectives.data.preparing.resplit import dealt_parts
 from objectives.errors import SearchError, first_line
 from objectives.training.results import EpochResult, scored_epoch
-from search.claims import current_budget
 from search.confirm.dealt_parts import ATTRIBUTE, places_text
-from search.leases import Lease
 from search.process.hearing import UnusableError
 from search.process.messages import Cause
 from search.study.stored import Study
+from search.trials.claims import current_budget
+from search.trials.leases import Lease
 from search.worker.context import Worker
 
 LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them

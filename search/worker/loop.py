@@ -11,16 +11,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.data.dataset import open_dataset
-from search import leases
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
-from search.claims import Claimed, Done, Waiting, claim, current_budget
 from search.database.connections import LeaseLostError
-from search.leases import Lease
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.study.stored import Study, check_clock, check_worker
+from search.trials import leases
+from search.trials.claims import Claimed, Done, Waiting, claim, current_budget
+from search.trials.leases import Lease
 from search.worker import roster
 from search.worker.context import Orders, Settings, Worker
 from search.worker.patience import Patience

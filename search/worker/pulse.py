@@ -7,9 +7,9 @@ from typing import Self
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from search import leases
 from search.database.connections import LeaseLostError
-from search.leases import Lease
+from search.trials import leases
+from search.trials.leases import Lease
 from search.worker import roster
 from search.worker.roster import Member
 

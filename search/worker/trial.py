@@ -10,12 +10,8 @@ from optuna.trial import TrialState
 from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
 from objectives.training.results import EpochResult, scored_epoch
-from search import checkpoints
 from search.artifacts import BlobMissing
 from search.artifacts.pictures import attach_picture
-from search.checkpoints import BEFORE, BEST, LAST, Pointer
-from search.claims import current_budget
-from search.leases import Lease
 from search.machine.driver import Gpu
 from search.process.hearing import UnusableError, usable
 from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
@@ -23,6 +19,10 @@ from search.process.parent import ChildDiedError, ChildHungError, InterruptedTri
 from search.study.budget import WHY, Limit
 from search.study.draws import FromTrial
 from search.study.sampling import CONTROL, rungs
+from search.trials import checkpoints
+from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
+from search.trials.claims import current_budget
+from search.trials.leases import Lease
 from search.worker import roster
 from search.worker.blame import check_device, judge_death, judge_lease
 from search.worker.context import BY_DEVICE, Worker

@@ -7,11 +7,11 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from search import claims
 from search.artifacts.pictures import PictureStore, open_pictures
 from search.cli.options import Place
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
+from search.trials import claims
 
 TERRAIN = "synthetic:40"
 

@@ -16,9 +16,9 @@ import psycopg2
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from search.claims import Claimed, Done, Waiting, claim
 from search.study.status import read_status
 from search.study.stored import open_study
+from search.trials.claims import Claimed, Done, Waiting, claim
 
 Maker = Callable[..., None]
 BUDGET = 20
@@ -27,7 +27,7 @@ CLAIMER = """
 import sys, time
 from contextlib import suppress
 from optuna.trial import TrialState
-from search.claims import Claimed, Done, claim
+from search.trials.claims import Claimed, Done, claim
 from search.study.draws import FromTrial
 from search.database.connections import LeaseLostError
 from search.study.stored import open_study

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from search import checkpoints
 from search.artifacts import BlobStore, open_blobs
-from search.checkpoints import Pointer, point, pointers_of
-from search.claims import Claimed, claim
-from search.leases import Lease
 from search.study.stored import Study
+from search.trials import checkpoints
+from search.trials.checkpoints import Pointer, point, pointers_of
+from search.trials.claims import Claimed, claim
+from search.trials.leases import Lease
 
 
 @pytest.fixture

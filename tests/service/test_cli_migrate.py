@@ -7,12 +7,12 @@ from pathlib import Path
 
 from studies_written import trials_of, write
 
-from search import checkpoints
 from search.artifacts import open_blobs
-from search.checkpoints import pointers_of
 from search.cli.options import Place
 from search.study.status import read_status
 from search.study.stored import open_study
+from search.trials import checkpoints
+from search.trials.checkpoints import pointers_of
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

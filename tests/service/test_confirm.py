@@ -11,8 +11,6 @@ from optuna.trial import TrialState
 
 from objectives.bundle.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
-from search import checkpoints
-from search.claims import current_budget
 from search.cli.confirm import confirm, standing_json
 from search.cli.options import Place
 from search.confirm.plan import cells, choose_candidates, plan, write_plan
@@ -24,6 +22,8 @@ from search.study.draws import FromTrial
 from search.study.names import LONGEST_NAME, confirm_name
 from search.study.orders import extend_budget
 from search.study.stored import Study, open_study
+from search.trials import checkpoints
+from search.trials.claims import current_budget
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

@@ -22,7 +22,6 @@ from sqlalchemy import Connection, text
 
 from objectives.bundle.belief import Confirmed
 from objectives.errors import UserError
-from search.claims import current_budget, is_over
 from search.cli.confirm import standing_json
 from search.confirm.plan import plan
 from search.confirm.standing import State, read_standing
@@ -30,6 +29,7 @@ from search.confirm.state import Asked, begin
 from search.export.winner import best_trial, find_winner
 from search.study.spec import StudySpec
 from search.study.stored import Study, create_study, enqueue_first, open_study
+from search.trials.claims import current_budget, is_over
 from spaces import Space
 
 POOL = 4  # configs that the search draws

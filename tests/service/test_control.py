@@ -11,14 +11,14 @@ from optuna.trial import TrialState
 from sqlalchemy import text, update
 
 from objectives.errors import UserError
-from search import leases
-from search.claims import Claimed, Done, Waiting, claim, current_budget, is_over
 from search.database.tables import LEASE, STUDY
 from search.study.budget import Budget, Limit
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status
 from search.study.stored import Study, check_clock, open_study
 from search.terminal.progress import print_status, show_until
+from search.trials import leases
+from search.trials.claims import Claimed, Done, Waiting, claim, current_budget, is_over
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -21,7 +21,6 @@ from objectives.ensemble.program import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.scoring.evaluate import evaluate, pixels_BCHW
 from objectives.scoring.scores import class_scores, mean_over
-from search import checkpoints
 from search.cli.model import print_export
 from search.cli.options import Place
 from search.export.best import export_best, with_flips
@@ -33,6 +32,7 @@ from search.export.winner import find_winner
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
+from search.trials import checkpoints
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

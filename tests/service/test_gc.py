@@ -14,16 +14,16 @@ from sqlalchemy import text
 from thousand_trials import KINDS, fill, sha
 
 from objectives.errors import UserError
-from search import checkpoints, leases
 from search.artifacts import BlobMissing, open_blobs, open_objects
 from search.artifacts.marker import mark_store
 from search.artifacts.pictures import attach_picture, open_pictures
-from search.checkpoints import KEEP_BEST, Pointer, point
-from search.claims import Claimed, claim
 from search.database.connections import LeaseLostError, open_engine
 from search.garbage.store import check_age, collect, total
-from search.naming import delete_unnamed
 from search.study.stored import Study, open_study
+from search.trials import checkpoints, leases
+from search.trials.blob_lock import delete_unnamed
+from search.trials.checkpoints import KEEP_BEST, Pointer, point
+from search.trials.claims import Claimed, claim
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Maker = Callable[..., None]

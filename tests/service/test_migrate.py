@@ -12,8 +12,6 @@ from sqlalchemy import func, insert, select
 from studies_written import trials_of, write
 
 from objectives.errors import UserError
-from search.checkpoints import pointers_of
-from search.claims import Claimed, Done, claim
 from search.cli.options import Place
 from search.database.connections import NoStudyError
 from search.database.tables import CHECKPOINT, STUDY
@@ -21,6 +19,8 @@ from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
 from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.trials.checkpoints import pointers_of
+from search.trials.claims import Claimed, Done, claim
 from spaces import FromParams
 from spaces.fields.schema import flatten
 from spaces.values import Value

@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from search import leases
-from search.claims import Claimed, claim
 from search.database import sessions
 from search.database.connections import Fence, locked, open_engine, open_optuna
 from search.study.draws import FromTrial
 from search.study.status import read_status
 from search.study.stored import open_study
+from search.trials import leases
+from search.trials.claims import Claimed, claim
 
 PGBOUNCER = shutil.which("pgbouncer")
 CURRENT = text("SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')")

@@ -12,7 +12,6 @@ from sqlalchemy import select
 from studies_written import FRAMES, trials_of
 
 from objectives.data.preparing.options import DataOptions
-from search.claims import current_budget
 from search.cli.options import Place
 from search.cli.recipes import implied_sets
 from search.confirm.plan import plan, write_plan
@@ -25,6 +24,7 @@ from search.study.orders import extend_budget
 from search.study.setup import Request, set_up
 from search.study.spec import stable_seed
 from search.study.stored import Study, open_study
+from search.trials.claims import current_budget
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Type = Callable[[list[str]], None]

@@ -21,7 +21,6 @@ from objectives.data.preparing.resplit import trained_on_everything
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import UserError, WorldError
 from objectives.training.fit import fit, prepare
-from search import checkpoints
 from search.cli.options import Place
 from search.export import best as export
 from search.export.best import export_best, restore
@@ -31,6 +30,7 @@ from search.export.retrain import completed_trial, epochs_of, retrain_name, writ
 from search.export.winner import find_winner
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
+from search.trials import checkpoints
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

@@ -21,7 +21,7 @@ from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
-from search.unfinished import read_unfinished
+from search.trials.unfinished import read_unfinished
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

@@ -14,7 +14,6 @@ from waiting import wait_for
 
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
-from search import checkpoints
 from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
 from search.cli.options import Place as CommandPlace
@@ -22,6 +21,7 @@ from search.export.best import export_best
 from search.study.sampling import rungs
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, check_worker, open_study
+from search.trials import checkpoints
 
 Maker = Callable[..., None]
 LEASE = "--lease=5s"

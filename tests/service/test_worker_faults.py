@@ -15,12 +15,12 @@ import psutil
 import pytest
 from waiting import wait_for
 
-from search import checkpoints
 from search.artifacts import open_blobs
 from search.process.parent import preload
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
+from search.trials import checkpoints
 from search.worker import trial as trials
 from search.worker.blame import MOST_CRASHES
 from search.worker.context import Orders, Settings

@@ -13,8 +13,8 @@ EVALUATORS = {"eval", "exec", "compile", "__import__"}
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "os.execl", "os.spawnl"}
 # f-strings and names in SQL: what each may hold that is no constant of its own module, and why it is no user's word
 NO_WORDS = {
-    ("search/claims.py", "ALIVE.text"),  # a constant of the roster
-    ("search/leases.py", "float(seconds)"),  # a number
+    ("search/trials/claims.py", "ALIVE.text"),  # a constant of the roster
+    ("search/trials/leases.py", "float(seconds)"),  # a number
     ("search/database/connections.py", "table.name"),  # of our own tables
     ("search/database/connections.py", "definition"),  # of our own columns
 }

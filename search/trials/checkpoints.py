@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, Row, RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from search import leases
 from search.artifacts import BlobMissing, BlobStore
 from search.database.tables import CHECKPOINT
-from search.leases import Lease
-from search.naming import delete_left, hold_blobs
 from search.study.spec import StudySpec
+from search.trials import leases
+from search.trials.blob_lock import delete_left, hold_blobs
+from search.trials.leases import Lease
 
 KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
 EVERY = 2**31 - 1

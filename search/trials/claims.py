@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, text, update
 
 from objectives.errors import UserError, WorldError
-from search import leases
 from search.database.connections import locked, nothing_asked
 from search.database.tables import STUDY
-from search.leases import Lease
 from search.study.budget import Budget, Limit, read_budget
 from search.study.stored import Study
+from search.trials import leases
+from search.trials.leases import Lease
 from search.worker.roster import ALIVE
 
 CLAIM_LOCK = 7_215_002

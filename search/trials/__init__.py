@@ -1,0 +1,1 @@
+"""The rows of trials: claims, leases, checkpoints."""
