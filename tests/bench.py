@@ -23,7 +23,7 @@ from objectives.config import Augment, Config, Train, UNet
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.device.precision import autocast, computes_bf16
 from objectives.networks import build_network
-from objectives.scoring.evaluate import pixels_BCHW
+from objectives.program.pixels import pixels_BCHW
 from objectives.training.fit import prepare, train_epoch
 from search.machine.hosts import cores
 

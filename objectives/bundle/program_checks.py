@@ -12,7 +12,7 @@ from objectives.bundle.pixel_program import pixel_program
 from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
 from objectives.errors import WorldError
-from objectives.scoring.evaluate import pixels_BCHW
+from objectives.program.pixels import pixels_BCHW
 
 TOLERANCE = 1e-4  # largest difference of a probability between a program and torch
 TIE = 1e-5  # two classes closer than this are equally probable: rounding may pick either

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import torch
 
+from objectives.device.memory import DoesNotFitError
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import first_line
-from objectives.training.micro_batches import DoesNotFitError
 
 Found = TypeVar("Found")
 CPU = torch.device("cpu")

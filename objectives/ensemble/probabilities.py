@@ -13,8 +13,9 @@ from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
 from objectives.ensemble.library import Library
 from objectives.ensemble.probability_codes import encode_probabilities
+from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
-from objectives.scoring.evaluate import Evaluation, pixels_on
+from objectives.scoring.evaluate import Evaluation
 from objectives.scoring.metrics import confusion_KK
 
 Codes = npt.NDArray[np.uint8]

@@ -14,9 +14,9 @@ from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import reflipped
 from objectives.predict.engines import FlipsWanted
+from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
 from objectives.program.settings import sensible_flips
-from objectives.scoring.evaluate import pixels_on
 
 
 @final

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
+from objectives.device.memory import DoesNotFitError, TooLarge, attempt, empty_cache
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
+from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
-from objectives.training.micro_batches import DoesNotFitError, TooLarge, attempt, empty_cache
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 Found = TypeVar("Found")
@@ -90,26 +91,6 @@ def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, d
     for part, labels_BHW in _in_parts(labels, len(images_NHWC), spec, device):
         labels_NHW[part] = labels_BHW
     return labels_NHW
-
-
-def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:
-    """Raw frames (B, H, W, C) as a channels-last tensor (B, C, H, W): uint8, or float32 for wider pixels."""
-    return widened(raw_BCHW(images_BHWC))
-
-
-def raw_BCHW(images_BHWC: np.ndarray) -> Tensor:
-    """Raw frames (B, H, W, C) as a channels-last tensor (B, C, H, W) of their own type: so they travel to a device."""
-    return torch.from_numpy(np.array(images_BHWC)).permute(0, 3, 1, 2)
-
-
-def widened(pixels_BCHW: Tensor) -> Tensor:
-    """The pixels as networks take them: uint8 as it is, wider ones as float32; torch computes little with uint16."""
-    return pixels_BCHW if pixels_BCHW.dtype == torch.uint8 else pixels_BCHW.float()
-
-
-def pixels_on(device: torch.device, images_BHWC: np.ndarray) -> Tensor:
-    """Raw frames (B, H, W, C) as `pixels_BCHW` gives them, on a device."""
-    return widened(raw_BCHW(images_BHWC).to(device))
 
 
 @torch.inference_mode()

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
+from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.calibration import Calibration
-from objectives.scoring.evaluate import Evaluation, pixels_on
+from objectives.scoring.evaluate import Evaluation
 from objectives.scoring.metrics import confusion_KK
 from objectives.scoring.scores import ClassScores, class_scores, mean_iou
 

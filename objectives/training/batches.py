@@ -20,7 +20,7 @@ from objectives.config import Config
 from objectives.data.dataset import Dataset, rare_frames
 from objectives.device.shared_memory import AHEAD, prefetchers_with_room, shared_memory_free
 from objectives.lifeline import end_with_parent
-from objectives.scoring.evaluate import raw_BCHW, widened
+from objectives.program.pixels import raw_BCHW, widened
 
 BY_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"  # lets torch ask the driver whether there is a GPU, without starting CUDA
 NONE_YET = -1  # the epoch of an order that has not begun: no batch

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from objectives.beat import Beat
+from objectives.device.memory import DoesNotFitError, TooLarge, attempt, empty_cache
 from objectives.device.precision import autocast
 from objectives.losses import MixtureLoss
-from objectives.training.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, empty_cache, halved, part_sizes
+from objectives.training.micro_batches import StepStart, halved, part_sizes
 from objectives.training.state import TrainingState
 
 

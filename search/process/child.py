@@ -15,6 +15,7 @@ import torch
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.preparing.resplit import resplit, trained_on_everything
+from objectives.device.memory import DoesNotFitError
 from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import Shortage
@@ -23,7 +24,6 @@ from objectives.lifeline import end_with_parent
 from objectives.training.batches import EpochOrder, TrainingBatches
 from objectives.training.feasibility import Unmeasurable, Verdict, check
 from objectives.training.fit import DivergedError, Training, begin, fit
-from objectives.training.micro_batches import DoesNotFitError
 from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
 from search.artifacts import open_blobs

@@ -12,10 +12,10 @@ from training_checks import header_of, leave_room
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of
+from objectives.device.memory import DoesNotFitError
 from objectives.device.precision import computes_bf16
 from objectives.scoring.evaluate import evaluate
 from objectives.training.fit import Training, fit, prepare, train_epoch
-from objectives.training.micro_batches import DoesNotFitError
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 

@@ -19,7 +19,8 @@ from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.provenance import Provenance
 from objectives.ensemble.program import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
-from objectives.scoring.evaluate import evaluate, pixels_BCHW
+from objectives.program.pixels import pixels_BCHW
+from objectives.scoring.evaluate import evaluate
 from objectives.scoring.scores import class_scores, mean_over
 from search.cli.model import print_export
 from search.cli.options import Place

@@ -18,7 +18,7 @@ from objectives.config import Augment, Config, Train
 from objectives.data.dataset import DataOptions, Dataset, open_dataset, rare_frames
 from objectives.device import shared_memory
 from objectives.device.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
-from objectives.scoring.evaluate import pixels_BCHW
+from objectives.program.pixels import pixels_BCHW
 from objectives.training import fit
 from objectives.training.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
 from search.process.child import cause_of, dies_of, said_by

@@ -10,8 +10,9 @@ from torch import nn
 
 from objectives.config import AdamW, Config, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
+from objectives.program.pixels import pixels_BCHW
 from objectives.program.segmenter import Segmenter
-from objectives.scoring.evaluate import evaluate, pixels_BCHW
+from objectives.scoring.evaluate import evaluate
 from objectives.training.ema import AveragedModel
 from objectives.training.fit import Training, prepare, train_epoch
 

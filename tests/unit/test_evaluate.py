@@ -8,9 +8,10 @@ from training_checks import TOO_MUCH
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.device import portions
+from objectives.device.memory import DoesNotFitError
+from objectives.program.pixels import pixels_BCHW
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.scoring.evaluate import evaluate, pixels_BCHW, predict
-from objectives.training.micro_batches import DoesNotFitError
+from objectives.scoring.evaluate import evaluate, predict
 
 CPU = torch.device("cpu")
 

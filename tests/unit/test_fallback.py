@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from objectives.device.fallback import gpu_or_cpu
+from objectives.device.memory import DoesNotFitError
 from objectives.device.shortage import MemoryTakenError
-from objectives.training.micro_batches import DoesNotFitError
 
 GPU = torch.device("cuda", 0)
 

@@ -31,7 +31,8 @@ from objectives.config import (
 )
 from objectives.data.dataset import Dataset
 from objectives.device.processor import Processor
-from objectives.scoring.evaluate import Evaluation, evaluate, pixels_BCHW
+from objectives.program.pixels import pixels_BCHW
+from objectives.scoring.evaluate import Evaluation, evaluate
 from objectives.training.fit import DivergedError, Training, fit, prepare
 from objectives.training.results import EpochResult
 

@@ -16,8 +16,9 @@ from training_checks import TOO_MUCH, assert_same_state, leave_room
 from objectives.beat import Beat, unheard
 from objectives.config import SGD, Config, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
+from objectives.device.memory import DoesNotFitError, TooLarge, attempt
 from objectives.training.fit import Training, fit, prepare, train_epoch
-from objectives.training.micro_batches import DoesNotFitError, StepStart, TooLarge, attempt, halved, part_sizes
+from objectives.training.micro_batches import StepStart, halved, part_sizes
 from objectives.training.step import TrainingStep
 
 CPU = torch.device("cpu")

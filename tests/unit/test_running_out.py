@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from objectives.device.memory import TooLarge, attempt
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import GIB, MemoryTakenError, Shortage, host_memory, share_of
 from objectives.errors import WorldError
-from objectives.training.micro_batches import TooLarge, attempt
 from search.process.child import cause_of, dies_of
 from search.process.messages import Cause
 
