@@ -15,6 +15,8 @@ from spaces.values import shown
 from spaces.yaml_text import read_yaml
 
 FEWEST_FILTERS = 4
+SCALED = ("model.base_filters", "model.nested_unet.base_filters", "model.double_unet.base_filters", "model.mask_filters")
+FEWER = "{int: [4, 64], step: 4}"  # where scaled filters lie
 _NO_REPORTS = ("base.yaml", "ensembles.yaml")
 
 
@@ -94,6 +96,11 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
     counts = {name: value for name, value in model.model_dump().items() if name in ("base_filters", "mask_filters")}
     fewer = {name: max(FEWEST_FILTERS, round(count * scale / 4) * 4) for name, count in counts.items()}
     return replace(recipe, config=recipe.config.model_copy(update={"model": model.model_copy(update=fewer)}))
+
+
+def implied_sets(epochs: int, scale: float) -> tuple[str, ...]:
+    """Return the settings of a space in which recipes of so many epochs and so scaled filters lie."""
+    return f"train.epochs={epochs}", *(f"{path}={FEWER}" for path in SCALED if scale < 1.0)
 
 
 class _Entry(Frozen):

@@ -120,8 +120,8 @@ class Cost:
 def measure_trials(folder: Path) -> list[Cost]:
     """Run a worker on a small study in an embedded Postgres, and see where the time of its trials goes."""
     # imported here, or every trial's process, which imports this script, would pay for what a real worker's does not
-    from search.cli.options import Place
     from search.database.embedded import embedded_postgres
+    from search.place import Place
     from search.process.parent import preload
     from search.study.setup import Request, set_up
     from search.study.stored import open_study

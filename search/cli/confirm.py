@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.errors import UserError
-from search.cli.options import Artifacts, Cache, Device, Home, Place, Storage, StudyName, open_place
+from search.cli.options import Artifacts, Cache, Device, Home, Storage, StudyName
+from search.place import Place, open_place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,9 +111,9 @@ def checked_source(searched: "Study", place: Place, data: str) -> str:
 
 def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
     """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
+    from search.study.budget import current_budget, is_over
     from search.study.stored import open_study
     from search.terminal.local import run_locally
-    from search.trials.claims import current_budget, is_over
 
     confirming = open_study(place.storage, name)
     order, over = current_budget(confirming).order, is_over(confirming)

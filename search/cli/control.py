@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import Home, Storage, StudyName, open_database, parse_duration
+from search.cli.options import Home, Storage, StudyName, parse_duration
 from search.cli.study_options import MOST_TRIALS
+from search.place import open_database
 
 if TYPE_CHECKING:
     from search.study.orders import Order

@@ -20,12 +20,12 @@ from search.cli.options import (
     Scored,
     Size,
     Split,
-    name_place,
     parse_labels,
     parse_leave_out,
     parse_size,
     parse_split,
 )
+from search.place import name_place
 
 MOST_SEED = 2**31 - 1
 

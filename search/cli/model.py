@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.cli.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName, open_database, open_place
+from search.cli.options import Artifacts, Cache, Device, Force, Home, Json, Storage, StudyName
+from search.place import open_database, open_place
 
 if TYPE_CHECKING:
     import torch

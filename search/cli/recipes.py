@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The systems of the five reports, as configs that a study can try.", no_args_is_help=True)
 
-SCALED = ("model.base_filters", "model.nested_unet.base_filters", "model.double_unet.base_filters", "model.mask_filters")
-FEWER = "{int: [4, 64], step: 4}"  # where scaled filters lie
 
 GREY, CLASSES = 1, 5  # the data of the reports, for which parameters are counted
 
@@ -126,6 +124,7 @@ def run(
     from search.study.spec import data_path
     from search.study.stored import open_study
     from search.terminal.local import run_locally
+    from spaces.recipes import implied_sets
 
     refuse_missing_gpu(device)
     refuse_table(out, force=force, source=data)  # before hours of work
@@ -147,11 +146,6 @@ def run(
         asked |= {"--ignore": ignore, "--scored": scored, "--exif": exif if exif != "turn" else ""}
         write_table(opened, out, command=_command(asked, sets), replace=force)
         opened.close()
-
-
-def implied_sets(epochs: int, scale: float) -> tuple[str, ...]:
-    """Return the settings of the space that `run` makes by itself."""
-    return f"train.epochs={epochs}", *(f"{path}={FEWER}" for path in SCALED if scale < 1.0)
 
 
 def count_trainable(recipe: "Recipe") -> int:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Artifacts, Force, Home, Storage, StudyName, name_artifacts, open_database
+from search.cli.options import Artifacts, Force, Home, Storage, StudyName
+from search.place import name_artifacts, open_database
 
 
 def register(app: typer.Typer) -> None:

@@ -7,17 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import (
-    Artifacts,
-    Cache,
-    Force,
-    Home,
-    Json,
-    Storage,
-    name_artifacts,
-    open_database,
-    parse_duration,
-)
+from search.cli.options import Artifacts, Cache, Force, Home, Json, Storage, parse_duration
+from search.place import name_artifacts, open_database
 
 
 def register(app: typer.Typer) -> None:

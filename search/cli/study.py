@@ -11,22 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.errors import SearchError, UserError
-from search.cli.options import (
-    Artifacts,
-    Cache,
-    Device,
-    Home,
-    Json,
-    Place,
-    Storage,
-    StudyName,
-    home_folder,
-    name_place,
-    open_database,
-    open_place,
-    parse_duration,
-)
+from search.cli.options import Artifacts, Cache, Device, Home, Json, Storage, StudyName, parse_duration
 from search.cli.study_options import StudyOptions, with_study_options
+from search.place import Place, home_folder, name_place, open_database, open_place
 
 if TYPE_CHECKING:
     from search.study.setup import Request

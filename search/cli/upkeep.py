@@ -6,22 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.errors import UserError
-from search.cli.options import (
-    Artifacts,
-    Cache,
-    Home,
-    Json,
-    Sets,
-    Storage,
-    StudyName,
-    check_study_name,
-    name_artifacts,
-    name_cache,
-    open_database,
-    open_place,
-    parse_duration,
-)
+from search.cli.options import Artifacts, Cache, Home, Json, Sets, Storage, StudyName, check_study_name, parse_duration
 from search.cli.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, Until
+from search.place import name_artifacts, name_cache, open_database, open_place
 
 if TYPE_CHECKING:
     from search.garbage.store import Swept

@@ -28,8 +28,7 @@ from search.artifacts.pictures import open_pictures
 from search.dashboard.gate import HEADERS, answer, gate, is_loopback, refuse, spell
 from search.dashboard.http_server import THREADS, build_server, listen
 from search.dashboard.routes import guard
-from search.database.connections import Fence, open_engine, open_optuna, outage
-from search.worker.patience import reason
+from search.database.connections import Fence, open_engine, open_optuna, outage, reason
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -200,3 +200,10 @@ def outage(error: BaseException) -> bool:
     if isinstance(cause, DBAPIError):  # InternalError: read-only after a fail-over, or a transaction that was ended for us
         return cause.connection_invalidated or isinstance(cause, OperationalError | InternalError)
     return isinstance(cause, PoolTimeoutError)
+
+
+def reason(error: BaseException) -> str:
+    """Why the database does not answer, in its driver's first line."""
+    cause = error.__cause__ if error.__cause__ is not None and hasattr(error.__cause__, "orig") else error
+    words = str(getattr(cause, "orig", cause)).strip().splitlines()
+    return words[0] if words else type(cause).__name__

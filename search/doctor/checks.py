@@ -13,7 +13,6 @@ from sqlalchemy import text
 from objectives.errors import SearchError, one_line
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.location import Folder, parse_location
-from search.cli.options import name_place, open_database
 from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
 from search.database.embedded import default_home, is_made
@@ -21,6 +20,7 @@ from search.database.passwords import redacted, scrubbed
 from search.doctor.finding import Finding
 from search.doctor.gpus import examine_gpus
 from search.machine.hosts import cores
+from search.place import name_place, open_database
 
 GIB = 2**30
 LEAST_FREE_GIB = 5.0

@@ -21,7 +21,6 @@ from objectives.revision import program_revision
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import iou_interval
-from search.cli.options import Place
 from search.database.passwords import redacted
 from search.export.candidate import Candidate
 from search.export.ensemble import restore_ensemble
@@ -30,6 +29,7 @@ from search.export.reproduction import reproduction
 from search.export.restored import open_data, restore_run, scoring_device
 from search.export.retrain import retrained, write_retraining
 from search.export.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
+from search.place import Place
 from search.study.looks import counted_look, test_looks
 from search.study.status import read_status
 from search.study.stored import Study

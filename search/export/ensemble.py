@@ -20,12 +20,12 @@ from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Member, Settings
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.interval import Interval
-from search.cli.options import Place
 from search.export.candidate import Candidate
 from search.export.ensemble_choice import Combined, Listed
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import Restored, restore_run
 from search.export.winner import Winner
+from search.place import Place
 from search.study.spec import stable_seed
 from search.study.stored import Study
 

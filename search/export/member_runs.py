@@ -16,8 +16,8 @@ from sqlalchemy import text
 from objectives.errors import UserError, one_line
 from search.confirm.plan import cells
 from search.study.stored import Study
+from search.study.unfinished import Exportable, read_unfinished
 from search.trials.checkpoints import BEST
-from search.trials.unfinished import Exportable, read_unfinished
 
 KEPT = text("""
     SELECT trial_id, number, value FROM trials JOIN trial_values USING (trial_id) JOIN search_checkpoint USING (trial_id)

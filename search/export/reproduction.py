@@ -12,16 +12,15 @@ from optuna.trial import FrozenTrial
 
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
-from search.cli.recipes import implied_sets
 from search.confirm.plan import choose_candidates
 from search.export.winner import Winner
-from search.study.budget import Budget
+from search.study.budget import Budget, current_budget
 from search.study.migrate import find_copies
 from search.study.spec import StudySpec
 from search.study.stored import SOURCE, Study, open_study
-from search.trials.claims import current_budget
 from spaces import Space, load_space, preset_names
 from spaces.fitting import fit_space
+from spaces.recipes import implied_sets
 
 LEFT_OUT_FILE = "left-out.txt"
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to

@@ -14,7 +14,7 @@ from objectives.device.processor import Processor
 from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search.artifacts import open_blobs
-from search.cli.options import Place
+from search.place import Place
 from search.study.stored import Study, check_worker
 from search.trials import checkpoints
 from spaces import FromParams

@@ -22,18 +22,17 @@ from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed
 from search.artifacts import open_blobs
-from search.cli.options import Place
 from search.export.candidate import Candidate
 from search.export.winner import Winner
+from search.place import Place
 from search.process.messages import Cause
+from search.study.budget import current_budget, is_over
 from search.study.names import RETRAIN, derived_name
 from search.study.spec import Candidate as Chosen
 from search.study.spec import Confirming, StudySpec
-from search.study.stored import ForeignNameError, Study, create_study, open_study
+from search.study.stored import LOSSES, ForeignNameError, Study, create_study, open_study
 from search.terminal.local import run_locally
 from search.trials import checkpoints
-from search.trials.claims import current_budget, is_over
-from search.worker.endings import LOSSES
 from spaces import Space
 from spaces.pruning import NoPruning
 

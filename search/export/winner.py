@@ -12,7 +12,7 @@ from search.confirm.standing import Standing, read_standing
 from search.study.spec import StudySpec, refuse_without_scores
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.trials.unfinished import read_unfinished
+from search.study.unfinished import read_unfinished
 from spaces import FromParams
 
 

@@ -22,7 +22,7 @@ from search.study.sampling import CONTROL, rungs
 from search.study.spec import StudySpec
 from search.study.status import read_status
 from search.study.stored import SOURCE, Study
-from search.trials.unfinished import unfinished_trials
+from search.study.unfinished import unfinished_trials
 
 HELD = text("""
     SELECT trial_id, coalesce(expires_at > clock_timestamp(), false) AS held,

@@ -8,7 +8,7 @@ from typing import Any
 from objectives.atomic import file_at_once
 from objectives.output_place import refuse_output
 from search.study.stored import Study
-from search.trials.unfinished import read_unfinished
+from search.study.unfinished import read_unfinished
 from spaces.recipes import Recipe, load_recipes
 
 # of the data, as recipes name them beside classes

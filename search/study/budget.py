@@ -132,3 +132,17 @@ def read_budget(connection: Connection, study: Study) -> Budget:
     found = {name: value for name, value in row.items() if name not in ("budget", "there")}
     fixed = bool(study.spec.confirm.seeds) or (study.spec.fixed and row["budget"] <= study.spec.trials)
     return Budget(trials=row["budget"], fixed=fixed, **found)
+
+
+def is_over(study: Study) -> bool:
+    """Whether nobody trains a trial of the study, and nobody will unless its limits change."""
+    return current_budget(study).over
+
+
+def current_budget(study: Study) -> Budget:
+    """What has been spent of the study's budget by now.
+
+    Raises: UserError when the study was deleted.
+    """
+    with study.engine.connect() as connection:
+        return read_budget(connection, study)

@@ -16,7 +16,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
 from objectives.errors import ProblemsError, UserError
-from search.cli.options import Place
+from search.place import Place
 from search.process.messages import Cause
 from search.study.draws import FromTrial
 from search.study.pruners import JUDGED

@@ -7,9 +7,8 @@ from sqlalchemy import update
 
 from objectives.errors import UserError
 from search.database.tables import STUDY
-from search.study.budget import Limit
+from search.study.budget import Limit, current_budget, is_over
 from search.study.stored import Study
-from search.trials.claims import current_budget, is_over
 
 Order = Literal["running", "paused", "stopped"]
 

@@ -7,9 +7,9 @@ from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dat
 from objectives.errors import UserError
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import mark_place
-from search.cli.options import Place
 from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
+from search.place import Place
 from search.study.names import refuse_long_name
 from search.study.spec import StudySpec, data_path, score_definition
 from search.study.stored import create_study

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
 from search.study.stored import Study
-from search.trials.unfinished import Exportable, unfinished_trials
+from search.study.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
 STATE = """CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN 'interrupted'

@@ -25,6 +25,7 @@ from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_
 from spaces import Space
 
 SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained
+LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
 

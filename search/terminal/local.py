@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import WorldError
-from search.cli.options import Place
 from search.machine.gpus import offer
 from search.machine.hosts import cores
+from search.place import Place
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.terminal.progress import show_until

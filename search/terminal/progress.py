@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
+from search.study.budget import is_over
 from search.study.status import Status, TrialLine, read_status, read_trials
 from search.study.stored import Study
 from search.terminal.console import open_console
-from search.trials.claims import is_over
 
 REFRESH_S = 1.0
 MOST_ROWS = 24

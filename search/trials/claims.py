@@ -14,11 +14,11 @@ from sqlalchemy import Connection, func, text, update
 from objectives.errors import UserError, WorldError
 from search.database.connections import locked, nothing_asked
 from search.database.tables import STUDY
-from search.study.budget import Budget, Limit, read_budget
+from search.study.budget import Limit, read_budget
 from search.study.stored import Study
 from search.trials import leases
 from search.trials.leases import Lease
-from search.worker.roster import ALIVE
+from search.trials.roster import ALIVE
 
 CLAIM_LOCK = 7_215_002
 
@@ -104,17 +104,3 @@ def only_within_budget(study: Study) -> Iterator[None]:
         yield
     finally:
         study.fence.room = nothing_asked
-
-
-def is_over(study: Study) -> bool:
-    """Whether nobody trains a trial of the study, and nobody will unless its limits change."""
-    return current_budget(study).over
-
-
-def current_budget(study: Study) -> Budget:
-    """What has been spent of the study's budget by now.
-
-    Raises: UserError when the study was deleted.
-    """
-    with study.engine.connect() as connection:
-        return read_budget(connection, study)

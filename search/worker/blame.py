@@ -14,9 +14,8 @@ from search.machine.cuda import device_fault
 from search.process.messages import Cause
 from search.process.parent import ChildDiedError, ChildHungError
 from search.study.stored import Study
-from search.trials import leases
+from search.trials import leases, roster
 from search.trials.leases import Lease
-from search.worker import roster
 from search.worker.endings import Ending
 
 MOST_CRASHES = 3  # a trial whose process died so often without a result is failed

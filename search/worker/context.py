@@ -14,9 +14,9 @@ from search.artifacts import BlobStore
 from search.artifacts.pictures import PictureStore
 from search.study.stored import Study
 from search.trials import leases
+from search.trials.roster import Member
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
-from search.worker.roster import Member
 
 HANG_S = 600.0
 BY_DEVICE = -1  # prefetchers: none on a CPU, on a GPU as many as there are cores for

@@ -15,12 +15,10 @@ from objectives.training.results import EpochResult, scored_epoch
 from search.confirm.dealt_parts import ATTRIBUTE, places_text
 from search.process.hearing import UnusableError
 from search.process.messages import Cause
-from search.study.stored import Study
-from search.trials.claims import current_budget
+from search.study.budget import current_budget
+from search.study.stored import LOSSES, Study
 from search.trials.leases import Lease
 from search.worker.context import Worker
-
-LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from search.artifacts.pictures import open_pictures
 from search.database.connections import LeaseLostError
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
+from search.study.budget import current_budget
 from search.study.stored import Study, check_clock, check_worker
-from search.trials import leases
-from search.trials.claims import Claimed, Done, Waiting, claim, current_budget
+from search.trials import leases, roster
+from search.trials.claims import Claimed, Done, Waiting, claim
 from search.trials.leases import Lease
-from search.worker import roster
 from search.worker.context import Orders, Settings, Worker
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse

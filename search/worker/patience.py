@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from search.artifacts import StoreAway
-from search.database.connections import outage
+from search.database.connections import outage, reason
 from search.process.parent import InterruptedTrialError
 
 Result = TypeVar("Result")
@@ -39,10 +39,3 @@ class Patience:
             if self.stop.wait(wait_s):
                 raise InterruptedTrialError(f"told to stop while waiting: {why}")
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
-
-
-def reason(error: BaseException) -> str:
-    """Why the database does not answer, in its driver's first line."""
-    cause = error.__cause__ if error.__cause__ is not None and hasattr(error.__cause__, "orig") else error
-    words = str(getattr(cause, "orig", cause)).strip().splitlines()
-    return words[0] if words else type(cause).__name__

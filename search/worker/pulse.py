@@ -8,10 +8,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.database.connections import LeaseLostError
-from search.trials import leases
+from search.trials import leases, roster
 from search.trials.leases import Lease
-from search.worker import roster
-from search.worker.roster import Member
+from search.trials.roster import Member
 
 
 class Pulse:

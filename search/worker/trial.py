@@ -16,14 +16,12 @@ from search.machine.driver import Gpu
 from search.process.hearing import UnusableError, usable
 from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
 from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
-from search.study.budget import WHY, Limit
+from search.study.budget import WHY, Limit, current_budget
 from search.study.draws import FromTrial
 from search.study.sampling import CONTROL, rungs
-from search.trials import checkpoints
+from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
-from search.trials.claims import current_budget
 from search.trials.leases import Lease
-from search.worker import roster
 from search.worker.blame import check_device, judge_death, judge_lease
 from search.worker.context import BY_DEVICE, Worker
 from search.worker.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from objectives.data.reading.synthetic import write_folder
 from search.cli import recipes
-from search.cli.options import Place
+from search.place import Place
 from search.study.setup import Request, set_up
 from spaces import load_recipes
 

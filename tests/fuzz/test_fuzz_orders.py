@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from search.cli.app import answer
-from search.cli.options import Place
+from search.place import Place
 from search.study.setup import Request, set_up
 
 STUDY = "ordered"

@@ -8,7 +8,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from search.artifacts.pictures import PictureStore, open_pictures
-from search.cli.options import Place
+from search.place import Place
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
 from search.trials import claims

@@ -2,7 +2,7 @@
 
 from optuna.trial import FrozenTrial
 
-from search.cli.options import Place
+from search.place import Place
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
 

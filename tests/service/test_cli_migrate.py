@@ -8,7 +8,7 @@ from pathlib import Path
 from studies_written import trials_of, write
 
 from search.artifacts import open_blobs
-from search.cli.options import Place
+from search.place import Place
 from search.study.status import read_status
 from search.study.stored import open_study
 from search.trials import checkpoints

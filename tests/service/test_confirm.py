@@ -12,18 +12,18 @@ from optuna.trial import TrialState
 from objectives.bundle.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
 from search.cli.confirm import confirm, standing_json
-from search.cli.options import Place
 from search.confirm.plan import cells, choose_candidates, plan, write_plan
 from search.confirm.standing import read_standing
 from search.confirm.state import Asked, begin
 from search.export.best import export_best
 from search.export.winner import find_winner
+from search.place import Place
+from search.study.budget import current_budget
 from search.study.draws import FromTrial
 from search.study.names import LONGEST_NAME, confirm_name
 from search.study.orders import extend_budget
 from search.study.stored import Study, open_study
 from search.trials import checkpoints
-from search.trials.claims import current_budget
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

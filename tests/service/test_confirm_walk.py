@@ -27,9 +27,9 @@ from search.confirm.plan import plan
 from search.confirm.standing import State, read_standing
 from search.confirm.state import Asked, begin
 from search.export.winner import best_trial, find_winner
+from search.study.budget import current_budget, is_over
 from search.study.spec import StudySpec
 from search.study.stored import Study, create_study, enqueue_first, open_study
-from search.trials.claims import current_budget, is_over
 from spaces import Space
 
 POOL = 4  # configs that the search draws

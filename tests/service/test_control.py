@@ -12,13 +12,13 @@ from sqlalchemy import text, update
 
 from objectives.errors import UserError
 from search.database.tables import LEASE, STUDY
-from search.study.budget import Budget, Limit
+from search.study.budget import Budget, Limit, current_budget, is_over
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status
 from search.study.stored import Study, check_clock, open_study
 from search.terminal.progress import print_status, show_until
 from search.trials import leases
-from search.trials.claims import Claimed, Done, Waiting, claim, current_budget, is_over
+from search.trials.claims import Claimed, Done, Waiting, claim
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -23,13 +23,13 @@ from objectives.program.pixels import pixels_BCHW
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.scores import class_scores, mean_over
 from search.cli.model import print_export
-from search.cli.options import Place
 from search.export.best import export_best, with_flips
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, Listed
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import open_data, restore_run
 from search.export.winner import find_winner
+from search.place import Place
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study

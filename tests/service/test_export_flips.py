@@ -14,10 +14,10 @@ from objectives.device.processor import Processor
 from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.scoring.evaluate import evaluate
-from search.cli.options import Place
 from search.export.best import export_best, restore, with_flips
 from search.export.candidate import Candidate
 from search.export.winner import find_winner
+from search.place import Place
 from search.study.stored import Study, open_study
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker

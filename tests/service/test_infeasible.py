@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from objectives.data.preparing.options import DataOptions
-from search.cli.options import Place
+from search.place import Place
 from search.process.messages import Cause
-from search.study.budget import beyond_budget
+from search.study.budget import beyond_budget, is_over
 from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.trials.claims import Claimed, Done, claim, is_over
+from search.trials.claims import Claimed, Done, claim
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

@@ -12,8 +12,8 @@ from waiting import wait_for
 from objectives.errors import UserError
 from search.artifacts import open_blobs
 from search.artifacts.marker import check_marked
-from search.cli.options import Place
 from search.database.tables import CHECKPOINT, WORKER
+from search.place import Place
 from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import Study, open_study

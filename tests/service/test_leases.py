@@ -9,10 +9,9 @@ from search.artifacts import open_blobs
 from search.database.connections import LeaseLostError
 from search.study.draws import FromTrial
 from search.study.stored import Study, open_study
-from search.trials import checkpoints, claims, leases
+from search.trials import checkpoints, claims, leases, roster
 from search.trials.checkpoints import Pointer
 from search.trials.claims import Claimed, Done, Waiting, claim
-from search.worker import roster
 from search.worker.blame import MOST_CRASHES, MOST_HANGS, judge_lease
 from search.worker.pulse import Pulse
 

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from objectives.data.preparing.options import DataOptions
-from search.cli.options import Place
 from search.garbage.store import drop_rows
+from search.place import Place
 from search.study.looks import count_look, counted_look
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up

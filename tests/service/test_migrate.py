@@ -12,9 +12,9 @@ from sqlalchemy import func, insert, select
 from studies_written import trials_of, write
 
 from objectives.errors import UserError
-from search.cli.options import Place
 from search.database.connections import NoStudyError
 from search.database.tables import CHECKPOINT, STUDY
+from search.place import Place
 from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
 from search.study.status import read_status

@@ -8,8 +8,8 @@ import pytest
 from studies_written import trials_of
 
 from objectives.data.reading.synthetic import write_folder
-from search.cli.options import Place
 from search.database.connections import NoStudyError
+from search.place import Place
 from search.study.setup import Request, set_up
 from search.study.stored import open_study
 from search.worker.context import Orders, Settings

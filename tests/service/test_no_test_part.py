@@ -10,8 +10,8 @@ from objectives.bundle.provenance import NO_TEST
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import UserError
 from search.cli.app import answer
-from search.cli.options import Place
 from search.export.best import export_best
+from search.place import Place
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import open_study

@@ -12,19 +12,19 @@ from sqlalchemy import select
 from studies_written import FRAMES, trials_of
 
 from objectives.data.preparing.options import DataOptions
-from search.cli.options import Place
-from search.cli.recipes import implied_sets
 from search.confirm.plan import plan, write_plan
 from search.database.tables import STUDY
 from search.export.reproduction import reproduction, study_lines
 from search.export.winner import Winner, best_trial, find_winner
+from search.place import Place
+from search.study.budget import current_budget
 from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget
 from search.study.setup import Request, set_up
 from search.study.spec import stable_seed
 from search.study.stored import Study, open_study
-from search.trials.claims import current_budget
+from spaces.recipes import implied_sets
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Type = Callable[[list[str]], None]

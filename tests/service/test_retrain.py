@@ -21,13 +21,13 @@ from objectives.data.preparing.resplit import trained_on_everything
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import UserError, WorldError
 from objectives.training.fit import fit, prepare
-from search.cli.options import Place
 from search.export import best as export
 from search.export.best import export_best, restore
 from search.export.candidate import Candidate
 from search.export.ensemble_choice import Combined
 from search.export.retrain import completed_trial, epochs_of, retrain_name, write_retraining
 from search.export.winner import find_winner
+from search.place import Place
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
 from search.trials import checkpoints

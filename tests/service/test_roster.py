@@ -24,7 +24,7 @@ from search.machine.driver import CPU
 from search.machine.gpus import list_gpus
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.worker import roster
+from search.trials import roster
 from search.worker.context import BY_DEVICE, Orders, Settings
 from search.worker.loop import run_worker, threads_of
 from search.worker.trial import device_limits, prefetchers

@@ -12,8 +12,8 @@ from optuna.storages import RDBStorage
 from waiting import wait_for
 
 from objectives.errors import UserError, WorldError
-from search.cli.options import Place
 from search.database.connections import SETUP_LOCK, Fence, locked, open_engine, open_optuna
+from search.place import Place
 from search.study.migrate import copies_there
 from search.study.sampling import first_trials
 from search.study.setup import Request, set_up

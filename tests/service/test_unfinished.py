@@ -9,10 +9,10 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 from waiting import wait_for
 
-from search.cli.options import Place
 from search.export.best import export_best
 from search.export.member_runs import member_runs
 from search.export.winner import find_winner
+from search.place import Place
 from search.process.parent import preload
 from search.process.saver import FIRST_S
 from search.report.reading import read_study
@@ -21,7 +21,7 @@ from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
-from search.trials.unfinished import read_unfinished
+from search.study.unfinished import read_unfinished
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
 

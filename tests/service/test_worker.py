@@ -16,8 +16,8 @@ from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
 from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
-from search.cli.options import Place as CommandPlace
 from search.export.best import export_best
+from search.place import Place as CommandPlace
 from search.study.sampling import rungs
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, check_worker, open_study

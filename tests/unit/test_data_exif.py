@@ -24,7 +24,7 @@ from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError
 from objectives.program.settings import Settings
 from search.cli.app import app
-from search.cli.options import Place
+from search.place import Place
 from search.study.setup import Request, prepare
 
 FRAMES, HEIGHT, WIDTH = 12, 16, 24

@@ -30,8 +30,8 @@ from objectives.config import (
 from objectives.data.preparing.options import DataOptions
 from objectives.errors import ProblemsError, UserError
 from search.cli.app import answer
-from search.cli.options import Place
 from search.cli.recipes import count_trainable
+from search.place import Place
 from search.report.recipe_table import Measured, markdown, shown_reported
 from search.study.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space

@@ -15,8 +15,9 @@ from objectives.data.preparing.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
 from objectives.pictures.panels import is_picture
 from search.cli.app import app
-from search.cli.options import Place, open_database, open_place, parse_split
+from search.cli.options import parse_split
 from search.cli.study_options import StudyOptions, with_study_options
+from search.place import Place, open_database, open_place
 from search.study.setup import Request, prepare
 from search.study.spec import StudySpec, data_path
 
