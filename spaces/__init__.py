@@ -2,6 +2,7 @@
 
 from spaces.domains import Fixed
 from spaces.files.load import load_space, preset_names
+from spaces.files.stored import load_stored_space
 from spaces.recipes import EnsembleOfRecipes, Recipe, choose_recipes, load_ensembles, load_recipes
 from spaces.source import FromParams, Source
 from spaces.space import Row, Space
@@ -18,5 +19,6 @@ __all__ = [
     "load_ensembles",
     "load_recipes",
     "load_space",
+    "load_stored_space",
     "preset_names",
 ]

@@ -4,17 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from objectives.config import Config
 from objectives.errors import Problem, ProblemsError
 from spaces.domains import Choice, Domain, Fixed, Weight
 from spaces.fields.conditions import conditions_of, is_always_met, is_read
-from spaces.fields.schema import Leaf, build, flatten, leaves, leaves_by_path
+from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
-from spaces.files.layer import FIXED_PER_STUDY, read_layer
-from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
 from spaces.source import FromParams, Source
 from spaces.values import Scalar, Value, shown, token
@@ -33,8 +30,8 @@ class Row:
 class Space:
     """A checked space: a domain for every field that some draw reaches, and the parameters of the control.
 
-    Made by ``load_space`` or ``from_dict``, which check it. ``domains`` is keyed by field path. ``pruning`` and ``recipes``
-    are how a study of this space ends trials early, and what it tries right after the control, as it was written.
+    Made by ``load_space`` or ``load_stored_space``, which check it. ``domains`` is keyed by field path. ``pruning`` and
+    ``recipes`` are how a study of this space ends trials early, and what it tries right after the control, as it was written.
     """
 
     domains: Mapping[str, Domain]
@@ -106,21 +103,6 @@ class Space:
         if self.recipes:
             found["recipes"] = list(self.recipes)
         return found
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, object]) -> Self:
-        """The space that was stored. *Raises* ProblemsError: it no longer fits the config of this version."""
-        match stored:
-            case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes"}:
-                layer, problems = read_layer({**written, **rest})
-            case _:
-                raise ProblemsError("stored space", [Problem("space", "must hold domains and control", shown(stored))])
-        domains, unfit = resolve_domains([layer], own=frozenset())
-        if problems or unfit:
-            raise ProblemsError("stored space", [*problems, *unfit])
-        space = cls(domains, control, layer.pruning or PRUNING_BY_DEFAULT, layer.recipes or ())
-        space.default()  # raises when the control does not fit
-        return space
 
     def describe(self) -> tuple[Row, ...]:
         """A row for each domain, in the order of the config's fields."""

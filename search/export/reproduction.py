@@ -18,7 +18,7 @@ from search.study.budget import Budget, current_budget
 from search.study.migrate import find_copies
 from search.study.spec import StudySpec
 from search.study.stored import SOURCE, Study, open_study
-from spaces import Space, load_space, preset_names
+from spaces import Space, load_space, load_stored_space, preset_names
 from spaces.fitting import fit_space
 from spaces.recipes import implied_sets
 
@@ -77,7 +77,7 @@ def leave_out_lines(spec: StudySpec) -> list[str]:
 
 def recipes_line(spec: StudySpec, num_classes: int) -> str:
     """``search recipes run``, which alone takes a share of each recipe's filters, as `init_command`."""
-    epochs = Space.from_dict(spec.space).default().train.epochs
+    epochs = load_stored_space(spec.space).default().train.epochs
     implied = implied_sets(epochs, spec.recipe_filters)
     sets = _sets(load_space("recipes", implied), spec.space["domains"])
     if not _leads_to("recipes", [*implied, *sets], num_classes, spec.space_fingerprint):

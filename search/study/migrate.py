@@ -24,7 +24,7 @@ from search.study.sampling import first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
 from search.study.spec import StudySpec
 from search.study.stored import KNOWN, SOURCE, Study, create_study
-from spaces import FromParams, Space
+from spaces import FromParams, Space, load_stored_space
 
 KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts
 
@@ -72,7 +72,7 @@ def migrate_study(old: Study, wish: Wish, place: Place) -> Iterator[str]:
     """
     prepared = prepare(_request(old.spec, wish), place)
     check_same_scores(old.spec, prepared.spec)
-    migration = find_copies(old, Space.from_dict(prepared.spec.space))
+    migration = find_copies(old, load_stored_space(prepared.spec.space))
     yield from prepared.findings
     yield str(migration)
     yield write_migration(place.storage, old, prepared, migration)

@@ -10,7 +10,7 @@ from optuna.samplers import TPESampler
 
 from search.study.pruners import REDUCTION, HalvingPruner, TopKPruner
 from search.study.spec import Confirming, StudySpec, stable_seed
-from spaces import Space, choose_recipes
+from spaces import Space, choose_recipes, load_stored_space
 from spaces.pruning import Halving, NoPruning, TopK
 from spaces.recipes import scaled
 
@@ -29,7 +29,7 @@ def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, Any]]]
     """
     if spec.confirm.seeds:
         return confirming_trials(spec.confirm)
-    space = Space.from_dict(spec.space)
+    space = load_stored_space(spec.space)
     control = dict(space.control)
     found: list[tuple[dict[str, Any], dict[str, Any]]] = [(control, {"recipe": "control"})]
     if spec.recipes:

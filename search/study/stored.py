@@ -22,7 +22,7 @@ from search.database.tables import STUDY
 from search.process.messages import Run
 from search.study.sampling import build_pruner, build_sampler, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
-from spaces import Space
+from spaces import Space, load_stored_space
 
 SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained
 LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them
@@ -167,7 +167,7 @@ def open_study(url: str, name: str) -> Study:
         spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)
-        space = Space.from_dict(spec.space)
+        space = load_stored_space(spec.space)
         study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(space))
     return Study(known[name].study_id, spec, space, engine, storage, study, fence)
 

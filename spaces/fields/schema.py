@@ -15,6 +15,7 @@ from objectives.config import LOSS_TERMS, Config, Mixture
 from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
+FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")  # the rungs of pruning compare trials epoch by epoch
 _CHECKS = ConfigDict(strict=True, allow_inf_nan=False)
 
 

@@ -8,14 +8,13 @@ from typing import TypeVar
 
 from objectives.errors import Problem, UserError
 from spaces.domains import Domain, Fixed, Weight
-from spaces.fields.schema import leaves, leaves_by_path
+from spaces.fields.schema import FIXED_PER_STUDY, leaves, leaves_by_path
 from spaces.fields.simplex import share_paths, simplices
 from spaces.files.notation import is_domain, read_domain
 from spaces.pruning import Pruning, read_pruning
 from spaces.recipes import choose_recipes
 from spaces.values import Value, shown
 
-FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")  # the rungs of pruning compare trials epoch by epoch
 _CONTROL = "control."
 
 Entry = TypeVar("Entry")

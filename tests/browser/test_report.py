@@ -17,7 +17,7 @@ from objectives.data.dataset import Dataset
 from objectives.pictures.panels import confusion_picture, prediction_panel
 from search.artifacts.pictures import PictureStore, open_pictures
 from search.report.page import write_report
-from spaces import Space
+from spaces import load_stored_space
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -49,7 +49,7 @@ def report(make_database: Callable[[], str], terrain: Dataset, tmp_path_factory:
     database, folder = make_database(), tmp_path_factory.mktemp("report")
     pictures = open_pictures(str(folder / "artifacts"))
     spec = spec_of("rocks <script>alert(1)</script>", preset="small", trials=60)
-    trials = drawn_trials(Space.from_dict(spec.space), 48)
+    trials = drawn_trials(load_stored_space(spec.space), 48)
     ranked = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: -(trial.value or 0.0))
     for trial in (trials[0], ranked[0]):
         trial.system_attrs |= stored(pictures, trial.number, terrain)

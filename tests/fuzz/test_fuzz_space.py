@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.errors import SearchError
-from spaces import Space, load_space, preset_names
+from spaces import Space, load_space, load_stored_space, preset_names
 from spaces.fields.schema import leaves_by_path
 
 PRESETS = {
@@ -89,7 +89,7 @@ def read(target: str, text: str, *overrides: str) -> None:
 
 def assert_whole(space: Space) -> None:
     """A space that was taken works in every way that a study needs."""
-    assert Space.from_dict(space.to_dict()) == space
+    assert load_stored_space(space.to_dict()) == space
     assert {row.path for row in space.describe()} == space.domains.keys()
     space.encode(space.default())
 
@@ -130,7 +130,7 @@ def test_overrides(name: str, overrides: list[str]) -> None:
 @given(stored=st.sampled_from([load_space(name).to_dict() for name in ("small", "tiny")]).flatmap(changed_trees))
 def test_stored_spaces(stored: Any) -> None:
     with good_or_refused("stored space"):
-        Space.from_dict(stored).default()
+        load_stored_space(stored).default()
 
 
 @pytest.mark.parametrize("bomb", [BOMB, "[" * 100_000, "a: " + "{b: " * 50_000, "? " * 10_000, "9" * 1_000_000, "-" * 100_000])

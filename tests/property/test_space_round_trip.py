@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from objectives.config import Config
 from objectives.errors import UserError
-from spaces import FromParams, Space, load_space, preset_names
+from spaces import FromParams, Space, load_space, load_stored_space, preset_names
 from spaces.fields.schema import flatten, leaves_by_path
 from spaces.fields.simplex import share_paths
 from spaces.values import Scalar
@@ -148,7 +148,7 @@ def test_encode_inverts_draw(space: Space, data: st.DataObject) -> None:
 @fast
 @given(space=spaces(), data=st.data())
 def test_storage_changes_nothing(space: Space, data: st.DataObject) -> None:
-    restored = Space.from_dict(json.loads(json.dumps(space.to_dict())))
+    restored = load_stored_space(json.loads(json.dumps(space.to_dict())))
     source = Arbitrary(data)
 
     assert restored == space
@@ -210,7 +210,7 @@ def load_or_refuse(text: str, *overrides: str) -> None:
         except UserError as error:
             str(error).encode()  # can be printed
         else:
-            assert Space.from_dict(space.to_dict()) == space
+            assert load_stored_space(space.to_dict()) == space
 
 
 @settings(max_examples=200, deadline=None)
@@ -242,6 +242,6 @@ def test_no_override_is_a_traceback(path: str, value: str, name: str) -> None:
 )
 def test_no_stored_form_is_a_traceback(stored: dict[str, object]) -> None:
     try:
-        Space.from_dict(stored)
+        load_stored_space(stored)
     except UserError as error:
         str(error).encode()

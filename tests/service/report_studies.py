@@ -17,7 +17,7 @@ from search.study.draws import FromTrial
 from search.study.sampling import rungs
 from search.study.spec import Candidate, Confirming, StudySpec
 from search.study.stored import Study, open_study
-from spaces import Space, load_space
+from spaces import Space, load_space, load_stored_space
 
 COPIES = (
     "trial_params (trial_id, param_name, param_value, distribution_json)",
@@ -160,7 +160,7 @@ def _curve(dice: random.Random, params: dict[str, Any], epochs: int, number: int
 def drawn(database: str, *, name: str = "rocks", count: int = 24, trials: int = 24, **given: Any) -> Study:
     """A study with so many trials drawn and told."""
     spec = spec_of(name, trials=trials)
-    return write_study(database, spec, drawn_trials(Space.from_dict(spec.space), count), **given)
+    return write_study(database, spec, drawn_trials(load_stored_space(spec.space), count), **given)
 
 
 def multiply(study: Study, times: int) -> None:

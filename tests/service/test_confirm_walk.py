@@ -30,7 +30,7 @@ from search.export.winner import best_trial, find_winner
 from search.study.budget import current_budget, is_over
 from search.study.spec import StudySpec
 from search.study.stored import Study, create_study, enqueue_first, open_study
-from spaces import Space
+from spaces import load_stored_space
 
 POOL = 4  # configs that the search draws
 scores = st.integers(1, 999).map(lambda thousandth: thousandth / 1000)
@@ -327,7 +327,7 @@ class Walk(RuleBasedStateMachine):
 
 
 def test_every_walk_has_a_way_on_and_true_sentences(database: str) -> None:
-    space = Space.from_dict(spec_of("pool").space)
+    space = load_stored_space(spec_of("pool").space)
 
     class OnPostgres(Walk):
         pass

@@ -28,7 +28,7 @@ from search.report.findings import find
 from search.report.reading import read_study
 from search.study.orders import give_order
 from search.study.stored import Study, open_study
-from spaces import Space
+from spaces import load_stored_space
 
 EVIL = '<script>alert(1)</script>&"'
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -142,7 +142,7 @@ def test_a_study_without_a_complete_trial_says_so(database: str, pictures: Pictu
 
 def test_no_name_becomes_markup(database: str, pictures: PictureStore, tmp_path: Path) -> None:
     spec = spec_of(EVIL, classes=(EVIL, "b")).model_copy(update={"source": EVIL, "trials": 14})
-    trials = drawn_trials(Space.from_dict(spec.space), 14, classes=(EVIL, "b"), prune=False)
+    trials = drawn_trials(load_stored_space(spec.space), 14, classes=(EVIL, "b"), prune=False)
     trials[11].user_attrs |= {"message": EVIL, "end_cause": EVIL}
     trials[2].user_attrs["recipe"] = EVIL
     for trial in trials:  # a parameter, too, by an older version of a space
@@ -172,7 +172,7 @@ def with_pictures(trials: list[Any], pictures: PictureStore, number: int, **file
 def pictured(database: str, pictures: PictureStore) -> Iterator[Study]:
     """A study whose control and best trial have left pictures."""
     spec = spec_of("pictured")
-    trials = drawn_trials(Space.from_dict(spec.space), 12)
+    trials = drawn_trials(load_stored_space(spec.space), 12)
     best = max((trial for trial in trials if trial.value is not None), key=lambda trial: trial.value or 0.0).number
     with_pictures(trials, pictures, 0, predictions=PNG + b"control", confusion=PNG, curve=PNG)
     with_pictures(trials, pictures, best, predictions=PNG + b"best", confusion=b"<html>")
@@ -259,7 +259,7 @@ def test_a_thousand_trials_cost_few_queries(
     database: str, pictures: PictureStore, tmp_path: Path, queries: Callable[[], int]
 ) -> None:
     spec = spec_of("many", preset="small", trials=1000)
-    study = write_study(database, spec, drawn_trials(Space.from_dict(spec.space), 1))
+    study = write_study(database, spec, drawn_trials(load_stored_space(spec.space), 1))
     queries()
     report(study, database, pictures, tmp_path / "one.html")
     one = queries()

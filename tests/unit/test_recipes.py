@@ -34,7 +34,7 @@ from search.cli.recipes import count_trainable
 from search.place import Place
 from search.report.recipe_table import Measured, markdown, shown_reported
 from search.study.setup import Prepared, Request, prepare
-from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space
+from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space, load_stored_space
 from spaces.domains import Choice, Fixed
 from spaces.fitting import VALUES, fit_recipes, fit_space
 from spaces.recipes import scaled
@@ -172,7 +172,7 @@ def test_a_space_is_cut_to_the_classes_of_the_data() -> None:
     assert cut.domains["loss.class_weights.kind"] == Choice(("none", "inverse_frequency"))
     assert VALUES not in cut.domains
     assert cut.default() == mars.default()
-    assert cut.from_dict(cut.to_dict()) == cut
+    assert load_stored_space(cut.to_dict()) == cut
     assert lines == (f"{VALUES}: [0.0, 1.0, 1.0, 1.0, 2.0] is left out, since the data has 3 classes",)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from objectives.config import SGD, AdamW, Config, GivenClassWeights
 from objectives.errors import ProblemsError
-from spaces import FromParams, Source, Space, load_space
+from spaces import FromParams, Source, load_space, load_stored_space
 from spaces.domains import Fixed
 from spaces.values import Scalar
 
@@ -97,7 +97,7 @@ def test_list_options_are_drawn_as_json() -> None:
 
     assert config.loss.class_weights == GivenClassWeights(values=(1.0, 2.0))
     assert space.encode(config)["loss.class_weights.values"] == "[1.0, 2.0]"
-    assert Space.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    assert load_stored_space(json.loads(json.dumps(space.to_dict()))) == space
 
 
 def test_encode_names_every_path_outside() -> None:
@@ -185,7 +185,7 @@ def test_the_fingerprint_tells_spaces_apart_and_survives_storage() -> None:
     small, again, other = load_space("small"), load_space("small"), load_space("small", ["model.depth=3"])
 
     assert small.fingerprint == again.fingerprint
-    assert small.fingerprint == Space.from_dict(json.loads(json.dumps(small.to_dict()))).fingerprint
+    assert small.fingerprint == load_stored_space(json.loads(json.dumps(small.to_dict()))).fingerprint
     assert len({small.fingerprint, other.fingerprint, load_space("mars").fingerprint}) == 3
     pinned = [load_space("small", [*PINNED, f"control.model.depth={depth}"]).fingerprint for depth in (2, 3)]
     assert pinned[0] != pinned[1]
@@ -204,7 +204,7 @@ def test_the_fingerprint_tells_spaces_apart_and_survives_storage() -> None:
 )
 def test_a_stored_space_that_does_not_fit_is_refused(stored: dict[str, object]) -> None:
     with pytest.raises(ProblemsError):
-        Space.from_dict(stored)
+        load_stored_space(stored)
 
 
 def test_a_space_that_was_stored_before_a_field_existed_draws_what_it_drew() -> None:
@@ -212,7 +212,7 @@ def test_a_space_that_was_stored_before_a_field_existed_draws_what_it_drew() -> 
     mars = load_space("mars")
     stored = json.loads(json.dumps(mars.to_dict()))
     del stored["domains"]["augment.shear"], stored["control"]["augment.shear"]
-    before = Space.from_dict(stored)
+    before = load_stored_space(stored)
 
     assert before.domains["augment.shear"] == Fixed(True)
     assert before.to_dict() != stored  # so its fingerprint is another, which is what workers compare

@@ -8,11 +8,10 @@ import pytest
 
 from objectives.config import LOSS_TERMS
 from objectives.errors import ProblemsError
-from spaces import Space, load_space, preset_names
+from spaces import load_space, load_stored_space, preset_names
 from spaces.domains import Choice, Fixed, Int, Weight
-from spaces.fields.schema import leaves, leaves_by_path
+from spaces.fields.schema import FIXED_PER_STUDY, leaves, leaves_by_path
 from spaces.fields.walk import named_domain
-from spaces.files.layer import FIXED_PER_STUDY
 from spaces.fitting import VALUES
 from spaces.pruning import Halving, NoPruning, TopK
 
@@ -22,7 +21,7 @@ def test_the_control_lies_in_the_space(name: str) -> None:
     space = load_space(name)
 
     assert space.encode(space.default()) == space.control
-    assert Space.from_dict(space.to_dict()) == space
+    assert load_stored_space(space.to_dict()) == space
     assert len(space.control) >= 5
 
 

@@ -1,0 +1,25 @@
+"""A space as a study stores it, read again."""
+
+from collections.abc import Mapping
+
+from objectives.errors import Problem, ProblemsError
+from spaces.files.layer import read_layer
+from spaces.files.resolve import resolve_domains
+from spaces.pruning import PRUNING_BY_DEFAULT
+from spaces.space import Space
+from spaces.values import shown
+
+
+def load_stored_space(stored: Mapping[str, object]) -> Space:
+    """The space that ``Space.to_dict`` gave. *Raises* ProblemsError: it no longer fits the config of this version."""
+    match stored:
+        case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes"}:
+            layer, problems = read_layer({**written, **rest})
+        case _:
+            raise ProblemsError("stored space", [Problem("space", "must hold domains and control", shown(stored))])
+    domains, unfit = resolve_domains([layer], own=frozenset())
+    if problems or unfit:
+        raise ProblemsError("stored space", [*problems, *unfit])
+    space = Space(domains, control, layer.pruning or PRUNING_BY_DEFAULT, layer.recipes or ())
+    space.default()  # raises when the control does not fit
+    return space
