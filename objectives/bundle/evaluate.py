@@ -13,8 +13,8 @@ from objectives.bundle.belief import Belief, Confirmed, Named
 from objectives.bundle.bundle_folder import Bundle, load_bundle
 from objectives.bundle.provenance import Provenance
 from objectives.data.dataset import Labelled, read_labelled
+from objectives.data.options import LEFT_OUT, PARTS
 from objectives.data.preparing.duplicates import spoilt_frames
-from objectives.data.preparing.options import LEFT_OUT, PARTS
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.reading.frames import frame_hash

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from objectives.bundle.belief import Belief, Bounds, Unconfirmed
 from objectives.config import Frozen
-from objectives.data.preparing.options import IGNORE, DataOptions
+from objectives.data.options import IGNORE, DataOptions
 from objectives.device.processor import Processor
 from objectives.program.settings import Flip
 from objectives.scoring.scores import ClassScores

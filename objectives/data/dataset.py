@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from objectives.data.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.preparing.build import FORMAT_VERSION, build
 from objectives.data.preparing.check import Report, check
-from objectives.data.preparing.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.preparing.survey import Dropped, drop_reasons
 from objectives.data.reading.source import source_stamp
 from objectives.data.spec import FrameSpec, left_out

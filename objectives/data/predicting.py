@@ -8,8 +8,8 @@ from typing import Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
+from objectives.data.options import Exif
 from objectives.data.preparing.marks import gathered
-from objectives.data.preparing.options import Exif
 from objectives.data.preparing.survey import condensed, size_problem
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
 from objectives.data.reading.decode import decode_image

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from objectives.config import Frozen
-from objectives.data.preparing.options import Exif
+from objectives.data.options import Exif
 
 MOST_LABELS = 256  # masks are kept as uint8
 Colour = tuple[int, int, int]  # red, green, blue in 0..255

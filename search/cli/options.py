@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from objectives.data.preparing.options import DataOptions, Exif
+from objectives.data.options import DataOptions, Exif
 from objectives.errors import UserError
 from search.study.names import LONGEST_NAME
 

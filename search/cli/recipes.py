@@ -118,7 +118,7 @@ def run(
     Example:
       search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
     """
-    from objectives.data.preparing.options import DataOptions
+    from objectives.data.options import DataOptions
     from search.report.recipe_table import refuse_table, write_table
     from search.study.setup import Request
     from search.study.spec import data_path

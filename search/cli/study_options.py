@@ -91,7 +91,7 @@ class StudyOptions:
 
         Raises: UserError for an option that cannot be read.
         """
-        from objectives.data.preparing.options import DataOptions
+        from objectives.data.options import DataOptions
         from search.study.setup import Request
 
         return Request(

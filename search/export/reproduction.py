@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from optuna.trial import FrozenTrial
 
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from search.confirm.plan import choose_candidates
 from search.export.winner import Winner

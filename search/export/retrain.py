@@ -17,7 +17,7 @@ from safetensors.torch import load
 
 from objectives.bundle.provenance import Origin, Provenance, Retrained
 from objectives.config import Plateau
-from objectives.data.preparing.resplit import trained_on_everything
+from objectives.data.resplit import trained_on_everything
 from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed

@@ -14,7 +14,7 @@ import torch
 
 from objectives.config import Config
 from objectives.data.dataset import Dataset, load_dataset
-from objectives.data.preparing.resplit import resplit, trained_on_everything
+from objectives.data.resplit import resplit, trained_on_everything
 from objectives.device.memory import DoesNotFitError
 from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AliasChoices, Field
 
 from objectives.config import Frozen
-from objectives.data.preparing.options import DataOptions, Exif
+from objectives.data.options import DataOptions, Exif
 from objectives.data.reading.source import existing_path
 from objectives.data.reading.synthetic import is_synthetic
 from objectives.errors import UserError

@@ -9,7 +9,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from objectives.data.preparing.resplit import dealt_parts
+from objectives.data.resplit import dealt_parts
 from objectives.errors import SearchError, first_line
 from objectives.training.results import EpochResult, scored_epoch
 from search.confirm.dealt_parts import ATTRIBUTE, places_text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from search.place import Place
 from search.process.messages import Cause
 from search.study.budget import beyond_budget, is_over

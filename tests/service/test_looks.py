@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from search.garbage.store import drop_rows
 from search.place import Place
 from search.study.looks import count_look, counted_look

@@ -7,7 +7,7 @@ import pytest
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import NO_TEST
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from search.cli.app import answer
 from search.export.best import export_best

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import select
 from studies_written import FRAMES, trials_of
 
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from search.confirm.plan import plan, write_plan
 from search.database.tables import STUDY
 from search.export.reproduction import reproduction, study_lines

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.evaluate import evaluate_bundle
-from objectives.data.preparing.resplit import trained_on_everything
+from objectives.data.resplit import trained_on_everything
 from objectives.device.shortage import MemoryTakenError
 from objectives.errors import UserError, WorldError
 from objectives.training.fit import fit, prepare

@@ -17,7 +17,7 @@ from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore
 from objectives.data.dataset import DataOptions, Dataset, check, open_dataset
-from objectives.data.preparing.options import Exif
+from objectives.data.options import Exif
 from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import build_program

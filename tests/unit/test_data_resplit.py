@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
-from objectives.data.preparing.resplit import dealt_parts, resplit, trained_on_everything, with_training_part
+from objectives.data.resplit import dealt_parts, resplit, trained_on_everything, with_training_part
 
 
 @pytest.fixture(scope="module")

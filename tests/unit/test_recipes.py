@@ -27,7 +27,7 @@ from objectives.config import (
     Train,
     UNet,
 )
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError
 from search.cli.app import answer
 from search.cli.recipes import count_trainable

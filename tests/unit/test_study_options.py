@@ -11,7 +11,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from objectives.data.preparing.options import DataOptions
+from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
 from objectives.pictures.panels import is_picture
 from search.cli.app import app

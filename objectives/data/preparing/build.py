@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from objectives.data.preparing.options import PARTS, DataOptions
+from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, condensed, survey
 from objectives.data.preparing.training_pixels import TrainingPixels

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from objectives.data.preparing.options import PARTS, DataOptions
+from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.survey import Dropped, survey
 from objectives.data.reading.source import open_source
 from objectives.data.spec import Colour

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.data.preparing.options import PARTS
+from objectives.data.options import PARTS
 from objectives.data.preparing.split import deal
 from objectives.data.reading.classes import MOST_CLASSES
 from objectives.errors import Problem, listed

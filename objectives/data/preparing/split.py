@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objectives.data.preparing.options import PARTS
+from objectives.data.options import PARTS
 
 TOLERANCE = 0.25  # of its share: how far a part's frames, and its pixels of the rarest class, may be off
 COMMON_TOLERANCE = 0.5  # the same of its groups, of the rarest class's frames and groups, and of all that other classes have

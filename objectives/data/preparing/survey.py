@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.cut import Cut
 from objectives.data.preparing.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
 from objectives.data.preparing.leave_out import REASON, named_frames
 from objectives.data.preparing.marks import Marks, examples, gathered, mark_problems, mark_warnings, marks_of
-from objectives.data.preparing.options import PARTS, DataOptions
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.preparing.split import split

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objectives.data.preparing.options import Exif
+from objectives.data.options import Exif
 from objectives.data.reading.pillow_file import read_with_pillow
 from objectives.data.reading.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
 from objectives.data.reading.tiff_file import read_tiff

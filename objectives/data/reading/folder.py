@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.data.preparing.options import Exif
+from objectives.data.options import Exif
 from objectives.data.reading.classes import Classes, numbered_classes, read_classes
 from objectives.data.reading.decode import LabelImage, Picture, read_label_image, read_picture
 from objectives.data.reading.frames import Frame

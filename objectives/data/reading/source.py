@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from objectives.data.preparing.options import Exif
+from objectives.data.options import Exif
 from objectives.data.reading.folder import read_folder
 from objectives.data.reading.frames import Source
 from objectives.data.reading.npz import read_npz
