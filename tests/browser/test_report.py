@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from report_studies import confirming_spec, confirming_trials, drawn_trials, spec_of, write_study
 
 from objectives.data.dataset import Dataset
 from objectives.pictures.panels import confusion_picture, prediction_panel
 from search.artifacts.pictures import PictureStore, open_pictures
 from search.report.page import write_report
 from spaces import load_stored_space
+from tests.support.report_studies import confirming_spec, confirming_trials, drawn_trials, spec_of, write_study
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (

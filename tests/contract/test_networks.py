@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import get_args
 
-import network_checks as checks
 import pytest
 
 from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Model, NestedUNet, UNet
 from objectives.networks import OwnModel
+from tests.support import network_checks as checks
 
 MODELS: dict[str, Model] = {
     "unet": UNet(depth=2, base_filters=8),

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import get_args
 
-import network_checks as checks
 import pytest
 from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, create_model
 from segmentation_models_pytorch.base.modules import SCSEModule
@@ -11,6 +10,7 @@ from segmentation_models_pytorch.base.modules import SCSEModule
 from objectives.config import Smp, SmpDecoder
 from objectives.errors import UserError
 from objectives.networks.smp import build_smp, encoder_names
+from tests.support import network_checks as checks
 
 # 81,868 parameters: the fewest among smp's own encoders and some forty of the smallest timm families that were counted
 SMALLEST = "tu-test_efficientnet"

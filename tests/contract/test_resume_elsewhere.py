@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import resume_states
 import torch
-from training_checks import assert_same_state, header_of, leave_room
 
 from objectives.config import (
     SGD,
@@ -29,10 +27,13 @@ from objectives.config import (
 from objectives.data.dataset import Dataset
 from objectives.device.precision import computes_bf16
 from objectives.training.fit import fit, prepare
+from tests.support import resume_states
+from tests.support.training_checks import assert_same_state, header_of, leave_room
 
 NET = UNet(depth=2, base_filters=4, dropout=0.3)
 EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True, copy_paste=0.8)
 ROOM = 4  # frames for which there is memory in the run that must make do with parts of batches
+ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
@@ -93,8 +94,10 @@ def whole(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for result in fit(training):
             (folder / f"{name}.{result.number}.state").write_bytes(training.state.to_bytes())
     torch.set_num_threads(threads)
-    command = [sys.executable, resume_states.__file__, str(terrain.directory), str(folder)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", resume_states.__name__, str(terrain.directory), str(folder)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder
 

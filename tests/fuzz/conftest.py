@@ -3,7 +3,8 @@
 from collections import defaultdict
 
 import pytest
-from fuzzing import CASES, COMMAND, FULL, IN_PROCESS
+
+from tests.support.fuzzing import CASES, COMMAND, FULL, IN_PROCESS
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundles_made import origin, seal
-from fuzzing import cases, changed_bytes, changed_trees, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
@@ -28,6 +26,8 @@ from objectives.predict.masks import predict
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
 from objectives.training.fit import prepare
+from tests.support.bundles_made import origin, seal
+from tests.support.fuzzing import cases, changed_bytes, changed_trees, good_or_refused
 
 CPU = torch.device("cpu")
 CONFIGURATION = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8))

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from commands import ABSENT, COMMANDS, NOWHERE, PINS, STUDY, assert_good_end, command_lines, dump, run_in_process
-from fuzzing import CASES, COMMAND, FULL, cases, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +18,8 @@ from search.cli import recipes
 from search.place import Place
 from search.study.setup import Request, set_up
 from spaces import load_recipes
+from tests.support.commands import ABSENT, COMMANDS, NOWHERE, PINS, STUDY, assert_good_end, command_lines, dump, run_in_process
+from tests.support.fuzzing import CASES, COMMAND, FULL, cases, good_or_refused
 
 PATIENCE_S = 120.0
 

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_parts import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from objectives.data.dataset import DataOptions, load_dataset, open_dataset
+from objectives.data.predicting import read_images, read_labelled
+from objectives.data.preparing.check import check
+from objectives.data.reading.classes import read_classes
+from objectives.data.reading.folder import read_folder
+from objectives.data.spec import FrameSpec
+from objectives.errors import ProblemsError, SearchError
+from tests.support.folder_parts import (
     CLASS_PARTS,
     CLASS_TREES,
     CLASSES,
@@ -29,17 +39,7 @@ from folder_parts import (
     tiff,
     tiff_stating,
 )
-from fuzzing import cases, changed_bytes, changed_texts, changed_trees, good_or_refused
-from hypothesis import given
-from hypothesis import strategies as st
-
-from objectives.data.dataset import DataOptions, load_dataset, open_dataset
-from objectives.data.predicting import read_images, read_labelled
-from objectives.data.preparing.check import check
-from objectives.data.reading.classes import read_classes
-from objectives.data.reading.folder import read_folder
-from objectives.data.spec import FrameSpec
-from objectives.errors import ProblemsError, SearchError
+from tests.support.fuzzing import cases, changed_bytes, changed_texts, changed_trees, good_or_refused
 
 SPEC = FrameSpec(
     height=HEIGHT,

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzzing import ODD_TEXT, cases, changed_bytes, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.predicting import read_images
 from objectives.data.preparing.check import check
 from objectives.errors import ProblemsError
+from tests.support.fuzzing import ODD_TEXT, cases, changed_bytes, good_or_refused
 
 FRAMES, HEIGHT, WIDTH = 24, 8, 12
 

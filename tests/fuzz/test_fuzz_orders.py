@@ -5,14 +5,14 @@ from typing import Any
 
 import psycopg2
 import pytest
-from commands import TEXT, assert_good_end, dump
-from fuzzing import cases, good_or_refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from search.cli.app import answer
 from search.place import Place
 from search.study.setup import Request, set_up
+from tests.support.commands import TEXT, assert_good_end, dump
+from tests.support.fuzzing import cases, good_or_refused
 
 STUDY = "ordered"
 STATES = {"stop": "stopped", "pause": "paused", "resume": "running"}

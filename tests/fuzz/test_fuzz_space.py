@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from fuzzing import ODD_TEXT, ODD_VALUES, assert_clear, cases, changed_texts, changed_trees, good_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.errors import SearchError
 from spaces import Space, load_space, load_stored_space, preset_names
 from spaces.fields.schema import leaves_by_path
+from tests.support.fuzzing import ODD_TEXT, ODD_VALUES, assert_clear, cases, changed_texts, changed_trees, good_or_refused
 
 PRESETS = {
     name: (resources.files("spaces") / "presets" / f"{name}.yaml").read_text(encoding="utf-8") for name in preset_names()

@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 import torch
-from training_checks import header_of, leave_room
 
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
@@ -16,6 +15,7 @@ from objectives.device.memory import DoesNotFitError
 from objectives.device.precision import computes_bf16
 from objectives.scoring.evaluate import evaluate
 from objectives.training.fit import Training, fit, prepare, train_epoch
+from tests.support.training_checks import header_of, leave_room
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 

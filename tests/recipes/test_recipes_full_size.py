@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import network_checks as checks
 import pytest
 import torch
 
@@ -11,6 +10,7 @@ from objectives.config import ConvStack, DeepLab, Model, Smp
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.training.fit import fit, prepare
 from spaces import Recipe, load_recipes
+from tests.support import network_checks as checks
 
 FULL = {"height": 64, "width": 128}  # pixels of the reports' frames
 # a network once, under the name of the first recipe that has it: recipes also differ by what is around their network

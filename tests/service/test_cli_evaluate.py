@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from bundles_made import origin
 from PIL import Image
 
 from objectives.bundle.bundle_folder import write_bundle
@@ -17,6 +16,7 @@ from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import Settings
 from search.study.looks import test_looks as looks_at_test
 from search.study.stored import Study
+from tests.support.bundles_made import origin
 
 DATA = "synthetic:60"
 

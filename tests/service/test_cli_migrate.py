@@ -5,8 +5,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from studies_written import trials_of, write
-
 from search.artifacts import open_blobs
 from search.place import Place
 from search.study.status import read_status
@@ -15,6 +13,7 @@ from search.trials import checkpoints
 from search.trials.checkpoints import pointers_of
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
+from tests.support.studies_written import trials_of, write
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

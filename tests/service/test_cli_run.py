@@ -9,12 +9,12 @@ from typing import Any
 
 import psutil
 import pytest
-from waiting import wait_for
 
 from objectives.data.reading.synthetic import write_npz
 from search.database.embedded import embedded_postgres
 from search.study.status import read_trials
 from search.study.stored import open_study
+from tests.support.waiting import wait_for
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

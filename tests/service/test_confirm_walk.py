@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from optuna.trial import FrozenTrial, TrialState
-from report_studies import drawn_trials, spec_of, trial_of, write_study
 from sqlalchemy import Connection, text
 
 from objectives.bundle.belief import Confirmed
@@ -31,6 +30,7 @@ from search.study.budget import current_budget, is_over
 from search.study.spec import StudySpec
 from search.study.stored import Study, create_study, enqueue_first, open_study
 from spaces import load_stored_space
+from tests.support.report_studies import drawn_trials, spec_of, trial_of, write_study
 
 POOL = 4  # configs that the search draws
 scores = st.integers(1, 999).map(lambda thousandth: thousandth / 1000)

@@ -10,13 +10,13 @@ from typing import Any
 
 import optuna
 import pytest
-from dashboard_process import ask, dashboard, end, send, url_of
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from painted import png
 
 from search.artifacts.pictures import attach_picture, open_pictures
 from search.database.connections import database_url
+from tests.support.dashboard_process import ask, dashboard, end, send, url_of
+from tests.support.painted import png
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 HTML = b"<script>document.title = 'mine'</script>"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import optuna
 import pytest
-from dashboard_process import ask, dashboard, end, url_of
 from optuna.storages import RDBStorage
-from painted import files, png
 from sqlalchemy import create_engine, make_url, text
 
 from objectives.errors import WorldError
 from search.artifacts.pictures import PictureStore, attach_picture
 from search.dashboard.app import open_tables
+from tests.support.dashboard_process import ask, dashboard, end, url_of
+from tests.support.painted import files, png
 
 
 def fetch(url: str) -> tuple[int, bytes]:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from waiting import wait_for
 
 from search.study.status import read_status
 from search.study.stored import open_study
+from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
 LEAVE = 75

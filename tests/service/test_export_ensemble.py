@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from bundles_made import seal
 from onnxruntime import InferenceSession
 from sqlalchemy import text
 
@@ -36,6 +35,7 @@ from search.study.stored import Study, open_study
 from search.trials import checkpoints
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
+from tests.support.bundles_made import seal
 
 CPU = torch.device("cpu")
 ENSEMBLE_OF_TWO = Combined(2, anyway=True)

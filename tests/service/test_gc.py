@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from optuna.artifacts.exceptions import ArtifactNotFound
 from sqlalchemy import text
-from thousand_trials import KINDS, fill, sha
 
 from objectives.errors import UserError
 from search.artifacts import BlobMissing, open_blobs, open_objects
@@ -24,6 +23,7 @@ from search.trials import checkpoints, leases
 from search.trials.blob_lock import delete_unnamed
 from search.trials.checkpoints import KEEP_BEST, Pointer, point
 from search.trials.claims import Claimed, claim
+from tests.support.thousand_trials import KINDS, fill, sha
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Maker = Callable[..., None]

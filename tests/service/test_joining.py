@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from waiting import wait_for
 
 from objectives.errors import UserError
 from search.artifacts import open_blobs
@@ -19,6 +18,7 @@ from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
+from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
 REQUEST = Request(name="small", source="synthetic:40", space="tiny", trials=4)

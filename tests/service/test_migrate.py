@@ -9,7 +9,6 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, insert, select
-from studies_written import trials_of, write
 
 from objectives.errors import UserError
 from search.database.connections import NoStudyError
@@ -24,6 +23,7 @@ from search.trials.claims import Claimed, Done, claim
 from spaces import FromParams
 from spaces.fields.schema import flatten
 from spaces.values import Value
+from tests.support.studies_written import trials_of, write
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

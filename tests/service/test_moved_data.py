@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from studies_written import trials_of
 
 from objectives.data.reading.synthetic import write_folder
 from search.database.connections import NoStudyError
@@ -14,6 +13,7 @@ from search.study.setup import Request, set_up
 from search.study.stored import open_study
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
+from tests.support.studies_written import trials_of
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,9 +9,9 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from painted import files, png
 
 from search.artifacts.pictures import PictureStore, attach_picture, open_pictures
+from tests.support.painted import files, png
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import prefetching
 import psutil
 import pytest
 
 from objectives.data.dataset import Dataset
 from search.process import parent as process
 from search.process.parent import TrialProcess
+from tests.support import prefetching
 
 GONE_S = 5.0
 

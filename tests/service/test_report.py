@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution
-from report_pages import cells, part, report, sections, words
-from report_studies import (
+from sqlalchemy import Engine, event, text
+
+from search.artifacts.pictures import PictureStore, open_pictures
+from search.report.findings import find
+from search.report.reading import read_study
+from search.study.orders import give_order
+from search.study.stored import Study, open_study
+from spaces import load_stored_space
+from tests.support.report_pages import cells, part, report, sections, words
+from tests.support.report_studies import (
     EPOCH_S,
     OVERHEAD_S,
     confirming_spec,
@@ -21,14 +29,6 @@ from report_studies import (
     trial_of,
     write_study,
 )
-from sqlalchemy import Engine, event, text
-
-from search.artifacts.pictures import PictureStore, open_pictures
-from search.report.findings import find
-from search.report.reading import read_study
-from search.study.orders import give_order
-from search.study.stored import Study, open_study
-from spaces import load_stored_space
 
 EVIL = '<script>alert(1)</script>&"'
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)

@@ -9,7 +9,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import select
-from studies_written import FRAMES, trials_of
 
 from objectives.data.options import DataOptions
 from search.confirm.plan import plan, write_plan
@@ -25,6 +24,7 @@ from search.study.setup import Request, set_up
 from search.study.spec import stable_seed
 from search.study.stored import Study, open_study
 from spaces.recipes import implied_sets
+from tests.support.studies_written import FRAMES, trials_of
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Type = Callable[[list[str]], None]

@@ -13,7 +13,6 @@ import psutil
 import pynvml
 import pytest
 from sqlalchemy import Engine, func, select, update
-from stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 from objectives.device.shortage import share_of
 from objectives.errors import UserError, WorldError
@@ -28,6 +27,7 @@ from search.trials import roster
 from search.worker.context import BY_DEVICE, Orders, Settings
 from search.worker.loop import run_worker, threads_of
 from search.worker.trial import device_limits, prefetchers
+from tests.support.stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 UUIDS = [chip.uuid for chip in TWO]
 GIB = 2**30

@@ -9,7 +9,6 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import RDBStorage
-from waiting import wait_for
 
 from objectives.errors import UserError, WorldError
 from search.database.connections import SETUP_LOCK, Fence, locked, open_engine, open_optuna
@@ -18,6 +17,7 @@ from search.study.migrate import copies_there
 from search.study.sampling import first_trials
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
+from tests.support.waiting import wait_for
 
 OTHER = ("control.optimiser.learning_rate=7.0e-3",)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import broken_trials
 import pytest
 
 from search.process import parent as process
 from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, TrialProcess
+from tests.support import broken_trials
 
 Start = Callable[..., TrialProcess]
 

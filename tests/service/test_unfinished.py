@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
-from waiting import wait_for
 
 from search.export.best import export_best
 from search.export.member_runs import member_runs
@@ -24,6 +23,7 @@ from search.study.stored import Study, open_study
 from search.study.unfinished import read_unfinished
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
+from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
 EPOCHS = 60

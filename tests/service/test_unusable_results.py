@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import broken_trials
 import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spoken import MESSAGES, checkpoint, epoch, saved
 
 from search.artifacts import open_blobs
 from search.process import parent as process
@@ -23,6 +21,8 @@ from search.worker import trial as trials
 from search.worker.blame import MOST_CRASHES
 from search.worker.context import Orders, Settings, Worker
 from search.worker.loop import run_worker
+from tests.support import broken_trials
+from tests.support.spoken import MESSAGES, checkpoint, epoch, saved
 
 Maker = Callable[..., None]
 MANY = 400

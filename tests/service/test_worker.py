@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from waiting import wait_for
 
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
@@ -22,6 +21,7 @@ from search.study.sampling import rungs
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, check_worker, open_study
 from search.trials import checkpoints
+from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
 LEASE = "--lease=5s"

@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import pytest
-from waiting import wait_for
 
 from search.artifacts import open_blobs
 from search.process.parent import preload
@@ -25,6 +24,7 @@ from search.worker import trial as trials
 from search.worker.blame import MOST_CRASHES
 from search.worker.context import Orders, Settings
 from search.worker.loop import run_worker
+from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, provenance_of
 
 from objectives.bundle.bundle_folder import check_bundle, write_bundle
 from objectives.ensemble.program import build_program
 from objectives.program.settings import Settings
+from tests.support.small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, provenance_of
 
 CPU = torch.device("cpu")
 

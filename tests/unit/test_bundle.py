@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from bundles_made import origin, seal
 
 from objectives.bundle.bundle_folder import (
     CARD,
@@ -35,6 +34,7 @@ from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Settings
 from objectives.scoring.evaluate import evaluate, predict
+from tests.support.bundles_made import origin, seal
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5))

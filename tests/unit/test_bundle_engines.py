@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundles_made import seal
 from PIL import Image
-from small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.ensemble.program import build_program, reflipped
@@ -20,6 +18,8 @@ from objectives.predict.engines import FlipsWanted
 from objectives.predict.masks import predict
 from objectives.predict.onnx_engine import OnnxEngine
 from objectives.scoring.evaluate import predict as predict_with
+from tests.support.bundles_made import seal
+from tests.support.small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundles_made import seal
-from small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, predicted
 from torch import nn
 
 from objectives.bundle.bundle_folder import load_bundle
@@ -23,6 +21,8 @@ from objectives.errors import UserError
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Axes, fixed_axes
 from objectives.scoring.evaluate import predict as predict_with
+from tests.support.bundles_made import seal
+from tests.support.small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, predicted
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

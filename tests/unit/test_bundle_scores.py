@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundles_made import origin, seal
 from PIL import Image
 
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
@@ -30,6 +29,7 @@ from objectives.scoring.inspection import inspect_frames
 from objectives.scoring.metrics import confusion_KK
 from objectives.scoring.scores import class_scores
 from search.cli.evaluation_text import evaluation_json, print_evaluation
+from tests.support.bundles_made import origin, seal
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4))

@@ -1,12 +1,12 @@
 """Looks at a device by processes of their own: what is a fault of it, and what is only a lack of memory."""
 
 import pytest
-import stand_in_cuda
 import torch
 
 from search.machine import cuda
 from search.machine.cuda import FULL_BYTES, device_fault, is_full, multiplies
 from search.process.parent import preload
+from tests.support import stand_in_cuda
 
 NONE_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 

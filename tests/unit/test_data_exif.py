@@ -6,11 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundles_made import origin
 from PIL import Image
-from raster_bytes import exif_bytes
-from small_bundles import SMALL, predicted
-from small_bundles import SPEC as PLAIN
 from typer.testing import CliRunner
 
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
@@ -26,6 +22,10 @@ from objectives.program.settings import Settings
 from search.cli.app import app
 from search.place import Place
 from search.study.setup import Request, prepare
+from tests.support.bundles_made import origin
+from tests.support.raster_bytes import exif_bytes
+from tests.support.small_bundles import SMALL, predicted
+from tests.support.small_bundles import SPEC as PLAIN
 
 FRAMES, HEIGHT, WIDTH = 12, 16, 24
 RANDOM = np.random.default_rng(0)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from raster_bytes import BLACK_IS_ZERO, LZW, RGB, exif_bytes, tiff_bytes
 
 from objectives.data.dataset import DataOptions, check, open_dataset, read_images, read_labelled
 from objectives.data.preparing.resize import resize_image
 from objectives.data.reading.folder import read_folder
 from objectives.errors import ProblemsError
+from tests.support.raster_bytes import BLACK_IS_ZERO, LZW, RGB, exif_bytes, tiff_bytes
 
 FRAMES, HEIGHT, WIDTH = 12, 6, 8
 GENERATOR = np.random.default_rng(0)

@@ -9,8 +9,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
-from raster_bytes import as_shown, exif_bytes, png_bytes, png_chunk
-from raster_cells import (
+
+from objectives.data.reading.decode import decode_image, decode_mask, read_picture
+from tests.support.raster_bytes import as_shown, exif_bytes, png_bytes, png_chunk
+from tests.support.raster_cells import (
     COLOUR,
     GREY,
     HEIGHT,
@@ -25,8 +27,6 @@ from raster_cells import (
     saved,
     written,
 )
-
-from objectives.data.reading.decode import decode_image, decode_mask, read_picture
 
 PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 PNG_KINDS = [(colour_type, bits) for colour_type, depths in PNG_DEPTHS.items() for bits in depths]

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from raster_bytes import (
+
+from objectives.data.reading.decode import decode_mask, read_label_image, read_picture
+from tests.support.raster_bytes import (
     BLACK_IS_ZERO,
     CMYK,
     COMPLEX,
@@ -32,7 +34,7 @@ from raster_bytes import (
     as_shown,
     tiff_bytes,
 )
-from raster_cells import (
+from tests.support.raster_cells import (
     COLOUR,
     GREY,
     ORIENTATIONS,
@@ -45,8 +47,6 @@ from raster_cells import (
     saved,
     written,
 )
-
-from objectives.data.reading.decode import decode_mask, read_label_image, read_picture
 
 COMPRESSIONS = [NONE, LZW, DEFLATE, PACKBITS]
 UNSPECIFIED, PREMULTIPLIED, ALPHA = 0, 1, 2  # ExtraSamples

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pynvml
 import pytest
-import stand_in_cuda
-from stand_in_driver import ABSENT, GIB, LOST, MIG, MISMATCH, TWO, Chip, use_driver
 
 from search.doctor import gpus as doctor_gpus
 from search.doctor.finding import Finding
 from search.doctor.gpus import SHARED_NEED_BYTES, examine_gpus
 from search.machine import cuda
+from tests.support import stand_in_cuda
+from tests.support.stand_in_driver import ABSENT, GIB, LOST, MIG, MISMATCH, TWO, Chip, use_driver
 
 
 @pytest.fixture(autouse=True)

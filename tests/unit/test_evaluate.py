@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from training_checks import TOO_MUCH
 
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
@@ -12,6 +11,7 @@ from objectives.device.memory import DoesNotFitError
 from objectives.program.pixels import pixels_BCHW
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.scoring.evaluate import evaluate, predict
+from tests.support.training_checks import TOO_MUCH
 
 CPU = torch.device("cpu")
 

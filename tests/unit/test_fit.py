@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
-from training_checks import assert_same_state
 
 import objectives.training.fit
 from objectives.config import (
@@ -35,6 +34,7 @@ from objectives.program.pixels import pixels_BCHW
 from objectives.scoring.evaluate import Evaluation, evaluate
 from objectives.training.fit import DivergedError, Training, fit, prepare
 from objectives.training.results import EpochResult
+from tests.support.training_checks import assert_same_state
 
 CPU = torch.device("cpu")
 EPOCHS = 4

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pynvml
 import pytest
-import stand_in_cuda
-import stand_in_driver
-from stand_in_driver import (
+from typer.testing import CliRunner
+
+from objectives.errors import UserError, WorldError
+from search.machine import cuda, driver
+from search.machine.cuda import check_cuda
+from search.machine.driver import Gpu
+from search.machine.gpus import list_gpus, offer
+from tests.support import stand_in_cuda, stand_in_driver
+from tests.support.stand_in_driver import (
     ABSENT,
     GIB,
     LOST,
@@ -22,13 +28,6 @@ from stand_in_driver import (
     Slice,
     use_driver,
 )
-from typer.testing import CliRunner
-
-from objectives.errors import UserError, WorldError
-from search.machine import cuda, driver
-from search.machine.cuda import check_cuda
-from search.machine.driver import Gpu
-from search.machine.gpus import list_gpus, offer
 
 Cards = Callable[..., None]
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spoken import ANYTHING, MESSAGES, checkpoint, epoch, saved
 
 from objectives.errors import LONGEST
 from search.process.hearing import LARGEST_PICTURE, PNG, UnusableError, usable
 from search.process.messages import Cause, Checked, Drawn, Failed, Finished, Noted, Saved, Trained
+from tests.support.spoken import ANYTHING, MESSAGES, checkpoint, epoch, saved
 
 CLASSES = 2
 

@@ -11,7 +11,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from training_checks import TOO_MUCH, assert_same_state, leave_room
 
 from objectives.beat import Beat, unheard
 from objectives.config import SGD, Config, Loss, Plateau, Train, UNet
@@ -20,6 +19,7 @@ from objectives.device.memory import DoesNotFitError, TooLarge, attempt
 from objectives.training.fit import Training, fit, prepare, train_epoch
 from objectives.training.micro_batches import StepStart, halved, part_sizes
 from objectives.training.step import TrainingStep
+from tests.support.training_checks import TOO_MUCH, assert_same_state, leave_room
 
 CPU = torch.device("cpu")
 FRAMES = st.integers(1, 5000)

@@ -10,9 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import small_bundles
 import torch
-from bundles_made import origin, seal
 from PIL import Image
 from torch.nn import functional
 from typer.testing import CliRunner
@@ -33,6 +31,8 @@ from objectives.program.settings import Settings
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.evaluate import predict as predict_labels_of
 from search.cli.app import app
+from tests.support import small_bundles
+from tests.support.bundles_made import origin, seal
 
 CPU = torch.device("cpu")
 SPEC = small_bundles.SPEC.model_copy(update={"scored": (1, 2, 3, 4)})

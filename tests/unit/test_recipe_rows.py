@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import pytest
-import report_b_rows
-import report_rows
 
 from objectives.config import Adam, Augment, Config, InverseFrequency, Loss, NestedUNet, NoSecondPhase, Plateau, Train
 from spaces import Recipe, load_ensembles, load_recipes
+from tests.support import report_b_rows, report_rows
 
 OTHERS: Mapping[
     str, str

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from optuna.distributions import FloatDistribution
-from report_studies import spec_of
 
 from objectives.statistics.interval import Unknown
 from search.report.groups import SAMPLED, origins
@@ -17,6 +16,7 @@ from search.report.numbers import best_so_far, keep_ledger, saved_s, spent_by
 from search.report.reading import STATES, StudyRecord, TrialRecord
 from search.report.sections.trials import differences
 from search.study.budget import Budget
+from tests.support.report_studies import spec_of
 
 NAN = math.nan
 BLANK = TrialRecord(

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_checks import TOO_MUCH
 
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
@@ -14,6 +13,7 @@ from search.artifacts import FolderBlobs
 from search.process.child import cause_of
 from search.process.messages import Cause, Checkpoint
 from search.process.resume import NONE_YET, restore
+from tests.support.training_checks import TOO_MUCH
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))

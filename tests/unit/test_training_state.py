@@ -12,7 +12,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
-from training_checks import header_of
 
 from objectives.config import SGD, AdamW, Config, Optimiser, Train, UNet
 from objectives.data.dataset import Dataset
@@ -20,6 +19,7 @@ from objectives.errors import WorldError
 from objectives.training import state as training_state
 from objectives.training.fit import Training, fit, prepare
 from objectives.training.results import EpochResult
+from tests.support.training_checks import header_of
 
 
 def config_of(optimiser: Optimiser | None = None, steps_per_epoch: int = 1) -> Config:

@@ -1,6 +1,7 @@
 """A program: train every state in a folder to its end. A process of its own, as a worker on another machine would go on.
 
-python resume_states.py DATA FOLDER: of each ``NAME.json`` (a config) and ``NAME.EPOCH.state`` it makes ``NAME.EPOCH.ended``.
+python -m tests.support.resume_states DATA FOLDER: of each ``NAME.json`` (a config) and ``NAME.EPOCH.state`` it makes
+``NAME.EPOCH.ended``.
 """
 
 import sys

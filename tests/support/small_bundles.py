@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bundles_made import origin
 from torch import nn
 
 from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
@@ -14,6 +13,7 @@ from objectives.predict.engines import EngineName, FlipsWanted
 from objectives.predict.masks import predict
 from objectives.program.settings import Member, Settings
 from objectives.scoring.evaluate import evaluate
+from tests.support.bundles_made import origin
 
 CPU = torch.device("cpu")
 SPEC = FrameSpec(

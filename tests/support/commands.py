@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg2
 import typer
-from fuzzing import ODD_TEXT, assert_clear
 from hypothesis import strategies as st
 
 from search.cli.app import answer, app
+from tests.support.fuzzing import ODD_TEXT, assert_clear
 
 STUDY = "small"
 NOWHERE = "postgresql://team:top-secret@127.0.0.1:1/studies"
