@@ -332,7 +332,7 @@ def test_by_name_such_a_system_trains_as_the_study_does_and_a_line_says_so(tmp_p
     assert not [line for line in everything.findings if "otherwise" in line]
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_documents_count_the_recipes_and_tell_every_one_with_its_note() -> None:

@@ -22,7 +22,7 @@ from tests.support.bundles_made import seal
 from tests.support.small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("wanted", ["auto", "on"])

@@ -25,7 +25,7 @@ from tests.support.bundles_made import seal
 from tests.support.small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, predicted
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture

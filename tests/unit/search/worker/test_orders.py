@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import os, signal, time
-from search.worker import Orders
+from search.worker.context import Orders
 
 signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's loader of batches does
 orders = Orders.from_signals(drain=False)
