@@ -1,0 +1,39 @@
+"""docs/architecture.md against the code: its tree of rooms is that of their docstrings, the files that it names are there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("search", "spaces", "objectives")
+TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def first_sentence(file: Path) -> str:
+    """What a module says of itself first."""
+    said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    assert said, file
+    return said.splitlines()[0]
+
+
+def tree(package: str) -> list[str]:
+    """A line for each room of a package, folders first."""
+    folder = ROOT / package
+    rooms = sorted(path for path in folder.iterdir() if (path / "__init__.py").is_file())
+    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith("__"))
+    lines = [f"- `{package}/{room.name}/` - {first_sentence(room / '__init__.py')}" for room in rooms]
+    return [*lines, *(f"- `{package}/{file.name}` - {first_sentence(file)}" for file in files)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_tree_of_rooms_is_that_of_the_code(package: str) -> None:
+    written = [line for line in TEXT.splitlines() if line.startswith(f"- `{package}/")]
+    assert written == tree(package), "\n".join(["docs/architecture.md lacks:", *tree(package)])
+
+
+def test_every_file_that_the_document_names_is_there() -> None:
+    named = set(re.findall(r"`((?:search|spaces|objectives|tests)/[\w/.-]+)`", TEXT))
+    assert len(named) > 40
+    assert not [name for name in named if not (ROOT / name).exists()]
