@@ -226,7 +226,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import optuna
-from search.cli.options import Place
+from search.place import Place
 from search.study.migrate import Wish, migrate_study
 from search.study.stored import open_study
 

@@ -25,7 +25,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import optuna
-from search.cli.options import Place
+from search.place import Place
 from search.study.setup import Request, set_up
 
 url, artifacts, cache, left = sys.argv[1:]
