@@ -13,7 +13,8 @@ import pytest
 from search.machine import gpu_locks
 from search.machine.gpu_locks import gate, hold, release, workers_on
 
-HOLD = "import sys, time; from pathlib import Path; from search import gpu_locks; gpu_locks.FOLDERS = (Path(sys.argv[1]),); "
+HOLD = "import sys, time; from pathlib import Path; from search.machine import gpu_locks; "
+HOLD += "gpu_locks.FOLDERS = (Path(sys.argv[1]),); "
 STAY = "print('here', flush=True); time.sleep(60)"
 NOBODY = 65534
 
