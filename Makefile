@@ -32,16 +32,16 @@ check: install ## lint, format, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: check ## check, then the test suite in two processes (20 minutes on 2 cores)
+test: check ## check, then the test suite in two processes (16 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: install ## 13,000 cases of bad input in process and 240 through the command: no traceback, no hang (15 minutes)
 	FUZZ=full OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/fuzz --timeout 1500
 
-faults: install ## processes, databases, networks and stores killed for real, and a table of what was lost (45 minutes)
+faults: install ## processes, databases, networks and stores killed for real, and a table of what was lost (40 minutes)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/faults
 
-faults-compose: install ## the same to containers (needs docker)
+faults-compose: install ## the same to containers (needs docker; 12 minutes)
 	$(COMPOSE) build
 	$(VENV)/bin/python tests/faults --containers
 
@@ -57,7 +57,7 @@ recipes-test: install ## every recipe's network at full size under the whole con
 bench: install ## speed of the training loop, and what a trial costs beside its training
 	$(VENV)/bin/python tests/bench.py
 
-compose-test: install ## docker compose for real: four workers on this machine (needs docker)
+compose-test: install ## docker compose for real: four workers on this machine (needs docker; 2 minutes)
 	$(COMPOSE) build
 	$(VENV)/bin/pytest tests/compose
 
