@@ -39,7 +39,7 @@ while True:
             with suppress(LeaseLostError):  # nobody renews it: where all is slow, another takes the trial over
                 trial = study.trial(lease.trial_id)
                 study.space.draw(FromTrial(trial))
-                study.optuna.tell(trial, 0.5)
+                study.optuna.tell(trial, 0.5, skip_if_finished=True)  # as workers do
             study.fence.trial_id = None
         case Done():
             break
