@@ -12,26 +12,29 @@ from objectives.errors import UserError
 LINKS = 40  # that Linux follows
 
 
-def refuse_output(out: Path, what: str, *, written_here: Callable[[Path], bool], force: bool, source: str = "") -> None:
+def refuse_output(
+    out: Path, what: str, *, written_here: Callable[[Path], bool], force: bool, source: str = "", option: str = "--out"
+) -> None:
     """Nothing when the file ``out`` may be written; asked before the work begins.
 
     Pipes and devices are written to. A file is replaced with ``force``, if this program wrote it: ``written_here`` knows
-    such a one by its content, and ``what`` says what it would be. ``source`` is what the command reads, if a path.
+    such a one by its content, and ``what`` says what it would be. ``source`` is what the command reads, if a path;
+    ``option`` names the output to people.
 
     Raises:
         UserError: something else stands there.
     """
     if source and _same(out, Path(source)):
-        raise UserError(f"{out} is the input; choose another --out")
+        raise UserError(f"{out} is the input; choose another {option}")
     if out.is_dir():
-        raise UserError(f"--out must be a file, and {out} is a folder; name a file in it")
+        raise UserError(f"{option} must be a file, and {out} is a folder; name a file in it")
     if is_stream(out) or not out.exists():
         return
     if not force:
-        raise UserError(f"{out} exists; choose another --out, or replace it with --force")
+        raise UserError(f"{out} exists; choose another {option}, or replace it with --force")
     if out.stat().st_size and not _reads_as(written_here, out):
         raise UserError(
-            f"{out} is no {what} of this program, which --force would replace; move it away or choose another --out"
+            f"{out} is no {what} of this program, which --force would replace; move it away or choose another {option}"
         )
 
 

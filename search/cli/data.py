@@ -161,7 +161,7 @@ def _refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None
 
     if out.suffix.lower() not in ("", ".png"):
         raise UserError(f"{option} must be a PNG, got {out}: a picture is written as nothing else")
-    refuse_output(out, "picture", written_here=is_picture, force=force, source=source)
+    refuse_output(out, "picture", written_here=is_picture, force=force, source=source, option=option)
 
 
 def _write_picture(out: Path, png: bytes, *, force: bool) -> None:

@@ -166,6 +166,8 @@ def test_a_picture_of_the_data_is_written_where_it_is_asked_for(tmp_path: Path) 
     refused = checked("--force")
     assert "is no picture of this program" in str(refused.exception)
     assert (tmp_path / "data.png").read_bytes() == b"years of work"
+    folder = RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", str(tmp_path)])
+    assert "--picture must be a file" in str(folder.exception)
     assert "must be a PNG" in str(RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", "x.jpg"]).exception)
 
 
