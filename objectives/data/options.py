@@ -4,7 +4,9 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
+
+from pydantic import ConfigDict
 
 from objectives.errors import Problem
 
@@ -27,6 +29,8 @@ class DataOptions:
     masks with an orientation tag are turned as viewers turn them, or kept as their pixels lie in the file; frames that
     ``leave_out`` names are dropped unseen.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # of a study's specification that has them
 
     size: tuple[int, int] | None = None
     min_identical: int = 10

@@ -6,28 +6,19 @@ from typing import Annotated, Optional
 
 import typer
 
+from search.cli.frame_options import FrameOptions, with_options
 from search.cli.options import (
+    MOST_SEED,
     Cache,
     ExifChoice,
     Force,
     Home,
     Ignore,
     Json,
-    LeaveOut,
-    MaxDeviation,
-    MinIdentical,
-    MinLabelled,
-    Scored,
     Size,
-    Split,
-    parse_labels,
-    parse_leave_out,
     parse_size,
-    parse_split,
 )
 from search.place import name_place
-
-MOST_SEED = 2**31 - 1
 
 app = typer.Typer(help="Check data before a study is made of it, and look at it.", no_args_is_help=True)
 
@@ -35,18 +26,10 @@ Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder wi
 
 
 @app.command("check")
+@with_options(FrameOptions)
 def check(
+    asked: FrameOptions,
     source: Source,
-    size: Size = "",
-    min_identical: MinIdentical = 10,
-    min_labelled: MinLabelled = 0.0,
-    max_deviation: MaxDeviation = 0.0,
-    ignore: Ignore = "",
-    exif: ExifChoice = "turn",
-    scored: Scored = "",
-    split: Split = "",
-    leave_out: LeaveOut = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split.")] = 0,
     picture: Annotated[
         Optional[Path],  # noqa: UP045  # typer reads the annotation
         typer.Option("--picture", help="PNG to write: histograms of the classes and of mean pixel values."),
@@ -60,21 +43,10 @@ def check(
     Example:
       search data check frames.npz --picture frames.png
     """
-    from objectives.data.dataset import DataOptions, drop_reasons
     from objectives.data.dataset import check as examine
+    from objectives.data.dataset import drop_reasons
 
-    options = DataOptions(
-        parse_size(size),
-        min_identical,
-        parse_split(split),
-        seed=seed,
-        scored=parse_labels(scored),
-        min_labelled=min_labelled,
-        max_deviation=max_deviation,
-        ignore=ignore,
-        exif=exif,
-        leave_out=parse_leave_out(leave_out),
-    )
+    options = asked.frames()
     if picture is not None:
         _refuse_picture(picture, "--picture", force=force, source=source)
     report = examine(source, options)

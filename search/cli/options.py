@@ -12,6 +12,7 @@ from objectives.errors import UserError
 from search.study.names import LONGEST_NAME
 
 LONGEST_S = 366 * 86400.0
+MOST_SEED = 2**31 - 1
 DEVICES = "auto, cpu, cuda or cuda:N"
 
 
@@ -87,6 +88,7 @@ LeaveOut = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--leave-out", help="Text file with frames to drop, one name a line (of an npz: its number)."),
 ]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split, the sampler and the trials.")]
 MinIdentical = Annotated[
     int, typer.Option("--min-identical", min=2, help="Frames sharing one mask of several classes are dropped from so many on.")
 ]

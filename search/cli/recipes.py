@@ -8,25 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.frame_options import FrameOptions, with_options
 from search.cli.options import (
     Artifacts,
     Cache,
     Device,
-    ExifChoice,
     Force,
     Home,
-    Ignore,
     Json,
-    Scored,
     Sets,
-    Size,
     Storage,
     StudyName,
-    parse_labels,
-    parse_size,
 )
 from search.cli.study import refuse_missing_gpu, written_study
-from search.cli.study_options import Data, Seed
+from search.cli.study_options import Data
 
 if TYPE_CHECKING:
     from spaces import EnsembleOfRecipes, Recipe
@@ -87,7 +82,9 @@ def show(wanted: Wanted) -> None:
 
 
 @app.command("run")
+@with_options(FrameOptions)
 def run(
+    asked: FrameOptions,
     recipes: Annotated[str, typer.Option("--recipes", help="Rows and names like A5,C1, or all.")] = "all",
     data: Data = "synthetic",
     epochs: Annotated[int, typer.Option("--epochs", min=1, max=10_000, help="Epochs of every recipe.")] = 20,
@@ -98,11 +95,6 @@ def run(
     study: StudyName = "recipes",
     force: Force = False,
     sets: Sets = [],  # noqa: B006  # typer's way to say that an option repeats
-    size: Size = "",
-    ignore: Ignore = "",
-    scored: Scored = "",
-    exif: ExifChoice = "turn",
-    seed: Seed = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,
     device: Device = "auto",
     storage: Storage = "",
@@ -118,8 +110,8 @@ def run(
     Example:
       search recipes run --recipes A3,A5,C1 --data frames.npz --epochs 20 --scale 0.25 --out recipes.md
     """
-    from objectives.data.options import DataOptions
     from search.report.recipe_table import refuse_table, write_table
+    from search.study.option_words import frame_words
     from search.study.setup import Request
     from search.study.spec import data_path
     from search.study.stored import open_study
@@ -134,17 +126,16 @@ def run(
         space="recipes",
         trials=0,
         sets=(*implied_sets(epochs, scale), *sets),
-        frames=DataOptions(size=parse_size(size), ignore=ignore, scored=parse_labels(scored), exif=exif),
-        seed=seed,
+        frames=asked.frames(),
         recipes=recipes,
         filters=scale,
     )
     with written_study(request, storage, artifacts, home, cache) as place:
         run_locally(study, place, workers=workers, device=device, source=data_path(data))
         opened = open_study(place.storage, study)
-        asked = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": seed, "--size": size}
-        asked |= {"--ignore": ignore, "--scored": scored, "--exif": exif if exif != "turn" else ""}
-        write_table(opened, out, command=_command(asked, sets), replace=force)
+        words = {"--recipes": recipes, "--data": data, "--epochs": epochs, "--scale": scale, "--seed": asked.seed}
+        words |= frame_words(request.frames) | {"--leave-out": asked.leave_out or ""}
+        write_table(opened, out, command=_command(words, sets), replace=force)
         opened.close()
 
 

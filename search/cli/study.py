@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.errors import SearchError, UserError
+from search.cli.frame_options import with_options
 from search.cli.options import Artifacts, Cache, Device, Home, Json, Storage, StudyName, parse_duration
-from search.cli.study_options import StudyOptions, with_study_options
+from search.cli.study_options import StudyOptions
 from search.place import Place, home_folder, name_place, open_database, open_place
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
 
 
-@with_study_options
+@with_options(StudyOptions)
 def init(asked: StudyOptions) -> None:
     """Check data and space, and write the study. With equal arguments again: nothing happens.
 
@@ -129,7 +130,7 @@ def worker(
         raise typer.Exit(leave_code)
 
 
-@with_study_options
+@with_options(StudyOptions)
 def run(
     asked: StudyOptions,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,

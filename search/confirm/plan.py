@@ -15,11 +15,14 @@ from objectives.errors import UserError
 from search.confirm.dealt_parts import ATTRIBUTE
 from search.process.messages import Cause
 from search.study.names import confirm_name
+from search.study.purpose import Candidate, Confirming
 from search.study.sampling import CONTROL
-from search.study.spec import Candidate, Confirming, StudySpec
+from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study
 from spaces import FromParams, Space
 from spaces.pruning import NoPruning
+
+CONFIRM_THAT = "confirm that one"  # what to do instead of confirming a study that confirms or retrains
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,10 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -
 
     Raises: UserError when there is nothing to confirm, the study confirms one itself, or the name would be too long.
     """
-    refuse_confirming(study.spec)
+    refuse_derived(study.spec, CONFIRM_THAT)
     name = confirm_name(study.spec.name, count)
     candidates = choose_candidates(study, top)
-    confirm = Confirming(study=study.spec.name, study_id=study.id, top=top, seeds=seeds, resplit=resplit, candidates=candidates)
+    purpose = Confirming(study=study.spec.name, study_id=study.id, top=top, seeds=seeds, resplit=resplit, candidates=candidates)
     space = Space(study.space.domains, study.space.control, NoPruning())
     return study.spec.model_copy(
         update={
@@ -61,19 +64,15 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -
             "gpu_s": 0.0,
             "recipes": (),
             "recipe_filters": 1.0,
-            "confirm": confirm,
+            "purpose": purpose,
         }
     )
 
 
-def refuse_confirming(spec: StudySpec) -> None:
-    """Refuse a study that confirms or retrains another.
-
-    Raises: UserError for one that does.
-    """
-    if spec.confirm.seeds:
-        does = "trains a model of" if spec.confirm.everything else "confirms"
-        raise UserError(f"study {spec.name!r} {does} {spec.confirm.study!r} itself: confirm that one")
+def plan_of(spec: StudySpec) -> Confirming:
+    """Return what a study that confirms another was planned to train."""
+    assert isinstance(spec.purpose, Confirming), spec.name
+    return spec.purpose
 
 
 def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
@@ -119,9 +118,10 @@ def write_plan(url: str, spec: StudySpec) -> str:
 
     Raises: UserError when another study has its name.
     """
-    numbers = ", ".join(str(each.number) for each in spec.confirm.candidates)
+    purpose = plan_of(spec)
+    numbers = ", ".join(str(each.number) for each in purpose.candidates)
     if create_study(url, spec):
-        return f"study {spec.name!r}: trials {numbers}, each with {spec.confirm.seeds} seeds, {spec.trials} runs"
+        return f"study {spec.name!r}: trials {numbers}, each with {purpose.seeds} seeds, {spec.trials} runs"
     return f"study {spec.name!r} is there already, with equal settings"
 
 

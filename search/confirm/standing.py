@@ -10,11 +10,11 @@ from enum import StrEnum
 
 from optuna.trial import TrialState
 
-from search.confirm.plan import Cell, best_trials, cells, config_key
+from search.confirm.plan import Cell, best_trials, cells, config_key, plan_of
 from search.confirm.state import is_lost, newest_confirmation
 from search.confirm.verdict import Choice, Confirmation, confirm
+from search.study.purpose import Confirming
 from search.study.sampling import CONTROL
-from search.study.spec import Confirming
 from search.study.stored import Study, open_study
 
 MOST_NAMED = 5  # trials in one sentence
@@ -128,7 +128,7 @@ def read_standing(searched: Study, storage: str) -> Standing | None:
         return None
     confirming = open_study(storage, name)
     try:
-        runs, plan = cells(confirming), confirming.spec.confirm
+        runs, plan = cells(confirming), plan_of(confirming.spec)
     finally:
         confirming.close()
     return Standing(name, plan, tuple(runs), _verdict(runs), _better(searched, plan))

@@ -13,20 +13,20 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
 from objectives.errors import UserError
-from search.confirm.plan import Cell, cells, plan, refuse_confirming, write_plan
+from search.confirm.plan import CONFIRM_THAT, Cell, cells, plan, plan_of, write_plan
 from search.database.connections import locked
 from search.process.messages import Cause
 from search.study.names import count_of
-from search.study.spec import Confirming, StudySpec
+from search.study.purpose import Confirming
+from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import ForeignNameError, Study, check_program, open_study, read_spec
 
 PLAN_LOCK = 7_215_006
 
-# the newest last; retrainings name their study, too
-CONFIRMING = text("""
+# studies that confirm or retrain one, the newest last; earlier versions wrote its name elsewhere
+DERIVED = text("""
     SELECT study_name, spec FROM search_study JOIN studies USING (study_id)
-    WHERE spec #>> '{confirm,study}' = :name AND coalesce(spec #>> '{confirm,everything}', 'false') = 'false'
-      AND coalesce(spec #>> '{confirm,study_id}', '0') IN ('0', :study_id)
+    WHERE coalesce(spec #>> '{purpose,study}', spec #>> '{confirm,study}') = :name
     ORDER BY study_id
 """)
 
@@ -83,7 +83,7 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
         UserError: There is nothing to confirm, another confirmation than the one that is there is asked for without
             ``again``, its name would be too long, or no worker of this version could train it.
     """
-    refuse_confirming(searched.spec)
+    refuse_derived(searched.spec, CONFIRM_THAT)
     check_program(searched.spec)
     with locked(searched.engine, PLAN_LOCK, searched.id):
         there = _confirmations(searched)
@@ -91,20 +91,22 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
             return _planned(searched, storage, Wanted().but(asked), 1)
         name, newest = list(there.items())[-1]
         if not again:
-            _refuse_other(newest, asked)
+            _refuse_other(name, newest, asked)
             return _gone_on(name, storage, "")
-        wanted = Wanted(newest.confirm.best, newest.confirm.seeds, newest.confirm.resplit).but(asked)
-        number = count_of(searched.spec.name, newest.name) + 1
-        if _equal_plans(newest.confirm, _plan(searched, wanted, number).confirm):
+        wanted = Wanted(newest.best, newest.seeds, newest.resplit).but(asked)
+        number = count_of(searched.spec.name, name) + 1
+        if _equal_plans(newest, plan_of(_plan(searched, wanted, number))):
             return _gone_on(name, storage, "a new plan would be of the same runs; ")
         found = _planned(searched, storage, wanted, number)
         return Begun(found.name, (*found.lines, f"it counts instead of study {name!r}, which stays as it is"))
 
 
-def _confirmations(searched: Study) -> dict[str, StudySpec]:
-    which = {"name": searched.spec.name, "study_id": str(searched.id)}
+def _confirmations(searched: Study) -> dict[str, Confirming]:
+    """Return the plans of a study's confirmations by their names, the newest last."""
     with searched.engine.connect() as connection:
-        return {row.study_name: read_spec(row.study_name, row.spec) for row in connection.execute(CONFIRMING, which)}
+        rows = connection.execute(DERIVED, {"name": searched.spec.name}).all()
+    plans = {row.study_name: read_spec(row.study_name, row.spec).purpose for row in rows}
+    return {name: plan for name, plan in plans.items() if isinstance(plan, Confirming) and plan.study_id in (0, searched.id)}
 
 
 def _plan(searched: Study, wanted: Wanted, number: int) -> StudySpec:
@@ -145,7 +147,7 @@ def _train_again(confirming: Study) -> list[str]:
     trials = confirming.optuna.get_trials(deepcopy=False)
     at_hand = {_which(trial) for trial in trials if not trial.state.is_finished()}
     lost = [cell for cell in cells(confirming) if is_lost(cell) and (cell.candidate, cell.seed) not in at_hand]
-    params = {each.number: each.params for each in confirming.spec.confirm.candidates}
+    params = {each.number: each.params for each in plan_of(confirming.spec).candidates}
     names = [f"trial {cell.candidate}, seed {cell.seed}" for cell in lost]
     for cell, name in zip(lost, names, strict=True):
         told = {"recipe": f"{name}, again", "confirms": cell.candidate, "seed": cell.seed}
@@ -164,13 +166,13 @@ def _which(trial: FrozenTrial) -> tuple[int | None, int | None]:
     return trial.user_attrs.get("confirms"), trial.user_attrs.get("seed")
 
 
-def _refuse_other(there: StudySpec, asked: Asked) -> None:
+def _refuse_other(name: str, there: Confirming, asked: Asked) -> None:
     """Refuse to go on with a confirmation that is not the one asked for.
 
     Raises:
         UserError: An option is given with another value than the one that was planned.
     """
-    planned = {"--top": there.confirm.best, "--seeds": there.confirm.seeds, "--resplit": there.confirm.resplit}
+    planned = {"--top": there.best, "--seeds": there.seeds, "--resplit": there.resplit}
     wanted = {"--top": asked.top, "--seeds": asked.seeds, "--resplit": asked.resplit}
     differing = [
         f"{option} is {_shown(planned[option])} there, {_shown(value)} wanted"
@@ -178,9 +180,9 @@ def _refuse_other(there: StudySpec, asked: Asked) -> None:
         if value is not None and value != planned[option]
     ]
     if differing:
-        study = shlex.quote(there.confirm.study)
+        study = shlex.quote(there.study)
         raise UserError(
-            f"study {there.name!r} is planned otherwise: {'; '.join(differing)}; `search confirm --study {study}` goes on "
+            f"study {name!r} is planned otherwise: {'; '.join(differing)}; `search confirm --study {study}` goes on "
             "with it, --again plans anew"
         )
 

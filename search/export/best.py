@@ -174,7 +174,7 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; who opens the sealed test part has counted the look."""
-    status, winner = read_status(study), candidate.winner
+    status, winner, frames = read_status(study), candidate.winner, study.spec.frames
     # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
     sealed = candidate.inspect("test") if test else None
@@ -197,10 +197,10 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
         test_looks=test_looks(study),
         has_test=study.spec.has_test,
-        min_identical=study.spec.min_identical,
-        min_labelled=study.spec.min_labelled,
-        max_deviation=study.spec.max_deviation,
-        ignore=study.spec.ignore,
+        min_identical=frames.min_identical,
+        min_labelled=frames.min_labelled,
+        max_deviation=frames.max_deviation,
+        ignore=frames.ignore,
         program=program,
         space=study.spec.space_fingerprint,
         members=candidate.origins,

@@ -32,16 +32,14 @@ def member_runs(holder: Study) -> list[int]:
     """
     with holder.engine.connect() as connection:
         runs = [Exportable(*row) for row in connection.execute(KEPT, {"study_id": holder.id, "kind": BEST})]
-    confirm = holder.spec.confirm
-    runs += [] if confirm.seeds else read_unfinished(holder)
+    purpose = holder.spec.purpose
+    runs += read_unfinished(holder) if purpose.searches else []
     kept = [run.trial_id for run in sorted(runs, key=lambda run: (-run.score, run.number))]
-    if confirm.seeds:
-        whole = {
-            cell.trial_id for cell in cells(holder) if cell.score == cell.score and (cell.seed == 0 or not confirm.resplit)
-        }
+    if not purpose.searches:
+        whole = {cell.trial_id for cell in cells(holder) if cell.scored and (cell.seed == 0 or not purpose.resplit)}
         kept = [trial_id for trial_id in kept if trial_id in whole]
     if len(kept) < 2:
-        what = "ended run(s) on the study's own parts" if confirm.seeds else "complete trial(s) with their weights"
+        what = "complete trial(s) with their weights" if purpose.searches else "ended run(s) on the study's own parts"
         raise UserError(
             f"--ensemble combines at least two runs, and study {holder.spec.name!r} has {len(kept)} {what}: wait for more "
             "(`search status`), or export without it"

@@ -5,17 +5,16 @@ given later is given again before its first trial, which leads to the same draws
 """
 
 import shlex
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from objectives.data.options import DataOptions
 from objectives.errors import UserError
-from search.confirm.plan import choose_candidates
+from search.confirm.plan import choose_candidates, plan_of
 from search.export.winner import Winner
 from search.study.budget import Budget, current_budget
 from search.study.migrate import find_copies
+from search.study.option_words import frame_words, plain
 from search.study.spec import StudySpec
 from search.study.stored import SOURCE, Study, open_study
 from spaces import Space, load_space, load_stored_space, preset_names
@@ -24,7 +23,6 @@ from spaces.recipes import implied_sets
 
 LEFT_OUT_FILE = "left-out.txt"
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
-DIGITS = 17  # which no float needs more of
 
 
 def reproduction(study: Study, winner: Winner, num_classes: int, program: str, export: str) -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def reproduction(study: Study, winner: Winner, num_classes: int, program: str, e
     """
     checkout = [f"git checkout {program.split()[1].rstrip(',')}"] if program.startswith("git ") else []
     confirming = winner.study.spec
-    confirm = _confirm_lines(study, confirming) if confirming.confirm.seeds else []
+    confirm = [] if confirming.purpose.searches else _confirm_lines(study, confirming)
     return (*checkout, *study_lines(study, num_classes), *confirm, export)
 
 
@@ -47,7 +45,7 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
     if spec.recipe_filters == 1.0:
         return [*leave_out_lines(spec), init_command(spec, num_classes), *more, worker]
-    return [recipes_line(spec, num_classes), *([*more, worker] if more else [])]  # it trains, too
+    return [*leave_out_lines(spec), recipes_line(spec, num_classes), *([*more, worker] if more else [])]  # it trains, too
 
 
 def init_command(spec: StudySpec, num_classes: int) -> str:
@@ -58,12 +56,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
         words,
         {
             **_limits(spec.gpu_s, spec.until_s),
-            **_frame_options(spec),
-            "--min-identical": str(spec.min_identical),
-            "--min-labelled": _plain(spec.min_labelled),
-            "--max-deviation": _plain(spec.max_deviation),
-            "--split": _split(spec.shares),
-            "--leave-out": LEFT_OUT_FILE if spec.leave_out else "",
+            **_frame_words(spec),
             "--recipes": ",".join(spec.recipes),
         },
     )
@@ -71,7 +64,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
 
 def leave_out_lines(spec: StudySpec) -> list[str]:
     """The line that writes the list of the frames that a study leaves out; none without any."""
-    names = shlex.join(spec.leave_out)
+    names = shlex.join(spec.frames.leave_out)
     return [f"printf '%s\\n' {names} > {LEFT_OUT_FILE}"] if names else []
 
 
@@ -84,8 +77,8 @@ def recipes_line(spec: StudySpec, num_classes: int) -> str:
         return f"# no command leads to study {spec.name!r}, {spec.recipe_filters:g} of its recipes' filters and this space"
     words = ["search", "recipes", "run", "--study", spec.name, "--data", spec.source]
     words += ["--recipes", ",".join(spec.recipes) or "all", "--epochs", str(epochs)]
-    words += ["--scale", _plain(spec.recipe_filters), "--seed", str(spec.seed)]
-    return _joined([*words, *(word for each in sets for word in ("--set", each))], _frame_options(spec))
+    words += ["--scale", plain(spec.recipe_filters), "--seed", str(spec.seed)]
+    return _joined([*words, *(word for each in sets for word in ("--set", each))], _frame_words(spec))
 
 
 def extend_commands(spec: StudySpec, budget: Budget) -> list[str]:
@@ -125,7 +118,7 @@ def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int
 def _gives(old: Study, new: Study, copies: Sequence[FrozenTrial]) -> bool:
     """Whether a study, trained to the end of its present budget, gives another one just the copies that this has."""
     budget = current_budget(old)
-    if budget.waiting or budget.running or budget.counted < budget.trials or old.spec.data_options != new.spec.data_options:
+    if budget.waiting or budget.running or budget.counted < budget.trials or old.spec.frames != new.spec.frames:
         return False
     try:
         found = find_copies(old, new.space).copies
@@ -140,7 +133,7 @@ def _told(copy: FrozenTrial) -> tuple[object, ...]:
 
 def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
     """``search confirm``; after a comment, where the trials of now would give it other candidates."""
-    confirm = confirming.confirm
+    confirm = plan_of(confirming)
     words = ["search", "confirm", "--study", confirm.study, "--top", str(confirm.best), "--seeds", str(confirm.seeds)]
     command = shlex.join([*words, *([] if confirm.resplit else ["--no-resplit"])])
     if choose_candidates(study, confirm.best) == confirm.candidates:
@@ -153,39 +146,17 @@ def _joined(words: list[str], options: dict[str, str]) -> str:
     return shlex.join([*words, *(word for option, value in options.items() if value for word in (option, value))])
 
 
+def _frame_words(spec: StudySpec) -> dict[str, str]:
+    return frame_words(spec.frames) | {"--leave-out": LEFT_OUT_FILE if spec.frames.leave_out else ""}
+
+
 def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s: float = 0.0) -> dict[str, str]:
     """The options that raise two limits from what they were to what they are, exactly."""
     hours, seconds = (gpu_now_s - gpu_s) / 3600, until_now_s - until_s
     return {
-        "--gpu-hours": _plain(hours, lambda more: gpu_s + 3600 * more == gpu_now_s) if hours else "",
-        "--until": f"{_plain(seconds, lambda more: until_s + more == until_now_s)}s" if seconds else "",
+        "--gpu-hours": plain(hours, lambda more: gpu_s + 3600 * more == gpu_now_s) if hours else "",
+        "--until": f"{plain(seconds, lambda more: until_s + more == until_now_s)}s" if seconds else "",
     }
-
-
-def _frame_options(spec: StudySpec) -> dict[str, str]:
-    size = f"{spec.size[0]}x{spec.size[1]}" if spec.size else ""
-    return {
-        "--size": size,
-        "--exif": spec.exif if spec.exif != "turn" else "",
-        "--ignore": spec.ignore,
-        "--scored": ",".join(map(str, spec.scored)),
-    }
-
-
-def _split(shares: tuple[float, ...]) -> str:
-    """The option's percentages that lead to these shares; empty for the usual ones."""
-    if shares == DataOptions().shares:
-        return ""
-    return "/".join(f"{(100 * Decimal(repr(share))).normalize():f}" for share in shares)
-
-
-def _plain(value: float, leads: Callable[[float], bool] | None = None) -> str:
-    """A number in the fewest digits that lead to it, without an exponent; empty for 0."""
-    if not value:
-        return ""
-    exact = leads or value.__eq__
-    digits = next((count for count in range(1, DIGITS) if exact(float(f"{value:.{count}g}"))), DIGITS)
-    return f"{Decimal(f'{value:.{digits}g}'):f}"
 
 
 def _space_words(spec: StudySpec, num_classes: int) -> list[str]:

@@ -39,7 +39,7 @@ def open_data(study: Study, place: Place, source: str) -> Dataset:
 
     Raises: UserError with other data than the study's.
     """
-    data = open_dataset(source or study.spec.source, study.spec.data_options, place.cache)
+    data = open_dataset(source or study.spec.source, study.spec.frames, place.cache)
     check_worker(study, data)
     return data
 

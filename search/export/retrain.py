@@ -28,8 +28,9 @@ from search.place import Place
 from search.process.messages import Cause
 from search.study.budget import current_budget, is_over
 from search.study.names import RETRAIN, derived_name
-from search.study.spec import Candidate as Chosen
-from search.study.spec import Confirming, StudySpec
+from search.study.purpose import Candidate as Chosen
+from search.study.purpose import Retraining
+from search.study.spec import StudySpec
 from search.study.stored import LOSSES, ForeignNameError, Study, create_study, open_study
 from search.terminal.local import run_locally
 from search.trials import checkpoints
@@ -57,12 +58,9 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
     space = Space(searched.space.domains, searched.space.control, NoPruning())
     trial = winner.study.storage.get_trial(winner.trial_id)
     epochs = epochs_of(candidate, trial)
-    confirm = Confirming(
+    purpose = Retraining(
         study=searched.spec.name,
-        seeds=1,
-        resplit=False,
-        everything=True,
-        candidates=(Chosen(number=winner.number, params=dict(trial.params), last_epoch=epochs),),
+        candidate=Chosen(number=winner.number, params=dict(trial.params), last_epoch=epochs),
         seed=candidate.origins[0].seed,
         heard=heard_merits(candidate, trial, epochs),
     )
@@ -76,7 +74,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
             "gpu_s": 0.0,
             "recipes": (),
             "recipe_filters": 1.0,
-            "confirm": confirm,
+            "purpose": purpose,
         }
     )
 
@@ -130,7 +128,7 @@ def _retrains(storage: str, name: str, searched: str) -> bool:
     """Whether the study of this name is a retraining of a model of the search."""
     study = open_study(storage, name)
     study.close()
-    return study.spec.confirm.everything and study.spec.confirm.study == searched
+    return isinstance(study.spec.purpose, Retraining) and study.spec.purpose.study == searched
 
 
 def check_score(candidate: Candidate) -> None:

@@ -9,7 +9,7 @@ from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.optimism import optimism
 from search.confirm.standing import Standing, read_standing
-from search.study.spec import StudySpec, refuse_without_scores
+from search.study.spec import StudySpec, refuse_derived, refuse_without_scores
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.study.unfinished import read_unfinished
@@ -69,13 +69,11 @@ def named_trial(searched: Study, number: int) -> Winner:
 def refuse_confirmation(spec: StudySpec) -> None:
     """Refuse a study that confirms or retrains another.
 
-    Raises: UserError for one that does.
+    Raises:
+        UserError: It does.
     """
     refuse_without_scores(spec)
-    if spec.confirm.seeds:
-        raise UserError(
-            f"study {spec.name!r} confirms {spec.confirm.study!r}: export that one, which picks by what was confirmed"
-        )
+    refuse_derived(spec, "export that one, which picks by what was confirmed")
 
 
 def best_trial(searched: Study) -> Winner:

@@ -43,5 +43,5 @@ def find(study: Study, url: str, pictures: PictureStore) -> Findings:
         importances=importances(record),
         panels=read_panels(record, pictures),
         optimism=optimism([[score for _, score in trial.curve] for trial in record.of("complete")]),
-        confirmed=None if study.spec.confirm.seeds else read_standing(study, url),
+        confirmed=read_standing(study, url) if study.spec.purpose.searches else None,
     )

@@ -130,7 +130,7 @@ def read_budget(connection: Connection, study: Study) -> Budget:
     if row is None or not row["there"]:
         raise UserError(f"study {study.spec.name!r} was deleted")
     found = {name: value for name, value in row.items() if name not in ("budget", "there")}
-    fixed = bool(study.spec.confirm.seeds) or (study.spec.fixed and row["budget"] <= study.spec.trials)
+    fixed = not study.spec.purpose.searches or (study.spec.fixed and row["budget"] <= study.spec.trials)
     return Budget(trials=row["budget"], fixed=fixed, **found)
 
 

@@ -20,9 +20,9 @@ from search.place import Place
 from search.process.messages import Cause
 from search.study.draws import FromTrial
 from search.study.pruners import JUDGED
-from search.study.sampling import first_trials, startup_trials
+from search.study.sampling import FirstTrial, first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
-from search.study.spec import StudySpec
+from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import KNOWN, SOURCE, Study, create_study
 from spaces import FromParams, Space, load_stored_space
 
@@ -83,8 +83,7 @@ def find_copies(old: Study, space: Space) -> Migration:
 
     Raises: UserError when there is none.
     """
-    if old.spec.confirm.seeds:
-        raise UserError(f"study {old.spec.name!r} confirms {old.spec.confirm.study!r}: migrate that one")
+    refuse_derived(old.spec, "migrate that one")
     copies, left_out = list[FrozenTrial](), Counter[str]()
     for trial in old.optuna.get_trials(deepcopy=False):
         if reason := _unusable(trial):
@@ -140,13 +139,13 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
 
     def begin(study: optuna.Study, written: StudySpec, connection: Connection) -> int:
         control, rest = first_of(spec, written, migration)
-        for params, attributes in control:
-            study.enqueue_trial(params, user_attrs=attributes)
+        for first in control:
+            study.enqueue_trial(dict(first.params), user_attrs=dict(first.attributes))
         for copy in migration.copies:
             study.add_trial(copy)
             connection.execute(text("SELECT 1"))  # it holds the lock, and is not idle meanwhile
-        for params, attributes in rest:
-            study.enqueue_trial(params, user_attrs=attributes)
+        for first in rest:
+            study.enqueue_trial(dict(first.params), user_attrs=dict(first.attributes))
         ids = [trial._trial_id for trial in study.get_trials(deepcopy=False) if SOURCE in trial.user_attrs]
         pairs = zip(ids, migration.copies, strict=False)  # a copy too many is told by the number of all
         connection.execute(COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs])
@@ -157,9 +156,7 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
     return f"study {spec.name!r}: {new} new trials of {prepared.epochs} epochs ({whole.trials} with the copies), {first}"
 
 
-def first_of(
-    spec: StudySpec, whole: StudySpec, migration: Migration
-) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], list[tuple[dict[str, Any], dict[str, Any]]]]:
+def first_of(spec: StudySpec, whole: StudySpec, migration: Migration) -> tuple[list[FirstTrial], list[FirstTrial]]:
     """What a migrated study trains first, besides its copies: the control before them, recipes or neighbours after them.
 
     ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes that were copied are not tried again, and
@@ -168,7 +165,7 @@ def first_of(
     control, *rest = first_trials(spec)
     if spec.recipes:
         tried = [copy.params for copy in migration.copies]
-        rest = [(params, attributes) for params, attributes in rest if params not in tried]
+        rest = [first for first in rest if first.params not in tried]
     else:
         rest = rest[: max(0, startup_trials(whole) - 1 - len(migration.copies))]
     return ([] if migration.with_control else [control]), rest
@@ -198,8 +195,7 @@ def _request(old: StudySpec, wish: Wish) -> Request:
         sets=wish.sets,
         until_s=wish.until_s,
         gpu_s=wish.gpu_s,
-        frames=old.data_options,
-        seed=old.seed,
+        frames=old.frames,
         recipes=wish.recipes,
     )
 

@@ -1,6 +1,5 @@
 """Orders to a study that runs: pause, stop, go on, and more budget. Workers see them after each epoch and each claim."""
 
-import shlex
 from typing import Literal
 
 from sqlalchemy import update
@@ -8,6 +7,7 @@ from sqlalchemy import update
 from objectives.errors import UserError
 from search.database.tables import STUDY
 from search.study.budget import Limit, current_budget, is_over
+from search.study.spec import refuse_derived
 from search.study.stored import Study
 
 Order = Literal["running", "paused", "stopped"]
@@ -28,7 +28,7 @@ def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) ->
 
     Raises: UserError when nothing is added, to a limit that the study does not have, or to a study that confirms or retrains.
     """
-    _refuse_fixed(study)
+    refuse_derived(study.spec, study.spec.purpose.more)
     before = current_budget(study)
     if not (trials or gpu_s or until_s):
         raise UserError("say how much more: --trials +50, --gpu-hours 10 or --until 2h")
@@ -44,21 +44,6 @@ def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) ->
     limits += [f"{now.until_s / 3600:g} h from the first trial on ({now.age_s / 3600:.2f} gone)"] if now.until_s else []
     closed = "; another limit still keeps it closed" if is_over(study) or now.limit() is not Limit.NONE else ""
     return f"study {study.spec.name!r} now has {', '.join(limits)}{closed}"
-
-
-def _refuse_fixed(study: Study) -> None:
-    """Refuse to extend a study whose trials follow from another.
-
-    Raises: UserError for one that confirms or retrains.
-    """
-    name, confirm = study.spec.name, study.spec.confirm
-    if confirm.everything:
-        raise UserError(f"study {name!r} trains one model of study {confirm.study!r}: there is nothing to extend")
-    if confirm.seeds:
-        raise UserError(
-            f"study {name!r} confirms {confirm.study!r} in the runs that were planned, and no more: "
-            f"`search confirm --study {shlex.quote(confirm.study)} --again` plans anew, with --seeds or --top as you need"
-        )
 
 
 def _write(study: Study, **values: object) -> None:

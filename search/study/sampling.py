@@ -2,14 +2,16 @@
 
 import random
 import warnings
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import Any, NamedTuple, assert_never
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 
 from search.study.pruners import REDUCTION, HalvingPruner, TopKPruner
-from search.study.spec import Confirming, StudySpec, stable_seed
+from search.study.purpose import Confirming, Retraining, Searching
+from search.study.spec import StudySpec, stable_seed
 from spaces import Space, choose_recipes, load_stored_space
 from spaces.pruning import Halving, NoPruning, TopK
 from spaces.recipes import scaled
@@ -20,39 +22,55 @@ NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keep
 warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multivariate and group, which are what we want
 
 
-def first_trials(spec: StudySpec) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Parameters and attributes of the trials that a study begins with: the control, then its recipes or else neighbours.
+class FirstTrial(NamedTuple):
+    """A trial that a study begins with: its parameters, the rest of which the sampler draws, and its attributes."""
+
+    params: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+
+def first_trials(spec: StudySpec) -> list[FirstTrial]:
+    """Return the trials that a study begins with."""
+    match spec.purpose:
+        case Searching():
+            return _searched_first(spec)
+        case Confirming() as purpose:
+            return _confirming_runs(purpose)
+        case Retraining(candidate=candidate):
+            return [FirstTrial(candidate.params, {"recipe": f"trial {candidate.number} on all frames"})]
+        case _:
+            assert_never(spec.purpose)
+
+
+def _searched_first(spec: StudySpec) -> list[FirstTrial]:
+    """Return the control, then the study's recipes or else neighbours of the control.
 
     A neighbour keeps most of the control's parameters; the sampler draws the rest at random. A good control is knowledge,
     and a small budget has no trials to spare for draws from the whole space. They are part of the sampler's start-up.
     Source: the expert prior of PriorBand (Mallik et al., NeurIPS 2023), reduced to its first draws.
     """
-    if spec.confirm.seeds:
-        return confirming_trials(spec.confirm)
     space = load_stored_space(spec.space)
     control = dict(space.control)
-    found: list[tuple[dict[str, Any], dict[str, Any]]] = [(control, {"recipe": "control"})]
+    found = [FirstTrial(control, {"recipe": "control"})]
     if spec.recipes:
         chosen = choose_recipes(",".join(spec.recipes))
         chosen = tuple(scaled(recipe, spec.recipe_filters) for recipe in chosen)
-        return found + [(space.encode(space.paced(recipe.config)), {"recipe": recipe.name}) for recipe in chosen]
+        return found + [FirstTrial(space.encode(space.paced(recipe.config)), {"recipe": recipe.name}) for recipe in chosen]
     neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
     for number in range(1, neighbours + 1):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
         redrawn = [name for name in control if dice.random() >= NEIGHBOUR_KEEPS] or dice.sample(sorted(control), 1)
         kept = {name: value for name, value in control.items() if name not in redrawn}
-        found.append((kept, {"recipe": "neighbour of the control"}))
+        found.append(FirstTrial(kept, {"recipe": "neighbour of the control"}))
     return found
 
 
-def confirming_trials(confirm: Confirming) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each candidate with the first seed, then each with the next: a study that ends early has whole rounds."""
-    if confirm.everything:
-        return [(dict(each.params), {"recipe": f"trial {each.number} on all frames"}) for each in confirm.candidates]
+def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
+    """Return each candidate with the first seed, then each with the next: a study that ends early has whole rounds."""
     return [
-        (dict(each.params), {"recipe": f"trial {each.number}, seed {seed}", "confirms": each.number, "seed": seed})
-        for seed in range(confirm.seeds)
-        for each in confirm.candidates
+        FirstTrial(each.params, {"recipe": f"trial {each.number}, seed {seed}", "confirms": each.number, "seed": seed})
+        for seed in range(purpose.seeds)
+        for each in purpose.candidates
     ]
 
 

@@ -1,7 +1,7 @@
 """Writing a study: data and space are checked in full before anything is written."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
 from objectives.errors import UserError
@@ -28,15 +28,9 @@ class Request:
     sets: tuple[str, ...] = ()
     until_s: float = 0.0
     gpu_s: float = 0.0
-    frames: DataOptions = field(default_factory=DataOptions)  # how the source is read and split, but for the seed
-    seed: int = 0
+    frames: DataOptions = field(default_factory=DataOptions)  # the seed is also that of the sampler and the trials
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
     filters: float = 1.0  # the recipes' filters are multiplied by this
-
-    @property
-    def data_options(self) -> DataOptions:
-        """How the data is read and split."""
-        return replace(self.frames, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ def prepare(request: Request, place: Place) -> Prepared:
     if wanted:
         choose_recipes(wanted)  # a misspelt name is told before the data is prepared
     blobs = open_blobs(place.artifacts)
-    data = open_dataset(data_path(request.source), request.data_options, place.cache)
+    data = open_dataset(data_path(request.source), request.frames, place.cache)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
     recipes, left_out = tuple[Recipe, ...](), tuple[str, ...]()
@@ -118,7 +112,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
     return StudySpec(
         name=request.name,
         source=data_path(request.source),
-        **asdict(request.data_options),
+        frames=request.frames,
         score=score_definition(data),
         data_fingerprint=data.fingerprint,
         sealed=data.sealed,

@@ -165,7 +165,7 @@ def read_status(study: Study) -> Status:
         budget = read_budget(connection, study)
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
         unfit = connection.execute(INFEASIBLE, which).one()
-        scored = not study.spec.confirm.everything
+        scored = study.spec.purpose.scored
         best = _best(connection, study, budget) if scored else None
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
     foreign = 0 if budget.fixed else budget.foreign_failures
@@ -202,6 +202,6 @@ class TrialLine:
 
 def read_trials(study: Study) -> list[TrialLine]:
     """Every trial that has begun, by number; those of a study without scores have none."""
-    nothing = {"score": None, "value": None} if study.spec.confirm.everything else {}
+    nothing = {} if study.spec.purpose.scored else {"score": None, "value": None}
     with study.engine.connect() as connection:
         return [TrialLine(**{**row, **nothing}) for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()]

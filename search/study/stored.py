@@ -3,8 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, assert_never
 
 import optuna
 from optuna.storages import RDBStorage
@@ -14,14 +14,17 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, insert, text
 
 from objectives.data.dataset import Dataset
+from objectives.data.options import DataOptions
 from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
 from search.database.connections import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
 from search.database.passwords import redacted
 from search.database.tables import STUDY
 from search.process.messages import Run
+from search.study.purpose import Confirming, Retraining, Searching
 from search.study.sampling import build_pruner, build_sampler, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
+from search.study.stored_forms import in_present_form
 from spaces import Space, load_stored_space
 
 SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained
@@ -54,24 +57,26 @@ class Study:
 
     def run(self, number: int) -> Run:
         """How one trial is trained."""
-        confirm = self.spec.confirm
-        if not confirm.seeds:
-            return Run(stable_seed(self.spec.seed, "trial", number))
-        turn, place = self._turn_and_place(number)
-        if confirm.everything:
-            return Run(confirm.seed, 0, confirm.candidates[place].last_epoch, everything=True, heard=confirm.heard)
-        split_seed = stable_seed(self.spec.seed, "split", turn) if turn and confirm.resplit else 0
-        seed, last_epoch = stable_seed(self.spec.seed, "confirm", turn), confirm.candidates[place].last_epoch
-        return Run(seed, split_seed, last_epoch)
+        match self.spec.purpose:
+            case Searching():
+                return Run(stable_seed(self.spec.seed, "trial", number))
+            case Retraining() as purpose:
+                return Run(purpose.seed, 0, purpose.candidate.last_epoch, everything=True, heard=purpose.heard)
+            case Confirming() as purpose:
+                turn, place = self._turn_and_place(purpose, number)
+                split_seed = stable_seed(self.spec.seed, "split", turn) if turn and purpose.resplit else 0
+                seed = stable_seed(self.spec.seed, "confirm", turn)
+                return Run(seed, split_seed, purpose.candidates[place].last_epoch)
+            case _:
+                assert_never(self.spec.purpose)
 
-    def _turn_and_place(self, number: int) -> tuple[int, int]:
+    def _turn_and_place(self, purpose: Confirming, number: int) -> tuple[int, int]:
         """Which seed a run of a confirmation has, and which candidate. One that is trained again tells it itself."""
-        confirm = self.spec.confirm
-        if number >= len(confirm.candidates) * confirm.seeds:
+        if number >= len(purpose.candidates) * purpose.seeds:
             told = self.storage.get_trial(self.storage.get_trial_id_from_study_id_trial_number(self.id, number)).user_attrs
             if "confirms" in told:
-                return told["seed"], [each.number for each in confirm.candidates].index(told["confirms"])
-        return divmod(number, len(confirm.candidates))
+                return told["seed"], [each.number for each in purpose.candidates].index(told["confirms"])
+        return divmod(number, len(purpose.candidates))
 
     def seed_of(self, trial: FrozenTrial) -> int:
         """The seed that a trial was trained with, here or in the study that it was copied from."""
@@ -93,8 +98,8 @@ class Study:
 def enqueue_first(study: optuna.Study, spec: StudySpec, connection: Connection) -> int:
     """Enqueue the trials that a study begins with, and return how many they are."""
     wanted = first_trials(spec)
-    for params, attributes in wanted:
-        study.enqueue_trial(params, user_attrs=attributes)
+    for first in wanted:
+        study.enqueue_trial(dict(first.params), user_attrs=dict(first.attributes))
     return len(wanted)
 
 
@@ -178,7 +183,7 @@ def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
     Raises: UserError when another version of this program wrote it.
     """
     try:
-        return StudySpec.model_validate(stored)
+        return StudySpec.model_validate(in_present_form(stored))
     except ValidationError as error:
         raise UserError(
             f"study {name!r} was written by another version of this program: use that version, or start another study"
@@ -239,8 +244,10 @@ def check_clock(study: Study) -> None:
 
 def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
-    fields = [field for field in StudySpec.model_fields if field not in ("source", "space", "space_fingerprint")]
-    pairs = {field: (getattr(there, field), getattr(wanted, field)) for field in fields}
+    own = [name for name in StudySpec.model_fields if name not in ("source", "space", "space_fingerprint", "frames")]
+    pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in own}
+    for name in (each.name for each in fields(DataOptions)):
+        pairs[name] = getattr(there.frames, name), getattr(wanted.frames, name)
     for part in ("domains", "control"):
         theirs, ours = there.space[part], wanted.space[part]
         prefix = "" if part == "domains" else "control."  # as in a space file; a path may be in both
@@ -262,7 +269,7 @@ def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) ->
         "gpu_s": (there.gpu_s, wanted.gpu_s),
         "until_s": (there.until_s, wanted.until_s),
     }
-    return not there.confirm.seeds and all(what in limits and 0 < limits[what][0] < limits[what][1] for what in differing)
+    return there.purpose.searches and all(what in limits and 0 < limits[what][0] < limits[what][1] for what in differing)
 
 
 def _short(value: object) -> str:

@@ -92,7 +92,7 @@ def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
 
 def kept(spec: StudySpec) -> Kept:
     """Which finished trials of a study keep their weights: of a search a few and its recipes, all that confirm one."""
-    return Kept(EVERY) if spec.confirm.seeds else Kept(recipes=spec.recipes)
+    return Kept(recipes=spec.recipes) if spec.purpose.searches else Kept(EVERY)
 
 
 def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: Kept = SOME) -> None:

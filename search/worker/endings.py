@@ -91,10 +91,10 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
         return found
     scored = _scored(worker, trial, history)
     names, iou = worker.data.spec.class_names, scored.iou
-    if worker.study.spec.confirm.everything:
-        found["value_is"] = "the fit to frames that were trained on, no score"
-    else:
+    if worker.study.spec.purpose.scored:
         found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
+    else:
+        found["value_is"] = "the fit to frames that were trained on, no score"
     found |= _validated_on(worker, trial)
     found |= {"best_epoch": scored.number, "epochs": len(history)}
     found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
@@ -105,9 +105,9 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
 
 def _validated_on(worker: Worker, trial: optuna.Trial) -> dict[str, str]:
     """The places of a trial's validation part, where the study deals parts anew."""
-    confirm, data = worker.study.spec.confirm, worker.data
-    if not confirm.seeds or not confirm.resplit:
+    if not worker.study.spec.purpose.resplit:
         return {}
+    data = worker.data
     split_seed = worker.study.run(trial.number).split_seed
     parts = dealt_parts(data, split_seed) if split_seed else data.parts
     return {ATTRIBUTE: places_text(data.groups[parts["validation"]].tolist())}

@@ -49,7 +49,7 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
         for remark in member.remarks:
             say(remark)
         preload()
-        data = open_dataset(settings.source or study.spec.source, study.spec.data_options, settings.cache)
+        data = open_dataset(settings.source or study.spec.source, study.spec.frames, settings.cache)
         check_worker(study, data)
         member = replace(member, device=check_cuda(member.device))
         orders.at_work = True

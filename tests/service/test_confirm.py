@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from objectives.bundle.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
 from search.cli.confirm import confirm, standing_json
-from search.confirm.plan import cells, choose_candidates, plan, write_plan
+from search.confirm.plan import cells, choose_candidates, plan, plan_of, write_plan
 from search.confirm.standing import read_standing
 from search.confirm.state import Asked, begin
 from search.export.best import export_best
@@ -86,7 +86,7 @@ def test_runs_are_paired_and_the_first_seed_keeps_the_parts(searched: Study, dat
     with pytest.raises(UserError, match="other settings"):
         write_plan(database, plan(searched, top=2, seeds=2, resplit=True))
     kept = plan(searched, top=2, seeds=3, resplit=False)
-    assert kept.confirm.resplit is False
+    assert plan_of(kept).resplit is False
     searched.close()
     confirming.close()
 

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from objectives.bundle.belief import Judged, Named
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.provenance import Provenance
+from objectives.data.options import DataOptions
 from objectives.ensemble.program import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.program.pixels import pixels_BCHW
@@ -56,7 +57,8 @@ def searched(make_database: Callable[[], str], tmp_path_factory: pytest.TempPath
     root = tmp_path_factory.mktemp("searched")
     place = Place(make_database(), str(root / "artifacts"), root / "cache")
     # of this seed no run is the best on every class
-    list(set_up(Request(name="small", source="synthetic:120", space="tiny", trials=3, sets=FIXED, seed=1), place))
+    seeded = DataOptions(seed=1)
+    list(set_up(Request(name="small", source="synthetic:120", space="tiny", trials=3, sets=FIXED, frames=seeded), place))
     study = open_study(place.storage, "small")
     run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
     return Searched(study, place)

@@ -21,7 +21,7 @@ def test_looks_are_counted_over_all_studies_that_seal_the_same_frames(
     make_study(database, trials=4)
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     for name, seed in (("again", 0), ("other", 1)):  # another seed seals other frames
-        list(set_up(Request(name=name, source="synthetic:40", space="tiny", trials=2, seed=seed), place))
+        list(set_up(Request(name=name, source="synthetic:40", space="tiny", trials=2, frames=DataOptions(seed=seed)), place))
     studies = small, again, other = [open_study(database, name) for name in ("small", "again", "other")]
     count_look(small)
     with counted_look(again):

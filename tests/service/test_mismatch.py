@@ -46,7 +46,7 @@ def rewritten(database: str, field: str, value: str) -> Study:
 
 def test_a_worker_that_differs_in_one_thing_is_refused_and_it_is_named(other: tuple[Study, str], tmp_path: Path) -> None:
     study, said = other
-    data = open_dataset(study.spec.source, study.spec.data_options, tmp_path)
+    data = open_dataset(study.spec.source, study.spec.frames, tmp_path)
     with pytest.raises(UserError, match=f"this program's {said} from that of study 'small': .* here, .* there"):
         check_worker(study, data)
 

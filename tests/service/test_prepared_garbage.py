@@ -20,7 +20,7 @@ def untouch(folder: Path, seconds: float = UNTOUCHED_S + 60) -> None:
 def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     check_cache(cache)
-    used = open_dataset(small_study.spec.source, small_study.spec.data_options, cache).directory
+    used = open_dataset(small_study.spec.source, small_study.spec.frames, cache).directory
     read, idle, held = (open_dataset(f"synthetic:{25 + n}", DataOptions(), cache).directory for n in range(3))
     (cache / ".0123456789abcdef01234567.4711").mkdir()
     (cache / "notes").mkdir()

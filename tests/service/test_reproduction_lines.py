@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import select
 
 from objectives.data.options import DataOptions
-from search.confirm.plan import plan, write_plan
+from search.confirm.plan import plan, plan_of, write_plan
 from search.database.tables import STUDY
 from search.export.reproduction import reproduction, study_lines
 from search.export.winner import Winner, best_trial, find_winner
@@ -31,8 +31,8 @@ Type = Callable[[list[str]], None]
 
 CLASSES = 5  # of the generated frames
 EPOCHS = "train.epochs=4"
-READ = DataOptions(min_labelled=1 / 3, shares=(0.7, 0.3, 0.0), leave_out=("11", "3"))
-LEARNT = DataOptions(size=(32, 64), ignore="none", scored=(1, 2, 3, 4))
+READ = DataOptions(seed=3, min_labelled=1 / 3, shares=(0.7, 0.3, 0.0), leave_out=("11", "3"))
+LEARNT = DataOptions(seed=2, size=(32, 64), ignore="none", scored=(1, 2, 3, 4))
 WIDER = (EPOCHS, "model.dropout={float: [0.0, 0.15]}", "train.batch_size={choice: [4, 8, 16]}")
 
 
@@ -104,7 +104,7 @@ def facts(url: str, name: str) -> tuple[object, ...]:
 
 
 def test_a_study_that_was_extended_is_extended_again(place: Place, typed: Type, elsewhere: str) -> None:
-    study = written(place, name="été 1", trials=4, gpu_s=1.1 * 3600, until_s=1.1 * 3600, seed=3, frames=READ)
+    study = written(place, name="été 1", trials=4, gpu_s=1.1 * 3600, until_s=1.1 * 3600, frames=READ)
     told(place.storage, "été 1")
     extend_budget(study, trials=30, gpu_s=0.0, until_s=0.0)
     told(place.storage, "été 1")
@@ -169,7 +169,7 @@ def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(place
 
 def test_recipes_with_fewer_filters_are_run_so_again(place: Place, typed: Type, elsewhere: str) -> None:
     sets = (*implied_sets(1, 0.3), "train.steps_per_epoch=1")
-    asked = {"space": "recipes", "sets": sets, "trials": 0, "recipes": "A1", "filters": 0.3, "frames": LEARNT, "seed": 2}
+    asked = {"space": "recipes", "sets": sets, "trials": 0, "recipes": "A1", "filters": 0.3, "frames": LEARNT}
     study = written(place, name="seeds", **asked)
     extend_budget(study, trials=1, gpu_s=0.0, until_s=0.0)
     run, extend, worker = study_lines(study, CLASSES)
@@ -195,7 +195,7 @@ def test_a_confirmation_of_other_candidates_than_those_of_now_is_told(place: Pla
     assert lines[-2:] == ("search confirm --study small --top 50 --seeds 2 --no-resplit", "search export-best")
     typed([*lines[:-2], f"{lines[-2]} --workers 0"])
     there = open_study(elsewhere, "small/confirm")
-    ids = {"confirm": there.spec.confirm.model_copy(update={"study_id": confirming.spec.confirm.study_id})}
+    ids = {"purpose": plan_of(there.spec).model_copy(update={"study_id": plan_of(confirming.spec).study_id})}
     assert there.spec.model_copy(update=ids) == confirming.spec
     extend_budget(study, trials=20, gpu_s=0.0, until_s=0.0)
     told(place.storage, "small")

@@ -174,9 +174,9 @@ def test_the_process_of_a_trial_ends_with_its_killed_worker(stopped: bool, place
 def test_a_worker_with_other_data_or_another_version_may_not_join(
     small_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = open_dataset(small_study.spec.source, small_study.spec.data_options, tmp_path)
+    own = open_dataset(small_study.spec.source, small_study.spec.frames, tmp_path)
     check_worker(small_study, own)
-    other = open_dataset("synthetic:40:seed=9", small_study.spec.data_options, tmp_path)
+    other = open_dataset("synthetic:40:seed=9", small_study.spec.frames, tmp_path)
     with pytest.raises(UserError, match="data differs"):
         check_worker(small_study, other)
     monkeypatch.setattr("search.study.stored.OBJECTIVE_VERSION", "0")

@@ -11,11 +11,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, text
 
+from objectives.data.options import DataOptions
 from search.database.connections import Fence, open_engine, open_optuna
 from search.database.tables import LEASE, STUDY
 from search.study.draws import FromTrial
+from search.study.purpose import Candidate, Confirming
 from search.study.sampling import rungs
-from search.study.spec import Candidate, Confirming, StudySpec
+from search.study.spec import StudySpec
 from search.study.stored import Study, open_study
 from spaces import Space, load_space, load_stored_space
 
@@ -38,16 +40,13 @@ def spec_of(name: str, *, preset: str = "tiny", trials: int = 20, classes: Seque
     return StudySpec(
         name=name,
         source="/data/terrain.npz",
-        size=(64, 128),
-        min_identical=10,
-        scored=tuple(range(1, 1 + len(classes))),
+        frames=DataOptions(size=(64, 128), scored=tuple(range(1, 1 + len(classes))), seed=7),
         score=f"mean IoU of {', '.join(classes)}",
         data_fingerprint="d" * 64,
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,
         trials=trials,
         until_s=0.0,
-        seed=7,
     )
 
 
@@ -127,8 +126,8 @@ def drawn_trials(
 def confirming_spec(spec: StudySpec, numbers: Sequence[int], seeds: int) -> StudySpec:
     """The specification of the study that confirms these trials of another."""
     candidates = tuple(Candidate(number=number, params={}, last_epoch=8) for number in numbers)
-    confirm = Confirming(study=spec.name, seeds=seeds, candidates=candidates)
-    return spec.model_copy(update={"name": f"{spec.name}/confirm", "trials": len(numbers) * seeds, "confirm": confirm})
+    purpose = Confirming(study=spec.name, seeds=seeds, candidates=candidates)
+    return spec.model_copy(update={"name": f"{spec.name}/confirm", "trials": len(numbers) * seeds, "purpose": purpose})
 
 
 def confirming_trials(scores: dict[int, Sequence[float]]) -> list[FrozenTrial]:

@@ -83,7 +83,7 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
         yield joined(f"{among}. The highest of many noisy scores is high partly by luck: expect less on new data.")
         second = sorted((trial.score for trial in complete), reverse=True)[1]
         yield joined(f"It leads the second best by {score(best.score - second)}.")
-    if not study.spec.confirm.seeds:
+    if study.spec.purpose.searches:
         yield joined("The score is that of the trial's best epoch on validation, which adds a little more luck.")
     standing = findings.confirmed
     yield from _confirmed(standing, standing.choice, study) if standing and standing.choice else _unconfirmed(findings)
@@ -92,7 +92,7 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
 
 
 def _unconfirmed(findings: Findings) -> Iterator[Html]:
-    if findings.study.spec.confirm.seeds:
+    if not findings.study.spec.purpose.searches:
         return
     yield joined("Not confirmed: ", _code("search confirm"), " trains the best trials again with other seeds.")
     if isinstance(findings.optimism, Optimism):
@@ -152,7 +152,7 @@ def budget_of(study: StudyRecord) -> str:
 
 def data_of(study: StudyRecord) -> str:
     """Which data the study is about."""
-    size = " at {}x{}".format(*study.spec.size) if study.spec.size else ""
+    size = " at {}x{}".format(*study.spec.frames.size) if study.spec.frames.size else ""
     return f"{study.spec.source}{size} (fingerprint {study.spec.data_fingerprint[:12]})"
 
 

@@ -15,11 +15,12 @@ from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
 from objectives.pictures.panels import is_picture
 from search.cli.app import app
+from search.cli.frame_options import with_options
 from search.cli.options import parse_split
-from search.cli.study_options import StudyOptions, with_study_options
+from search.cli.study_options import StudyOptions
 from search.place import Place, open_database, open_place
 from search.study.setup import Request, prepare
-from search.study.spec import StudySpec, data_path
+from search.study.spec import data_path
 
 RUNNER = CliRunner()
 WORDS = ["--study", "s", "--set", "a=1", "--set", "b=2", "--size", "4x8", "--scored", "2,1", "--until", "2m", "--home", "/h"]
@@ -30,7 +31,7 @@ def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) ->
     small = typer.Typer()
 
     @small.command()
-    @with_study_options
+    @with_options(StudyOptions)
     def command(asked: StudyOptions, workers: int = 3) -> None:
         """Help of its own."""
         heard.append((asked, workers))
@@ -130,8 +131,8 @@ def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
     place = Place("", str(tmp_path / "artifacts"), tmp_path / "cache")
     asked = Request(name="s", source="synthetic:40", space="tiny", trials=2, frames=DataOptions(max_deviation=1.5))
     spec = prepare(asked, place).spec
-    assert spec.max_deviation == 1.5
-    assert spec.data_options == asked.data_options
+    assert spec.frames.max_deviation == 1.5
+    assert spec.frames == asked.frames
     whole = prepare(Request(name="s", source="synthetic:40", space="tiny", trials=2), place)
     assert whole.spec.data_fingerprint != spec.data_fingerprint
     assert "13 dropped" in whole.findings[0]
@@ -169,15 +170,3 @@ def test_a_picture_of_the_data_is_written_where_it_is_asked_for(tmp_path: Path) 
     folder = RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", str(tmp_path)])
     assert "--picture must be a file" in str(folder.exception)
     assert "must be a PNG" in str(RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", "x.jpg"]).exception)
-
-
-def test_a_study_from_before_the_filter_reads_as_one_without() -> None:
-    spec = StudySpec(
-        name="s", source="synthetic", size=None, min_identical=10, scored=(), score="", data_fingerprint="",
-        space={}, space_fingerprint="", trials=1, until_s=0.0, seed=0,
-    )  # fmt: skip
-    stored = spec.model_dump(mode="json")
-    for name in ("min_labelled", "max_deviation", "ignore", "exif", "shares", "leave_out"):
-        del stored[name]
-    assert StudySpec.model_validate(stored) == spec
-    assert spec.data_options == Request(name="s", source="synthetic", space="small", trials=1).data_options

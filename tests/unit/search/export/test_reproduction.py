@@ -6,28 +6,27 @@ from types import MappingProxyType
 
 import pytest
 
+from objectives.data.options import DataOptions
 from search.export.reproduction import ANOTHER_SPACE, init_command
 from search.study.spec import StudySpec
 from spaces import Space, load_space
 from spaces.fitting import fit_space
 
 CLASSES = 5
+SEEDED = DataOptions(seed=3)
 
 
-def spec_of(space: Space, **changed: object) -> StudySpec:
+def spec_of(space: Space, frames: DataOptions = SEEDED, **changed: object) -> StudySpec:
     plain = StudySpec(
         name="été 1",
         source="/data/my frames.npz",
-        size=None,
-        min_identical=10,
-        scored=(),
+        frames=frames,
         score="mean IoU",
         data_fingerprint="0",
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,
         trials=20,
         until_s=0.0,
-        seed=3,
     )
     return plain.model_copy(update=changed)
 
@@ -55,9 +54,9 @@ def test_the_space_words_lead_to_the_very_space(preset: str, sets: list[str]) ->
 
 def test_every_option_of_the_study_is_said() -> None:
     space, _ = fit_space(load_space("tiny"), CLASSES)
-    asked = {"size": (64, 128), "gpu_s": 5400.0, "until_s": 1234567.5, "scored": (1, 2), "recipes": ("A1", "B2")}
-    asked |= {"shares": (0.725, 0.275, 0.0), "leave_out": ("a b", "c")}
-    words = shlex.split(init_command(spec_of(space, **asked, min_labelled=0.1, ignore="none", exif="keep"), CLASSES))
+    frames = DataOptions((64, 128), 12, (0.725, 0.275, 0.0), 3, (1, 2), 0.1, 2.5, "none", "keep", ("a b", "c"))
+    spec = spec_of(space, frames, gpu_s=5400.0, until_s=1234567.5, recipes=("A1", "B2"))
+    words = shlex.split(init_command(spec, CLASSES))
     assert words[:6] == ["search", "init", "--study", "été 1", "--data", "/data/my frames.npz"]
     found = {word: option(words, word) for word in words if word.startswith("--")}
     assert found == {
@@ -69,8 +68,9 @@ def test_every_option_of_the_study_is_said() -> None:
         "--gpu-hours": ["1.5"],
         "--until": ["1234567.5s"],
         "--size": ["64x128"],
-        "--min-identical": ["10"],
+        "--min-identical": ["12"],
         "--min-labelled": ["0.1"],
+        "--max-deviation": ["2.5"],
         "--ignore": ["none"],
         "--exif": ["keep"],
         "--scored": ["1,2"],
