@@ -111,14 +111,14 @@ def checked_source(searched: "Study", place: Place, data: str) -> str:
 
 def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
     """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
-    from search.study.budget import current_budget, is_over
+    from search.study.budget import Order, current_budget, is_over
     from search.study.stored import open_study
     from search.terminal.local import run_locally
 
     confirming = open_study(place.storage, name)
     order, over = current_budget(confirming).order, is_over(confirming)
     confirming.close()
-    if order != "running":
+    if order is not Order.RUNNING:
         typer.echo(f"study {name!r} is {order}: search resume --study {shlex.quote(name)}")
     if over:
         return

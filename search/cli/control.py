@@ -9,7 +9,7 @@ from search.cli.study_options import MOST_TRIALS
 from search.place import open_database
 
 if TYPE_CHECKING:
-    from search.study.orders import Order
+    from search.study.budget import Order
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def stop(study: StudyName = "default", storage: Storage = "", home: Home = None)
     Example:
       search stop --study mars --storage postgresql://user@host/db
     """
-    _order("stopped", study, storage, home)
+    _order(Order.STOPPED, study, storage, home)
 
 
 def pause(study: StudyName = "default", storage: Storage = "", home: Home = None) -> None:
@@ -39,7 +39,7 @@ def pause(study: StudyName = "default", storage: Storage = "", home: Home = None
     Example:
       search pause --study mars --storage postgresql://user@host/db
     """
-    _order("paused", study, storage, home)
+    _order(Order.PAUSED, study, storage, home)
 
 
 def resume(study: StudyName = "default", storage: Storage = "", home: Home = None) -> None:
@@ -49,7 +49,7 @@ def resume(study: StudyName = "default", storage: Storage = "", home: Home = Non
     Example:
       search resume --study mars --storage postgresql://user@host/db
     """
-    _order("running", study, storage, home)
+    _order(Order.RUNNING, study, storage, home)
 
 
 def extend(

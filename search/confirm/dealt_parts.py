@@ -5,8 +5,6 @@ from itertools import combinations
 
 from search.confirm.verdict import ConfirmScore
 
-ATTRIBUTE = "validation_places"  # of a trial
-
 
 def places_text(places: Iterable[int]) -> str:
     """Numbers of places as ascending runs: ``0-3 7 12-13``. Equal sets give equal texts."""

@@ -7,15 +7,14 @@ same parts, and scored at its last epoch, was chosen by nobody.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
-from search.confirm.dealt_parts import ATTRIBUTE
 from search.process.messages import Cause
 from search.study.names import confirm_name
 from search.study.purpose import Candidate, Confirming
+from search.study.record import Confirmed, Notes
 from search.study.sampling import CONTROL
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study
@@ -106,11 +105,10 @@ def config_key(study: Study, trial: FrozenTrial) -> str:
 def candidate(study: Study, trial: FrozenTrial) -> Candidate:
     """A trial as a candidate. Where early stopping ended it, its best epoch is the last one of its confirmation."""
     train = study.space.draw(FromParams(trial.params)).train
-    told = trial.user_attrs
-    stopped_early = train.early_stopping and told["end_cause"] == Cause.COMPLETED and told["epochs"] < train.epochs
-    return Candidate(
-        number=trial.number, params=dict(trial.params), last_epoch=told["best_epoch"] if stopped_early else train.epochs
-    )
+    notes = Notes.of(trial)
+    stopped_early = train.early_stopping and notes.cause == Cause.COMPLETED and notes.epochs < train.epochs
+    last_epoch = notes.best_epoch if stopped_early else train.epochs
+    return Candidate(number=trial.number, params=dict(trial.params), last_epoch=last_epoch)
 
 
 def write_plan(url: str, spec: StudySpec) -> str:
@@ -132,24 +130,24 @@ def cells(confirming: Study) -> list[Cell]:
     """
     found: dict[tuple[int, int], Cell] = {}
     for trial in confirming.optuna.get_trials(deepcopy=False):
-        if trial.state.is_finished() and "confirms" in trial.user_attrs:
-            cell = _cell(trial)
+        notes = Notes.of(trial)
+        if trial.state.is_finished() and notes.confirmed:
+            cell = _cell(trial, notes, notes.confirmed)
             before = found.get((cell.seed, cell.candidate))
             if before is None or not before.scored:
                 found[cell.seed, cell.candidate] = cell
     return list(found.values())
 
 
-def _cell(trial: FrozenTrial) -> Cell:
-    told: dict[str, Any] = trial.user_attrs
-    cause = told.get("end_cause", trial.state.name.lower())
+def _cell(trial: FrozenTrial, notes: Notes, confirmed: Confirmed) -> Cell:
+    cause = notes.cause or trial.state.name.lower()
     return Cell(
-        candidate=told["confirms"],
-        seed=told["seed"],
+        candidate=confirmed.candidate,
+        seed=confirmed.seed,
         trial_id=trial._trial_id,
         cause=cause,
         score=trial.value if cause == Cause.COMPLETED and trial.value is not None else float("nan"),
-        per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
-        multiply_adds=told.get("multiply_adds", 0),
-        part=told.get(ATTRIBUTE, ""),
+        per_class=dict(notes.per_class),
+        multiply_adds=notes.multiply_adds,
+        part=notes.places,
     )

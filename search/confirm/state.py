@@ -9,7 +9,6 @@ import shlex
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 
-from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
 from objectives.errors import UserError
@@ -18,8 +17,10 @@ from search.database.connections import locked
 from search.process.messages import Cause
 from search.study.names import count_of
 from search.study.purpose import Confirming
+from search.study.record import Confirmed, Notes
+from search.study.sampling import FirstTrial
 from search.study.spec import StudySpec, refuse_derived
-from search.study.stored import ForeignNameError, Study, check_program, open_study, read_spec
+from search.study.stored import ForeignNameError, Study, check_program, enqueue, open_study, read_spec
 
 PLAN_LOCK = 7_215_006
 
@@ -145,13 +146,13 @@ def _gone_on(name: str, storage: str, why: str) -> Begun:
 def _train_again(confirming: Study) -> list[str]:
     """Enqueue what has ended without a score and is not at hand; what diverged would do so again."""
     trials = confirming.optuna.get_trials(deepcopy=False)
-    at_hand = {_which(trial) for trial in trials if not trial.state.is_finished()}
-    lost = [cell for cell in cells(confirming) if is_lost(cell) and (cell.candidate, cell.seed) not in at_hand]
+    at_hand = {Notes.of(trial).confirmed for trial in trials if not trial.state.is_finished()}
+    lost = [cell for cell in cells(confirming) if is_lost(cell) and Confirmed(cell.candidate, cell.seed) not in at_hand]
     params = {each.number: each.params for each in plan_of(confirming.spec).candidates}
     names = [f"trial {cell.candidate}, seed {cell.seed}" for cell in lost]
     for cell, name in zip(lost, names, strict=True):
-        told = {"recipe": f"{name}, again", "confirms": cell.candidate, "seed": cell.seed}
-        confirming.optuna.enqueue_trial(dict(params[cell.candidate]), user_attrs=told)
+        notes = Notes(recipe=f"{name}, again", confirmed=Confirmed(cell.candidate, cell.seed))
+        enqueue(confirming.optuna, FirstTrial(params[cell.candidate], notes))
     with confirming.engine.begin() as connection:  # also for what a process has enqueued that was killed here
         connection.execute(MAKE_ROOM, {"study_id": confirming.id})
     return names
@@ -160,10 +161,6 @@ def _train_again(confirming: Study) -> list[str]:
 def is_lost(cell: Cell) -> bool:
     """Whether a run has ended without a score, and might have one if it were trained again."""
     return not cell.scored and cell.cause != Cause.DIVERGED
-
-
-def _which(trial: FrozenTrial) -> tuple[int | None, int | None]:
-    return trial.user_attrs.get("confirms"), trial.user_attrs.get("seed")
 
 
 def _refuse_other(name: str, there: Confirming, asked: Asked) -> None:

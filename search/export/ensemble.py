@@ -26,6 +26,7 @@ from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import Restored, restore_run
 from search.export.winner import Winner
 from search.place import Place
+from search.study.record import Notes
 from search.study.spec import stable_seed
 from search.study.stored import Study
 
@@ -170,5 +171,6 @@ def _device(members: Sequence[Restored]) -> torch.device:
 def _leader(winner: Winner, run: int, score: float, belief: Judged) -> Winner:
     """The ensemble as the winner that is handed out, under the number of its first run."""
     first = winner.study.storage.get_trial(run)
-    number = int(first.user_attrs.get("confirms", first.number))  # of the trial whose config it trained
+    confirmed = Notes.of(first).confirmed
+    number = confirmed.candidate if confirmed else first.number  # of the trial whose config it trained
     return Winner(winner.study, run, first.number, number, score, belief, winner.remarks)

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from objectives.errors import UserError, one_line
 from search.confirm.plan import cells
+from search.study.record import Notes
 from search.study.stored import Study
 from search.study.unfinished import Exportable, read_unfinished
 from search.trials.checkpoints import BEST
@@ -75,5 +76,5 @@ def listed_runs(searched: Study, members: Sequence[str]) -> list[int]:
 
 
 def _names(trial: FrozenTrial) -> set[str]:
-    recipe = str(trial.user_attrs.get("recipe", "")).lower()
+    recipe = Notes.of(trial).recipe.lower()
     return {str(trial.number), recipe, recipe.partition("-")[0]} - {""}

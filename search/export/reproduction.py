@@ -15,8 +15,9 @@ from search.export.winner import Winner
 from search.study.budget import Budget, current_budget
 from search.study.migrate import find_copies
 from search.study.option_words import frame_words, plain
+from search.study.record import Notes
 from search.study.spec import StudySpec
-from search.study.stored import SOURCE, Study, open_study
+from search.study.stored import Study, open_study
 from spaces import Space, load_space, load_stored_space, preset_names
 from spaces.fitting import fit_space
 from spaces.recipes import implied_sets
@@ -40,7 +41,7 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
     """The lines that write a study and train it."""
     spec = study.spec
     worker, more = shlex.join(["search", "worker", "--study", spec.name]), extend_commands(spec, current_budget(study))
-    copies = [trial for trial in study.optuna.get_trials(deepcopy=False) if SOURCE in trial.user_attrs]
+    copies = [trial for trial in study.optuna.get_trials(deepcopy=False) if Notes.of(trial).original]
     if copies:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
     if spec.recipe_filters == 1.0:
@@ -98,7 +99,9 @@ def migrate_command(spec: StudySpec, old: str, copies: int, num_classes: int, *,
 
 def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int) -> list[str]:
     """The lines of the study that the copies come from, then ``search migrate``; a comment where that one is another by now."""
-    spec, name = study.spec, copies[0].user_attrs[SOURCE]["study"]
+    spec, original = study.spec, Notes.of(copies[0]).original
+    assert original, copies[0].number
+    name = original.study
     try:
         old = open_study(study.engine.url.render_as_string(hide_password=False), name)
     except UserError:  # deleted, or of another version
@@ -128,7 +131,7 @@ def _gives(old: Study, new: Study, copies: Sequence[FrozenTrial]) -> bool:
 
 
 def _told(copy: FrozenTrial) -> tuple[object, ...]:
-    return copy.user_attrs[SOURCE], copy.params, copy.value, copy.state
+    return Notes.of(copy).original, copy.params, copy.value, copy.state
 
 
 def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:

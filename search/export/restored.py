@@ -1,8 +1,6 @@
 """A run's network with its trained weights, out of the study that holds the run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -15,6 +13,7 @@ from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search.artifacts import open_blobs
 from search.place import Place
+from search.study.record import Notes
 from search.study.stored import Study, check_worker
 from search.trials import checkpoints
 from spaces import FromParams
@@ -61,13 +60,9 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str, *, 
         raise WorldError(f"the weights of trial {frozen.number} of study {holder.spec.name!r} are gone: {KEPT}")
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
-    scored_on = _scored_on(frozen.user_attrs)
+    scored_on = Notes.of(frozen).scored_on
+    assert scored_on, frozen.number  # it is stored before a pointer to weights counts
     device = scoring_device() if gpu and scored_on.type == "cuda" else torch.device("cpu")
     segmenter = placed(segmenter, device).eval()
     origin = Origin(study=holder.spec.name, trial=frozen.number, seed=holder.seed_of(frozen), epoch=pointer.epoch)
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)
-
-
-def _scored_on(attributes: Mapping[str, Any]) -> Processor:
-    """What computed the score of a finished trial, which need not be what ended it."""
-    return Processor(attributes["scored_on"], attributes["processor"], attributes["threads"])

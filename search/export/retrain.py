@@ -26,12 +26,13 @@ from search.export.candidate import Candidate
 from search.export.winner import Winner
 from search.place import Place
 from search.process.messages import Cause
-from search.study.budget import current_budget, is_over
+from search.study.budget import Order, current_budget, is_over
 from search.study.names import RETRAIN, derived_name
 from search.study.purpose import Candidate as Chosen
 from search.study.purpose import Retraining
+from search.study.record import Notes
 from search.study.spec import StudySpec
-from search.study.stored import LOSSES, ForeignNameError, Study, create_study, open_study
+from search.study.stored import ForeignNameError, Study, create_study, open_study
 from search.terminal.local import run_locally
 from search.trials import checkpoints
 from spaces import Space
@@ -82,7 +83,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
 def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
     """To which epoch to train: the config's last, or the exported one where early stopping ended the run, or a limit cut it."""
     epochs = candidate.settings.members[0].config.train.epochs
-    return candidate.origins[0].epoch if trial.user_attrs["epochs"] < epochs else epochs
+    return candidate.origins[0].epoch if Notes.of(trial).epochs < epochs else epochs
 
 
 def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
@@ -92,7 +93,7 @@ def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple
     """
     match candidate.settings.members[0].config.schedule:
         case Plateau(watch="loss"):
-            merits = tuple(-loss for loss in trial.user_attrs.get(LOSSES, ()))[:epochs]
+            merits = tuple(-loss for loss in Notes.of(trial).losses)[:epochs]
         case Plateau():
             merits = tuple(trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1))
         case _:
@@ -185,11 +186,13 @@ def completed_trial(study: Study) -> FrozenTrial:
     """
     name, trial = study.spec.name, study.optuna.get_trials(deepcopy=False)[ONLY]
     if not trial.state.is_finished():
-        first = f"`search resume --study {shlex.quote(name)}`, then " if current_budget(study).order != "running" else ""
+        halted = current_budget(study).order is not Order.RUNNING
+        first = f"`search resume --study {shlex.quote(name)}`, then " if halted else ""
         raise WorldError(f"study {name!r} has not ended: {first}the same command goes on where it stood")
-    cause = trial.user_attrs.get("end_cause", trial.state.name.lower())
+    notes = Notes.of(trial)
+    cause = notes.cause or trial.state.name.lower()
     if trial.state != TrialState.COMPLETE or cause != Cause.COMPLETED:
-        why = trial.user_attrs.get("message", f"after {trial.user_attrs.get('epochs', 0)} epochs")
+        why = notes.message or f"after {notes.epochs} epochs"
         raise WorldError(f"retraining in study {name!r} ended as {cause} ({why}): {_delete(name)} to try again")
     return trial
 

@@ -9,6 +9,7 @@ from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.optimism import optimism
 from search.confirm.standing import Standing, read_standing
+from search.study.record import Notes
 from search.study.spec import StudySpec, refuse_derived, refuse_without_scores
 from search.study.status import read_status
 from search.study.stored import Study, open_study
@@ -92,7 +93,7 @@ def best_trial(searched: Study) -> Winner:
 
 def _unfinished(searched: Study, trial_id: int, score: float, belief: Belief) -> Winner:
     trial = searched.storage.get_trial(trial_id)
-    epochs, planned = trial.user_attrs["epochs"], searched.space.draw(FromParams(trial.params)).train.epochs
+    epochs, planned = Notes.of(trial).epochs, searched.space.draw(FromParams(trial.params)).train.epochs
     said = f"Trial {trial.number} is unfinished: cut after {epochs} of up to {planned} epochs, it goes on when its study does."
     return Winner(searched, trial_id, trial.number, trial.number, score, belief, (said,))
 

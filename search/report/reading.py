@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, assert_never
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from search.artifacts.pictures import pictures_of
 from search.process.messages import Cause
 from search.study.budget import Budget
 from search.study.looks import test_looks
+from search.study.record import Notes, State
 from search.study.sampling import CONTROL, rungs
 from search.study.spec import StudySpec
 from search.study.status import read_status
-from search.study.stored import SOURCE, Study
+from search.study.stored import Study
 from search.study.unfinished import unfinished_trials
 
 HELD = text("""
@@ -32,7 +33,8 @@ HELD = text("""
 """)
 NOW = text("SELECT extract(epoch FROM clock_timestamp())::float")
 
-STATES = ("complete", "pruned", "infeasible", "failed", "running", "interrupted", "waiting")
+# in the order of the page
+STATES = (State.COMPLETE, State.PRUNED, State.INFEASIBLE, State.FAILED, State.RUNNING, State.INTERRUPTED, State.WAITING)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class TrialRecord:
     """One trial. Scores and IoU are fractions, times seconds since 1970; NaN where there is none."""
 
     number: int
-    state: str  # one of STATES: infeasible ones are those of Optuna's pruned that could never work
+    state: State
     cause: str
     message: str
     recipe: str  # what it was enqueued as; empty: the sampler drew it
@@ -81,18 +83,18 @@ class StudyRecord:
     @cached_property
     def control(self) -> TrialRecord | None:
         """The first trial, the default config; None when nobody has begun it."""
-        return next((trial for trial in self.trials if trial.number == CONTROL and trial.state != "waiting"), None)
+        return next((trial for trial in self.trials if trial.number == CONTROL and trial.state is not State.WAITING), None)
 
     @cached_property
     def best(self) -> TrialRecord | None:
         """The trial with the highest score, complete or cut by the study's limit; a complete one and the first of equals."""
         scored = [trial for trial in self.trials if not math.isnan(trial.score)]
-        return max(scored, key=lambda trial: (trial.score, trial.state == "complete", -trial.number), default=None)
+        return max(scored, key=lambda trial: (trial.score, trial.state is State.COMPLETE, -trial.number), default=None)
 
     @property
     def control_score(self) -> float:
         """The control's score, NaN unless it is complete."""
-        return self.control.score if self.control and self.control.state == "complete" else math.nan
+        return self.control.score if self.control and self.control.state is State.COMPLETE else math.nan
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -133,24 +135,24 @@ def read_study(study: Study) -> StudyRecord:
 
 
 def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialRecord:
-    told = trial.user_attrs
+    notes = Notes.of(trial)
     curve = tuple(sorted((step, score) for step, score in trial.intermediate_values.items() if math.isfinite(score)))
-    copied = SOURCE in told
-    train_s = 0.0 if copied else float(told.get("train_seconds", 0.0))
+    copied = notes.original is not None
+    train_s = 0.0 if copied else notes.train_s
     return TrialRecord(
         number=trial.number,
         state=_state(trial, held=lease is not None and lease.held),
-        cause=told.get("end_cause", ""),
-        message=told.get("message", ""),
-        recipe=told.get("recipe", ""),
+        cause=notes.cause,
+        message=notes.message,
+        recipe=notes.recipe,
         score=trial.value if trial.state.name == "COMPLETE" and trial.value is not None else cut,
         curve=curve,
-        per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
+        per_class=notes.per_class,
         params=trial.params,
         distributions=trial.distributions,
-        epochs=max(told.get("epochs", 0), curve[-1][0] if curve else 0),  # told when it was cut, it may have gone on since
-        best_epoch=told.get("best_epoch", 0),
-        parameters=told.get("parameters", 0),
+        epochs=max(notes.epochs, curve[-1][0] if curve else 0),  # told when it was cut, it may have gone on since
+        best_epoch=notes.best_epoch,
+        parameters=notes.parameters,
         device_s=float(lease.spent_s) if lease is not None and lease.spent_s > 0 else train_s,
         train_s=train_s,
         copied=copied,
@@ -160,16 +162,22 @@ def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialReco
     )
 
 
-def _state(trial: FrozenTrial, *, held: bool) -> str:
-    match trial.state.name:
-        case "PRUNED" if trial.user_attrs.get("end_cause") == Cause.INFEASIBLE:
-            return "infeasible"
-        case "RUNNING":
-            return "running" if held else "interrupted"
-        case "FAIL":
-            return "failed"
-        case name:
-            return name.lower()
+def _state(trial: FrozenTrial, *, held: bool) -> State:
+    match trial.state:
+        case TrialState.PRUNED if Notes.of(trial).cause == Cause.INFEASIBLE:
+            return State.INFEASIBLE
+        case TrialState.RUNNING:
+            return State.RUNNING if held else State.INTERRUPTED
+        case TrialState.FAIL:
+            return State.FAILED
+        case TrialState.PRUNED:
+            return State.PRUNED
+        case TrialState.COMPLETE:
+            return State.COMPLETE
+        case TrialState.WAITING:
+            return State.WAITING
+        case _:
+            assert_never(trial.state)
 
 
 def _moment(time: datetime | None, otherwise: float) -> float:

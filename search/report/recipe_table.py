@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
 
 from objectives.atomic import file_at_once
 from objectives.output_place import refuse_output
+from search.study.record import Notes, State
 from search.study.stored import Study
 from search.study.unfinished import read_unfinished
 from spaces.recipes import Recipe, load_recipes
@@ -16,6 +18,7 @@ PARTS = ("val", "test", "hidden", "hidden_second_run", "hidden_after_search", "v
 PRINTED = Path("-")  # no file
 MADE = "Made by `"
 SHOWN = 12  # digits of a fingerprint
+STATES = {TrialState.COMPLETE: State.COMPLETE, TrialState.PRUNED: State.PRUNED, TrialState.FAIL: State.FAILED}
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Measured:
 
     recipe: str
     number: int
-    state: str
+    state: State
     cause: str
     score: float
     per_class: Mapping[str, float]
@@ -36,26 +39,27 @@ class Measured:
 
 def measure(study: Study) -> list[Measured]:
     """The named trials of a study that have ended, or that its limit has cut, the best first."""
-    named = [trial for trial in study.storage.get_all_trials(study.id, deepcopy=False) if "recipe" in trial.user_attrs]
+    named = [trial for trial in study.storage.get_all_trials(study.id, deepcopy=False) if Notes.of(trial).recipe]
     cut = {each.number: each.score for each in read_unfinished(study)}
     found = [_measured(trial) for trial in named if trial.state.is_finished()]
-    found += [replace(_measured(trial), state="unfinished", score=cut[trial.number]) for trial in named if trial.number in cut]
+    unfinished = [trial for trial in named if trial.number in cut]
+    found += [replace(_measured(trial), state=State.UNFINISHED, score=cut[trial.number]) for trial in unfinished]
     return sorted(found, key=lambda each: (each.score != each.score, -each.score, each.number))
 
 
-def _measured(trial: Any) -> Measured:
-    told = trial.user_attrs
+def _measured(trial: FrozenTrial) -> Measured:
+    notes = Notes.of(trial)
     return Measured(
-        recipe=told["recipe"],
+        recipe=notes.recipe,
         number=trial.number,
-        state=trial.state.name.lower(),
-        cause=told.get("end_cause", ""),
+        state=STATES.get(trial.state, State.RUNNING),
+        cause=notes.cause,
         score=float("nan") if trial.value is None else trial.value,
-        per_class={key.removeprefix("iou "): value for key, value in told.items() if key.startswith("iou ")},
-        best_epoch=told.get("best_epoch", 0),
-        epochs=told.get("epochs", 0),
-        parameters=told.get("parameters", 0),
-        minutes=told.get("train_seconds", 0.0) / 60,
+        per_class=notes.per_class,
+        best_epoch=notes.best_epoch,
+        epochs=notes.epochs,
+        parameters=notes.parameters,
+        minutes=notes.train_s / 60,
     )
 
 
@@ -98,7 +102,7 @@ def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
 
 
 def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
-    scored = {"complete": _percent(each.score), "unfinished": f"{_percent(each.score)} (unfinished)"}
+    scored = {State.COMPLETE: _percent(each.score), State.UNFINISHED: f"{_percent(each.score)} (unfinished)"}
     here = scored.get(each.state, each.cause or each.state)
     classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
     epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"

@@ -1,16 +1,18 @@
 """The budget of a study: trials, hours on devices, a deadline, and what people have said: pause, stop, extend."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
+from search.process.messages import Cause
+from search.study.record import CAUSE
 from search.study.stored import Study
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
 
-READ = text("""
+READ = text(f"""
     SELECT budget.trials AS budget, gpu_s, until_s, budget.state AS order,
            coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::float AS age_s,
            EXISTS (SELECT 1 FROM studies WHERE studies.study_id = :study_id) AS there, counts.*
@@ -19,16 +21,24 @@ READ = text("""
                count(*) FILTER (WHERE trials.state = 'WAITING') AS waiting,
                count(*) FILTER (WHERE trials.state = 'RUNNING') AS running,
                count(*) FILTER (WHERE trials.state = 'RUNNING' AND expires_at > clock_timestamp()) AS held,
-               count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '"infeasible"') AS infeasible,
+               count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '"{Cause.INFEASIBLE}"') AS infeasible,
                count(*) FILTER (WHERE trials.state = 'FAIL' AND cause IS NULL) AS foreign_failures,
                coalesce(sum(spent_s + CASE WHEN trials.state = 'RUNNING' AND expires_at > clock_timestamp()
                             THEN extract(epoch FROM clock_timestamp() - renewed_at) ELSE 0 END), 0)::float AS spent_s
         FROM trials LEFT JOIN search_lease USING (trial_id)
         LEFT JOIN LATERAL (SELECT value_json AS cause FROM trial_user_attributes AS told
-                           WHERE told.trial_id = trials.trial_id AND key = 'end_cause') AS ended ON true
+                           WHERE told.trial_id = trials.trial_id AND key = '{CAUSE}') AS ended ON true
         WHERE trials.study_id = :study_id
     ) AS counts WHERE budget.study_id = :study_id
 """)
+
+
+class Order(StrEnum):
+    """What people have ordered a study to do, in words of the database."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
 
 
 class Limit(Enum):
@@ -56,7 +66,7 @@ class Budget:
     trials: int
     gpu_s: float  # 0: no limit
     until_s: float  # 0: no deadline
-    order: str  # running, paused or stopped
+    order: Order
     age_s: float  # since the first claim
     spent_s: float  # on devices
     total: int
@@ -70,9 +80,9 @@ class Budget:
     def limit(self) -> Limit:
         """What keeps the study from taking further trials, and from training those at hand any longer."""
         match self.order:
-            case "paused":
+            case Order.PAUSED:
                 return Limit.PAUSED
-            case "stopped":
+            case Order.STOPPED:
                 return Limit.STOPPED
         if self.until_s and self.age_s > self.until_s:
             return Limit.DEADLINE
@@ -129,9 +139,9 @@ def read_budget(connection: Connection, study: Study) -> Budget:
     row = connection.execute(READ, {"study_id": study.id}).mappings().first()
     if row is None or not row["there"]:
         raise UserError(f"study {study.spec.name!r} was deleted")
-    found = {name: value for name, value in row.items() if name not in ("budget", "there")}
+    found = {name: value for name, value in row.items() if name not in ("budget", "there", "order")}
     fixed = not study.spec.purpose.searches or (study.spec.fixed and row["budget"] <= study.spec.trials)
-    return Budget(trials=row["budget"], fixed=fixed, **found)
+    return Budget(trials=row["budget"], order=Order(row["order"]), fixed=fixed, **found)
 
 
 def is_over(study: Study) -> bool:

@@ -7,7 +7,7 @@ trained for them, so they stand beside the budget of new trials.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose
 from typing import Any
 
@@ -20,10 +20,11 @@ from search.place import Place
 from search.process.messages import Cause
 from search.study.draws import FromTrial
 from search.study.pruners import JUDGED
+from search.study.record import RECIPE, Notes, Original
 from search.study.sampling import FirstTrial, first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
 from search.study.spec import StudySpec, refuse_derived
-from search.study.stored import KNOWN, SOURCE, Study, create_study
+from search.study.stored import KNOWN, Study, create_study, enqueue
 from spaces import FromParams, Space, load_stored_space
 
 KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts
@@ -101,7 +102,7 @@ def find_copies(old: Study, space: Space) -> Migration:
     controls = [copy for copy in copies if _is_control(copy, space)]
     if controls:  # trial 0 of the new study
         copies.remove(controls[0])
-        controls[0].user_attrs["recipe"] = "control"
+        controls[0].set_user_attr(RECIPE, "control")
     return Migration((*controls[:1], *copies), bool(controls), left_out)
 
 
@@ -140,13 +141,13 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
     def begin(study: optuna.Study, written: StudySpec, connection: Connection) -> int:
         control, rest = first_of(spec, written, migration)
         for first in control:
-            study.enqueue_trial(dict(first.params), user_attrs=dict(first.attributes))
+            enqueue(study, first)
         for copy in migration.copies:
             study.add_trial(copy)
             connection.execute(text("SELECT 1"))  # it holds the lock, and is not idle meanwhile
         for first in rest:
-            study.enqueue_trial(dict(first.params), user_attrs=dict(first.attributes))
-        ids = [trial._trial_id for trial in study.get_trials(deepcopy=False) if SOURCE in trial.user_attrs]
+            enqueue(study, first)
+        ids = [trial._trial_id for trial in study.get_trials(deepcopy=False) if Notes.of(trial).original]
         pairs = zip(ids, migration.copies, strict=False)  # a copy too many is told by the number of all
         connection.execute(COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs])
         return len(control) + len(migration.copies) + len(rest)
@@ -180,10 +181,10 @@ def copies_there(old: Study, name: str) -> list[FrozenTrial]:
         if name not in {row.study_name for row in connection.execute(KNOWN)}:
             return []
     trials = optuna.load_study(study_name=name, storage=old.storage).get_trials(deepcopy=False)
-    copies = [trial for trial in trials if SOURCE in trial.user_attrs]
-    if {copy.user_attrs[SOURCE]["study"] for copy in copies} != {old.spec.name}:
+    copies = {trial.number: original for trial in trials if (original := Notes.of(trial).original)}
+    if {original.study for original in copies.values()} != {old.spec.name}:
         raise UserError(f"study {name!r} exists, and has not come from {old.spec.name!r}: choose another name with --to")
-    return copies
+    return [trials[number] for number in copies]
 
 
 def _request(old: StudySpec, wish: Wish) -> Request:
@@ -204,7 +205,7 @@ def _unusable(trial: FrozenTrial) -> str:
     """Why a trial has nothing to tell; empty when it has."""
     match trial.state:
         case TrialState.COMPLETE | TrialState.PRUNED:
-            return "" if "end_cause" in trial.user_attrs else "ended by somebody else than a worker"
+            return "" if Notes.of(trial).cause else "ended by somebody else than a worker"
         case TrialState.FAIL:
             return "failed"
         case _:
@@ -214,12 +215,11 @@ def _unusable(trial: FrozenTrial) -> str:
 def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) -> FrozenTrial:
     drawn = FixedTrial(params)
     space.draw(FromTrial(drawn))  # asks for each parameter, and so records its distribution
-    told = trial.user_attrs
-    attributes = {**told, SOURCE: {"study": old.spec.name, "number": trial.number, "seed": old.seed_of(trial)}}
-    if told["end_cause"] == Cause.INFEASIBLE:  # its constraint teaches the sampler; the new budget counts its own alone
-        attributes["end_cause"] = f"{Cause.INFEASIBLE} in {old.spec.name}"
-    if told.get("recipe") == "control":
-        attributes["recipe"] = f"control of {old.spec.name}"
+    notes = replace(Notes.of(trial), original=Original(old.spec.name, trial.number, old.seed_of(trial)))
+    if notes.cause == Cause.INFEASIBLE:  # its constraint teaches the sampler; the new budget counts its own alone
+        notes = replace(notes, cause=f"{Cause.INFEASIBLE} in {old.spec.name}")
+    if notes.recipe == "control":
+        notes = replace(notes, recipe=f"control of {old.spec.name}")
     return FrozenTrial(
         number=trial.number,
         state=trial.state,
@@ -228,7 +228,7 @@ def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) 
         datetime_complete=trial.datetime_complete,
         params=drawn.params,
         distributions=drawn.distributions,
-        user_attrs=attributes,
+        user_attrs=notes.attributes(),
         system_attrs={key: value for key, value in trial.system_attrs.items() if key.startswith(KEPT)},
         intermediate_values=trial.intermediate_values,
         trial_id=trial._trial_id,

@@ -1,16 +1,12 @@
 """Orders to a study that runs: pause, stop, go on, and more budget. Workers see them after each epoch and each claim."""
 
-from typing import Literal
-
 from sqlalchemy import update
 
 from objectives.errors import UserError
 from search.database.tables import STUDY
-from search.study.budget import Limit, current_budget, is_over
+from search.study.budget import Limit, Order, current_budget, is_over
 from search.study.spec import refuse_derived
 from search.study.stored import Study
-
-Order = Literal["running", "paused", "stopped"]
 
 
 def give_order(study: Study, order: Order) -> str:
@@ -18,7 +14,7 @@ def give_order(study: Study, order: Order) -> str:
     before = current_budget(study)
     if before.order == order:
         return f"study {study.spec.name!r} is {order} already"
-    _write(study, state=order)
+    _write(study, state=order.value)
     left = f", {before.running} trial(s) at hand" if before.running else ""
     return f"study {study.spec.name!r} was {before.order}, is {order}{left}"
 

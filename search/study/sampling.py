@@ -11,6 +11,7 @@ from optuna.samplers import TPESampler
 
 from search.study.pruners import REDUCTION, HalvingPruner, TopKPruner
 from search.study.purpose import Confirming, Retraining, Searching
+from search.study.record import Confirmed, Notes
 from search.study.spec import StudySpec, stable_seed
 from spaces import Space, choose_recipes, load_stored_space
 from spaces.pruning import Halving, NoPruning, TopK
@@ -23,10 +24,10 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multiva
 
 
 class FirstTrial(NamedTuple):
-    """A trial that a study begins with: its parameters, the rest of which the sampler draws, and its attributes."""
+    """A trial that a study begins with: its parameters, the rest of which the sampler draws, and what is stored with it."""
 
     params: Mapping[str, Any]
-    attributes: Mapping[str, Any]
+    notes: Notes
 
 
 def first_trials(spec: StudySpec) -> list[FirstTrial]:
@@ -37,7 +38,7 @@ def first_trials(spec: StudySpec) -> list[FirstTrial]:
         case Confirming() as purpose:
             return _confirming_runs(purpose)
         case Retraining(candidate=candidate):
-            return [FirstTrial(candidate.params, {"recipe": f"trial {candidate.number} on all frames"})]
+            return [FirstTrial(candidate.params, Notes(recipe=f"trial {candidate.number} on all frames"))]
         case _:
             assert_never(spec.purpose)
 
@@ -51,24 +52,24 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
     """
     space = load_stored_space(spec.space)
     control = dict(space.control)
-    found = [FirstTrial(control, {"recipe": "control"})]
+    found = [FirstTrial(control, Notes(recipe="control"))]
     if spec.recipes:
         chosen = choose_recipes(",".join(spec.recipes))
         chosen = tuple(scaled(recipe, spec.recipe_filters) for recipe in chosen)
-        return found + [FirstTrial(space.encode(space.paced(recipe.config)), {"recipe": recipe.name}) for recipe in chosen]
+        return found + [FirstTrial(space.encode(space.paced(recipe.config)), Notes(recipe=recipe.name)) for recipe in chosen]
     neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
     for number in range(1, neighbours + 1):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
         redrawn = [name for name in control if dice.random() >= NEIGHBOUR_KEEPS] or dice.sample(sorted(control), 1)
         kept = {name: value for name, value in control.items() if name not in redrawn}
-        found.append(FirstTrial(kept, {"recipe": "neighbour of the control"}))
+        found.append(FirstTrial(kept, Notes(recipe="neighbour of the control")))
     return found
 
 
 def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
     """Return each candidate with the first seed, then each with the next: a study that ends early has whole rounds."""
     return [
-        FirstTrial(each.params, {"recipe": f"trial {each.number}, seed {seed}", "confirms": each.number, "seed": seed})
+        FirstTrial(each.params, Notes(recipe=f"trial {each.number}, seed {seed}", confirmed=Confirmed(each.number, seed)))
         for seed in range(purpose.seeds)
         for each in purpose.candidates
     ]

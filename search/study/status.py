@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
+from search.study.record import CAUSE, MESSAGE, RECIPE, Notes, State
 from search.study.stored import Study
 from search.study.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
-STATE = """CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN 'interrupted'
-                WHEN state = 'FAIL' THEN 'failed' ELSE lower(state::text) END AS state"""
+STATE = f"""CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN '{State.INTERRUPTED}'
+                WHEN state = 'FAIL' THEN '{State.FAILED}' ELSE lower(state::text) END AS state"""
 
 TRIALS = text(f"""
     SELECT {STATE}, count(*) AS trials
@@ -38,16 +39,17 @@ BEGUN = text(f"""
     FROM trials LEFT JOIN search_lease USING (trial_id) LEFT JOIN trial_values USING (trial_id)
     LEFT JOIN LATERAL (SELECT step, intermediate_value FROM trial_intermediate_values AS v
                        WHERE v.trial_id = trials.trial_id ORDER BY step DESC LIMIT 1) AS last ON true
-    LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND told.key = 'message'
-    LEFT JOIN trial_user_attributes AS named ON named.trial_id = trials.trial_id AND named.key = 'recipe'
+    LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND told.key = '{MESSAGE}'
+    LEFT JOIN trial_user_attributes AS named ON named.trial_id = trials.trial_id AND named.key = '{RECIPE}'
     WHERE study_id = :study_id AND state <> 'WAITING' ORDER BY number
 """)
 
-INFEASIBLE = text("""
-    SELECT count(*) AS trials, (array_agg(why.value_json::json #>> '{}' ORDER BY number DESC))[1] AS last
+INFEASIBLE = text(f"""
+    SELECT count(*) AS trials, (array_agg(why.value_json::json #>> '{{}}' ORDER BY number DESC))[1] AS last
     FROM trials JOIN trial_user_attributes AS told
-         ON told.trial_id = trials.trial_id AND told.key = 'end_cause' AND told.value_json = '"infeasible"' AND state = 'PRUNED'
-    LEFT JOIN trial_user_attributes AS why ON why.trial_id = trials.trial_id AND why.key = 'message'
+         ON told.trial_id = trials.trial_id AND told.key = '{CAUSE}' AND told.value_json = '"{State.INFEASIBLE}"'
+         AND state = 'PRUNED'
+    LEFT JOIN trial_user_attributes AS why ON why.trial_id = trials.trial_id AND why.key = '{MESSAGE}'
     WHERE study_id = :study_id
 """)
 
@@ -56,7 +58,7 @@ REMEDY = {
     Limit.DEADLINE: "; `search extend --until 1h` gives it more",
     Limit.HOURS: "; `search extend --gpu-hours 1` gives it more",
 }
-STATES = ("complete", "pruned", "failed", "running", "interrupted", "waiting")
+STATES = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING, State.INTERRUPTED, State.WAITING)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Best:
     number: int
     score: float
     per_class: dict[str, float]
-    recipe: str  # the name under which it was enqueued; empty for what the sampler drew
+    recipe: str  # what it was enqueued as; empty: the sampler drew it
     unfinished: bool = False  # not trained to its end, and the best there is for now
 
 
@@ -181,10 +183,9 @@ def _best(connection: Connection, study: Study, budget: Budget) -> Best | None:
     found = max(complete + unfinished_trials(connection, study.id, budget), key=lambda trial: trial.score, default=None)
     if found is None:
         return None
-    attributes = study.storage.get_trial_user_attrs(found.trial_id)
-    per_class = {key.removeprefix("iou "): value for key, value in attributes.items() if key.startswith("iou ")}
-    recipe, unfinished = attributes.get("recipe", ""), found not in complete
-    return Best(found.trial_id, found.number, found.score, per_class, recipe, unfinished=unfinished)
+    notes = Notes.read(study.storage.get_trial_user_attrs(found.trial_id))
+    unfinished = found not in complete
+    return Best(found.trial_id, found.number, found.score, dict(notes.per_class), notes.recipe, unfinished=unfinished)
 
 
 @dataclass(frozen=True)

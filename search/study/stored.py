@@ -22,13 +22,11 @@ from search.database.passwords import redacted
 from search.database.tables import STUDY
 from search.process.messages import Run
 from search.study.purpose import Confirming, Retraining, Searching
-from search.study.sampling import build_pruner, build_sampler, first_trials
+from search.study.record import Notes
+from search.study.sampling import FirstTrial, build_pruner, build_sampler, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.stored_forms import in_present_form
 from spaces import Space, load_stored_space
-
-SOURCE = "migrated_from"  # attribute of a migrated copy: study, number and seed of the trial that was trained
-LOSSES = "validation_losses"  # attribute: of each epoch, where training goes by them
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
 
@@ -73,15 +71,15 @@ class Study:
     def _turn_and_place(self, purpose: Confirming, number: int) -> tuple[int, int]:
         """Which seed a run of a confirmation has, and which candidate. One that is trained again tells it itself."""
         if number >= len(purpose.candidates) * purpose.seeds:
-            told = self.storage.get_trial(self.storage.get_trial_id_from_study_id_trial_number(self.id, number)).user_attrs
-            if "confirms" in told:
-                return told["seed"], [each.number for each in purpose.candidates].index(told["confirms"])
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.id, number)
+            if confirmed := Notes.of(self.storage.get_trial(trial_id)).confirmed:
+                return confirmed.seed, [each.number for each in purpose.candidates].index(confirmed.candidate)
         return divmod(number, len(purpose.candidates))
 
     def seed_of(self, trial: FrozenTrial) -> int:
         """The seed that a trial was trained with, here or in the study that it was copied from."""
-        copied = trial.user_attrs.get(SOURCE)
-        return int(copied["seed"]) if copied else self.run(trial.number).seed
+        original = Notes.of(trial).original
+        return original.seed if original else self.run(trial.number).seed
 
     def trial(self, trial_id: int) -> Trial:
         """A running trial, attached to again under its own number, with that number's sampler."""
@@ -95,11 +93,16 @@ class Study:
         self.engine.dispose()
 
 
+def enqueue(study: optuna.Study, first: FirstTrial) -> None:
+    """Let a study train a trial next; the sampler draws what it leaves open."""
+    study.enqueue_trial(dict(first.params), user_attrs=first.notes.attributes())
+
+
 def enqueue_first(study: optuna.Study, spec: StudySpec, connection: Connection) -> int:
     """Enqueue the trials that a study begins with, and return how many they are."""
     wanted = first_trials(spec)
     for first in wanted:
-        study.enqueue_trial(dict(first.params), user_attrs=dict(first.attributes))
+        enqueue(study, first)
     return len(wanted)
 
 
@@ -144,7 +147,7 @@ def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
 
     study = made()
     trials, ours = study.get_trials(deepcopy=False), study.user_attrs == MARK
-    begun = all(trial.state == TrialState.WAITING or SOURCE in trial.user_attrs for trial in trials)
+    begun = all(trial.state == TrialState.WAITING or Notes.of(trial).original for trial in trials)
     bare = not trials and not study.user_attrs and study.directions == [StudyDirection.MAXIMIZE]  # killed before its mark
     if not (bare or (ours and begun)):
         raise ForeignNameError(f"the name {name!r} belongs to a study that this program did not make: choose another name")

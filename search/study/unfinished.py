@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from search.study.budget import Budget, Limit, read_budget
+from search.study.record import BEST_EPOCH
 from search.study.stored import Study
 
 # whose numbers are those of its best weights: a trial that went on after a limit and lost its worker then has told older ones
-CUT = text("""
+CUT = text(f"""
     SELECT trials.trial_id, number, score FROM trials JOIN search_checkpoint USING (trial_id)
     JOIN trial_user_attributes AS told
-         ON told.trial_id = trials.trial_id AND told.key = 'best_epoch' AND told.value_json = search_checkpoint.epoch::text
+         ON told.trial_id = trials.trial_id AND told.key = '{BEST_EPOCH}' AND told.value_json = search_checkpoint.epoch::text
     LEFT JOIN search_lease ON search_lease.trial_id = trials.trial_id
     WHERE study_id = :study_id AND state = 'RUNNING' AND kind = 'best'
       AND (expires_at IS NULL OR expires_at <= clock_timestamp())

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -12,11 +12,12 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from objectives.data.resplit import dealt_parts
 from objectives.errors import SearchError, first_line
 from objectives.training.results import EpochResult, scored_epoch
-from search.confirm.dealt_parts import ATTRIBUTE, places_text
+from search.confirm.dealt_parts import places_text
 from search.process.hearing import UnusableError
 from search.process.messages import Cause
 from search.study.budget import current_budget
-from search.study.stored import LOSSES, Study
+from search.study.record import Notes
+from search.study.stored import Study
 from search.trials.leases import Lease
 from search.worker.context import Worker
 
@@ -40,7 +41,7 @@ def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
     """The verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
     found = study.storage.get_trial(lease.trial_id)
     if found.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
-        return Ending(TrialState.PRUNED, Cause.INFEASIBLE, found.user_attrs["message"])
+        return Ending(TrialState.PRUNED, Cause.INFEASIBLE, Notes.of(found).message)
     return None
 
 
@@ -69,48 +70,50 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
     found = worker.study.storage.get_trial(trial._trial_id)
     if found.state.is_finished():
         return
-    shown = numbers(worker, trial, ending.history) | {"end_cause": ending.cause.value}
-    show(trial, shown | ({"message": ending.message} if ending.message else {}), there=found.user_attrs)
+    notes = replace(numbers(worker, trial, ending.history), cause=ending.cause.value, message=ending.message)
+    show(trial, notes, there=found.user_attrs)
     if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in found.constraints:
         trial.set_constraint(Cause.INFEASIBLE.value, 1.0)  # the sampler learns the border; of a failed trial it learns nothing
     scored = _scored(worker, trial, ending.history) if ending.state == TrialState.COMPLETE else None
     worker.study.optuna.tell(trial, scored.score if scored else None, state=ending.state, skip_if_finished=True)
 
 
-def show(trial: optuna.Trial, attributes: Mapping[str, object], *, there: Mapping[str, object]) -> None:
-    """Show attributes with a trial in the dashboard, but for those that are there already: each is a transaction."""
-    for key, value in attributes.items():
+def show(trial: optuna.Trial, notes: Notes, *, there: Mapping[str, object]) -> None:
+    """Store notes with a trial, where the dashboard shows them, but for those that are there: each is a transaction."""
+    for key, value in notes.attributes().items():
         if key not in there or there[key] != value:
             trial.set_user_attr(key, value)
 
 
-def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> dict[str, object]:
-    """What is to be shown of a trained trial beside its parameters; of all epochs the best counts, or the last alone."""
-    found: dict[str, object] = {"device": worker.member.gpu or "cpu"}
+def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> Notes:
+    """Return what is to be stored with a trained trial; of all epochs the best counts, or the last alone."""
+    device = worker.member.gpu or "cpu"
     if not history:
-        return found
+        return Notes(device=device)
     scored = _scored(worker, trial, history)
     names, iou = worker.data.spec.class_names, scored.iou
-    if worker.study.spec.purpose.scored:
-        found |= {f"iou {names[k]}": iou[k] for k in worker.data.spec.scored if not math.isnan(iou[k])}
-    else:
-        found["value_is"] = "the fit to frames that were trained on, no score"
-    found |= _validated_on(worker, trial)
-    found |= {"best_epoch": scored.number, "epochs": len(history)}
-    found |= {"scored_on": scored.scored_on.type, "processor": scored.scored_on.name, "threads": scored.scored_on.threads}
-    losses = [result.validation_loss for result in history]
-    found |= {} if any(map(math.isnan, losses)) else {LOSSES: losses}
-    return found | {"train_seconds": round(sum(result.seconds for result in history), 3)}
+    is_scored = worker.study.spec.purpose.scored
+    losses = tuple(result.validation_loss for result in history)
+    return Notes(
+        device=device,
+        epochs=len(history),
+        best_epoch=scored.number,
+        train_s=round(sum(result.seconds for result in history), 3),
+        losses=() if any(map(math.isnan, losses)) else losses,
+        per_class={names[k]: iou[k] for k in worker.data.spec.scored if is_scored and not math.isnan(iou[k])},
+        scored_on=scored.scored_on,
+        places=_validated_on(worker, trial),
+        fitted=not is_scored,
+    )
 
 
-def _validated_on(worker: Worker, trial: optuna.Trial) -> dict[str, str]:
-    """The places of a trial's validation part, where the study deals parts anew."""
+def _validated_on(worker: Worker, trial: optuna.Trial) -> str:
+    """Return the places of a trial's validation part, where the study deals parts anew."""
     if not worker.study.spec.purpose.resplit:
-        return {}
-    data = worker.data
-    split_seed = worker.study.run(trial.number).split_seed
+        return ""
+    data, split_seed = worker.data, worker.study.run(trial.number).split_seed
     parts = dealt_parts(data, split_seed) if split_seed else data.parts
-    return {ATTRIBUTE: places_text(data.groups[parts["validation"]].tolist())}
+    return places_text(data.groups[parts["validation"]].tolist())
 
 
 def _scored(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> EpochResult:

@@ -18,6 +18,7 @@ from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, F
 from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.study.budget import WHY, Limit, current_budget
 from search.study.draws import FromTrial
+from search.study.record import Notes
 from search.study.sampling import CONTROL, rungs
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
@@ -158,8 +159,8 @@ def device_limits(gpu: Gpu) -> dict[str, Any]:
 
 def note_needs(trial: optuna.Trial, needs: Checked) -> None:
     """Show in the dashboard what a trial's config needs."""
-    for key in ("parameters", "multiply_adds", "memory_bytes"):
-        trial.set_user_attr(key, getattr(needs, key))
+    needed = Notes(parameters=needs.parameters, multiply_adds=needs.multiply_adds, memory_bytes=needs.memory_bytes)
+    show(trial, needed, there={})
 
 
 def point(worker: Worker, lease: Lease, number: int, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
@@ -183,7 +184,7 @@ class Reporter:
         self.trial = trial
         frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
         self.reported = set(frozen.intermediate_values)
-        self.pruned = bool(frozen.user_attrs.get("pruned"))
+        self.pruned = Notes.of(frozen).pruned
         self.looked_at = time.monotonic()
 
     def report(self, history: tuple[EpochResult, ...]) -> None:
@@ -211,5 +212,5 @@ class Reporter:
         self.pruned = self.pruned or (self.trial.should_prune() and self.trial.number != CONTROL)
         if not self.pruned:
             return Cause.COMPLETED
-        self.trial.set_user_attr("pruned", True)  # the pruner says it once: whoever takes the trial over must know
+        show(self.trial, Notes(pruned=True), there={})  # the pruner says it once: whoever takes the trial over must know
         return Cause.PRUNED

@@ -12,7 +12,7 @@ from sqlalchemy import text, update
 
 from objectives.errors import UserError
 from search.database.tables import LEASE, STUDY
-from search.study.budget import Budget, Limit, current_budget, is_over
+from search.study.budget import Budget, Limit, Order, current_budget, is_over
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status
 from search.study.stored import Study, check_clock, open_study
@@ -23,7 +23,7 @@ from search.trials.claims import Claimed, Done, Waiting, claim
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 FRESH = Budget(
-    trials=10, gpu_s=0.0, until_s=0.0, order="running", age_s=0.0, spent_s=0.0, total=0, waiting=0, running=0,
+    trials=10, gpu_s=0.0, until_s=0.0, order=Order.RUNNING, age_s=0.0, spent_s=0.0, total=0, waiting=0, running=0,
     held=0, infeasible=0, foreign_failures=0, fixed=False,
 )  # fmt: skip
 
@@ -44,8 +44,8 @@ FRESH = Budget(
         ({"until_s": 60.0, "age_s": 61.0}, True),
         ({"gpu_s": 3600.0, "spent_s": 3599.0}, False),
         ({"gpu_s": 3600.0, "spent_s": 3600.0, "waiting": 1}, True),
-        ({"order": "stopped"}, True),
-        ({"order": "paused", "total": 10}, False),
+        ({"order": Order.STOPPED}, True),
+        ({"order": Order.PAUSED, "total": 10}, False),
     ],
 )
 def test_a_study_is_closed_when_any_limit_is_reached(change: dict[str, object], closed: bool) -> None:
@@ -61,18 +61,18 @@ def take(study: Study, owner: str = "a") -> leases.Lease:
 def test_a_paused_study_gives_out_nothing_and_a_stopped_one_is_over(small_study: Study) -> None:
     lease = take(small_study)
     leases.release(small_study.engine, lease)
-    assert "was running, is paused" in give_order(small_study, "paused")
+    assert "was running, is paused" in give_order(small_study, Order.PAUSED)
     assert claim(small_study, "b", threads=1) == Waiting()
     assert not is_over(small_study)
-    assert "already" in give_order(small_study, "paused")
-    give_order(small_study, "running")
+    assert "already" in give_order(small_study, Order.PAUSED)
+    give_order(small_study, Order.RUNNING)
     assert take(small_study, "b").trial_id == lease.trial_id
-    give_order(small_study, "stopped")
+    give_order(small_study, Order.STOPPED)
     assert claim(small_study, "c", threads=1) == Waiting()  # somebody still trains it
     leases.release(small_study.engine, replace(lease, owner="b", fence=2))
     assert claim(small_study, "c", threads=1) == Done()
     assert is_over(small_study)
-    give_order(small_study, "running")
+    give_order(small_study, Order.RUNNING)
     assert not is_over(small_study)
     assert take(small_study, "c").trial_id == lease.trial_id
 
@@ -86,13 +86,13 @@ def test_everybody_is_told_why_nothing_happens(small_study: Study, capsys: pytes
 
     assert told() == (False, "none", "waits: no worker is alive")
     lease = take(small_study)
-    give_order(small_study, "paused")
+    give_order(small_study, Order.PAUSED)
     assert told() == (False, "paused", "paused: `search resume` goes on")
-    give_order(small_study, "stopped")
+    give_order(small_study, Order.STOPPED)
     assert told() == (False, "stopped", "ends, 1 trial(s) to end: stopped by hand; `search resume` goes on")
     leases.release(small_study.engine, lease)
     assert told() == (True, "stopped", "over: stopped by hand, 1 trial(s) unfinished; `search resume` goes on")
-    give_order(small_study, "running")
+    give_order(small_study, Order.RUNNING)
     small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
     with small_study.engine.begin() as connection:
         connection.execute(update(STUDY).values(until_s=60.0, started_at=text("now() - interval '1 hour'")))
@@ -112,7 +112,7 @@ def test_a_halt_is_said_once_while_a_study_is_watched(small_study: Study, capsys
         nonlocal looks
         looks += 1
         if looks == 2:
-            give_order(small_study, "paused")
+            give_order(small_study, Order.PAUSED)
         return looks == 4
 
     show_until(small_study, over)

@@ -16,6 +16,7 @@ import pytest
 
 from search.artifacts import open_blobs
 from search.process.parent import preload
+from search.study.budget import Order
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
@@ -103,7 +104,7 @@ def test_a_config_that_kills_its_process_is_tried_three_times_and_failed(
             child.send_signal(signal.SIGSEGV if times else signal.SIGABRT)
             child.wait(10)
         work.wait_for(lambda: work.heard("crashed"))
-        give_order(work.study, "stopped")
+        give_order(work.study, Order.STOPPED)
         work.join()
         poison, other = work.study.optuna.get_trials()
         assert (poison.state.name, poison.user_attrs["end_cause"]) == ("FAIL", "crashed")
@@ -217,13 +218,13 @@ def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Pa
     make_study(database, trials=1, sets=("train.epochs=60",))
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.heard("starts"))
-        give_order(work.study, "paused")
+        give_order(work.study, Order.PAUSED)
         work.wait_for(lambda: work.heard("the study is paused"))
         work.wait_for(lambda: read_status(work.study).trials["interrupted"] == 1)
         before = work.epochs()
         time.sleep(2.0)
         assert 0 < work.epochs() == before < 60
-        give_order(work.study, "running")
+        give_order(work.study, Order.RUNNING)
         work.join()
         assert work.heard(f"goes on after epoch {before}")
         check_history(work.study, 60)

@@ -33,6 +33,7 @@ from search.cli.app import answer
 from search.cli.recipes import count_trainable
 from search.place import Place
 from search.report.recipe_table import Measured, markdown, shown_reported
+from search.study.record import State
 from search.study.setup import Prepared, Request, prepare
 from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space, load_stored_space
 from spaces.domains import Choice, Fixed
@@ -263,9 +264,18 @@ def test_a_cell_of_the_table_holds_a_report_s_figures_but_not_those_by_class() -
 
 def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> None:
     nothing = Measured(
-        "B16-manet-mobileone-s4-focal-repeated", 3, "pruned", "infeasible", float("nan"), {}, 0, 0, parameters=0, minutes=0.0
+        "B16-manet-mobileone-s4-focal-repeated",
+        3,
+        State.PRUNED,
+        "infeasible",
+        float("nan"),
+        {},
+        0,
+        0,
+        parameters=0,
+        minutes=0.0,
     )
-    built = replace(nothing, state="complete", score=0.5, per_class={"soil": 0.25}, best_epoch=2, epochs=4, parameters=1234)
+    built = replace(nothing, state=State.COMPLETE, score=0.5, per_class={"soil": 0.25}, best_epoch=2, epochs=4, parameters=1234)
 
     assert markdown([built, nothing], ["soil"]).splitlines()[2:] == [
         "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | 0.0 |",

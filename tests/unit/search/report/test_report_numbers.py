@@ -16,12 +16,13 @@ from search.report.numbers import best_so_far, keep_ledger, saved_s, spent_by
 from search.report.reading import STATES, StudyRecord, TrialRecord
 from search.report.sections.trials import differences
 from search.study.budget import Budget
+from search.study.record import State
 from tests.support.report_studies import spec_of
 
 NAN = math.nan
 BLANK = TrialRecord(
     number=0,
-    state="complete",
+    state=State.COMPLETE,
     cause="",
     message="",
     recipe="",
@@ -77,7 +78,7 @@ def test_the_best_so_far_is_in_the_order_of_ends() -> None:
     first = trial(1, score=0.5, started_at=0.0, ended_at=10.0, device_s=10.0)
     worse = trial(2, score=0.3, started_at=10.0, ended_at=20.0, device_s=10.0)
     best = trial(3, score=0.6, started_at=20.0, ended_at=40.0, device_s=20.0)
-    pruned = trial(4, state="pruned", started_at=30.0, ended_at=40.0, device_s=100.0)
+    pruned = trial(4, state=State.PRUNED, started_at=30.0, ended_at=40.0, device_s=100.0)
     moments = best_so_far(study_of([late, first, worse, best, pruned]))
     assert [moment.number for moment in moments] == [1, 2, 0, 3]
     assert [moment.best for moment in moments] == [0.5, 0.5, 0.5, 0.6]
@@ -85,11 +86,11 @@ def test_the_best_so_far_is_in_the_order_of_ends() -> None:
 
 
 def test_pruning_saves_the_epochs_that_were_not_trained() -> None:
-    quick = trial(1, state="pruned", epochs=4, train_s=8.0, device_s=50.0)  # 6 epochs left, of 2 s
-    slow = trial(2, state="pruned", epochs=9, train_s=0.0, device_s=90.0)  # 1 epoch left, of 10 s
-    never = trial(3, state="infeasible")
-    failed = trial(4, state="failed", epochs=1, train_s=5.0)
-    untrained = trial(5, state="pruned", device_s=3.0)
+    quick = trial(1, state=State.PRUNED, epochs=4, train_s=8.0, device_s=50.0)  # 6 epochs left, of 2 s
+    slow = trial(2, state=State.PRUNED, epochs=9, train_s=0.0, device_s=90.0)  # 1 epoch left, of 10 s
+    never = trial(3, state=State.INFEASIBLE)
+    failed = trial(4, state=State.FAILED, epochs=1, train_s=5.0)
+    untrained = trial(5, state=State.PRUNED, device_s=3.0)
     assert saved_s(study_of([trial(0, score=0.5, epochs=10, train_s=9.0), quick, slow, never, failed, untrained])) == 22.0
 
 
@@ -110,7 +111,7 @@ def test_the_ledger_adds_up() -> None:
 def test_the_gain_is_over_the_control_and_by_the_hour() -> None:
     control = trial(0, score=0.5, started_at=0.0, ended_at=3600.0, device_s=3600.0)
     better = trial(1, score=0.6, started_at=3600.0, ended_at=7200.0, device_s=3600.0)
-    after = trial(2, state="failed", started_at=7200.0, ended_at=14400.0, device_s=7200.0)
+    after = trial(2, state=State.FAILED, started_at=7200.0, ended_at=14400.0, device_s=7200.0)
     ledger = keep_ledger(study_of([control, better, after]))
     assert ledger.gain == pytest.approx(0.1)
     assert ledger.gain_per_hour == pytest.approx(0.025)
@@ -127,13 +128,13 @@ def test_nothing_gives_an_empty_ledger() -> None:
 
 def test_of_equal_scores_the_first_trial_is_the_best() -> None:
     study = study_of(
-        [trial(0, score=0.2), trial(1, score=0.7), trial(2, score=0.7), trial(3, state="pruned", curve=((1, 0.9),))]
+        [trial(0, score=0.2), trial(1, score=0.7), trial(2, score=0.7), trial(3, state=State.PRUNED, curve=((1, 0.9),))]
     )
     assert study.best is study.trials[1]
 
 
 def test_a_waiting_control_is_none_yet() -> None:
-    assert study_of([trial(0, state="waiting")]).control is None
+    assert study_of([trial(0, state=State.WAITING)]).control is None
 
 
 def noisy(number: int, *, seed: int = 0) -> TrialRecord:
@@ -154,7 +155,7 @@ def test_the_parameter_that_decides_is_the_most_important() -> None:
 
 
 def test_few_complete_trials_have_no_importances() -> None:
-    pruned = [replace(noisy(number), state="pruned") for number in range(9, 40)]
+    pruned = [replace(noisy(number), state=State.PRUNED) for number in range(9, 40)]
     found = importances(study_of([*map(noisy, range(9)), *pruned]))
     assert isinstance(found, Unknown)
     assert "(9)" in found.reason
@@ -169,12 +170,12 @@ def test_equal_scores_have_no_importances() -> None:
 def test_origins_are_ranked_by_their_best() -> None:
     trials = [
         trial(0, score=0.5, recipe="control"),
-        trial(1, state="pruned", recipe="A1", curve=((1, 0.9),)),
+        trial(1, state=State.PRUNED, recipe="A1", curve=((1, 0.9),)),
         trial(2, score=0.4, recipe="C1"),
         trial(3, score=0.6),
-        trial(4, state="failed", recipe="B2"),
+        trial(4, state=State.FAILED, recipe="B2"),
         trial(5, score=0.3),
-        trial(6, state="pruned", curve=((1, 0.1),)),
+        trial(6, state=State.PRUNED, curve=((1, 0.1),)),
     ]
     groups = origins(study_of(trials))
     assert [group.name for group in groups] == [SAMPLED, "control", "C1", "A1"]

@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 
 from objectives.data.options import DataOptions
 from search.process.messages import Cause
+from search.study.record import Notes
 from search.study.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
 from search.study.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space
@@ -29,9 +30,9 @@ def test_small_budgets_start_near_the_control(trials: int, startup: int, first: 
 
 def test_the_control_comes_first_and_its_neighbours_keep_most_of_it() -> None:
     control = dict(load_space("small").control)
-    (params, attributes), *neighbours = first_trials(spec(100))
+    (params, notes), *neighbours = first_trials(spec(100))
     assert params == control
-    assert attributes == {"recipe": "control"}
+    assert notes == Notes(recipe="control")
     assert all(neighbour.items() <= control.items() for neighbour, _ in neighbours)
     sizes = [len(params) for seed in range(10) for params, _ in first_trials(spec(100, seed=seed))[1:]]
     assert sum(sizes) / (len(sizes) * len(control)) == pytest.approx(NEIGHBOUR_KEEPS, abs=0.06)
@@ -44,11 +45,8 @@ def test_recipes_follow_the_control_in_place_of_its_neighbours() -> None:
     space = load_space("mars")
     control, *others = first_trials(spec(20, space="mars", recipes=("A5-unet-ra", "D4-unet-dilated-weighted-regularised")))
 
-    assert control == (dict(space.control), {"recipe": "control"})
-    assert [attributes for _, attributes in others] == [
-        {"recipe": "A5-unet-ra"},
-        {"recipe": "D4-unet-dilated-weighted-regularised"},
-    ]
+    assert control == (dict(space.control), Notes(recipe="control"))
+    assert [notes.recipe for _, notes in others] == ["A5-unet-ra", "D4-unet-dilated-weighted-regularised"]
     for (params, _), row in zip(others, ("A5", "D4"), strict=True):
         (recipe,) = choose_recipes(row)
         drawn = space.draw(FromParams(params))

@@ -1,0 +1,130 @@
+"""What is stored with a trial beside parameters and scores: one writer and one reader of its attributes.
+
+They are attributes of Optuna's trial, so the dashboard shows them. A trial has those of what has happened to it so far.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from objectives.device.processor import Processor
+
+# names of attributes that queries look for, too
+CAUSE, MESSAGE, RECIPE, BEST_EPOCH = "end_cause", "message", "recipe", "best_epoch"
+
+IOU = "iou "  # followed by a class
+CONFIRMED = ("confirms", "seed")
+PROCESSOR = ("scored_on", "processor", "threads")
+ORIGINAL = "migrated_from"
+FITTED = "the fit to frames that were trained on, no score"
+
+
+class State(StrEnum):
+    """What became of a trial so far."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"  # begun, and no worker is at it
+    UNFINISHED = "unfinished"  # interrupted by a limit of its study, with weights that can be had
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    INFEASIBLE = "infeasible"  # its config cannot work; Optuna is told that it was pruned
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a run of a confirmation trains again."""
+
+    candidate: int  # the trial's number in the study that is confirmed
+    seed: int  # 0, 1, ...
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a trial was copied from, which was trained there."""
+
+    study: str
+    number: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """The attributes of one trial; empty, 0 or None where nothing of the kind has happened."""
+
+    recipe: str = ""  # what it was enqueued as; empty: the sampler drew it
+    confirmed: Confirmed | None = None
+    original: Original | None = None
+    parameters: int = 0  # of the network
+    multiply_adds: int = 0  # of one frame, forward
+    memory_bytes: int = 0  # of training, estimated
+    pruned: bool = False  # judged so, and to be ended
+    cause: str = ""  # why it ended: a `Cause`, or words with one for a copy
+    message: str = ""
+    device: str = ""  # cpu, or the GPU's uuid
+    epochs: int = 0  # trained
+    best_epoch: int = 0  # the one that counts
+    train_s: float = 0.0
+    losses: tuple[float, ...] = ()  # on validation, of each epoch, where training goes by them
+    per_class: Mapping[str, float] = field(default_factory=dict)  # IoU of the scored classes that occur
+    scored_on: Processor | None = None
+    places: str = ""  # of the validation part, where a study deals parts anew: see `places_text`
+    fitted: bool = False  # its value is no score: it was trained on all frames
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> "Notes":
+        """Return what is stored with a trial."""
+        return cls.read(trial.user_attrs)
+
+    @classmethod
+    def read(cls, attributes: Mapping[str, Any]) -> "Notes":
+        """Return what these attributes say; those of other programs are left aside."""
+        plain = {name: attributes[key] for name, key in _PLAIN.items() if key in attributes}
+        candidate, seed = (attributes.get(key) for key in CONFIRMED)
+        processor = tuple(attributes.get(key) for key in PROCESSOR)
+        original = attributes.get(ORIGINAL)
+        return cls(
+            **plain,
+            confirmed=None if candidate is None or seed is None else Confirmed(candidate, seed),
+            original=None if original is None else Original(**original),
+            losses=tuple(attributes.get("validation_losses", ())),
+            per_class={key.removeprefix(IOU): iou for key, iou in attributes.items() if key.startswith(IOU)},
+            scored_on=None if None in processor else Processor(*processor),
+            fitted="value_is" in attributes,
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes that say this, in the order in which they are to be written."""
+        empty = Notes()
+        found = {key: getattr(self, name) for name, key in _PLAIN.items() if getattr(self, name) != getattr(empty, name)}
+        if self.confirmed:
+            found |= dict(zip(CONFIRMED, (self.confirmed.candidate, self.confirmed.seed), strict=True))
+        if self.original:
+            found[ORIGINAL] = {each.name: getattr(self.original, each.name) for each in fields(Original)}
+        found |= {f"{IOU}{name}": iou for name, iou in self.per_class.items()}
+        if self.scored_on:
+            found |= dict(zip(PROCESSOR, (self.scored_on.type, self.scored_on.name, self.scored_on.threads), strict=True))
+        found |= {"validation_losses": list(self.losses)} if self.losses else {}
+        found |= {"value_is": FITTED} if self.fitted else {}
+        verdict = {key: found.pop(key) for key in (CAUSE, MESSAGE) if key in found}
+        return found | verdict  # last: whoever writes them may be killed on the way
+
+
+_PLAIN = {
+    "recipe": RECIPE,
+    "parameters": "parameters",
+    "multiply_adds": "multiply_adds",
+    "memory_bytes": "memory_bytes",
+    "pruned": "pruned",
+    "cause": CAUSE,
+    "message": MESSAGE,
+    "device": "device",
+    "epochs": "epochs",
+    "best_epoch": BEST_EPOCH,
+    "train_s": "train_seconds",
+    "places": "validation_places",
+}
