@@ -34,9 +34,9 @@ from objectives.bundle.provenance import Provenance
 from objectives.config import Config
 from objectives.data.spec import FrameSpec
 from objectives.device.computing import processor_of, threads_of
-from objectives.device.processor import allowed_difference
+from objectives.device.processor import refuse_other_score
 from objectives.ensemble.program import Ensemble, build_program
-from objectives.errors import WorldError, one_line
+from objectives.errors import one_line
 from objectives.networks import build_network
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Settings
@@ -171,12 +171,8 @@ def check_bundle(
     segmenter = bundle.segmenter.to(device)
     with threads_of(bundle.provenance.scored_on):
         again = evaluate(segmenter, images_NHWC, masks_NHW, bundle.spec, device=device).score
-    allowed = allowed_difference(processor_of(device), bundle.provenance.scored_on)
-    if not abs(again - bundle.provenance.validation.score) <= allowed:
-        raise WorldError(
-            f"{bundle.provenance.title} scored {bundle.provenance.validation.score:.6f}, its exported model scores "
-            f"{again:.6f} on the same frames (allowed difference {allowed:g}); nothing was exported"
-        )
+    made = bundle.provenance
+    refuse_other_score(made.title, made.validation.score, again, now=processor_of(device), then=made.scored_on)
     return compare_written_programs(bundle, images_NHWC)
 
 

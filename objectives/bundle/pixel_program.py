@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
-from objectives.program.segmenter import predict_labels
+from objectives.program.segmenter import predict_labels, scored_probabilities
 
 
 @final
@@ -28,7 +28,7 @@ class PixelProgram(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Labels and probabilities of raw pixels."""
         logits_BKHW = self.segmenter(pixels).float()
-        probable = torch.softmax(logits_BKHW.index_select(1, self.scored), dim=1)
+        probable = scored_probabilities(logits_BKHW, self.scored)
         probabilities = torch.zeros_like(logits_BKHW).index_copy(1, self.scored, probable)
         return predict_labels(logits_BKHW, self.spec).to(torch.uint8), probabilities
 

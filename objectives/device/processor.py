@@ -6,6 +6,8 @@ CPU, with as many threads: elsewhere sums are formed in another order, and the l
 
 from dataclasses import dataclass
 
+from objectives.errors import WorldError
+
 SAME, ACROSS = 1e-6, 2e-3  # how far a score may move when it is measured again
 
 
@@ -21,3 +23,17 @@ class Processor:
 def allowed_difference(now: Processor, then: Processor) -> float:
     """How far a score that is measured again may lie from the one before."""
     return SAME if (now.type, now.name) == (then.type, then.name) else ACROSS
+
+
+def refuse_other_score(what: str, before: float, again: float, *, now: Processor, then: Processor) -> None:
+    """Refuse weights that do not score, on ``now``, what was measured of them on ``then``.
+
+    Raises:
+        WorldError: The two differ by more than another processor explains.
+    """
+    allowed = allowed_difference(now, then)
+    if not abs(again - before) <= allowed:
+        raise WorldError(
+            f"{what} scored {before:.6f}, its weights score {again:.6f} on the same frames (allowed difference {allowed:g}); "
+            "nothing was exported"
+        )

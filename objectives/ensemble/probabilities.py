@@ -1,22 +1,18 @@
 """What an ensemble's choice needs of each model: its probabilities on the labelled pixels, in one pass over the frames."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
-from objectives.device.portions import frames_at_once
-from objectives.device.precision import exact
 from objectives.ensemble.library import Library
 from objectives.ensemble.probability_codes import encode_probabilities
-from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import predict_labels
+from objectives.program.segmenter import scored_probabilities
 from objectives.scoring.evaluate import Evaluation
-from objectives.scoring.metrics import confusion_KK
+from objectives.scoring.passes import masks_on, part_confusion_KK, passes
 
 Codes = npt.NDArray[np.uint8]
 
@@ -81,30 +77,19 @@ def measure_member(segmenter: nn.Module, frames: LabelledFrames, *, device: torc
     The probabilities are those that an ensemble averages: the softmax among the scored classes.
     """
     spec = frames.spec
+    scored = torch.tensor(spec.scored, device=device)
+
+    def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, npt.NDArray[np.float32]]:
+        counts_KK = part_confusion_KK(logits_BKHW, masks_on(device, frames.masks_NHW[part]), spec)
+        return counts_KK, scored_probabilities(logits_BKHW, scored).flatten(2).cpu().numpy()
+
     total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
     codes: list[Codes] = []
-    for part, confusion, probable_BSP in _passed(segmenter, frames, device):
-        total_KK += confusion
+    for part, (counts_KK, probable_BSP) in passes(segmenter, frames.images_NHWC, spec, measured, device=device):
+        total_KK += counts_KK
         for frame, probable_SP in zip(range(part.start, part.stop), probable_BSP, strict=True):
             inside = frames.pixels(frame)
             codes_PK = np.zeros((len(inside), spec.num_classes), dtype=np.uint8)
             codes_PK[:, list(spec.scored)] = encode_probabilities(probable_SP[:, inside].T)
             codes.append(codes_PK)
     return MeasuredMember(Evaluation(total_KK, spec.scored), np.concatenate(codes))
-
-
-@torch.inference_mode()
-def _passed(
-    segmenter: nn.Module, frames: LabelledFrames, device: torch.device
-) -> Iterator[tuple[slice, np.ndarray, npt.NDArray[np.float32]]]:
-    """Parts of the frames, each with its confusion matrix (K, K) and probabilities (B, S, H * W) of the scored classes."""
-    spec, step = frames.spec, frames_at_once(frames.spec.height, frames.spec.width)
-    scored = torch.tensor(spec.scored, device=device)
-    for start in range(0, len(frames.images_NHWC), step):
-        part = slice(start, min(start + step, len(frames.images_NHWC)))
-        with exact():
-            logits_BKHW = segmenter.eval()(pixels_on(device, frames.images_NHWC[part]))
-        masks_BHW = torch.from_numpy(np.array(frames.masks_NHW[part])).to(device)  # a copy: maps are read-only
-        counts_KK = confusion_KK(predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label)
-        probable_BSHW = torch.softmax(logits_BKHW.float().index_select(1, scored), dim=1)
-        yield part, counts_KK.cpu().numpy(), probable_BSHW.flatten(2).cpu().numpy()

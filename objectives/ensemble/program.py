@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.stacking import FLOOR, Stack
-from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.program.segmenter import Segmenter, build_segmenter, scored_probabilities
 from objectives.program.settings import Flip, Settings, ways_of
 
 LEAST = torch.finfo(torch.float32).tiny  # of a probability whose logarithm is taken: 1.2e-38
@@ -72,7 +72,7 @@ class Ensemble(nn.Module):
     def _probabilities(self, member: nn.Module, seen_BCHW: Tensor) -> Tensor:
         """One member's mean over the ways, (B, S, H, W)."""
         logits_BKHW: Tensor = member(seen_BCHW)
-        probable = torch.softmax(logits_BKHW.float().index_select(1, self.scored), dim=1)
+        probable = scored_probabilities(logits_BKHW, self.scored)
         by_way = probable.reshape(len(self.ways), -1, *probable.shape[1:])
         return torch.stack([flipped(by_way[way], axes) for way, axes in enumerate(self.ways)]).mean(dim=0)
 

@@ -95,3 +95,8 @@ def predict_labels(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
     """Labels (B, H, W) int64: the scored class with the largest logit; a class that is never scored is never predicted."""
     scored = torch.tensor(spec.scored, device=logits_BKHW.device)
     return scored[logits_BKHW.index_select(1, scored).argmax(dim=1)]
+
+
+def scored_probabilities(logits_BKHW: Tensor, scored_S: Tensor) -> Tensor:
+    """Return the softmax (B, S, H, W) of logits among the scored classes: of the class, given that it is a scored one."""
+    return torch.softmax(logits_BKHW.float().index_select(1, scored_S), dim=1)

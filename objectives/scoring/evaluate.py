@@ -1,9 +1,8 @@
 """Validation: the one function behind an epoch's score, the final score and the check of an export."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,15 +10,11 @@ from torch import Tensor, nn
 
 from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
-from objectives.device.memory import DoesNotFitError, TooLarge, attempt, empty_cache
-from objectives.device.portions import frames_at_once
-from objectives.device.precision import exact
-from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
-from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
+from objectives.scoring.metrics import iou_K, mean_iou
+from objectives.scoring.passes import masks_on, part_confusion_KK, passes
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,13 @@ def evaluate(
     after each batch. Raises: DoesNotFitError when memory is too small for a single frame.
     """
 
-    @torch.inference_mode()
-    def measured(part: slice) -> tuple[np.ndarray, float]:
-        logits_BKHW = _logits_BKHW(segmenter, images_NHWC[part], device)
-        masks_BHW = torch.from_numpy(np.array(masks_NHW[part])).to(device)  # a copy: maps are read-only
-        labels_BHW = predict_labels(logits_BKHW, spec)
-        found_KK = np.asarray(confusion_KK(labels_BHW, masks_BHW, spec.num_classes, spec.ignore_label).cpu())
-        return found_KK, float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
+    def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, float]:
+        masks_BHW = masks_on(device, masks_NHW[part])
+        part_loss = float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
+        return part_confusion_KK(logits_BKHW, masks_BHW, spec), part_loss
 
     total_KK, total = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64), 0.0
-    for part, (part_KK, part_loss) in _in_parts(measured, len(images_NHWC), spec, device):
+    for part, (part_KK, part_loss) in passes(segmenter, images_NHWC, spec, measured, device=device):
         total_KK += part_KK
         total += part_loss * (part.stop - part.start)
         beat()
@@ -83,40 +75,10 @@ def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, d
     Raises: DoesNotFitError when memory is too small for a single frame.
     """
 
-    def labels(part: slice) -> np.ndarray:
-        logits_BKHW = _logits_BKHW(segmenter, images_NHWC[part], device)
+    def labels(_: slice, logits_BKHW: Tensor) -> np.ndarray:
         return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
 
     labels_NHW = np.zeros((len(images_NHWC), spec.height, spec.width), dtype=np.uint8)
-    for part, labels_BHW in _in_parts(labels, len(images_NHWC), spec, device):
+    for part, labels_BHW in passes(segmenter, images_NHWC, spec, labels, device=device):
         labels_NHW[part] = labels_BHW
     return labels_NHW
-
-
-@torch.inference_mode()
-def _logits_BKHW(segmenter: nn.Module, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
-    with exact():
-        logits_BKHW: Tensor = segmenter.eval()(pixels_on(device, images_BHWC))
-        return logits_BKHW
-
-
-def _in_parts(
-    work: Callable[[slice], Found], frames: int, spec: FrameSpec, device: torch.device
-) -> Iterator[tuple[slice, Found]]:
-    """Parts of all frames, and what the work gives of each; one that memory is too small for is halved, and so are the rest."""
-    start, size = 0, frames_at_once(spec.height, spec.width)
-    while start < frames:
-        size = min(size, frames - start)
-        part = slice(start, start + size)
-        found = attempt(device, work, part)
-        if not isinstance(found, TooLarge):
-            yield part, found
-            start += size
-            continue
-        empty_cache(device)
-        if size == 1:
-            raise DoesNotFitError(
-                f"a single frame of {spec.height} x {spec.width} does not fit through the model into the memory of {device}: "
-                f"take a smaller model or a device with more memory ({found.reason})"
-            )
-        size //= 2

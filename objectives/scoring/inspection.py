@@ -9,16 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
-from objectives.device.portions import frames_at_once
-from objectives.device.precision import exact
-from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import predict_labels
+from objectives.program.segmenter import predict_labels, scored_probabilities
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import Evaluation
 from objectives.scoring.metrics import confusion_KK
+from objectives.scoring.passes import passes
 from objectives.scoring.scores import ClassScores, class_scores, mean_iou
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
+Frame = tuple[npt.NDArray[np.int64], Calibration]  # confusion matrix (K, K) and calibration
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,7 @@ def inspect_frames(
     ``groups_N`` is the place (or another group) of each frame, any integers: its number gives a confusion matrix to each frame.
     Frames are read few at a time, so that a map of any length will do.
     """
-    count = frames_at_once(spec.height, spec.width)
-    starts = range(0, len(images_NHWC), count)
-    batches = ((images_NHWC[start : start + count], masks_NHW[start : start + count]) for start in starts)
-    return inspect_batches(segmenter, batches, spec, groups_N=groups_N, device=device)
+    return inspect_batches(segmenter, [(images_NHWC, masks_NHW)], spec, groups_N=groups_N, device=device)
 
 
 def inspect_batches(
@@ -78,23 +74,27 @@ def inspect_batches(
     groups_N: npt.NDArray[np.integer],
     device: torch.device,
 ) -> Inspection:
-    """The same of frames that come in batches, of which one at a time is held; ``groups_N`` has the group of each frame."""
+    """Inspect frames that come in batches, of which one at a time is held; ``groups_N`` has the group of each frame."""
     groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
     confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
     scores: list[float] = []
     calibration = Calibration.nothing()
     for images_BHWC, masks_BHW in batches:
-        logits_BKHW = _logits_BKHW(segmenter, images_BHWC, device)
-        for logits_KHW, mask_HW in zip(logits_BKHW, masks_BHW, strict=True):
-            frame_KK, more = inspect_logits(logits_KHW, mask_HW, spec)
-            confusions_GKK[group_of_N[len(scores)]] += frame_KK
-            calibration += more
-            scores.append(mean_iou(frame_KK, spec.scored))
+
+        def inspected(part: slice, logits_BKHW: Tensor, masks_BHW: np.ndarray = masks_BHW) -> list[Frame]:
+            pairs = zip(logits_BKHW, masks_BHW[part], strict=True)
+            return [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
+
+        for _, frames in passes(segmenter, images_BHWC, spec, inspected, device=device):
+            for frame_KK, more in frames:
+                confusions_GKK[group_of_N[len(scores)]] += frame_KK
+                calibration += more
+                scores.append(mean_iou(frame_KK, spec.scored))
     assert len(scores) == len(groups_N), f"{len(scores)} frames, {len(groups_N)} of them with a group"
     return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, spec.scored)
 
 
-def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> tuple[npt.NDArray[np.int64], Calibration]:
+def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> Frame:
     """One frame's confusion matrix (K, K) and calibration, from its logits on any device.
 
     Calibration counts the pixels whose true label is scored: probabilities are shared out among the scored classes alone (see
@@ -116,12 +116,4 @@ def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
     It is the probability of the class given that the pixel is of a scored one: classes that are never scored are never
     predicted, have no share in it, and what the network gives them does not count. The ONNX program computes the same.
     """
-    scored = torch.tensor(spec.scored, device=logits_BKHW.device)
-    return torch.softmax(logits_BKHW.index_select(1, scored).float(), dim=1).amax(dim=1)
-
-
-@torch.inference_mode()
-def _logits_BKHW(segmenter: nn.Module, images_BHWC: np.ndarray, device: torch.device) -> Tensor:
-    with exact():
-        logits_BKHW: Tensor = segmenter.eval()(pixels_on(device, images_BHWC))
-    return logits_BKHW
+    return scored_probabilities(logits_BKHW, torch.tensor(spec.scored, device=logits_BKHW.device)).amax(dim=1)

@@ -15,7 +15,7 @@ from objectives.bundle.provenance import FlipScores, PartScore, Provenance, curr
 from objectives.data.dataset import has_labels
 from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
-from objectives.errors import UserError, WorldError
+from objectives.errors import UserError
 from objectives.program.settings import Settings, sensible_flips
 from objectives.revision import program_revision
 from objectives.scoring.inspection import Inspection
@@ -163,9 +163,7 @@ def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
     flips = sensible_flips(candidate.settings)
     segmenter, settings = reflipped(candidate.segmenter, candidate.settings, flips)
     without, averaged = candidate.scored(candidate.segmenter), candidate.scored(segmenter)
-    if not abs(without - candidate.winner.score) <= candidate.allowed_difference:
-        told = candidate.winner.score
-        raise WorldError(f"trial {candidate.winner.number} scored {told:.6f}, its weights {without:.6f}; nothing was exported")
+    candidate.refuse_other_score(without)
     used = choice == "on" or averaged > without
     scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used)
     measured = replace(candidate, flips=scores)

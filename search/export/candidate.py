@@ -8,7 +8,7 @@ import torch
 from objectives.bundle.provenance import FlipScores, Origin
 from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of, threads_of
-from objectives.device.processor import Processor, allowed_difference
+from objectives.device.processor import Processor, refuse_other_score
 from objectives.ensemble.program import Ensemble
 from objectives.program.segmenter import Segmenter
 from objectives.program.settings import Settings
@@ -41,10 +41,13 @@ class Candidate:
         with threads_of(self.scored_on):
             return processor_of(self.device)
 
-    @property
-    def allowed_difference(self) -> float:
-        """How far its score may move when it is measured again here."""
-        return allowed_difference(self.scores_on, self.scored_on)
+    def refuse_other_score(self, again: float) -> None:
+        """Refuse to export it when its weights score ``again`` on the validation part.
+
+        Raises:
+            WorldError: That is not its score.
+        """
+        refuse_other_score(f"trial {self.winner.number}", self.score, again, now=self.scores_on, then=self.scored_on)
 
     def scored(self, program: Segmenter | Ensemble) -> float:
         """The score of a program on the validation part, measured as its own was."""

@@ -8,14 +8,14 @@ import torch
 from objectives.bundle.belief import Bounds, Judged, Named, Share
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.device.computing import processor_of, threads_of
-from objectives.device.processor import allowed_difference
+from objectives.device.processor import refuse_other_score
 from objectives.ensemble.judging import JudgedEnsemble, judged_ensemble, refuse_one_place
 from objectives.ensemble.library import Rule
 from objectives.ensemble.probabilities import Codes, LabelledFrames, measure_member, share_that_fits
 from objectives.ensemble.program import Ensemble, combined, stacked
 from objectives.ensemble.selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
 from objectives.ensemble.stacking import Stack
-from objectives.errors import NotBetterError, WorldError
+from objectives.errors import NotBetterError
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Member, Settings
 from objectives.scoring.evaluate import evaluate
@@ -75,11 +75,9 @@ def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: Labe
     member = restore_run(holder, run, data, place.artifacts, gpu=gpu)
     with threads_of(member.scored_on):
         found = measure_member(member.segmenter, frames, device=member.device)
-    if not abs(found.evaluation.score - member.score) <= allowed_difference(processor_of(member.device), member.scored_on):
-        raise WorldError(
-            f"trial {member.origin.trial} of study {holder.spec.name!r} scored {member.score:.6f}, its weights "
-            f"{found.evaluation.score:.6f}; nothing was exported"
-        )
+    name = f"trial {member.origin.trial} of study {holder.spec.name!r}"
+    here = processor_of(member.device)
+    refuse_other_score(name, member.score, found.evaluation.score, now=here, then=member.scored_on)
     return found.codes_PK
 
 

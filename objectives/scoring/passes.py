@@ -1,0 +1,68 @@
+"""Frames through a model, few at a time: every score, every picture and every ensemble's choice takes this way."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from objectives.data.spec import FrameSpec
+from objectives.device.memory import DoesNotFitError, TooLarge, attempt, empty_cache
+from objectives.device.portions import frames_at_once
+from objectives.device.precision import exact
+from objectives.program.pixels import pixels_on
+from objectives.program.segmenter import predict_labels
+from objectives.scoring.metrics import confusion_KK
+
+Found = TypeVar("Found")
+
+
+def passes(
+    segmenter: nn.Module,
+    images_NHWC: np.ndarray,
+    spec: FrameSpec,
+    work: Callable[[slice, Tensor], Found],
+    *,
+    device: torch.device,
+) -> Iterator[tuple[slice, Found]]:
+    """Yield each part of raw frames (N, H, W, C), with what ``work`` makes of the part and its logits (B, K, H, W) in fp32.
+
+    A part that memory is too small for is halved, and so are the rest. Leaves the model in evaluation mode.
+
+    Raises:
+        DoesNotFitError: Memory is too small for a single frame.
+    """
+
+    @torch.inference_mode()
+    def passed(part: slice) -> Found:
+        with exact():
+            logits_BKHW: Tensor = segmenter.eval()(pixels_on(device, images_NHWC[part]))
+        return work(part, logits_BKHW)
+
+    start, size = 0, frames_at_once(spec.height, spec.width)
+    while start < len(images_NHWC):
+        size = min(size, len(images_NHWC) - start)
+        part = slice(start, start + size)
+        found = attempt(device, passed, part)
+        if not isinstance(found, TooLarge):
+            yield part, found
+            start += size
+            continue
+        empty_cache(device)
+        if size == 1:
+            raise DoesNotFitError(
+                f"a single frame of {spec.height} x {spec.width} does not fit through the model into the memory of {device}: "
+                f"take a smaller model or a device with more memory ({found.reason})"
+            )
+        size //= 2
+
+
+def masks_on(device: torch.device, masks_BHW: np.ndarray) -> Tensor:
+    """Return masks (B, H, W) uint8 on a device; a copy, for maps are read-only."""
+    return torch.from_numpy(np.array(masks_BHW)).to(device)
+
+
+def part_confusion_KK(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> np.ndarray:
+    """Return the confusion matrix (K, K) int64 of predicted labels, which have no ignored pixel, as `Evaluation` has it."""
+    return np.asarray(confusion_KK(predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label).cpu())
