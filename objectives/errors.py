@@ -1,10 +1,28 @@
 """The one tree of errors that a user may see; the command line turns each into one line and an exit code.
 
 SearchError
-├── UserError       exit code 2: the user can mend it (a wrong file, an unknown study)
-│   └── ProblemsError   several problems found at once, one line each
-├── NotBetterError  exit code 1: what was to be better was measured, and is not
-└── WorldError      exit code 1: the surroundings failed (no database, no space left)
+├── UserError                 exit code 2: the user can mend it (a wrong file, an unknown study)
+│   ├── ProblemsError             several problems found at once, one line each
+│   ├── NoStudyError              the database has no such study, or no tables yet
+│   └── ForeignNameError          another program has a study of this name
+├── NotBetterError            exit code 1: what was to be better was measured, and is not
+└── WorldError                exit code 1: the surroundings failed (no database, no space left)
+    ├── StoreAwayError            the artifact store fails
+    ├── BlobMissingError          it does not hold what was asked for
+    ├── BlobCorruptError          it holds other bytes
+    ├── LeaseLostError            the trial belongs to another worker by now
+    ├── BudgetSpentError          a trial more would be one too many
+    ├── DivergedError             the loss is not finite
+    ├── DoesNotFitError           memory is too small, however few frames go through the model at once
+    ├── MemoryTakenError          others hold the device's memory
+    ├── ChildDiedError            the trial's process has ended without a word
+    ├── ChildHungError            it stands still
+    ├── UnusableError             it said what cannot be used
+    ├── SurroundingsError         the trial cannot be run here, through no fault of its own
+    ├── InterruptedTrialError     the worker puts the trial aside: it was told to, or a limit is reached
+    └── BrokenDeviceError         the worker's device fails a test
+
+Below this file each stands where it is raised.
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,16 +2,16 @@
 
 from search.artifacts.blobs import BlobStore, FolderBlobs, S3Blobs, check_writable
 from search.artifacts.location import open_blobs, open_objects
-from search.artifacts.objects import BlobCorrupt, BlobMissing, Objects, StoreAway, Stored
+from search.artifacts.objects import BlobCorruptError, BlobMissingError, Objects, StoreAwayError, Stored
 
 __all__ = [
-    "BlobCorrupt",
-    "BlobMissing",
+    "BlobCorruptError",
+    "BlobMissingError",
     "BlobStore",
     "FolderBlobs",
     "Objects",
     "S3Blobs",
-    "StoreAway",
+    "StoreAwayError",
     "Stored",
     "check_writable",
     "open_blobs",

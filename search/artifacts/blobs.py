@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from search.artifacts.folder import FolderObjects
-from search.artifacts.objects import BlobCorrupt, BlobMissing, Objects
+from search.artifacts.objects import BlobCorruptError, BlobMissingError, Objects
 from search.artifacts.s3 import S3Objects
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -17,7 +17,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class BlobStore(Protocol):
     """Immutable bytes by their SHA-256 (64 lower-case hexadecimal digits).
 
-    Every method raises StoreAway, in one line, when the disk or the server fails, and BlobMissing for a malformed name.
+    Every method raises StoreAwayError, in one line, when the disk or the server fails; BlobMissingError for a malformed name.
     """
 
     def put(self, data: bytes) -> str:
@@ -27,8 +27,8 @@ class BlobStore(Protocol):
         """Return the bytes whose SHA-256 is ``sha``.
 
         Raises:
-            BlobMissing: the store does not hold them.
-            BlobCorrupt: the store holds other bytes under that name.
+            BlobMissingError: the store does not hold them.
+            BlobCorruptError: the store holds other bytes under that name.
         """
 
     def delete(self, sha: str) -> None:
@@ -56,7 +56,7 @@ class _ObjectBlobs:
         data = self._objects.read(_checked(sha))
         found = hashlib.sha256(data).hexdigest()
         if found != sha:
-            raise BlobCorrupt(f"{self._objects.describe(sha)} is corrupt: {len(data)} bytes with SHA-256 {found[:12]}...")
+            raise BlobCorruptError(f"{self._objects.describe(sha)} is corrupt: {len(data)} bytes with SHA-256 {found[:12]}...")
         return data
 
     def delete(self, sha: str) -> None:
@@ -100,5 +100,5 @@ def check_writable(store: BlobStore) -> None:
 
 def _checked(sha: str) -> str:
     if not _SHA256.fullmatch(sha):
-        raise BlobMissing(f"no blob can be named {sha[:80]!r}: a name is a SHA-256, 64 lower-case hexadecimal digits")
+        raise BlobMissingError(f"no blob can be named {sha[:80]!r}: a name is a SHA-256, 64 lower-case hexadecimal digits")
     return sha

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from search.artifacts.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
+from search.artifacts.objects import BlobMissingError, StoreAwayError, Stored, sharded, unsharded
 
 _ABANDONED_AFTER_S = 24 * 3600.0
 
@@ -43,7 +43,7 @@ class FolderObjects:
             try:
                 return target.read_bytes()
             except FileNotFoundError:
-                raise BlobMissing(f"{target} is missing from the artifact store") from None
+                raise BlobMissingError(f"{target} is missing from the artifact store") from None
 
     def delete(self, key: str) -> None:
         """Remove the file if it is there."""
@@ -77,7 +77,7 @@ class FolderObjects:
         with _one_line("look for", target):
             for found in _look(target, key):
                 return found
-        raise BlobMissing(f"{target} is missing from the artifact store")
+        raise BlobMissingError(f"{target} is missing from the artifact store")
 
     def drafts(self) -> Iterator[Stored]:
         """Yield the files that were never renamed."""
@@ -141,4 +141,4 @@ def _one_line(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StoreAway(f"cannot {action} {path} in the artifact store: {reason}") from error
+        raise StoreAwayError(f"cannot {action} {path} in the artifact store: {reason}") from error

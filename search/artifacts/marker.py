@@ -11,7 +11,7 @@ import hashlib
 from sqlalchemy import Engine, inspect, text
 
 from objectives.errors import UserError
-from search.artifacts import Objects, StoreAway, open_blobs, open_objects
+from search.artifacts import Objects, StoreAwayError, open_blobs, open_objects
 from search.database.connections import open_engine
 from search.database.tables import CHECKPOINT
 
@@ -30,7 +30,7 @@ IDENTITY = text("""
 def mark_store(engine: Engine, artifacts: str) -> str:
     """Leave the database's marker in the store, before anything else is put there, and return its key; harmless to repeat.
 
-    Raises: StoreAway when the store does not answer; UserError for a wrong URL.
+    Raises: StoreAwayError when the store does not answer; UserError for a wrong URL.
     """
     marker = _marker(engine)
     open_objects(artifacts, MARKERS).write(marker, _described(engine).encode())
@@ -52,7 +52,7 @@ def mark_place(storage: str, artifacts: str, study: str) -> None:
 def check_marked(engine: Engine, artifacts: str) -> str:
     """The key of the database's marker, which is in the store.
 
-    Raises: UserError when the store answers and it is not; StoreAway.
+    Raises: UserError when the store answers and it is not; StoreAwayError.
     """
     marker, markers = _marker(engine), open_objects(artifacts, MARKERS)
     if not markers.exists(marker):
@@ -66,16 +66,16 @@ def check_marked(engine: Engine, artifacts: str) -> str:
 def check_mounted(artifacts: str, marker: str) -> None:
     """Nothing when the marker is in the store, as it was left there.
 
-    Raises: StoreAway when it is not: an empty folder may stand where the store is not mounted, or was not yet.
+    Raises: StoreAwayError when it is not: an empty folder may stand where the store is not mounted, or was not yet.
     """
     if not open_objects(artifacts, MARKERS).exists(marker):
-        raise StoreAway(f"the artifact store {artifacts} is not what it was: is it mounted?")
+        raise StoreAwayError(f"the artifact store {artifacts} is not what it was: is it mounted?")
 
 
 def check_sole_owner(engine: Engine, artifacts: str) -> float:
     """Nothing but the time by the store's own clock, when this database alone uses the store.
 
-    Raises: UserError when another database uses it too, or when none has said so; StoreAway.
+    Raises: UserError when another database uses it too, or when none has said so; StoreAwayError.
     """
     markers, own = open_objects(artifacts, MARKERS), _marker(engine)
     found = {each.key for each in markers.stored()}

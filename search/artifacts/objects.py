@@ -10,15 +10,15 @@ from objectives.errors import WorldError
 _KEY = re.compile(r"[0-9a-fA-F-]{4,64}")
 
 
-class StoreAway(WorldError):  # noqa: N818
+class StoreAwayError(WorldError):
     """The artifact store's disk or server fails; the same call may work later."""
 
 
-class BlobMissing(WorldError):  # noqa: N818 - reads as what it says
+class BlobMissingError(WorldError):
     """The artifact store does not hold what was asked for."""
 
 
-class BlobCorrupt(WorldError):  # noqa: N818
+class BlobCorruptError(WorldError):
     """The artifact store holds other bytes than those that were written."""
 
 
@@ -32,9 +32,9 @@ class Stored:
 
 
 class Objects(Protocol):
-    """Named bytes. Keys are 4 to 64 hexadecimal digits or dashes; any other key raises BlobMissing.
+    """Named bytes. Keys are 4 to 64 hexadecimal digits or dashes; any other key raises BlobMissingError.
 
-    Every method raises StoreAway, in one line, when the disk or the server fails.
+    Every method raises StoreAwayError, in one line, when the disk or the server fails.
     """
 
     def write(self, key: str, data: bytes) -> None:
@@ -44,7 +44,7 @@ class Objects(Protocol):
         """Return the bytes under ``key``.
 
         Raises:
-            BlobMissing: nothing is stored under the key.
+            BlobMissingError: nothing is stored under the key.
         """
 
     def delete(self, key: str) -> None:
@@ -63,7 +63,7 @@ class Objects(Protocol):
         """Return what a listing says of ``key``.
 
         Raises:
-            BlobMissing: nothing is stored under the key.
+            BlobMissingError: nothing is stored under the key.
         """
 
     def drafts(self) -> Iterator[Stored]:
@@ -80,10 +80,10 @@ def sharded(key: str) -> str:
     """Return ``ab/cdef...`` for the key ``abcdef...``, so that no folder holds every object.
 
     Raises:
-        BlobMissing: the key holds anything but hexadecimal digits and dashes, so it could leave the store.
+        BlobMissingError: the key holds anything but hexadecimal digits and dashes, so it could leave the store.
     """
     if not _KEY.fullmatch(key):
-        raise BlobMissing(f"no artifact can be named {key[:80]!r}: names are 4 to 64 hexadecimal digits or dashes")
+        raise BlobMissingError(f"no artifact can be named {key[:80]!r}: names are 4 to 64 hexadecimal digits or dashes")
     return f"{key[:2]}/{key[2:]}"
 
 

@@ -18,7 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from search.artifacts import BlobMissing, Objects, open_objects
+from search.artifacts import BlobMissingError, Objects, open_objects
 from search.database.connections import LeaseLostError
 
 _ROW = "artifacts:"  # Optuna's prefix of the system attributes that hold an artifact's metadata
@@ -38,7 +38,7 @@ class PictureStore:
         """
         try:
             return io.BytesIO(self._objects.read(artifact_id))
-        except BlobMissing as error:
+        except BlobMissingError as error:
             raise ArtifactNotFound(str(error)) from None
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
@@ -67,7 +67,7 @@ def attach_picture(
     Raises:
         UpdateFinishedTrialError: the trial has ended; its pictures stay as they are.
         LeaseLostError: another worker has the trial; its pictures stay as they are.
-        StoreAway: the picture could not be stored.
+        StoreAwayError: the picture could not be stored.
     """
     existing = pictures_of(_rows(owner, storage)).get(filename)
     artifact_id = existing or str(uuid.uuid4())

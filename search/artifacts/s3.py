@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from objectives.errors import UserError, first_line
-from search.artifacts.objects import BlobMissing, StoreAway, Stored, sharded, unsharded
+from search.artifacts.objects import BlobMissingError, StoreAwayError, Stored, sharded, unsharded
 
 ENDPOINTS = "AWS_ENDPOINT_URL"  # and what begins with it: boto3 reads one for each service
 _MISSING = ("NoSuchKey", "404", "NotFound")
@@ -52,7 +52,7 @@ class S3Objects:
         try:
             with self._one_line("look for", self.describe(key)):
                 self._client.head_object(Bucket=self._bucket, Key=name)
-        except BlobMissing:
+        except BlobMissingError:
             return False
         return True
 
@@ -100,10 +100,10 @@ class S3Objects:
             if code == "NoSuchBucket":
                 raise UserError(f"the bucket {self._bucket!r} does not exist{self._where}: create it or name another") from None
             if code in _MISSING:
-                raise BlobMissing(f"{url} is missing from the artifact store{self._where}") from None
-            raise StoreAway(f"cannot {action} {url}{self._where}: {code}") from error
+                raise BlobMissingError(f"{url} is missing from the artifact store{self._where}") from None
+            raise StoreAwayError(f"cannot {action} {url}{self._where}: {code}") from error
         except BotoCoreError as error:
-            raise StoreAway(f"cannot {action} {url}{self._where}: {first_line(error)}") from error
+            raise StoreAwayError(f"cannot {action} {url}{self._where}: {first_line(error)}") from error
 
 
 def _connect(endpoint_url: str) -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from objectives.errors import UserError
 from search.confirm.plan import CONFIRM_THAT, Cell, cells, plan, plan_of, write_plan
 from search.database.connections import locked
+from search.database.predicates import STUDIES
 from search.process.messages import Cause
 from search.study.names import count_of
 from search.study.purpose import Confirming
@@ -25,13 +26,13 @@ from search.study.stored import ForeignNameError, Study, check_program, enqueue,
 PLAN_LOCK = 7_215_006
 
 # studies that confirm or retrain one, the newest last; earlier versions wrote its name elsewhere
-DERIVED = text("""
-    SELECT study_name, spec FROM search_study JOIN studies USING (study_id)
-    WHERE coalesce(spec #>> '{purpose,study}', spec #>> '{confirm,study}') = :name
+DERIVED = text(f"""
+    SELECT study_name, spec FROM {STUDIES}
+    WHERE coalesce(spec #>> '{{purpose,study}}', spec #>> '{{confirm,study}}') = :name
     ORDER BY study_id
 """)
 
-TAKEN = text("SELECT 1 FROM search_study JOIN studies USING (study_id) WHERE study_name = :name")
+TAKEN = text(f"SELECT 1 FROM {STUDIES} WHERE study_name = :name")
 
 MAKE_ROOM = text("""
     UPDATE search_study SET trials = greatest(trials, (SELECT count(*) FROM trials WHERE trials.study_id = :study_id))

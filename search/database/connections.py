@@ -31,22 +31,19 @@ class NoStudyError(UserError):
     """The database has no such study, or no tables yet: it may be there soon."""
 
 
-def nothing_asked(_: Connection) -> None:
-    """Room for any number of trials."""
-
-
 class Fence:
     """What Optuna's next commits depend on: the lease of the trial at hand, and room for a trial that is created.
 
     Optuna repeats the creation of a trial by itself when the database's answer is lost, whoever holds a lock by then. So
-    ``room`` is asked in the transaction that creates one, while it holds the study's row: nobody else creates one meanwhile.
+    whether there is room is asked in the transaction that creates one, while it holds the study's row: nobody else creates
+    one meanwhile.
     """
 
     def __init__(self) -> None:
-        self.trial_id: int | None = None
-        self.number = 0
-        self.room: Callable[[Connection], None] = nothing_asked  # raises, where the trial just inserted has none
-        self.creates = False
+        self._trial_id: int | None = None
+        self._number = 0
+        self._refuse: Callable[[Connection], None] | None = None  # raises where there is no room for the trial just inserted
+        self._creates = False
 
     def guard(self, storage: RDBStorage) -> None:
         """Let every commit of a storage pass this fence."""
@@ -54,28 +51,47 @@ class Fence:
         event.listen(storage.scoped_session.session_factory, "after_rollback", self._forget)
         event.listen(storage.scoped_session.session_factory, "before_commit", self._check)
 
+    @contextmanager
+    def holding(self, trial_id: int, number: int) -> Iterator[None]:
+        """Let every commit meanwhile depend on the lease of this trial that has this fence number."""
+        self._trial_id, self._number = trial_id, number
+        try:
+            yield
+        finally:
+            self._trial_id = None
+
+    @contextmanager
+    def creating(self, refuse: Callable[[Connection], None]) -> Iterator[None]:
+        """Let ``refuse`` see each trial that is created meanwhile, before its commit, and raise where there is no room."""
+        self._refuse = refuse
+        try:
+            yield
+        finally:
+            self._refuse = None
+
     def _note(self, _: Session, row: object) -> None:
-        self.creates = self.creates or getattr(row, "__tablename__", "") == "trials"
+        self._creates = self._creates or getattr(row, "__tablename__", "") == "trials"
 
     def _forget(self, _: Session) -> None:
-        self.creates = False
+        self._creates = False
 
     def _check(self, session: Session) -> None:
         """Lock the lease's row until the commit is over, or refuse the commit.
 
-        Raises: LeaseLostError when another worker has taken the trial; what ``room`` raises.
+        Raises: LeaseLostError when another worker has taken the trial; what `creating` lets raise.
         """
-        if self.creates:
-            self.room(session.connection())
-            self.creates = False
-        if self.trial_id is None:
+        if self._creates:
+            if self._refuse:
+                self._refuse(session.connection())
+            self._creates = False
+        if self._trial_id is None:
             return
         row = session.execute(
             text("SELECT 1 FROM search_lease WHERE trial_id = :trial_id AND fence = :fence FOR SHARE"),
-            {"trial_id": self.trial_id, "fence": self.number},
+            {"trial_id": self._trial_id, "fence": self._number},
         ).first()
         if row is None:
-            raise LeaseLostError(f"the lease on trial id {self.trial_id} was lost")
+            raise LeaseLostError(f"the lease on trial id {self._trial_id} was lost")
 
 
 def database_url(url: str) -> str:

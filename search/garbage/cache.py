@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
 
 from objectives.errors import UserError, WorldError
+from search.database.predicates import STUDIES
 from search.garbage.store import Swept
 
 # untouched for a day; and a day more, since file systems note that a file was read once a day
@@ -22,7 +23,7 @@ PREPARED = re.compile(r"[0-9a-f]{24}")
 LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.[0-9]+")  # of a builder, or of this module, that was killed
 LOCK = re.compile(r"([0-9a-f]{24})\.lock")
 
-FINGERPRINTS = text("SELECT spec ->> 'data_fingerprint' FROM search_study JOIN studies USING (study_id)")
+FINGERPRINTS = text(f"SELECT spec ->> 'data_fingerprint' FROM {STUDIES}")
 
 
 def check_cache(cache: Path) -> None:

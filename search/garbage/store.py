@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from objectives.errors import UserError
 from search.artifacts import Objects, Stored, open_objects
 from search.artifacts.marker import check_sole_owner
-from search.study.stored import read_spec
+from search.study.stored import KNOWN, read_spec
 from search.trials.blob_lock import delete_old, delete_unnamed
 from search.trials.checkpoints import EVERY, UNNEEDED, Kept, kept
 
@@ -33,8 +33,6 @@ TAKE_AWAY = text("""
     WHERE owner <> '' AND expires_at < clock_timestamp() - make_interval(secs => :seconds)
       AND trial_id IN (SELECT trial_id FROM trials WHERE state = 'RUNNING')
 """)
-
-STUDIES = text("SELECT study_id, study_name, spec FROM search_study JOIN studies USING (study_id) ORDER BY study_id")
 
 POINTERS_OF_THE_DELETED = text("""
     DELETE FROM search_checkpoint WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.trial_id = search_checkpoint.trial_id)
@@ -89,7 +87,7 @@ def check_age(engine: Engine, older_than_s: float) -> None:
 def collect(engine: Engine, artifacts: str, *, older_than_s: float, dry_run: bool = False) -> list[Swept]:
     """Remove what nothing needs, or with ``dry_run`` say only what would go. It may be killed at any moment, and run again.
 
-    Raises: UserError when the store is another database's too; StoreAway when it does not answer.
+    Raises: UserError when the store is another database's too; StoreAwayError when it does not answer.
     """
     before = check_sole_owner(engine, artifacts) - older_than_s
     blobs, pictures = open_objects(artifacts, "blobs"), open_objects(artifacts, "pictures")
@@ -122,7 +120,7 @@ def drop_rows(engine: Engine, *, dry_run: bool) -> tuple[int, int, set[str]]:
         # workers drop pointers too: without it, each side might wait for the other's rows
         connection.execute(text("LOCK TABLE search_checkpoint IN SHARE ROW EXCLUSIVE MODE"))
         dropped = [*connection.execute(POINTERS_OF_THE_DELETED).scalars()]
-        for row in connection.execute(STUDIES).all():
+        for row in connection.execute(KNOWN).all():
             dropped += _drop_unneeded(connection, row.study_id, _keep(row.study_name, row.spec))
         rows = sum(connection.execute(statement).rowcount for statement in ROWS_OF_THE_DELETED)
         named = set(connection.execute(text("SELECT DISTINCT blob FROM search_checkpoint")).scalars())

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from objectives.errors import SearchError
-from search.artifacts import BlobCorrupt, BlobMissing, BlobStore
+from search.artifacts import BlobCorruptError, BlobMissingError, BlobStore
+from search.waits import growing_waits
 
 Result = TypeVar("Result")
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 15.0
 BEAT_S = 1.0
 
 
@@ -21,9 +20,9 @@ class PatientBlobs:
     ``beat`` is called every second of a wait and of a call itself, which S3 or a network's disk may hold for minutes: who
     waits for the store gets on.
 
-    ``check`` raises StoreAway when the store answers and is another than it was: nothing is then read or put.
+    ``check`` raises StoreAwayError when the store answers and is another than it was: nothing is then read or put.
 
-    Raises: BlobMissing and BlobCorrupt, which waiting does not mend.
+    Raises: BlobMissingError and BlobCorruptError, which waiting does not mend.
     """
 
     def __init__(
@@ -55,18 +54,17 @@ class PatientBlobs:
         return iter(self._patiently(lambda: [*self._blobs.list(older_than_s)]))
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
-        wait_s = FIRST_WAIT_S
         with _beating(self._beat):
-            while True:
+            for wait_s in growing_waits():
                 try:
                     self._check()
                     return call()
-                except (BlobMissing, BlobCorrupt):
+                except (BlobMissingError, BlobCorruptError):
                     raise
                 except SearchError as error:
                     self._note(f"waits for the artifact store, trying again in {wait_s:g} s: {error}")
                 time.sleep(wait_s)
-                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+        raise AssertionError("the waits do not end")
 
 
 @contextmanager

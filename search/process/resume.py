@@ -10,7 +10,7 @@ from objectives.device.shortage import MemoryTakenError
 from objectives.errors import SearchError, first_line
 from objectives.training.fit import Training
 from objectives.training.state import TrainingState
-from search.artifacts import BlobCorrupt, BlobMissing, BlobStore
+from search.artifacts import BlobCorruptError, BlobMissingError, BlobStore
 from search.process.messages import Checkpoint
 
 NONE_YET = Checkpoint("", "")
@@ -58,7 +58,7 @@ def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Calla
     """The blob of a state's best weights, written again from the state where the store has lost or changed it."""
     try:
         blobs.read(best)
-    except (BlobMissing, BlobCorrupt) as error:
+    except (BlobMissingError, BlobCorruptError) as error:
         note(f"has its best weights damaged in the store, they are written again: {first_line(error)}")
         return blobs.put(state.scored_weights)
     return best

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from search.artifacts import StoreAway
+from search.artifacts import StoreAwayError
 from search.artifacts.pictures import PictureStore
 from search.report.reading import StudyRecord, TrialRecord
 
@@ -40,7 +40,7 @@ def _panel(trial: TrialRecord, role: str, store: PictureStore) -> Panel:
             continue
         try:
             png = store.open_reader(trial.pictures[name]).read()
-        except (ArtifactNotFound, StoreAway) as error:  # the report is worth having without its pictures
+        except (ArtifactNotFound, StoreAwayError) as error:  # the report is worth having without its pictures
             missing = str(error)
         else:
             if png.startswith(_PNG):

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from search.artifacts.pictures import pictures_of
+from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
 from search.process.messages import Cause
 from search.study.budget import Budget
 from search.study.looks import test_looks
@@ -25,10 +26,8 @@ from search.study.status import read_status
 from search.study.stored import Study
 from search.study.unfinished import unfinished_trials
 
-HELD = text("""
-    SELECT trial_id, coalesce(expires_at > clock_timestamp(), false) AS held,
-           spent_s + CASE WHEN state = 'RUNNING' AND expires_at > clock_timestamp()
-                          THEN extract(epoch FROM clock_timestamp() - renewed_at) ELSE 0 END AS spent_s
+HELD = text(f"""
+    SELECT trial_id, coalesce({LIVE_LEASE}, false) AS held, {DEVICE_SECONDS} AS spent_s
     FROM trials JOIN search_lease USING (trial_id) WHERE study_id = :study_id
 """)
 NOW = text("SELECT extract(epoch FROM clock_timestamp())::float")

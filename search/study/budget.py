@@ -6,6 +6,7 @@ from enum import Enum, StrEnum
 from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
+from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
 from search.process.messages import Cause
 from search.study.record import CAUSE
 from search.study.stored import Study
@@ -20,11 +21,10 @@ READ = text(f"""
         SELECT count(*) AS total,
                count(*) FILTER (WHERE trials.state = 'WAITING') AS waiting,
                count(*) FILTER (WHERE trials.state = 'RUNNING') AS running,
-               count(*) FILTER (WHERE trials.state = 'RUNNING' AND expires_at > clock_timestamp()) AS held,
+               count(*) FILTER (WHERE trials.state = 'RUNNING' AND {LIVE_LEASE}) AS held,
                count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '"{Cause.INFEASIBLE}"') AS infeasible,
                count(*) FILTER (WHERE trials.state = 'FAIL' AND cause IS NULL) AS foreign_failures,
-               coalesce(sum(spent_s + CASE WHEN trials.state = 'RUNNING' AND expires_at > clock_timestamp()
-                            THEN extract(epoch FROM clock_timestamp() - renewed_at) ELSE 0 END), 0)::float AS spent_s
+               coalesce(sum({DEVICE_SECONDS}), 0)::float AS spent_s
         FROM trials LEFT JOIN search_lease USING (trial_id)
         LEFT JOIN LATERAL (SELECT value_json AS cause FROM trial_user_attributes AS told
                            WHERE told.trial_id = trials.trial_id AND key = '{CAUSE}') AS ended ON true

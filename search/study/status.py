@@ -5,13 +5,14 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from search.database.predicates import ALIVE_WORKER, LIVE_LEASE, NO_LIVE_LEASE
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
 from search.study.record import CAUSE, MESSAGE, RECIPE, Notes, State
 from search.study.stored import Study
 from search.study.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
-STATE = f"""CASE WHEN state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp()) THEN '{State.INTERRUPTED}'
+STATE = f"""CASE WHEN state = 'RUNNING' AND {NO_LIVE_LEASE} THEN '{State.INTERRUPTED}'
                 WHEN state = 'FAIL' THEN '{State.FAILED}' ELSE lower(state::text) END AS state"""
 
 TRIALS = text(f"""
@@ -24,11 +25,11 @@ BEST = text("""
     WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1
 """)
 
-WORKERS = text("""
-    SELECT name, device, number AS trial, ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 seconds' AS alive,
+WORKERS = text(f"""
+    SELECT name, device, number AS trial, {ALIVE_WORKER} AS alive,
            round(extract(epoch FROM coalesce(ended_at, clock_timestamp()) - search_worker.started_at)::numeric, 1) AS seconds
     FROM search_worker
-    LEFT JOIN search_lease ON owner = search_worker.id AND expires_at > clock_timestamp()
+    LEFT JOIN search_lease ON owner = search_worker.id AND {LIVE_LEASE}
     LEFT JOIN trials ON trials.trial_id = search_lease.trial_id AND trials.state = 'RUNNING'
     WHERE search_worker.study_id = :study_id ORDER BY search_worker.started_at
 """)

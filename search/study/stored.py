@@ -19,6 +19,7 @@ from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
 from search.database.connections import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
 from search.database.passwords import redacted
+from search.database.predicates import STUDIES
 from search.database.tables import STUDY
 from search.process.messages import Run
 from search.study.purpose import Confirming, Retraining, Searching
@@ -30,7 +31,7 @@ from spaces import Space, load_stored_space
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
 
-KNOWN = text("SELECT study_id, study_name, spec FROM search_study JOIN studies USING (study_id)")
+KNOWN = text(f"SELECT study_id, study_name, spec FROM {STUDIES} ORDER BY study_id")
 
 CLOCK_S = 300.0  # how far a worker's clock may be off
 

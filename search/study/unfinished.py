@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from search.database.predicates import NO_LIVE_LEASE
 from search.study.budget import Budget, Limit, read_budget
 from search.study.record import BEST_EPOCH
 from search.study.stored import Study
@@ -19,7 +20,7 @@ CUT = text(f"""
          ON told.trial_id = trials.trial_id AND told.key = '{BEST_EPOCH}' AND told.value_json = search_checkpoint.epoch::text
     LEFT JOIN search_lease ON search_lease.trial_id = trials.trial_id
     WHERE study_id = :study_id AND state = 'RUNNING' AND kind = 'best'
-      AND (expires_at IS NULL OR expires_at <= clock_timestamp())
+      AND {NO_LIVE_LEASE}
     ORDER BY score DESC, number
 """)
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from sqlalchemy import Connection, Engine, text
 
-from search.artifacts import BlobMissing, BlobStore, Objects, StoreAway, Stored
+from search.artifacts import BlobMissingError, BlobStore, Objects, StoreAwayError, Stored
 from search.database.connections import locked
 
 NAMING_LOCK = 7_215_004
@@ -25,7 +25,7 @@ def hold_blobs(connection: Connection, blobs: BlobStore, wanted: Iterable[str]) 
 def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
     """Delete those blobs that no row names any more; what cannot be deleted is left to `search gc`."""
     for blob in left:
-        with suppress(StoreAway), locked(engine, NAMING_LOCK) as connection:
+        with suppress(StoreAwayError), locked(engine, NAMING_LOCK) as connection:
             if connection.execute(NAMED, {"blob": blob}).first() is None:
                 blobs.delete(blob)
 
@@ -33,7 +33,7 @@ def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
 def delete_unnamed(engine: Engine, blobs: Objects, listed: Stored) -> bool:
     """Delete a blob that was listed, unless a row names it by now or it has been put again; says whether it went.
 
-    Raises: StoreAway when the store does not answer.
+    Raises: StoreAwayError when the store does not answer.
     """
     with locked(engine, NAMING_LOCK) as connection:
         if connection.execute(NAMED, {"blob": listed.key}).first() is not None:
@@ -46,7 +46,7 @@ def delete_old(objects: Objects, listed: Stored) -> bool:
     try:
         if objects.look(listed.key).written_at > listed.written_at:
             return False
-    except BlobMissing:  # somebody else was quicker
+    except BlobMissingError:  # somebody else was quicker
         return False
     objects.delete(listed.key)
     return True

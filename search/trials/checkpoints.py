@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, Row, RowMapping, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from search.artifacts import BlobMissing, BlobStore
+from search.artifacts import BlobMissingError, BlobStore
 from search.database.tables import CHECKPOINT
 from search.study.spec import StudySpec
 from search.trials import leases
@@ -65,14 +65,15 @@ def point(engine: Engine, blobs: BlobStore, lease: Lease, pointers: dict[str, Po
     """Move a trial's pointers to the blobs of a new checkpoint, and delete the blobs that none names any more.
 
     ``pointers`` holds ``last`` and ``best``. Told the same twice (its answer was lost), it moves them once.
-    Raises: LeaseLostError when another worker has the trial, BlobMissing when gc has taken the new blobs for garbage; then
+    Raises: LeaseLostError when another worker has the trial, BlobMissingError when gc has taken the new blobs for garbage; then
     nothing is changed.
     """
     with engine.begin() as connection:
         gone = hold_blobs(connection, blobs, (pointer.blob for pointer in pointers.values()))
         leases.note_progress(connection, lease)
         if gone:
-            raise BlobMissing(f"a checkpoint is gone from the artifact store: {min(gone)[:12]} lay there unnamed for too long")
+            name = min(gone)[:12]
+            raise BlobMissingError(f"a checkpoint is gone from the artifact store: {name} lay there unnamed for too long")
         there = {row.kind: row for row in _rows(connection, lease.trial_id)}
         if LAST in there and there[LAST].blob == pointers[LAST].blob:
             return

@@ -5,20 +5,19 @@ that the next claim adopts. Should the lock be lost meanwhile, or Optuna create 
 it had, the commit that creates one too many is refused. So budgets are exact.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, func, text, update
 
 from objectives.errors import UserError, WorldError
-from search.database.connections import locked, nothing_asked
+from search.database.connections import locked
+from search.database.predicates import ALIVE_WORKER
 from search.database.tables import STUDY
 from search.study.budget import Limit, read_budget
 from search.study.stored import Study
 from search.trials import leases
 from search.trials.leases import Lease
-from search.trials.roster import ALIVE
 
 CLAIM_LOCK = 7_215_002
 
@@ -30,7 +29,7 @@ LOST = text(f"""
     WHERE study_id = :study_id AND state = 'RUNNING' AND (expires_at IS NULL OR expires_at <= clock_timestamp() AND (
         owner = '' OR clock_timestamp() >= pg_postmaster_start_time() + make_interval(secs => :grace_s)))
     AND NOT (:worker = ANY(seen_by) AND EXISTS (
-        SELECT 1 FROM search_worker WHERE search_worker.study_id = :study_id AND {ALIVE.text} AND NOT id = ANY(seen_by)))
+        SELECT 1 FROM search_worker WHERE search_worker.study_id = :study_id AND {ALIVE_WORKER} AND NOT id = ANY(seen_by)))
     ORDER BY trials.trial_id LIMIT 1
 """)
 GRACE = 1.0  # of a lease, after the server's start
@@ -71,7 +70,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
                 return Done() if budget.over else Waiting()
             try:
                 # Optuna's own connection commits the new trial here, before our lease on it
-                with only_within_budget(study):
+                with study.fence.creating(partial(refuse_beyond_budget, study)):
                     trial_id = study.optuna.ask()._trial_id
             except BudgetSpentError:
                 return Waiting()  # for what others have made meanwhile, or this one without knowing
@@ -87,20 +86,12 @@ class BudgetSpentError(WorldError):
     """A trial more would be one too many."""
 
 
-@contextmanager
-def only_within_budget(study: Study) -> Iterator[None]:
-    """Let Optuna create a trial only while the study's budget holds it, counted in the transaction that creates it.
+def refuse_beyond_budget(study: Study, connection: Connection) -> None:
+    """Refuse a trial that a connection has just created, where the study's budget does not hold it.
 
-    Raises: BudgetSpentError.
+    Raises:
+        BudgetSpentError: It is one too many.
     """
-
-    def room(connection: Connection) -> None:
-        budget = read_budget(connection, study)
-        if budget.counted > budget.trials:
-            raise BudgetSpentError(f"the budget of {budget.trials} trials is spent")
-
-    study.fence.room = room
-    try:
-        yield
-    finally:
-        study.fence.room = nothing_asked
+    budget = read_budget(connection, study)
+    if budget.counted > budget.trials:
+        raise BudgetSpentError(f"the budget of {budget.trials} trials is spent")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from search.database.connections import locked
+from search.database.predicates import ALIVE_WORKER
 from search.database.tables import WORKER
 from search.machine import gpu_locks
 from search.machine.driver import CPU, Gpu
@@ -13,7 +14,7 @@ from search.machine.hosts import host_id, process_name, thread_share
 
 ROSTER_LOCK = 7_215_003
 GIB = 2**30
-ALIVE = text("ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 seconds'")
+ALIVE = text(ALIVE_WORKER)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from objectives.errors import WorldError
 from search.database.connections import NoStudyError
 from search.study.stored import Study, open_study
-from search.worker.patience import FIRST_WAIT_S, LONGEST_WAIT_S
+from search.waits import growing_waits
 
 
 def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:
@@ -14,15 +14,15 @@ def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], N
 
     Raises: NoStudyError or WorldError when it is not there after so long, with the reason.
     """
-    deadline, wait_s = time.monotonic() + longest_s, FIRST_WAIT_S
-    while True:
+    deadline = time.monotonic() + longest_s
+    for usual_s in growing_waits():
         try:
             return open_study(url, name)
         except (NoStudyError, WorldError) as error:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise
-            wait_s = min(wait_s, left_s)
+            wait_s = min(usual_s, left_s)
             say(f"{error}; trying again in {wait_s:.1f} s, for {left_s:.0f} s at most")
         time.sleep(wait_s)
-        wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+    raise AssertionError("the waits do not end")

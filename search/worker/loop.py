@@ -22,13 +22,14 @@ from search.study.stored import Study, check_clock, check_worker
 from search.trials import leases, roster
 from search.trials.claims import Claimed, Done, Waiting, claim
 from search.trials.leases import Lease
+from search.waits import growing_waits
 from search.worker.context import Orders, Settings, Worker
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
 from search.worker.trial import run_trial
 
 WAIT_S = 1.0  # between two looks for a trial to claim
-FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 120.0  # before this worker tries again where its surroundings have failed
+RETRIES_S = (10.0, 120.0)  # the first and the longest wait before this worker tries again where its surroundings have failed
 
 
 def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
@@ -62,14 +63,14 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
 
 def pull(worker: Worker) -> None:
     """Claim and run one trial after the other."""
-    retry_s = FIRST_RETRY_S
+    waits = growing_waits(*RETRIES_S)
     while not worker.orders.leave.is_set():
         try:
             match worker.patiently(lambda: _claim(worker)):
                 case Claimed(lease):
                     with holding(worker, lease):
                         run_trial(worker, lease)
-                    retry_s = FIRST_RETRY_S
+                    waits = growing_waits(*RETRIES_S)
                 case Waiting():
                     worker.orders.leave.wait(WAIT_S)
                 case Done():
@@ -84,22 +85,20 @@ def pull(worker: Worker) -> None:
             current_budget(worker.study)  # says so when the study was deleted
             raise
         except SurroundingsError as error:  # not the trial's fault: others may take it, this worker waits
-            worker.say(f"{error}; trying again in {retry_s:g} s")
-            worker.orders.leave.wait(retry_s)
-            retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
+            wait_s = next(waits)
+            worker.say(f"{error}; trying again in {wait_s:g} s")
+            worker.orders.leave.wait(wait_s)
 
 
 @contextmanager
 def holding(worker: Worker, lease: Lease) -> Iterator[None]:
     """Keep a lease alive, fence Optuna's writes with it, and give it back however the trial ends."""
-    fence = worker.study.fence
-    fence.trial_id, fence.number = lease.trial_id, lease.fence
     worker.pulse.hold(lease)
     try:
-        yield
+        with worker.study.fence.holding(lease.trial_id, lease.fence):
+            yield
     finally:
         worker.pulse.hold(None)
-        fence.trial_id = None
         with suppress(SQLAlchemyError):  # without a database the lease runs out by itself
             leases.release(worker.study.engine, lease)
 

@@ -4,13 +4,12 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from search.artifacts import StoreAway
+from search.artifacts import StoreAwayError
 from search.database.connections import outage, reason
 from search.process.parent import InterruptedTrialError
+from search.waits import growing_waits
 
 Result = TypeVar("Result")
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 15.0
 
 
 class Patience:
@@ -25,11 +24,10 @@ class Patience:
 
         Raises: InterruptedTrialError when told to stop meanwhile; what the call raises, unless an outage.
         """
-        wait_s = FIRST_WAIT_S
-        while True:
+        for wait_s in growing_waits():
             try:
                 return call()
-            except StoreAway as error:
+            except StoreAwayError as error:
                 why = str(error)
             except Exception as error:  # which of many database errors it is, outage() decides
                 if not outage(error):
@@ -38,4 +36,4 @@ class Patience:
             self.say(f"{why}; trying again in {wait_s:g} s")
             if self.stop.wait(wait_s):
                 raise InterruptedTrialError(f"told to stop while waiting: {why}")
-            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+        raise AssertionError("the waits do not end")

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
 from objectives.training.results import EpochResult, scored_epoch
-from search.artifacts import BlobMissing
+from search.artifacts import BlobMissingError
 from search.artifacts.pictures import attach_picture
 from search.machine.driver import Gpu
 from search.process.hearing import UnusableError, usable
@@ -172,7 +172,7 @@ def point(worker: Worker, lease: Lease, number: int, history: tuple[EpochResult,
     }
     try:
         checkpoints.point(worker.study.engine, worker.blobs, lease, pointers)
-    except BlobMissing as error:  # the trial goes on from the checkpoint before
+    except BlobMissingError as error:  # the trial goes on from the checkpoint before
         raise SurroundingsError(f"trial {number}: {error}") from error
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from objectives.errors import UserError, WorldError
-from search.artifacts import BlobCorrupt, BlobMissing, BlobStore, check_writable, open_blobs, open_objects
+from search.artifacts import BlobCorruptError, BlobMissingError, BlobStore, check_writable, open_blobs, open_objects
 from search.artifacts.location import Bucket, Folder, parse_location
 
 ABSENT = hashlib.sha256(b"never stored").hexdigest()
@@ -62,13 +62,13 @@ def test_delete_removes_and_forgives_a_missing_blob(store: BlobStore) -> None:
     store.delete(sha)
     store.delete(sha)
     assert not store.exists(sha)
-    with pytest.raises(BlobMissing):
+    with pytest.raises(BlobMissingError):
         store.read(sha)
 
 
 def test_missing_blob(store: BlobStore) -> None:
     assert not store.exists(ABSENT)
-    with pytest.raises(BlobMissing) as caught:
+    with pytest.raises(BlobMissingError) as caught:
         store.read(ABSENT)
     assert "\n" not in str(caught.value)
     assert ABSENT[2:] in str(caught.value)
@@ -78,7 +78,7 @@ def test_corrupt_blob_is_refused_and_mended_by_put(url: str, store: BlobStore) -
     data = os.urandom(100)
     sha = store.put(data)
     corrupt(url, sha, data[:50])
-    with pytest.raises(BlobCorrupt, match="corrupt: 50 bytes"):
+    with pytest.raises(BlobCorruptError, match="corrupt: 50 bytes"):
         store.read(sha)
     store.put(data)
     assert store.read(sha) == data
@@ -90,7 +90,7 @@ def test_corrupt_blob_is_refused_and_mended_by_put(url: str, store: BlobStore) -
 def test_a_name_that_is_no_sha256_never_leaves_the_store(store: BlobStore, name: str) -> None:
     touches: tuple[Callable[[str], object], ...] = (store.read, store.delete, store.exists)
     for touch in touches:
-        with pytest.raises(BlobMissing, match="no blob can be named"):
+        with pytest.raises(BlobMissingError, match="no blob can be named"):
             touch(name)
 
 
@@ -186,7 +186,7 @@ def test_unreachable_endpoint_is_one_line(s3_endpoint: str) -> None:
         store = open_blobs(f"s3://models/x?endpoint=http://127.0.0.1:{port}")
         with pytest.raises(WorldError, match="cannot write s3://models/x/blobs/") as caught:
             store.put(b"weights")
-    assert not isinstance(caught.value, BlobMissing)
+    assert not isinstance(caught.value, BlobMissingError)
     assert "\n" not in str(caught.value)
     assert "testing-secret" not in str(caught.value)
 

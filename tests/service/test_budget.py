@@ -35,12 +35,11 @@ study = open_study(sys.argv[1], "small")
 while True:
     match claim(study, sys.argv[2], threads=1, lease_s=float(sys.argv[3])):
         case Claimed(lease):
-            study.fence.trial_id, study.fence.number = lease.trial_id, lease.fence
-            with suppress(LeaseLostError):  # nobody renews it: where all is slow, another takes the trial over
+            with suppress(LeaseLostError), study.fence.holding(lease.trial_id, lease.fence):
+                # nobody renews the lease: where all is slow, another takes the trial over
                 trial = study.trial(lease.trial_id)
                 study.space.draw(FromTrial(trial))
                 study.optuna.tell(trial, 0.5, skip_if_finished=True)  # as workers do
-            study.fence.trial_id = None
         case Done():
             break
         case _:

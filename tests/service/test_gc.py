@@ -13,7 +13,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from sqlalchemy import text
 
 from objectives.errors import UserError
-from search.artifacts import BlobMissing, open_blobs, open_objects
+from search.artifacts import BlobMissingError, open_blobs, open_objects
 from search.artifacts.marker import mark_store
 from search.artifacts.pictures import attach_picture, open_pictures
 from search.database.connections import LeaseLostError, open_engine
@@ -192,7 +192,7 @@ def test_a_blob_that_gc_took_meanwhile_is_never_named(small_study: Study, tmp_pa
     age(artifacts)
     assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1}
     pointers = dict.fromkeys(("last", "best"), Pointer(late, 1, 0.5))
-    with pytest.raises(BlobMissing, match="lay there unnamed for too long"):
+    with pytest.raises(BlobMissingError, match="lay there unnamed for too long"):
         point(small_study.engine, blobs, claimed.lease, pointers)
     assert not named(small_study)
     blobs.put(b"put long ago")

@@ -111,12 +111,11 @@ def test_a_verdict_that_a_dying_worker_left_half_told_stands(database: str, tmp_
     study = open_study(database, "small")
     first = claim(study, "dying", threads=1, lease_s=0.1)
     assert isinstance(first, Claimed)
-    study.fence.trial_id, study.fence.number = first.lease.trial_id, first.lease.fence
-    trial = study.trial(first.lease.trial_id)
-    trial.set_user_attr("message", "too little memory there")
-    trial.set_user_attr("end_cause", INFEASIBLE)
-    trial.set_constraint(INFEASIBLE, 1.0)
-    study.fence.trial_id = None
+    with study.fence.holding(first.lease.trial_id, first.lease.fence):
+        trial = study.trial(first.lease.trial_id)
+        trial.set_user_attr("message", "too little memory there")
+        trial.set_user_attr("end_cause", INFEASIBLE)
+        trial.set_constraint(INFEASIBLE, 1.0)
     time.sleep(0.2)
     work(study, tmp_path, [])
     (found,) = study.optuna.get_trials()

@@ -1,6 +1,7 @@
 """Leases and the fence: only the newest owner of a trial can write for it."""
 
 import time
+from contextlib import AbstractContextManager
 
 import pytest
 from optuna.trial import TrialState
@@ -25,8 +26,8 @@ def take(study: Study, owner: str, lease_s: float = 60.0) -> leases.Lease:
     return claimed.lease
 
 
-def hold(study: Study, lease: leases.Lease) -> None:
-    study.fence.trial_id, study.fence.number = lease.trial_id, lease.fence
+def holding(study: Study, lease: leases.Lease) -> AbstractContextManager[None]:
+    return study.fence.holding(lease.trial_id, lease.fence)
 
 
 def test_the_control_is_the_first_trial(small_study: Study) -> None:
@@ -87,14 +88,12 @@ def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(smal
 def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: object) -> None:
     old = take(small_study, "a", lease_s=EXPIRED_S)
     trial = small_study.trial(old.trial_id)
-    hold(small_study, old)
-    small_study.space.draw(FromTrial(trial))
-    trial.report(0.25, step=1)
-    small_study.fence.trial_id = None
+    with holding(small_study, old):
+        small_study.space.draw(FromTrial(trial))
+        trial.report(0.25, step=1)
     time.sleep(2 * EXPIRED_S)
     new = take(small_study, "b")
     assert new.trial_id == old.trial_id
-    hold(small_study, old)
     writes = [
         lambda: trial.report(0.5, step=2),
         lambda: trial.set_user_attr("late", 1),
@@ -103,9 +102,8 @@ def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: obj
         lambda: leases.note_death(small_study.engine, old, hung=False),
     ]
     for write in writes:
-        with pytest.raises(LeaseLostError):
+        with holding(small_study, old), pytest.raises(LeaseLostError):
             write()
-    small_study.fence.trial_id = None
     frozen = small_study.storage.get_trial(old.trial_id)
     assert frozen.state == TrialState.RUNNING
     assert frozen.intermediate_values == {1: 0.25}
@@ -176,10 +174,10 @@ def test_a_trial_that_has_died_here_is_taken_up_here_once_no_other_worker_is_ali
 
 def test_the_owner_writes_under_its_fence(small_study: Study) -> None:
     lease = take(small_study, "a")
-    hold(small_study, lease)
-    trial = small_study.trial(lease.trial_id)
-    trial.report(0.5, step=1)
-    small_study.optuna.tell(trial, 0.5)
+    with holding(small_study, lease):
+        trial = small_study.trial(lease.trial_id)
+        trial.report(0.5, step=1)
+        small_study.optuna.tell(trial, 0.5)
     assert small_study.storage.get_trial(lease.trial_id).state == TrialState.COMPLETE
 
 

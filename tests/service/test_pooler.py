@@ -133,12 +133,12 @@ def test_a_study_lives_behind_a_pooler_in_transaction_mode(pooled: str, make_stu
     for owner in "abc":
         claimed = claim(study, owner, threads=1)
         assert isinstance(claimed, Claimed)
-        study.fence.trial_id, study.fence.number = claimed.lease.trial_id, claimed.lease.fence
-        trial = study.trial(claimed.lease.trial_id)
-        study.space.draw(FromTrial(trial))
-        trial.report(0.5, 1)
-        leases.renew(study.engine, claimed.lease, 60.0)
-        study.optuna.tell(trial, 0.5)
+        with study.fence.holding(claimed.lease.trial_id, claimed.lease.fence):
+            trial = study.trial(claimed.lease.trial_id)
+            study.space.draw(FromTrial(trial))
+            trial.report(0.5, 1)
+            leases.renew(study.engine, claimed.lease, 60.0)
+            study.optuna.tell(trial, 0.5)
         numbers.append(trial.number)
     assert numbers == [0, 1, 2]
     assert read_status(study).trials["complete"] == 3
