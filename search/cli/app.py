@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that ``search --help`` answers at once."""
+"""The command line: the table of all commands, and how the error of one becomes one line and an exit code."""
 
 import io
 import os
@@ -12,23 +12,128 @@ from types import FrameType
 import typer
 
 from objectives.errors import Problem, ProblemsError, SearchError, one_line
-from search.cli import confirm, control, data, model, recipes, report, service, space, study, upkeep
+from search.cli.table import Entry, group
 from search.database import passwords
 
-app = typer.Typer(
-    name="search",
-    help="Hyperparameter search for semantic segmentation: many workers, one database, one model you can use.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: importing rich takes longer than all the rest
+COMMANDS = {
+    "init": Entry(
+        "Check data and space, and write the study. With equal arguments again: nothing happens.", "search.cli.commands.init"
+    ),
+    "worker": Entry(
+        "Pull trials until every trial of the budget has ended. SIGTERM or Ctrl-C: leave; the trial goes on elsewhere.",
+        "search.cli.commands.worker",
+    ),
+    "run": Entry(
+        "Init, local workers and live progress in one terminal. Interrupted, the same command goes on where it stood.",
+        "search.cli.commands.run",
+    ),
+    "status": Entry(
+        "Budget, trials by state, the best so far with per-class IoU, and the workers.", "search.cli.commands.status"
+    ),
+    "stop": Entry(
+        "End a study now: running trials are left after the epoch at hand, unfinished, none begins, workers leave.",
+        "search.cli.commands.stop",
+    ),
+    "pause": Entry(
+        "Let workers put their trials aside after the epoch at hand, and wait; `search resume` goes on with the same trials.",
+        "search.cli.commands.pause",
+    ),
+    "resume": Entry(
+        "Go on with a paused or stopped study; workers that have left must be started again.", "search.cli.commands.resume"
+    ),
+    "extend": Entry(
+        "Give a study more budget, whether it runs or has ended; workers that have left must be started again.",
+        "search.cli.commands.extend",
+    ),
+    "confirm": Entry(
+        "Train the best trials and the control again with other seeds, and say which of them is best and by how much.",
+        "search.cli.commands.confirm",
+    ),
+    "export-best": Entry(
+        "Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and "
+        "torch.export.",
+        "search.cli.commands.export_best",
+    ),
+    "predict": Entry("Label new images with a bundle. Without torch, ONNX Runtime does it.", "search.cli.commands.predict"),
+    "evaluate": Entry(
+        "Score a bundle on labelled frames; of its own study's frames only the validation part counts.",
+        "search.cli.commands.evaluate",
+    ),
+    "report": Entry(
+        "Write a study as one HTML file for people: scores, curves, what mattered, pictures, costs. It needs no network.",
+        "search.cli.commands.report",
+    ),
+    "demo": Entry(
+        "Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, progress, export.",
+        "search.cli.commands.demo",
+    ),
+    "dashboard": Entry(
+        "optuna-dashboard on the studies of a database, with the trials' pictures. Ctrl-C ends it.",
+        "search.cli.commands.dashboard",
+    ),
+    "doctor": Entry(
+        "Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, versions.",
+        "search.cli.commands.doctor",
+    ),
+    "gc": Entry(
+        "Remove what no trial of any study in the database needs, from the database and the artifact store.",
+        "search.cli.commands.gc",
+    ),
+    "migrate": Entry(
+        "Start a study in a changed space with those ended trials of another one that fit into it.",
+        "search.cli.commands.migrate",
+    ),
+    "data": Entry(
+        "Check data before a study is made of it, and look at it.",
+        commands={
+            "check": Entry(
+                "Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing "
+                "else.",
+                "search.cli.commands.data_check",
+            ),
+            "preview": Entry(
+                "Draw frames and masks before and after augmentation as one picture.", "search.cli.commands.data_preview"
+            ),
+        },
+    ),
+    "space": Entry(
+        "Show or check what a search may vary.",
+        commands={
+            "show": Entry(
+                "Print every field that may vary, what it may be, when it exists, and the control's value.",
+                "search.cli.commands.space_show",
+            ),
+            "check": Entry(
+                "Check a space file in full; every problem is named with its path, rule and value.",
+                "search.cli.commands.space_check",
+            ),
+        },
+    ),
+    "recipes": Entry(
+        "The systems of the five reports, as configs that a study can try.",
+        commands={
+            "list": Entry(
+                "List every recipe with its parameters (for one grey channel and five classes) and the scores of its report.",
+                "search.cli.commands.recipes_list",
+            ),
+            "show": Entry(
+                "Print recipes as YAML: the whole config, the scores of the report, and how what is unclear there was read.",
+                "search.cli.commands.recipes_show",
+            ),
+            "run": Entry(
+                "Train recipes under one budget, and write a table of their scores beside those of the reports.",
+                "search.cli.commands.recipes_run",
+            ),
+        },
+    ),
+}
+
+app = group(
+    "search",
+    "Hyperparameter search for semantic segmentation: many workers, one database, one model you can use.",
+    COMMANDS,
     context_settings={"max_content_width": 100},
 )
-for part in (study, control, confirm, model, report, service, upkeep):
-    part.register(app)
-app.add_typer(data.app, name="data")
-app.add_typer(space.app, name="space")
-app.add_typer(recipes.app, name="recipes")
 
 
 def run() -> None:

@@ -3,17 +3,19 @@
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
 from objectives.data.options import DataOptions, Exif
+from objectives.data.preparing.leave_out import read_leave_out
 from objectives.errors import UserError
 from search.study.names import LONGEST_NAME
 
 LONGEST_S = 366 * 86400.0
 MOST_SEED = 2**31 - 1
 DEVICES = "auto, cpu, cuda or cuda:N"
+FlipsChoice = Literal["auto", "on", "off"]
 
 
 def check_study_name(name: str) -> str:
@@ -76,6 +78,10 @@ Ignore = Annotated[
 ExifChoice = Annotated[
     Exif, typer.Option("--exif", help="An orientation tag turns image and mask as in viewers, or pixels are kept as they lie.")
 ]
+Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder with images/ and masks/, or `synthetic`.")]
+SpaceArgument = Annotated[str, typer.Argument(help="Preset (mars, one-epoch, recipes, small, tiny) or YAML file.")]
+RecipeNames = Annotated[str, typer.Argument(help="Rows and names like A5,C1, or all.")]
+BundleDir = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output of this program that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
@@ -135,11 +141,7 @@ def parse_leave_out(path: Path | None) -> tuple[str, ...]:
 
     Raises: UserError when it cannot be read, or names nothing.
     """
-    if path is None:
-        return ()
-    from objectives.data.preparing.leave_out import read_leave_out
-
-    return read_leave_out(path)
+    return () if path is None else read_leave_out(path)
 
 
 def parse_size(size: str) -> tuple[int, int] | None:

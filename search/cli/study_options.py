@@ -1,15 +1,12 @@
 """What ``init`` and ``run`` both ask of a new study: one value, whose fields are options of either command."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from search.cli.frame_options import FrameOptions
-from search.cli.options import Artifacts, Cache, Home, Sets, Storage, StudyName, parse_duration
-
-if TYPE_CHECKING:
-    from search.study.setup import Request
+from search.cli.options import Artifacts, Cache, Home, Sets, Storage, StudyName
 
 MOST_TRIALS = 100_000
 
@@ -50,22 +47,3 @@ class StudyOptions(FrameOptions):
     artifacts: Artifacts = ""
     home: Home = None
     cache: Cache = None
-
-    def request(self) -> "Request":
-        """The study that is asked for.
-
-        Raises: UserError for an option that cannot be read.
-        """
-        from search.study.setup import Request
-
-        return Request(
-            name=self.study,
-            source=self.data,
-            space=self.space,
-            trials=self.trials,
-            sets=tuple(self.sets),
-            until_s=parse_duration(self.until),
-            gpu_s=3600 * self.gpu_hours,
-            frames=self.frames(),
-            recipes=self.recipes,
-        )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.data.reading.synthetic import write_folder
-from search.cli import recipes
+from search.cli.actions import recipes_list
 from search.place import Place
 from search.study.setup import Request, set_up
 from spaces import load_recipes
@@ -52,8 +52,10 @@ def workplace(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> I
             patch.delenv(name)
         for name, value in {**settings, "CUDA_VISIBLE_DEVICES": ""}.items():
             patch.setenv(name, value)
-        known = {each.name: recipes.count_trainable(each) for each in load_recipes()}  # of 45 networks: once, not in every case
-        patch.setattr(recipes, "count_trainable", lambda recipe: known[recipe.name])
+        known = {
+            each.name: recipes_list.count_trainable(each) for each in load_recipes()
+        }  # of 45 networks: once, not in every case
+        patch.setattr(recipes_list, "count_trainable", lambda recipe: known[recipe.name])
         patch.chdir(folder)
         yield Workplace(folder, url, artifacts, dump(url, artifacts))
 

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 
 from objectives.bundle.belief import Confirmed, Unconfirmed
 from objectives.errors import UserError
-from search.cli.confirm import confirm, standing_json
+from search.cli.actions.confirm import confirm, standing_json
+from search.cli.commands.confirm import ConfirmOptions
 from search.confirm.plan import cells, choose_candidates, plan, plan_of, write_plan
 from search.confirm.standing import read_standing
 from search.confirm.state import Asked, begin
@@ -154,12 +155,12 @@ def test_nothing_to_confirm_is_an_error(small_study: Study) -> None:
 
 
 def test_json_plans_and_writes_nothing(searched: Study, database: str, capsys: pytest.CaptureFixture[str]) -> None:
-    confirm(study="small", storage=database, workers=0, as_json=True)
+    confirm(ConfirmOptions(study="small", storage=database, workers=0, as_json=True))
     found = json.loads(capsys.readouterr().out)
     assert (found["study"], found["state"], found["choice"], found["candidates"]) == (None, "none", None, [])
     assert names(searched) == ["small"]
     write_plan(database, plan(searched, top=1, seeds=2, resplit=True))
-    confirm(study="small", storage=database, workers=0, as_json=True)
+    confirm(ConfirmOptions(study="small", storage=database, workers=0, as_json=True))
     found = json.loads(capsys.readouterr().out)
     assert (found["study"], found["state"], found["missing_runs"]) == ("small/confirm", "planned", 4)
     searched.close()
@@ -169,15 +170,15 @@ def test_the_same_command_goes_on_whatever_the_search_has_found(
     searched: Study, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = {"study": "small", "top": 2, "seeds": 2, "storage": database, "workers": 0}
-    confirm(**words)
+    confirm(ConfirmOptions(**words))
     tell(searched, 0.99)
-    confirm(**words)
+    confirm(ConfirmOptions(**words))
     assert "trials 0, 3, 4, each with 2 seeds" in (said := capsys.readouterr().out)
     assert "study 'small/confirm' goes on" in said
     assert "are not confirmed: 5 (0.9900)" in said
     with pytest.raises(UserError, match="--seeds is 2 there, 3 wanted; `search confirm --study small` goes on with it"):
-        confirm(**words | {"seeds": 3})
-    confirm(study="small", again=True, storage=database, workers=0)
+        confirm(ConfirmOptions(**words | {"seeds": 3}))
+    confirm(ConfirmOptions(study="small", again=True, storage=database, workers=0))
     assert "'small/confirm-2': trials 0, 5, 3, each with 2 seeds" in capsys.readouterr().out
     assert names(searched) == ["small", "small/confirm", "small/confirm-2"]
     searched.close()
@@ -203,11 +204,11 @@ def test_no_candidate_wins_by_being_first(searched: Study, database: str) -> Non
 def test_confirm_and_export_choose_alike_where_a_first_seed_failed(
     searched: Study, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    confirm(study="small", top=2, seeds=2, storage=database, workers=0)
+    confirm(ConfirmOptions(study="small", top=2, seeds=2, storage=database, workers=0))
     confirming = open_study(database, "small/confirm")
     end(confirming, 0.5, "crashed", 0.6, 0.5, 0.9, 0.6)  # trial 3 leads by its second seed alone
     capsys.readouterr()
-    confirm(study="small", top=2, seeds=2, storage=database, workers=0)
+    confirm(ConfirmOptions(study="small", top=2, seeds=2, storage=database, workers=0))
     said = capsys.readouterr().out
     winner = find_winner(searched, database)
     assert f"choice: trial {winner.number}" in said

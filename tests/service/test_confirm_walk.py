@@ -21,7 +21,7 @@ from sqlalchemy import Connection, text
 
 from objectives.bundle.belief import Confirmed
 from objectives.errors import UserError
-from search.cli.confirm import standing_json
+from search.cli.actions.confirm import standing_json
 from search.confirm.plan import plan
 from search.confirm.standing import State, read_standing
 from search.confirm.state import Asked, begin

@@ -22,7 +22,7 @@ from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.program.pixels import pixels_BCHW
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.scores import class_scores, mean_over
-from search.cli.model import print_export
+from search.cli.export_text import print_export
 from search.export.best import export_best, with_flips
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, Listed

@@ -17,7 +17,6 @@ from objectives.atomic import directory_at_once, file_at_once, refuse_unwritable
 from objectives.errors import SearchError, UserError, WorldError
 from objectives.output_place import refuse_output
 from objectives.renaming import exchange
-from search.cli import model
 from search.cli.app import app
 
 RUNNER = CliRunner()
@@ -144,7 +143,8 @@ def test_a_device_is_written_to_and_stays(replace: bool, tmp_path: Path) -> None
 
 
 def predict_into(out: Path) -> None:
-    model.predict(Path("no-bundle"), "synthetic:24", out, engine="onnx")
+    words = ["predict", "no-bundle", "synthetic:24", "--out", str(out), "--engine", "onnx"]
+    RUNNER.invoke(app, words, catch_exceptions=False)
 
 
 def test_a_pipe_hears_what_is_written(tmp_path: Path) -> None:

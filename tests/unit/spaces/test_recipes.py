@@ -29,8 +29,8 @@ from objectives.config import (
 )
 from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError
+from search.cli.actions.recipes_list import count_trainable
 from search.cli.app import answer
-from search.cli.recipes import count_trainable
 from search.place import Place
 from search.report.recipe_table import Measured, markdown, shown_reported
 from search.study.record import State

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
 from objectives.pictures.panels import is_picture
+from search.cli.action import with_options
 from search.cli.app import app
-from search.cli.frame_options import with_options
 from search.cli.options import parse_split
 from search.cli.study_options import StudyOptions
+from search.cli.written import request_of
 from search.place import Place, open_database, open_place
 from search.study.setup import Request, prepare
 from search.study.spec import data_path
@@ -55,7 +56,7 @@ def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) ->
         exif="keep",
         leave_out=("3", "7"),
     )
-    assert asked.request() == Request(
+    assert request_of(asked) == Request(
         name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, frames=wanted
     )
     assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output

@@ -1,0 +1,156 @@
+"""A confirmation, from its options to the verdict."""
+
+import json
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from objectives.errors import UserError
+from objectives.statistics.interval import Interval, Unknown
+from search.cli.commands.confirm import ConfirmOptions
+from search.cli.opened import opened_place
+from search.confirm.dealt_parts import parts_told
+from search.confirm.standing import Standing, State, read_standing
+from search.confirm.state import Asked, begin
+from search.confirm.verdict import Choice, Confirmation
+from search.export.restored import open_data
+from search.machine.gpus import offer
+from search.place import Place
+from search.study.budget import Order, current_budget, is_over
+from search.study.spec import data_path
+from search.study.stored import Study, open_study
+from search.terminal.console import open_console
+from search.terminal.local import run_locally
+
+
+def confirm(asked: ConfirmOptions) -> None:
+    """Plan or go on with a confirmation, train it here, and print what it says."""
+    if asked.as_json and asked.again:
+        raise UserError("--json plans nothing: leave out either it or --again")
+    offer(asked.device)  # refuses one that this host lacks, before any work
+    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (searched, place):
+        if asked.as_json:
+            typer.echo(json.dumps(standing_json(read_standing(searched, place.storage)), allow_nan=False))
+            return
+        source = checked_source(searched, place, asked.data) if asked.data else ""
+        begun = begin(searched, place.storage, Asked(asked.top, asked.seeds, asked.resplit), again=asked.again)
+        for line in begun.lines:
+            typer.echo(line)
+        train(begun.name, place, asked.workers, asked.device, source)
+        standing = read_standing(searched, place.storage)
+    if standing is not None:
+        print_standing(standing, begun.name)
+
+
+def checked_source(searched: Study, place: Place, data: str) -> str:
+    """Return where the study's data lies on this host.
+
+    Raises: ProblemsError when nothing is there that can be read; UserError for other data than the study's.
+    """
+    source = data_path(data)
+    open_data(searched, place, source)
+    return source
+
+
+def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
+    """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
+    confirming = open_study(place.storage, name)
+    order, over = current_budget(confirming).order, is_over(confirming)
+    confirming.close()
+    if order is not Order.RUNNING:
+        typer.echo(f"study {name!r} is {order}: search resume --study {shlex.quote(name)}")
+    if over:
+        return
+    if workers:
+        run_locally(name, place, workers=workers, device=device, source=source)
+    else:
+        words = ["search", "worker", "--study", name, *(["--data", source] if source else [])]
+        typer.echo(f"workers for it: {shlex.join(words)}")
+
+
+def standing_json(standing: Standing | None) -> dict[str, Any]:
+    """How far the confirmation is and what it says, as scripts read it; what is not known is null."""
+    if standing is None:
+        nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0, "parts": []}
+        return {"study": None, "state": State.NONE, **nothing, "remarks": []}
+    found = confirmation_json(standing.verdict) if standing.verdict else {"candidates": [], "choice": None, "control": 0}
+    chosen = {} if standing.choice else {"choice": None}
+    told = {"study": standing.study, "state": standing.state}
+    parts = list(parts_told(standing.runs))
+    return {**told, **found, **chosen, "missing_runs": standing.missing, "remarks": list(standing.remarks), "parts": parts}
+
+
+def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
+    """The verdict as scripts read it; what is not known is null."""
+    candidates = [
+        {
+            **asdict(each),
+            "interval": _bounds(each.interval),
+            "beats_control": _known(each.beats_control),
+            "per_class": {name: value for name, value in each.per_class.items() if value == value},
+        }
+        for each in verdict.candidates
+    ]
+    choice = verdict.choice
+    chosen = {
+        **asdict(choice),
+        "interval": _bounds(choice.interval),
+        "beats_control": _known(choice.beats_control),
+    }
+    return {"candidates": candidates, "choice": chosen, "control": verdict.control}
+
+
+def print_standing(standing: Standing, trained: str) -> None:
+    """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be one that it replaced."""
+    console = open_console()
+    if standing.study != trained:
+        console.print(f"Study {trained!r} does not count any more: study {standing.study!r} was planned anew meanwhile.")
+    if standing.verdict:
+        console.print(candidate_table(standing.verdict))
+    if standing.choice and standing.verdict:
+        print_choice(console, standing.choice, standing.verdict.control)
+    for line in (*parts_told(standing.runs), *standing.remarks):
+        console.print(line)
+
+
+def candidate_table(verdict: Confirmation) -> Table:
+    """A row for each candidate, the highest mean first."""
+    names = sorted({name for each in verdict.candidates for name in each.per_class})
+    table = Table("trial", "runs", "mean IoU", "95 % interval", "beats the control", *names, box=None, pad_edge=False)
+    for each in verdict.candidates:
+        trial = f"{each.candidate} (control)" if each.candidate == verdict.control else str(each.candidate)
+        classes = [f"{each.per_class[name]:.3f}" if name in each.per_class else "-" for name in names]
+        beats = _percent(each.beats_control)
+        table.add_row(trial, str(each.runs), f"{each.mean:.4f}", _shown(each.interval), beats, *classes)
+    return table
+
+
+def print_choice(console: Console, choice: Choice, control: int) -> None:
+    """Print which candidate to take, and what to expect of it."""
+    tied = [str(number) for number in choice.tied if number != choice.candidate]
+    why = f", the cheapest of those that are as good for all that is known (also {', '.join(tied)})" if tied else ""
+    console.print(f"choice: trial {choice.candidate}{why}")
+    beats = "" if choice.candidate == control else f"; it beats the control with {_percent(choice.beats_control)}"
+    console.print(
+        f"expect a mean IoU of {choice.expected:.4f} ({_shown(choice.interval)}) on validation parts like these{beats}"
+    )
+
+
+def _bounds(interval: Interval | Unknown) -> list[float] | None:
+    return [*interval.of_shares()] if isinstance(interval, Interval) else None
+
+
+def _known(value: float | Unknown) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+def _shown(interval: Interval | Unknown) -> str:
+    return "{:.4f} to {:.4f}".format(*interval.of_shares()) if isinstance(interval, Interval) else "-"
+
+
+def _percent(probability: float | Unknown) -> str:
+    return f"{100 * probability:.0f} %" if isinstance(probability, float) else "-"

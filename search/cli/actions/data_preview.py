@@ -1,0 +1,30 @@
+"""Frames before and after augmentation."""
+
+import numpy as np
+import typer
+
+from objectives.augmentation.copy_paste import FrameAugmenter
+from objectives.config import Augment
+from objectives.data.dataset import open_dataset
+from objectives.data.options import DataOptions
+from objectives.output_place import is_stream
+from objectives.pictures.panels import preview_sheet
+from search.cli.actions.picture_file import refuse_picture, write_picture
+from search.cli.commands.data_preview import PreviewOptions
+from search.cli.options import parse_size
+from search.place import name_place
+from search.study.spec import data_path
+
+
+def preview(asked: PreviewOptions) -> None:
+    """Draw frames before and after augmentation."""
+    refuse_picture(asked.out, "--out", force=asked.force, source=asked.source)
+    options = DataOptions(size=parse_size(asked.size), ignore=asked.ignore, exif=asked.exif)
+    data = open_dataset(data_path(asked.source), options, asked.cache or name_place("", "", asked.home).cache)
+    train = data.parts["train"]
+    chosen = np.sort(np.random.default_rng(asked.seed).choice(train, min(asked.frames, len(train)), replace=False))
+    augment = Augment(intensity=asked.intensity, elastic=asked.elastic, vertical_flip=asked.vertical, copy_paste=asked.paste)
+    augmenter = FrameAugmenter(augment, data)
+    sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, asked.seed)
+    write_picture(asked.out, sheet, force=asked.force)
+    typer.echo(f"{len(chosen)} frames drawn to {asked.out}", err=is_stream(asked.out))

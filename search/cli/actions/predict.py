@@ -1,0 +1,50 @@
+"""New images labelled with a bundle."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from objectives.errors import Problem, UserError
+from objectives.output_place import is_stream
+from objectives.predict import masks
+from objectives.predict.checks import refuse_bad
+from objectives.predict.engines import FlipsWanted, torch_is_there
+from search.cli.action import NO_TORCH
+
+
+def predict(
+    bundle: Path,
+    source: str,
+    out: Path,
+    device: str,
+    engine: Literal["auto", "torch", "onnx"],
+    flips: FlipsWanted,
+    *,
+    force: bool,
+    skip_bad: bool,
+) -> None:
+    """Write the masks; exit code 1 where images were left out."""
+    left_out: list[Problem] = []
+
+    def leave_out(_: str, problems: Sequence[Problem]) -> None:
+        left_out[:] = problems  # not those of a GPU that then had no memory, too
+
+    on_bad = leave_out if skip_bad else refuse_bad
+    label = partial(masks.predict, bundle, source, out, flips=flips, force=force, on_bad=on_bad)
+    by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
+    if by_torch:
+        if not torch_is_there():
+            raise UserError(NO_TORCH)
+        from search.cli.torch_device import on_device
+
+        count = on_device(device, lambda each: label(device=str(each)))
+    else:
+        count = label(engine="onnx", device=device)
+    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))
+    for problem in left_out:
+        typer.echo(f"left out: {problem}", err=True)
+    if left_out:
+        raise typer.Exit(1)

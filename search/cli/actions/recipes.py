@@ -1,0 +1,60 @@
+"""The systems of the reports: show, run."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import typer
+import yaml
+
+from search.cli.commands.recipes_run import RecipeOptions
+from search.cli.written import written_study
+from search.machine.gpus import offer
+from search.report.recipe_table import refuse_table, write_table
+from search.study.option_words import frame_words
+from search.study.setup import Request
+from search.study.spec import data_path
+from search.study.stored import open_study
+from search.terminal.local import run_locally
+from spaces import choose_recipes
+from spaces.recipes import implied_sets
+
+
+def show(wanted: str) -> None:
+    """Print recipes as YAML."""
+    for recipe in choose_recipes(wanted):
+        told: dict[str, Any] = {"report": recipe.report, "reported": dict(recipe.reported), "note": recipe.note}
+        told |= {"learns_ignored": True} if recipe.learns_ignored else {}
+        config = recipe.config.model_dump(mode="json", exclude={"train": {"epochs"}})  # those are the study's
+        written = {recipe.name: {**told, "config": config}}
+        typer.echo(yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+def run(asked: RecipeOptions) -> None:
+    """Train recipes here, and write the table."""
+    offer(asked.device)  # refuses one that this host lacks
+    refuse_table(asked.out, force=asked.force, source=asked.data)  # before hours of work
+    request = Request(
+        name=asked.study,
+        source=asked.data,
+        space="recipes",
+        trials=0,
+        sets=(*implied_sets(asked.epochs, asked.scale), *asked.sets),
+        frames=asked.frames(),
+        recipes=asked.recipes,
+        filters=asked.scale,
+    )
+    with written_study(request, asked.storage, asked.artifacts, asked.home, asked.cache) as place:
+        run_locally(asked.study, place, workers=asked.workers, device=asked.device, source=data_path(asked.data))
+        opened = open_study(place.storage, asked.study)
+        words = {"--recipes": asked.recipes, "--data": asked.data, "--epochs": asked.epochs, "--scale": asked.scale}
+        words |= {"--seed": asked.seed}
+        words |= frame_words(request.frames) | {"--leave-out": asked.leave_out or ""}
+        write_table(opened, asked.out, command=_command(words, asked.sets), replace=asked.force)
+        opened.close()
+
+
+def _command(asked: Mapping[str, object], sets: Iterable[str]) -> str:
+    """The command that trains the same again, without the places where it keeps things."""
+    pairs = [*asked.items(), *(("--set", each) for each in sets)]
+    return shlex.join(["search", "recipes", "run", *(str(word) for pair in pairs if pair[1] != "" for word in pair)])

@@ -1,0 +1,27 @@
+"""A space looked at: show, check."""
+
+import typer
+from rich.table import Table
+
+from search.terminal.console import open_console
+from spaces import Fixed, load_space
+
+
+def show(name: str, sets: list[str]) -> None:
+    """Print what a space may vary, and its control."""
+    space = load_space(name, sets)
+    table = Table("field", "domain", "exists when", box=None, pad_edge=False)
+    for row in space.describe():
+        table.add_row(row.path, row.domain, row.condition)
+    console = open_console()
+    console.print(table)
+    console.print("\ncontrol (trial 0):")
+    for section, values in space.default().model_dump().items():
+        console.print(f"  {section}: {values}")
+
+
+def check(name: str, sets: list[str]) -> None:
+    """Print that a space is good."""
+    space = load_space(name, sets)
+    free = sum(not isinstance(domain, Fixed) for domain in space.domains.values())
+    typer.echo(f"{name}: good, {free} fields vary, fingerprint {space.fingerprint[:12]}")

@@ -1,0 +1,74 @@
+"""``search export-best``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search.cli.action import done_by, with_options
+from search.cli.options import Artifacts, Cache, Device, FlipsChoice, Force, Home, Storage, StudyName
+
+RetrainChoice = Literal["none", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Which model is exported, and how."""
+
+    study: StudyName = "default"
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("out")
+    storage: Storage = ""
+    artifacts: Artifacts = ""
+    data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = ""
+    force: Force = False
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True
+    flips: Annotated[
+        FlipsChoice,
+        typer.Option("--flips", help="Average over flipped frames; auto: only if that raises the validation score."),
+    ] = "off"
+    ensemble: Annotated[
+        str,
+        typer.Option(
+            "--ensemble",
+            help="Average at most so many of the study's runs; rare: the best and the best on the rarest class; "
+            "stack: a second model over the best four.",
+        ),
+    ] = ""
+    ensemble_of: Annotated[
+        str,
+        typer.Option("--ensemble-of", help="Average these trials evenly, by number or recipe, like 3,7 or B16,B17."),
+    ] = ""
+    ensemble_anyway: Annotated[
+        bool, typer.Option("--ensemble-anyway", help="Export the ensemble even where it is judged no better than its best run.")
+    ] = False
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", help="Export this trial, as the search scored it: the control (0), or one of the best five."),
+    ] = None
+    retrain: Annotated[
+        RetrainChoice,
+        typer.Option("--retrain", help="all: export the config trained once more on every labelled frame, which has no score."),
+    ] = "none"
+    device: Device = "auto"
+    home: Home = None
+    cache: Cache = None
+
+
+@with_options(ExportOptions)
+@done_by("search.cli.actions.export.export_best")
+def command(asked: ExportOptions) -> None:
+    """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and torch.export.
+
+    An ensemble is chosen on one half of the validation places and judged on the other, both ways round. One that is not judged
+    better than the best single run is not exported: both scores are said, and the exit code is 1. --ensemble-of judges an
+    average of trials that you name in the same way.
+    --device is where --retrain trains. Scores that come from a GPU are checked on one, where this host has one with memory
+    left, all others on the CPU.
+
+    \b
+    Example:
+      search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
+      search export-best --study mars --ensemble 4 --out ensemble
+      search export-best --study mars --retrain all --out final
+    """

@@ -1,0 +1,38 @@
+"""``search predict``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search.cli.action import done_by
+from search.cli.options import BundleDir, Device, FlipsChoice, Force
+
+EngineChoice = Literal["auto", "torch", "onnx"]
+
+
+@done_by("search.cli.actions.predict.predict")
+def command(
+    bundle: BundleDir,
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="npz with test_set, or a folder of images.")],
+    out: Annotated[Path, typer.Option("--out", help="masks.npz, submission.csv (Kaggle), or a folder for PNGs.")],
+    device: Device = "auto",
+    engine: Annotated[
+        EngineChoice, typer.Option("--engine", help="torch, or onnx on the CPU; auto: torch where it is installed.")
+    ] = "auto",
+    flips: Annotated[
+        FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
+    ] = "auto",
+    force: Force = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be used, name them, and end with exit code 1.")
+    ] = False,
+) -> None:
+    """Label new images with a bundle. Without torch, ONNX Runtime does it.
+
+    Every image is read first: those that cannot be used are all named before anything is computed.
+
+    \b
+    Example:
+      search predict out frames.npz --out submission.csv
+    """

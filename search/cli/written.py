@@ -1,0 +1,47 @@
+"""A new study: checked in full, then written where the options say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from search.cli.options import parse_duration
+from search.cli.study_options import StudyOptions
+from search.database.embedded import refuse_home
+from search.place import Place, home_folder, name_place, open_place
+from search.study.setup import Request, check_database, prepare, write
+
+
+def request_of(asked: StudyOptions) -> Request:
+    """Return the study that is asked for.
+
+    Raises:
+        UserError: An option cannot be read.
+    """
+    return Request(
+        name=asked.study,
+        source=asked.data,
+        space=asked.space,
+        trials=asked.trials,
+        sets=tuple(asked.sets),
+        until_s=parse_duration(asked.until),
+        gpu_s=3600 * asked.gpu_hours,
+        frames=asked.frames(),
+        recipes=asked.recipes,
+    )
+
+
+@contextmanager
+def written_study(request: Request, storage: str, artifacts: str, home: Path | None, cache: Path | None) -> Iterator[Place]:
+    """Yield the place of a study that is written when all of it is good; with bad input no database is even made."""
+    if storage:
+        check_database(storage)  # before the data, whose preparation may take minutes
+    else:
+        refuse_home(home_folder(home))
+    prepared = prepare(request, name_place(storage, artifacts, home, cache))
+    for line in prepared.findings:
+        typer.echo(line)
+    with open_place(storage, artifacts, home, cache, make=True) as place:
+        typer.echo(write(prepared, place))
+        yield place
