@@ -17,9 +17,9 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from objectives.statistics.interval import Interval, Unknown
-from objectives.statistics.student_t import t_quantile
 
 Counts = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
@@ -182,7 +182,7 @@ def _tails(level: float, places: int) -> tuple[float, float]:
     Source: Hesterberg 2015 (What Teachers Should Know About the Bootstrap), the expanded percentile interval: as
     far out as the t interval of a mean is.
     """
-    reach = math.sqrt(places / (places - 1)) * t_quantile((1.0 + level) / 2.0, places - 1)
+    reach = math.sqrt(places / (places - 1)) * float(stdtrit(places - 1, (1.0 + level) / 2.0))
     return _NORMAL.cdf(-reach), _NORMAL.cdf(reach)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from search.confirm.verdict import ConfirmScore
+from search.confirm.cell import Cell
 
 
 def places_text(places: Iterable[int]) -> str:
@@ -23,7 +23,7 @@ def places_of(text: str) -> frozenset[int]:
     return frozenset(place for first, _, last in pairs for place in range(int(first), int(last or first) + 1))
 
 
-def parts_told(runs: Sequence[ConfirmScore]) -> tuple[str, ...]:
+def parts_told(runs: Sequence[Cell]) -> tuple[str, ...]:
     """What to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none said."""
     known = [run for run in runs if run.score == run.score and run.part]
     parts = sorted({run.part for run in known})
@@ -45,7 +45,7 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
     yield told + few
 
 
-def _classes(known: Sequence[ConfirmScore], parts: Sequence[str]) -> Iterable[str]:
+def _classes(known: Sequence[Cell], parts: Sequence[str]) -> Iterable[str]:
     """The mean of a part without a class is over the others: where that differs, parts are not quite alike."""
     there = {part: {name for run in known if run.part == part for name in run.per_class} for part in parts}
     for name in sorted(set().union(*there.values())):

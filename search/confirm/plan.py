@@ -4,13 +4,12 @@ The best of many noisy scores is high partly by luck. What is trained again, for
 same parts, and scored at its last epoch, was chosen by nobody.
 """
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
+from search.confirm.cell import Cell
 from search.process.messages import Cause
 from search.study.names import confirm_name
 from search.study.purpose import Candidate, Confirming
@@ -22,25 +21,6 @@ from spaces import FromParams, Space
 from spaces.pruning import NoPruning
 
 CONFIRM_THAT = "confirm that one"  # what to do instead of confirming a study that confirms or retrains
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One ended run: a candidate with a seed. ``score`` is NaN unless it was trained to its last epoch."""
-
-    candidate: int  # the trial's number in the study that is confirmed
-    seed: int  # 0, 1, ...
-    trial_id: int
-    cause: str  # why it ended
-    score: float
-    per_class: dict[str, float]
-    multiply_adds: int
-    part: str = ""  # the places that it was validated on, where parts are dealt anew: see `places_text`
-
-    @property
-    def scored(self) -> bool:
-        """Whether it has a score."""
-        return not math.isnan(self.score)
 
 
 def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -> StudySpec:
@@ -147,7 +127,7 @@ def _cell(trial: FrozenTrial, notes: Notes, confirmed: Confirmed) -> Cell:
         trial_id=trial._trial_id,
         cause=cause,
         score=trial.value if cause == Cause.COMPLETED and trial.value is not None else float("nan"),
-        per_class=dict(notes.per_class),
+        per_class=notes.per_class,
         multiply_adds=notes.multiply_adds,
         part=notes.places,
     )

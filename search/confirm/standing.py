@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from optuna.trial import TrialState
 
-from search.confirm.plan import Cell, best_trials, cells, config_key, plan_of
+from search.confirm.cell import Cell
+from search.confirm.plan import best_trials, cells, config_key, plan_of
 from search.confirm.state import is_lost, newest_confirmation
 from search.confirm.verdict import Choice, Confirmation, confirm
 from search.study.purpose import Confirming

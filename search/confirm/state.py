@@ -12,7 +12,8 @@ from itertools import count
 from sqlalchemy import text
 
 from objectives.errors import UserError
-from search.confirm.plan import CONFIRM_THAT, Cell, cells, plan, plan_of, write_plan
+from search.confirm.cell import Cell
+from search.confirm.plan import CONFIRM_THAT, cells, plan, plan_of, write_plan
 from search.database.connections import locked
 from search.database.predicates import STUDIES
 from search.process.messages import Cause

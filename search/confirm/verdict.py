@@ -10,13 +10,13 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
-from objectives.statistics.student_t import t_cdf, t_quantile
+from search.confirm.cell import Cell
 from search.confirm.seed_table import Estimate, SeedTable, Variance
 from search.confirm.selection_bias import pull_together
 
@@ -25,27 +25,6 @@ TIE = 0.5  # of the standard error of a paired difference: the dearer one is the
 _ROUNDING = 1e-12  # of scores, in 0..1
 _ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
 _ONE_PART = Unknown("one validation part: nothing is known of how much parts move a score")
-
-
-class ConfirmScore(Protocol):
-    """One run: a candidate trained with a seed; ``score`` is NaN where the run failed.
-
-    Runs of equal ``part`` were judged on the same validation part, whose places it names as `places_text` writes them; empty:
-    parts are not dealt anew, and each seed stands for itself.
-    """
-
-    @property
-    def candidate(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def score(self) -> float: ...  # noqa: D102
-    @property
-    def part(self) -> str: ...  # noqa: D102
-    @property
-    def per_class(self) -> Mapping[str, float]: ...  # noqa: D102
-    @property
-    def multiply_adds(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -85,7 +64,7 @@ class Confirmation:
     without_score: tuple[int, ...]  # candidates all whose runs failed
 
 
-def confirm(runs: Sequence[ConfirmScore], control: int, *, level: float = LEVEL, tie: float = TIE) -> Confirmation:
+def confirm(runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: float = TIE) -> Confirmation:
     """The verdict from the runs so far. Runs that failed may be left out or have a NaN score.
 
     The highest mean wins. Candidates within ``tie`` standard errors of it, those of their paired difference from it, are tied,
@@ -111,13 +90,13 @@ def probability_above(difference: float, variance: float, degrees: float) -> flo
     """
     if variance <= 0.0:
         return 0.5 if abs(difference) < _ROUNDING else float(difference > 0.0)
-    return t_cdf(difference / math.sqrt(variance), degrees)
+    return float(stdtr(degrees, difference / math.sqrt(variance)))
 
 
 class _Verdict:
     """The table of scores with the variances that all questions share."""
 
-    def __init__(self, scored: Sequence[ConfirmScore], control: int, level: float, tie: float) -> None:
+    def __init__(self, scored: Sequence[Cell], control: int, level: float, tie: float) -> None:
         self.runs = {number: [run for run in scored if run.candidate == number] for number in {run.candidate for run in scored}}
         self.numbers = sorted(self.runs)
         self.control, self.level, self.tie = control, level, tie
@@ -154,7 +133,7 @@ class _Verdict:
         """The t interval of a mean: its variance is at most the spread's share, whatever runs are missing."""
         if not self.spread.degrees:
             return self.too_few
-        reach = t_quantile((1.0 + self.level) / 2.0, self.spread.degrees) * math.sqrt(variance)
+        reach = float(stdtrit(self.spread.degrees, (1.0 + self.level) / 2.0)) * math.sqrt(variance)
         return Interval(value - reach, value + reach, self.level)
 
     def deviation(self, variance: Variance) -> float | Unknown:
@@ -218,7 +197,7 @@ class _Verdict:
         return probability_above(expected - control.value, variance + self.noise.value * control.factor, self.noise.degrees)
 
 
-def _table(scored: Sequence[ConfirmScore], numbers: Sequence[int]) -> SeedTable:
+def _table(scored: Sequence[Cell], numbers: Sequence[int]) -> SeedTable:
     """Scores by candidate and part; where seeds share a part, a candidate's average over them."""
     columns = list(dict.fromkeys(_column(run) for run in sorted(scored, key=lambda run: run.seed)))
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -233,14 +212,14 @@ def _table(scored: Sequence[ConfirmScore], numbers: Sequence[int]) -> SeedTable:
     return SeedTable(scores_CS)
 
 
-def _column(run: ConfirmScore) -> str | int:
+def _column(run: Cell) -> str | int:
     return run.part or run.seed
 
 
-def _class_means(runs: Sequence[ConfirmScore]) -> dict[str, float]:
+def _class_means(runs: Sequence[Cell]) -> dict[str, float]:
     """Means as those of scores: seeds that share a part count as one."""
     names = dict.fromkeys(name for run in runs for name in run.per_class)
-    by_part: dict[str | int, list[ConfirmScore]] = defaultdict(list)
+    by_part: dict[str | int, list[Cell]] = defaultdict(list)
     for run in runs:
         by_part[_column(run)].append(run)
     return {

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
+from scipy.special import stdtrit
 
 from objectives.statistics.interval import Interval, Unknown
 from objectives.statistics.resampling import Method, Resampled, Resampling, difference_interval, iou_interval
-from objectives.statistics.student_t import t_quantile
 
 ALL = (0, 1, 2)
 Counts = npt.NDArray[np.int64]
@@ -55,7 +55,7 @@ def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(method: 
     places = 25
     confusions_GKK = some_places(places, 3)
     confusions_GKK[0] *= 6  # one large place: a skewed score
-    wider = 2.0 * stats.norm.cdf(np.sqrt(places / (places - 1)) * t_quantile(0.95, places - 1)) - 1.0
+    wider = 2.0 * stats.norm.cdf(np.sqrt(places / (places - 1)) * stdtrit(places - 1, 0.95)) - 1.0
     theirs = stats.bootstrap(
         (np.arange(places),), lambda drawn: plain_mean_iou(confusions_GKK[drawn]), confidence_level=wider, method=scipy_name,
         n_resamples=20_000, vectorized=False, rng=np.random.default_rng(0),
@@ -71,7 +71,7 @@ def test_percentiles_are_those_of_all_resamples_of_six_places() -> None:
     confusions_GKK = some_places(6, 1)
     held = (0, 1)  # by each place
     every = np.array([plain_mean_iou(confusions_GKK[list(drawn)], held) for drawn in product(range(6), repeat=6)])
-    reach = np.sqrt(6 / 5) * t_quantile(0.75, 5)
+    reach = np.sqrt(6 / 5) * stdtrit(5, 0.75)
     found = interval(iou_interval(confusions_GKK, held, Resampling(0.5, 40_000, Method.PERCENTILE)).mean)
     around = [(np.quantile(every, stats.norm.cdf(side * reach) + shift)) for side in (-1, 1) for shift in (-0.01, 0.01)]
     assert around[0] <= found.low <= around[1]

@@ -5,29 +5,18 @@ places. The interval is to hold the mean over all places that may validate.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from objectives.data.preparing.split import deal
 from objectives.statistics.interval import Interval
+from search.confirm.cell import Cell
 from search.confirm.dealt_parts import places_text
 from search.confirm.verdict import confirm
 
 CANDIDATES, LEVEL = 3, 0.95
 PLACE, INTERACTION, NOISE = 0.06, 0.02, 0.005  # deviations: of places, of a candidate on a place, and of training
-
-
-@dataclass(frozen=True)
-class Run:
-    candidate: int
-    seed: int
-    score: float
-    part: str
-    multiply_adds: int = 1
-    per_class: Mapping[str, float] = field(default_factory=dict)
 
 
 def covered(generator: np.random.Generator, places: int, seeds: int) -> float | None:
@@ -40,7 +29,7 @@ def covered(generator: np.random.Generator, places: int, seeds: int) -> float | 
     for seed in range(seeds):
         chosen = np.unique(groups[deal(groups, pixels.astype(int), (8 / 9, 1 / 9), int(generator.integers(2**31)))[1]])
         scores = quality[:, chosen].mean(axis=1) + generator.normal(0, NOISE, CANDIDATES)
-        runs += [Run(number, seed, float(score), places_text(chosen.tolist())) for number, score in enumerate(scores)]
+        runs += [Cell(number, seed, float(score), part=places_text(chosen.tolist())) for number, score in enumerate(scores)]
     verdict = confirm(runs, 0, level=LEVEL)
     truth = quality.mean(axis=1)
     held = [

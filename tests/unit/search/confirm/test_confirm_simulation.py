@@ -5,7 +5,7 @@ Tolerances are three standard errors of the simulation itself, plus the stated e
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +17,12 @@ from objectives.ensemble.selection import Greedy
 from objectives.scoring.scores import class_scores, mean_over
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import Resampling
+from search.confirm.cell import Cell
 from search.confirm.verdict import Confirmation, Confirmed, confirm
 
 SEED_SHIFT, NOISE = 0.01, 0.01  # of a score: what its seed gives all candidates, and what it gives one
 TRIALS, TOP, SEEDS = 60, 5, 3
 CONTROL = 0
-
-
-@dataclass(frozen=True)
-class Run:
-    candidate: int
-    seed: int
-    score: float
-    multiply_adds: int = 1
-    per_class: Mapping[str, float] = field(default_factory=dict)
-    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,10 +40,10 @@ class Simulated:
 
 def run_of_candidates(
     generator: np.random.Generator, truth: Mapping[int, float], *, seeds: int = SEEDS, shift: float = SEED_SHIFT
-) -> list[Run]:
+) -> list[Cell]:
     shifts = generator.normal(0.0, shift, seeds)
     return [
-        Run(number, seed, value + shifts[seed] + generator.normal(0.0, NOISE))
+        Cell(number, seed, value + shifts[seed] + generator.normal(0.0, NOISE))
         for number, value in truth.items()
         for seed in range(seeds)
     ]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,25 +12,16 @@ from objectives.bundle.belief import Confirmed as Belief
 from objectives.bundle.belief import Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
+from search.confirm.cell import Cell
 from search.confirm.seed_table import SeedTable
 from search.confirm.verdict import Confirmation, Confirmed, confirm, probability_above
 
 NAN = math.nan
 
 
-@dataclass(frozen=True)
-class Run:
-    candidate: int
-    seed: int
-    score: float
-    multiply_adds: int = 1
-    per_class: Mapping[str, float] = field(default_factory=dict)
-    part: str = ""
-
-
-def runs_of(scores: Mapping[int, list[float]], costs: Mapping[int, int] | None = None) -> list[Run]:
+def runs_of(scores: Mapping[int, list[float]], costs: Mapping[int, int] | None = None) -> list[Cell]:
     costs = costs or {}
-    return [Run(number, seed, score, costs.get(number, 1)) for number, row in scores.items() for seed, score in enumerate(row)]
+    return [Cell(number, seed, score, costs.get(number, 1)) for number, row in scores.items() for seed, score in enumerate(row)]
 
 
 def of(verdict: Confirmation, number: int) -> Confirmed:
@@ -179,9 +169,9 @@ def test_failed_candidates_and_a_failed_control_are_named() -> None:
 
 
 def test_class_means_leave_out_runs_without_the_class() -> None:
-    runs = [Run(1, 0, 0.6, per_class={"soil": 0.5, "rock": NAN}), Run(1, 1, 0.6, per_class={"soil": 0.7, "rock": 0.2})]
+    runs = [Cell(1, 0, 0.6, per_class={"soil": 0.5, "rock": NAN}), Cell(1, 1, 0.6, per_class={"soil": 0.7, "rock": 0.2})]
     found = (
-        confirm([*runs, Run(1, 2, 0.6, per_class={"soil": 0.6, "rock": NAN, "sky": NAN})], control=0).candidates[0].per_class
+        confirm([*runs, Cell(1, 2, 0.6, per_class={"soil": 0.6, "rock": NAN, "sky": NAN})], control=0).candidates[0].per_class
     )
     assert found == {"soil": pytest.approx(0.6), "rock": pytest.approx(0.2), "sky": pytest.approx(NAN, nan_ok=True)}
 
@@ -189,7 +179,7 @@ def test_class_means_leave_out_runs_without_the_class() -> None:
 def test_class_means_are_taken_as_the_mean_is() -> None:
     """Two seeds share a part, and count as one there too: the classes' mean is the candidate's."""
     ious = {0: (0.2, 0.4), 1: (0.4, 0.8), 2: (0.7, 0.9)}
-    runs = [Run(1, seed, sum(iou) / 2, per_class=dict(zip("ab", iou, strict=True)), part="5" if seed else "1-3")
+    runs = [Cell(1, seed, sum(iou) / 2, per_class=dict(zip("ab", iou, strict=True)), part="5" if seed else "1-3")
             for seed, iou in ious.items()]  # fmt: skip
     found = confirm(runs, control=0).candidates[0]
     assert found.per_class == {"a": pytest.approx((0.2 + 0.55) / 2), "b": pytest.approx((0.4 + 0.85) / 2)}
@@ -224,7 +214,7 @@ def test_a_lonely_trial_is_not_said_to_be_chosen_among_others() -> None:
 def test_seeds_that_share_a_part_count_as_one_of_their_average() -> None:
     scores = {0: [0.50, 0.54, 0.62, 0.60], 1: [0.55, 0.57, 0.66, 0.61]}
     parts = ["1-2", "1-2", "4", "4"]
-    shared = [Run(number, seed, score, part=parts[seed]) for number, row in scores.items() for seed, score in enumerate(row)]
+    shared = [Cell(number, seed, score, part=parts[seed]) for number, row in scores.items() for seed, score in enumerate(row)]
     averaged = runs_of({number: [(row[0] + row[1]) / 2, (row[2] + row[3]) / 2] for number, row in scores.items()})
     ours, theirs = confirm(shared, 0), confirm(averaged, 0)
     assert [of(ours, number).runs for number in (0, 1)] == [4, 4]
@@ -235,10 +225,10 @@ def test_seeds_that_share_a_part_count_as_one_of_their_average() -> None:
 
 
 def test_one_part_for_all_seeds_tells_nothing_of_other_parts() -> None:
-    runs = [Run(number, seed, 0.5 + 0.01 * number + 0.001 * seed, part="3") for number in range(3) for seed in range(5)]
+    runs = [Cell(number, seed, 0.5 + 0.01 * number + 0.001 * seed, part="3") for number in range(3) for seed in range(5)]
     verdict = confirm(runs, 0)
     assert of(verdict, 1).mean == pytest.approx(0.512)
     assert of(verdict, 1).interval == Unknown("one validation part: nothing is known of how much parts move a score")
     assert isinstance(of(verdict, 1).beats_control, Unknown)
-    anew = [Run(run.candidate, run.seed, run.score) for run in runs]  # parts that were not to be dealt: seeds are what differs
+    anew = [Cell(run.candidate, run.seed, run.score) for run in runs]  # parts that were not to be dealt: seeds are what differs
     assert isinstance(of(confirm(anew, 0), 1).interval, Interval)

@@ -1,19 +1,14 @@
 """Places as text, and what is said of how validation parts differ."""
 
-from dataclasses import dataclass, field
-
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.confirm.cell import Cell
 from search.confirm.dealt_parts import parts_told, places_of, places_text
 
 
-@dataclass(frozen=True)
-class Run:
-    seed: int
-    part: str
-    score: float = 0.5
-    per_class: dict[str, float] = field(default_factory=lambda: {"soil": 0.5, "rock": 0.5})
+def run_of(seed: int, part: str, score: float = 0.5, per_class: dict[str, float] | None = None) -> Cell:
+    return Cell(0, seed, score, part=part, per_class={"soil": 0.5, "rock": 0.5} if per_class is None else per_class)
 
 
 @given(st.sets(st.integers(0, 40)))
@@ -26,7 +21,7 @@ def test_runs_of_neighbours_are_short() -> None:
 
 
 def test_different_parts_are_counted_and_compared() -> None:
-    runs = [Run(0, "0-3"), Run(0, "0-3"), Run(1, "2-5"), Run(2, "0-3")]
+    runs = [run_of(0, "0-3"), run_of(0, "0-3"), run_of(1, "2-5"), run_of(2, "0-3")]
     assert parts_told(runs) == (
         "3 seeds validated on 2 different parts, two of which share 33 % of their places on average; "
         "the data have too few places for more, and intervals count parts, not seeds",
@@ -37,16 +32,16 @@ def test_different_parts_are_counted_and_compared() -> None:
 
 
 def test_one_part_for_all_seeds_is_named() -> None:
-    (said,) = parts_told([Run(0, "4"), Run(1, "4")])
+    (said,) = parts_told([run_of(0, "4"), run_of(1, "4")])
     assert said.startswith("all 2 seeds validated on one part")
 
 
 def test_nothing_is_said_of_one_seed_or_of_parts_that_are_not_dealt_anew() -> None:
-    assert parts_told([Run(0, "1-2")]) == ()
-    assert parts_told([Run(0, ""), Run(1, "")]) == ()
-    assert parts_told([Run(0, "1"), Run(1, "2", score=float("nan"))]) == ()
+    assert parts_told([run_of(0, "1-2")]) == ()
+    assert parts_told([run_of(0, ""), run_of(1, "")]) == ()
+    assert parts_told([run_of(0, "1"), run_of(1, "2", score=float("nan"))]) == ()
 
 
 def test_a_class_that_some_parts_lack_is_named() -> None:
-    *_, said = parts_told([Run(0, "1"), Run(1, "2", per_class={"soil": 0.4})])
+    *_, said = parts_told([run_of(0, "1"), run_of(1, "2", per_class={"soil": 0.4})])
     assert said == "rock does not occur in 1 of the 2 parts, whose mean is over the other classes"
