@@ -1,1 +1,1 @@
-"""The commands, one module per subject; each imports what it needs when it runs."""
+"""The command line: a table of commands, their options, and what each does."""

@@ -85,7 +85,7 @@ class Notes:
         """Return what these attributes say; those of other programs are left aside."""
         plain = {name: attributes[key] for name, key in _PLAIN.items() if key in attributes}
         candidate, seed = (attributes.get(key) for key in CONFIRMED)
-        processor = tuple(attributes.get(key) for key in PROCESSOR)
+        kind, model, threads = (attributes.get(key) for key in PROCESSOR)
         original = attributes.get(ORIGINAL)
         return cls(
             **plain,
@@ -93,7 +93,7 @@ class Notes:
             original=None if original is None else Original(**original),
             losses=tuple(attributes.get("validation_losses", ())),
             per_class={key.removeprefix(IOU): iou for key, iou in attributes.items() if key.startswith(IOU)},
-            scored_on=None if None in processor else Processor(*processor),
+            scored_on=None if kind is None or model is None or threads is None else Processor(kind, model, threads),
             fitted="value_is" in attributes,
         )
 

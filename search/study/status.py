@@ -173,7 +173,7 @@ def read_status(study: Study) -> Status:
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
     foreign = 0 if budget.fixed else budget.foreign_failures
     infeasible = Infeasible(unfit.trials, budget.replaced - foreign, unfit.last or "")
-    trials = {state: counted.get(state, 0) for state in STATES}
+    trials: dict[str, int] = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
     trials["failed"] -= foreign
     return Status(study.spec.name, budget.order, budget, trials, best, workers, infeasible, scored, study.spec.score)
