@@ -7,8 +7,7 @@ from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
 from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
-from search.process.messages import Cause
-from search.study.record import CAUSE
+from search.study.record import CAUSE, INFEASIBLE
 from search.study.stored import Study
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
@@ -22,7 +21,7 @@ READ = text(f"""
                count(*) FILTER (WHERE trials.state = 'WAITING') AS waiting,
                count(*) FILTER (WHERE trials.state = 'RUNNING') AS running,
                count(*) FILTER (WHERE trials.state = 'RUNNING' AND {LIVE_LEASE}) AS held,
-               count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '"{Cause.INFEASIBLE}"') AS infeasible,
+               count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '{INFEASIBLE}') AS infeasible,
                count(*) FILTER (WHERE trials.state = 'FAIL' AND cause IS NULL) AS foreign_failures,
                coalesce(sum({DEVICE_SECONDS}), 0)::float AS spent_s
         FROM trials LEFT JOIN search_lease USING (trial_id)

@@ -11,9 +11,11 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from objectives.device.processor import Processor
+from search.process.messages import Cause
 
 # names of attributes that queries look for, too
 CAUSE, MESSAGE, RECIPE, BEST_EPOCH = "end_cause", "message", "recipe", "best_epoch"
+INFEASIBLE = f'"{Cause.INFEASIBLE}"'  # a cause as JSON, which is how Optuna stores it
 
 IOU = "iou "  # followed by a class
 CONFIRMED = ("confirms", "seed")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from search.database.predicates import ALIVE_WORKER, LIVE_LEASE, NO_LIVE_LEASE
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
-from search.study.record import CAUSE, MESSAGE, RECIPE, Notes, State
+from search.study.record import CAUSE, INFEASIBLE, MESSAGE, RECIPE, Notes, State
 from search.study.stored import Study
 from search.study.unfinished import Exportable, unfinished_trials
 
@@ -45,10 +45,10 @@ BEGUN = text(f"""
     WHERE study_id = :study_id AND state <> 'WAITING' ORDER BY number
 """)
 
-INFEASIBLE = text(f"""
+UNFIT = text(f"""
     SELECT count(*) AS trials, (array_agg(why.value_json::json #>> '{{}}' ORDER BY number DESC))[1] AS last
     FROM trials JOIN trial_user_attributes AS told
-         ON told.trial_id = trials.trial_id AND told.key = '{CAUSE}' AND told.value_json = '"{State.INFEASIBLE}"'
+         ON told.trial_id = trials.trial_id AND told.key = '{CAUSE}' AND told.value_json = '{INFEASIBLE}'
          AND state = 'PRUNED'
     LEFT JOIN trial_user_attributes AS why ON why.trial_id = trials.trial_id AND why.key = '{MESSAGE}'
     WHERE study_id = :study_id
@@ -167,7 +167,7 @@ def read_status(study: Study) -> Status:
         which = {"study_id": study.id}
         budget = read_budget(connection, study)
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
-        unfit = connection.execute(INFEASIBLE, which).one()
+        unfit = connection.execute(UNFIT, which).one()
         scored = study.spec.purpose.scored
         best = _best(connection, study, budget) if scored else None
         workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
