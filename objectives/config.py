@@ -4,6 +4,8 @@ Field paths (``model.depth``, ``loss.dice``, ``optimiser.learning_rate``) are th
 dashboard and error messages use. A union field (model, optimiser, schedule, class weights) is told apart by its ``kind``.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,6 +15,24 @@ class Frozen(BaseModel):
     """A value that never changes and accepts no unknown field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class ReadWhile:
+    """A field's condition: it is read while ``governor`` is above 0 or, where there are ``options``, is one of them.
+
+    ``governor`` is a field of the same section, or a path in another. Of several conditions all must hold.
+    """
+
+    governor: str
+    options: tuple[str | bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A field is an argument, by this name, of the loss while whose weight is above 0 it is read."""
+
+    name: str
 
 
 Block = Literal["plain", "residual"]
@@ -56,7 +76,7 @@ class NestedUNet(Frozen):
     block: Block = "plain"
     fusion: Literal["concat", "gated"] = "concat"  # gated: what a node joins is weighed by adaptive gates
     bottleneck: Literal["plain", "transformer"] = "plain"
-    heads: Literal[1, 2, 4, 8] = 4  # of the transformer
+    heads: Annotated[Literal[1, 2, 4, 8], ReadWhile("bottleneck", ("transformer",))] = 4
     up: Up = "bilinear"
     norm: Norm = "batch"
     dropout: float = Field(0.0, ge=0.0, le=0.7)
@@ -94,9 +114,9 @@ class ConvStack(Frozen):
 
     kind: Literal["conv_stack"] = "conv_stack"
     depth: int = Field(3, ge=0, le=6)
-    base_filters: int = Field(64, ge=4, le=128)
-    growth: float = Field(2.0, ge=1.0, le=2.5)
-    kernel_size: Literal[3, 5, 7] = 3
+    base_filters: Annotated[int, ReadWhile("depth")] = Field(64, ge=4, le=128)
+    growth: Annotated[float, ReadWhile("depth")] = Field(2.0, ge=1.0, le=2.5)
+    kernel_size: Annotated[Literal[3, 5, 7], ReadWhile("depth")] = 3
 
 
 class BackgroundUNet(Frozen):
@@ -126,7 +146,7 @@ class Smp(Frozen):
     kind: Literal["smp"] = "smp"
     decoder: SmpDecoder = "unet"
     encoder: str = Field("resnet18", min_length=1, max_length=100)
-    attention: Literal["none", "scse"] = "none"  # in the blocks of decoders unet and unetplusplus
+    attention: Annotated[Literal["none", "scse"], ReadWhile("decoder", ("unet", "unetplusplus"))] = "none"  # in its blocks
 
 
 Model = Annotated[UNet | NestedUNet | DoubleUNet | DeepLab | ConvStack | BackgroundUNet | Smp, Field(discriminator="kind")]
@@ -154,26 +174,30 @@ class GivenClassWeights(Frozen):
 
 ClassWeights = Annotated[NoClassWeights | InverseFrequency | GivenClassWeights, Field(discriminator="kind")]
 
-LOSS_TERMS = ("cross_entropy", "focal", "dice", "generalised_dice", "tversky", "unified_focal", "jaccard", "boundary")
-
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+TERM = "the weight of a loss in a mixture"  # what marks such a field
+TermWeight = Annotated[float, Field(ge=0.0, le=1.0), TERM]
 
 
 class Mixture(Frozen):
-    """A mixture of losses; the weights of its terms lie on the simplex, so they never rescale the learning rate."""
+    """A mixture of losses; the weights of its terms lie on the simplex, so they never rescale the learning rate.
 
-    cross_entropy: Share = 1.0
-    focal: Share = 0.0
-    dice: Share = 0.0
-    generalised_dice: Share = 0.0
-    tversky: Share = 0.0
-    unified_focal: Share = 0.0
-    jaccard: Share = 0.0
-    boundary: Share = 0.0
-    focal_gamma: float = Field(2.0, ge=0.0, le=8.0)  # read only when focal > 0
-    tversky_alpha: float = Field(0.3, ge=0.0, le=1.0)  # weight of false positives; that of false negatives is 1 - alpha
-    unified_delta: float = Field(0.6, ge=0.0, le=1.0)  # weight of the rarer side
-    unified_gamma: float = Field(0.5, ge=0.0, lt=1.0)  # focus on what is hard or rare
+    Of Tversky's index ``alpha`` weighs false positives, 1 - ``alpha`` false negatives; of unified focal ``delta`` weighs the
+    rarer side, ``gamma`` is the focus on what is hard or rare.
+    """
+
+    cross_entropy: TermWeight = 1.0
+    focal: TermWeight = 0.0
+    dice: TermWeight = 0.0
+    generalised_dice: TermWeight = 0.0
+    tversky: TermWeight = 0.0
+    unified_focal: TermWeight = 0.0
+    jaccard: TermWeight = 0.0
+    boundary: TermWeight = 0.0
+    focal_gamma: Annotated[float, ReadWhile("focal"), Argument("gamma")] = Field(2.0, ge=0.0, le=8.0)
+    tversky_alpha: Annotated[float, ReadWhile("tversky"), Argument("alpha")] = Field(0.3, ge=0.0, le=1.0)
+    unified_delta: Annotated[float, ReadWhile("unified_focal"), Argument("delta")] = Field(0.6, ge=0.0, le=1.0)
+    unified_gamma: Annotated[float, ReadWhile("unified_focal"), Argument("gamma")] = Field(0.5, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _on_simplex(self) -> Self:
@@ -181,6 +205,18 @@ class Mixture(Frozen):
         if abs(total - 1.0) > 1e-6:
             raise ValueError(f"the weights of {', '.join(LOSS_TERMS)} must add up to 1, got {total:g}")
         return self
+
+    def arguments_of(self, term: str) -> Mapping[str, float]:
+        """Return the arguments of one loss, by name."""
+        return {
+            each.name: getattr(self, field)
+            for field, info in type(self).model_fields.items()
+            for each in info.metadata
+            if isinstance(each, Argument) and ReadWhile(term) in info.metadata
+        }
+
+
+LOSS_TERMS = tuple(name for name, info in Mixture.model_fields.items() if TERM in info.metadata)
 
 
 class Loss(Mixture):
@@ -205,6 +241,11 @@ class SecondPhase(Mixture):
 SecondLoss = Annotated[NoSecondPhase | SecondPhase, Field(discriminator="kind")]
 
 
+InGeometry = Annotated[bool, ReadWhile("intensity"), ReadWhile("geometry", (True,))]
+InElastic = Annotated[bool, ReadWhile("intensity"), ReadWhile("elastic", (True,))]
+InPhotometric = Annotated[bool, ReadWhile("intensity"), ReadWhile("photometric", (True,))]
+
+
 class Augment(Frozen):
     """Augmentation: one intensity for all groups, a switch for each and for each transform of one.
 
@@ -212,25 +253,25 @@ class Augment(Frozen):
     """
 
     intensity: float = Field(0.5, ge=0.0, le=1.0)
-    flip: bool = True  # left to right
-    vertical_flip: bool = False
-    geometry: bool = True  # the group of the four that follow, which are read only when it is on
-    rotation: bool = True
-    shift: bool = True
-    zoom: bool = True
-    shear: bool = True
-    elastic: bool = False  # the group of these two, of which a frame has one
-    elastic_waves: bool = True
-    grid_distortion: bool = True
-    photometric: bool = True  # the group of these five
-    brightness: bool = True
-    contrast: bool = True
-    gamma: bool = True
-    noise: bool = True
-    blur: bool = True
+    flip: Annotated[bool, ReadWhile("intensity")] = True  # left to right
+    vertical_flip: Annotated[bool, ReadWhile("intensity")] = False
+    geometry: Annotated[bool, ReadWhile("intensity")] = True  # the group of the four that follow
+    rotation: InGeometry = True
+    shift: InGeometry = True
+    zoom: InGeometry = True
+    shear: InGeometry = True
+    elastic: Annotated[bool, ReadWhile("intensity")] = False  # the group of these two, of which a frame has one
+    elastic_waves: InElastic = True
+    grid_distortion: InElastic = True
+    photometric: Annotated[bool, ReadWhile("intensity")] = True  # the group of these five
+    brightness: InPhotometric = True
+    contrast: InPhotometric = True
+    gamma: InPhotometric = True
+    noise: InPhotometric = True
+    blur: InPhotometric = True
     keep_originals: bool = False  # of frames that appear several times in an epoch, the first appearance is as it is
     copy_paste: Share = 0.0  # share of the frames without the rarest class that get a piece of it pasted in
-    copy_paste_edge: Literal["feathered", "hard"] = "feathered"  # read only when copy_paste > 0
+    copy_paste_edge: Annotated[Literal["feathered", "hard"], ReadWhile("copy_paste")] = "feathered"
 
 
 class AdamW(Frozen):
@@ -306,10 +347,11 @@ class Train(Frozen):
     scale: float = Field(1.0, gt=0.0, le=1.0)  # frames are shrunk by this before the network; scores stay full size
     repeat: int = Field(1, ge=1, le=16)  # every frame appears so often in an epoch
     rare_repeat: int = Field(1, ge=1, le=16)  # frames that hold the rarest class so many times as often
-    rare_pasted: bool = False  # copy-paste chooses its frames once, and rare_repeat counts them among those with the class
+    # copy-paste chooses its frames once, and rare_repeat counts them among those with the class
+    rare_pasted: Annotated[bool, ReadWhile("augment.copy_paste")] = False
     steps_per_epoch: int = Field(0, ge=0)  # 0: one pass over the training frames
     early_stopping: int = Field(0, ge=0)  # epochs in which stop_on gets no better before training ends; 0: never
-    stop_on: Watched = "score"  # read only when early_stopping > 0; the epoch that is kept is that of the best score
+    stop_on: Annotated[Watched, ReadWhile("early_stopping")] = "score"  # the epoch that is kept is that of the best score
     ema: float = Field(0.99, ge=0.0, lt=1.0)  # decay of the averaged weights that are scored; 0: none
     bf16: bool = True  # mixed precision in training, where the device computes bfloat16 natively; scores are always float32
     gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping

@@ -1,6 +1,6 @@
 """A mixture of losses that share one softmax."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from objectives.config import Mixture
+from objectives.config import LOSS_TERMS, Mixture
 from objectives.losses.boundary import boundary
 from objectives.losses.cross_entropy import cross_entropy
 from objectives.losses.dice import dice
@@ -18,6 +18,17 @@ from objectives.losses.jaccard import jaccard
 from objectives.losses.pixels import Term, read_pixels
 from objectives.losses.tversky import tversky
 from objectives.losses.unified_focal import unified_focal
+
+TERMS: Mapping[str, Callable[..., Tensor]] = {  # each by its field of the config
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "generalised_dice": generalised_dice,
+    "tversky": tversky,
+    "unified_focal": unified_focal,
+    "jaccard": jaccard,
+    "boundary": boundary,
+}
 
 
 @final
@@ -60,15 +71,8 @@ def build_loss(mixture: Mixture, *, weights_K: Tensor, ignore_label: int | None)
     ``weights_K`` comes from ``class_weights_K``; put it on the training device once, so that no call has to. Terms of
     weight 0 are not computed.
     """
-    terms: tuple[tuple[float, Term], ...] = (
-        (mixture.cross_entropy, cross_entropy),
-        (mixture.focal, partial(focal, gamma=mixture.focal_gamma)),
-        (mixture.dice, dice),
-        (mixture.generalised_dice, generalised_dice),
-        (mixture.tversky, partial(tversky, alpha=mixture.tversky_alpha)),
-        (mixture.unified_focal, partial(unified_focal, delta=mixture.unified_delta, gamma=mixture.unified_gamma)),
-        (mixture.jaccard, jaccard),
-        (mixture.boundary, boundary),
+    weights = {term: getattr(mixture, term) for term in LOSS_TERMS}
+    active = tuple(
+        (weight, partial(TERMS[term], **mixture.arguments_of(term))) for term, weight in weights.items() if weight > 0.0
     )
-    active = tuple((weight, term) for weight, term in terms if weight > 0.0)
     return MixtureLoss(terms=active, weights_K=weights_K.float(), ignore_label=ignore_label)

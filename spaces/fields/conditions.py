@@ -6,7 +6,6 @@ from typing import assert_never, final
 
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.fields.schema import Leaf
-from spaces.fields.simplex import simplices
 from spaces.values import Scalar, Value, shown
 
 
@@ -43,52 +42,10 @@ class OneOf:
 
 Condition = Above0 | OneOf
 
-_OF_MIXTURES = {  # a parameter of a term, by the term
-    "focal_gamma": "focal",
-    "tversky_alpha": "tversky",
-    "unified_delta": "unified_focal",
-    "unified_gamma": "unified_focal",
-}
-_OF_GROUPS = {  # a transform's switch, by its group's
-    "geometry": ("rotation", "shift", "zoom", "shear"),
-    "elastic": ("elastic_waves", "grid_distortion"),
-    "photometric": ("brightness", "contrast", "gamma", "noise", "blur"),
-}
-_OF_CONFIG: Mapping[str, tuple[Condition, ...]] = {
-    "model.nested_unet.heads": (OneOf("model.bottleneck", ("transformer",)),),
-    "model.conv_stack.base_filters": (Above0("model.depth"),),
-    "model.conv_stack.growth": (Above0("model.depth"),),
-    "model.conv_stack.kernel_size": (Above0("model.depth"),),
-    "model.smp.attention": (OneOf("model.decoder", ("unet", "unetplusplus")),),
-    "augment.flip": (Above0("augment.intensity"),),
-    "augment.vertical_flip": (Above0("augment.intensity"),),
-    "augment.geometry": (Above0("augment.intensity"),),
-    "augment.elastic": (Above0("augment.intensity"),),
-    "augment.photometric": (Above0("augment.intensity"),),
-    **{
-        f"augment.{transform}": (Above0("augment.intensity"), OneOf(f"augment.{group}", (True,)))
-        for group, transforms in _OF_GROUPS.items()
-        for transform in transforms
-    },
-    "augment.copy_paste_edge": (Above0("augment.copy_paste"),),
-    "train.rare_pasted": (Above0("augment.copy_paste"),),
-    "train.stop_on": (Above0("train.early_stopping"),),
-}
-
-# all of these must hold; by a path of `leaves_by_path`: a shared one means every variant, one with a variant's name it alone
-READ_WHEN: Mapping[str, tuple[Condition, ...]] = {
-    **{
-        f"{simplex.section}.{name}": (Above0(f"{simplex.section}.{term}"),)
-        for simplex in simplices()
-        for name, term in _OF_MIXTURES.items()
-    },
-    **_OF_CONFIG,
-}
-
 
 def conditions_of(leaf: Leaf) -> tuple[Condition, ...]:
     """What must hold, all of it, for the leaf to be read."""
-    return READ_WHEN.get(leaf.own_path) or READ_WHEN.get(leaf.path, ())
+    return tuple(OneOf(each.governor, each.options) if each.options else Above0(each.governor) for each in leaf.read_while)
 
 
 def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:

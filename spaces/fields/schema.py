@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from objectives.config import LOSS_TERMS, Config, Mixture
+from objectives.config import TERM, Config, ReadWhile
 from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
@@ -26,7 +26,8 @@ class Leaf:
     Variants that share a field share its ``path`` (``optimiser.learning_rate``); ``own_path`` names one variant's alone
     (``optimiser.sgd.learning_rate``). ``when`` lists the kinds under which the leaf exists. ``default`` is None where the
     config demands a value. ``annotation`` is the field's bare type, ``adapter`` checks its bounds too. ``is_share`` says
-    that it is the weight of a term in a mixture, which `spaces.fields.simplex` draws together with the others.
+    that it is the weight of a term in a mixture, which `spaces.fields.simplex` draws together with the others. ``read_while``
+    are its conditions, whose governors are paths.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Leaf:
     annotation: object
     adapter: TypeAdapter[Value]
     is_share: bool = False
+    read_while: tuple[ReadWhile, ...] = ()
 
     def exists(self, values: Mapping[str, Value]) -> bool:
         """Whether a config with these kinds has the leaf."""
@@ -115,13 +117,19 @@ def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> I
         value = getattr(default, name) if isinstance(default, cls) else field.get_default(call_default_factory=True)
         models = _models(field)
         if not models:
-            is_share = issubclass(cls, Mixture) and name in LOSS_TERMS
             leaf = _leaf(name, field.annotation, None if field.is_required() else value, place, *field.metadata)
-            yield replace(leaf, is_share=is_share)
+            yield replace(leaf, is_share=TERM in field.metadata, read_while=_conditions(field, place))
         elif "kind" not in models[0].model_fields:
             yield from _leaves(models[0], value, place.into(name))
         else:
             yield from _union_leaves(name, models, value, place)
+
+
+def _conditions(field: FieldInfo, place: _Place) -> tuple[ReadWhile, ...]:
+    """Return the conditions of a field, with the paths of what governs it."""
+    found = [each for each in field.metadata if isinstance(each, ReadWhile)]
+    paths = [each.governor if "." in each.governor else f"{place.prefix}{each.governor}" for each in found]
+    return tuple(ReadWhile(path, each.options) for path, each in zip(paths, found, strict=True))
 
 
 def _union_leaves(name: str, models: tuple[type[BaseModel], ...], default: BaseModel, place: _Place) -> Iterator[Leaf]:

@@ -6,18 +6,19 @@ from objectives.config import Augment, ConvStack, Model, NestedUNet, Smp
 from objectives.errors import ProblemsError
 from spaces import FromParams, load_space
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
-from spaces.fields.conditions import READ_WHEN, Above0, OneOf, can_be_met, conditions_of, is_always_met
+from spaces.fields.conditions import Above0, OneOf, can_be_met, conditions_of, is_always_met
 from spaces.fields.schema import leaves, leaves_by_path
 
 
 def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_are_drawn() -> None:
     order = [leaf.path for leaf in leaves()]
 
-    for path, condition in ((path, condition) for path, conditions in READ_WHEN.items() for condition in conditions):
-        for leaf in leaves_by_path()[path]:
-            governors = [each for each in leaves_by_path()[condition.governor] if set(each.when) <= set(leaf.when)]
-            assert governors, path
-            assert order.index(condition.governor) < order.index(leaf.path)
+    pairs = [(leaf, condition) for leaf in leaves() for condition in conditions_of(leaf)]
+    assert len(pairs) > 30
+    for leaf, condition in pairs:
+        governors = [each for each in leaves_by_path()[condition.governor] if set(each.when) <= set(leaf.when)]
+        assert governors, leaf.own_path
+        assert order.index(condition.governor) < order.index(leaf.path)
 
 
 def test_a_condition_of_one_variant_leaves_the_others_alone() -> None:
