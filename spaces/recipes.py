@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 
 from pydantic import Field
 
-from objectives.config import Config, Frozen, GivenClassWeights, Smp
+from objectives.config import Config, Frozen, GivenClassWeights
 from objectives.errors import UserError
 from spaces.values import shown
 from spaces.yaml_text import read_yaml
@@ -91,8 +91,6 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
     if not 0.0 < scale <= 1.0:
         raise UserError(f"a scale of filters must be above 0 and at most 1, got {scale:g}")
     model = recipe.config.model
-    if isinstance(model, Smp):
-        return recipe
     counts = {name: value for name, value in model.model_dump().items() if name in ("base_filters", "mask_filters")}
     fewer = {name: max(FEWEST_FILTERS, round(count * scale / 4) * 4) for name, count in counts.items()}
     return replace(recipe, config=recipe.config.model_copy(update={"model": model.model_copy(update=fewer)}))

@@ -9,6 +9,7 @@ from objectives.config import Config
 from objectives.errors import Problem, ProblemsError
 from spaces.domains import Choice, Domain, Fixed, Weight
 from spaces.fields.conditions import conditions_of, is_always_met, is_read
+from spaces.fields.foreign import foreign_of
 from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
@@ -92,8 +93,9 @@ class Space:
 
     def to_dict(self) -> dict[str, object]:
         """The whole space as JSON values, the form that a study stores."""
+        foreign = foreign_of(self.domains)
         found: dict[str, object] = {
-            "domains": {path: domain.to_yaml() for path, domain in self.domains.items()},
+            "domains": {path: domain.to_yaml() for path, domain in self.domains.items() if path not in foreign.unused},
             "control": dict(self.control),
         }
         if (
@@ -102,6 +104,8 @@ class Space:
             found["pruning"] = self.pruning.model_dump()
         if self.recipes:
             found["recipes"] = list(self.recipes)
+        if foreign.packages:
+            found["foreign"] = dict(foreign.packages)
         return found
 
     def describe(self) -> tuple[Row, ...]:

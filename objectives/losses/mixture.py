@@ -8,7 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from objectives.config import LOSS_TERMS, Mixture
+from objectives.config import LOSS_TERMS, ForeignLoss, Mixture
+from objectives.config.foreign import foreign_parts
 from objectives.losses.boundary import boundary
 from objectives.losses.cross_entropy import cross_entropy
 from objectives.losses.dice import dice
@@ -72,7 +73,12 @@ def build_loss(mixture: Mixture, *, weights_K: Tensor, ignore_label: int | None)
     weight 0 are not computed.
     """
     weights = {term: getattr(mixture, term) for term in LOSS_TERMS}
-    active = tuple(
-        (weight, partial(TERMS[term], **mixture.arguments_of(term))) for term, weight in weights.items() if weight > 0.0
-    )
+    active = tuple((weight, _term(term, mixture.arguments_of(term))) for term, weight in weights.items() if weight > 0.0)
     return MixtureLoss(terms=active, weights_K=weights_K.float(), ignore_label=ignore_label)
+
+
+def _term(name: str, arguments: Mapping[str, float]) -> Term:
+    if name in TERMS:
+        return partial(TERMS[name], **arguments)
+    loss: ForeignLoss = foreign_parts("losses")[name].part(**arguments)
+    return loss.compute

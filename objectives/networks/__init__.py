@@ -4,17 +4,16 @@ from typing import assert_never
 
 from torch import nn
 
-from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Model, NestedUNet, Smp, UNet
+from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, ForeignNetwork, Model, NestedUNet, Smp, UNet
 from objectives.networks.background_unet import MaskedUNet
 from objectives.networks.conv_stack import Convolutions
 from objectives.networks.deeplab import DeepLabV3
 from objectives.networks.double_unet import DoubleUNetwork
-from objectives.networks.levels import OwnModel, level_filters
 from objectives.networks.nested_unet import NestedUNetwork
 from objectives.networks.supervision import DeeplySupervised, all_outputs
 from objectives.networks.unet import ComposableUNet
 
-__all__ = ["DeeplySupervised", "OwnModel", "all_outputs", "build_network", "count_parameters", "level_filters"]
+__all__ = ["DeeplySupervised", "all_outputs", "build_network", "count_parameters"]
 
 
 def build_network(model: Model, *, in_channels: int, num_classes: int) -> nn.Module:
@@ -40,6 +39,9 @@ def build_network(model: Model, *, in_channels: int, num_classes: int) -> nn.Mod
             from objectives.networks.smp import build_smp  # smp takes seconds to import; most trials never need it
 
             return build_smp(model, in_channels=in_channels, num_classes=num_classes)
+        case ForeignNetwork():
+            network: nn.Module = model.build(in_channels=in_channels, num_classes=num_classes)
+            return network
         case _:
             assert_never(model)
 

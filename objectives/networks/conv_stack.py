@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from objectives.config import ConvStack
 from objectives.networks.blocks import init_he
-from objectives.networks.levels import level_filters
 
 
 @final
@@ -21,7 +20,7 @@ class Convolutions(nn.Module):
 
     def __init__(self, model: ConvStack, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        ends = [in_channels, *level_filters(model)]
+        ends = [in_channels, *model.level_filters]
         padding = model.kernel_size // 2
         self.layers = nn.Sequential()
         for inputs, outputs in pairwise(ends):

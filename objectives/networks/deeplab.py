@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from objectives.config import DeepLab, Norm
 from objectives.networks.blocks import block_of, conv_norm, init_he
-from objectives.networks.levels import level_filters
 from objectives.networks.padding import pad_to_multiple
 from objectives.networks.supervision import resized
 
@@ -27,7 +26,7 @@ class DeepLabV3(nn.Module):
 
     def __init__(self, model: DeepLab, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        filters = level_filters(model)
+        filters = model.level_filters
         self.multiple = 2**model.depth
         self.down = nn.ModuleList(
             block_of(model.block, *ends, norm=model.norm, dropout=model.dropout) for ends in pairwise([in_channels, *filters])

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from objectives.config import DoubleUNet, UNet
 from objectives.networks.blocks import init_he
-from objectives.networks.levels import level_filters
 from objectives.networks.transformer import Transformer
 from objectives.networks.unet import UNetPath
 
@@ -25,7 +24,7 @@ class DoubleUNetwork(nn.Module):
 
     def __init__(self, model: DoubleUNet, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        filters = level_filters(model)
+        filters = model.level_filters
         detail, context = _path(model, UNet(block="residual", skip="attention")), _path(model, UNet())
         transformer = Transformer(filters[-1], heads=model.heads, layers=model.layers, dropout=model.dropout)
         self.detail = UNetPath(detail, in_channels)

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from objectives.config import NestedUNet
 from objectives.networks.blocks import block_of, init_he, up_of
-from objectives.networks.levels import level_filters
 from objectives.networks.padding import pad_to_multiple
 from objectives.networks.supervision import DeeplySupervised
 from objectives.networks.transformer import THREE_SCALES, Transformer
@@ -27,7 +26,7 @@ class NestedUNetwork(DeeplySupervised):
 
     def __init__(self, model: NestedUNet, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        filters = level_filters(model)
+        filters = model.level_filters
         self.multiple = 2**model.depth
         self.deep_supervision = model.deep_supervision
         self.down = nn.ModuleList(

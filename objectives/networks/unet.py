@@ -11,7 +11,6 @@ from objectives.config import UNet
 from objectives.networks.blocks import block_of, init_he, up_of
 from objectives.networks.context import bottleneck_layers
 from objectives.networks.gates import skip_gate
-from objectives.networks.levels import level_filters
 from objectives.networks.padding import pad_to_multiple
 from objectives.networks.supervision import DeeplySupervised, resized
 
@@ -27,7 +26,7 @@ class ComposableUNet(DeeplySupervised):
 
     def __init__(self, model: UNet, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        filters = level_filters(model)
+        filters = model.level_filters
         self.path = UNetPath(model, in_channels)
         self.head = nn.Conv2d(filters[0], num_classes, 1)
         supervised = filters[1:-1] if model.deep_supervision else []
@@ -63,7 +62,7 @@ class UNetPath(nn.Module):
         self, model: UNet, in_channels: int, *, pool: type[nn.Module] = nn.MaxPool2d, context: Sequence[nn.Module] = ()
     ) -> None:
         super().__init__()
-        filters = level_filters(model)
+        filters = model.level_filters
         self.multiple = 2**model.depth
         self.down = nn.ModuleList(level_block(model, *ends) for ends in pairwise([in_channels, *filters[:-1]]))
         self.pool = pool(2)

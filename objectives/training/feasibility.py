@@ -8,21 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from objectives.config import (
-    SGD,
-    Adam,
-    AdamW,
-    BackgroundUNet,
-    Config,
-    ConvStack,
-    DeepLab,
-    DoubleUNet,
-    Lion,
-    NestedUNet,
-    Optimiser,
-    Smp,
-    UNet,
-)
+from objectives.config import SGD, Adam, AdamW, Config, Lion, Optimiser, Smp
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
 from objectives.losses import build_phases, class_weights_K
@@ -196,21 +182,16 @@ def _too_deep(config: Config, segmenter: Segmenter) -> str:
     (height, width), scale = segmenter.shrunk, config.train.scale
     side = min(height, width)
     seen = f"where the network sees {height} x {width} pixels (train.scale {scale:g})"
-    match config.model:
-        case UNet() | NestedUNet() | DoubleUNet() | DeepLab() | BackgroundUNet() as model:
-            if 2**model.depth <= side:
-                return ""
-            return f"model.depth must be at most {side.bit_length() - 1} {seen}: each level halves them, got {model.depth}"
-        case Smp() as model:
-            assert isinstance(segmenter.network, SmpNetwork)
-            stride = segmenter.network.multiple
-            if stride <= side:
-                return ""
-            return f"model.encoder: {model.encoder} under {model.decoder} needs at least {stride} pixels a side {seen}"
-        case ConvStack():
-            return ""
-        case _:
-            assert_never(config.model)
+    model = config.model
+    if isinstance(model, Smp):
+        assert isinstance(segmenter.network, SmpNetwork)
+        if segmenter.network.multiple > side:
+            needed = f"at least {segmenter.network.multiple} pixels a side"
+            return f"model.encoder: {model.encoder} under {model.decoder} needs {needed} {seen}"
+    elif 2**model.halvings > side:
+        most = side.bit_length() - 1
+        return f"model.depth must be at most {most} {seen}: each level halves them, got {model.halvings}"
+    return ""
 
 
 def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, largest: int, *, divides: bool) -> str:
@@ -223,8 +204,8 @@ def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, largest: 
     fitting = (memory_bytes - found.state_bytes) // found.frame_bytes
     if fitting >= 1 and not divides:
         return f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got {batch_size}"
-    model = config.model
-    size = f"model.encoder {model.encoder}" if isinstance(model, Smp) else f"model.base_filters {model.base_filters}"
+    sized_by = config.model.sized_by
+    size = f"model.{sized_by} {getattr(config.model, sized_by)}"
     if divides:
         return f"{size} {needed} with {at_once} frame(s) at a time, {at_hand}: too little, however a batch is divided"
     return f"{size} {needed} at train.batch_size {batch_size}, {at_hand}: too little for one frame"

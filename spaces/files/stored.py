@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from objectives.errors import Problem, ProblemsError
+from spaces.fields.foreign import lacking
 from spaces.files.layer import read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT
@@ -13,7 +14,12 @@ from spaces.values import shown
 def load_stored_space(stored: Mapping[str, object]) -> Space:
     """The space that ``Space.to_dict`` gave. *Raises* ProblemsError: it no longer fits the config of this version."""
     match stored:
-        case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes"}:
+        case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes", "foreign"}:
+            foreign = rest.pop("foreign", {})
+            if not isinstance(foreign, dict):
+                raise ProblemsError("stored space", [Problem("foreign", "must name packages", shown(foreign))])
+            if absent := lacking(foreign):
+                raise ProblemsError("stored space", absent)
             layer, problems = read_layer({**written, **rest})
         case _:
             raise ProblemsError("stored space", [Problem("space", "must hold domains and control", shown(stored))])

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, NestedUNet, UNet
-from objectives.networks import OwnModel, build_network
+from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Levelled, NestedUNet, UNet
+from objectives.networks import build_network
 
 SIZE: dict[str, list[Any]] = {"depth": [3], "base_filters": [9], "growth": [1.5]}
-BASES: dict[type[OwnModel], OwnModel] = {
+BASES: dict[type[Levelled], Levelled] = {
     UNet: UNet(depth=2, base_filters=8),
     NestedUNet: NestedUNet(depth=2, base_filters=8, bottleneck="transformer"),
     DoubleUNet: DoubleUNet(depth=2, base_filters=8),
@@ -18,7 +18,7 @@ BASES: dict[type[OwnModel], OwnModel] = {
     ConvStack: ConvStack(depth=2, base_filters=8),
     BackgroundUNet: BackgroundUNet(depth=2, base_filters=8, mask_filters=4),
 }
-NUMBERS: dict[type[OwnModel], dict[str, list[Any]]] = {
+NUMBERS: dict[type[Levelled], dict[str, list[Any]]] = {
     UNet: {**SIZE, "deep_supervision": [True]},
     NestedUNet: {**SIZE, "deep_supervision": [False]},
     DoubleUNet: {**SIZE, "layers": [2]},
@@ -26,7 +26,7 @@ NUMBERS: dict[type[OwnModel], dict[str, list[Any]]] = {
     ConvStack: SIZE,
     BackgroundUNet: {**SIZE, "mask_filters": [5]},
 }
-DROPOUTS: dict[type[OwnModel], int] = {  # a layer of dropout for each block of the bases above, and for what stands beside them
+DROPOUTS: dict[type[Levelled], int] = {  # a layer of dropout for each block of the bases above, and for what stands beside them
     UNet: 2 + 1 + 2,
     NestedUNet: 3 + 3 + 1,  # nodes (i, 0), the others, the transformer
     DoubleUNet: 2 * (2 + 1 + 2) + 1,  # both paths, the transformer
@@ -35,7 +35,7 @@ DROPOUTS: dict[type[OwnModel], int] = {  # a layer of dropout for each block of 
 }
 
 
-def changes_of(base: OwnModel) -> dict[str, list[Any]]:
+def changes_of(base: Levelled) -> dict[str, list[Any]]:
     """For each field but dropout the values to try: those above, and every named option but the base's own."""
     named = {name: get_args(field.annotation) for name, field in type(base).model_fields.items() if name != "kind"}
     others = {name: [option for option in every if option != getattr(base, name)] for name, every in named.items() if every}
@@ -50,7 +50,7 @@ CHANGES = [
 ]
 
 
-def built(model: OwnModel) -> nn.Module:
+def built(model: Levelled) -> nn.Module:
     torch.manual_seed(0)
     return build_network(model, in_channels=1, num_classes=5)
 
@@ -60,7 +60,7 @@ def shapes(network: nn.Module) -> dict[str, torch.Size]:
 
 
 def test_every_field_of_every_family_is_changed() -> None:
-    assert set(BASES) == set(get_args(OwnModel))
+    assert set(BASES) == set(Levelled.__subclasses__())
     assert {kind: set(changes_of(base)) for kind, base in BASES.items()} == {
         kind: set(kind.model_fields) - {"kind", "dropout"} for kind in BASES
     }
@@ -68,14 +68,14 @@ def test_every_field_of_every_family_is_changed() -> None:
 
 
 @pytest.mark.parametrize(("base", "field", "value"), CHANGES)
-def test_changing_a_field_changes_the_network(base: OwnModel, field: str, value: object) -> None:
+def test_changing_a_field_changes_the_network(base: Levelled, field: str, value: object) -> None:
     before, after = built(base), built(type(base).model_validate({**base.model_dump(), field: value}))
     images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
     assert shapes(before) != shapes(after) or not torch.allclose(before(images_BCHW), after(images_BCHW))
 
 
 @pytest.mark.parametrize("kind", DROPOUTS, ids=lambda kind: kind.__name__)
-def test_dropout_is_at_work_in_every_block_and_transformer(kind: type[OwnModel]) -> None:
+def test_dropout_is_at_work_in_every_block_and_transformer(kind: type[Levelled]) -> None:
     images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
     for dropout, layers in ((0.0, 0), (0.3, DROPOUTS[kind])):
         network = built(BASES[kind].model_copy(update={"dropout": dropout})).train()

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from objectives.config import ConvStack, Smp, UNet
-from objectives.networks import OwnModel, build_network, count_parameters, level_filters
+from objectives.config import ConvStack, Levelled, Smp, UNet
+from objectives.networks import build_network, count_parameters
 from objectives.networks.deeplab import DeepLabV3
 from objectives.networks.nested_unet import NestedUNetwork
 from objectives.networks.unet import ComposableUNet
 from spaces import choose_recipes
 
 
-def shipped(name: str) -> OwnModel:
+def shipped(name: str) -> Levelled:
     """The network of a recipe."""
     (recipe,) = choose_recipes(name)
     assert not isinstance(recipe.config.model, Smp)
@@ -23,7 +23,7 @@ A3, A4, A5, A8, A9, A10 = (shipped(row) for row in ("A3", "A4", "A5", "A8", "A9"
 E1 = shipped("E1-unet")
 
 
-def built(model: OwnModel) -> nn.Module:
+def built(model: Levelled) -> nn.Module:
     with torch.device("meta"):  # full size, without the memory
         return build_network(model, in_channels=1, num_classes=5)
 
@@ -69,15 +69,15 @@ def shapes_seen(parts: list[nn.Module], network: nn.Module) -> list[tuple[int, i
     ids=["A3", "A4", "A5", "A8", "A9", "A10", "E1"],
 )
 def test_each_level_has_the_filters_of_the_report_at_half_the_size_of_the_one_above(
-    model: OwnModel, filters: list[int]
+    model: Levelled, filters: list[int]
 ) -> None:
     network = built(model)
     assert shapes_seen(encoder_of(network), network) == [(width, 64 >> level) for level, width in enumerate(filters)]
-    assert level_filters(model) == filters
+    assert model.level_filters == filters
 
 
 @pytest.mark.parametrize("model", [A3, A4, A5, E1], ids=["A3", "A4", "A5", "E1"])
-def test_the_way_up_mirrors_the_way_down(model: OwnModel) -> None:
+def test_the_way_up_mirrors_the_way_down(model: Levelled) -> None:
     network = built(model)
     assert isinstance(network, ComposableUNet)
     down, up = (shapes_seen(list(parts), network) for parts in (network.path.down, network.path.join))
@@ -85,19 +85,19 @@ def test_the_way_up_mirrors_the_way_down(model: OwnModel) -> None:
 
 
 @pytest.mark.parametrize("model", [A9, A10], ids=["A9", "A10"])
-def test_every_node_has_the_filters_and_the_size_of_its_level(model: OwnModel) -> None:
+def test_every_node_has_the_filters_and_the_size_of_its_level(model: Levelled) -> None:
     network = built(model)
     assert isinstance(network, NestedUNetwork)
     for nodes in network.nodes:
         assert isinstance(nodes, nn.ModuleList)
         assert shapes_seen(list(nodes), network) == [(64 << level, 64 >> level) for level in range(len(nodes))]
-    assert [len(list(nodes.children())) for nodes in network.nodes] == list(range(len(level_filters(model)) - 1, 0, -1))
+    assert [len(list(nodes.children())) for nodes in network.nodes] == list(range(len(model.level_filters) - 1, 0, -1))
 
 
 def test_level_filters_round_and_leave_out_what_is_not_there() -> None:
-    assert level_filters(UNet(depth=2, base_filters=10, growth=1.25)) == [10, 12, 16]  # 12.5 and 15.625
-    assert level_filters(ConvStack(depth=3, base_filters=64)) == [64, 128, 256]
-    assert level_filters(ConvStack(depth=0)) == []
+    assert UNet(depth=2, base_filters=10, growth=1.25).level_filters == [10, 12, 16]  # 12.5 and 15.625
+    assert ConvStack(depth=3, base_filters=64).level_filters == [64, 128, 256]
+    assert ConvStack(depth=0).level_filters == []
 
 
 def conv(inputs: int, outputs: int) -> int:

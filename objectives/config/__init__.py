@@ -1,0 +1,107 @@
+"""One trial's configuration: a frozen, typed, complete value. Imports no torch.
+
+Field paths (``model.depth``, ``loss.dice``, ``optimiser.learning_rate``) are the names that spaces, ``--set``, the
+dashboard and error messages use. A union field (model, optimiser, schedule, class weights) is told apart by its ``kind``.
+"""
+
+from objectives.config.augmentation import Augment
+from objectives.config.foreign import Architecture, ForeignLoss, ForeignNetwork
+from objectives.config.losses import (
+    LOSS_TERMS,
+    ClassWeights,
+    GivenClassWeights,
+    InverseFrequency,
+    Loss,
+    Mixture,
+    NoClassWeights,
+    NoSecondPhase,
+    SecondLoss,
+    SecondPhase,
+)
+from objectives.config.networks import (
+    BackgroundUNet,
+    Block,
+    Bottleneck,
+    ConvStack,
+    DeepLab,
+    DoubleUNet,
+    Levelled,
+    Model,
+    NestedUNet,
+    Norm,
+    Skip,
+    Smp,
+    SmpDecoder,
+    UNet,
+    Up,
+)
+from objectives.config.parts import TERM, Argument, Frozen, ReadWhile, Share, TermWeight
+from objectives.config.training import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule, Train, Watched
+
+__all__ = [
+    "LOSS_TERMS",
+    "SGD",
+    "TERM",
+    "Adam",
+    "AdamW",
+    "Architecture",
+    "Argument",
+    "Augment",
+    "BackgroundUNet",
+    "Block",
+    "Bottleneck",
+    "ClassWeights",
+    "Config",
+    "ConvStack",
+    "Cosine",
+    "DeepLab",
+    "DoubleUNet",
+    "ForeignLoss",
+    "ForeignNetwork",
+    "Frozen",
+    "GivenClassWeights",
+    "InverseFrequency",
+    "Levelled",
+    "Lion",
+    "Loss",
+    "Mixture",
+    "Model",
+    "NestedUNet",
+    "NoClassWeights",
+    "NoSecondPhase",
+    "Norm",
+    "OneCycle",
+    "Optimiser",
+    "Plateau",
+    "ReadWhile",
+    "Schedule",
+    "SecondLoss",
+    "SecondPhase",
+    "Share",
+    "Skip",
+    "Smp",
+    "SmpDecoder",
+    "TermWeight",
+    "Train",
+    "UNet",
+    "Up",
+    "Watched",
+]
+
+
+class Config(Frozen):
+    """Everything that decides one trial's outcome, besides the data, the seed and the machine."""
+
+    model: Model = UNet()
+    loss: Loss = Loss()
+    second_loss: SecondLoss = NoSecondPhase()
+    augment: Augment = Augment()
+    optimiser: Optimiser = AdamW()
+    schedule: Schedule = Cosine()
+    train: Train = Train()
+
+    @property
+    def reads_validation_loss(self) -> bool:
+        """Whether anything in training goes by the loss on the validation part, which then is computed each epoch."""
+        stops = self.train.early_stopping > 0 and self.train.stop_on == "loss"
+        return stops or (isinstance(self.schedule, Plateau) and self.schedule.watch == "loss")

@@ -1,0 +1,139 @@
+"""Networks and losses that other installed packages bring, found by their entry points.
+
+A package names a class in its metadata, which imports no torch before it is asked to build:
+
+    [project.entry-points."segmentation_search.networks"]
+    plain = "package.module:Plain"       # a ForeignNetwork whose ``kind`` is plain
+
+    [project.entry-points."segmentation_search.losses"]
+    logarithmic = "package.module:Logarithmic"       # a ForeignLoss
+
+Spaces can then vary its fields like any other, and the package's version is part of a space that uses it.
+"""
+
+import functools
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import SerializerFunctionWrapHandler, create_model, model_serializer
+
+from objectives.config.parts import Argument, Frozen, ReadWhile, TermWeight
+from objectives.errors import UserError, first_line
+
+Kind = Literal["networks", "losses"]
+NAME = re.compile("[a-z][a-z0-9_]{0,60}")
+
+
+class Architecture(Frozen):
+    """What every family of networks says of itself; its fields are what may vary."""
+
+    sized_by: ClassVar[str] = "base_filters"  # the field that decides its size, where memory lacks
+
+    @property
+    def halvings(self) -> int:
+        """How often it halves the frames, of which something must be left; 0: it says otherwise, or it does not."""
+        return 0
+
+
+class ForeignNetwork(Architecture):
+    """A family of networks of another package, with ``kind: Literal["NAME"] = "NAME"`` as its entry point is called."""
+
+    sized_by: ClassVar[str] = "kind"
+
+    kind: str
+
+    @abstractmethod
+    def build(self, *, in_channels: int, num_classes: int) -> Any:
+        """Return a torch module that maps images (B, C, H, W) of any size to logits (B, K, H, W), from torch's generator."""
+
+
+class ForeignLoss(Frozen):
+    """A loss of another package; its fields, floats with bounds, are its arguments."""
+
+    @abstractmethod
+    def compute(self, pixels: Any) -> Any:
+        """Return the loss of a batch, a scalar, of an `objectives.losses.pixels.LabelledPixels`."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A class of another package, and which package that is."""
+
+    package: str  # its name and version
+    part: Any
+
+
+@functools.cache
+def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
+    """Return what other packages bring of a kind, by name.
+
+    Raises:
+        UserError: A package brings what cannot be used.
+    """
+    base = ForeignNetwork if kind == "networks" else ForeignLoss
+    found: dict[str, Foreign] = {}
+    for point in entry_points(group=f"segmentation_search.{kind}"):
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+        if point.name in found:
+            raise UserError(f"{package} and {found[point.name].package} both bring {kind} {point.name!r}: uninstall one")
+        found[point.name] = Foreign(package, _loaded(point, package, base))
+    return found
+
+
+def _loaded(point: EntryPoint, package: str, base: type[Frozen]) -> type[Frozen]:
+    what = f"the entry point {point.name!r} of {package}"
+    if not NAME.fullmatch(point.name):
+        raise UserError(f"{what} must be named like some_name: rename it there, or uninstall the package")
+    try:
+        part = point.load()
+    except Exception as error:  # of somebody else's code
+        raise UserError(f"{what} cannot be loaded ({first_line(error)}): mend the package, or uninstall it") from error
+    if not (isinstance(part, type) and issubclass(part, base)):
+        raise UserError(f"{what} must be a subclass of {base.__name__}, got {point.value}")
+    kind = part.model_fields.get("kind")
+    if issubclass(part, ForeignNetwork) and (kind is None or kind.default != point.name):
+        raise UserError(f'{what} must have the field kind: Literal["{point.name}"] = "{point.name}"')
+    return part
+
+
+def foreign_networks(own: tuple[type[Architecture], ...]) -> tuple[type[Any], ...]:
+    """Return the families of other packages, none of which may have a name of our ``own``."""
+    found = foreign_parts("networks")
+    for name in {each.model_fields["kind"].default for each in own} & found.keys():
+        raise UserError(f"{found[name].package} brings a network {name!r}, which is one of our own: rename it there")
+    return tuple(each.part for each in found.values())
+
+
+def with_foreign_losses(mixture: type[Frozen]) -> type[Frozen]:
+    """Return the mixture with a weight for each loss of another package, and its arguments as ``NAME_ARGUMENT``."""
+    fields: dict[str, Any] = {}
+    for name, each in foreign_parts("losses").items():
+        arguments = {f"{name}_{argument}": (argument, info) for argument, info in each.part.model_fields.items()}
+        if taken := {name, *arguments} & {*mixture.model_fields, *fields}:
+            raise UserError(f"{each.package} brings a loss whose field {min(taken)!r} is there already: rename it there")
+        fields[name] = (TermWeight, 0.0)
+        for field, (argument, info) in arguments.items():
+            governed = copy(info)
+            governed.metadata = [*info.metadata, ReadWhile(name), Argument(argument)]
+            fields[field] = (Annotated[info.annotation, ReadWhile(name), Argument(argument)], governed)
+    if not fields:
+        return mixture
+
+    class Lean(mixture):  # type: ignore[misc, valid-type]  # known at run time alone
+        @model_serializer(mode="wrap")
+        def _lean(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+            """Leave out losses without a weight: whoever lacks their package can read the rest."""
+            unread = {field for name in foreign_parts("losses") if not getattr(self, name) for field in fields_of(name)}
+            return {field: value for field, value in whole(self).items() if field not in unread}
+
+    return create_model("Mixture", __base__=Lean, __module__=mixture.__module__, **fields)
+
+
+def fields_of(loss: str) -> tuple[str, ...]:
+    """Return the fields of a mixture that are of a foreign loss: its weight, then its arguments."""
+    return loss, *(f"{loss}_{argument}" for argument in foreign_parts("losses")[loss].part.model_fields)

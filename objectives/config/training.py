@@ -1,0 +1,90 @@
+"""How a network is trained: optimiser, schedule, and how long on what."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from objectives.config.parts import Frozen, ReadWhile
+
+
+class AdamW(Frozen):
+    """AdamW (Loshchilov and Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0)
+    weight_decay: float = Field(1e-2, ge=0.0, le=1.0)
+
+
+class Adam(Frozen):
+    """Adam (Kingma and Ba 2015) with L2 regularisation."""
+
+    kind: Literal["adam"] = "adam"
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0)
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+
+
+class SGD(Frozen):
+    """Stochastic gradient descent with Nesterov momentum (none at momentum 0)."""
+
+    kind: Literal["sgd"] = "sgd"
+    learning_rate: float = Field(5e-2, gt=0.0, le=10.0)
+    weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+
+
+class Lion(Frozen):
+    """Lion (Chen et al. 2023): sign of the averaged gradient; wants a tenth of AdamW's rate and ten times its decay."""
+
+    kind: Literal["lion"] = "lion"
+    learning_rate: float = Field(3e-4, gt=0.0, le=1.0)
+    weight_decay: float = Field(0.1, ge=0.0, le=10.0)
+
+
+Optimiser = Annotated[AdamW | Adam | SGD | Lion, Field(discriminator="kind")]
+
+
+class Cosine(Frozen):
+    """Linear warm-up over a share of all steps, then half a cosine down to zero."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = Field(0.05, ge=0.0, le=0.5)
+
+
+class OneCycle(Frozen):
+    """One cycle (Smith and Topin 2018): up to the learning rate over ``warmup`` of all steps, then down."""
+
+    kind: Literal["one_cycle"] = "one_cycle"
+    warmup: float = Field(0.3, ge=0.0, le=0.9)
+
+
+Watched = Literal["score", "loss"]  # of validation: the mean IoU, which should rise, or the loss, which should fall
+
+
+class Plateau(Frozen):
+    """Multiply the learning rate by ``factor`` when what it watches has got no better for more than ``patience`` epochs."""
+
+    kind: Literal["plateau"] = "plateau"
+    factor: float = Field(0.3, gt=0.0, lt=1.0)
+    patience: int = Field(5, ge=0, le=100)
+    watch: Watched = "score"
+
+
+Schedule = Annotated[Cosine | OneCycle | Plateau, Field(discriminator="kind")]
+
+
+class Train(Frozen):
+    """How long and on what a trial trains."""
+
+    epochs: int = Field(30, ge=1, le=10_000)
+    batch_size: int = Field(32, ge=1, le=4096)
+    scale: float = Field(1.0, gt=0.0, le=1.0)  # frames are shrunk by this before the network; scores stay full size
+    repeat: int = Field(1, ge=1, le=16)  # every frame appears so often in an epoch
+    rare_repeat: int = Field(1, ge=1, le=16)  # frames that hold the rarest class so many times as often
+    # copy-paste chooses its frames once, and rare_repeat counts them among those with the class
+    rare_pasted: Annotated[bool, ReadWhile("augment.copy_paste")] = False
+    steps_per_epoch: int = Field(0, ge=0)  # 0: one pass over the training frames
+    early_stopping: int = Field(0, ge=0)  # epochs in which stop_on gets no better before training ends; 0: never
+    stop_on: Annotated[Watched, ReadWhile("early_stopping")] = "score"  # the epoch that is kept is that of the best score
+    ema: float = Field(0.99, ge=0.0, lt=1.0)  # decay of the averaged weights that are scored; 0: none
+    bf16: bool = True  # mixed precision in training, where the device computes bfloat16 natively; scores are always float32
+    gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping

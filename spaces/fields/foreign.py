@@ -1,0 +1,47 @@
+"""Which parts of other packages a space uses, so that it says so, and those that it does not use leave no trace in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from objectives.config.foreign import fields_of, foreign_parts
+from objectives.errors import Problem
+from spaces.domains import Choice, Domain, Fixed
+from spaces.fields.simplex import simplices
+
+MODEL = "model.kind"
+
+
+@dataclass(frozen=True)
+class ForeignParts:
+    """What a space uses, each with its package and version, and the paths of what is here and that it does not use."""
+
+    packages: Mapping[str, str]
+    unused: frozenset[str]
+
+
+def foreign_of(domains: Mapping[str, Domain]) -> ForeignParts:
+    """Return the foreign networks and losses that some config of these domains has."""
+    domain = domains.get(MODEL)
+    kinds = domain.options if isinstance(domain, Choice) else (domain.value,) if isinstance(domain, Fixed) else ()
+    found = {f"networks.{name}": each.package for name, each in foreign_parts("networks").items() if name in kinds}
+    unused: set[str] = set()
+    for name, each in foreign_parts("losses").items():
+        sections = [simplex.section for simplex in simplices()]
+        unused |= {f"{section}.{field}" for section in sections for field in fields_of(name)}
+        for section in sections:
+            weight = domains.get(f"{section}.{name}", Fixed(0.0))
+            if not (isinstance(weight, Fixed) and weight.value == 0):
+                found[f"losses.{name}"] = each.package
+                unused -= {f"{section}.{field}" for field in fields_of(name)}
+    return ForeignParts(found, frozenset(unused))
+
+
+def lacking(packages: Mapping[str, object]) -> list[Problem]:
+    """Return what is not here of the parts that a stored space uses, or is here of another version."""
+    here = {f"networks.{name}": each.package for name, each in foreign_parts("networks").items()}
+    here |= {f"losses.{name}": each.package for name, each in foreign_parts("losses").items()}
+    return [
+        Problem(name, f"must come from {package}, as where the study was written: install that here", here.get(name, "nothing"))
+        for name, package in packages.items()
+        if here.get(name) != package
+    ]
