@@ -82,7 +82,7 @@ def test_runs_are_paired_and_the_first_seed_keeps_the_parts(searched: Study, dat
     told = [trial.user_attrs for trial in confirming.optuna.get_trials()]
     assert [(each["confirms"], each["seed"]) for each in told] == [(c, s) for s in range(3) for c in (0, 3, 4)]
     assert all(trial.state == TrialState.WAITING for trial in confirming.optuna.get_trials())
-    with pytest.raises(UserError, match="confirms 'small' itself"):
+    with pytest.raises(UserError, match="study 'small/confirm' confirms 'small': confirm that one"):
         plan(confirming, top=1, seeds=2, resplit=True)
     with pytest.raises(UserError, match="other settings"):
         write_plan(database, plan(searched, top=2, seeds=2, resplit=True))

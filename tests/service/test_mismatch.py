@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from objectives.data.dataset import open_dataset
+from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import UserError
 from search.confirm.state import Asked, begin
 from search.study.stored import Study, check_worker, create_study, open_study
@@ -81,7 +81,7 @@ def test_no_confirmation_is_planned_that_no_worker_could_train(database: str, ma
         ({"trials": 5}, True),
         ({"trials": 5, "gpu_s": 120.0}, True),
         ({"trials": 3}, False),  # never less
-        ({"trials": 5, "seed": 1}, False),
+        ({"trials": 5, "frames": DataOptions(seed=1)}, False),
         ({"until_s": 60.0}, False),  # it has no deadline
     ],
 )

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event, text
 from search.artifacts.pictures import PictureStore, open_pictures
 from search.report.findings import find
 from search.report.reading import read_study
+from search.study.budget import Order
 from search.study.orders import give_order
 from search.study.stored import Study, open_study
 from spaces import load_stored_space
@@ -132,7 +133,7 @@ def test_an_empty_study_says_so(database: str, pictures: PictureStore, tmp_path:
 def test_a_study_without_a_complete_trial_says_so(database: str, pictures: PictureStore, tmp_path: Path) -> None:
     trials = [trial_of(0, "RUNNING", {}, {}, [0.1, 0.2]), trial_of(1, "WAITING", {}, {}, [])]
     study = write_study(database, spec_of("young"), trials)
-    give_order(study, "paused")
+    give_order(study, Order.PAUSED)
     body = report(study, database, pictures, tmp_path / "report.html")
     study.close()
     assert sections(body) == ["progress", "cost", "trials"]

@@ -16,6 +16,7 @@ from search.process.parent import preload
 from search.process.saver import FIRST_S
 from search.report.reading import read_study
 from search.report.recipe_table import measure
+from search.study.budget import Order
 from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
@@ -57,7 +58,7 @@ def work(study: Study, place: Place, meanwhile: Callable[[], None] = lambda: Non
 def stopped_at(study: Study, epochs: int) -> Callable[[], None]:
     def stop() -> None:
         wait_for(lambda: any(line.epochs >= epochs for line in read_trials(study)), 120.0)
-        give_order(study, "stopped")
+        give_order(study, Order.STOPPED)
 
     return stop
 
@@ -97,7 +98,7 @@ def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     assert "No other trial has a score" in card
     assert export_best(study, place, tmp_path / "named", trial=0).confirmation == (remark,)
 
-    give_order(study, "running")
+    give_order(study, Order.RUNNING)
     said = work(study, place)
     assert f"trial 0 goes on after epoch {epochs}" in said
     whole = study.optuna.get_trials()[0]
@@ -148,7 +149,7 @@ def test_what_is_unfinished_is_no_member_of_a_statistic_and_one_of_an_ensemble(p
         connection.execute(text("UPDATE trials SET state = 'RUNNING' WHERE trial_id = :one"), {"one": one})
         connection.execute(text("DELETE FROM trial_values WHERE trial_id = :one"), {"one": one})
     study = open_study(place.storage, "small")
-    give_order(study, "stopped")
+    give_order(study, Order.STOPPED)
     (cut,) = read_unfinished(study)
     assert cut.number == 1
     assert sorted(member_runs(study)) == sorted(trial._trial_id for trial in study.optuna.get_trials()[:2])
