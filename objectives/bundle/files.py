@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from objectives.bundle.provenance import Provenance
+from objectives.config.foreign import lacking_parts
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, listed, one_line
 from objectives.program.settings import FORMAT_VERSION, Settings, read_settings
@@ -40,18 +41,24 @@ class BundleFiles:
     contents: Mapping[str, bytes]
 
 
-def open_bundle(directory: Path) -> BundleFiles:
+def open_bundle(directory: Path, *, networks: bool = True) -> BundleFiles:
     """The files of the bundle in ``directory``, after their checksums were verified; nothing in them is run.
 
+    Without ``networks`` its settings do not say which they are: the exported programs need no package that brought one.
+
     Raises:
-        UserError: it is no bundle, a file is missing or was changed, or another version wrote it.
+        UserError: it is no bundle, a file is missing or was changed, another version wrote it, or a package lacks.
     """
     contents = _verified(directory)
     with readable(directory):
         stored = json.loads(contents[CONFIG])
-        settings = read_settings(stored)
         metrics = json.loads(contents[METRICS])
         provenance = Provenance.model_validate({name: metrics[name] for name in metrics.keys() & Provenance.model_fields})
+    lacking = lacking_parts(provenance.foreign)
+    if lacking and networks:
+        raise UserError(f"{directory}: {lacking[0]}; or label images without it by `search predict --engine onnx`")
+    with readable(directory):
+        settings = read_settings(stored, networks=not lacking)
         _refuse_other_classes(metrics["class_names"], provenance, settings.spec)
         frames = {part: frozenset(map(str, hashes)) for part, hashes in json.loads(contents[FRAMES]).items()}
     if stored["format"] == FORMAT_VERSION:

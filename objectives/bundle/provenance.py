@@ -151,6 +151,9 @@ class Provenance(Frozen):
     test: PartScore | None = None  # None: the test part has not been opened
     test_looks: int = Field(0, ge=0)  # how often anybody has looked at the test part, this one included
     has_test: bool = True  # whether the study has a sealed test part at all
+    foreign: dict[str, str] = Field(
+        default_factory=dict
+    )  # what other packages bring to its configs, each with its package and version
     min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
     min_labelled: float = DataOptions().min_labelled
     max_deviation: float = DataOptions().max_deviation

@@ -5,7 +5,7 @@ dashboard and error messages use. A union field (model, optimiser, schedule, cla
 """
 
 from objectives.config.augmentation import Augment
-from objectives.config.foreign import Architecture, ForeignLoss, ForeignNetwork
+from objectives.config.foreign import Architecture, ForeignLoss, ForeignNetwork, packages_here
 from objectives.config.losses import (
     LOSS_TERMS,
     ClassWeights,
@@ -105,3 +105,10 @@ class Config(Frozen):
         """Whether anything in training goes by the loss on the validation part, which then is computed each epoch."""
         stops = self.train.early_stopping > 0 and self.train.stop_on == "loss"
         return stops or (isinstance(self.schedule, Plateau) and self.schedule.watch == "loss")
+
+    @property
+    def foreign(self) -> dict[str, str]:
+        """What of it other packages bring, by kind and name, each with its package and version."""
+        losses = [term for mixture in (self.loss, self.second_loss) for term in LOSS_TERMS if getattr(mixture, term, 0.0)]
+        used = {f"networks.{self.model.kind}", *(f"losses.{term}" for term in losses)}
+        return {name: package for name, package in packages_here().items() if name in used}

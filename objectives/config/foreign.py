@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import SerializerFunctionWrapHandler, create_model, model_serializer
 
 from objectives.config.parts import Argument, Frozen, ReadWhile, TermWeight
-from objectives.errors import UserError, first_line
+from objectives.errors import Problem, UserError, first_line
 
 Kind = Literal["networks", "losses"]
 NAME = re.compile("[a-z][a-z0-9_]{0,60}")
@@ -137,3 +137,19 @@ def with_foreign_losses(mixture: type[Frozen]) -> type[Frozen]:
 def fields_of(loss: str) -> tuple[str, ...]:
     """Return the fields of a mixture that are of a foreign loss: its weight, then its arguments."""
     return loss, *(f"{loss}_{argument}" for argument in foreign_parts("losses")[loss].part.model_fields)
+
+
+def packages_here() -> dict[str, str]:
+    """Return the package and version of every foreign part that is installed, by kind and name."""
+    kinds: tuple[Kind, ...] = ("networks", "losses")
+    return {f"{kind}.{name}": each.package for kind in kinds for name, each in foreign_parts(kind).items()}
+
+
+def lacking_parts(packages: Mapping[str, object]) -> list[Problem]:
+    """Return those of some parts that are not installed, or in another version."""
+    here = packages_here()
+    return [
+        Problem(name, f"must come from {package}: install that", here.get(name, "nothing of that name"))
+        for name, package in packages.items()
+        if here.get(name) != package
+    ]

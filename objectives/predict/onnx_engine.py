@@ -38,7 +38,7 @@ class OnnxEngine:
         """
         if device not in ("cpu", "auto"):
             raise UserError(f"ONNX Runtime predicts on the CPU here, got --device {device}; use --device cpu or --engine torch")
-        files = open_bundle(directory)
+        files = open_bundle(directory, networks=False)
         inside = files.settings.flips
         if flips == "off" and inside:
             raise UserError(f"{directory}/{ONNX} flips inside ({' and '.join(inside)}): use --engine torch for --flips off")

@@ -1,7 +1,7 @@
 """What a bundle's ``config.json`` holds: which networks its program combines, for which frames. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,15 +77,18 @@ def fixed_axes(spec: FrameSpec) -> Axes:
     return Axes(height=spec.height, width=spec.width)
 
 
-def read_settings(stored: Mapping[str, object]) -> Settings:
-    """The settings that a bundle of this version or the one before holds.
+def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settings:
+    """The settings that a bundle of this version or the one before holds; without ``networks`` as far as ONNX needs them.
 
     Raises:
         ValueError: they are of another version, or not whole.
     """
     match stored.get("format"):
-        case 2:
+        case 2 if networks:
             return Settings.model_validate(stored)
+        case 2:
+            members = [{**member, "config": {"augment": member["config"]["augment"]}} for member in stored["members"]]
+            return Settings.model_validate({**stored, "members": members})
         case 1:
             return Settings.single(Config.model_validate(stored["config"]), FrameSpec.model_validate(stored["spec"]))
         case other:

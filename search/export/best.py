@@ -195,6 +195,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
         test_looks=test_looks(study),
         has_test=study.spec.has_test,
+        foreign={name: package for member in candidate.settings.members for name, package in member.config.foreign.items()},
         min_identical=frames.min_identical,
         min_labelled=frames.min_labelled,
         max_deviation=frames.max_deviation,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from objectives.config.foreign import fields_of, foreign_parts
-from objectives.errors import Problem
 from spaces.domains import Choice, Domain, Fixed
 from spaces.fields.simplex import simplices
 
@@ -34,14 +33,3 @@ def foreign_of(domains: Mapping[str, Domain]) -> ForeignParts:
                 found[f"losses.{name}"] = each.package
                 unused -= {f"{section}.{field}" for field in fields_of(name)}
     return ForeignParts(found, frozenset(unused))
-
-
-def lacking(packages: Mapping[str, object]) -> list[Problem]:
-    """Return what is not here of the parts that a stored space uses, or is here of another version."""
-    here = {f"networks.{name}": each.package for name, each in foreign_parts("networks").items()}
-    here |= {f"losses.{name}": each.package for name, each in foreign_parts("losses").items()}
-    return [
-        Problem(name, f"must come from {package}, as where the study was written: install that here", here.get(name, "nothing"))
-        for name, package in packages.items()
-        if here.get(name) != package
-    ]

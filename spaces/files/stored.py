@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from objectives.config.foreign import lacking_parts
 from objectives.errors import Problem, ProblemsError
-from spaces.fields.foreign import lacking
 from spaces.files.layer import read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT
@@ -18,7 +18,7 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
             foreign = rest.pop("foreign", {})
             if not isinstance(foreign, dict):
                 raise ProblemsError("stored space", [Problem("foreign", "must name packages", shown(foreign))])
-            if absent := lacking(foreign):
+            if absent := lacking_parts(foreign):
                 raise ProblemsError("stored space", absent)
             layer, problems = read_layer({**written, **rest})
         case _:
