@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from objectives.atomic import directory_at_once
 from objectives.bundle.files import (
     CARD,
     CONFIG,
@@ -38,6 +37,7 @@ from objectives.device.processor import refuse_other_score
 from objectives.ensemble.program import Ensemble, build_program
 from objectives.errors import one_line
 from objectives.networks import build_network
+from objectives.outputs.atomic import directory_at_once
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Settings
 from objectives.scoring.evaluate import evaluate

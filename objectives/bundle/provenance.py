@@ -45,19 +45,8 @@ class PartScore(Frozen):
         return cls(frames=frames, score=score, iou=_known(iou))
 
     @classmethod
-    def measured(
-        cls,
-        score: float,
-        classes: ClassScores,
-        calibration_error: float,
-        frames: int,
-        *,
-        interval: Bounds | None = None,
-        no_interval: str = "",
-        places: int = 0,
-        left_out: str = "",
-    ) -> Self:
-        """With everything that an inspection tells; ``score`` may be the trial's own, NaN become None."""
+    def measured(cls, score: float, classes: ClassScores, calibration_error: float, frames: int, *, left_out: str = "") -> Self:
+        """Return what an inspection tells; ``score`` may be the trial's own, NaN become None."""
         return cls(
             frames=frames,
             score=score,
@@ -67,11 +56,13 @@ class PartScore(Frozen):
             dice=_known(classes.dice.tolist()),
             support=tuple(classes.support.tolist()),
             calibration_error=calibration_error if calibration_error == calibration_error else None,
-            interval=interval,
-            no_interval=no_interval,
-            places=places,
             left_out=left_out,
         )
+
+    def with_interval(self, interval: Bounds | str, *, places: int) -> Self:
+        """Return it with an interval of the mean over so many places, or with why there is none."""
+        said = {"no_interval": interval} if isinstance(interval, str) else {"interval": interval}
+        return type(self).model_validate({**self.model_dump(), **said, "places": places})
 
     @model_validator(mode="after")
     def _of_the_same_classes(self) -> Self:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from objectives.atomic import directory_at_once
 from objectives.bundle.evaluate import BundleEvaluation
 from objectives.errors import UserError, WorldError, one_line
+from objectives.outputs.atomic import directory_at_once
 from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
 
 LONGEST_TITLE = 90  # characters of a frame's name that fit above its picture

@@ -7,9 +7,9 @@ from typing import Literal, Protocol, assert_never
 import numpy as np
 
 from objectives.data.spec import FrameSpec
+from objectives.program.settings import FlipsWanted
 
 EngineName = Literal["torch", "onnx"]
-FlipsWanted = Literal["auto", "on", "off"]  # auto: as the bundle was exported
 
 
 class Engine(Protocol):

@@ -8,8 +8,9 @@ from objectives.data.dataset import read_images
 from objectives.device.portions import frames_at_once
 from objectives.errors import ProblemsError
 from objectives.predict.checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
-from objectives.predict.engines import Engine, EngineName, FlipsWanted, open_engine
+from objectives.predict.engines import Engine, EngineName, open_engine
 from objectives.predict.prediction_files import NamedMask, writer_for
+from objectives.program.settings import FlipsWanted
 
 
 def predict(

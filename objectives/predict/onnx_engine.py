@@ -12,8 +12,7 @@ from objectives.bundle.files import ONNX, open_bundle
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
-from objectives.predict.engines import FlipsWanted
-from objectives.program.settings import Flip, sensible_flips, ways_of
+from objectives.program.settings import Flip, FlipsWanted, sensible_flips, ways_of
 
 LEAST = np.finfo(np.float32).tiny  # of a probability whose logarithm is taken
 Floats = npt.NDArray[np.float32]

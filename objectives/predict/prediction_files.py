@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from objectives.atomic import directory_at_once, file_at_once
 from objectives.errors import UserError
-from objectives.output_place import refuse_output
+from objectives.outputs.atomic import directory_at_once, file_at_once
+from objectives.outputs.place import refuse_output
 
 NamedMask = tuple[str, np.ndarray]  # a frame's name and its labels (H, W) uint8
 Write = Callable[[Iterable[NamedMask], Path], int]

@@ -13,10 +13,9 @@ from objectives.bundle.bundle_folder import load_bundle
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import reflipped
-from objectives.predict.engines import FlipsWanted
 from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
-from objectives.program.settings import sensible_flips
+from objectives.program.settings import FlipsWanted, sensible_flips
 
 
 @final

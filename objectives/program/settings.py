@@ -16,6 +16,7 @@ OLD_FORMAT = 1  # one network, no flips, no torch.export program
 Flip = Literal["horizontal", "vertical"]
 Combining = Literal["average", "stack"]
 AnySize = Literal["any"]
+FlipsWanted = Literal["auto", "on", "off"]  # auto: where it raises the score, or as the bundle was exported
 AXES: dict[Flip, int] = {"horizontal": 3, "vertical": 2}  # of (B, C, H, W)
 
 

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -15,7 +15,6 @@ from search.study.names import LONGEST_NAME
 LONGEST_S = 366 * 86400.0
 MOST_SEED = 2**31 - 1
 DEVICES = "auto, cpu, cuda or cuda:N"
-FlipsChoice = Literal["auto", "on", "off"]
 
 
 def check_study_name(name: str) -> str:

@@ -3,21 +3,20 @@
 import shlex
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, assert_never
 
 import torch
 
-from objectives.atomic import refuse_unwritable
 from objectives.bundle.bundle_folder import check_bundle, refuse_taken, write_bundle
 from objectives.bundle.provenance import FlipScores, PartScore, Provenance, current_versions
 from objectives.data.dataset import has_labels
 from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
 from objectives.errors import UserError
-from objectives.program.settings import Settings, sensible_flips
-from objectives.revision import program_revision
+from objectives.outputs.atomic import refuse_unwritable
+from objectives.program.settings import FlipsWanted, Settings, sensible_flips
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import iou_interval
@@ -28,6 +27,7 @@ from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Sing
 from search.export.reproduction import reproduction
 from search.export.restored import open_data, restore_run, scoring_device
 from search.export.retrain import retrained, write_retraining
+from search.export.revision import program_revision
 from search.export.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
 from search.place import Place
 from search.study.looks import counted_look, test_looks
@@ -35,50 +35,63 @@ from search.study.status import read_status
 from search.study.stored import Study
 
 RetrainChoice = Literal["none", "all"]
-FlipsChoice = Literal["auto", "on", "off"]
 SINGLE = Single()
 
 
-def export_best(
-    study: Study,
-    place: Place,
-    out: Path,
-    *,
-    source: str = "",
-    force: bool = False,
-    test: bool = True,
-    flips: FlipsChoice = "off",
-    trial: int | None = None,
-    ensemble: EnsembleChoice = SINGLE,
-    retrain: RetrainChoice = "none",
-    device: str = "auto",
-) -> Provenance:
-    """Write the bundle of the confirmed winner, else of the best trial, or of ``trial``.
-
-    Nothing appears at ``out`` unless every check passed.
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """What is to be exported, and how.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
     flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` combines several runs instead of the one.
     ``retrain`` exports the config trained on every labelled frame instead, by a worker on ``device`` of this host, with the
     scores of the model before.
-    Raises: UserError without a complete trial, when ``out`` is taken, or for choices that exclude each other; WorldError when a
-    check fails; NotBetterError for an ensemble that is judged no better than its best member.
     """
-    if retrain == "all" and ensemble != SINGLE:
-        raise UserError("--retrain all trains one config: leave out either it or --ensemble")
-    if trial is not None and ensemble != SINGLE:
-        raise UserError("--trial names one model: leave out either it or --ensemble")
-    refuse_taken(out, force=force)
+
+    source: str = ""  # the study's data, where they lie elsewhere
+    force: bool = False
+    test: bool = True
+    flips: FlipsWanted = "off"
+    trial: int | None = None  # this one, instead of the winner
+    ensemble: EnsembleChoice = SINGLE
+    retrain: RetrainChoice = "none"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse choices that exclude each other.
+
+        Raises:
+            UserError: Two of them do.
+        """
+        if self.retrain == "all" and self.ensemble != SINGLE:
+            raise UserError("--retrain all trains one config: leave out either it or --ensemble")
+        if self.trial is not None and self.ensemble != SINGLE:
+            raise UserError("--trial names one model: leave out either it or --ensemble")
+
+
+USUAL = ExportRequest()
+
+
+def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = USUAL) -> Provenance:
+    """Write the bundle of the confirmed winner, else of the best trial, or of the one that is asked for.
+
+    Nothing appears at ``out`` unless every check passed.
+
+    Raises:
+        UserError: There is no complete trial, or ``out`` is taken.
+        WorldError: A check fails.
+        NotBetterError: An ensemble is judged no better than its best member.
+    """
+    refuse_taken(out, force=asked.force)
     refuse_unwritable(out)  # before minutes of work, and before the seal is broken
-    winner = _winner(study, place, trial, ensemble)
+    winner = _winner(study, place, asked.trial, asked.ensemble)
 
     def export(scoring: torch.device) -> Provenance:
-        candidate = with_flips(restore_chosen(study, winner, place, source, ensemble, gpu=scoring.type == "cuda"), flips)
-        opens = test and has_labels(candidate.data, "test")  # without labels: no score, nothing to open
+        chosen = restore_chosen(study, winner, place, asked.source, asked.ensemble, gpu=scoring.type == "cuda")
+        candidate = with_flips(chosen, asked.flips)
+        opens = asked.test and has_labels(candidate.data, "test")  # without labels: no score, nothing to open
         with counted_look(study) if opens else nullcontext():
-            return _written(
-                study, place, candidate, out, test=opens, retrain=retrain, device=device, source=source, force=force
-            )
+            return _written(study, place, candidate, out, replace(asked, test=opens))
 
     try:
         return gpu_or_cpu(scoring_device(), export)
@@ -96,31 +109,20 @@ def _winner(study: Study, place: Place, trial: int | None, ensemble: EnsembleCho
     return find_winner(study, place.storage)
 
 
-def _written(
-    study: Study,
-    place: Place,
-    candidate: Candidate,
-    out: Path,
-    *,
-    test: bool,
-    retrain: RetrainChoice,
-    device: str,
-    source: str,
-    force: bool,
-) -> Provenance:
+def _written(study: Study, place: Place, candidate: Candidate, out: Path, asked: ExportRequest) -> Provenance:
     """Write the candidate's bundle, checked; returns where it comes from."""
     images_NHWC, masks_NHW = candidate.pixels("validation")
-    retraining = write_retraining(study, candidate, place) if retrain == "all" else ""
-    provenance = describe(study, candidate, test=test)
+    retraining = write_retraining(study, candidate, place) if asked.retrain == "all" else ""
+    provenance = describe(study, candidate, test=asked.test)
     if retraining:
-        candidate, provenance = retrained(retraining, candidate, provenance, place, device=device, source=source)
+        candidate, provenance = retrained(retraining, candidate, provenance, place, device=asked.device, source=asked.source)
     write_bundle(
         out,
         candidate.segmenter,
         candidate.settings,
         provenance,
         frames=candidate.data.hashes_by_part,
-        force=force,
+        force=asked.force,
         check=lambda bundle: check_bundle(bundle, images_NHWC, masks_NHW, device=candidate.device),
     )
     return provenance
@@ -153,7 +155,7 @@ def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: boo
     return Candidate(winner, settings, (found.origin,), found.device, found.scored_on, found.segmenter, data)
 
 
-def with_flips(candidate: Candidate, choice: FlipsChoice) -> Candidate:
+def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
     """The candidate with its program averaging over flips, as chosen, and both scores; as it is for ``off``.
 
     Raises: WorldError when its score without flips is not the one that was told.
@@ -211,14 +213,14 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
 def part_score(candidate: Candidate, part: str, found: Inspection, *, score: float) -> PartScore:
     """A part's scores as the bundle stores them, with an interval over its places."""
     resampled = iou_interval(found.confusions_GKK, found.scored)
-    interval = resampled.mean.interval
-    return PartScore.measured(
+    measured = PartScore.measured(
         score,
         found.classes,
         found.calibration.error,
         len(candidate.data.parts[part]),
-        interval=(interval.low, interval.high) if isinstance(interval, Interval) else None,
-        no_interval="" if isinstance(interval, Interval) else interval.reason,
-        places=resampled.places,
         left_out=candidate.data.left_out(part),
+    )
+    interval = resampled.mean.interval
+    return measured.with_interval(
+        (interval.low, interval.high) if isinstance(interval, Interval) else interval.reason, places=resampled.places
     )

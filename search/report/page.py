@@ -3,8 +3,8 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from objectives.atomic import file_at_once
-from objectives.output_place import refuse_output
+from objectives.outputs.atomic import file_at_once
+from objectives.outputs.place import refuse_output
 from search.artifacts.pictures import PictureStore
 from search.report.findings import Findings, find
 from search.report.markup import Html, document, element, join, style_sheet

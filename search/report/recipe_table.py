@@ -6,8 +6,8 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from objectives.atomic import file_at_once
-from objectives.output_place import refuse_output
+from objectives.outputs.atomic import file_at_once
+from objectives.outputs.place import refuse_output
 from search.study.record import Notes, State
 from search.study.stored import Study
 from search.study.unfinished import read_unfinished

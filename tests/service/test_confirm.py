@@ -16,7 +16,7 @@ from search.cli.commands.confirm import ConfirmOptions
 from search.confirm.plan import cells, choose_candidates, plan, plan_of, write_plan
 from search.confirm.standing import read_standing
 from search.confirm.state import Asked, begin
-from search.export.best import export_best
+from search.export.best import ExportRequest, export_best
 from search.export.winner import find_winner
 from search.place import Place
 from search.study.budget import current_budget
@@ -133,7 +133,7 @@ def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(searched: Stud
     means = {number: np.mean([cell.score for cell in found if cell.candidate == number]) for number in (0, 3)}
     assert isinstance(winner.belief, Confirmed)
     assert winner.belief.mean == pytest.approx(means[winner.number])
-    provenance = export_best(searched, place, tmp_path / "out", test=False)
+    provenance = export_best(searched, place, tmp_path / "out", ExportRequest(test=False))
     assert (provenance.trial, provenance.validation.score) == (winner.number, runs[0].score)
     assert provenance.seed == confirming.run(winner.run_number).seed
     assert provenance.belief == winner.belief

@@ -23,7 +23,7 @@ from objectives.program.pixels import pixels_BCHW
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.scores import class_scores, mean_over
 from search.cli.export_text import print_export
-from search.export.best import export_best, with_flips
+from search.export.best import ExportRequest, export_best, with_flips
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, Listed
 from search.export.member_runs import listed_runs, member_runs
@@ -100,7 +100,7 @@ def test_a_bundle_averages_its_members_and_says_so(
     searched: Searched, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    provenance = export_best(searched.study, searched.place, out, ensemble=ENSEMBLE_OF_TWO)
+    provenance = export_best(searched.study, searched.place, out, ExportRequest(ensemble=ENSEMBLE_OF_TWO))
     mean_NSHW, images, masks = averaged_in_numpy(searched, out)
     bundle = load_bundle(out)
     spec = bundle.spec
@@ -138,7 +138,9 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
 
 def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    provenance = export_best(searched.study, searched.place, out, ensemble=Combined("stack", anyway=True), flips="on")
+    provenance = export_best(
+        searched.study, searched.place, out, ExportRequest(ensemble=Combined("stack", anyway=True), flips="on")
+    )
     bundle = load_bundle(out)
     belief = provenance.belief
     assert isinstance(belief, Judged)
@@ -208,13 +210,13 @@ def test_what_is_not_judged_better_is_not_exported(searched: Searched, tmp_path:
         with study.engine.begin() as connection:
             connection.execute(text("UPDATE search_checkpoint SET blob = :blob, epoch = :epoch, score = :score"), one)
         with pytest.raises(NotBetterError, match=r"scores (0\.\d+), the best single model \1; .*--ensemble-anyway"):
-            export_best(study, searched.place, tmp_path / "out", ensemble=Combined(2))
+            export_best(study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2)))
         with pytest.raises(NotBetterError, match=r"is trial \d of study 'small' alone"):
-            export_best(study, searched.place, tmp_path / "out", ensemble=Combined("rare", anyway=True))
+            export_best(study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined("rare", anyway=True)))
         with study.engine.begin() as connection:
             connection.execute(text("UPDATE search_checkpoint SET score = score + 0.01"))
         with pytest.raises(WorldError, match="nothing was exported"):
-            export_best(study, searched.place, tmp_path / "out", ensemble=Combined(2))
+            export_best(study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2)))
     assert not (tmp_path / "out").exists()
     assert looks_at(study) == looks
 
@@ -223,29 +225,29 @@ def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
     study, place, out = searched.study, searched.place, tmp_path / "out"
     best = find_winner(study, place.storage).number
     other = next(trial for trial in study.optuna.get_trials() if trial.number != best)
-    provenance = export_best(study, place, out, trial=other.number, test=False)
+    provenance = export_best(study, place, out, ExportRequest(trial=other.number, test=False))
     assert (provenance.trial, provenance.validation.score) == (other.number, other.value)
     assert isinstance(provenance.belief, Named)
     assert "This model is one of 3 trials. Whoever exported it named it" in (out / "README.md").read_text()
     for wrong in (3, -1, 10**30):
         with pytest.raises(UserError, match=rf"--trial must be the number of a complete trial of study 'small', got {wrong}"):
-            export_best(study, place, tmp_path / "wrong", trial=wrong)
+            export_best(study, place, tmp_path / "wrong", ExportRequest(trial=wrong))
     with rows_kept(study):
         with study.engine.begin() as connection:
             connection.execute(text("DELETE FROM search_checkpoint WHERE trial_id = :id"), {"id": other._trial_id})
         with pytest.raises(
             WorldError, match=rf"trial {other.number} of study 'small' are gone: a study keeps those of its best"
         ):
-            export_best(study, place, tmp_path / "wrong", trial=other.number)
+            export_best(study, place, tmp_path / "wrong", ExportRequest(trial=other.number))
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
-        export_best(study, place, tmp_path / "wrong", trial=best, ensemble=ENSEMBLE_OF_TWO)
+        export_best(study, place, tmp_path / "wrong", ExportRequest(trial=best, ensemble=ENSEMBLE_OF_TWO))
     assert not (tmp_path / "wrong").exists()
 
 
 def test_named_trials_are_averaged_evenly_and_judged(searched: Searched, tmp_path: Path) -> None:
     """By number and by recipe, in any study; the control is one."""
     study, place, out = searched.study, searched.place, tmp_path / "out"
-    told = export_best(study, place, out, ensemble=Listed(("2", "control"), anyway=True))
+    told = export_best(study, place, out, ExportRequest(ensemble=Listed(("2", "control"), anyway=True)))
     belief = told.belief
     assert isinstance(belief, Judged)
     assert belief.listed
@@ -274,7 +276,7 @@ def test_names_that_mean_no_two_trials_are_refused(
     members: tuple[str, ...], why: str, searched: Searched, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=why):
-        export_best(searched.study, searched.place, tmp_path / "out", ensemble=Listed(members, anyway=True))
+        export_best(searched.study, searched.place, tmp_path / "out", ExportRequest(ensemble=Listed(members, anyway=True)))
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,7 @@ from objectives.device.processor import Processor
 from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.scoring.evaluate import evaluate
-from search.export.best import export_best, restore, with_flips
+from search.export.best import ExportRequest, export_best, restore, with_flips
 from search.export.candidate import Candidate
 from search.export.winner import find_winner
 from search.place import Place
@@ -65,7 +65,9 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     with pytest.raises(WorldError, match="nothing was exported"):
         with_flips(other, "on")
 
-    provenance = export_best(trained, place, tmp_path / "out", flips="on")  # checks score and programs after writing
+    provenance = export_best(
+        trained, place, tmp_path / "out", ExportRequest(flips="on")
+    )  # checks score and programs after writing
     assert provenance.validation.score == averaged
     assert load_bundle(tmp_path / "out").settings.flips == ("horizontal",)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())

@@ -22,7 +22,7 @@ from objectives.device.shortage import MemoryTakenError
 from objectives.errors import UserError, WorldError
 from objectives.training.fit import fit, prepare
 from search.export import best as export
-from search.export.best import export_best, restore
+from search.export.best import ExportRequest, export_best, restore
 from search.export.candidate import Candidate
 from search.export.ensemble_choice import Combined
 from search.export.retrain import completed_trial, epochs_of, retrain_name, write_retraining
@@ -119,7 +119,7 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     work(retraining, place)  # any worker may go on with it
 
     told = trained.optuna.get_trials()[0]
-    provenance = export_best(trained, place, tmp_path / "out", retrain="all", device="cpu")
+    provenance = export_best(trained, place, tmp_path / "out", ExportRequest(retrain="all", device="cpu"))
     bundle, candidate = load_bundle(tmp_path / "out"), winner_of(trained, place)
     frames = len(candidate.data.frame_hashes)
     assert provenance.validation.score == told.value  # of the model before
@@ -193,7 +193,7 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
     other = with_epochs(candidate, 9)  # of a config that says 9, the run ended early: at the epoch that was best
     assert epochs_of(other, trained.optuna.get_trials()[0]) == candidate.origins[0].epoch
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
-        export_best(trained, place, tmp_path / "model", ensemble=Combined(2), retrain="all")
+        export_best(trained, place, tmp_path / "model", ExportRequest(ensemble=Combined(2), retrain="all"))
     with pytest.raises(UserError, match="is there with other settings"):
         write_retraining(
             trained,

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from search.export.best import export_best
+from search.export.best import ExportRequest, export_best
 from search.export.member_runs import member_runs
 from search.export.winner import find_winner
 from search.place import Place
@@ -96,7 +96,7 @@ def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     card = (tmp_path / "model" / "README.md").read_text()
     assert remark in card
     assert "No other trial has a score" in card
-    assert export_best(study, place, tmp_path / "named", trial=0).confirmation == (remark,)
+    assert export_best(study, place, tmp_path / "named", ExportRequest(trial=0)).confirmation == (remark,)
 
     give_order(study, Order.RUNNING)
     said = work(study, place)
@@ -128,9 +128,10 @@ def test_a_limit_leaves_trials_as_they_are_and_more_of_it_goes_on_with_them(
     before = study.optuna.get_trials()[0]
     assert read_status(study).budget.limit().value == limit
     assert before.user_attrs["train_seconds"] < FIRST_S  # limits are looked at while it trains, not when it saves
-    extend_budget(study, trials=0, gpu_s=limits.get("gpu_s", 0.0), until_s=limits.get("until_s", 0.0) and 3600.0)
+    more = {"gpu_s": 0.0, "until_s": 0.0} | dict.fromkeys(limits, 3600.0)
+    extend_budget(study, trials=0, **more)
     assert read_unfinished(study) == []  # it is not to be had while it may go on
-    said = work(study, place, (lambda: None) if limit == "hours" else stopped_at(study, len(before.intermediate_values) + 2))
+    said = work(study, place, stopped_at(study, len(before.intermediate_values) + 2))
     assert f"trial 0 goes on after epoch {len(before.intermediate_values)}" in said
     (again,) = read_unfinished(study)
     after = study.optuna.get_trials()[0]

@@ -9,9 +9,9 @@ from torch import nn
 from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.predict.engines import EngineName, FlipsWanted
+from objectives.predict.engines import EngineName
 from objectives.predict.masks import predict
-from objectives.program.settings import Member, Settings
+from objectives.program.settings import FlipsWanted, Member, Settings
 from objectives.scoring.evaluate import evaluate
 from tests.support.bundles_made import origin
 

@@ -7,7 +7,7 @@ from objectives.augmentation.copy_paste import FrameAugmenter
 from objectives.config import Augment
 from objectives.data.dataset import open_dataset
 from objectives.data.options import DataOptions
-from objectives.output_place import is_stream
+from objectives.outputs.place import is_stream
 from objectives.pictures.panels import preview_sheet
 from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.commands.data_preview import PreviewOptions

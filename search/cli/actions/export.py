@@ -22,22 +22,20 @@ from search.terminal.local import run_locally
 def export_best(asked: ExportOptions) -> None:
     """Write a bundle, and print its scores."""
     choice = parse_ensemble(asked.ensemble, asked.ensemble_of, anyway=asked.ensemble_anyway)
+    wanted = best.ExportRequest(
+        source=asked.data,
+        force=asked.force,
+        test=asked.test,
+        flips=asked.flips,
+        trial=asked.trial,
+        ensemble=choice,
+        retrain=asked.retrain,
+        device=asked.device,
+    )
     offer(asked.device)  # refuses one that this host lacks
     refuse_taken(asked.out, force=asked.force)
     with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (study, place):
-        provenance = best.export_best(
-            study,
-            place,
-            asked.out,
-            source=asked.data,
-            force=asked.force,
-            test=asked.test,
-            flips=asked.flips,
-            trial=asked.trial,
-            ensemble=choice,
-            retrain=asked.retrain,
-            device=asked.device,
-        )
+        provenance = best.export_best(study, place, asked.out, wanted)
         names = open_names(asked.out)
     print_export(asked.out, provenance, names)
 
@@ -51,7 +49,7 @@ def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool
     with written_study(request, "", "", home, None) as place:
         run_locally(name, place, workers=workers, device="auto")
         opened = open_study(place.storage, name)
-        provenance = best.export_best(opened, place, out, force=force)
+        provenance = best.export_best(opened, place, out, best.ExportRequest(force=force))
         opened.close()
     print_export(out, provenance, open_names(out))
     command, where = sys.argv[0], f" --home {home}" if home else ""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from objectives.atomic import file_at_once
 from objectives.errors import UserError
-from objectives.output_place import refuse_output
+from objectives.outputs.atomic import file_at_once
+from objectives.outputs.place import refuse_output
 from objectives.pictures.panels import is_picture
 
 

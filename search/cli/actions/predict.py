@@ -8,10 +8,11 @@ from typing import Literal
 import typer
 
 from objectives.errors import Problem, UserError
-from objectives.output_place import is_stream
+from objectives.outputs.place import is_stream
 from objectives.predict import masks
 from objectives.predict.checks import refuse_bad
-from objectives.predict.engines import FlipsWanted, torch_is_there
+from objectives.predict.engines import torch_is_there
+from objectives.program.settings import FlipsWanted
 from search.cli.action import NO_TORCH
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from objectives.output_place import is_stream
+from objectives.outputs.place import is_stream
 from search.artifacts.pictures import open_pictures
 from search.cli.opened import opened_study
 from search.place import name_artifacts

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from objectives.program.settings import FlipsWanted
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, Device, FlipsChoice, Force, Home, Storage, StudyName
+from search.cli.options import Artifacts, Cache, Device, Force, Home, Storage, StudyName
 
 RetrainChoice = Literal["none", "all"]
 
@@ -24,7 +25,7 @@ class ExportOptions:
     force: Force = False
     test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True
     flips: Annotated[
-        FlipsChoice,
+        FlipsWanted,
         typer.Option("--flips", help="Average over flipped frames; auto: only if that raises the validation score."),
     ] = "off"
     ensemble: Annotated[

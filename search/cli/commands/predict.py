@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from objectives.program.settings import FlipsWanted
 from search.cli.action import done_by
-from search.cli.options import BundleDir, Device, FlipsChoice, Force
+from search.cli.options import BundleDir, Device, Force
 
 EngineChoice = Literal["auto", "torch", "onnx"]
 
@@ -21,7 +22,7 @@ def command(
         EngineChoice, typer.Option("--engine", help="torch, or onnx on the CPU; auto: torch where it is installed.")
     ] = "auto",
     flips: Annotated[
-        FlipsChoice, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
+        FlipsWanted, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
     ] = "auto",
     force: Force = False,
     skip_bad: Annotated[

@@ -14,9 +14,9 @@ from PIL import Image
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.ensemble.program import build_program, reflipped
 from objectives.errors import UserError
-from objectives.predict.engines import FlipsWanted
 from objectives.predict.masks import predict
 from objectives.predict.onnx_engine import OnnxEngine
+from objectives.program.settings import FlipsWanted
 from objectives.scoring.evaluate import predict as predict_with
 from tests.support.bundles_made import seal
 from tests.support.small_bundles import IMAGES, SPEC, TWO, predicted, provenance_of

@@ -15,7 +15,6 @@ from PIL import Image
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from objectives.atomic import directory_at_once
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore
@@ -23,6 +22,7 @@ from objectives.config import Config, UNet
 from objectives.data.predicting import read_images
 from objectives.data.reading.frames import frame_hash
 from objectives.errors import ProblemsError, SearchError, UserError
+from objectives.outputs.atomic import directory_at_once
 from objectives.predict.engines import open_engine
 from objectives.predict.masks import predict, predict_frames
 from objectives.predict.prediction_files import write_csv

@@ -12,11 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from objectives import atomic
-from objectives.atomic import directory_at_once, file_at_once, refuse_unwritable
 from objectives.errors import SearchError, UserError, WorldError
-from objectives.output_place import refuse_output
-from objectives.renaming import exchange
+from objectives.outputs import atomic
+from objectives.outputs.atomic import directory_at_once, file_at_once, refuse_unwritable
+from objectives.outputs.place import refuse_output
+from objectives.outputs.renaming import exchange
 from search.cli.app import app
 
 RUNNER = CliRunner()

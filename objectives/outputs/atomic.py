@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from objectives.errors import UserError, WorldError
-from objectives.output_place import followed, is_stream, open_stream
-from objectives.renaming import exchange
+from objectives.outputs.place import followed, is_stream, open_stream
+from objectives.outputs.renaming import exchange
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.revision import PACKAGE, program_revision
+from search.export.revision import PACKAGE, program_revision
 
 
 def git(folder: Path, *words: str) -> str:

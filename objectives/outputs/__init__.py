@@ -1,0 +1,1 @@
+"""Outputs: where they go, what may be replaced, and files and folders that appear at once."""
