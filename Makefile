@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test fuzz faults faults-compose browser-test gpu-test recipes-test bench compose-test clean
+.PHONY: help install demo check test fuzz faults faults-compose browser-test gpu-test recipes-test bench compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ compose-test: install ## docker compose for real: four workers on this machine (
 	$(COMPOSE) build
 	$(VENV)/bin/pytest tests/compose
 
+dist: install ## a wheel in dist/ that works without the checkout
+	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
 clean: ## remove caches and build products; .venv and studies stay
-	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
