@@ -39,7 +39,8 @@ def open_place(
 ) -> Iterator[Place]:
     """The named places, as `name_place`; an embedded database runs meanwhile, and with ``make`` it is made.
 
-    Raises: UserError without a ``storage`` when ``home`` holds no database and none is to be made.
+    Raises:
+        UserError: Without a ``storage`` when ``home`` holds no database and none is to be made.
     """
     with open_database(storage, home, make=make) as url:
         place = name_place(url, artifacts, home, cache)

@@ -19,7 +19,8 @@ VALUES = "loss.class_weights.values"
 def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
     """The space without class weights for another number of classes, and what was left out, in lines for people.
 
-    *Raises* ProblemsError: the control has such weights.
+    Raises:
+        ProblemsError: The control has such weights.
     """
     (leaf,) = leaves_by_path()[VALUES]
     found = named_domain(space.domains, leaf)
@@ -54,8 +55,9 @@ def fit_recipes(
     the score; None, where there is no such label. A recipe of a system that differed there is left out by ``all``; asked for
     by name it trains as the study does, and a line says so.
 
-    *Raises* UserError: no such recipe, or one that was asked for by name cannot run on this data; ProblemsError: some lie
-    outside the space, every field of each.
+    Raises:
+        UserError: No such recipe, or one that was asked for by name cannot run on this data.
+        ProblemsError: Some lie outside the space, every field of each.
     """
     chosen, every = choose_recipes(wanted), "all" in [word.strip() for word in wanted.lower().split(",")]
     unfit = [recipe for recipe in chosen if not recipe.fits(num_classes)]

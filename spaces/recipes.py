@@ -74,7 +74,8 @@ def load_ensembles() -> tuple[EnsembleOfRecipes, ...]:
 def choose_recipes(wanted: str) -> tuple[Recipe, ...]:
     """The recipes that ``all``, or rows and names with commas between them, mean; each once, in the order of the reports.
 
-    *Raises* UserError: there is no such recipe, with those whose names are near.
+    Raises:
+        UserError: There is no such recipe, with those whose names are near.
     """
     words = [word.strip().lower() for word in wanted.split(",")]
     for word in words:
@@ -86,7 +87,8 @@ def choose_recipes(wanted: str) -> tuple[Recipe, ...]:
 def scaled(recipe: Recipe, scale: float) -> Recipe:
     """The recipe with ``scale`` times the filters of each level, in steps of four; encoders by name stay as they are.
 
-    *Raises* UserError: the scale is not in (0, 1].
+    Raises:
+        UserError: The scale is not in (0, 1].
     """
     if not 0.0 < scale <= 1.0:
         raise UserError(f"a scale of filters must be above 0 and at most 1, got {scale:g}")

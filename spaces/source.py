@@ -26,7 +26,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FromParams:
-    """Answers with stored parameters, so that a config can be rebuilt. *Raises* ProblemsError: one is missing or outside."""
+    """Answers with stored parameters, so that a config can be rebuilt.
+
+    Raises:
+        ProblemsError: One is missing or outside.
+    """
 
     params: Mapping[str, object]
 

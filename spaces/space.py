@@ -62,7 +62,8 @@ class Space:
     def encode(self, config: Config) -> dict[str, Scalar]:
         """The parameters from which ``draw`` makes this config; fields that it does not read may differ.
 
-        *Raises* ProblemsError: it lies outside the space; every path is named.
+        Raises:
+            ProblemsError: It lies outside the space; every path is named.
         """
         values = flatten(config)
         params: dict[str, Scalar] = {}

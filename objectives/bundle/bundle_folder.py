@@ -101,7 +101,7 @@ def write_bundle(
 
     Raises:
         UserError: ``directory`` is taken, see `refuse_taken`.
-        WorldError: it cannot be written; and whatever ``check`` raises.
+        WorldError: It cannot be written; and whatever ``check`` raises.
     """
     refuse_taken(directory, force=force)
     programs = export_programs(segmenter, settings.spec)
@@ -128,7 +128,7 @@ def load_bundle(directory: Path) -> Bundle:
     """The bundle in ``directory``, after its checksums were verified; nothing in it is unpickled, and ``model.pt2`` not opened.
 
     Raises:
-        UserError: it is no bundle, a file is missing or was changed, or another version wrote it.
+        UserError: It is no bundle, a file is missing or was changed, or another version wrote it.
     """
     files = open_bundle(directory)
     with readable(directory, SafetensorError):
@@ -147,7 +147,7 @@ def compare_written_programs(bundle: Bundle, images_NHWC: np.ndarray) -> dict[st
     Only for a bundle that this process wrote: `torch.export.load` unpickles what a forger may have put there.
 
     Raises:
-        WorldError: a probability differs by more than 1e-4, or a label does without a tie.
+        WorldError: A probability differs by more than 1e-4, or a label does without a tie.
     """
     runners = {
         ONNX: onnx_runner((bundle.directory / ONNX).read_bytes()),
@@ -164,7 +164,7 @@ def check_bundle(
     Weights that were retrained on every frame have no score: of those the programs alone are compared.
 
     Raises:
-        WorldError: the score is another (1e-6 on the same kind of processor, 0.002 across), or a program differs from torch.
+        WorldError: The score is another (1e-6 on the same kind of processor, 0.002 across), or a program differs from torch.
     """
     if bundle.provenance.retrained:
         return compare_written_programs(bundle, images_NHWC)
@@ -180,7 +180,7 @@ def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> 
     """Compare names, shapes and types on the meta device first: what a config states takes no memory until it is there.
 
     Raises:
-        ValueError: the weights are of other networks, or the frames are too large for any.
+        ValueError: The weights are of other networks, or the frames are too large for any.
     """
     spec = settings.spec
     if max(spec.height, spec.width) > LARGEST_SIDE:

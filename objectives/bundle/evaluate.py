@@ -112,7 +112,7 @@ def evaluate_bundle(
     Of frames that belong to the bundle's own study (recognised by hash) only those of ``split`` count; new frames all do.
 
     Raises:
-        UserError: the bundle or the frames cannot be used, or no frame counts.
+        UserError: The bundle or the frames cannot be used, or no frame counts.
     """
     bundle = load_bundle(directory)
     labelled = read_labelled(source, bundle.spec, ignore=bundle.provenance.ignore)

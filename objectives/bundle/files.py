@@ -47,7 +47,7 @@ def open_bundle(directory: Path, *, networks: bool = True) -> BundleFiles:
     Without ``networks`` its settings do not say which they are: the exported programs need no package that brought one.
 
     Raises:
-        UserError: it is no bundle, a file is missing or was changed, another version wrote it, or a package lacks.
+        UserError: It is no bundle, a file is missing or was changed, another version wrote it, or a package lacks.
     """
     contents = _verified(directory)
     with readable(directory):
@@ -71,7 +71,7 @@ def readable(directory: Path, *more: type[Exception]) -> Iterator[None]:
     """Turn whatever reading the values of a bundle raises, ``more`` among it, into one line.
 
     Raises:
-        UserError: another version wrote it.
+        UserError: Another version wrote it.
     """
     expected: tuple[type[Exception], ...] = (*UNREADABLE, *more)
     try:
@@ -85,7 +85,7 @@ def refuse_taken(directory: Path, *, force: bool = False) -> None:
     """Nothing when a bundle may be written to ``directory``: it is not there or empty, or a bundle and ``force`` is given.
 
     Raises:
-        UserError: something is there that must not be replaced.
+        UserError: Something is there that must not be replaced.
     """
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file, a bundle is a directory; choose another one with --out")

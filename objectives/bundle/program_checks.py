@@ -52,7 +52,7 @@ def compare_programs(
     """Compare programs, by name, with torch on raw frames (N, H, W, C) of one size.
 
     Raises:
-        WorldError: a probability differs by more than 1e-4, or a label does without a tie.
+        WorldError: A probability differs by more than 1e-4, or a label does without a tie.
     """
     program = pixel_program(segmenter, spec)
     found: dict[str, Comparison] = {}

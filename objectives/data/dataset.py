@@ -96,8 +96,8 @@ def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
     Any number of processes may call it at once: one builds, the others wait for it.
 
     Raises:
-        ProblemsError: the source cannot be used; every problem is named.
-        WorldError: the cache cannot be written.
+        ProblemsError: The source cannot be used; every problem is named.
+        WorldError: The cache cannot be written.
     """
     key = _key(source, options)
     directory = cache / key
@@ -119,7 +119,7 @@ def load_dataset(directory: Path) -> Dataset:
     """The data set prepared in ``directory``; costs milliseconds, pixels are read when they are used.
 
     Raises:
-        WorldError: it is not there or damaged.
+        WorldError: It is not there or damaged.
     """
     try:
         index = json.loads((directory / "index.json").read_text(encoding="utf-8"))

@@ -61,7 +61,7 @@ def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]
     ProblemsError when it is damaged; ``exif`` is that of the model's `FrameSpec`.
 
     Raises:
-        ProblemsError: nothing is there, or no frames are in it.
+        ProblemsError: Nothing is there, or no frames are in it.
     """
     if is_synthetic(str(source)):
         return _numbered(read_synthetic_tests(str(source)))
@@ -75,7 +75,7 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
     ``ignore`` is that of the `DataOptions` under which the model was made.
 
     Raises:
-        ProblemsError: it cannot be read, or its classes or pixels are not the model's; every problem is named.
+        ProblemsError: It cannot be read, or its classes or pixels are not the model's; every problem is named.
     """
     opened = open_source(str(source), spec.exif)
     declared = opened.classes.ignoring(ignore) if opened.classes else None

@@ -37,7 +37,9 @@ def attempt(
     """What the work gives, or TooLarge when it needs more memory than a trial's share of the device's.
 
     In both cases no exception keeps the work's tensors alive any more.
-    Raises: MemoryTakenError when others hold the memory: fewer frames at once would make the result depend on who is there.
+
+    Raises:
+        MemoryTakenError: Others hold the memory: fewer frames at once would make the result depend on who is there.
     """
     try:
         return work(*arguments, **named)

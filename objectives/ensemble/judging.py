@@ -79,7 +79,8 @@ def judged_ensemble(
 ) -> JudgedEnsemble:
     """Choose an ensemble on all places and judge its procedure on halves; equal arguments give an equal one.
 
-    Raises: UserError with fewer than two places.
+    Raises:
+        UserError: With fewer than two places.
     """
     refuse_one_place(library.places)
     generator = np.random.default_rng(seed)
@@ -100,7 +101,8 @@ def judged_ensemble(
 def refuse_one_place(places: int) -> None:
     """Nothing for so many places that some can judge what was chosen on others.
 
-    Raises: UserError with fewer than two.
+    Raises:
+        UserError: With fewer than two.
     """
     if places < 2:
         raise UserError(

@@ -21,7 +21,7 @@ def class_weights_K(weights: ClassWeights, pixel_counts_K: npt.NDArray[np.intege
     in training gets the weight of the rarest class that has one.
 
     Raises:
-        UserError: the given list has another length than there are classes or no weight above 0; no pixel is labelled.
+        UserError: The given list has another length than there are classes or no weight above 0; no pixel is labelled.
     """
     labelled_K = np.ones(len(pixel_counts_K), dtype=bool)
     if ignore_label is not None and 0 <= ignore_label < len(labelled_K):

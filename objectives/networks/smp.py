@@ -25,7 +25,8 @@ REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, As
 def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
     """Return the decoder on the encoder that ``model`` names, with random weights, without the parts that nothing reads.
 
-    Raises: UserError when smp has no such encoder, or the decoder cannot stand on it.
+    Raises:
+        UserError: smp has no such encoder, or the decoder cannot stand on it.
     """
     _check_attention(model)
     _check_encoder(model.encoder)

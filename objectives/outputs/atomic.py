@@ -20,8 +20,8 @@ def file_at_once(path: Path, *, replace: bool) -> Iterator[Path]:
     meanwhile, takes ``replace``: `refuse_output` says before the work whether that is right.
 
     Raises:
-        UserError: a file stands there and is not to be replaced.
-        WorldError: the place cannot be written to.
+        UserError: A file stands there and is not to be replaced.
+        WorldError: The place cannot be written to.
     """
     try:
         if is_stream(path):
@@ -48,7 +48,7 @@ def directory_at_once(path: Path, *, last: str = "", replace: bool = False) -> I
     the one named ``last`` (deleted before) after all others.
 
     Raises:
-        WorldError: the place cannot be written to, or something has come there meanwhile.
+        WorldError: The place cannot be written to, or something has come there meanwhile.
     """
     try:
         place = followed(path)
@@ -127,7 +127,7 @@ def refuse_unwritable(directory: Path) -> None:
     """Nothing when a directory can be made or replaced there; a folder is made and deleted to see.
 
     Raises:
-        WorldError: it cannot.
+        WorldError: It cannot.
     """
     with suppress(_Tried), directory_at_once(directory):
         raise _Tried

@@ -22,7 +22,7 @@ def refuse_output(
     ``option`` names the output to people.
 
     Raises:
-        UserError: something else stands there.
+        UserError: Something else stands there.
     """
     if source and _same(out, Path(source)):
         raise UserError(f"{out} is the input; choose another {option}")
@@ -42,7 +42,7 @@ def is_stream(path: Path) -> bool:
     """Whether a path names what takes bytes and holds none: a pipe, a terminal, /dev/null, an open file of this process.
 
     Raises:
-        UserError: it is a disk or a socket.
+        UserError: It is a disk or a socket.
     """
     if _descriptor(path) is not None:
         return True
@@ -59,7 +59,7 @@ def open_stream(path: Path) -> BinaryIO:
     """A pipe or device to write to; an open file of this process goes on where it stands.
 
     Raises:
-        OSError: it cannot be written to.
+        OSError: It cannot be written to.
     """
     number = _descriptor(path)
     return os.fdopen(os.open(path, os.O_WRONLY) if number is None else os.dup(number), "wb")
@@ -69,7 +69,7 @@ def followed(path: Path) -> Path:
     """What a path names when its links are followed, whether it is there or not.
 
     Raises:
-        OSError: the links go round in a circle, or may not be read.
+        OSError: The links go round in a circle, or may not be read.
     """
     try:
         return path.resolve()

@@ -14,7 +14,7 @@ def exchange(one: Path, other: Path) -> bool:
     """Let two paths of one file system name each other's things from one moment on; False where that cannot be done.
 
     Raises:
-        OSError: one of them is not there, or may not be renamed.
+        OSError: One of them is not there, or may not be renamed.
     """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2

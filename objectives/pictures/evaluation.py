@@ -16,8 +16,8 @@ def refuse_pictures_folder(folder: Path) -> None:
     """Nothing when pictures may be written to ``folder``: it is not there yet, or empty. Asked before the work begins.
 
     Raises:
-        UserError: something stands there.
-        WorldError: it cannot be made.
+        UserError: Something stands there.
+        WorldError: It cannot be made.
     """
     try:
         if folder.is_file():
@@ -36,7 +36,7 @@ def write_pictures(found: BundleEvaluation, folder: Path) -> int:
     """Write all pictures to ``folder``, which appears whole or not at all; returns how many.
 
     Raises:
-        WorldError: it cannot be written.
+        WorldError: It cannot be written.
     """
     with directory_at_once(folder) as draft:
         count = 0

@@ -23,7 +23,7 @@ def refuse_bad(source: str, problems: Sequence[Problem]) -> None:
     """Let nothing be predicted.
 
     Raises:
-        ProblemsError: always, with every bad frame.
+        ProblemsError: Always, with every bad frame.
     """
     raise ProblemsError(f"{source} (--skip-bad predicts the rest)", condensed(problems, MOST_SHOWN))
 
@@ -32,7 +32,7 @@ def good_frames(source: str, frames: Sequence[NamedImage], spec: FrameSpec, out:
     """The frames that the bundle can predict into ``out``, to be read once more; ``on_bad`` is told of the others, if any.
 
     Raises:
-        UserError: no frame is good, or they do not fit into ``out``; what ``on_bad`` raises.
+        UserError: No frame is good, or they do not fit into ``out``; what ``on_bad`` raises.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves Python's lock
         looked = list(pool.map(lambda index: _look(frames, index, spec), range(len(frames))))

@@ -29,7 +29,7 @@ def open_engine(directory: Path, name: EngineName, *, device: str = "cpu", flips
     """The engine of the bundle in ``directory``.
 
     Raises:
-        UserError: the bundle cannot be used, or not so.
+        UserError: The bundle cannot be used, or not so.
     """
     match name:
         case "torch":

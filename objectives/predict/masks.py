@@ -30,7 +30,7 @@ def predict(
     With ``force`` an npz or CSV of masks that is there is replaced.
 
     Raises:
-        UserError: the bundle, the frames or ``out`` cannot be used; nothing is written then.
+        UserError: The bundle, the frames or ``out`` cannot be used; nothing is written then.
         WorldError: ``out`` cannot be written.
     """
     write = writer_for(out, source=str(source), force=force)
@@ -43,7 +43,7 @@ def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[Nam
     """The labels (H, W) uint8 of every frame, in order and at its own size; frames are read as they are needed.
 
     Raises:
-        UserError: a frame has other channels or another bit depth than the bundle's.
+        UserError: A frame has other channels or another bit depth than the bundle's.
     """
     for (shape, _), alike in groupby(frames, key=lambda frame: (frame[1].shape, frame[1].dtype)):
         count = frames_at_once(max(engine.spec.height, shape[0]), max(engine.spec.width, shape[1]))

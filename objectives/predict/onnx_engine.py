@@ -33,7 +33,7 @@ class OnnxEngine:
         """The engine of the bundle in ``directory``.
 
         Raises:
-            UserError: the bundle cannot be used, or ONNX Runtime cannot run it, or not on this device or with these flips.
+            UserError: The bundle cannot be used, or ONNX Runtime cannot run it, or not on this device or with these flips.
         """
         if device not in ("cpu", "auto"):
             raise UserError(f"ONNX Runtime predicts on the CPU here, got --device {device}; use --device cpu or --engine torch")

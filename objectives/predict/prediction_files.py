@@ -23,7 +23,7 @@ def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
     With ``force`` it replaces a file of predictions. ``source`` is what they are made from.
 
     Raises:
-        UserError: the suffix is another one, or what stands there must not be replaced.
+        UserError: The suffix is another one, or what stands there must not be replaced.
     """
     match out.suffix.lower():
         case ".npz":
@@ -91,7 +91,7 @@ def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) 
     """Nothing for frames, a name and (H, W) each, that are all of the first one's size.
 
     Raises:
-        UserError: one has another: they fit in no single array or table.
+        UserError: One has another: they fit in no single array or table.
     """
     first: tuple[int, ...] = ()
     for name, size in sizes:
@@ -105,7 +105,7 @@ def _of_one_size(masks: Iterable[NamedMask], out: Path) -> Iterator[NamedMask]:
     """The same masks.
 
     Raises:
-        UserError: they differ in size.
+        UserError: They differ in size.
     """
     first: NamedMask | None = None
     for name, labels_HW in masks:

@@ -32,7 +32,7 @@ class TorchEngine:
         """The engine of the bundle in ``directory``.
 
         Raises:
-            UserError: the bundle cannot be used.
+            UserError: The bundle cannot be used.
         """
         bundle = load_bundle(directory)
         program, inside = bundle.segmenter, bundle.settings.flips

@@ -82,7 +82,7 @@ def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settin
     """The settings that a bundle of this version or the one before holds; without ``networks`` as far as ONNX needs them.
 
     Raises:
-        ValueError: they are of another version, or not whole.
+        ValueError: They are of another version, or not whole.
     """
     match stored.get("format"):
         case 2 if networks:

@@ -53,7 +53,10 @@ def evaluate(
     """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in evaluation mode.
 
     ``loss`` is computed of the same logits, (B, K, H, W), and masks, (B, H, W) int64, where it is given. ``beat`` is called
-    after each batch. Raises: DoesNotFitError when memory is too small for a single frame.
+    after each batch.
+
+    Raises:
+        DoesNotFitError: Memory is too small for a single frame.
     """
 
     def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, float]:
@@ -72,7 +75,8 @@ def evaluate(
 def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device) -> np.ndarray:
     """Labels uint8 (N, H, W) of raw frames (N, H, W, C); leaves the model in evaluation mode.
 
-    Raises: DoesNotFitError when memory is too small for a single frame.
+    Raises:
+        DoesNotFitError: Memory is too small for a single frame.
     """
 
     def labels(_: slice, logits_BKHW: Tensor) -> np.ndarray:

@@ -146,7 +146,8 @@ class TrainingBatches:
 def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
     """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W) of the same types.
 
-    Raises: RuntimeError in a prefetcher for which shared memory has no room.
+    Raises:
+        RuntimeError: In a prefetcher for which shared memory has no room.
     """
     images, masks = zip(*frames, strict=True)
     batch = raw_BCHW(np.stack(images)), torch.from_numpy(np.stack(masks))

@@ -60,7 +60,8 @@ class Unmeasurable:
 def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
     """Return what ``config`` costs on frames of ``spec``; ``bf16`` as on a GPU, without it as on a CPU.
 
-    Raises: UserError when the network cannot be built or cannot be trained with such batches.
+    Raises:
+        UserError: The network cannot be built or cannot be trained with such batches.
     """
     with torch.random.fork_rng(devices=[]):  # building draws weights, even where none are kept
         return _measure(config, spec, _segmenter_on_meta(config, spec), MANY, bf16=bf16)

@@ -71,7 +71,9 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     ``beat`` is called after every batch of training and of validation, or part of one where memory is too small for it: who
     hears it can tell slow training from training that stands still.
 
-    Raises: DivergedError when the loss is not finite; DoesNotFitError when memory is too small.
+    Raises:
+        DivergedError: The loss is not finite.
+        DoesNotFitError: Memory is too small.
     """
     state, data = training.state, training.data
     validation = data.parts["validation"]
@@ -107,7 +109,9 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
 def train_epoch(training: Training, beat: Beat = unheard) -> float:
     """One pass over the epoch's batches; returns the mean loss.
 
-    Raises: DivergedError when it is not finite; DoesNotFitError when memory is too small.
+    Raises:
+        DivergedError: It is not finite.
+        DoesNotFitError: Memory is too small.
     """
     state = training.state
     state.model.train()

@@ -140,7 +140,8 @@ class TrainingState:
     def load_bytes(self, blob: bytes) -> None:
         """Go on from a state that ``to_bytes`` gave for the same config.
 
-        Raises: WorldError when the bytes are no such state; what a device raises that has no memory or fails.
+        Raises:
+            WorldError: The bytes are no such state; what a device raises that has no memory or fails.
         """
         try:
             tensors, plain = load(blob), _header(blob)

@@ -34,8 +34,9 @@ class TrainingStep:
     def __call__(self, images_BCHW: Tensor, masks_BHW: Tensor) -> Tensor:
         """Train on one batch; returns its loss, a scalar.
 
-        Raises: DoesNotFitError when memory is too small for the smallest parts, or for the update; MemoryTakenError when
-        others hold it.
+        Raises:
+            DoesNotFitError: Memory is too small for the smallest parts, or for the update.
+            MemoryTakenError: Others hold it.
         """
         self.state.learning_rate.before_step()
         loss = self._gradients_that_fit(images_BCHW, masks_BHW)

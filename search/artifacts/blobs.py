@@ -27,8 +27,8 @@ class BlobStore(Protocol):
         """Return the bytes whose SHA-256 is ``sha``.
 
         Raises:
-            BlobMissingError: the store does not hold them.
-            BlobCorruptError: the store holds other bytes under that name.
+            BlobMissingError: The store does not hold them.
+            BlobCorruptError: The store holds other bytes under that name.
         """
 
     def delete(self, sha: str) -> None:
@@ -90,8 +90,8 @@ def check_writable(store: BlobStore) -> None:
     """Put, read and delete a small blob.
 
     Raises:
-        WorldError: the store cannot be used, and why.
-        UserError: its bucket does not exist.
+        WorldError: The store cannot be used, and why.
+        UserError: Its bucket does not exist.
     """
     sha = store.put(f"writable? {uuid.uuid4()}".encode())
     store.read(sha)

@@ -37,7 +37,7 @@ def parse_location(url: str) -> Folder | Bucket:
     """Read what the user gave as the artifacts' place; touches neither disk nor network, save to see that DIR is no file.
 
     Raises:
-        UserError: it is neither a folder nor an S3 URL, or holds credentials.
+        UserError: It is neither a folder nor an S3 URL, or holds credentials.
     """
     if not _SCHEME.match(url):
         return _folder(url)
@@ -57,7 +57,7 @@ def open_blobs(url: str) -> BlobStore:
     """Return the store of weights and states at ``url``.
 
     Raises:
-        UserError: the URL is wrong.
+        UserError: The URL is wrong.
     """
     match parse_location(url):
         case Folder(path):
@@ -72,7 +72,7 @@ def open_objects(url: str, part: str) -> Objects:
     """Return the named bytes under the part ``part`` (``pictures``) of the artifacts at ``url``.
 
     Raises:
-        UserError: the URL is wrong.
+        UserError: The URL is wrong.
     """
     match parse_location(url):
         case Folder(path):

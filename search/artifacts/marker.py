@@ -30,7 +30,9 @@ IDENTITY = text("""
 def mark_store(engine: Engine, artifacts: str) -> str:
     """Leave the database's marker in the store, before anything else is put there, and return its key; harmless to repeat.
 
-    Raises: StoreAwayError when the store does not answer; UserError for a wrong URL.
+    Raises:
+        StoreAwayError: The store does not answer.
+        UserError: For a wrong URL.
     """
     marker = _marker(engine)
     open_objects(artifacts, MARKERS).write(marker, _described(engine).encode())
@@ -40,7 +42,8 @@ def mark_store(engine: Engine, artifacts: str) -> str:
 def mark_place(storage: str, artifacts: str, study: str) -> None:
     """As ``mark_store``, for the database at a URL, before a study is written or found there.
 
-    Raises: UserError when the study is there already, and has its weights elsewhere.
+    Raises:
+        UserError: The study is there already, and has its weights elsewhere.
     """
     engine = open_engine(storage)
     if not open_objects(artifacts, MARKERS).exists(_marker(engine)):
@@ -52,7 +55,9 @@ def mark_place(storage: str, artifacts: str, study: str) -> None:
 def check_marked(engine: Engine, artifacts: str) -> str:
     """The key of the database's marker, which is in the store.
 
-    Raises: UserError when the store answers and it is not; StoreAwayError.
+    Raises:
+        UserError: The store answers and it is not.
+        StoreAwayError: The store does not answer.
     """
     marker, markers = _marker(engine), open_objects(artifacts, MARKERS)
     if not markers.exists(marker):
@@ -66,7 +71,8 @@ def check_marked(engine: Engine, artifacts: str) -> str:
 def check_mounted(artifacts: str, marker: str) -> None:
     """Nothing when the marker is in the store, as it was left there.
 
-    Raises: StoreAwayError when it is not: an empty folder may stand where the store is not mounted, or was not yet.
+    Raises:
+        StoreAwayError: It is not: an empty folder may stand where the store is not mounted, or was not yet.
     """
     if not open_objects(artifacts, MARKERS).exists(marker):
         raise StoreAwayError(f"the artifact store {artifacts} is not what it was: is it mounted?")
@@ -75,7 +81,9 @@ def check_mounted(artifacts: str, marker: str) -> None:
 def check_sole_owner(engine: Engine, artifacts: str) -> float:
     """Nothing but the time by the store's own clock, when this database alone uses the store.
 
-    Raises: UserError when another database uses it too, or when none has said so; StoreAwayError.
+    Raises:
+        UserError: Another database uses it too, or none has said so.
+        StoreAwayError: The store does not answer.
     """
     markers, own = open_objects(artifacts, MARKERS), _marker(engine)
     found = {each.key for each in markers.stored()}

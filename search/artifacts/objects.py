@@ -44,7 +44,7 @@ class Objects(Protocol):
         """Return the bytes under ``key``.
 
         Raises:
-            BlobMissingError: nothing is stored under the key.
+            BlobMissingError: Nothing is stored under the key.
         """
 
     def delete(self, key: str) -> None:
@@ -63,7 +63,7 @@ class Objects(Protocol):
         """Return what a listing says of ``key``.
 
         Raises:
-            BlobMissingError: nothing is stored under the key.
+            BlobMissingError: Nothing is stored under the key.
         """
 
     def drafts(self) -> Iterator[Stored]:
@@ -80,7 +80,7 @@ def sharded(key: str) -> str:
     """Return ``ab/cdef...`` for the key ``abcdef...``, so that no folder holds every object.
 
     Raises:
-        BlobMissingError: the key holds anything but hexadecimal digits and dashes, so it could leave the store.
+        BlobMissingError: The key holds anything but hexadecimal digits and dashes, so it could leave the store.
     """
     if not _KEY.fullmatch(key):
         raise BlobMissingError(f"no artifact can be named {key[:80]!r}: names are 4 to 64 hexadecimal digits or dashes")

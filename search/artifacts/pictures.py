@@ -34,7 +34,7 @@ class PictureStore:
         """Return the artifact's bytes.
 
         Raises:
-            ArtifactNotFound: there is none.
+            ArtifactNotFound: There is none.
         """
         try:
             return io.BytesIO(self._objects.read(artifact_id))
@@ -54,7 +54,7 @@ def open_pictures(url: str) -> PictureStore:
     """Return the picture store of the artifacts at ``url``.
 
     Raises:
-        UserError: the URL is wrong.
+        UserError: The URL is wrong.
     """
     return PictureStore(open_objects(url, "pictures"))
 
@@ -65,9 +65,9 @@ def attach_picture(
     """Show a PNG in the dashboard with a trial that has not ended, or with a study; returns the artifact's id.
 
     Raises:
-        UpdateFinishedTrialError: the trial has ended; its pictures stay as they are.
-        LeaseLostError: another worker has the trial; its pictures stay as they are.
-        StoreAwayError: the picture could not be stored.
+        UpdateFinishedTrialError: The trial has ended; its pictures stay as they are.
+        LeaseLostError: Another worker has the trial; its pictures stay as they are.
+        StoreAwayError: The picture could not be stored.
     """
     existing = pictures_of(_rows(owner, storage)).get(filename)
     artifact_id = existing or str(uuid.uuid4())

@@ -109,7 +109,8 @@ class S3Objects:
 def _connect(endpoint_url: str) -> Any:
     """Return a client; slow to import, so only here. Foreign servers get path-style names and no optional checksums.
 
-    Raises: UserError when an endpoint that boto3 finds by itself, in a variable or a profile, holds credentials.
+    Raises:
+        UserError: An endpoint that boto3 finds by itself, in a variable or a profile, holds credentials.
     """
     for name in sorted(os.environ):
         if name.startswith(ENDPOINTS):

@@ -20,7 +20,8 @@ DEVICES = "auto, cpu, cuda or cuda:N"
 def check_study_name(name: str) -> str:
     """The name itself.
 
-    Raises: UserError when it cannot name a study.
+    Raises:
+        UserError: It cannot name a study.
     """
     if not 1 <= len(name) <= LONGEST_NAME:
         raise UserError(f"--study must be a name of 1 to {LONGEST_NAME} characters, got {len(name)}")
@@ -32,7 +33,8 @@ def check_study_name(name: str) -> str:
 def check_device(device: str) -> str:
     """The device itself; whether this host has it is seen later.
 
-    Raises: UserError for anything but ``auto``, ``cpu``, ``cuda`` and ``cuda:N``.
+    Raises:
+        UserError: For anything but ``auto``, ``cpu``, ``cuda`` and ``cuda:N``.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
         raise UserError(f"--device must be {DEVICES}, got {device!r}")
@@ -111,7 +113,8 @@ MaxDeviation = Annotated[
 def parse_labels(text: str) -> tuple[int, ...]:
     """``1,2,4`` as labels; none for an empty text.
 
-    Raises: UserError for anything else.
+    Raises:
+        UserError: For anything else.
     """
     if not text:
         return ()
@@ -123,7 +126,8 @@ def parse_labels(text: str) -> tuple[int, ...]:
 def parse_split(split: str) -> tuple[float, float, float]:
     """``90/10/0`` as shares of train, validation and test; the usual ones for an empty text.
 
-    Raises: UserError for anything else.
+    Raises:
+        UserError: For anything else.
     """
     if not split:
         return DataOptions().shares
@@ -138,7 +142,8 @@ def parse_split(split: str) -> tuple[float, float, float]:
 def parse_leave_out(path: Path | None) -> tuple[str, ...]:
     """The names in a file; none without one.
 
-    Raises: UserError when it cannot be read, or names nothing.
+    Raises:
+        UserError: It cannot be read, or names nothing.
     """
     return () if path is None else read_leave_out(path)
 
@@ -146,7 +151,8 @@ def parse_leave_out(path: Path | None) -> tuple[str, ...]:
 def parse_size(size: str) -> tuple[int, int] | None:
     """``64x128`` as (height, width); None for an empty text.
 
-    Raises: UserError for anything else.
+    Raises:
+        UserError: For anything else.
     """
     if not size:
         return None
@@ -158,7 +164,8 @@ def parse_size(size: str) -> tuple[int, int] | None:
 def parse_duration(text: str, option: str = "--until", *, least_s: float = 1e-9) -> float:
     """``90s``, ``60m``, ``1.5h`` or ``2d`` in seconds; 0 for an empty text.
 
-    Raises: UserError for anything else.
+    Raises:
+        UserError: For anything else.
     """
     if not text:
         return 0.0

@@ -26,7 +26,8 @@ CONFIRM_THAT = "confirm that one"  # what to do instead of confirming a study th
 def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -> StudySpec:
     """The study that confirms another, for the ``count``-th time: its best complete trials and its control, with every seed.
 
-    Raises: UserError when there is nothing to confirm, the study confirms one itself, or the name would be too long.
+    Raises:
+        UserError: There is nothing to confirm, the study confirms one itself, or the name would be too long.
     """
     refuse_derived(study.spec, CONFIRM_THAT)
     name = confirm_name(study.spec.name, count)
@@ -57,7 +58,8 @@ def plan_of(spec: StudySpec) -> Confirming:
 def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
     """The control, then the best complete trials by score, equal configs once.
 
-    Raises: UserError without a complete trial.
+    Raises:
+        UserError: Without a complete trial.
     """
     complete = study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
@@ -94,7 +96,8 @@ def candidate(study: Study, trial: FrozenTrial) -> Candidate:
 def write_plan(url: str, spec: StudySpec) -> str:
     """Write the study that confirms, or find it there with equal settings; says which.
 
-    Raises: UserError when another study has its name.
+    Raises:
+        UserError: Another study has its name.
     """
     purpose = plan_of(spec)
     numbers = ", ".join(str(each.number) for each in purpose.candidates)

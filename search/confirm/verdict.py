@@ -73,7 +73,8 @@ def confirm(runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: fl
     Source: the tie rule is the one-standard-error rule of Breiman et al. 1984 (Classification and Regression Trees), section
     3.4.3, for paired differences, with a smaller share.
 
-    Raises: UserError when no run has a score.
+    Raises:
+        UserError: No run has a score.
     """
     scored = [run for run in runs if not math.isnan(run.score)]
     if not scored:

@@ -51,7 +51,7 @@ def serve(
     ``GET /health`` answers 200 while the database answers, else 503, by whatever name it is asked.
 
     Raises:
-        UserError: the port or the address cannot be used, or ``blobs_url`` is wrong.
+        UserError: The port or the address cannot be used, or ``blobs_url`` is wrong.
     """
     app = _build_app(storage, blobs_url)
     with exit_on_sigterm(), closing(listen(host, port)) as listener:
@@ -70,7 +70,7 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
     an empty database RDBStorage would fail, or race with the one who makes the tables.
 
     Raises:
-        WorldError: the database does not answer.
+        WorldError: The database does not answer.
     """
     engine, told, answered_at = open_engine(url), "", time.monotonic()
     with exit_on_sigterm():

@@ -71,7 +71,7 @@ def parse_names(texts: Iterable[str]) -> frozenset[str]:
     """Return names and addresses of hosts in the one spelling that requests are compared in; several may share a text.
 
     Raises:
-        UserError: one is neither a name nor an address, such as a URL, a name with a port, or a pattern.
+        UserError: One is neither a name nor an address, such as a URL, a name with a port, or a pattern.
     """
     return frozenset(_parse_name(word) for text in texts for word in re.split(r"[,\s]+", text) if word)
 

@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on an address, IPv4 or IPv6, or on the first one of a name. Port 0 takes a free one.
 
     Raises:
-        UserError: the port or the address cannot be used.
+        UserError: The port or the address cannot be used.
     """
     if not 0 <= port <= 65535:
         raise UserError(f"the dashboard's port must be in 0..65535, got {port}")

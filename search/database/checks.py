@@ -37,7 +37,8 @@ TABLES = text("""
 def refuse_unfit(connection: Connection) -> None:
     """Nothing when a study can live in the database.
 
-    Raises: UserError with everything that it lacks, in one line, and what to do.
+    Raises:
+        UserError: With everything that it lacks, in one line, and what to do.
     """
     if lacks := [*_server(connection), *_limits(connection), *_tables(connection)]:
         raise UserError("the database cannot hold a study: " + "; ".join(lacks))

@@ -78,7 +78,8 @@ class Fence:
     def _check(self, session: Session) -> None:
         """Lock the lease's row until the commit is over, or refuse the commit.
 
-        Raises: LeaseLostError when another worker has taken the trial; what `creating` lets raise.
+        Raises:
+            LeaseLostError: Another worker has taken the trial; what `creating` lets raise.
         """
         if self._creates:
             if self._refuse:
@@ -97,7 +98,8 @@ class Fence:
 def database_url(url: str) -> str:
     """The URL with its driver named: ``postgresql://`` becomes ``postgresql+psycopg2://``.
 
-    Raises: UserError for anything but Postgres.
+    Raises:
+        UserError: For anything but Postgres.
     """
     plain = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
     try:
@@ -132,7 +134,8 @@ def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
 def _optuna_storage(url: str, connections: int, *, skip_table_creation: bool) -> RDBStorage:
     """Optuna's storage, whose connections are ours in all but name.
 
-    Raises: UserError when the tables are of another version of Optuna.
+    Raises:
+        UserError: The tables are of another version of Optuna.
     """
     options = engine_options(1, connections - 1)
     try:

@@ -35,7 +35,9 @@ def default_home() -> Path:
     """Where embedded studies live: ``SEARCH_HOME``, else the user's data folder.
 
     As root it is a system folder: the server runs as a user of its own, which must not be let into root's home.
-    Raises: UserError for a user without a home.
+
+    Raises:
+        UserError: For a user without a home.
     """
     try:
         if chosen := os.environ.get("SEARCH_HOME"):
@@ -55,7 +57,10 @@ def embedded_postgres(home: Path) -> Iterator[str]:
     """The URL of the database in ``home``, made when there is none, started when no process has done so yet.
 
     It is reached through a Unix socket only, and stops with the last process that uses it.
-    Raises: UserError when it cannot live in ``home``; WorldError when it cannot be started.
+
+    Raises:
+        UserError: It cannot live in ``home``.
+        WorldError: It cannot be started.
     """
     folder = home.resolve() / "postgres"
     refuse_home(home)
@@ -79,7 +84,8 @@ def embedded_postgres(home: Path) -> Iterator[str]:
 def refuse_home(home: Path) -> None:
     """Nothing for a folder in which the embedded database can live.
 
-    Raises: UserError for any other.
+    Raises:
+        UserError: For any other.
     """
     folder = home.resolve() / "postgres"
     if not FOLDER.fullmatch(str(folder)):
@@ -134,7 +140,9 @@ def _forget_stranger(folder: Path) -> None:
     """Drop the files that name the server when there is none: after a power cut their number may be anybody's.
 
     The package takes whatever process has the number for the server, and would end it.
-    Raises: WorldError when a server answers that is no process of this machine, or of this container.
+
+    Raises:
+        WorldError: A server answers that is no process of this machine, or of this container.
     """
     words = _words_of_named(folder / "postmaster.pid")
     answers = _answers(folder / SOCKET)

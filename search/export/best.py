@@ -133,7 +133,7 @@ def restore_chosen(
 ) -> Candidate:
     """The winner, or the ensemble that is asked for, with its weights restored.
 
-    Raises: as `restore` and `restore_ensemble`.
+    It raises as `restore` and `restore_ensemble` do.
     """
     match ensemble:
         case Single():
@@ -147,7 +147,9 @@ def restore_chosen(
 def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True) -> Candidate:
     """The winner with its weights restored.
 
-    Raises: UserError with other data than the study's; WorldError without its weights.
+    Raises:
+        UserError: With other data than the study's.
+        WorldError: Without its weights.
     """
     data = open_data(study, place, source)
     found = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
@@ -158,7 +160,8 @@ def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: boo
 def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
     """The candidate with its program averaging over flips, as chosen, and both scores; as it is for ``off``.
 
-    Raises: WorldError when its score without flips is not the one that was told.
+    Raises:
+        WorldError: Its score without flips is not the one that was told.
     """
     if choice == "off":
         return candidate

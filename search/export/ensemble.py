@@ -36,8 +36,11 @@ def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combin
 
     Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score. Without
     ``gpu`` all is computed on the CPU.
-    Raises: UserError with fewer than two runs or places; NotBetterError when it is judged no better than its best member;
-    WorldError when a run's weights are gone, or score otherwise than they did.
+
+    Raises:
+        UserError: With fewer than two runs or places.
+        NotBetterError: It is judged no better than its best member.
+        WorldError: A run's weights are gone, or score otherwise than they did.
     """
     runs = listed_runs(winner.study, wanted.members) if isinstance(wanted, Listed) else member_runs(winner.study)
     frames = _validation_frames(data, members=len(runs))
@@ -70,7 +73,8 @@ def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
 def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames, *, gpu: bool) -> Codes:
     """One run's probabilities; its network is let go of.
 
-    Raises: WorldError when the network scores otherwise than the run did.
+    Raises:
+        WorldError: The network scores otherwise than the run did.
     """
     member = restore_run(holder, run, data, place.artifacts, gpu=gpu)
     with threads_of(member.scored_on):
@@ -102,7 +106,8 @@ def _share(member: Restored, weight: float) -> Share:
 def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, listed: bool, anyway: bool) -> None:
     """Nothing for an ensemble that was judged better than its best member.
 
-    Raises: NotBetterError for any other, unless it is wanted ``anyway``; and for one of a single member.
+    Raises:
+        NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single member.
     """
     if len(shares) == 1:
         raise NotBetterError(

@@ -35,7 +35,8 @@ EnsembleChoice = Single | Combined | Listed
 def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoice:
     """``--ensemble``, ``--ensemble-of`` and ``--ensemble-anyway`` as a choice; a single model for empty texts.
 
-    Raises: UserError for both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, and for less than two members.
+    Raises:
+        UserError: For both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, and for less than two members.
     """
     if text and listed:
         raise UserError("--ensemble chooses the members, --ensemble-of names them: leave out either")

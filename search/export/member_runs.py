@@ -29,7 +29,8 @@ KEPT = text("""
 def member_runs(holder: Study) -> list[int]:
     """The ids of the runs of a search, or of the study that confirms it, the one with the highest score first.
 
-    Raises: UserError with fewer than two.
+    Raises:
+        UserError: With fewer than two.
     """
     with holder.engine.connect() as connection:
         runs = [Exportable(*row) for row in connection.execute(KEPT, {"study_id": holder.id, "kind": BEST})]
@@ -52,7 +53,9 @@ def listed_runs(searched: Study, members: Sequence[str]) -> list[int]:
     """The ids of trials of a search, each named by its number, or by the name or the row of its recipe, in that order.
 
     They are the search's own, whether it is confirmed or not, each at its best epoch.
-    Raises: UserError for a name that no trial has, or more than one, and for one that is not complete.
+
+    Raises:
+        UserError: For a name that no trial has, or more than one, and for one that is not complete.
     """
     trials = searched.optuna.get_trials(deepcopy=False)
     at_hand = {trial._trial_id for trial in trials if trial.value is not None and trial.state == TrialState.COMPLETE}

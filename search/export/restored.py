@@ -36,7 +36,8 @@ class Restored:
 def open_data(study: Study, place: Place, source: str) -> Dataset:
     """The study's prepared data, from ``source`` where that is given.
 
-    Raises: UserError with other data than the study's.
+    Raises:
+        UserError: With other data than the study's.
     """
     data = open_dataset(source or study.spec.source, study.spec.frames, place.cache)
     check_worker(study, data)
@@ -51,7 +52,8 @@ def scoring_device() -> torch.device:
 def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str, *, gpu: bool = True) -> Restored:
     """A finished run of the study ``holder``, with the weights by which it was scored; without ``gpu`` on the CPU.
 
-    Raises: WorldError without its weights.
+    Raises:
+        WorldError: Without its weights.
     """
     frozen = holder.storage.get_trial(trial_id)
     config = holder.space.draw(FromParams(frozen.params))

@@ -44,7 +44,8 @@ ONLY = 0  # the number of the one trial
 def retrain_name(winner: Winner) -> str:
     """The name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another study.
 
-    Raises: UserError when it would be too long.
+    Raises:
+        UserError: It would be too long.
     """
     return derived_name(winner.study.spec.name, f"{RETRAIN}{winner.number}")
 
@@ -52,7 +53,8 @@ def retrain_name(winner: Winner) -> str:
 def plan(searched: Study, candidate: Candidate) -> StudySpec:
     """The study that trains a candidate's config on every labelled frame, once, with the seed of the candidate's run.
 
-    Raises: UserError when its name would be too long.
+    Raises:
+        UserError: Its name would be too long.
     """
     winner = candidate.winner
     name = retrain_name(winner)
@@ -104,8 +106,9 @@ def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple
 def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str:
     """Write the study that retrains a candidate, or find it there with equal settings; returns its name. It trains nothing.
 
-    Raises: UserError when the candidate cannot be retrained, or something else stands under that name; WorldError when the
-    candidate does not reach its score.
+    Raises:
+        UserError: The candidate cannot be retrained, or something else stands under that name.
+        WorldError: The candidate does not reach its score.
     """
     spec = plan(searched, candidate)
     candidate.refuse_other_score(candidate.scored(candidate.segmenter))  # of what it trains there will be no score to check
@@ -138,7 +141,9 @@ def retrained(
     """The candidate with weights of every labelled frame, and its provenance; trained first, unless that is done already.
 
     All its frames are in the training part. What was decided of the model before is kept: its scores, and its flips.
-    Raises: WorldError when it could not be trained to its last epoch.
+
+    Raises:
+        WorldError: It could not be trained to its last epoch.
     """
     study = open_study(place.storage, name)
     try:
@@ -171,7 +176,8 @@ def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candid
 def completed_trial(study: Study) -> FrozenTrial:
     """The one trial, trained to its last epoch.
 
-    Raises: WorldError when it was not.
+    Raises:
+        WorldError: It has not been.
     """
     name, trial = study.spec.name, study.optuna.get_trials(deepcopy=False)[ONLY]
     if not trial.state.is_finished():

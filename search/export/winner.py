@@ -37,7 +37,9 @@ def find_winner(searched: Study, storage: str) -> Winner:
     """The run to export: the confirmed winner's, or the best trial as long as the confirmation chooses none.
 
     Its validation part is the study's own.
-    Raises: UserError without a complete trial, and for a study that confirms another.
+
+    Raises:
+        UserError: Without a complete trial, and for a study that confirms another.
     """
     refuse_confirmation(searched.spec)
     standing = read_standing(searched, storage)
@@ -52,7 +54,8 @@ def find_winner(searched: Study, storage: str) -> Winner:
 def named_trial(searched: Study, number: int) -> Winner:
     """A trial of the search, complete or cut by the study's limit, whether it is confirmed or not.
 
-    Raises: UserError for any other number, and for a study that confirms another.
+    Raises:
+        UserError: For any other number, and for a study that confirms another.
     """
     refuse_confirmation(searched.spec)
     cut = {trial.number: trial for trial in read_unfinished(searched)}
@@ -80,7 +83,8 @@ def refuse_confirmation(spec: StudySpec) -> None:
 def best_trial(searched: Study) -> Winner:
     """The trial with the best score, which is optimistic: complete, or cut by the study's limit.
 
-    Raises: UserError without one.
+    Raises:
+        UserError: Without one.
     """
     best = read_status(searched).best
     if best is None:

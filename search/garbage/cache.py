@@ -29,7 +29,9 @@ FINGERPRINTS = text(f"SELECT spec ->> 'data_fingerprint' FROM {STUDIES}")
 def check_cache(cache: Path) -> None:
     """Nothing when the cache's file system tells when a file was read last.
 
-    Raises: UserError otherwise; WorldError when the cache cannot be read.
+    Raises:
+        UserError: Otherwise.
+        WorldError: The cache cannot be read.
     """
     try:
         unnoted = cache.exists() and os.statvfs(cache).f_flag & os.ST_NOATIME
@@ -45,7 +47,8 @@ def check_cache(cache: Path) -> None:
 def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> list[Swept]:
     """Remove prepared data, and empty lock files, that no study of the database uses and nothing has touched for a day.
 
-    Raises: WorldError when the cache cannot be read or written.
+    Raises:
+        WorldError: The cache cannot be read or written.
     """
     with engine.connect() as connection:
         used = set(connection.execute(FINGERPRINTS).scalars())

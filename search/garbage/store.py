@@ -78,7 +78,8 @@ def least_age_s(engine: Engine) -> float:
 def check_age(engine: Engine, older_than_s: float) -> None:
     """Nothing for an age at which garbage is told from what a worker has just put.
 
-    Raises: UserError for a smaller one.
+    Raises:
+        UserError: For a smaller one.
     """
     if older_than_s < (least_s := least_age_s(engine)):
         raise UserError(f"--older-than must be at least {least_s / 60:g}m, {LEASES} lease times of the trials at hand")
@@ -87,7 +88,9 @@ def check_age(engine: Engine, older_than_s: float) -> None:
 def collect(engine: Engine, artifacts: str, *, older_than_s: float, dry_run: bool = False) -> list[Swept]:
     """Remove what nothing needs, or with ``dry_run`` say only what would go. It may be killed at any moment, and run again.
 
-    Raises: UserError when the store is another database's too; StoreAwayError when it does not answer.
+    Raises:
+        UserError: The store is another database's too.
+        StoreAwayError: It does not answer.
     """
     before = check_sole_owner(engine, artifacts) - older_than_s
     blobs, pictures = open_objects(artifacts, "blobs"), open_objects(artifacts, "pictures")

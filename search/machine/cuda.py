@@ -35,7 +35,9 @@ def check_cuda(gpu: Gpu) -> Gpu:
     """Return the GPU when CUDA starts on it, completed where its driver did not say what it has. Needs ``process.preload``.
 
     It takes no memory, so that a full GPU, or one that another has to itself, passes; so does the CPU.
-    Raises: WorldError saying why it does not start, or that nobody knows its memory.
+
+    Raises:
+        WorldError: It does not start, or nobody knows its memory.
     """
     if not gpu.uuid:
         return gpu

@@ -33,7 +33,7 @@ class Visible:
 
 
 def list_gpus() -> list[Gpu]:
-    """Return the GPUs that this process may use, in the driver's order, which is that of PCI. Raises: as ``offer`` does."""
+    """Return the GPUs that this process may use, in the driver's order, which is that of PCI; raises as `offer` does."""
     return list(offer("auto").gpus)
 
 
@@ -43,8 +43,8 @@ def offer(device: str) -> Offer:
     ``auto`` is the CPU only where no GPU is expected: without a driver's cards, or where all were hidden on purpose.
 
     Raises:
-        UserError: there is no such GPU, or ``CUDA_VISIBLE_DEVICES`` names none of those here.
-        WorldError: the driver or all its cards do not answer.
+        UserError: There is no such GPU, or ``CUDA_VISIBLE_DEVICES`` names none of those here.
+        WorldError: The driver or all its cards do not answer.
     """
     setting = os.environ.get(VARIABLE)
     if device == "cpu" or (device == "auto" and hides_all(setting)):

@@ -28,7 +28,8 @@ class UnusableError(WorldError):
 def usable(message: object, num_classes: int) -> Message:
     """Return the message, its texts fit for people; a picture that cannot be shown becomes a note that says so.
 
-    Raises: UnusableError when it is no message, or holds what nobody can work with.
+    Raises:
+        UnusableError: It is no message, or holds what nobody can work with.
     """
     match message:
         case Checked(parameters, multiply_adds, memory_bytes, problem):

@@ -72,7 +72,8 @@ class TrialProcess:
     A thread hears the process at all times: it never waits for a worker whose database is away, and one that dies or stands
     still in the middle of a message holds nobody up.
 
-    Raises: SurroundingsError when no process can be started.
+    Raises:
+        SurroundingsError: No process can be started.
     """
 
     def __init__(self, job: Job, *, hang_s: float) -> None:
@@ -101,9 +102,9 @@ class TrialProcess:
         """What the trial tells, until its last message.
 
         Raises:
-            InterruptedTrialError: as soon as ``interrupted()`` says so.
-            ChildDiedError: the process ended early.
-            ChildHungError: it has got nowhere for ``hang_s`` seconds.
+            InterruptedTrialError: As soon as ``interrupted()`` says so.
+            ChildDiedError: The process ended early.
+            ChildHungError: It has got nowhere for ``hang_s`` seconds.
         """
         stillness = Stillness(self.beats)
         while True:

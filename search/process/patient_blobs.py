@@ -22,7 +22,9 @@ class PatientBlobs:
 
     ``check`` raises StoreAwayError when the store answers and is another than it was: nothing is then read or put.
 
-    Raises: BlobMissingError and BlobCorruptError, which waiting does not mend.
+    Raises:
+        BlobMissingError: The store lacks what is read, which waiting does not mend.
+        BlobCorruptError: It holds other bytes, which waiting does not mend.
     """
 
     def __init__(

@@ -25,7 +25,8 @@ def restore(
 ) -> tuple[Training, Checkpoint]:
     """A training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
 
-    Raises: MemoryTakenError when the device has no memory for what was trained before.
+    Raises:
+        MemoryTakenError: The device has no memory for what was trained before.
     """
     for checkpoint in checkpoints:
         with memory_as_before(device):

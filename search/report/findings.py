@@ -31,7 +31,8 @@ class Findings:
 def find(study: Study, url: str, pictures: PictureStore) -> Findings:
     """Read a study, its pictures and its confirmation, and compute.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     record = read_study(study)
     ledger = keep_ledger(record)

@@ -32,7 +32,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 def refuse_report(out: Path, *, force: bool) -> None:
     """Nothing when a report may be written to ``out``.
 
-    Raises: UserError when something else stands there.
+    Raises:
+        UserError: Something else stands there.
     """
     refuse_output(out, "report", written_here=_is_report, force=force)
 
@@ -46,7 +47,10 @@ def write_report(study: Study, url: str, pictures: PictureStore, out: Path, *, r
     """Write the report on a study, whole or not at all; returns what it says.
 
     ``url`` is the database's, where the study that confirms this one may be.
-    Raises: UserError when the study was deleted; WorldError when the file cannot be written.
+
+    Raises:
+        UserError: The study was deleted.
+        WorldError: The file cannot be written.
     """
     findings = find(study, url, pictures)
     page = build_page(findings)

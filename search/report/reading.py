@@ -113,7 +113,8 @@ class StudyRecord:
 def read_study(study: Study) -> StudyRecord:
     """The study as it is now, without touching it.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     status = read_status(study)
     with study.engine.connect() as connection:

@@ -66,7 +66,8 @@ def _measured(trial: FrozenTrial) -> Measured:
 def refuse_table(out: Path, *, force: bool, source: str) -> None:
     """Nothing when the table may be written to ``out``.
 
-    Raises: UserError when something else stands there.
+    Raises:
+        UserError: Something else stands there.
     """
     if out != PRINTED:
         refuse_output(out, "table of recipes", written_here=_is_table, force=force, source=source)

@@ -133,7 +133,8 @@ def beyond_budget(infeasible: int, budget: int) -> int:
 def read_budget(connection: Connection, study: Study) -> Budget:
     """What has been spent of the study's budget by now.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     row = connection.execute(READ, {"study_id": study.id}).mappings().first()
     if row is None or not row["there"]:
@@ -151,7 +152,8 @@ def is_over(study: Study) -> bool:
 def current_budget(study: Study) -> Budget:
     """What has been spent of the study's budget by now.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     with study.engine.connect() as connection:
         return read_budget(connection, study)

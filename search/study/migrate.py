@@ -69,7 +69,8 @@ class Wish:
 def migrate_study(old: Study, wish: Wish, place: Place) -> Iterator[str]:
     """Write the new study, and say in lines for people what was found and done.
 
-    Raises: UserError when space, data or study do not fit; nothing is written then.
+    Raises:
+        UserError: Space, data or study do not fit; nothing is written then.
     """
     prepared = prepare(_request(old.spec, wish), place)
     check_same_scores(old.spec, prepared.spec)
@@ -82,7 +83,8 @@ def migrate_study(old: Study, wish: Wish, place: Place) -> Iterator[str]:
 def find_copies(old: Study, space: Space) -> Migration:
     """The ended trials of a study that fit into a space.
 
-    Raises: UserError when there is none.
+    Raises:
+        UserError: There is none.
     """
     refuse_derived(old.spec, "migrate that one")
     copies, left_out = list[FrozenTrial](), Counter[str]()
@@ -109,7 +111,8 @@ def find_copies(old: Study, space: Space) -> Migration:
 def check_same_scores(old: StudySpec, new: StudySpec) -> None:
     """Nothing when the scores of two studies can be compared.
 
-    Raises: UserError naming what differs.
+    Raises:
+        UserError: Something differs; it is named.
     """
     pairs = {
         "data": (old.data_fingerprint[:12], new.data_fingerprint[:12]),
@@ -129,7 +132,9 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
     """Write the new study with its copies, or find it there; says which. ``prepared`` counts its new trials alone.
 
     Nobody can join it before all of it is there; what a crash left of it is begun anew.
-    Raises: UserError when another study has its name.
+
+    Raises:
+        UserError: Another study has its name.
     """
     spec, new = prepared.spec, prepared.spec.trials
     there = copies_there(old, spec.name)
@@ -175,7 +180,8 @@ def first_of(spec: StudySpec, whole: StudySpec, migration: Migration) -> tuple[l
 def copies_there(old: Study, name: str) -> list[FrozenTrial]:
     """The copies of the study of this name; none when there is no such study, or not all of it.
 
-    Raises: UserError when the study has not come from the old one.
+    Raises:
+        UserError: The study has not come from the old one.
     """
     with old.engine.connect() as connection:
         if name not in {row.study_name for row in connection.execute(KNOWN)}:

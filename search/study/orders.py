@@ -22,7 +22,8 @@ def give_order(study: Study, order: Order) -> str:
 def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) -> str:
     """Add to the study's budget; says what it is now.
 
-    Raises: UserError when nothing is added, to a limit that the study does not have, or to a study that confirms or retrains.
+    Raises:
+        UserError: Nothing is added, to a limit that the study does not have, or to a study that confirms or retrains.
     """
     refuse_derived(study.spec, study.spec.purpose.more)
     before = current_budget(study)

@@ -52,8 +52,9 @@ def set_up(request: Request, place: Place) -> Iterator[str]:
 def prepare(request: Request, place: Place) -> Prepared:
     """Check space, data and artifact store; the database is not asked.
 
-    Raises: UserError for a name too long, or with every problem of the space or the data; WorldError when cache or artifacts
-    cannot be written.
+    Raises:
+        UserError: For a name too long, or with every problem of the space or the data.
+        WorldError: Cache or artifacts cannot be written.
     """
     refuse_long_name(request.name)
     space = load_space(request.space, request.sets)
@@ -87,7 +88,9 @@ def _learns_ignored(request: Request, data: Dataset) -> bool | None:
 def check_database(url: str) -> None:
     """Nothing when the database answers and can hold a study.
 
-    Raises: UserError for a wrong URL, or one that names what lacks; WorldError when it does not answer.
+    Raises:
+        UserError: For a wrong URL, or one that names what lacks.
+        WorldError: It does not answer.
     """
     engine = open_engine(url)
     with reachable(url), engine.connect() as connection:
@@ -98,7 +101,9 @@ def check_database(url: str) -> None:
 def write(prepared: Prepared, place: Place) -> str:
     """Write the study, or find it there with equal settings; says which.
 
-    Raises: UserError when another study has its name; WorldError without a database.
+    Raises:
+        UserError: Another study has its name.
+        WorldError: Without a database.
     """
     spec = prepared.spec
     mark_place(place.storage, place.artifacts, spec.name)

@@ -80,7 +80,8 @@ def refuse_derived(spec: StudySpec, advice: str) -> None:
 def refuse_namesake(spec: StudySpec, data: str) -> None:
     """Nothing for the study of a bundle that was made of ``data``, a fingerprint.
 
-    Raises: UserError for another study of the same name.
+    Raises:
+        UserError: For another study of the same name.
     """
     if spec.data_fingerprint != data:
         raise UserError(
@@ -106,6 +107,7 @@ def stable_seed(*parts: object) -> int:
 def data_path(source: str) -> str:
     """A data source as the study stores it: an absolute path, or the generator's word.
 
-    Raises: ProblemsError when nothing is there.
+    Raises:
+        ProblemsError: Nothing is there.
     """
     return source if is_synthetic(source) else str(existing_path(source).resolve())

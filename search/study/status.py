@@ -161,7 +161,8 @@ class Status:
 def read_status(study: Study) -> Status:
     """The study's present status, read without touching it.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     with study.engine.connect() as connection:
         which = {"study_id": study.id}

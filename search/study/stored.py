@@ -115,8 +115,9 @@ def create_study(
     ``begin`` writes those trials and returns their number; what it writes through its connection is there only when the
     study is.
 
-    Raises: UserError when another study has this name, naming what differs; WorldError when the database has written a
-    trial twice.
+    Raises:
+        UserError: Another study has this name, naming what differs.
+        WorldError: The database has written a trial twice.
     """
     engine = open_engine(url)
     with reachable(url), setting_up(engine, url) as connection:
@@ -140,7 +141,8 @@ def create_study(
 def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
     """A study of Optuna's with our mark and no trial; what a crash left of one with our mark is removed.
 
-    Raises: ForeignNameError when somebody else has made a study of this name.
+    Raises:
+        ForeignNameError: Somebody else has made a study of this name.
     """
 
     def made() -> optuna.Study:
@@ -163,7 +165,9 @@ def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
 def open_study(url: str, name: str) -> Study:
     """A study that ``create_study`` wrote.
 
-    Raises: UserError when there is none of this name, or when this program cannot run it; WorldError without a database.
+    Raises:
+        UserError: There is none of this name, or this program cannot run it.
+        WorldError: Without a database.
     """
     engine = open_engine(url)
     with reachable(url):
@@ -184,7 +188,8 @@ def open_study(url: str, name: str) -> Study:
 def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
     """A study's specification as it was written.
 
-    Raises: UserError when another version of this program wrote it.
+    Raises:
+        UserError: Another version of this program wrote it.
     """
     try:
         return StudySpec.model_validate(in_present_form(stored))
@@ -197,7 +202,8 @@ def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
 def check_worker(study: Study, data: Dataset) -> None:
     """Refuse to join a study with another Optuna, space, data, score or objective than its own.
 
-    Raises: UserError naming what differs, with both values.
+    Raises:
+        UserError: Something differs; both values are named.
     """
     check_program(study.spec)
     spec = study.spec
@@ -212,7 +218,8 @@ def check_worker(study: Study, data: Dataset) -> None:
 def check_program(spec: StudySpec) -> None:
     """Refuse to train for a study that another version of this program has written.
 
-    Raises: UserError naming what differs, with both values.
+    Raises:
+        UserError: Something differs; both values are named.
     """
     pairs = {
         "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
@@ -233,7 +240,8 @@ def _refuse_different(spec: StudySpec, pairs: Mapping[str, tuple[object, object]
 def check_clock(study: Study) -> None:
     """Refuse to join with a clock that is far off the database's, which would falsify the times of trials.
 
-    Raises: UserError saying by how much.
+    Raises:
+        UserError: It is; by how much is said.
     """
     with study.engine.connect() as connection:
         theirs = float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())

@@ -47,7 +47,8 @@ def unfinished_trials(connection: Connection, study_id: int, budget: Budget) -> 
 def read_unfinished(study: Study) -> list[Exportable]:
     """Return the same as the study is now.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     with study.engine.connect() as connection:
         return unfinished_trials(connection, study.id, read_budget(connection, study))

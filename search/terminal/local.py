@@ -29,7 +29,9 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
 
     ``source`` is where the data lies on this host, if not where the study says. Ctrl-C or SIGTERM stops them: each gives its
     trial back, and the same command goes on later. A second one kills them.
-    Raises: WorldError when a worker has failed, with the words of the first.
+
+    Raises:
+        WorldError: A worker has failed, with the words of the first.
     """
     offered = offer(device)
     for remark in offered.remarks:  # workers say it into their logs, which nobody reads while all goes well

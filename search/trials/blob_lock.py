@@ -33,7 +33,8 @@ def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
 def delete_unnamed(engine: Engine, blobs: Objects, listed: Stored) -> bool:
     """Delete a blob that was listed, unless a row names it by now or it has been put again; says whether it went.
 
-    Raises: StoreAwayError when the store does not answer.
+    Raises:
+        StoreAwayError: The store does not answer.
     """
     with locked(engine, NAMING_LOCK) as connection:
         if connection.execute(NAMED, {"blob": listed.key}).first() is not None:

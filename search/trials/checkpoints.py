@@ -65,8 +65,10 @@ def point(engine: Engine, blobs: BlobStore, lease: Lease, pointers: dict[str, Po
     """Move a trial's pointers to the blobs of a new checkpoint, and delete the blobs that none names any more.
 
     ``pointers`` holds ``last`` and ``best``. Told the same twice (its answer was lost), it moves them once.
-    Raises: LeaseLostError when another worker has the trial, BlobMissingError when gc has taken the new blobs for garbage; then
-    nothing is changed.
+
+    Raises:
+        LeaseLostError: Another worker has the trial, BlobMissingError when gc has taken the new blobs for garbage; then nothing
+            is changed.
     """
     with engine.begin() as connection:
         gone = hold_blobs(connection, blobs, (pointer.blob for pointer in pointers.values()))

@@ -58,7 +58,8 @@ Claim = Claimed | Waiting | Done
 def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEASE_S) -> Claim:
     """Claim a trial for a worker. ``threads`` is recorded with a trial's first claim only.
 
-    Raises: UserError when the study was deleted.
+    Raises:
+        UserError: The study was deleted.
     """
     with locked(study.engine, CLAIM_LOCK, study.id) as connection:
         budget = read_budget(connection, study)

@@ -56,7 +56,8 @@ def take(connection: Connection, trial_id: int, owner: str, *, threads: int, sec
 def renew(engine: Engine, lease: Lease, seconds: float) -> None:
     """Extend a lease, also one that ran out while nobody else wanted it, and count the time that it has been held.
 
-    Raises: LeaseLostError when another worker has taken the trial.
+    Raises:
+        LeaseLostError: Another worker has taken the trial.
     """
     with engine.begin() as connection:
         _change(connection, lease, expires_at=_in(seconds), spent_s=SPENT, renewed_at=NOW)
@@ -73,7 +74,9 @@ def note_death(engine: Engine, lease: Lease, *, hung: bool) -> Lease:
     """Note that the trial's process has died, or was ``hung``; returns the lease with it.
 
     A lease ends with its process, so it counts one death: told again because its answer was lost, it is the same one.
-    Raises: LeaseLostError when another worker has taken the trial.
+
+    Raises:
+        LeaseLostError: Another worker has taken the trial.
     """
     crashed_by, hung_by = (lease.owner,) * (not hung), (lease.owner,) * hung
     noted = replace(lease, crashed_by=lease.crashed_by + crashed_by, hung_by=lease.hung_by + hung_by)
@@ -85,7 +88,8 @@ def note_death(engine: Engine, lease: Lease, *, hung: bool) -> Lease:
 def note_progress(connection: Connection, lease: Lease) -> None:
     """Hold the lease's row until this transaction ends, and note that its owner has got somewhere.
 
-    Raises: LeaseLostError when another worker has taken the trial.
+    Raises:
+        LeaseLostError: Another worker has taken the trial.
     """
     _change(connection, lease, vanished=0)
 

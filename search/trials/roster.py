@@ -37,7 +37,10 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
     Workers of all studies in the database are counted, and those of other databases that hold a lock on this host; one lock
     in each place keeps two from taking the same idle GPU. ``name`` is the worker's id, chosen by itself: it may be told
     again, when an answer was lost.
-    Raises: UserError when there is no such GPU; WorldError when the driver or all its cards do not answer.
+
+    Raises:
+        UserError: There is no such GPU.
+        WorldError: The driver or all its cards do not answer.
     """
     offered = offer(device)  # before the lock: a driver that no process holds awake takes seconds to answer
     gpu_locks.release(name)

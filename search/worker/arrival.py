@@ -12,7 +12,9 @@ from search.waits import growing_waits
 def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:
     """The study, opened as soon as it is there.
 
-    Raises: NoStudyError or WorldError when it is not there after so long, with the reason.
+    Raises:
+        NoStudyError: It is not there after so long, with the reason.
+        WorldError: It is not there after so long, with the reason.
     """
     deadline = time.monotonic() + longest_s
     for usual_s in growing_waits():

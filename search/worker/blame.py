@@ -30,7 +30,8 @@ class BrokenDeviceError(WorldError):
 def check_device(gpu: str, error: ChildDiedError | ChildHungError) -> None:
     """Do nothing where the device of a worker still computes after a trial's process has died or stood still on it.
 
-    Raises: BrokenDeviceError.
+    Raises:
+        BrokenDeviceError: The device fails its test.
     """
     if why := device_fault(gpu):
         raise BrokenDeviceError(f"GPU {gpu} is broken: {why} (seen after: {error}); this worker leaves, trials go on elsewhere")

@@ -48,7 +48,10 @@ def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
 def unrecordable(worker: Worker, error: Exception) -> Ending:
     """Return the end of a trial whose values were refused, by us, by Optuna or by the database: they would be so again.
 
-    Raises: the error itself where it says nothing of the trial's values; UserError when the study was deleted.
+    The error itself is raised where it says nothing of the trial's values.
+
+    Raises:
+        UserError: The study was deleted.
     """
     match error:
         case UnusableError():

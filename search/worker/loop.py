@@ -35,7 +35,9 @@ RETRIES_S = (10.0, 120.0)  # the first and the longest wait before this worker t
 def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
     """Join a study and work until it is done or it is told to stop.
 
-    Raises: UserError when this worker may not join; WorldError when its data cannot be prepared, or its GPU cannot be used.
+    Raises:
+        UserError: This worker may not join.
+        WorldError: Its data cannot be prepared, or its GPU cannot be used.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
     blobs, pictures = open_blobs(settings.artifacts), open_pictures(settings.artifacts)

@@ -22,7 +22,8 @@ class Patience:
     def __call__(self, call: Callable[[], Result]) -> Result:
         """The call's result. A call may be repeated after it took effect, so it must bear that.
 
-        Raises: InterruptedTrialError when told to stop meanwhile; what the call raises, unless an outage.
+        Raises:
+            InterruptedTrialError: The worker was told to stop meanwhile; what the call raises, unless an outage.
         """
         for wait_s in growing_waits():
             try:

@@ -35,7 +35,11 @@ def run_trial(worker: Worker, lease: Lease) -> None:
     """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood.
 
     Whatever its result holds, the worker goes on: what cannot be recorded ends the trial with that as its cause.
-    Raises: SurroundingsError when it could not be run here, through no fault of its own; LeaseLostError; BrokenDeviceError.
+
+    Raises:
+        SurroundingsError: It could not be run here, through no fault of its own.
+        LeaseLostError: Another worker has taken the trial.
+        BrokenDeviceError: The device fails its test.
     """
     patiently, study = worker.patiently, worker.study
     trial = patiently(lambda: study.trial(lease.trial_id))

@@ -82,7 +82,11 @@ def flatten(config: Config) -> dict[str, Value]:
 
 
 def build(values: Mapping[str, Value]) -> Config:
-    """The config with these values by field path. *Raises* ProblemsError: the config does not allow them together."""
+    """The config with these values by field path.
+
+    Raises:
+        ProblemsError: The config does not allow them together.
+    """
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *sections, name = path.split(".")

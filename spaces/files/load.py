@@ -24,7 +24,9 @@ def preset_names() -> tuple[str, ...]:
 def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
     """The space of a preset or a file, with ``path=domain`` overrides applied.
 
-    *Raises* ProblemsError: every problem at once, each with its path, rule and value; UserError: no such preset or file.
+    Raises:
+        ProblemsError: Every problem at once, each with its path, rule and value.
+        UserError: No such preset or file.
     """
     layers, problems = _preset_layers(name_or_path) if name_or_path in preset_names() else _file_layers(name_or_path)
     if overrides:

@@ -12,7 +12,11 @@ from spaces.values import shown
 
 
 def load_stored_space(stored: Mapping[str, object]) -> Space:
-    """The space that ``Space.to_dict`` gave. *Raises* ProblemsError: it no longer fits the config of this version."""
+    """The space that ``Space.to_dict`` gave.
+
+    Raises:
+        ProblemsError: It no longer fits the config of this version.
+    """
     match stored:
         case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes", "foreign"}:
             foreign = rest.pop("foreign", {})

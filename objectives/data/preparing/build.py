@@ -27,8 +27,8 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
     """Prepare a source in ``directory``, replacing what is there; the caller holds the lock for it.
 
     Raises:
-        ProblemsError: the source cannot be used.
-        OSError: the disk cannot take it.
+        ProblemsError: The source cannot be used.
+        OSError: The disk cannot take it.
     """
     opened = open_source(source, options.exif)
     found = survey(opened, options)

@@ -14,7 +14,8 @@ MOST_BYTES = 2**26
 def read_leave_out(path: Path) -> tuple[str, ...]:
     """The names in a text file, one a line; each once, in order.
 
-    Raises: UserError when it cannot be read, or names nothing.
+    Raises:
+        UserError: It cannot be read, or names nothing.
     """
     try:
         if not path.is_file():  # a pipe would be waited for without end

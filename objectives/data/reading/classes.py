@@ -88,7 +88,7 @@ def read_classes(path: Path) -> Classes:
     Labels run 0..K-1 without gaps; only the ignored one may lie beyond them (255 say) and then becomes the last class.
 
     Raises:
-        ProblemsError: the file is not such a file; every broken rule is named.
+        ProblemsError: The file is not such a file; every broken rule is named.
     """
     try:
         content = yaml.load(_read_text(path), Loader=_PlainLoader)

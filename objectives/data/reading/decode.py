@@ -51,7 +51,7 @@ def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
     alpha channel of other files is left out.
 
     Raises:
-        ProblemsError: with ``where`` as the place, when the file cannot be decoded or its pixels are of another type.
+        ProblemsError: With ``where`` as the place, when the file cannot be decoded or its pixels are of another type.
     """
     raster = _read(path, where, exif)
     try:
@@ -71,7 +71,7 @@ def read_label_image(path: Path, where: str, exif: Exif = "turn") -> LabelImage:
     It is turned or kept like an image.
 
     Raises:
-        ProblemsError: with ``where`` as the place, when the file cannot be decoded or is no label image.
+        ProblemsError: With ``where`` as the place, when the file cannot be decoded or is no label image.
     """
     raster = _read(path, where, exif)
     try:

@@ -70,7 +70,8 @@ def _without_suffix(path: str) -> str:
 def _rows(path: Path) -> Iterator[_Row]:
     """The lines but for the header.
 
-    Raises: UserError when columns are missing, or a line has more or fewer cells than the header.
+    Raises:
+        UserError: Columns are missing, or a line has more or fewer cells than the header.
     """
     if not path.is_file():  # a pipe would be waited for without end
         raise UserError("no file")

@@ -21,7 +21,7 @@ def read_npz(path: Path) -> ArraySource:
     names and any other number is ``class_0`` ...
 
     Raises:
-        ProblemsError: the file is damaged, or its arrays are of other shapes or types.
+        ProblemsError: The file is damaged, or its arrays are of other shapes or types.
     """
     arrays = _read_arrays(path, ("training_set", "training_groups", "class_names"))
     frames = arrays.get("training_set")
@@ -39,7 +39,7 @@ def read_test_set(path: Path) -> np.ndarray:
     """The unlabelled frames of an npz as (N, H, W, C): its ``test_set``, (N, H, W) or (N, H, W, C).
 
     Raises:
-        ProblemsError: the file is damaged, has no ``test_set``, or one of another shape or type.
+        ProblemsError: The file is damaged, has no ``test_set``, or one of another shape or type.
     """
     frames = _read_arrays(path, ("test_set",)).get("test_set")
     if frames is None:

@@ -20,8 +20,8 @@ def read_with_pillow(data: bytes, form: str) -> Raster:
     """The one image of a file of this form.
 
     Raises:
-        RefusalError: it holds several images, or pixels of a kind that is not read.
-        Exception: it is damaged; what decoders raise on foreign bytes is open-ended.
+        RefusalError: It holds several images, or pixels of a kind that is not read.
+        Exception: It is damaged; what decoders raise on foreign bytes is open-ended.
     """
     with _opened(data, form) as stored:
         count = getattr(stored, "n_frames", 1)

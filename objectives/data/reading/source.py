@@ -18,7 +18,7 @@ def open_source(source: str, exif: Exif = "turn") -> Source:
     """The labelled frames behind a path (npz or folder) or ``synthetic[:COUNT][:seed=S]``; ``exif`` as in `DataOptions`.
 
     Raises:
-        ProblemsError: there is nothing there, or it cannot be read at all.
+        ProblemsError: There is nothing there, or it cannot be read at all.
     """
     if is_synthetic(source):
         return read_synthetic(source)
@@ -33,7 +33,7 @@ def existing_path(source: str | Path) -> Path:
     """The path of a source.
 
     Raises:
-        ProblemsError: nothing is there.
+        ProblemsError: Nothing is there.
     """
     try:
         path = Path(source).expanduser()
@@ -50,7 +50,7 @@ def source_stamp(source: str) -> str:
     """A short text that changes when the source's files do (path, size, time of change); costs no reading.
 
     Raises:
-        ProblemsError: nothing is there.
+        ProblemsError: Nothing is there.
     """
     if is_synthetic(source):
         return f"{source} {GENERATOR_VERSION}"

@@ -30,8 +30,8 @@ def read_tiff(data: bytes) -> Raster:
     """The one image of a TIFF; previews beside it do not count.
 
     Raises:
-        RefusalError: it holds several images, or pixels of a kind that is not read.
-        Exception: it is damaged; what decoders raise on foreign bytes is open-ended.
+        RefusalError: It holds several images, or pixels of a kind that is not read.
+        Exception: It is damaged; what decoders raise on foreign bytes is open-ended.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as opened:
         pages = list(_pages(opened.pages, set()))

@@ -49,7 +49,9 @@ def confirm(asked: ConfirmOptions) -> None:
 def checked_source(searched: Study, place: Place, data: str) -> str:
     """Return where the study's data lies on this host.
 
-    Raises: ProblemsError when nothing is there that can be read; UserError for other data than the study's.
+    Raises:
+        ProblemsError: Nothing is there that can be read.
+        UserError: For other data than the study's.
     """
     source = data_path(data)
     open_data(searched, place, source)

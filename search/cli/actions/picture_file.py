@@ -11,7 +11,8 @@ from objectives.pictures.panels import is_picture
 def refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None:
     """Nothing when a picture may be written there; asked before the work begins.
 
-    Raises: UserError when it may not, or the name is that of another kind of file.
+    Raises:
+        UserError: It may not, or the name is that of another kind of file.
     """
     if out.suffix.lower() not in ("", ".png"):
         raise UserError(f"{option} must be a PNG, got {out}: a picture is written as nothing else")

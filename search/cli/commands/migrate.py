@@ -14,7 +14,8 @@ from search.cli.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, 
 def check_target(name: str) -> str:
     """The name itself.
 
-    Raises: UserError when it cannot name a study.
+    Raises:
+        UserError: It cannot name a study.
     """
     try:
         return check_study_name(name)
