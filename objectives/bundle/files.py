@@ -82,7 +82,7 @@ def readable(directory: Path, *more: type[Exception]) -> Iterator[None]:
 
 
 def refuse_taken(directory: Path, *, force: bool = False) -> None:
-    """Nothing when a bundle may be written to ``directory``: it is not there or empty, or a bundle and ``force`` is given.
+    """Refuse a ``directory`` that holds something else than a bundle, or one without ``force``.
 
     Raises:
         UserError: Something is there that must not be replaced.

@@ -99,7 +99,7 @@ def judged_ensemble(
 
 
 def refuse_one_place(places: int) -> None:
-    """Nothing for so many places that some can judge what was chosen on others.
+    """Refuse so few places that none can judge what was chosen on others.
 
     Raises:
         UserError: With fewer than two.

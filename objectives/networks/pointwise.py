@@ -10,7 +10,7 @@ FULL_BLOCK = 16  # channels that oneDNN takes at once with AVX-512; 8 without
 
 @final
 class SubsampledPointwise(nn.Module):
-    """A 1 x 1 convolution of every so-manieth pixel: the same sums as one with that stride, and the same parameters.
+    """A 1 x 1 convolution of every s-th pixel: the same sums as one with that stride, and the same parameters.
 
     oneDNN's gradient of the weights of a strided one writes past its workspace when channels come last and are fewer than a
     block, as those of the frames are: the process dies or hangs, or goes on with weights of other tensors damaged.

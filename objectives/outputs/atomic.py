@@ -124,7 +124,7 @@ def _move_files(draft: Path, path: Path, last: str) -> None:
 
 
 def refuse_unwritable(directory: Path) -> None:
-    """Nothing when a directory can be made or replaced there; a folder is made and deleted to see.
+    """Refuse a place where no directory can be made or replaced; a folder is made and deleted to see.
 
     Raises:
         WorldError: It cannot.

@@ -15,7 +15,7 @@ LINKS = 40  # that Linux follows
 def refuse_output(
     out: Path, what: str, *, written_here: Callable[[Path], bool], force: bool, source: str = "", option: str = "--out"
 ) -> None:
-    """Nothing when the file ``out`` may be written; asked before the work begins.
+    """Refuse to write the file ``out`` where that would destroy something; asked before the work begins.
 
     Pipes and devices are written to. A file is replaced with ``force``, if this program wrote it: ``written_here`` knows
     such a one by its content, and ``what`` says what it would be. ``source`` is what the command reads, if a path;

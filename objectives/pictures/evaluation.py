@@ -13,7 +13,7 @@ LONGEST_TITLE = 90  # characters of a frame's name that fit above its picture
 
 
 def refuse_pictures_folder(folder: Path) -> None:
-    """Nothing when pictures may be written to ``folder``: it is not there yet, or empty. Asked before the work begins.
+    """Refuse a ``folder`` for pictures that holds something; asked before the work begins.
 
     Raises:
         UserError: Something stands there.

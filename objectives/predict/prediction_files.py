@@ -88,7 +88,7 @@ _LABEL_TEXTS = np.array([list(f",{label}".ljust(4).encode()) for label in range(
 
 
 def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) -> None:
-    """Nothing for frames, a name and (H, W) each, that are all of the first one's size.
+    """Refuse frames, a name and (H, W) each, that are not all of the first one's size.
 
     Raises:
         UserError: One has another: they fit in no single array or table.

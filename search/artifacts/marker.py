@@ -69,7 +69,7 @@ def check_marked(engine: Engine, artifacts: str) -> str:
 
 
 def check_mounted(artifacts: str, marker: str) -> None:
-    """Nothing when the marker is in the store, as it was left there.
+    """Refuse a store without the marker that was left there.
 
     Raises:
         StoreAwayError: It is not: an empty folder may stand where the store is not mounted, or was not yet.
@@ -79,7 +79,7 @@ def check_mounted(artifacts: str, marker: str) -> None:
 
 
 def check_sole_owner(engine: Engine, artifacts: str) -> float:
-    """Nothing but the time by the store's own clock, when this database alone uses the store.
+    """Refuse a store that other databases use; return the time by its own clock.
 
     Raises:
         UserError: Another database uses it too, or none has said so.
@@ -103,7 +103,7 @@ def check_sole_owner(engine: Engine, artifacts: str) -> float:
 
 
 def _check_weights(engine: Engine, artifacts: str, study: str) -> None:
-    """Nothing when a store without a marker holds weights of the study, made before there were markers, or there are none."""
+    """Refuse a store without a marker that lacks the weights of a study that has some."""
     with engine.connect() as connection:
         if not inspect(connection).has_table(CHECKPOINT.name):
             return

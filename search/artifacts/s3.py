@@ -139,6 +139,6 @@ def _connect(endpoint_url: str) -> Any:
 
 
 def _refuse_credentials(where: str, endpoint: str) -> None:
-    """Nothing when an endpoint has no credentials, which every error would show."""
+    """Refuse an endpoint that holds credentials, which every error would show."""
     if "@" in endpoint:
         raise UserError(f"{where} must not hold credentials: set AWS_ACCESS_KEY_ID and so on")

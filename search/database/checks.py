@@ -35,7 +35,7 @@ TABLES = text("""
 
 
 def refuse_unfit(connection: Connection) -> None:
-    """Nothing when a study can live in the database.
+    """Refuse a database in which no study can live.
 
     Raises:
         UserError: With everything that it lacks, in one line, and what to do.

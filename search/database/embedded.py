@@ -82,10 +82,10 @@ def embedded_postgres(home: Path) -> Iterator[str]:
 
 
 def refuse_home(home: Path) -> None:
-    """Nothing for a folder in which the embedded database can live.
+    """Refuse a folder in which the embedded database cannot live.
 
     Raises:
-        UserError: For any other.
+        UserError: It has too long a path, say.
     """
     folder = home.resolve() / "postgres"
     if not FOLDER.fullmatch(str(folder)):

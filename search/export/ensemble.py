@@ -104,7 +104,7 @@ def _share(member: Restored, weight: float) -> Share:
 
 
 def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, listed: bool, anyway: bool) -> None:
-    """Nothing for an ensemble that was judged better than its best member.
+    """Refuse an ensemble that was not judged better than its best member.
 
     Raises:
         NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single member.

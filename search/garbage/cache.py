@@ -27,10 +27,10 @@ FINGERPRINTS = text(f"SELECT spec ->> 'data_fingerprint' FROM {STUDIES}")
 
 
 def check_cache(cache: Path) -> None:
-    """Nothing when the cache's file system tells when a file was read last.
+    """Refuse a cache whose file system does not record when a file was read.
 
     Raises:
-        UserError: Otherwise.
+        UserError: It does not.
         WorldError: The cache cannot be read.
     """
     try:

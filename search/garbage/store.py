@@ -76,10 +76,10 @@ def least_age_s(engine: Engine) -> float:
 
 
 def check_age(engine: Engine, older_than_s: float) -> None:
-    """Nothing for an age at which garbage is told from what a worker has just put.
+    """Refuse an age so small that blobs still being written would count as garbage.
 
     Raises:
-        UserError: For a smaller one.
+        UserError: It is.
     """
     if older_than_s < (least_s := least_age_s(engine)):
         raise UserError(f"--older-than must be at least {least_s / 60:g}m, {LEASES} lease times of the trials at hand")

@@ -30,7 +30,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def refuse_report(out: Path, *, force: bool) -> None:
-    """Nothing when a report may be written to ``out``.
+    """Refuse to write a report to ``out`` where something else stands.
 
     Raises:
         UserError: Something else stands there.

@@ -64,7 +64,7 @@ def _measured(trial: FrozenTrial) -> Measured:
 
 
 def refuse_table(out: Path, *, force: bool, source: str) -> None:
-    """Nothing when the table may be written to ``out``.
+    """Refuse to write the table to ``out`` where something else stands.
 
     Raises:
         UserError: Something else stands there.

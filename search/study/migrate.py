@@ -109,7 +109,7 @@ def find_copies(old: Study, space: Space) -> Migration:
 
 
 def check_same_scores(old: StudySpec, new: StudySpec) -> None:
-    """Nothing when the scores of two studies can be compared.
+    """Refuse two studies whose scores cannot be compared.
 
     Raises:
         UserError: Something differs; it is named.

@@ -86,7 +86,7 @@ def _learns_ignored(request: Request, data: Dataset) -> bool | None:
 
 
 def check_database(url: str) -> None:
-    """Nothing when the database answers and can hold a study.
+    """Refuse a database that does not answer or cannot hold a study.
 
     Raises:
         UserError: For a wrong URL, or one that names what lacks.

@@ -78,7 +78,7 @@ def refuse_derived(spec: StudySpec, advice: str) -> None:
 
 
 def refuse_namesake(spec: StudySpec, data: str) -> None:
-    """Nothing for the study of a bundle that was made of ``data``, a fingerprint.
+    """Refuse a study of other data than a bundle was made of, by their fingerprint.
 
     Raises:
         UserError: For another study of the same name.

@@ -44,7 +44,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Nothing to claim now, but trials still run elsewhere, and one of them may be lost; or the study is paused."""
+    """There is no trial to claim now, but some still run elsewhere, and one may be lost; or the study is paused."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _sample_bits(page: tifffile.TiffPage) -> int:
 
 
 def _refuse_colours(page: tifffile.TiffPage) -> None:
-    """Nothing for pixels that are grey, red-green-blue, inks or indices once they are decoded."""
+    """Refuse pixels that are neither grey, red-green-blue, inks nor indices once they are decoded."""
     is_rgb_again = page.photometric == PHOTOMETRIC.YCBCR and page.compression in _JPEGS  # the codec converts
     if not (page.photometric in _PLAIN or is_rgb_again):
         known = page.photometric in set(PHOTOMETRIC)

@@ -9,7 +9,7 @@ from objectives.pictures.panels import is_picture
 
 
 def refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None:
-    """Nothing when a picture may be written there; asked before the work begins.
+    """Refuse to write a picture where something else stands; asked before the work begins.
 
     Raises:
         UserError: It may not, or the name is that of another kind of file.
