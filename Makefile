@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test fuzz faults faults-compose browser-test gpu-test recipes-test bench compose-test dist clean
+.PHONY: help install demo check test fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ browser-test: install ## the dashboard of a finished study in a real browser (ne
 gpu-test: install ## memory that runs out, precision and resume on a real GPU (skips without CUDA)
 	$(VENV)/bin/pytest tests/gpu -rs
 
+gpu-lab: install ## scripts for a GPU machine into .gpulab, and all their steps here at tiny sizes on the CPU (15 minutes)
+	PYTHON=$(CURDIR)/$(VENV)/bin/python tests/gpu/lab/prepare.sh
+	GPULAB_DEVICE=cpu GPULAB_SLOW=8 GPULAB_INSTALL=no GPULAB_PYTHON=$(CURDIR)/$(VENV)/bin/python bash .gpulab/on-device.sh
+
 recipes-test: install ## every recipe's network at full size under the whole contract (an hour)
 	$(VENV)/bin/pytest tests/recipes
 
@@ -65,5 +69,5 @@ dist: install ## a wheel in dist/ that works without the checkout
 	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean: ## remove caches and build products; .venv and studies stay
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist .gpulab *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
