@@ -42,3 +42,9 @@ def test_every_file_that_a_document_names_is_there(document: str, least: int) ->
     named = set(re.findall(r"(?:`| )((?:search|spaces|objectives|tests)/[\w/.-]*\w/?)(?:`|$)", text, re.MULTILINE))
     assert len(named) >= least
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_every_room_with_decisions_is_linked() -> None:
+    linked = set(re.findall(r"\]\(\.\./(.*?)\)", (ROOT / "docs/decisions.md").read_text(encoding="utf-8")))
+    there = {file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("DECISIONS.md")}
+    assert linked == there
