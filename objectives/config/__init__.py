@@ -104,7 +104,7 @@ class Config(Frozen):
     def reads_validation_loss(self) -> bool:
         """Whether anything in training goes by the loss on the validation part, which then is computed each epoch."""
         stops = self.train.early_stopping > 0 and self.train.stop_on == "loss"
-        return stops or (isinstance(self.schedule, Plateau) and self.schedule.watch == "loss")
+        return stops or self.schedule.hears == "loss"
 
     @property
     def foreign(self) -> dict[str, str]:

@@ -43,30 +43,44 @@ class Lion(Frozen):
 Optimiser = Annotated[AdamW | Adam | SGD | Lion, Field(discriminator="kind")]
 
 
-class Cosine(Frozen):
+Watched = Literal["score", "loss"]  # of validation: the mean IoU, which should rise, or the loss, which should fall
+
+
+class Scheduled(Frozen):
+    """A course of the learning rate."""
+
+    @property
+    def hears(self) -> Watched | None:
+        """What of validation it goes by; None: nothing."""
+        return None
+
+
+class Cosine(Scheduled):
     """Linear warm-up over a share of all steps, then half a cosine down to zero."""
 
     kind: Literal["cosine"] = "cosine"
     warmup: float = Field(0.05, ge=0.0, le=0.5)
 
 
-class OneCycle(Frozen):
+class OneCycle(Scheduled):
     """One cycle (Smith and Topin 2018): up to the learning rate over ``warmup`` of all steps, then down."""
 
     kind: Literal["one_cycle"] = "one_cycle"
     warmup: float = Field(0.3, ge=0.0, le=0.9)
 
 
-Watched = Literal["score", "loss"]  # of validation: the mean IoU, which should rise, or the loss, which should fall
-
-
-class Plateau(Frozen):
+class Plateau(Scheduled):
     """Multiply the learning rate by ``factor`` when what it watches has got no better for more than ``patience`` epochs."""
 
     kind: Literal["plateau"] = "plateau"
     factor: float = Field(0.3, gt=0.0, lt=1.0)
     patience: int = Field(5, ge=0, le=100)
     watch: Watched = "score"
+
+    @property
+    def hears(self) -> Watched | None:
+        """What it watches."""
+        return self.watch
 
 
 Schedule = Annotated[Cosine | OneCycle | Plateau, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from objectives.beat import Beat, unheard
-from objectives.config import Config, Plateau
+from objectives.config import Config
 from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of
 from objectives.errors import WorldError
@@ -78,8 +78,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     state, data = training.state, training.data
     validation = data.parts["validation"]
     images_NHWC, masks_NHW = data.images[validation], data.masks[validation]
-    schedule = state.config.schedule
-    watched = schedule.watch if isinstance(schedule, Plateau) else "score"
+    watched = state.config.schedule.hears or "score"
     while not state.finished:
         start = time.monotonic()
         loss = train_epoch(training, beat)

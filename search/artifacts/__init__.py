@@ -1,6 +1,6 @@
 """Where large values live: immutable blobs named by their SHA-256, in a folder or in S3."""
 
-from search.artifacts.blobs import BlobStore, FolderBlobs, S3Blobs, check_writable
+from search.artifacts.blobs import Blobs, BlobStore, check_writable
 from search.artifacts.location import open_blobs, open_objects
 from search.artifacts.objects import BlobCorruptError, BlobMissingError, Objects, StoreAwayError, Stored
 
@@ -8,9 +8,8 @@ __all__ = [
     "BlobCorruptError",
     "BlobMissingError",
     "BlobStore",
-    "FolderBlobs",
+    "Blobs",
     "Objects",
-    "S3Blobs",
     "StoreAwayError",
     "Stored",
     "check_writable",

@@ -58,11 +58,6 @@ class FolderObjects:
             return stat.S_ISREG(target.stat().st_mode)  # unlike is_file(), which takes some broken disks for empty ones
         return False
 
-    def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
-        """Yield the keys of all whole files last written at least ``older_than_s`` seconds ago."""
-        newest = time.time() - older_than_s
-        return (each.key for each in self.stored() if older_than_s <= 0 or each.written_at <= newest)
-
     def stored(self) -> Iterator[Stored]:
         """Yield all whole files."""
         with _one_line("list", self._path):

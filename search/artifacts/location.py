@@ -7,7 +7,7 @@ from typing import assert_never
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from objectives.errors import UserError
-from search.artifacts.blobs import BlobStore, FolderBlobs, S3Blobs
+from search.artifacts.blobs import Blobs, BlobStore
 from search.artifacts.folder import FolderObjects
 from search.artifacts.objects import Objects
 from search.artifacts.s3 import S3Objects
@@ -59,13 +59,7 @@ def open_blobs(url: str) -> BlobStore:
     Raises:
         UserError: The URL is wrong.
     """
-    match parse_location(url):
-        case Folder(path):
-            return FolderBlobs(path / "blobs")
-        case Bucket(name, prefix, endpoint_url):
-            return S3Blobs(name, f"{prefix}/blobs", endpoint_url)
-        case _ as never:
-            assert_never(never)
+    return Blobs(open_objects(url, "blobs"))
 
 
 def open_objects(url: str, part: str) -> Objects:

@@ -53,9 +53,6 @@ class Objects(Protocol):
     def exists(self, key: str) -> bool:
         """Whether something is stored under ``key``."""
 
-    def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
-        """Yield the keys that were last written at least ``older_than_s`` seconds ago, in no particular order."""
-
     def stored(self) -> Iterator[Stored]:
         """Yield all that is stored, in no particular order."""
 

@@ -1,7 +1,6 @@
 """Objects in an S3 bucket, of Amazon or of any server that speaks its protocol."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,11 +54,6 @@ class S3Objects:
         except BlobMissingError:
             return False
         return True
-
-    def keys(self, older_than_s: float = 0.0) -> Iterator[str]:
-        """Yield the keys under the prefix last written at least ``older_than_s`` seconds ago."""
-        newest = time.time() - older_than_s
-        return (each.key for each in self.stored() if older_than_s <= 0 or each.written_at <= newest)
 
     def stored(self) -> Iterator[Stored]:
         """Yield the objects under the prefix."""

@@ -16,7 +16,6 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load
 
 from objectives.bundle.provenance import Origin, Provenance, Retrained
-from objectives.config import Plateau
 from objectives.data.resplit import trained_on_everything
 from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
@@ -93,10 +92,10 @@ def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple
 
     Frames that are trained on score better and better: by those, the learning rate would never fall.
     """
-    match candidate.settings.members[0].config.schedule:
-        case Plateau(watch="loss"):
+    match candidate.settings.members[0].config.schedule.hears:
+        case "loss":
             merits = tuple(-loss for loss in Notes.of(trial).losses)[:epochs]
-        case Plateau():
+        case "score":
             merits = tuple(trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1))
         case _:
             return ()

@@ -51,10 +51,6 @@ class PatientBlobs:
         """Whether the blob is there."""
         return self._patiently(lambda: self._blobs.exists(sha))
 
-    def list(self, older_than_s: float = 0.0) -> Iterator[str]:
-        """Yield the blobs last put at least ``older_than_s`` seconds ago."""
-        return iter(self._patiently(lambda: [*self._blobs.list(older_than_s)]))
-
     def _patiently(self, call: Callable[[], Result]) -> Result:
         with _beating(self._beat):
             for wait_s in growing_waits():

@@ -19,8 +19,9 @@ from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
 from search.process.messages import Cause
 from search.study.budget import Budget
 from search.study.looks import test_looks
+from search.study.pruners import judging
 from search.study.record import Notes, State
-from search.study.sampling import CONTROL, rungs
+from search.study.sampling import CONTROL
 from search.study.spec import StudySpec
 from search.study.status import read_status
 from search.study.stored import Study
@@ -127,7 +128,7 @@ def read_study(study: Study) -> StudyRecord:
         budget=status.budget,
         warnings=status.warnings,
         epochs=study.space.default().train.epochs,
-        rungs=rungs(study.space),
+        rungs=judging(study.space).rungs,
         test_looks=test_looks(study),
         read_at=now,
         trials=tuple(_record(trial, leases.get(trial._trial_id), cut.get(trial._trial_id, math.nan), now) for trial in frozen),

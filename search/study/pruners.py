@@ -1,10 +1,14 @@
 """The pruners: successive halving with rungs of its own, and the best few after one epoch."""
 
-from typing import final
+from dataclasses import dataclass
+from typing import assert_never, final
 
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from spaces import Space
+from spaces.pruning import Halving, NoPruning, TopK
 
 REDUCTION = 3  # one in so many goes on from a rung
 JUDGED = "judged at epoch "  # system attribute of a trial, with the rung's epoch: its own score there, and whether it ends
@@ -71,3 +75,34 @@ def _scores_at(study: Study, epoch: int) -> list[tuple[float, int]]:
 
 def _better(scores: list[tuple[float, int]], own: tuple[float, int]) -> int:
     return sum(score < own for score in scores)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What ends the trials of a space early, and the epochs after which a trial is sure to be judged, and therefore saved."""
+
+    pruner: BasePruner
+    rungs: tuple[int, ...] = ()
+
+
+def judging(space: Space) -> Judging:
+    """Return how the trials of a space are judged before their end."""
+    match space.pruning:
+        case Halving():
+            rungs = halving_rungs(space.default().train.epochs)
+            return Judging(HalvingPruner(rungs), rungs)
+        case NoPruning():
+            return Judging(NopPruner())
+        case TopK(epoch=epoch, keep=keep):
+            return Judging(TopKPruner(epoch=epoch, keep=keep), (epoch,))
+        case _:
+            assert_never(space.pruning)
+
+
+def halving_rungs(epochs: int) -> tuple[int, ...]:
+    """Return the rungs of one bracket of successive halving: the warm-up's last epoch, and its triples.
+
+    None lies in the second half: there a verdict saves little, and costs a trial that is all but trained.
+    """
+    first = max(2, epochs // 9)
+    return tuple(first * REDUCTION**i for i in range(20) if first * REDUCTION**i <= epochs / 2) or (first,)

@@ -1,4 +1,4 @@
-"""How a study draws and prunes its trials: the first ones, the sampler, the rungs."""
+"""How a study draws its trials: the first ones, and the sampler of the others."""
 
 import random
 import warnings
@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, assert_never
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 
-from search.study.pruners import REDUCTION, HalvingPruner, TopKPruner
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import Confirmed, Notes
 from search.study.spec import StudySpec, stable_seed
-from spaces import Space, choose_recipes, load_stored_space
-from spaces.pruning import Halving, NoPruning, TopK
+from spaces import choose_recipes, load_stored_space
 from spaces.recipes import scaled
 
 CONTROL = 0  # the trial number of the default config, which is never pruned
@@ -85,41 +82,3 @@ def build_sampler(spec: StudySpec, number: int) -> TPESampler:
     startup = startup_trials(spec)
     seed = stable_seed(spec.seed, "sampler", number)
     return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
-
-
-def build_pruner(space: Space) -> BasePruner:
-    """What ends the trials of a space early.
-
-    Halving is one bracket of successive halving with a warm-up: its first rung is the warm-up's last epoch.
-    """
-    match space.pruning:
-        case Halving():
-            return HalvingPruner(rungs(space))
-        case NoPruning():
-            return NopPruner()
-        case TopK(epoch=epoch, keep=keep):
-            return TopKPruner(epoch=epoch, keep=keep)
-        case _:
-            assert_never(space.pruning)
-
-
-def rungs(space: Space) -> tuple[int, ...]:
-    """The epochs after which a trial is sure to be judged, and therefore saved."""
-    match space.pruning:
-        case Halving():
-            return halving_rungs(space.default().train.epochs)
-        case NoPruning():
-            return ()
-        case TopK(epoch=epoch):
-            return (epoch,)
-        case _:
-            assert_never(space.pruning)
-
-
-def halving_rungs(epochs: int) -> tuple[int, ...]:
-    """The rungs of successive halving for trials of so many epochs: the warm-up's last epoch, and its triples.
-
-    None lies in the second half: there a verdict saves little, and costs a trial that is all but trained.
-    """
-    first = max(2, epochs // 9)
-    return tuple(first * REDUCTION**i for i in range(20) if first * REDUCTION**i <= epochs / 2) or (first,)

@@ -22,9 +22,10 @@ from search.database.passwords import redacted
 from search.database.predicates import STUDIES
 from search.database.tables import STUDY
 from search.process.messages import Run
+from search.study.pruners import judging
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import Notes
-from search.study.sampling import FirstTrial, build_pruner, build_sampler, first_trials
+from search.study.sampling import FirstTrial, build_sampler, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.stored_forms import in_present_form
 from spaces import Space, load_stored_space
@@ -181,7 +182,7 @@ def open_study(url: str, name: str) -> Study:
         fence = Fence()
         storage = open_optuna(url, fence)
         space = load_stored_space(spec.space)
-        study = optuna.load_study(study_name=name, storage=storage, pruner=build_pruner(space))
+        study = optuna.load_study(study_name=name, storage=storage, pruner=judging(space).pruner)
     return Study(known[name].study_id, spec, space, engine, storage, study, fence)
 
 

@@ -18,8 +18,9 @@ from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, F
 from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
 from search.study.budget import WHY, Limit, current_budget
 from search.study.draws import FromTrial
+from search.study.pruners import judging
 from search.study.record import Notes
-from search.study.sampling import CONTROL, rungs
+from search.study.sampling import CONTROL
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.trials.leases import Lease
@@ -134,7 +135,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         gpu=gpu,
         threads=lease.threads,
         prefetchers=prefetchers(settings.prefetchers, on_gpu=bool(gpu), cores=cores),
-        rungs=rungs(worker.study.space),
+        rungs=judging(worker.study.space).rungs,
         checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
         verbose=settings.verbose,
         **device_limits(worker.member.device),

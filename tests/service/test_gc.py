@@ -23,6 +23,7 @@ from search.trials import checkpoints, leases
 from search.trials.blob_lock import delete_unnamed
 from search.trials.checkpoints import KEEP_BEST, Pointer, point
 from search.trials.claims import Claimed, claim
+from tests.support.blob_names import names_in
 from tests.support.thousand_trials import KINDS, fill, sha
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -84,14 +85,14 @@ def test_of_a_thousand_trials_the_best_and_the_unfinished_are_kept(study: Study,
     artifacts = str(tmp_path)
     fill(study, artifacts)
     blobs = open_blobs(artifacts)
-    assert len({*blobs.list()}) == 4000
+    assert len(set(names_in(blobs))) == 4000
     needed = unfinished_and_best(study)
     checkpoints.drop_unneeded(study.engine, blobs, study.id)
     assert named(study) == needed
-    assert {*blobs.list()} == needed
+    assert set(names_in(blobs)) == needed
     mark_store(study.engine, artifacts)
     assert sweep(study, artifacts) == {}
-    assert {*blobs.list()} == needed
+    assert set(names_in(blobs)) == needed
 
 
 def test_gc_drops_pointers_and_blobs_that_no_worker_dropped(study: Study, store: str) -> None:
@@ -100,7 +101,7 @@ def test_gc_drops_pointers_and_blobs_that_no_worker_dropped(study: Study, store:
     blobs = open_blobs(store)
     orphan = blobs.put(b"put, and never pointed at")
     would = sweep(study, store, dry_run=True)
-    assert len({*blobs.list()}) == 4 * 18 + 1
+    assert len(set(names_in(blobs))) == 4 * 18 + 1
     assert len(named(study)) == 4 * 18
     swept = sweep(study, store)
     assert swept == would
@@ -108,8 +109,8 @@ def test_gc_drops_pointers_and_blobs_that_no_worker_dropped(study: Study, store:
     kept = {sha(f"{n} best") for n in ended} & unfinished_and_best(study)
     at_hand = {sha(f"{n} {kind}") for n in range(990, 1000) for kind in KINDS}
     assert swept == {"pointers": 4 * 8 - len(kept), "blobs": 4 * 8 - len(kept) + 1}
-    assert {*blobs.list()} == kept | at_hand == named(study)
-    assert orphan not in {*blobs.list()}
+    assert set(names_in(blobs)) == kept | at_hand == named(study)
+    assert orphan not in set(names_in(blobs))
     assert sweep(study, store) == {}
 
 
@@ -125,7 +126,7 @@ def test_what_is_young_stays(small_study: Study, tmp_path: Path) -> None:
     pictures.write("11111111-0000-4000-8000-000000000000", PNG)
     (tmp_path / "blobs" / "partial" / "another").write_bytes(b"half")
     assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1, "pictures": 1, "drafts": 1}
-    assert {*blobs.list()} == {young}
+    assert set(names_in(blobs)) == {young}
     assert {*pictures.keys()} == {"11111111-0000-4000-8000-000000000000"}
     assert [file.name for file in (tmp_path / "blobs" / "partial").iterdir()] == ["another"]
 
@@ -219,7 +220,7 @@ def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(small_study:
     assert sweep(small_study, store, dry_run=True) == {"rows": 2, "pointers": 2, "blobs": 1, "pictures": 2}
     assert blobs.exists(held)
     assert sweep(small_study, store) == {"rows": 2, "pointers": 2, "blobs": 1, "pictures": 2}
-    assert [*blobs.list()] == []
+    assert names_in(blobs) == []
     assert sweep(small_study, store) == {}
 
 
@@ -264,17 +265,17 @@ def test_killed_in_the_middle_it_loses_nothing(study: Study, database: str, tmp_
     needed = unfinished_and_best(study) & named(study)
     process = search.start("gc", "--storage", database, "--artifacts", artifacts)  # type: ignore[attr-defined]
     deadline = time.monotonic() + 120
-    while len([*blobs.list()]) > 1100 and time.monotonic() < deadline:
+    while len(names_in(blobs)) > 1100 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    left = {*blobs.list()}
+    left = set(names_in(blobs))
     assert len(needed) < len(left) <= 1100
     assert named(study) == needed <= left
     done = search("gc", "--storage", database, "--artifacts", artifacts, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["removed"]["blobs"]["count"] == len(left) - len(needed)
-    assert {*blobs.list()} == needed
+    assert set(names_in(blobs)) == needed
     assert all(blobs.read(each) for each in needed)
 
 

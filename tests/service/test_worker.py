@@ -17,10 +17,11 @@ from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
 from search.export.best import export_best
 from search.place import Place as CommandPlace
-from search.study.sampling import rungs
+from search.study.pruners import judging
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, check_worker, open_study
 from search.trials import checkpoints
+from tests.support.blob_names import names_in
 from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
@@ -104,7 +105,7 @@ def test_a_finished_trial_shows_its_numbers_and_pictures_and_keeps_its_best_weig
     pointers = checkpoints.pointers_of(study.engine, trial._trial_id)
     assert list(pointers) == ["best"]
     assert pointers["best"].score == trial.value
-    assert list(open_blobs(place.artifacts).list()) == [pointers["best"].blob]
+    assert names_in(open_blobs(place.artifacts)) == [pointers["best"].blob]
     study.close()
 
 
@@ -120,7 +121,7 @@ def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker
     assert pruned
     for trial in pruned:
         assert trial.user_attrs["end_cause"] == "pruned"
-        assert max(trial.intermediate_values) in rungs(study.space)
+        assert max(trial.intermediate_values) in judging(study.space).rungs
         assert not checkpoints.pointers_of(study.engine, trial._trial_id)
     study.close()
 

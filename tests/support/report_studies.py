@@ -15,8 +15,8 @@ from objectives.data.options import DataOptions
 from search.database.connections import Fence, open_engine, open_optuna
 from search.database.tables import LEASE, STUDY
 from search.study.draws import FromTrial
+from search.study.pruners import judging
 from search.study.purpose import Candidate, Confirming
-from search.study.sampling import rungs
 from search.study.spec import StudySpec
 from search.study.stored import Study, open_study
 from spaces import Space, load_space, load_stored_space
@@ -103,7 +103,7 @@ def drawn_trials(
     memory = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     memory.enqueue_trial(dict(space.control))
     found: list[FrozenTrial] = []
-    passed: dict[int, list[float]] = {rung: [] for rung in rungs(space) if prune}
+    passed: dict[int, list[float]] = {rung: [] for rung in judging(space).rungs if prune}
     for number in range(count):
         trial = memory.ask()
         epochs = space.draw(FromTrial(trial)).train.epochs

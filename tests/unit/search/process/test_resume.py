@@ -9,7 +9,8 @@ from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
 from objectives.training.fit import Training, fit, prepare
-from search.artifacts import FolderBlobs
+from search.artifacts import Blobs
+from search.artifacts.folder import FolderObjects
 from search.process.child import cause_of
 from search.process.messages import Cause, Checkpoint
 from search.process.resume import NONE_YET, restore
@@ -20,12 +21,12 @@ CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> FolderBlobs:
-    return FolderBlobs(tmp_path)
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(FolderObjects(tmp_path))
 
 
 @pytest.fixture
-def saved(terrain: Dataset, blobs: FolderBlobs) -> Checkpoint:
+def saved(terrain: Dataset, blobs: Blobs) -> Checkpoint:
     """A checkpoint after the first epoch."""
     training = begin(terrain)
     next(fit(training))
@@ -44,7 +45,7 @@ def begin(data: Dataset) -> Training:
         MemoryError(),
     ],
 )
-def test_a_device_without_memory_is_no_damaged_checkpoint(error: Exception, saved: Checkpoint, blobs: FolderBlobs) -> None:
+def test_a_device_without_memory_is_no_damaged_checkpoint(error: Exception, saved: Checkpoint, blobs: Blobs) -> None:
     def full() -> Training:
         raise error
 
@@ -55,7 +56,7 @@ def test_a_device_without_memory_is_no_damaged_checkpoint(error: Exception, save
     assert not said
 
 
-def test_data_that_cannot_be_read_is_no_damaged_checkpoint(saved: Checkpoint, blobs: FolderBlobs) -> None:
+def test_data_that_cannot_be_read_is_no_damaged_checkpoint(saved: Checkpoint, blobs: Blobs) -> None:
     def unread() -> Training:
         raise WorldError("the memory map is gone")
 
@@ -66,7 +67,7 @@ def test_data_that_cannot_be_read_is_no_damaged_checkpoint(saved: Checkpoint, bl
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_or_says_that_it_starts_anew(
-    saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset
+    saved: Checkpoint, blobs: Blobs, terrain: Dataset
 ) -> None:
     said: list[str] = []
     gone = Checkpoint("0" * 64, saved.best)
@@ -79,7 +80,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_or_says_that_it_starts_anew(
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_the_best_weights_are_written_again_from_the_state(
-    gone: bool, saved: Checkpoint, blobs: FolderBlobs, terrain: Dataset, tmp_path: Path
+    gone: bool, saved: Checkpoint, blobs: Blobs, terrain: Dataset, tmp_path: Path
 ) -> None:
     file = tmp_path / saved.best[:2] / saved.best[2:]
     content = file.read_bytes()

@@ -8,8 +8,9 @@ from optuna.trial import TrialState
 
 from objectives.data.options import DataOptions
 from search.process.messages import Cause
+from search.study.pruners import halving_rungs
 from search.study.record import Notes
-from search.study.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, halving_rungs, startup_trials
+from search.study.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, startup_trials
 from search.study.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space
 
