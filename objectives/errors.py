@@ -25,6 +25,7 @@ SearchError
 Below this file each stands where it is raised.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,20 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{one_line(self.where)}: {one_line(self.rule)}, got {one_line(self.value)}"
+
+
+def condensed(problems: Sequence[Problem], most: int = 10) -> list[Problem]:
+    """Return the same problems with at most so many of one rule, then one that counts the rest: what a terminal can show."""
+    counts = Counter(problem.rule for problem in problems)
+    seen: Counter[str] = Counter()
+    shown = []
+    for problem in problems:
+        seen[problem.rule] += 1
+        if seen[problem.rule] <= most:
+            shown.append(problem)
+        elif seen[problem.rule] == counts[problem.rule]:
+            shown.append(Problem(f"{counts[problem.rule] - most} more places", problem.rule, "other values there"))
+    return shown
 
 
 class SearchError(Exception):

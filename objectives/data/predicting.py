@@ -1,49 +1,23 @@
 """Reading of frames for ``search predict`` (no masks) and ``search evaluate`` (with masks), each at its own size."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar, overload
+from typing import NamedTuple
 
 import numpy as np
 
 from objectives.data.options import Exif
 from objectives.data.preparing.marks import gathered
-from objectives.data.preparing.survey import condensed, size_problem
+from objectives.data.preparing.survey import size_problem
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
-from objectives.data.reading.decode import decode_image
-from objectives.data.reading.folder import find_images
 from objectives.data.reading.frames import Source
-from objectives.data.reading.npz import read_test_set
-from objectives.data.reading.raster import FORMS
-from objectives.data.reading.source import existing_path, open_source
-from objectives.data.reading.synthetic import is_synthetic, read_synthetic_tests
+from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
+from objectives.data.reading.source import open_source, reader_of
 from objectives.data.spec import FrameSpec
-from objectives.errors import Problem, ProblemsError
+from objectives.errors import Problem, ProblemsError, condensed
 
 UNKNOWN = -1  # no label of a mask: an older bundle ignores one beyond its classes, and does not say which
-Item = TypeVar("Item")
-NamedImage = tuple[str, np.ndarray]  # name, (H, W, C) uint8 or uint16
-
-
-@dataclass(frozen=True)
-class ReadOnDemand(Sequence[Item], Generic[Item]):
-    """A sequence whose items are read when asked for, so that a folder of any size fits in memory."""
-
-    length: int
-    read: Callable[[int], Item]
-
-    def __len__(self) -> int:
-        return self.length
-
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        positions = range(self.length)[index]  # raises IndexError, which ends a loop
-        return self.read(positions) if isinstance(positions, int) else [self.read(position) for position in positions]
 
 
 class Labelled(NamedTuple):
@@ -63,10 +37,7 @@ def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]
     Raises:
         ProblemsError: Nothing is there, or no frames are in it.
     """
-    if is_synthetic(str(source)):
-        return _numbered(read_synthetic_tests(str(source)))
-    path = existing_path(source)
-    return _images_of_folder(path, exif) if path.is_dir() else _numbered(read_test_set(path))
+    return reader_of(str(source)).images(exif)
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:
@@ -90,33 +61,6 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
     if problems:
         raise ProblemsError(str(source), condensed(gathered(problems)))
     return Labelled(opened.names, ReadOnDemand(len(opened.names), opened.image), masks)
-
-
-def _numbered(frames: np.ndarray) -> Sequence[NamedImage]:
-    return ReadOnDemand(len(frames), lambda index: (str(index), np.ascontiguousarray(frames[index])))
-
-
-def _images_of_folder(root: Path, exif: Exif) -> Sequence[NamedImage]:
-    folder = root / "images" if (root / "images").is_dir() else root
-    found, problems = find_images(folder, root)
-    if not found:
-        problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
-    if problems:
-        raise ProblemsError(str(root), condensed(problems))
-    # names as the files have them, in whatever normal form: masks are looked for under them
-    named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found.values()]
-    items = sorted(named, key=lambda item: _by_number(item[0]))
-
-    def read(index: int) -> NamedImage:
-        name, path = items[index]
-        return name, decode_image(path, path.relative_to(root).as_posix(), exif)
-
-    return ReadOnDemand(len(items), read)
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """Sorts names as people count: frame2 before frame10."""
-    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> list[Problem]:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.data.predicting import ReadOnDemand
-from objectives.data.preparing.survey import condensed
+from objectives.data.reading.on_demand import ReadOnDemand
 from objectives.data.spec import FrameSpec
-from objectives.errors import Problem, ProblemsError, UserError
+from objectives.errors import Problem, ProblemsError, UserError, condensed
 from objectives.predict.prediction_files import refuse_mixed_sizes
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)

@@ -76,7 +76,17 @@ def run(tree: Path, program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", start + program], capture_output=True, text=True, timeout=120, cwd=tree)
 
 
-@pytest.mark.parametrize(("section", "files"), [("A loss", 3), ("A network family", 3), ("A command", 2)])
+@pytest.mark.parametrize(
+    ("section", "files"),
+    [
+        ("A loss", 3),
+        ("A network family", 3),
+        ("A command", 2),
+        ("A schedule", 2),
+        ("A pruner", 2),
+        ("A reader of frames", 2),
+    ],
+)
 def test_a_part_is_as_few_files_as_the_page_says(section: str, files: int) -> None:
     assert len({step.path for step in steps_of(section)}) == files
 
@@ -90,19 +100,21 @@ from objectives.data.dataset import DataOptions, open_dataset
 from objectives.training.fit import fit, prepare
 from spaces import FromParams, load_space
 space = load_space("tiny", ["train.epochs=2", "train.steps_per_epoch=2", "model.kind=plain", "model.filters={int: [4, 16]}",
-                            "loss.missed={weight: optional}", "loss.missed_power=3.0"])
+                            "loss.missed={weight: optional}", "loss.missed_power=3.0", "schedule.kind=constant"])
 data = open_dataset("synthetic:40", DataOptions(size=(16, 32)), Path("cache"))
 config = space.draw(FromParams({**space.control, "model.filters": 5, "loss.missed.on": True, "loss.missed.weight": 0.5}))
 results = list(fit(prepare(config, data, seed=0, device=torch.device("cpu"))))
-print(json.dumps([config.model.kind, config.model.filters, config.loss.missed_power, [each.loss for each in results]]))
+rates = [each.learning_rate / config.optimiser.learning_rate for each in results]
+print(json.dumps([config.model.kind, config.model.filters, config.loss.missed_power, [each.loss for each in results], rates]))
 """
 
 
-def test_a_trial_trains_the_new_network_with_the_new_loss(tree: Path) -> None:
+def test_a_trial_trains_the_new_network_with_the_new_loss_and_schedule(tree: Path) -> None:
     done = run(tree, TRAIN)
     assert done.returncode == 0, done.stderr
-    kind, filters, power, losses = json.loads(done.stdout)
+    kind, filters, power, losses, rates = json.loads(done.stdout)
     assert (kind, filters, power) == ("plain", 5, 3.0)
+    assert rates == [1.0, 1.0]
     assert losses[1] < losses[0]
 
 
@@ -112,3 +124,41 @@ def test_the_new_command_is_listed_helps_and_answers(tree: Path) -> None:
     assert "search greet --study mars" in run(tree, program.format(words=["greet", "--help"])).stdout
     done = run(tree, program.format(words=["greet", "--study", "mars"]))
     assert (done.returncode, done.stdout) == (0, "hello, mars\n")
+
+
+JUDGE = """
+import optuna
+from search.study.pruners import judging
+from spaces import load_space
+judges = judging(load_space("tiny", ["pruning={kind: floor, epoch: 2, least: 0.5}"]))
+study = optuna.create_study(direction="maximize", pruner=judges.pruner)
+ended = []
+for scores in ([0.1, 0.4], [0.1, 0.6]):
+    trial = study.ask()
+    for epoch, score in enumerate(scores, 1):
+        trial.report(score, epoch)
+        ended.append(trial.should_prune())
+print(judges.rungs, ended)
+"""
+
+
+def test_the_new_pruner_ends_what_lies_below_its_floor(tree: Path) -> None:
+    assert run(tree, JUDGE).stdout == "(2,) [False, True, False, False]\n"
+
+
+READ = """
+from pathlib import Path
+import numpy as np
+from objectives.data.dataset import DataOptions, check, read_images
+from objectives.data.reading.synthetic import generate
+terrain = generate(40)
+np.save("frames.npy", terrain.images[..., None] if terrain.images.ndim == 3 else terrain.images)
+np.save("frames.masks.npy", terrain.masks)
+report = check("frames.npy", DataOptions())
+print(report.frames, report.problems, len(read_images("frames.npy")))
+"""
+
+
+def test_the_new_reader_reads(tree: Path) -> None:
+    done = run(tree, READ)
+    assert done.stdout == "40 () 40\n", done.stderr

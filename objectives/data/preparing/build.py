@@ -13,12 +13,12 @@ import numpy as np
 
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
-from objectives.data.preparing.survey import Survey, condensed, survey
+from objectives.data.preparing.survey import Survey, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.reading.frames import Source
 from objectives.data.reading.source import open_source
 from objectives.data.spec import FrameSpec
-from objectives.errors import ProblemsError, WorldError
+from objectives.errors import ProblemsError, WorldError, condensed
 
 FORMAT_VERSION = 4  # counted up whenever the files or the way to them change
 

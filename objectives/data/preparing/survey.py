@@ -290,17 +290,3 @@ def _examples(places: dict[str, list[str]]) -> str:
     for value, named in sorted(places.items(), key=lambda item: -len(item[1])):
         shown.append(f"{value} ({examples(named)})")
     return "; ".join(shown)
-
-
-def condensed(problems: Sequence[Problem], most: int = 10) -> list[Problem]:
-    """The same problems with at most so many of one rule, then one that counts the rest: what a terminal can show."""
-    counts = Counter(problem.rule for problem in problems)
-    seen: Counter[str] = Counter()
-    shown = []
-    for problem in problems:
-        seen[problem.rule] += 1
-        if seen[problem.rule] <= most:
-            shown.append(problem)
-        elif seen[problem.rule] == counts[problem.rule]:
-            shown.append(Problem(f"{counts[problem.rule] - most} more places", problem.rule, "other values there"))
-    return shown

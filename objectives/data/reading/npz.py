@@ -1,13 +1,19 @@
 """Reading of the course's npz: ``training_set`` (N, 2, H, W), optional ``test_set`` and ``training_groups``."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import psutil
 
+from objectives.data.options import Exif
 from objectives.data.reading.classes import CLASS_NAME, MOST_CLASSES, Classes, is_class_name, named_classes
 from objectives.data.reading.frames import ArraySource
+from objectives.data.reading.on_demand import NamedImage, numbered
+from objectives.data.reading.stamps import stamp_of
 from objectives.errors import Problem, ProblemsError
 
 PIXEL_TYPES = (np.uint8, np.uint16)
@@ -101,3 +107,24 @@ def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Pr
         broken = [Problem("class_names", CLASS_NAME, repr(name)) for name in names.tolist() if not is_class_name(name)]
         return (None, broken) if broken else (named_classes(tuple(names.tolist()), ignore_label=0), [])
     return None, [Problem("class_names", f"must be 2 to {MOST_CLASSES} different names", f"{names.dtype} {names.shape}")]
+
+
+@final
+@dataclass(frozen=True)
+class NpzReader:
+    """Reads an npz file."""
+
+    path: Path
+
+    def labelled(self, exif: Exif) -> ArraySource:
+        """Return its ``training_set``; arrays have no orientation tag."""
+        return read_npz(self.path)
+
+    def images(self, exif: Exif) -> Sequence[NamedImage]:
+        """Return its ``test_set``."""
+        return numbered(read_test_set(self.path))
+
+    def stamp(self) -> str:
+        """Return a text that changes when the file does."""
+        path = self.path.resolve()
+        return stamp_of(path, [str(path)])

@@ -1,30 +1,60 @@
 """From the word that a user gives (a path, ``synthetic``) to a source of frames."""
 
-import hashlib
-import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from objectives.data.options import Exif
-from objectives.data.reading.folder import read_folder
+from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import Source
-from objectives.data.reading.npz import read_npz
-from objectives.data.reading.settings_files import seen_files
-from objectives.data.reading.synthetic import GENERATOR_VERSION, is_synthetic, read_synthetic
-from objectives.data.reading.walk import list_files
+from objectives.data.reading.npz import NpzReader
+from objectives.data.reading.on_demand import NamedImage
+from objectives.data.reading.synthetic import SyntheticReader, is_synthetic
 from objectives.errors import Problem, ProblemsError
 
 
-def open_source(source: str, exif: Exif = "turn") -> Source:
-    """The labelled frames behind a path (npz or folder) or ``synthetic[:COUNT][:seed=S]``; ``exif`` as in `DataOptions`.
+class Reader(Protocol):
+    """What reads one kind of source. Adding one: a file with such a class, and a line of `reader_of`."""
+
+    def labelled(self, exif: Exif) -> Source:
+        """Return its labelled frames; ``exif`` as in `DataOptions`.
+
+        Raises:
+            ProblemsError: It cannot be read at all.
+        """
+
+    def images(self, exif: Exif) -> Sequence[NamedImage]:
+        """Return the frames to predict.
+
+        Raises:
+            ProblemsError: It has none.
+        """
+
+    def stamp(self) -> str:
+        """Return a short text that changes when its content does; costs no reading."""
+
+
+def reader_of(source: str) -> Reader:
+    """Return what reads a path (npz or folder) or ``synthetic[:COUNT][:seed=S]``.
 
     Raises:
-        ProblemsError: There is nothing there, or it cannot be read at all.
+        ProblemsError: Nothing is there.
     """
     if is_synthetic(source):
-        return read_synthetic(source)
+        return SyntheticReader(source)
     path = existing_path(source)
+    return FolderReader(path) if path.is_dir() else NpzReader(path)
+
+
+def open_source(source: str, exif: Exif = "turn") -> Source:
+    """Return the labelled frames of a source.
+
+    Raises:
+        ProblemsError: Nothing is there, or it cannot be read at all.
+    """
+    reader = reader_of(source)
     try:
-        return read_folder(path, exif) if path.is_dir() else read_npz(path)
+        return reader.labelled(exif)
     except OSError as error:
         raise ProblemsError(source, [Problem(source, "must be readable", error.strerror or str(error))]) from error
 
@@ -47,26 +77,9 @@ def existing_path(source: str | Path) -> Path:
 
 
 def source_stamp(source: str) -> str:
-    """A short text that changes when the source's files do (path, size, time of change); costs no reading.
+    """Return a short text that changes when the source's files do.
 
     Raises:
         ProblemsError: Nothing is there.
     """
-    if is_synthetic(source):
-        return f"{source} {GENERATOR_VERSION}"
-    path = existing_path(source).resolve()
-    digest = hashlib.sha256(os.fsencode(path))
-    files, problems = _files(path) if path.is_dir() else ([str(path)], [])
-    for file in files:
-        facts = os.lstat(file) if not os.path.exists(file) else os.stat(file)  # noqa: PTH110, PTH116 - a Path each is slow
-        digest.update(os.fsencode(file) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    digest.update("".join(map(str, problems)).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def _files(folder: Path) -> tuple[list[str], list[Problem]]:
-    """The files that frames, groups and classes are read from or may hide in, and the folders and links that cannot be read."""
-    listings = [list_files(folder / part, folder) for part in ("images", "masks") if (folder / part).is_dir()]
-    files = [str(path) for path in seen_files(folder)]
-    files += [file for listing in listings for file in listing.files]
-    return sorted(set(files)), [problem for listing in listings for problem in listing.problems]
+    return reader_of(source).stamp()

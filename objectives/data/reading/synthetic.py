@@ -3,15 +3,19 @@
 The word ``synthetic`` stands for it wherever a data path may, as do ``synthetic:COUNT`` and ``synthetic:COUNT:seed=S``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import final
 
 import cv2
 import numpy as np
 
+from objectives.data.options import Exif
 from objectives.data.reading.classes import COURSE
 from objectives.data.reading.frames import ArraySource
+from objectives.data.reading.on_demand import NamedImage, numbered
 from objectives.data.reading.terrain import Place, draw_place, paste_alien, take_frame
 from objectives.errors import Problem, ProblemsError
 
@@ -103,6 +107,26 @@ def write_folder(root: Path, count: int = DEFAULT_COUNT, seed: int = 0, *, with_
     if with_groups:
         rows = [f"{index:05d}.png,place_{group}" for index, group in enumerate(terrain.groups.tolist())]
         (root / "groups.csv").write_text("\n".join(["file,group", *rows, ""]), encoding="utf-8")
+
+
+@final
+@dataclass(frozen=True)
+class SyntheticReader:
+    """Generates frames."""
+
+    source: str
+
+    def labelled(self, exif: Exif) -> ArraySource:
+        """Return labelled frames; generated ones have no orientation tag."""
+        return read_synthetic(self.source)
+
+    def images(self, exif: Exif) -> Sequence[NamedImage]:
+        """Return frames without labels."""
+        return numbered(read_synthetic_tests(self.source))
+
+    def stamp(self) -> str:
+        """Return a text that changes when what is generated does."""
+        return f"{self.source} {GENERATOR_VERSION}"
 
 
 def _draw_frames(generator: np.random.Generator, count: int) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:

@@ -11,9 +11,8 @@ from objectives.data.preparing.duplicates import LIKENESS, alike_clusters, spoil
 from objectives.data.preparing.leave_out import read_leave_out
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_image, resize_mask
-from objectives.data.preparing.survey import condensed
 from objectives.data.reading.synthetic import ALIENS, write_folder, write_npz
-from objectives.errors import Problem, ProblemsError, UserError
+from objectives.errors import Problem, ProblemsError, UserError, condensed
 
 OPTIONS = DataOptions()
 
