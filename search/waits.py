@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-FIRST_S, LONGEST_S = 0.5, 15.0
+FIRST_S = 0.5
+LONGEST_S = 15.0
 
 
 def growing_waits(first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> Iterator[float]:

@@ -28,7 +28,8 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
     fitting = tuple(option for option in options if _fits(option, num_classes))
     if found is None or fitting == options:
         return space, ()
-    config, name = space.default(), found[0]
+    config = space.default()
+    name = found[0]
     weights = config.loss.class_weights
     if isinstance(weights, GivenClassWeights) and not _fits(weights.values, num_classes):
         raise ProblemsError("control", [_problem(f"control.{VALUES}", num_classes, weights.values)])
@@ -59,7 +60,8 @@ def fit_recipes(
         UserError: No such recipe, or one that was asked for by name cannot run on this data.
         ProblemsError: Some lie outside the space, every field of each.
     """
-    chosen, every = choose_recipes(wanted), "all" in [word.strip() for word in wanted.lower().split(",")]
+    chosen = choose_recipes(wanted)
+    every = "all" in [word.strip() for word in wanted.lower().split(",")]
     unfit = [recipe for recipe in chosen if not recipe.fits(num_classes)]
     names = ", ".join(recipe.name for recipe in unfit)
     if unfit and not every:

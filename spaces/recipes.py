@@ -134,7 +134,8 @@ def _recipes_of(report: Mapping[str, object], base: Mapping[str, object]) -> Ite
         entry = _Entry.model_validate(written)
         trees[name] = _laid_over(trees[entry.extends], entry.config)
         learns[name] = learns[entry.extends] if entry.learns_ignored is None else entry.learns_ignored
-        row, config = name.partition("-")[0], Config.model_validate(trees[name])
+        row = name.partition("-")[0]
+        config = Config.model_validate(trees[name])
         yield Recipe(name, row, row[0], entry.reported, entry.note, config, learns[name])
 
 

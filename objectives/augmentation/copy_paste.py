@@ -17,12 +17,16 @@ from objectives.config import Augment
 from objectives.data.dataset import Dataset, rare_frames, rarest_class
 
 SMALLEST = 9  # pixels of a piece, 3 x 3: a smaller one has no inside, and is as often a slip of the labeller's as a thing
-MOST_PIECES, MOST_BYTES = 2_000, 64 * 2**20  # in the pool: every process that augments has one
+# in the pool: every process that augments has one
+MOST_PIECES = 2_000
+MOST_BYTES = 64 * 2**20
 MOST_AT_ONCE = 3  # pieces pasted into one frame
 SCALES = (0.5, 1.5)
 MARGIN = 3  # pixels around a piece that are cut out with it, for its feathered edge
 FEATHER = 1.0  # deviation of the edge's Gaussian, pixels: of the surroundings 62 %, 13 % and 1 % show next to the piece
-_STREAM, _FRAMES = 1, 2  # keep these draws apart from others of the same seed
+# keep these draws apart from others of the same seed
+_STREAM = 1
+_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class CopyPaste:
     """
 
     def __init__(self, augment: Augment, data: Dataset) -> None:
-        self.share, self.edge = augment.copy_paste, augment.copy_paste_edge
+        self.share = augment.copy_paste
+        self.edge = augment.copy_paste_edge
         self.data = data
         self.label = rarest_class(data)
 
@@ -93,7 +98,8 @@ class CopyPaste:
         self, image_HWC: np.ndarray, mask_HW: np.ndarray, labelled_HW: np.ndarray, generator: np.random.Generator
     ) -> None:
         piece = self.pieces[int(generator.integers(len(self.pieces)))]
-        angle, scale = generator.uniform(0.0, 360.0), generator.uniform(*SCALES)
+        angle = generator.uniform(0.0, 360.0)
+        scale = generator.uniform(*SCALES)
         piece = turned(piece, angle, scale, most=mask_HW.shape)
         spot = _place(piece.mask_HW.shape, labelled_HW, generator)
         mask_HW[spot][piece.mask_HW & labelled_HW[spot]] = self.label
@@ -125,7 +131,9 @@ def pasted_frames(data: Dataset, share: float, seed: int) -> np.ndarray:
 
 def find_pieces(data: Dataset) -> tuple[Piece, ...]:
     """The components of the rarest class in the training part; where they are too many or too large, those of some frames."""
-    label, room, pieces = rarest_class(data), MOST_BYTES, list[Piece]()
+    label = rarest_class(data)
+    room = MOST_BYTES
+    pieces = list[Piece]()
     for frame in np.random.default_rng(0).permutation(data.parts["train"]):
         for piece in cut_out(np.asarray(data.images[frame]), np.asarray(data.masks[frame]) == label):
             room -= piece.image_HWC.nbytes + piece.mask_HW.nbytes
@@ -149,7 +157,8 @@ def cut_out(image_HWC: np.ndarray, mask_HW: np.ndarray) -> Iterator[Piece]:
 def turned(piece: Piece, angle: float, scale: float, *, most: tuple[int, ...]) -> Piece:
     """The piece rotated by degrees and scaled, less than asked when it would not fit into ``most`` (H, W)."""
     height, width = piece.mask_HW.shape
-    sine, cosine = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
+    sine = abs(math.sin(math.radians(angle)))
+    cosine = abs(math.cos(math.radians(angle)))
     box = (height * cosine + width * sine, height * sine + width * cosine)
     scale = min(scale, most[0] / box[0], most[1] / box[1])
     rows, columns = (min(limit, max(1, math.ceil(scale * side - 1e-6))) for limit, side in zip(most, box, strict=True))

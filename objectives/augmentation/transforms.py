@@ -40,7 +40,8 @@ class Augmenter:
         moving = _moving(augment, spec) if augment.intensity else []
         self.photometric = _photometric(augment) if augment.intensity and augment.photometric else []
         self.identity = not moving and not self.photometric
-        self.moving, self.lighting = albu.Compose(moving), albu.Compose(self.photometric)
+        self.moving = albu.Compose(moving)
+        self.lighting = albu.Compose(self.photometric)
         self.range = OwnRange(spec)
 
     def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +190,8 @@ def _elastic(augment: Augment, borders: dict[str, object]) -> albu.BasicTransfor
 def _photometric(augment: Augment) -> list[albu.BasicTransform]:
     """The transforms of light that are on, in units of the range that pixels use."""
     strength = augment.intensity
-    brightness, contrast = 0.25 * strength * augment.brightness, 0.4 * strength * augment.contrast
+    brightness = 0.25 * strength * augment.brightness
+    contrast = 0.4 * strength * augment.contrast
     gamma = (100 / (1 + strength), 100 * (1 + strength))
     chosen: list[albu.BasicTransform] = []
     if augment.brightness or augment.contrast:

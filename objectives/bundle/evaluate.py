@@ -76,7 +76,8 @@ class BundleEvaluation:
 
     def _notes(self) -> Iterator[str]:
         if self.own or self.other_parts:
-            known, study = self.own + self.other_parts, self.provenance.study
+            known = self.own + self.other_parts
+            study = self.provenance.study
             if self.provenance.retrained:
                 yield f"{known} frames are of the model's own study {study}: it was trained on all of them, so none counts"
             else:
@@ -152,7 +153,8 @@ def _why_none(parts: Sequence[str | None], spoilt: set[int], split: Split, rules
 
 def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
     """The frames that the bundle's study would drop, by the same rules."""
-    rules, spec = bundle.provenance, bundle.spec
+    rules = bundle.provenance
+    spec = bundle.spec
     keys = [(mask.shape, mask.tobytes()) for mask in labelled.masks]
     labels = [int(np.count_nonzero(np.bincount(mask.ravel()))) for mask in labelled.masks]
     spoilt = set(spoilt_frames(keys, labels, rules.min_identical))

@@ -13,15 +13,13 @@ from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, listed, one_line
 from objectives.program.settings import FORMAT_VERSION, Settings, read_settings
 
-WEIGHTS, CONFIG, ONNX, TORCH_EXPORT, METRICS, FRAMES, CARD = (
-    "model.safetensors",
-    "config.json",
-    "model.onnx",
-    "model.pt2",
-    "metrics.json",
-    "frames.json",
-    "README.md",
-)
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+ONNX = "model.onnx"
+TORCH_EXPORT = "model.pt2"
+METRICS = "metrics.json"
+FRAMES = "frames.json"
+CARD = "README.md"
 FILES = (WEIGHTS, CONFIG, ONNX, TORCH_EXPORT, METRICS, FRAMES, CARD)
 ADDED = frozenset({TORCH_EXPORT})  # that bundles of the old format lack
 SUMS = "SHA256SUMS"
@@ -115,7 +113,8 @@ def _names_in(directory: Path) -> list[str]:
 def _card_is_edited(directory: Path) -> bool:
     """Whether the card, the one file of a bundle that people write in, is another than the export's."""
     try:
-        card, sums = (directory / CARD).read_bytes(), (directory / SUMS).read_text(encoding="ascii")
+        card = (directory / CARD).read_bytes()
+        sums = (directory / SUMS).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):  # moved away, or damaged
         return False
     return f"{hashlib.sha256(card).hexdigest()}  {CARD}\n" not in sums

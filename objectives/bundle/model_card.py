@@ -76,7 +76,8 @@ def _as_they_lie(spec: FrameSpec) -> str:
 
 
 def _sizes(settings: Settings) -> str:
-    height, width = settings.axes.height, settings.axes.width
+    height = settings.axes.height
+    width = settings.axes.width
     if (height, width) == ("any", "any"):
         return f"Frames of any size may go in; it was trained on {settings.spec.height} x {settings.spec.width}."
     return f"Frames must be of {height} x {width} pixels."
@@ -186,7 +187,8 @@ def _caveats(provenance: Provenance) -> list[str]:
 
 
 def _test_caveat(provenance: Provenance) -> str:
-    test, looks = provenance.test, provenance.test_looks
+    test = provenance.test
+    looks = provenance.test_looks
     if not provenance.has_test:
         return NO_TEST
     if test is None and provenance.retrained:

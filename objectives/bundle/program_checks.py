@@ -1,6 +1,7 @@
 """Exported programs against the torch model that they were made of, on the CPU."""
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -33,7 +34,8 @@ class Comparison:
     @classmethod
     def of(cls, ours: Outputs, theirs: Outputs) -> "Comparison":
         """Of a program's outputs (``theirs``) with those of torch."""
-        (labels_NHW, probabilities_NKHW), (other_NHW, other_NKHW) = ours, theirs
+        labels_NHW, probabilities_NKHW = ours
+        other_NHW, other_NKHW = theirs
         best_NKHW = np.sort(probabilities_NKHW, axis=1)
         differing = other_NHW != labels_NHW
         tied = differing & (best_NKHW[:, -1] - best_NKHW[:, -2] < TIE)
@@ -42,7 +44,7 @@ class Comparison:
 
     def __add__(self, other: "Comparison") -> "Comparison":
         """Over the frames of both; a difference that is no number stays one."""
-        largest = max(self.largest_difference, other.largest_difference, key=lambda value: (value != value, value))
+        largest = max(self.largest_difference, other.largest_difference, key=lambda value: (math.isnan(value), value))
         return Comparison(self.frames + other.frames, largest, self.ties + other.ties, self.wrong + other.wrong)
 
 

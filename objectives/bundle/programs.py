@@ -17,7 +17,8 @@ from objectives.bundle.program_checks import compare_programs, onnx_runner, torc
 from objectives.data.spec import FrameSpec
 from objectives.program.settings import Axes, fixed_axes
 
-INPUT, OUTPUTS = "pixels", ("labels", "probabilities")
+INPUT = "pixels"
+OUTPUTS = ("labels", "probabilities")
 ANY_SIZE = Axes(height="any", width="any")
 
 
@@ -54,7 +55,8 @@ def _try_sizes(programs: Programs, segmenter: nn.Module, spec: FrameSpec) -> Non
 def _probes(spec: FrameSpec) -> Iterator[np.ndarray]:
     """Noise of the spec's size and of others, in batches of several lengths."""
     generator = np.random.default_rng(0)
-    height, width = spec.height, spec.width
+    height = spec.height
+    width = spec.width
     for shape in [(3, height, width), (1, height + 3, width + 5), (2, (height + 1) // 2, (width + 1) // 2)]:
         pixels = generator.integers(0, spec.max_value, (*shape, spec.channels), endpoint=True)
         yield pixels.astype(np.uint8 if spec.max_value <= 255 else np.uint16)

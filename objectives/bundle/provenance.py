@@ -1,5 +1,6 @@
 """Where an exported model comes from: the study, the trial, its scores and the versions that made it. Imports no torch."""
 
+import math
 import platform
 import re
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ class PartScore(Frozen):
             recall=_known(classes.recall.tolist()),
             dice=_known(classes.dice.tolist()),
             support=tuple(classes.support.tolist()),
-            calibration_error=calibration_error if calibration_error == calibration_error else None,
+            calibration_error=None if math.isnan(calibration_error) else calibration_error,
             left_out=left_out,
         )
 
@@ -73,7 +74,7 @@ class PartScore(Frozen):
 
 
 def _known(fractions: Iterable[float]) -> tuple[float | None, ...]:
-    return tuple(value if value == value else None for value in fractions)
+    return tuple(None if math.isnan(value) else value for value in fractions)
 
 
 class Origin(Frozen):

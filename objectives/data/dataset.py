@@ -151,7 +151,8 @@ def rarest_class(dataset: Dataset) -> int:
 
 def rare_frames(dataset: Dataset) -> np.ndarray:
     """The training frames that hold the rarest class. Sorted int64 indices."""
-    rarest, train = rarest_class(dataset), dataset.parts["train"]
+    rarest = rarest_class(dataset)
+    train = dataset.parts["train"]
     return train[[bool((dataset.masks[index] == rarest).any()) for index in train]]
 
 

@@ -66,7 +66,8 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
 def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> list[Problem]:
     if declared is None:
         return []
-    theirs, ours = _scorable(declared.names, declared.ignore_label), _scorable(spec.class_names, spec.ignore_label)
+    theirs = _scorable(declared.names, declared.ignore_label)
+    ours = _scorable(spec.class_names, spec.ignore_label)
     if theirs == ours:
         return []
     rule = f"must have the model's {len(spec.class_names)} classes in its order ({', '.join(ours)})"
@@ -92,7 +93,8 @@ def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
 def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec) -> np.ndarray:
     """The stored labels of a frame whose image fits the model."""
     frame = source.frame(index)
-    image_HWC, mask_HW = frame.image_HWC, frame.mask_HW
+    image_HWC = frame.image_HWC
+    mask_HW = frame.mask_HW
     size = size_problem(frame, source.place(index))
     problems = [size] if size else []
     pixels = f"{image_HWC.shape[2]} channels of 0..{np.iinfo(image_HWC.dtype).max}"

@@ -20,7 +20,8 @@ def resplit(data: Dataset, seed: int) -> Dataset:
 
 def dealt_parts(data: Dataset, seed: int) -> Mapping[str, np.ndarray]:
     """The parts that `resplit` gives; costs no reading of pixels."""
-    train, validation = data.parts["train"], data.parts["validation"]
+    train = data.parts["train"]
+    validation = data.parts["validation"]
     open_frames = np.sort(np.concatenate([train, validation]))
     _, groups = np.unique(data.groups[open_frames], return_inverse=True)
     share = len(validation) / len(open_frames)

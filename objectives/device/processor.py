@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from objectives.errors import WorldError
 
-SAME, ACROSS = 1e-6, 2e-3  # how far a score may move when it is measured again
+# how far a score may move when it is measured again
+SAME = 1e-6
+ACROSS = 2e-3
 
 
 @dataclass(frozen=True)

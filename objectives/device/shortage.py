@@ -10,7 +10,8 @@ import psutil
 
 from objectives.errors import WorldError
 
-GIB, MIB = 2**30, 2**20
+GIB = 2**30
+MIB = 2**20
 MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 LIBRARIES = GIB  # which take so much at least, however small the device
 CGROUP = Path("/sys/fs/cgroup")
@@ -80,7 +81,8 @@ def host_shortage(asked: int) -> Shortage:
     Without one the kernel refuses no little memory before the whole host is out of it: then it counts only whether this process
     itself has, or asks for, more than a share.
     """
-    process, total = psutil.Process(), host_memory()
+    process = psutil.Process()
+    total = host_memory()
     own = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
     if limits := [limit for limit in own if limit != resource.RLIM_INFINITY]:
         # reached, or the kernel would not have refused; what the failure has freed since does not count

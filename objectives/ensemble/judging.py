@@ -129,7 +129,8 @@ def _turn(
     library: Library, strategy: Strategy, choosing: Places, judging: Places, pixels: int, generator: np.random.Generator
 ) -> _Way:
     sample = library.sample(choosing, pixels, generator)
-    member, rule = best_member(sample), select(sample, strategy, generator)
+    member = best_member(sample)
+    rule = select(sample, strategy, generator)
     ensemble_GKK = library.confusions_GKK(rule)
     member_GKK = library.confusions_GKK(single(member, len(library.members)))
     scored = library.scored

@@ -104,7 +104,8 @@ def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
     """How often each member was picked, (M,), from a bag sorted by score: the best of all ensembles on the way."""
     picked = _start(sample, bag, max(1, strategy.size // 2))
     total_SQ = sample.planes_MSQ[picked].sum(axis=0)
-    best, best_score = list(picked), sample.score(total_SQ)
+    best = list(picked)
+    best_score = sample.score(total_SQ)
     trial_SQ = np.empty_like(total_SQ)
     while len(picked) < strategy.picks:
         allowed = bag if len(set(picked)) < strategy.size else sorted(set(picked))
@@ -113,7 +114,8 @@ def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
         picked.append(member)
         total_SQ += sample.planes_MSQ[member]
         if max(scores) > best_score:
-            best, best_score = list(picked), max(scores)
+            best = list(picked)
+            best_score = max(scores)
     return np.bincount(best, minlength=len(sample.planes_MSQ))
 
 

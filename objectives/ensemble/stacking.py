@@ -52,7 +52,8 @@ def fit_stack(members: tuple[int, ...], planes_MSQ: Floats, labels_Q: Counts) ->
     inside = labels_Q < classes
     if not inside.any():
         return Stack(members, centre_SF.astype(np.float32), np.zeros(classes, np.float32))
-    inputs_FQ, labels = log_inputs_FQ(planes_MSQ[:, :, inside]), labels_Q[inside]
+    inputs_FQ = log_inputs_FQ(planes_MSQ[:, :, inside])
+    labels = labels_Q[inside]
     centre = np.concatenate([centre_SF, np.zeros((classes, 1))], axis=1)
 
     def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:

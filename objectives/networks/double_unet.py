@@ -25,7 +25,8 @@ class DoubleUNetwork(nn.Module):
     def __init__(self, model: DoubleUNet, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
         filters = model.level_filters
-        detail, context = _path(model, UNet(block="residual", skip="attention")), _path(model, UNet())
+        detail = _path(model, UNet(block="residual", skip="attention"))
+        context = _path(model, UNet())
         transformer = Transformer(filters[-1], heads=model.heads, layers=model.layers, dropout=model.dropout)
         self.detail = UNetPath(detail, in_channels)
         self.context = UNetPath(context, in_channels, pool=nn.AvgPool2d, context=[transformer])

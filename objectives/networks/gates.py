@@ -91,7 +91,8 @@ class ChannelAttentionGate(nn.Module):
     def forward(self, skip_BCHW: Tensor, gating_BCHW: Tensor) -> Tensor:
         """Return the gated skip, (B, C, H, W)."""
         both = torch.cat([skip_BCHW, gating_BCHW], dim=1)
-        mean, most = both.mean(dim=(2, 3), keepdim=True), both.amax(dim=(2, 3), keepdim=True)
+        mean = both.mean(dim=(2, 3), keepdim=True)
+        most = both.amax(dim=(2, 3), keepdim=True)
         return skip_BCHW * torch.sigmoid(self.shared(mean) + self.shared(most))
 
 

@@ -11,7 +11,8 @@ def pad_to_multiple(images_BCHW: Tensor, multiple: int) -> Tensor:
     Sizes that an export leaves open are symbols, no ints: those are padded whatever they turn out to be, by 0 perhaps.
     """
     height, width = images_BCHW.shape[-2:]
-    below, right = -height % multiple, -width % multiple
+    below = -height % multiple
+    right = -width % multiple
     if isinstance(below, int) and isinstance(right, int) and below == 0 and right == 0:
         return images_BCHW
     return functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")

@@ -20,8 +20,10 @@ class SubsampledPointwise(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        self.weight, self.bias = convolution.weight, convolution.bias
-        self.stride, self.groups = convolution.stride, convolution.groups
+        self.weight = convolution.weight
+        self.bias = convolution.bias
+        self.stride = convolution.stride
+        self.groups = convolution.groups
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return (B, C', ceil(H / stride), ceil(W / stride))."""

@@ -72,7 +72,8 @@ class SmpNetwork(nn.Module):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B, K, H, W)."""
         height, width = images_BCHW.shape[-2:]
-        below, right = self._missing(height), self._missing(width)
+        below = self._missing(height)
+        right = self._missing(width)
         if not (isinstance(below, int) and isinstance(right, int)) or below or right:  # an export's open sizes are symbols
             images_BCHW = functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
         logits_BKHW: Tensor = self.network(images_BCHW)
@@ -138,7 +139,9 @@ def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
 
 def _leaves(node: Any) -> set[int]:
     """Ids of the tensors that a graph of autograd begins with; it is walked, not run, which would take seconds."""
-    seen, found, open_nodes = {node}, set(), [node]
+    seen = {node}
+    found = set()
+    open_nodes = [node]
     while open_nodes:
         node = open_nodes.pop()
         if hasattr(node, "variable"):

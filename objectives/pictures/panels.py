@@ -31,11 +31,16 @@ PROGRAM = "segmentation-search"  # as each picture says
 DPI = 100  # pixels of a picture for each inch of its figure
 WIDTH_PX = 260  # of one frame
 GAP = 4  # pixels between two frames
-NAMES_PX, MARGIN_PX = 30, 5  # beside a grid of pictures
-LEGEND_COLUMNS, LEGEND_ROW_PX = 6, 20
+# beside a grid of pictures
+NAMES_PX = 30
+MARGIN_PX = 5
+LEGEND_COLUMNS = 6
+LEGEND_ROW_PX = 20
 TICKS = 5  # at most, on each axis of a curve: they are what drawing it takes
 TITLE_IN = 3.0  # of a confusion matrix, inches
-BAR_IN, BINS = 0.3, 50  # of histograms: the height of a bar, inches, and how many
+# of histograms: the height of a bar, inches, and how many
+BAR_IN = 0.3
+BINS = 50
 CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
 rcParams["text.parse_math"] = False  # a $ in the name of a class is one
 
@@ -86,7 +91,8 @@ def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpe
 
 def data_picture(found: Report) -> bytes:
     """Of a data set: the pixels of each class as a share, with the frames that hold it, and the frames by mean pixel value."""
-    names, shares = [name for name, _ in found.classes], [100 * share for _, share in found.classes]
+    names = [name for name, _ in found.classes]
+    shares = [100 * share for _, share in found.classes]
     figure = Figure(figsize=(7.0, 3.4 + BAR_IN * len(names)), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(0.9 + BAR_IN * len(names), 2.5))
     colours = [tuple(part / 255 for part in colour) for colour in found.colours]
@@ -120,8 +126,11 @@ def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
     ious = ["IoU -" if np.isnan(iou) else f"IoU {iou:.3f}" for iou in iou_K(confusion_KK)[scored]]
     cell = min(0.9, CONFUSION_IN / len(scored))  # inches
     side_in = cell * len(scored)
-    left_in, below_in = 0.5 + _longest_in([*names, *ious]), 0.6 + _longest_in(names) / 2  # names there rise by 30 degrees
-    width_in, height_in = left_in + max(side_in, TITLE_IN - left_in) + 0.15, below_in + side_in + 0.4
+    # names there rise by 30 degrees
+    left_in = 0.5 + _longest_in([*names, *ious])
+    below_in = 0.6 + _longest_in(names) / 2
+    width_in = left_in + max(side_in, TITLE_IN - left_in) + 0.15
+    height_in = below_in + side_in + 0.4
     figure = Figure(figsize=(width_in, height_in))
     axes = figure.add_axes((left_in / width_in, below_in / height_in, side_in / width_in, side_in / height_in))
     figure.suptitle("share of each true class's pixels", fontsize="medium")
@@ -215,13 +224,15 @@ def error_map(mask_HW: np.ndarray, predicted_HW: np.ndarray, spec: FrameSpec) ->
 def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> bytes:
     """Named rows of pictures with the legend of the classes below."""
     columns = max(len(rows[0][1]), 1)
-    down, across = spec.height + GAP, spec.width + GAP
+    down = spec.height + GAP
+    across = spec.width + GAP
     canvas = np.full((down * len(rows) - GAP, across * columns - GAP, 3), 255, np.uint8)
     for row, (_, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):
             canvas[row * down :, column * across :][: spec.height, : spec.width] = picture
     # placed by hand: a layout engine draws it all twice, and axes take longer to fill than pixels to paste
-    wide, high = round(WIDTH_PX * columns), round(WIDTH_PX * len(rows) * down / across)
+    wide = round(WIDTH_PX * columns)
+    high = round(WIDTH_PX * len(rows) * down / across)
     abreast = min(columns, LEGEND_COLUMNS)
     legend = round(15 + LEGEND_ROW_PX * ceil(spec.num_classes / abreast))
     figure = Figure(figsize=((NAMES_PX + wide + MARGIN_PX) / DPI, (MARGIN_PX + high + legend) / DPI), dpi=DPI)
@@ -256,7 +267,8 @@ def _drawn(figure: Figure) -> Image.Image:
 
 
 def _png(picture: Image.Image) -> bytes:
-    buffer, made = io.BytesIO(), PngInfo()
+    buffer = io.BytesIO()
+    made = PngInfo()
     made.add_text("Software", PROGRAM)
     picture.save(buffer, format="png", compress_level=1, pnginfo=made)  # a panel is a fifth larger
     return buffer.getvalue()

@@ -50,7 +50,8 @@ class OnnxEngine:
 
     def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Labels uint8 (N, H, W) of raw images (H, W, C) of one size."""
-        spec, (height, width) = self.spec, images[0].shape[:2]
+        spec = self.spec
+        height, width = images[0].shape[:2]
         sized = [resize_image(image, spec.height, spec.width) for image in images]
         pixels_NCHW = np.stack(sized).transpose(0, 3, 1, 2).astype(np.float32)
         probabilities_NSHW = self._probabilities(pixels_NCHW)

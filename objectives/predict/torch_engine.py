@@ -35,7 +35,8 @@ class TorchEngine:
             UserError: The bundle cannot be used.
         """
         bundle = load_bundle(directory)
-        program, inside = bundle.segmenter, bundle.settings.flips
+        program = bundle.segmenter
+        inside = bundle.settings.flips
         if flips == "on" and not inside:
             program, _ = reflipped(program, bundle.settings, sensible_flips(bundle.settings))
         if flips == "off" and inside:
@@ -45,7 +46,8 @@ class TorchEngine:
     @torch.inference_mode()
     def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its logits resized back."""
-        spec, (height, width) = self.spec, images[0].shape[:2]
+        spec = self.spec
+        height, width = images[0].shape[:2]
         sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
         logits_BKHW: Tensor = self.program(pixels_on(self.device, sized_BHWC))
         if (height, width) == (spec.height, spec.width):

@@ -36,7 +36,9 @@ class Calibration:
     def of(cls, confidence: npt.NDArray[np.floating], correct: npt.NDArray[np.bool_], bins: int = BINS) -> Self:
         """From the top probability of each pixel, 0..1, and whether its class was right; both of one shape, any."""
         assert confidence.shape == correct.shape, f"{confidence.shape} against {correct.shape}"
-        top, right = np.minimum(confidence.ravel().astype(np.float64), 1.0), correct.ravel()  # a softmax may round above 1
+        # a softmax may round above 1
+        top = np.minimum(confidence.ravel().astype(np.float64), 1.0)
+        right = correct.ravel()
         index = np.searchsorted(np.arange(1, bins) / bins, top, side="left")
         return cls(
             np.bincount(index, minlength=bins),

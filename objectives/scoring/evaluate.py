@@ -64,7 +64,8 @@ def evaluate(
         part_loss = float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
         return part_confusion_KK(logits_BKHW, masks_BHW, spec), part_loss
 
-    total_KK, total = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64), 0.0
+    total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
+    total = 0.0
     for part, (part_KK, part_loss) in passes(segmenter, images_NHWC, spec, measured, device=device):
         total_KK += part_KK
         total += part_loss * (part.stop - part.start)

@@ -40,7 +40,8 @@ def passes(
             logits_BKHW: Tensor = segmenter.eval()(pixels_on(device, images_NHWC[part]))
         return work(part, logits_BKHW)
 
-    start, size = 0, frames_at_once(spec.height, spec.width)
+    start = 0
+    size = frames_at_once(spec.height, spec.width)
     while start < len(images_NHWC):
         size = min(size, len(images_NHWC) - start)
         part = slice(start, start + size)

@@ -37,7 +37,8 @@ def class_scores(confusion_KK: Counts) -> ClassScores:
     Association Between Species), coincidence index.
     """
     hits = np.asarray(confusion_KK.diagonal(axis1=-2, axis2=-1), np.int64)
-    true, predicted = confusion_KK.sum(axis=-1, dtype=np.int64), confusion_KK.sum(axis=-2, dtype=np.int64)
+    true = confusion_KK.sum(axis=-1, dtype=np.int64)
+    predicted = confusion_KK.sum(axis=-2, dtype=np.int64)
     known = true > 0
     return ClassScores(
         iou=_fractions(hits, true + predicted - hits, known),

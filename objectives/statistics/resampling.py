@@ -116,9 +116,11 @@ class _Sums:
 
     def scores(self, scored: tuple[int, ...]) -> Floats:
         """The mean IoU over the scored classes that occur, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
-        known, columns = self.true_BK > 0, list(scored)
+        known = self.true_BK > 0
+        columns = list(scored)
         iou = np.divide(self.hits_BK, self.union_BK, out=np.zeros_like(self.hits_BK), where=known)
-        total, count = iou[:, columns].sum(axis=1), known[:, columns].sum(axis=1)
+        total = iou[:, columns].sum(axis=1)
+        count = known[:, columns].sum(axis=1)
         mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
         return np.concatenate([mean[:, None], np.where(known, iou, np.nan)], axis=1)
 
@@ -135,11 +137,13 @@ def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resamplin
     value = _scores([model.drawn(np.ones((1, places))) for model in models], scored)[0]
     holds_GK = (models[0].true_BK > 0).astype(np.float64)
     present = [label for label in scored if holds_GK[:, label].any()]
-    drawn, whole = [], []
+    drawn = []
+    whole = []
     for times_BG in _times(places, how):
         drawn.append(_scores([model.drawn(times_BG) for model in models], scored))
         whole.append(((times_BG @ holds_GK)[:, present] > 0).all(axis=1))
-    drawn_BS, whole_B = np.concatenate(drawn), np.concatenate(whole)
+    drawn_BS = np.concatenate(drawn)
+    whole_B = np.concatenate(whole)
     drawn_BS[~whole_B, 0] = np.nan
     left_out = _scores([model.without_each() for model in models], scored)
     found = [_resampled(float(value[i]), drawn_BS[:, i], left_out[:, i], how) for i in range(len(value))]

@@ -56,7 +56,9 @@ class EpochOrder(Sampler[list[Key]]):
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
-        train, every, share = config.train, data.parts["train"], config.augment.copy_paste
+        train = config.train
+        every = data.parts["train"]
+        share = config.augment.copy_paste
         self.pasted = set(pasted_frames(data, share, seed).tolist()) if train.rare_pasted and share else None
         rare = rare_frames(data) if train.rare_repeat > 1 else np.empty(0, np.int64)
         if train.rare_repeat > 1 and self.pasted:
@@ -94,7 +96,8 @@ class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
         self.keeps_originals = config.augment.keep_originals
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
-        image_HWC, mask_HW = np.asarray(self.data.images[key.frame]), np.asarray(self.data.masks[key.frame])
+        image_HWC = np.asarray(self.data.images[key.frame])
+        mask_HW = np.asarray(self.data.masks[key.frame])
         if self.keeps_originals and not key.again:
             return image_HWC, mask_HW
         return self.augment(image_HWC, mask_HW, key.seed, key.pasted)
@@ -111,7 +114,10 @@ class TrainingBatches:
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int, *, device: torch.device, prefetchers: int) -> None:
-        self.config, self.data, self.seed, self.device = config, data, seed, device
+        self.config = config
+        self.data = data
+        self.seed = seed
+        self.device = device
         self.order = EpochOrder(config, data, seed)
         useful = min(prefetchers, len(self.order))
         self.prefetchers = prefetchers_with_room(useful, config, data.spec, shared_memory_free())

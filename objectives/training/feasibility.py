@@ -145,7 +145,9 @@ def _training_outputs(segmenter: Segmenter, frames: int, channels: int) -> tuple
 def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:
     parameters = sum(p.numel() for p in segmenter.parameters())
     buffers = sum(buffer.nbytes for buffer in segmenter.buffers())
-    weights, gradients, average = 1, 1, 1
+    weights = 1
+    gradients = 1
+    average = 1
     return FLOAT32 * parameters * (weights + gradients + average + _moments(optimiser)) + 2 * buffers
 
 
@@ -180,7 +182,8 @@ def _loss_bytes(config: Config, spec: FrameSpec, *, heads: int, dtype: torch.dty
 
 
 def _too_deep(config: Config, segmenter: Segmenter) -> str:
-    (height, width), scale = segmenter.shrunk, config.train.scale
+    height, width = segmenter.shrunk
+    scale = config.train.scale
     side = min(height, width)
     seen = f"where the network sees {height} x {width} pixels (train.scale {scale:g})"
     model = config.model
@@ -201,7 +204,8 @@ def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, largest: 
     needed_bytes = found.state_bytes + at_once * found.frame_bytes
     if memory_bytes == 0 or needed_bytes <= memory_bytes:
         return ""
-    needed, at_hand = f"needs about {needed_bytes / GIB:.1f} GiB", f"this worker has {memory_bytes / GIB:.1f}"
+    needed = f"needs about {needed_bytes / GIB:.1f} GiB"
+    at_hand = f"this worker has {memory_bytes / GIB:.1f}"
     fitting = (memory_bytes - found.state_bytes) // found.frame_bytes
     if fitting >= 1 and not divides:
         return f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got {batch_size}"

@@ -57,7 +57,9 @@ def prepare(
 
 def begin(batches: TrainingBatches, *, last_epoch: int = 0, heard: tuple[float, ...] = ()) -> Training:
     """A training run on these batches, as `prepare` gives it; from here on the device is used."""
-    config, data, device = batches.config, batches.data, batches.device
+    config = batches.config
+    data = batches.data
+    device = batches.device
     steps = len(batches)
     state = TrainingState(config, data.spec, seed=batches.seed, steps_per_epoch=steps, device=device, last_epoch=last_epoch)
     weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
@@ -75,9 +77,11 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
         DivergedError: The loss is not finite.
         DoesNotFitError: Memory is too small.
     """
-    state, data = training.state, training.data
+    state = training.state
+    data = training.data
     validation = data.parts["validation"]
-    images_NHWC, masks_NHW = data.images[validation], data.masks[validation]
+    images_NHWC = data.images[validation]
+    masks_NHW = data.masks[validation]
     watched = state.config.schedule.hears or "score"
     while not state.finished:
         start = time.monotonic()

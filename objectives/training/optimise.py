@@ -65,7 +65,8 @@ class LearningRate:
         if not isinstance(self.schedule, Plateau):
             return
         if afresh or merit > self.best:
-            self.best, self.bad_epochs = merit, 0
+            self.best = merit
+            self.bad_epochs = 0
             return
         self.bad_epochs += 1
         if self.bad_epochs > self.schedule.patience:
@@ -78,8 +79,10 @@ class LearningRate:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from a state that ``state_dict`` gave."""
-        self.steps, self.bad_epochs = int(state["steps"]), int(state["bad_epochs"])
-        self.factor, self.best = state["factor"], state.get("best", -math.inf)
+        self.steps = int(state["steps"])
+        self.bad_epochs = int(state["bad_epochs"])
+        self.factor = state["factor"]
+        self.best = state.get("best", -math.inf)
 
     def _factor(self) -> float:
         progress = min(1.0, self.steps / max(1, self.total_steps))

@@ -144,7 +144,8 @@ class TrainingState:
             WorldError: The bytes are no such state; what a device raises that has no memory or fails.
         """
         try:
-            tensors, plain = load(blob), _header(blob)
+            tensors = load(blob)
+            plain = _header(blob)
             self._load(tensors, plain)
         except AT_FAULT:
             raise

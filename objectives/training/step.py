@@ -50,7 +50,8 @@ class TrainingStep:
         return loss
 
     def _gradients_that_fit(self, images_BCHW: Tensor, masks_BHW: Tensor) -> Tensor:
-        state, frames = self.state, len(images_BCHW)
+        state = self.state
+        frames = len(images_BCHW)
         state.optimiser.zero_grad(set_to_none=True)
         self.start.remember()
         while isinstance(loss := attempt(state.device, self._gradients, images_BCHW, masks_BHW), TooLarge):

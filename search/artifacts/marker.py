@@ -59,7 +59,8 @@ def check_marked(engine: Engine, artifacts: str) -> str:
         UserError: The store answers and it is not.
         StoreAwayError: The store does not answer.
     """
-    marker, markers = _marker(engine), open_objects(artifacts, MARKERS)
+    marker = _marker(engine)
+    markers = open_objects(artifacts, MARKERS)
     if not markers.exists(marker):
         raise UserError(
             f"the artifact store {artifacts} lacks the mark of the study's database ({markers.describe(marker)}): mount it, "
@@ -85,7 +86,8 @@ def check_sole_owner(engine: Engine, artifacts: str) -> float:
         UserError: Another database uses it too, or none has said so.
         StoreAwayError: The store does not answer.
     """
-    markers, own = open_objects(artifacts, MARKERS), _marker(engine)
+    markers = open_objects(artifacts, MARKERS)
+    own = _marker(engine)
     found = {each.key for each in markers.stored()}
     if own not in found:
         told = f"its owner is {_others(markers, found)}" if found else "no database has left its marker there"

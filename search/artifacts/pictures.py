@@ -72,7 +72,8 @@ def attach_picture(
     existing = pictures_of(_rows(owner, storage)).get(filename)
     artifact_id = existing or str(uuid.uuid4())
     meta = ArtifactMeta(artifact_id=artifact_id, filename=filename, mimetype="image/png", encoding=None)
-    key, row = _ROW + artifact_id, json.dumps(asdict(meta))
+    key = _ROW + artifact_id
+    row = json.dumps(asdict(meta))
     if existing:
         _write_row(owner, storage, key, row)  # the same row again: refused, before the bytes change, to who may not write
     store.write(artifact_id, io.BytesIO(png))

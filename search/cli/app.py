@@ -201,7 +201,8 @@ def _words(error: SearchError) -> str:
         return _joined(str(error), 2000)
     if len(error.problems) != 1:
         return str(error)  # a line for each
-    problem, subject = error.problems[0], one_line(error.subject)
+    problem = error.problems[0]
+    subject = one_line(error.subject)
     if problem.where in error.subject:
         return str(Problem(error.subject, problem.rule, problem.value))
     return str(problem) if error.subject in problem.where else f"{subject}: {problem}"

@@ -1,5 +1,6 @@
 """What ``search evaluate`` says of a bundle: JSON for scripts, a table for people."""
 
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -13,8 +14,10 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 
 def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
     """The answer for scripts: a class that does not occur has no IoU, precision, recall or Dice in it."""
-    classes, calibration = found.inspection.classes, found.inspection.calibration
-    names, support = found.spec.class_names, classes.support.tolist()
+    classes = found.inspection.classes
+    calibration = found.inspection.calibration
+    names = found.spec.class_names
+    support = classes.support.tolist()
     fractions = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
     return {
         "score": found.evaluation.score,
@@ -54,7 +57,7 @@ def print_evaluation(found: "BundleEvaluation") -> None:
     console.print(f"mean IoU {found.evaluation.score:.4f} on {found.own + found.foreign} frames")
     console.print(_table(found))
     calibration = found.inspection.calibration
-    if calibration.error == calibration.error:
+    if not math.isnan(calibration.error):
         console.print(f"expected calibration error {calibration.error:.4f} ({len(calibration.table)} bins)")
     if found.worst:
         worst = ", ".join(f"{one_line(frame.name)} ({frame.score:.4f})" for frame in found.worst)
@@ -66,7 +69,8 @@ def print_evaluation(found: "BundleEvaluation") -> None:
 def _table(found: "BundleEvaluation") -> "Table":
     from rich.table import Table
 
-    classes, names = found.inspection.classes, found.spec.class_names
+    classes = found.inspection.classes
+    names = found.spec.class_names
     table = Table("class", "IoU", "precision", "recall", "Dice", "pixels", box=None, pad_edge=False)
     for label in found.spec.scored:
         values = (classes.iou[label], classes.precision[label], classes.recall[label], classes.dice[label])
@@ -79,18 +83,19 @@ def _means(found: "BundleEvaluation") -> dict[str, float]:
     """Means over the scored classes that occur; that of the IoU is the score."""
     from objectives.scoring.scores import mean_over
 
-    classes, scored = found.inspection.classes, found.spec.scored
+    classes = found.inspection.classes
+    scored = found.spec.scored
     rest = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
     return {"iou": found.evaluation.score} | {name: mean_over(values, scored) for name, values in rest.items()}
 
 
 def _by_name(values_K: "np.ndarray", names: tuple[str, ...]) -> dict[str, JsonValue]:
-    return {name: value for name, value in zip(names, values_K.tolist(), strict=True) if value == value}
+    return {name: value for name, value in zip(names, values_K.tolist(), strict=True) if not math.isnan(value)}
 
 
 def _known(value: float) -> float | None:
-    return value if value == value else None
+    return None if math.isnan(value) else value
 
 
 def _shown(value: float) -> str:
-    return f"{value:.4f}" if value == value else "-"
+    return "-" if math.isnan(value) else f"{value:.4f}"

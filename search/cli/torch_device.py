@@ -22,7 +22,8 @@ def torch_device(name: str) -> torch.device:
         WorldError: The driver or all its cards do not answer.
     """
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # before the first CUDA call of this process
-    count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
+    count = torch.cuda.device_count()
+    number = int(name.partition(":")[2] or 0)
     if name == "auto":
         if not count and offer(name).gpus:
             typer.echo("search: the driver lists GPUs and torch sees none: on the CPU; `search doctor` says why", err=True)

@@ -1,5 +1,6 @@
 """Which places a run of a confirmation validated on: as text in its trial, and what to say of how the parts differ."""
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
@@ -25,7 +26,7 @@ def places_of(text: str) -> frozenset[int]:
 
 def parts_told(runs: Sequence[Cell]) -> tuple[str, ...]:
     """What to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none said."""
-    known = [run for run in runs if run.score == run.score and run.part]
+    known = [run for run in runs if not math.isnan(run.score) and run.part]
     parts = sorted({run.part for run in known})
     return (*_difference(parts, len({run.seed for run in known})), *_classes(known, parts))
 

@@ -6,6 +6,7 @@ training shows. Unless that was measured, a new training is taken to differ as n
 says so: where seeds move scores more than epochs do, which is common, it is too low.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -55,7 +56,7 @@ def optimism(histories: Sequence[Sequence[float]], seed_noise: SeedNoise = LIKE_
 
     Trials of fewer than FEWEST_EPOCHS epochs play no part.
     """
-    known = [np.array([score for score in history if score == score], dtype=np.float64) for history in histories]
+    known = [np.array([score for score in history if not math.isnan(score)], dtype=np.float64) for history in histories]
     known = [history for history in known if len(history)]
     curves = sorted((_Curve(history) for history in known if len(history) >= FEWEST_EPOCHS), key=lambda curve: -curve.best)
     if len(curves) < FEWEST_TRIALS:
@@ -110,13 +111,15 @@ class _Curve:
     """
 
     def __init__(self, scores_E: Floats) -> None:
-        epochs, best = len(scores_E), int(np.argmax(scores_E))
+        epochs = len(scores_E)
+        best = int(np.argmax(scores_E))
         width = max(FEWEST_EPOCHS, epochs // 3)
         start = epochs - width if best >= epochs - width else max(0, best - width // 2)
         self.window = scores_E[start : start + width]
         self.best = float(scores_E[best])
         time = np.arange(width) - (width - 1) / 2.0
-        place, slope = time[best - start], time @ self.window / (time @ time)
+        place = time[best - start]
+        slope = time @ self.window / (time @ time)
         self.level = float(self.window.mean() + slope * place)
         self.level_factor = float(1.0 / width + place**2 / (time @ time))
 

@@ -104,11 +104,13 @@ class SeedTable:
         away = self.scores_CS - np.nanmean(self.scores_CS, axis=1, keepdims=True)
         degrees = int(self.known_CS.sum()) - len(self.scores_CS)
         within = float(np.nansum(away**2))
-        noise, seeds = self.noise(), self.scores_CS.shape[1] - 1
+        noise = self.noise()
+        seeds = self.scores_CS.shape[1] - 1
         if degrees < 1:
             return UNKNOWN_VARIANCE
         of_noise = min(noise.value * noise.degrees, within)
-        of_seeds, seed_degrees = within - of_noise, degrees - noise.degrees
+        of_seeds = within - of_noise
+        seed_degrees = degrees - noise.degrees
         shares = (of_seeds**2 / seed_degrees if seed_degrees else 0.0) + (of_noise**2 / noise.degrees if noise.degrees else 0.0)
         return Variance(within / degrees, within**2 / shares if shares > 0.0 else float(min(seeds, degrees)))
 

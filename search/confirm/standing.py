@@ -129,7 +129,8 @@ def read_standing(searched: Study, storage: str) -> Standing | None:
         return None
     confirming = open_study(storage, name)
     try:
-        runs, plan = cells(confirming), plan_of(confirming.spec)
+        runs = cells(confirming)
+        plan = plan_of(confirming.spec)
     finally:
         confirming.close()
     return Standing(name, plan, tuple(runs), _verdict(runs), _better(searched, plan))

@@ -100,10 +100,13 @@ class _Verdict:
     def __init__(self, scored: Sequence[Cell], control: int, level: float, tie: float) -> None:
         self.runs = {number: [run for run in scored if run.candidate == number] for number in {run.candidate for run in scored}}
         self.numbers = sorted(self.runs)
-        self.control, self.level, self.tie = control, level, tie
+        self.control = control
+        self.level = level
+        self.tie = tie
         self.table = _table(scored, self.numbers)
         self.too_few = _ONE_SEED if len({run.seed for run in scored}) == 1 else _ONE_PART
-        self.noise, self.spread = self.table.noise(), self.table.spread()
+        self.noise = self.table.noise()
+        self.spread = self.table.spread()
         self.means = {number: self.table.mean(row) for row, number in enumerate(self.numbers)}
         self.costs = {number: runs[0].multiply_adds for number, runs in self.runs.items()}
 
@@ -119,7 +122,8 @@ class _Verdict:
         )
 
     def confirmed(self, number: int) -> Confirmed:
-        mean, runs = self.means[number], self.runs[number]
+        mean = self.means[number]
+        runs = self.runs[number]
         return Confirmed(
             candidate=number,
             runs=len(runs),
@@ -168,7 +172,8 @@ class _Verdict:
         expected, variance = self.corrected(chosen)
         corrected = bool(self.noise.value > 0.0 and len(self.group(chosen)) > 1)
         seeds = max(0.0, self.spread.value - self.noise.value) / self.table.scores_CS.shape[1]
-        interval, beats_control = self.around(expected, variance + seeds), self.corrected_beats_control(chosen)
+        interval = self.around(expected, variance + seeds)
+        beats_control = self.corrected_beats_control(chosen)
         return Choice(chosen, tied, expected, corrected, interval, beats_control)
 
     def is_tied(self, best: int, number: int) -> bool:
@@ -180,7 +185,8 @@ class _Verdict:
         """What to expect of the chosen one, and the variance of that without the seeds' effects."""
         group = self.group(chosen)
         estimates = [self.means[number] for number in group]
-        values, factors = np.array([each.value for each in estimates]), np.array([each.factor for each in estimates])
+        values = np.array([each.value for each in estimates])
+        factors = np.array([each.factor for each in estimates])
         shrunk = pull_together(values, self.noise.value * factors)
         place = group.index(chosen)
         return float(shrunk.means[place]), float(shrunk.variances[place])

@@ -72,14 +72,17 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
     Raises:
         WorldError: The database does not answer.
     """
-    engine, told, answered_at = open_engine(url), "", time.monotonic()
+    engine = open_engine(url)
+    told = ""
+    answered_at = time.monotonic()
     with exit_on_sigterm():
         while True:
             try:
                 if _has_tables(engine):
                     engine.dispose()
                     return open_optuna(url, Fence(), connections=THREADS)
-                answered_at, why = time.monotonic(), "the database holds no study yet; waiting for `search init`"
+                answered_at = time.monotonic()
+                why = "the database holds no study yet; waiting for `search init`"
             except (SQLAlchemyError, StorageInternalError) as error:
                 if not outage(error) or time.monotonic() - answered_at >= longest_s:
                     raise WorldError(f"the database does not answer: {reason(error)}") from error
@@ -129,7 +132,8 @@ def _keep_first_line(record: logging.LogRecord) -> bool:
     """Cut the tracebacks that the dashboard writes into its messages, for every request of a database outage."""
     error = sys.exc_info()[1]  # it logs where it catches
     line = _first_line(error) if isinstance(error, Exception) else record.getMessage().partition("\n")[0]
-    record.msg, record.args = f"dashboard: {line}", ()
+    record.msg = f"dashboard: {line}"
+    record.args = ()
     return True
 
 

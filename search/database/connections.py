@@ -54,7 +54,8 @@ class Fence:
     @contextmanager
     def holding(self, trial_id: int, number: int) -> Iterator[None]:
         """Let every commit meanwhile depend on the lease of this trial that has this fence number."""
-        self._trial_id, self._number = trial_id, number
+        self._trial_id = trial_id
+        self._number = number
         try:
             yield
         finally:

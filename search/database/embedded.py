@@ -180,7 +180,8 @@ def _count_users(folder: Path, *joining: int) -> None:
 
     Numbers of processes come back, so it is written down when each of them began.
     """
-    listed, began = folder / ".handle_pids.json", folder.parent / "postgres.users"
+    listed = folder / ".handle_pids.json"
+    began = folder.parent / "postgres.users"
     before = {int(pid): float(start) for pid, start in _read_json(began, {}).items()}
     now = {pid: _start_of(pid) for pid in dict.fromkeys([*_read_json(listed, []), *joining])}
     living = {pid: start for pid, start in now.items() if start and abs(start - before.get(pid, start)) < SAME_START_S}

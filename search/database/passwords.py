@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-OPTION, VARIABLE = "--storage", "SEARCH_STORAGE"
+OPTION = "--storage"
+VARIABLE = "SEARCH_STORAGE"
 HIDDEN = "***"
 SHORTEST = 4  # letters of a password that is hidden wherever it stands: a shorter one is part of too many words
 _USER_PART = re.compile(r"^(?P<before>(?>(?:[a-z][a-z0-9+.-]*:/+)?)[^:]*):(?P<password>.*)@", re.DOTALL | re.IGNORECASE)
@@ -41,7 +42,8 @@ def without_password(words: Sequence[str], own: int, environment: Mapping[str, s
     The last ``own`` words are the program's, those before are Python's. Of a repeated option the last one counts, and a word
     after ``--`` is none.
     """
-    before, after = list(words[: len(words) - own]), words[len(words) - own :]
+    before = list(words[: len(words) - own])
+    after = words[len(words) - own :]
     kept, urls = _split(after)
     if not any(map(secrets_of, urls)):
         return None

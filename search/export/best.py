@@ -167,7 +167,8 @@ def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
         return candidate
     flips = sensible_flips(candidate.settings)
     segmenter, settings = reflipped(candidate.segmenter, candidate.settings, flips)
-    without, averaged = candidate.scored(candidate.segmenter), candidate.scored(segmenter)
+    without = candidate.scored(candidate.segmenter)
+    averaged = candidate.scored(segmenter)
     candidate.refuse_other_score(without)
     used = choice == "on" or averaged > without
     scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used)
@@ -177,11 +178,14 @@ def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     """Where the model comes from, with its scores; who opens the sealed test part has counted the look."""
-    status, winner, frames = read_status(study), candidate.winner, study.spec.frames
+    status = read_status(study)
+    winner = candidate.winner
+    frames = study.spec.frames
     # the score as it was told: the bundle's check measures it again
     validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
     sealed = candidate.inspect("test") if test else None
-    command, program = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])]), program_revision()
+    command = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])])
+    program = program_revision()
     return Provenance(
         study=study.spec.name,
         trial=winner.number,

@@ -59,7 +59,8 @@ class Candidate:
         """Its scores on one part of the study's frames, with a confusion matrix for each place."""
         images_NHWC, masks_NHW = self.pixels(part)
         groups_N = self.data.groups[self.data.parts[part]]
-        spec, device = self.data.spec, self.device
+        spec = self.data.spec
+        device = self.device
         with threads_of(self.scored_on):
             return inspect_frames(self.segmenter, images_NHWC, masks_NHW, spec, groups_N=groups_N, device=device)
 

@@ -56,7 +56,9 @@ def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combin
     _refuse_unproven(judged, shares, frames.places, listed=listed, anyway=wanted.anyway)
     belief = _belief(judged, shares, frames.places, winner, listed=listed)
     settings, program = _program(judged.rule, members, weights, data)
-    device, (images_NHWC, masks_NHW) = _device(members), (frames.images_NHWC, frames.masks_NHW)
+    device = _device(members)
+    images_NHWC = frames.images_NHWC
+    masks_NHW = frames.masks_NHW
     score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
     leader = _leader(winner, runs[chosen[0]], score, belief)
     origins = tuple(member.origin for member in members)

@@ -40,7 +40,8 @@ def reproduction(study: Study, winner: Winner, num_classes: int, program: str, e
 def study_lines(study: Study, num_classes: int) -> list[str]:
     """The lines that write a study and train it."""
     spec = study.spec
-    worker, more = shlex.join(["search", "worker", "--study", spec.name]), extend_commands(spec, current_budget(study))
+    worker = shlex.join(["search", "worker", "--study", spec.name])
+    more = extend_commands(spec, current_budget(study))
     copies = [trial for trial in study.optuna.get_trials(deepcopy=False) if Notes.of(trial).original]
     if copies:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
@@ -99,14 +100,16 @@ def migrate_command(spec: StudySpec, old: str, copies: int, num_classes: int, *,
 
 def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int) -> list[str]:
     """The lines of the study that the copies come from, then ``search migrate``; a comment where that one is another by now."""
-    spec, original = study.spec, Notes.of(copies[0]).original
+    spec = study.spec
+    original = Notes.of(copies[0]).original
     assert original, copies[0].number
     name = original.study
     try:
         old = open_study(study.engine.url.render_as_string(hide_password=False), name)
     except UserError:  # deleted, or of another version
         old = None
-    before, source = list[str](), spec.source
+    before = list[str]()
+    source = spec.source
     if old is not None:
         before = study_lines(old, num_classes) if _gives(old, study, copies) else []
         source = "" if before and old.spec.source == spec.source else spec.source
@@ -155,7 +158,8 @@ def _frame_words(spec: StudySpec) -> dict[str, str]:
 
 def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s: float = 0.0) -> dict[str, str]:
     """The options that raise two limits from what they were to what they are, exactly."""
-    hours, seconds = (gpu_now_s - gpu_s) / 3600, until_now_s - until_s
+    hours = (gpu_now_s - gpu_s) / 3600
+    seconds = until_now_s - until_s
     return {
         "--gpu-hours": plain(hours, lambda more: gpu_s + 3600 * more == gpu_now_s) if hours else "",
         "--until": f"{plain(seconds, lambda more: until_s + more == until_now_s)}s" if seconds else "",

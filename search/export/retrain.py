@@ -178,7 +178,8 @@ def completed_trial(study: Study) -> FrozenTrial:
     Raises:
         WorldError: It has not been.
     """
-    name, trial = study.spec.name, study.optuna.get_trials(deepcopy=False)[ONLY]
+    name = study.spec.name
+    trial = study.optuna.get_trials(deepcopy=False)[ONLY]
     if not trial.state.is_finished():
         halted = current_budget(study).order is not Order.RUNNING
         first = f"`search resume --study {shlex.quote(name)}`, then " if halted else ""

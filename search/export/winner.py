@@ -97,7 +97,8 @@ def best_trial(searched: Study) -> Winner:
 
 def _unfinished(searched: Study, trial_id: int, score: float, belief: Belief) -> Winner:
     trial = searched.storage.get_trial(trial_id)
-    epochs, planned = Notes.of(trial).epochs, searched.space.draw(FromParams(trial.params)).train.epochs
+    epochs = Notes.of(trial).epochs
+    planned = searched.space.draw(FromParams(trial.params)).train.epochs
     said = f"Trial {trial.number} is unfinished: cut after {epochs} of up to {planned} epochs, it goes on when its study does."
     return Winner(searched, trial_id, trial.number, trial.number, score, belief, (said,))
 
@@ -107,7 +108,8 @@ def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
 
     Never the best of its runs: that would be chosen by luck again.
     """
-    verdict, choice = standing.verdict, standing.choice
+    verdict = standing.verdict
+    choice = standing.choice
     assert verdict, standing
     assert choice, standing
     cell = next(run for run in standing.runs if (run.candidate, run.seed) == (choice.candidate, 0))

@@ -93,7 +93,8 @@ def collect(engine: Engine, artifacts: str, *, older_than_s: float, dry_run: boo
         StoreAwayError: It does not answer.
     """
     before = check_sole_owner(engine, artifacts) - older_than_s
-    blobs, pictures = open_objects(artifacts, "blobs"), open_objects(artifacts, "pictures")
+    blobs = open_objects(artifacts, "blobs")
+    pictures = open_objects(artifacts, "pictures")
     if not dry_run:
         with engine.begin() as connection:
             connection.execute(TAKE_AWAY, {"seconds": older_than_s / 2})
@@ -163,7 +164,8 @@ def _drop_draft(objects: Objects, draft: Stored) -> bool:
 
 def total(swept: list[Swept]) -> dict[str, Swept]:
     """Counts and bytes by kind."""
-    counts, sizes = Counter[str](), Counter[str]()
+    counts = Counter[str]()
+    sizes = Counter[str]()
     for each in swept:
         counts[each.kind] += each.count
         sizes[each.kind] += each.size_bytes

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 LONGEST_S = 120.0  # for the first call of a cold driver
 # what torch and its libraries say where a context, a handle or a tensor finds no memory; the second also of a broken device
-FULL, MAYBE_FULL = re.compile("out of memory"), re.compile("CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)")
+FULL = re.compile("out of memory")
+MAYBE_FULL = re.compile("CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)")
 FULL_BYTES = 2**29  # with less than this free, a library that does not start is short of memory
-SIDE, LARGEST = 256, 4  # of the matrices that are multiplied: whole numbers so small that every arithmetic has them exactly
+# of the matrices that are multiplied: whole numbers so small that every arithmetic has them exactly
+SIDE = 256
+LARGEST = 4
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ def _lost(number: int, error: Exception) -> Card:
 
 def _read_card(handle: object, number: int) -> Card:
     try:
-        uuid, mig = str(pynvml.nvmlDeviceGetUUID(handle)), _has_slices(handle)
+        uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+        mig = _has_slices(handle)
         places = _read_slices(handle, number, uuid) if mig else (_read_gpu(handle, handle),)
         mode = _unless_withheld(lambda: pynvml.nvmlDeviceGetComputeMode(handle), None)
         persistent = _unless_withheld(lambda: pynvml.nvmlDeviceGetPersistenceMode(handle), None)
@@ -150,7 +151,8 @@ def _instances(handle: object) -> str:
 
 def _read_gpu(handle: object, card: object, old_uuid: str = "") -> Gpu:
     """Read a card or a slice; what the slice computes is known of its card."""
-    uuid, name = str(pynvml.nvmlDeviceGetUUID(handle)), str(pynvml.nvmlDeviceGetName(handle))
+    uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+    name = str(pynvml.nvmlDeviceGetName(handle))
     memory = _unless_withheld(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle), None)
     total = int(memory.total) if memory else 0
     if not total and old_uuid:

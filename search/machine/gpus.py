@@ -97,7 +97,8 @@ def _named(entry: str, cards: tuple[Card, ...]) -> tuple[Gpu | Lost, ...]:
 
 def _numbered(seen: Visible, device: str) -> Gpu:
     """Return the GPU of ``cuda:N``; a lost card keeps its number, so that no worker takes another's for it."""
-    number, count = int(device.partition(":")[2]), len(seen.places)
+    number = int(device.partition(":")[2])
+    count = len(seen.places)
     if number >= count:
         raise UserError(f"--device must be auto, cpu, cuda or cuda:0 to cuda:{count - 1} here, got {device!r}")
     place = seen.places[number]

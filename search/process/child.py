@@ -108,7 +108,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     torch.set_num_threads(job.threads)
     link = Link(pipe, beats)
     try:
-        config, data = Config.model_validate_json(job.config), load_dataset(job.dataset)
+        config = Config.model_validate_json(job.config)
+        data = load_dataset(job.dataset)
         if job.run.split_seed:
             data = resplit(data, job.run.split_seed)
         if job.run.everything:
@@ -161,7 +162,8 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
     """Tell the worker what the config needs, where that can be said; False when it cannot work here. No device is touched."""
     bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
     try:
-        frames, memory_bytes = len(EpochOrder(config, data, job.run.seed).frames), job.memory_bytes
+        frames = len(EpochOrder(config, data, job.run.seed).frames)
+        memory_bytes = job.memory_bytes
         verdict = check(config, data.spec, memory_bytes=memory_bytes, frames=frames, bf16=bf16, divides=bool(job.gpu))
     except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
         return True
@@ -186,7 +188,8 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
         return begin(batches, last_epoch=job.run.last_epoch, heard=job.run.heard)
 
     training, found = restore(job.checkpoints, blobs, prepared, link.note, device)
-    state, saver = training.state, Saver(training.state, blobs, found.best)
+    state = training.state
+    saver = Saver(training.state, blobs, found.best)
     stop = link.tell(state, found, judged=True) if found.last else False
     at_once = config.train.batch_size
     if not stop:

@@ -62,7 +62,8 @@ class Stillness:
         self.seconds += min(now - self.seen_at, 10 * POLL_S)
         self.seen_at = now
         if self.count.value != self.seen:
-            self.seen, self.seconds = self.count.value, 0.0
+            self.seen = self.count.value
+            self.seconds = 0.0
         return self.seconds
 
 

@@ -20,7 +20,8 @@ def draw_pictures(state: TrainingState, data: Dataset, weights: bytes) -> Iterat
     model = state.average.model
     model.load_state_dict(load(weights))
     frames = panel_frames(data)
-    images_NHWC, masks_NHW = data.images[frames], data.masks[frames]
+    images_NHWC = data.images[frames]
+    masks_NHW = data.masks[frames]
     labels_NHW = predict(model, images_NHWC, data.spec, device=state.device)
     yield "predictions.png", prediction_panel(images_NHWC, masks_NHW, labels_NHW, data.spec)
 

@@ -33,7 +33,8 @@ class Saver:
         """Save the whole state, and the best weights when they are new."""
         self.began_at = time.monotonic()
         if self.state.scored_weights != self.saved_weights:
-            self.best, self.saved_weights = self.blobs.put(self.state.scored_weights), self.state.scored_weights
+            self.best = self.blobs.put(self.state.scored_weights)
+            self.saved_weights = self.state.scored_weights
         last = self.blobs.put(self.state.to_bytes())
         self.note_cost()
         return Checkpoint(last, self.best)

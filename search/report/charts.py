@@ -80,7 +80,8 @@ def slice_chart(study: StudyRecord, name: str) -> Html:
 
 def _values(name: str, trials: Sequence[TrialRecord]) -> tuple[Scale, list[float], list[Tick]]:
     """A scale of the parameter's values, where each trial lies on it, and ticks where the scale has not its own."""
-    ends, kind = across(SLICE["width"]), trials[-1].distributions[name]
+    ends = across(SLICE["width"])
+    kind = trials[-1].distributions[name]
     aside = [_SPREAD * (trial.number * _GOLDEN % 1 - 0.5) for trial in trials]
     values = [trial.params[name] for trial in trials]
     match kind:

@@ -13,8 +13,12 @@ from search.report.scales import Scale
 Point = tuple[float, float]
 Tick = tuple[float, str]
 
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 16.0, 20.0, 46.0
-STRIP_WIDTH, STRIP_HEIGHT = 480, 26
+LEFT = 50.0
+RIGHT = 16.0
+TOP = 20.0
+BOTTOM = 46.0
+STRIP_WIDTH = 480
+STRIP_HEIGHT = 26
 TICK_WIDTH = 90  # pixels that a tick of the x axis needs, at least
 _CROSS = 3.5  # half a cross, pixels
 
@@ -24,8 +28,10 @@ class Chart:
     """A chart that is being drawn; coordinates are the data's own, later marks lie on top."""
 
     def __init__(self, x: Scale, y: Scale, *, width: int = 560, height: int = 330) -> None:
-        self.x, self.y = x, y
-        self.width, self.height = width, height
+        self.x = x
+        self.y = y
+        self.width = width
+        self.height = height
         self._marks: list[Html] = []
 
     def lines(self, lines: Iterable[Sequence[Point]], kind: str) -> None:

@@ -47,7 +47,8 @@ def _evaluate(study: StudyRecord, quantile: float) -> dict[str, float]:
     """Optuna's evaluator on a copy in memory, so that the database is not asked again."""
     copy = optuna.create_study(direction="maximize")
     for trial in study.of("complete"):
-        drawn, kinds = dict(trial.params), dict(trial.distributions)
+        drawn = dict(trial.params)
+        kinds = dict(trial.distributions)
         copy.add_trial(create_trial(params=drawn, distributions=kinds, value=trial.score))
     with warnings.catch_warnings(action="ignore"):  # rare branches of a space: said in the report's own words
         found = get_param_importances(copy, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile), normalize=False)

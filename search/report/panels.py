@@ -26,7 +26,8 @@ class Panel:
 
 def read_panels(study: StudyRecord, store: PictureStore) -> tuple[Panel, ...]:
     """The pictures of the best trial and, where it is another one, of the control; of trials that have left some."""
-    best, control = study.best, study.control
+    best = study.best
+    control = study.control
     trials = [(trial, role) for trial, role in ((best, "the best trial"), (control, "the control")) if trial]
     if best and best is control:
         trials = [(best, "the control, which is the best trial")]
@@ -34,7 +35,8 @@ def read_panels(study: StudyRecord, store: PictureStore) -> tuple[Panel, ...]:
 
 
 def _panel(trial: TrialRecord, role: str, store: PictureStore) -> Panel:
-    uris, missing = {}, ""
+    uris = {}
+    missing = ""
     for name in SHOWN:
         if name not in trial.pictures:
             continue

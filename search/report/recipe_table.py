@@ -1,5 +1,6 @@
 """The reports' systems trained under one budget: a table of what they report beside what this study measured."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ def measure(study: Study) -> list[Measured]:
     found = [_measured(trial) for trial in named if trial.state.is_finished()]
     unfinished = [trial for trial in named if trial.number in cut]
     found += [replace(_measured(trial), state=State.UNFINISHED, score=cut[trial.number]) for trial in unfinished]
-    return sorted(found, key=lambda each: (each.score != each.score, -each.score, each.number))
+    return sorted(found, key=lambda each: (math.isnan(each.score), -each.score, each.number))
 
 
 def _measured(trial: FrozenTrial) -> Measured:
@@ -118,7 +119,7 @@ def shown_reported(reported: Mapping[str, float]) -> str:
 
 
 def _percent(fraction: float) -> str:
-    return "-" if fraction != fraction else f"{100 * fraction:.1f}"
+    return "-" if math.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -34,7 +34,8 @@ class Scale:
 def padded(values: Iterable[float], start: float, end: float, *, log: bool = False) -> Scale:
     """A scale that holds all values, with a little room at either end; around a single value there is room, too."""
     found = list(values)
-    low, high = min(found), max(found)
+    low = min(found)
+    high = max(found)
     if log:
         room = _PAD * math.log10(high / low) if high > low else 0.5
         return Scale(low / 10**room, high * 10**room, start, end, log=True)
@@ -51,13 +52,15 @@ def linear_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
 
 
 def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
     return tuple(round(number * step, 12) for number in range(first, last + 1))
 
 
 def log_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
     """Powers of ten, with their doubles and fivefolds where there is room."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    first = math.floor(math.log10(low))
+    last = math.ceil(math.log10(high))
     for factors in ((1, 2, 5), (1, 3), (1,)):
         found = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
         kept = tuple(value for value in found if low <= value <= high)

@@ -20,7 +20,8 @@ class Unit:
         return "-" if math.isnan(seconds) else f"{seconds / self.seconds:,.2f}"
 
 
-HOURS, MINUTES = Unit("h", 3600.0), Unit("min", 60.0)
+HOURS = Unit("h", 3600.0)
+MINUTES = Unit("min", 60.0)
 
 
 def unit_of(total_s: float) -> Unit:

@@ -87,7 +87,8 @@ def find_copies(old: Study, space: Space) -> Migration:
         UserError: There is none.
     """
     refuse_derived(old.spec, "migrate that one")
-    copies, left_out = list[FrozenTrial](), Counter[str]()
+    copies = list[FrozenTrial]()
+    left_out = Counter[str]()
     for trial in old.optuna.get_trials(deepcopy=False):
         if reason := _unusable(trial):
             left_out[reason] += 1
@@ -136,7 +137,8 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
     Raises:
         UserError: Another study has its name.
     """
-    spec, new = prepared.spec, prepared.spec.trials
+    spec = prepared.spec
+    new = prepared.spec.trials
     there = copies_there(old, spec.name)
     whole = spec.model_copy(update={"trials": new + len(there or migration.copies)})
     if there:

@@ -8,7 +8,8 @@ NAME/retrain-7       trains the config of run 7 of the study NAME, a search or a
 from objectives.errors import UserError
 
 LONGEST_NAME = 200
-CONFIRM, RETRAIN = "/confirm", "/retrain-"
+CONFIRM = "/confirm"
+RETRAIN = "/retrain-"
 ROOM = len(f"{CONFIRM}-999{RETRAIN}99999")  # for what is derived from the name of a search
 
 

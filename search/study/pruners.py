@@ -38,7 +38,8 @@ class HalvingPruner(BasePruner):
         """The verdict at one rung: the one that was noted, else a new one, noted before anybody hears it."""
         if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
             return bool(noted["ends"])
-        score, found = trial.intermediate_values[rung], _scores_at(study, rung)
+        score = trial.intermediate_values[rung]
+        found = _scores_at(study, rung)
         ends = _better(found, (-score, trial.number)) >= -(-len(found) // REDUCTION)
         study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", {"score": score, "ends": ends})
         return ends

@@ -14,7 +14,10 @@ from objectives.device.processor import Processor
 from search.process.messages import Cause
 
 # names of attributes that queries look for, too
-CAUSE, MESSAGE, RECIPE, BEST_EPOCH = "end_cause", "message", "recipe", "best_epoch"
+CAUSE = "end_cause"
+MESSAGE = "message"
+RECIPE = "recipe"
+BEST_EPOCH = "best_epoch"
 INFEASIBLE = f'"{Cause.INFEASIBLE}"'  # a cause as JSON, which is how Optuna stores it
 
 IOU = "iou "  # followed by a class

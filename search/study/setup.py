@@ -65,7 +65,8 @@ def prepare(request: Request, place: Place) -> Prepared:
     data = open_dataset(data_path(request.source), request.frames, place.cache)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
-    recipes, left_out = tuple[Recipe, ...](), tuple[str, ...]()
+    recipes = tuple[Recipe, ...]()
+    left_out = tuple[str, ...]()
     if wanted:
         learns = _learns_ignored(request, data)
         recipes, left_out = fit_recipes(wanted, space, data.spec.num_classes, request.filters, learns_ignored=learns)

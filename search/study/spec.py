@@ -92,7 +92,8 @@ def refuse_namesake(spec: StudySpec, data: str) -> None:
 
 def score_definition(data: "Dataset") -> str:
     """What a score is: which classes it averages over, those of the validation part, and which pixels it leaves out."""
-    spec, pixels_K = data.spec, data.pixels_in("validation")
+    spec = data.spec
+    pixels_K = data.pixels_in("validation")
     occurring = ", ".join(spec.class_names[label] for label in spec.scored if pixels_K[label])
     ignored = "" if spec.ignore_label is None else f", pixels of {spec.class_names[spec.ignore_label]} left out"
     missing = data.left_out("validation")

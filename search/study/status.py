@@ -121,7 +121,8 @@ class Status:
     @property
     def standing(self) -> str:
         """Whether the study goes on, and if not, why, and what makes it go on."""
-        limit, alive = self.budget.limit(), any(worker["alive"] for worker in self.workers)
+        limit = self.budget.limit()
+        alive = any(worker["alive"] for worker in self.workers)
         why = WHY.get(limit, "every trial has ended")
         if self.budget.closed():
             ending = f"ends, {self.budget.to_end} trial(s) to end" if self.budget.to_end else "over"

@@ -128,7 +128,8 @@ def create_study(
             return False
         storage = open_optuna(url, Fence())
         study = _empty_study(storage, spec.name)
-        begun, there = begin(study, spec, connection), len(study.get_trials(deepcopy=False))
+        begun = begin(study, spec, connection)
+        there = len(study.get_trials(deepcopy=False))
         if begun != there:  # Optuna repeats what it has no answer to
             raise WorldError(f"{there} trials were written instead of {begun}, as an answer was lost: run the command again")
         # last: a study counts from here on, and what a crash left before this line is begun anew
@@ -150,7 +151,8 @@ def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
         return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
 
     study = made()
-    trials, ours = study.get_trials(deepcopy=False), study.user_attrs == MARK
+    trials = study.get_trials(deepcopy=False)
+    ours = study.user_attrs == MARK
     begun = all(trial.state == TrialState.WAITING or Notes.of(trial).original for trial in trials)
     bare = not trials and not study.user_attrs and study.directions == [StudyDirection.MAXIMIZE]  # killed before its mark
     if not (bare or (ours and begun)):
@@ -262,7 +264,8 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     for name in (each.name for each in fields(DataOptions)):
         pairs[name] = getattr(there.frames, name), getattr(wanted.frames, name)
     for part in ("domains", "control"):
-        theirs, ours = there.space[part], wanted.space[part]
+        theirs = there.space[part]
+        ours = wanted.space[part]
         prefix = "" if part == "domains" else "control."  # as in a space file; a path may be in both
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
     pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")

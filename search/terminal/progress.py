@@ -59,7 +59,8 @@ def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None
 def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
     """A line for every trial that begins or ends, and the whole at the end; one line for an outage or a halt, however long."""
     told: set[tuple[int, str]] = set()
-    away, halted = False, False
+    away = False
+    halted = False
     while True:
         last = over()
         try:

@@ -19,7 +19,8 @@ from search.trials.leases import Lease
 KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
 EVERY = 2**31 - 1
 
-LAST, BEST = "last", "best"
+LAST = "last"
+BEST = "best"
 BEFORE = {LAST: "last before", BEST: "best before"}
 
 UNNEEDED = text("""

@@ -78,7 +78,8 @@ def note_death(engine: Engine, lease: Lease, *, hung: bool) -> Lease:
     Raises:
         LeaseLostError: Another worker has taken the trial.
     """
-    crashed_by, hung_by = (lease.owner,) * (not hung), (lease.owner,) * hung
+    crashed_by = (lease.owner,) * (not hung)
+    hung_by = (lease.owner,) * hung
     noted = replace(lease, crashed_by=lease.crashed_by + crashed_by, hung_by=lease.hung_by + hung_by)
     with engine.begin() as connection:
         _change(connection, lease, crashed_by=list(noted.crashed_by), hung_by=list(noted.hung_by))

@@ -94,7 +94,8 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
     if not history:
         return Notes(device=device)
     scored = _scored(worker, trial, history)
-    names, iou = worker.data.spec.class_names, scored.iou
+    names = worker.data.spec.class_names
+    iou = scored.iou
     is_scored = worker.study.spec.purpose.scored
     losses = tuple(result.validation_loss for result in history)
     return Notes(
@@ -114,7 +115,8 @@ def _validated_on(worker: Worker, trial: optuna.Trial) -> str:
     """Return the places of a trial's validation part, where the study deals parts anew."""
     if not worker.study.spec.purpose.resplit:
         return ""
-    data, split_seed = worker.data, worker.study.run(trial.number).split_seed
+    data = worker.data
+    split_seed = worker.study.run(trial.number).split_seed
     parts = dealt_parts(data, split_seed) if split_seed else data.parts
     return places_text(data.groups[parts["validation"]].tolist())
 

@@ -40,7 +40,8 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
         WorldError: Its data cannot be prepared, or its GPU cannot be used.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
-    blobs, pictures = open_blobs(settings.artifacts), open_pictures(settings.artifacts)
+    blobs = open_blobs(settings.artifacts)
+    pictures = open_pictures(settings.artifacts)
     patiently = Patience(orders.stop, say)
     patiently(lambda: check_clock(study))
     marker = patiently(lambda: check_marked(study.engine, settings.artifacts))

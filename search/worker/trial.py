@@ -42,7 +42,8 @@ def run_trial(worker: Worker, lease: Lease) -> None:
         LeaseLostError: Another worker has taken the trial.
         BrokenDeviceError: The device fails its test.
     """
-    patiently, study = worker.patiently, worker.study
+    patiently = worker.patiently
+    study = worker.study
     trial = patiently(lambda: study.trial(lease.trial_id))
     try:
         config = patiently(lambda: study.space.draw(FromTrial(trial)))
@@ -70,7 +71,9 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
 
     A limit that is reached between two saves asks for the next one at once. From there the trial goes on once it is lifted.
     """
-    patiently, cause, history = worker.patiently, Cause.COMPLETED, tuple[EpochResult, ...]()
+    patiently = worker.patiently
+    cause = Cause.COMPLETED
+    history = tuple[EpochResult, ...]()
     job = patiently(lambda: build_job(worker, lease, trial.number, config))
     if not job.checkpoints:
         worker.say(f"trial {trial.number} starts")
@@ -123,7 +126,8 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
     """The job of a trial, with its checkpoints when it has some."""
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
     pairs = [(pointers.get(last), pointers.get(best)) for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))]
-    gpu, settings = worker.member.gpu, worker.settings
+    gpu = worker.member.gpu
+    settings = worker.settings
     cores = settings.threads or roster.threads(worker.study.engine)
     return Job(
         number=number,

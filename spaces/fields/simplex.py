@@ -59,7 +59,8 @@ def _by_own_path() -> Mapping[str, Simplex]:
 
 def check_simplex(simplex: Simplex, domains: Mapping[str, Domain], own: frozenset[str]) -> list[Problem]:
     """What is wrong with the terms' domains taken together; ``own`` are the paths that the user gave."""
-    rest, free = _rest(simplex, domains), _free(simplex, domains)
+    rest = _rest(simplex, domains)
+    free = _free(simplex, domains)
     fixed = ", ".join(f"{path} {_fixed(domains, path):g}" for path in simplex.paths if path not in free)
     if rest < -_TOLERANCE:
         return [Problem(simplex.section, "the fixed weights of its terms must add up to at most 1", fixed)]
@@ -71,7 +72,8 @@ def check_simplex(simplex: Simplex, domains: Mapping[str, Domain], own: frozense
 
 def settle_simplex(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str, Domain]:
     """The terms' domains with everything fixed that is no longer free: nothing is left, or one term takes it all."""
-    rest, free = _rest(simplex, domains), _free(simplex, domains)
+    rest = _rest(simplex, domains)
+    free = _free(simplex, domains)
     settled = {path: domains[path] for path in simplex.paths}
     if rest <= _TOLERANCE:
         settled |= {path: Fixed(0.0) for path in free}
@@ -128,7 +130,8 @@ def encode_weights(
 
 def _shares(simplex: Simplex, domains: Mapping[str, Domain], relative: Mapping[str, float]) -> dict[str, Value]:
     """Weights by path: fixed ones as they are, the rest divided in proportion to ``relative``."""
-    rest, total = _rest(simplex, domains), sum(relative.values())
+    rest = _rest(simplex, domains)
+    total = sum(relative.values())
     free = _free(simplex, domains)
     return {path: rest * (relative.get(path, 0.0) / total) if path in free else _fixed(domains, path) for path in simplex.paths}
 

@@ -45,7 +45,8 @@ def _domain(written: object) -> Domain:
 
 def _int(bounds: object, options: Mapping[str, object]) -> Domain:
     low, high = (_whole(bound) for bound in _pair(bounds))
-    step, log = _whole(options.get("step", 1)), _flag(options)
+    step = _whole(options.get("step", 1))
+    log = _flag(options)
     _check_order(low, high, log)
     if step < 1 or (high - low) % step:
         raise _BrokenRuleError("step must be at least 1 and lead from low to high exactly")

@@ -50,7 +50,8 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
 
 def _write(source: Source, found: Survey, options: DataOptions, draft: Path) -> dict[str, Any]:
     height, width, _ = found.shape
-    pixels, labels = hashlib.sha256(), hashlib.sha256()
+    pixels = hashlib.sha256()
+    labels = hashlib.sha256()
     train = set(found.parts[0].tolist())
     pixels_seen = TrainingPixels(found.shape[2], int(np.iinfo(found.dtype).max))
 

@@ -16,7 +16,9 @@ LONE = {  # what a part of one frame does
     "test": "the exported model is measured on that frame alone",
 }
 MANY_PLACES = 40  # never give few parts
-DEALS, FEW_PARTS = 12, 8  # fewer different parts than this of so many deals is worth a warning
+# fewer different parts than this of so many deals is worth a warning
+DEALS = 12
+FEW_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Cut:
                 "when another label counts, too, name the ignored one with --ignore (none: all labels count)"
             )
         if not self.known:
-            count, largest = len(set(self.groups.tolist())), int(np.bincount(self.groups).max())
+            count = len(set(self.groups.tolist()))
+            largest = int(np.bincount(self.groups).max())
             yield (
                 f"no groups are known: the {len(self.groups)} frames form {count} by their looks, of {largest} at most; where "
                 "frames of one scene look different, they may lie in several parts, and scores are too high"
@@ -102,7 +105,8 @@ class Cut:
         names, groups = np.unique(self.groups[open_frames], return_inverse=True)
         if not 1 < len(names) <= MANY_PLACES:
             return 0
-        share, counts_NS = len(self.parts["validation"]) / len(open_frames), self.pixel_counts[open_frames][:, self.scored]
+        share = len(self.parts["validation"]) / len(open_frames)
+        counts_NS = self.pixel_counts[open_frames][:, self.scored]
         dealt = [deal(groups, counts_NS, (1 - share, share), seed)[1].tobytes() for seed in range(DEALS)]
         return len(set(dealt)) if len(set(dealt)) < FEW_PARTS else 0
 

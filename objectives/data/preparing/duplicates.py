@@ -78,7 +78,8 @@ def _joined(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
     it touches, then all go to the end of their chain, until no pair is apart.
     """
     while True:
-        one, other = clusters[first], clusters[second]
+        one = clusters[first]
+        other = clusters[second]
         apart = one != other
         if not apart.any():
             return clusters

@@ -34,7 +34,9 @@ class Marks:
 
 def marks_of(frame: Frame) -> Marks:
     """What a frame's files say."""
-    image_HWC, mask_HW, value = frame.image_HWC, frame.mask_HW, frame.image_tags.no_data
+    image_HWC = frame.image_HWC
+    mask_HW = frame.mask_HW
+    value = frame.image_tags.no_data
     labels = tuple(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
     unmeasured: dict[int, int] = {}
     if value is not None:
@@ -117,7 +119,8 @@ def _palettes(marks: Iterable[Marks]) -> Iterator[str]:
 
 def gathered(problems: Sequence[Problem]) -> list[Problem]:
     """The same problems with those of one kind of mask in one: it is the folder's, whichever of its files comes first."""
-    kinds, others = defaultdict(list), []
+    kinds = defaultdict(list)
+    others = []
     for problem in problems:
         if problem.rule.startswith(_LOSSY_RULES):
             kinds[problem.rule].append(problem.where)

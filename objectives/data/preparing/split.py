@@ -102,7 +102,8 @@ class _Cut:
 
     def moved(self, first: int, goal: int, second: int | None = None) -> np.ndarray:
         """What the parts hold once ``first`` is in ``goal`` and ``second``, from there, in its place."""
-        loads, held = self.measures.loads, self.held.copy()
+        loads = self.measures.loads
+        held = self.held.copy()
         change = loads[first] if second is None else loads[first] - loads[second]
         held[self.part_of[first]] -= change
         held[goal] += change
@@ -113,7 +114,8 @@ class _Cut:
         if second is not None:
             self.part_of[second] = self.part_of[first]
         self.part_of[first] = goal
-        self.held, self.cost = held, cost
+        self.held = held
+        self.cost = cost
 
     def fill_gaps(self, generator: np.random.Generator) -> None:
         """Give each part that lacks frames or a class a random one of the groups that mend most."""
@@ -130,7 +132,8 @@ class _Cut:
 
     def improve(self, generator: np.random.Generator) -> None:
         """Move single groups and swap pairs at random until nothing is wrong, or enough is moved that chance had placed."""
-        groups, parts = len(self.part_of), len(self.measures.shares)
+        groups = len(self.part_of)
+        parts = len(self.measures.shares)
         room = int(MOVED * groups)
         proposals = min(_PROPOSALS[0] * groups, _PROPOSALS[1])
         for first, second, part, swaps in generator.integers(0, (groups, groups, parts, 2), (proposals, 4)).tolist():
@@ -165,7 +168,8 @@ def _random_cut(measures: _Measures, generator: np.random.Generator) -> _Cut:
     frames = measures.loads[:, 0].tolist()
     smallest = min(frames)
     for part, share in list(enumerate(measures.shares[:, 0].tolist()))[1:]:
-        room, rest = share, []
+        room = share
+        rest = []
         for place, group in enumerate(order):
             if room <= smallest / 2:
                 rest += order[place:]

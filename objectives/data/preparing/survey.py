@@ -120,15 +120,18 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
         return error.problems
     if problem := size_problem(frame, source.place(index), remedy=" (--exif keep takes pixels as they lie)"):
         return (problem,)
-    image_HWC, mask_HW = frame.image_HWC, frame.mask_HW
+    image_HWC = frame.image_HWC
+    mask_HW = frame.mask_HW
     height, width, channels = image_HWC.shape
     pixels = np.bincount(mask_HW.ravel())
     labels = np.flatnonzero(pixels)
     resized = resize_mask(mask_HW, *(options.size or (height, width)))
     counts = np.bincount(resized.ravel(), minlength=int(labels[-1]) + 1)[labels]
     key = hashlib.sha256(f"{mask_HW.shape}{mask_HW.dtype}".encode() + mask_HW.tobytes()).digest()
-    shape, dtype = (height, width, channels), image_HWC.dtype.name
-    mean, look = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max), thumbnail(image_HWC)
+    shape = (height, width, channels)
+    dtype = image_HWC.dtype.name
+    mean = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max)
+    look = thumbnail(image_HWC)
     found = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
     return _Facts(shape, dtype, key, *found, mean, look, frame_hash(image_HWC), marks_of(frame))
 
@@ -138,7 +141,8 @@ def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
 
     ``remedy`` is what can be done about one that turns it.
     """
-    image, mask = frame.image_HWC.shape[:2], frame.mask_HW.shape
+    image = frame.image_HWC.shape[:2]
+    mask = frame.mask_HW.shape
     if image == mask:
         return None
     why = _turned_apart(frame, remedy) if image == mask[::-1] else ""
@@ -147,7 +151,8 @@ def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
 
 def _turned_apart(frame: Frame, remedy: str) -> str:
     """Which of the two is turned by a quarter, or would be but for the user; empty for both or neither."""
-    image, mask = frame.image_tags, frame.mask_tags
+    image = frame.image_tags
+    mask = frame.mask_tags
     if (image.orientation >= 5) != (mask.orientation >= 5):
         return f", and {'the image' if image.orientation >= 5 else 'its mask'} is turned by its EXIF tag{remedy}"
     if (image.kept >= 5) != (mask.kept >= 5):
@@ -157,7 +162,8 @@ def _turned_apart(frame: Frame, remedy: str) -> str:
 
 def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOptions) -> dict[int, str]:
     """Why frames are left out, by their index, ascending. Spoilt ones first: their masks and looks say nothing of the rest."""
-    keys, labels = [found.mask_key for found in facts.values()], [len(found.labels) for found in facts.values()]
+    keys = [found.mask_key for found in facts.values()]
+    labels = [len(found.labels) for found in facts.values()]
     readable = list(facts)
     reasons = {readable[position]: reason for position, reason in spoilt_frames(keys, labels, options.min_identical).items()}
     rest = [index for index in readable if index not in reasons]
@@ -198,7 +204,8 @@ def _settle_classes(source: Source, facts: dict[int, _Facts], ignore: str) -> tu
 
 
 def _uniform_problems(source: Source, facts: dict[int, _Facts], options: DataOptions) -> Iterator[Problem]:
-    sizes, kinds = defaultdict(list), defaultdict(list)
+    sizes = defaultdict(list)
+    kinds = defaultdict(list)
     for index, found in facts.items():
         sizes[f"{found.shape[0]}x{found.shape[1]}"].append(source.place(index))
         kinds[f"{found.shape[2]} channels of {found.dtype}"].append(source.place(index))

@@ -55,6 +55,7 @@ class TrainingPixels:
         low, high = np.searchsorted(below, (TAIL * self.count, (1 - TAIL) * self.count), side="right").tolist()
         if low == high:
             low, high = np.flatnonzero(counts_L)[[0, -1]].tolist()
-        first, last = low << self.coarser, ((high + 1) << self.coarser) - 1
+        first = low << self.coarser
+        last = ((high + 1) << self.coarser) - 1
         last = min(max(last, first + 1), self.max_value)
         return min(first, last - 1) / self.max_value, last / self.max_value

@@ -38,7 +38,8 @@ class Classes:
             return self
         extra = self.ignore_label is not None and self.raw_ignore != self.ignore_label  # a label of its own, beyond the others
         count = len(self.names) - extra
-        names, colours = self.names[:count], self.colours[:count]
+        names = self.names[:count]
+        colours = self.colours[:count]
         if label == "none":
             return Classes(names, colours)
         if (raw := int(label)) < count:

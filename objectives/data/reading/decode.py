@@ -122,7 +122,8 @@ def _meant(raster: Raster) -> np.ndarray:
         if raster.pixels.size and int(raster.pixels.max()) >= len(raster.palette):
             raise RefusalError(f"palette indices must be below {len(raster.palette)}", str(raster.pixels.max()))
         return np.asarray(raster.palette[raster.pixels.astype(np.intp)])
-    pixels, largest = raster.pixels, 2**raster.bits - 1
+    pixels = raster.pixels
+    largest = 2**raster.bits - 1
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     if raster.white_is_zero and pixels.dtype.kind == "u":

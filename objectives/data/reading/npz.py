@@ -77,7 +77,8 @@ def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -
     """What the archive states is all that is ever unpacked of a member, so that a bomb is seen before it bursts."""
     assert archive.zip is not None
     stated = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
-    needed, free = sum(stated.get(key, 0) for key in keys), psutil.virtual_memory().available
+    needed = sum(stated.get(key, 0) for key in keys)
+    free = psutil.virtual_memory().available
     if needed > FULLEST * free:
         raise ValueError(f"its arrays take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")
 

@@ -32,7 +32,8 @@ def unread_files(root: Path) -> Iterator[Problem]:
     """
     for path, names in _alike(root):
         read = settings_file(root, names)
-        there, formats = os.path.lexists(read), {Path(name).suffix for name in names}
+        there = os.path.lexists(read)
+        formats = {Path(name).suffix for name in names}
         if path == read or (there and path.suffix.lower() not in formats):
             continue
         shown = path.relative_to(root).as_posix()

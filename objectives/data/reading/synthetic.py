@@ -22,7 +22,8 @@ from objectives.errors import Problem, ProblemsError
 GENERATOR_VERSION = 1  # counted up whenever the drawing changes, so that prepared copies are made anew
 WORD = "synthetic"
 DEFAULT_COUNT = 300
-FEWEST, MOST = 24, 20_000
+FEWEST = 24
+MOST = 20_000
 ALIENS = 12
 _FRAMES_PER_PLACE = 4
 _ROCKY_EVERY = 4  # every fourth place has big rocks, the one after it is plain soil: frames with identical masks
@@ -130,7 +131,9 @@ class SyntheticReader:
 
 
 def _draw_frames(generator: np.random.Generator, count: int) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
-    images, masks, groups = [], [], []
+    images = []
+    masks = []
+    groups = []
     num_places = max(count // _FRAMES_PER_PLACE, min(12, count))
     for number in range(num_places):
         kind = number % _ROCKY_EVERY
@@ -149,7 +152,8 @@ def _is_plain(place: Place) -> bool:
 
 def _parse(source: str) -> tuple[int, int]:
     """COUNT and seed of ``synthetic[:COUNT][:seed=S]``."""
-    count, seed = DEFAULT_COUNT, 0
+    count = DEFAULT_COUNT
+    seed = 0
     for part in source.split(":")[1:]:
         key, _, value = part.rpartition("=")
         if key not in ("", "seed") or not (value.isascii() and value.isdigit()) or len(value) > 9:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 UNLABELLED, SOIL, BEDROCK, SAND, BIG_ROCK = range(5)
-HEIGHT, WIDTH = 64, 128
+HEIGHT = 64
+WIDTH = 128
 _MARGIN = 24  # how far windows of one place may shift
 
 
@@ -58,7 +59,8 @@ def take_frame(generator: np.random.Generator, place: Place, *, bordered: bool =
 def paste_alien(generator: np.random.Generator, frame_HW: np.ndarray) -> np.ndarray:
     """The frame with an alien on it: a pale body, a large head, two dark eyes."""
     alien = frame_HW.copy()
-    x, y = int(generator.integers(20, WIDTH - 20)), int(generator.integers(16, HEIGHT - 24))
+    x = int(generator.integers(20, WIDTH - 20))
+    y = int(generator.integers(16, HEIGHT - 24))
     cv2.ellipse(alien, (x, y + 18), (6, 14), 0, 0, 360, 200, -1)
     cv2.ellipse(alien, (x, y), (11, 13), 0, 0, 360, 220, -1)
     for side in (-5, 5):
@@ -91,10 +93,13 @@ def _sand(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 def _put_rock(generator: np.random.Generator, grey: np.ndarray, mask: np.ndarray) -> None:
     """One boulder: lit from the upper left, dark below right, with a cast shadow that keeps the ground's label."""
-    radius_y, radius_x = generator.uniform(3.0, 5.5), generator.uniform(4.0, 7.5)
-    y, x = generator.uniform(32, mask.shape[0] - 12), generator.uniform(10, mask.shape[1] - 12)
+    radius_y = generator.uniform(3.0, 5.5)
+    radius_x = generator.uniform(4.0, 7.5)
+    y = generator.uniform(32, mask.shape[0] - 12)
+    x = generator.uniform(10, mask.shape[1] - 12)
     rows, columns = np.indices(mask.shape)
-    down, right = (rows - y) / radius_y, (columns - x) / radius_x
+    down = (rows - y) / radius_y
+    right = (columns - x) / radius_x
     shadow = (down - 0.5) ** 2 + (right - 0.7) ** 2 < 1
     body = down**2 + right**2 < 1
     grey[shadow] *= 0.45

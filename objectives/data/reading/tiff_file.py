@@ -14,7 +14,9 @@ from objectives.data.reading.raster import MOST_VALUES, ONE_IMAGE, Raster, Refus
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
 
-_REDUCED, _VALIDITY = 1, 4  # bits of the tag NewSubfileType: a preview of another page, a mask of its valid pixels
+# bits of the tag NewSubfileType: a preview of another page, a mask of its valid pixels
+_REDUCED = 1
+_VALIDITY = 4
 _NO_DATA = 42113
 _MOST_PAGES = 10_000
 _JPEGS = {COMPRESSION.OJPEG, COMPRESSION.JPEG}
@@ -84,7 +86,8 @@ def _refuse_colours(page: tifffile.TiffPage) -> None:
 
 def _array(page: tifffile.TiffPage) -> np.ndarray:
     _refuse_size(page.shape)
-    stated, listed = math.prod(page.chunked), len(page.dataoffsets)
+    stated = math.prod(page.chunked)
+    listed = len(page.dataoffsets)
     if stated > listed and not page.is_contiguous:  # each would be asked for and filled: a small file may state millions
         raise ValueError(f"{stated - listed} of its {stated} strips or tiles are missing")
     empty = sum(count == 0 for count in page.databytecounts)

@@ -1,6 +1,7 @@
 """A confirmation, from its options to the verdict."""
 
 import json
+import math
 import shlex
 from dataclasses import asdict
 from typing import Any
@@ -61,7 +62,8 @@ def checked_source(searched: Study, place: Place, data: str) -> str:
 def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
     """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
     confirming = open_study(place.storage, name)
-    order, over = current_budget(confirming).order, is_over(confirming)
+    order = current_budget(confirming).order
+    over = is_over(confirming)
     confirming.close()
     if order is not Order.RUNNING:
         typer.echo(f"study {name!r} is {order}: search resume --study {shlex.quote(name)}")
@@ -93,7 +95,7 @@ def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
             **asdict(each),
             "interval": _bounds(each.interval),
             "beats_control": _known(each.beats_control),
-            "per_class": {name: value for name, value in each.per_class.items() if value == value},
+            "per_class": {name: value for name, value in each.per_class.items() if not math.isnan(value)},
         }
         for each in verdict.candidates
     ]

@@ -13,7 +13,8 @@ def dashboard(
     storage: str, artifacts: str, host: str, port: int, allowed_host: list[str], wait: str, home: Path | None
 ) -> None:
     """Serve the studies of a database until Ctrl-C."""
-    wait_s, names = parse_duration(wait, "--wait", least_s=0), parse_names(allowed_host)
+    wait_s = parse_duration(wait, "--wait", least_s=0)
+    names = parse_names(allowed_host)
     store = name_artifacts(artifacts, home)
     with open_database(storage, home) as url, reachable(url):
         serve(open_tables(url, wait_s), store, host, port, names)

@@ -52,7 +52,8 @@ def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool
         provenance = best.export_best(opened, place, out, best.ExportRequest(force=force))
         opened.close()
     print_export(out, provenance, open_names(out))
-    command, where = sys.argv[0], f" --home {home}" if home else ""
+    command = sys.argv[0]
+    where = f" --home {home}" if home else ""
     typer.echo(f"\nLook at its trials:    {command} dashboard{where}")
     typer.echo(f"                       and open http://127.0.0.1:8080/dashboard (study {name})")
     typer.echo(f"Label frames with it:  {command} predict {out} synthetic --out masks.npz")

@@ -11,7 +11,9 @@ from objectives.networks import build_network, count_parameters
 from search.terminal.console import open_console
 from spaces import EnsembleOfRecipes, Recipe, load_ensembles, load_recipes
 
-GREY, CLASSES = 1, 5  # the data of the reports, for which parameters are counted
+# the data of the reports, for which parameters are counted
+GREY = 1
+CLASSES = 5
 
 
 def list_all(*, as_json: bool) -> None:

@@ -23,7 +23,8 @@ def classes(findings: Findings) -> Html:
 
 
 def _row(study: StudyRecord, best: TrialRecord, control: TrialRecord | None, name: str) -> Html:
-    own, base = best.per_class.get(name, math.nan), control.per_class.get(name, math.nan) if control else math.nan
+    own = best.per_class.get(name, math.nan)
+    base = control.per_class.get(name, math.nan) if control else math.nan
     holders = [trial for trial in study.of("complete") if name in trial.per_class]
     top = max(holders, key=lambda trial: (trial.per_class[name], -trial.number), default=None)
     highest = [number(score(top.per_class[name]) if top else "-"), number(f"trial {top.number}" if top else "-")]

@@ -1,5 +1,7 @@
 """What training again with other seeds says: a mean and an interval for each candidate, and the choice."""
 
+import math
+
 from objectives.statistics.interval import Interval
 from search.confirm.dealt_parts import parts_told
 from search.confirm.standing import Standing
@@ -45,7 +47,7 @@ def _row(found: Standing, verdict: Confirmation, each: Candidate, scale: Scale) 
     if isinstance(each.interval, Interval):
         strip.reach(each.interval.low, each.interval.high, _kind(found, verdict, each))
     for run in found.runs:
-        if run.candidate == each.candidate and run.score == run.score:
+        if run.candidate == each.candidate and not math.isnan(run.score):
             strip.dot(run.score, "pruned", f"seed {run.seed}: {score(run.score)}", radius=2.8)
     strip.dot(each.mean, _kind(found, verdict, each), f"mean: {score(each.mean)}", radius=5)
     name = f"trial {each.candidate}" + (", the control" if each.candidate == verdict.control else "")
@@ -65,7 +67,7 @@ def _kind(found: Standing, verdict: Confirmation, each: Candidate) -> str:
 def _ends(found: Standing, verdict: Confirmation) -> list[float]:
     reaches = [each.interval for each in verdict.candidates if isinstance(each.interval, Interval)]
     return [
-        *(run.score for run in found.runs if run.score == run.score),
+        *(run.score for run in found.runs if not math.isnan(run.score)),
         *(end for reach in reaches for end in (reach.low, reach.high)),
         *(each.mean for each in verdict.candidates),
     ]

@@ -12,7 +12,8 @@ from search.report.shown import Unit, change, counted, score
 
 def costs(findings: Findings) -> Html:
     """The ledger and what follows from it; nothing before a trial has begun."""
-    ledger, unit = findings.ledger, findings.unit
+    ledger = findings.ledger
+    unit = findings.unit
     if not ledger.total.device_s > 0:
         return NOTHING
     rows = [_row(entry, ledger.total, unit) for entry in ledger.entries]
@@ -29,10 +30,13 @@ def _row(entry: Entry, total: Entry, unit: Unit, kind: str = "") -> Html:
 
 
 def _facts(findings: Findings) -> Iterator[str]:
-    study, ledger, unit = findings.study, findings.ledger, findings.unit
+    study = findings.study
+    ledger = findings.ledger
+    unit = findings.unit
     yield "Device time is what workers held a trial for, on GPUs or CPUs, with preparation, scoring and pictures."
     if ledger.saved_s > 0:
-        without, pruned = ledger.total.device_s + ledger.saved_s, counted(len(study.of("pruned")), "trial")
+        without = ledger.total.device_s + ledger.saved_s
+        pruned = counted(len(study.of("pruned")), "trial")
         yield (
             f"Pruning saved about {unit.shown(ledger.saved_s)}: the epochs that {pruned} did not train, at what one of each "
             f"had cost. Without it, these trials would have taken {unit.shown(without)}, "

@@ -38,7 +38,9 @@ def headline(findings: Findings) -> Html:
 
 def facts(findings: Findings) -> Iterator[Html]:
     """The numbers at the top."""
-    study, ledger, unit = findings.study, findings.ledger, findings.unit
+    study = findings.study
+    ledger = findings.ledger
+    unit = findings.unit
     if best := study.best:
         yield fact("best mean IoU on validation", score(best.score), f"trial {best.number}, {origin_of(best.recipe)}")
     if not math.isnan(study.control_score):
@@ -69,7 +71,8 @@ def believability(findings: Findings) -> Html:
 def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
     best = study.best
     assert best is not None
-    complete, others = study.of("complete"), len(study.of(*ENDED)) - len(study.of("complete"))
+    complete = study.of("complete")
+    others = len(study.of(*ENDED)) - len(study.of("complete"))
     if best not in complete:
         yield joined(
             f"{score(best.score)} is the score of a trial that is unfinished: the study's limit cut it after "
@@ -130,7 +133,8 @@ def _looks(looks: int) -> Html:
 
 def state_of(study: StudyRecord) -> str:
     """What the study is doing, to follow 'the study'."""
-    ended, work = len(study.of(*ENDED)), len(study.of("running"))
+    ended = len(study.of(*ENDED))
+    work = len(study.of("running"))
     done = f"{ended:,} of {counted(study.budget.trials, 'trial')} ended"
     if not study.of(*BEGUN):
         return "has not begun: no trial has started yet"

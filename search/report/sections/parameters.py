@@ -10,7 +10,8 @@ from search.report.markup import Html, element
 from search.report.reading import StudyRecord
 from search.report.sections.parts import NOTHING, bar, cell, figure, heads, number, paragraph, row_head, section, table
 
-SHOWN, SLICED = 12, 6
+SHOWN = 12
+SLICED = 6
 
 
 def parameters(findings: Findings) -> Html:

@@ -1,5 +1,7 @@
 """What the predictions of the best trial and of the control look like."""
 
+import math
+
 from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.panels import Panel
@@ -34,4 +36,4 @@ def _lost(panel: Panel) -> Html:
 
 def _titled(panel: Panel) -> str:
     told = f"Trial {panel.trial.number}, {panel.role}"
-    return told + (f" ({score(panel.trial.score)})" if panel.trial.score == panel.trial.score else f" ({panel.trial.state})")
+    return told + (f" ({score(panel.trial.score)})" if not math.isnan(panel.trial.score) else f" ({panel.trial.state})")

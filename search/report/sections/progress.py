@@ -24,7 +24,9 @@ def progress(findings: Findings) -> Html:
 
 
 def _progress(findings: Findings) -> Html:
-    study, ledger, unit = findings.study, findings.ledger, findings.unit
+    study = findings.study
+    ledger = findings.ledger
+    unit = findings.unit
     legend = [("best", "line", "best so far"), ("complete", "dots", "a complete trial")]
     legend += [] if math.isnan(study.control_score) else [("control", "line level", "the control")]
     since = ledger.total.device_s - ledger.improved_s

@@ -1,5 +1,6 @@
 """Where the good trials came from: the control and recipes against what the search found."""
 
+import math
 from collections.abc import Sequence
 
 from search.report import shown
@@ -16,7 +17,8 @@ SHOWN = 60
 
 def starts(findings: Findings) -> Html:
     """A line for each origin of trials, all on one scale; nothing where there is only one."""
-    study, groups = findings.study, origins(findings.study)
+    study = findings.study
+    groups = origins(findings.study)
     scores = [score for group in groups for score in _scores(group)]
     if len(groups) < 2 or not scores:
         return NOTHING
@@ -37,7 +39,7 @@ def starts(findings: Findings) -> Html:
 
 def _row(study: StudyRecord, group: Group, scale: Scale) -> Html:
     strip = Strip(scale)
-    if study.control_score == study.control_score:
+    if not math.isnan(study.control_score):
         strip.level(study.control_score, "control")
     for trial in group.pruned:
         strip.dot(trial.last_score, "pruned", f"trial {trial.number}: pruned at {shown.score(trial.last_score)}", radius=3.2)
