@@ -33,19 +33,19 @@ LONGEST = 500  # characters of one part of a message: a file may hold a name of 
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """The text as one line of a terminal: what is not printable is written as an escape, what is long is cut."""
+    """Return the text as one line of a terminal: what is not printable is written as an escape, what is long is cut."""
     shown = text if len(text) <= longest else f"{text[:longest]}..."
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
 
 
 def listed(values: Iterable[object], most: int = 8) -> str:
-    """The values in one line; of many, the first and how many more."""
+    """Return the values in one line; of many, the first and how many more."""
     shown = [str(value) for value in values]
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, the name of its class when it says nothing; fit for a terminal."""
+    """Return the first line of what an error says, the name of its class when it says nothing; fit for a terminal."""
     return one_line((str(error).strip() or type(error).__name__).splitlines()[0])
 
 

@@ -19,17 +19,17 @@ class Place:
 
 
 def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
-    """The named places, with those of ``home`` for what is not named; nothing is touched."""
+    """Return the named places, with those of ``home`` for what is not named; nothing is touched."""
     return Place(storage, name_artifacts(artifacts, home), name_cache(cache, home))
 
 
 def name_artifacts(artifacts: str, home: Path | None) -> str:
-    """The named artifact store, else that of ``home``: a user without a home needs none where all is named."""
+    """Return the named artifact store, else that of ``home``: a user without a home needs none where all is named."""
     return artifacts or str(home_folder(home) / "artifacts")
 
 
 def name_cache(cache: Path | None, home: Path | None) -> Path:
-    """The named cache folder, else that of ``home``."""
+    """Return the named cache folder, else that of ``home``."""
     return cache or home_folder(home) / "cache"
 
 
@@ -37,7 +37,7 @@ def name_cache(cache: Path | None, home: Path | None) -> Path:
 def open_place(
     storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None, *, make: bool = False
 ) -> Iterator[Place]:
-    """The named places, as `name_place`; an embedded database runs meanwhile, and with ``make`` it is made.
+    """Yield the named places, as `name_place`; an embedded database runs meanwhile, and with ``make`` it is made.
 
     Raises:
         UserError: Without a ``storage`` when ``home`` holds no database and none is to be made.
@@ -49,7 +49,7 @@ def open_place(
 
 @contextmanager
 def open_database(storage: str, home: Path | None = None, *, make: bool = False) -> Iterator[str]:
-    """The URL of the named database, or of the embedded one, as `open_place`, for a command that needs nothing else."""
+    """Yield the URL of the named database, or of the embedded one, as `open_place`, for a command that needs nothing else."""
     if storage:
         yield storage
         return
@@ -63,7 +63,7 @@ def open_database(storage: str, home: Path | None = None, *, make: bool = False)
 
 
 def home_folder(home: Path | None) -> Path:
-    """The folder of embedded studies: the one that is named, else the user's own."""
+    """Return the folder of embedded studies: the one that is named, else the user's own."""
     from search.database.embedded import default_home
 
     return home or default_home()

@@ -14,19 +14,19 @@ class Fixed:
     value: Value
 
     def draw(self, name: str, source: Source) -> Value:
-        """The value, without a question."""
+        """Return the value, without a question."""
         return self.value
 
     def holds(self, value: Value) -> bool:
-        """Whether the field may be ``value``."""
+        """Return whether the field may be ``value``."""
         return value == self.value
 
     def nearest(self, value: Value | None) -> Value:
-        """The allowed value that is closest to ``value`` (None: no wish)."""
+        """Return the allowed value that is closest to ``value`` (None: no wish)."""
         return self.value
 
     def to_yaml(self) -> object:
-        """The form that a space file has."""
+        """Return the form that a space file has."""
         return plain(self.value)
 
     def __str__(self) -> str:
@@ -47,18 +47,18 @@ class Int:
         return source.int(name, self.low, self.high, step=self.step, log=self.log)
 
     def holds(self, value: Value) -> bool:
-        """Whether ``value`` is one of the numbers."""
+        """Return whether ``value`` is one of the numbers."""
         return _is_number(value) and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     def nearest(self, value: Value | None) -> Value:
-        """The closest of the numbers; ``low`` when there is no wish."""
+        """Return the closest of the numbers; ``low`` when there is no wish."""
         if value is None or not _is_number(value):
             return self.low
         clamped = min(max(value, self.low), self.high)
         return self.low + round((clamped - self.low) / self.step) * self.step
 
     def to_yaml(self) -> object:
-        """The form that a space file has."""
+        """Return the form that a space file has."""
         step = {"step": self.step} if self.step > 1 else {}
         return {"int": [self.low, self.high], **step, **_log(self.log)}
 
@@ -79,15 +79,15 @@ class Float:
         return source.float(name, self.low, self.high, log=self.log)
 
     def holds(self, value: Value) -> bool:
-        """Whether ``value`` lies in the range."""
+        """Return whether ``value`` lies in the range."""
         return _is_number(value) and self.low <= value <= self.high
 
     def nearest(self, value: Value | None) -> Value:
-        """The closest number in the range; ``low`` when there is no wish."""
+        """Return the closest number in the range; ``low`` when there is no wish."""
         return min(max(float(value), self.low), self.high) if value is not None and _is_number(value) else self.low
 
     def to_yaml(self) -> object:
-        """The form that a space file has."""
+        """Return the form that a space file has."""
         return {"float": [self.low, self.high], **_log(self.log)}
 
     def __str__(self) -> str:
@@ -106,11 +106,11 @@ class Choice:
         return self.options[tokens.index(source.choice(name, tokens))]
 
     def holds(self, value: Value) -> bool:
-        """Whether ``value`` is an option."""
+        """Return whether ``value`` is an option."""
         return value in self.options
 
     def nearest(self, value: Value | None) -> Value:
-        """The closest option among numbers; else ``value`` itself where it is an option, or the first one."""
+        """Return the closest option among numbers; else ``value`` itself where it is an option, or the first one."""
         if value is not None and value in self.options:
             return self.options[self.options.index(value)]
         numbers = [option for option in self.options if _is_number(option)]
@@ -119,7 +119,7 @@ class Choice:
         return self.options[0]
 
     def to_yaml(self) -> object:
-        """The form that a space file has."""
+        """Return the form that a space file has."""
         return {"choice": [plain(option) for option in self.options]}
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ class Weight:
     optional: bool
 
     def to_yaml(self) -> object:
-        """The form that a space file has."""
+        """Return the form that a space file has."""
         return {"weight": "optional" if self.optional else "always"}
 
     def __str__(self) -> str:

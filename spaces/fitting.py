@@ -17,7 +17,7 @@ VALUES = "loss.class_weights.values"
 
 
 def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
-    """The space without class weights for another number of classes, and what was left out, in lines for people.
+    """Return the space without class weights for another number of classes, and what was left out, in lines for people.
 
     Raises:
         ProblemsError: The control has such weights.
@@ -40,7 +40,7 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
 
 
 def _narrowed(domains: Mapping[str, Domain], name: str, fitting: tuple[Value, ...]) -> dict[str, Domain]:
-    """The domains with the fitting lists of weights alone; without any, no trial has given weights."""
+    """Return the domains with the fitting lists of weights alone; without any, no trial has given weights."""
     if fitting:
         return {**domains, name: _domain(fitting)}
     others = tuple(kind for kind in _options(domains[KIND]) if kind != "given")  # not empty: the control has one of them
@@ -50,7 +50,7 @@ def _narrowed(domains: Mapping[str, Domain], name: str, fitting: tuple[Value, ..
 def fit_recipes(
     wanted: str, space: Space, num_classes: int, filters: float = 1.0, *, learns_ignored: bool | None = None
 ) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
-    """The recipes that a study of this space tries, and those that ``all`` leaves out, in lines for people.
+    """Return the recipes that a study of this space tries, and those that ``all`` leaves out, in lines for people.
 
     Each has ``filters`` times its filters. ``learns_ignored`` says whether the study trains on the label that it leaves out of
     the score; None, where there is no such label. A recipe of a system that differed there is left out by ``all``; asked for
@@ -79,7 +79,7 @@ def fit_recipes(
 
 
 def _difference(differing: Sequence[Recipe], *, left_out: bool) -> str:
-    """What is done with recipes of systems that took the ignored label otherwise than the study does, and why."""
+    """Return what is done with recipes of systems that took the ignored label otherwise than the study does, and why."""
     done = "left out" if left_out else "trained otherwise than reported"
     if differing[0].learns_ignored:
         why = "their systems learnt the ignored label, too: --ignore none, with the other labels in --scored"

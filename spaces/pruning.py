@@ -41,7 +41,7 @@ _FORMS = "{kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}"
 
 
 def read_pruning(written: object) -> Pruning | list[Problem]:
-    """The pruning that a space file's ``pruning`` states, or what is wrong with it."""
+    """Return the pruning that a space file's ``pruning`` states, or what is wrong with it."""
     if not isinstance(written, Mapping) or written.get("kind") not in _KINDS:
         return [Problem("pruning", f"must be {_FORMS}", shown(written))]
     try:
@@ -54,7 +54,7 @@ def read_pruning(written: object) -> Pruning | list[Problem]:
 
 
 def check_length(pruning: Pruning, epochs: int) -> list[Problem]:
-    """Why trials of so many epochs cannot be pruned like this."""
+    """Return why trials of so many epochs cannot be pruned like this."""
     if not isinstance(pruning, TopK) or pruning.epoch < epochs:
         return []
     return [Problem("pruning.epoch", f"must be below train.epochs ({epochs}), or nothing is pruned", str(pruning.epoch))]

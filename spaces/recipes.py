@@ -37,7 +37,7 @@ class Recipe:
     learns_ignored: bool = False
 
     def fits(self, num_classes: int) -> bool:
-        """Whether the recipe can run on data with so many classes: a list of class weights is for one number of them."""
+        """Return whether the recipe can run on data with so many classes: a list of class weights is for one number of them."""
         weights = self.config.loss.class_weights
         return not isinstance(weights, GivenClassWeights) or len(weights.values) == num_classes
 
@@ -53,7 +53,7 @@ class EnsembleOfRecipes:
 
 @functools.cache
 def load_recipes() -> tuple[Recipe, ...]:
-    """Every recipe that ships, in the order of the reports and their rows."""
+    """Return every recipe that ships, in the order of the reports and their rows."""
     folder = resources.files("spaces") / "recipes"
     base = _read(folder / "base.yaml")
     reports = sorted((file for file in folder.iterdir() if file.name not in _NO_REPORTS), key=lambda file: file.name)
@@ -62,7 +62,7 @@ def load_recipes() -> tuple[Recipe, ...]:
 
 @functools.cache
 def load_ensembles() -> tuple[EnsembleOfRecipes, ...]:
-    """Every ensemble of recipes that a report has a score of."""
+    """Return every ensemble of recipes that a report has a score of."""
     entries = _read(resources.files("spaces") / "recipes" / "ensembles.yaml")
     written = {name: _EnsembleEntry.model_validate(entry) for name, entry in entries.items()}
     return tuple(
@@ -72,7 +72,8 @@ def load_ensembles() -> tuple[EnsembleOfRecipes, ...]:
 
 
 def choose_recipes(wanted: str) -> tuple[Recipe, ...]:
-    """The recipes that ``all``, or rows and names with commas between them, mean; each once, in the order of the reports.
+    """Return the recipes that ``all``, or rows and names with commas between them, mean; each once, in the order of the
+    reports.
 
     Raises:
         UserError: There is no such recipe, with those whose names are near.
@@ -85,7 +86,7 @@ def choose_recipes(wanted: str) -> tuple[Recipe, ...]:
 
 
 def scaled(recipe: Recipe, scale: float) -> Recipe:
-    """The recipe with ``scale`` times the filters of each level, in steps of four; encoders by name stay as they are.
+    """Return the recipe with ``scale`` times the filters of each level, in steps of four; encoders by name stay as they are.
 
     Raises:
         UserError: The scale is not in (0, 1].

@@ -15,13 +15,13 @@ class Source(Protocol):
     def int(
         self, name: str, low: builtins.int, high: builtins.int, *, step: builtins.int = 1, log: bool = False
     ) -> builtins.int:
-        """A whole number among low, low + step, ... high."""
+        """Return a whole number among low, low + step, ... high."""
 
     def float(self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False) -> builtins.float:
-        """A number in [low, high]."""
+        """Return a number in [low, high]."""
 
     def choice(self, name: str, options: Sequence[Scalar]) -> Scalar:
-        """One of the options."""
+        """Return one of the options."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FromParams:
     def int(
         self, name: str, low: builtins.int, high: builtins.int, *, step: builtins.int = 1, log: bool = False
     ) -> builtins.int:
-        """The stored whole number."""
+        """Return the stored whole number."""
         value = self._stored(name)
         if isinstance(value, bool) or not isinstance(value, builtins.int):
             raise _unfit(name, "must be a whole number", value)
@@ -46,7 +46,7 @@ class FromParams:
         return value
 
     def float(self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False) -> builtins.float:
-        """The stored number."""
+        """Return the stored number."""
         value = self._stored(name)
         if isinstance(value, bool) or not isinstance(value, builtins.int | builtins.float):
             raise _unfit(name, "must be a number", value)
@@ -55,7 +55,7 @@ class FromParams:
         return builtins.float(value)
 
     def choice(self, name: str, options: Sequence[Scalar]) -> Scalar:
-        """The stored option."""
+        """Return the stored option."""
         value = self._stored(name)
         for option in options:
             if option == value and isinstance(option, bool) == isinstance(value, bool):

@@ -41,7 +41,7 @@ class Space:
     recipes: tuple[str, ...] = ()
 
     def draw(self, source: Source) -> Config:
-        """The config that the source's answers describe; questions and their order depend on earlier answers alone."""
+        """Return the config that the source's answers describe; questions and their order depend on earlier answers alone."""
         return fill(
             self.domains,
             lambda leaf, name, domain: domain.draw(name, source),
@@ -49,18 +49,18 @@ class Space:
         )
 
     def default(self) -> Config:
-        """The control: the configuration that every study tries first."""
+        """Return the control: the configuration that every study tries first."""
         return self.draw(FromParams(self.control))
 
     def paced(self, config: Config) -> Config:
-        """The config with this space's epochs and steps, which are the same for all trials of a study."""
+        """Return the config with this space's epochs and steps, which are the same for all trials of a study."""
         pace: dict[str, Value] = {
             path: domain.value for path in FIXED_PER_STUDY if isinstance(domain := self.domains[path], Fixed)
         }
         return build(flatten(config) | pace)
 
     def encode(self, config: Config) -> dict[str, Scalar]:
-        """The parameters from which ``draw`` makes this config; fields that it does not read may differ.
+        """Return the parameters from which ``draw`` makes this config; fields that it does not read may differ.
 
         Raises:
             ProblemsError: It lies outside the space; every path is named.
@@ -93,7 +93,7 @@ class Space:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, object]:
-        """The whole space as JSON values, the form that a study stores."""
+        """Return the whole space as JSON values, the form that a study stores."""
         foreign = foreign_of(self.domains)
         found: dict[str, object] = {
             "domains": {path: domain.to_yaml() for path, domain in self.domains.items() if path not in foreign.unused},
@@ -110,7 +110,7 @@ class Space:
         return found
 
     def describe(self) -> tuple[Row, ...]:
-        """A row for each domain, in the order of the config's fields."""
+        """Return a row for each domain, in the order of the config's fields."""
         order = {path: number for number, path in enumerate(leaves_by_path())}
         paths = sorted(self.domains, key=order.__getitem__)
         return tuple(Row(path, str(self.domains[path]), self._condition(path)) for path in paths)
@@ -129,7 +129,9 @@ class Space:
         return ", ".join([*told, *self._conditions_of_value(users)])
 
     def _conditions_of_value(self, users: list[Leaf]) -> list[str]:
-        """What other fields must be for these leaves to be read; of a variant only, where not all of them depend on it."""
+        """Return what other fields must be for these leaves to be read; of a variant only, where not all of them depend on
+        it.
+        """
         variants: dict[str, list[str]] = {}
         pairs = [(leaf, condition) for leaf in users for condition in conditions_of(leaf)]
         for leaf, condition in pairs:

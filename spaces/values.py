@@ -9,18 +9,18 @@ _SHOWN_CHARACTERS = 80
 
 
 def shown(value: object) -> str:
-    """The value as a person would write it in a space file, cut when it is long."""
+    """Return the value as a person would write it in a space file, cut when it is long."""
     text = value if isinstance(value, str) and value and value.isprintable() else _as_json(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def plain(value: Value) -> object:
-    """The value as JSON and YAML hold it: a tuple becomes a list."""
+    """Return the value as JSON and YAML hold it: a tuple becomes a list."""
     return list(value) if isinstance(value, tuple) else value
 
 
 def token(value: Value) -> Scalar:
-    """The value as a parameter of a trial, which is one scalar: a tuple becomes its JSON."""
+    """Return the value as a parameter of a trial, which is one scalar: a tuple becomes its JSON."""
     return json.dumps(list(value)) if isinstance(value, tuple) else value
 
 

@@ -19,7 +19,7 @@ _WORDS: dict[str, Scalar | None] = {
 
 
 def read_yaml(text: str, where: str) -> tuple[Tree, list[Problem]]:
-    """The text's content, and every problem of form with its line; ``where`` names the text in them."""
+    """Return the text's content, and every problem of form with its line; ``where`` names the text in them."""
     problems: list[Problem] = []
     try:
         node = yaml.compose(text, Loader=_Loader)

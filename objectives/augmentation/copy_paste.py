@@ -108,7 +108,7 @@ class CopyPaste:
         image_HWC[spot] = np.rint(blended_HWC).astype(image_HWC.dtype)
 
     def _alpha(self, mask_HW: np.ndarray) -> np.ndarray:
-        """How much of the piece shows, 0..1: all of what its label covers; feathered, a fading edge around that, too."""
+        """Return how much of the piece shows, 0..1: all of what its label covers; feathered, a fading edge around that, too."""
         alpha_HW = mask_HW.astype(np.float32)
         match self.edge:
             case "hard":
@@ -121,7 +121,9 @@ class CopyPaste:
 
 
 def pasted_frames(data: Dataset, share: float, seed: int) -> np.ndarray:
-    """A share of the training frames without the rarest class, drawn once: each of them gets pieces. Sorted int64 indices."""
+    """Return a share of the training frames without the rarest class, drawn once: each of them gets pieces. Sorted int64
+    indices.
+    """
     without = np.setdiff1d(data.parts["train"], rare_frames(data))
     if not find_pieces(data):
         return without[:0]
@@ -130,7 +132,9 @@ def pasted_frames(data: Dataset, share: float, seed: int) -> np.ndarray:
 
 
 def find_pieces(data: Dataset) -> tuple[Piece, ...]:
-    """The components of the rarest class in the training part; where they are too many or too large, those of some frames."""
+    """Return the components of the rarest class in the training part; where they are too many or too large, those of some
+    frames.
+    """
     label = rarest_class(data)
     room = MOST_BYTES
     pieces = list[Piece]()
@@ -144,7 +148,7 @@ def find_pieces(data: Dataset) -> tuple[Piece, ...]:
 
 
 def cut_out(image_HWC: np.ndarray, mask_HW: np.ndarray) -> Iterator[Piece]:
-    """The connected components (8 neighbours) of a mask (bool), each with its part of the frame; not the tiniest."""
+    """Yield the connected components (8 neighbours) of a mask (bool), each with its part of the frame; not the tiniest."""
     count, components_HW, facts, _ = cv2.connectedComponentsWithStats(mask_HW.astype(np.uint8), connectivity=8)
     for component in range(1, count):
         left, top, width, height, pixels = facts[component].tolist()
@@ -155,7 +159,7 @@ def cut_out(image_HWC: np.ndarray, mask_HW: np.ndarray) -> Iterator[Piece]:
 
 
 def turned(piece: Piece, angle: float, scale: float, *, most: tuple[int, ...]) -> Piece:
-    """The piece rotated by degrees and scaled, less than asked when it would not fit into ``most`` (H, W)."""
+    """Return the piece rotated by degrees and scaled, less than asked when it would not fit into ``most`` (H, W)."""
     height, width = piece.mask_HW.shape
     sine = abs(math.sin(math.radians(angle)))
     cosine = abs(math.cos(math.radians(angle)))

@@ -19,7 +19,7 @@ cv2.setNumThreads(0)  # many processes augment at once, one core each
 
 
 def frame_seed(trial_seed: int, epoch: int, frame: int, repeat: int) -> int:
-    """A 32-bit seed of one appearance of one frame; the same in every process and on every machine.
+    """Return a 32-bit seed of one appearance of one frame; the same in every process and on every machine.
 
     ``repeat`` counts the appearances of a frame within an epoch (rare-class repetition). Any integers of 64 bits will do.
     """
@@ -83,7 +83,7 @@ class OwnRange:
         self.units_of_8_bit_1LC = np.ascontiguousarray(units_LC)[None]
 
     def units(self, image_HWC: np.ndarray) -> np.ndarray:
-        """The frame as uint8 in 0..255, or of wider pixels as float32 in 0..1: albumentations knows these two."""
+        """Return the frame as uint8 in 0..255, or of wider pixels as float32 in 0..1: albumentations knows these two."""
         if image_HWC.dtype == np.uint8:
             return np.asarray(cv2.LUT(image_HWC, self.units_of_8_bit_1LC)).reshape(image_HWC.shape)
         return self._shares(image_HWC)
@@ -92,7 +92,7 @@ class OwnRange:
         return np.asarray(np.clip((values_HWC - self.low_C) / self.span_C, 0.0, 1.0))
 
     def changed(self, image_HWC: np.ndarray, before_HWC: np.ndarray, after_HWC: np.ndarray) -> np.ndarray:
-        """The frame changed as much as these units of it were, in its own dtype."""
+        """Return the frame changed as much as these units of it were, in its own dtype."""
         one = np.float32(255 if image_HWC.dtype == np.uint8 else 1)
         after_HWC = after_HWC.reshape(before_HWC.shape)
         if np.array_equal(after_HWC, before_HWC):  # of the transforms none was drawn
@@ -114,7 +114,7 @@ def _to_supported(image_HWC: np.ndarray) -> np.ndarray:
 
 
 def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
-    """The picture in the dtype and shape of the original."""
+    """Return the picture in the dtype and shape of the original."""
     if original_HWC.dtype == np.float32:
         moved_HWC = moved_HWC * np.float32(65535)
     elif original_HWC.dtype == np.uint16:
@@ -123,7 +123,7 @@ def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
 
 
 def _moving(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
-    """The transforms of the geometric groups that are on, in their order; strengths grow linearly with the intensity."""
+    """Return the transforms of the geometric groups that are on, in their order; strengths grow linearly with the intensity."""
     borders = _borders(spec)
     chosen: list[albu.BasicTransform] = []
     if augment.flip:
@@ -138,7 +138,7 @@ def _moving(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
 
 
 def _borders(spec: FrameSpec) -> dict[str, object]:
-    """What a moved frame shows where it has no pixels of its own."""
+    """Return what a moved frame shows where it has no pixels of its own."""
     if spec.ignore_label is None:
         return {"border_mode": cv2.BORDER_REFLECT_101}
     fill = _fill_colour(spec)
@@ -146,7 +146,7 @@ def _borders(spec: FrameSpec) -> dict[str, object]:
 
 
 def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
-    """The mean colour as the four numbers that OpenCV wants, whatever the channels; it warps four channels at a time."""
+    """Return the mean colour as the four numbers that OpenCV wants, whatever the channels; it warps four channels at a time."""
     mean = spec.mean if spec.channels <= 4 else (sum(spec.mean) / spec.channels,) * 4
     if spec.max_value <= 255:
         mean = tuple(float(round(value * spec.max_value)) for value in mean)
@@ -156,7 +156,7 @@ def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
 
 
 def _affine(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform:
-    """Those of the four that are off change nothing, and draw their numbers all the same."""
+    """Return the transform of the group; those of the four that are off change nothing, and draw their numbers all the same."""
     zoom = 0.5 * augment.intensity * augment.zoom
     shift, turn, slant = (
         most * augment.intensity * on for most, on in ((0.2, augment.shift), (30, augment.rotation), (16, augment.shear))
@@ -188,7 +188,7 @@ def _elastic(augment: Augment, borders: dict[str, object]) -> albu.BasicTransfor
 
 
 def _photometric(augment: Augment) -> list[albu.BasicTransform]:
-    """The transforms of light that are on, in units of the range that pixels use."""
+    """Return the transforms of light that are on, in units of the range that pixels use."""
     strength = augment.intensity
     brightness = 0.25 * strength * augment.brightness
     contrast = 0.4 * strength * augment.contrast

@@ -135,7 +135,7 @@ class Judged(Frozen):
         return f"A second model reads the probabilities of {', '.join(share.run for share in self.members)}. They were"
 
     def _luck(self) -> str:
-        """What the judging leaves: the luck by which the search has found the members."""
+        """Return what the judging leaves: the luck by which the search has found the members."""
         match self.single:
             case Confirmed():
                 return "Its members were trained again for the confirmation, and nobody had chosen them by their score."

@@ -125,7 +125,8 @@ def write_bundle(
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """The bundle in ``directory``, after its checksums were verified; nothing in it is unpickled, and ``model.pt2`` not opened.
+    """Return the bundle in ``directory``, after its checksums were verified; nothing in it is unpickled, and ``model.pt2``
+    not opened.
 
     Raises:
         UserError: It is no bundle, a file is missing or was changed, or another version wrote it.
@@ -204,7 +205,7 @@ def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> 
 
 
 def _weights(segmenter: Segmenter | Ensemble) -> bytes:
-    """The weights as safetensors, which wants every tensor contiguous and by itself."""
+    """Return the weights as safetensors, which wants every tensor contiguous and by itself."""
     return bytes(save({name: value.detach().cpu().contiguous().clone() for name, value in segmenter.state_dict().items()}))
 
 

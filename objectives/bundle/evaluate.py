@@ -94,7 +94,7 @@ class BundleEvaluation:
 
 
 def _chosen_by_this(belief: Belief) -> str:
-    """What the validation part had to do with the choice of the model that is scored on it."""
+    """Return what the validation part had to do with the choice of the model that is scored on it."""
     match belief:
         case Confirmed():
             told = f"{belief.expected:.4f} is expected on parts like it"
@@ -141,7 +141,7 @@ def evaluate_bundle(
 
 
 def _why_none(parts: Sequence[str | None], spoilt: set[int], split: Split, rules: Provenance) -> str:
-    """Which rules have left all frames out."""
+    """Return which rules have left all frames out."""
     others = sum(part is not None for part in parts)
     reasons = [f"{others} are of other parts of the bundle's own study than {split}"] if others else []
     if spoilt:
@@ -152,7 +152,7 @@ def _why_none(parts: Sequence[str | None], spoilt: set[int], split: Split, rules
 
 
 def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
-    """The frames that the bundle's study would drop, by the same rules."""
+    """Return the frames that the bundle's study would drop, by the same rules."""
     rules = bundle.provenance
     spec = bundle.spec
     keys = [(mask.shape, mask.tobytes()) for mask in labelled.masks]
@@ -166,7 +166,7 @@ def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
 
 
 def _inspect(bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device) -> Inspection:
-    """One pass over the chosen frames, few at a time: they may be more than memory holds."""
+    """Inspect the chosen frames, few at a time: they may be more than memory holds."""
     count = frames_at_once(bundle.spec.height, bundle.spec.width)
     batches = (_resized(labelled, chosen[start : start + count], bundle.spec) for start in range(0, len(chosen), count))
     one_group = np.zeros(len(chosen), dtype=np.int64)  # the places of foreign frames are not known

@@ -40,7 +40,7 @@ class BundleFiles:
 
 
 def open_bundle(directory: Path, *, networks: bool = True) -> BundleFiles:
-    """The files of the bundle in ``directory``, after their checksums were verified; nothing in them is run.
+    """Return the files of the bundle in ``directory``, after their checksums were verified; nothing in them is run.
 
     Without ``networks`` its settings do not say which they are: the exported programs need no package that brought one.
 
@@ -103,7 +103,7 @@ def refuse_taken(directory: Path, *, force: bool = False) -> None:
 
 
 def _names_in(directory: Path) -> list[str]:
-    """What stands in a directory, but for the drafts of exports that were killed."""
+    """Return what stands in a directory, but for the drafts of exports that were killed."""
     if not directory.exists():
         return []
     draft = f".{directory.resolve().name}."
@@ -111,7 +111,7 @@ def _names_in(directory: Path) -> list[str]:
 
 
 def _card_is_edited(directory: Path) -> bool:
-    """Whether the card, the one file of a bundle that people write in, is another than the export's."""
+    """Return whether the card, the one file of a bundle that people write in, is another than the export's."""
     try:
         card = (directory / CARD).read_bytes()
         sums = (directory / SUMS).read_text(encoding="ascii")
@@ -121,7 +121,7 @@ def _card_is_edited(directory: Path) -> bool:
 
 
 def _verified(directory: Path) -> dict[str, bytes]:
-    """The contents of all files, each checked against SHA256SUMS; without what an old bundle lacks."""
+    """Return the contents of all files, each checked against SHA256SUMS; without what an old bundle lacks."""
     if not (directory / SUMS).is_file():
         raise UserError(f"{directory} is no bundle: it has no {SUMS}; give the directory that `search export-best` wrote")
     try:

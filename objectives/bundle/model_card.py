@@ -9,7 +9,7 @@ from objectives.program.settings import Settings
 
 
 def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
-    """The card as Markdown; ``frame_counts`` is the number of frames in each part of the study's data."""
+    """Return the card as Markdown; ``frame_counts`` is the number of frames in each part of the study's data."""
     spec = settings.spec
     ignored = "none" if spec.ignore_label is None else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
     counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
@@ -84,7 +84,7 @@ def _sizes(settings: Settings) -> str:
 
 
 def _members(settings: Settings, provenance: Provenance) -> list[str]:
-    """A line for each network: where its weights come from."""
+    """Return a line for each network: where its weights come from."""
     if not provenance.members:
         return [f"- Seed {provenance.seed}; epoch {provenance.epoch} of {settings.members[0].config.train.epochs}"]
     total = sum(member.weight for member in settings.members)
@@ -98,7 +98,7 @@ def _members(settings: Settings, provenance: Provenance) -> list[str]:
 
 
 def _origin(provenance: Provenance) -> list[str]:
-    """Which program and space, and how to make all of it again; nothing of bundles that do not tell."""
+    """Return which program and space, and how to make all of it again; nothing of bundles that do not tell."""
     lines = [f"- Program: {provenance.program}"] if provenance.program else []
     lines += [f"- Space: fingerprint `{provenance.space}`"] if provenance.space else []
     if provenance.reproduce:
@@ -107,7 +107,7 @@ def _origin(provenance: Provenance) -> list[str]:
 
 
 def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
-    """A table of the IoU per class, a column for each part that was scored."""
+    """Return a table of the IoU per class, a column for each part that was scored."""
     parts = _opened_parts(provenance)
     titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
     rows = [
@@ -119,7 +119,7 @@ def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
 
 
 def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:
-    """A sentence for each part in which scored classes have no pixel; none where pixels were not counted."""
+    """Return a sentence for each part in which scored classes have no pixel; none where pixels were not counted."""
     found: list[str] = []
     for name, part in parts.items():
         if labels := [label for label in spec.scored if part.support and not part.support[label]]:

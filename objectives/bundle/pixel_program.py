@@ -34,7 +34,7 @@ class PixelProgram(nn.Module):
 
 
 def pixel_program(segmenter: nn.Module, spec: FrameSpec) -> PixelProgram:
-    """The program of a copy of a model, on the CPU and in evaluation mode; every tensor is contiguous and by itself.
+    """Return the program of a copy of a model, on the CPU and in evaluation mode; every tensor is contiguous and by itself.
 
     torch.export saves whole storages: a channels-last weight would be taken for a slice of one.
     """

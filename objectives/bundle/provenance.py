@@ -191,7 +191,7 @@ def _anonymous(command: str) -> str:
 
 
 def current_versions() -> dict[str, str]:
-    """The versions of Python, of the objective, and of the packages that a bundle depends on."""
+    """Return the versions of Python, of the objective, and of the packages that a bundle depends on."""
     found = {"python": platform.python_version(), "objective": OBJECTIVE_VERSION}
     for package in PACKAGES:
         try:

@@ -86,12 +86,12 @@ class Dataset:
         return parts | ({LEFT_OUT: list(self.left_out_hashes)} if self.left_out_hashes else {})
 
     def left_out(self, part: str) -> str:
-        """Which scored classes the mean over a part leaves out, in words; empty where all of them occur."""
+        """Return which scored classes the mean over a part leaves out, in words; empty where all of them occur."""
         return left_out(self.spec, self.pixels_in(part), part)
 
 
 def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
-    """The prepared data set of a source, built below ``cache`` when no process has done so yet; milliseconds otherwise.
+    """Return the prepared data set of a source, built below ``cache`` when no process has done so yet; milliseconds otherwise.
 
     Any number of processes may call it at once: one builds, the others wait for it.
 
@@ -116,7 +116,7 @@ def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
 
 
 def load_dataset(directory: Path) -> Dataset:
-    """The data set prepared in ``directory``; costs milliseconds, pixels are read when they are used.
+    """Return the data set prepared in ``directory``; costs milliseconds, pixels are read when they are used.
 
     Raises:
         WorldError: It is not there or damaged.
@@ -144,20 +144,20 @@ def load_dataset(directory: Path) -> Dataset:
 
 
 def rarest_class(dataset: Dataset) -> int:
-    """The scored label with the fewest training pixels."""
+    """Return the scored label with the fewest training pixels."""
     scored = list(dataset.spec.scored)
     return scored[int(np.argmin(dataset.pixel_counts[scored]))]
 
 
 def rare_frames(dataset: Dataset) -> np.ndarray:
-    """The training frames that hold the rarest class. Sorted int64 indices."""
+    """Return the training frames that hold the rarest class. Sorted int64 indices."""
     rarest = rarest_class(dataset)
     train = dataset.parts["train"]
     return train[[bool((dataset.masks[index] == rarest).any()) for index in train]]
 
 
 def has_labels(dataset: Dataset, part: str) -> bool:
-    """Whether any pixel of a part has a scored label, without which there is no score of it."""
+    """Return whether any pixel of a part has a scored label, without which there is no score of it."""
     scored = list(dataset.spec.scored)
     return any(bool(np.isin(dataset.masks[index], scored).any()) for index in dataset.parts[part])
 

@@ -44,7 +44,7 @@ class DataOptions:
     leave_out: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
-        """Every option that cannot work, whatever the data."""
+        """Yield every option that cannot work, whatever the data."""
         if self.size is not None and not all(1 <= side <= 65535 for side in self.size):
             yield Problem("size", "height and width must be 1 to 65535", f"{self.size[0]}x{self.size[1]}")
         if self.min_identical < 2:

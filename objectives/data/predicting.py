@@ -29,7 +29,8 @@ class Labelled(NamedTuple):
 
 
 def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]:
-    """The frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's images (its ``images/`` or itself).
+    """Return the frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's images (its ``images/``
+    or itself).
 
     ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item is asked for, which raises
     ProblemsError when it is damaged; ``exif`` is that of the model's `FrameSpec`.
@@ -41,7 +42,7 @@ def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:
-    """The labelled frames of a source for a model of these classes: every frame, nothing dropped, sizes as they are.
+    """Return the labelled frames of a source for a model of these classes: every frame, nothing dropped, sizes as they are.
 
     ``ignore`` is that of the `DataOptions` under which the model was made.
 
@@ -75,7 +76,7 @@ def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> l
 
 
 def _classes_of(spec: FrameSpec, ignore: str) -> Classes:
-    """The model's own classes, for masks that no source declares."""
+    """Return the model's own classes, for masks that no source declares."""
     classes = named_classes(spec.class_names, ignore_label=spec.ignore_label)
     if spec.raw_ignore is not None:
         return replace(classes, raw_ignore=spec.raw_ignore)
@@ -86,12 +87,12 @@ def _classes_of(spec: FrameSpec, ignore: str) -> Classes:
 
 
 def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
-    """Names in label order, the ignored one in brackets: what it is called does not matter."""
+    """Return names in label order, the ignored one in brackets: what it is called does not matter."""
     return ["(ignored)" if label == ignore_label else name for label, name in enumerate(names)]
 
 
 def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec) -> np.ndarray:
-    """The stored labels of a frame whose image fits the model."""
+    """Return the stored labels of a frame whose image fits the model."""
     frame = source.frame(index)
     image_HWC = frame.image_HWC
     mask_HW = frame.mask_HW

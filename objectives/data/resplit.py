@@ -11,7 +11,8 @@ from objectives.data.preparing.training_pixels import TrainingPixels
 
 
 def resplit(data: Dataset, seed: int) -> Dataset:
-    """The data set with other training and validation parts of the same shares, dealt at random within the same tolerance.
+    """Return the data set with other training and validation parts of the same shares, dealt at random within the same
+    tolerance.
 
     All that comes from the training part (mean, deviation and range of the channels) is measured anew.
     """
@@ -19,7 +20,7 @@ def resplit(data: Dataset, seed: int) -> Dataset:
 
 
 def dealt_parts(data: Dataset, seed: int) -> Mapping[str, np.ndarray]:
-    """The parts that `resplit` gives; costs no reading of pixels."""
+    """Return the parts that `resplit` gives; costs no reading of pixels."""
     train = data.parts["train"]
     validation = data.parts["validation"]
     open_frames = np.sort(np.concatenate([train, validation]))
@@ -30,13 +31,15 @@ def dealt_parts(data: Dataset, seed: int) -> Mapping[str, np.ndarray]:
 
 
 def trained_on_everything(data: Dataset) -> Dataset:
-    """The data set with every labelled frame in its training part; the other parts stay, and measure nothing any more."""
+    """Return the data set with every labelled frame in its training part; the other parts stay, and measure nothing any
+    more.
+    """
     everything = np.sort(np.concatenate([*data.parts.values()]))
     return with_training_part(replace(data, parts={**data.parts, "train": everything}))
 
 
 def with_training_part(data: Dataset) -> Dataset:
-    """The data set with all that comes from its training part measured on the part that it has now."""
+    """Return the data set with all that comes from its training part measured on the part that it has now."""
     seen = TrainingPixels(data.spec.channels, data.spec.max_value)
     for index in data.parts["train"].tolist():
         seen.add(data.images[index])

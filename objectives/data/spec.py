@@ -56,7 +56,9 @@ class FrameSpec(Frozen):
 
 
 def left_out(spec: FrameSpec, support_K: Sequence[int] | np.ndarray, part: str) -> str:
-    """What a mean over the scored classes leaves out in a part of which so many pixels are of each class; empty for nothing."""
+    """Return what a mean over the scored classes leaves out in a part of which so many pixels are of each class; empty for
+    nothing.
+    """
     absent = [spec.class_names[label] for label in spec.scored if not support_K[label]]
     if not absent:
         return ""

@@ -12,7 +12,7 @@ from objectives.device.processor import Processor
 
 
 def processor_of(device: torch.device) -> Processor:
-    """What computes on a device, with the threads of now."""
+    """Return what computes on a device, with the threads of now."""
     if device.type == "cuda":
         return Processor("cuda", f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}")
     return Processor("cpu", f"{_cpu()}, torch {torch.__version__}", torch.get_num_threads())

@@ -34,7 +34,7 @@ class TooLarge:
 def attempt(
     device: torch.device, work: Callable[Arguments, Found], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Found | TooLarge:
-    """What the work gives, or TooLarge when it needs more memory than a trial's share of the device's.
+    """Return what the work gives, or TooLarge when it needs more memory than a trial's share of the device's.
 
     In both cases no exception keeps the work's tensors alive any more.
 

@@ -4,5 +4,7 @@ PIXELS = 64 * 64 * 128  # scored at once; no batch statistics are used, so it ch
 
 
 def frames_at_once(height: int, width: int) -> int:
-    """How many frames of a size to score at once: large ones are few, or scoring would need more memory than training."""
+    """Return how many frames of a size to score at once: large ones are few, or scoring would need more memory than
+    training.
+    """
     return max(1, PIXELS // (height * width))

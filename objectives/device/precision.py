@@ -6,7 +6,7 @@ import torch
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is native there: every GPU that torch supports bf16 on, and CPUs with AVX-512 BF16 or AMX.
+    """Return whether bfloat16 is native there: every GPU that torch supports bf16 on, and CPUs with AVX-512 BF16 or AMX.
 
     Elsewhere it would be emulated, and slower than float32.
     """
@@ -17,12 +17,12 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, *, bf16: bool) -> torch.autocast:
-    """The context in which the network runs while training."""
+    """Return the context in which the network runs while training."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def exact() -> AbstractContextManager[None]:
-    """The context in which a network is scored: float32 proper, and equal convolutions by the same algorithm.
+    """Return the context in which a network is scored: float32 proper, and equal convolutions by the same algorithm.
 
     A GPU would take TF32 for convolutions, and by trial the algorithm that is fastest just then: scores that cannot be measured
     again. Other devices are exact as they are.

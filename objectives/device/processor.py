@@ -23,7 +23,7 @@ class Processor:
 
 
 def allowed_difference(now: Processor, then: Processor) -> float:
-    """How far a score that is measured again may lie from the one before."""
+    """Return how far a score that is measured again may lie from the one before."""
     return SAME if (now.type, now.name) == (then.type, then.name) else ACROSS
 
 

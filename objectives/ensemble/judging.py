@@ -111,7 +111,9 @@ def refuse_one_place(places: int) -> None:
 
 
 def place_halves(class_pixels_GK: Counts, scored: tuple[int, ...], seed: int) -> tuple[Places, Places]:
-    """Two halves of the places, sorted, balanced on the scored classes' pixels, the rarest class's before the others'."""
+    """Return two halves of the places, sorted, balanced on the scored classes' pixels, the rarest class's before the
+    others'.
+    """
     halves = deal(np.arange(len(class_pixels_GK)), class_pixels_GK[:, list(scored)], (0.5, 0.5), seed)
     return halves[0], halves[1]
 

@@ -128,7 +128,9 @@ class Sample:
 
 
 def highest(values_SQ: Floats) -> npt.NDArray[np.int64]:
-    """The first row with the highest value of each column: argmax over few rows, several times as fast as numpy's own."""
+    """Return the first row with the highest value of each column: argmax over few rows, several times as fast as numpy's
+    own.
+    """
     best = values_SQ[0].copy()
     chosen = np.zeros(best.shape, dtype=np.int64)
     for row, values in enumerate(values_SQ[1:], start=1):

@@ -47,7 +47,7 @@ class LabelledFrames:
         return np.flatnonzero(labelled)
 
     def library(self, members: tuple[Codes, ...]) -> Library:
-        """The library of members that were measured on these frames."""
+        """Return the library of members that were measured on these frames."""
         _, group_of_N = np.unique(self.groups_N, return_inverse=True)
         inside = [self.pixels(frame) for frame in range(len(self.masks_NHW))]
         labels = [self.masks_NHW[frame].ravel()[pixels] for frame, pixels in enumerate(inside)]
@@ -64,7 +64,7 @@ class MeasuredMember:
 
 
 def share_that_fits(masks_NHW: np.ndarray, spec: FrameSpec, members: int, most_bytes: int = MOST_BYTES) -> float:
-    """The share of the labelled pixels of which the codes of so many members fit into memory; 1 for all."""
+    """Return the share of the labelled pixels of which the codes of so many members fit into memory; 1 for all."""
     labelled = sum(
         int((mask_HW != spec.ignore_label).sum()) if spec.ignore_label is not None else mask_HW.size for mask_HW in masks_NHW
     )

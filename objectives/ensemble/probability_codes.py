@@ -25,7 +25,7 @@ def decode_probabilities(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32
 
 
 def largest_error(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """How far each probability may be from the one its code stands for: sqrt(p) / 255 + 1 / 510^2, at most 0.004.
+    """Return how far each probability may be from the one its code stands for: sqrt(p) / 255 + 1 / 510^2, at most 0.004.
 
     Source: the root is off by at most e = 1 / 510, so the square by at most 2 e sqrt(p) + e^2.
     """

@@ -70,7 +70,7 @@ class Ensemble(nn.Module):
         return torch.stack([weight * each for weight, each in pairs]).sum(dim=0).clamp_min(LEAST).log()
 
     def _probabilities(self, member: nn.Module, seen_BCHW: Tensor) -> Tensor:
-        """One member's mean over the ways, (B, S, H, W)."""
+        """Return one member's mean over the ways, (B, S, H, W)."""
         logits_BKHW: Tensor = member(seen_BCHW)
         probable = scored_probabilities(logits_BKHW, self.scored)
         by_way = probable.reshape(len(self.ways), -1, *probable.shape[1:])
@@ -78,17 +78,17 @@ class Ensemble(nn.Module):
 
 
 def flipped(maps_BCHW: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The maps with some axes turned round."""
+    """Return the maps with some axes turned round."""
     return maps_BCHW.flip(axes) if axes else maps_BCHW
 
 
 def build_program(settings: Settings) -> Segmenter | Ensemble:
-    """The untrained program of a bundle."""
+    """Return the untrained program of a bundle."""
     return combined([build_segmenter(member.config, settings.spec) for member in settings.members], settings)
 
 
 def combined(members: Sequence[Segmenter], settings: Settings) -> Segmenter | Ensemble:
-    """The program that ``settings`` describe, of members in their order; one plain member is a program by itself."""
+    """Return the program that ``settings`` describe, of members in their order; one plain member is a program by itself."""
     if settings.plain:
         return members[0]
     weights = [member.weight for member in settings.members]
@@ -96,7 +96,7 @@ def combined(members: Sequence[Segmenter], settings: Settings) -> Segmenter | En
 
 
 def _unfitted(settings: Settings) -> nn.Conv2d | None:
-    """The second model of a stack with no weights of its own yet; none of an average."""
+    """Return the second model of a stack with no weights of its own yet; none of an average."""
     if settings.combining == "average":
         return None
     classes = len(settings.spec.scored)
@@ -104,7 +104,7 @@ def _unfitted(settings: Settings) -> nn.Conv2d | None:
 
 
 def stacked(members: Sequence[Segmenter], settings: Settings, fitted: Stack) -> Ensemble:
-    """The members under a fitted second model, whose members they are, in its order."""
+    """Return the members under a fitted second model, whose members they are, in its order."""
     program = combined(members, settings)
     assert isinstance(program, Ensemble), settings
     assert program.stack is not None, settings
@@ -114,14 +114,14 @@ def stacked(members: Sequence[Segmenter], settings: Settings, fitted: Stack) -> 
 
 
 def members_of(program: Segmenter | Ensemble) -> list[Segmenter]:
-    """The networks of a program."""
+    """Return the networks of a program."""
     return [program] if isinstance(program, Segmenter) else [each for each in program.members if isinstance(each, Segmenter)]
 
 
 def reflipped(
     program: Segmenter | Ensemble, settings: Settings, flips: tuple[Flip, ...]
 ) -> tuple[Segmenter | Ensemble, Settings]:
-    """The same networks with other flips, and their settings."""
+    """Return the same networks with other flips, and their settings."""
     changed = settings.model_copy(update={"flips": flips})
     built = combined(members_of(program), changed)
     if isinstance(program, Ensemble) and isinstance(built, Ensemble):

@@ -55,7 +55,7 @@ Strategy = Greedy | RarePair | Stacked | Even
 
 
 def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -> Rule:
-    """The weights of all members, 0 for those that are not in the ensemble; or the second model."""
+    """Return the weights of all members, 0 for those that are not in the ensemble; or the second model."""
     match strategy:
         case Greedy():
             return _greedy(sample, strategy, generator)
@@ -71,17 +71,19 @@ def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -
 
 
 def best_member(sample: Sample) -> int:
-    """The member with the highest score by itself, the first of equal ones."""
+    """Return the member with the highest score by itself, the first of equal ones."""
     return int(np.argmax([sample.score(plane) for plane in sample.planes_MSQ]))
 
 
 def single(member: int, members: int) -> Weights:
-    """All weight on one member."""
+    """Return all weight on one member."""
     return tuple(float(each == member) for each in range(members))
 
 
 def members_in(rule: Rule) -> list[int]:
-    """The members that have a part in a combination, the one with the largest weight first, of a stack the best first."""
+    """Return the members that have a part in a combination, the one with the largest weight first, of a stack the best
+    first.
+    """
     if isinstance(rule, Stack):
         return list(rule.members)
     return sorted((member for member, weight in enumerate(rule) if weight), key=lambda member: (-rule[member], member))
@@ -101,7 +103,7 @@ def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) ->
 
 
 def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
-    """How often each member was picked, (M,), from a bag sorted by score: the best of all ensembles on the way."""
+    """Return how often each member was picked, (M,), from a bag sorted by score: the best of all ensembles on the way."""
     picked = _start(sample, bag, max(1, strategy.size // 2))
     total_SQ = sample.planes_MSQ[picked].sum(axis=0)
     best = list(picked)

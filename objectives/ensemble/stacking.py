@@ -37,13 +37,13 @@ class Stack:
 
 
 def log_inputs_FQ(planes_MSQ: Floats) -> Floats:
-    """What a second model reads: ln max(p, FLOOR) of the members' probabilities (M, S, Q)."""
+    """Return what a second model reads: ln max(p, FLOOR) of the members' probabilities (M, S, Q)."""
     members, classes, pixels = planes_MSQ.shape
     return np.log(np.maximum(planes_MSQ, np.float32(FLOOR))).reshape(members * classes, pixels)
 
 
 def fit_stack(members: tuple[int, ...], planes_MSQ: Floats, labels_Q: Counts) -> Stack:
-    """The second model with the least penalised cross-entropy on Q pixels; labels of S and above are of no scored class.
+    """Return the second model with the least penalised cross-entropy on Q pixels; labels of S and above are of no scored class.
 
     The loss is convex, so that it has one minimum. Without a labelled pixel it is the geometric mean.
     """

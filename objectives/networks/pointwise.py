@@ -40,7 +40,7 @@ def subsample_first(network: nn.Module) -> None:
 
 
 def is_at_risk(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether a module is a plain 1 x 1 convolution with a stride, of too few channels for a block."""
+    """Return whether a module is a plain 1 x 1 convolution with a stride, of too few channels for a block."""
     return (
         type(module) is nn.Conv2d
         and module.kernel_size == (1, 1)

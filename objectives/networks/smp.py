@@ -44,7 +44,7 @@ def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
 
 @cache
 def encoder_names() -> tuple[str, ...]:
-    """Names for ``model.encoder``: smp's own, then ``tu-`` and the name of any timm network.
+    """Return names for ``model.encoder``: smp's own, then ``tu-`` and the name of any timm network.
 
     Not every timm network can be an encoder; ``build_smp`` says which cannot. The names ``timm-...`` are left out: smp
     warns that they will go, and each has its ``tu-`` equal.
@@ -111,7 +111,7 @@ def _of_smp(model: Smp, in_channels: int, num_classes: int) -> Any:
 
 
 def _device_to_build(encoder: str) -> AbstractContextManager[object]:
-    """The mix transformers read numbers out of a tensor while they are built, which the meta device cannot give."""
+    """Return the mix transformers read numbers out of a tensor while they are built, which the meta device cannot give."""
     return torch.device("cpu") if encoder.startswith("mit_") else nullcontext()
 
 
@@ -128,7 +128,7 @@ def _remove_unread(network: nn.Module, in_channels: int) -> None:
 
 
 def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
-    """Names of the parameters that the logits depend on, found on the meta device: no memory, no arithmetic."""
+    """Return names of the parameters that the logits depend on, found on the meta device: no memory, no arithmetic."""
     parameters = {name: torch.empty_like(p, device="meta", requires_grad=True) for name, p in network.named_parameters()}
     buffers = {name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()}
     frames_BCHW = torch.empty(2, in_channels, PROBE_SIDE, PROBE_SIDE, device="meta")

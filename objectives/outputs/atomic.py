@@ -14,7 +14,8 @@ from objectives.outputs.renaming import exchange
 
 @contextmanager
 def file_at_once(path: Path, *, replace: bool) -> Iterator[Path]:
-    """A draft beside ``path`` to write to; it takes the place of ``path`` when the block ends, and is deleted when it raises.
+    """Yield a draft beside ``path`` to write to; it takes the place of ``path`` when the block ends, and is deleted when it
+    raises.
 
     Of a link, what it names is meant. A pipe or a device is written to, and stays. A file that is there, or has come
     meanwhile, takes ``replace``: `refuse_output` says before the work whether that is right.
@@ -41,7 +42,8 @@ def file_at_once(path: Path, *, replace: bool) -> Iterator[Path]:
 
 @contextmanager
 def directory_at_once(path: Path, *, last: str = "", replace: bool = False) -> Iterator[Path]:
-    """An empty draft directory to fill; it takes the place of ``path`` when the block ends, and is deleted when it raises.
+    """Yield an empty draft directory to fill; it takes the place of ``path`` when the block ends, and is deleted when it
+    raises.
 
     Of a link, what it names is meant. An empty folder is replaced; one that holds something, with ``replace`` only, as a
     whole: the caller asks first whether it may be. A mount point cannot be renamed: there the files move in one by one,

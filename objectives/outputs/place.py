@@ -39,7 +39,7 @@ def refuse_output(
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path names what takes bytes and holds none: a pipe, a terminal, /dev/null, an open file of this process.
+    """Return whether a path names what takes bytes and holds none: a pipe, a terminal, /dev/null, an open file of this process.
 
     Raises:
         UserError: It is a disk or a socket.
@@ -56,7 +56,7 @@ def is_stream(path: Path) -> bool:
 
 
 def open_stream(path: Path) -> BinaryIO:
-    """A pipe or device to write to; an open file of this process goes on where it stands.
+    """Return a pipe or device to write to; an open file of this process goes on where it stands.
 
     Raises:
         OSError: It cannot be written to.
@@ -66,7 +66,7 @@ def open_stream(path: Path) -> BinaryIO:
 
 
 def followed(path: Path) -> Path:
-    """What a path names when its links are followed, whether it is there or not.
+    """Return what a path names when its links are followed, whether it is there or not.
 
     Raises:
         OSError: The links go round in a circle, or may not be read.
@@ -78,7 +78,7 @@ def followed(path: Path) -> Path:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of this process's open file that a path names, as /dev/stdout does."""
+    """Return the number of this process's open file that a path names, as /dev/stdout does."""
     own = Path(f"/proc/{os.getpid()}/fd")
     with suppress(OSError, RuntimeError):
         for _ in range(LINKS):

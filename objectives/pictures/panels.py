@@ -46,7 +46,7 @@ rcParams["text.parse_math"] = False  # a $ in the name of a class is one
 
 
 def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec) -> bytes:
-    """One column a frame; rows: frame, truth, prediction, errors (red wrong, green right, grey not scored)."""
+    """Return one column a frame; rows: frame, truth, prediction, errors (red wrong, green right, grey not scored)."""
     rows = [
         ("frame", [displayable(image) for image in images_NHWC]),
         ("truth", [coloured(mask, spec) for mask in masks_NHW]),
@@ -57,7 +57,7 @@ def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions
 
 
 def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarray, spec: FrameSpec, title: str) -> bytes:
-    """One frame side by side with its truth, the prediction and the errors (red wrong, green right, grey not scored)."""
+    """Return one frame side by side with its truth, the prediction and the errors (red wrong, green right, grey not scored)."""
     shown = [displayable(image_HWC), coloured(mask_HW, spec), coloured(labels_HW, spec), error_map(mask_HW, labels_HW, spec)]
     across = spec.width + GAP
     canvas = np.full((spec.height, across * len(shown) - GAP, 3), 255, np.uint8)
@@ -76,7 +76,7 @@ def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarra
 
 
 def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmentation, seed: int) -> bytes:
-    """One column a frame; rows: frame and mask as they are, then three augmented versions of both."""
+    """Return one column a frame; rows: frame and mask as they are, then three augmented versions of both."""
     rows = [
         ("frame", [displayable(image) for image in images_NHWC]),
         ("mask", [coloured(mask, spec) for mask in masks_NHW]),
@@ -112,13 +112,13 @@ def data_picture(found: Report) -> bytes:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a picture of this module."""
+    """Return whether a file is a picture of this module."""
     with Image.open(path) as opened:
         return bool(opened.info.get("Software") == PROGRAM)
 
 
 def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
-    """The confusion of the scored classes, each row (truth) as shares of its pixels, with the IoU at each class name."""
+    """Return the confusion of the scored classes, each row (truth) as shares of its pixels, with the IoU at each class name."""
     scored = list(spec.scored)
     counts = confusion_KK[np.ix_(scored, scored)].astype(np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
@@ -145,7 +145,8 @@ def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
 
 
 def reliability_picture(calibration: Calibration) -> bytes:
-    """The share of right pixels in each bin of their top probability, the line of perfect calibration, and the pixels below.
+    """Return the share of right pixels in each bin of their top probability, the line of perfect calibration, and the
+    pixels below.
 
     Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), figure 1.
     """
@@ -200,7 +201,7 @@ def _plot_score(axes: Axes, epochs: list[int], scores: list[float]) -> None:
 
 
 def displayable(image_HWC: np.ndarray) -> np.ndarray:
-    """An RGB picture (H, W, 3) of a frame of any dtype and channels, stretched between its 1st and 99th percentile.
+    """Return an RGB picture (H, W, 3) of a frame of any dtype and channels, stretched between its 1st and 99th percentile.
 
     One or two channels show the first as grey, more show the first three as red, green and blue.
     """
@@ -211,7 +212,7 @@ def displayable(image_HWC: np.ndarray) -> np.ndarray:
 
 
 def coloured(labels_HW: np.ndarray, spec: FrameSpec) -> np.ndarray:
-    """The mask (H, W, 3) in the colours of its classes."""
+    """Return the mask (H, W, 3) in the colours of its classes."""
     return np.asarray(np.array(spec.colours, dtype=np.uint8)[labels_HW])
 
 
@@ -247,7 +248,7 @@ def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> 
 
 
 def _longest_in(texts: Sequence[str]) -> float:
-    """The length of the longest text in the font of axes, in inches."""
+    """Return the length of the longest text in the font of axes, in inches."""
     font = FontProperties(size=10.0)
     return max((text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts), default=0.0) / 72
 
@@ -260,7 +261,7 @@ def _legend(spec: FrameSpec) -> Iterator[Patch]:
 
 
 def _drawn(figure: Figure) -> Image.Image:
-    """What is in a figure, in its own pixels."""
+    """Return what is in a figure, in its own pixels."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib's own
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]

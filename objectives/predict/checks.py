@@ -28,7 +28,8 @@ def refuse_bad(source: str, problems: Sequence[Problem]) -> None:
 
 
 def good_frames(source: str, frames: Sequence[NamedImage], spec: FrameSpec, out: Path, on_bad: OnBad) -> Sequence[NamedImage]:
-    """The frames that the bundle can predict into ``out``, to be read once more; ``on_bad`` is told of the others, if any.
+    """Return the frames that the bundle can predict into ``out``, to be read once more; ``on_bad`` is told of the others,
+    if any.
 
     Raises:
         UserError: No frame is good, or they do not fit into ``out``; what ``on_bad`` raises.
@@ -51,7 +52,7 @@ def good_frames(source: str, frames: Sequence[NamedImage], spec: FrameSpec, out:
 
 
 def foreign_problem(name: str, image_HWC: np.ndarray, spec: FrameSpec) -> Problem | None:
-    """What keeps a frame that could be read from being one of the bundle's kind."""
+    """Return what keeps a frame that could be read from being one of the bundle's kind."""
     found = f"{image_HWC.shape[2]} channel(s) of 0..{np.iinfo(image_HWC.dtype).max}"
     expected = f"{spec.channels} channel(s) of 0..{spec.max_value}"
     rule = f"the bundle takes {expected}: convert it"

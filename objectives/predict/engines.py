@@ -26,7 +26,7 @@ class Engine(Protocol):
 
 
 def open_engine(directory: Path, name: EngineName, *, device: str = "cpu", flips: FlipsWanted = "auto") -> Engine:
-    """The engine of the bundle in ``directory``.
+    """Return the engine of the bundle in ``directory``.
 
     Raises:
         UserError: The bundle cannot be used, or not so.
@@ -45,7 +45,7 @@ def open_engine(directory: Path, name: EngineName, *, device: str = "cpu", flips
 
 
 def torch_is_there() -> bool:
-    """Whether torch can be imported; the first call does so, which takes seconds."""
+    """Return whether torch can be imported; the first call does so, which takes seconds."""
     try:
         import torch  # noqa: F401
     except ImportError:

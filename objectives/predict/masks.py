@@ -40,7 +40,7 @@ def predict(
 
 
 def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[NamedMask]:
-    """The labels (H, W) uint8 of every frame, in order and at its own size; frames are read as they are needed.
+    """Yield the labels (H, W) uint8 of every frame, in order and at its own size; frames are read as they are needed.
 
     Raises:
         UserError: A frame has other channels or another bit depth than the bundle's.

@@ -30,7 +30,7 @@ class OnnxEngine:
 
     @classmethod
     def load(cls, directory: Path, *, device: str, flips: FlipsWanted) -> Self:
-        """The engine of the bundle in ``directory``.
+        """Return the engine of the bundle in ``directory``.
 
         Raises:
             UserError: The bundle cannot be used, or ONNX Runtime cannot run it, or not on this device or with these flips.
@@ -69,7 +69,7 @@ class OnnxEngine:
         return (total / len(self.ways)).astype(np.float32)
 
     def _labels_at_size(self, probabilities_SHW: Floats, height: int, width: int) -> np.ndarray:
-        """One frame's labels at its own size.
+        """Return one frame's labels at its own size.
 
         Logits are what the torch model resizes. Logarithms of the probabilities differ from them by one number for each pixel,
         which is the same for all classes, also after resizing: the highest is that of the same class.

@@ -18,7 +18,8 @@ Write = Callable[[Iterable[NamedMask], Path], int]
 
 
 def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
-    """The function that writes predictions to ``out`` and returns how many; chosen by the suffix: .npz, .csv, none (a folder).
+    """Return the function that writes predictions to ``out`` and returns how many; chosen by the suffix: .npz, .csv, none
+    (a folder).
 
     With ``force`` it replaces a file of predictions. ``source`` is what they are made from.
 
@@ -63,7 +64,7 @@ def write_csv(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -
 
 
 def write_folder(masks: Iterable[NamedMask], out: Path) -> int:
-    """One greyscale PNG a frame, its pixels the labels, named as the frame; each of its frame's size."""
+    """Write one greyscale PNG a frame, its pixels the labels, named as the frame and of its size; return their number."""
     count = 0
     with directory_at_once(out) as draft:
         for name, labels_HW in masks:
@@ -102,7 +103,7 @@ def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) 
 
 
 def _of_one_size(masks: Iterable[NamedMask], out: Path) -> Iterator[NamedMask]:
-    """The same masks.
+    """Yield the same masks.
 
     Raises:
         UserError: They differ in size.

@@ -29,7 +29,7 @@ class TorchEngine:
 
     @classmethod
     def load(cls, directory: Path, *, device: str, flips: FlipsWanted) -> Self:
-        """The engine of the bundle in ``directory``.
+        """Return the engine of the bundle in ``directory``.
 
         Raises:
             UserError: The bundle cannot be used.
@@ -56,6 +56,6 @@ class TorchEngine:
 
 
 def _labels_at_size(logits_KHW: Tensor, size: tuple[int, int], spec: FrameSpec) -> np.ndarray:
-    """One frame at a time: logits of large frames are large."""
+    """Return the labels (H, W) of one frame at its own size; frame by frame, as logits of large frames are large."""
     logits_1KHW = functional.interpolate(logits_KHW[None].float(), size=size, mode="bilinear", align_corners=False)
     return np.asarray(predict_labels(logits_1KHW, spec)[0].to(torch.uint8).cpu())

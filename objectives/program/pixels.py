@@ -16,7 +16,7 @@ def raw_BCHW(images_BHWC: np.ndarray) -> Tensor:
 
 
 def widened(pixels_BCHW: Tensor) -> Tensor:
-    """The pixels as networks take them: uint8 as it is, wider ones as float32; torch computes little with uint16."""
+    """Return the pixels as networks take them: uint8 as it is, wider ones as float32; torch computes little with uint16."""
     return pixels_BCHW if pixels_BCHW.dtype == torch.uint8 else pixels_BCHW.float()
 
 

@@ -49,11 +49,11 @@ class Segmenter(nn.Module):
         return self.enlarge(self.network(self._images(pixels_BCHW)))
 
     def training_outputs(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """What the loss reads: the logits of ``forward``, then those of a deeply supervised network's other heads."""
+        """Return what the loss reads: the logits of ``forward``, then those of a deeply supervised network's other heads."""
         return tuple(self.enlarge(logits) for logits in all_outputs(self.network, self._images(pixels_BCHW)))
 
     def _images(self, pixels_BCHW: Tensor) -> Tensor:
-        """The frames as the network sees them, (B, C, h, w)."""
+        """Return the frames as the network sees them, (B, C, h, w)."""
         images_BCHW = pixels_BCHW.float() * self.gain + self.shift
         if self.rows is None or self.columns is None:
             return images_BCHW
@@ -78,13 +78,13 @@ def area_matrix(size: int, shrunk: int) -> Tensor:
 
 
 def build_segmenter(config: Config, spec: FrameSpec) -> Segmenter:
-    """The untrained program of one config for frames of one spec."""
+    """Return the untrained program of one config for frames of one spec."""
     network = build_network(config.model, in_channels=spec.channels, num_classes=spec.num_classes)
     return Segmenter(network, spec, config.train.scale)
 
 
 def placed(program: Program, device: torch.device) -> Program:
-    """The same program on a device, channels last: the format in which convolutions are fastest.
+    """Return the same program on a device, channels last: the format in which convolutions are fastest.
 
     Whatever is scored is placed by this, because another format adds up in another order and may flip a pixel.
     """

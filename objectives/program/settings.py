@@ -79,7 +79,8 @@ def fixed_axes(spec: FrameSpec) -> Axes:
 
 
 def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settings:
-    """The settings that a bundle of this version or the one before holds; without ``networks`` as far as ONNX needs them.
+    """Return the settings that a bundle of this version or the one before holds; without ``networks`` as far as ONNX needs
+    them.
 
     Raises:
         ValueError: They are of another version, or not whole.
@@ -98,7 +99,7 @@ def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settin
 
 
 def sensible_flips(settings: Settings) -> tuple[Flip, ...]:
-    """The flips that are worth trying: left to right always; upside down where every member was trained on such frames.
+    """Return the flips that are worth trying: left to right always; upside down where every member was trained on such frames.
 
     Most scenes look the same in a mirror and no scene with a sky does on its head, whatever a network has learned to bear.
     """
@@ -108,7 +109,7 @@ def sensible_flips(settings: Settings) -> tuple[Flip, ...]:
 
 
 def ways_of(flips: Iterable[Flip]) -> tuple[tuple[int, ...], ...]:
-    """The ways in which a frame is seen, each by the axes of (B, C, H, W) that it flips: as it is, then flipped.
+    """Return the ways in which a frame is seen, each by the axes of (B, C, H, W) that it flips: as it is, then flipped.
 
     Two flips give four ways, both at once among them.
     """

@@ -44,7 +44,9 @@ class Inspection:
         return class_scores(self.evaluation.confusion_KK)
 
     def worst(self, count: int) -> tuple[int, ...]:
-        """The positions of at most ``count`` frames with the lowest scores, the lowest first; of equals the earlier first."""
+        """Return the positions of at most ``count`` frames with the lowest scores, the lowest first; of equals the earlier
+        first.
+        """
         order = np.argsort(self.frame_scores_N, kind="stable")  # NaN come last
         return tuple(position for position in order[:count].tolist() if not np.isnan(self.frame_scores_N[position]))
 
@@ -95,7 +97,7 @@ def inspect_batches(
 
 
 def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> Frame:
-    """One frame's confusion matrix (K, K) and calibration, from its logits on any device.
+    """Return one frame's confusion matrix (K, K) and calibration, from its logits on any device.
 
     Calibration counts the pixels whose true label is scored: probabilities are shared out among the scored classes alone (see
     `top_probability`), so that they say nothing of a pixel that is of another class.
@@ -111,7 +113,7 @@ def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> 
 
 
 def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
-    """The probability (B, H, W) of the label that `predict_labels` gives: its softmax among the scored classes.
+    """Return the probability (B, H, W) of the label that `predict_labels` gives: its softmax among the scored classes.
 
     It is the probability of the class given that the pixel is of a scored one: classes that are never scored are never
     predicted, have no share in it, and what the network gives them does not count. The ONNX program computes the same.

@@ -27,7 +27,7 @@ class ClassScores:
 
 
 def class_scores(confusion_KK: Counts) -> ClassScores:
-    """The scores of a confusion matrix (..., K, K): rows are true labels, columns predicted ones, in pixels.
+    """Return the scores of a confusion matrix (..., K, K): rows are true labels, columns predicted ones, in pixels.
 
     With true positives TP, false positives FP and false negatives FN of a class: IoU = TP / (TP + FP + FN),
     precision = TP / (TP + FP), recall = TP / (TP + FN), Dice = 2 TP / (2 TP + FP + FN).
@@ -50,14 +50,14 @@ def class_scores(confusion_KK: Counts) -> ClassScores:
 
 
 def mean_over(fractions_K: Fractions, scored: Sequence[int]) -> float:
-    """The mean over the ``scored`` labels that occur, which are those without NaN; NaN when none does."""
+    """Return the mean over the ``scored`` labels that occur, which are those without NaN; NaN when none does."""
     chosen = fractions_K[list(scored)]
     known = chosen[~np.isnan(chosen)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def mean_iou(confusion_KK: Counts, scored: Sequence[int]) -> float:
-    """The score of a set of frames, and of a single one: mean IoU over the scored classes that occur in its truth."""
+    """Return the score of a set of frames, and of a single one: mean IoU over the scored classes that occur in its truth."""
     return mean_over(class_scores(confusion_KK).iou, scored)
 
 

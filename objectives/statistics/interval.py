@@ -12,7 +12,7 @@ class Interval:
     level: float
 
     def of_shares(self) -> tuple[float, float]:
-        """Its ends, of a value that lies in 0..1."""
+        """Return its ends, of a value that lies in 0..1."""
         return max(0.0, self.low), min(1.0, self.high)
 
 

@@ -69,7 +69,7 @@ PLAIN = Resampling()
 
 
 def iou_interval(confusions_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN) -> ResampledIou:
-    """The IoU of one model with intervals, from one confusion matrix per place (rows are true labels), in pixels.
+    """Return the IoU of one model with intervals, from one confusion matrix per place (rows are true labels), in pixels.
 
     Source: Efron 1979 (Bootstrap Methods: Another Look at the Jackknife); whole clusters drawn with replacement: Davison and
     Hinkley 1997 (Bootstrap Methods and Their Application), section 3.8.
@@ -100,7 +100,7 @@ class _Sums:
 
     @classmethod
     def of(cls, confusions_GKK: Counts) -> Self:
-        """Each place by itself."""
+        """Return each place by itself."""
         hits = confusions_GKK.diagonal(axis1=1, axis2=2).astype(np.float64)
         true = confusions_GKK.sum(axis=2).astype(np.float64)
         return cls(hits, true, true + confusions_GKK.sum(axis=1) - hits)
@@ -110,12 +110,14 @@ class _Sums:
         return type(self)(times_BG @ self.hits_BK, times_BG @ self.true_BK, times_BG @ self.union_BK)
 
     def without_each(self) -> Self:
-        """All places but one, for each in turn."""
+        """Return all places but one, for each in turn."""
         hits, true, union = (each.sum(axis=0) - each for each in (self.hits_BK, self.true_BK, self.union_BK))
         return type(self)(hits, true, union)
 
     def scores(self, scored: tuple[int, ...]) -> Floats:
-        """The mean IoU over the scored classes that occur, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
+        """Return the mean IoU over the scored classes that occur, then the IoU of each class; NaN where nothing is; (B, 1 +
+        K).
+        """
         known = self.true_BK > 0
         columns = list(scored)
         iou = np.divide(self.hits_BK, self.union_BK, out=np.zeros_like(self.hits_BK), where=known)
@@ -156,7 +158,7 @@ def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resamplin
 
 
 def _times(places: int, how: Resampling) -> Iterator[Floats]:
-    """How often each resample holds each place, (B, G), some resamples at a time."""
+    """Yield how often each resample holds each place, (B, G), some resamples at a time."""
     generator = np.random.default_rng(how.seed)
     at_once = max(1, _CELLS // max(1, places))
     for start in range(0, how.resamples, at_once):
@@ -181,7 +183,8 @@ def _resampled(value: float, drawn_B: Floats, left_out_G: Floats, how: Resamplin
 
 
 def _tails(level: float, places: int) -> tuple[float, float]:
-    """The quantiles of an interval of this level, further out the fewer places there are: resamples of few spread too little.
+    """Return the quantiles of an interval of this level, further out the fewer places there are: resamples of few spread
+    too little.
 
     Source: Hesterberg 2015 (What Teachers Should Know About the Bootstrap), the expanded percentile interval: as
     far out as the t interval of a mean is.
@@ -191,7 +194,7 @@ def _tails(level: float, places: int) -> tuple[float, float]:
 
 
 def _moved(tails: tuple[float, float], value: float, drawn_B: Floats, left_out_G: Floats) -> tuple[float, float]:
-    """The quantiles of the resamples that bias-corrected, accelerated intervals take in the place of ``tails``.
+    """Return the quantiles of the resamples that bias-corrected, accelerated intervals take in the place of ``tails``.
 
     Resamples that equal the value count half, as scores of few places have ties.
 

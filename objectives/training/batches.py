@@ -142,7 +142,7 @@ class TrainingBatches:
         return len(self.order)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch."""
+        """Yield the batches of one epoch."""
         self.order.epoch = number
         for images_BCHW, masks_BHW in self.loader:
             pixels_BCHW = widened(images_BCHW.to(self.device, non_blocking=True))
@@ -167,7 +167,7 @@ def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor
 
 @contextmanager
 def _own_choice() -> Iterator[None]:
-    """A loader that pins memory asks whether there is a GPU, which would start CUDA before it forks; and it warns of more
+    """Yield a loader that pins memory asks whether there is a GPU, which would start CUDA before it forks; and it warns of more
     prefetchers than cores, which are the caller's to count.
     """
     before = os.environ.get(BY_DRIVER)

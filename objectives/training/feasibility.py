@@ -137,7 +137,9 @@ def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames
 
 
 def _training_outputs(segmenter: Segmenter, frames: int, channels: int) -> tuple[Tensor, ...]:
-    """What ``segmenter.training_outputs`` gives, but of shrunk frames: shrinking leaves autocast, which meta does not have."""
+    """Return what ``segmenter.training_outputs`` gives, but of shrunk frames: shrinking leaves autocast, which meta does
+    not have.
+    """
     images_BChw = torch.empty(frames, channels, *segmenter.shrunk, device="meta")
     return tuple(segmenter.enlarge(logits_BKhw) for logits_BKhw in all_outputs(segmenter.network, images_BChw))
 
@@ -152,7 +154,7 @@ def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:
 
 
 def _moments(optimiser: Optimiser) -> int:
-    """How many numbers the optimiser remembers of each weight."""
+    """Return how many numbers the optimiser remembers of each weight."""
     match optimiser:
         case AdamW() | Adam():
             return 2

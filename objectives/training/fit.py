@@ -46,7 +46,7 @@ def prepare(
     last_epoch: int = 0,
     heard: tuple[float, ...] = (),
 ) -> Training:
-    """A training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint.
+    """Return a training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint.
 
     With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one. With ``heard``,
     the merits (see `EpochResult.merit`) of a run before, one for each epoch, a schedule that listens goes the same way again.
@@ -56,7 +56,7 @@ def prepare(
 
 
 def begin(batches: TrainingBatches, *, last_epoch: int = 0, heard: tuple[float, ...] = ()) -> Training:
-    """A training run on these batches, as `prepare` gives it; from here on the device is used."""
+    """Return a training run on these batches, as `prepare` gives it; from here on the device is used."""
     config = batches.config
     data = batches.data
     device = batches.device
@@ -110,7 +110,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
 
 
 def train_epoch(training: Training, beat: Beat = unheard) -> float:
-    """One pass over the epoch's batches; returns the mean loss.
+    """Train on each of the epoch's batches once; return the mean loss.
 
     Raises:
         DivergedError: It is not finite.

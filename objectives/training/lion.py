@@ -44,7 +44,7 @@ class Lion(optim.Optimizer):
         torch._foreach_add_(averages, gradients, alpha=1 - beta2)
 
     def _average(self, weight: Tensor) -> Tensor:
-        """The averaged gradient of a weight, zero at first."""
+        """Return the averaged gradient of a weight, zero at first."""
         state = self.state[weight]
         if not state:
             state["exp_avg"] = torch.zeros_like(weight, memory_format=torch.preserve_format)

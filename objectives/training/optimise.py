@@ -10,7 +10,7 @@ from objectives.training import lion
 
 
 def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
-    """The optimiser over all weights; norms and biases (one axis or none) are not decayed."""
+    """Return the optimiser over all weights; norms and biases (one axis or none) are not decayed."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [

@@ -25,12 +25,12 @@ class EpochResult:
     validation_loss: float = math.nan  # by the mixture of that epoch; NaN where it was not computed
 
     def merit(self, watched: Watched) -> float:
-        """What should rise while a training gets better: the score, or the negative validation loss."""
+        """Return what should rise while a training gets better: the score, or the negative validation loss."""
         return self.score if watched == "score" else -self.validation_loss
 
 
 def scored_epoch(history: Sequence[EpochResult], *, last: bool) -> EpochResult:
-    """The epoch whose score and weights are those of the whole run: the best, the first of equals, or the last.
+    """Return the epoch whose score and weights are those of the whole run: the best, the first of equals, or the last.
 
     The best of many epochs is what a search keeps, and an optimistic estimate; the last alone is not. Needs an epoch.
     """

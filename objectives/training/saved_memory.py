@@ -96,7 +96,7 @@ class SavedStorages:
         return tensor
 
     def count_bytes(self, *, besides: Iterable[Tensor] = ()) -> int:
-        """How many bytes are kept, without the model's own and those of ``besides``."""
+        """Return how many bytes are kept, without the model's own and those of ``besides``."""
         left_out = self._own | {_key(tensor) for tensor in besides}
         return sum(tensor.untyped_storage().nbytes() for key, tensor in self._kept.items() if key not in left_out)
 

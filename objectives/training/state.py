@@ -82,7 +82,9 @@ class TrainingState:
         return bool(patience and self.history and self.epoch - self._best_watched() >= patience)
 
     def _best_watched(self) -> int:
-        """The number of the epoch that was best by what early stopping watches; of losses, by those of the present mixture."""
+        """Return the number of the epoch that was best by what early stopping watches; of losses, by those of the present
+        mixture.
+        """
         watched = self.config.train.stop_on
         since = second_from(self.config) if watched == "loss" else 0
         comparable = self.history[since if self.epoch > since else 0 :]
@@ -103,14 +105,14 @@ class TrainingState:
         return self._scored_weights
 
     def weights_bytes(self) -> bytes:
-        """The weights that are scored now, as safetensors."""
+        """Return the weights that are scored now, as safetensors."""
         return save(self._weights())
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: _plain(value) for name, value in self.average.model.state_dict().items()}
 
     def to_bytes(self) -> bytes:
-        """The whole state as one safetensors file."""
+        """Return the whole state as one safetensors file."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.model.state_dict().items()}
         optimiser = self.optimiser.state_dict()
@@ -205,7 +207,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _header(blob: bytes) -> dict[str, Any]:
-    """The JSON that ``to_bytes`` put into the safetensors header (8 bytes of length, then the header's JSON)."""
+    """Return the JSON that ``to_bytes`` put into the safetensors header (8 bytes of length, then the header's JSON)."""
     (length,) = struct.unpack("<Q", blob[:8])
     header = json.loads(blob[8 : 8 + length])
     state: dict[str, Any] = json.loads(header["__metadata__"]["state"])

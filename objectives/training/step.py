@@ -95,6 +95,6 @@ class TrainingStep:
 
 
 def _size(images_BCHW: Tensor) -> str:
-    """The size of a batch in words."""
+    """Return the size of a batch in words."""
     frames, _, height, width = images_BCHW.shape
     return f"{frames} frame{'s' if frames > 1 else ''} of {height} x {width}"

@@ -31,7 +31,7 @@ class BlobStore(Protocol):
         """Remove the blob; a missing one is fine."""
 
     def exists(self, sha: str) -> bool:
-        """Whether the blob is there; its bytes are not checked."""
+        """Return whether the blob is there; its bytes are not checked."""
 
 
 @final
@@ -60,7 +60,7 @@ class Blobs:
         self.objects.delete(_checked(sha))
 
     def exists(self, sha: str) -> bool:
-        """Whether the blob is there."""
+        """Return whether the blob is there."""
         return self.objects.exists(_checked(sha))
 
 

@@ -52,7 +52,7 @@ class FolderObjects:
             target.unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
-        """Whether the file is there."""
+        """Return whether the file is there."""
         target = self._path / sharded(key)
         with _one_line("look for", target), suppress(FileNotFoundError):
             return stat.S_ISREG(target.stat().st_mode)  # unlike is_file(), which takes some broken disks for empty ones
@@ -101,7 +101,7 @@ class FolderObjects:
 
 
 def _look(file: Path, key: str) -> Iterator[Stored]:
-    """What the disk says of a file; nothing when it was removed since it was listed."""
+    """Yield what the disk says of a file; nothing when it was removed since it was listed."""
     with suppress(FileNotFoundError):
         facts = file.stat()
         yield Stored(key, facts.st_size, facts.st_mtime)

@@ -53,7 +53,7 @@ def mark_place(storage: str, artifacts: str, study: str) -> None:
 
 
 def check_marked(engine: Engine, artifacts: str) -> str:
-    """The key of the database's marker, which is in the store.
+    """Return the key of the database's marker, which is in the store.
 
     Raises:
         UserError: The store answers and it is not.
@@ -124,7 +124,7 @@ def _marker(engine: Engine) -> str:
 
 
 def _described(engine: Engine) -> str:
-    """Which database it is, for people; no user, no password."""
+    """Return which database it is, for people; no user, no password."""
     url = engine.url
     where = url.host or url.query.get("host", "this machine")
     return f"database {url.database} at {where}"

@@ -51,7 +51,7 @@ class Objects(Protocol):
         """Remove ``key``; a missing one is fine."""
 
     def exists(self, key: str) -> bool:
-        """Whether something is stored under ``key``."""
+        """Return whether something is stored under ``key``."""
 
     def stored(self) -> Iterator[Stored]:
         """Yield all that is stored, in no particular order."""

@@ -100,7 +100,7 @@ def _write_row(owner: Trial | FrozenTrial | Study, storage: BaseStorage, key: st
 
 
 def pictures_of(rows: Mapping[str, Any]) -> dict[str, str]:
-    """The ids of the pictures by file name, from the system attributes of a trial or a study.
+    """Return the ids of the pictures by file name, from the system attributes of a trial or a study.
 
     A row that holds null was deleted in the dashboard.
     """

@@ -46,7 +46,7 @@ class S3Objects:
             self._client.delete_object(Bucket=self._bucket, Key=name)
 
     def exists(self, key: str) -> bool:
-        """Whether the object is there."""
+        """Return whether the object is there."""
         name = self._prefix + sharded(key)
         try:
             with self._one_line("look for", self.describe(key)):

@@ -196,7 +196,7 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 def _words(error: SearchError) -> str:
-    """An error's own words; a single problem fits on the line of its subject."""
+    """Return an error's own words; a single problem fits on the line of its subject."""
     if not isinstance(error, ProblemsError):
         return _joined(str(error), 2000)
     if len(error.problems) != 1:
@@ -229,7 +229,7 @@ def _say(line: str, code: int, words: Sequence[str] = ()) -> int:
 
 
 def _scrubbed(text: str, words: Sequence[str]) -> str:
-    """The text without the passwords of the database's URL, whoever put them there."""
+    """Return the text without the passwords of the database's URL, whoever put them there."""
     for url in (
         os.environ.get(passwords.VARIABLE, ""),
         *passwords.urls_of(words),

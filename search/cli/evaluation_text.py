@@ -13,7 +13,7 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 
 
 def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
-    """The answer for scripts: a class that does not occur has no IoU, precision, recall or Dice in it."""
+    """Return the answer for scripts: a class that does not occur has no IoU, precision, recall or Dice in it."""
     classes = found.inspection.classes
     calibration = found.inspection.calibration
     names = found.spec.class_names

@@ -10,7 +10,7 @@ from search.terminal.console import open_console
 
 
 def open_names(bundle: Path) -> tuple[str, ...]:
-    """The class names of a bundle."""
+    """Return the class names of a bundle."""
     return tuple(json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))["class_names"])
 
 

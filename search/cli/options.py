@@ -18,7 +18,7 @@ DEVICES = "auto, cpu, cuda or cuda:N"
 
 
 def check_study_name(name: str) -> str:
-    """The name itself.
+    """Return the name itself.
 
     Raises:
         UserError: It cannot name a study.
@@ -31,7 +31,7 @@ def check_study_name(name: str) -> str:
 
 
 def check_device(device: str) -> str:
-    """The device itself; whether this host has it is seen later.
+    """Return the device itself; whether this host has it is seen later.
 
     Raises:
         UserError: For anything but ``auto``, ``cpu``, ``cuda`` and ``cuda:N``.
@@ -140,7 +140,7 @@ def parse_split(split: str) -> tuple[float, float, float]:
 
 
 def parse_leave_out(path: Path | None) -> tuple[str, ...]:
-    """The names in a file; none without one.
+    """Return the names in a file; none without one.
 
     Raises:
         UserError: It cannot be read, or names nothing.

@@ -8,7 +8,7 @@ from search.confirm.cell import Cell
 
 
 def places_text(places: Iterable[int]) -> str:
-    """Numbers of places as ascending runs: ``0-3 7 12-13``. Equal sets give equal texts."""
+    """Return numbers of places as ascending runs: ``0-3 7 12-13``. Equal sets give equal texts."""
     runs: list[list[int]] = []
     for place in sorted(set(places)):
         if runs and place == runs[-1][1] + 1:
@@ -19,13 +19,15 @@ def places_text(places: Iterable[int]) -> str:
 
 
 def places_of(text: str) -> frozenset[int]:
-    """The places that `places_text` wrote."""
+    """Return the places that `places_text` wrote."""
     pairs = [run.partition("-") for run in text.split()]
     return frozenset(place for first, _, last in pairs for place in range(int(first), int(last or first) + 1))
 
 
 def parts_told(runs: Sequence[Cell]) -> tuple[str, ...]:
-    """What to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none said."""
+    """Return what to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none
+    said.
+    """
     known = [run for run in runs if not math.isnan(run.score) and run.part]
     parts = sorted({run.part for run in known})
     return (*_difference(parts, len({run.seed for run in known})), *_classes(known, parts))
@@ -47,7 +49,7 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
 
 
 def _classes(known: Sequence[Cell], parts: Sequence[str]) -> Iterable[str]:
-    """The mean of a part without a class is over the others: where that differs, parts are not quite alike."""
+    """Return the mean of a part without a class is over the others: where that differs, parts are not quite alike."""
     there = {part: {name for run in known if run.part == part for name in run.per_class} for part in parts}
     for name in sorted(set().union(*there.values())):
         absent = sum(name not in names for names in there.values())

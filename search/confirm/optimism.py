@@ -52,7 +52,7 @@ class Optimism:
 
 
 def optimism(histories: Sequence[Sequence[float]], seed_noise: SeedNoise = LIKE_EPOCHS) -> Optimism | Unknown:
-    """The estimate from the scores of each epoch, one history for each complete trial.
+    """Return the estimate from the scores of each epoch, one history for each complete trial.
 
     Trials of fewer than FEWEST_EPOCHS epochs play no part.
     """
@@ -74,7 +74,7 @@ def optimism(histories: Sequence[Sequence[float]], seed_noise: SeedNoise = LIKE_
 
 
 def true_means(values_N: Floats, variances_N: Floats) -> Floats:
-    """What each of some noisy values is expected to be without its normal noise; variances are those of the noise.
+    """Return what each of some noisy values is expected to be without its normal noise; variances are those of the noise.
 
     Nothing is assumed of how the true values are spread: searches have a long tail of bad trials, and a crowd just below what
     the data allows, which one normal distribution would miss. Their distribution is the one that makes the values likeliest.
@@ -125,7 +125,7 @@ class _Curve:
 
 
 def _epoch_variance(curves: Sequence[_Curve]) -> float:
-    """How much scores of neighbouring epochs differ, trends apart: the variance of one, from second differences.
+    """Return how much scores of neighbouring epochs differ, trends apart: the variance of one, from second differences.
 
     Of the better half of the trials: a diverging one must not speak for the best.
 

@@ -24,7 +24,8 @@ CONFIRM_THAT = "confirm that one"  # what to do instead of confirming a study th
 
 
 def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -> StudySpec:
-    """The study that confirms another, for the ``count``-th time: its best complete trials and its control, with every seed.
+    """Return the study that confirms another, for the ``count``-th time: its best complete trials and its control, with
+    every seed.
 
     Raises:
         UserError: There is nothing to confirm, the study confirms one itself, or the name would be too long.
@@ -56,7 +57,7 @@ def plan_of(spec: StudySpec) -> Confirming:
 
 
 def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
-    """The control, then the best complete trials by score, equal configs once.
+    """Return the control, then the best complete trials by score, equal configs once.
 
     Raises:
         UserError: Without a complete trial.
@@ -85,7 +86,7 @@ def config_key(study: Study, trial: FrozenTrial) -> str:
 
 
 def candidate(study: Study, trial: FrozenTrial) -> Candidate:
-    """A trial as a candidate. Where early stopping ended it, its best epoch is the last one of its confirmation."""
+    """Return a trial as a candidate. Where early stopping ended it, its best epoch is the last one of its confirmation."""
     train = study.space.draw(FromParams(trial.params)).train
     notes = Notes.of(trial)
     stopped_early = train.early_stopping and notes.cause == Cause.COMPLETED and notes.epochs < train.epochs
@@ -107,7 +108,7 @@ def write_plan(url: str, spec: StudySpec) -> str:
 
 
 def cells(confirming: Study) -> list[Cell]:
-    """What has been confirmed so far, in the order of the plan.
+    """Return what has been confirmed so far, in the order of the plan.
 
     Of a run that was trained again the first with a score counts, or else the last.
     """

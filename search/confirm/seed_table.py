@@ -56,7 +56,7 @@ class SeedTable:
         return ~np.isnan(self.scores_CS)
 
     def mean(self, candidate: int) -> Estimate:
-        """A candidate's mean over all seeds, as if it had been trained with each.
+        """Return a candidate's mean over all seeds, as if it had been trained with each.
 
         Where a run is missing, the seed's effect comes from the other candidates (without it, a candidate would gain by
         failing with a hard seed). Where nothing ties them together, it is the plain mean of what is there.
@@ -80,7 +80,7 @@ class SeedTable:
         return self._estimate(np.concatenate([one[first] - one[second], np.zeros(seeds)]))
 
     def noise(self) -> Variance:
-        """The variance of the noise, seeds' effects apart: the residual mean square of the additive model.
+        """Return the variance of the noise, seeds' effects apart: the residual mean square of the additive model.
 
         Source: Scheffé 1959 (The Analysis of Variance), section 4.2.
         """
@@ -93,7 +93,7 @@ class SeedTable:
         return Variance(variance if variance > _ROUNDING else 0.0, float(degrees))
 
     def spread(self) -> Variance:
-        """The variance of a score of one candidate from seed to seed: that of the seeds' effects and the noise together.
+        """Return the variance of a score of one candidate from seed to seed: that of the seeds' effects and the noise together.
 
         The pooled variance within candidates. Candidates share their seeds, so its degrees of freedom lie between those of
         the seeds and those of all scores; they are estimated.

@@ -161,7 +161,7 @@ def _train_again(confirming: Study) -> list[str]:
 
 
 def is_lost(cell: Cell) -> bool:
-    """Whether a run has ended without a score, and might have one if it were trained again."""
+    """Return whether a run has ended without a score, and might have one if it were trained again."""
     return not cell.scored and cell.cause != Cause.DIVERGED
 
 
@@ -191,5 +191,5 @@ def _shown(value: object) -> str:
 
 
 def _equal_plans(one: Confirming, other: Confirming) -> bool:
-    """Whether two plans are of the same runs, whatever else is recorded of them."""
+    """Return whether two plans are of the same runs, whatever else is recorded of them."""
     return (one.seeds, one.resplit, one.candidates) == (other.seeds, other.resplit, other.candidates)

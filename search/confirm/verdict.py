@@ -65,7 +65,7 @@ class Confirmation:
 
 
 def confirm(runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: float = TIE) -> Confirmation:
-    """The verdict from the runs so far. Runs that failed may be left out or have a NaN score.
+    """Return the verdict from the runs so far. Runs that failed may be left out or have a NaN score.
 
     The highest mean wins. Candidates within ``tie`` standard errors of it, those of their paired difference from it, are tied,
     and the one with fewest multiply-adds is taken. The control takes part like any other.
@@ -83,7 +83,8 @@ def confirm(runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: fl
 
 
 def probability_above(difference: float, variance: float, degrees: float) -> float:
-    """The probability that a true difference is above 0, from an unbiased normal estimate of it with an estimated variance.
+    """Return the probability that a true difference is above 0, from an unbiased normal estimate of it with an estimated
+    variance.
 
     The estimate, moved and scaled, has a t distribution under a flat prior; one half when both are exactly 0.
 
@@ -135,7 +136,7 @@ class _Verdict:
         )
 
     def around(self, value: float, variance: float) -> Interval | Unknown:
-        """The t interval of a mean: its variance is at most the spread's share, whatever runs are missing."""
+        """Return the t interval of a mean: its variance is at most the spread's share, whatever runs are missing."""
         if not self.spread.degrees:
             return self.too_few
         reach = float(stdtrit(self.spread.degrees, (1.0 + self.level) / 2.0)) * math.sqrt(variance)
@@ -154,7 +155,7 @@ class _Verdict:
         return probability_above(missing.value, self.noise.value * missing.factor, self.noise.degrees)
 
     def no_comparison(self, number: int) -> Estimate | Unknown:
-        """The difference from the control, or why there is none."""
+        """Return the difference from the control, or why there is none."""
         if number == self.control:
             return Unknown("it is the control")
         if self.control not in self.runs:
@@ -182,7 +183,7 @@ class _Verdict:
         return behind.value <= reach + _ROUNDING
 
     def corrected(self, chosen: int) -> tuple[float, float]:
-        """What to expect of the chosen one, and the variance of that without the seeds' effects."""
+        """Return what to expect of the chosen one, and the variance of that without the seeds' effects."""
         group = self.group(chosen)
         estimates = [self.means[number] for number in group]
         values = np.array([each.value for each in estimates])

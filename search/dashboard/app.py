@@ -111,7 +111,7 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _has_tables(engine: Engine) -> bool:
-    """Whether the tables are complete: the schema's revision is the last thing that Optuna writes when it makes them."""
+    """Return whether the tables are complete: the schema's revision is the last thing that Optuna writes when it makes them."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False

@@ -77,7 +77,7 @@ def parse_names(texts: Iterable[str]) -> frozenset[str]:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host's name or address, spelt as ``spell`` does, is this machine alone."""
+    """Return whether a host's name or address, spelt as ``spell`` does, is this machine alone."""
     address = _address(name)
     return name == "localhost" or (address is not None and address.is_loopback)
 
@@ -107,7 +107,7 @@ def _parse_name(word: str) -> str:
 
 
 def _refusal(environ: "WSGIEnvironment", names: frozenset[str]) -> tuple[HTTPStatus, str]:
-    """Why a request is refused; no reason for one that may pass."""
+    """Return why a request is refused; no reason for one that may pass."""
     if not environ.get("REQUEST_URI", "/").startswith("/"):  # a whole URL names a host of its own, which nobody checks
         return HTTPStatus.BAD_REQUEST, "the request must name a path: this is no proxy"
     header = environ.get("HTTP_HOST", "")
@@ -126,7 +126,7 @@ def _refusal(environ: "WSGIEnvironment", names: frozenset[str]) -> tuple[HTTPSta
 
 
 def _is_own(environ: "WSGIEnvironment", host: str) -> bool:
-    """Whether a write comes from our own page, or from no page at all.
+    """Return whether a write comes from our own page, or from no page at all.
 
     A browser says with each write whose page sends it: in Sec-Fetch-Site where it trusts the connection, else in Origin.
     What says neither is a program, which acts in nobody's name but its own; it is as free as whoever runs it.

@@ -97,7 +97,7 @@ class Fence:
 
 
 def database_url(url: str) -> str:
-    """The URL with its driver named: ``postgresql://`` becomes ``postgresql+psycopg2://``.
+    """Return the URL with its driver named: ``postgresql://`` becomes ``postgresql+psycopg2://``.
 
     Raises:
         UserError: For anything but Postgres.
@@ -121,7 +121,7 @@ def database_url(url: str) -> str:
 
 
 def open_engine(url: str) -> Engine:
-    """A small pool of connections to our own tables; a dead connection is replaced, not used."""
+    """Return a small pool of connections to our own tables; a dead connection is replaced, not used."""
     return create_engine(database_url(url), **engine_options(2, 2))
 
 
@@ -160,7 +160,9 @@ def create_tables(engine: Engine, url: str) -> None:
 
 @contextmanager
 def setting_up(engine: Engine, url: str) -> Iterator[Connection]:
-    """A transaction with the lock of whoever creates tables or studies; every table is there. Says so when it has to wait."""
+    """Yield a transaction with the lock of whoever creates tables or studies; every table is there. Says so when it has to
+    wait.
+    """
     with engine.begin() as connection:
         key = {"key": SETUP_LOCK}
         if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key, 0)"), key).scalar_one():
@@ -186,7 +188,7 @@ def _add_columns(engine: Engine) -> None:
 
 @contextmanager
 def locked(engine: Engine, key: int, of: int = 0) -> Iterator[Connection]:
-    """A transaction that holds a lock which all processes of this database share.
+    """Yield a transaction that holds a lock which all processes of this database share.
 
     It ends with the transaction: at commit, when this process dies, or when the server ends a transaction whose process
     is frozen.
@@ -215,7 +217,7 @@ def reachable(url: str) -> Iterator[None]:
 
 
 def outage(error: BaseException) -> bool:
-    """Whether an error means that the database is away for now, so that the same call may work later."""
+    """Return whether an error means that the database is away for now, so that the same call may work later."""
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     if isinstance(cause, DBAPIError):  # InternalError: read-only after a fail-over, or a transaction that was ended for us
         return cause.connection_invalidated or isinstance(cause, OperationalError | InternalError)
@@ -223,7 +225,7 @@ def outage(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Why the database does not answer, in its driver's first line."""
+    """Return why the database does not answer, in its driver's first line."""
     cause = error.__cause__ if error.__cause__ is not None and hasattr(error.__cause__, "orig") else error
     words = str(getattr(cause, "orig", cause)).strip().splitlines()
     return words[0] if words else type(cause).__name__

@@ -32,7 +32,7 @@ FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shel
 
 
 def default_home() -> Path:
-    """Where embedded studies live: ``SEARCH_HOME``, else the user's data folder.
+    """Return where embedded studies live: ``SEARCH_HOME``, else the user's data folder.
 
     As root it is a system folder: the server runs as a user of its own, which must not be let into root's home.
 
@@ -48,13 +48,13 @@ def default_home() -> Path:
 
 
 def is_made(home: Path) -> bool:
-    """Whether ``home`` holds a database."""
+    """Return whether ``home`` holds a database."""
     return (home / "postgres" / "PG_VERSION").exists()
 
 
 @contextmanager
 def embedded_postgres(home: Path) -> Iterator[str]:
-    """The URL of the database in ``home``, made when there is none, started when no process has done so yet.
+    """Yield the URL of the database in ``home``, made when there is none, started when no process has done so yet.
 
     It is reached through a Unix socket only, and stops with the last process that uses it.
 
@@ -99,7 +99,7 @@ def refuse_home(home: Path) -> None:
 
 
 def _start(folder: Path) -> Any:
-    """A started server; the caller holds the lock."""
+    """Return a started server; the caller holds the lock."""
     server = _package().get_server(folder, start=False)
     _forget_stranger(folder)
     _count_users(folder)
@@ -117,7 +117,7 @@ def _start(folder: Path) -> Any:
 
 
 def _package() -> Any:
-    """The package, with its own lock in a folder of this user: one in /tmp would lock the machine's other users out."""
+    """Return the package, with its own lock in a folder of this user: one in /tmp would lock the machine's other users out."""
     runtime = Path(tempfile.gettempdir()) / f"search-{os.geteuid()}"
     with suppress(OSError):  # a stranger's folder: the package then takes another
         runtime.mkdir(mode=0o700, exist_ok=True)
@@ -155,7 +155,7 @@ def _forget_stranger(folder: Path) -> None:
 
 
 def _words_of_named(file: Path) -> list[str]:
-    """The command of the process whose number a server has written into its file; none without such a process."""
+    """Return the command of the process whose number a server has written into its file; none without such a process."""
     try:
         return list(psutil.Process(int(file.read_text().partition("\n")[0])).cmdline())
     except (OSError, ValueError, psutil.Error):
@@ -163,7 +163,7 @@ def _words_of_named(file: Path) -> list[str]:
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens at a socket."""
+    """Return whether somebody listens at a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
         asked.settimeout(1.0)
         try:
@@ -201,7 +201,7 @@ def _start_of(pid: int) -> float:
 
 
 def _read_json(file: Path, otherwise: Any) -> Any:
-    """A small file's value; ``otherwise`` where a power cut has left none."""
+    """Return a small file's value; ``otherwise`` where a power cut has left none."""
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -221,7 +221,7 @@ class _Heard(logging.Handler):
         self.words += record.getMessage() + "\n"
 
     def reason(self, error: Exception) -> str:
-        """Why it failed, in one line: Postgres's own last word but for its tidying up, else the error's."""
+        """Return why it failed, in one line: Postgres's own last word but for its tidying up, else the error's."""
         if fatal := [said for said in re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words) if TIDYING not in said]:
             return str(fatal[-1])
         if isinstance(error, WorldError):

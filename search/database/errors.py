@@ -40,7 +40,7 @@ WORDS = {
 
 
 def explained(error: DBAPIError, url: str) -> SearchError | None:
-    """The error of our tree that says what the database at ``url`` refused; None for what is our own mistake."""
+    """Return the error of our tree that says what the database at ``url`` refused; None for what is our own mistake."""
     reason = first_line(error.orig or error)
     found = CODES.get(getattr(error.orig, "pgcode", None) or "")
     if found is None:

@@ -37,7 +37,7 @@ def hide_password() -> None:
 
 
 def without_password(words: Sequence[str], own: int, environment: Mapping[str, str]) -> Command | None:
-    """The command with ``--storage`` moved to ``SEARCH_STORAGE``; None when no such option holds a password.
+    """Return the command with ``--storage`` moved to ``SEARCH_STORAGE``; None when no such option holds a password.
 
     The last ``own`` words are the program's, those before are Python's. Of a repeated option the last one counts, and a word
     after ``--`` is none.
@@ -51,12 +51,12 @@ def without_password(words: Sequence[str], own: int, environment: Mapping[str, s
 
 
 def urls_of(words: Sequence[str]) -> list[str]:
-    """What ``--storage`` is given, in the order of the words."""
+    """Return what ``--storage`` is given, in the order of the words."""
     return _split(words)[1]
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words but ``--storage`` with its values, and these values."""
+    """Return the words but ``--storage`` with its values, and these values."""
     kept: list[str] = []
     urls: list[str] = []
     rest = list(words)
@@ -74,19 +74,21 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """The passwords in a URL, as written and as meant; also in one that is malformed, where it is better to see too many."""
+    """Return the passwords in a URL, as written and as meant; also in one that is malformed, where it is better to see too
+    many.
+    """
     found = [match["password"] for pattern in (_USER_PART, _QUERY) for match in pattern.finditer(url)]
     return tuple(dict.fromkeys(word for password in found for word in (password, unquote(password)) if word))
 
 
 def redacted(url: str) -> str:
-    """The URL with ``***`` for its passwords."""
+    """Return the URL with ``***`` for its passwords."""
     hidden = _USER_PART.sub(rf"\g<before>:{HIDDEN}@", url)
     return _QUERY.sub(rf"\g<before>{HIDDEN}", hidden)
 
 
 def scrubbed(text: str, url: str) -> str:
-    """The text without the URL's passwords, wherever they stand in it.
+    """Return the text without the URL's passwords, wherever they stand in it.
 
     A password that is also a public part of the URL (that of user ``postgres`` say) is hidden only where it stands in the URL.
     """

@@ -40,7 +40,7 @@ class Sessions(CreateEnginePlugin):
 
 
 def engine_options(pool_size: int, max_overflow: int) -> dict[str, Any]:
-    """The arguments of an engine: a small pool whose dead connections are replaced, not used."""
+    """Return the arguments of an engine: a small pool whose dead connections are replaced, not used."""
     pool = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_pre_ping": True}
     return {**pool, "connect_args": CONNECT_ARGS, "plugins": [PLUGIN]}
 

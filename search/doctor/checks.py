@@ -85,7 +85,7 @@ def _cache(folder: Path) -> str:
 
 
 def _writable_parent(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that is there."""
+    """Return the folder itself, or the nearest one above it that is there."""
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise OSError(f"{there} cannot be written: choose another folder than {folder}")

@@ -131,7 +131,7 @@ def _written(study: Study, place: Place, candidate: Candidate, out: Path, asked:
 def restore_chosen(
     study: Study, winner: Winner, place: Place, source: str, ensemble: EnsembleChoice, *, gpu: bool = True
 ) -> Candidate:
-    """The winner, or the ensemble that is asked for, with its weights restored.
+    """Return the winner, or the ensemble that is asked for, with its weights restored.
 
     It raises as `restore` and `restore_ensemble` do.
     """
@@ -145,7 +145,7 @@ def restore_chosen(
 
 
 def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True) -> Candidate:
-    """The winner with its weights restored.
+    """Return the winner with its weights restored.
 
     Raises:
         UserError: With other data than the study's.
@@ -158,7 +158,7 @@ def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: boo
 
 
 def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
-    """The candidate with its program averaging over flips, as chosen, and both scores; as it is for ``off``.
+    """Return the candidate with its program averaging over flips, as chosen, and both scores; as it is for ``off``.
 
     Raises:
         WorldError: Its score without flips is not the one that was told.
@@ -177,7 +177,7 @@ def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
 
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
-    """Where the model comes from, with its scores; who opens the sealed test part has counted the look."""
+    """Return where the model comes from, with its scores; who opens the sealed test part has counted the look."""
     status = read_status(study)
     winner = candidate.winner
     frames = study.spec.frames
@@ -218,7 +218,7 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
 
 
 def part_score(candidate: Candidate, part: str, found: Inspection, *, score: float) -> PartScore:
-    """A part's scores as the bundle stores them, with an interval over its places."""
+    """Return a part's scores as the bundle stores them, with an interval over its places."""
     resampled = iou_interval(found.confusions_GKK, found.scored)
     measured = PartScore.measured(
         score,

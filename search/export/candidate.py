@@ -50,13 +50,13 @@ class Candidate:
         refuse_other_score(f"trial {self.winner.number}", self.score, again, now=self.scores_on, then=self.scored_on)
 
     def scored(self, program: Segmenter | Ensemble) -> float:
-        """The score of a program on the validation part, measured as its own was."""
+        """Return the score of a program on the validation part, measured as its own was."""
         images_NHWC, masks_NHW = self.pixels("validation")
         with threads_of(self.scored_on):
             return evaluate(program, images_NHWC, masks_NHW, self.data.spec, device=self.device).score
 
     def inspect(self, part: str) -> Inspection:
-        """Its scores on one part of the study's frames, with a confusion matrix for each place."""
+        """Return its scores on one part of the study's frames, with a confusion matrix for each place."""
         images_NHWC, masks_NHW = self.pixels(part)
         groups_N = self.data.groups[self.data.parts[part]]
         spec = self.data.spec

@@ -32,7 +32,7 @@ from search.study.stored import Study
 
 
 def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True) -> Candidate:
-    """The ensemble of runs that the winner's study holds, which is what is handed out instead of the winner.
+    """Return the ensemble of runs that the winner's study holds, which is what is handed out instead of the winner.
 
     Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score. Without
     ``gpu`` all is computed on the CPU.
@@ -73,7 +73,7 @@ def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
 
 
 def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames, *, gpu: bool) -> Codes:
-    """One run's probabilities; its network is let go of.
+    """Return one run's probabilities; its network is let go of.
 
     Raises:
         WorldError: The network scores otherwise than the run did.
@@ -156,7 +156,7 @@ def _bounds(judged: JudgedEnsemble) -> Bounds | None:
 def _program(
     rule: Rule, members: Sequence[Restored], weights: Sequence[float], data: Dataset
 ) -> tuple[Settings, Segmenter | Ensemble]:
-    """The members as one program on one device, in their order, and what describes it."""
+    """Return the members as one program on one device, in their order, and what describes it."""
     pairs = zip(members, weights, strict=True)
     parts = tuple(Member(config=member.config, weight=weight) for member, weight in pairs)
     segmenters = [member.segmenter for member in members]
@@ -174,7 +174,7 @@ def _device(members: Sequence[Restored]) -> torch.device:
 
 
 def _leader(winner: Winner, run: int, score: float, belief: Judged) -> Winner:
-    """The ensemble as the winner that is handed out, under the number of its first run."""
+    """Return the ensemble as the winner that is handed out, under the number of its first run."""
     first = winner.study.storage.get_trial(run)
     confirmed = Notes.of(first).confirmed
     number = confirmed.candidate if confirmed else first.number  # of the trial whose config it trained

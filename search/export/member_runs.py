@@ -27,7 +27,7 @@ KEPT = text("""
 
 
 def member_runs(holder: Study) -> list[int]:
-    """The ids of the runs of a search, or of the study that confirms it, the one with the highest score first.
+    """Return the ids of the runs of a search, or of the study that confirms it, the one with the highest score first.
 
     Raises:
         UserError: With fewer than two.
@@ -50,7 +50,7 @@ def member_runs(holder: Study) -> list[int]:
 
 
 def listed_runs(searched: Study, members: Sequence[str]) -> list[int]:
-    """The ids of trials of a search, each named by its number, or by the name or the row of its recipe, in that order.
+    """Return the ids of trials of a search, each named by its number, or by the name or the row of its recipe, in that order.
 
     They are the search's own, whether it is confirmed or not, each at its best epoch.
 

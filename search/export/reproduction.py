@@ -27,7 +27,7 @@ ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
 
 
 def reproduction(study: Study, winner: Winner, num_classes: int, program: str, export: str) -> tuple[str, ...]:
-    """The lines from the program to the bundle: of ``program``, the study, its confirmation, and ``export``.
+    """Return the lines from the program to the bundle: of ``program``, the study, its confirmation, and ``export``.
 
     A study is the same again with the same trials in the same order, which more than one worker at a time does not promise.
     """
@@ -38,7 +38,7 @@ def reproduction(study: Study, winner: Winner, num_classes: int, program: str, e
 
 
 def study_lines(study: Study, num_classes: int) -> list[str]:
-    """The lines that write a study and train it."""
+    """Return the lines that write a study and train it."""
     spec = study.spec
     worker = shlex.join(["search", "worker", "--study", spec.name])
     more = extend_commands(spec, current_budget(study))
@@ -65,7 +65,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
 
 
 def leave_out_lines(spec: StudySpec) -> list[str]:
-    """The line that writes the list of the frames that a study leaves out; none without any."""
+    """Return the line that writes the list of the frames that a study leaves out; none without any."""
     names = shlex.join(spec.frames.leave_out)
     return [f"printf '%s\\n' {names} > {LEFT_OUT_FILE}"] if names else []
 
@@ -99,7 +99,9 @@ def migrate_command(spec: StudySpec, old: str, copies: int, num_classes: int, *,
 
 
 def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int) -> list[str]:
-    """The lines of the study that the copies come from, then ``search migrate``; a comment where that one is another by now."""
+    """Return the lines of the study that the copies come from, then ``search migrate``; a comment where that one is another
+    by now.
+    """
     spec = study.spec
     original = Notes.of(copies[0]).original
     assert original, copies[0].number
@@ -122,7 +124,7 @@ def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int
 
 
 def _gives(old: Study, new: Study, copies: Sequence[FrozenTrial]) -> bool:
-    """Whether a study, trained to the end of its present budget, gives another one just the copies that this has."""
+    """Return whether a study, trained to the end of its present budget, gives another one just the copies that this has."""
     budget = current_budget(old)
     if budget.waiting or budget.running or budget.counted < budget.trials or old.spec.frames != new.spec.frames:
         return False
@@ -148,7 +150,7 @@ def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
 
 
 def _joined(words: list[str], options: dict[str, str]) -> str:
-    """The words and each option that has a value, for a shell."""
+    """Return the words and each option that has a value, for a shell."""
     return shlex.join([*words, *(word for option, value in options.items() if value for word in (option, value))])
 
 
@@ -157,7 +159,7 @@ def _frame_words(spec: StudySpec) -> dict[str, str]:
 
 
 def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s: float = 0.0) -> dict[str, str]:
-    """The options that raise two limits from what they were to what they are, exactly."""
+    """Return the options that raise two limits from what they were to what they are, exactly."""
     hours = (gpu_now_s - gpu_s) / 3600
     seconds = until_now_s - until_s
     return {
@@ -167,7 +169,7 @@ def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s
 
 
 def _space_words(spec: StudySpec, num_classes: int) -> list[str]:
-    """The preset and settings that lead to the study's space; where none do, a file's name stands for it."""
+    """Return the preset and settings that lead to the study's space; where none do, a file's name stands for it."""
     presets = {name: load_space(name) for name in preset_names()}
     wanted = spec.space["domains"]
     for name, _ in sorted(presets.items(), key=lambda item: len(_differing(item[1], wanted))):

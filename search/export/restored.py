@@ -34,7 +34,7 @@ class Restored:
 
 
 def open_data(study: Study, place: Place, source: str) -> Dataset:
-    """The study's prepared data, from ``source`` where that is given.
+    """Return the study's prepared data, from ``source`` where that is given.
 
     Raises:
         UserError: With other data than the study's.
@@ -45,12 +45,12 @@ def open_data(study: Study, place: Place, source: str) -> Dataset:
 
 
 def scoring_device() -> torch.device:
-    """A GPU of this host, else the CPU: where runs that were scored on a GPU are scored again."""
+    """Return a GPU of this host, else the CPU: where runs that were scored on a GPU are scored again."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str, *, gpu: bool = True) -> Restored:
-    """A finished run of the study ``holder``, with the weights by which it was scored; without ``gpu`` on the CPU.
+    """Return a finished run of the study ``holder``, with the weights by which it was scored; without ``gpu`` on the CPU.
 
     Raises:
         WorldError: Without its weights.

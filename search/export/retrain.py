@@ -41,7 +41,8 @@ ONLY = 0  # the number of the one trial
 
 
 def retrain_name(winner: Winner) -> str:
-    """The name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another study.
+    """Return the name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another
+    study.
 
     Raises:
         UserError: It would be too long.
@@ -50,7 +51,7 @@ def retrain_name(winner: Winner) -> str:
 
 
 def plan(searched: Study, candidate: Candidate) -> StudySpec:
-    """The study that trains a candidate's config on every labelled frame, once, with the seed of the candidate's run.
+    """Return the study that trains a candidate's config on every labelled frame, once, with the seed of the candidate's run.
 
     Raises:
         UserError: Its name would be too long.
@@ -88,7 +89,7 @@ def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
 
 
 def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
-    """The merits by which the run's schedule went, to go the same way again; none for a schedule that hears none.
+    """Return the merits by which the run's schedule went, to go the same way again; none for a schedule that hears none.
 
     Frames that are trained on score better and better: by those, the learning rate would never fall.
     """
@@ -128,7 +129,7 @@ def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str
 
 
 def _retrains(storage: str, name: str, searched: str) -> bool:
-    """Whether the study of this name is a retraining of a model of the search."""
+    """Return whether the study of this name is a retraining of a model of the search."""
     study = open_study(storage, name)
     study.close()
     return isinstance(study.spec.purpose, Retraining) and study.spec.purpose.study == searched
@@ -137,7 +138,8 @@ def _retrains(storage: str, name: str, searched: str) -> bool:
 def retrained(
     name: str, candidate: Candidate, before: Provenance, place: Place, *, device: str, source: str
 ) -> tuple[Candidate, Provenance]:
-    """The candidate with weights of every labelled frame, and its provenance; trained first, unless that is done already.
+    """Return the candidate with weights of every labelled frame, and its provenance; trained first, unless that is done
+    already.
 
     All its frames are in the training part. What was decided of the model before is kept: its scores, and its flips.
 
@@ -162,7 +164,7 @@ def retrained(
 
 
 def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candidate:
-    """The candidate with weights that were trained on every labelled frame, which normalise by all of them."""
+    """Return the candidate with weights that were trained on every labelled frame, which normalise by all of them."""
     whole = trained_on_everything(candidate.data)
     settings = candidate.settings.model_copy(update={"spec": whole.spec})
     segmenter = build_segmenter(settings.members[0].config, whole.spec)
@@ -173,7 +175,7 @@ def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candid
 
 
 def completed_trial(study: Study) -> FrozenTrial:
-    """The one trial, trained to its last epoch.
+    """Return the one trial, trained to its last epoch.
 
     Raises:
         WorldError: It has not been.
@@ -193,5 +195,5 @@ def completed_trial(study: Study) -> FrozenTrial:
 
 
 def _delete(name: str) -> str:
-    """How a study is deleted: by Optuna's own command, its rows first; what is left of it is garbage of the store."""
+    """Return how a study is deleted: by Optuna's own command, its rows first; what is left of it is garbage of the store."""
     return f"delete it with `optuna delete-study --study-name {shlex.quote(name)}`"

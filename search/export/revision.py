@@ -23,7 +23,7 @@ def program_revision(checkout: Path = CHECKOUT) -> str:
 
 
 def _git(checkout: Path, *words: str) -> str:
-    """What git says; nothing where it is not there or refuses, as with a checkout of another user."""
+    """Return what git says; nothing where it is not there or refuses, as with a checkout of another user."""
     command = ["git", "--no-optional-locks", "-C", str(checkout), *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)

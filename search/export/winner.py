@@ -34,7 +34,7 @@ class Winner:
 
 
 def find_winner(searched: Study, storage: str) -> Winner:
-    """The run to export: the confirmed winner's, or the best trial as long as the confirmation chooses none.
+    """Return the run to export: the confirmed winner's, or the best trial as long as the confirmation chooses none.
 
     Its validation part is the study's own.
 
@@ -52,7 +52,7 @@ def find_winner(searched: Study, storage: str) -> Winner:
 
 
 def named_trial(searched: Study, number: int) -> Winner:
-    """A trial of the search, complete or cut by the study's limit, whether it is confirmed or not.
+    """Return a trial of the search, complete or cut by the study's limit, whether it is confirmed or not.
 
     Raises:
         UserError: For any other number, and for a study that confirms another.
@@ -81,7 +81,7 @@ def refuse_confirmation(spec: StudySpec) -> None:
 
 
 def best_trial(searched: Study) -> Winner:
-    """The trial with the best score, which is optimistic: complete, or cut by the study's limit.
+    """Return the trial with the best score, which is optimistic: complete, or cut by the study's limit.
 
     Raises:
         UserError: Without one.
@@ -104,7 +104,7 @@ def _unfinished(searched: Study, trial_id: int, score: float, belief: Belief) ->
 
 
 def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
-    """The chosen candidate's run with the first seed, on the study's own parts.
+    """Return the chosen candidate's run with the first seed, on the study's own parts.
 
     Never the best of its runs: that would be chosen by luck again.
     """

@@ -62,7 +62,7 @@ def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> lis
 
 
 def _unused(cache: Path, used: set[str]) -> Iterator[tuple[Path, str]]:
-    """Each unused folder, with the key of its lock."""
+    """Yield each unused folder, with the key of its lock."""
     for folder in sorted(cache.glob("*")) if cache.is_dir() else []:
         left_over = LEFT_OVER.fullmatch(folder.name)
         if folder.is_symlink() or not folder.is_dir() or not (left_over or PREPARED.fullmatch(folder.name)):
@@ -90,7 +90,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _remove(folder: Path, lock: Path, dry_run: bool) -> int | None:
-    """The size of what was removed; None when somebody builds it at this moment."""
+    """Return the size of what was removed; None when somebody builds it at this moment."""
     size_bytes = sum(file.stat().st_size for file in folder.glob("*"))
     if dry_run:
         return size_bytes
@@ -125,7 +125,7 @@ def _remove_lock(lock: Path, dry_run: bool) -> bool:
 
 @contextmanager
 def _held(lock: Path) -> Iterator[bool]:
-    """Whether the lock was free; then it is held meanwhile."""
+    """Yield whether the lock was free; then it is held meanwhile."""
     try:
         with FileLock(lock, timeout=0):
             yield True

@@ -70,7 +70,7 @@ class Swept:
 
 
 def least_age_s(engine: Engine) -> float:
-    """How old a blob must be before it can be called garbage."""
+    """Return how old a blob must be before it can be called garbage."""
     with engine.connect() as connection:
         return max(LEAST_AGE_S, LEASES * float(connection.execute(LONGEST_LEASE).scalar_one()))
 
@@ -140,7 +140,7 @@ def _drop_unneeded(connection: Connection, study_id: int, keep: Kept) -> list[st
 
 
 def _keep(name: str, stored: dict[str, object]) -> Kept:
-    """Which finished trials keep their weights; all of a study that another version has written."""
+    """Return which finished trials keep their weights; all of a study that another version has written."""
     try:
         return kept(read_spec(name, stored))
     except UserError:
@@ -153,7 +153,7 @@ def _shown_pictures(engine: Engine) -> set[str]:
 
 
 def _unnamed(objects: Objects, named: set[str], *, digits: int) -> Iterator[Stored]:
-    """What was stored by this program (whose keys have so many digits and dashes) and is named by nobody."""
+    """Yield what was stored by this program (whose keys have so many digits and dashes) and is named by nobody."""
     return (each for each in objects.stored() if len(each.key) == digits and each.key not in named)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def host_id() -> str:
-    """The host's boot id, which the containers of one host share; its name where the kernel gives none."""
+    """Return the host's boot id, which the containers of one host share; its name where the kernel gives none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -34,7 +34,7 @@ def thread_share(on_host: int, here: int) -> int:
 
 
 def _cgroup_cores() -> float:
-    """The core limit of control group v2 (``cpu.max``: quota and period) or v1; infinite without one."""
+    """Return the core limit of control group v2 (``cpu.max``: quota and period) or v1; infinite without one."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
     except (OSError, ValueError):

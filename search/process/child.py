@@ -81,7 +81,7 @@ class Link:
         return False
 
     def called(self) -> bool:
-        """Whether the worker wants to hear before a save is due; a stop that comes late is said again when it does."""
+        """Return whether the worker wants to hear before a save is due; a stop that comes late is said again when it does."""
         words = []
         while self.pipe.poll():
             words.append(self._hear())
@@ -126,7 +126,9 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
 
 
 def said_by(error: Exception) -> str:
-    """What an error says, in one line; one of another process or thread comes with a traceback, and says it at its end."""
+    """Return what an error says, in one line; one of another process or thread comes with a traceback, and says it at its
+    end.
+    """
     said = str(error).strip()
     return one_line(said.splitlines()[-1]) if said.startswith("Caught ") else first_line(error)
 
@@ -142,7 +144,7 @@ def dies_of(error: Exception) -> bool:
 
 
 def cause_of(error: Exception, short: Shortage | None = None) -> Cause:
-    """Why a trial cannot go on; where memory ran out, by whose share was exceeded."""
+    """Return why a trial cannot go on; where memory ran out, by whose share was exceeded."""
     match error:
         case DoesNotFitError():
             return Cause.INFEASIBLE
@@ -222,7 +224,7 @@ def show(state: TrainingState, data: Dataset, link: Link) -> None:
 
 
 def describe(result: EpochResult, state: TrainingState) -> str:
-    """An epoch in one line."""
+    """Return an epoch in one line."""
     return f"epoch {result.number} of {state.last_epoch}: {result.score:.4f}, loss {result.loss:.4f}, {result.seconds:.2f} s"
 
 

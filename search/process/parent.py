@@ -100,7 +100,7 @@ class TrialProcess:
                 self.heard.put(self.pipe.recv())
 
     def messages(self, interrupted: Callable[[], bool]) -> Iterator[Message]:
-        """What the trial tells, until its last message.
+        """Yield what the trial tells, until its last message.
 
         Raises:
             InterruptedTrialError: As soon as ``interrupted()`` says so.
@@ -126,7 +126,9 @@ class TrialProcess:
                 raise ChildHungError(f"the trial's process got nowhere for {self.hang_s:g} s")
 
     def _over(self) -> bool:
-        """Whether the process has ended and was heard to its end; what it has forked may hold the pipe open for longer."""
+        """Return whether the process has ended and was heard to its end; what it has forked may hold the pipe open for
+        longer.
+        """
         if self.process.is_alive():
             return not self.ear.is_alive()
         self.ear.join(LAST_WORDS_S)

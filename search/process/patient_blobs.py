@@ -48,7 +48,7 @@ class PatientBlobs:
         self._patiently(lambda: self._blobs.delete(sha))
 
     def exists(self, sha: str) -> bool:
-        """Whether the blob is there."""
+        """Return whether the blob is there."""
         return self._patiently(lambda: self._blobs.exists(sha))
 
     def _patiently(self, call: Callable[[], Result]) -> Result:

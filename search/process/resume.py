@@ -23,7 +23,7 @@ def restore(
     note: Callable[[str], None],
     device: torch.device,
 ) -> tuple[Training, Checkpoint]:
-    """A training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
+    """Return a training run at its newest checkpoint whose state is whole, and that checkpoint; else at its beginning.
 
     Raises:
         MemoryTakenError: The device has no memory for what was trained before.
@@ -56,7 +56,7 @@ def memory_as_before(device: torch.device) -> Iterator[None]:
 
 
 def whole_weights(best: str, blobs: BlobStore, state: TrainingState, note: Callable[[str], None]) -> str:
-    """The blob of a state's best weights, written again from the state where the store has lost or changed it."""
+    """Return the blob of a state's best weights, written again from the state where the store has lost or changed it."""
     try:
         blobs.read(best)
     except (BlobMissingError, BlobCorruptError) as error:

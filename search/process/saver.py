@@ -26,7 +26,7 @@ class Saver:
         self.cost_s = FIRST_S * SHARE
 
     def due(self) -> bool:
-        """Whether enough time has passed since the last save."""
+        """Return whether enough time has passed since the last save."""
         return time.monotonic() - self.saved_at >= min(LONGEST_S, self.cost_s / SHARE)
 
     def save(self) -> Checkpoint:

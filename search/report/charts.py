@@ -20,14 +20,14 @@ _SPREAD = 0.3  # of the room of one option or whole number, over which its dots 
 
 
 def visible_scores(scores: Sequence[float]) -> list[float]:
-    """The scores that an axis must hold: a few failures far below must not press all others together."""
+    """Return the scores that an axis must hold: a few failures far below must not press all others together."""
     top = max(scores)
     floor = top - max(_REACH * (top - median(scores)), 0.02)
     return [score for score in scores if score >= floor]
 
 
 def progress_chart(study: StudyRecord, moments: Sequence[Moment], total_s: float, unit: shown.Unit) -> Html:
-    """Each complete trial and the best so far against device time."""
+    """Return each complete trial and the best so far against device time."""
     scores = [moment.score for moment in moments]
     x = Scale(0.0, max(total_s / unit.seconds, 1e-6), *across())
     chart = Chart(x, padded(visible_scores(scores), *upwards()))
@@ -45,7 +45,7 @@ def progress_chart(study: StudyRecord, moments: Sequence[Moment], total_s: float
 
 
 def learning_chart(study: StudyRecord) -> Html:
-    """Every trial's score by epoch; crosses where trials were pruned, and the rungs at which that is decided."""
+    """Return every trial's score by epoch; crosses where trials were pruned, and the rungs at which that is decided."""
     curves = [trial for trial in study.trials if trial.curve]
     last = max(study.epochs, *(trial.curve[-1][0] for trial in curves))
     first = min(1, *(trial.curve[0][0] for trial in curves))
@@ -66,7 +66,7 @@ def learning_chart(study: StudyRecord) -> Html:
 
 
 def slice_chart(study: StudyRecord, name: str) -> Html:
-    """The values of one parameter against the scores of the complete trials that have it."""
+    """Return the values of one parameter against the scores of the complete trials that have it."""
     trials = [trial for trial in study.of("complete") if name in trial.params]
     x, places, ticks = _values(name, trials)
     chart = Chart(x, padded(visible_scores([trial.score for trial in trials]), *upwards(SLICE["height"])), **SLICE)
@@ -79,7 +79,7 @@ def slice_chart(study: StudyRecord, name: str) -> Html:
 
 
 def _values(name: str, trials: Sequence[TrialRecord]) -> tuple[Scale, list[float], list[Tick]]:
-    """A scale of the parameter's values, where each trial lies on it, and ticks where the scale has not its own."""
+    """Return a scale of the parameter's values, where each trial lies on it, and ticks where the scale has not its own."""
     ends = across(SLICE["width"])
     kind = trials[-1].distributions[name]
     aside = [_SPREAD * (trial.number * _GOLDEN % 1 - 0.5) for trial in trials]
@@ -106,7 +106,7 @@ def _options(trial: TrialRecord, name: str) -> Sequence[object]:
 
 
 def _steps(moments: Sequence[Moment], total_s: float, unit: shown.Unit) -> list[Point]:
-    """The best so far as a staircase up to now."""
+    """Return the best so far as a staircase up to now."""
     found: list[Point] = []
     for moment in moments:
         x = moment.spent_s / unit.seconds

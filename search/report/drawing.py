@@ -62,7 +62,7 @@ class Chart:
         self._label(label, self.x(x), self.y.end - 6, "middle")
 
     def svg(self, title: str, x_label: str, *, x_ticks: Sequence[Tick] = ()) -> Html:
-        """The finished chart; what the y axis shows is said by the title beside it."""
+        """Return the finished chart; what the y axis shows is said by the title beside it."""
         ticks = x_ticks or [(value, f"{value:g}") for value in self.x.ticks(self.width // TICK_WIDTH)]
         name = _text(x_label, (self.x.start + self.x.end) / 2, self.height - 5, "middle", "name")
         view = f"0 0 {self.width} {self.height}"
@@ -125,20 +125,20 @@ class Strip:
         self._marks.append(_circle(self.scale(value), STRIP_HEIGHT / 2, radius, kind, title))
 
     def svg(self, title: str) -> Html:
-        """The finished strip."""
+        """Return the finished strip."""
         view = f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT}"
         base = element("path", d=f"M0 {STRIP_HEIGHT / 2:g}H{STRIP_WIDTH}", class_="grid")
         return element("svg", base, *self._marks, viewBox=view, role="img", aria_label=title, class_="strip")
 
 
 def strip_axis(scale: Scale) -> Html:
-    """The ticks below the strips of a table."""
+    """Return the ticks below the strips of a table."""
     ticks = [_text(f"{value:g}", scale(value), 16, "middle") for value in scale.ticks(5)]
     return element("svg", *ticks, viewBox=f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT}", role="img", aria_label="scale", class_="strip")
 
 
 def swatch(kind: str, mark: str = "line") -> Html:
-    """The mark of a legend: ``line``, ``dots`` or ``cross``."""
+    """Return the mark of a legend: ``line``, ``dots`` or ``cross``."""
     d = {"line": "M1 6H21", "dots": "M11 6h0", "cross": "M7.5 2.5l7 7m0 -7l-7 7"}[mark.split(maxsplit=1)[0]]
     return element(
         "svg", element("path", d=d, class_=f"{mark} {kind}"), viewBox="0 0 22 12", class_="swatch", aria_hidden="true"

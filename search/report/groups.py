@@ -23,7 +23,7 @@ class Group:
 
 
 def origins(study: StudyRecord) -> tuple[Group, ...]:
-    """The groups with a scored trial, the best first; those that were only pruned come last."""
+    """Return the groups with a scored trial, the best first; those that were only pruned come last."""
     found: dict[str, list[TrialRecord]] = {}
     for trial in study.trials:
         found.setdefault(trial.recipe or SAMPLED, []).append(trial)

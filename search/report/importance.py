@@ -27,7 +27,7 @@ class Importances:
 
 
 def importances(study: StudyRecord) -> Importances | Unknown:
-    """How much each parameter tells the best complete trials from the others, or why that cannot be said.
+    """Return how much each parameter tells the best complete trials from the others, or why that cannot be said.
 
     Source: Watanabe et al. 2023, PED-ANOVA (arXiv:2304.10255), within the region that the search has tried.
     """

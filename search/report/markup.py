@@ -33,7 +33,7 @@ def element(name: str, *children: str, **attributes: str | float) -> Html:
 
 
 def join(parts: Iterable[str]) -> Html:
-    """The parts one after the other, texts escaped."""
+    """Return the parts one after the other, texts escaped."""
     return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
 
 
@@ -43,13 +43,13 @@ def escape(text: str) -> Html:
 
 
 def style_sheet(css: str) -> Html:
-    """The page's own style sheet, which is no user's text."""
+    """Return the page's own style sheet, which is no user's text."""
     assert not set("<&") & set(css), "a style sheet is written as it is"
     return Html(f"<style>{css}</style>")
 
 
 def document(head: Html, body: Html) -> str:
-    """A whole page."""
+    """Return a whole page."""
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>{body}</body>\n</html>\n'
 
 

@@ -66,7 +66,7 @@ def spent_by(trials: Iterable[TrialRecord], moments: Sequence[float]) -> list[fl
 
 
 def best_so_far(study: StudyRecord) -> tuple[Moment, ...]:
-    """Each complete trial in the order in which they ended."""
+    """Return each complete trial in the order in which they ended."""
     ended = sorted(study.of("complete"), key=lambda trial: (trial.ended_at, trial.number))
     spent = spent_by(study.trials, [trial.ended_at for trial in ended])
     tops = np.maximum.accumulate(np.array([trial.score for trial in ended], dtype=np.float64))
@@ -85,7 +85,7 @@ def saved_s(study: StudyRecord) -> float:
 
 
 def keep_ledger(study: StudyRecord) -> Ledger:
-    """The cost of the study so far."""
+    """Return the cost of the study so far."""
     entries = tuple(_entry(state, study.of(state)) for state in STATES if study.of(state))
     best = study.best
     found = [moment for moment in best_so_far(study) if best and moment.number == best.number]

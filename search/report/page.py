@@ -60,7 +60,7 @@ def write_report(study: Study, url: str, pictures: PictureStore, out: Path, *, r
 
 
 def build_page(findings: Findings) -> str:
-    """The report as one page without scripts, which loads nothing."""
+    """Return the report as one page without scripts, which loads nothing."""
     body = element("main", *(each(findings) for each in SECTIONS))
     return document(_head(findings.study.spec.name), join([body, _footer(findings)]))
 

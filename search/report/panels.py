@@ -25,7 +25,7 @@ class Panel:
 
 
 def read_panels(study: StudyRecord, store: PictureStore) -> tuple[Panel, ...]:
-    """The pictures of the best trial and, where it is another one, of the control; of trials that have left some."""
+    """Return the pictures of the best trial and, where it is another one, of the control; of trials that have left some."""
     best = study.best
     control = study.control
     trials = [(trial, role) for trial, role in ((best, "the best trial"), (control, "the control")) if trial]

@@ -107,12 +107,12 @@ class StudyRecord:
         return self.budget.over
 
     def of(self, *states: str) -> tuple[TrialRecord, ...]:
-        """The trials in these states."""
+        """Return the trials in these states."""
         return tuple(trial for trial in self.trials if trial.state in states)
 
 
 def read_study(study: Study) -> StudyRecord:
-    """The study as it is now, without touching it.
+    """Return the study as it is now, without touching it.
 
     Raises:
         UserError: The study was deleted.

@@ -39,7 +39,7 @@ class Measured:
 
 
 def measure(study: Study) -> list[Measured]:
-    """The named trials of a study that have ended, or that its limit has cut, the best first."""
+    """Return the named trials of a study that have ended, or that its limit has cut, the best first."""
     named = [trial for trial in study.storage.get_all_trials(study.id, deepcopy=False) if Notes.of(trial).recipe]
     cut = {each.number: each.score for each in read_unfinished(study)}
     found = [_measured(trial) for trial in named if trial.state.is_finished()]
@@ -94,7 +94,7 @@ def write_table(study: Study, out: Path, *, command: str, replace: bool = False)
 
 
 def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
-    """The table: each recipe with the figures of its report and of this study, in percent."""
+    """Return the table: each recipe with the figures of its report and of this study, in percent."""
     recipes = {recipe.name: recipe for recipe in load_recipes()}
     names = tuple(class_names)
     head = ["recipe", "reported mIoU %", "here mIoU %", *names, "best epoch", "parameters", "minutes"]
@@ -114,7 +114,7 @@ def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> lis
 
 
 def shown_reported(reported: Mapping[str, float]) -> str:
-    """A report's figures in one cell: ``val 59.45, test 58.91``; figures by class are left to the recipe itself."""
+    """Return a report's figures in one cell: ``val 59.45, test 58.91``; figures by class are left to the recipe itself."""
     return ", ".join(f"{name} {value:g}" for name, value in reported.items() if name in PARTS) or "-"
 
 

@@ -32,7 +32,7 @@ class Scale:
 
 
 def padded(values: Iterable[float], start: float, end: float, *, log: bool = False) -> Scale:
-    """A scale that holds all values, with a little room at either end; around a single value there is room, too."""
+    """Return a scale that holds all values, with a little room at either end; around a single value there is room, too."""
     found = list(values)
     low = min(found)
     high = max(found)

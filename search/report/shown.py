@@ -12,11 +12,11 @@ class Unit:
     seconds: float
 
     def shown(self, seconds: float) -> str:
-        """The time in this unit with its name."""
+        """Return the time in this unit with its name."""
         return f"{self.number(seconds)} {self.name}"
 
     def number(self, seconds: float) -> str:
-        """The time in this unit."""
+        """Return the time in this unit."""
         return "-" if math.isnan(seconds) else f"{seconds / self.seconds:,.2f}"
 
 
@@ -30,12 +30,12 @@ def unit_of(total_s: float) -> Unit:
 
 
 def score(value: float) -> str:
-    """A score or an IoU: the third decimal is noise enough."""
+    """Return a score or an IoU: the third decimal is noise enough."""
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def change(value: float) -> str:
-    """A difference of scores, with its sign."""
+    """Return a difference of scores, with its sign."""
     return "-" if math.isnan(value) else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -45,12 +45,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability; none that was estimated is quite 0 or 1."""
+    """Return a probability; none that was estimated is quite 0 or 1."""
     return "over 99 %" if probability > 0.99 else "under 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
 
 
 def parameter(value: object) -> str:
-    """The value of a parameter."""
+    """Return the value of a parameter."""
     match value:
         case bool():
             return "yes" if value else "no"

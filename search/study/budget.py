@@ -77,7 +77,7 @@ class Budget:
     fixed: bool  # the trials that it began with are all that was asked for: nothing takes the place of one
 
     def limit(self) -> Limit:
-        """What keeps the study from taking further trials, and from training those at hand any longer."""
+        """Return what keeps the study from taking further trials, and from training those at hand any longer."""
         match self.order:
             case Order.PAUSED:
                 return Limit.PAUSED
@@ -93,7 +93,7 @@ class Budget:
         return max(0.0, self.until_s - self.age_s) if self.until_s else None
 
     def closed(self) -> bool:
-        """Whether no further trial may begin."""
+        """Return whether no further trial may begin."""
         if self.limit() is not Limit.NONE:
             return self.limit() is not Limit.PAUSED
         hopeless = self.infeasible >= 2 * self.trials  # a space in which next to nothing works
@@ -126,12 +126,12 @@ class Budget:
 
 
 def beyond_budget(infeasible: int, budget: int) -> int:
-    """How many of the infeasible trials do not count: they may spend a fifth of the budget, and no more."""
+    """Return how many of the infeasible trials do not count: they may spend a fifth of the budget, and no more."""
     return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
 
 
 def read_budget(connection: Connection, study: Study) -> Budget:
-    """What has been spent of the study's budget by now.
+    """Return what has been spent of the study's budget by now.
 
     Raises:
         UserError: The study was deleted.
@@ -145,12 +145,12 @@ def read_budget(connection: Connection, study: Study) -> Budget:
 
 
 def is_over(study: Study) -> bool:
-    """Whether nobody trains a trial of the study, and nobody will unless its limits change."""
+    """Return whether nobody trains a trial of the study, and nobody will unless its limits change."""
     return current_budget(study).over
 
 
 def current_budget(study: Study) -> Budget:
-    """What has been spent of the study's budget by now.
+    """Return what has been spent of the study's budget by now.
 
     Raises:
         UserError: The study was deleted.

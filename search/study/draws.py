@@ -13,13 +13,13 @@ class FromTrial:
         self.trial = trial
 
     def int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number in [low, high]."""
+        """Return a whole number in [low, high]."""
         return self.trial.suggest_int(name, low, high, step=step, log=log)
 
     def float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number in [low, high]."""
+        """Return a number in [low, high]."""
         return self.trial.suggest_float(name, low, high, log=log)
 
     def choice(self, name: str, options: Sequence[Any]) -> Any:
-        """One of the options."""
+        """Return one of the options."""
         return self.trial.suggest_categorical(name, options)

@@ -11,7 +11,7 @@ from search.study.stored import Study
 
 
 def test_looks(study: Study) -> int:
-    """How often anybody has looked at the study's sealed test part, in it or in a study that seals the same frames.
+    """Return how often anybody has looked at the study's sealed test part, in it or in a study that seals the same frames.
 
     Whatever else is done with these frames: their size, the scored classes. Studies that were deleted count, too.
     """

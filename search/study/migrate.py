@@ -81,7 +81,7 @@ def migrate_study(old: Study, wish: Wish, place: Place) -> Iterator[str]:
 
 
 def find_copies(old: Study, space: Space) -> Migration:
-    """The ended trials of a study that fit into a space.
+    """Return the ended trials of a study that fit into a space.
 
     Raises:
         UserError: There is none.
@@ -165,7 +165,7 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
 
 
 def first_of(spec: StudySpec, whole: StudySpec, migration: Migration) -> tuple[list[FirstTrial], list[FirstTrial]]:
-    """What a migrated study trains first, besides its copies: the control before them, recipes or neighbours after them.
+    """Return what a migrated study trains first, besides its copies: the control before them, recipes or neighbours after them.
 
     ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes that were copied are not tried again, and
     neighbours of the control only as far as the copies are too few for the sampler to start with.
@@ -180,7 +180,7 @@ def first_of(spec: StudySpec, whole: StudySpec, migration: Migration) -> tuple[l
 
 
 def copies_there(old: Study, name: str) -> list[FrozenTrial]:
-    """The copies of the study of this name; none when there is no such study, or not all of it.
+    """Return the copies of the study of this name; none when there is no such study, or not all of it.
 
     Raises:
         UserError: The study has not come from the old one.
@@ -210,7 +210,7 @@ def _request(old: StudySpec, wish: Wish) -> Request:
 
 
 def _unusable(trial: FrozenTrial) -> str:
-    """Why a trial has nothing to tell; empty when it has."""
+    """Return why a trial has nothing to tell; empty when it has."""
     match trial.state:
         case TrialState.COMPLETE | TrialState.PRUNED:
             return "" if Notes.of(trial).cause else "ended by somebody else than a worker"
@@ -244,7 +244,7 @@ def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) 
 
 
 def _is_control(copy: FrozenTrial, space: Space) -> bool:
-    """Whether a copy is the space's control; weights of a loss may differ in their last digit."""
+    """Return whether a copy is the space's control; weights of a loss may differ in their last digit."""
     pairs = [(copy.params.get(name), value) for name, value in space.control.items()]
     equal = all(isclose(a, b) if isinstance(a, float) and isinstance(b, float) else a == b for a, b in pairs)
     return copy.state == TrialState.COMPLETE and equal and len(copy.params) == len(pairs)

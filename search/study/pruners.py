@@ -31,11 +31,11 @@ class HalvingPruner(BasePruner):
         self.rungs = rungs
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the trial must end at a rung that it has come to."""
+        """Return whether the trial must end at a rung that it has come to."""
         return any(self._ends(study, trial, rung) for rung in self.rungs if rung in trial.intermediate_values)
 
     def _ends(self, study: Study, trial: FrozenTrial, rung: int) -> bool:
-        """The verdict at one rung: the one that was noted, else a new one, noted before anybody hears it."""
+        """Return the verdict at one rung: the one that was noted, else a new one, noted before anybody hears it."""
         if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
             return bool(noted["ends"])
         score = trial.intermediate_values[rung]
@@ -61,7 +61,7 @@ class TopKPruner(BasePruner):
         self.keep = keep
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the trial must end."""
+        """Return whether the trial must end."""
         if self.epoch not in trial.intermediate_values:
             return False
         own = (-trial.intermediate_values[self.epoch], trial.number)
@@ -69,7 +69,7 @@ class TopKPruner(BasePruner):
 
 
 def _scores_at(study: Study, epoch: int) -> list[tuple[float, int]]:
-    """The scores of all trials after an epoch, negative, with their numbers; a failed trial takes no place."""
+    """Return the scores of all trials after an epoch, negative, with their numbers; a failed trial takes no place."""
     trials = (trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL)
     return [(-trial.intermediate_values[epoch], trial.number) for trial in trials if epoch in trial.intermediate_values]
 

@@ -73,12 +73,12 @@ def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
 
 
 def startup_trials(spec: StudySpec) -> int:
-    """How many trials the sampler looks at before it learns from them."""
+    """Return how many trials the sampler looks at before it learns from them."""
     return min(10, max(4, spec.trials // 4))
 
 
 def build_sampler(spec: StudySpec, number: int) -> TPESampler:
-    """The sampler of one trial, seeded by its number, so that a draw depends on the study's history alone."""
+    """Return the sampler of one trial, seeded by its number, so that a draw depends on the study's history alone."""
     startup = startup_trials(spec)
     seed = stable_seed(spec.seed, "sampler", number)
     return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)

@@ -80,7 +80,7 @@ def prepare(request: Request, place: Place) -> Prepared:
 
 
 def _learns_ignored(request: Request, data: Dataset) -> bool | None:
-    """Whether the study learns a label that it does not score, as ``--ignore none`` asks; None, where it scores all."""
+    """Return whether the study learns a label that it does not score, as ``--ignore none`` asks; None, where it scores all."""
     if data.spec.ignore_label is not None:
         return False
     return True if request.frames.ignore == "none" and len(data.spec.scored) < data.spec.num_classes else None

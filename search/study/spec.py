@@ -91,7 +91,7 @@ def refuse_namesake(spec: StudySpec, data: str) -> None:
 
 
 def score_definition(data: "Dataset") -> str:
-    """What a score is: which classes it averages over, those of the validation part, and which pixels it leaves out."""
+    """Return what a score is: which classes it averages over, those of the validation part, and which pixels it leaves out."""
     spec = data.spec
     pixels_K = data.pixels_in("validation")
     occurring = ", ".join(spec.class_names[label] for label in spec.scored if pixels_K[label])
@@ -101,12 +101,12 @@ def score_definition(data: "Dataset") -> str:
 
 
 def stable_seed(*parts: object) -> int:
-    """A 31-bit seed that depends on its parts alone."""
+    """Return a 31-bit seed that depends on its parts alone."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "big") >> 1
 
 
 def data_path(source: str) -> str:
-    """A data source as the study stores it: an absolute path, or the generator's word.
+    """Return a data source as the study stores it: an absolute path, or the generator's word.
 
     Raises:
         ProblemsError: Nothing is there.

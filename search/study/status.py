@@ -138,7 +138,7 @@ class Status:
         return sum(self.trials.values())
 
     def as_json(self) -> dict[str, Any]:
-        """The form that scripts read."""
+        """Return the form that scripts read."""
         best = self.best and {key: value for key, value in asdict(self.best).items() if key != "trial_id"}
         hours = {"budget": self.budget.gpu_s / 3600, "spent": round(self.budget.spent_s / 3600, 6)}
         return {
@@ -160,7 +160,7 @@ class Status:
 
 
 def read_status(study: Study) -> Status:
-    """The study's present status, read without touching it.
+    """Return the study's present status, read without touching it.
 
     Raises:
         UserError: The study was deleted.
@@ -205,7 +205,7 @@ class TrialLine:
 
 
 def read_trials(study: Study) -> list[TrialLine]:
-    """Every trial that has begun, by number; those of a study without scores have none."""
+    """Return every trial that has begun, by number; those of a study without scores have none."""
     nothing = {} if study.spec.purpose.scored else {"score": None, "value": None}
     with study.engine.connect() as connection:
         return [TrialLine(**{**row, **nothing}) for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()]

@@ -56,7 +56,7 @@ class Study:
     fence: Fence
 
     def run(self, number: int) -> Run:
-        """How one trial is trained."""
+        """Return how one trial is trained."""
         match self.spec.purpose:
             case Searching():
                 return Run(stable_seed(self.spec.seed, "trial", number))
@@ -71,7 +71,7 @@ class Study:
                 assert_never(self.spec.purpose)
 
     def _turn_and_place(self, purpose: Confirming, number: int) -> tuple[int, int]:
-        """Which seed a run of a confirmation has, and which candidate. One that is trained again tells it itself."""
+        """Return which seed a run of a confirmation has, and which candidate. One that is trained again tells it itself."""
         if number >= len(purpose.candidates) * purpose.seeds:
             trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.id, number)
             if confirmed := Notes.of(self.storage.get_trial(trial_id)).confirmed:
@@ -79,12 +79,12 @@ class Study:
         return divmod(number, len(purpose.candidates))
 
     def seed_of(self, trial: FrozenTrial) -> int:
-        """The seed that a trial was trained with, here or in the study that it was copied from."""
+        """Return the seed that a trial was trained with, here or in the study that it was copied from."""
         original = Notes.of(trial).original
         return original.seed if original else self.run(trial.number).seed
 
     def trial(self, trial_id: int) -> Trial:
-        """A running trial, attached to again under its own number, with that number's sampler."""
+        """Return a running trial, attached to again under its own number, with that number's sampler."""
         self.optuna.get_trials(deepcopy=False)  # Optuna draws for trials only that it has read: this one may be another's
         self.optuna.sampler = build_sampler(self.spec, self.storage.get_trial(trial_id).number)
         return Trial(self.optuna, trial_id)
@@ -141,7 +141,7 @@ def create_study(
 
 
 def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
-    """A study of Optuna's with our mark and no trial; what a crash left of one with our mark is removed.
+    """Return a study of Optuna's with our mark and no trial; what a crash left of one with our mark is removed.
 
     Raises:
         ForeignNameError: Somebody else has made a study of this name.
@@ -166,7 +166,7 @@ def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
 
 
 def open_study(url: str, name: str) -> Study:
-    """A study that ``create_study`` wrote.
+    """Return a study that ``create_study`` wrote.
 
     Raises:
         UserError: There is none of this name, or this program cannot run it.
@@ -189,7 +189,7 @@ def open_study(url: str, name: str) -> Study:
 
 
 def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
-    """A study's specification as it was written.
+    """Return a study's specification as it was written.
 
     Raises:
         UserError: Another version of this program wrote it.
@@ -279,7 +279,9 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
 
 
 def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:
-    """Whether ``search extend`` leads from one study to the other: from limits that it has to higher ones, and nothing else."""
+    """Return whether ``search extend`` leads from one study to the other: from limits that it has to higher ones, and
+    nothing else.
+    """
     limits = {
         "trials": (there.trials, wanted.trials),
         "gpu_s": (there.gpu_s, wanted.gpu_s),

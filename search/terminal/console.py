@@ -10,7 +10,7 @@ PIPE_COLUMNS = 1000
 
 
 def open_console() -> "Console":
-    """A rich console on standard output."""
+    """Return a rich console on standard output."""
     from rich.console import Console
 
     return Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)

@@ -97,7 +97,7 @@ def _say_stopped(study: Study) -> None:
 
 
 def _last_words(log: Path) -> str:
-    """A worker's error, which begins with the program's name; without one, its last line."""
+    """Return a worker's error, which begins with the program's name; without one, its last line."""
     words = log.read_text(errors="replace").strip()
     _, *errors = re.split(r"^search: ", words, flags=re.MULTILINE)
     last = errors[-1] if errors else words.rpartition("\n")[2]

@@ -98,7 +98,7 @@ def _headline(status: Status) -> Text:
 
 
 def _trial_table(trials: list[TrialLine]) -> Table:
-    """The newest trials; those that are not over are all shown."""
+    """Return the newest trials; those that are not over are all shown."""
     table = Table("trial", "state", "epochs", "last score", "value", "recipe", box=None, pad_edge=False)
     for trial in [trial for trial in trials if trial.state not in ENDED or trial in trials[-MOST_ROWS:]]:
         state = Text(trial.state, style=COLOURS.get(trial.state, ""))
@@ -107,7 +107,7 @@ def _trial_table(trials: list[TrialLine]) -> Table:
 
 
 def _news(trial: TrialLine) -> str:
-    """What is worth a line of its own: that a trial has begun, and how it ended."""
+    """Return what is worth a line of its own: that a trial has begun, and how it ended."""
     if trial.state in ENDED:
         outcome = trial.message or _number(trial.value)
         return f"trial {trial.number}{_named(trial)} {trial.state} after {trial.epochs} epochs: {outcome}"

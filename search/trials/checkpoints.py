@@ -89,13 +89,13 @@ def point(engine: Engine, blobs: BlobStore, lease: Lease, pointers: dict[str, Po
 
 
 def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
-    """A trial's pointers by kind."""
+    """Return a trial's pointers by kind."""
     with engine.connect() as connection:
         return {row.kind: _pointer(row._mapping) for row in _rows(connection, trial_id)}
 
 
 def kept(spec: StudySpec) -> Kept:
-    """Which finished trials of a study keep their weights: of a search a few and its recipes, all that confirm one."""
+    """Return which finished trials of a study keep their weights: of a search a few and its recipes, all that confirm one."""
     return Kept(recipes=spec.recipes) if spec.purpose.searches else Kept(EVERY)
 
 

@@ -10,7 +10,7 @@ from search.waits import growing_waits
 
 
 def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:
-    """The study, opened as soon as it is there.
+    """Return the study, opened as soon as it is there.
 
     Raises:
         NoStudyError: It is not there after so long, with the reason.

@@ -108,5 +108,5 @@ class Worker:
     say: Callable[[str], None]
 
     def interrupted(self) -> bool:
-        """Whether to leave the trial at hand: told to stop, or its lease is lost."""
+        """Return whether to leave the trial at hand: told to stop, or its lease is lost."""
         return self.orders.stop.is_set() or self.pulse.lost.is_set()

@@ -38,7 +38,7 @@ class Ending:
 
 
 def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
-    """The verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
+    """Return the verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
     found = study.storage.get_trial(lease.trial_id)
     if found.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
         return Ending(TrialState.PRUNED, Cause.INFEASIBLE, Notes.of(found).message)

@@ -112,7 +112,7 @@ def _claim(worker: Worker) -> Claimed | Waiting | Done:
 
 
 def threads_of(settings: Settings, engine: Engine) -> int:
-    """The CPU threads of a trial that this worker claims now: those it was told, or its share of the host's."""
+    """Return the CPU threads of a trial that this worker claims now: those it was told, or its share of the host's."""
     if settings.threads:
         return settings.threads
     share = roster.threads(engine)

@@ -123,7 +123,7 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
 
 
 def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
-    """The job of a trial, with its checkpoints when it has some."""
+    """Return the job of a trial, with its checkpoints when it has some."""
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
     pairs = [(pointers.get(last), pointers.get(best)) for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))]
     gpu = worker.member.gpu
@@ -147,7 +147,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
 
 
 def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
-    """How many processes augment ahead of training: as told, else on a GPU one for each of so many cores but one.
+    """Return how many processes augment ahead of training: as told, else on a GPU one for each of so many cores but one.
 
     They change no batch, so unlike its threads they are no part of a trial: the cores are those of its worker now.
     """
@@ -157,7 +157,7 @@ def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
 
 
 def device_limits(gpu: Gpu) -> dict[str, Any]:
-    """What a trial may count on: the memory of the whole device, and bf16 on a GPU.
+    """Return what a trial may count on: the memory of the whole device, and bf16 on a GPU.
 
     Others may share the device for a while, but an infeasible trial is so for ever: it must not depend on who is there.
     """
@@ -204,7 +204,7 @@ class Reporter:
                 self.reported.add(result.number)
 
     def limit_reached(self) -> bool:
-        """Whether a limit of the study has been reached, or a person has said so; looked up once in a second at most."""
+        """Return whether a limit of the study has been reached, or a person has said so; looked up once in a second at most."""
         if time.monotonic() - self.looked_at < LOOK_S:
             return False
         limit = self.limit()
@@ -212,11 +212,11 @@ class Reporter:
         return limit is not Limit.NONE
 
     def limit(self) -> Limit:
-        """What keeps the study from training on."""
+        """Return what keeps the study from training on."""
         return current_budget(self.worker.study).limit()
 
     def verdict(self) -> Cause:
-        """Whether the trial is to be pruned; else ``completed``. The control never is."""
+        """Return whether the trial is to be pruned; else ``completed``. The control never is."""
         # asked for the control too, which takes its place in the rungs
         self.pruned = self.pruned or (self.trial.should_prune() and self.trial.number != CONTROL)
         if not self.pruned:

@@ -17,7 +17,7 @@ class Above0:
     governor: str
 
     def met(self, value: Value) -> bool:
-        """Whether the governor may have this value."""
+        """Return whether the governor may have this value."""
         return isinstance(value, int | float) and value > 0
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ class OneOf:
     options: tuple[Scalar, ...]
 
     def met(self, value: Value) -> bool:
-        """Whether the governor may have this value."""
+        """Return whether the governor may have this value."""
         return value in self.options
 
     def __str__(self) -> str:
@@ -44,22 +44,22 @@ Condition = Above0 | OneOf
 
 
 def conditions_of(leaf: Leaf) -> tuple[Condition, ...]:
-    """What must hold, all of it, for the leaf to be read."""
+    """Return what must hold, all of it, for the leaf to be read."""
     return tuple(OneOf(each.governor, each.options) if each.options else Above0(each.governor) for each in leaf.read_while)
 
 
 def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:
-    """Whether a config with these values, which has the leaf, reads it at all."""
+    """Return whether a config with these values, which has the leaf, reads it at all."""
     return all(condition.met(values[condition.governor]) for condition in conditions_of(leaf))
 
 
 def can_be_met(condition: Condition, domain: Domain) -> bool:
-    """Whether some value of the governor's domain meets the condition."""
+    """Return whether some value of the governor's domain meets the condition."""
     return any(map(condition.met, _extremes(domain)))
 
 
 def is_always_met(condition: Condition, domain: Domain) -> bool:
-    """Whether every value of the governor's domain meets the condition."""
+    """Return whether every value of the governor's domain meets the condition."""
     return all(map(condition.met, _extremes(domain)))
 
 

@@ -40,11 +40,11 @@ class Leaf:
     read_while: tuple[ReadWhile, ...] = ()
 
     def exists(self, values: Mapping[str, Value]) -> bool:
-        """Whether a config with these kinds has the leaf."""
+        """Return whether a config with these kinds has the leaf."""
         return all(values.get(path) == kind for path, kind in self.when)
 
     def broken_rule(self, value: object) -> str | None:
-        """The config's own rule that ``value`` breaks, or None."""
+        """Return the config's own rule that ``value`` breaks, or None."""
         try:
             self.adapter.validate_python(value)
         except ValidationError as error:
@@ -52,19 +52,21 @@ class Leaf:
         return None
 
     def accept(self, value: Value) -> Value:
-        """The value as the config would hold it: 1 becomes 1.0 in a float field."""
+        """Return the value as the config would hold it: 1 becomes 1.0 in a float field."""
         return self.adapter.validate_python(value)
 
 
 @functools.cache
 def leaves() -> tuple[Leaf, ...]:
-    """Every leaf of the config in the order of its fields; a union's ``kind`` comes before the fields of its variants."""
+    """Return every leaf of the config in the order of its fields; a union's ``kind`` comes before the fields of its
+    variants.
+    """
     return tuple(_leaves(Config, Config(), _Place("", "", ())))
 
 
 @functools.cache
 def leaves_by_path() -> Mapping[str, tuple[Leaf, ...]]:
-    """The leaves that each path means: one per variant for a shared path, a single one for a variant's own."""
+    """Return the leaves that each path means: one per variant for a shared path, a single one for a variant's own."""
     found: dict[str, tuple[Leaf, ...]] = {}
     for leaf in leaves():
         for path in dict.fromkeys((leaf.path, leaf.own_path)):
@@ -73,7 +75,7 @@ def leaves_by_path() -> Mapping[str, tuple[Leaf, ...]]:
 
 
 def flatten(config: Config) -> dict[str, Value]:
-    """The config's values by field path, of the leaves that exist in it."""
+    """Return the config's values by field path, of the leaves that exist in it."""
     values: dict[str, Value] = {}
     for leaf in leaves():
         if leaf.exists(values):
@@ -82,7 +84,7 @@ def flatten(config: Config) -> dict[str, Value]:
 
 
 def build(values: Mapping[str, Value]) -> Config:
-    """The config with these values by field path.
+    """Return the config with these values by field path.
 
     Raises:
         ProblemsError: The config does not allow them together.
@@ -150,7 +152,7 @@ def _leaf(name: str, annotation: Any, default: Value | None, place: _Place, *bou
 
 
 def _models(field: FieldInfo) -> tuple[type[BaseModel], ...]:
-    """The variants of a section's type; empty for a plain value."""
+    """Return the variants of a section's type; empty for a plain value."""
     candidates = get_args(field.annotation) or (field.annotation,)
     models = tuple(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
     return models if len(models) == len(candidates) else ()

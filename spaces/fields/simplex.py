@@ -30,18 +30,20 @@ class Simplex:
 
 @functools.cache
 def simplices() -> tuple[Simplex, ...]:
-    """Every mixture of the config, in the order of its fields."""
+    """Return every mixture of the config, in the order of its fields."""
     return tuple(dict.fromkeys(_by_own_path().values()))
 
 
 def simplex_of(leaf: Leaf) -> Simplex:
-    """The mixture of which the leaf is a term."""
+    """Return the mixture of which the leaf is a term."""
     return _by_own_path()[leaf.own_path]
 
 
 @functools.cache
 def share_paths() -> Mapping[str, str]:
-    """The path of each term, by that path and by the one that names its variant: terms are drawn under the first alone."""
+    """Return the path of each term, by that path and by the one that names its variant: terms are drawn under the first
+    alone.
+    """
     return {name: leaf.path for leaf in leaves() if leaf.is_share for name in (leaf.path, leaf.own_path)}
 
 
@@ -58,7 +60,7 @@ def _by_own_path() -> Mapping[str, Simplex]:
 
 
 def check_simplex(simplex: Simplex, domains: Mapping[str, Domain], own: frozenset[str]) -> list[Problem]:
-    """What is wrong with the terms' domains taken together; ``own`` are the paths that the user gave."""
+    """Return what is wrong with the terms' domains taken together; ``own`` are the paths that the user gave."""
     rest = _rest(simplex, domains)
     free = _free(simplex, domains)
     fixed = ", ".join(f"{path} {_fixed(domains, path):g}" for path in simplex.paths if path not in free)
@@ -71,7 +73,7 @@ def check_simplex(simplex: Simplex, domains: Mapping[str, Domain], own: frozense
 
 
 def settle_simplex(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str, Domain]:
-    """The terms' domains with everything fixed that is no longer free: nothing is left, or one term takes it all."""
+    """Return the terms' domains with everything fixed that is no longer free: nothing is left, or one term takes it all."""
     rest = _rest(simplex, domains)
     free = _free(simplex, domains)
     settled = {path: domains[path] for path in simplex.paths}
@@ -83,7 +85,7 @@ def settle_simplex(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str,
 
 
 def draw_weights(simplex: Simplex, domains: Mapping[str, Domain], source: Source) -> dict[str, Value]:
-    """The weight of each term by path."""
+    """Return the weight of each term by path."""
     free = _free(simplex, domains)
     active = [path for path, weight in free.items() if not weight.optional or source.choice(f"{path}.on", (True, False))]
     active = active or list(free)[:1]
@@ -93,7 +95,7 @@ def draw_weights(simplex: Simplex, domains: Mapping[str, Domain], source: Source
 
 
 def nearest_weights(simplex: Simplex, domains: Mapping[str, Domain], wishes: Mapping[str, float]) -> dict[str, Value]:
-    """The weights closest to the wished ones: wishes for free terms are scaled to the share that is left."""
+    """Return the weights closest to the wished ones: wishes for free terms are scaled to the share that is left."""
     free = _free(simplex, domains)
     wished = {path: wishes[path] for path in free if wishes[path] > 0}
     if not wished and free:
@@ -107,7 +109,7 @@ def nearest_weights(simplex: Simplex, domains: Mapping[str, Domain], wishes: Map
 def encode_weights(
     simplex: Simplex, domains: Mapping[str, Domain], values: Mapping[str, Value]
 ) -> tuple[dict[str, Scalar], list[Problem]]:
-    """The parameters that give these weights, and why they cannot be drawn."""
+    """Return the parameters that give these weights, and why they cannot be drawn."""
     free = _free(simplex, domains)
     problems = [
         Problem(path, f"is fixed at {_fixed(domains, path):g} in this space", shown(values[path]))

@@ -23,7 +23,9 @@ def check_control(layer: Layer) -> list[Problem]:
 
 
 def choose_control(domains: Mapping[str, Domain], layers: Sequence[Layer]) -> tuple[dict[str, Scalar], list[Problem]]:
-    """The parameters of the control, and what the last layer wishes in vain: earlier ones may lie outside, it may not."""
+    """Return the parameters of the control, and what the last layer wishes in vain: earlier ones may lie outside, it may
+    not.
+    """
     wishes: dict[str, Value] = {}
     for layer in layers:
         wishes = merge(wishes, layer.control)
@@ -42,7 +44,7 @@ def choose_control(domains: Mapping[str, Domain], layers: Sequence[Layer]) -> tu
 
 
 def _wish(leaf: Leaf, wishes: Mapping[str, Value]) -> Value | None:
-    """What the control should have here; where another variant is wished, this one has its own defaults."""
+    """Return what the control should have here; where another variant is wished, this one has its own defaults."""
     if leaf.own_path in wishes:
         return wishes[leaf.own_path]
     meant = all(wishes.get(kind_path, kind) == kind for kind_path, kind in leaf.when)

@@ -34,7 +34,7 @@ class Layer:
 
 
 def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
-    """The layer that is written, and every problem in it.
+    """Return the layer that is written, and every problem in it.
 
     It may hold flat paths, nested sections, and the sections ``control``, ``pruning`` and ``recipes``.
     """
@@ -76,7 +76,7 @@ def _read_fields(written: Mapping[str, object]) -> tuple[dict[str, Domain], dict
 
 
 def _read_recipes(written: object) -> tuple[str, ...] | list[Problem]:
-    """The names of recipes as they were written: ``all``, or a list of rows and names."""
+    """Return the names of recipes as they were written: ``all``, or a list of rows and names."""
     wanted = [written] if written == "all" else written
     if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
         return [Problem("recipes", "must be all, or a list like [A5, C1]", shown(written))]
@@ -89,7 +89,7 @@ def _read_recipes(written: object) -> tuple[str, ...] | list[Problem]:
 
 
 def _drawn_path(path: str) -> str:
-    """The path itself, but for a term of a mixture the one under which it is drawn."""
+    """Return the path itself, but for a term of a mixture the one under which it is drawn."""
     prefix = _CONTROL if path.startswith(_CONTROL) else ""
     name = path.removeprefix(prefix)
     return f"{prefix}{share_paths().get(name, name)}"
@@ -111,7 +111,7 @@ def _flat(written: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obj
 
 
 def _broken_rule(path: str, domain: Domain) -> str | None:
-    """What is wrong with this kind of domain at this path, or None."""
+    """Return what is wrong with this kind of domain at this path, or None."""
     if path.startswith(_CONTROL) and not isinstance(domain, Fixed):
         return "must be a plain value, since the control is one config"
     if path in share_paths() and not isinstance(domain, Fixed | Weight):
@@ -144,5 +144,5 @@ def _paths() -> tuple[str, ...]:
 
 @functools.cache
 def _sections() -> frozenset[str]:
-    """Every path that is no field itself but holds fields: ``model``, ``loss.class_weights``, ``control``, ..."""
+    """Return every path that is no field itself but holds fields: ``model``, ``loss.class_weights``, ``control``, ..."""
     return frozenset(path[:dot] for path in _paths() for dot, letter in enumerate(path) if letter == ".")

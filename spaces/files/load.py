@@ -17,12 +17,12 @@ from spaces.yaml_text import Tree, read_yaml
 
 
 def preset_names() -> tuple[str, ...]:
-    """The presets that ship, by name."""
+    """Return the presets that ship, by name."""
     return tuple(sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml")))
 
 
 def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
-    """The space of a preset or a file, with ``path=domain`` overrides applied.
+    """Return the space of a preset or a file, with ``path=domain`` overrides applied.
 
     Raises:
         ProblemsError: Every problem at once, each with its path, rule and value.
@@ -39,7 +39,7 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
 
 
 def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Space, list[Problem]]:
-    """The space of the layers, and every problem, those of reading them included; with problems it is of no use."""
+    """Return the space of the layers, and every problem, those of reading them included; with problems it is of no use."""
     pruning = next((layer.pruning for layer in reversed(layers) if layer.pruning is not None), PRUNING_BY_DEFAULT)
     recipes = next((layer.recipes for layer in reversed(layers) if layer.recipes is not None), ())
     domains, unfit = resolve_domains(layers, own=frozenset(layers[-1].domains))
@@ -78,7 +78,7 @@ def _named(path: str) -> str:
 
 
 def _layers(text: str, where: str) -> tuple[list[Layer], list[Problem]]:
-    """The layers of a text: those of the preset that it extends, and its own."""
+    """Return the layers of a text: those of the preset that it extends, and its own."""
     tree, problems = read_yaml(text, where)
     if problems:
         return [Layer({}, {})], problems

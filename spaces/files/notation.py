@@ -12,7 +12,7 @@ _LARGEST = 2**53  # whole numbers up to here are exact as floats, which is how p
 
 
 def read_domain(path: str, written: object) -> Domain | Problem:
-    """The domain that was written for ``path``, in its simplest form: a range or choice of one value is fixed."""
+    """Return the domain that was written for ``path``, in its simplest form: a range or choice of one value is fixed."""
     try:
         return _domain(written)
     except _BrokenRuleError as broken:
@@ -20,7 +20,7 @@ def read_domain(path: str, written: object) -> Domain | Problem:
 
 
 def is_domain(written: object) -> bool:
-    """Whether a mapping is meant as a domain, and not as a section that holds further fields."""
+    """Return whether a mapping is meant as a domain, and not as a section that holds further fields."""
     return isinstance(written, Mapping) and not _READERS.keys().isdisjoint(written)
 
 

@@ -12,7 +12,7 @@ from spaces.values import Value, plain, shown
 
 
 def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[str, Domain], list[Problem]]:
-    """A domain for every leaf that some draw has, and every problem; ``own`` are the paths that must have an effect.
+    """Return a domain for every leaf that some draw has, and every problem; ``own`` are the paths that must have an effect.
 
     Entries that no draw reaches are dropped, and what no layer names is fixed at the config's default.
     """
@@ -32,7 +32,7 @@ def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[
 
 
 def _is_basic(leaf: Leaf) -> bool:
-    """Whether other leaves are judged by this one: a kind or a loss weight, so that its default must be known first."""
+    """Return whether other leaves are judged by this one: a kind or a loss weight, so that its default must be known first."""
     return leaf.path.endswith(".kind") or leaf.is_share
 
 
@@ -94,7 +94,7 @@ def _without_effect(domains: Mapping[str, Domain], own: frozenset[str]) -> list[
 
 
 def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Problem]]:
-    """The domains that some draw uses, as the config types their values, and those that only the defaults give."""
+    """Return the domains that some draw uses, as the config types their values, and those that only the defaults give."""
     users: dict[str, list[Leaf]] = {}
     unnamed: dict[str, list[Leaf]] = {}
     for leaf in leaves():
@@ -120,7 +120,7 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
 
 
 def _settled(users: Sequence[Leaf], domain: Domain, merged: Mapping[str, Domain]) -> Domain:
-    """The domain as those leaves have it whose domain it is; fixed where none of them is ever read."""
+    """Return the domain as those leaves have it whose domain it is; fixed where none of them is ever read."""
     leaf = users[0]
     match domain:
         case Fixed(value):

@@ -12,7 +12,7 @@ from spaces.values import shown
 
 
 def load_stored_space(stored: Mapping[str, object]) -> Space:
-    """The space that ``Space.to_dict`` gave.
+    """Return the space that ``Space.to_dict`` gave.
 
     Raises:
         ProblemsError: It no longer fits the config of this version.

@@ -30,7 +30,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The findings as plain values, for ``--json``."""
+        """Return the findings as plain values, for ``--json``."""
         return {
             "frames": self.frames,
             "kept": self.kept,

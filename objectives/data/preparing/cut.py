@@ -37,7 +37,7 @@ class Cut:
     dropped_counts_K: np.ndarray = field(default_factory=lambda: np.zeros(MOST_CLASSES, np.int64))  # pixels in dropped frames
 
     def problems(self) -> Iterator[Problem]:
-        """Why no study can be made of it."""
+        """Yield why no study can be made of it."""
         left = f"; {self.cleaning}" if self.cleaning else ""
         labels_left = left if self.dropped_counts_K[list(self.scored)].any() else ""
         for name, indices in self.parts.items():
@@ -54,7 +54,7 @@ class Cut:
             yield Problem("split: validation", rule, f"{self._labelled()}{labels_left}")
 
     def warnings(self) -> Iterator[str]:
-        """What cannot be measured, and what makes scores higher than the model deserves."""
+        """Yield what cannot be measured, and what makes scores higher than the model deserves."""
         if self.without_test:
             yield (
                 "there is no test part: the score of the exported model will be that on validation, by which it was chosen, "
@@ -93,14 +93,14 @@ class Cut:
             yield f"{again} frames of validation and test are also in training, under other groups: scores are too high"
 
     def _labelled(self) -> str:
-        """How few frames have a pixel of any scored class."""
+        """Return how few frames have a pixel of any scored class."""
         labelled = np.flatnonzero(self.pixel_counts[:, self.scored].sum(axis=1))
         groups = len(set(self.groups[labelled].tolist()))
         have = f"{len(labelled)} of {len(self.groups)} frames have any, in {groups} group{'s' * (groups != 1)}"
         return f"none: {have} that go{'es' * (groups == 1)} to other parts; label frames of more groups"
 
     def _few_parts(self) -> int:
-        """How many validation parts some deals give, where they are so few that seeds must often share one; else 0."""
+        """Return how many validation parts some deals give, where they are so few that seeds must often share one; else 0."""
         open_frames = np.sort(np.concatenate([self.parts["train"], self.parts["validation"]]))
         names, groups = np.unique(self.groups[open_frames], return_inverse=True)
         if not 1 < len(names) <= MANY_PLACES:

@@ -13,7 +13,7 @@ _CELLS = 2**23  # of the table of correlations, held at once
 
 
 def spoilt_frames(mask_keys: Sequence[Hashable], label_counts: Sequence[int], min_identical: int) -> dict[int, str]:
-    """The frames that share one identical mask of several classes with at least ``min_identical`` - 1 others, and why.
+    """Return the frames that share one identical mask of several classes with at least ``min_identical`` - 1 others, and why.
 
     ``mask_keys`` are equal for equal masks, ``label_counts`` say how many different labels each mask holds.
     """
@@ -31,7 +31,7 @@ def spoilt_frames(mask_keys: Sequence[Hashable], label_counts: Sequence[int], mi
 
 
 def thumbnail(image_HWC: np.ndarray) -> np.ndarray:
-    """The image's look in 256 numbers: grey, 16 x 16, of mean 0 and length 1 (all 0 for a flat image), float32."""
+    """Return the image's look in 256 numbers: grey, 16 x 16, of mean 0 and length 1 (all 0 for a flat image), float32."""
     planes = [cv2.resize(plane, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for plane in np.moveaxis(image_HWC, 2, 0)]
     small = np.mean(planes, axis=0, dtype=np.float32).ravel()
     small -= small.mean()
@@ -40,7 +40,7 @@ def thumbnail(image_HWC: np.ndarray) -> np.ndarray:
 
 
 def alike_clusters(thumbnails: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
-    """A cluster number per frame, (N,) int64: frames that look alike, directly or through others, share one.
+    """Return a cluster number per frame, (N,) int64: frames that look alike, directly or through others, share one.
 
     ``thumbnails`` (N, D) are rows of ``thumbnail``; frames of equal hash always share a cluster. A cluster of more than a
     third of the frames leaves too little for three parts: it alone is cut, by a tighter likeness among its own frames.
@@ -72,7 +72,7 @@ def _joined_alike(clusters: np.ndarray, thumbnails: np.ndarray, threshold: float
 
 
 def _joined(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The clusters once each pair of frames is in one.
+    """Return the clusters once each pair of frames is in one.
 
     Source: Shiloach and Vishkin 1982 (An O(log n) Parallel Connectivity Algorithm): each cluster hooks on to a smaller one that
     it touches, then all go to the end of their chain, until no pair is apart.
@@ -98,6 +98,6 @@ def _smallest_member(labels: np.ndarray) -> np.ndarray:
 
 
 def in_order_of_appearance(values: Sequence[Hashable]) -> np.ndarray:
-    """A number per value, (N,) int64, counted from 0 as values first appear: what they are called drops out."""
+    """Return a number per value, (N,) int64, counted from 0 as values first appear: what they are called drops out."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(value, len(numbers)) for value in values], np.int64)

@@ -12,7 +12,7 @@ MOST_BYTES = 2**26
 
 
 def read_leave_out(path: Path) -> tuple[str, ...]:
-    """The names in a text file, one a line; each once, in order.
+    """Return the names in a text file, one a line; each once, in order.
 
     Raises:
         UserError: It cannot be read, or names nothing.
@@ -31,7 +31,9 @@ def read_leave_out(path: Path) -> tuple[str, ...]:
 
 
 def named_frames(source: Source, names: Sequence[str]) -> tuple[set[int], list[Problem]]:
-    """The indices of the frames that are meant, and what names none: a file may be named with or without suffix and folder."""
+    """Return the indices of the frames that are meant, and what names none: a file may be named with or without suffix and
+    folder.
+    """
     if not names:
         return set(), []
     known: dict[str, int] = {}

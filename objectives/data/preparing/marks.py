@@ -33,7 +33,7 @@ class Marks:
 
 
 def marks_of(frame: Frame) -> Marks:
-    """What a frame's files say."""
+    """Return what a frame's files say."""
     image_HWC = frame.image_HWC
     mask_HW = frame.mask_HW
     value = frame.image_tags.no_data
@@ -57,7 +57,10 @@ def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> 
 
 
 def mark_warnings(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:
-    """Where two habits exist and only the owner of the data knows which was meant; ``marks`` by the place of the image."""
+    """Yield a line for each mark that two habits read differently, so that only the data's owner knows which was meant.
+
+    ``marks`` are by the place of the image.
+    """
     yield from _turned(marks)
     yield from _transparent(marks)
     yield from _unmeasured(marks, classes)
@@ -118,7 +121,9 @@ def _palettes(marks: Iterable[Marks]) -> Iterator[str]:
 
 
 def gathered(problems: Sequence[Problem]) -> list[Problem]:
-    """The same problems with those of one kind of mask in one: it is the folder's, whichever of its files comes first."""
+    """Return the same problems with those of one kind of mask in one: it is the folder's, whichever of its files comes
+    first.
+    """
     kinds = defaultdict(list)
     others = []
     for problem in problems:
@@ -130,6 +135,6 @@ def gathered(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def examples(places: Sequence[str]) -> str:
-    """The first of many places, and how many more."""
+    """Return the first of many places, and how many more."""
     rest = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
     return f"{', '.join(places[:_SHOWN])}{rest}"

@@ -6,7 +6,7 @@ _LEAST_DEVIATION = 1e-9  # of means in 0..1: below it all frames are alike, and 
 
 
 def unfit_frames(labelled: np.ndarray, means: np.ndarray, *, min_labelled: float, max_deviation: float) -> dict[int, str]:
-    """The frames to leave out, and why, in ascending order.
+    """Return the frames to leave out, and why, in ascending order.
 
     ``labelled`` (N,) is each frame's share of labelled pixels, ``means`` (N,) its mean pixel value, both in 0..1. First go
     those with less than ``min_labelled``; then, of the others, those whose mean lies more than ``max_deviation`` standard

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def resize_image(image_HWC: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image at another size, same type: mean over areas when it shrinks, linear when it grows."""
+    """Return the image at another size, same type: mean over areas when it shrinks, linear when it grows."""
     if image_HWC.shape[:2] == (height, width):
         return image_HWC
     shrinks = height * width < image_HWC.shape[0] * image_HWC.shape[1]
@@ -18,7 +18,7 @@ def resize_image(image_HWC: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_mask(mask_HW: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mask at another size by the nearest pixel to each centre: no label appears that was not there.
+    """Return the mask at another size by the nearest pixel to each centre: no label appears that was not there.
 
     OpenCV's plain nearest neighbour takes a block's first corner, half a pixel off what the image's mean over areas shows.
     """

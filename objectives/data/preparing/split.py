@@ -24,7 +24,7 @@ _NOTHING = 1e-12  # of what is dealt
 
 
 def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, float, float], seed: int) -> dict[str, np.ndarray]:
-    """The frames of ``train``, ``validation`` and ``test``: sorted int64 indices, disjoint, all frames placed.
+    """Return the frames of ``train``, ``validation`` and ``test``: sorted int64 indices, disjoint, all frames placed.
 
     ``groups`` (N,) of 0..G-1: a group never straddles parts. ``pixel_counts`` (N, S) of the scored classes: each part gets its
     share of frames and of the rarest class's pixels within `TOLERANCE`, and more loosely of all else, where that can be.
@@ -39,7 +39,7 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
 
 
 def deal(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
-    """The frames of each share, as `split`: sorted int64 indices. The first part is trained on."""
+    """Return the frames of each share, as `split`: sorted int64 indices. The first part is trained on."""
     generator = np.random.default_rng(seed)
     measures = _Measures.of(groups, pixel_counts[:, pixel_counts.sum(axis=0) > 0], shares)
     part_of = _chosen(measures, generator).part_of if len(measures.loads) else np.zeros(0, np.int64)
@@ -78,7 +78,7 @@ class _Measures:
         return cls(loads / np.maximum(loads.sum(axis=0), 1), tolerance, np.array(shares)[:, None], num_classes)
 
     def cost(self, held: np.ndarray) -> _Cost:
-        """What is wrong where the parts hold this, (P, M)."""
+        """Return what is wrong where the parts hold this, (P, M)."""
         classes = held[:, 2 : 2 + self.num_classes] <= _NOTHING
         absent = float(classes[0].sum()) * _ABSENT[0] + float(classes[1:].sum()) * _ABSENT[1]
         off = np.abs(held / self.shares - 1.0) - self.tolerance
@@ -101,7 +101,7 @@ class _Cut:
         self.cost = self.measures.cost(self.held)
 
     def moved(self, first: int, goal: int, second: int | None = None) -> np.ndarray:
-        """What the parts hold once ``first`` is in ``goal`` and ``second``, from there, in its place."""
+        """Return what the parts hold once ``first`` is in ``goal`` and ``second``, from there, in its place."""
         loads = self.measures.loads
         held = self.held.copy()
         change = loads[first] if second is None else loads[first] - loads[second]
@@ -151,7 +151,9 @@ class _Cut:
 
 
 def _chosen(measures: _Measures, generator: np.random.Generator) -> _Cut:
-    """The first of many random cuts that lacks the least and is no worse balanced than most of those; then mended a little."""
+    """Return the first of many random cuts that lacks the least and is no worse balanced than most of those; then mended a
+    little.
+    """
     cuts = [_random_cut(measures, generator) for _ in range(_DEALS)]
     least = min(cut.cost.lacks for cut in cuts)
     whole = [cut for cut in cuts if cut.cost.lacks == least]

@@ -137,7 +137,7 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
 
 
 def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
-    """A mask of another size than its image, and whether a tag that turns one of them, or would, may be why.
+    """Return a mask of another size than its image, and whether a tag that turns one of them, or would, may be why.
 
     ``remedy`` is what can be done about one that turns it.
     """
@@ -150,7 +150,7 @@ def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
 
 
 def _turned_apart(frame: Frame, remedy: str) -> str:
-    """Which of the two is turned by a quarter, or would be but for the user; empty for both or neither."""
+    """Return which of the two is turned by a quarter, or would be but for the user; empty for both or neither."""
     image = frame.image_tags
     mask = frame.mask_tags
     if (image.orientation >= 5) != (mask.orientation >= 5):
@@ -161,7 +161,9 @@ def _turned_apart(frame: Frame, remedy: str) -> str:
 
 
 def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOptions) -> dict[int, str]:
-    """Why frames are left out, by their index, ascending. Spoilt ones first: their masks and looks say nothing of the rest."""
+    """Return why frames are left out, by their index, ascending. Spoilt ones first: their masks and looks say nothing of
+    the rest.
+    """
     keys = [found.mask_key for found in facts.values()]
     labels = [len(found.labels) for found in facts.values()]
     readable = list(facts)
@@ -182,7 +184,7 @@ def _labelled_share(found: _Facts, classes: Classes) -> float:
 
 
 def _settle_classes(source: Source, facts: dict[int, _Facts], ignore: str) -> tuple[Classes, list[Problem]]:
-    """The declared classes, or those that the labels found make; and each frame with a label outside them."""
+    """Return the declared classes, or those that the labels found make; and each frame with a label outside them."""
     classes = source.classes
     rule = f"labels must be among the {len(classes.names) if classes else 0} classes"
     if classes is None:
@@ -273,18 +275,18 @@ def _with_parts(
 
 
 def cleaning(dropped: Sequence[Dropped]) -> str:
-    """What was left out by how many frames and reason, each with the switch that changes it; empty when nothing was."""
+    """Return what was left out by how many frames and reason, each with the switch that changes it; empty when nothing was."""
     return "; ".join(f"dropped: {line}" for line in drop_reasons(dropped))
 
 
 def drop_reasons(dropped: Sequence[Dropped]) -> list[str]:
-    """Each reason with the number of frames that were dropped for it, one line each."""
+    """Return each reason with the number of frames that were dropped for it, one line each."""
     counts = Counter(frame.reason for frame in dropped)
     return [f"{count} frame{'s' * (count > 1)}, {reason}" for reason, count in counts.items()]
 
 
 def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np.ndarray:
-    """The group of each kept frame: its known place, else the cluster of frames that look alike; names drop out."""
+    """Return the group of each kept frame: its known place, else the cluster of frames that look alike; names drop out."""
     if source.groups:
         return in_order_of_appearance([source.groups[index] for index in found.kept])
     if not facts:

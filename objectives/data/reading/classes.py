@@ -33,7 +33,9 @@ class Classes:
     raw_ignore: int | None = None
 
     def ignoring(self, label: str) -> "Classes":
-        """The classes with another ignored label, as mask files write it, with none for ``none``, or these for an empty one."""
+        """Return the classes with another ignored label, as mask files write it, with none for ``none``, or these for an
+        empty one.
+        """
         if not label:
             return self
         extra = self.ignore_label is not None and self.raw_ignore != self.ignore_label  # a label of its own, beyond the others
@@ -47,12 +49,12 @@ class Classes:
         return Classes((*names, IGNORED_NAME), (*colours, palette(1)[0]), count, raw)
 
     def outside(self, labels: Iterable[int]) -> list[int]:
-        """The raw labels that no class has, in ascending order."""
+        """Return the raw labels that no class has, in ascending order."""
         known = {label for label in range(len(self.names)) if label != self.ignore_label} | {self.raw_ignore}
         return sorted(label for label in labels if label not in known)
 
     def encode(self, mask_HW: np.ndarray) -> np.ndarray:
-        """A raw mask with stored labels, uint8; every raw label must belong to a class."""
+        """Return a raw mask with stored labels, uint8; every raw label must belong to a class."""
         if self.raw_ignore != self.ignore_label:
             mask_HW = np.where(mask_HW == self.raw_ignore, self.ignore_label or 0, mask_HW)
         return mask_HW.astype(np.uint8, copy=False)
@@ -84,7 +86,8 @@ def named_classes(names: tuple[str, ...], *, ignore_label: int | None = None) ->
 
 
 def read_classes(path: Path) -> Classes:
-    """The classes of a ``classes.yaml``: ``classes: {0: void, 1: sky}``, if wanted ``ignore: 0``, ``colours: {0: [r, g, b]}``.
+    """Return the classes of a ``classes.yaml``: ``classes: {0: void, 1: sky}``, if wanted ``ignore: 0``, ``colours: {0: [r,
+    g, b]}``.
 
     Labels run 0..K-1 without gaps; only the ignored one may lie beyond them (255 say) and then becomes the last class.
 
@@ -141,7 +144,7 @@ def _read_text(path: Path) -> str:
 
 
 def is_class_name(name: object) -> bool:
-    """Whether it can name a class in tables, files and the database."""
+    """Return whether it can name a class in tables, files and the database."""
     return isinstance(name, str) and bool(name.strip()) and name.isprintable() and len(name) <= LONGEST_NAME
 
 
@@ -198,7 +201,7 @@ def _colour_problems(colours: Any, where: str) -> Iterable[Problem]:
 
 
 def _shown(value: Any) -> str:
-    """The value in a message; a number of thousands of digits is refused by Python itself."""
+    """Return the value in a message; a number of thousands of digits is refused by Python itself."""
     try:
         return repr(value)
     except (ValueError, RecursionError):

@@ -35,17 +35,17 @@ class LabelImage(NamedTuple):
 
 
 def decode_image(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
-    """The pixels of `read_picture`, which raises the same."""
+    """Return the pixels of `read_picture`, which raises the same."""
     return read_picture(path, where, exif).pixels_HWC
 
 
 def decode_mask(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
-    """The labels of `read_label_image`, which raises the same."""
+    """Return the labels of `read_label_image`, which raises the same."""
     return read_label_image(path, where, exif).labels_HW
 
 
 def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
-    """The image as (H, W, C), uint8 or uint16, turned as its file says or kept as its pixels lie.
+    """Return the image as (H, W, C), uint8 or uint16, turned as its file says or kept as its pixels lie.
 
     Grey and RGB stay what they are, a palette becomes RGB, greys below 8 bit fill 0..255, and a TIFF keeps all channels. The
     alpha channel of other files is left out.
@@ -66,7 +66,7 @@ def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
 
 
 def read_label_image(path: Path, where: str, exif: Exif = "turn") -> LabelImage:
-    """The label image as (H, W), uint8 or uint16: palette indices of a paletted file, else the grey values as stored.
+    """Return the label image as (H, W), uint8 or uint16: palette indices of a paletted file, else the grey values as stored.
 
     It is turned or kept like an image.
 
@@ -134,7 +134,7 @@ def _meant(raster: Raster) -> np.ndarray:
 
 
 def _labels(raster: Raster) -> np.ndarray:
-    """The numbers as stored, where they are labels."""
+    """Return the numbers as stored, where they are labels."""
     if not raster.lossless:
         raise RefusalError(LOSSY_MASK.format(form=raster.form), "one")
     if raster.white_is_zero and raster.bits > 1:  # readers disagree on whether they count from white or from black

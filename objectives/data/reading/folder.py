@@ -47,7 +47,7 @@ class FolderSource:
         return numbered_classes(count)
 
     def place(self, index: int) -> str:
-        """The image file, as a problem names it."""
+        """Return the image file, as a problem names it."""
         return self.image_paths[index].relative_to(self.root).as_posix()
 
     def image(self, index: int) -> np.ndarray:
@@ -55,7 +55,7 @@ class FolderSource:
         return self._picture(index).pixels_HWC
 
     def mask(self, index: int) -> np.ndarray:
-        """Its raw labels as (H, W)."""
+        """Return its raw labels as (H, W)."""
         return self._label_image(index).labels_HW
 
     def frame(self, index: int) -> Frame:
@@ -82,7 +82,7 @@ class FolderSource:
 
 
 def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
-    """The labelled frames of a folder: every image that has a mask; what is missing stands in ``problems``.
+    """Return the labelled frames of a folder: every image that has a mask; what is missing stands in ``problems``.
 
     Masks are label images (palette indices or grey values). Without a ``classes.yaml`` the classes are the labels found,
     named ``class_0`` .., and no label is ignored.
@@ -119,7 +119,7 @@ def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
 
 
 def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """The image files below a folder by name (path without suffix), sorted; two of one name are a problem."""
+    """Return the image files below a folder by name (path without suffix), sorted; two of one name are a problem."""
     listing = list_files(folder, root)
     found: dict[str, Path] = {}
     problems = [*listing.problems]
@@ -136,14 +136,14 @@ def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem
 
 
 def frame_name(path: Path, folder: Path) -> str:
-    """What a frame is called: its path below the folder without suffix, in Unicode's normal form NFC."""
+    """Return what a frame is called: its path below the folder without suffix, in Unicode's normal form NFC."""
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
 def _without_partner(
     these: dict[str, Path], those: dict[str, Path], root: Path, partner: str, unread: set[str]
 ) -> list[Problem]:
-    """A problem for each image without its mask, or mask without its image; names that differ in case alone are shown.
+    """Return a problem for each image without its mask, or mask without its image; names that differ in case alone are shown.
 
     One whose partner is there and ``unread`` has its problem already.
     """
@@ -160,7 +160,7 @@ def _without_partner(
 
 
 def _may_be_an_image(path: Path) -> bool:
-    """Whether a file with no suffix of an image would be missed: all but texts and other companions may be one."""
+    """Return whether a file with no suffix of an image would be missed: all but texts and other companions may be one."""
     if path.suffix:
         return path.suffix.lower() not in COMPANIONS
     try:

@@ -63,7 +63,9 @@ def _by_number(name: str) -> list[tuple[int, str]]:
 
 
 def _files(folder: Path) -> tuple[list[str], list[Problem]]:
-    """The files that frames, groups and classes are read from or may hide in, and the folders and links that cannot be read."""
+    """Return the files that frames, groups and classes are read from or may hide in, and the folders and links that cannot
+    be read.
+    """
     listings = [list_files(folder / part, folder) for part in ("images", "masks") if (folder / part).is_dir()]
     files = [str(path) for path in seen_files(folder)]
     files += [file for listing in listings for file in listing.files]

@@ -39,7 +39,7 @@ class Source(Protocol):
         """The declared classes; None when only the labels in the masks tell."""
 
     def guess(self, count: int) -> Classes:
-        """The classes to assume for ``count`` labels that nothing declares."""
+        """Return the classes to assume for ``count`` labels that nothing declares."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -50,16 +50,16 @@ class Source(Protocol):
         """Whether names are just the frames' numbers."""
 
     def place(self, index: int) -> str:
-        """How a problem names this frame."""
+        """Return how a problem names this frame."""
 
     def image(self, index: int) -> np.ndarray:
         """Frame ``index`` as (H, W, C), uint8 or uint16; raises ProblemsError when unreadable."""
 
     def mask(self, index: int) -> np.ndarray:
-        """Its raw labels as (H, W), uint8 or uint16; raises ProblemsError when unreadable."""
+        """Return its raw labels as (H, W), uint8 or uint16; raises ProblemsError when unreadable."""
 
     def frame(self, index: int) -> Frame:
-        """Both at once; raises ProblemsError with the problems of both."""
+        """Return both at once; raises ProblemsError with the problems of both."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class ArraySource:
         return tuple(str(index) for index in range(len(self.images)))
 
     def guess(self, count: int) -> Classes:
-        """The course's classes for five labels, numbered ones for any other number; label 0 is ignored."""
+        """Return the course's classes for five labels, numbered ones for any other number; label 0 is ignored."""
         return COURSE if count == len(COURSE.names) else numbered_classes(count, ignore_label=0)
 
     def place(self, index: int) -> str:
-        """How a problem names this frame."""
+        """Return how a problem names this frame."""
         return f"training_set[{index}]"
 
     def image(self, index: int) -> np.ndarray:
@@ -91,7 +91,7 @@ class ArraySource:
         return np.ascontiguousarray(self.images[index])
 
     def mask(self, index: int) -> np.ndarray:
-        """Its raw labels as (H, W)."""
+        """Return its raw labels as (H, W)."""
         return np.ascontiguousarray(self.masks[index])
 
     def frame(self, index: int) -> Frame:

@@ -24,7 +24,7 @@ class _Row:
 
 
 def read_groups(path: Path, names: Sequence[str], images: Mapping[str, Path]) -> tuple[tuple[str, ...], list[Problem]]:
-    """The group of each name, and what is wrong; a file may stand there with or without ``images/`` and its suffix."""
+    """Return the group of each name, and what is wrong; a file may stand there with or without ``images/`` and its suffix."""
     if not os.path.lexists(path):
         return (), []
     try:
@@ -53,7 +53,7 @@ def read_groups(path: Path, names: Sequence[str], images: Mapping[str, Path]) ->
 
 
 def _name_of(file: str, known: Mapping[str, str]) -> str | None:
-    """The frame that a row means: Windows writes sub\\a.png, and a converted image keeps its group."""
+    """Return the frame that a row means: Windows writes sub\\a.png, and a converted image keeps its group."""
     written = unicodedata.normalize("NFC", file)
     for spelled in (written, written.replace("\\", "/")):
         path = spelled.removeprefix("./").removeprefix("images/")
@@ -68,7 +68,7 @@ def _without_suffix(path: str) -> str:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    """The lines but for the header.
+    """Yield the lines but for the header.
 
     Raises:
         UserError: Columns are missing, or a line has more or fewer cells than the header.

@@ -21,7 +21,7 @@ FULLEST = 0.9  # share of the free memory that the arrays may take
 
 
 def read_npz(path: Path) -> ArraySource:
-    """The labelled frames of an npz in the course's layout: ``training_set[:, 0]`` frames, ``[:, 1]`` masks.
+    """Return the labelled frames of an npz in the course's layout: ``training_set[:, 0]`` frames, ``[:, 1]`` masks.
 
     Label 0 is ignored. An array ``class_names`` names the classes when present; without it five labels have the course's
     names and any other number is ``class_0`` ...
@@ -42,7 +42,7 @@ def read_npz(path: Path) -> ArraySource:
 
 
 def read_test_set(path: Path) -> np.ndarray:
-    """The unlabelled frames of an npz as (N, H, W, C): its ``test_set``, (N, H, W) or (N, H, W, C).
+    """Return the unlabelled frames of an npz as (N, H, W, C): its ``test_set``, (N, H, W) or (N, H, W, C).
 
     Raises:
         ProblemsError: The file is damaged, has no ``test_set``, or one of another shape or type.
@@ -84,7 +84,7 @@ def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -
 
 
 def _plain(value: object, key: str) -> np.ndarray:
-    """The array itself: numpy gives the bytes of a member that is none, and text may hold what is no character."""
+    """Return the array itself: numpy gives the bytes of a member that is none, and text may hold what is no character."""
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{key} is no array")
     if value.dtype.kind == "U":

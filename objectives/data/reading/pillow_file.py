@@ -17,7 +17,7 @@ _ORIENTATION = 0x0112  # EXIF tag
 
 
 def read_with_pillow(data: bytes, form: str) -> Raster:
-    """The one image of a file of this form.
+    """Return the one image of a file of this form.
 
     Raises:
         RefusalError: It holds several images, or pixels of a kind that is not read.
@@ -57,7 +57,7 @@ def _opened(data: bytes, form: str) -> Image.Image:
 
 
 def _pixels(stored: Image.Image, bits: int) -> tuple[np.ndarray, bool]:
-    """What is stored but for the opacity, and whether that hides something."""
+    """Return what is stored but for the opacity, and whether that hides something."""
     array = np.array(stored)
     match stored.mode:
         case "1" | "L" | "I;16" | "RGB":
@@ -75,7 +75,7 @@ def _pixels(stored: Image.Image, bits: int) -> tuple[np.ndarray, bool]:
 
 
 def _is_hidden(array: np.ndarray, transparent: Any) -> bool:
-    """Whether a pixel has the one colour that a file declares to be transparent."""
+    """Return whether a pixel has the one colour that a file declares to be transparent."""
     if not isinstance(transparent, int | tuple):
         return False
     stored = array * 255 if array.dtype == np.bool_ else array  # as Pillow gives the colour

@@ -21,7 +21,7 @@ class RefusalError(ValueError):
 
 
 def too_large(most: int, unit: str, stated: str) -> RefusalError:
-    """The refusal of an image that states more pixels or values than are read at once."""
+    """Return the refusal of an image that states more pixels or values than are read at once."""
     return RefusalError(f"too large: cut it into tiles of at most {most:,} {unit}", f"{stated} {unit}")
 
 
@@ -49,7 +49,7 @@ class Raster:
 
 
 def form_of(head: bytes) -> str:
-    """What a file is by its first 12 bytes, whatever its name says; empty for anything but the forms that are read."""
+    """Return what a file is by its first 12 bytes, whatever its name says; empty for anything but the forms that are read."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -64,7 +64,7 @@ def form_of(head: bytes) -> str:
 
 
 def turned(array: np.ndarray, orientation: int) -> np.ndarray:
-    """The stored rows as they are to be shown; what is none of 1..8 says nothing."""
+    """Return the stored rows as they are to be shown; what is none of 1..8 says nothing."""
     match orientation:
         case 2:
             return array[:, ::-1]

@@ -16,17 +16,17 @@ ALIKE = {  # stems that say the same, in small letters
 
 
 def settings_file(root: Path, names: tuple[str, ...]) -> Path:
-    """The file of these names that is there, if only as a broken link; else where it would be."""
+    """Return the file of these names that is there, if only as a broken link; else where it would be."""
     return next((root / name for name in names if os.path.lexists(root / name)), root / names[0])
 
 
 def seen_files(root: Path) -> list[Path]:
-    """Every file that is read as one of the two, or looks like one: what a change of the data may lie in."""
+    """Return every file that is read as one of the two, or looks like one: what a change of the data may lie in."""
     return [path for path, _ in _alike(root)]
 
 
 def unread_files(root: Path) -> Iterator[Problem]:
-    """A problem for each file that looks like one of the two and is not read.
+    """Yield a problem for each file that looks like one of the two and is not read.
 
     A file of another format is left alone where the right one lies beside the frames: another program may need it.
     """
@@ -45,7 +45,9 @@ def unread_files(root: Path) -> Iterator[Problem]:
 
 
 def _alike(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The files whose names say that they are one of the two, in the folder, in images/ and in masks/, and what they seem."""
+    """Yield the files whose names say that they are one of the two, in the folder, in images/ and in masks/, and what they
+    seem.
+    """
     for folder in (root, root / "images", root / "masks"):
         for name in _names_in(folder):
             stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122 - a Path for each of many files is slow

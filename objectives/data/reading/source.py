@@ -60,7 +60,7 @@ def open_source(source: str, exif: Exif = "turn") -> Source:
 
 
 def existing_path(source: str | Path) -> Path:
-    """The path of a source.
+    """Return the path of a source.
 
     Raises:
         ProblemsError: Nothing is there.

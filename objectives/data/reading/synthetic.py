@@ -44,12 +44,12 @@ class Terrain:
 
 
 def is_synthetic(source: str) -> bool:
-    """Whether the word stands for generated data rather than a path."""
+    """Return whether the word stands for generated data rather than a path."""
     return source == WORD or source.startswith(f"{WORD}:")
 
 
 def read_synthetic(source: str) -> ArraySource:
-    """The labelled frames of ``synthetic[:COUNT][:seed=S]``.
+    """Return the labelled frames of ``synthetic[:COUNT][:seed=S]``.
 
     Raises:
         ProblemsError: COUNT or S is no fitting whole number.
@@ -60,7 +60,7 @@ def read_synthetic(source: str) -> ArraySource:
 
 
 def read_synthetic_tests(source: str) -> np.ndarray:
-    """The frames to predict of ``synthetic[:COUNT][:seed=S]`` as (M, H, W, 1) uint8.
+    """Return the frames to predict of ``synthetic[:COUNT][:seed=S]`` as (M, H, W, 1) uint8.
 
     Raises:
         ProblemsError: COUNT or S is no fitting whole number.

@@ -25,7 +25,7 @@ class Place:
 
 
 def draw_place(generator: np.random.Generator, *, with_rocks: bool, plain: bool = False) -> Place:
-    """A new place; ``with_rocks`` puts big rocks on it, ``plain`` makes it all soil."""
+    """Return a new place; ``with_rocks`` puts big rocks on it, ``plain`` makes it all soil."""
     shape = (HEIGHT + _MARGIN, WIDTH + 2 * _MARGIN)
     mask = np.full(shape, SOIL, np.uint8)
     if not plain:
@@ -42,7 +42,7 @@ def draw_place(generator: np.random.Generator, *, with_rocks: bool, plain: bool 
 
 
 def take_frame(generator: np.random.Generator, place: Place, *, bordered: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """A frame (H, W) uint8 of the place and its mask; ``bordered`` unlabels the bottom row only."""
+    """Return a frame (H, W) uint8 of the place and its mask; ``bordered`` unlabels the bottom row only."""
     top = int(generator.integers(0, _MARGIN // 3))
     left = int(generator.integers(0, 2 * _MARGIN))
     window = np.s_[top : top + HEIGHT, left : left + WIDTH]
@@ -57,7 +57,7 @@ def take_frame(generator: np.random.Generator, place: Place, *, bordered: bool =
 
 
 def paste_alien(generator: np.random.Generator, frame_HW: np.ndarray) -> np.ndarray:
-    """The frame with an alien on it: a pale body, a large head, two dark eyes."""
+    """Return the frame with an alien on it: a pale body, a large head, two dark eyes."""
     alien = frame_HW.copy()
     x = int(generator.integers(20, WIDTH - 20))
     y = int(generator.integers(16, HEIGHT - 24))

@@ -29,7 +29,7 @@ _PLAIN = {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTO
 
 
 def read_tiff(data: bytes) -> Raster:
-    """The one image of a TIFF; previews beside it do not count.
+    """Return the one image of a TIFF; previews beside it do not count.
 
     Raises:
         RefusalError: It holds several images, or pixels of a kind that is not read.
@@ -57,7 +57,7 @@ def read_tiff(data: bytes) -> Raster:
 
 
 def _pages(directories: Iterable[Any], seen: set[int]) -> Iterator[tifffile.TiffPage]:
-    """Every page and those below it; the places of directories come from the file, which may lead in circles."""
+    """Yield every page and those below it; the places of directories come from the file, which may lead in circles."""
     for page in directories:
         if page.offset in seen or len(seen) > _MOST_PAGES:
             raise ValueError(f"its directories form a circle, or are more than {_MOST_PAGES}")
@@ -112,7 +112,7 @@ def _channels_last(page: tifffile.TiffPage, array: np.ndarray) -> np.ndarray:
 
 
 def _stacked(opened: tifffile.TiffFile, count: int) -> np.ndarray:
-    """Several pages that the file declares to be the channels of one image."""
+    """Read several pages that the file declares to be the channels of one image."""
     series = opened.series[0]
     axes = str(series.axes)
     channels = next((axis for axis in "CS" if sorted(axes) == sorted(f"YX{axis}")), "")
@@ -125,7 +125,7 @@ def _stacked(opened: tifffile.TiffFile, count: int) -> np.ndarray:
 
 
 def _palette(page: tifffile.TiffPage) -> np.ndarray | None:
-    """Its colours: 8 bit where they are, however the file widens them to the 16 bit of the tag."""
+    """Return its colours: 8 bit where they are, however the file widens them to the 16 bit of the tag."""
     if page.photometric != PHOTOMETRIC.PALETTE:
         return None
     colours = np.asarray(page.colormap, np.uint16).T

@@ -18,7 +18,7 @@ class Listing:
 
 
 def list_files(folder: Path, root: Path) -> Listing:
-    """Every file below ``folder``, in folders and behind links alike; problems name places below ``root``.
+    """Return every file below ``folder``, in folders and behind links alike; problems name places below ``root``.
 
     Hidden files and folders (.DS_Store, ._a.png, .ipynb_checkpoints) are left out.
     """
@@ -38,7 +38,7 @@ class _Walk:
     problems: list[Problem] = field(default_factory=list)
 
     def below(self, folder: str) -> Iterator[str]:
-        """The files of a folder and of all those in it."""
+        """Yield the files of a folder and of all those in it."""
         self.folders = [folder]
         while self.folders or self.links:
             path = self.folders.pop() if self.folders else self.links.pop(0)
@@ -64,7 +64,7 @@ class _Walk:
                 self._refuse(entry.path, "must be a file or a folder", "a pipe, a socket or a device")
 
     def _mode(self, entry: os.DirEntry[str]) -> int:
-        """What an entry is, behind its link if it is one; 0 where nobody can tell, which is a problem."""
+        """Return what an entry is, behind its link if it is one; 0 where nobody can tell, which is a problem."""
         try:
             return entry.stat().st_mode
         except OSError as error:

@@ -77,7 +77,7 @@ def train(name: str, place: Place, workers: int, device: str, source: str) -> No
 
 
 def standing_json(standing: Standing | None) -> dict[str, Any]:
-    """How far the confirmation is and what it says, as scripts read it; what is not known is null."""
+    """Return how far the confirmation is and what it says, as scripts read it; what is not known is null."""
     if standing is None:
         nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0, "parts": []}
         return {"study": None, "state": State.NONE, **nothing, "remarks": []}
@@ -89,7 +89,7 @@ def standing_json(standing: Standing | None) -> dict[str, Any]:
 
 
 def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
-    """The verdict as scripts read it; what is not known is null."""
+    """Return the verdict as scripts read it; what is not known is null."""
     candidates = [
         {
             **asdict(each),
@@ -122,7 +122,7 @@ def print_standing(standing: Standing, trained: str) -> None:
 
 
 def candidate_table(verdict: Confirmation) -> Table:
-    """A row for each candidate, the highest mean first."""
+    """Return a row for each candidate, the highest mean first."""
     names = sorted({name for each in verdict.candidates for name in each.per_class})
     table = Table("trial", "runs", "mean IoU", "95 % interval", "beats the control", *names, box=None, pad_edge=False)
     for each in verdict.candidates:

@@ -55,6 +55,6 @@ def run(asked: RecipeOptions) -> None:
 
 
 def _command(asked: Mapping[str, object], sets: Iterable[str]) -> str:
-    """The command that trains the same again, without the places where it keeps things."""
+    """Return the command that trains the same again, without the places where it keeps things."""
     pairs = [*asked.items(), *(("--set", each) for each in sets)]
     return shlex.join(["search", "recipes", "run", *(str(word) for pair in pairs if pair[1] != "" for word in pair)])

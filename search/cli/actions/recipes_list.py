@@ -31,7 +31,7 @@ def list_all(*, as_json: bool) -> None:
 
 
 def count_trainable(recipe: Recipe) -> int:
-    """The trainable parameters of the recipe's network; none of them is made."""
+    """Return the trainable parameters of the recipe's network; none of them is made."""
     with torch.device("meta"):
         return count_parameters(build_network(recipe.config.model, in_channels=GREY, num_classes=CLASSES))
 

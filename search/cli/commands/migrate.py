@@ -12,7 +12,7 @@ from search.cli.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, 
 
 
 def check_target(name: str) -> str:
-    """The name itself.
+    """Return the name itself.
 
     Raises:
         UserError: It cannot name a study.

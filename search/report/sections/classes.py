@@ -10,7 +10,7 @@ from search.report.shown import change, score
 
 
 def classes(findings: Findings) -> Html:
-    """A row for each scored class; nothing before a trial is complete."""
+    """Return a row for each scored class; nothing before a trial is complete."""
     study = findings.study
     if study.best is None or not study.best.per_class:
         return NOTHING

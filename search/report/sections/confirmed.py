@@ -16,7 +16,7 @@ from search.report.shown import percent, score
 
 
 def confirmed(findings: Findings) -> Html:
-    """A row for each candidate, the highest mean first; nothing before a confirmation has a score."""
+    """Return a row for each candidate, the highest mean first; nothing before a confirmation has a score."""
     found = findings.confirmed
     if found is None or found.verdict is None:
         return NOTHING

@@ -11,7 +11,7 @@ from search.report.shown import Unit, change, counted, score
 
 
 def costs(findings: Findings) -> Html:
-    """The ledger and what follows from it; nothing before a trial has begun."""
+    """Return the ledger and what follows from it; nothing before a trial has begun."""
     ledger = findings.ledger
     unit = findings.unit
     if not ledger.total.device_s > 0:

@@ -37,7 +37,7 @@ def headline(findings: Findings) -> Html:
 
 
 def facts(findings: Findings) -> Iterator[Html]:
-    """The numbers at the top."""
+    """Yield the numbers at the top."""
     study = findings.study
     ledger = findings.ledger
     unit = findings.unit
@@ -56,7 +56,7 @@ def facts(findings: Findings) -> Iterator[Html]:
 
 
 def fact(name: str, value: str, more: str) -> Html:
-    """One number with its name."""
+    """Return one number with its name."""
     return element("div", element("dt", name), element("dd", value, element("small", more)))
 
 
@@ -132,7 +132,7 @@ def _looks(looks: int) -> Html:
 
 
 def state_of(study: StudyRecord) -> str:
-    """What the study is doing, to follow 'the study'."""
+    """Return what the study is doing, to follow 'the study'."""
     ended = len(study.of(*ENDED))
     work = len(study.of("running"))
     done = f"{ended:,} of {counted(study.budget.trials, 'trial')} ended"
@@ -146,7 +146,7 @@ def state_of(study: StudyRecord) -> str:
 
 
 def budget_of(study: StudyRecord) -> str:
-    """What the study may spend."""
+    """Return what the study may spend."""
     budget = study.budget
     limits = [f"{counted(budget.trials, 'trial')} of up to {counted(study.epochs, 'epoch')}"]
     limits += [f"{shown.HOURS.shown(budget.gpu_s)} on devices"] if budget.gpu_s else []
@@ -155,13 +155,13 @@ def budget_of(study: StudyRecord) -> str:
 
 
 def data_of(study: StudyRecord) -> str:
-    """Which data the study is about."""
+    """Return which data the study is about."""
     size = " at {}x{}".format(*study.spec.frames.size) if study.spec.frames.size else ""
     return f"{study.spec.source}{size} (fingerprint {study.spec.data_fingerprint[:12]})"
 
 
 def origin_of(recipe: str) -> str:
-    """Where a trial came from."""
+    """Return where a trial came from."""
     return recipe or "drawn by the sampler"
 
 

@@ -12,7 +12,7 @@ TITLES = {"predictions.png": "Predictions", "confusion.png": "Confusion"}
 
 
 def pictures(findings: Findings) -> Html:
-    """The pictures that are there; nothing where trials left none."""
+    """Return the pictures that are there; nothing where trials left none."""
     if not findings.panels:
         return NOTHING
     predictions = [_picture(panel, "predictions.png", "picture") for panel in findings.panels]

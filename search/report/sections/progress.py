@@ -18,7 +18,7 @@ MARKS = {
 
 
 def progress(findings: Findings) -> Html:
-    """Both charts, as far as there is something to draw."""
+    """Return both charts, as far as there is something to draw."""
     parts = [_progress(findings) if findings.moments else NOTHING, _curves(findings.study)]
     return section("How the score rose", element("div", *parts, class_="charts"), name="progress") if any(parts) else NOTHING
 

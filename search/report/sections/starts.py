@@ -16,7 +16,7 @@ SHOWN = 60
 
 
 def starts(findings: Findings) -> Html:
-    """A line for each origin of trials, all on one scale; nothing where there is only one."""
+    """Return a line for each origin of trials, all on one scale; nothing where there is only one."""
     study = findings.study
     groups = origins(findings.study)
     scores = [score for group in groups for score in _scores(group)]

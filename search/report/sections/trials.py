@@ -17,7 +17,7 @@ FEW = 12  # trials whose table is not worth a scrolling box
 
 
 def trials(findings: Findings) -> Html:
-    """A row for each trial, the highest score first; nothing for an empty study."""
+    """Return a row for each trial, the highest score first; nothing for an empty study."""
     study = findings.study
     if not study.trials:
         return NOTHING
@@ -33,7 +33,7 @@ def trials(findings: Findings) -> Html:
 
 
 def differences(params: Mapping[str, Any], control: Mapping[str, Any]) -> Iterator[str]:
-    """The parameters that the control has otherwise or not at all; what a trial lacks follows from these."""
+    """Yield the parameters that the control has otherwise or not at all; what a trial lacks follows from these."""
     for name in sorted(params):
         if params[name] != control.get(name, ABSENT):
             yield f"{name}={parameter(params[name])}"
