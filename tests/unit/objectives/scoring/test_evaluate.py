@@ -8,9 +8,11 @@ from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.device import portions
 from objectives.device.memory import DoesNotFitError
+from objectives.ensemble.probabilities import LabelledFrames, measure_member
 from objectives.program.pixels import pixels_BCHW
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.scoring.evaluate import evaluate, predict
+from objectives.scoring.inspection import inspect_frames
 from tests.support.training_checks import TOO_MUCH
 
 CPU = torch.device("cpu")
@@ -96,6 +98,24 @@ def test_frames_that_memory_is_too_small_for_are_halved(
     np.testing.assert_allclose(found.confusion_KK, evaluate(segmenter, images, masks, spec, device=CPU).confusion_KK, atol=3)
     labels = predict(Cramped(segmenter, room), images, spec, device=CPU)
     assert (labels != predict(segmenter, images, spec, device=CPU)).mean() < 1e-3
+
+
+def test_an_inspection_and_a_member_of_an_ensemble_are_halved_alike(segmenter: Segmenter, terrain: Dataset) -> None:
+    images, masks, spec, groups = terrain.images[:7], terrain.masks[:7], terrain.spec, np.arange(7)
+    program = Cramped(segmenter, 3)
+    found = inspect_frames(program, images, masks, spec, groups_N=groups, device=CPU)
+    assert program.seen == [7, 3, 3, 1]
+    whole = inspect_frames(segmenter, images, masks, spec, groups_N=groups, device=CPU)
+    np.testing.assert_allclose(found.confusions_GKK, whole.confusions_GKK, atol=3)
+    np.testing.assert_allclose(found.frame_scores_N, whole.frame_scores_N, atol=1e-2)
+
+    frames = LabelledFrames(images, masks, groups, spec)
+    member = measure_member(Cramped(segmenter, 3), frames, device=CPU)
+    together = measure_member(segmenter, frames, device=CPU)
+    assert member.codes_PK.shape == together.codes_PK.shape
+    assert (np.abs(member.codes_PK.astype(int) - together.codes_PK) <= 1).all()
+    with pytest.raises(DoesNotFitError):
+        measure_member(Cramped(segmenter, 0), frames, device=CPU)
 
 
 def test_a_single_frame_that_does_not_fit_is_an_error_in_one_line(segmenter: Segmenter, terrain: Dataset) -> None:
