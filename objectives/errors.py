@@ -33,9 +33,14 @@ LONGEST = 500  # characters of one part of a message: a file may hold a name of 
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """Return the text as one line of a terminal: what is not printable is written as an escape, what is long is cut."""
+    """Return the text as one line of a terminal: what is not printable is written as an escape,
+    what is long is cut.
+    """
     shown = text if len(text) <= longest else f"{text[:longest]}..."
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in shown
+    )
 
 
 def listed(values: Iterable[object], most: int = 8) -> str:
@@ -45,13 +50,17 @@ def listed(values: Iterable[object], most: int = 8) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, the name of its class when it says nothing; fit for a terminal."""
+    """Return the first line of what an error says, the name of its class when it says nothing; fit
+    for a terminal.
+    """
     return one_line((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken rule: where (a file, a frame or a field path), the rule, and the value that breaks it."""
+    """One broken rule: where (a file, a frame or a field path), the rule, and the value that breaks
+    it.
+    """
 
     where: str
     rule: str
@@ -62,7 +71,9 @@ class Problem:
 
 
 def condensed(problems: Sequence[Problem], most: int = 10) -> list[Problem]:
-    """Return the same problems with at most so many of one rule, then one that counts the rest: what a terminal can show."""
+    """Return the same problems with at most so many of one rule, then one that counts the rest:
+    what a terminal can show.
+    """
     counts = Counter(problem.rule for problem in problems)
     seen: Counter[str] = Counter()
     shown = []
@@ -71,7 +82,11 @@ def condensed(problems: Sequence[Problem], most: int = 10) -> list[Problem]:
         if seen[problem.rule] <= most:
             shown.append(problem)
         elif seen[problem.rule] == counts[problem.rule]:
-            shown.append(Problem(f"{counts[problem.rule] - most} more places", problem.rule, "other values there"))
+            shown.append(
+                Problem(
+                    f"{counts[problem.rule] - most} more places", problem.rule, "other values there"
+                )
+            )
     return shown
 
 
@@ -94,11 +109,17 @@ class ProblemsError(UserError):
         self.subject = subject
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
-        super().__init__("\n".join([f"{one_line(subject)}: {count}", *(f"  {problem}" for problem in self.problems)]))
+        super().__init__(
+            "\n".join(
+                [f"{one_line(subject)}: {count}", *(f"  {problem}" for problem in self.problems)]
+            )
+        )
 
 
 class NotBetterError(SearchError):
-    """What was asked for was measured and is not better than what there is without it; the message has both numbers."""
+    """What was asked for was measured and is not better than what there is without it; the message
+    has both numbers.
+    """
 
 
 class WorldError(SearchError):

@@ -1,5 +1,8 @@
-"""The version of what a config means: raise it when the same config, data and seed would give another score."""
+"""The version of what a config means: raise it when the same config, data and seed would give
+another score.
+"""
 
-# 5: scores are means over the classes that occur in the part, transforms of light work in the range that the training part
-# uses, parts are dealt at random within a tolerance, near duplicates of long scenes stay together
+# 5: scores are means over the classes that occur in the part, transforms of light work in the range
+# that the training part uses, parts are dealt at random within a tolerance, near duplicates of long
+# scenes stay together
 OBJECTIVE_VERSION = "5"

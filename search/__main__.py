@@ -6,9 +6,12 @@ import sys
 
 
 def start() -> None:
-    """Import the command line and run it; Ctrl-C ends the command without a traceback, while it is still importing, too."""
+    """Import the command line and run it; Ctrl-C ends the command without a traceback, while it is
+    still importing, too.
+    """
     open_missing()
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # in the background of a shell it is ignored
+    # in the background of a shell it is ignored
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from search.cli.app import run
@@ -19,7 +22,9 @@ def start() -> None:
 
 
 def open_missing() -> None:
-    """Put /dev/null in the place of standard streams that were closed: what is opened first would take their numbers."""
+    """Put /dev/null in the place of standard streams that were closed: what is opened first would
+    take their numbers.
+    """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)

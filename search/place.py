@@ -1,4 +1,6 @@
-"""The place where a command works: a database, an artifact store and a cache, as named or of a home."""
+"""The place where a command works: a database, an artifact store and a cache, as named or of a
+home.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +20,17 @@ class Place:
     home: Path | None = None  # of the embedded database, where it is one
 
 
-def name_place(storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None) -> Place:
+def name_place(
+    storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None
+) -> Place:
     """Return the named places, with those of ``home`` for what is not named; nothing is touched."""
     return Place(storage, name_artifacts(artifacts, home), name_cache(cache, home))
 
 
 def name_artifacts(artifacts: str, home: Path | None) -> str:
-    """Return the named artifact store, else that of ``home``: a user without a home needs none where all is named."""
+    """Return the named artifact store, else that of ``home``: a user without a home needs none
+    where all is named.
+    """
     return artifacts or str(home_folder(home) / "artifacts")
 
 
@@ -35,9 +41,15 @@ def name_cache(cache: Path | None, home: Path | None) -> Path:
 
 @contextmanager
 def open_place(
-    storage: str, artifacts: str = "", home: Path | None = None, cache: Path | None = None, *, make: bool = False
+    storage: str,
+    artifacts: str = "",
+    home: Path | None = None,
+    cache: Path | None = None,
+    *,
+    make: bool = False,
 ) -> Iterator[Place]:
-    """Yield the named places, as `name_place`; an embedded database runs meanwhile, and with ``make`` it is made.
+    """Yield the named places, as `name_place`; an embedded database runs meanwhile, and with
+    ``make`` it is made.
 
     Raises:
         UserError: Without a ``storage`` when ``home`` holds no database and none is to be made.
@@ -49,7 +61,9 @@ def open_place(
 
 @contextmanager
 def open_database(storage: str, home: Path | None = None, *, make: bool = False) -> Iterator[str]:
-    """Yield the URL of the named database, or of the embedded one, as `open_place`, for a command that needs nothing else."""
+    """Yield the URL of the named database, or of the embedded one, as `open_place`, for a command
+    that needs nothing else.
+    """
     if storage:
         yield storage
         return
@@ -57,7 +71,10 @@ def open_database(storage: str, home: Path | None = None, *, make: bool = False)
 
     folder = home_folder(home)
     if not make and not is_made(folder):
-        raise UserError(f"no --storage is given, and {folder} holds no database yet: run `search init` first, or name a --home")
+        raise UserError(
+            f"no --storage is given, and {folder} holds no database yet: run `search init` first, "
+            f"or name a --home"
+        )
     with embedded_postgres(folder) as url:
         yield url
 

@@ -1,4 +1,6 @@
-"""How long to wait before the next try of what did not work: twice as long each time, up to a limit."""
+"""How long to wait before the next try of what did not work: twice as long each time, up to a
+limit.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,6 @@
-"""What a search may vary: domains, presets, the reading and checking of a space file. Knows no torch and no Optuna."""
+"""What a search may vary: domains, presets, the reading and checking of a space file. Knows no
+torch and no Optuna.
+"""
 
 from spaces.domains import Fixed
 from spaces.files.load import load_space, preset_names

@@ -1,4 +1,6 @@
-"""What one field may be: a fixed value, a range, one of several options, or a share of the loss simplex."""
+"""What one field may be: a fixed value, a range, one of several options, or a share of the loss
+simplex.
+"""
 
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -48,7 +50,11 @@ class Int:
 
     def holds(self, value: Value) -> bool:
         """Return whether ``value`` is one of the numbers."""
-        return _is_number(value) and self.low <= value <= self.high and (value - self.low) % self.step == 0
+        return (
+            _is_number(value)
+            and self.low <= value <= self.high
+            and (value - self.low) % self.step == 0
+        )
 
     def nearest(self, value: Value | None) -> Value:
         """Return the closest of the numbers; ``low`` when there is no wish."""
@@ -63,7 +69,11 @@ class Int:
         return {"int": [self.low, self.high], **step, **_log(self.log)}
 
     def __str__(self) -> str:
-        return f"{self.low} .. {self.high}" + (f", step {self.step}" if self.step > 1 else "") + (", log" if self.log else "")
+        return (
+            f"{self.low} .. {self.high}"
+            + (f", step {self.step}" if self.step > 1 else "")
+            + (", log" if self.log else "")
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,11 @@ class Float:
 
     def nearest(self, value: Value | None) -> Value:
         """Return the closest number in the range; ``low`` when there is no wish."""
-        return min(max(float(value), self.low), self.high) if value is not None and _is_number(value) else self.low
+        return (
+            min(max(float(value), self.low), self.high)
+            if value is not None and _is_number(value)
+            else self.low
+        )
 
     def to_yaml(self) -> object:
         """Return the form that a space file has."""
@@ -96,7 +110,9 @@ class Float:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of at least two options. A list among them is drawn as its JSON, since a parameter is one scalar."""
+    """One of at least two options. A list among them is drawn as its JSON, since a parameter is one
+    scalar.
+    """
 
     options: tuple[Value, ...]
 
@@ -110,7 +126,9 @@ class Choice:
         return value in self.options
 
     def nearest(self, value: Value | None) -> Value:
-        """Return the closest option among numbers; else ``value`` itself where it is an option, or the first one."""
+        """Return the closest option among numbers; else ``value`` itself where it is an option, or
+        the first one.
+        """
         if value is not None and value in self.options:
             return self.options[self.options.index(value)]
         numbers = [option for option in self.options if _is_number(option)]
@@ -128,7 +146,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Weight:
-    """A free share of the loss simplex, drawn together with the other terms: see ``spaces.fields.simplex``."""
+    """A free share of the loss simplex, drawn together with the other terms: see
+    ``spaces.fields.simplex``.
+    """
 
     optional: bool
 

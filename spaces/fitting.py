@@ -1,4 +1,6 @@
-"""What of a space and of the recipes goes with data of so many classes: hand-set class weights are for one number of them."""
+"""What of a space and of the recipes goes with data of so many classes: hand-set class weights are
+for one number of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +19,8 @@ VALUES = "loss.class_weights.values"
 
 
 def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
-    """Return the space without class weights for another number of classes, and what was left out, in lines for people.
+    """Return the space without class weights for another number of classes, and what was left out,
+    in lines for people.
 
     Raises:
         ProblemsError: The control has such weights.
@@ -35,26 +38,43 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
         raise ProblemsError("control", [_problem(f"control.{VALUES}", num_classes, weights.values)])
     narrowed = replace(space, domains=_narrowed(space.domains, name, fitting), control={})
     unfit = (shown(plain(option)) for option in options if option not in fitting)
-    lines = (f"{name}: {option} is left out, since the data has {num_classes} classes" for option in unfit)
+    lines = (
+        f"{name}: {option} is left out, since the data has {num_classes} classes"
+        for option in unfit
+    )
     return replace(narrowed, control=narrowed.encode(config)), tuple(lines)
 
 
-def _narrowed(domains: Mapping[str, Domain], name: str, fitting: tuple[Value, ...]) -> dict[str, Domain]:
-    """Return the domains with the fitting lists of weights alone; without any, no trial has given weights."""
+def _narrowed(
+    domains: Mapping[str, Domain], name: str, fitting: tuple[Value, ...]
+) -> dict[str, Domain]:
+    """Return the domains with the fitting lists of weights alone; without any, no trial has given
+    weights.
+    """
     if fitting:
         return {**domains, name: _domain(fitting)}
-    others = tuple(kind for kind in _options(domains[KIND]) if kind != "given")  # not empty: the control has one of them
-    return {path: domain for path, domain in domains.items() if path != name} | {KIND: _domain(others)}
+    # not empty: the control has one of them
+    others = tuple(kind for kind in _options(domains[KIND]) if kind != "given")
+    return {path: domain for path, domain in domains.items() if path != name} | {
+        KIND: _domain(others)
+    }
 
 
 def fit_recipes(
-    wanted: str, space: Space, num_classes: int, filters: float = 1.0, *, learns_ignored: bool | None = None
+    wanted: str,
+    space: Space,
+    num_classes: int,
+    filters: float = 1.0,
+    *,
+    learns_ignored: bool | None = None,
 ) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
-    """Return the recipes that a study of this space tries, and those that ``all`` leaves out, in lines for people.
+    """Return the recipes that a study of this space tries, and those that ``all`` leaves out, in
+    lines for people.
 
-    Each has ``filters`` times its filters. ``learns_ignored`` says whether the study trains on the label that it leaves out of
-    the score; None, where there is no such label. A recipe of a system that differed there is left out by ``all``; asked for
-    by name it trains as the study does, and a line says so.
+    Each has ``filters`` times its filters. ``learns_ignored`` says whether the study trains on the
+    label that it leaves out of the score; None, where there is no such label. A recipe of a system
+    that differed there is left out by ``all``; asked for by name it trains as the study does, and a
+    line says so.
 
     Raises:
         UserError: No such recipe, or one that was asked for by name cannot run on this data.
@@ -66,9 +86,14 @@ def fit_recipes(
     names = ", ".join(recipe.name for recipe in unfit)
     if unfit and not every:
         raise UserError(
-            f"{names}: the class weights are not for {num_classes} classes, which the data has; leave out, or ask for all"
+            f"{names}: the class weights are not for {num_classes} classes, which the data has; "
+            f"leave out, or ask for all"
         )
-    differing = [recipe for recipe in chosen if learns_ignored not in (None, recipe.learns_ignored) and recipe not in unfit]
+    differing = [
+        recipe
+        for recipe in chosen
+        if learns_ignored not in (None, recipe.learns_ignored) and recipe not in unfit
+    ]
     gone = [*unfit, *(differing if every else [])]
     chosen = tuple(scaled(recipe, filters) for recipe in chosen if recipe not in gone)
     problems = [problem for recipe in chosen for problem in _outside(recipe, space)]
@@ -79,12 +104,19 @@ def fit_recipes(
 
 
 def _difference(differing: Sequence[Recipe], *, left_out: bool) -> str:
-    """Return what is done with recipes of systems that took the ignored label otherwise than the study does, and why."""
+    """Return what is done with recipes of systems that took the ignored label otherwise than the
+    study does, and why.
+    """
     done = "left out" if left_out else "trained otherwise than reported"
     if differing[0].learns_ignored:
-        why = "their systems learnt the ignored label, too: --ignore none, with the other labels in --scored"
+        why = (
+            "their systems learnt the ignored label, too: --ignore none, with the other labels "
+            "in --scored"
+        )
     else:
-        why = "their systems did not learn the label that this study has in its loss by --ignore none"
+        why = (
+            "their systems did not learn the label that this study has in its loss by --ignore none"
+        )
     return f"{done}, since {why}: {listed(recipe.name for recipe in differing)}"
 
 
@@ -92,7 +124,10 @@ def _outside(recipe: Recipe, space: Space) -> list[Problem]:
     try:
         space.encode(space.paced(recipe.config))
     except ProblemsError as error:
-        return [Problem(f"{recipe.name}, {problem.where}", problem.rule, problem.value) for problem in error.problems]
+        return [
+            Problem(f"{recipe.name}, {problem.where}", problem.rule, problem.value)
+            for problem in error.problems
+        ]
     return []
 
 
@@ -101,7 +136,13 @@ def _fits(weights: Value, num_classes: int) -> bool:
 
 
 def _options(domain: Domain) -> tuple[Value, ...]:
-    return domain.options if isinstance(domain, Choice) else (domain.value,) if isinstance(domain, Fixed) else ()
+    return (
+        domain.options
+        if isinstance(domain, Choice)
+        else (domain.value,)
+        if isinstance(domain, Fixed)
+        else ()
+    )
 
 
 def _domain(options: tuple[Value, ...]) -> Domain:
@@ -109,4 +150,8 @@ def _domain(options: tuple[Value, ...]) -> Domain:
 
 
 def _problem(path: str, num_classes: int, weights: Value) -> Problem:
-    return Problem(path, f"the data has {num_classes} classes and needs one weight for each", shown(plain(weights)))
+    return Problem(
+        path,
+        f"the data has {num_classes} classes and needs one weight for each",
+        shown(plain(weights)),
+    )

@@ -1,4 +1,6 @@
-"""When a study ends trials early: its space says so, since what may be compared follows from how long trials train."""
+"""When a study ends trials early: its space says so, since what may be compared follows from how
+long trials train.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
@@ -48,7 +50,11 @@ def read_pruning(written: object) -> Pruning | list[Problem]:
         return _ADAPTER.validate_python(dict(written), strict=True)
     except ValidationError as error:
         return [
-            Problem(f"pruning.{'.'.join(map(str, each['loc'][1:]))}", _rule(each["msg"]), shown(each["input"]))
+            Problem(
+                f"pruning.{'.'.join(map(str, each['loc'][1:]))}",
+                _rule(each["msg"]),
+                shown(each["input"]),
+            )
             for each in error.errors()
         ]
 
@@ -57,8 +63,16 @@ def check_length(pruning: Pruning, epochs: int) -> list[Problem]:
     """Return why trials of so many epochs cannot be pruned like this."""
     if not isinstance(pruning, TopK) or pruning.epoch < epochs:
         return []
-    return [Problem("pruning.epoch", f"must be below train.epochs ({epochs}), or nothing is pruned", str(pruning.epoch))]
+    return [
+        Problem(
+            "pruning.epoch",
+            f"must be below train.epochs ({epochs}), or nothing is pruned",
+            str(pruning.epoch),
+        )
+    ]
 
 
 def _rule(message: str) -> str:
-    return message.replace("Input should", "must").replace("Extra inputs are not permitted", "is no field of this kind")
+    return message.replace("Input should", "must").replace(
+        "Extra inputs are not permitted", "is no field of this kind"
+    )

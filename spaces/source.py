@@ -1,4 +1,6 @@
-"""Where the values of a draw come from: a trial of the search, or parameters that were stored earlier."""
+"""Where the values of a draw come from: a trial of the search, or parameters that were stored
+earlier.
+"""
 
 import builtins
 from collections.abc import Mapping, Sequence
@@ -10,14 +12,24 @@ from spaces.values import Scalar, shown
 
 
 class Source(Protocol):
-    """Answers one named question at a time; a space asks the same questions in the same order for the same answers."""
+    """Answers one named question at a time; a space asks the same questions in the same order for
+    the same answers.
+    """
 
     def int(
-        self, name: str, low: builtins.int, high: builtins.int, *, step: builtins.int = 1, log: bool = False
+        self,
+        name: str,
+        low: builtins.int,
+        high: builtins.int,
+        *,
+        step: builtins.int = 1,
+        log: bool = False,
     ) -> builtins.int:
         """Return a whole number among low, low + step, ... high."""
 
-    def float(self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False) -> builtins.float:
+    def float(
+        self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False
+    ) -> builtins.float:
         """Return a number in [low, high]."""
 
     def choice(self, name: str, options: Sequence[Scalar]) -> Scalar:
@@ -35,17 +47,29 @@ class FromParams:
     params: Mapping[str, object]
 
     def int(
-        self, name: str, low: builtins.int, high: builtins.int, *, step: builtins.int = 1, log: bool = False
+        self,
+        name: str,
+        low: builtins.int,
+        high: builtins.int,
+        *,
+        step: builtins.int = 1,
+        log: bool = False,
     ) -> builtins.int:
         """Return the stored whole number."""
         value = self._stored(name)
         if isinstance(value, bool) or not isinstance(value, builtins.int):
             raise _unfit(name, "must be a whole number", value)
         if not low <= value <= high or (value - low) % step:
-            raise _unfit(name, f"must lie in {low} .. {high}" + (f" in steps of {step}" if step > 1 else ""), value)
+            raise _unfit(
+                name,
+                f"must lie in {low} .. {high}" + (f" in steps of {step}" if step > 1 else ""),
+                value,
+            )
         return value
 
-    def float(self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False) -> builtins.float:
+    def float(
+        self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False
+    ) -> builtins.float:
         """Return the stored number."""
         value = self._stored(name)
         if isinstance(value, bool) or not isinstance(value, builtins.int | builtins.float):

@@ -1,4 +1,6 @@
-"""A space: which values each field of the config may take, and the way from a trial's parameters to its config and back."""
+"""A space: which values each field of the config may take, and the way from a trial's parameters to
+its config and back.
+"""
 
 import hashlib
 import json
@@ -20,7 +22,9 @@ from spaces.values import Scalar, Value, shown, token
 
 @dataclass(frozen=True)
 class Row:
-    """One line of ``search space show``: a field, what it may be, and when it exists (empty: always)."""
+    """One line of ``search space show``: a field, what it may be, and when it exists (empty:
+    always).
+    """
 
     path: str
     domain: str
@@ -29,10 +33,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Space:
-    """A checked space: a domain for every field that some draw reaches, and the parameters of the control.
+    """A checked space: a domain for every field that some draw reaches, and the parameters of the
+    control.
 
-    Made by ``load_space`` or ``load_stored_space``, which check it. ``domains`` is keyed by field path. ``pruning`` and
-    ``recipes`` are how a study of this space ends trials early, and what it tries right after the control, as it was written.
+    Made by ``load_space`` or ``load_stored_space``, which check it. ``domains`` is keyed by field
+    path. ``pruning`` and ``recipes`` are how a study of this space ends trials early, and what it
+    tries right after the control, as it was written.
     """
 
     domains: Mapping[str, Domain]
@@ -41,7 +47,9 @@ class Space:
     recipes: tuple[str, ...] = ()
 
     def draw(self, source: Source) -> Config:
-        """Return the config that the source's answers describe; questions and their order depend on earlier answers alone."""
+        """Return the config that the source's answers describe; questions and their order depend on
+        earlier answers alone.
+        """
         return fill(
             self.domains,
             lambda leaf, name, domain: domain.draw(name, source),
@@ -53,14 +61,19 @@ class Space:
         return self.draw(FromParams(self.control))
 
     def paced(self, config: Config) -> Config:
-        """Return the config with this space's epochs and steps, which are the same for all trials of a study."""
+        """Return the config with this space's epochs and steps, which are the same for all trials
+        of a study.
+        """
         pace: dict[str, Value] = {
-            path: domain.value for path in FIXED_PER_STUDY if isinstance(domain := self.domains[path], Fixed)
+            path: domain.value
+            for path in FIXED_PER_STUDY
+            if isinstance(domain := self.domains[path], Fixed)
         }
         return build(flatten(config) | pace)
 
     def encode(self, config: Config) -> dict[str, Scalar]:
-        """Return the parameters from which ``draw`` makes this config; fields that it does not read may differ.
+        """Return the parameters from which ``draw`` makes this config; fields that it does not read
+        may differ.
 
         Raises:
             ProblemsError: It lies outside the space; every path is named.
@@ -74,8 +87,14 @@ class Space:
                 params, problems = params | weights, problems + found_problems
         for leaf in leaves():
             found = named_domain(self.domains, leaf)
-            if found is None or leaf.is_share or not leaf.exists(values) or not is_read(leaf, values):
-                continue  # without a domain, its variant lies outside: the problem is named at the kind
+            if (
+                found is None
+                or leaf.is_share
+                or not leaf.exists(values)
+                or not is_read(leaf, values)
+            ):
+                # without a domain, its variant lies outside: the problem is named at the kind
+                continue
             name, domain = found
             assert not isinstance(domain, Weight)
             if not domain.holds(values[leaf.path]):
@@ -88,20 +107,30 @@ class Space:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON of ``to_dict``: equal for equal spaces, on every machine."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """SHA-256 of the canonical JSON of ``to_dict``: equal for equal spaces, on every
+        machine.
+        """
+        canonical = json.dumps(
+            self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, object]:
         """Return the whole space as JSON values, the form that a study stores."""
         foreign = foreign_of(self.domains)
         found: dict[str, object] = {
-            "domains": {path: domain.to_yaml() for path, domain in self.domains.items() if path not in foreign.unused},
+            "domains": {
+                path: domain.to_yaml()
+                for path, domain in self.domains.items()
+                if path not in foreign.unused
+            },
             "control": dict(self.control),
         }
         if (
             self.pruning != PRUNING_BY_DEFAULT
-        ):  # what is as ever stays unsaid, so that spaces stored by earlier versions keep their form
+            # what is as ever stays unsaid, so that spaces stored by earlier versions keep their
+            # form
+        ):
             found["pruning"] = self.pruning.model_dump()
         if self.recipes:
             found["recipes"] = list(self.recipes)
@@ -117,7 +146,11 @@ class Space:
 
     def _condition(self, path: str) -> str:
         users = [leaf for leaf in leaves_by_path()[path] if can_exist(leaf, self.domains)]
-        users = [leaf for leaf in users if (found := named_domain(self.domains, leaf)) and found[0] == path]
+        users = [
+            leaf
+            for leaf in users
+            if (found := named_domain(self.domains, leaf)) and found[0] == path
+        ]
         kinds: dict[str, list[str]] = {}
         for kind_path, kind in dict.fromkeys(pair for leaf in users for pair in leaf.when):
             kinds.setdefault(kind_path, []).append(kind)
@@ -129,22 +162,37 @@ class Space:
         return ", ".join([*told, *self._conditions_of_value(users)])
 
     def _conditions_of_value(self, users: list[Leaf]) -> list[str]:
-        """Return what other fields must be for these leaves to be read; of a variant only, where not all of them depend on
-        it.
+        """Return what other fields must be for these leaves to be read; of a variant only, where
+        not all of them depend on it.
         """
         variants: dict[str, list[str]] = {}
         pairs = [(leaf, condition) for leaf in users for condition in conditions_of(leaf)]
         for leaf, condition in pairs:
             governor = governor_domain(leaf, condition, self.domains)
             if governor and not is_always_met(condition, governor):
-                variants.setdefault(str(condition), []).append(leaf.when[-1][1] if leaf.when else "")
-        return [text if len(named) == len(users) else f"{text} (in {' and '.join(named)})" for text, named in variants.items()]
+                variants.setdefault(str(condition), []).append(
+                    leaf.when[-1][1] if leaf.when else ""
+                )
+        return [
+            text if len(named) == len(users) else f"{text} (in {' and '.join(named)})"
+            for text, named in variants.items()
+        ]
 
 
 def _options(domain: Domain) -> tuple[object, ...]:
-    return domain.options if isinstance(domain, Choice) else (domain.value,) if isinstance(domain, Fixed) else ()
+    return (
+        domain.options
+        if isinstance(domain, Choice)
+        else (domain.value,)
+        if isinstance(domain, Fixed)
+        else ()
+    )
 
 
 def _outside(leaf: Leaf, domain: Domain, value: str) -> Problem:
-    rule = f"is fixed at {domain} in this space" if isinstance(domain, Fixed) else f"must lie in {domain}"
+    rule = (
+        f"is fixed at {domain} in this space"
+        if isinstance(domain, Fixed)
+        else f"must lie in {domain}"
+    )
     return Problem(leaf.path, rule, value)

@@ -1,4 +1,6 @@
-"""Space files as text: a small, strict YAML without surprises (``1e-4`` is a number, ``no`` is a word, no tags, no aliases)."""
+"""Space files as text: a small, strict YAML without surprises (``1e-4`` is a number, ``no`` is a
+word, no tags, no aliases).
+"""
 
 import re
 
@@ -19,7 +21,9 @@ _WORDS: dict[str, Scalar | None] = {
 
 
 def read_yaml(text: str, where: str) -> tuple[Tree, list[Problem]]:
-    """Return the text's content, and every problem of form with its line; ``where`` names the text in them."""
+    """Return the text's content, and every problem of form with its line; ``where`` names the text
+    in them.
+    """
     problems: list[Problem] = []
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -35,12 +39,16 @@ def read_yaml(text: str, where: str) -> tuple[Tree, list[Problem]]:
 
 
 class _Loader(yaml.BaseLoader):
-    """Composes plain nodes; aliases are refused, since a small text could grow without bound through them."""
+    """Composes plain nodes; aliases are refused, since a small text could grow without bound
+    through them.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.get_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "an alias, which space files do not have", event.start_mark)
+            raise yaml.composer.ComposerError(
+                None, None, "an alias, which space files do not have", event.start_mark
+            )
         return super().compose_node(parent, index)
 
 

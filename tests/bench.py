@@ -1,6 +1,8 @@
-"""``make bench``: what the training loop costs beside the network, and what a trial costs beside its training.
+"""``make bench``: what the training loop costs beside the network, and what a trial costs beside
+its training.
 
-Both are measured against something else in the same run, since times alone say nothing on a shared machine.
+Both are measured against something else in the same run, since times alone say nothing on a shared
+machine.
 """
 
 import multiprocessing
@@ -45,7 +47,9 @@ def main() -> None:
 
 
 def real_loop(data: Dataset) -> Callable[[], object]:
-    """One turn of the training loop as trials run it: frames read and augmented, loss, optimiser, schedule, average."""
+    """One turn of the training loop as trials run it: frames read and augmented, loss, optimiser,
+    schedule, average.
+    """
     config = Config(
         model=UNet(depth=3, base_filters=16),
         augment=Augment(intensity=0.5),
@@ -57,13 +61,20 @@ def real_loop(data: Dataset) -> Callable[[], object]:
 
 
 def bare_loop(data: Dataset) -> Callable[[], object]:
-    """One turn of forward, backward and optimiser over the same network, with its batches ready in memory."""
+    """One turn of forward, backward and optimiser over the same network, with its batches ready in
+    memory.
+    """
     spec = data.spec
-    network = build_network(UNet(depth=3, base_filters=16), in_channels=spec.channels, num_classes=spec.num_classes)
+    network = build_network(
+        UNet(depth=3, base_filters=16), in_channels=spec.channels, num_classes=spec.num_classes
+    )
     network = network.to(memory_format=torch.channels_last).train()
     optimiser = optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     frames = data.parts["train"][: BATCH * STEPS].reshape(STEPS, BATCH)
-    images = [(pixels_BCHW(data.images[batch]) / 255).contiguous(memory_format=torch.channels_last) for batch in frames]
+    images = [
+        (pixels_BCHW(data.images[batch]) / 255).contiguous(memory_format=torch.channels_last)
+        for batch in frames
+    ]
     masks = [torch.from_numpy(data.masks[batch].astype(np.int64)) for batch in frames]
 
     def turn() -> None:
@@ -79,8 +90,12 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
     return turn
 
 
-def alternate(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Seconds of every turn of two loops, one after the other; a first turn of each warms up and is not counted."""
+def alternate(
+    first: Callable[[], object], second: Callable[[], object]
+) -> tuple[list[float], list[float]]:
+    """Seconds of every turn of two loops, one after the other; a first turn of each warms up and is
+    not counted.
+    """
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(ROUNDS + 1):
         for loop, kept in zip((first, second), seconds, strict=True):
@@ -92,23 +107,35 @@ def alternate(first: Callable[[], object], second: Callable[[], object]) -> tupl
 
 
 def ratio_of(loop: list[float], bare: list[float]) -> float:
-    """Speed of the loop as a share of the bare one's: the median over turns, which a neighbour's burst does not move."""
+    """Speed of the loop as a share of the bare one's: the median over turns, which a neighbour's
+    burst does not move.
+    """
     return statistics.median(theirs / ours for ours, theirs in zip(loop, bare, strict=True))
 
 
 def loop_table(loop: list[float], bare: list[float]) -> Table:
     """Images a second of both loops, turn by turn."""
-    table = Table(title=f"training alone (no validation): U-Net 16-32-64-128, batch {BATCH}, 64x128, intensity 0.5")
+    table = Table(
+        title=f"training alone (no validation): U-Net 16-32-64-128, batch {BATCH}, 64x128, "
+        f"intensity 0.5"
+    )
     for name in ("turn", "the loop, img/s", "bare, img/s", "ratio"):
         table.add_column(name, justify="right")
     for turn, (ours, theirs) in enumerate(zip(loop, bare, strict=True), start=1):
-        table.add_row(str(turn), f"{BATCH * STEPS / ours:.1f}", f"{BATCH * STEPS / theirs:.1f}", f"{theirs / ours:.3f}")
+        table.add_row(
+            str(turn),
+            f"{BATCH * STEPS / ours:.1f}",
+            f"{BATCH * STEPS / theirs:.1f}",
+            f"{theirs / ours:.3f}",
+        )
     return table
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one trial: from the end of the one before to its start, from its start to its end, and in its epochs."""
+    """Seconds of one trial: from the end of the one before to its start, from its start to its end,
+    and in its epochs.
+    """
 
     number: int
     epochs: int
@@ -118,8 +145,11 @@ class Cost:
 
 
 def measure_trials(folder: Path) -> list[Cost]:
-    """Run a worker on a small study in an embedded Postgres, and see where the time of its trials goes."""
-    # imported here, or every trial's process, which imports this script, would pay for what a real worker's does not
+    """Run a worker on a small study in an embedded Postgres, and see where the time of its trials
+    goes.
+    """
+    # imported here, or every trial's process, which imports this script, would pay for what a real
+    # worker's does not
     from search.database.embedded import embedded_postgres
     from search.place import Place
     from search.process.parent import preload
@@ -130,13 +160,18 @@ def measure_trials(folder: Path) -> list[Cost]:
 
     said: list[float] = []  # when each trial started, and ended
     preload()
-    warm = multiprocessing.get_context("forkserver").Process(target=os.getpid)  # what the worker's start costs is not asked
+    # what the worker's start costs is not asked
+    warm = multiprocessing.get_context("forkserver").Process(target=os.getpid)
     warm.start()
     warm.join()
     with embedded_postgres(folder) as url:
         place = Place(url, str(folder / "artifacts"), folder / "cache")
         asked = Request(
-            name="bench", source=f"synthetic:{FRAMES}", space="small", trials=TRIALS, sets=(f"train.epochs={EPOCHS}",)
+            name="bench",
+            source=f"synthetic:{FRAMES}",
+            space="small",
+            trials=TRIALS,
+            sets=(f"train.epochs={EPOCHS}",),
         )
         list(set_up(asked, place))
         study = open_study(url, "bench")
@@ -155,9 +190,16 @@ def measure_trials(folder: Path) -> list[Cost]:
 
 def trial_table(costs: list[Cost]) -> Table:
     """The trials, and what the dearest claim and the dearest run would be of one minute."""
-    worst = max(cost.claim_s for cost in costs) + max(cost.run_s - cost.training_s for cost in costs)
-    verdict = f"{worst:.2f} s beside the training: {worst / MINUTE_S:.1%} of a one-minute trial (at most {MOST:.0%})"
-    table = Table(title="trials of the preset small, one worker, embedded Postgres", caption=verdict)
+    worst = max(cost.claim_s for cost in costs) + max(
+        cost.run_s - cost.training_s for cost in costs
+    )
+    verdict = (
+        f"{worst:.2f} s beside the training: {worst / MINUTE_S:.1%} of a one-minute trial "
+        f"(at most {MOST:.0%})"
+    )
+    table = Table(
+        title="trials of the preset small, one worker, embedded Postgres", caption=verdict
+    )
     for name in ("trial", "epochs", "claim, draw, s", "run, s", "of it training, s", "rest, s"):
         table.add_column(name, justify="right")
     for cost in costs:

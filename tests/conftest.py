@@ -1,4 +1,6 @@
-"""Fixtures that all tests share: generated frames, and one embedded Postgres per session, one cloned database per test."""
+"""Fixtures that all tests share: generated frames, and one embedded Postgres per session, one
+cloned database per test.
+"""
 
 import os
 import signal
@@ -26,11 +28,16 @@ def terrain(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of an embedded server's database ``postgres``; a prepared database ``template_search`` is beside it."""
+    """The URL of an embedded server's database ``postgres``; a prepared database
+    ``template_search`` is beside it.
+    """
     from search.database.connections import create_tables, open_engine
     from search.database.embedded import embedded_postgres
 
-    with tempfile.TemporaryDirectory(prefix="search-tests-") as folder, embedded_postgres(Path(folder)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="search-tests-") as folder,
+        embedded_postgres(Path(folder)) as url,
+    ):
         run_sql(url, f"CREATE DATABASE {TEMPLATE}")
         prepared = database_in(url, TEMPLATE)
         engine = open_engine(prepared)
@@ -41,7 +48,9 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_database(postgres_server: str) -> Callable[[], str]:
-    """Makes a fresh database that has every table and no study; returns its URL. It lasts as long as the server."""
+    """Makes a fresh database that has every table and no study; returns its URL. It lasts as long
+    as the server.
+    """
 
     def make() -> str:
         name = f"test_{uuid.uuid4().hex[:12]}"
@@ -72,7 +81,9 @@ def empty_database(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    """The URL of a local S3 server with a bucket ``models``; this process and its children have credentials for it."""
+    """The URL of a local S3 server with a bucket ``models``; this process and its children have
+    credentials for it.
+    """
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -86,36 +97,61 @@ def s3_endpoint() -> Iterator[str]:
         server.start()
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
-        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="models")
+        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(
+            Bucket="models"
+        )
         yield endpoint
         server.stop()
 
 
 class CommandLine:
-    """The program as a script calls it: a process of its own, with no setting but those given and a home of its own."""
+    """The program as a script calls it: a process of its own, with no setting but those given and a
+    home of its own.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SEARCH_")}
-        self.environment = kept | {"SEARCH_HOME": str(home), "SEARCH_WAIT": "0s", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "40"}
+        self.environment = kept | {
+            "SEARCH_HOME": str(home),
+            "SEARCH_WAIT": "0s",
+            "CUDA_VISIBLE_DEVICES": "",
+            "COLUMNS": "40",
+        }
 
     def start(self, *words: object, **settings: str) -> subprocess.Popen[str]:
-        """Start a command, which leads a process group of its own and hears Ctrl-C as in a terminal."""
+        """Start a command, which leads a process group of its own and hears Ctrl-C as in a
+        terminal.
+        """
         command = [sys.executable, "-m", "search", *map(str, words)]
         pipe, environment = subprocess.PIPE, self.environment | settings
-        # a shell's background jobs ignore SIGINT, and so would everything that tests run in one start
+        # a shell's background jobs ignore SIGINT, and so would everything that tests run in one
+        # start
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+            return subprocess.Popen(
+                command,
+                env=environment,
+                stdout=pipe,
+                stderr=pipe,
+                text=True,
+                start_new_session=True,
+            )
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def __call__(self, *words: object, limit_bytes: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; with ``limit_bytes`` it can write no larger file, as on a disk that is full."""
+    def __call__(
+        self, *words: object, limit_bytes: int = 0, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; with ``limit_bytes`` it can write no larger file, as on a disk
+        that is full.
+        """
         command = [sys.executable, "-m", "search", *map(str, words)]
         if limit_bytes:
             command = ["prlimit", f"--fsize={limit_bytes}", *command]
-        return subprocess.run(command, env=self.environment | settings, capture_output=True, text=True, timeout=400)
+        return subprocess.run(
+            command, env=self.environment | settings, capture_output=True, text=True, timeout=400
+        )
 
 
 @pytest.fixture(scope="session")

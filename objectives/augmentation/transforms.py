@@ -1,4 +1,6 @@
-"""Augmentation: one intensity drives the groups of albumentations transforms, seeded for every single frame."""
+"""Augmentation: one intensity drives the groups of albumentations transforms, seeded for every
+single frame.
+"""
 
 import hashlib
 import os
@@ -19,32 +21,41 @@ cv2.setNumThreads(0)  # many processes augment at once, one core each
 
 
 def frame_seed(trial_seed: int, epoch: int, frame: int, repeat: int) -> int:
-    """Return a 32-bit seed of one appearance of one frame; the same in every process and on every machine.
+    """Return a 32-bit seed of one appearance of one frame; the same in every process and on every
+    machine.
 
-    ``repeat`` counts the appearances of a frame within an epoch (rare-class repetition). Any integers of 64 bits will do.
+    ``repeat`` counts the appearances of a frame within an epoch (rare-class repetition). Any
+    integers of 64 bits will do.
     """
     packed = struct.pack("<4q", trial_seed, epoch, frame, repeat)
     return int.from_bytes(hashlib.blake2b(packed, digest_size=4).digest(), "little")
 
 
 class Augmenter:
-    """Augments a frame with its mask; what comes out depends on the frame, the mask and the seed alone.
+    """Augments a frame with its mask; what comes out depends on the frame, the mask and the seed
+    alone.
 
-    Masks are moved by nearest neighbour. Where a frame is moved out of the picture, the frame is filled with the mean
-    colour and the mask with the ignored label; a data set that ignores no label gets reflected borders in both instead.
+    Masks are moved by nearest neighbour. Where a frame is moved out of the picture, the frame is
+    filled with the mean colour and the mask with the ignored label; a data set that ignores no
+    label gets reflected borders in both instead.
 
-    An instance draws from a generator that it seeds on every call: use one per process, never from two threads at once.
+    An instance draws from a generator that it seeds on every call: use one per process, never from
+    two threads at once.
     """
 
     def __init__(self, augment: Augment, spec: FrameSpec) -> None:
         moving = _moving(augment, spec) if augment.intensity else []
-        self.photometric = _photometric(augment) if augment.intensity and augment.photometric else []
+        self.photometric = (
+            _photometric(augment) if augment.intensity and augment.photometric else []
+        )
         self.identity = not moving and not self.photometric
         self.moving = albu.Compose(moving)
         self.lighting = albu.Compose(self.photometric)
         self.range = OwnRange(spec)
 
-    def __call__(self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The augmented image and mask, of the same shapes and dtypes; the originals stay as they are.
 
         Args:
@@ -54,13 +65,18 @@ class Augmenter:
         """
         if self.identity:
             return image_HWC.copy(), mask_HW.copy()
-        # One state for all of them: set_random_seed would give every transform the same draws, flips that come with blur
+        # One state for all of them: set_random_seed would give every transform the same draws,
+        # flips that come with blur
         state = np.random.default_rng(seed), random.Random(seed)
         self.moving.set_random_state(*state)
         moved = self.moving(image=_to_supported(image_HWC), mask=mask_HW)
-        return self._lit(_restore(moved["image"], image_HWC), state), np.ascontiguousarray(moved["mask"])
+        return self._lit(_restore(moved["image"], image_HWC), state), np.ascontiguousarray(
+            moved["mask"]
+        )
 
-    def _lit(self, image_HWC: np.ndarray, state: tuple[np.random.Generator, random.Random]) -> np.ndarray:
+    def _lit(
+        self, image_HWC: np.ndarray, state: tuple[np.random.Generator, random.Random]
+    ) -> np.ndarray:
         if not self.photometric:
             return image_HWC
         self.lighting.set_random_state(*state)
@@ -69,21 +85,26 @@ class Augmenter:
 
 
 class OwnRange:
-    """A frame in units of the range that the training part uses, channel by channel: what transforms of light work in.
+    """A frame in units of the range that the training part uses, channel by channel: what
+    transforms of light work in.
 
-    They change a share of what is there, whether 12 bits come in 8-bit or in 16-bit files. Values beyond the range move as
-    those at its ends do, and keep their distance from them.
+    They change a share of what is there, whether 12 bits come in 8-bit or in 16-bit files. Values
+    beyond the range move as those at its ends do, and keep their distance from them.
     """
 
     def __init__(self, spec: FrameSpec) -> None:
         ends_C2 = np.array(spec.ranges or [(0.0, 1.0)] * spec.channels) * spec.max_value
         self.low_C = ends_C2[:, 0].astype(np.float32)
         self.span_C = (ends_C2[:, 1] - ends_C2[:, 0]).astype(np.float32)
-        units_LC = np.rint(self._shares(np.arange(256, dtype=np.float32)[:, None]) * 255).astype(np.uint8)
+        units_LC = np.rint(self._shares(np.arange(256, dtype=np.float32)[:, None]) * 255).astype(
+            np.uint8
+        )
         self.units_of_8_bit_1LC = np.ascontiguousarray(units_LC)[None]
 
     def units(self, image_HWC: np.ndarray) -> np.ndarray:
-        """Return the frame as uint8 in 0..255, or of wider pixels as float32 in 0..1: albumentations knows these two."""
+        """Return the frame as uint8 in 0..255, or of wider pixels as float32 in 0..1:
+        albumentations knows these two.
+        """
         if image_HWC.dtype == np.uint8:
             return np.asarray(cv2.LUT(image_HWC, self.units_of_8_bit_1LC)).reshape(image_HWC.shape)
         return self._shares(image_HWC)
@@ -91,7 +112,9 @@ class OwnRange:
     def _shares(self, values_HWC: np.ndarray) -> np.ndarray:
         return np.asarray(np.clip((values_HWC - self.low_C) / self.span_C, 0.0, 1.0))
 
-    def changed(self, image_HWC: np.ndarray, before_HWC: np.ndarray, after_HWC: np.ndarray) -> np.ndarray:
+    def changed(
+        self, image_HWC: np.ndarray, before_HWC: np.ndarray, after_HWC: np.ndarray
+    ) -> np.ndarray:
         """Return the frame changed as much as these units of it were, in its own dtype."""
         one = np.float32(255 if image_HWC.dtype == np.uint8 else 1)
         after_HWC = after_HWC.reshape(before_HWC.shape)
@@ -107,7 +130,9 @@ class OwnRange:
 
 
 def _to_supported(image_HWC: np.ndarray) -> np.ndarray:
-    """Uint8 as it is; wider pixels as float32, of 16 bits in 0..1, exactly reversible: albumentations knows these two only."""
+    """Uint8 as it is; wider pixels as float32, of 16 bits in 0..1, exactly reversible:
+    albumentations knows these two only.
+    """
     if image_HWC.dtype == np.uint8:
         return image_HWC
     return image_HWC.astype(np.float32) / np.float32(65535)
@@ -118,12 +143,16 @@ def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
     if original_HWC.dtype == np.float32:
         moved_HWC = moved_HWC * np.float32(65535)
     elif original_HWC.dtype == np.uint16:
-        moved_HWC = np.rint(np.clip(moved_HWC.astype(np.float32), 0.0, 1.0) * 65535).astype(np.uint16)
+        moved_HWC = np.rint(np.clip(moved_HWC.astype(np.float32), 0.0, 1.0) * 65535).astype(
+            np.uint16
+        )
     return np.ascontiguousarray(moved_HWC).reshape(original_HWC.shape)
 
 
 def _moving(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
-    """Return the transforms of the geometric groups that are on, in their order; strengths grow linearly with the intensity."""
+    """Return the transforms of the geometric groups that are on, in their order; strengths grow
+    linearly with the intensity.
+    """
     borders = _borders(spec)
     chosen: list[albu.BasicTransform] = []
     if augment.flip:
@@ -146,7 +175,9 @@ def _borders(spec: FrameSpec) -> dict[str, object]:
 
 
 def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
-    """Return the mean colour as the four numbers that OpenCV wants, whatever the channels; it warps four channels at a time."""
+    """Return the mean colour as the four numbers that OpenCV wants, whatever the channels; it warps
+    four channels at a time.
+    """
     mean = spec.mean if spec.channels <= 4 else (sum(spec.mean) / spec.channels,) * 4
     if spec.max_value <= 255:
         mean = tuple(float(round(value * spec.max_value)) for value in mean)
@@ -156,10 +187,13 @@ def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
 
 
 def _affine(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform:
-    """Return the transform of the group; those of the four that are off change nothing, and draw their numbers all the same."""
+    """Return the transform of the group; those of the four that are off change nothing, and draw
+    their numbers all the same.
+    """
     zoom = 0.5 * augment.intensity * augment.zoom
     shift, turn, slant = (
-        most * augment.intensity * on for most, on in ((0.2, augment.shift), (30, augment.rotation), (16, augment.shear))
+        most * augment.intensity * on
+        for most, on in ((0.2, augment.shift), (30, augment.rotation), (16, augment.shear))
     )
     return albu.Affine(
         scale=(1 / (1 + zoom), 1 + zoom),
@@ -177,13 +211,21 @@ def _affine(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform
 
 def _elastic(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform:
     strength = augment.intensity
-    nearest = {"interpolation": cv2.INTER_LINEAR, "mask_interpolation": cv2.INTER_NEAREST, **borders}
+    nearest = {
+        "interpolation": cv2.INTER_LINEAR,
+        "mask_interpolation": cv2.INTER_NEAREST,
+        **borders,
+    }
     chosen: list[albu.BasicTransform] = []
     if augment.elastic_waves:
-        chosen.append(albu.ElasticTransform(alpha=60 * strength, sigma=6, approximate=True, p=1.0, **nearest))
+        chosen.append(
+            albu.ElasticTransform(alpha=60 * strength, sigma=6, approximate=True, p=1.0, **nearest)
+        )
     if augment.grid_distortion:
         limit = 0.4 * strength
-        chosen.append(albu.GridDistortion(num_steps=5, distort_limit=(-limit, limit), p=1.0, **nearest))
+        chosen.append(
+            albu.GridDistortion(num_steps=5, distort_limit=(-limit, limit), p=1.0, **nearest)
+        )
     return albu.OneOf(chosen, p=0.5)
 
 
@@ -195,12 +237,17 @@ def _photometric(augment: Augment) -> list[albu.BasicTransform]:
     gamma = (100 / (1 + strength), 100 * (1 + strength))
     chosen: list[albu.BasicTransform] = []
     if augment.brightness or augment.contrast:
-        limits = {"brightness_limit": (-brightness, brightness), "contrast_limit": (-contrast, contrast)}
+        limits = {
+            "brightness_limit": (-brightness, brightness),
+            "contrast_limit": (-contrast, contrast),
+        }
         chosen.append(albu.RandomBrightnessContrast(**limits, p=0.5))
     if augment.gamma:
         chosen.append(albu.RandomGamma(gamma_limit=gamma, p=0.25))
     if augment.noise:
         chosen.append(albu.GaussNoise(std_range=(0.0, 0.06 * strength), p=0.25))
     if augment.blur:
-        chosen.append(albu.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 0.1 + 1.2 * strength), p=0.15))
+        chosen.append(
+            albu.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 0.1 + 1.2 * strength), p=0.15)
+        )
     return chosen

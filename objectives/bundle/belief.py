@@ -10,7 +10,9 @@ Bounds = tuple[float, float]
 
 
 class Confirmed(Frozen):
-    """The model's config was trained again with seeds that nobody chose it by, and scored at its last epoch."""
+    """The model's config was trained again with seeds that nobody chose it by, and scored at its
+    last epoch.
+    """
 
     kind: Literal["confirmed"] = "confirmed"
     seeds: int
@@ -22,11 +24,25 @@ class Confirmed(Frozen):
     corrected: bool = True  # False: ``expected`` is the mean
 
     def __str__(self) -> str:
-        beats = "" if self.beats_control is None else f" It beats the control with {100 * self.beats_control:.0f} %."
-        around = "" if self.interval is None else f" (95 %: {self.interval[0]:.4f} to {self.interval[1]:.4f})"
-        told = f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean IoU is {self.mean:.4f}"
+        beats = (
+            ""
+            if self.beats_control is None
+            else f" It beats the control with {100 * self.beats_control:.0f} %."
+        )
+        around = (
+            ""
+            if self.interval is None
+            else f" (95 %: {self.interval[0]:.4f} to {self.interval[1]:.4f})"
+        )
+        told = (
+            f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean "
+            f"IoU is {self.mean:.4f}"
+        )
         if self.corrected:
-            chosen = f"corrected for the choice among {self.candidates} candidates, expect {self.expected:.4f}{around}"
+            chosen = (
+                f"corrected for the choice among {self.candidates} candidates, expect "
+                f"{self.expected:.4f}{around}"
+            )
             return f"{told}; {chosen} on validation parts like these.{beats}"
         why = (
             "one seed does not tell how far that was luck"
@@ -34,13 +50,19 @@ class Confirmed(Frozen):
             else "there is too little to tell how far that was luck"
         )
         uncorrected = (
-            f"It is not corrected for the choice among {self.candidates} candidates: {why}." if self.candidates > 2 else ""
+            f"It is not corrected for the choice among {self.candidates} candidates: {why}."
+            if self.candidates > 2
+            else ""
         )
-        return " ".join(filter(None, (f"{told}{around} on validation parts like these.{beats}", uncorrected)))
+        return " ".join(
+            filter(None, (f"{told}{around} on validation parts like these.{beats}", uncorrected))
+        )
 
 
 class Optimistic(Frozen):
-    """Nobody has confirmed the model; how much lower its score would be is told from the study's own curves."""
+    """Nobody has confirmed the model; how much lower its score would be is told from the study's
+    own curves.
+    """
 
     kind: Literal["optimistic"] = "optimistic"
     value: float  # of mean IoU
@@ -48,13 +70,16 @@ class Optimistic(Frozen):
 
     def __str__(self) -> str:
         return (
-            "The validation score chose this model among others, so it is optimistic: trained again, expect about "
+            "The validation score chose this model among others, so it is optimistic: trained "
+            "again, expect about "
             f"{self.value:.4f} less ({self.basis}). `search confirm` measures it."
         )
 
 
 class Unconfirmed(Frozen):
-    """Nobody has confirmed the model, and the study is too small to tell how much lower its score would be."""
+    """Nobody has confirmed the model, and the study is too small to tell how much lower its score
+    would be.
+    """
 
     kind: Literal["unconfirmed"] = "unconfirmed"
     reason: str = "not estimated"
@@ -63,11 +88,13 @@ class Unconfirmed(Frozen):
     def __str__(self) -> str:
         if self.alone:
             return (
-                "No other trial has a score, but its best epoch was chosen by the validation score, so that is optimistic, by "
+                "No other trial has a score, but its best epoch was chosen by the validation "
+                "score, so that is optimistic, by "
                 f"an unknown amount ({self.reason}). `search confirm` measures it."
             )
         return (
-            "The validation score chose this model among others, so it is optimistic, by an unknown amount "
+            "The validation score chose this model among others, so it is optimistic, by an "
+            "unknown amount "
             f"({self.reason}). `search confirm` measures it."
         )
 
@@ -79,13 +106,16 @@ class Named(Frozen):
 
     def __str__(self) -> str:
         return (
-            "Whoever exported it named it, so nothing is known of how it was chosen: if by its validation score, that is "
+            "Whoever exported it named it, so nothing is known of how it was chosen: if by its "
+            "validation score, that is "
             "optimistic."
         )
 
 
 class Share(Frozen):
-    """One member of an ensemble: the run that trained it, and its part of the average; of a stack all parts are 1."""
+    """One member of an ensemble: the run that trained it, and its part of the average; of a stack
+    all parts are 1.
+    """
 
     study: str  # that holds the run, which may be a confirmation
     trial: int  # in that study
@@ -101,30 +131,41 @@ class Share(Frozen):
 
 
 class Judged(Frozen):
-    """The model is an ensemble; it was judged on places that had no part in its choice, without averaging over flips."""
+    """The model is an ensemble; it was judged on places that had no part in its choice, without
+    averaging over flips.
+    """
 
     kind: Literal["judged"] = "judged"
     stacked: bool = False  # a second model reads the members, instead of an average of them
     listed: bool = False  # whoever exported it named the members, which count alike
     members: tuple[Share, ...]  # the largest share first, of a stack the best run
-    score: float  # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways round
+    # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways
+    # round
+    score: float
     member_score: float  # the same of the best single model
     gain: Bounds | None  # of their difference, 95 %, over places; None: too few places
     places: int
-    single: Annotated[Confirmed | Optimistic | Unconfirmed, Field(discriminator="kind")]  # how far to believe one model
+    # how far to believe one model
+    single: Annotated[Confirmed | Optimistic | Unconfirmed, Field(discriminator="kind")]
 
     def __str__(self) -> str:
         around = "" if self.gain is None else f" (95 %: {self.gain[0]:+.4f} to {self.gain[1]:+.4f})"
         if self.listed:
             return (
-                f"It is the even average of {', '.join(share.run for share in self.members)}, which whoever exported it named. "
-                f"Over the {self.places} validation places its mean IoU is {self.score:.4f}; that of the best of its members, "
-                f"chosen on one half of them and judged on the other, both ways round, {self.member_score:.4f}: a gain of "
-                f"{self.score - self.member_score:+.4f}{around}. Named for their scores, they make both numbers optimistic."
+                f"It is the even average of {', '.join(share.run for share in self.members)}, "
+                f"which whoever exported it named. "
+                f"Over the {self.places} validation places its mean IoU is {self.score:.4f}; that "
+                f"of the best of its members, "
+                f"chosen on one half of them and judged on the other, both ways round, "
+                f"{self.member_score:.4f}: a gain of "
+                f"{self.score - self.member_score:+.4f}{around}. Named for their scores, they make "
+                f"both numbers optimistic."
             )
         return (
-            f"{self._what()} chosen on the validation part, so its score there is optimistic. Chosen on one half of the "
-            f"{self.places} places and judged on the other, both ways round, such an ensemble has a mean IoU of "
+            f"{self._what()} chosen on the validation part, so its score there is optimistic. "
+            f"Chosen on one half of the "
+            f"{self.places} places and judged on the other, both ways round, such an ensemble has "
+            f"a mean IoU of "
             f"{self.score:.4f}, the best single model {self.member_score:.4f}: a gain of "
             f"{self.score - self.member_score:+.4f}{around}. {self._luck()}"
         )
@@ -132,20 +173,33 @@ class Judged(Frozen):
     def _what(self) -> str:
         if not self.stacked:
             return f"It averages {', '.join(map(str, self.members))}. They were"
-        return f"A second model reads the probabilities of {', '.join(share.run for share in self.members)}. They were"
+        return (
+            f"A second model reads the probabilities of "
+            f"{', '.join(share.run for share in self.members)}. They were"
+        )
 
     def _luck(self) -> str:
         """Return what the judging leaves: the luck by which the search has found the members."""
         match self.single:
             case Confirmed():
-                return "Its members were trained again for the confirmation, and nobody had chosen them by their score."
+                return (
+                    "Its members were trained again for the confirmation, and nobody had "
+                    "chosen "
+                    "them by their score."
+                )
             case Optimistic(value=value, basis=basis):
                 less = f"trained again, expect about {value:.4f} less ({basis})"
             case Unconfirmed(reason=reason):
                 less = f"trained again, expect less, nobody knows how much ({reason})"
             case _:
                 assert_never(self.single)
-        return f"The search chose the members by their score, which makes both numbers optimistic: {less}."
+        return (
+            f"The search chose the members by their score, which makes both numbers "
+            f"optimistic: "
+            f"{less}."
+        )
 
 
-Belief = Annotated[Confirmed | Optimistic | Unconfirmed | Named | Judged, Field(discriminator="kind")]
+Belief = Annotated[
+    Confirmed | Optimistic | Unconfirmed | Named | Judged, Field(discriminator="kind")
+]

@@ -1,4 +1,6 @@
-"""The bundle: the directory that an export writes, which appears whole or not at all and is verified when it is loaded."""
+"""The bundle: the directory that an export writes, which appears whole or not at all and is
+verified when it is loaded.
+"""
 
 import hashlib
 import json
@@ -27,7 +29,12 @@ from objectives.bundle.files import (
     refuse_taken,
 )
 from objectives.bundle.model_card import model_card
-from objectives.bundle.program_checks import Comparison, compare_programs, onnx_runner, torch_export_runner
+from objectives.bundle.program_checks import (
+    Comparison,
+    compare_programs,
+    onnx_runner,
+    torch_export_runner,
+)
 from objectives.bundle.programs import export_programs
 from objectives.bundle.provenance import Provenance
 from objectives.config import Config
@@ -65,7 +72,9 @@ LARGEST_SIDE = 16_384  # pixels; the matrices of a segmenter grow with its squar
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle; ``segmenter`` is on the CPU and in evaluation mode, ``frames`` are the frame hashes of each part."""
+    """A loaded bundle; ``segmenter`` is on the CPU and in evaluation mode, ``frames`` are the frame
+    hashes of each part.
+    """
 
     directory: Path
     settings: Settings
@@ -94,10 +103,12 @@ def write_bundle(
     force: bool = False,
     check: Callable[[Bundle], object] = lambda bundle: None,
 ) -> None:
-    """Write a bundle to ``directory``; nothing appears there unless it is whole and ``check`` of it, loaded afresh, returns.
+    """Write a bundle to ``directory``; nothing appears there unless it is whole and ``check`` of
+    it, loaded afresh, returns.
 
-    ``settings`` are what ``segmenter`` was built by (their ``axes`` are found out here). ``frames`` are the frame hashes by
-    part (train, validation, test), which let the bundle recognise its study's frames.
+    ``settings`` are what ``segmenter`` was built by (their ``axes`` are found out here). ``frames``
+    are the frame hashes by part (train, validation, test), which let the bundle recognise its
+    study's frames.
 
     Raises:
         UserError: ``directory`` is taken, see `refuse_taken`.
@@ -112,11 +123,15 @@ def write_bundle(
         CONFIG: _json(settings.model_dump(mode="json")),
         ONNX: programs.onnx,
         TORCH_EXPORT: programs.torch_export,
-        METRICS: _json({"class_names": settings.spec.class_names, **provenance.model_dump(mode="json")}),
+        METRICS: _json(
+            {"class_names": settings.spec.class_names, **provenance.model_dump(mode="json")}
+        ),
         FRAMES: _json({part: list(hashes) for part, hashes in frames.items()}),
         CARD: model_card(settings, provenance, counts).encode(),
     }
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()
+    )
     with directory_at_once(directory, last=SUMS, replace=force) as draft:
         for name, content in {**contents, SUMS: sums.encode()}.items():
             (draft / name).write_bytes(content)
@@ -125,8 +140,8 @@ def write_bundle(
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Return the bundle in ``directory``, after its checksums were verified; nothing in it is unpickled, and ``model.pt2``
-    not opened.
+    """Return the bundle in ``directory``, after its checksums were verified; nothing in it is
+    unpickled, and ``model.pt2`` not opened.
 
     Raises:
         UserError: It is no bundle, a file is missing or was changed, or another version wrote it.
@@ -143,9 +158,11 @@ def load_bundle(directory: Path) -> Bundle:
 
 
 def compare_written_programs(bundle: Bundle, images_NHWC: np.ndarray) -> dict[str, Comparison]:
-    """Compare ONNX and torch.export programs with the torch model on raw frames (N, H, W, C), by file.
+    """Compare ONNX and torch.export programs with the torch model on raw frames (N, H, W, C), by
+    file.
 
-    Only for a bundle that this process wrote: `torch.export.load` unpickles what a forger may have put there.
+    Only for a bundle that this process wrote: `torch.export.load` unpickles what a forger may have
+    put there.
 
     Raises:
         WorldError: A probability differs by more than 1e-4, or a label does without a tie.
@@ -160,12 +177,15 @@ def compare_written_programs(bundle: Bundle, images_NHWC: np.ndarray) -> dict[st
 def check_bundle(
     bundle: Bundle, images_NHWC: np.ndarray, masks_NHW: np.ndarray, *, device: torch.device
 ) -> dict[str, Comparison]:
-    """Score a bundle just written on the validation frames again, by the function that scored it, and compare its programs.
+    """Score a bundle just written on the validation frames again, by the function that scored it,
+    and compare its programs.
 
-    Weights that were retrained on every frame have no score: of those the programs alone are compared.
+    Weights that were retrained on every frame have no score: of those the programs alone are
+    compared.
 
     Raises:
-        WorldError: The score is another (1e-6 on the same kind of processor, 0.002 across), or a program differs from torch.
+        WorldError: The score is another (1e-6 on the same kind of processor, 0.002 across), or a
+            program differs from torch.
     """
     if bundle.provenance.retrained:
         return compare_written_programs(bundle, images_NHWC)
@@ -173,25 +193,35 @@ def check_bundle(
     with threads_of(bundle.provenance.scored_on):
         again = evaluate(segmenter, images_NHWC, masks_NHW, bundle.spec, device=device).score
     made = bundle.provenance
-    refuse_other_score(made.title, made.validation.score, again, now=processor_of(device), then=made.scored_on)
+    refuse_other_score(
+        made.title, made.validation.score, again, now=processor_of(device), then=made.scored_on
+    )
     return compare_written_programs(bundle, images_NHWC)
 
 
 def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> None:
-    """Compare names, shapes and types on the meta device first: what a config states takes no memory until it is there.
+    """Compare names, shapes and types on the meta device first: what a config states takes no
+    memory until it is there.
 
     Raises:
         ValueError: The weights are of other networks, or the frames are too large for any.
     """
     spec = settings.spec
     if max(spec.height, spec.width) > LARGEST_SIDE:
-        raise ValueError(f"frames of {spec.height}x{spec.width}, and {LARGEST_SIDE} is the largest side")
+        raise ValueError(
+            f"frames of {spec.height}x{spec.width}, and {LARGEST_SIDE} is the largest side"
+        )
     expected: dict[str, object] = {}
     for index, member in enumerate(settings.members):
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            network = build_network(member.config.model, in_channels=spec.channels, num_classes=spec.num_classes)
+            network = build_network(
+                member.config.model, in_channels=spec.channels, num_classes=spec.num_classes
+            )
         prefix = "" if settings.plain else f"members.{index}."
-        expected |= {f"{prefix}network.{name}": (value.shape, value.dtype) for name, value in network.state_dict().items()}
+        expected |= {
+            f"{prefix}network.{name}": (value.shape, value.dtype)
+            for name, value in network.state_dict().items()
+        }
     if settings.combining == "stack":
         classes = len(spec.scored)
         inputs = classes * len(settings.members)
@@ -200,13 +230,25 @@ def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> 
             "stack.bias": (torch.Size([classes]), torch.float32),
         }
     found = {name: (value.shape, value.dtype) for name, value in weights.items()}
-    if differing := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
-        raise ValueError(f"{WEIGHTS} and {CONFIG} differ in {len(differing)} tensors, the first is {one_line(differing[0])}")
+    if differing := sorted(
+        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+    ):
+        raise ValueError(
+            f"{WEIGHTS} and {CONFIG} differ in {len(differing)} tensors, the first is "
+            f"{one_line(differing[0])}"
+        )
 
 
 def _weights(segmenter: Segmenter | Ensemble) -> bytes:
     """Return the weights as safetensors, which wants every tensor contiguous and by itself."""
-    return bytes(save({name: value.detach().cpu().contiguous().clone() for name, value in segmenter.state_dict().items()}))
+    return bytes(
+        save(
+            {
+                name: value.detach().cpu().contiguous().clone()
+                for name, value in segmenter.state_dict().items()
+            }
+        )
+    )
 
 
 def _json(value: object) -> bytes:

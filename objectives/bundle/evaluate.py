@@ -1,4 +1,6 @@
-"""A bundle on labelled frames; frames of its own study count only where that is fair, and the answer says so."""
+"""A bundle on labelled frames; frames of its own study count only where that is fair, and the
+answer says so.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +33,9 @@ WORST_FRAMES = 8
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """One of the frames with the lowest scores, as the model saw it, with its truth and the model's labels (H, W)."""
+    """One of the frames with the lowest scores, as the model saw it, with its truth and the model's
+    labels (H, W).
+    """
 
     name: str
     index: int  # among all frames of the source
@@ -45,8 +49,9 @@ class WorstFrame:
 class BundleEvaluation:
     """Scores of a bundle on labelled frames, and which frames they are from.
 
-    ``own`` frames are of the asked part of the bundle's own study, ``foreign`` ones are new to it; ``other_parts`` (training
-    frames, say) and ``spoilt`` ones (many frames with one identical mask, say: what the study drops, too) were left out.
+    ``own`` frames are of the asked part of the bundle's own study, ``foreign`` ones are new to it;
+    ``other_parts`` (training frames, say) and ``spoilt`` ones (many frames with one identical mask,
+    say: what the study drops, too) were left out.
     """
 
     inspection: Inspection
@@ -66,7 +71,9 @@ class BundleEvaluation:
 
     @property
     def looked_at_test(self) -> bool:
-        """Whether frames of the study's sealed test part were scored: the caller counts the look."""
+        """Whether frames of the study's sealed test part were scored: the caller counts
+        the look.
+        """
         return self.split == "test" and self.own > 0
 
     @property
@@ -79,7 +86,11 @@ class BundleEvaluation:
             known = self.own + self.other_parts
             study = self.provenance.study
             if self.provenance.retrained:
-                yield f"{known} frames are of the model's own study {study}: it was trained on all of them, so none counts"
+                yield (
+                    f"{known} frames are of the model's own study {study}: it was trained on "
+                    f"all "
+                    f"of them, so none counts"
+                )
             else:
                 counted = f"only the {self.own} of its {self.split} part count"
                 yield f"{known} frames are of the model's own study {study}: {counted}"
@@ -90,27 +101,43 @@ class BundleEvaluation:
         if missing := left_out(self.spec, self.inspection.classes.support, "these frames"):
             yield f"the score is a {missing}"
         if self.spoilt:
-            yield f"{self.spoilt} frames are left out that the study's rules drop, such as those with one identical mask"
+            yield (
+                f"{self.spoilt} frames are left out that the study's rules drop, such as those "
+                f"with one identical mask"
+            )
 
 
 def _chosen_by_this(belief: Belief) -> str:
-    """Return what the validation part had to do with the choice of the model that is scored on it."""
+    """Return what the validation part had to do with the choice of the model that is
+    scored on it.
+    """
     match belief:
         case Confirmed():
             told = f"{belief.expected:.4f} is expected on parts like it"
-            return f"the validation part is one of those that the model was confirmed on, among others: {told}"
+            return (
+                f"the validation part is one of those that the model was confirmed on, among "
+                f"others: {told}"
+            )
         case Named():
-            return "if the model was chosen by its score on the validation part, this score is optimistic"
+            return (
+                "if the model was chosen by its score on the validation part, this score is "
+                "optimistic"
+            )
         case _:
-            return "the model was chosen by its score on the validation part, so this score is optimistic"
+            return (
+                "the model was chosen by its score on the validation part, so this score is "
+                "optimistic"
+            )
 
 
 def evaluate_bundle(
     directory: Path, source: str | Path, *, split: Split = "validation", device: torch.device = CPU
 ) -> BundleEvaluation:
-    """Score the bundle in ``directory`` on the labelled frames of ``source``, resized to the study's size as in the study.
+    """Score the bundle in ``directory`` on the labelled frames of ``source``, resized to the
+    study's size as in the study.
 
-    Of frames that belong to the bundle's own study (recognised by hash) only those of ``split`` count; new frames all do.
+    Of frames that belong to the bundle's own study (recognised by hash) only those of ``split``
+    count; new frames all do.
 
     Raises:
         UserError: The bundle or the frames cannot be used, or no frame counts.
@@ -121,33 +148,55 @@ def evaluate_bundle(
     part_of = {digest: part for part in listed for digest in bundle.frames.get(part, ())}
     parts = [part_of.get(frame_hash(image)) for image in labelled.images]
     spoilt = {index for index in _spoilt(labelled, bundle) if parts[index] is None}
-    chosen = [index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt]
+    chosen = [
+        index for index, part in enumerate(parts) if part in (split, None) and index not in spoilt
+    ]
     if not chosen and bundle.provenance.retrained:
         raise UserError(
-            f"no frame of {source} counts: the bundle was trained on every labelled frame of its own study, sealed test "
+            f"no frame of {source} counts: the bundle was trained on every labelled frame of its "
+            f"own study, sealed test "
             "part included; give frames that are new to it"
         )
     if not chosen:
-        raise UserError(f"no frame of {source} counts: {_why_none(parts, spoilt, split, bundle.provenance)}")
+        raise UserError(
+            f"no frame of {source} counts: {_why_none(parts, spoilt, split, bundle.provenance)}"
+        )
     own = sum(parts[index] == split for index in chosen)
     others = sum(part not in (split, None) for part in parts)
     found = _inspect(bundle, labelled, chosen, device)
     if np.isnan(found.evaluation.score):
         raise UserError(
-            f"no pixel of the {len(chosen)} frames of {source} that count has a scored label: there is nothing to score"
+            f"no pixel of the {len(chosen)} frames of {source} that count has a scored label: "
+            f"there is nothing to score"
         )
     worst = _worst_frames(bundle, labelled, chosen, found, device)
-    return BundleEvaluation(found, worst, bundle.spec, bundle.provenance, split, own, len(chosen) - own, others, len(spoilt))
+    return BundleEvaluation(
+        found,
+        worst,
+        bundle.spec,
+        bundle.provenance,
+        split,
+        own,
+        len(chosen) - own,
+        others,
+        len(spoilt),
+    )
 
 
-def _why_none(parts: Sequence[str | None], spoilt: set[int], split: Split, rules: Provenance) -> str:
+def _why_none(
+    parts: Sequence[str | None], spoilt: set[int], split: Split, rules: Provenance
+) -> str:
     """Return which rules have left all frames out."""
     others = sum(part is not None for part in parts)
-    reasons = [f"{others} are of other parts of the bundle's own study than {split}"] if others else []
+    reasons = (
+        [f"{others} are of other parts of the bundle's own study than {split}"] if others else []
+    )
     if spoilt:
         asked = f"--min-identical {rules.min_identical}, --min-labelled {rules.min_labelled:g}"
         asked += f", --max-deviation {rules.max_deviation:g}"
-        reasons += [f"{len(spoilt)} are new, but what the study's own rules drop as spoilt ({asked})"]
+        reasons += [
+            f"{len(spoilt)} are new, but what the study's own rules drop as spoilt ({asked})"
+        ]
     return "; ".join(reasons)
 
 
@@ -161,16 +210,25 @@ def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
     rest = [index for index in range(len(keys)) if index not in spoilt]
     shares = np.array([np.mean(labelled.masks[index] != spec.ignore_label) for index in rest])
     means = np.array([labelled.images[index].mean() / spec.max_value for index in rest])
-    unfit = unfit_frames(shares, means, min_labelled=rules.min_labelled, max_deviation=rules.max_deviation)
+    unfit = unfit_frames(
+        shares, means, min_labelled=rules.min_labelled, max_deviation=rules.max_deviation
+    )
     return spoilt | {rest[position] for position in unfit}
 
 
-def _inspect(bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device) -> Inspection:
+def _inspect(
+    bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device
+) -> Inspection:
     """Inspect the chosen frames, few at a time: they may be more than memory holds."""
     count = frames_at_once(bundle.spec.height, bundle.spec.width)
-    batches = (_resized(labelled, chosen[start : start + count], bundle.spec) for start in range(0, len(chosen), count))
+    batches = (
+        _resized(labelled, chosen[start : start + count], bundle.spec)
+        for start in range(0, len(chosen), count)
+    )
     one_group = np.zeros(len(chosen), dtype=np.int64)  # the places of foreign frames are not known
-    return inspect_batches(bundle.segmenter.to(device), batches, bundle.spec, groups_N=one_group, device=device)
+    return inspect_batches(
+        bundle.segmenter.to(device), batches, bundle.spec, groups_N=one_group, device=device
+    )
 
 
 def _resized(labelled: Labelled, indices: Sequence[int], spec: FrameSpec) -> Batch:
@@ -181,7 +239,11 @@ def _resized(labelled: Labelled, indices: Sequence[int], spec: FrameSpec) -> Bat
 
 
 def _worst_frames(
-    bundle: Bundle, labelled: Labelled, chosen: Sequence[int], found: Inspection, device: torch.device
+    bundle: Bundle,
+    labelled: Labelled,
+    chosen: Sequence[int],
+    found: Inspection,
+    device: torch.device,
 ) -> tuple[WorstFrame, ...]:
     positions = found.worst(WORST_FRAMES)
     if not positions:
@@ -191,4 +253,8 @@ def _worst_frames(
     labels_NHW = predict(bundle.segmenter, images_NHWC, bundle.spec, device=device)
     scores = found.frame_scores_N[list(positions)].tolist()
     names = [labelled.names[index] for index in indices]
-    return tuple(starmap(WorstFrame, zip(names, indices, scores, images_NHWC, masks_NHW, labels_NHW, strict=True)))
+    return tuple(
+        starmap(
+            WorstFrame, zip(names, indices, scores, images_NHWC, masks_NHW, labels_NHW, strict=True)
+        )
+    )

@@ -1,4 +1,6 @@
-"""The README.md of a bundle: what the model is, how good, how far to trust that, and how to use it."""
+"""The README.md of a bundle: what the model is, how good, how far to trust that, and how
+to use it.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +11,21 @@ from objectives.program.settings import Settings
 
 
 def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
-    """Return the card as Markdown; ``frame_counts`` is the number of frames in each part of the study's data."""
+    """Return the card as Markdown; ``frame_counts`` is the number of frames in each part of the
+    study's data.
+    """
     spec = settings.spec
-    ignored = "none" if spec.ignore_label is None else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
+    ignored = (
+        "none"
+        if spec.ignore_label is None
+        else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
+    )
     counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
     lines = [
         f"# Segmentation model of study {provenance.study}, {provenance.title}",
         "",
-        f"{_networks(settings)} for frames of {spec.height} x {spec.width} pixels, {spec.channels} channel(s), values "
+        f"{_networks(settings)} for frames of {spec.height} x {spec.width} pixels, {spec.channels} "
+        f"channel(s), values "
         f"0..{spec.max_value}. It gives every pixel one of {len(spec.scored)} classes.",
         "",
         "## How good",
@@ -31,26 +40,32 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
         "",
         f"- Frames: {counts}. Fingerprint `{provenance.data}`.",
         f"- Ignored label: {ignored}. Labels that are not scored are never predicted.",
-        "- The split keeps frames of one place (or that look alike) in one part. Other places and cameras may score lower.",
+        "- The split keeps frames of one place (or that look alike) in one part. Other places and "
+        "cameras may score lower.",
         "",
         "## Use",
         "",
-        f"The ONNX program takes raw pixels; normalisation is inside. {_sizes(settings)}{_as_they_lie(spec)}",
+        f"The ONNX program takes raw pixels; normalisation is inside. "
+        f"{_sizes(settings)}{_as_they_lie(spec)}",
         "",
         "```python",
         *_snippet(spec),
         "```",
         "",
-        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate THIS_DIRECTORY DATA`. In torch without",
-        "this program: `torch.export.load('model.pt2').module()(pixels)`. It unpickles: open only what you trust.",
+        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate "
+        "THIS_DIRECTORY DATA`. In torch without",
+        "this program: `torch.export.load('model.pt2').module()(pixels)`. It unpickles: open only "
+        "what you trust.",
         "",
         "## Making",
         "",
         *_members(settings, provenance),
         f"- Scored on {_processor(provenance)}. Command: `{provenance.command}`",
         *_origin(provenance),
-        f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(provenance.versions.items()))}",
-        "- `config.json` holds the whole configuration, `metrics.json` these numbers, `frames.json` which frames were in which",
+        f"- Versions: "
+        f"{', '.join(f'{name} {number}' for name, number in sorted(provenance.versions.items()))}",
+        "- `config.json` holds the whole configuration, `metrics.json` these numbers, "
+        "`frames.json` which frames were in which",
         "  part (as hashes), `SHA256SUMS` the checksums (`sha256sum -c SHA256SUMS`).",
         "",
     ]
@@ -59,19 +74,27 @@ def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping
 
 def _processor(provenance: Provenance) -> str:
     threads = f", {provenance.threads} thread(s)" if provenance.threads else ""
-    return f"{provenance.device} ({provenance.processor}{threads})" if provenance.processor else provenance.device
+    return (
+        f"{provenance.device} ({provenance.processor}{threads})"
+        if provenance.processor
+        else provenance.device
+    )
 
 
 def _networks(settings: Settings) -> str:
     kinds = [member.config.model.kind for member in settings.members]
     if len(kinds) == 1:
         return f"A {kinds[0]}"
-    what = "A second model over the probabilities" if settings.combining == "stack" else "The average"
+    what = (
+        "A second model over the probabilities" if settings.combining == "stack" else "The average"
+    )
     return f"{what} of {len(kinds)} networks ({', '.join(kinds)})"
 
 
 def _as_they_lie(spec: FrameSpec) -> str:
-    kept = " Pixels are taken as they lie in a file: an orientation tag (EXIF, TIFF) turns no image."
+    kept = (
+        " Pixels are taken as they lie in a file: an orientation tag (EXIF, TIFF) turns no image."
+    )
     return kept if spec.exif == "keep" else ""
 
 
@@ -79,17 +102,25 @@ def _sizes(settings: Settings) -> str:
     height = settings.axes.height
     width = settings.axes.width
     if (height, width) == ("any", "any"):
-        return f"Frames of any size may go in; it was trained on {settings.spec.height} x {settings.spec.width}."
+        return (
+            f"Frames of any size may go in; it was trained on {settings.spec.height} x "
+            f"{settings.spec.width}."
+        )
     return f"Frames must be of {height} x {width} pixels."
 
 
 def _members(settings: Settings, provenance: Provenance) -> list[str]:
     """Return a line for each network: where its weights come from."""
     if not provenance.members:
-        return [f"- Seed {provenance.seed}; epoch {provenance.epoch} of {settings.members[0].config.train.epochs}"]
+        return [
+            f"- Seed {provenance.seed}; epoch {provenance.epoch} of "
+            f"{settings.members[0].config.train.epochs}"
+        ]
     total = sum(member.weight for member in settings.members)
     average = settings.combining == "average"
-    shares = [f", weight {member.weight / total:.3g}" if average else "" for member in settings.members]
+    shares = [
+        f", weight {member.weight / total:.3g}" if average else "" for member in settings.members
+    ]
     return [
         f"- {member.config.model.kind}{share}: trial {origin.trial} of study {origin.study}, "
         f"seed {origin.seed}, epoch {origin.epoch} of {member.config.train.epochs}"
@@ -98,11 +129,18 @@ def _members(settings: Settings, provenance: Provenance) -> list[str]:
 
 
 def _origin(provenance: Provenance) -> list[str]:
-    """Return which program and space, and how to make all of it again; nothing of bundles that do not tell."""
+    """Return which program and space, and how to make all of it again; nothing of bundles that do
+    not tell.
+    """
     lines = [f"- Program: {provenance.program}"] if provenance.program else []
     lines += [f"- Space: fingerprint `{provenance.space}`"] if provenance.space else []
     if provenance.reproduce:
-        lines += ["- To make it again:", "", *(f"      {command}" for command in provenance.reproduce), ""]
+        lines += [
+            "- To make it again:",
+            "",
+            *(f"      {command}" for command in provenance.reproduce),
+            "",
+        ]
     return lines
 
 
@@ -111,37 +149,62 @@ def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
     parts = _opened_parts(provenance)
     titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
     rows = [
-        _row(f"{label} {_escaped(spec.class_names[label])}", [part.iou[label] for part in parts.values()])
+        _row(
+            f"{label} {_escaped(spec.class_names[label])}",
+            [part.iou[label] for part in parts.values()],
+        )
         for label in spec.scored
     ]
     mean = _row("**mean**", [part.score for part in parts.values()])
-    return [f"| class | {' | '.join(titles)} |", "|---|" + "---|" * len(parts), *rows, mean, *_absent(spec, parts)]
+    return [
+        f"| class | {' | '.join(titles)} |",
+        "|---|" + "---|" * len(parts),
+        *rows,
+        mean,
+        *_absent(spec, parts),
+    ]
 
 
 def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:
-    """Return a sentence for each part in which scored classes have no pixel; none where pixels were not counted."""
+    """Return a sentence for each part in which scored classes have no pixel; none where pixels were
+    not counted.
+    """
     found: list[str] = []
     for name, part in parts.items():
         if labels := [label for label in spec.scored if part.support and not part.support[label]]:
             absent = ", ".join(f"{label} {spec.class_names[label]}" for label in labels)
             over = f" (The {name} score is a {part.left_out}.)" if part.left_out else ""
-            found += ["", f"No pixel of the {name} part is labelled {absent}: nothing here tells how well that is found.{over}"]
+            found += [
+                "",
+                f"No pixel of the {name} part is labelled {absent}: nothing here tells how well "
+                f"that is found.{over}",
+            ]
     return found
 
 
 def _opened_parts(provenance: Provenance) -> dict[str, PartScore]:
-    return {"validation": provenance.validation} | ({"test": provenance.test} if provenance.test else {})
+    return {"validation": provenance.validation} | (
+        {"test": provenance.test} if provenance.test else {}
+    )
 
 
 def _details(spec: FrameSpec, provenance: Provenance) -> list[str]:
-    """For each part that was scored a table of precision, recall, Dice and pixels per class, and the calibration error."""
+    """For each part that was scored a table of precision, recall, Dice and pixels per class, and
+    the calibration error.
+    """
     measured = {name: part for name, part in _opened_parts(provenance).items() if part.support}
     lines = ["## In detail", ""] if measured else []
     for name, part in measured.items():
-        lines += [f"| class, {name} part | precision | recall | Dice | pixels |", "|---|---|---|---|---|"]
+        lines += [
+            f"| class, {name} part | precision | recall | Dice | pixels |",
+            "|---|---|---|---|---|",
+        ]
         for label in spec.scored:
             fractions = [part.precision[label], part.recall[label], part.dice[label]]
-            lines.append(f"{_row(f'{label} {_escaped(spec.class_names[label])}', fractions)} {part.support[label]} |")
+            lines.append(
+                f"{_row(f'{label} {_escaped(spec.class_names[label])}', fractions)} "
+                f"{part.support[label]} |"
+            )
         lines += ["", *_calibration(name, part)]
     return lines
 
@@ -150,8 +213,10 @@ def _calibration(name: str, part: PartScore) -> list[str]:
     if part.calibration_error is None:
         return []
     stated = (
-        f"Expected calibration error on the {name} part: {part.calibration_error:.4f} (15 bins). So far the probability of the "
-        "predicted class lies from the share of pixels that are right, over the pixels of scored classes."
+        f"Expected calibration error on the {name} part: {part.calibration_error:.4f} (15 bins). "
+        f"So far the probability of the "
+        "predicted class lies from the share of pixels that are right, over the pixels of scored "
+        "classes."
     )
     return [stated, ""]
 
@@ -162,7 +227,9 @@ def _row(title: str, values: Sequence[float | None]) -> str:
 
 
 def _escaped(name: str) -> str:
-    """Return a name as text of a Markdown table: no cell ends in it, and no markup of HTML begins."""
+    """Return a name as text of a Markdown table: no cell ends in it, and no markup of
+    HTML begins.
+    """
     for special in "\\|`":
         name = name.replace(special, f"\\{special}")
     return name.replace("<", "&lt;")
@@ -176,7 +243,8 @@ def _caveats(provenance: Provenance) -> list[str]:
         if part.interval:
             low, high = part.interval
             lines += [
-                f"Mean IoU on the {name} part, with its {part.places} places resampled: 95 % in {low:.4f} to {high:.4f}.",
+                f"Mean IoU on the {name} part, with its {part.places} places resampled: 95 % in "
+                f"{low:.4f} to {high:.4f}.",
                 "",
             ]
         elif part.no_interval:
@@ -193,12 +261,14 @@ def _test_caveat(provenance: Provenance) -> str:
         return NO_TEST
     if test is None and provenance.retrained:
         return (
-            "The sealed test part was not opened for the model before, and these weights were trained on it: it cannot "
+            "The sealed test part was not opened for the model before, and these weights were "
+            "trained on it: it cannot "
             f"score them any more. Looks at it so far, over all studies that seal it: {looks}."
         )
     if test is None:
         return (
-            f"The sealed test part was not opened for this model. Looks at it so far, over all studies that seal it: {looks}."
+            f"The sealed test part was not opened for this model. Looks at it so far, over all "
+            f"studies that seal it: {looks}."
         )
     so_far = f"Looks at the sealed test part so far, over all studies that seal it: {looks}."
     return f"{so_far} Each look at it makes its score less of a proof."
@@ -206,12 +276,18 @@ def _test_caveat(provenance: Provenance) -> str:
 
 def _snippet(spec: FrameSpec) -> list[str]:
     """Six lines that predict with ONNX Runtime alone."""
-    axes, add_channel = ("(N, H, W)", "[:, None]") if spec.channels == 1 else ("(N, H, W, C)", ".transpose(0, 3, 1, 2)")
+    axes, add_channel = (
+        ("(N, H, W)", "[:, None]")
+        if spec.channels == 1
+        else ("(N, H, W, C)", ".transpose(0, 3, 1, 2)")
+    )
     return [
         "import numpy as np",
         "import onnxruntime",
         f'frames = np.load("frames.npz")["test_set"]  # raw pixels {axes}, 0..{spec.max_value}',
-        f"pixels = frames{add_channel}.astype(np.float32)  # (N, {spec.channels}, {spec.height}, {spec.width})",
+        f"pixels = frames{add_channel}.astype(np.float32)  # (N, {spec.channels}, {spec.height}, "
+        f"{spec.width})",
         'session = onnxruntime.InferenceSession("model.onnx")',
-        'labels, probabilities = session.run(["labels", "probabilities"], {"pixels": pixels})  # (N, H, W), (N, K, H, W)',
+        'labels, probabilities = session.run(["labels", "probabilities"], {"pixels": pixels})  # '
+        "(N, H, W), (N, K, H, W)",
     ]

@@ -1,4 +1,6 @@
-"""What the exported programs compute, as a torch module: raw pixels in, labels and probabilities out."""
+"""What the exported programs compute, as a torch module: raw pixels in, labels and probabilities
+out.
+"""
 
 import copy
 from typing import final
@@ -14,7 +16,8 @@ from objectives.program.segmenter import predict_labels, scored_probabilities
 class PixelProgram(nn.Module):
     """``pixels`` (N, C, H, W) float32, raw -> ``labels`` and ``probabilities``.
 
-    Labels are uint8 (N, H, W); probabilities float32 (N, K, H, W), the softmax over the scored classes and 0 for all others.
+    Labels are uint8 (N, H, W); probabilities float32 (N, K, H, W), the softmax over the scored
+    classes and 0 for all others.
     """
 
     scored: Tensor
@@ -34,7 +37,8 @@ class PixelProgram(nn.Module):
 
 
 def pixel_program(segmenter: nn.Module, spec: FrameSpec) -> PixelProgram:
-    """Return the program of a copy of a model, on the CPU and in evaluation mode; every tensor is contiguous and by itself.
+    """Return the program of a copy of a model, on the CPU and in evaluation mode; every tensor is
+    contiguous and by itself.
 
     torch.export saves whole storages: a channels-last weight would be taken for a slice of one.
     """

@@ -24,7 +24,9 @@ Runner = Callable[[np.ndarray], Outputs]  # of raw pixels (N, C, H, W) float32
 
 @dataclass(frozen=True)
 class Comparison:
-    """How close a program came to torch over ``frames``; ``ties`` are pixels that differ between equally likely classes."""
+    """How close a program came to torch over ``frames``; ``ties`` are pixels that differ between
+    equally likely classes.
+    """
 
     frames: int
     largest_difference: float
@@ -44,8 +46,14 @@ class Comparison:
 
     def __add__(self, other: "Comparison") -> "Comparison":
         """Over the frames of both; a difference that is no number stays one."""
-        largest = max(self.largest_difference, other.largest_difference, key=lambda value: (math.isnan(value), value))
-        return Comparison(self.frames + other.frames, largest, self.ties + other.ties, self.wrong + other.wrong)
+        largest = max(
+            self.largest_difference,
+            other.largest_difference,
+            key=lambda value: (math.isnan(value), value),
+        )
+        return Comparison(
+            self.frames + other.frames, largest, self.ties + other.ties, self.wrong + other.wrong
+        )
 
 
 def compare_programs(
@@ -79,7 +87,9 @@ def onnx_runner(model: bytes) -> Runner:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def run(pixels_NCHW: np.ndarray) -> Outputs:
-        labels_NHW, probabilities_NKHW = session.run(["labels", "probabilities"], {"pixels": pixels_NCHW})
+        labels_NHW, probabilities_NKHW = session.run(
+            ["labels", "probabilities"], {"pixels": pixels_NCHW}
+        )
         return labels_NHW, probabilities_NKHW
 
     return run
@@ -88,7 +98,8 @@ def onnx_runner(model: bytes) -> Runner:
 def torch_export_runner(program: bytes) -> Runner:
     """Runs a saved torch.export program, which this process must have made itself.
 
-    Those that we write hold no pickle, yet `torch.export.load` would unpickle whatever a forger put in.
+    Those that we write hold no pickle, yet `torch.export.load` would unpickle whatever a forger put
+    in.
     """
     module = torch.export.load(io.BytesIO(program)).module()
 
@@ -108,6 +119,7 @@ def _refuse_different(name: str, comparison: Comparison) -> None:
     if not comparison.largest_difference <= TOLERANCE or comparison.wrong:
         raise WorldError(
             f"{name} differs from torch over {comparison.frames} frames: probabilities by up to "
-            f"{comparison.largest_difference:.2g} (allowed {TOLERANCE:g}), {comparison.wrong} pixels have another label; "
+            f"{comparison.largest_difference:.2g} (allowed {TOLERANCE:g}), {comparison.wrong} "
+            f"pixels have another label; "
             "nothing was exported"
         )

@@ -1,4 +1,6 @@
-"""Where an exported model comes from: the study, the trial, its scores and the versions that made it. Imports no torch."""
+"""Where an exported model comes from: the study, the trial, its scores and the versions that made
+it. Imports no torch.
+"""
 
 import math
 import platform
@@ -17,12 +19,23 @@ from objectives.program.settings import Flip
 from objectives.scoring.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
-NO_TEST = "The study has no sealed test part, so no score here is of frames by which nothing was chosen."
-PACKAGES = ("segmentation-search", "torch", "numpy", "albumentations", "onnx", "onnxruntime", "safetensors")
+NO_TEST = (
+    "The study has no sealed test part, so no score here is of frames by which nothing was chosen."
+)
+PACKAGES = (
+    "segmentation-search",
+    "torch",
+    "numpy",
+    "albumentations",
+    "onnx",
+    "onnxruntime",
+    "safetensors",
+)
 
 
 class PartScore(Frozen):
-    """The scores of a model on one part of a study's frames, fractions in 0..1; tuples have one value for each class.
+    """The scores of a model on one part of a study's frames, fractions in 0..1; tuples have one
+    value for each class.
 
     What follows ``iou`` is empty in bundles of earlier versions, and where it was not measured.
     """
@@ -34,8 +47,10 @@ class PartScore(Frozen):
     recall: tuple[float | None, ...] = ()
     dice: tuple[float | None, ...] = ()
     support: tuple[Annotated[int, Field(ge=0)], ...] = ()  # labelled pixels
-    calibration_error: float | None = Field(None, ge=0.0, le=1.0)  # None: not measured, or no pixel of a scored class
-    interval: Bounds | None = None  # of the mean IoU over places like these, 95 %; None: not measured, or not known
+    # None: not measured, or no pixel of a scored class
+    calibration_error: float | None = Field(None, ge=0.0, le=1.0)
+    # of the mean IoU over places like these, 95 %; None: not measured, or not known
+    interval: Bounds | None = None
     no_interval: str = ""  # why it is not known
     places: int = 0
     left_out: str = ""  # which scored classes the mean is not over, as they do not occur, in words
@@ -46,7 +61,15 @@ class PartScore(Frozen):
         return cls(frames=frames, score=score, iou=_known(iou))
 
     @classmethod
-    def measured(cls, score: float, classes: ClassScores, calibration_error: float, frames: int, *, left_out: str = "") -> Self:
+    def measured(
+        cls,
+        score: float,
+        classes: ClassScores,
+        calibration_error: float,
+        frames: int,
+        *,
+        left_out: str = "",
+    ) -> Self:
         """Return what an inspection tells; ``score`` may be the trial's own, NaN become None."""
         return cls(
             frames=frames,
@@ -69,7 +92,10 @@ class PartScore(Frozen):
     def _of_the_same_classes(self) -> Self:
         lengths = {len(values) for values in (self.precision, self.recall, self.dice, self.support)}
         if lengths not in ({0}, {len(self.iou)}):
-            raise ValueError(f"precision, recall, dice and support must have {len(self.iou)} values, as iou has, or all none")
+            raise ValueError(
+                f"precision, recall, dice and support must have {len(self.iou)} values, as iou "
+                f"has, or all none"
+            )
         return self
 
 
@@ -78,7 +104,9 @@ def _known(fractions: Iterable[float]) -> tuple[float | None, ...]:
 
 
 class Origin(Frozen):
-    """The run that trained one member of a bundle: trial ``trial`` of the study ``study``, which may be a confirmation."""
+    """The run that trained one member of a bundle: trial ``trial`` of the study ``study``, which
+    may be a confirmation.
+    """
 
     study: str
     trial: int = Field(ge=0)
@@ -87,7 +115,9 @@ class Origin(Frozen):
 
 
 class FlipScores(Frozen):
-    """What averaging over flipped frames does to the mean IoU on the validation part; ``used``: the program does it."""
+    """What averaging over flipped frames does to the mean IoU on the validation part; ``used``: the
+    program does it.
+    """
 
     flips: tuple[Flip, ...]
     without: float
@@ -97,15 +127,18 @@ class FlipScores(Frozen):
     def __str__(self) -> str:
         verdict = "The program does it." if self.used else "The program does without."
         return (
-            f"Averaged over frames flipped ({' and '.join(self.flips)}), the validation mean IoU is {self.averaged:.4f}, "
+            f"Averaged over frames flipped ({' and '.join(self.flips)}), the validation mean IoU "
+            f"is {self.averaged:.4f}, "
             f"without {self.without:.4f}. {verdict}"
         )
 
 
 class Retrained(Frozen):
-    """The bundle's weights come from training the config once more on every labelled frame of the study, its sealed part too.
+    """The bundle's weights come from training the config once more on every labelled frame of the
+    study, its sealed part too.
 
-    No frame is left to score them on: every score of the bundle is of the model ``before``, which saw the training part alone.
+    No frame is left to score them on: every score of the bundle is of the model ``before``, which
+    saw the training part alone.
     """
 
     frames: int = Field(ge=1)  # that it was trained on
@@ -114,19 +147,23 @@ class Retrained(Frozen):
 
     def __str__(self) -> str:
         return (
-            f"These weights were trained on all {self.frames} labelled frames, those of every part of the study, for "
-            f"{self.epochs} epochs, and no frame is left to score them on. Every score here is of the model before (trial "
-            f"{self.before.trial} of study {self.before.study}), trained on the training part alone: it belongs to the recipe, "
+            f"These weights were trained on all {self.frames} labelled frames, those of every part "
+            f"of the study, for "
+            f"{self.epochs} epochs, and no frame is left to score them on. Every score here is of "
+            f"the model before (trial "
+            f"{self.before.trial} of study {self.before.study}), trained on the training part "
+            f"alone: it belongs to the recipe, "
             "not to these weights."
         )
 
 
 class Provenance(Frozen):
-    """What the bundle's reader must know of its making; ``validation`` is the score by which the trial was chosen.
+    """What the bundle's reader must know of its making; ``validation`` is the score by which the
+    trial was chosen.
 
-    Where the program averages over flipped frames, ``validation`` and ``test`` are scores of that. Of an ensemble, ``trial``,
-    ``seed`` and ``epoch`` are those of the first member, which has the largest weight. What stands below ``max_deviation`` is
-    empty in bundles of earlier versions.
+    Where the program averages over flipped frames, ``validation`` and ``test`` are scores of that.
+    Of an ensemble, ``trial``, ``seed`` and ``epoch`` are those of the first member, which has the
+    largest weight. What stands below ``max_deviation`` is empty in bundles of earlier versions.
     """
 
     study: str
@@ -141,12 +178,14 @@ class Provenance(Frozen):
     validation: PartScore
     belief: Belief = Unconfirmed()  # in the validation score
     test: PartScore | None = None  # None: the test part has not been opened
-    test_looks: int = Field(0, ge=0)  # how often anybody has looked at the test part, this one included
+    # how often anybody has looked at the test part, this one included
+    test_looks: int = Field(0, ge=0)
     has_test: bool = True  # whether the study has a sealed test part at all
     foreign: dict[str, str] = Field(
         default_factory=dict
     )  # what other packages bring to its configs, each with its package and version
-    min_identical: int = DataOptions().min_identical  # the study's rules for dropping frames: see DataOptions
+    # the study's rules for dropping frames: see DataOptions
+    min_identical: int = DataOptions().min_identical
     min_labelled: float = DataOptions().min_labelled
     max_deviation: float = DataOptions().max_deviation
     ignore: str = Field(DataOptions().ignore, pattern=f"^({IGNORE})$")
@@ -157,7 +196,8 @@ class Provenance(Frozen):
     members: tuple[Origin, ...] = ()  # in the order of the bundle's settings
     flips: FlipScores | None = None  # None: not measured
     retrained: Retrained | None = None  # None: the scores are of these very weights
-    confirmation: tuple[str, ...] = ()  # sentences: what kept it from being whole and of the day of the export
+    # sentences: what kept it from being whole and of the day of the export
+    confirmation: tuple[str, ...] = ()
     reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
 
     @property
@@ -168,11 +208,17 @@ class Provenance(Frozen):
     @property
     def title(self) -> str:
         """What the model is, in words: its trial, or of how many runs it is made."""
-        return f"trial {self.trial}" if len(self.members) < 2 else f"an ensemble of {len(self.members)} runs"
+        return (
+            f"trial {self.trial}"
+            if len(self.members) < 2
+            else f"an ensemble of {len(self.members)} runs"
+        )
 
     @property
     def confirmation_then(self) -> str:
-        """What kept the confirmation from being whole and of the day of the export, in one line; empty: nothing."""
+        """What kept the confirmation from being whole and of the day of the export, in one line;
+        empty: nothing.
+        """
         return f"When it was exported: {' '.join(self.confirmation)}" if self.confirmation else ""
 
     @field_validator("command")
@@ -191,7 +237,9 @@ def _anonymous(command: str) -> str:
 
 
 def current_versions() -> dict[str, str]:
-    """Return the versions of Python, of the objective, and of the packages that a bundle depends on."""
+    """Return the versions of Python, of the objective, and of the packages that a bundle depends
+    on.
+    """
     found = {"python": platform.python_version(), "objective": OBJECTIVE_VERSION}
     for package in PACKAGES:
         try:

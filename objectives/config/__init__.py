@@ -1,7 +1,8 @@
 """One trial's configuration: a frozen, typed, complete value. Imports no torch.
 
-Field paths (``model.depth``, ``loss.dice``, ``optimiser.learning_rate``) are the names that spaces, ``--set``, the
-dashboard and error messages use. A union field (model, optimiser, schedule, class weights) is told apart by its ``kind``.
+Field paths (``model.depth``, ``loss.dice``, ``optimiser.learning_rate``) are the names that spaces,
+``--set``, the dashboard and error messages use. A union field (model, optimiser, schedule, class
+weights) is told apart by its ``kind``.
 """
 
 from objectives.config.augmentation import Augment
@@ -36,7 +37,19 @@ from objectives.config.networks import (
     Up,
 )
 from objectives.config.parts import TERM, Argument, Frozen, ReadWhile, Share, TermWeight
-from objectives.config.training import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule, Train, Watched
+from objectives.config.training import (
+    SGD,
+    Adam,
+    AdamW,
+    Cosine,
+    Lion,
+    OneCycle,
+    Optimiser,
+    Plateau,
+    Schedule,
+    Train,
+    Watched,
+)
 
 __all__ = [
     "LOSS_TERMS",
@@ -102,13 +115,20 @@ class Config(Frozen):
 
     @property
     def reads_validation_loss(self) -> bool:
-        """Whether anything in training goes by the loss on the validation part, which then is computed each epoch."""
+        """Whether anything in training goes by the loss on the validation part, which then is
+        computed each epoch.
+        """
         stops = self.train.early_stopping > 0 and self.train.stop_on == "loss"
         return stops or self.schedule.hears == "loss"
 
     @property
     def foreign(self) -> dict[str, str]:
         """What of it other packages bring, by kind and name, each with its package and version."""
-        losses = [term for mixture in (self.loss, self.second_loss) for term in LOSS_TERMS if getattr(mixture, term, 0.0)]
+        losses = [
+            term
+            for mixture in (self.loss, self.second_loss)
+            for term in LOSS_TERMS
+            if getattr(mixture, term, 0.0)
+        ]
         used = {f"networks.{self.model.kind}", *(f"losses.{term}" for term in losses)}
         return {name: package for name, package in packages_here().items() if name in used}

@@ -25,7 +25,8 @@ class Augment(Frozen):
     shift: InGeometry = True
     zoom: InGeometry = True
     shear: InGeometry = True
-    elastic: Annotated[bool, ReadWhile("intensity")] = False  # the group of these two, of which a frame has one
+    # the group of these two, of which a frame has one
+    elastic: Annotated[bool, ReadWhile("intensity")] = False
     elastic_waves: InElastic = True
     grid_distortion: InElastic = True
     photometric: Annotated[bool, ReadWhile("intensity")] = True  # the group of these five
@@ -34,6 +35,8 @@ class Augment(Frozen):
     gamma: InPhotometric = True
     noise: InPhotometric = True
     blur: InPhotometric = True
-    keep_originals: bool = False  # of frames that appear several times in an epoch, the first appearance is as it is
-    copy_paste: Share = 0.0  # share of the frames without the rarest class that get a piece of it pasted in
+    # of frames that appear several times in an epoch, the first appearance is as it is
+    keep_originals: bool = False
+    # share of the frames without the rarest class that get a piece of it pasted in
+    copy_paste: Share = 0.0
     copy_paste_edge: Annotated[Literal["feathered", "hard"], ReadWhile("copy_paste")] = "feathered"

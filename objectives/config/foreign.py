@@ -8,7 +8,8 @@ A package names a class in its metadata, which imports no torch before it is ask
     [project.entry-points."segmentation_search.losses"]
     logarithmic = "package.module:Logarithmic"       # a ForeignLoss
 
-Spaces can then vary its fields like any other, and the package's version is part of a space that uses it.
+Spaces can then vary its fields like any other, and the package's version is part of a space that
+uses it.
 """
 
 import functools
@@ -36,12 +37,16 @@ class Architecture(Frozen):
 
     @property
     def halvings(self) -> int:
-        """How often it halves the frames, of which something must be left; 0: it says otherwise, or it does not."""
+        """How often it halves the frames, of which something must be left; 0: it says otherwise, or
+        it does not.
+        """
         return 0
 
 
 class ForeignNetwork(Architecture):
-    """A family of networks of another package, with ``kind: Literal["NAME"] = "NAME"`` as its entry point is called."""
+    """A family of networks of another package, with ``kind: Literal["NAME"] = "NAME"`` as its entry
+    point is called.
+    """
 
     sized_by: ClassVar[str] = "kind"
 
@@ -49,7 +54,9 @@ class ForeignNetwork(Architecture):
 
     @abstractmethod
     def build(self, *, in_channels: int, num_classes: int) -> Any:
-        """Return a torch module that maps images (B, C, H, W) of any size to logits (B, K, H, W), from torch's generator."""
+        """Return a torch module that maps images (B, C, H, W) of any size to logits (B, K, H, W),
+        from torch's generator.
+        """
 
 
 class ForeignLoss(Frozen):
@@ -80,7 +87,10 @@ def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
     for point in entry_points(group=f"segmentation_search.{kind}"):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
         if point.name in found:
-            raise UserError(f"{package} and {found[point.name].package} both bring {kind} {point.name!r}: uninstall one")
+            raise UserError(
+                f"{package} and {found[point.name].package} both bring {kind} {point.name!r}: "
+                f"uninstall one"
+            )
         found[point.name] = Foreign(package, _loaded(point, package, base))
     return found
 
@@ -88,16 +98,22 @@ def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
 def _loaded(point: EntryPoint, package: str, base: type[Frozen]) -> type[Frozen]:
     what = f"the entry point {point.name!r} of {package}"
     if not NAME.fullmatch(point.name):
-        raise UserError(f"{what} must be named like some_name: rename it there, or uninstall the package")
+        raise UserError(
+            f"{what} must be named like some_name: rename it there, or uninstall the package"
+        )
     try:
         part = point.load()
     except Exception as error:  # of somebody else's code
-        raise UserError(f"{what} cannot be loaded ({first_line(error)}): mend the package, or uninstall it") from error
+        raise UserError(
+            f"{what} cannot be loaded ({first_line(error)}): mend the package, or uninstall it"
+        ) from error
     if not (isinstance(part, type) and issubclass(part, base)):
         raise UserError(f"{what} must be a subclass of {base.__name__}, got {point.value}")
     kind = part.model_fields.get("kind")
     if issubclass(part, ForeignNetwork) and (kind is None or kind.default != point.name):
-        raise UserError(f'{what} must have the field kind: Literal["{point.name}"] = "{point.name}"')
+        raise UserError(
+            f'{what} must have the field kind: Literal["{point.name}"] = "{point.name}"'
+        )
     return part
 
 
@@ -105,22 +121,36 @@ def foreign_networks(own: tuple[type[Architecture], ...]) -> tuple[type[Any], ..
     """Return the families of other packages, none of which may have a name of our ``own``."""
     found = foreign_parts("networks")
     for name in {each.model_fields["kind"].default for each in own} & found.keys():
-        raise UserError(f"{found[name].package} brings a network {name!r}, which is one of our own: rename it there")
+        raise UserError(
+            f"{found[name].package} brings a network {name!r}, which is one of our own: rename it "
+            f"there"
+        )
     return tuple(each.part for each in found.values())
 
 
 def with_foreign_losses(mixture: type[Frozen]) -> type[Frozen]:
-    """Return the mixture with a weight for each loss of another package, and its arguments as ``NAME_ARGUMENT``."""
+    """Return the mixture with a weight for each loss of another package, and its arguments as
+    ``NAME_ARGUMENT``.
+    """
     fields: dict[str, Any] = {}
     for name, each in foreign_parts("losses").items():
-        arguments = {f"{name}_{argument}": (argument, info) for argument, info in each.part.model_fields.items()}
+        arguments = {
+            f"{name}_{argument}": (argument, info)
+            for argument, info in each.part.model_fields.items()
+        }
         if taken := {name, *arguments} & {*mixture.model_fields, *fields}:
-            raise UserError(f"{each.package} brings a loss whose field {min(taken)!r} is there already: rename it there")
+            raise UserError(
+                f"{each.package} brings a loss whose field {min(taken)!r} is there already: rename "
+                f"it there"
+            )
         fields[name] = (TermWeight, 0.0)
         for field, (argument, info) in arguments.items():
             governed = copy(info)
             governed.metadata = [*info.metadata, ReadWhile(name), Argument(argument)]
-            fields[field] = (Annotated[info.annotation, ReadWhile(name), Argument(argument)], governed)
+            fields[field] = (
+                Annotated[info.annotation, ReadWhile(name), Argument(argument)],
+                governed,
+            )
     if not fields:
         return mixture
 
@@ -128,7 +158,12 @@ def with_foreign_losses(mixture: type[Frozen]) -> type[Frozen]:
         @model_serializer(mode="wrap")
         def _lean(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
             """Leave out losses without a weight: whoever lacks their package can read the rest."""
-            unread = {field for name in foreign_parts("losses") if not getattr(self, name) for field in fields_of(name)}
+            unread = {
+                field
+                for name in foreign_parts("losses")
+                if not getattr(self, name)
+                for field in fields_of(name)
+            }
             return {field: value for field, value in whole(self).items() if field not in unread}
 
     return create_model("Mixture", __base__=Lean, __module__=mixture.__module__, **fields)
@@ -136,20 +171,28 @@ def with_foreign_losses(mixture: type[Frozen]) -> type[Frozen]:
 
 def fields_of(loss: str) -> tuple[str, ...]:
     """Return the fields of a mixture that are of a foreign loss: its weight, then its arguments."""
-    return loss, *(f"{loss}_{argument}" for argument in foreign_parts("losses")[loss].part.model_fields)
+    return loss, *(
+        f"{loss}_{argument}" for argument in foreign_parts("losses")[loss].part.model_fields
+    )
 
 
 def packages_here() -> dict[str, str]:
     """Return the package and version of every foreign part that is installed, by kind and name."""
     kinds: tuple[Kind, ...] = ("networks", "losses")
-    return {f"{kind}.{name}": each.package for kind in kinds for name, each in foreign_parts(kind).items()}
+    return {
+        f"{kind}.{name}": each.package
+        for kind in kinds
+        for name, each in foreign_parts(kind).items()
+    }
 
 
 def lacking_parts(packages: Mapping[str, object]) -> list[Problem]:
     """Return those of some parts that are not installed, or in another version."""
     here = packages_here()
     return [
-        Problem(name, f"must come from {package}: install that", here.get(name, "nothing of that name"))
+        Problem(
+            name, f"must come from {package}: install that", here.get(name, "nothing of that name")
+        )
         for name, package in packages.items()
         if here.get(name) != package
     ]

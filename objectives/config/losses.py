@@ -1,4 +1,6 @@
-"""What training minimises: a mixture of losses, in one phase or two, and the weights of classes in it."""
+"""What training minimises: a mixture of losses, in one phase or two, and the weights of classes in
+it.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -29,14 +31,17 @@ class GivenClassWeights(Frozen):
     values: tuple[Annotated[float, Field(ge=0.0)], ...] = Field(min_length=2)
 
 
-ClassWeights = Annotated[NoClassWeights | InverseFrequency | GivenClassWeights, Field(discriminator="kind")]
+ClassWeights = Annotated[
+    NoClassWeights | InverseFrequency | GivenClassWeights, Field(discriminator="kind")
+]
 
 
 class OwnMixture(Frozen):
-    """A mixture of losses; the weights of its terms lie on the simplex, so they never rescale the learning rate.
+    """A mixture of losses; the weights of its terms lie on the simplex, so they never rescale the
+    learning rate.
 
-    Of Tversky's index ``alpha`` weighs false positives, 1 - ``alpha`` false negatives; of unified focal ``delta`` weighs the
-    rarer side, ``gamma`` is the focus on what is hard or rare.
+    Of Tversky's index ``alpha`` weighs false positives, 1 - ``alpha`` false negatives; of unified
+    focal ``delta`` weighs the rarer side, ``gamma`` is the focus on what is hard or rare.
     """
 
     cross_entropy: TermWeight = 1.0
@@ -47,16 +52,26 @@ class OwnMixture(Frozen):
     unified_focal: TermWeight = 0.0
     jaccard: TermWeight = 0.0
     boundary: TermWeight = 0.0
-    focal_gamma: Annotated[float, ReadWhile("focal"), Argument("gamma")] = Field(2.0, ge=0.0, le=8.0)
-    tversky_alpha: Annotated[float, ReadWhile("tversky"), Argument("alpha")] = Field(0.3, ge=0.0, le=1.0)
-    unified_delta: Annotated[float, ReadWhile("unified_focal"), Argument("delta")] = Field(0.6, ge=0.0, le=1.0)
-    unified_gamma: Annotated[float, ReadWhile("unified_focal"), Argument("gamma")] = Field(0.5, ge=0.0, lt=1.0)
+    focal_gamma: Annotated[float, ReadWhile("focal"), Argument("gamma")] = Field(
+        2.0, ge=0.0, le=8.0
+    )
+    tversky_alpha: Annotated[float, ReadWhile("tversky"), Argument("alpha")] = Field(
+        0.3, ge=0.0, le=1.0
+    )
+    unified_delta: Annotated[float, ReadWhile("unified_focal"), Argument("delta")] = Field(
+        0.6, ge=0.0, le=1.0
+    )
+    unified_gamma: Annotated[float, ReadWhile("unified_focal"), Argument("gamma")] = Field(
+        0.5, ge=0.0, lt=1.0
+    )
 
     @model_validator(mode="after")
     def _on_simplex(self) -> Self:
         total = sum(getattr(self, term) for term in LOSS_TERMS)
         if abs(total - 1.0) > 1e-6:
-            raise ValueError(f"the weights of {', '.join(LOSS_TERMS)} must add up to 1, got {total:g}")
+            raise ValueError(
+                f"the weights of {', '.join(LOSS_TERMS)} must add up to 1, got {total:g}"
+            )
         return self
 
     def arguments_of(self, term: str) -> Mapping[str, float]:
@@ -90,7 +105,9 @@ class NoSecondPhase(Frozen):
 
 
 class SecondPhase(Mixture):
-    """Another mixture takes over after the share ``start`` of all epochs; class weights stay those of the first."""
+    """Another mixture takes over after the share ``start`` of all epochs; class weights stay those
+    of the first.
+    """
 
     kind: Literal["mixture"] = "mixture"
     start: float = Field(0.5, gt=0.0, lt=1.0)

@@ -9,7 +9,9 @@ from objectives.config.parts import ReadWhile
 
 
 class Levelled(Architecture):
-    """A family that is written here: level i has ``base_filters * growth**i`` filters, rounded; ``depth`` is the last one."""
+    """A family that is written here: level i has ``base_filters * growth**i`` filters, rounded;
+    ``depth`` is the last one.
+    """
 
     halves: ClassVar[bool] = True  # each level sees the frames at half the size of the one before
 
@@ -27,10 +29,13 @@ class Levelled(Architecture):
     def level_filters(self) -> list[int]:
         """The filters of each level, from full size (0) to the bottleneck (depth).
 
-        A family that does not halve has ``depth`` levels and no bottleneck. Of a network with a second one for the background,
-        the levels of the first are meant.
+        A family that does not halve has ``depth`` levels and no bottleneck. Of a network with a
+        second one for the background, the levels of the first are meant.
         """
-        return [round(self.base_filters * self.growth**level) for level in range(self.depth + self.halves)]
+        return [
+            round(self.base_filters * self.growth**level)
+            for level in range(self.depth + self.halves)
+        ]
 
 
 Block = Literal["plain", "residual"]
@@ -48,7 +53,9 @@ Bottleneck = Literal[
 
 
 class UNet(Levelled):
-    """Composable U-Net (Ronneberger et al. 2015): level i has ``base_filters * growth**i`` filters; i = depth at the bottom."""
+    """Composable U-Net (Ronneberger et al. 2015): level i has ``base_filters * growth**i`` filters;
+    i = depth at the bottom.
+    """
 
     kind: Literal["unet"] = "unet"
     depth: int = Field(3, ge=2, le=5)  # number of downsamplings
@@ -72,7 +79,8 @@ class NestedUNet(Levelled):
     base_filters: int = Field(16, ge=4, le=128)
     growth: float = Field(2.0, ge=1.0, le=2.5)
     block: Block = "plain"
-    fusion: Literal["concat", "gated"] = "concat"  # gated: what a node joins is weighed by adaptive gates
+    # gated: what a node joins is weighed by adaptive gates
+    fusion: Literal["concat", "gated"] = "concat"
     bottleneck: Literal["plain", "transformer"] = "plain"
     heads: Annotated[Literal[1, 2, 4, 8], ReadWhile("bottleneck", ("transformer",))] = 4
     up: Up = "bilinear"
@@ -82,7 +90,9 @@ class NestedUNet(Levelled):
 
 
 class DoubleUNet(Levelled):
-    """Two paths side by side: a residual, gated one for detail and a transformer one for context, joined before the head."""
+    """Two paths side by side: a residual, gated one for detail and a transformer one for context,
+    joined before the head.
+    """
 
     kind: Literal["double_unet"] = "double_unet"
     depth: int = Field(3, ge=2, le=5)
@@ -95,7 +105,9 @@ class DoubleUNet(Levelled):
 
 
 class DeepLab(Levelled):
-    """DeepLabV3 (Chen et al. 2017) with a small encoder: atrous convolutions at ``rate`` times 1, 2 and 3 side by side."""
+    """DeepLabV3 (Chen et al. 2017) with a small encoder: atrous convolutions at ``rate`` times 1, 2
+    and 3 side by side.
+    """
 
     kind: Literal["deeplab"] = "deeplab"
     depth: int = Field(2, ge=1, le=4)  # number of downsamplings; the encoder has one level more
@@ -108,7 +120,9 @@ class DeepLab(Levelled):
 
 
 class ConvStack(Levelled):
-    """``depth`` convolutions at full size, each with ReLU, and a 1 x 1 head; depth 0 is the head alone."""
+    """``depth`` convolutions at full size, each with ReLU, and a 1 x 1 head; depth 0 is the head
+    alone.
+    """
 
     halves: ClassVar[bool] = False
 
@@ -120,7 +134,9 @@ class ConvStack(Levelled):
 
 
 class BackgroundUNet(Levelled):
-    """Two U-Nets: one tells classes apart; the other, of ``mask_filters``, tells label 0 from the rest and masks the first."""
+    """Two U-Nets: one tells classes apart; the other, of ``mask_filters``, tells label 0 from the
+    rest and masks the first.
+    """
 
     kind: Literal["background_unet"] = "background_unet"
     depth: int = Field(3, ge=2, le=5)
@@ -132,15 +148,25 @@ class BackgroundUNet(Levelled):
 
 
 SmpDecoder = Literal[
-    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer"
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
 ]
 
 
 class Smp(Architecture):
     """A decoder and an encoder of segmentation-models-pytorch by name, with random weights.
 
-    Of its decoders DPT (Ranftl et al. 2021) is left out: it is made for vision transformers with patches of a fixed size, and
-    refuses every encoder of smp's own.
+    Of its decoders DPT (Ranftl et al. 2021) is left out: it is made for vision transformers with
+    patches of a fixed size, and refuses every encoder of smp's own.
     """
 
     sized_by: ClassVar[str] = "encoder"
@@ -148,12 +174,25 @@ class Smp(Architecture):
     kind: Literal["smp"] = "smp"
     decoder: SmpDecoder = "unet"
     encoder: str = Field("resnet18", min_length=1, max_length=100)
-    attention: Annotated[Literal["none", "scse"], ReadWhile("decoder", ("unet", "unetplusplus"))] = "none"  # in its blocks
+    # in its blocks
+    attention: Annotated[
+        Literal["none", "scse"], ReadWhile("decoder", ("unet", "unetplusplus"))
+    ] = "none"
 
 
-OWN: tuple[type[Architecture], ...] = (UNet, NestedUNet, DoubleUNet, DeepLab, ConvStack, BackgroundUNet, Smp)
+OWN: tuple[type[Architecture], ...] = (
+    UNet,
+    NestedUNet,
+    DoubleUNet,
+    DeepLab,
+    ConvStack,
+    BackgroundUNet,
+    Smp,
+)
 
 if TYPE_CHECKING:
-    Model = UNet | NestedUNet | DoubleUNet | DeepLab | ConvStack | BackgroundUNet | Smp | ForeignNetwork
+    Model = (
+        UNet | NestedUNet | DoubleUNet | DeepLab | ConvStack | BackgroundUNet | Smp | ForeignNetwork
+    )
 else:
     Model = Annotated[Union[(*OWN, *foreign_networks(OWN))], Field(discriminator="kind")]

@@ -1,4 +1,6 @@
-"""What the config's values are made of, ours and other packages': frozen models, conditions of fields, weights of losses."""
+"""What the config's values are made of, ours and other packages': frozen models, conditions of
+fields, weights of losses.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,9 +16,11 @@ class Frozen(BaseModel):
 
 @dataclass(frozen=True)
 class ReadWhile:
-    """A field's condition: it is read while ``governor`` is above 0 or, where there are ``options``, is one of them.
+    """A field's condition: it is read while ``governor`` is above 0 or, where there are
+    ``options``, is one of them.
 
-    ``governor`` is a field of the same section, or a path in another. Of several conditions all must hold.
+    ``governor`` is a field of the same section, or a path in another. Of several conditions all
+    must hold.
     """
 
     governor: str
@@ -25,7 +29,9 @@ class ReadWhile:
 
 @dataclass(frozen=True)
 class Argument:
-    """A field is an argument, by this name, of the loss while whose weight is above 0 it is read."""
+    """A field is an argument, by this name, of the loss while whose weight is above 0 it
+    is read.
+    """
 
     name: str
 

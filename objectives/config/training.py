@@ -33,7 +33,9 @@ class SGD(Frozen):
 
 
 class Lion(Frozen):
-    """Lion (Chen et al. 2023): sign of the averaged gradient; wants a tenth of AdamW's rate and ten times its decay."""
+    """Lion (Chen et al. 2023): sign of the averaged gradient; wants a tenth of AdamW's rate and ten
+    times its decay.
+    """
 
     kind: Literal["lion"] = "lion"
     learning_rate: float = Field(3e-4, gt=0.0, le=1.0)
@@ -43,7 +45,8 @@ class Lion(Frozen):
 Optimiser = Annotated[AdamW | Adam | SGD | Lion, Field(discriminator="kind")]
 
 
-Watched = Literal["score", "loss"]  # of validation: the mean IoU, which should rise, or the loss, which should fall
+# of validation: the mean IoU, which should rise, or the loss, which should fall
+Watched = Literal["score", "loss"]
 
 
 class Scheduled(Frozen):
@@ -63,14 +66,18 @@ class Cosine(Scheduled):
 
 
 class OneCycle(Scheduled):
-    """One cycle (Smith and Topin 2018): up to the learning rate over ``warmup`` of all steps, then down."""
+    """One cycle (Smith and Topin 2018): up to the learning rate over ``warmup`` of all steps, then
+    down.
+    """
 
     kind: Literal["one_cycle"] = "one_cycle"
     warmup: float = Field(0.3, ge=0.0, le=0.9)
 
 
 class Plateau(Scheduled):
-    """Multiply the learning rate by ``factor`` when what it watches has got no better for more than ``patience`` epochs."""
+    """Multiply the learning rate by ``factor`` when what it watches has got no better for more than
+    ``patience`` epochs.
+    """
 
     kind: Literal["plateau"] = "plateau"
     factor: float = Field(0.3, gt=0.0, lt=1.0)
@@ -91,14 +98,21 @@ class Train(Frozen):
 
     epochs: int = Field(30, ge=1, le=10_000)
     batch_size: int = Field(32, ge=1, le=4096)
-    scale: float = Field(1.0, gt=0.0, le=1.0)  # frames are shrunk by this before the network; scores stay full size
+    # frames are shrunk by this before the network; scores stay full size
+    scale: float = Field(1.0, gt=0.0, le=1.0)
     repeat: int = Field(1, ge=1, le=16)  # every frame appears so often in an epoch
-    rare_repeat: int = Field(1, ge=1, le=16)  # frames that hold the rarest class so many times as often
+    # frames that hold the rarest class so many times as often
+    rare_repeat: int = Field(1, ge=1, le=16)
     # copy-paste chooses its frames once, and rare_repeat counts them among those with the class
     rare_pasted: Annotated[bool, ReadWhile("augment.copy_paste")] = False
     steps_per_epoch: int = Field(0, ge=0)  # 0: one pass over the training frames
-    early_stopping: int = Field(0, ge=0)  # epochs in which stop_on gets no better before training ends; 0: never
-    stop_on: Annotated[Watched, ReadWhile("early_stopping")] = "score"  # the epoch that is kept is that of the best score
-    ema: float = Field(0.99, ge=0.0, lt=1.0)  # decay of the averaged weights that are scored; 0: none
-    bf16: bool = True  # mixed precision in training, where the device computes bfloat16 natively; scores are always float32
+    # epochs in which stop_on gets no better before training ends; 0: never
+    early_stopping: int = Field(0, ge=0)
+    # the epoch that is kept is that of the best score
+    stop_on: Annotated[Watched, ReadWhile("early_stopping")] = "score"
+    # decay of the averaged weights that are scored; 0: none
+    ema: float = Field(0.99, ge=0.0, lt=1.0)
+    # mixed precision in training, where the device computes bfloat16 natively; scores are always
+    # float32
+    bf16: bool = True
     gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping

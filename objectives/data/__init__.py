@@ -1,1 +1,3 @@
-"""Labelled frames: reading, checking, cutting into parts, and the prepared copy that all processes share."""
+"""Labelled frames: reading, checking, cutting into parts, and the prepared copy that all processes
+share.
+"""

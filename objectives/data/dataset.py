@@ -43,11 +43,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Dataset:
-    """Prepared frames. A child process is handed ``directory`` and loads it again: pickling would copy the pixels."""
+    """Prepared frames. A child process is handed ``directory`` and loads it again: pickling would
+    copy the pixels.
+    """
 
     directory: Path
     spec: FrameSpec
-    fingerprint: str  # SHA-256 over kept pixels, masks, names, groups, parts and classes: equal on every host
+    # SHA-256 over kept pixels, masks, names, groups, parts and classes: equal on every host
+    fingerprint: str
     images: np.ndarray  # (N, H, W, C) uint8 or uint16, mapped read-only
     masks: np.ndarray  # (N, H, W) uint8, mapped read-only
     names: tuple[str, ...]
@@ -70,7 +73,8 @@ class Dataset:
 
     @property
     def sealed(self) -> str:
-        """SHA-256 over the frames of the test part as they were read: equal whatever size or classes are made of them.
+        """SHA-256 over the frames of the test part as they were read: equal whatever size or
+        classes are made of them.
 
         Empty where the part is.
         """
@@ -81,17 +85,25 @@ class Dataset:
 
     @property
     def hashes_by_part(self) -> dict[str, list[str]]:
-        """Of which part each frame is, by its hash; those that were left out by name are a part of their own."""
-        parts = {part: [self.frame_hashes[index] for index in indices] for part, indices in self.parts.items()}
+        """Of which part each frame is, by its hash; those that were left out by name are a part of
+        their own.
+        """
+        parts = {
+            part: [self.frame_hashes[index] for index in indices]
+            for part, indices in self.parts.items()
+        }
         return parts | ({LEFT_OUT: list(self.left_out_hashes)} if self.left_out_hashes else {})
 
     def left_out(self, part: str) -> str:
-        """Return which scored classes the mean over a part leaves out, in words; empty where all of them occur."""
+        """Return which scored classes the mean over a part leaves out, in words; empty where all of
+        them occur.
+        """
         return left_out(self.spec, self.pixels_in(part), part)
 
 
 def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
-    """Return the prepared data set of a source, built below ``cache`` when no process has done so yet; milliseconds otherwise.
+    """Return the prepared data set of a source, built below ``cache`` when no process has done so
+    yet; milliseconds otherwise.
 
     Any number of processes may call it at once: one builds, the others wait for it.
 
@@ -110,13 +122,15 @@ def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
                 build(source, options, directory)
     except OSError as error:
         raise WorldError(
-            f"cannot write the prepared data to {directory}: {error}; free space or choose another place"
+            f"cannot write the prepared data to {directory}: {error}; free space or choose another "
+            f"place"
         ) from error
     return load_dataset(directory)
 
 
 def load_dataset(directory: Path) -> Dataset:
-    """Return the data set prepared in ``directory``; costs milliseconds, pixels are read when they are used.
+    """Return the data set prepared in ``directory``; costs milliseconds, pixels are read when they
+    are used.
 
     Raises:
         WorldError: It is not there or damaged.
@@ -136,11 +150,15 @@ def load_dataset(directory: Path) -> Dataset:
             tuple(index["frame_hashes"]),
             tuple(Dropped(**dropped) for dropped in index["dropped"]),
             tuple(index["warnings"]),
-            tuple(index.get("left_out_hashes", ())),  # not in what was prepared before there were any
+            # not in what was prepared before there were any
+            tuple(index.get("left_out_hashes", ())),
         )
-    except Exception as error:  # what numpy's header parser and the index raise on foreign bytes is open-ended
+    # what numpy's header parser and the index raise on foreign bytes is open-ended
+    except Exception as error:
         reason = one_line(str(error) or type(error).__name__)
-        raise WorldError(f"no whole prepared data set in {directory} ({reason}); open its source again") from error
+        raise WorldError(
+            f"no whole prepared data set in {directory} ({reason}); open its source again"
+        ) from error
 
 
 def rarest_class(dataset: Dataset) -> int:
@@ -157,7 +175,9 @@ def rare_frames(dataset: Dataset) -> np.ndarray:
 
 
 def has_labels(dataset: Dataset, part: str) -> bool:
-    """Return whether any pixel of a part has a scored label, without which there is no score of it."""
+    """Return whether any pixel of a part has a scored label, without which there is no
+    score of it.
+    """
     scored = list(dataset.spec.scored)
     return any(bool(np.isin(dataset.masks[index], scored).any()) for index in dataset.parts[part])
 
@@ -167,7 +187,9 @@ def _key(source: str, options: DataOptions) -> str:
     for name in ("exif", "leave_out"):  # what was prepared before there was a choice stays found
         if decided[name] == getattr(DataOptions(), name):
             del decided[name]
-    return hashlib.sha256(json.dumps([FORMAT_VERSION, source_stamp(source), decided]).encode()).hexdigest()[:24]
+    return hashlib.sha256(
+        json.dumps([FORMAT_VERSION, source_stamp(source), decided]).encode()
+    ).hexdigest()[:24]
 
 
 def _is_whole(directory: Path) -> bool:

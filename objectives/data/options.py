@@ -19,18 +19,22 @@ Exif = Literal["turn", "keep"]
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How a source becomes a prepared data set; two studies with equal options and source share one.
+    """How a source becomes a prepared data set; two studies with equal options and source share
+    one.
 
-    ``size`` is (H, W), None keeps the source's; ``min_identical`` frames that share one mask of several classes are dropped;
-    so are those with a smaller share of labelled pixels than ``min_labelled``, and those whose mean pixel value lies more
-    than ``max_deviation`` standard deviations from that of all (0: neither); ``shares`` are those of train, validation and
-    test, of which there may be none; ``scored`` empty means all classes but the ignored one; ``ignore`` is the label out of
-    loss and score, as mask files write it, or ``none``, and empty means as the source says; ``exif`` says whether images and
-    masks with an orientation tag are turned as viewers turn them, or kept as their pixels lie in the file; frames that
-    ``leave_out`` names are dropped unseen.
+    ``size`` is (H, W), None keeps the source's; ``min_identical`` frames that share one mask of
+    several classes are dropped; so are those with a smaller share of labelled pixels than
+    ``min_labelled``, and those whose mean pixel value lies more than ``max_deviation`` standard
+    deviations from that of all (0: neither); ``shares`` are those of train, validation and test, of
+    which there may be none; ``scored`` empty means all classes but the ignored one; ``ignore`` is
+    the label out of loss and score, as mask files write it, or ``none``, and empty means as the
+    source says; ``exif`` says whether images and masks with an orientation tag are turned as
+    viewers turn them, or kept as their pixels lie in the file; frames that ``leave_out`` names are
+    dropped unseen.
     """
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # of a study's specification that has them
+    # of a study's specification that has them
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     size: tuple[int, int] | None = None
     min_identical: int = 10
@@ -46,20 +50,37 @@ class DataOptions:
     def problems(self) -> Iterator[Problem]:
         """Yield every option that cannot work, whatever the data."""
         if self.size is not None and not all(1 <= side <= 65535 for side in self.size):
-            yield Problem("size", "height and width must be 1 to 65535", f"{self.size[0]}x{self.size[1]}")
+            yield Problem(
+                "size", "height and width must be 1 to 65535", f"{self.size[0]}x{self.size[1]}"
+            )
         if self.min_identical < 2:
             yield Problem("min_identical", "must be at least 2", str(self.min_identical))
         train, validation, test = self.shares
-        if min(train, validation) <= 0 or not test >= 0 or not abs(train + validation + test - 1) <= 1e-6:
-            rule = "must be those of train and validation, above 0, and of test, 0 or more, that add up to 1"
+        if (
+            min(train, validation) <= 0
+            or not test >= 0
+            or not abs(train + validation + test - 1) <= 1e-6
+        ):
+            rule = (
+                "must be those of train and validation, above 0, and of test, 0 or more, that "
+                "add up to 1"
+            )
             yield Problem("shares", rule, "/".join(f"{share:g}" for share in self.shares))
         if self.seed < 0:
             yield Problem("seed", "must be 0 or more", str(self.seed))
-        if not re.fullmatch(IGNORE, self.ignore) or (self.ignore.isdigit() and int(self.ignore) > LARGEST_LABEL):
+        if not re.fullmatch(IGNORE, self.ignore) or (
+            self.ignore.isdigit() and int(self.ignore) > LARGEST_LABEL
+        ):
             yield Problem("ignore", f"must be a label 0..{LARGEST_LABEL} or none", self.ignore)
         if self.exif not in get_args(Exif):
             yield Problem("exif", f"must be {' or '.join(get_args(Exif))}", self.exif)
         if not 0 <= self.min_labelled <= 1:
-            yield Problem("min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}")
+            yield Problem(
+                "min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}"
+            )
         if not (math.isfinite(self.max_deviation) and self.max_deviation >= 0):
-            yield Problem("max_deviation", "must be a number of standard deviations, 0 or more", f"{self.max_deviation:g}")
+            yield Problem(
+                "max_deviation",
+                "must be a number of standard deviations, 0 or more",
+                f"{self.max_deviation:g}",
+            )

@@ -1,4 +1,6 @@
-"""Reading of frames for ``search predict`` (no masks) and ``search evaluate`` (with masks), each at its own size."""
+"""Reading of frames for ``search predict`` (no masks) and ``search evaluate`` (with masks), each at
+its own size.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +19,8 @@ from objectives.data.reading.source import open_source, reader_of
 from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError, condensed
 
-UNKNOWN = -1  # no label of a mask: an older bundle ignores one beyond its classes, and does not say which
+# no label of a mask: an older bundle ignores one beyond its classes, and does not say which
+UNKNOWN = -1
 
 
 class Labelled(NamedTuple):
@@ -29,11 +32,12 @@ class Labelled(NamedTuple):
 
 
 def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]:
-    """Return the frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's images (its ``images/``
-    or itself).
+    """Return the frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's
+    images (its ``images/`` or itself).
 
-    ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item is asked for, which raises
-    ProblemsError when it is damaged; ``exif`` is that of the model's `FrameSpec`.
+    ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item
+    is asked for, which raises ProblemsError when it is damaged; ``exif`` is that of the model's
+    `FrameSpec`.
 
     Raises:
         ProblemsError: Nothing is there, or no frames are in it.
@@ -42,12 +46,14 @@ def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:
-    """Return the labelled frames of a source for a model of these classes: every frame, nothing dropped, sizes as they are.
+    """Return the labelled frames of a source for a model of these classes: every frame, nothing
+    dropped, sizes as they are.
 
     ``ignore`` is that of the `DataOptions` under which the model was made.
 
     Raises:
-        ProblemsError: It cannot be read, or its classes or pixels are not the model's; every problem is named.
+        ProblemsError: It cannot be read, or its classes or pixels are not the model's; every
+            problem is named.
     """
     opened = open_source(str(source), spec.exif)
     declared = opened.classes.ignoring(ignore) if opened.classes else None
@@ -87,7 +93,9 @@ def _classes_of(spec: FrameSpec, ignore: str) -> Classes:
 
 
 def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
-    """Return names in label order, the ignored one in brackets: what it is called does not matter."""
+    """Return names in label order, the ignored one in brackets: what it is called does
+    not matter.
+    """
     return ["(ignored)" if label == ignore_label else name for label, name in enumerate(names)]
 
 
@@ -105,7 +113,9 @@ def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec
     outside = classes.outside(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
     if outside:
         rule = f"labels must be among the {len(classes.names)} classes"
-        problems.append(Problem(f"mask of {source.place(index)}", rule, ", ".join(map(str, outside[:8]))))
+        problems.append(
+            Problem(f"mask of {source.place(index)}", rule, ", ".join(map(str, outside[:8])))
+        )
     if problems:
         raise ProblemsError(source.place(index), problems)
     return classes.encode(mask_HW)

@@ -1,4 +1,6 @@
-"""What a network must know of the data: the frame's size and scaling, and the classes. Travels inside the bundle."""
+"""What a network must know of the data: the frame's size and scaling, and the classes. Travels
+inside the bundle.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
@@ -16,9 +18,10 @@ Colour = tuple[int, int, int]  # red, green, blue in 0..255
 class FrameSpec(Frozen):
     """Shape, scaling and classes of the frames of one study.
 
-    A raw pixel p becomes ``(p / max_value - mean[c]) / std[c]``; mean, std and ranges come from the training part alone.
-    Labels are 0..K-1 in the order of ``class_names``; pixels of ``ignore_label`` are neither trained on nor scored, and
-    only ``scored`` labels are ever predicted.
+    A raw pixel p becomes ``(p / max_value - mean[c]) / std[c]``; mean, std and ranges come from the
+    training part alone. Labels are 0..K-1 in the order of ``class_names``; pixels of
+    ``ignore_label`` are neither trained on nor scored, and only ``scored`` labels are ever
+    predicted.
     """
 
     height: int = Field(ge=1, le=65535)
@@ -27,12 +30,14 @@ class FrameSpec(Frozen):
     max_value: Literal[255, 65535]  # of 8-bit and 16-bit frames
     mean: tuple[float, ...]  # one per channel, of pixels scaled to 0..1
     std: tuple[Annotated[float, Field(gt=0.0)], ...]
-    ranges: tuple[tuple[float, float], ...] = ()  # that each channel's pixels use, in 0..1; empty in bundles of before: all
+    # that each channel's pixels use, in 0..1; empty in bundles of before: all
+    ranges: tuple[tuple[float, float], ...] = ()
     class_names: tuple[str, ...] = Field(min_length=2, max_length=MOST_LABELS)
     colours: tuple[Colour, ...]
     ignore_label: int | None
     scored: tuple[int, ...] = Field(min_length=1)
-    raw_ignore: int | None = Field(None, ge=0)  # the ignored label as mask files write it; not known to older bundles
+    # the ignored label as mask files write it; not known to older bundles
+    raw_ignore: int | None = Field(None, ge=0)
     exif: Exif = "turn"  # what an orientation tag does to the pixels of a file: see DataOptions
 
     @model_validator(mode="after")
@@ -45,7 +50,9 @@ class FrameSpec(Frozen):
             raise ValueError("ranges must be pairs of low and high in 0..1, the low one first")
         if len(self.colours) != self.num_classes or len(set(self.class_names)) != self.num_classes:
             raise ValueError("every class must have a name of its own and a colour")
-        if not all(0 <= label < self.num_classes for label in (self.ignore_label or 0, *self.scored)):
+        if not all(
+            0 <= label < self.num_classes for label in (self.ignore_label or 0, *self.scored)
+        ):
             raise ValueError(f"ignore_label and scored must be labels 0..{self.num_classes - 1}")
         return self
 
@@ -56,12 +63,16 @@ class FrameSpec(Frozen):
 
 
 def left_out(spec: FrameSpec, support_K: Sequence[int] | np.ndarray, part: str) -> str:
-    """Return what a mean over the scored classes leaves out in a part of which so many pixels are of each class; empty for
-    nothing.
+    """Return what a mean over the scored classes leaves out in a part of which so many pixels are
+    of each class; empty for nothing.
     """
     absent = [spec.class_names[label] for label in spec.scored if not support_K[label]]
     if not absent:
         return ""
     verb = "does" if len(absent) == 1 else "do"
     total = len(spec.scored)
-    return f"mean over {total - len(absent)} of {total} scored classes: {', '.join(absent)} {verb} not occur in {part}"
+    return (
+        f"mean over {total - len(absent)} of {total} scored classes: {', '.join(absent)} "
+        f"{verb} "
+        f"not occur in {part}"
+    )

@@ -20,7 +20,8 @@ def processor_of(device: torch.device) -> Processor:
 
 @contextmanager
 def threads_of(then: Processor) -> Iterator[None]:
-    """As many CPU threads as a score was computed with on a processor like this one; the former number afterwards.
+    """As many CPU threads as a score was computed with on a processor like this one; the former
+    number afterwards.
 
     Elsewhere other bits are to be expected anyway, and this host may have far fewer cores.
     """
@@ -33,12 +34,15 @@ def threads_of(then: Processor) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-NUMBERS = ("cpu family", "model", "CPU implementer", "CPU variant", "CPU part")  # of x86, then of ARM
+# of x86, then of ARM
+NUMBERS = ("cpu family", "model", "CPU implementer", "CPU variant", "CPU part")
 
 
 @cache
 def _cpu() -> str:
-    """Model and instruction set; the numbers tell apart what virtual machines, and ARM, give one name."""
+    """Model and instruction set; the numbers tell apart what virtual machines, and ARM, give one
+    name.
+    """
     facts: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():

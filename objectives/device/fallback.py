@@ -1,4 +1,6 @@
-"""Scoring and predicting on a GPU that has too little memory, or whose memory others hold: the CPU does it instead."""
+"""Scoring and predicting on a GPU that has too little memory, or whose memory others hold: the CPU
+does it instead.
+"""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +18,8 @@ CPU = torch.device("cpu")
 
 
 def gpu_or_cpu(device: torch.device, work: Callable[[torch.device], Found]) -> Found:
-    """Return what the work gives on the device; where that is a GPU without memory for it, say so, and work on the CPU.
+    """Return what the work gives on the device; where that is a GPU without memory for it, say so,
+    and work on the CPU.
 
     The work may be done twice, so it must leave nothing behind when it fails.
     """
@@ -27,7 +30,9 @@ def gpu_or_cpu(device: torch.device, work: Callable[[torch.device], Found]) -> F
             raise
         why = first_line(error)
     # outside the clause: the exception is gone, and with it what it kept on the GPU
-    print(f"search: {device} has no memory for it ({why}): the CPU does it instead", file=sys.stderr)
+    print(
+        f"search: {device} has no memory for it ({why}): the CPU does it instead", file=sys.stderr
+    )
     return work(CPU)
 
 

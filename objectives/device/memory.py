@@ -20,26 +20,35 @@ LONGEST_REASON = 200  # characters of torch's words
 
 
 class DoesNotFitError(WorldError):
-    """Memory is too small, however few frames go through the model at once; the message says what was tried."""
+    """Memory is too small, however few frames go through the model at once; the message says what
+    was tried.
+    """
 
 
 @final
 @dataclass(frozen=True)
 class TooLarge:
-    """What came of work for which memory was too small, and what torch said: how much was asked for, and who has the rest."""
+    """What came of work for which memory was too small, and what torch said: how much was asked
+    for, and who has the rest.
+    """
 
     reason: str
 
 
 def attempt(
-    device: torch.device, work: Callable[Arguments, Found], *arguments: Arguments.args, **named: Arguments.kwargs
+    device: torch.device,
+    work: Callable[Arguments, Found],
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
 ) -> Found | TooLarge:
-    """Return what the work gives, or TooLarge when it needs more memory than a trial's share of the device's.
+    """Return what the work gives, or TooLarge when it needs more memory than a trial's share of the
+    device's.
 
     In both cases no exception keeps the work's tensors alive any more.
 
     Raises:
-        MemoryTakenError: Others hold the memory: fewer frames at once would make the result depend on who is there.
+        MemoryTakenError: Others hold the memory: fewer frames at once would make the result depend
+            on who is there.
     """
     try:
         return work(*arguments, **named)
@@ -48,13 +57,16 @@ def attempt(
         if short is None:
             raise
         reason = one_line((str(error).strip() or "out of memory").splitlines()[0], LONGEST_REASON)
-    # outside the clause: the exception is gone, and with it the frames of the functions that it left
+    # outside the clause: the exception is gone, and with it the frames of the functions that it
+    # left
     if short.beyond_share:
         return TooLarge(reason)
     raise MemoryTakenError(short.taken())
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give memory that nothing uses back to the device, whole: pieces left by larger work may be too small to use again."""
+    """Give memory that nothing uses back to the device, whole: pieces left by larger work may be
+    too small to use again.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -6,7 +6,8 @@ import torch
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Return whether bfloat16 is native there: every GPU that torch supports bf16 on, and CPUs with AVX-512 BF16 or AMX.
+    """Return whether bfloat16 is native there: every GPU that torch supports bf16 on, and CPUs with
+    AVX-512 BF16 or AMX.
 
     Elsewhere it would be emulated, and slower than float32.
     """
@@ -22,9 +23,12 @@ def autocast(device: torch.device, *, bf16: bool) -> torch.autocast:
 
 
 def exact() -> AbstractContextManager[None]:
-    """Return the context in which a network is scored: float32 proper, and equal convolutions by the same algorithm.
+    """Return the context in which a network is scored: float32 proper, and equal convolutions by
+    the same algorithm.
 
-    A GPU would take TF32 for convolutions, and by trial the algorithm that is fastest just then: scores that cannot be measured
-    again. Other devices are exact as they are.
+    A GPU would take TF32 for convolutions, and by trial the algorithm that is fastest just then:
+    scores that cannot be measured again. Other devices are exact as they are.
     """
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )

@@ -1,4 +1,6 @@
-"""Errors of torch, CUDA's libraries and numpy that mean: memory ran out. All spellings are here, and what each is worth."""
+"""Errors of torch, CUDA's libraries and numpy that mean: memory ran out. All spellings are here,
+and what each is worth.
+"""
 
 import re
 from contextlib import suppress
@@ -13,8 +15,9 @@ UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 # CUDA's libraries of an allocation of their own
 ON_DEVICE = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-# what may have other reasons, too, and means memory where the device has next to none left: a context, a handle or a
-# workspace without room (cuDNN finds no engine when none has one), but also a broken device, or memory of the host to be pinned
+# what may have other reasons, too, and means memory where the device has next to none left: a
+# context, a handle or a workspace without room (cuDNN finds no engine when none has one), but also
+# a broken device, or memory of the host to be pinned
 WHERE_FULL = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_NOT_INITIALIZED",
@@ -24,11 +27,13 @@ WHERE_FULL = (
 )
 NO_CONTEXT = WHERE_FULL[0]  # all that a device says which has no memory to be asked in
 ON_HOST = "DefaultCPUAllocator: can't allocate memory"
-ONEDNN_FAILED = "could not create a primitive"  # all that oneDNN says then; of what it does not know it says "... descriptor"
+# all that oneDNN says then; of what it does not know it says "... descriptor"
+ONEDNN_FAILED = "could not create a primitive"
 
 
 def shortage_in(error: BaseException, device: torch.device) -> Shortage | None:
-    """Return which memory an error says ran out, the device's or the host's, and who had it; None for any other error.
+    """Return which memory an error says ran out, the device's or the host's, and who had it; None
+    for any other error.
 
     Ask while the error is at hand, since what it keeps alive was held when it happened.
     """
@@ -47,12 +52,21 @@ def shortage_in(error: BaseException, device: torch.device) -> Shortage | None:
 
 
 def _device_shortage(device: torch.device, asked: int) -> Shortage:
-    """Who holds a GPU's memory; what torch keeps for later is ours, a process's own limit is the whole of what it may take."""
+    """Who holds a GPU's memory; what torch keeps for later is ours, a process's own limit is the
+    whole of what it may take.
+    """
     with suppress(RuntimeError, AssertionError):  # torch without CUDA asserts
         free, total = torch.cuda.mem_get_info(device)
         ours = torch.cuda.memory_reserved(device)
         allowed = int(torch.cuda.get_per_process_memory_fraction(device) * total)
-        return Shortage(str(device), asked, ours, max(0, total - free - ours), total, min(share_of(total), allowed))
+        return Shortage(
+            str(device),
+            asked,
+            ours,
+            max(0, total - free - ours),
+            total,
+            min(share_of(total), allowed),
+        )
     return Shortage(str(device), asked, ours=0, others=0, total=0, share=0)
 
 

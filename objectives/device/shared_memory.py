@@ -1,6 +1,8 @@
-"""The shared memory through which prefetched batches travel: how much they need, and how many prefetchers there is room for.
+"""The shared memory through which prefetched batches travel: how much they need, and how many
+prefetchers there is room for.
 
-A batch for which shared memory has no room ends the training, so it is asked for before any process starts.
+A batch for which shared memory has no room ends the training, so it is asked for before any process
+starts.
 """
 
 import shutil
@@ -22,12 +24,16 @@ def batch_bytes(batch_size: int, spec: FrameSpec) -> int:
 
 
 def shared_memory_needed(batch_size: int, spec: FrameSpec, prefetchers: int) -> int:
-    """Return the bytes of shared memory that so many prefetchers of one trial fill at most; none without prefetchers."""
+    """Return the bytes of shared memory that so many prefetchers of one trial fill at most; none
+    without prefetchers.
+    """
     return (AHEAD * prefetchers + IN_HAND) * batch_bytes(batch_size, spec) if prefetchers else 0
 
 
 def shared_memory_free() -> int:
-    """Return the bytes of shared memory that one trial may count on now; 0 where a system has none."""
+    """Return the bytes of shared memory that one trial may count on now; 0 where a system
+    has none.
+    """
     try:
         return int(SHARE * shutil.disk_usage(SHARED).free)
     except OSError:
@@ -35,7 +41,13 @@ def shared_memory_free() -> int:
 
 
 def prefetchers_with_room(wanted: int, config: Config, spec: FrameSpec, free_bytes: int) -> int:
-    """Return how many of the wanted prefetchers there is room for; with 0 batches are made in line."""
+    """Return how many of the wanted prefetchers there is room for; with 0 batches are
+    made in line.
+    """
     size = config.train.batch_size
-    fitting = (count for count in range(wanted, 0, -1) if shared_memory_needed(size, spec, count) <= free_bytes)
+    fitting = (
+        count
+        for count in range(wanted, 0, -1)
+        if shared_memory_needed(size, spec, count) <= free_bytes
+    )
     return next(fitting, 0)

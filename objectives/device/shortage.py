@@ -1,4 +1,6 @@
-"""Memory that ran out: who held how much of it then, and whether a trial took more than its share. Imports no torch."""
+"""Memory that ran out: who held how much of it then, and whether a trial took more than its share.
+Imports no torch.
+"""
 
 import resource
 from contextlib import suppress
@@ -12,7 +14,8 @@ from objectives.errors import WorldError
 
 GIB = 2**30
 MIB = 2**20
-MEMORY_SHARE = 0.9  # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
+# of a device's memory, for a trial; the rest is for the driver's and the libraries' own
+MEMORY_SHARE = 0.9
 LIBRARIES = GIB  # which take so much at least, however small the device
 CGROUP = Path("/sys/fs/cgroup")
 HOST = "this host"
@@ -39,11 +42,16 @@ class Shortage:
     def beyond_share(self) -> bool:
         """Whether the trial is to blame: it would not have fitted either with nobody else there.
 
-        Where it is known how much was asked for, that decides, since others may have come and gone meanwhile.
+        Where it is known how much was asked for, that decides, since others may have come and gone
+        meanwhile.
         """
         if not self.total:
             return False
-        return self.ours + self.asked > self.share if self.asked else self.others <= self.total - self.share
+        return (
+            self.ours + self.asked > self.share
+            if self.asked
+            else self.others <= self.total - self.share
+        )
 
     def taken(self) -> str:
         """Say that others hold what is the trial's share."""
@@ -53,21 +61,27 @@ class Shortage:
         if not self.total:
             return "so much of it that the device cannot even be asked how much"
         asked = f"{_size(self.asked)} more were asked for, " if self.asked > 1 else ""
-        held = f"this process held {_size(self.ours)}, others {_size(self.others)} of {_size(self.total)}"
+        held = (
+            f"this process held {_size(self.ours)}, others {_size(self.others)} of "
+            f"{_size(self.total)}"
+        )
         return f"{asked}{held}, a trial's share is {_size(self.share)}"
 
 
 def share_of(total: int) -> int:
     """Return the bytes of a device's memory that one trial may take, whoever else is there.
 
-    A verdict on a trial stays, and must not depend on who was alive at that moment: so workers that share a device have all of
-    it each, one after the other where two trials do not fit side by side.
+    A verdict on a trial stays, and must not depend on who was alive at that moment: so workers that
+    share a device have all of it each, one after the other where two trials do not fit side by
+    side.
     """
     return max(total // 2, min(int(MEMORY_SHARE * total), total - LIBRARIES))
 
 
 def host_memory() -> int:
-    """Return the bytes of memory that this process may use: the host's, within its control group's limit."""
+    """Return the bytes of memory that this process may use: the host's, within its control group's
+    limit.
+    """
     limits = [int(psutil.virtual_memory().total)]
     for file in LIMITS:
         with suppress(OSError, ValueError):
@@ -76,19 +90,25 @@ def host_memory() -> int:
 
 
 def host_shortage(asked: int) -> Shortage:
-    """Return who holds the host's memory now. A limit of this process alone (``ulimit``) is the whole of what it may take.
+    """Return who holds the host's memory now. A limit of this process alone (``ulimit``) is the
+    whole of what it may take.
 
-    Without one the kernel refuses no little memory before the whole host is out of it: then it counts only whether this process
-    itself has, or asks for, more than a share.
+    Without one the kernel refuses no little memory before the whole host is out of it: then it
+    counts only whether this process itself has, or asks for, more than a share.
     """
     process = psutil.Process()
     total = host_memory()
     own = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
     if limits := [limit for limit in own if limit != resource.RLIM_INFINITY]:
-        # reached, or the kernel would not have refused; what the failure has freed since does not count
-        return Shortage(HOST, asked, ours=min(limits), others=0, total=min(limits), share=min(limits))
+        # reached, or the kernel would not have refused; what the failure has freed since does not
+        # count
+        return Shortage(
+            HOST, asked, ours=min(limits), others=0, total=min(limits), share=min(limits)
+        )
     ours = int(process.memory_full_info().uss)
-    return Shortage(HOST, max(asked, 1), ours, max(0, total - _host_free(total) - ours), total, share_of(total))
+    return Shortage(
+        HOST, max(asked, 1), ours, max(0, total - _host_free(total) - ours), total, share_of(total)
+    )
 
 
 def _host_free(total: int) -> int:

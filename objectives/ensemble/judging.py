@@ -1,8 +1,10 @@
-"""An ensemble judged on places that it was not chosen on, against the best single member judged the same way.
+"""An ensemble judged on places that it was not chosen on, against the best single member judged the
+same way.
 
-The score that a choice was made by is optimistic, and the more so the more could be chosen from. So the places are cut into
-two halves: chosen on one, judged on the other, both ways round, until each place has judged a choice that it had no part in.
-What is used in the end is chosen on all places; its judged score is that of the same procedure with half of them.
+The score that a choice was made by is optimistic, and the more so the more could be chosen from. So
+the places are cut into two halves: chosen on one, judged on the other, both ways round, until each
+place has judged a choice that it had no part in. What is used in the end is chosen on all places;
+its judged score is that of the same procedure with half of them.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,13 @@ from objectives.ensemble.library import Library, Rule
 from objectives.ensemble.selection import Strategy, best_member, select, single
 from objectives.errors import UserError
 from objectives.scoring.scores import mean_iou
-from objectives.statistics.resampling import PLAIN, ResampledIou, Resampling, difference_interval, iou_interval
+from objectives.statistics.resampling import (
+    PLAIN,
+    ResampledIou,
+    Resampling,
+    difference_interval,
+    iou_interval,
+)
 
 Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]
@@ -38,7 +46,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class JudgedEnsemble:
-    """An ensemble to use, and what was judged of its procedure. Confusion matrices (G, K, K) are of the judging turns."""
+    """An ensemble to use, and what was judged of its procedure. Confusion matrices (G, K, K) are of
+    the judging turns.
+    """
 
     rule: Rule  # chosen on all places
     member: int  # the best single member on all places
@@ -66,7 +76,9 @@ class JudgedEnsemble:
     @cached_property
     def gain(self) -> ResampledIou:
         """Ensemble minus best single member, judged, with intervals over places."""
-        return difference_interval(self.confusions_GKK, self.member_confusions_GKK, self.scored, self.how)
+        return difference_interval(
+            self.confusions_GKK, self.member_confusions_GKK, self.scored, self.how
+        )
 
     @cached_property
     def iou(self) -> ResampledIou:
@@ -75,9 +87,15 @@ class JudgedEnsemble:
 
 
 def judged_ensemble(
-    library: Library, strategy: Strategy, *, seed: int, pixels: int = SAMPLED_PIXELS, how: Resampling = PLAIN
+    library: Library,
+    strategy: Strategy,
+    *,
+    seed: int,
+    pixels: int = SAMPLED_PIXELS,
+    how: Resampling = PLAIN,
 ) -> JudgedEnsemble:
-    """Choose an ensemble on all places and judge its procedure on halves; equal arguments give an equal one.
+    """Choose an ensemble on all places and judge its procedure on halves; equal arguments give an
+    equal one.
 
     Raises:
         UserError: With fewer than two places.
@@ -85,7 +103,10 @@ def judged_ensemble(
     refuse_one_place(library.places)
     generator = np.random.default_rng(seed)
     halves = place_halves(library.class_pixels_GK(), library.scored, seed)
-    ways = [_turn(library, strategy, choosing, judging, pixels, generator) for choosing, judging in (halves, halves[::-1])]
+    ways = [
+        _turn(library, strategy, choosing, judging, pixels, generator)
+        for choosing, judging in (halves, halves[::-1])
+    ]
     sample = library.sample(np.arange(library.places), 2 * pixels, generator)
     return JudgedEnsemble(
         rule=select(sample, strategy, generator),
@@ -106,21 +127,28 @@ def refuse_one_place(places: int) -> None:
     """
     if places < 2:
         raise UserError(
-            "an ensemble is judged on other places than it was chosen on: one place in the validation part is too few"
+            "an ensemble is judged on other places than it was chosen on: one place in the "
+            "validation part is too few"
         )
 
 
-def place_halves(class_pixels_GK: Counts, scored: tuple[int, ...], seed: int) -> tuple[Places, Places]:
-    """Return two halves of the places, sorted, balanced on the scored classes' pixels, the rarest class's before the
-    others'.
+def place_halves(
+    class_pixels_GK: Counts, scored: tuple[int, ...], seed: int
+) -> tuple[Places, Places]:
+    """Return two halves of the places, sorted, balanced on the scored classes' pixels, the rarest
+    class's before the others'.
     """
-    halves = deal(np.arange(len(class_pixels_GK)), class_pixels_GK[:, list(scored)], (0.5, 0.5), seed)
+    halves = deal(
+        np.arange(len(class_pixels_GK)), class_pixels_GK[:, list(scored)], (0.5, 0.5), seed
+    )
     return halves[0], halves[1]
 
 
 @dataclass(frozen=True)
 class _Way:
-    """A turn, and the confusion matrices (G, K, K) of its judging half; those of other places are 0."""
+    """A turn, and the confusion matrices (G, K, K) of its judging half; those of other places are
+    0.
+    """
 
     turn: Turn
     judged_GKK: Counts
@@ -128,7 +156,12 @@ class _Way:
 
 
 def _turn(
-    library: Library, strategy: Strategy, choosing: Places, judging: Places, pixels: int, generator: np.random.Generator
+    library: Library,
+    strategy: Strategy,
+    choosing: Places,
+    judging: Places,
+    pixels: int,
+    generator: np.random.Generator,
 ) -> _Way:
     sample = library.sample(choosing, pixels, generator)
     member = best_member(sample)

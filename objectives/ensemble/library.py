@@ -1,6 +1,8 @@
-"""The probabilities of several models on the same labelled pixels, and the scores of what combines them. Imports no torch.
+"""The probabilities of several models on the same labelled pixels, and the scores of what combines
+them. Imports no torch.
 
-Averages are over probabilities, and a pixel is given the scored class with the highest average, as one model's label is.
+Averages are over probabilities, and a pixel is given the scored class with the highest average, as
+one model's label is.
 """
 
 from collections.abc import Iterator
@@ -24,10 +26,12 @@ _SAMPLE = 64_000_000  # probabilities of all members together that a sample may 
 
 @dataclass(frozen=True)
 class Library:
-    """Members' probabilities (P, K) on P labelled pixels: uint8 codes of `encode_probabilities`, or floats.
+    """Members' probabilities (P, K) on P labelled pixels: uint8 codes of `encode_probabilities`, or
+    floats.
 
-    Arrays may be memory maps; they are read a part at a time. A member should have been chosen (its epoch, its config) before,
-    and by a rule that treats all members alike: what that made optimistic stays so in every score here, equally for all.
+    Arrays may be memory maps; they are read a part at a time. A member should have been chosen (its
+    epoch, its config) before, and by a rule that treats all members alike: what that made
+    optimistic stays so in every score here, equally for all.
     """
 
     members: tuple[npt.NDArray[np.uint8] | npt.NDArray[np.floating], ...]
@@ -37,7 +41,9 @@ class Library:
 
     def __post_init__(self) -> None:
         assert self.members, "no member"
-        assert len({member.shape for member in self.members}) == 1, [member.shape for member in self.members]
+        assert len({member.shape for member in self.members}) == 1, [
+            member.shape for member in self.members
+        ]
         assert len(self.labels_P) == len(self.places_P) == len(self.members[0]), len(self.labels_P)
 
     @property
@@ -57,7 +63,9 @@ class Library:
         return np.bincount(cells, minlength=size).reshape(self.places, self.num_classes)
 
     def confusions_GKK(self, rule: Rule) -> Counts:
-        """Confusion matrices by place of a combination, over all pixels; members that have no part in it are not read."""
+        """Confusion matrices by place of a combination, over all pixels; members that have no part
+        in it are not read.
+        """
         size = self.places * self.num_classes**2
         total = np.zeros(size, dtype=np.int64)
         for part in self._parts():
@@ -70,7 +78,8 @@ class Library:
         return total.reshape(self.places, self.num_classes, self.num_classes)
 
     def sample(self, places: Integers, pixels: int, generator: np.random.Generator) -> "Sample":
-        """Pixels of some places, ready for many trials of averages: all of them, or a random ``pixels`` where there are more.
+        """Pixels of some places, ready for many trials of averages: all of them, or a random
+        ``pixels`` where there are more.
 
         With many members or classes it may be fewer, so that it fits into memory.
         """
@@ -78,7 +87,9 @@ class Library:
         most = max(1, min(pixels, _SAMPLE // (len(self.members) * len(self.scored))))
         if len(inside) > most:
             inside = np.sort(generator.choice(inside, most, replace=False, shuffle=False))
-        planes = np.stack([_decoded(member[inside])[:, list(self.scored)].T for member in self.members])
+        planes = np.stack(
+            [_decoded(member[inside])[:, list(self.scored)].T for member in self.members]
+        )
         position = np.full(self.num_classes, len(self.scored), dtype=np.int64)
         position[list(self.scored)] = np.arange(len(self.scored))
         return Sample(np.ascontiguousarray(planes), position[self.labels_P[inside]])
@@ -91,7 +102,9 @@ class Library:
     def _combined(self, rule: Rule, part: slice) -> Floats:
         """Values (S, p) whose highest is the label: an average, or a second model's logits."""
         if isinstance(rule, Stack):
-            return rule.logits_SQ(np.stack([self._plane_SQ(member, part) for member in rule.members]))
+            return rule.logits_SQ(
+                np.stack([self._plane_SQ(member, part) for member in rule.members])
+            )
         assert len(rule) == len(self.members), (len(rule), len(self.members))
         total_SQ = np.zeros((len(self.scored), len(self.labels_P[part])), dtype=np.float32)
         for member, weight in enumerate(rule):
@@ -105,19 +118,25 @@ class Library:
 
 @dataclass(frozen=True)
 class Sample:
-    """Pixels on which averages are tried: decoded probabilities of the S scored classes, and labels as 0..S-1, S for others."""
+    """Pixels on which averages are tried: decoded probabilities of the S scored classes, and labels
+    as 0..S-1, S for others.
+    """
 
     planes_MSQ: Floats
     labels_Q: Counts
 
     def iou_S(self, sum_SQ: Floats) -> npt.NDArray[np.float64]:
-        """IoU of each scored class for a sum of members' probabilities; NaN where a class does not occur."""
+        """IoU of each scored class for a sum of members' probabilities; NaN where a class does not
+        occur.
+        """
         classes = len(sum_SQ)
         predicted = highest(sum_SQ)
         hits = np.bincount(predicted[predicted == self.labels_Q], minlength=classes)
         true = np.bincount(self.labels_Q, minlength=classes + 1)[:classes]
         union = np.bincount(predicted, minlength=classes) + true - hits
-        iou: npt.NDArray[np.float64] = np.divide(hits, union, out=np.full(classes, np.nan), where=true > 0)
+        iou: npt.NDArray[np.float64] = np.divide(
+            hits, union, out=np.full(classes, np.nan), where=true > 0
+        )
         return iou
 
     def score(self, sum_SQ: Floats) -> float:
@@ -128,8 +147,8 @@ class Sample:
 
 
 def highest(values_SQ: Floats) -> npt.NDArray[np.int64]:
-    """Return the first row with the highest value of each column: argmax over few rows, several times as fast as numpy's
-    own.
+    """Return the first row with the highest value of each column: argmax over few rows, several
+    times as fast as numpy's own.
     """
     best = values_SQ[0].copy()
     chosen = np.zeros(best.shape, dtype=np.int64)

@@ -1,4 +1,6 @@
-"""What an ensemble's choice needs of each model: its probabilities on the labelled pixels, in one pass over the frames."""
+"""What an ensemble's choice needs of each model: its probabilities on the labelled pixels, in one
+pass over the frames.
+"""
 
 from dataclasses import dataclass
 
@@ -21,9 +23,11 @@ MOST_BYTES = 2**31  # of all members' codes together, one byte for each class of
 
 @dataclass(frozen=True)
 class LabelledFrames:
-    """Frames (N, H, W, C), masks (N, H, W) and places (N,), with the pixels on which members are compared.
+    """Frames (N, H, W, C), masks (N, H, W) and places (N,), with the pixels on which members are
+    compared.
 
-    These are all labelled pixels or, where ``share`` is below 1, so many of them at random: the same for every member.
+    These are all labelled pixels or, where ``share`` is below 1, so many of them at random: the
+    same for every member.
     """
 
     images_NHWC: np.ndarray
@@ -43,7 +47,9 @@ class LabelledFrames:
         if self.spec.ignore_label is not None:
             labelled = self.masks_NHW[frame].ravel() != self.spec.ignore_label
         if self.share < 1.0:
-            labelled &= np.random.default_rng(frame).random(labelled.size, dtype=np.float32) < self.share
+            labelled &= (
+                np.random.default_rng(frame).random(labelled.size, dtype=np.float32) < self.share
+            )
         return np.flatnonzero(labelled)
 
     def library(self, members: tuple[Codes, ...]) -> Library:
@@ -57,21 +63,30 @@ class LabelledFrames:
 
 @dataclass(frozen=True)
 class MeasuredMember:
-    """One model's score on all frames, and its codes (P, K) on the pixels of the library; 0 for a class never scored."""
+    """One model's score on all frames, and its codes (P, K) on the pixels of the library; 0 for a
+    class never scored.
+    """
 
     evaluation: Evaluation
     codes_PK: Codes
 
 
-def share_that_fits(masks_NHW: np.ndarray, spec: FrameSpec, members: int, most_bytes: int = MOST_BYTES) -> float:
-    """Return the share of the labelled pixels of which the codes of so many members fit into memory; 1 for all."""
+def share_that_fits(
+    masks_NHW: np.ndarray, spec: FrameSpec, members: int, most_bytes: int = MOST_BYTES
+) -> float:
+    """Return the share of the labelled pixels of which the codes of so many members fit into
+    memory; 1 for all.
+    """
     labelled = sum(
-        int((mask_HW != spec.ignore_label).sum()) if spec.ignore_label is not None else mask_HW.size for mask_HW in masks_NHW
+        int((mask_HW != spec.ignore_label).sum()) if spec.ignore_label is not None else mask_HW.size
+        for mask_HW in masks_NHW
     )
     return min(1.0, most_bytes / max(1, labelled * spec.num_classes * members))
 
 
-def measure_member(segmenter: nn.Module, frames: LabelledFrames, *, device: torch.device) -> MeasuredMember:
+def measure_member(
+    segmenter: nn.Module, frames: LabelledFrames, *, device: torch.device
+) -> MeasuredMember:
     """Score a model on frames, in fp32, and keep its probabilities; leaves it in evaluation mode.
 
     The probabilities are those that an ensemble averages: the softmax among the scored classes.
@@ -85,7 +100,9 @@ def measure_member(segmenter: nn.Module, frames: LabelledFrames, *, device: torc
 
     total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
     codes: list[Codes] = []
-    for part, (counts_KK, probable_BSP) in passes(segmenter, frames.images_NHWC, spec, measured, device=device):
+    for part, (counts_KK, probable_BSP) in passes(
+        segmenter, frames.images_NHWC, spec, measured, device=device
+    ):
         total_KK += counts_KK
         for frame, probable_SP in zip(range(part.start, part.stop), probable_BSP, strict=True):
             inside = frames.pixels(frame)

@@ -1,4 +1,6 @@
-"""Several segmenters as one program: the weighted mean of their probabilities or a second model over them, also of flips."""
+"""Several segmenters as one program: the weighted mean of their probabilities or a second model
+over them, also of flips.
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,17 +19,20 @@ LEAST = torch.finfo(torch.float32).tiny  # of a probability whose logarithm is t
 
 @final
 class Ensemble(nn.Module):
-    """Logits (B, K, H, W) of raw pixels (B, C, H, W), as a Segmenter gives them: the logarithm of averaged probabilities.
+    """Logits (B, K, H, W) of raw pixels (B, C, H, W), as a Segmenter gives them: the logarithm of
+    averaged probabilities.
 
-    logits_k = log(sum_m w_m mean_f p_mfk), sum_m w_m = 1, where p_mf is member m's softmax over the scored classes for the
-    frame flipped the way f, and flipped back. The softmax of the logits over the scored classes is thus the average itself. A
-    class that is never scored gets the logarithm of next to nothing.
+    logits_k = log(sum_m w_m mean_f p_mfk), sum_m w_m = 1, where p_mf is member m's softmax over the
+    scored classes for the frame flipped the way f, and flipped back. The softmax of the logits over
+    the scored classes is thus the average itself. A class that is never scored gets the logarithm
+    of next to nothing.
 
-    With a ``stack``, a 1 x 1 convolution of M * S inputs to S outputs, the weights have no part: the logits of the scored
-    classes are its outputs for ln max(mean_f p_mfk, FLOOR), all classes of one member after those of the one before.
+    With a ``stack``, a 1 x 1 convolution of M * S inputs to S outputs, the weights have no part:
+    the logits of the scored classes are its outputs for ln max(mean_f p_mfk, FLOOR), all classes of
+    one member after those of the one before.
 
-    Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), section 2: models are combined by averaging
-    their predicted probabilities. Stacks: see `objectives.ensemble.stacking`.
+    Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), section 2: models are
+    combined by averaging their predicted probabilities. Stacks: see `objectives.ensemble.stacking`.
     """
 
     scored: Tensor
@@ -50,31 +55,44 @@ class Ensemble(nn.Module):
         self.stack = stack
         self.flips = tuple(flips)
         self.ways = ways_of(self.flips)
-        places = [spec.scored.index(label) if label in spec.scored else len(spec.scored) for label in range(spec.num_classes)]
+        places = [
+            spec.scored.index(label) if label in spec.scored else len(spec.scored)
+            for label in range(spec.num_classes)
+        ]
         self.register_buffer("scored", torch.tensor(spec.scored), persistent=False)
-        self.register_buffer("places", torch.tensor(places), persistent=False)  # (K,) of a class among S scored ones, or S
+        # (K,) of a class among S scored ones, or S
+        self.register_buffer("places", torch.tensor(places), persistent=False)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
-        seen_BCHW = torch.cat([flipped(pixels_BCHW, axes) for axes in self.ways])  # one pass, B times the ways
-        combined_BSHW = self._combined([self._probabilities(member, seen_BCHW) for member in self.members])
+        # one pass, B times the ways
+        seen_BCHW = torch.cat([flipped(pixels_BCHW, axes) for axes in self.ways])
+        combined_BSHW = self._combined(
+            [self._probabilities(member, seen_BCHW) for member in self.members]
+        )
         nothing_B1HW = torch.full_like(combined_BSHW[:, :1], math.log(LEAST))
         return torch.cat([combined_BSHW, nothing_B1HW], dim=1).index_select(1, self.places)
 
     def _combined(self, members_BSHW: Sequence[Tensor]) -> Tensor:
         """Logits (B, S, H, W) of the scored classes, from each member's probabilities of them."""
         if self.stack is not None:
-            logits_BSHW: Tensor = self.stack(torch.cat([each.clamp_min(FLOOR).log() for each in members_BSHW], dim=1))
+            logits_BSHW: Tensor = self.stack(
+                torch.cat([each.clamp_min(FLOOR).log() for each in members_BSHW], dim=1)
+            )
             return logits_BSHW
         pairs = zip(self.weights, members_BSHW, strict=True)
-        return torch.stack([weight * each for weight, each in pairs]).sum(dim=0).clamp_min(LEAST).log()
+        return (
+            torch.stack([weight * each for weight, each in pairs]).sum(dim=0).clamp_min(LEAST).log()
+        )
 
     def _probabilities(self, member: nn.Module, seen_BCHW: Tensor) -> Tensor:
         """Return one member's mean over the ways, (B, S, H, W)."""
         logits_BKHW: Tensor = member(seen_BCHW)
         probable = scored_probabilities(logits_BKHW, self.scored)
         by_way = probable.reshape(len(self.ways), -1, *probable.shape[1:])
-        return torch.stack([flipped(by_way[way], axes) for way, axes in enumerate(self.ways)]).mean(dim=0)
+        return torch.stack([flipped(by_way[way], axes) for way, axes in enumerate(self.ways)]).mean(
+            dim=0
+        )
 
 
 def flipped(maps_BCHW: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -84,11 +102,15 @@ def flipped(maps_BCHW: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 def build_program(settings: Settings) -> Segmenter | Ensemble:
     """Return the untrained program of a bundle."""
-    return combined([build_segmenter(member.config, settings.spec) for member in settings.members], settings)
+    return combined(
+        [build_segmenter(member.config, settings.spec) for member in settings.members], settings
+    )
 
 
 def combined(members: Sequence[Segmenter], settings: Settings) -> Segmenter | Ensemble:
-    """Return the program that ``settings`` describe, of members in their order; one plain member is a program by itself."""
+    """Return the program that ``settings`` describe, of members in their order; one plain member is
+    a program by itself.
+    """
     if settings.plain:
         return members[0]
     weights = [member.weight for member in settings.members]
@@ -109,13 +131,19 @@ def stacked(members: Sequence[Segmenter], settings: Settings, fitted: Stack) -> 
     assert isinstance(program, Ensemble), settings
     assert program.stack is not None, settings
     weights_SF11 = torch.from_numpy(fitted.weights_SF)[:, :, None, None]
-    program.stack.load_state_dict({"weight": weights_SF11, "bias": torch.from_numpy(fitted.offsets_S)})
+    program.stack.load_state_dict(
+        {"weight": weights_SF11, "bias": torch.from_numpy(fitted.offsets_S)}
+    )
     return program
 
 
 def members_of(program: Segmenter | Ensemble) -> list[Segmenter]:
     """Return the networks of a program."""
-    return [program] if isinstance(program, Segmenter) else [each for each in program.members if isinstance(each, Segmenter)]
+    return (
+        [program]
+        if isinstance(program, Segmenter)
+        else [each for each in program.members if isinstance(each, Segmenter)]
+    )
 
 
 def reflipped(

@@ -1,7 +1,7 @@
 """Which members to combine, and how: chosen on some places. Imports no torch.
 
-Hill climbing on a sample of the pixels: a score of some 200,000 pixels tells members apart well enough, and the judging, which
-is reported, is over all pixels.
+Hill climbing on a sample of the pixels: a score of some 200,000 pixels tells members apart well
+enough, and the judging, which is reported, is over all pixels.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,11 @@ from objectives.ensemble.stacking import Stack, fit_stack
 
 @dataclass(frozen=True)
 class Greedy:
-    """Forward selection with replacement, begun with the best members, averaged over bags of members.
+    """Forward selection with replacement, begun with the best members, averaged over bags of
+    members.
 
-    Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), sections 2.1 (replacement), 2.2 (sorted
-    initialisation) and 2.3 (bags).
+    Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), sections 2.1
+    (replacement), 2.2 (sorted initialisation) and 2.3 (bags).
     """
 
     size: int  # members at most, whatever their weights
@@ -30,9 +31,11 @@ class Greedy:
 
 @dataclass(frozen=True)
 class RarePair:
-    """The member with the best score and the one with the best IoU of the rarest class; the weight from a grid.
+    """The member with the best score and the one with the best IoU of the rarest class; the weight
+    from a grid.
 
-    Which class is rarest is told: of what the members were trained on, so that both halves of a judging mean the same one.
+    Which class is rarest is told: of what the members were trained on, so that both halves of a
+    judging mean the same one.
     """
 
     rarest: int  # its place among the scored classes
@@ -55,7 +58,9 @@ Strategy = Greedy | RarePair | Stacked | Even
 
 
 def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -> Rule:
-    """Return the weights of all members, 0 for those that are not in the ensemble; or the second model."""
+    """Return the weights of all members, 0 for those that are not in the ensemble; or the second
+    model.
+    """
     match strategy:
         case Greedy():
             return _greedy(sample, strategy, generator)
@@ -81,12 +86,15 @@ def single(member: int, members: int) -> Weights:
 
 
 def members_in(rule: Rule) -> list[int]:
-    """Return the members that have a part in a combination, the one with the largest weight first, of a stack the best
-    first.
+    """Return the members that have a part in a combination, the one with the largest weight first,
+    of a stack the best first.
     """
     if isinstance(rule, Stack):
         return list(rule.members)
-    return sorted((member for member, weight in enumerate(rule) if weight), key=lambda member: (-rule[member], member))
+    return sorted(
+        (member for member, weight in enumerate(rule) if weight),
+        key=lambda member: (-rule[member], member),
+    )
 
 
 def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) -> Weights:
@@ -97,13 +105,19 @@ def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) ->
     for _ in range(strategy.bags if held < members else 1):
         bag = generator.choice(members, held, replace=False).tolist()
         times += _climb(sample, sorted(bag, key=lambda member: (-alone[member], member)), strategy)
-    kept = sorted(range(members), key=lambda member: (-times[member], -alone[member], member))[: strategy.size]
+    kept = sorted(range(members), key=lambda member: (-times[member], -alone[member], member))[
+        : strategy.size
+    ]
     total = int(times[kept].sum())
-    return tuple(float(times[member]) / total if member in kept else 0.0 for member in range(members))
+    return tuple(
+        float(times[member]) / total if member in kept else 0.0 for member in range(members)
+    )
 
 
 def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
-    """Return how often each member was picked, (M,), from a bag sorted by score: the best of all ensembles on the way."""
+    """Return how often each member was picked, (M,), from a bag sorted by score: the best of all
+    ensembles on the way.
+    """
     picked = _start(sample, bag, max(1, strategy.size // 2))
     total_SQ = sample.planes_MSQ[picked].sum(axis=0)
     best = list(picked)
@@ -111,7 +125,10 @@ def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
     trial_SQ = np.empty_like(total_SQ)
     while len(picked) < strategy.picks:
         allowed = bag if len(set(picked)) < strategy.size else sorted(set(picked))
-        scores = [sample.score(np.add(total_SQ, sample.planes_MSQ[member], out=trial_SQ)) for member in allowed]
+        scores = [
+            sample.score(np.add(total_SQ, sample.planes_MSQ[member], out=trial_SQ))
+            for member in allowed
+        ]
         member = allowed[int(np.argmax(scores))]
         picked.append(member)
         total_SQ += sample.planes_MSQ[member]
@@ -122,7 +139,9 @@ def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:
 
 
 def _start(sample: Sample, bag: Sequence[int], most: int) -> list[int]:
-    """So many of the best members, ``most`` at most, that their even average is highest; the rest is left to the climb."""
+    """So many of the best members, ``most`` at most, that their even average is highest; the rest
+    is left to the climb.
+    """
     total_SQ = np.zeros_like(sample.planes_MSQ[0])
     scores = []
     for member in bag[:most]:
@@ -134,13 +153,16 @@ def _start(sample: Sample, bag: Sequence[int], most: int) -> list[int]:
 def _rare_pair(sample: Sample, strategy: RarePair) -> Weights:
     members = len(sample.planes_MSQ)
     first = best_member(sample)
-    iou = [float(np.nan_to_num(sample.iou_S(plane))[strategy.rarest]) for plane in sample.planes_MSQ]
+    iou = [
+        float(np.nan_to_num(sample.iou_S(plane))[strategy.rarest]) for plane in sample.planes_MSQ
+    ]
     second = first if iou[first] == max(iou) else int(np.argmax(iou))
     if second == first:
         return single(first, members)
     planes = sample.planes_MSQ
     mixed = [
-        sample.score(np.float32(1.0 - weight) * planes[first] + np.float32(weight) * planes[second]) for weight in strategy.grid
+        sample.score(np.float32(1.0 - weight) * planes[first] + np.float32(weight) * planes[second])
+        for weight in strategy.grid
     ]
     weight = strategy.grid[int(np.argmax(mixed))]
     return tuple(

@@ -1,12 +1,14 @@
-"""Stacking: a second model that reads the first models' probabilities of a pixel and gives its own. Imports no torch.
+"""Stacking: a second model that reads the first models' probabilities of a pixel and gives its own.
+Imports no torch.
 
-z_s = sum_m sum_j A_smj ln max(p_mj, FLOOR) + b_s, and the second model's probabilities are the softmax of z over the scored
-classes: multinomial logistic regression on the members' outputs. A_smj = [s = j] / M with b = 0 is the members' even geometric
-mean; the fit begins there and is drawn there by a penalty, so that members that are nearly alike cannot play off against each
-other.
+z_s = sum_m sum_j A_smj ln max(p_mj, FLOOR) + b_s, and the second model's probabilities are the
+softmax of z over the scored classes: multinomial logistic regression on the members' outputs. A_smj
+= [s = j] / M with b = 0 is the members' even geometric mean; the fit begins there and is drawn
+there by a penalty, so that members that are nearly alike cannot play off against each other.
 
-Source: Wolpert 1992 (Stacked Generalization); that the first models' probabilities, not their labels, are what a second linear
-model should read: Ting & Witten 1999 (Issues in Stacked Generalization), section 3.
+Source: Wolpert 1992 (Stacked Generalization); that the first models' probabilities, not their
+labels, are what a second linear model should read: Ting & Witten 1999 (Issues in Stacked
+Generalization), section 3.
 """
 
 from dataclasses import dataclass
@@ -18,17 +20,22 @@ from scipy.optimize import minimize
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
 
-FLOOR = 1e-5  # of a probability whose logarithm is read: below the smallest code of `encode_probabilities` but 0
-PENALTY = 1e-3  # half of it times the squared distance from the geometric mean is added to the mean cross-entropy
+# of a probability whose logarithm is read: below the smallest code of `encode_probabilities` but 0
+FLOOR = 1e-5
+# half of it times the squared distance from the geometric mean is added to the mean cross-entropy
+PENALTY = 1e-3
 _STEPS = 500  # of L-BFGS at most
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """A fitted second model: of the S scored classes, over the probabilities of some members of a library."""
+    """A fitted second model: of the S scored classes, over the probabilities of some members of a
+    library.
+    """
 
     members: tuple[int, ...]
-    weights_SF: Floats  # A, with F = M * S inputs: all classes of the first member, then those of the next
+    # A, with F = M * S inputs: all classes of the first member, then those of the next
+    weights_SF: Floats
     offsets_S: Floats  # b
 
     def logits_SQ(self, planes_MSQ: Floats) -> Floats:
@@ -37,15 +44,19 @@ class Stack:
 
 
 def log_inputs_FQ(planes_MSQ: Floats) -> Floats:
-    """Return what a second model reads: ln max(p, FLOOR) of the members' probabilities (M, S, Q)."""
+    """Return what a second model reads: ln max(p, FLOOR) of the members' probabilities
+    (M, S, Q).
+    """
     members, classes, pixels = planes_MSQ.shape
     return np.log(np.maximum(planes_MSQ, np.float32(FLOOR))).reshape(members * classes, pixels)
 
 
 def fit_stack(members: tuple[int, ...], planes_MSQ: Floats, labels_Q: Counts) -> Stack:
-    """Return the second model with the least penalised cross-entropy on Q pixels; labels of S and above are of no scored class.
+    """Return the second model with the least penalised cross-entropy on Q pixels; labels of S and
+    above are of no scored class.
 
-    The loss is convex, so that it has one minimum. Without a labelled pixel it is the geometric mean.
+    The loss is convex, so that it has one minimum. Without a labelled pixel it is the geometric
+    mean.
     """
     count, classes, _ = planes_MSQ.shape
     centre_SF = np.tile(np.eye(classes), count) / count
@@ -72,7 +83,9 @@ def _cross_entropy(
 ) -> tuple[float, npt.NDArray[np.float64]]:
     """Mean cross-entropy of weights and, in the last column, offsets; and its gradient."""
     pixels = np.arange(len(labels_Q))
-    logits_SQ = (parameters[:, :-1].astype(np.float32) @ inputs_FQ).astype(np.float64) + parameters[:, -1:]
+    logits_SQ = (parameters[:, :-1].astype(np.float32) @ inputs_FQ).astype(np.float64) + parameters[
+        :, -1:
+    ]
     logits_SQ -= logits_SQ.max(axis=0)
     raised_SQ = np.exp(logits_SQ)
     sums_Q = raised_SQ.sum(axis=0)
@@ -80,5 +93,7 @@ def _cross_entropy(
     error_SQ = raised_SQ / sums_Q
     error_SQ[labels_Q, pixels] -= 1.0
     error_SQ /= len(labels_Q)
-    gradient = np.concatenate([error_SQ.astype(np.float32) @ inputs_FQ.T, error_SQ.sum(axis=1, keepdims=True)], axis=1)
+    gradient = np.concatenate(
+        [error_SQ.astype(np.float32) @ inputs_FQ.T, error_SQ.sum(axis=1, keepdims=True)], axis=1
+    )
     return value, gradient.astype(np.float64)

@@ -1,4 +1,6 @@
-"""Losses: each a function of one batch's labelled pixels, mixed with weights on a simplex, in one phase or two."""
+"""Losses: each a function of one batch's labelled pixels, mixed with weights on a simplex, in one
+phase or two.
+"""
 
 from objectives.losses.class_weights import class_weights_K
 from objectives.losses.mixture import MixtureLoss, build_loss

@@ -13,7 +13,9 @@ from objectives.errors import Problem, ProblemsError, UserError
 PATH = "loss.class_weights"
 
 
-def class_weights_K(weights: ClassWeights, pixel_counts_K: npt.NDArray[np.integer], ignore_label: int | None) -> Tensor:
+def class_weights_K(
+    weights: ClassWeights, pixel_counts_K: npt.NDArray[np.integer], ignore_label: int | None
+) -> Tensor:
     """Return the float32 weight of each class; the ignored label's is 0.
 
     ``pixel_counts_K`` counts the training part's pixels by label, the ignored ones included. *none*: 1. *given*: as given.
@@ -38,10 +40,14 @@ def class_weights_K(weights: ClassWeights, pixel_counts_K: npt.NDArray[np.intege
     return torch.tensor(np.where(labelled_K, values_K, 0.0), dtype=torch.float32)
 
 
-def _inverse_frequency_K(counts_K: npt.NDArray[np.integer], power: float) -> npt.NDArray[np.float64]:
+def _inverse_frequency_K(
+    counts_K: npt.NDArray[np.integer], power: float
+) -> npt.NDArray[np.float64]:
     total = counts_K.sum()
     if total == 0:
-        raise UserError(f"{PATH}: inverse frequency needs labelled pixels in the training part, got none")
+        raise UserError(
+            f"{PATH}: inverse frequency needs labelled pixels in the training part, got none"
+        )
     share_K = counts_K / total
     rarest = share_K[share_K > 0].min()
     raw_K = np.maximum(share_K, rarest) ** -power
@@ -49,12 +55,21 @@ def _inverse_frequency_K(counts_K: npt.NDArray[np.integer], power: float) -> npt
     return scaled_K
 
 
-def _given_K(values: tuple[float, ...], labelled_K: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _given_K(
+    values: tuple[float, ...], labelled_K: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
     path = f"{PATH}.values"
     if len(values) != len(labelled_K):
-        problem = Problem(path, f"the data has {len(labelled_K)} classes and needs one weight for each", f"{len(values)}")
+        problem = Problem(
+            path,
+            f"the data has {len(labelled_K)} classes and needs one weight for each",
+            f"{len(values)}",
+        )
         raise ProblemsError("config", [problem])
     values_K = np.asarray(values, dtype=np.float64)
     if not (values_K[labelled_K] > 0).any():
-        raise ProblemsError("config", [Problem(path, "at least one class must weigh more than 0", f"{list(values)}")])
+        raise ProblemsError(
+            "config",
+            [Problem(path, "at least one class must weigh more than 0", f"{list(values)}")],
+        )
     return values_K

@@ -1,18 +1,25 @@
-"""The overlap that Dice, Jaccard, Tversky and unified focal loss share: one ratio with two weights."""
+"""The overlap that Dice, Jaccard, Tversky and unified focal loss share: one ratio with
+two weights.
+"""
 
 from torch import Tensor
 
 from objectives.losses.pixels import LabelledPixels
 
-SMALLEST_TOTAL = 1e-6  # pixels; a total falls below it only when false negatives weigh nothing and a class is not predicted
+# pixels; a total falls below it only when false negatives weigh nothing and a class is not
+# predicted
+SMALLEST_TOTAL = 1e-6
 
 
-def missed_overlap_K(pixels: LabelledPixels, *, false_positives: float, false_negatives: float) -> Tensor:
-    """Return 1 - TP / (TP + a FP + b FN) of each class, a and b the weights of its false positives and false negatives.
+def missed_overlap_K(
+    pixels: LabelledPixels, *, false_positives: float, false_negatives: float
+) -> Tensor:
+    """Return 1 - TP / (TP + a FP + b FN) of each class, a and b the weights of its false positives
+    and false negatives.
 
-    The counts are soft and taken over all labelled pixels of the batch, not by frame. a = b = 1/2 is Dice, a = b = 1
-    Jaccard. A class that is nowhere predicted misses all, 1,
-    even where b = 0 makes that 0 / 0. Of no meaning for a class without labelled pixels.
+    The counts are soft and taken over all labelled pixels of the batch, not by frame. a = b = 1/2
+    is Dice, a = b = 1 Jaccard. A class that is nowhere predicted misses all, 1, even where b = 0
+    makes that 0 / 0. Of no meaning for a class without labelled pixels.
 
     Source: Salehi et al. 2017 (arXiv:1706.05721), equations 2 and 3, of which the others are cases.
     """

@@ -12,7 +12,9 @@ from objectives.losses.mixture import MixtureLoss, build_loss
 @final
 @dataclass(frozen=True)
 class Phases:
-    """The mixtures of a training and the epoch, counted from 0, at which the second takes over from the first."""
+    """The mixtures of a training and the epoch, counted from 0, at which the second takes over from
+    the first.
+    """
 
     first: MixtureLoss
     second: MixtureLoss  # the first again when there is no second phase
@@ -23,15 +25,19 @@ class Phases:
         return self.first if epoch < self.second_from else self.second
 
     def begins(self, epoch: int) -> bool:
-        """Return whether the second mixture takes over at an epoch, so that losses before it are no measure for those after."""
+        """Return whether the second mixture takes over at an epoch, so that losses before it are no
+        measure for those after.
+        """
         return epoch == self.second_from and self.second is not self.first
 
 
 def build_phases(config: Config, *, weights_K: Tensor, ignore_label: int | None) -> Phases:
-    """Return the mixtures of ``config.loss`` and ``config.second_loss``, both with the class weights of the first.
+    """Return the mixtures of ``config.loss`` and ``config.second_loss``, both with the class
+    weights of the first.
 
-    The second takes over at epoch ``round(start * epochs)``, counted from 0, a half to the even side, but not before epoch 1
-    nor after the last: both phases happen when there are two epochs or more. A single epoch belongs to the first.
+    The second takes over at epoch ``round(start * epochs)``, counted from 0, a half to the even
+    side, but not before epoch 1 nor after the last: both phases happen when there are two epochs or
+    more. A single epoch belongs to the first.
     """
     first = build_loss(config.loss, weights_K=weights_K, ignore_label=ignore_label)
     begin = second_from(config)
@@ -39,13 +45,17 @@ def build_phases(config: Config, *, weights_K: Tensor, ignore_label: int | None)
         case NoSecondPhase():
             return Phases(first, first, begin)
         case SecondPhase() as mixture:
-            return Phases(first, build_loss(mixture, weights_K=weights_K, ignore_label=ignore_label), begin)
+            return Phases(
+                first, build_loss(mixture, weights_K=weights_K, ignore_label=ignore_label), begin
+            )
         case _:
             assert_never(config.second_loss)
 
 
 def second_from(config: Config) -> int:
-    """Return the epoch, counted from 0, at which the second mixture takes over; without one the number of epochs."""
+    """Return the epoch, counted from 0, at which the second mixture takes over; without one the
+    number of epochs.
+    """
     epochs = config.train.epochs
     match config.second_loss:
         case NoSecondPhase():

@@ -1,4 +1,6 @@
-"""What every loss reads of one batch, computed once: log-probabilities, the target's share of them, labels and weights."""
+"""What every loss reads of one batch, computed once: log-probabilities, the target's share of them,
+labels and weights.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +13,11 @@ from torch.nn import functional
 
 
 class SoftCounts(NamedTuple):
-    """Sums over the labelled pixels of a batch, one entry a class: overlaps of prediction and target without a threshold.
+    """Sums over the labelled pixels of a batch, one entry a class: overlaps of prediction and
+    target without a threshold.
 
-    Each is a sum of its own, none a difference of others: rounding would leave errors of a class that has none.
+    Each is a sum of its own, none a difference of others: rounding would leave errors of a class
+    that has none.
     """
 
     true_K: Tensor  # true positives: sum of p_k over the pixels of class k
@@ -34,33 +38,43 @@ class LabelledPixels:
     weights_K: Tensor  # 0 for classes that are left out
 
     def weighted_mean(self, loss_BHW: Tensor) -> Tensor:
-        """Sum of weight * loss over sum of weights (the convention of torch's cross-entropy); 0 when no pixel has weight."""
+        """Sum of weight * loss over sum of weights (the convention of torch's cross-entropy); 0
+        when no pixel has weight.
+        """
         smallest = torch.finfo(torch.float32).tiny
         return (self.weight_BHW * loss_BHW).sum() / self.weight_BHW.sum().clamp_min(smallest)
 
     @cached_property
     def occurs_K(self) -> Tensor:
-        """The classes that losses over classes count: those of a labelled pixel in the batch and a class weight above 0.
+        """The classes that losses over classes count: those of a labelled pixel in the batch and a
+        class weight above 0.
 
-        The overlap of a class without a labelled pixel is 0 whatever is predicted and has no gradient, so it could only add a
-        constant that jumps from batch to batch. Otherwise class weights play no part in losses over classes, since every
-        class has the same say already.
+        The overlap of a class without a labelled pixel is 0 whatever is predicted and has no
+        gradient, so it could only add a constant that jumps from batch to batch. Otherwise class
+        weights play no part in losses over classes, since every class has the same say already.
         """
         return (self.soft_counts.target_K > 0) & (self.weights_K > 0)
 
     def mean_over_classes(self, loss_K: Tensor, *, among_K: Tensor | bool = True) -> Tensor:
-        """Mean over the classes that occur and are ``among_K``; 0 when none is left. The others' values must be finite too."""
+        """Mean over the classes that occur and are ``among_K``; 0 when none is left. The others'
+        values must be finite too.
+        """
         counted_K = self.occurs_K & among_K
         return torch.where(counted_K, loss_K, 0.0).sum() / counted_K.sum().clamp_min(1)
 
     @cached_property
     def soft_counts(self) -> SoftCounts:
-        """Soft overlaps of the whole batch, as the score too is counted over all frames together."""
+        """Soft overlaps of the whole batch, as the score too is counted over all frames
+        together.
+        """
         batch, classes = self.log_p_BKHW.shape[:2]
-        empty_BK = self.log_p_BKHW.new_zeros(batch, classes)  # summed by frame first: one long float32 sum would lose digits
+        # summed by frame first: one long float32 sum would lose digits
+        empty_BK = self.log_p_BKHW.new_zeros(batch, classes)
 
         def by_own_class_K(value_BHW: Tensor) -> Tensor:
-            return empty_BK.scatter_add(1, self.target_BHW.flatten(1), (value_BHW * self.labelled_BHW).flatten(1)).sum(0)
+            return empty_BK.scatter_add(
+                1, self.target_BHW.flatten(1), (value_BHW * self.labelled_BHW).flatten(1)
+            ).sum(0)
 
         others_BKHW = self.log_p_BKHW.exp().scatter(1, self.target_BHW[:, None], 0.0)
         return SoftCounts(
@@ -74,14 +88,20 @@ class LabelledPixels:
 Term = Callable[[LabelledPixels], Tensor]  # one loss: a scalar, 0 at best
 
 
-def read_pixels(logits_BKHW: Tensor, mask_BHW: Tensor, *, weights_K: Tensor, ignore_label: int | None) -> LabelledPixels:
+def read_pixels(
+    logits_BKHW: Tensor, mask_BHW: Tensor, *, weights_K: Tensor, ignore_label: int | None
+) -> LabelledPixels:
     """Return the batch as the losses read it.
 
-    The ignored label's logit stays in the softmax, as with ``ignore_index`` of torch, smp and MONAI: no pixel ever asks
-    for it, so it only learns to be small, and it is never predicted.
+    The ignored label's logit stays in the softmax, as with ``ignore_index`` of torch, smp and
+    MONAI: no pixel ever asks for it, so it only learns to be small, and it is never predicted.
     """
     log_p_BKHW = functional.log_softmax(logits_BKHW.float(), dim=1)
-    labelled_BHW = torch.ones_like(mask_BHW, dtype=torch.bool) if ignore_label is None else mask_BHW != ignore_label
+    labelled_BHW = (
+        torch.ones_like(mask_BHW, dtype=torch.bool)
+        if ignore_label is None
+        else mask_BHW != ignore_label
+    )
     target_BHW = torch.where(labelled_BHW, mask_BHW, 0)  # the ignored label may lie outside 0..K-1
     labelled_float_BHW = labelled_BHW.float()
     return LabelledPixels(

@@ -1,10 +1,22 @@
-"""Networks: one family a file, chosen by the config's kind. All map images (B, C, H, W) to logits (B, K, H, W)."""
+"""Networks: one family a file, chosen by the config's kind. All map images (B, C, H, W) to logits
+(B, K, H, W).
+"""
 
 from typing import assert_never
 
 from torch import nn
 
-from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, ForeignNetwork, Model, NestedUNet, Smp, UNet
+from objectives.config import (
+    BackgroundUNet,
+    ConvStack,
+    DeepLab,
+    DoubleUNet,
+    ForeignNetwork,
+    Model,
+    NestedUNet,
+    Smp,
+    UNet,
+)
 from objectives.networks.background_unet import MaskedUNet
 from objectives.networks.conv_stack import Convolutions
 from objectives.networks.deeplab import DeepLabV3
@@ -17,10 +29,11 @@ __all__ = ["DeeplySupervised", "all_outputs", "build_network", "count_parameters
 
 
 def build_network(model: Model, *, in_channels: int, num_classes: int) -> nn.Module:
-    """Return the network that ``model`` describes, with fresh random weights from torch's generator.
+    """Return the network that ``model`` describes, with fresh random weights from torch's
+    generator.
 
-    Its ``forward`` takes float images (B, ``in_channels``, H, W) of any height and width and returns logits
-    (B, ``num_classes``, H, W).
+    Its ``forward`` takes float images (B, ``in_channels``, H, W) of any height and width and
+    returns logits (B, ``num_classes``, H, W).
     """
     match model:
         case UNet():
@@ -36,7 +49,8 @@ def build_network(model: Model, *, in_channels: int, num_classes: int) -> nn.Mod
         case BackgroundUNet():
             return MaskedUNet(model, in_channels=in_channels, num_classes=num_classes)
         case Smp():
-            from objectives.networks.smp import build_smp  # smp takes seconds to import; most trials never need it
+            # smp takes seconds to import; most trials never need it
+            from objectives.networks.smp import build_smp
 
             return build_smp(model, in_channels=in_channels, num_classes=num_classes)
         case ForeignNetwork():

@@ -1,4 +1,6 @@
-"""What a bottleneck may add to its block, or have instead: wider sight, or weights for channels. All keep height and width."""
+"""What a bottleneck may add to its block, or have instead: wider sight, or weights for channels.
+All keep height and width.
+"""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,8 +16,12 @@ from objectives.networks.blocks import ResidualBlock, conv_norm, squeezed_channe
 DILATIONS = (1, 2, 4)
 
 
-def bottleneck_layers(model: UNet, in_channels: int, channels: int, block: Callable[[], nn.Module]) -> list[nn.Module]:
-    """Return what ``model.bottleneck`` is made of: the block with what follows it, or what stands in its place."""
+def bottleneck_layers(
+    model: UNet, in_channels: int, channels: int, block: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """Return what ``model.bottleneck`` is made of: the block with what follows it, or what stands
+    in its place.
+    """
     match model.bottleneck:
         case "plain":
             return [block()]
@@ -35,16 +41,20 @@ def bottleneck_layers(model: UNet, in_channels: int, channels: int, block: Calla
 
 @final
 class DilatedContext(nn.Module):
-    """Three 3 x 3 convolutions side by side, dilated by 1, 2 and 4, each of half the channels, joined by a 1 x 1.
+    """Three 3 x 3 convolutions side by side, dilated by 1, 2 and 4, each of half the channels,
+    joined by a 1 x 1.
 
-    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3, parallel atrous convolutions; rates of report D. Report A's A6
-    cites Symmetry 2021, 13(1):24 for such a bottleneck under residual blocks and attention gates.
+    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3, parallel atrous convolutions; rates of
+    report D. Report A's A6 cites Symmetry 2021, 13(1):24 for such a bottleneck under residual
+    blocks and attention gates.
     """
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         half = max(1, channels // 2)
-        self.branches = nn.ModuleList(conv_norm(channels, half, 3, norm, dilation=dilation) for dilation in DILATIONS)
+        self.branches = nn.ModuleList(
+            conv_norm(channels, half, 3, norm, dilation=dilation) for dilation in DILATIONS
+        )
         self.join = conv_norm(len(DILATIONS) * half, channels, 1, norm)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -55,22 +65,28 @@ class DilatedContext(nn.Module):
 
 @final
 class DilatedSequence(nn.Sequential):
-    """Three 3 x 3 convolutions one after the other, dilated by 1, 2 and 4, each with norm and ReLU: 15 x 15 pixels of sight.
+    """Three 3 x 3 convolutions one after the other, dilated by 1, 2 and 4, each with norm and ReLU:
+    15 x 15 pixels of sight.
 
-    Source: Yu and Koltun 2016 (arXiv:1511.07122), section 3, the first layers of table 1; rates of report D.
+    Source: Yu and Koltun 2016 (arXiv:1511.07122), section 3, the first layers of table 1; rates of
+    report D.
     """
 
     def __init__(self, in_channels: int, channels: int, norm: Norm) -> None:
         ends = pairwise([in_channels, *[channels] * len(DILATIONS)])
         pairs = zip(ends, DILATIONS, strict=True)
         super().__init__(
-            *(nn.Sequential(conv_norm(*each, 3, norm, dilation=rate), nn.ReLU(inplace=True)) for each, rate in pairs)
+            *(
+                nn.Sequential(conv_norm(*each, 3, norm, dilation=rate), nn.ReLU(inplace=True))
+                for each, rate in pairs
+            )
         )
 
 
 @final
 class SqueezeExcitation(nn.Module):
-    """Weighs each channel by a small network of all channels' means: s = sigmoid(W_2 ReLU(W_1 mean(x))), returns s * x.
+    """Weighs each channel by a small network of all channels' means: s = sigmoid(W_2 ReLU(W_1
+    mean(x))), returns s * x.
 
     Source: Hu et al. 2018 (arXiv:1709.01507), equations 2 to 4, reduction ratio 8.
     """

@@ -11,11 +11,13 @@ from objectives.networks.blocks import init_he
 
 @final
 class Convolutions(nn.Module):
-    """``depth`` k x k convolutions with bias and ReLU, padded with zeros, then a 1 x 1 head; no norms.
+    """``depth`` k x k convolutions with bias and ReLU, padded with zeros, then a 1 x 1 head; no
+    norms.
 
     Without convolutions the head is a multinomial logistic regression of each pixel alone.
 
-    Source: Long et al. 2015 (arXiv:1411.4038), section 3: convolutions only, so that any size will do; reports' A1 and A2.
+    Source: Long et al. 2015 (arXiv:1411.4038), section 3: convolutions only, so that any size will
+    do; reports' A1 and A2.
     """
 
     def __init__(self, model: ConvStack, *, in_channels: int, num_classes: int) -> None:

@@ -17,11 +17,14 @@ RATE_MULTIPLES = (1, 2, 3)
 
 @final
 class DeepLabV3(nn.Module):
-    """Encoder of blocks with 2 x 2 max-pooling between them, atrous spatial pyramid pooling, 1 x 1 head, bilinear decoder.
+    """Encoder of blocks with 2 x 2 max-pooling between them, atrous spatial pyramid pooling, 1 x 1
+    head, bilinear decoder.
 
-    The decoder is that of the paper: the head's logits, of the encoder's last size, are resized to the images'.
+    The decoder is that of the paper: the head's logits, of the encoder's last size, are resized to
+    the images'.
 
-    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3 and figure 5, on a plain encoder instead of a ResNet.
+    Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3 and figure 5, on a plain encoder
+    instead of a ResNet.
     """
 
     def __init__(self, model: DeepLab, *, in_channels: int, num_classes: int) -> None:
@@ -29,7 +32,8 @@ class DeepLabV3(nn.Module):
         filters = model.level_filters
         self.multiple = 2**model.depth
         self.down = nn.ModuleList(
-            block_of(model.block, *ends, norm=model.norm, dropout=model.dropout) for ends in pairwise([in_channels, *filters])
+            block_of(model.block, *ends, norm=model.norm, dropout=model.dropout)
+            for ends in pairwise([in_channels, *filters])
         )
         self.pool = nn.MaxPool2d(2)
         self.pyramid = AtrousPyramid(filters[-1], model.rate, model.norm)
@@ -51,16 +55,21 @@ class DeepLabV3(nn.Module):
 
 @final
 class AtrousPyramid(nn.Module):
-    """Side by side, all of C channels: a 1 x 1, three 3 x 3 dilated by ``rate`` times 1, 2, 3, and the mean of the image.
+    """Side by side, all of C channels: a 1 x 1, three 3 x 3 dilated by ``rate`` times 1, 2, 3, and
+    the mean of the image.
 
-    A 1 x 1 convolution joins them. The image's branch has no norm: one value for each channel of an image is too few.
+    A 1 x 1 convolution joins them. The image's branch has no norm: one value for each channel of an
+    image is too few.
 
     Source: Chen et al. 2017 (arXiv:1706.05587), section 3.3, parts (a) and (b) of figure 5.
     """
 
     def __init__(self, channels: int, rate: int, norm: Norm) -> None:
         super().__init__()
-        dilated = (conv_norm(channels, channels, 3, norm, dilation=rate * multiple) for multiple in RATE_MULTIPLES)
+        dilated = (
+            conv_norm(channels, channels, 3, norm, dilation=rate * multiple)
+            for multiple in RATE_MULTIPLES
+        )
         self.branches = nn.ModuleList([conv_norm(channels, channels, 1, norm), *dilated])
         self.of_image = nn.Conv2d(channels, channels, 1)
         self.join = conv_norm((len(self.branches) + 1) * channels, channels, 1, norm)

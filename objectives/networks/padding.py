@@ -5,10 +5,12 @@ from torch.nn import functional
 
 
 def pad_to_multiple(images_BCHW: Tensor, multiple: int) -> Tensor:
-    """Return the images with their last row and column repeated until ``multiple`` divides height and width.
+    """Return the images with their last row and column repeated until ``multiple`` divides height
+    and width.
 
-    Unlike reflection, repeating works for frames smaller than the padding. The caller crops with ``[..., :H, :W]``.
-    Sizes that an export leaves open are symbols, no ints: those are padded whatever they turn out to be, by 0 perhaps.
+    Unlike reflection, repeating works for frames smaller than the padding. The caller crops with
+    ``[..., :H, :W]``. Sizes that an export leaves open are symbols, no ints: those are padded
+    whatever they turn out to be, by 0 perhaps.
     """
     height, width = images_BCHW.shape[-2:]
     below = -height % multiple

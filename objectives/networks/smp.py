@@ -1,4 +1,6 @@
-"""Decoders and encoders of segmentation-models-pytorch, with random weights, for frames of any size and channel count."""
+"""Decoders and encoders of segmentation-models-pytorch, with random weights, for frames of any size
+and channel count.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
@@ -23,7 +25,8 @@ REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, As
 
 
 def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
-    """Return the decoder on the encoder that ``model`` names, with random weights, without the parts that nothing reads.
+    """Return the decoder on the encoder that ``model`` names, with random weights, without the
+    parts that nothing reads.
 
     Raises:
         UserError: smp has no such encoder, or the decoder cannot stand on it.
@@ -36,18 +39,21 @@ def build_smp(model: Smp, *, in_channels: int, num_classes: int) -> nn.Module:
         subsample_first(network)
     except REFUSALS as error:
         raise UserError(
-            f"model.encoder: the decoder {model.decoder} of segmentation-models-pytorch does not work with {model.encoder}"
+            f"model.encoder: the decoder {model.decoder} of segmentation-models-pytorch does not "
+            f"work with {model.encoder}"
             f" ({first_line(error)}); choose another encoder or another model.decoder"
         ) from error
-    return SmpNetwork(network, multiple=int(network.encoder.output_stride), least=LEAST_SIDE.get(model.decoder, 1))
+    return SmpNetwork(
+        network, multiple=int(network.encoder.output_stride), least=LEAST_SIDE.get(model.decoder, 1)
+    )
 
 
 @cache
 def encoder_names() -> tuple[str, ...]:
     """Return names for ``model.encoder``: smp's own, then ``tu-`` and the name of any timm network.
 
-    Not every timm network can be an encoder; ``build_smp`` says which cannot. The names ``timm-...`` are left out: smp
-    warns that they will go, and each has its ``tu-`` equal.
+    Not every timm network can be an encoder; ``build_smp`` says which cannot. The names
+    ``timm-...`` are left out: smp warns that they will go, and each has its ``tu-`` equal.
     """
     import timm
     from segmentation_models_pytorch.encoders import get_encoder_names
@@ -58,15 +64,18 @@ def encoder_names() -> tuple[str, ...]:
 
 @final
 class SmpNetwork(nn.Module):
-    """A network of smp that takes frames of any height and width: padded by their edge, and the logits cropped back.
+    """A network of smp that takes frames of any height and width: padded by their edge, and the
+    logits cropped back.
 
-    Source: segmentation-models-pytorch 0.6 (Iakubovskii 2019), whose documentation names the paper of each decoder.
+    Source: segmentation-models-pytorch 0.6 (Iakubovskii 2019), whose documentation names the paper
+    of each decoder.
     """
 
     def __init__(self, network: nn.Module, *, multiple: int, least: int) -> None:
         super().__init__()
         self.network = network
-        self.multiple = multiple  # the encoder's output stride: it divides height and width of what the network sees
+        # the encoder's output stride: it divides height and width of what the network sees
+        self.multiple = multiple
         self.least = least  # pixels a side that the decoder needs
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -74,7 +83,8 @@ class SmpNetwork(nn.Module):
         height, width = images_BCHW.shape[-2:]
         below = self._missing(height)
         right = self._missing(width)
-        if not (isinstance(below, int) and isinstance(right, int)) or below or right:  # an export's open sizes are symbols
+        # an export's open sizes are symbols
+        if not (isinstance(below, int) and isinstance(right, int)) or below or right:
             images_BCHW = functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
         logits_BKHW: Tensor = self.network(images_BCHW)
         return logits_BKHW[..., :height, :width]
@@ -96,30 +106,48 @@ def _check_encoder(encoder: str) -> None:
     if encoder in names:
         return
     near = get_close_matches(encoder, names, n=3)
-    meant = f"did you mean {', '.join(near)}?" if near else "see encoder_names() of objectives.networks.smp"
-    raise UserError(f"model.encoder must be an encoder of segmentation-models-pytorch, got {encoder}; {meant}")
+    meant = (
+        f"did you mean {', '.join(near)}?"
+        if near
+        else "see encoder_names() of objectives.networks.smp"
+    )
+    raise UserError(
+        f"model.encoder must be an encoder of segmentation-models-pytorch, got {encoder}; {meant}"
+    )
 
 
 def _of_smp(model: Smp, in_channels: int, num_classes: int) -> Any:
-    import segmentation_models_pytorch as smp  # here: it takes seconds, and the other families do without
+    # here: it takes seconds, and the other families do without
+    import segmentation_models_pytorch as smp
 
-    options: dict[str, str] = {} if model.attention == "none" else {"decoder_attention_type": model.attention}
+    options: dict[str, str] = (
+        {} if model.attention == "none" else {"decoder_attention_type": model.attention}
+    )
     with _device_to_build(model.encoder):
         return smp.create_model(
-            model.decoder, model.encoder, encoder_weights=None, in_channels=in_channels, classes=num_classes, **options
+            model.decoder,
+            model.encoder,
+            encoder_weights=None,
+            in_channels=in_channels,
+            classes=num_classes,
+            **options,
         )
 
 
 def _device_to_build(encoder: str) -> AbstractContextManager[object]:
-    """Return the mix transformers read numbers out of a tensor while they are built, which the meta device cannot give."""
+    """Return the mix transformers read numbers out of a tensor while they are built, which the meta
+    device cannot give.
+    """
     return torch.device("cpu") if encoder.startswith("mit_") else nullcontext()
 
 
 def _remove_unread(network: nn.Module, in_channels: int) -> None:
-    """Replace by nothing what the logits do not depend on: heads, and stages beyond the decoder's depth.
+    """Replace by nothing what the logits do not depend on: heads, and stages beyond the decoder's
+    depth.
 
-    PSPNet reads three of five stages, an EfficientNet ends in a convolution for its classifier, U-Net++ has a centre for
-    VGG that it never calls. Left in, they would count as parameters, take memory, and decay without ever learning.
+    PSPNet reads three of five stages, an EfficientNet ends in a convolution for its classifier,
+    U-Net++ has a centre for VGG that it never calls. Left in, they would count as parameters, take
+    memory, and decay without ever learning.
     """
     network.eval()  # a lone value per channel stops batch norm in training only
     read = _read_parameters(network, in_channels)
@@ -128,9 +156,16 @@ def _remove_unread(network: nn.Module, in_channels: int) -> None:
 
 
 def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
-    """Return names of the parameters that the logits depend on, found on the meta device: no memory, no arithmetic."""
-    parameters = {name: torch.empty_like(p, device="meta", requires_grad=True) for name, p in network.named_parameters()}
-    buffers = {name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()}
+    """Return names of the parameters that the logits depend on, found on the meta device: no
+    memory, no arithmetic.
+    """
+    parameters = {
+        name: torch.empty_like(p, device="meta", requires_grad=True)
+        for name, p in network.named_parameters()
+    }
+    buffers = {
+        name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()
+    }
     frames_BCHW = torch.empty(2, in_channels, PROBE_SIDE, PROBE_SIDE, device="meta")
     logits_BKHW = functional_call(network, (parameters, buffers), (frames_BCHW,))
     leaves = _leaves(logits_BKHW.grad_fn)
@@ -138,7 +173,9 @@ def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
 
 
 def _leaves(node: Any) -> set[int]:
-    """Ids of the tensors that a graph of autograd begins with; it is walked, not run, which would take seconds."""
+    """Ids of the tensors that a graph of autograd begins with; it is walked, not run, which would
+    take seconds.
+    """
     seen = {node}
     found = set()
     open_nodes = [node]

@@ -23,21 +23,31 @@ def fitting_heads(heads: int, channels: int) -> int:
 class Transformer(nn.Module):
     """Pre-norm layers of self-attention over a map's positions; keeps the shape.
 
-    Positions enter through the zero padding of a depthwise 3 x 3 convolution, added to its input: it needs no table, so
-    any height and width will do. The number of heads shrinks to one that divides the channels.
+    Positions enter through the zero padding of a depthwise 3 x 3 convolution, added to its input:
+    it needs no table, so any height and width will do. The number of heads shrinks to one that
+    divides the channels.
 
-    Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Dosovitskiy et al. 2021 (arXiv:2010.11929), equations 2
-    to 4; positions of Chu et al. 2021 (arXiv:2102.10882). With several scales (the reading of report A's
-    "multi-scale transformer"), keys and values are also those of the map averaged over 2 x 2 and 4 x 4 positions, as in the
-    pooling-based attention of Wu et al. 2021 (arXiv:2106.12011).
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Dosovitskiy et al. 2021
+    (arXiv:2010.11929), equations 2 to 4; positions of Chu et al. 2021 (arXiv:2102.10882). With
+    several scales (the reading of report A's "multi-scale transformer"), keys and values are also
+    those of the map averaged over 2 x 2 and 4 x 4 positions, as in the pooling-based attention of
+    Wu et al. 2021 (arXiv:2106.12011).
     """
 
     def __init__(
-        self, channels: int, *, heads: int, layers: int = 1, scales: Sequence[int] = ONE_SCALE, dropout: float = 0.0
+        self,
+        channels: int,
+        *,
+        heads: int,
+        layers: int = 1,
+        scales: Sequence[int] = ONE_SCALE,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.position = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.layers = nn.ModuleList(TransformerLayer(channels, heads, scales, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            TransformerLayer(channels, heads, scales, dropout) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -67,7 +77,9 @@ class TransformerLayer(nn.Module):
         self.value = nn.Linear(channels, channels, bias=False)
         self.merge = nn.Linear(channels, channels)
         self.mlp = nn.Sequential(
-            nn.Linear(channels, MLP_RATIO * channels), nn.GELU(), nn.Linear(MLP_RATIO * channels, channels)
+            nn.Linear(channels, MLP_RATIO * channels),
+            nn.GELU(),
+            nn.Linear(MLP_RATIO * channels, channels),
         )
         self.dropout = nn.Dropout(dropout)
         init_xavier(self)
@@ -84,7 +96,9 @@ class TransformerLayer(nn.Module):
             x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
             for x in (self.query(x_BNC), self.key(seen_BMC), self.value(seen_BMC))
         )
-        joined_BNC: Tensor = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        joined_BNC: Tensor = (
+            functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        )
         merged_BNC: Tensor = self.merge(joined_BNC)
         return merged_BNC
 
@@ -101,14 +115,18 @@ def feature_map(x_BNC: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def averaged(x_BNC: Tensor, size: Sequence[int], scale: int) -> Tensor:
-    """Return the tokens of the map averaged over squares of ``scale`` positions; those at its edge repeat the edge."""
+    """Return the tokens of the map averaged over squares of ``scale`` positions; those at its edge
+    repeat the edge.
+    """
     if scale == 1:
         return x_BNC
     return tokens(functional.avg_pool2d(pad_to_multiple(feature_map(x_BNC, size), scale), scale))
 
 
 def init_xavier(layer: nn.Module) -> None:
-    """Set linear weights by Glorot and Bengio 2010 (equation 16), biases to 0, as Dosovitskiy et al. 2021 do."""
+    """Set linear weights by Glorot and Bengio 2010 (equation 16), biases to 0, as Dosovitskiy et
+    al. 2021 do.
+    """
     for module in layer.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -1,4 +1,6 @@
-"""Files and directories that appear at once: whoever looks sees the old state or the whole new one, never a part."""
+"""Files and directories that appear at once: whoever looks sees the old state or the whole new one,
+never a part.
+"""
 
 import os
 import shutil
@@ -14,11 +16,12 @@ from objectives.outputs.renaming import exchange
 
 @contextmanager
 def file_at_once(path: Path, *, replace: bool) -> Iterator[Path]:
-    """Yield a draft beside ``path`` to write to; it takes the place of ``path`` when the block ends, and is deleted when it
-    raises.
+    """Yield a draft beside ``path`` to write to; it takes the place of ``path`` when the block
+    ends, and is deleted when it raises.
 
-    Of a link, what it names is meant. A pipe or a device is written to, and stays. A file that is there, or has come
-    meanwhile, takes ``replace``: `refuse_output` says before the work whether that is right.
+    Of a link, what it names is meant. A pipe or a device is written to, and stays. A file that is
+    there, or has come meanwhile, takes ``replace``: `refuse_output` says before the work whether
+    that is right.
 
     Raises:
         UserError: A file stands there and is not to be replaced.
@@ -42,12 +45,13 @@ def file_at_once(path: Path, *, replace: bool) -> Iterator[Path]:
 
 @contextmanager
 def directory_at_once(path: Path, *, last: str = "", replace: bool = False) -> Iterator[Path]:
-    """Yield an empty draft directory to fill; it takes the place of ``path`` when the block ends, and is deleted when it
-    raises.
+    """Yield an empty draft directory to fill; it takes the place of ``path`` when the block ends,
+    and is deleted when it raises.
 
-    Of a link, what it names is meant. An empty folder is replaced; one that holds something, with ``replace`` only, as a
-    whole: the caller asks first whether it may be. A mount point cannot be renamed: there the files move in one by one,
-    the one named ``last`` (deleted before) after all others.
+    Of a link, what it names is meant. An empty folder is replaced; one that holds something, with
+    ``replace`` only, as a whole: the caller asks first whether it may be. A mount point cannot be
+    renamed: there the files move in one by one, the one named ``last`` (deleted before) after all
+    others.
 
     Raises:
         WorldError: The place cannot be written to, or something has come there meanwhile.
@@ -57,7 +61,8 @@ def directory_at_once(path: Path, *, last: str = "", replace: bool = False) -> I
         mounted = place.is_mount()
         draft = (place if mounted else place.parent) / f".{place.name}.{os.getpid()}"
         try:
-            shutil.rmtree(draft, ignore_errors=True)  # of a killed process with the same id: in containers ids repeat
+            # of a killed process with the same id: in containers ids repeat
+            shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             yield draft
             if mounted:
@@ -94,7 +99,9 @@ def _put(draft: Path, path: Path, *, replace: bool) -> None:
     except OSError:  # a file system without links
         taken = path.exists()
     if taken:
-        raise UserError(f"{path} has come there meanwhile; choose another --out, or replace it with --force")
+        raise UserError(
+            f"{path} has come there meanwhile; choose another --out, or replace it with --force"
+        )
     draft.rename(path)
 
 
@@ -126,7 +133,8 @@ def _move_files(draft: Path, path: Path, last: str) -> None:
 
 
 def refuse_unwritable(directory: Path) -> None:
-    """Refuse a place where no directory can be made or replaced; a folder is made and deleted to see.
+    """Refuse a place where no directory can be made or replaced; a folder is made and deleted to
+    see.
 
     Raises:
         WorldError: It cannot.
@@ -140,4 +148,6 @@ class _Tried(Exception):  # noqa: N818  # no error: what was to be seen is seen
 
 
 def _cannot_write(path: Path, error: OSError) -> WorldError:
-    return WorldError(f"cannot write {path}: {error.strerror or error}; free space there or choose another place")
+    return WorldError(
+        f"cannot write {path}: {error.strerror or error}; free space there or choose another place"
+    )

@@ -13,13 +13,20 @@ LINKS = 40  # that Linux follows
 
 
 def refuse_output(
-    out: Path, what: str, *, written_here: Callable[[Path], bool], force: bool, source: str = "", option: str = "--out"
+    out: Path,
+    what: str,
+    *,
+    written_here: Callable[[Path], bool],
+    force: bool,
+    source: str = "",
+    option: str = "--out",
 ) -> None:
-    """Refuse to write the file ``out`` where that would destroy something; asked before the work begins.
+    """Refuse to write the file ``out`` where that would destroy something; asked before the work
+    begins.
 
-    Pipes and devices are written to. A file is replaced with ``force``, if this program wrote it: ``written_here`` knows
-    such a one by its content, and ``what`` says what it would be. ``source`` is what the command reads, if a path;
-    ``option`` names the output to people.
+    Pipes and devices are written to. A file is replaced with ``force``, if this program wrote it:
+    ``written_here`` knows such a one by its content, and ``what`` says what it would be. ``source``
+    is what the command reads, if a path; ``option`` names the output to people.
 
     Raises:
         UserError: Something else stands there.
@@ -34,12 +41,14 @@ def refuse_output(
         raise UserError(f"{out} exists; choose another {option}, or replace it with --force")
     if out.stat().st_size and not _reads_as(written_here, out):
         raise UserError(
-            f"{out} is no {what} of this program, which --force would replace; move it away or choose another {option}"
+            f"{out} is no {what} of this program, which --force would replace; move it away or "
+            f"choose another {option}"
         )
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether a path names what takes bytes and holds none: a pipe, a terminal, /dev/null, an open file of this process.
+    """Return whether a path names what takes bytes and holds none: a pipe, a terminal, /dev/null,
+    an open file of this process.
 
     Raises:
         UserError: It is a disk or a socket.

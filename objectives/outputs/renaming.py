@@ -1,4 +1,6 @@
-"""Two things that change their places in one step, so that a path names one or the other at any moment."""
+"""Two things that change their places in one step, so that a path names one or the other at any
+moment.
+"""
 
 import ctypes
 import errno
@@ -7,11 +9,13 @@ from pathlib import Path
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # of renameat2(2)
-LACKING = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)  # an old kernel, a network's file system, a sandbox
+# an old kernel, a network's file system, a sandbox
+LACKING = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two paths of one file system name each other's things from one moment on; False where that cannot be done.
+    """Let two paths of one file system name each other's things from one moment on; False where
+    that cannot be done.
 
     Raises:
         OSError: One of them is not there, or may not be renamed.

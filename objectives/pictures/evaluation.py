@@ -1,4 +1,6 @@
-"""A bundle's evaluation as a folder of PNGs: the frames with the worst score, the confusion matrix, the reliability diagram."""
+"""A bundle's evaluation as a folder of PNGs: the frames with the worst score, the confusion matrix,
+the reliability diagram.
+"""
 
 import os
 from collections.abc import Iterator
@@ -24,12 +26,19 @@ def refuse_pictures_folder(folder: Path) -> None:
             raise UserError(f"{folder} is a file; choose a folder for --pictures")
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"{folder} is not empty; choose a new folder for --pictures")
-        above = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        above = next(
+            parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists()
+        )
         writable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
     except OSError as error:  # a name that is too long, a folder that may not be read
-        raise WorldError(f"cannot write {folder}: {error.strerror}; choose another --pictures") from error
+        raise WorldError(
+            f"cannot write {folder}: {error.strerror}; choose another --pictures"
+        ) from error
     if not writable:
-        raise WorldError(f"cannot write {folder}: {above} is no folder that may be written to; choose another --pictures")
+        raise WorldError(
+            f"cannot write {folder}: {above} is no folder that may be written to; choose another "
+            f"--pictures"
+        )
 
 
 def write_pictures(found: BundleEvaluation, folder: Path) -> int:
@@ -50,6 +59,9 @@ def draw_evaluation(found: BundleEvaluation) -> Iterator[tuple[str, bytes]]:
     """File names and PNGs: ``worst-1.png`` is the frame with the lowest score."""
     for rank, frame in enumerate(found.worst, start=1):
         title = f"{one_line(frame.name, LONGEST_TITLE)}: mean IoU {frame.score:.4f}"
-        yield f"worst-{rank}.png", frame_panel(frame.image_HWC, frame.mask_HW, frame.labels_HW, found.spec, title)
+        yield (
+            f"worst-{rank}.png",
+            frame_panel(frame.image_HWC, frame.mask_HW, frame.labels_HW, found.spec, title),
+        )
     yield "confusion.png", confusion_picture(found.evaluation.confusion_KK, found.spec)
     yield "reliability.png", reliability_picture(found.inspection.calibration)

@@ -1,4 +1,6 @@
-"""Pictures of a trial as PNG bytes: predictions, confusion, curves, and what augmentation does to frames."""
+"""Pictures of a trial as PNG bytes: predictions, confusion, curves, and what augmentation does to
+frames.
+"""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +28,8 @@ from objectives.scoring.metrics import iou_K
 from objectives.training.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
-Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # of frame and mask by a seed
+# of frame and mask by a seed
+Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 PROGRAM = "segmentation-search"  # as each picture says
 DPI = 100  # pixels of a picture for each inch of its figure
 WIDTH_PX = 260  # of one frame
@@ -45,38 +48,76 @@ CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
 rcParams["text.parse_math"] = False  # a $ in the name of a class is one
 
 
-def prediction_panel(images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec) -> bytes:
-    """Return one column a frame; rows: frame, truth, prediction, errors (red wrong, green right, grey not scored)."""
+def prediction_panel(
+    images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec
+) -> bytes:
+    """Return one column a frame; rows: frame, truth, prediction, errors (red wrong, green right,
+    grey not scored).
+    """
     rows = [
         ("frame", [displayable(image) for image in images_NHWC]),
         ("truth", [coloured(mask, spec) for mask in masks_NHW]),
         ("prediction", [coloured(labels, spec) for labels in predictions_NHW]),
-        ("errors", [error_map(mask, labels, spec) for mask, labels in zip(masks_NHW, predictions_NHW, strict=True)]),
+        (
+            "errors",
+            [
+                error_map(mask, labels, spec)
+                for mask, labels in zip(masks_NHW, predictions_NHW, strict=True)
+            ],
+        ),
     ]
     return _grid(rows, spec)
 
 
-def frame_panel(image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarray, spec: FrameSpec, title: str) -> bytes:
-    """Return one frame side by side with its truth, the prediction and the errors (red wrong, green right, grey not scored)."""
-    shown = [displayable(image_HWC), coloured(mask_HW, spec), coloured(labels_HW, spec), error_map(mask_HW, labels_HW, spec)]
+def frame_panel(
+    image_HWC: np.ndarray, mask_HW: np.ndarray, labels_HW: np.ndarray, spec: FrameSpec, title: str
+) -> bytes:
+    """Return one frame side by side with its truth, the prediction and the errors (red wrong, green
+    right, grey not scored).
+    """
+    shown = [
+        displayable(image_HWC),
+        coloured(mask_HW, spec),
+        coloured(labels_HW, spec),
+        error_map(mask_HW, labels_HW, spec),
+    ]
     across = spec.width + GAP
     canvas = np.full((spec.height, across * len(shown) - GAP, 3), 255, np.uint8)
     for column, picture in enumerate(shown):
         canvas[:, column * across :][:, : spec.width] = picture
     width_in = WIDTH_PX / DPI
-    figure = Figure(figsize=(0.2 + width_in * len(shown), width_in * spec.height / spec.width + 1.1), layout="constrained")
+    figure = Figure(
+        figsize=(0.2 + width_in * len(shown), width_in * spec.height / spec.width + 1.1),
+        layout="constrained",
+    )
     axes = figure.add_subplot(frame_on=False)
     axes.imshow(canvas, interpolation="nearest")
     axes.set_title(title, fontsize="medium")
-    axes.set_xticks([column * across + spec.width / 2 for column in range(4)], ["frame", "truth", "prediction", "errors"])
+    axes.set_xticks(
+        [column * across + spec.width / 2 for column in range(4)],
+        ["frame", "truth", "prediction", "errors"],
+    )
     axes.tick_params(length=0)
     axes.set_yticks([])
-    figure.legend(handles=list(_legend(spec)), loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize="small")
+    figure.legend(
+        handles=list(_legend(spec)),
+        loc="outside lower center",
+        ncols=LEGEND_COLUMNS,
+        fontsize="small",
+    )
     return _png(_drawn(figure))
 
 
-def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpec, augmenter: Augmentation, seed: int) -> bytes:
-    """Return one column a frame; rows: frame and mask as they are, then three augmented versions of both."""
+def preview_sheet(
+    images_NHWC: np.ndarray,
+    masks_NHW: np.ndarray,
+    spec: FrameSpec,
+    augmenter: Augmentation,
+    seed: int,
+) -> bytes:
+    """Return one column a frame; rows: frame and mask as they are, then three augmented versions of
+    both.
+    """
     rows = [
         ("frame", [displayable(image) for image in images_NHWC]),
         ("mask", [coloured(mask, spec) for mask in masks_NHW]),
@@ -90,14 +131,19 @@ def preview_sheet(images_NHWC: np.ndarray, masks_NHW: np.ndarray, spec: FrameSpe
 
 
 def data_picture(found: Report) -> bytes:
-    """Of a data set: the pixels of each class as a share, with the frames that hold it, and the frames by mean pixel value."""
+    """Of a data set: the pixels of each class as a share, with the frames that hold it, and the
+    frames by mean pixel value.
+    """
     names = [name for name, _ in found.classes]
     shares = [100 * share for _, share in found.classes]
     figure = Figure(figsize=(7.0, 3.4 + BAR_IN * len(names)), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(0.9 + BAR_IN * len(names), 2.5))
     colours = [tuple(part / 255 for part in colour) for colour in found.colours]
     bars = above.barh(names, shares, color=colours, edgecolor="black")
-    told = [f"{share:.2f} %, in {held} frames" for share, held in zip(shares, found.frames_with, strict=True)]
+    told = [
+        f"{share:.2f} %, in {held} frames"
+        for share, held in zip(shares, found.frames_with, strict=True)
+    ]
     above.bar_label(bars, told, padding=3, fontsize="small")
     above.invert_yaxis()
     above.set(xlabel="share of the kept frames' pixels, %", xlim=(0, 1.45 * max([*shares, 1.0])))
@@ -118,7 +164,9 @@ def is_picture(path: Path) -> bool:
 
 
 def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
-    """Return the confusion of the scored classes, each row (truth) as shares of its pixels, with the IoU at each class name."""
+    """Return the confusion of the scored classes, each row (truth) as shares of its pixels, with
+    the IoU at each class name.
+    """
     scored = list(spec.scored)
     counts = confusion_KK[np.ix_(scored, scored)].astype(np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
@@ -132,21 +180,33 @@ def confusion_picture(confusion_KK: np.ndarray, spec: FrameSpec) -> bytes:
     width_in = left_in + max(side_in, TITLE_IN - left_in) + 0.15
     height_in = below_in + side_in + 0.4
     figure = Figure(figsize=(width_in, height_in))
-    axes = figure.add_axes((left_in / width_in, below_in / height_in, side_in / width_in, side_in / height_in))
+    axes = figure.add_axes(
+        (left_in / width_in, below_in / height_in, side_in / width_in, side_in / height_in)
+    )
     figure.suptitle("share of each true class's pixels", fontsize="medium")
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    for row, column in product(range(len(scored) if cell > 0.5 else 0), repeat=2):  # narrower cells hold no number
+    # narrower cells hold no number
+    for row, column in product(range(len(scored) if cell > 0.5 else 0), repeat=2):
         share = shares[row, column]
-        axes.text(column, row, f"{share:.3f}", ha="center", va="center", color="white" if share > 0.5 else "black")
+        axes.text(
+            column,
+            row,
+            f"{share:.3f}",
+            ha="center",
+            va="center",
+            color="white" if share > 0.5 else "black",
+        )
     axes.set_xticks(range(len(scored)), names, rotation=30, ha="right")
-    axes.set_yticks(range(len(scored)), [f"{name}\n{iou}" for name, iou in zip(names, ious, strict=True)])
+    axes.set_yticks(
+        range(len(scored)), [f"{name}\n{iou}" for name, iou in zip(names, ious, strict=True)]
+    )
     axes.set(xlabel="prediction", ylabel="truth")
     return _png(_drawn(figure))
 
 
 def reliability_picture(calibration: Calibration) -> bytes:
-    """Return the share of right pixels in each bin of their top probability, the line of perfect calibration, and the
-    pixels below.
+    """Return the share of right pixels in each bin of their top probability, the line of perfect
+    calibration, and the pixels below.
 
     Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), figure 1.
     """
@@ -155,15 +215,36 @@ def reliability_picture(calibration: Calibration) -> bytes:
     table = [row for row in calibration.table if row.pixels]
     middles = [(row.low + row.high) / 2 for row in table]
     width = 1 / len(calibration.pixels_M)
-    above.bar(middles, [row.accuracy for row in table], width=width, edgecolor="white", label="pixels that are right")
-    above.plot([row.confidence for row in table], [row.accuracy for row in table], "o", color="tab:orange", label="bin means")
+    above.bar(
+        middles,
+        [row.accuracy for row in table],
+        width=width,
+        edgecolor="white",
+        label="pixels that are right",
+    )
+    above.plot(
+        [row.confidence for row in table],
+        [row.accuracy for row in table],
+        "o",
+        color="tab:orange",
+        label="bin means",
+    )
     above.plot((0, 1), (0, 1), "--", color="tab:grey", label="perfect")
     error = "-" if np.isnan(calibration.error) else f"{calibration.error:.4f}"
-    above.set(ylabel="share of pixels that are right", ylim=(0, 1), title=f"expected calibration error {error}")
+    above.set(
+        ylabel="share of pixels that are right",
+        ylim=(0, 1),
+        title=f"expected calibration error {error}",
+    )
     above.legend(loc="upper left")
     total = max(int(calibration.pixels_M.sum()), 1)
     below.bar(middles, [row.pixels / total for row in table], width=width, edgecolor="white")
-    below.set(xlabel="probability of the predicted class", ylabel="share of pixels", xlim=(0, 1), ylim=(0, 1))
+    below.set(
+        xlabel="probability of the predicted class",
+        ylabel="share of pixels",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
     return _png(_drawn(figure))
 
 
@@ -171,15 +252,24 @@ def curve_picture(history: Sequence[EpochResult]) -> bytes:
     """Score per epoch with its best marked, and below it the losses and the learning rate."""
     figure = Figure(figsize=(7.0, 5.0))
     above, below = figure.subplots(2, 1)
-    figure.subplots_adjust(left=0.11, right=0.87, bottom=0.1, top=0.98, hspace=0.08)  # a layout engine draws it all twice
+    # a layout engine draws it all twice
+    figure.subplots_adjust(left=0.11, right=0.87, bottom=0.1, top=0.98, hspace=0.08)
     epochs = [epoch.number for epoch in history]
     _plot_score(above, epochs, [epoch.score for epoch in history])
     rate = below.twinx()
-    lines = below.plot(epochs, [epoch.loss for epoch in history], ".-", color="tab:orange", label="training loss")
+    lines = below.plot(
+        epochs, [epoch.loss for epoch in history], ".-", color="tab:orange", label="training loss"
+    )
     if history and np.isfinite(history[-1].validation_loss):
         losses = [epoch.validation_loss for epoch in history]
         lines += below.plot(epochs, losses, ".-", color="tab:purple", label="validation loss")
-    lines += rate.plot(epochs, [epoch.learning_rate for epoch in history], ":", color="tab:grey", label="learning rate")
+    lines += rate.plot(
+        epochs,
+        [epoch.learning_rate for epoch in history],
+        ":",
+        color="tab:grey",
+        label="learning rate",
+    )
     above.set_xticks([])
     below.xaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
     for axes in (above, below, rate):
@@ -195,13 +285,20 @@ def _plot_score(axes: Axes, epochs: list[int], scores: list[float]) -> None:
     axes.set_ylabel("validation mean IoU")
     if scores:
         best = max(range(len(scores)), key=scores.__getitem__)
-        axes.plot(epochs[best], scores[best], "o", color="tab:green", label=f"best {scores[best]:.4f}, epoch {epochs[best]}")
+        axes.plot(
+            epochs[best],
+            scores[best],
+            "o",
+            color="tab:green",
+            label=f"best {scores[best]:.4f}, epoch {epochs[best]}",
+        )
         axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
 
 
 def displayable(image_HWC: np.ndarray) -> np.ndarray:
-    """Return an RGB picture (H, W, 3) of a frame of any dtype and channels, stretched between its 1st and 99th percentile.
+    """Return an RGB picture (H, W, 3) of a frame of any dtype and channels, stretched between its
+    1st and 99th percentile.
 
     One or two channels show the first as grey, more show the first three as red, green and blue.
     """
@@ -231,33 +328,56 @@ def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> 
     for row, (_, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):
             canvas[row * down :, column * across :][: spec.height, : spec.width] = picture
-    # placed by hand: a layout engine draws it all twice, and axes take longer to fill than pixels to paste
+    # placed by hand: a layout engine draws it all twice, and axes take longer to fill than pixels
+    # to paste
     wide = round(WIDTH_PX * columns)
     high = round(WIDTH_PX * len(rows) * down / across)
     abreast = min(columns, LEGEND_COLUMNS)
     legend = round(15 + LEGEND_ROW_PX * ceil(spec.num_classes / abreast))
-    figure = Figure(figsize=((NAMES_PX + wide + MARGIN_PX) / DPI, (MARGIN_PX + high + legend) / DPI), dpi=DPI)
+    figure = Figure(
+        figsize=((NAMES_PX + wide + MARGIN_PX) / DPI, (MARGIN_PX + high + legend) / DPI), dpi=DPI
+    )
     for row, (name, _) in enumerate(rows):
         centre = MARGIN_PX + (row * down + spec.height / 2) * high / canvas.shape[0]
         where = (NAMES_PX / 2, figure.bbox.height - centre)
         figure.text(*where, name, transform=None, rotation=90, ha="center", va="center")
-    figure.legend(handles=list(_legend(spec)), loc="lower center", ncols=abreast, fontsize="small", borderaxespad=0.2)
+    figure.legend(
+        handles=list(_legend(spec)),
+        loc="lower center",
+        ncols=abreast,
+        fontsize="small",
+        borderaxespad=0.2,
+    )
     drawn = _drawn(figure)
-    drawn.paste(Image.fromarray(canvas).resize((wide, high), Image.Resampling.NEAREST), (NAMES_PX, MARGIN_PX))
+    drawn.paste(
+        Image.fromarray(canvas).resize((wide, high), Image.Resampling.NEAREST),
+        (NAMES_PX, MARGIN_PX),
+    )
     return _png(drawn)
 
 
 def _longest_in(texts: Sequence[str]) -> float:
     """Return the length of the longest text in the font of axes, in inches."""
     font = FontProperties(size=10.0)
-    return max((text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts), default=0.0) / 72
+    return (
+        max(
+            (
+                text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+                for text in texts
+            ),
+            default=0.0,
+        )
+        / 72
+    )
 
 
 def _legend(spec: FrameSpec) -> Iterator[Patch]:
     for label, (name, colour) in enumerate(zip(spec.class_names, spec.colours, strict=True)):
         suffix = "" if label in spec.scored else " (not scored)"
         red, green, blue = (part / 255 for part in colour)
-        yield Patch(facecolor=(red, green, blue), edgecolor="black", label=f"{label} {name}{suffix}")
+        yield Patch(
+            facecolor=(red, green, blue), edgecolor="black", label=f"{label} {name}{suffix}"
+        )
 
 
 def _drawn(figure: Figure) -> Image.Image:

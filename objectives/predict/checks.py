@@ -1,4 +1,6 @@
-"""A look at every frame to be predicted before anything is computed: what cannot be read, or is not the bundle's kind."""
+"""A look at every frame to be predicted before anything is computed: what cannot be read, or is not
+the bundle's kind.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +16,8 @@ from objectives.errors import Problem, ProblemsError, UserError, condensed
 from objectives.predict.prediction_files import refuse_mixed_sizes
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
-OnBad = Callable[[str, Sequence[Problem]], None]  # is told of the source and its bad frames; raises, or they are left out
+# is told of the source and its bad frames; raises, or they are left out
+OnBad = Callable[[str, Sequence[Problem]], None]
 MOST_SHOWN = 100  # of one kind of fault
 
 
@@ -27,9 +30,11 @@ def refuse_bad(source: str, problems: Sequence[Problem]) -> None:
     raise ProblemsError(f"{source} (--skip-bad predicts the rest)", condensed(problems, MOST_SHOWN))
 
 
-def good_frames(source: str, frames: Sequence[NamedImage], spec: FrameSpec, out: Path, on_bad: OnBad) -> Sequence[NamedImage]:
-    """Return the frames that the bundle can predict into ``out``, to be read once more; ``on_bad`` is told of the others,
-    if any.
+def good_frames(
+    source: str, frames: Sequence[NamedImage], spec: FrameSpec, out: Path, on_bad: OnBad
+) -> Sequence[NamedImage]:
+    """Return the frames that the bundle can predict into ``out``, to be read once more; ``on_bad``
+    is told of the others, if any.
 
     Raises:
         UserError: No frame is good, or they do not fit into ``out``; what ``on_bad`` raises.
@@ -44,7 +49,8 @@ def good_frames(source: str, frames: Sequence[NamedImage], spec: FrameSpec, out:
             raise UserError(f"no frame of {source} can be predicted: {problems[0]}")
         if out.suffix.lower() == ".csv":
             raise UserError(
-                f"{out.name} numbers its frames, so none can be left out: give a folder or an npz for --out instead"
+                f"{out.name} numbers its frames, so none can be left out: give a folder or an npz "
+                f"for --out instead"
             )
     if out.suffix:
         refuse_mixed_sizes(((looked[index].name, looked[index].size) for index in good), out)

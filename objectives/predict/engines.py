@@ -1,4 +1,6 @@
-"""What predicts: the torch model of a bundle, or its ONNX program where torch is missing or not wanted. Imports no torch."""
+"""What predicts: the torch model of a bundle, or its ONNX program where torch is missing or not
+wanted. Imports no torch.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +23,15 @@ class Engine(Protocol):
         ...
 
     def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Labels uint8 (N, H, W) of raw images (H, W, C), all of one size, which they keep; that of ``spec`` or another."""
+        """Labels uint8 (N, H, W) of raw images (H, W, C), all of one size, which they keep; that of
+        ``spec`` or another.
+        """
         ...
 
 
-def open_engine(directory: Path, name: EngineName, *, device: str = "cpu", flips: FlipsWanted = "auto") -> Engine:
+def open_engine(
+    directory: Path, name: EngineName, *, device: str = "cpu", flips: FlipsWanted = "auto"
+) -> Engine:
     """Return the engine of the bundle in ``directory``.
 
     Raises:

@@ -1,4 +1,6 @@
-"""A bundle on new images: every image gets a mask of its own size. Imports no torch: ONNX alone can predict."""
+"""A bundle on new images: every image gets a mask of its own size. Imports no torch: ONNX alone can
+predict.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
@@ -24,10 +26,11 @@ def predict(
     force: bool = False,
     on_bad: OnBad = refuse_bad,
 ) -> int:
-    """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder); returns how many.
+    """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder);
+    returns how many.
 
-    Every frame is read before the first is predicted; where ``on_bad`` lets frames that cannot be used pass, they are left out.
-    With ``force`` an npz or CSV of masks that is there is replaced.
+    Every frame is read before the first is predicted; where ``on_bad`` lets frames that cannot be
+    used pass, they are left out. With ``force`` an npz or CSV of masks that is there is replaced.
 
     Raises:
         UserError: The bundle, the frames or ``out`` cannot be used; nothing is written then.
@@ -35,12 +38,15 @@ def predict(
     """
     write = writer_for(out, source=str(source), force=force)
     opened = open_engine(directory, engine, device=device, flips=flips)
-    frames = good_frames(str(source), read_images(source, opened.spec.exif), opened.spec, out, on_bad)
+    frames = good_frames(
+        str(source), read_images(source, opened.spec.exif), opened.spec, out, on_bad
+    )
     return write(predict_frames(opened, frames), out)
 
 
 def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[NamedMask]:
-    """Yield the labels (H, W) uint8 of every frame, in order and at its own size; frames are read as they are needed.
+    """Yield the labels (H, W) uint8 of every frame, in order and at its own size; frames are read
+    as they are needed.
 
     Raises:
         UserError: A frame has other channels or another bit depth than the bundle's.

@@ -20,7 +20,9 @@ Floats = npt.NDArray[np.float32]
 
 @final
 class OnnxEngine:
-    """The program in a session of ONNX Runtime on the CPU; ``flips`` are done here, beside those that are inside it."""
+    """The program in a session of ONNX Runtime on the CPU; ``flips`` are done here, beside those
+    that are inside it.
+    """
 
     def __init__(self, session: Any, spec: FrameSpec, flips: tuple[Flip, ...] = ()) -> None:
         self.session = session
@@ -33,17 +35,25 @@ class OnnxEngine:
         """Return the engine of the bundle in ``directory``.
 
         Raises:
-            UserError: The bundle cannot be used, or ONNX Runtime cannot run it, or not on this device or with these flips.
+            UserError: The bundle cannot be used, or ONNX Runtime cannot run it, or not on this
+                device or with these flips.
         """
         if device not in ("cpu", "auto"):
-            raise UserError(f"ONNX Runtime predicts on the CPU here, got --device {device}; use --device cpu or --engine torch")
+            raise UserError(
+                f"ONNX Runtime predicts on the CPU here, got --device {device}; use --device cpu "
+                f"or --engine torch"
+            )
         files = open_bundle(directory, networks=False)
         inside = files.settings.flips
         if flips == "off" and inside:
-            raise UserError(f"{directory}/{ONNX} flips inside ({' and '.join(inside)}): use --engine torch for --flips off")
+            raise UserError(
+                f"{directory}/{ONNX} flips inside ({' and '.join(inside)}): use --engine torch for "
+                f"--flips off"
+            )
         if flips == "on" and not inside and files.settings.combining == "stack":
             raise UserError(
-                f"{directory}/{ONNX} is a stack, which flips inside or not at all: use --engine torch for --flips on"
+                f"{directory}/{ONNX} is a stack, which flips inside or not at all: use --engine "
+                f"torch for --flips on"
             )
         outside = sensible_flips(files.settings) if flips == "on" and not inside else ()
         return cls(_session(files.contents[ONNX], directory), files.settings.spec, outside)
@@ -57,7 +67,9 @@ class OnnxEngine:
         probabilities_NSHW = self._probabilities(pixels_NCHW)
         if (height, width) == (spec.height, spec.width):
             return np.asarray(self.scored[probabilities_NSHW.argmax(axis=1)])
-        return np.stack([self._labels_at_size(each_SHW, height, width) for each_SHW in probabilities_NSHW])
+        return np.stack(
+            [self._labels_at_size(each_SHW, height, width) for each_SHW in probabilities_NSHW]
+        )
 
     def _probabilities(self, pixels_NCHW: Floats) -> Floats:
         """Of the scored classes, (N, S, H, W)."""
@@ -71,11 +83,15 @@ class OnnxEngine:
     def _labels_at_size(self, probabilities_SHW: Floats, height: int, width: int) -> np.ndarray:
         """Return one frame's labels at its own size.
 
-        Logits are what the torch model resizes. Logarithms of the probabilities differ from them by one number for each pixel,
-        which is the same for all classes, also after resizing: the highest is that of the same class.
+        Logits are what the torch model resizes. Logarithms of the probabilities differ from them by
+        one number for each pixel, which is the same for all classes, also after resizing: the
+        highest is that of the same class.
         """
         logs_SHW = np.log(np.maximum(probabilities_SHW, LEAST))
-        resized = [cv2.resize(plane_HW, (width, height), interpolation=cv2.INTER_LINEAR) for plane_HW in logs_SHW]
+        resized = [
+            cv2.resize(plane_HW, (width, height), interpolation=cv2.INTER_LINEAR)
+            for plane_HW in logs_SHW
+        ]
         return np.asarray(self.scored[np.stack(resized).argmax(axis=0)])
 
 
@@ -86,6 +102,9 @@ def _session(model: bytes, directory: Path) -> Any:
     options.log_severity_level = 4  # what goes wrong is raised
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has an error for each way in which a model can be wrong, with no common base
+    # ONNX Runtime has an error for each way in which a model can be wrong, with no common base
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"ONNX Runtime cannot run {directory}/{ONNX}: {reason}; export it again") from error
+        raise UserError(
+            f"ONNX Runtime cannot run {directory}/{ONNX}: {reason}; export it again"
+        ) from error

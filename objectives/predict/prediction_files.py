@@ -1,4 +1,6 @@
-"""The files that predictions go to: an npz, a Kaggle CSV, or a folder of PNGs; each appears whole or not at all."""
+"""The files that predictions go to: an npz, a Kaggle CSV, or a folder of PNGs; each appears whole
+or not at all.
+"""
 
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +20,8 @@ Write = Callable[[Iterable[NamedMask], Path], int]
 
 
 def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
-    """Return the function that writes predictions to ``out`` and returns how many; chosen by the suffix: .npz, .csv, none
-    (a folder).
+    """Return the function that writes predictions to ``out`` and returns how many; chosen by the
+    suffix: .npz, .csv, none (a folder).
 
     With ``force`` it replaces a file of predictions. ``source`` is what they are made from.
 
@@ -28,14 +30,18 @@ def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
     """
     match out.suffix.lower():
         case ".npz":
-            refuse_output(out, "npz of masks", written_here=_holds_masks, force=force, source=source)
+            refuse_output(
+                out, "npz of masks", written_here=_holds_masks, force=force, source=source
+            )
             return partial(write_npz, replace=force)
         case ".csv":
             refuse_output(out, "CSV of masks", written_here=_holds_rows, force=force, source=source)
             return partial(write_csv, replace=force)
         case "":
             if out.exists() and not out.is_dir():
-                raise UserError(f"{out} is no folder; choose a new folder, a .npz or a .csv for --out")
+                raise UserError(
+                    f"{out} is no folder; choose a new folder, a .npz or a .csv for --out"
+                )
             if out.is_dir() and any(out.iterdir()):
                 raise UserError(f"{out} is not empty; choose a new folder for --out")
             return write_folder
@@ -52,19 +58,26 @@ def write_npz(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -
 
 
 def write_csv(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -> int:
-    """Kaggle's layout: header ``id,0,1,...,H*W-1``, then one row a frame with its number from 0 and its flattened mask."""
+    """Kaggle's layout: header ``id,0,1,...,H*W-1``, then one row a frame with its number from 0 and
+    its flattened mask.
+    """
     same = iter(_of_one_size(masks, out))
     first = next(same)
     count = 0
     with file_at_once(out, replace=replace) as draft, draft.open("wb") as opened:
         opened.write(",".join(["id", *map(str, range(first[1].size))]).encode() + b"\n")
         for count, (_, labels_HW) in enumerate(chain([first], same), start=1):
-            opened.write(b"%d%b\n" % (count - 1, _LABEL_TEXTS[labels_HW.ravel()].tobytes().translate(None, b" ")))
+            opened.write(
+                b"%d%b\n"
+                % (count - 1, _LABEL_TEXTS[labels_HW.ravel()].tobytes().translate(None, b" "))
+            )
     return count
 
 
 def write_folder(masks: Iterable[NamedMask], out: Path) -> int:
-    """Write one greyscale PNG a frame, its pixels the labels, named as the frame and of its size; return their number."""
+    """Write one greyscale PNG a frame, its pixels the labels, named as the frame and of its size;
+    return their number.
+    """
     count = 0
     with directory_at_once(out) as draft:
         for name, labels_HW in masks:
@@ -85,7 +98,10 @@ def _holds_rows(path: Path) -> bool:
         return opened.read(5) == b"id,0,"
 
 
-_LABEL_TEXTS = np.array([list(f",{label}".ljust(4).encode()) for label in range(256)], dtype=np.uint8)  # (256, 4) characters
+# (256, 4) characters
+_LABEL_TEXTS = np.array(
+    [list(f",{label}".ljust(4).encode()) for label in range(256)], dtype=np.uint8
+)
 
 
 def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) -> None:
@@ -99,7 +115,10 @@ def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) 
         first = first or size
         if size != first:
             both = " and ".join(f"{height}x{width}" for height, width in (first, size))
-            raise UserError(f"frames of sizes {both} ({name}) do not fit into {out.name}; give a folder for --out instead")
+            raise UserError(
+                f"frames of sizes {both} ({name}) do not fit into {out.name}; give a folder for "
+                f"--out instead"
+            )
 
 
 def _of_one_size(masks: Iterable[NamedMask], out: Path) -> Iterator[NamedMask]:

@@ -45,17 +45,25 @@ class TorchEngine:
 
     @torch.inference_mode()
     def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its logits resized back."""
+        """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its
+        logits resized back.
+        """
         spec = self.spec
         height, width = images[0].shape[:2]
         sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
         logits_BKHW: Tensor = self.program(pixels_on(self.device, sized_BHWC))
         if (height, width) == (spec.height, spec.width):
             return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
-        return np.stack([_labels_at_size(logits_KHW, (height, width), spec) for logits_KHW in logits_BKHW])
+        return np.stack(
+            [_labels_at_size(logits_KHW, (height, width), spec) for logits_KHW in logits_BKHW]
+        )
 
 
 def _labels_at_size(logits_KHW: Tensor, size: tuple[int, int], spec: FrameSpec) -> np.ndarray:
-    """Return the labels (H, W) of one frame at its own size; frame by frame, as logits of large frames are large."""
-    logits_1KHW = functional.interpolate(logits_KHW[None].float(), size=size, mode="bilinear", align_corners=False)
+    """Return the labels (H, W) of one frame at its own size; frame by frame, as logits of large
+    frames are large.
+    """
+    logits_1KHW = functional.interpolate(
+        logits_KHW[None].float(), size=size, mode="bilinear", align_corners=False
+    )
     return np.asarray(predict_labels(logits_1KHW, spec)[0].to(torch.uint8).cpu())

@@ -1,7 +1,8 @@
-"""The whole program from raw pixels to logits: scaling, normalisation and resizing around one network.
+"""The whole program from raw pixels to logits: scaling, normalisation and resizing around one
+network.
 
-Training, validation, checkpoints and the exported model all run this one module, so that none of them can prepare a frame
-in its own way.
+Training, validation, checkpoints and the exported model all run this one module, so that none of
+them can prepare a frame in its own way.
 """
 
 from typing import TypeVar
@@ -19,10 +20,12 @@ Program = TypeVar("Program", bound=nn.Module)
 
 
 class Segmenter(nn.Module):
-    """A network that takes raw pixels: ``forward(pixels_BCHW)`` gives ``logits_BKHW`` of the same height and width.
+    """A network that takes raw pixels: ``forward(pixels_BCHW)`` gives ``logits_BKHW`` of the same
+    height and width.
 
-    Shape: pixels (B, C, H, W), any dtype, 0..max_value; logits (B, K, H, W) in float32 outside autocast. At ``scale`` below 1
-    the network sees frames shrunk by the area average and its logits are enlarged bilinearly: labels keep their full size.
+    Shape: pixels (B, C, H, W), any dtype, 0..max_value; logits (B, K, H, W) in float32 outside
+    autocast. At ``scale`` below 1 the network sees frames shrunk by the area average and its logits
+    are enlarged bilinearly: labels keep their full size.
     """
 
     gain: Tensor
@@ -35,7 +38,10 @@ class Segmenter(nn.Module):
         self.network = network
         self.size = (spec.height, spec.width)
         self.shrunk = (max(1, round(spec.height * scale)), max(1, round(spec.width * scale)))
-        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
+        mean, std = (
+            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
+            for values in (spec.mean, spec.std)
+        )
         self.register_buffer("gain", (1 / (std * spec.max_value)).float(), persistent=False)
         self.register_buffer("shift", (-mean / std).float(), persistent=False)
         shrinks = self.shrunk != self.size
@@ -49,8 +55,12 @@ class Segmenter(nn.Module):
         return self.enlarge(self.network(self._images(pixels_BCHW)))
 
     def training_outputs(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Return what the loss reads: the logits of ``forward``, then those of a deeply supervised network's other heads."""
-        return tuple(self.enlarge(logits) for logits in all_outputs(self.network, self._images(pixels_BCHW)))
+        """Return what the loss reads: the logits of ``forward``, then those of a deeply supervised
+        network's other heads.
+        """
+        return tuple(
+            self.enlarge(logits) for logits in all_outputs(self.network, self._images(pixels_BCHW))
+        )
 
     def _images(self, pixels_BCHW: Tensor) -> Tensor:
         """Return the frames as the network sees them, (B, C, h, w)."""
@@ -65,11 +75,15 @@ class Segmenter(nn.Module):
         """Logits of the network (B, K, h, w) at the frames' size, (B, K, H, W)."""
         if self.shrunk == self.size:
             return logits_BKhw
-        return functional.interpolate(logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False)
+        return functional.interpolate(
+            logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False
+        )
 
 
 def area_matrix(size: int, shrunk: int) -> Tensor:
-    """Matrix (shrunk, size) whose product with a signal is its area average over ``shrunk`` equal intervals."""
+    """Matrix (shrunk, size) whose product with a signal is its area average over ``shrunk`` equal
+    intervals.
+    """
     edges = np.linspace(0.0, size, shrunk + 1)
     pixels = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -84,19 +98,25 @@ def build_segmenter(config: Config, spec: FrameSpec) -> Segmenter:
 
 
 def placed(program: Program, device: torch.device) -> Program:
-    """Return the same program on a device, channels last: the format in which convolutions are fastest.
+    """Return the same program on a device, channels last: the format in which convolutions are
+    fastest.
 
-    Whatever is scored is placed by this, because another format adds up in another order and may flip a pixel.
+    Whatever is scored is placed by this, because another format adds up in another order and may
+    flip a pixel.
     """
     return program.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks it
 
 
 def predict_labels(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
-    """Labels (B, H, W) int64: the scored class with the largest logit; a class that is never scored is never predicted."""
+    """Labels (B, H, W) int64: the scored class with the largest logit; a class that is never scored
+    is never predicted.
+    """
     scored = torch.tensor(spec.scored, device=logits_BKHW.device)
     return scored[logits_BKHW.index_select(1, scored).argmax(dim=1)]
 
 
 def scored_probabilities(logits_BKHW: Tensor, scored_S: Tensor) -> Tensor:
-    """Return the softmax (B, S, H, W) of logits among the scored classes: of the class, given that it is a scored one."""
+    """Return the softmax (B, S, H, W) of logits among the scored classes: of the class, given that
+    it is a scored one.
+    """
     return torch.softmax(logits_BKHW.float().index_select(1, scored_S), dim=1)

@@ -1,4 +1,6 @@
-"""What a bundle's ``config.json`` holds: which networks its program combines, for which frames. Imports no torch."""
+"""What a bundle's ``config.json`` holds: which networks its program combines, for which frames.
+Imports no torch.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, Self
@@ -16,12 +18,15 @@ OLD_FORMAT = 1  # one network, no flips, no torch.export program
 Flip = Literal["horizontal", "vertical"]
 Combining = Literal["average", "stack"]
 AnySize = Literal["any"]
-FlipsWanted = Literal["auto", "on", "off"]  # auto: where it raises the score, or as the bundle was exported
+# auto: where it raises the score, or as the bundle was exported
+FlipsWanted = Literal["auto", "on", "off"]
 AXES: dict[Flip, int] = {"horizontal": 3, "vertical": 2}  # of (B, C, H, W)
 
 
 class Member(Frozen):
-    """One network of a bundle and its share of an average; shares need not add up to 1. A stack has no shares."""
+    """One network of a bundle and its share of an average; shares need not add up to 1. A stack has
+    no shares.
+    """
 
     config: Config
     weight: float = Field(1.0, gt=0.0, le=1e6)
@@ -36,10 +41,12 @@ class Axes(Frozen):
 
 
 class Settings(Frozen):
-    """A bundle's program: members' probabilities, each over the frame as it is and flipped ``flips`` ways, ``combining`` them.
+    """A bundle's program: members' probabilities, each over the frame as it is and flipped
+    ``flips`` ways, ``combining`` them.
 
-    That is their weighted average, or a second model that reads them. With both flips a frame is seen four ways. ``axes`` are
-    those of the exported programs; the torch model takes frames of the spec's size.
+    That is their weighted average, or a second model that reads them. With both flips a frame is
+    seen four ways. ``axes`` are those of the exported programs; the torch model takes frames of the
+    spec's size.
     """
 
     format: Literal[2] = FORMAT_VERSION
@@ -51,10 +58,16 @@ class Settings(Frozen):
 
     @classmethod
     def of(
-        cls, members: tuple[Member, ...], spec: FrameSpec, flips: tuple[Flip, ...] = (), combining: Combining = "average"
+        cls,
+        members: tuple[Member, ...],
+        spec: FrameSpec,
+        flips: tuple[Flip, ...] = (),
+        combining: Combining = "average",
     ) -> Self:
         """Before any program is exported: the axes are the spec's."""
-        return cls(members=members, combining=combining, flips=flips, spec=spec, axes=fixed_axes(spec))
+        return cls(
+            members=members, combining=combining, flips=flips, spec=spec, axes=fixed_axes(spec)
+        )
 
     @classmethod
     def single(cls, config: Config, spec: FrameSpec) -> Self:
@@ -79,8 +92,8 @@ def fixed_axes(spec: FrameSpec) -> Axes:
 
 
 def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settings:
-    """Return the settings that a bundle of this version or the one before holds; without ``networks`` as far as ONNX needs
-    them.
+    """Return the settings that a bundle of this version or the one before holds; without
+    ``networks`` as far as ONNX needs them.
 
     Raises:
         ValueError: They are of another version, or not whole.
@@ -89,19 +102,29 @@ def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settin
         case 2 if networks:
             return Settings.model_validate(stored)
         case 2:
-            members = [{**member, "config": {"augment": member["config"]["augment"]}} for member in stored["members"]]
+            members = [
+                {**member, "config": {"augment": member["config"]["augment"]}}
+                for member in stored["members"]
+            ]
             return Settings.model_validate({**stored, "members": members})
         case 1:
-            return Settings.single(Config.model_validate(stored["config"]), FrameSpec.model_validate(stored["spec"]))
+            return Settings.single(
+                Config.model_validate(stored["config"]), FrameSpec.model_validate(stored["spec"])
+            )
         case other:
             shown = one_line(str(other), 20)
-            raise ValueError(f"it has bundle format {shown}, this program reads {OLD_FORMAT} and {FORMAT_VERSION}")
+            raise ValueError(
+                f"it has bundle format {shown}, this program reads {OLD_FORMAT} and "
+                f"{FORMAT_VERSION}"
+            )
 
 
 def sensible_flips(settings: Settings) -> tuple[Flip, ...]:
-    """Return the flips that are worth trying: left to right always; upside down where every member was trained on such frames.
+    """Return the flips that are worth trying: left to right always; upside down where every member
+    was trained on such frames.
 
-    Most scenes look the same in a mirror and no scene with a sky does on its head, whatever a network has learned to bear.
+    Most scenes look the same in a mirror and no scene with a sky does on its head, whatever a
+    network has learned to bear.
     """
     augments = [member.config.augment for member in settings.members]
     upside_down = all(augment.vertical_flip and augment.intensity > 0 for augment in augments)
@@ -109,7 +132,8 @@ def sensible_flips(settings: Settings) -> tuple[Flip, ...]:
 
 
 def ways_of(flips: Iterable[Flip]) -> tuple[tuple[int, ...], ...]:
-    """Return the ways in which a frame is seen, each by the axes of (B, C, H, W) that it flips: as it is, then flipped.
+    """Return the ways in which a frame is seen, each by the axes of (B, C, H, W) that it flips: as
+    it is, then flipped.
 
     Two flips give four ways, both at once among them.
     """

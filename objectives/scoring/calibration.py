@@ -1,4 +1,6 @@
-"""How far probabilities can be believed: the reliability table and the expected calibration error. Imports no torch."""
+"""How far probabilities can be believed: the reliability table and the expected calibration error.
+Imports no torch.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Sums over pixels in M bins of equal width of their top probability; those of parts of a set add up to those of the set.
+    """Sums over pixels in M bins of equal width of their top probability; those of parts of a set
+    add up to those of the set.
 
     Bin m of 1..M holds the probabilities in ((m - 1) / M, m / M].
     """
@@ -33,8 +36,12 @@ class Calibration:
     confidence_M: npt.NDArray[np.float64]  # sums of top probabilities
 
     @classmethod
-    def of(cls, confidence: npt.NDArray[np.floating], correct: npt.NDArray[np.bool_], bins: int = BINS) -> Self:
-        """From the top probability of each pixel, 0..1, and whether its class was right; both of one shape, any."""
+    def of(
+        cls, confidence: npt.NDArray[np.floating], correct: npt.NDArray[np.bool_], bins: int = BINS
+    ) -> Self:
+        """From the top probability of each pixel, 0..1, and whether its class was right; both of
+        one shape, any.
+        """
         assert confidence.shape == correct.shape, f"{confidence.shape} against {correct.shape}"
         # a softmax may round above 1
         top = np.minimum(confidence.ravel().astype(np.float64), 1.0)
@@ -43,7 +50,8 @@ class Calibration:
         return cls(
             np.bincount(index, minlength=bins),
             np.bincount(index[right], minlength=bins),
-            np.bincount(index, weights=top, minlength=bins).astype(np.float64),  # integers when there is no pixel
+            # integers when there is no pixel
+            np.bincount(index, weights=top, minlength=bins).astype(np.float64),
         )
 
     @classmethod
@@ -54,17 +62,24 @@ class Calibration:
     def __add__(self, other: Self) -> Self:
         """Of the pixels of both."""
         return type(self)(
-            self.pixels_M + other.pixels_M, self.correct_M + other.correct_M, self.confidence_M + other.confidence_M
+            self.pixels_M + other.pixels_M,
+            self.correct_M + other.correct_M,
+            self.confidence_M + other.confidence_M,
         )
 
     @property
     def error(self) -> float:
-        """Expected calibration error, 0..1: the mean over pixels of |accuracy - confidence| of their bin; NaN without pixels.
+        """Expected calibration error, 0..1: the mean over pixels of |accuracy - confidence| of
+        their bin; NaN without pixels.
 
         Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), equation 3.
         """
         pixels = int(self.pixels_M.sum())
-        return float(np.abs(self.correct_M - self.confidence_M).sum() / pixels) if pixels else float("nan")
+        return (
+            float(np.abs(self.correct_M - self.confidence_M).sum() / pixels)
+            if pixels
+            else float("nan")
+        )
 
     @property
     def table(self) -> tuple[ReliabilityBin, ...]:
@@ -73,7 +88,11 @@ class Calibration:
 
     def _rows(self) -> Iterator[ReliabilityBin]:
         bins = len(self.pixels_M)
-        sums = zip(self.pixels_M.tolist(), self.confidence_M.tolist(), self.correct_M.tolist(), strict=True)
+        sums = zip(
+            self.pixels_M.tolist(), self.confidence_M.tolist(), self.correct_M.tolist(), strict=True
+        )
         for m, (pixels, confidence, correct) in enumerate(sums):
-            means = (confidence / pixels, correct / pixels) if pixels else (float("nan"), float("nan"))
+            means = (
+                (confidence / pixels, correct / pixels) if pixels else (float("nan"), float("nan"))
+            )
             yield ReliabilityBin(m / bins, (m + 1) / bins, pixels, *means)

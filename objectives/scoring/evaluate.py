@@ -1,4 +1,6 @@
-"""Validation: the one function behind an epoch's score, the final score and the check of an export."""
+"""Validation: the one function behind an epoch's score, the final score and the check of
+an export.
+"""
 
 import math
 from collections.abc import Callable
@@ -21,8 +23,9 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 class Evaluation:
     """Scores of one model on one set of frames, all from one confusion matrix over the whole set.
 
-    ``confusion_KK`` int64: rows are true labels, columns predicted ones, in pixels; ignored pixels are not in it. ``loss`` is
-    the mean over frames of that of each batch, NaN where none was asked for.
+    ``confusion_KK`` int64: rows are true labels, columns predicted ones, in pixels; ignored pixels
+    are not in it. ``loss`` is the mean over frames of that of each batch, NaN where none was asked
+    for.
     """
 
     confusion_KK: np.ndarray
@@ -50,10 +53,11 @@ def evaluate(
     beat: Beat = unheard,
     loss: Criterion | None = None,
 ) -> Evaluation:
-    """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in evaluation mode.
+    """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in
+    evaluation mode.
 
-    ``loss`` is computed of the same logits, (B, K, H, W), and masks, (B, H, W) int64, where it is given. ``beat`` is called
-    after each batch.
+    ``loss`` is computed of the same logits, (B, K, H, W), and masks, (B, H, W) int64, where it is
+    given. ``beat`` is called after each batch.
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
@@ -70,10 +74,14 @@ def evaluate(
         total_KK += part_KK
         total += part_loss * (part.stop - part.start)
         beat()
-    return Evaluation(total_KK, spec.scored, total / len(images_NHWC) if len(images_NHWC) else math.nan)
+    return Evaluation(
+        total_KK, spec.scored, total / len(images_NHWC) if len(images_NHWC) else math.nan
+    )
 
 
-def predict(segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device) -> np.ndarray:
+def predict(
+    segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device
+) -> np.ndarray:
     """Labels uint8 (N, H, W) of raw frames (N, H, W, C); leaves the model in evaluation mode.
 
     Raises:

@@ -1,4 +1,6 @@
-"""All that one pass over labelled frames tells of a model: confusion by group, score by frame, calibration."""
+"""All that one pass over labelled frames tells of a model: confusion by group, score by frame,
+calibration.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,12 +26,14 @@ Frame = tuple[npt.NDArray[np.int64], Calibration]  # confusion matrix (K, K) and
 class Inspection:
     """What a pass over N frames of G groups gave; pixels with the ignored label are in none of it.
 
-    ``confusions_GKK`` are in the order of ``groups_G``, which is sorted: rows are true labels, columns predicted ones.
+    ``confusions_GKK`` are in the order of ``groups_G``, which is sorted: rows are true labels,
+    columns predicted ones.
     """
 
     groups_G: npt.NDArray[np.integer]
     confusions_GKK: npt.NDArray[np.int64]
-    frame_scores_N: npt.NDArray[np.float64]  # see `mean_iou`; NaN for a frame without a scored class
+    # see `mean_iou`; NaN for a frame without a scored class
+    frame_scores_N: npt.NDArray[np.float64]
     calibration: Calibration
     scored: tuple[int, ...]
 
@@ -44,11 +48,15 @@ class Inspection:
         return class_scores(self.evaluation.confusion_KK)
 
     def worst(self, count: int) -> tuple[int, ...]:
-        """Return the positions of at most ``count`` frames with the lowest scores, the lowest first; of equals the earlier
-        first.
+        """Return the positions of at most ``count`` frames with the lowest scores, the lowest
+        first; of equals the earlier first.
         """
         order = np.argsort(self.frame_scores_N, kind="stable")  # NaN come last
-        return tuple(position for position in order[:count].tolist() if not np.isnan(self.frame_scores_N[position]))
+        return tuple(
+            position
+            for position in order[:count].tolist()
+            if not np.isnan(self.frame_scores_N[position])
+        )
 
 
 def inspect_frames(
@@ -60,12 +68,16 @@ def inspect_frames(
     groups_N: npt.NDArray[np.integer],
     device: torch.device,
 ) -> Inspection:
-    """Inspect a model on labelled frames (N, H, W, C) and masks (N, H, W), in fp32; leaves it in evaluation mode.
+    """Inspect a model on labelled frames (N, H, W, C) and masks (N, H, W), in fp32; leaves it in
+    evaluation mode.
 
-    ``groups_N`` is the place (or another group) of each frame, any integers: its number gives a confusion matrix to each frame.
-    Frames are read few at a time, so that a map of any length will do.
+    ``groups_N`` is the place (or another group) of each frame, any integers: its number gives a
+    confusion matrix to each frame. Frames are read few at a time, so that a map of any length will
+    do.
     """
-    return inspect_batches(segmenter, [(images_NHWC, masks_NHW)], spec, groups_N=groups_N, device=device)
+    return inspect_batches(
+        segmenter, [(images_NHWC, masks_NHW)], spec, groups_N=groups_N, device=device
+    )
 
 
 def inspect_batches(
@@ -76,14 +88,18 @@ def inspect_batches(
     groups_N: npt.NDArray[np.integer],
     device: torch.device,
 ) -> Inspection:
-    """Inspect frames that come in batches, of which one at a time is held; ``groups_N`` has the group of each frame."""
+    """Inspect frames that come in batches, of which one at a time is held; ``groups_N`` has the
+    group of each frame.
+    """
     groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
     confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
     scores: list[float] = []
     calibration = Calibration.nothing()
     for images_BHWC, masks_BHW in batches:
 
-        def inspected(part: slice, logits_BKHW: Tensor, masks_BHW: np.ndarray = masks_BHW) -> list[Frame]:
+        def inspected(
+            part: slice, logits_BKHW: Tensor, masks_BHW: np.ndarray = masks_BHW
+        ) -> list[Frame]:
             pairs = zip(logits_BKHW, masks_BHW[part], strict=True)
             return [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
 
@@ -92,20 +108,28 @@ def inspect_batches(
                 confusions_GKK[group_of_N[len(scores)]] += frame_KK
                 calibration += more
                 scores.append(mean_iou(frame_KK, spec.scored))
-    assert len(scores) == len(groups_N), f"{len(scores)} frames, {len(groups_N)} of them with a group"
+    assert len(scores) == len(groups_N), (
+        f"{len(scores)} frames, {len(groups_N)} of them with a group"
+    )
     return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, spec.scored)
 
 
 def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> Frame:
     """Return one frame's confusion matrix (K, K) and calibration, from its logits on any device.
 
-    Calibration counts the pixels whose true label is scored: probabilities are shared out among the scored classes alone (see
-    `top_probability`), so that they say nothing of a pixel that is of another class.
+    Calibration counts the pixels whose true label is scored: probabilities are shared out among the
+    scored classes alone (see `top_probability`), so that they say nothing of a pixel that is of
+    another class.
     """
     labels_HW = predict_labels(logits_KHW[None], spec)[0]
-    target_HW = torch.from_numpy(np.array(mask_HW)).to(logits_KHW.device)  # a copy: maps are read-only
-    counts_KK = confusion_KK(labels_HW, target_HW, spec.num_classes, spec.ignore_label).cpu().numpy()
-    judged = torch.tensor([label for label in spec.scored if label != spec.ignore_label], device=logits_KHW.device)
+    # a copy: maps are read-only
+    target_HW = torch.from_numpy(np.array(mask_HW)).to(logits_KHW.device)
+    counts_KK = (
+        confusion_KK(labels_HW, target_HW, spec.num_classes, spec.ignore_label).cpu().numpy()
+    )
+    judged = torch.tensor(
+        [label for label in spec.scored if label != spec.ignore_label], device=logits_KHW.device
+    )
     judged_HW = torch.isin(target_HW, judged)
     top = top_probability(logits_KHW[None], spec)[0][judged_HW]
     right = (labels_HW == target_HW)[judged_HW]
@@ -113,9 +137,13 @@ def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> 
 
 
 def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
-    """Return the probability (B, H, W) of the label that `predict_labels` gives: its softmax among the scored classes.
+    """Return the probability (B, H, W) of the label that `predict_labels` gives: its softmax among
+    the scored classes.
 
-    It is the probability of the class given that the pixel is of a scored one: classes that are never scored are never
-    predicted, have no share in it, and what the network gives them does not count. The ONNX program computes the same.
+    It is the probability of the class given that the pixel is of a scored one: classes that are
+    never scored are never predicted, have no share in it, and what the network gives them does not
+    count. The ONNX program computes the same.
     """
-    return scored_probabilities(logits_BKHW, torch.tensor(spec.scored, device=logits_BKHW.device)).amax(dim=1)
+    return scored_probabilities(
+        logits_BKHW, torch.tensor(spec.scored, device=logits_BKHW.device)
+    ).amax(dim=1)

@@ -1,4 +1,6 @@
-"""The score: mean intersection over union, from one confusion matrix over a whole split (not a mean of frames' scores)."""
+"""The score: mean intersection over union, from one confusion matrix over a whole split (not a mean
+of frames' scores).
+"""
 
 from collections.abc import Sequence
 from typing import overload
@@ -12,10 +14,15 @@ from objectives.scoring import scores
 
 
 @overload
-def confusion_KK(predicted: Tensor, target: Tensor, num_classes: int, ignore_label: int | None) -> Tensor: ...
+def confusion_KK(
+    predicted: Tensor, target: Tensor, num_classes: int, ignore_label: int | None
+) -> Tensor: ...
 @overload
 def confusion_KK(
-    predicted: npt.NDArray[np.integer], target: npt.NDArray[np.integer], num_classes: int, ignore_label: int | None
+    predicted: npt.NDArray[np.integer],
+    target: npt.NDArray[np.integer],
+    num_classes: int,
+    ignore_label: int | None,
 ) -> npt.NDArray[np.int64]: ...
 def confusion_KK(
     predicted: Tensor | npt.NDArray[np.integer],
@@ -23,16 +30,22 @@ def confusion_KK(
     num_classes: int,
     ignore_label: int | None,
 ) -> Tensor | npt.NDArray[np.int64]:
-    """Return pixel counts by true label (rows) and predicted label (columns), int64, of the kind and device of the input.
+    """Return pixel counts by true label (rows) and predicted label (columns), int64, of the kind
+    and device of the input.
 
-    Both inputs have the same shape, any, and integer labels in 0..K-1; pixels whose target is ``ignore_label`` are not
-    counted. Matrices of batches add up to the matrix of the split.
+    Both inputs have the same shape, any, and integer labels in 0..K-1; pixels whose target is
+    ``ignore_label`` are not counted. Matrices of batches add up to the matrix of the split.
     """
-    assert predicted.shape == target.shape, f"{tuple(predicted.shape)} against {tuple(target.shape)}"
+    assert predicted.shape == target.shape, (
+        f"{tuple(predicted.shape)} against {tuple(target.shape)}"
+    )
     cells = num_classes * num_classes
     if isinstance(predicted, Tensor) and isinstance(target, Tensor):
         cell = target.long() * num_classes + predicted.long()
-        cell = torch.where(target == ignore_label, cells, cell) if ignore_label is not None else cell  # one spare cell
+        # one spare cell
+        cell = (
+            torch.where(target == ignore_label, cells, cell) if ignore_label is not None else cell
+        )
         counts = torch.bincount(cell.flatten(), minlength=cells + 1)
         assert len(counts) == cells + 1, f"a label outside 0..{num_classes - 1}"
         return counts[:cells].reshape(num_classes, num_classes)
@@ -40,7 +53,10 @@ def confusion_KK(
 
 
 def _confusion_numpy_KK(
-    predicted: npt.NDArray[np.integer], target: npt.NDArray[np.integer], num_classes: int, ignore_label: int | None
+    predicted: npt.NDArray[np.integer],
+    target: npt.NDArray[np.integer],
+    num_classes: int,
+    ignore_label: int | None,
 ) -> npt.NDArray[np.int64]:
     cells = num_classes * num_classes
     cell = target.astype(np.int64) * num_classes + predicted
@@ -52,10 +68,11 @@ def _confusion_numpy_KK(
 
 
 def iou_K(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Return each class's intersection over union, a fraction in 0..1; NaN where the class does not occur.
+    """Return each class's intersection over union, a fraction in 0..1; NaN where the class does not
+    occur.
 
-    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective), segmentation accuracy:
-    true positives / (true positives + false positives + false negatives).
+    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective),
+    segmentation accuracy: true positives / (true positives + false positives + false negatives).
     """
     return scores.class_scores(_counts(confusion_KK)).iou
 

@@ -1,4 +1,6 @@
-"""Frames through a model, few at a time: every score, every picture and every ensemble's choice takes this way."""
+"""Frames through a model, few at a time: every score, every picture and every ensemble's choice
+takes this way.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -26,9 +28,11 @@ def passes(
     *,
     device: torch.device,
 ) -> Iterator[tuple[slice, Found]]:
-    """Yield each part of raw frames (N, H, W, C), with what ``work`` makes of the part and its logits (B, K, H, W) in fp32.
+    """Yield each part of raw frames (N, H, W, C), with what ``work`` makes of the part and its
+    logits (B, K, H, W) in fp32.
 
-    A part that memory is too small for is halved, and so are the rest. Leaves the model in evaluation mode.
+    A part that memory is too small for is halved, and so are the rest. Leaves the model in
+    evaluation mode.
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
@@ -53,7 +57,8 @@ def passes(
         empty_cache(device)
         if size == 1:
             raise DoesNotFitError(
-                f"a single frame of {spec.height} x {spec.width} does not fit through the model into the memory of {device}: "
+                f"a single frame of {spec.height} x {spec.width} does not fit through the model "
+                f"into the memory of {device}: "
                 f"take a smaller model or a device with more memory ({found.reason})"
             )
         size //= 2
@@ -65,5 +70,11 @@ def masks_on(device: torch.device, masks_BHW: np.ndarray) -> Tensor:
 
 
 def part_confusion_KK(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> np.ndarray:
-    """Return the confusion matrix (K, K) int64 of predicted labels, which have no ignored pixel, as `Evaluation` has it."""
-    return np.asarray(confusion_KK(predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label).cpu())
+    """Return the confusion matrix (K, K) int64 of predicted labels, which have no ignored pixel, as
+    `Evaluation` has it.
+    """
+    return np.asarray(
+        confusion_KK(
+            predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label
+        ).cpu()
+    )

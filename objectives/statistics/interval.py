@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval that holds the true value in a share ``level`` of all repetitions, as far as its assumptions hold."""
+    """An interval that holds the true value in a share ``level`` of all repetitions, as far as its
+    assumptions hold.
+    """
 
     low: float
     high: float

@@ -1,11 +1,14 @@
-"""How far a mean IoU may be from that of other places: intervals from resampling places. Imports no torch.
+"""How far a mean IoU may be from that of other places: intervals from resampling places. Imports no
+torch.
 
-Frames of one place are alike, so a place is what is drawn, never a frame: all frames of a place come or stay away together.
+Frames of one place are alike, so a place is what is drawn, never a frame: all frames of a place
+come or stay away together.
 
-A score is a mean over a fixed set of classes: those that its part holds. A resample that holds no place with one of them would
-be a mean over others, which may lie where the score cannot. Such resamples are left out where they are few; where a class lies
-in so few places that they are many, nothing is known of how it differs from place to place, and there is no interval. Neither
-is there with less than ``LEAST_PLACES`` places: intervals of fewer hold far less than they say.
+A score is a mean over a fixed set of classes: those that its part holds. A resample that holds no
+place with one of them would be a mean over others, which may lie where the score cannot. Such
+resamples are left out where they are few; where a class lies in so few places that they are many,
+nothing is known of how it differs from place to place, and there is no interval. Neither is there
+with less than ``LEAST_PLACES`` places: intervals of fewer hold far less than they say.
 """
 
 import math
@@ -26,7 +29,8 @@ Floats = npt.NDArray[np.float64]
 
 _NORMAL = NormalDist()
 LEAST_PLACES = 6  # simulated at 95 %: intervals of 5 hold 92 %, of 4 86 %, of 3 75 %, of 2 53 %
-_MOST_ABSENT = 0.05  # of the resamples, without a class: a class of three places comes to less, one of two to more
+# of the resamples, without a class: a class of three places comes to less, one of two to more
+_MOST_ABSENT = 0.05
 _CELLS = 4_000_000  # how often each place is drawn, over the resamples that are held at once
 
 
@@ -43,12 +47,15 @@ class Resampled:
 
     value: float
     interval: Interval | Unknown
-    absent: float  # share of the resamples without a class that is scored: they are not in the interval
+    # share of the resamples without a class that is scored: they are not in the interval
+    absent: float
 
 
 @dataclass(frozen=True)
 class ResampledIou:
-    """Mean IoU over the scored classes, and the IoU of each class (K), scored or not; or differences of two models' ones."""
+    """Mean IoU over the scored classes, and the IoU of each class (K), scored or not; or
+    differences of two models' ones.
+    """
 
     mean: Resampled
     classes: tuple[Resampled, ...]
@@ -68,11 +75,14 @@ class Resampling:
 PLAIN = Resampling()
 
 
-def iou_interval(confusions_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN) -> ResampledIou:
-    """Return the IoU of one model with intervals, from one confusion matrix per place (rows are true labels), in pixels.
+def iou_interval(
+    confusions_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN
+) -> ResampledIou:
+    """Return the IoU of one model with intervals, from one confusion matrix per place (rows are
+    true labels), in pixels.
 
-    Source: Efron 1979 (Bootstrap Methods: Another Look at the Jackknife); whole clusters drawn with replacement: Davison and
-    Hinkley 1997 (Bootstrap Methods and Their Application), section 3.8.
+    Source: Efron 1979 (Bootstrap Methods: Another Look at the Jackknife); whole clusters drawn with
+    replacement: Davison and Hinkley 1997 (Bootstrap Methods and Their Application), section 3.8.
     """
     return _resample((_Sums.of(confusions_GKK),), scored, how)
 
@@ -80,9 +90,11 @@ def iou_interval(confusions_GKK: Counts, scored: tuple[int, ...], how: Resamplin
 def difference_interval(
     first_GKK: Counts, second_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN
 ) -> ResampledIou:
-    """First model minus second, with intervals, from confusion matrices of the same places in the same order.
+    """First model minus second, with intervals, from confusion matrices of the same places in the
+    same order.
 
-    Both models are scored on the same places of each resample, so what makes a place easy or hard for both cancels.
+    Both models are scored on the same places of each resample, so what makes a place easy or hard
+    for both cancels.
 
     Source: as `iou_interval`, for the difference of two statistics of the same observations.
     """
@@ -92,7 +104,9 @@ def difference_interval(
 
 @dataclass(frozen=True)
 class _Sums:
-    """All that IoU needs of B sets of places, which adds up over them: pixels of each class that are right, true, or either."""
+    """All that IoU needs of B sets of places, which adds up over them: pixels of each class that
+    are right, true, or either.
+    """
 
     hits_BK: Floats
     true_BK: Floats
@@ -107,16 +121,20 @@ class _Sums:
 
     def drawn(self, times_BG: Floats) -> Self:
         """Sets that hold each place so many times; exact, as counts of pixels are below 2^53."""
-        return type(self)(times_BG @ self.hits_BK, times_BG @ self.true_BK, times_BG @ self.union_BK)
+        return type(self)(
+            times_BG @ self.hits_BK, times_BG @ self.true_BK, times_BG @ self.union_BK
+        )
 
     def without_each(self) -> Self:
         """Return all places but one, for each in turn."""
-        hits, true, union = (each.sum(axis=0) - each for each in (self.hits_BK, self.true_BK, self.union_BK))
+        hits, true, union = (
+            each.sum(axis=0) - each for each in (self.hits_BK, self.true_BK, self.union_BK)
+        )
         return type(self)(hits, true, union)
 
     def scores(self, scored: tuple[int, ...]) -> Floats:
-        """Return the mean IoU over the scored classes that occur, then the IoU of each class; NaN where nothing is; (B, 1 +
-        K).
+        """Return the mean IoU over the scored classes that occur, then the IoU of each class; NaN
+        where nothing is; (B, 1 + K).
         """
         known = self.true_BK > 0
         columns = list(scored)
@@ -148,11 +166,16 @@ def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resamplin
     whole_B = np.concatenate(whole)
     drawn_BS[~whole_B, 0] = np.nan
     left_out = _scores([model.without_each() for model in models], scored)
-    found = [_resampled(float(value[i]), drawn_BS[:, i], left_out[:, i], how) for i in range(len(value))]
+    found = [
+        _resampled(float(value[i]), drawn_BS[:, i], left_out[:, i], how) for i in range(len(value))
+    ]
     mean = found[0]
     if isinstance(mean.interval, Interval) and mean.absent > _MOST_ABSENT:
         rarest = min(present, key=lambda label: holds_GK[:, label].sum())
-        reason = f"label {rarest} lies in {holds_GK[:, rarest].sum():.0f} of {places} places, too few to tell how they differ"
+        reason = (
+            f"label {rarest} lies in {holds_GK[:, rarest].sum():.0f} of {places} places, too "
+            f"few to tell how they differ"
+        )
         mean = replace(mean, interval=Unknown(reason))
     return ResampledIou(mean, tuple(found[1:]), places)
 
@@ -164,7 +187,9 @@ def _times(places: int, how: Resampling) -> Iterator[Floats]:
     for start in range(0, how.resamples, at_once):
         picks = generator.integers(0, places, (min(at_once, how.resamples - start), places))
         cells = picks + places * np.arange(len(picks))[:, None]
-        yield np.bincount(cells.ravel(), minlength=picks.size).reshape(picks.shape).astype(np.float64)
+        yield (
+            np.bincount(cells.ravel(), minlength=picks.size).reshape(picks.shape).astype(np.float64)
+        )
 
 
 def _resampled(value: float, drawn_B: Floats, left_out_G: Floats, how: Resampling) -> Resampled:
@@ -172,7 +197,11 @@ def _resampled(value: float, drawn_B: Floats, left_out_G: Floats, how: Resamplin
     absent = 1.0 - len(known) / len(drawn_B)
     if len(left_out_G) < LEAST_PLACES:
         few = "one place" if len(left_out_G) == 1 else f"{len(left_out_G)} places"
-        return Resampled(value, Unknown(f"{few}: too few to tell how places differ, {LEAST_PLACES} are needed"), absent)
+        return Resampled(
+            value,
+            Unknown(f"{few}: too few to tell how places differ, {LEAST_PLACES} are needed"),
+            absent,
+        )
     if np.isnan(value) or not len(known):
         return Resampled(value, Unknown("the class does not occur"), absent)
     tails = _tails(how.level, len(left_out_G))
@@ -183,23 +212,27 @@ def _resampled(value: float, drawn_B: Floats, left_out_G: Floats, how: Resamplin
 
 
 def _tails(level: float, places: int) -> tuple[float, float]:
-    """Return the quantiles of an interval of this level, further out the fewer places there are: resamples of few spread
-    too little.
+    """Return the quantiles of an interval of this level, further out the fewer places there are:
+    resamples of few spread too little.
 
-    Source: Hesterberg 2015 (What Teachers Should Know About the Bootstrap), the expanded percentile interval: as
-    far out as the t interval of a mean is.
+    Source: Hesterberg 2015 (What Teachers Should Know About the Bootstrap), the expanded percentile
+    interval: as far out as the t interval of a mean is.
     """
     reach = math.sqrt(places / (places - 1)) * float(stdtrit(places - 1, (1.0 + level) / 2.0))
     return _NORMAL.cdf(-reach), _NORMAL.cdf(reach)
 
 
-def _moved(tails: tuple[float, float], value: float, drawn_B: Floats, left_out_G: Floats) -> tuple[float, float]:
-    """Return the quantiles of the resamples that bias-corrected, accelerated intervals take in the place of ``tails``.
+def _moved(
+    tails: tuple[float, float], value: float, drawn_B: Floats, left_out_G: Floats
+) -> tuple[float, float]:
+    """Return the quantiles of the resamples that bias-corrected, accelerated intervals take in the
+    place of ``tails``.
 
     Resamples that equal the value count half, as scores of few places have ties.
 
-    Source: Efron 1987 (Better Bootstrap Confidence Intervals), section 2; as in Efron and Tibshirani 1993 (An Introduction to
-    the Bootstrap), equations 14.10, 14.14 and 14.15 (the acceleration from the jackknife).
+    Source: Efron 1987 (Better Bootstrap Confidence Intervals), section 2; as in Efron and
+    Tibshirani 1993 (An Introduction to the Bootstrap), equations 14.10, 14.14 and 14.15 (the
+    acceleration from the jackknife).
     """
     tie = 1e-12  # scores are about 1: a difference of two equal ones may be off by a rounding
     below = np.mean(drawn_B < value - tie) + 0.5 * np.mean(np.abs(drawn_B - value) <= tie)

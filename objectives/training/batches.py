@@ -1,4 +1,6 @@
-"""Training batches: which frames, in which order, augmented how; a function of (seed, epoch), so nothing is saved."""
+"""Training batches: which frames, in which order, augmented how; a function of (seed, epoch), so
+nothing is saved.
+"""
 
 import math
 import os
@@ -22,7 +24,8 @@ from objectives.device.shared_memory import AHEAD, prefetchers_with_room, shared
 from objectives.lifeline import end_with_parent
 from objectives.program.pixels import raw_BCHW, widened
 
-BY_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"  # lets torch ask the driver whether there is a GPU, without starting CUDA
+# lets torch ask the driver whether there is a GPU, without starting CUDA
+BY_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
 NONE_YET = -1  # the epoch of an order that has not begun: no batch
 
 
@@ -33,7 +36,8 @@ class Key:
     frame: int
     seed: int
     again: bool = False  # it has appeared in this epoch before
-    pasted: float | None = None  # the chance that it gets pieces of the rarest class; None: as the config says
+    # the chance that it gets pieces of the rarest class; None: as the config says
+    pasted: float | None = None
 
 
 def count_batches(frames: int, batch_size: int) -> int:
@@ -49,22 +53,28 @@ def largest_batch(frames: int, batch_size: int) -> int:
 class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
-    Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat`` times as often, in an order
-    drawn from (seed, epoch). Batches differ in size by one at most, and none is dropped: a lone frame is left only where
-    batches are of two, or where there is no other. ``steps_per_epoch`` above 0 keeps the first so many. With ``rare_pasted``
-    the frames that get pieces of the rarest class are drawn once, from the seed, and are repeated like those that hold it.
+    Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat``
+    times as often, in an order drawn from (seed, epoch). Batches differ in size by one at most, and
+    none is dropped: a lone frame is left only where batches are of two, or where there is no other.
+    ``steps_per_epoch`` above 0 keeps the first so many. With ``rare_pasted`` the frames that get
+    pieces of the rarest class are drawn once, from the seed, and are repeated like those that hold
+    it.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
         train = config.train
         every = data.parts["train"]
         share = config.augment.copy_paste
-        self.pasted = set(pasted_frames(data, share, seed).tolist()) if train.rare_pasted and share else None
+        self.pasted = (
+            set(pasted_frames(data, share, seed).tolist()) if train.rare_pasted and share else None
+        )
         rare = rare_frames(data) if train.rare_repeat > 1 else np.empty(0, np.int64)
         if train.rare_repeat > 1 and self.pasted:
             rare = np.sort(np.concatenate([rare, np.array(sorted(self.pasted), np.int64)]))
         self.once = len(every)  # the first so many places hold each frame once
-        self.frames = np.concatenate([*[every] * train.repeat, *[rare] * (train.repeat * (train.rare_repeat - 1))])
+        self.frames = np.concatenate(
+            [*[every] * train.repeat, *[rare] * (train.repeat * (train.rare_repeat - 1))]
+        )
         self.batches = count_batches(len(self.frames), config.train.batch_size)
         self.steps = min(self.batches, config.train.steps_per_epoch or self.batches)
         self.seed = seed
@@ -84,7 +94,12 @@ class EpochOrder(Sampler[list[Key]]):
         # the place, not only the frame: a frame that is repeated is augmented anew each time
         frame = int(self.frames[place])
         pasted = None if self.pasted is None else float(frame in self.pasted)
-        return Key(frame, frame_seed(self.seed, self.epoch, frame, place), again=place >= self.once, pasted=pasted)
+        return Key(
+            frame,
+            frame_seed(self.seed, self.epoch, frame, place),
+            again=place >= self.once,
+            pasted=pasted,
+        )
 
 
 class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
@@ -106,14 +121,17 @@ class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
 class TrainingBatches:
     """Batches of raw pixels (B, C, H, W) and labels (B, H, W) int64 on the device, epoch by epoch.
 
-    Prefetchers are processes that augment ahead, forked here and now: they get the frames without a copy, and nothing that
-    this process opens later. So make the batches before the first CUDA call (who holds a GPU's files open holds the memory
-    of the process that it was forked from), and before threads that may hold a lock. They end with the thread that made
-    them, however that ends. Without prefetchers, and where shared memory has no room for one, frames are augmented in line:
+    Prefetchers are processes that augment ahead, forked here and now: they get the frames without a
+    copy, and nothing that this process opens later. So make the batches before the first CUDA call
+    (who holds a GPU's files open holds the memory of the process that it was forked from), and
+    before threads that may hold a lock. They end with the thread that made them, however that ends.
+    Without prefetchers, and where shared memory has no room for one, frames are augmented in line:
     on a CPU the training itself uses every core. The batches are the same, whatever makes them.
     """
 
-    def __init__(self, config: Config, data: Dataset, seed: int, *, device: torch.device, prefetchers: int) -> None:
+    def __init__(
+        self, config: Config, data: Dataset, seed: int, *, device: torch.device, prefetchers: int
+    ) -> None:
         self.config = config
         self.data = data
         self.seed = seed
@@ -129,11 +147,13 @@ class TrainingBatches:
                 collate_fn=collate,
                 num_workers=self.prefetchers,
                 prefetch_factor=AHEAD if self.prefetchers else None,
-                multiprocessing_context="fork" if self.prefetchers else None,  # never this process's own: that is a server
+                # never this process's own: that is a server
+                multiprocessing_context="fork" if self.prefetchers else None,
                 worker_init_fn=partial(_end_with, os.getpid()),
                 persistent_workers=self.prefetchers > 0,
                 pin_memory=device.type == "cuda",
-                generator=torch.Generator(),  # its own, or each start of it would move the generator of dropout
+                # its own, or each start of it would move the generator of dropout
+                generator=torch.Generator(),
             )
             if self.prefetchers:
                 iter(self.loader)  # forks them; there is no epoch yet, so nothing is made ahead
@@ -150,7 +170,8 @@ class TrainingBatches:
 
 
 def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W) of the same types.
+    """Stack frames (H, W, C) and masks (H, W) into tensors (B, C, H, W) and (B, H, W) of the same
+    types.
 
     Raises:
         RuntimeError: In a prefetcher for which shared memory has no room.
@@ -160,15 +181,17 @@ def collate(frames: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor
     if get_worker_info() is not None:
         for (
             tensor
-        ) in batch:  # here: a queue does it in a thread, which loses an error, and whoever waits for the batch waits on
+            # here: a queue does it in a thread, which loses an error, and whoever waits for the
+            # batch waits on
+        ) in batch:
             tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch's own
     return batch
 
 
 @contextmanager
 def _own_choice() -> Iterator[None]:
-    """Yield a loader that pins memory asks whether there is a GPU, which would start CUDA before it forks; and it warns of more
-    prefetchers than cores, which are the caller's to count.
+    """Yield a loader that pins memory asks whether there is a GPU, which would start CUDA before it
+    forks; and it warns of more prefetchers than cores, which are the caller's to count.
     """
     before = os.environ.get(BY_DRIVER)
     os.environ[BY_DRIVER] = "1"

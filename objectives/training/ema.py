@@ -12,11 +12,12 @@ Model = TypeVar("Model", bound=nn.Module)
 class AveragedModel(Generic[Model]):
     """A copy of a model that follows it slowly: average += (1 - d) * (weights - average).
 
-    The decay warms up, ``d = min(decay, (1 + t) / (10 + t))`` after t updates, so that the random start is forgotten at
-    once. Buffers (batch-norm mean and variance) are averaged like weights; integer buffers are copied. At decay 0 the
-    average is the model's own copy.
+    The decay warms up, ``d = min(decay, (1 + t) / (10 + t))`` after t updates, so that the random
+    start is forgotten at once. Buffers (batch-norm mean and variance) are averaged like weights;
+    integer buffers are copied. At decay 0 the average is the model's own copy.
 
-    Source: Polyak and Juditsky 1992; the warm-up as in Tarvainen and Valpola 2017 and the field's common practice.
+    Source: Polyak and Juditsky 1992; the warm-up as in Tarvainen and Valpola 2017 and the field's
+    common practice.
     """
 
     def __init__(self, model: Model, decay: float) -> None:
@@ -33,7 +34,11 @@ class AveragedModel(Generic[Model]):
         """Move the average towards the model's present weights and statistics."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
-        torch._foreach_lerp_([average for average, _ in self._floats], [value for _, value in self._floats], 1 - decay)
+        torch._foreach_lerp_(
+            [average for average, _ in self._floats],
+            [value for _, value in self._floats],
+            1 - decay,
+        )
         for average, value in self._counters:
             average.copy_(value)
 
@@ -41,4 +46,7 @@ class AveragedModel(Generic[Model]):
 def _tensors(model: nn.Module) -> list[Tensor]:
     """Weights and statistics: what is saved. Other buffers are constants, the same in both."""
     saved = model.state_dict().keys()
-    return [*model.parameters(), *(buffer for name, buffer in model.named_buffers() if name in saved)]
+    return [
+        *model.parameters(),
+        *(buffer for name, buffer in model.named_buffers() if name in saved),
+    ]

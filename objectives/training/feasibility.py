@@ -1,4 +1,6 @@
-"""What a config costs, and whether it can be trained at all, found on the meta device: no memory, no GPU, no arithmetic."""
+"""What a config costs, and whether it can be trained at all, found on the meta device: no memory,
+no GPU, no arithmetic.
+"""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -30,9 +32,10 @@ LONE_VALUE = "Expected more than 1 value per channel"  # how torch's batch norm 
 class Estimate:
     """The size and work of one config; all counts are whole.
 
-    ``memory_bytes`` is what training holds at its fullest, when the loss has been computed and nothing been freed:
-    ``state_bytes``, and ``frame_bytes`` for each frame of the largest batch. What a GPU takes besides (its context, workspaces
-    and fragmentation, often half a GiB and a tenth) is not in it.
+    ``memory_bytes`` is what training holds at its fullest, when the loss has been computed and
+    nothing been freed: ``state_bytes``, and ``frame_bytes`` for each frame of the largest batch.
+    What a GPU takes besides (its context, workspaces and fragmentation, often half a GiB and a
+    tenth) is not in it.
     """
 
     parameters: int
@@ -52,13 +55,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Unmeasurable:
-    """Why a config cannot work, which has no cost: its network cannot be built, or its batches cannot pass through it."""
+    """Why a config cannot work, which has no cost: its network cannot be built, or its batches
+    cannot pass through it.
+    """
 
     problem: str
 
 
 def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
-    """Return what ``config`` costs on frames of ``spec``; ``bf16`` as on a GPU, without it as on a CPU.
+    """Return what ``config`` costs on frames of ``spec``; ``bf16`` as on a GPU, without it as on a
+    CPU.
 
     Raises:
         UserError: The network cannot be built or cannot be trained with such batches.
@@ -68,19 +74,29 @@ def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
 
 
 def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> str:
-    """Return one line that says why ``config`` cannot be trained in ``memory_bytes``; empty when it can."""
+    """Return one line that says why ``config`` cannot be trained in ``memory_bytes``; empty when it
+    can.
+    """
     return check(config, spec, memory_bytes=memory_bytes, bf16=bf16).problem
 
 
 def check(
-    config: Config, spec: FrameSpec, *, memory_bytes: int, frames: int = MANY, bf16: bool = True, divides: bool = False
+    config: Config,
+    spec: FrameSpec,
+    *,
+    memory_bytes: int,
+    frames: int = MANY,
+    bf16: bool = True,
+    divides: bool = False,
 ) -> Verdict | Unmeasurable:
-    """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0 checks no memory.
+    """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0
+    checks no memory.
 
     ``frames`` are those of an epoch: few of them make smaller batches than ``train.batch_size``.
 
-    ``divides``: on a device that says when its memory is too small, batches are divided until they fit (see micro_batches), so
-    only the smallest part of one must. The kernel of a host kills the process instead: there the whole batch must fit.
+    ``divides``: on a device that says when its memory is too small, batches are divided until they
+    fit (see micro_batches), so only the smallest part of one must. The kernel of a host kills the
+    process instead: there the whole batch must fit.
     """
     with torch.random.fork_rng(devices=[]):
         try:
@@ -89,7 +105,11 @@ def check(
         except UserError as error:
             return Unmeasurable(_one_line(error))
     largest = largest_batch(frames, config.train.batch_size)
-    return Verdict(found, _too_deep(config, segmenter) or _beyond_memory(config, found, memory_bytes, largest, divides=divides))
+    return Verdict(
+        found,
+        _too_deep(config, segmenter)
+        or _beyond_memory(config, found, memory_bytes, largest, divides=divides),
+    )
 
 
 def _one_line(error: UserError) -> str:
@@ -104,9 +124,12 @@ def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
     return segmenter.to("meta").train()  # some parts insist on being built elsewhere
 
 
-def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames: int, *, bf16: bool) -> Estimate:
+def _measure(
+    config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames: int, *, bf16: bool
+) -> Estimate:
     batch_size = config.train.batch_size
-    # of the smallest batch: an odd number in batches of 2 leaves a lone frame, if not in this cut of the data, in another
+    # of the smallest batch: an odd number in batches of 2 leaves a lone frame, if not in this cut
+    # of the data, in another
     frames = 1 if batch_size <= 2 else min(2, epoch_frames)
     work = FlopCounterMode(display=False)
     autocast = EmulatedAutocast(enabled=bf16)
@@ -117,19 +140,29 @@ def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames
             if LONE_VALUE not in str(error):
                 raise
             few = epoch_frames == 1
-            rule = "the training part must have at least 2 frames" if few else "train.batch_size must be at least 3"
+            rule = (
+                "the training part must have at least 2 frames"
+                if few
+                else "train.batch_size must be at least 3"
+            )
             raise UserError(
-                f"{rule} for this {config.model.kind} network on frames of {spec.height} x {spec.width}: a batch norm sees one "
+                f"{rule} for this {config.model.kind} network on frames of {spec.height} x "
+                f"{spec.width}: a batch norm sees one "
                 f"value per channel of a lone frame, got {epoch_frames if few else batch_size}"
             ) from error
     for output in outputs:
         saved.add(output)
     pixel_bytes = _loss_bytes(config, spec, heads=len(outputs), dtype=outputs[0].dtype)
-    frame_bytes = saved.count_bytes(besides=autocast.weights) // frames + round(pixel_bytes * spec.height * spec.width)
-    state_bytes = _state_bytes(config.optimiser, segmenter) + sum(copy.nbytes for copy in autocast.weights)
+    frame_bytes = saved.count_bytes(besides=autocast.weights) // frames + round(
+        pixel_bytes * spec.height * spec.width
+    )
+    state_bytes = _state_bytes(config.optimiser, segmenter) + sum(
+        copy.nbytes for copy in autocast.weights
+    )
     return Estimate(
         parameters=count_parameters(segmenter),
-        multiply_adds=work.get_total_flops() // (2 * frames),  # the counter takes a multiplication and an addition as two
+        # the counter takes a multiplication and an addition as two
+        multiply_adds=work.get_total_flops() // (2 * frames),
         memory_bytes=state_bytes + largest_batch(epoch_frames, batch_size) * frame_bytes,
         state_bytes=state_bytes,
         frame_bytes=frame_bytes,
@@ -137,11 +170,14 @@ def _measure(config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames
 
 
 def _training_outputs(segmenter: Segmenter, frames: int, channels: int) -> tuple[Tensor, ...]:
-    """Return what ``segmenter.training_outputs`` gives, but of shrunk frames: shrinking leaves autocast, which meta does
-    not have.
+    """Return what ``segmenter.training_outputs`` gives, but of shrunk frames: shrinking leaves
+    autocast, which meta does not have.
     """
     images_BChw = torch.empty(frames, channels, *segmenter.shrunk, device="meta")
-    return tuple(segmenter.enlarge(logits_BKhw) for logits_BKhw in all_outputs(segmenter.network, images_BChw))
+    return tuple(
+        segmenter.enlarge(logits_BKhw)
+        for logits_BKhw in all_outputs(segmenter.network, images_BChw)
+    )
 
 
 def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:
@@ -150,7 +186,9 @@ def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:
     weights = 1
     gradients = 1
     average = 1
-    return FLOAT32 * parameters * (weights + gradients + average + _moments(optimiser)) + 2 * buffers
+    return (
+        FLOAT32 * parameters * (weights + gradients + average + _moments(optimiser)) + 2 * buffers
+    )
 
 
 def _moments(optimiser: Optimiser) -> int:
@@ -167,7 +205,9 @@ def _moments(optimiser: Optimiser) -> int:
 
 
 def _loss_bytes(config: Config, spec: FrameSpec, *, heads: int, dtype: torch.dtype) -> float:
-    """Bytes that the greedier phase's loss keeps of one pixel for the way back, from a small run of the loss itself."""
+    """Bytes that the greedier phase's loss keeps of one pixel for the way back, from a small run of
+    the loss itself.
+    """
     counts_K = np.ones(spec.num_classes, dtype=np.int64)
     weights_K = class_weights_K(config.loss.class_weights, counts_K, spec.ignore_label)
     phases = build_phases(config, weights_K=weights_K, ignore_label=spec.ignore_label)
@@ -196,11 +236,16 @@ def _too_deep(config: Config, segmenter: Segmenter) -> str:
             return f"model.encoder: {model.encoder} under {model.decoder} needs {needed} {seen}"
     elif 2**model.halvings > side:
         most = side.bit_length() - 1
-        return f"model.depth must be at most {most} {seen}: each level halves them, got {model.halvings}"
+        return (
+            f"model.depth must be at most {most} {seen}: each level halves them, got "
+            f"{model.halvings}"
+        )
     return ""
 
 
-def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, largest: int, *, divides: bool) -> str:
+def _beyond_memory(
+    config: Config, found: Estimate, memory_bytes: int, largest: int, *, divides: bool
+) -> str:
     batch_size = config.train.batch_size
     at_once = part_sizes(largest, SMALLEST)[0] if divides else largest
     needed_bytes = found.state_bytes + at_once * found.frame_bytes
@@ -210,9 +255,16 @@ def _beyond_memory(config: Config, found: Estimate, memory_bytes: int, largest: 
     at_hand = f"this worker has {memory_bytes / GIB:.1f}"
     fitting = (memory_bytes - found.state_bytes) // found.frame_bytes
     if fitting >= 1 and not divides:
-        return f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got {batch_size}"
+        return (
+            f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got "
+            f"{batch_size}"
+        )
     sized_by = config.model.sized_by
     size = f"model.{sized_by} {getattr(config.model, sized_by)}"
     if divides:
-        return f"{size} {needed} with {at_once} frame(s) at a time, {at_hand}: too little, however a batch is divided"
+        return (
+            f"{size} {needed} with {at_once} frame(s) at a time, {at_hand}: too little, "
+            f"however "
+            f"a batch is divided"
+        )
     return f"{size} {needed} at train.batch_size {batch_size}, {at_hand}: too little for one frame"

@@ -33,7 +33,8 @@ class Training:
     batches: TrainingBatches
     losses: Phases
     data: Dataset
-    heard: tuple[float, ...] = ()  # merits of a run before's epochs, which the schedule hears instead of this one's
+    # merits of a run before's epochs, which the schedule hears instead of this one's
+    heard: tuple[float, ...] = ()
 
 
 def prepare(
@@ -46,32 +47,51 @@ def prepare(
     last_epoch: int = 0,
     heard: tuple[float, ...] = (),
 ) -> Training:
-    """Return a training run before its first epoch; ``training.state.load_bytes`` goes on from a checkpoint.
+    """Return a training run before its first epoch; ``training.state.load_bytes`` goes on from a
+    checkpoint.
 
-    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores that one. With ``heard``,
-    the merits (see `EpochResult.merit`) of a run before, one for each epoch, a schedule that listens goes the same way again.
+    With ``last_epoch`` it trains to that epoch of its schedule, without early stopping, and scores
+    that one. With ``heard``, the merits (see `EpochResult.merit`) of a run before, one for each
+    epoch, a schedule that listens goes the same way again.
     """
-    batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)  # first: it may fork
+    # first: it may fork
+    batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
     return begin(batches, last_epoch=last_epoch, heard=heard)
 
 
-def begin(batches: TrainingBatches, *, last_epoch: int = 0, heard: tuple[float, ...] = ()) -> Training:
-    """Return a training run on these batches, as `prepare` gives it; from here on the device is used."""
+def begin(
+    batches: TrainingBatches, *, last_epoch: int = 0, heard: tuple[float, ...] = ()
+) -> Training:
+    """Return a training run on these batches, as `prepare` gives it; from here on the device is
+    used.
+    """
     config = batches.config
     data = batches.data
     device = batches.device
     steps = len(batches)
-    state = TrainingState(config, data.spec, seed=batches.seed, steps_per_epoch=steps, device=device, last_epoch=last_epoch)
-    weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label)
-    losses = build_phases(config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label)
+    state = TrainingState(
+        config,
+        data.spec,
+        seed=batches.seed,
+        steps_per_epoch=steps,
+        device=device,
+        last_epoch=last_epoch,
+    )
+    weights_K = class_weights_K(
+        config.loss.class_weights, data.pixel_counts, data.spec.ignore_label
+    )
+    losses = build_phases(
+        config, weights_K=weights_K.to(device), ignore_label=data.spec.ignore_label
+    )
     return Training(state, batches, losses, data, heard)
 
 
 def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
-    """Train until the state is finished, one epoch per item; after each, the state is complete and can be saved.
+    """Train until the state is finished, one epoch per item; after each, the state is complete and
+    can be saved.
 
-    ``beat`` is called after every batch of training and of validation, or part of one where memory is too small for it: who
-    hears it can tell slow training from training that stands still.
+    ``beat`` is called after every batch of training and of validation, or part of one where memory
+    is too small for it: who hears it can tell slow training from training that stands still.
 
     Raises:
         DivergedError: The loss is not finite.
@@ -88,10 +108,18 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
         loss = train_epoch(training, beat)
         criterion = training.losses.at(state.epoch) if state.config.reads_validation_loss else None
         evaluation = evaluate(
-            state.average.model, images_NHWC, masks_NHW, data.spec, device=state.device, beat=beat, loss=criterion
+            state.average.model,
+            images_NHWC,
+            masks_NHW,
+            data.spec,
+            device=state.device,
+            beat=beat,
+            loss=criterion,
         )
         if criterion and not math.isfinite(evaluation.loss):
-            raise DivergedError(f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}")
+            raise DivergedError(
+                f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}"
+            )
         result = EpochResult(
             number=state.epoch + 1,
             score=evaluation.score,
@@ -118,7 +146,9 @@ def train_epoch(training: Training, beat: Beat = unheard) -> float:
     """
     state = training.state
     state.model.train()
-    step = TrainingStep(state, training.losses.at(state.epoch), StepStart(state.model, state.device), beat)
+    step = TrainingStep(
+        state, training.losses.at(state.epoch), StepStart(state.model, state.device), beat
+    )
     total = torch.zeros((), device=state.device)
     for images_BCHW, masks_BHW in training.batches.epoch(state.epoch):
         total += step(images_BCHW, masks_BHW)

@@ -1,4 +1,6 @@
-"""Lion: gradient descent by the sign of an averaged gradient. One average per weight, half of what Adam keeps."""
+"""Lion: gradient descent by the sign of an averaged gradient. One average per weight, half of what
+Adam keeps.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,10 +10,11 @@ from torch import Tensor, optim
 
 
 class Lion(optim.Optimizer):
-    """Lion with decoupled weight decay, in place; the average is kept in float32 or whatever the weights are.
+    """Lion with decoupled weight decay, in place; the average is kept in float32 or whatever the
+    weights are.
 
-    c = beta1 * m + (1 - beta1) * g; w = w - lr * (sign(c) + decay * w); m = beta2 * m + (1 - beta2) * g.
-    Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2.
+    c = beta1 * m + (1 - beta1) * g; w = w - lr * (sign(c) + decay * w); m = beta2 * m + (1 - beta2)
+    * g. Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2.
     """
 
     def __init__(
@@ -26,12 +29,16 @@ class Lion(optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step along the gradients that the weights hold; weights without one stay as they are."""
+        """One step along the gradients that the weights hold; weights without one stay as
+        they are.
+        """
         for group in self.param_groups:
             if weights := [weight for weight in group["params"] if weight.grad is not None]:
                 self._step(weights, group["lr"], group["betas"], group["weight_decay"])
 
-    def _step(self, weights: list[Tensor], lr: float, betas: tuple[float, float], decay: float) -> None:
+    def _step(
+        self, weights: list[Tensor], lr: float, betas: tuple[float, float], decay: float
+    ) -> None:
         beta1, beta2 = betas
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         averages = [self._average(weight) for weight in weights]

@@ -1,4 +1,6 @@
-"""A batch that is larger than memory: how to divide it, and how to go back to where a step began."""
+"""A batch that is larger than memory: how to divide it, and how to go back to where a
+step began.
+"""
 
 import math
 from typing import final
@@ -10,9 +12,11 @@ SMALLEST = 2  # frames that are trained on at once: batch norm may refuse a lone
 
 
 def part_sizes(frames: int, most: int) -> list[int]:
-    """Sizes of the parts into which a batch is divided: ``most`` frames or fewer, and they differ by one at most.
+    """Sizes of the parts into which a batch is divided: ``most`` frames or fewer, and they differ
+    by one at most.
 
-    No part is smaller than two frames, unless the batch itself is: an odd batch in parts of two has one of three.
+    No part is smaller than two frames, unless the batch itself is: an odd batch in parts of two has
+    one of three.
     """
     parts = max(1, min(math.ceil(frames / most), frames // SMALLEST))
     size, rest = divmod(frames, parts)
@@ -20,7 +24,9 @@ def part_sizes(frames: int, most: int) -> list[int]:
 
 
 def halved(frames: int, most: int) -> int:
-    """Half of the largest part into which ``most`` divides a batch; 0 when no smaller parts are possible."""
+    """Half of the largest part into which ``most`` divides a batch; 0 when no smaller parts are
+    possible.
+    """
     largest = part_sizes(frames, most)[0]
     smaller = max(SMALLEST, math.ceil(largest / 2))
     return smaller if part_sizes(frames, smaller)[0] < largest else 0
@@ -30,8 +36,8 @@ def halved(frames: int, most: int) -> int:
 class StepStart:
     """Where a training step begins, to go back to when it must be repeated.
 
-    That is the random generators, and what the network counts for itself on its way forward: batch norm's statistics.
-    Weights change only after the gradients are whole.
+    That is the random generators, and what the network counts for itself on its way forward: batch
+    norm's statistics. Weights change only after the gradients are whole.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
@@ -42,13 +48,19 @@ class StepStart:
         self._random = [generator.get_state() for generator in self._generators]
         weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         counted = [value for name, value in model.state_dict().items() if name not in weights]
-        alike = [[value for value in counted if value.dtype == dtype] for dtype in {value.dtype for value in counted}]
-        self._counted: list[tuple[list[Tensor], list[Tensor]]] = [(group, [v.clone() for v in group]) for group in alike]
+        alike = [
+            [value for value in counted if value.dtype == dtype]
+            for dtype in {value.dtype for value in counted}
+        ]
+        self._counted: list[tuple[list[Tensor], list[Tensor]]] = [
+            (group, [v.clone() for v in group]) for group in alike
+        ]
 
     def remember(self) -> None:
         """Now a step begins."""
         self._random = [generator.get_state() for generator in self._generators]
-        for counted, kept in self._counted:  # one type each: that is a few launches on a GPU, not one a tensor
+        # one type each: that is a few launches on a GPU, not one a tensor
+        for counted, kept in self._counted:
             torch._foreach_copy_(kept, counted)
 
     def restore(self) -> None:

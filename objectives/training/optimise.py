@@ -10,7 +10,9 @@ from objectives.training import lion
 
 
 def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
-    """Return the optimiser over all weights; norms and biases (one axis or none) are not decayed."""
+    """Return the optimiser over all weights; norms and biases (one axis or none) are not
+    decayed.
+    """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -23,7 +25,12 @@ def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
         case Adam():
             return optim.Adam(groups, lr=config.learning_rate)
         case SGD():
-            return optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
+            return optim.SGD(
+                groups,
+                lr=config.learning_rate,
+                momentum=config.momentum,
+                nesterov=config.momentum > 0,
+            )
         case Lion():
             return lion.Lion(groups, config.learning_rate)
         case _:
@@ -31,18 +38,22 @@ def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
 
 
 class LearningRate:
-    """Sets an optimiser's learning rate before each step, as a function of the steps done and of the merits heard.
+    """Sets an optimiser's learning rate before each step, as a function of the steps done and of
+    the merits heard.
 
     The state that a checkpoint needs is ``state_dict()``: plain numbers.
     """
 
-    def __init__(self, schedule: Schedule, optimiser: optim.Optimizer, base: float, total_steps: int) -> None:
+    def __init__(
+        self, schedule: Schedule, optimiser: optim.Optimizer, base: float, total_steps: int
+    ) -> None:
         self.schedule = schedule
         self.optimiser = optimiser
         self.base = base
         self.total_steps = total_steps
         self.steps = 0
-        self.factor = 1.0  # Plateau alone remembers: its factor, the best merit, and the epochs since
+        # Plateau alone remembers: its factor, the best merit, and the epochs since
+        self.factor = 1.0
         self.best = -math.inf
         self.bad_epochs = 0
 
@@ -98,20 +109,28 @@ class LearningRate:
 
 
 def cosine_factor(progress: float, warmup: float, first: float) -> float:
-    """Share of the learning rate at ``progress`` in 0..1: linear up to ``warmup``, then half a cosine to 0.
+    """Share of the learning rate at ``progress`` in 0..1: linear up to ``warmup``, then half a
+    cosine to 0.
 
-    ``first`` is the progress of one step: it keeps the first step from being one of learning rate 0.
-    Source: Loshchilov and Hutter 2017 (SGDR), equation 5 without restarts.
+    ``first`` is the progress of one step: it keeps the first step from being one of learning rate
+    0. Source: Loshchilov and Hutter 2017 (SGDR), equation 5 without restarts.
     """
     if progress < warmup:
         return min(1.0, (progress + first) / warmup)
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def one_cycle_factor(progress: float, warmup: float, *, start: float = 1 / 25, end: float = 1e-4) -> float:
-    """Share of the learning rate at ``progress`` in 0..1: cosine from ``start`` up to 1 at ``warmup``, then down to ``end``.
+def one_cycle_factor(
+    progress: float, warmup: float, *, start: float = 1 / 25, end: float = 1e-4
+) -> float:
+    """Share of the learning rate at ``progress`` in 0..1: cosine from ``start`` up to 1 at
+    ``warmup``, then down to ``end``.
 
     Source: Smith and Topin 2018 (super-convergence), with cosine instead of straight lines.
     """
-    low, high, part = (start, 1.0, progress / warmup) if progress < warmup else (1.0, end, (progress - warmup) / (1 - warmup))
+    low, high, part = (
+        (start, 1.0, progress / warmup)
+        if progress < warmup
+        else (1.0, end, (progress - warmup) / (1 - warmup))
+    )
     return high + (low - high) * 0.5 * (1 + math.cos(math.pi * part))

@@ -12,7 +12,8 @@ from objectives.device.processor import Processor
 class EpochResult:
     """What one epoch gave; ``number`` counts from 1, ``loss`` is the mean over its steps.
 
-    ``score`` and ``validation_loss`` are those of the averaged weights; nobody computes the loss where nothing reads it.
+    ``score`` and ``validation_loss`` are those of the averaged weights; nobody computes the loss
+    where nothing reads it.
     """
 
     number: int
@@ -25,13 +26,17 @@ class EpochResult:
     validation_loss: float = math.nan  # by the mixture of that epoch; NaN where it was not computed
 
     def merit(self, watched: Watched) -> float:
-        """Return what should rise while a training gets better: the score, or the negative validation loss."""
+        """Return what should rise while a training gets better: the score, or the negative
+        validation loss.
+        """
         return self.score if watched == "score" else -self.validation_loss
 
 
 def scored_epoch(history: Sequence[EpochResult], *, last: bool) -> EpochResult:
-    """Return the epoch whose score and weights are those of the whole run: the best, the first of equals, or the last.
+    """Return the epoch whose score and weights are those of the whole run: the best, the first of
+    equals, or the last.
 
-    The best of many epochs is what a search keeps, and an optimistic estimate; the last alone is not. Needs an epoch.
+    The best of many epochs is what a search keeps, and an optimistic estimate; the last alone is
+    not. Needs an epoch.
     """
     return history[-1] if last else max(history, key=lambda result: result.score)

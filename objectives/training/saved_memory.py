@@ -1,4 +1,6 @@
-"""Counting what autograd keeps for the way back, also as it would be under autocast, which does nothing on meta tensors."""
+"""Counting what autograd keeps for the way back, also as it would be under autocast, which does
+nothing on meta tensors.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Self, final
@@ -28,13 +30,21 @@ NARROW = frozenset(
     }
 )
 WIDE = frozenset(
-    {functional.layer_norm, functional.group_norm, functional.softmax, torch.softmax, Tensor.softmax, functional.log_softmax}
+    {
+        functional.layer_norm,
+        functional.group_norm,
+        functional.softmax,
+        torch.softmax,
+        Tensor.softmax,
+        functional.log_softmax,
+    }
 )
 
 
 @final
 class EmulatedAutocast(TorchFunctionMode):
-    """Casts as ``torch.autocast("cuda", torch.bfloat16)`` does, but on any device; ``weights`` are its copies of parameters.
+    """Casts as ``torch.autocast("cuda", torch.bfloat16)`` does, but on any device; ``weights`` are
+    its copies of parameters.
 
     Source: the lists of operations in torch's documentation of automatic mixed precision.
     """
@@ -50,15 +60,31 @@ class EmulatedAutocast(TorchFunctionMode):
         return list(self._copies.values())
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         named = kwargs or {}
         if self.enabled and func in NARROW:
-            args, named = tuple(map(self._narrow, args)), {name: self._narrow(value) for name, value in named.items()}
+            args, named = (
+                tuple(map(self._narrow, args)),
+                {name: self._narrow(value) for name, value in named.items()},
+            )
         elif self.enabled and func in WIDE:
-            args, named = tuple(map(_wide, args)), {name: _wide(value) for name, value in named.items()}
-        if func is functional.scaled_dot_product_attention and len(args) == 3 and not named and args[0].is_meta:
-            # what runs on a CPU or GPU keeps no N x N attention; meta tensors would take the way that does
+            args, named = (
+                tuple(map(_wide, args)),
+                {name: _wide(value) for name, value in named.items()},
+            )
+        if (
+            func is functional.scaled_dot_product_attention
+            and len(args) == 3
+            and not named
+            and args[0].is_meta
+        ):
+            # what runs on a CPU or GPU keeps no N x N attention; meta tensors would take the way
+            # that does
             return torch.ops.aten._scaled_dot_product_flash_attention(*args)[0]
         return func(*args, **named)
 
@@ -76,11 +102,14 @@ def _wide(value: Any) -> Any:
 
 @final
 class SavedStorages:
-    """The memory that autograd keeps for the way back while this context is open, each piece once; weights do not count."""
+    """The memory that autograd keeps for the way back while this context is open, each piece once;
+    weights do not count.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._own = {_key(tensor) for tensor in (*model.parameters(), *model.buffers())}
-        self._kept: dict[int, Tensor] = {}  # holds the tensors, or a freed one's key could come again
+        # holds the tensors, or a freed one's key could come again
+        self._kept: dict[int, Tensor] = {}
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.add, lambda tensor: tensor)
 
     def __enter__(self) -> Self:
@@ -98,7 +127,11 @@ class SavedStorages:
     def count_bytes(self, *, besides: Iterable[Tensor] = ()) -> int:
         """Return how many bytes are kept, without the model's own and those of ``besides``."""
         left_out = self._own | {_key(tensor) for tensor in besides}
-        return sum(tensor.untyped_storage().nbytes() for key, tensor in self._kept.items() if key not in left_out)
+        return sum(
+            tensor.untyped_storage().nbytes()
+            for key, tensor in self._kept.items()
+            if key not in left_out
+        )
 
 
 def _key(tensor: Tensor) -> int:

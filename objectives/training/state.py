@@ -1,4 +1,6 @@
-"""Everything that a training run is, between two epochs; it turns into bytes and back without a pickle."""
+"""Everything that a training run is, between two epochs; it turns into bytes and back without a
+pickle.
+"""
 
 import json
 import struct
@@ -23,16 +25,27 @@ from objectives.training.ema import AveragedModel
 from objectives.training.optimise import LearningRate, build_optimiser
 from objectives.training.results import EpochResult, scored_epoch
 
-# what reading bytes that are no state of this trial may raise, besides what a device raises that is at fault itself
+# what reading bytes that are no state of this trial may raise, besides what a device raises that is
+# at fault itself
 AT_FAULT = (torch.OutOfMemoryError, torch.AcceleratorError)
-UNFIT = (SafetensorError, struct.error, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+UNFIT = (
+    SafetensorError,
+    struct.error,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+)
 
 
 class TrainingState:
-    """Model, average, optimiser, schedule, random generator, history and scored weights of one trial.
+    """Model, average, optimiser, schedule, random generator, history and scored weights of one
+    trial.
 
-    ``to_bytes`` gives one safetensors file (tensors, and the plain values as JSON in its header); ``load_bytes`` goes on
-    from one. Nothing in it is executable.
+    ``to_bytes`` gives one safetensors file (tensors, and the plain values as JSON in its header);
+    ``load_bytes`` goes on from one. Nothing in it is executable.
     """
 
     def __init__(
@@ -51,17 +64,23 @@ class TrainingState:
         self.only_last = bool(last_epoch)  # the last epoch is the one that counts, not the best
         self.last_epoch = min(last_epoch or config.train.epochs, config.train.epochs)
         self.device = device
-        self.bf16 = config.train.bf16 and computes_bf16(device)  # a trial keeps what it began with, wherever it goes on
+        # a trial keeps what it began with, wherever it goes on
+        self.bf16 = config.train.bf16 and computes_bf16(device)
         self.model = placed(build_segmenter(config, spec), device)
         self.average = AveragedModel(self.model, config.train.ema)
         self.optimiser = build_optimiser(config.optimiser, self.model)
         self.learning_rate = LearningRate(
-            config.schedule, self.optimiser, config.optimiser.learning_rate, config.train.epochs * steps_per_epoch
+            config.schedule,
+            self.optimiser,
+            config.optimiser.learning_rate,
+            config.train.epochs * steps_per_epoch,
         )
-        self.micro_batch = config.train.batch_size  # frames at once; fewer from the step on for which memory was too small
+        # frames at once; fewer from the step on for which memory was too small
+        self.micro_batch = config.train.batch_size
         self.history: list[EpochResult] = []
         self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the scored epoch
-        self._scored_weights: bytes | dict[str, Tensor] = b""  # tensors until somebody wants the bytes
+        # tensors until somebody wants the bytes
+        self._scored_weights: bytes | dict[str, Tensor] = b""
 
     @property
     def epoch(self) -> int:
@@ -70,7 +89,9 @@ class TrainingState:
 
     @property
     def scored(self) -> EpochResult:
-        """The epoch whose weights and score are the run's: the best so far, or the last. Needs at least one epoch."""
+        """The epoch whose weights and score are the run's: the best so far, or the last. Needs at
+        least one epoch.
+        """
         return scored_epoch(self.history, last=self.only_last)
 
     @property
@@ -82,8 +103,8 @@ class TrainingState:
         return bool(patience and self.history and self.epoch - self._best_watched() >= patience)
 
     def _best_watched(self) -> int:
-        """Return the number of the epoch that was best by what early stopping watches; of losses, by those of the present
-        mixture.
+        """Return the number of the epoch that was best by what early stopping watches; of losses,
+        by those of the present mixture.
         """
         watched = self.config.train.stop_on
         since = second_from(self.config) if watched == "loss" else 0
@@ -91,7 +112,9 @@ class TrainingState:
         return max(comparable, key=lambda result: result.merit(watched)).number
 
     def note(self, result: EpochResult, confusion_KK: Tensor) -> None:
-        """Add an epoch that has just been trained and scored; its weights are kept when it is the run's."""
+        """Add an epoch that has just been trained and scored; its weights are kept when it is the
+        run's.
+        """
         self.history.append(result)
         if self.scored is result:
             self.confusion_KK = confusion_KK
@@ -114,7 +137,9 @@ class TrainingState:
     def to_bytes(self) -> bytes:
         """Return the whole state as one safetensors file."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self.average.model.state_dict().items()}
+        tensors |= {
+            f"average.{name}": value for name, value in self.average.model.state_dict().items()
+        }
         optimiser = self.optimiser.state_dict()
         plain: dict[str, Any] = {"optimiser": {}, "groups": optimiser["param_groups"]}
         for index, values in optimiser["state"].items():
@@ -127,7 +152,9 @@ class TrainingState:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors["confusion"] = self.confusion_KK
-        tensors["scored_weights"] = torch.from_numpy(np.frombuffer(self.scored_weights, np.uint8).copy())
+        tensors["scored_weights"] = torch.from_numpy(
+            np.frombuffer(self.scored_weights, np.uint8).copy()
+        )
         plain |= {
             "tensors": sorted(tensors),
             "config": self.config.model_dump(mode="json"),
@@ -137,13 +164,17 @@ class TrainingState:
             "micro_batch": self.micro_batch,
             "history": [asdict(result) for result in self.history],
         }
-        return save({name: _plain(value) for name, value in tensors.items()}, metadata={"state": json.dumps(plain)})
+        return save(
+            {name: _plain(value) for name, value in tensors.items()},
+            metadata={"state": json.dumps(plain)},
+        )
 
     def load_bytes(self, blob: bytes) -> None:
         """Go on from a state that ``to_bytes`` gave for the same config.
 
         Raises:
-            WorldError: The bytes are no such state; what a device raises that has no memory or fails.
+            WorldError: The bytes are no such state; what a device raises that has no memory or
+                fails.
         """
         try:
             tensors = load(blob)
@@ -154,7 +185,9 @@ class TrainingState:
         except UNFIT as error:
             if shortage_in(error, self.device):
                 raise
-            raise WorldError(f"the checkpoint is no state of this trial: {first_line(error)}") from error
+            raise WorldError(
+                f"the checkpoint is no state of this trial: {first_line(error)}"
+            ) from error
 
     def _load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         if plain["config"] != self.config.model_dump(mode="json"):
@@ -166,7 +199,9 @@ class TrainingState:
         self.average.updates = plain["updates"]
         self.bf16 = plain["bf16"]
         self.micro_batch = self._micro_batch(plain)
-        self.optimiser.load_state_dict({"state": self._optimiser_state(tensors, plain), "param_groups": plain["groups"]})
+        self.optimiser.load_state_dict(
+            {"state": self._optimiser_state(tensors, plain), "param_groups": plain["groups"]}
+        )
         self.learning_rate.load_state_dict(plain["learning_rate"])
         self.history = [_epoch(result) for result in plain["history"]]
         self.confusion_KK = tensors["confusion"]
@@ -182,19 +217,26 @@ class TrainingState:
             raise ValueError(f"micro_batch must be in 1..{whole}, got {frames}")
         return frames
 
-    def _optimiser_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["optimiser"].items()}
+    def _optimiser_state(
+        self, tensors: dict[str, Tensor], plain: dict[str, Any]
+    ) -> dict[int, dict[str, Any]]:
+        state: dict[int, dict[str, Any]] = {
+            int(index): dict(values) for index, values in plain["optimiser"].items()
+        }
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         for key, value in _part(tensors, "optimiser.").items():
             index, name = key.split(".", 1)
-            if value.shape == (parameter := parameters[int(index)]).shape:  # the memory format that safetensors drops
+            # the memory format that safetensors drops
+            if value.shape == (parameter := parameters[int(index)]).shape:
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             state.setdefault(int(index), {})[name] = value
         return state
 
 
 def _epoch(stored: dict[str, Any]) -> EpochResult:
-    return EpochResult(**{**stored, "iou": tuple(stored["iou"]), "scored_on": Processor(**stored["scored_on"])})
+    return EpochResult(
+        **{**stored, "iou": tuple(stored["iou"]), "scored_on": Processor(**stored["scored_on"])}
+    )
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -203,11 +245,17 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _header(blob: bytes) -> dict[str, Any]:
-    """Return the JSON that ``to_bytes`` put into the safetensors header (8 bytes of length, then the header's JSON)."""
+    """Return the JSON that ``to_bytes`` put into the safetensors header (8 bytes of length, then
+    the header's JSON).
+    """
     (length,) = struct.unpack("<Q", blob[:8])
     header = json.loads(blob[8 : 8 + length])
     state: dict[str, Any] = json.loads(header["__metadata__"]["state"])

@@ -1,4 +1,6 @@
-"""One step of training: the gradients of a batch, at once or in as many parts as memory needs, then the update."""
+"""One step of training: the gradients of a batch, at once or in as many parts as memory needs, then
+the update.
+"""
 
 from dataclasses import dataclass
 from typing import final
@@ -19,11 +21,12 @@ from objectives.training.state import TrainingState
 class TrainingStep:
     """Trains a state on one batch after the other; ``beat`` is called after each part of a batch.
 
-    A batch for which memory is too small is repeated from its beginning in parts of half the size, and the size is kept in
-    the state. The gradients of the parts, weighted by their shares of the frames, add up to those of the batch where a loss
-    is a mean over pixels and the parts have equally many labelled ones (of equal class weight). Otherwise parts differ from
-    the whole: overlap losses (Dice, Jaccard, ...) are the mean of those of the parts, batch norm normalises each part by
-    itself and moves its statistics once a part, and dropout draws other numbers.
+    A batch for which memory is too small is repeated from its beginning in parts of half the size,
+    and the size is kept in the state. The gradients of the parts, weighted by their shares of the
+    frames, add up to those of the batch where a loss is a mean over pixels and the parts have
+    equally many labelled ones (of equal class weight). Otherwise parts differ from the whole:
+    overlap losses (Dice, Jaccard, ...) are the mean of those of the parts, batch norm normalises
+    each part by itself and moves its statistics once a part, and dropout draws other numbers.
     """
 
     state: TrainingState
@@ -41,10 +44,12 @@ class TrainingStep:
         self.state.learning_rate.before_step()
         loss = self._gradients_that_fit(images_BCHW, masks_BHW)
         if isinstance(update := attempt(self.state.device, self._update), TooLarge):
-            # the update changes weights as it goes, so it is not repeated; fewer frames at once would not make it smaller
+            # the update changes weights as it goes, so it is not repeated; fewer frames at once
+            # would not make it smaller
             raise DoesNotFitError(
                 f"the update of all weights does not fit into the memory of {self.state.device}, "
-                f"whatever the batch (of {_size(images_BCHW)}): take a smaller model or a device with more memory "
+                f"whatever the batch (of {_size(images_BCHW)}): take a smaller model or a device "
+                f"with more memory "
                 f"({update.reason})"
             )
         return loss
@@ -54,15 +59,19 @@ class TrainingStep:
         frames = len(images_BCHW)
         state.optimiser.zero_grad(set_to_none=True)
         self.start.remember()
-        while isinstance(loss := attempt(state.device, self._gradients, images_BCHW, masks_BHW), TooLarge):
+        while isinstance(
+            loss := attempt(state.device, self._gradients, images_BCHW, masks_BHW), TooLarge
+        ):
             state.optimiser.zero_grad(set_to_none=True)
             self.start.restore()
             empty_cache(state.device)
             smaller = halved(frames, state.micro_batch)
             if not smaller:
                 raise DoesNotFitError(
-                    f"training on a batch of {_size(images_BCHW)} does not fit into the memory of {state.device}, not even "
-                    f"{part_sizes(frames, state.micro_batch)[0]} at a time: take a smaller model or train.scale, or a device "
+                    f"training on a batch of {_size(images_BCHW)} does not fit into the memory of "
+                    f"{state.device}, not even "
+                    f"{part_sizes(frames, state.micro_batch)[0]} at a time: take a smaller model "
+                    f"or train.scale, or a device "
                     f"with more memory ({loss.reason})"
                 )
             state.micro_batch = smaller
@@ -73,7 +82,9 @@ class TrainingStep:
         sizes = part_sizes(len(images_BCHW), self.state.micro_batch)
         first, *others = (
             self._part_gradients(images_bCHW, masks_bHW, share=len(images_bCHW) / len(images_BCHW))
-            for images_bCHW, masks_bHW in zip(torch.split(images_BCHW, sizes), torch.split(masks_BHW, sizes), strict=True)
+            for images_bCHW, masks_bHW in zip(
+                torch.split(images_BCHW, sizes), torch.split(masks_BHW, sizes), strict=True
+            )
         )
         return sum(others, start=first)
 
@@ -89,7 +100,9 @@ class TrainingStep:
     def _update(self) -> None:
         state = self.state
         if state.config.train.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.train.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(
+                state.model.parameters(), state.config.train.gradient_clip
+            )
         state.optimiser.step()
         state.average.update()
 

@@ -2,7 +2,13 @@
 
 from search.artifacts.blobs import Blobs, BlobStore, check_writable
 from search.artifacts.location import open_blobs, open_objects
-from search.artifacts.objects import BlobCorruptError, BlobMissingError, Objects, StoreAwayError, Stored
+from search.artifacts.objects import (
+    BlobCorruptError,
+    BlobMissingError,
+    Objects,
+    StoreAwayError,
+    Stored,
+)
 
 __all__ = [
     "BlobCorruptError",

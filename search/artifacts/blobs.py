@@ -13,7 +13,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class BlobStore(Protocol):
     """Immutable bytes by their SHA-256 (64 lower-case hexadecimal digits).
 
-    Every method raises StoreAwayError, in one line, when the disk or the server fails; BlobMissingError for a malformed name.
+    Every method raises StoreAwayError, in one line, when the disk or the server fails;
+    BlobMissingError for a malformed name.
     """
 
     def put(self, data: bytes) -> str:
@@ -42,7 +43,9 @@ class Blobs:
         self.objects = objects
 
     def put(self, data: bytes) -> str:
-        """Store ``data`` and return its SHA-256. A blob that is there is written again: that mends it and renews its age."""
+        """Store ``data`` and return its SHA-256. A blob that is there is written again: that mends
+        it and renews its age.
+        """
         sha = hashlib.sha256(data).hexdigest()
         self.objects.write(sha, data)
         return sha
@@ -52,7 +55,10 @@ class Blobs:
         data = self.objects.read(_checked(sha))
         found = hashlib.sha256(data).hexdigest()
         if found != sha:
-            raise BlobCorruptError(f"{self.objects.describe(sha)} is corrupt: {len(data)} bytes with SHA-256 {found[:12]}...")
+            raise BlobCorruptError(
+                f"{self.objects.describe(sha)} is corrupt: {len(data)} bytes with SHA-256 "
+                f"{found[:12]}..."
+            )
         return data
 
     def delete(self, sha: str) -> None:
@@ -78,5 +84,8 @@ def check_writable(store: BlobStore) -> None:
 
 def _checked(sha: str) -> str:
     if not _SHA256.fullmatch(sha):
-        raise BlobMissingError(f"no blob can be named {sha[:80]!r}: a name is a SHA-256, 64 lower-case hexadecimal digits")
+        raise BlobMissingError(
+            f"no blob can be named {sha[:80]!r}: a name is a SHA-256, 64 lower-case hexadecimal "
+            f"digits"
+        )
     return sha

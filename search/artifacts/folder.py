@@ -14,7 +14,9 @@ _ABANDONED_AFTER_S = 24 * 3600.0
 
 
 class FolderObjects:
-    """Files ``ab/cdef...`` under ``path``; half-written ones live in ``partial/`` until they are whole and on the disk."""
+    """Files ``ab/cdef...`` under ``path``; half-written ones live in ``partial/`` until they are
+    whole and on the disk.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,7 +57,8 @@ class FolderObjects:
         """Return whether the file is there."""
         target = self._path / sharded(key)
         with _one_line("look for", target), suppress(FileNotFoundError):
-            return stat.S_ISREG(target.stat().st_mode)  # unlike is_file(), which takes some broken disks for empty ones
+            # unlike is_file(), which takes some broken disks for empty ones
+            return stat.S_ISREG(target.stat().st_mode)
         return False
 
     def stored(self) -> Iterator[Stored]:

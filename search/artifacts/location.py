@@ -1,4 +1,6 @@
-"""Where the artifacts are, as the user writes it: ``DIR``, ``file:///DIR`` or ``s3://bucket/prefix?endpoint=http://...``."""
+"""Where the artifacts are, as the user writes it: ``DIR``, ``file:///DIR`` or
+``s3://bucket/prefix?endpoint=http://...``.
+"""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +36,8 @@ class Bucket:
 
 
 def parse_location(url: str) -> Folder | Bucket:
-    """Read what the user gave as the artifacts' place; touches neither disk nor network, save to see that DIR is no file.
+    """Read what the user gave as the artifacts' place; touches neither disk nor network, save to
+    see that DIR is no file.
 
     Raises:
         UserError: It is neither a folder nor an S3 URL, or holds credentials.
@@ -43,7 +46,10 @@ def parse_location(url: str) -> Folder | Bucket:
         return _folder(url)
     parts = _split(url)
     if "@" in parts.netloc:
-        raise UserError(f"the artifacts' URL ({parts.scheme}://...) must not hold credentials: set AWS_ACCESS_KEY_ID and so on")
+        raise UserError(
+            f"the artifacts' URL ({parts.scheme}://...) must not hold credentials: set "
+            f"AWS_ACCESS_KEY_ID and so on"
+        )
     match parts.scheme:
         case "file" if parts.netloc in ("", "localhost") and not parts.query:
             return _folder(unquote(parts.path))
@@ -100,10 +106,14 @@ def _folder(path: str) -> Folder:
 
 def _bucket(parts: SplitResult) -> Bucket:
     if not _BUCKET.fullmatch(parts.netloc):
-        raise UserError(f"the artifacts' bucket must be 3 to 63 of a-z, 0-9, dot and dash, got {parts.netloc!r}")
+        raise UserError(
+            f"the artifacts' bucket must be 3 to 63 of a-z, 0-9, dot and dash, got {parts.netloc!r}"
+        )
     options = parse_qs(parts.query, keep_blank_values=True)
     if unknown := sorted(set(options) - {"endpoint"}):
-        raise UserError(f"the artifacts' URL knows only the option endpoint, got {', '.join(unknown)}")
+        raise UserError(
+            f"the artifacts' URL knows only the option endpoint, got {', '.join(unknown)}"
+        )
     endpoint_url = options.get("endpoint", [""])[-1].rstrip("/")
     if "endpoint" in options:
         _check_endpoint(endpoint_url)
@@ -113,6 +123,11 @@ def _bucket(parts: SplitResult) -> Bucket:
 def _check_endpoint(endpoint_url: str) -> None:
     endpoint = _split(endpoint_url)
     if "@" in endpoint.netloc:
-        raise UserError("the artifacts' endpoint must not hold credentials: set AWS_ACCESS_KEY_ID and so on")
+        raise UserError(
+            "the artifacts' endpoint must not hold credentials: set AWS_ACCESS_KEY_ID and so on"
+        )
     if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
-        raise UserError(f"the artifacts' endpoint must be http://HOST:PORT or https://HOST, got {endpoint_url!r}")
+        raise UserError(
+            f"the artifacts' endpoint must be http://HOST:PORT or https://HOST, got "
+            f"{endpoint_url!r}"
+        )

@@ -1,9 +1,12 @@
-"""Whose an artifact store is: every database that uses it leaves a marker there, and garbage is removed by a sole owner only.
+"""Whose an artifact store is: every database that uses it leaves a marker there, and garbage is
+removed by a sole owner only.
 
-Whoever writes a study leaves the marker. Workers only look for it: an empty folder where a disk is not mounted has none.
+Whoever writes a study leaves the marker. Workers only look for it: an empty folder where a disk is
+not mounted has none.
 
-A database is known by its cluster's number and its own, so that a copy restored elsewhere is another one, and nobody takes
-for garbage what the original needs. (A physical copy of a whole cluster is the same one: give it a store of its own.)
+A database is known by its cluster's number and its own, so that a copy restored elsewhere is
+another one, and nobody takes for garbage what the original needs. (A physical copy of a whole
+cluster is the same one: give it a store of its own.)
 """
 
 import hashlib
@@ -28,7 +31,8 @@ IDENTITY = text("""
 
 
 def mark_store(engine: Engine, artifacts: str) -> str:
-    """Leave the database's marker in the store, before anything else is put there, and return its key; harmless to repeat.
+    """Leave the database's marker in the store, before anything else is put there, and return its
+    key; harmless to repeat.
 
     Raises:
         StoreAwayError: The store does not answer.
@@ -63,7 +67,8 @@ def check_marked(engine: Engine, artifacts: str) -> str:
     markers = open_objects(artifacts, MARKERS)
     if not markers.exists(marker):
         raise UserError(
-            f"the artifact store {artifacts} lacks the mark of the study's database ({markers.describe(marker)}): mount it, "
+            f"the artifact store {artifacts} lacks the mark of the study's database "
+            f"({markers.describe(marker)}): mount it, "
             "name the right --artifacts, or run `search init` on it again with equal arguments"
         )
     return marker
@@ -73,7 +78,8 @@ def check_mounted(artifacts: str, marker: str) -> None:
     """Refuse a store without the marker that was left there.
 
     Raises:
-        StoreAwayError: It is not: an empty folder may stand where the store is not mounted, or was not yet.
+        StoreAwayError: It is not: an empty folder may stand where the store is not mounted, or was
+            not yet.
     """
     if not open_objects(artifacts, MARKERS).exists(marker):
         raise StoreAwayError(f"the artifact store {artifacts} is not what it was: is it mounted?")
@@ -90,15 +96,22 @@ def check_sole_owner(engine: Engine, artifacts: str) -> float:
     own = _marker(engine)
     found = {each.key for each in markers.stored()}
     if own not in found:
-        told = f"its owner is {_others(markers, found)}" if found else "no database has left its marker there"
+        told = (
+            f"its owner is {_others(markers, found)}"
+            if found
+            else "no database has left its marker there"
+        )
         raise UserError(
-            f"the artifact store {artifacts} does not belong to this database ({told}): name the right --artifacts, or run "
+            f"the artifact store {artifacts} does not belong to this database ({told}): name the "
+            f"right --artifacts, or run "
             "`search init` on it again with equal arguments"
         )
     if others := found - {own}:
         raise UserError(
-            f"the artifact store {artifacts} also belongs to {_others(markers, others)}: what that one needs cannot be told "
-            "from garbage here. Give each database a store of its own; if the other is gone for good, remove its marker"
+            f"the artifact store {artifacts} also belongs to {_others(markers, others)}: what that "
+            f"one needs cannot be told "
+            "from garbage here. Give each database a store of its own; if the other is gone for "
+            "good, remove its marker"
         )
     mark_store(engine, artifacts)  # written anew, it tells the store's time
     return markers.look(own).written_at
@@ -113,7 +126,8 @@ def _check_weights(engine: Engine, artifacts: str, study: str) -> None:
     blobs = open_blobs(artifacts)
     if shas and not any(blobs.exists(sha) for sha in shas):
         raise UserError(
-            f"the artifact store {artifacts} holds nothing of study {study!r}, whose weights are elsewhere: mount it, or name "
+            f"the artifact store {artifacts} holds nothing of study {study!r}, whose weights are "
+            f"elsewhere: mount it, or name "
             "the right --artifacts"
         )
 
@@ -131,4 +145,7 @@ def _described(engine: Engine) -> str:
 
 
 def _others(markers: Objects, keys: set[str]) -> str:
-    return ", ".join(f"{markers.read(key)[:300].decode(errors='replace')} ({markers.describe(key)})" for key in sorted(keys))
+    return ", ".join(
+        f"{markers.read(key)[:300].decode(errors='replace')} ({markers.describe(key)})"
+        for key in sorted(keys)
+    )

@@ -1,4 +1,6 @@
-"""The seam between what is stored (blobs, pictures) and where: named bytes that appear whole or not at all."""
+"""The seam between what is stored (blobs, pictures) and where: named bytes that appear whole or not
+at all.
+"""
 
 import re
 from collections.abc import Iterator
@@ -32,13 +34,16 @@ class Stored:
 
 
 class Objects(Protocol):
-    """Named bytes. Keys are 4 to 64 hexadecimal digits or dashes; any other key raises BlobMissingError.
+    """Named bytes. Keys are 4 to 64 hexadecimal digits or dashes; any other key raises
+    BlobMissingError.
 
     Every method raises StoreAwayError, in one line, when the disk or the server fails.
     """
 
     def write(self, key: str, data: bytes) -> None:
-        """Store ``data`` under ``key``, replacing what is there; readers see the old bytes or the new, never a part."""
+        """Store ``data`` under ``key``, replacing what is there; readers see the old bytes or the
+        new, never a part.
+        """
 
     def read(self, key: str) -> bytes:
         """Return the bytes under ``key``.
@@ -64,7 +69,9 @@ class Objects(Protocol):
         """
 
     def drafts(self) -> Iterator[Stored]:
-        """Yield what is half-written, by names of their own: it is being written, or its writer was killed."""
+        """Yield what is half-written, by names of their own: it is being written, or its writer was
+        killed.
+        """
 
     def drop_draft(self, name: str) -> None:
         """Remove a draft; a missing one is fine."""
@@ -77,15 +84,20 @@ def sharded(key: str) -> str:
     """Return ``ab/cdef...`` for the key ``abcdef...``, so that no folder holds every object.
 
     Raises:
-        BlobMissingError: The key holds anything but hexadecimal digits and dashes, so it could leave the store.
+        BlobMissingError: The key holds anything but hexadecimal digits and dashes, so it could
+            leave the store.
     """
     if not _KEY.fullmatch(key):
-        raise BlobMissingError(f"no artifact can be named {key[:80]!r}: names are 4 to 64 hexadecimal digits or dashes")
+        raise BlobMissingError(
+            f"no artifact can be named {key[:80]!r}: names are 4 to 64 hexadecimal digits or dashes"
+        )
     return f"{key[:2]}/{key[2:]}"
 
 
 def unsharded(path: str) -> str | None:
-    """Return the key whose ``sharded`` form is ``path``, or None when there is none (a foreign file)."""
+    """Return the key whose ``sharded`` form is ``path``, or None when there is none (a foreign
+    file).
+    """
     shard, _, rest = path.partition("/")
     key = shard + rest
     return key if len(shard) == 2 and _KEY.fullmatch(key) else None

@@ -1,7 +1,9 @@
-"""Pictures of trials and studies, as optuna-dashboard lists them: bytes in the artifact store, metadata in the database.
+"""Pictures of trials and studies, as optuna-dashboard lists them: bytes in the artifact store,
+metadata in the database.
 
-Optuna's own ``upload_artifact`` writes the row first, so that a crash leaves a broken picture; here the bytes go first. One
-trial has one picture of a name: attaching it again (after a resume or a lost answer) replaces the bytes under the same id.
+Optuna's own ``upload_artifact`` writes the row first, so that a crash leaves a broken picture; here
+the bytes go first. One trial has one picture of a name: attaching it again (after a resume or a
+lost answer) replaces the bytes under the same id.
 """
 
 import io
@@ -25,7 +27,9 @@ _ROW = "artifacts:"  # Optuna's prefix of the system attributes that hold an art
 
 
 class PictureStore:
-    """Optuna's artifact-store protocol over a folder or an S3 prefix; ids are hexadecimal digits and dashes."""
+    """Optuna's artifact-store protocol over a folder or an S3 prefix; ids are hexadecimal digits
+    and dashes.
+    """
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -46,7 +50,9 @@ class PictureStore:
         self._objects.write(artifact_id, content_body.read())
 
     def remove(self, artifact_id: str) -> None:
-        """Remove the artifact. A missing one is fine: somebody else was faster, or its bytes never came."""
+        """Remove the artifact. A missing one is fine: somebody else was faster, or its bytes never
+        came.
+        """
         self._objects.delete(artifact_id)
 
 
@@ -60,9 +66,14 @@ def open_pictures(url: str) -> PictureStore:
 
 
 def attach_picture(
-    owner: Trial | FrozenTrial | Study, storage: BaseStorage, store: PictureStore, png: bytes, filename: str
+    owner: Trial | FrozenTrial | Study,
+    storage: BaseStorage,
+    store: PictureStore,
+    png: bytes,
+    filename: str,
 ) -> str:
-    """Show a PNG in the dashboard with a trial that has not ended, or with a study; returns the artifact's id.
+    """Show a PNG in the dashboard with a trial that has not ended, or with a study; returns the
+    artifact's id.
 
     Raises:
         UpdateFinishedTrialError: The trial has ended; its pictures stay as they are.
@@ -71,16 +82,20 @@ def attach_picture(
     """
     existing = pictures_of(_rows(owner, storage)).get(filename)
     artifact_id = existing or str(uuid.uuid4())
-    meta = ArtifactMeta(artifact_id=artifact_id, filename=filename, mimetype="image/png", encoding=None)
+    meta = ArtifactMeta(
+        artifact_id=artifact_id, filename=filename, mimetype="image/png", encoding=None
+    )
     key = _ROW + artifact_id
     row = json.dumps(asdict(meta))
     if existing:
-        _write_row(owner, storage, key, row)  # the same row again: refused, before the bytes change, to who may not write
+        # the same row again: refused, before the bytes change, to who may not write
+        _write_row(owner, storage, key, row)
     store.write(artifact_id, io.BytesIO(png))
     if not existing:
         try:
             _write_row(owner, storage, key, row)
-        except (UpdateFinishedTrialError, LeaseLostError):  # after any other error the row may be there: keep the bytes
+        # after any other error the row may be there: keep the bytes
+        except (UpdateFinishedTrialError, LeaseLostError):
             store.remove(artifact_id)
             raise
     return artifact_id
@@ -92,7 +107,9 @@ def _rows(owner: Trial | FrozenTrial | Study, storage: BaseStorage) -> dict[str,
     return storage.get_trial_system_attrs(owner._trial_id)
 
 
-def _write_row(owner: Trial | FrozenTrial | Study, storage: BaseStorage, key: str, value: str) -> None:
+def _write_row(
+    owner: Trial | FrozenTrial | Study, storage: BaseStorage, key: str, value: str
+) -> None:
     if isinstance(owner, Study):
         storage.set_study_system_attr(owner._study_id, key, value)
     else:
@@ -100,9 +117,14 @@ def _write_row(owner: Trial | FrozenTrial | Study, storage: BaseStorage, key: st
 
 
 def pictures_of(rows: Mapping[str, Any]) -> dict[str, str]:
-    """Return the ids of the pictures by file name, from the system attributes of a trial or a study.
+    """Return the ids of the pictures by file name, from the system attributes of a trial or a
+    study.
 
     A row that holds null was deleted in the dashboard.
     """
     metas = [json.loads(value) for key, value in rows.items() if key.startswith(_ROW)]
-    return {str(meta["filename"]): str(meta["artifact_id"]) for meta in reversed(metas) if meta is not None}
+    return {
+        str(meta["filename"]): str(meta["artifact_id"])
+        for meta in reversed(metas)
+        if meta is not None
+    }

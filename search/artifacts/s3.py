@@ -13,10 +13,11 @@ _MISSING = ("NoSuchKey", "404", "NotFound")
 
 
 class S3Objects:
-    """Keys ``<prefix>/ab/cdef...`` of one bucket; credentials come from the usual environment, files or instance role.
+    """Keys ``<prefix>/ab/cdef...`` of one bucket; credentials come from the usual environment,
+    files or instance role.
 
-    ``endpoint_url`` is empty for Amazon's own. S3 shows an object only when all of it has arrived, so a write is one call;
-    5 GiB is the largest object of one call.
+    ``endpoint_url`` is empty for Amazon's own. S3 shows an object only when all of it has arrived,
+    so a write is one call; 5 GiB is the largest object of one call.
     """
 
     def __init__(self, bucket: str, prefix: str = "", endpoint_url: str = "") -> None:
@@ -58,7 +59,9 @@ class S3Objects:
     def stored(self) -> Iterator[Stored]:
         """Yield the objects under the prefix."""
         with self._one_line("list", f"s3://{self._bucket}/{self._prefix}"):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            ):
                 for entry in page.get("Contents", ()):
                     key = unsharded(entry["Key"].removeprefix(self._prefix))
                     if key is not None:
@@ -84,7 +87,9 @@ class S3Objects:
 
     @contextmanager
     def _one_line(self, action: str, url: str) -> Iterator[None]:
-        """Turn botocore's errors into ours: one line, and nothing of what the server echoes of a request."""
+        """Turn botocore's errors into ours: one line, and nothing of what the server echoes of a
+        request.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -92,19 +97,28 @@ class S3Objects:
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", "unknown error"))
             if code == "NoSuchBucket":
-                raise UserError(f"the bucket {self._bucket!r} does not exist{self._where}: create it or name another") from None
+                raise UserError(
+                    f"the bucket {self._bucket!r} does not exist{self._where}: create it or name "
+                    f"another"
+                ) from None
             if code in _MISSING:
-                raise BlobMissingError(f"{url} is missing from the artifact store{self._where}") from None
+                raise BlobMissingError(
+                    f"{url} is missing from the artifact store{self._where}"
+                ) from None
             raise StoreAwayError(f"cannot {action} {url}{self._where}: {code}") from error
         except BotoCoreError as error:
-            raise StoreAwayError(f"cannot {action} {url}{self._where}: {first_line(error)}") from error
+            raise StoreAwayError(
+                f"cannot {action} {url}{self._where}: {first_line(error)}"
+            ) from error
 
 
 def _connect(endpoint_url: str) -> Any:
-    """Return a client; slow to import, so only here. Foreign servers get path-style names and no optional checksums.
+    """Return a client; slow to import, so only here. Foreign servers get path-style names and no
+    optional checksums.
 
     Raises:
-        UserError: An endpoint that boto3 finds by itself, in a variable or a profile, holds credentials.
+        UserError: An endpoint that boto3 finds by itself, in a variable or a profile, holds
+            credentials.
     """
     for name in sorted(os.environ):
         if name.startswith(ENDPOINTS):
@@ -124,7 +138,9 @@ def _connect(endpoint_url: str) -> Any:
         **(foreign if endpoint_url else {}),
     )
     try:
-        client = boto3.session.Session().client("s3", endpoint_url=endpoint_url or None, config=settings)
+        client = boto3.session.Session().client(
+            "s3", endpoint_url=endpoint_url or None, config=settings
+        )
     except ValueError as error:  # "Invalid endpoint", with all of it
         _refuse_credentials("the endpoint_url of the AWS profile", str(error))
         raise UserError(str(error)) from None

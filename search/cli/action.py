@@ -1,4 +1,6 @@
-"""What makes a command of a declaration: its options come from a dataclass, and what it does is imported when it runs."""
+"""What makes a command of a declaration: its options come from a dataclass, and what it does is
+imported when it runs.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -9,11 +11,15 @@ from typing import Any, get_type_hints
 
 from objectives.errors import UserError
 
-NO_TORCH = "torch is not installed here: install it; only `search predict --engine onnx` does without"
+NO_TORCH = (
+    "torch is not installed here: install it; only `search predict --engine onnx` does without"
+)
 
 
 def done_by(path: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator for a command that declares its options alone: the function at ``path`` takes them by name."""
+    """Return a decorator for a command that declares its options alone: the function at ``path``
+    takes them by name.
+    """
     module, _, name = path.rpartition(".")
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,14 +40,20 @@ def done_by(path: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def with_options(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator: a command's first argument becomes options, one for each field of the dataclass ``kind``.
+    """Return a decorator: a command's first argument becomes options, one for each field of the
+    dataclass ``kind``.
 
     The command's own options follow. Fields that ``kind`` inherits stand after those that it adds.
     """
     hints = get_type_hints(kind, include_extras=True)
     added = sorted(fields(kind), key=lambda each: each.name not in kind.__annotations__)
     shared = [
-        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=_default(each), annotation=hints[each.name])
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_default(each),
+            annotation=hints[each.name],
+        )
         for each in added
     ]
 

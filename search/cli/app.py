@@ -1,4 +1,6 @@
-"""The command line: the table of all commands, and how the error of one becomes one line and an exit code."""
+"""The command line: the table of all commands, and how the error of one becomes one line and an
+exit code.
+"""
 
 import io
 import os
@@ -17,54 +19,70 @@ from search.database import passwords
 
 COMMANDS = {
     "init": Entry(
-        "Check data and space, and write the study. With equal arguments again: nothing happens.", "search.cli.commands.init"
+        "Check data and space, and write the study. With equal arguments again: nothing happens.",
+        "search.cli.commands.init",
     ),
     "worker": Entry(
-        "Pull trials until every trial of the budget has ended. SIGTERM or Ctrl-C: leave; the trial goes on elsewhere.",
+        "Pull trials until every trial of the budget has ended. SIGTERM or Ctrl-C: leave; the "
+        "trial goes on elsewhere.",
         "search.cli.commands.worker",
     ),
     "run": Entry(
-        "Init, local workers and live progress in one terminal. Interrupted, the same command goes on where it stood.",
+        "Init, local workers and live progress in one terminal. Interrupted, the same command goes "
+        "on where it stood.",
         "search.cli.commands.run",
     ),
     "status": Entry(
-        "Budget, trials by state, the best so far with per-class IoU, and the workers.", "search.cli.commands.status"
+        "Budget, trials by state, the best so far with per-class IoU, and the workers.",
+        "search.cli.commands.status",
     ),
     "stop": Entry(
-        "End a study now: running trials are left after the epoch at hand, unfinished, none begins, workers leave.",
+        "End a study now: running trials are left after the epoch at hand, unfinished, none "
+        "begins, workers leave.",
         "search.cli.commands.stop",
     ),
     "pause": Entry(
-        "Let workers put their trials aside after the epoch at hand, and wait; `search resume` goes on with the same trials.",
+        "Let workers put their trials aside after the epoch at hand, and wait; `search resume` "
+        "goes on with the same trials.",
         "search.cli.commands.pause",
     ),
     "resume": Entry(
-        "Go on with a paused or stopped study; workers that have left must be started again.", "search.cli.commands.resume"
+        "Go on with a paused or stopped study; workers that have left must be started again.",
+        "search.cli.commands.resume",
     ),
     "extend": Entry(
-        "Give a study more budget, whether it runs or has ended; workers that have left must be started again.",
+        "Give a study more budget, whether it runs or has ended; workers that have left must be "
+        "started again.",
         "search.cli.commands.extend",
     ),
     "confirm": Entry(
-        "Train the best trials and the control again with other seeds, and say which of them is best and by how much.",
+        "Train the best trials and the control again with other seeds, and say which of them is "
+        "best and by how much.",
         "search.cli.commands.confirm",
     ),
     "export-best": Entry(
-        "Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and "
+        "Write the best trial's model as a bundle, and check it after writing: same score, same "
+        "masks from ONNX and "
         "torch.export.",
         "search.cli.commands.export_best",
     ),
-    "predict": Entry("Label new images with a bundle. Without torch, ONNX Runtime does it.", "search.cli.commands.predict"),
+    "predict": Entry(
+        "Label new images with a bundle. Without torch, ONNX Runtime does it.",
+        "search.cli.commands.predict",
+    ),
     "evaluate": Entry(
-        "Score a bundle on labelled frames; of its own study's frames only the validation part counts.",
+        "Score a bundle on labelled frames; of its own study's frames only the validation part "
+        "counts.",
         "search.cli.commands.evaluate",
     ),
     "report": Entry(
-        "Write a study as one HTML file for people: scores, curves, what mattered, pictures, costs. It needs no network.",
+        "Write a study as one HTML file for people: scores, curves, what mattered, pictures, "
+        "costs. It needs no network.",
         "search.cli.commands.report",
     ),
     "demo": Entry(
-        "Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, progress, export.",
+        "Everything in minutes on a laptop: generated terrain, embedded Postgres, workers, "
+        "progress, export.",
         "search.cli.commands.demo",
     ),
     "dashboard": Entry(
@@ -72,11 +90,13 @@ COMMANDS = {
         "search.cli.commands.dashboard",
     ),
     "doctor": Entry(
-        "Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, versions.",
+        "Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, "
+        "versions.",
         "search.cli.commands.doctor",
     ),
     "gc": Entry(
-        "Remove what no trial of any study in the database needs, from the database and the artifact store.",
+        "Remove what no trial of any study in the database needs, from the database and the "
+        "artifact store.",
         "search.cli.commands.gc",
     ),
     "migrate": Entry(
@@ -87,12 +107,14 @@ COMMANDS = {
         "Check data before a study is made of it, and look at it.",
         commands={
             "check": Entry(
-                "Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing "
+                "Say what a data set holds, what would be dropped, how it would be split, and "
+                "every problem. Writes nothing "
                 "else.",
                 "search.cli.commands.data_check",
             ),
             "preview": Entry(
-                "Draw frames and masks before and after augmentation as one picture.", "search.cli.commands.data_preview"
+                "Draw frames and masks before and after augmentation as one picture.",
+                "search.cli.commands.data_preview",
             ),
         },
     ),
@@ -100,7 +122,8 @@ COMMANDS = {
         "Show or check what a search may vary.",
         commands={
             "show": Entry(
-                "Print every field that may vary, what it may be, when it exists, and the control's value.",
+                "Print every field that may vary, what it may be, when it exists, and the "
+                "control's value.",
                 "search.cli.commands.space_show",
             ),
             "check": Entry(
@@ -113,15 +136,18 @@ COMMANDS = {
         "The systems of the five reports, as configs that a study can try.",
         commands={
             "list": Entry(
-                "List every recipe with its parameters (for one grey channel and five classes) and the scores of its report.",
+                "List every recipe with its parameters (for one grey channel and five classes) and "
+                "the scores of its report.",
                 "search.cli.commands.recipes_list",
             ),
             "show": Entry(
-                "Print recipes as YAML: the whole config, the scores of the report, and how what is unclear there was read.",
+                "Print recipes as YAML: the whole config, the scores of the report, and how what "
+                "is unclear there was read.",
                 "search.cli.commands.recipes_show",
             ),
             "run": Entry(
-                "Train recipes under one budget, and write a table of their scores beside those of the reports.",
+                "Train recipes under one budget, and write a table of their scores beside those of "
+                "the reports.",
                 "search.cli.commands.recipes_run",
             ),
         },
@@ -130,28 +156,35 @@ COMMANDS = {
 
 app = group(
     "search",
-    "Hyperparameter search for semantic segmentation: many workers, one database, one model you can use.",
+    "Hyperparameter search for semantic segmentation: many workers, one database, one model you "
+    "can use.",
     COMMANDS,
     context_settings={"max_content_width": 100},
 )
 
 
 def run() -> None:
-    """Run one command; whatever a user can mend or wait for ends in one line, never in a traceback."""
+    """Run one command; whatever a user can mend or wait for ends in one line, never in a
+    traceback.
+    """
     passwords.hide_password()  # first: until then `ps` shows it
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    os.environ["TZ"] = "UTC"  # Optuna writes local times, which workers in several time zones would mix
+    # Optuna writes local times, which workers in several time zones would mix
+    os.environ["TZ"] = "UTC"
     time.tzset()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup SIGHUP is ignored, and stays so
+        # under nohup SIGHUP is ignored, and stays so
+        if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _exit)
     sys.exit(answer(sys.argv[1:]))
 
 
 def answer(words: list[str]) -> int:
-    """Run the command that the words name; returns the exit code: 2 for the user's mistake, 1 for the world's."""
+    """Run the command that the words name; returns the exit code: 2 for the user's mistake, 1 for
+    the world's.
+    """
     if any("\0" in word for word in words):
         return _say("a null byte cannot be part of a command", 2)
     try:
@@ -170,7 +203,9 @@ def answer(words: list[str]) -> int:
         _abandon_output()
         place = f"{error.filename}: " if error.filename else ""
         reason = one_line(f"{place}{error.strerror or error}")
-        return _say(f"{reason}; make room, or choose a place that can be read and written", 1, words)
+        return _say(
+            f"{reason}; make room, or choose a place that can be read and written", 1, words
+        )
     except MemoryError:
         return _say("there is not enough memory for this; see `search doctor`", 1)
     except UnicodeError as error:  # bytes that are no text can name a file, and nothing else
@@ -178,7 +213,12 @@ def answer(words: list[str]) -> int:
     except Exception as error:  # our own mistake: a line for the user, the rest for whoever asks
         if os.environ.get("SEARCH_TRACEBACK"):
             print(_scrubbed(traceback.format_exc().rstrip(), words), file=sys.stderr)
-        return _say(f"unexpected {_joined(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows where)", 1, words)
+        return _say(
+            f"unexpected {_joined(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows "
+            f"where)",
+            1,
+            words,
+        )
     return int(code)
 
 
@@ -191,7 +231,8 @@ def _abandon_output() -> None:
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # the way out, where workers and databases are stopped, is walked once
+    # the way out, where workers and databases are stopped, is walked once
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

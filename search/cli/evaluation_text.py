@@ -13,7 +13,9 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 
 
 def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
-    """Return the answer for scripts: a class that does not occur has no IoU, precision, recall or Dice in it."""
+    """Return the answer for scripts: a class that does not occur has no IoU, precision, recall or
+    Dice in it.
+    """
     classes = found.inspection.classes
     calibration = found.inspection.calibration
     names = found.spec.class_names
@@ -30,7 +32,11 @@ def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
         "split": found.split,
         "notes": list(found.notes),
         **{key: _by_name(values, names) for key, values in fractions.items()},
-        "support": {names[label]: support[label] for label in range(len(names)) if label != found.spec.ignore_label},
+        "support": {
+            names[label]: support[label]
+            for label in range(len(names))
+            if label != found.spec.ignore_label
+        },
         "mean": {key: _known(value) for key, value in _means(found).items()},
         "confusion": {"class_names": list(names), "pixels": found.evaluation.confusion_KK.tolist()},
         "calibration_error": _known(calibration.error),
@@ -44,12 +50,17 @@ def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
             }
             for row in calibration.table
         ],
-        "worst_frames": [{"name": frame.name, "index": frame.index, "score": frame.score} for frame in found.worst],
+        "worst_frames": [
+            {"name": frame.name, "index": frame.index, "score": frame.score}
+            for frame in found.worst
+        ],
     }
 
 
 def print_evaluation(found: "BundleEvaluation") -> None:
-    """The score, a table of the scored classes, the calibration error, the frames with the worst score, and the notes."""
+    """The score, a table of the scored classes, the calibration error, the frames with the worst
+    score, and the notes.
+    """
     from objectives.errors import one_line
     from search.terminal.console import open_console
 
@@ -58,7 +69,9 @@ def print_evaluation(found: "BundleEvaluation") -> None:
     console.print(_table(found))
     calibration = found.inspection.calibration
     if not math.isnan(calibration.error):
-        console.print(f"expected calibration error {calibration.error:.4f} ({len(calibration.table)} bins)")
+        console.print(
+            f"expected calibration error {calibration.error:.4f} ({len(calibration.table)} bins)"
+        )
     if found.worst:
         worst = ", ".join(f"{one_line(frame.name)} ({frame.score:.4f})" for frame in found.worst)
         console.print(f"frames with the lowest mean IoU over their own classes: {worst}")
@@ -73,7 +86,12 @@ def _table(found: "BundleEvaluation") -> "Table":
     names = found.spec.class_names
     table = Table("class", "IoU", "precision", "recall", "Dice", "pixels", box=None, pad_edge=False)
     for label in found.spec.scored:
-        values = (classes.iou[label], classes.precision[label], classes.recall[label], classes.dice[label])
+        values = (
+            classes.iou[label],
+            classes.precision[label],
+            classes.recall[label],
+            classes.dice[label],
+        )
         table.add_row(names[label], *map(_shown, values), str(classes.support[label]))
     table.add_row("mean", *(_shown(value) for value in _means(found).values()))
     return table
@@ -86,11 +104,17 @@ def _means(found: "BundleEvaluation") -> dict[str, float]:
     classes = found.inspection.classes
     scored = found.spec.scored
     rest = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
-    return {"iou": found.evaluation.score} | {name: mean_over(values, scored) for name, values in rest.items()}
+    return {"iou": found.evaluation.score} | {
+        name: mean_over(values, scored) for name, values in rest.items()
+    }
 
 
 def _by_name(values_K: "np.ndarray", names: tuple[str, ...]) -> dict[str, JsonValue]:
-    return {name: value for name, value in zip(names, values_K.tolist(), strict=True) if not math.isnan(value)}
+    return {
+        name: value
+        for name, value in zip(names, values_K.tolist(), strict=True)
+        if not math.isnan(value)
+    }
 
 
 def _known(value: float) -> float | None:

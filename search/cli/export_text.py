@@ -16,7 +16,9 @@ def open_names(bundle: Path) -> tuple[str, ...]:
 
 def print_export(out: Path, provenance: Provenance, names: tuple[str, ...]) -> None:
     """Say what was exported: where, and its scores on validation and sealed test."""
-    parts = {"validation": provenance.validation} | ({"sealed test": provenance.test} if provenance.test else {})
+    parts = {"validation": provenance.validation} | (
+        {"sealed test": provenance.test} if provenance.test else {}
+    )
     table = Table("IoU", *parts, box=None, pad_edge=False)
     table.add_row("mean", *[f"{part.score:.4f}" for part in parts.values()])
     if any(part.interval for part in parts.values()):
@@ -26,7 +28,10 @@ def print_export(out: Path, provenance: Provenance, names: tuple[str, ...]) -> N
         if any(value is not None for value in values):
             table.add_row(name, *["-" if value is None else f"{value:.4f}" for value in values])
     console = open_console()
-    console.print(f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: {out.resolve()}")
+    console.print(
+        f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: "
+        f"{out.resolve()}"
+    )
     console.print(table)
     for name, part in parts.items():
         if part.left_out:
@@ -43,12 +48,20 @@ def print_export(out: Path, provenance: Provenance, names: tuple[str, ...]) -> N
     if not provenance.has_test:
         console.print(NO_TEST)
     elif provenance.retrained and not provenance.test:
-        console.print("The sealed test part was not opened for the model before: there is no score of it, and will be none.")
+        console.print(
+            "The sealed test part was not opened for the model before: there is no score of it, "
+            "and will be none."
+        )
     if provenance.test:
         console.print(
-            f"The sealed test part has been looked at {provenance.test_looks} time(s), over all studies that seal it."
+            f"The sealed test part has been looked at {provenance.test_looks} time(s), over all "
+            f"studies that seal it."
         )
 
 
 def _interval(part: PartScore) -> str:
-    return f"{part.interval[0]:.4f} to {part.interval[1]:.4f} ({part.places} places)" if part.interval else "-"
+    return (
+        f"{part.interval[0]:.4f} to {part.interval[1]:.4f} ({part.places} places)"
+        if part.interval
+        else "-"
+    )

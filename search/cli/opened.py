@@ -1,4 +1,6 @@
-"""A study as most commands need it: opened where the options say it is, and closed whatever happens."""
+"""A study as most commands need it: opened where the options say it is, and closed whatever
+happens.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +31,9 @@ def opened_study(name: str, storage: str, home: Path | None) -> Iterator[tuple[S
 def opened_place(
     name: str, storage: str, artifacts: str, home: Path | None, cache: Path | None
 ) -> Iterator[tuple[Study, Place]]:
-    """Yield a study, with the database, the artifact store and the cache that it has here; raises as `opened_study`."""
+    """Yield a study, with the database, the artifact store and the cache that it has here; raises
+    as `opened_study`.
+    """
     with open_place(storage, artifacts, home, cache) as place, reachable(place.storage):
         study = open_study(place.storage, name)
         try:

@@ -24,9 +24,13 @@ def check_study_name(name: str) -> str:
         UserError: It cannot name a study.
     """
     if not 1 <= len(name) <= LONGEST_NAME:
-        raise UserError(f"--study must be a name of 1 to {LONGEST_NAME} characters, got {len(name)}")
+        raise UserError(
+            f"--study must be a name of 1 to {LONGEST_NAME} characters, got {len(name)}"
+        )
     if not name.isprintable() or name != name.strip():
-        raise UserError(f"--study must be printable characters without space at its ends, got {name!r}")
+        raise UserError(
+            f"--study must be printable characters without space at its ends, got {name!r}"
+        )
     return name
 
 
@@ -41,25 +45,43 @@ def check_device(device: str) -> str:
     return device
 
 
-StudyName = Annotated[str, typer.Option("--study", envvar="SEARCH_STUDY", callback=check_study_name, help="Name of the study.")]
+StudyName = Annotated[
+    str,
+    typer.Option(
+        "--study", envvar="SEARCH_STUDY", callback=check_study_name, help="Name of the study."
+    ),
+]
 Storage = Annotated[
-    str, typer.Option("--storage", envvar="SEARCH_STORAGE", help="Postgres URL; without one, the embedded database of --home.")
+    str,
+    typer.Option(
+        "--storage",
+        envvar="SEARCH_STORAGE",
+        help="Postgres URL; without one, the embedded database of --home.",
+    ),
 ]
 Artifacts = Annotated[
     str,
     typer.Option(
-        "--artifacts", envvar="SEARCH_ARTIFACTS", help="Folder or s3://bucket/prefix; without one, a folder of --home."
+        "--artifacts",
+        envvar="SEARCH_ARTIFACTS",
+        help="Folder or s3://bucket/prefix; without one, a folder of --home.",
     ),
 ]
 Home = Annotated[
     Optional[Path],  # noqa: UP045  # typer reads the annotation
     typer.Option(
-        "--home", envvar="SEARCH_HOME", help="Folder of embedded studies and the cache.  [default: user's data folder]"
+        "--home",
+        envvar="SEARCH_HOME",
+        help="Folder of embedded studies and the cache.  [default: user's data folder]",
     ),
 ]
 Cache = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--cache", envvar="SEARCH_CACHE", help="Folder of prepared data, shared by the workers of a host."),
+    typer.Option(
+        "--cache",
+        envvar="SEARCH_CACHE",
+        help="Folder of prepared data, shared by the workers of a host.",
+    ),
 ]
 Device = Annotated[
     str,
@@ -67,45 +89,96 @@ Device = Annotated[
         "--device",
         envvar="SEARCH_DEVICE",
         callback=check_device,
-        help=f"{DEVICES[0].upper()}{DEVICES[1:]}: of the visible GPUs the one of number N in PCI order, from 0.",
+        help=f"{DEVICES[0].upper()}{DEVICES[1:]}: of the visible GPUs the one of number N in PCI "
+        f"order, from 0.",
     ),
 ]
 Scored = Annotated[
-    str, typer.Option("--scored", help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]")
+    str,
+    typer.Option(
+        "--scored",
+        help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]",
+    ),
 ]
 Ignore = Annotated[
-    str, typer.Option("--ignore", help="Label left out of loss and score, or `none`.  [default: as the data say]")
+    str,
+    typer.Option(
+        "--ignore", help="Label left out of loss and score, or `none`.  [default: as the data say]"
+    ),
 ]
 ExifChoice = Annotated[
-    Exif, typer.Option("--exif", help="An orientation tag turns image and mask as in viewers, or pixels are kept as they lie.")
+    Exif,
+    typer.Option(
+        "--exif",
+        help="An orientation tag turns image and mask as in viewers, or pixels are kept as they "
+        "lie.",
+    ),
 ]
-Source = Annotated[str, typer.Argument(metavar="PATH", help="npz file, folder with images/ and masks/, or `synthetic`.")]
-SpaceArgument = Annotated[str, typer.Argument(help="Preset (mars, one-epoch, recipes, small, tiny) or YAML file.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH", help="npz file, folder with images/ and masks/, or `synthetic`."
+    ),
+]
+SpaceArgument = Annotated[
+    str, typer.Argument(help="Preset (mars, one-epoch, recipes, small, tiny) or YAML file.")
+]
 RecipeNames = Annotated[str, typer.Argument(help="Rows and names like A5,C1, or all.")]
-BundleDir = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output of this program that is there.")]
+BundleDir = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder that `search export-best` wrote.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an output of this program that is there.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Sets = Annotated[list[str], typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats.")]
+Sets = Annotated[
+    list[str],
+    typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats."),
+]
 Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
 Split = Annotated[
     str,
-    typer.Option("--split", help="Shares of train/validation/test in percent; the last may be 0.  [default: 80/10/10]"),
+    typer.Option(
+        "--split",
+        help="Shares of train/validation/test in percent; the last may be 0.  [default: 80/10/10]",
+    ),
 ]
 LeaveOut = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--leave-out", help="Text file with frames to drop, one name a line (of an npz: its number)."),
+    typer.Option(
+        "--leave-out",
+        help="Text file with frames to drop, one name a line (of an npz: its number).",
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the split, the sampler and the trials.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", min=0, max=MOST_SEED, help="Seed of the split, the sampler and the trials."
+    ),
+]
 MinIdentical = Annotated[
-    int, typer.Option("--min-identical", min=2, help="Frames sharing one mask of several classes are dropped from so many on.")
+    int,
+    typer.Option(
+        "--min-identical",
+        min=2,
+        help="Frames sharing one mask of several classes are dropped from so many on.",
+    ),
 ]
 MinLabelled = Annotated[
-    float, typer.Option("--min-labelled", min=0.0, max=1.0, help="Drop frames with a smaller share of labelled pixels.")
+    float,
+    typer.Option(
+        "--min-labelled",
+        min=0.0,
+        max=1.0,
+        help="Drop frames with a smaller share of labelled pixels.",
+    ),
 ]
 MaxDeviation = Annotated[
     float,
     typer.Option(
-        "--max-deviation", min=0.0, help="Drop frames whose mean pixel is so many standard deviations off; 0: keep them."
+        "--max-deviation",
+        min=0.0,
+        help="Drop frames whose mean pixel is so many standard deviations off; 0: keep them.",
     ),
 ]
 
@@ -134,7 +207,11 @@ def parse_split(split: str) -> tuple[float, float, float]:
     found = re.fullmatch("/".join([r"([0-9]{1,3}(?:\.[0-9]{1,15})?)"] * 3), split)
     train, validation, test = map(Decimal, found.groups()) if found else (Decimal(0),) * 3
     if not train or not validation or train + validation + test != 100:
-        rule = "must be the percentages of train, validation and test like 80/10/10: 100 together, and only the last may be 0"
+        rule = (
+            "must be the percentages of train, validation and test like 80/10/10: 100 "
+            "together, "
+            "and only the last may be 0"
+        )
         raise UserError(f"--split {rule}, got {split!r}")
     return float(train / 100), float(validation / 100), float(test / 100)
 
@@ -173,5 +250,8 @@ def parse_duration(text: str, option: str = "--until", *, least_s: float = 1e-9)
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
     if not match or not least_s <= seconds <= LONGEST_S:
         least = f"at least {least_s:g}s and " if least_s >= 1 else ""
-        raise UserError(f"{option} must be a time like 90s, 60m, 1.5h or 2d, and {least}at most 366d, got {text!r}")
+        raise UserError(
+            f"{option} must be a time like 90s, 60m, 1.5h or 2d, and {least}at most 366d, got "
+            f"{text!r}"
+        )
     return seconds

@@ -1,4 +1,6 @@
-"""What ``init`` and ``run`` both ask of a new study: one value, whose fields are options of either command."""
+"""What ``init`` and ``run`` both ask of a new study: one value, whose fields are options of either
+command.
+"""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -11,23 +13,49 @@ from search.cli.options import Artifacts, Cache, Home, Sets, Storage, StudyName
 MOST_TRIALS = 100_000
 
 Data = Annotated[
-    str, typer.Option("--data", envvar="SEARCH_DATA", help="npz file, folder with images/ and masks/, or `synthetic`.")
+    str,
+    typer.Option(
+        "--data",
+        envvar="SEARCH_DATA",
+        help="npz file, folder with images/ and masks/, or `synthetic`.",
+    ),
 ]
 SpaceName = Annotated[
-    str, typer.Option("--space", envvar="SEARCH_SPACE", help="Preset (mars, one-epoch, recipes, small, tiny) or YAML file.")
+    str,
+    typer.Option(
+        "--space",
+        envvar="SEARCH_SPACE",
+        help="Preset (mars, one-epoch, recipes, small, tiny) or YAML file.",
+    ),
 ]
-Trials = Annotated[int, typer.Option("--trials", min=1, max=MOST_TRIALS, help="Budget: trials in all, the control included.")]
+Trials = Annotated[
+    int,
+    typer.Option(
+        "--trials", min=1, max=MOST_TRIALS, help="Budget: trials in all, the control included."
+    ),
+]
 Recipes = Annotated[
-    str, typer.Option("--recipes", help="Reports' systems to try after the control: all, or rows and names like A5,C1.")
+    str,
+    typer.Option(
+        "--recipes",
+        help="Reports' systems to try after the control: all, or rows and names like A5,C1.",
+    ),
 ]
 GpuHours = Annotated[
     float,
     typer.Option(
-        "--gpu-hours", min=0.0, max=1e6, help="Budget in hours on devices (CPU workers count too), checked each epoch; 0: none."
+        "--gpu-hours",
+        min=0.0,
+        max=1e6,
+        help="Budget in hours on devices (CPU workers count too), checked each epoch; 0: none.",
     ),
 ]
 Until = Annotated[
-    str, typer.Option("--until", help="Time from the first trial on, like 60m: then running trials end, none begins.")
+    str,
+    typer.Option(
+        "--until",
+        help="Time from the first trial on, like 60m: then running trials end, none begins.",
+    ),
 ]
 
 

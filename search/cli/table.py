@@ -1,4 +1,6 @@
-"""Commands found by a table: help lists them without importing one, and only the one that is called is imported."""
+"""Commands found by a table: help lists them without importing one, and only the one that is called
+is imported.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +13,9 @@ from typer.core import TyperGroup
 
 @dataclass(frozen=True)
 class Entry:
-    """A command's line in a list, and the module that declares it as ``command``; or a group of commands."""
+    """A command's line in a list, and the module that declares it as ``command``; or a group of
+    commands.
+    """
 
     line: str
     module: str = ""
@@ -28,7 +32,9 @@ class Commands(Mapping[str, Any]):
         entry = self.table[name]
         if entry.commands:
             return typer.main.get_command(group(name, entry.line, entry.commands))
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        alone = typer.Typer(
+            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+        )
         alone.command(name)(import_module(entry.module).command)
         return typer.main.get_command(alone)
 

@@ -33,8 +33,12 @@ def request_of(asked: StudyOptions) -> Request:
 
 
 @contextmanager
-def written_study(request: Request, storage: str, artifacts: str, home: Path | None, cache: Path | None) -> Iterator[Place]:
-    """Yield the place of a study that is written when all of it is good; with bad input no database is even made."""
+def written_study(
+    request: Request, storage: str, artifacts: str, home: Path | None, cache: Path | None
+) -> Iterator[Place]:
+    """Yield the place of a study that is written when all of it is good; with bad input no database
+    is even made.
+    """
     if storage:
         check_database(storage)  # before the data, whose preparation may take minutes
     else:

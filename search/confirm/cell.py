@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class Cell:
     """A candidate trained with a seed. ``score`` is NaN unless it was trained to its last epoch.
 
-    Runs of equal ``part`` were judged on the same validation part, whose places it names as `places_text` writes them; empty:
-    parts are not dealt anew, and each seed stands for itself.
+    Runs of equal ``part`` were judged on the same validation part, whose places it names as
+    `places_text` writes them; empty: parts are not dealt anew, and each seed stands for itself.
     """
 
     candidate: int  # the trial's number in the study that is confirmed

@@ -1,4 +1,6 @@
-"""Which places a run of a confirmation validated on: as text in its trial, and what to say of how the parts differ."""
+"""Which places a run of a confirmation validated on: as text in its trial, and what to say of how
+the parts differ.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -21,12 +23,14 @@ def places_text(places: Iterable[int]) -> str:
 def places_of(text: str) -> frozenset[int]:
     """Return the places that `places_text` wrote."""
     pairs = [run.partition("-") for run in text.split()]
-    return frozenset(place for first, _, last in pairs for place in range(int(first), int(last or first) + 1))
+    return frozenset(
+        place for first, _, last in pairs for place in range(int(first), int(last or first) + 1)
+    )
 
 
 def parts_told(runs: Sequence[Cell]) -> tuple[str, ...]:
-    """Return what to know of the validation parts that runs with scores were judged on, a sentence each; none to tell, none
-    said.
+    """Return what to know of the validation parts that runs with scores were judged on, a sentence
+    each; none to tell, none said.
     """
     known = [run for run in runs if not math.isnan(run.score) and run.part]
     parts = sorted({run.part for run in known})
@@ -37,21 +41,39 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
     if seeds < 2:
         return
     if len(parts) == 1:
-        yield f"all {seeds} seeds validated on one part: nothing is known of how much other parts would move a score"
+        yield (
+            f"all {seeds} seeds validated on one part: nothing is known of how much other parts "
+            f"would move a score"
+        )
         return
-    shares = [len(one & other) / len(one | other) for one, other in combinations(map(places_of, parts), 2)]
+    shares = [
+        len(one & other) / len(one | other) for one, other in combinations(map(places_of, parts), 2)
+    ]
     share = 100 * sum(shares) / len(shares)
     told = (
-        f"{seeds} seeds validated on {len(parts)} different parts, two of which share {share:.0f} % of their places on average"
+        f"{seeds} seeds validated on {len(parts)} different parts, two of which share "
+        f"{share:.0f} % of their places on average"
     )
-    few = "; the data have too few places for more, and intervals count parts, not seeds" if len(parts) < seeds else ""
+    few = (
+        "; the data have too few places for more, and intervals count parts, not seeds"
+        if len(parts) < seeds
+        else ""
+    )
     yield told + few
 
 
 def _classes(known: Sequence[Cell], parts: Sequence[str]) -> Iterable[str]:
-    """Return the mean of a part without a class is over the others: where that differs, parts are not quite alike."""
-    there = {part: {name for run in known if run.part == part for name in run.per_class} for part in parts}
+    """Return the mean of a part without a class is over the others: where that differs, parts are
+    not quite alike.
+    """
+    there = {
+        part: {name for run in known if run.part == part for name in run.per_class}
+        for part in parts
+    }
     for name in sorted(set().union(*there.values())):
         absent = sum(name not in names for names in there.values())
         if absent:
-            yield f"{name} does not occur in {absent} of the {len(parts)} parts, whose mean is over the other classes"
+            yield (
+                f"{name} does not occur in {absent} of the {len(parts)} parts, whose mean is "
+                f"over the other classes"
+            )

@@ -1,7 +1,8 @@
-"""``search confirm``: the best trials of a study and its control, trained again with other seeds, in a study of its own.
+"""``search confirm``: the best trials of a study and its control, trained again with other seeds,
+in a study of its own.
 
-The best of many noisy scores is high partly by luck. What is trained again, for every candidate with the same seeds and on the
-same parts, and scored at its last epoch, was chosen by nobody.
+The best of many noisy scores is high partly by luck. What is trained again, for every candidate
+with the same seeds and on the same parts, and scored at its last epoch, was chosen by nobody.
 """
 
 from collections.abc import Iterable
@@ -20,20 +21,29 @@ from search.study.stored import Study, create_study
 from spaces import FromParams, Space
 from spaces.pruning import NoPruning
 
-CONFIRM_THAT = "confirm that one"  # what to do instead of confirming a study that confirms or retrains
+# what to do instead of confirming a study that confirms or retrains
+CONFIRM_THAT = "confirm that one"
 
 
 def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -> StudySpec:
-    """Return the study that confirms another, for the ``count``-th time: its best complete trials and its control, with
-    every seed.
+    """Return the study that confirms another, for the ``count``-th time: its best complete trials
+    and its control, with every seed.
 
     Raises:
-        UserError: There is nothing to confirm, the study confirms one itself, or the name would be too long.
+        UserError: There is nothing to confirm, the study confirms one itself, or the name would be
+            too long.
     """
     refuse_derived(study.spec, CONFIRM_THAT)
     name = confirm_name(study.spec.name, count)
     candidates = choose_candidates(study, top)
-    purpose = Confirming(study=study.spec.name, study_id=study.id, top=top, seeds=seeds, resplit=resplit, candidates=candidates)
+    purpose = Confirming(
+        study=study.spec.name,
+        study_id=study.id,
+        top=top,
+        seeds=seeds,
+        resplit=resplit,
+        candidates=candidates,
+    )
     space = Space(study.space.domains, study.space.control, NoPruning())
     return study.spec.model_copy(
         update={
@@ -64,7 +74,9 @@ def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
     """
     complete = study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
-        raise UserError(f"study {study.spec.name!r} has no complete trial to confirm yet: see `search status`")
+        raise UserError(
+            f"study {study.spec.name!r} has no complete trial to confirm yet: see `search status`"
+        )
     return tuple(candidate(study, trial) for trial in best_trials(study, complete, top))
 
 
@@ -86,10 +98,14 @@ def config_key(study: Study, trial: FrozenTrial) -> str:
 
 
 def candidate(study: Study, trial: FrozenTrial) -> Candidate:
-    """Return a trial as a candidate. Where early stopping ended it, its best epoch is the last one of its confirmation."""
+    """Return a trial as a candidate. Where early stopping ended it, its best epoch is the last one
+    of its confirmation.
+    """
     train = study.space.draw(FromParams(trial.params)).train
     notes = Notes.of(trial)
-    stopped_early = train.early_stopping and notes.cause == Cause.COMPLETED and notes.epochs < train.epochs
+    stopped_early = (
+        train.early_stopping and notes.cause == Cause.COMPLETED and notes.epochs < train.epochs
+    )
     last_epoch = notes.best_epoch if stopped_early else train.epochs
     return Candidate(number=trial.number, params=dict(trial.params), last_epoch=last_epoch)
 
@@ -103,7 +119,10 @@ def write_plan(url: str, spec: StudySpec) -> str:
     purpose = plan_of(spec)
     numbers = ", ".join(str(each.number) for each in purpose.candidates)
     if create_study(url, spec):
-        return f"study {spec.name!r}: trials {numbers}, each with {purpose.seeds} seeds, {spec.trials} runs"
+        return (
+            f"study {spec.name!r}: trials {numbers}, each with {purpose.seeds} seeds, "
+            f"{spec.trials} runs"
+        )
     return f"study {spec.name!r} is there already, with equal settings"
 
 

@@ -1,11 +1,14 @@
-"""Scores of candidates by seed as a two-way table: means freed of the seeds, and how much seeds move them. Pure arithmetic.
+"""Scores of candidates by seed as a two-way table: means freed of the seeds, and how much seeds
+move them. Pure arithmetic.
 
-A column is a seed, or a validation part that some seeds share: what is said of seeds here holds for either.
+A column is a seed, or a validation part that some seeds share: what is said of seeds here holds for
+either.
 
-The model of the table: score = candidate's mean + effect of the seed (the same for every candidate that was trained with it:
-its parts of the data, mostly) + noise. The noise has one variance for all candidates. With two or three seeds the spread of
-one candidate says next to nothing, that of all candidates together enough. Where the candidates' noise differs much, the
-intervals of calm ones are too wide and those of wild ones too narrow.
+The model of the table: score = candidate's mean + effect of the seed (the same for every candidate
+that was trained with it: its parts of the data, mostly) + noise. The noise has one variance for all
+candidates. With two or three seeds the spread of one candidate says next to nothing, that of all
+candidates together enough. Where the candidates' noise differs much, the intervals of calm ones are
+too wide and those of wild ones too narrow.
 """
 
 import math
@@ -38,7 +41,9 @@ UNKNOWN_VARIANCE = Variance(0.0, 0.0)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference of means; its variance is ``factor`` times that of one score. Infinite: it cannot be told."""
+    """A mean or a difference of means; its variance is ``factor`` times that of one score.
+    Infinite: it cannot be told.
+    """
 
     value: float
     factor: float
@@ -46,7 +51,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SeedTable:
-    """Scores (C, S) of candidates by seed, NaN where a run failed; every row and column holds a score."""
+    """Scores (C, S) of candidates by seed, NaN where a run failed; every row and column holds a
+    score.
+    """
 
     scores_CS: Floats
 
@@ -58,13 +65,17 @@ class SeedTable:
     def mean(self, candidate: int) -> Estimate:
         """Return a candidate's mean over all seeds, as if it had been trained with each.
 
-        Where a run is missing, the seed's effect comes from the other candidates (without it, a candidate would gain by
-        failing with a hard seed). Where nothing ties them together, it is the plain mean of what is there.
+        Where a run is missing, the seed's effect comes from the other candidates (without it, a
+        candidate would gain by failing with a hard seed). Where nothing ties them together, it is
+        the plain mean of what is there.
 
-        Source: Searle 1971 (Linear Models), chapter 7: the least-squares estimate in the additive two-way table.
+        Source: Searle 1971 (Linear Models), chapter 7: the least-squares estimate in the additive
+        two-way table.
         """
         candidates, seeds = self.scores_CS.shape
-        found = self._estimate(np.concatenate([np.eye(candidates)[candidate], np.full(seeds, 1.0 / seeds)]))
+        found = self._estimate(
+            np.concatenate([np.eye(candidates)[candidate], np.full(seeds, 1.0 / seeds)])
+        )
         if math.isfinite(found.factor):
             return found
         own = self.scores_CS[candidate][self.known_CS[candidate]]
@@ -73,14 +84,16 @@ class SeedTable:
     def difference(self, first: int, second: int) -> Estimate:
         """Mean of one candidate minus that of another, on the same seeds: their effects cancel.
 
-        Source: as `mean`. In a full table it is the mean of the paired differences, with factor 2 / S.
+        Source: as `mean`. In a full table it is the mean of the paired differences, with factor 2 /
+        S.
         """
         candidates, seeds = self.scores_CS.shape
         one = np.eye(candidates)
         return self._estimate(np.concatenate([one[first] - one[second], np.zeros(seeds)]))
 
     def noise(self) -> Variance:
-        """Return the variance of the noise, seeds' effects apart: the residual mean square of the additive model.
+        """Return the variance of the noise, seeds' effects apart: the residual mean square of the
+        additive model.
 
         Source: Scheffé 1959 (The Analysis of Variance), section 4.2.
         """
@@ -93,13 +106,14 @@ class SeedTable:
         return Variance(variance if variance > _ROUNDING else 0.0, float(degrees))
 
     def spread(self) -> Variance:
-        """Return the variance of a score of one candidate from seed to seed: that of the seeds' effects and the noise together.
+        """Return the variance of a score of one candidate from seed to seed: that of the seeds'
+        effects and the noise together.
 
-        The pooled variance within candidates. Candidates share their seeds, so its degrees of freedom lie between those of
-        the seeds and those of all scores; they are estimated.
+        The pooled variance within candidates. Candidates share their seeds, so its degrees of
+        freedom lie between those of the seeds and those of all scores; they are estimated.
 
-        Source: Satterthwaite 1946 (An Approximate Distribution of Estimates of Variance Components), for the sums of squares of
-        seeds and of residuals.
+        Source: Satterthwaite 1946 (An Approximate Distribution of Estimates of Variance
+        Components), for the sums of squares of seeds and of residuals.
         """
         away = self.scores_CS - np.nanmean(self.scores_CS, axis=1, keepdims=True)
         degrees = int(self.known_CS.sum()) - len(self.scores_CS)
@@ -111,8 +125,12 @@ class SeedTable:
         of_noise = min(noise.value * noise.degrees, within)
         of_seeds = within - of_noise
         seed_degrees = degrees - noise.degrees
-        shares = (of_seeds**2 / seed_degrees if seed_degrees else 0.0) + (of_noise**2 / noise.degrees if noise.degrees else 0.0)
-        return Variance(within / degrees, within**2 / shares if shares > 0.0 else float(min(seeds, degrees)))
+        shares = (of_seeds**2 / seed_degrees if seed_degrees else 0.0) + (
+            of_noise**2 / noise.degrees if noise.degrees else 0.0
+        )
+        return Variance(
+            within / degrees, within**2 / shares if shares > 0.0 else float(min(seeds, degrees))
+        )
 
     def _estimate(self, contrast: Floats) -> Estimate:
         y, design, inverse = self._equations

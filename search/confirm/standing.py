@@ -1,7 +1,9 @@
-"""How far the confirmation of a study is, and what it says: one verdict for `search confirm`, export and report.
+"""How far the confirmation of a study is, and what it says: one verdict for `search confirm`,
+export and report.
 
-A candidate is chosen once each has ended its run with the first seed, which is the run that is exported: before that, those
-that come first in the plan would win against nobody. Whoever has no score with that seed cannot be chosen.
+A candidate is chosen once each has ended its run with the first seed, which is the run that is
+exported: before that, those that come first in the plan would win against nobody. Whoever has no
+score with that seed cannot be chosen.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ class State(StrEnum):
 
     NONE = "none"  # nobody has planned one
     PLANNED = "planned"  # no run has ended
-    FIRST_ROUND = "first round"  # a candidate has not ended its run with the first seed: nothing is chosen
+    # a candidate has not ended its run with the first seed: nothing is chosen
+    FIRST_ROUND = "first round"
     DECIDED = "decided"  # each has; other runs have not ended, and may move the choice
     ENDED = "ended"  # each run has ended, be it without a score
 
@@ -49,7 +52,8 @@ class Standing:
     study: str  # that confirms
     plan: Confirming
     runs: tuple[Cell, ...]  # that have ended
-    verdict: Confirmation | None  # over candidates with a score with the first seed, so far; None without any
+    # over candidates with a score with the first seed, so far; None without any
+    verdict: Confirmation | None
     better: tuple[Better, ...]
 
     @property
@@ -89,14 +93,23 @@ class Standing:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What keeps the confirmation from being whole and of today, in sentences; none of one that is."""
-        return tuple(sentence for sentence in (self._undecided(), self._partial(), self._lost(), self._stale()) if sentence)
+        """What keeps the confirmation from being whole and of today, in sentences; none of one that
+        is.
+        """
+        return tuple(
+            sentence
+            for sentence in (self._undecided(), self._partial(), self._lost(), self._stale())
+            if sentence
+        )
 
     def _undecided(self) -> str:
         if self.choice:
             return ""
         if self.behind:
-            why = f"{len(self.behind)} of {len(self.plan.candidates)} candidates have not ended their run with the first seed"
+            why = (
+                f"{len(self.behind)} of {len(self.plan.candidates)} candidates have not ended "
+                f"their run with the first seed"
+            )
         else:
             why = "no candidate has a score with the first seed"
         return f"Study {self.study!r} chooses no trial{' yet' if self.behind else ''}: {why}."
@@ -105,7 +118,9 @@ class Standing:
         if not (self.choice and self.missing):
             return ""
         yet = "" if self.state is State.ENDED else " yet"
-        return f"{self.missing} of the {self.planned} runs of study {self.study!r} have no score{yet}."
+        return (
+            f"{self.missing} of the {self.planned} runs of study {self.study!r} have no score{yet}."
+        )
 
     def _lost(self) -> str:
         if not self.lost:
@@ -113,13 +128,20 @@ class Standing:
         causes = ", ".join(f"{run.candidate} ({run.cause})" for run in self.lost)
         repeat = any(is_lost(run) for run in self.lost)
         again = "; `search confirm` trains again what did not diverge" if repeat else ""
-        return f"Without a score with the first seed, and so not to be chosen: trials {causes}{again}."
+        return (
+            f"Without a score with the first seed, and so not to be chosen: trials {causes}{again}."
+        )
 
     def _stale(self) -> str:
         if not self.better:
             return ""
-        named = ", ".join(map(str, self.better[:MOST_NAMED])) + (", ..." if len(self.better) > MOST_NAMED else "")
-        return f"Trials that would be candidates by now are not confirmed: {named}; `search confirm --again` plans anew."
+        named = ", ".join(map(str, self.better[:MOST_NAMED])) + (
+            ", ..." if len(self.better) > MOST_NAMED else ""
+        )
+        return (
+            f"Trials that would be candidates by now are not confirmed: {named}; `search "
+            f"confirm --again` plans anew."
+        )
 
 
 def read_standing(searched: Study, storage: str) -> Standing | None:
@@ -143,13 +165,19 @@ def _verdict(runs: Sequence[Cell]) -> Confirmation | None:
 
 
 def _better(searched: Study, plan: Confirming) -> tuple[Better, ...]:
-    """Return the trials that would be candidates by now, were it planned anew, and are none; the best first."""
+    """Return the trials that would be candidates by now, were it planned anew, and are none; the
+    best first.
+    """
     try:
         complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     except KeyError:  # the search was deleted meanwhile; what was confirmed of it stands
         return ()
     numbers = {each.number for each in plan.candidates}
     confirmed = {config_key(searched, trial) for trial in complete if trial.number in numbers}
-    now = [trial for trial in best_trials(searched, complete, plan.best) if config_key(searched, trial) not in confirmed]
+    now = [
+        trial
+        for trial in best_trials(searched, complete, plan.best)
+        if config_key(searched, trial) not in confirmed
+    ]
     found = [Better(trial.number, trial.value or 0.0) for trial in now]
     return tuple(sorted(found, key=lambda each: (-each.score, each.number)))

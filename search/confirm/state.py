@@ -1,8 +1,10 @@
-"""Which study confirms a search, and what `search confirm` does to it: plan it, go on with it, or plan another.
+"""Which study confirms a search, and what `search confirm` does to it: plan it, go on with it, or
+plan another.
 
-The newest confirmation counts; those before it stay as they are. Whoever plans holds a lock of the search, so that of two
-people who confirm at once the second goes on with what the first has planned. A plan is there from the moment at which its
-study is (see `create_study`): killed before that, the one before it counts.
+The newest confirmation counts; those before it stay as they are. Whoever plans holds a lock of the
+search, so that of two people who confirm at once the second goes on with what the first has
+planned. A plan is there from the moment at which its study is (see `create_study`): killed before
+that, the one before it counts.
 """
 
 import shlex
@@ -22,7 +24,14 @@ from search.study.purpose import Confirming
 from search.study.record import Confirmed, Notes
 from search.study.sampling import FirstTrial
 from search.study.spec import StudySpec, refuse_derived
-from search.study.stored import ForeignNameError, Study, check_program, enqueue, open_study, read_spec
+from search.study.stored import (
+    ForeignNameError,
+    Study,
+    check_program,
+    enqueue,
+    open_study,
+    read_spec,
+)
 
 PLAN_LOCK = 7_215_006
 
@@ -83,8 +92,9 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
     Going on, runs that have ended without a score are trained again.
 
     Raises:
-        UserError: There is nothing to confirm, another confirmation than the one that is there is asked for without
-            ``again``, its name would be too long, or no worker of this version could train it.
+        UserError: There is nothing to confirm, another confirmation than the one that is there is
+            asked for without ``again``, its name would be too long, or no worker of this version
+            could train it.
     """
     refuse_derived(searched.spec, CONFIRM_THAT)
     check_program(searched.spec)
@@ -101,7 +111,9 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
         if _equal_plans(newest, plan_of(_plan(searched, wanted, number))):
             return _gone_on(name, storage, "a new plan would be of the same runs; ")
         found = _planned(searched, storage, wanted, number)
-        return Begun(found.name, (*found.lines, f"it counts instead of study {name!r}, which stays as it is"))
+        return Begun(
+            found.name, (*found.lines, f"it counts instead of study {name!r}, which stays as it is")
+        )
 
 
 def _confirmations(searched: Study) -> dict[str, Confirming]:
@@ -109,7 +121,11 @@ def _confirmations(searched: Study) -> dict[str, Confirming]:
     with searched.engine.connect() as connection:
         rows = connection.execute(DERIVED, {"name": searched.spec.name}).all()
     plans = {row.study_name: read_spec(row.study_name, row.spec).purpose for row in rows}
-    return {name: plan for name, plan in plans.items() if isinstance(plan, Confirming) and plan.study_id in (0, searched.id)}
+    return {
+        name: plan
+        for name, plan in plans.items()
+        if isinstance(plan, Confirming) and plan.study_id in (0, searched.id)
+    }
 
 
 def _plan(searched: Study, wanted: Wanted, number: int) -> StudySpec:
@@ -137,31 +153,46 @@ def _gone_on(name: str, storage: str, why: str) -> Begun:
     confirming = open_study(storage, name)
     try:
         repeated = _train_again(confirming)
-        over = all(trial.state.is_finished() for trial in confirming.optuna.get_trials(deepcopy=False))
+        over = all(
+            trial.state.is_finished() for trial in confirming.optuna.get_trials(deepcopy=False)
+        )
     finally:
         confirming.close()
     lines = [f"{why}study {name!r} {'has ended: nothing is left to train' if over else 'goes on'}"]
-    lines += [f"{len(repeated)} run(s) without a score are trained again: {', '.join(repeated)}"] if repeated else []
+    lines += (
+        [f"{len(repeated)} run(s) without a score are trained again: {', '.join(repeated)}"]
+        if repeated
+        else []
+    )
     return Begun(name, tuple(lines))
 
 
 def _train_again(confirming: Study) -> list[str]:
-    """Enqueue what has ended without a score and is not at hand; what diverged would do so again."""
+    """Enqueue what has ended without a score and is not at hand; what diverged would do
+    so again.
+    """
     trials = confirming.optuna.get_trials(deepcopy=False)
     at_hand = {Notes.of(trial).confirmed for trial in trials if not trial.state.is_finished()}
-    lost = [cell for cell in cells(confirming) if is_lost(cell) and Confirmed(cell.candidate, cell.seed) not in at_hand]
+    lost = [
+        cell
+        for cell in cells(confirming)
+        if is_lost(cell) and Confirmed(cell.candidate, cell.seed) not in at_hand
+    ]
     params = {each.number: each.params for each in plan_of(confirming.spec).candidates}
     names = [f"trial {cell.candidate}, seed {cell.seed}" for cell in lost]
     for cell, name in zip(lost, names, strict=True):
         notes = Notes(recipe=f"{name}, again", confirmed=Confirmed(cell.candidate, cell.seed))
         enqueue(confirming.optuna, FirstTrial(params[cell.candidate], notes))
-    with confirming.engine.begin() as connection:  # also for what a process has enqueued that was killed here
+    # also for what a process has enqueued that was killed here
+    with confirming.engine.begin() as connection:
         connection.execute(MAKE_ROOM, {"study_id": confirming.id})
     return names
 
 
 def is_lost(cell: Cell) -> bool:
-    """Return whether a run has ended without a score, and might have one if it were trained again."""
+    """Return whether a run has ended without a score, and might have one if it were
+    trained again.
+    """
     return not cell.scored and cell.cause != Cause.DIVERGED
 
 
@@ -181,7 +212,8 @@ def _refuse_other(name: str, there: Confirming, asked: Asked) -> None:
     if differing:
         study = shlex.quote(there.study)
         raise UserError(
-            f"study {name!r} is planned otherwise: {'; '.join(differing)}; `search confirm --study {study}` goes on "
+            f"study {name!r} is planned otherwise: {'; '.join(differing)}; `search confirm --study "
+            f"{study}` goes on "
             "with it, --again plans anew"
         )
 
@@ -192,4 +224,8 @@ def _shown(value: object) -> str:
 
 def _equal_plans(one: Confirming, other: Confirming) -> bool:
     """Return whether two plans are of the same runs, whatever else is recorded of them."""
-    return (one.seeds, one.resplit, one.candidates) == (other.seeds, other.resplit, other.candidates)
+    return (one.seeds, one.resplit, one.candidates) == (
+        other.seeds,
+        other.resplit,
+        other.candidates,
+    )

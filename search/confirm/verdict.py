@@ -1,9 +1,11 @@
-"""What a confirmation says: means, intervals, who beats the control, and which candidate to take. Pure arithmetic.
+"""What a confirmation says: means, intervals, who beats the control, and which candidate to take.
+Pure arithmetic.
 
-Scores are paired: each seed was given to every candidate, with the same parts of the data. The interval of a mean holds its
-value over seeds and parts like these; it says nothing of other data (for that, places are resampled on the sealed test).
-Few places make few parts, so that seeds share one. Such seeds tell of that part together and not of two: their runs count as
-one, their average, and degrees of freedom are those of the different parts.
+Scores are paired: each seed was given to every candidate, with the same parts of the data. The
+interval of a mean holds its value over seeds and parts like these; it says nothing of other data
+(for that, places are resampled on the sealed test). Few places make few parts, so that seeds share
+one. Such seeds tell of that part together and not of two: their runs count as one, their average,
+and degrees of freedom are those of the different parts.
 """
 
 import math
@@ -21,7 +23,9 @@ from search.confirm.seed_table import Estimate, SeedTable, Variance
 from search.confirm.selection_bias import pull_together
 
 LEVEL = 0.95
-TIE = 0.5  # of the standard error of a paired difference: the dearer one is the better with less than 70 % then
+# of the standard error of a paired difference: the dearer one is the better with less than 70 %
+# then
+TIE = 0.5
 _ROUNDING = 1e-12  # of scores, in 0..1
 _ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
 _ONE_PART = Unknown("one validation part: nothing is known of how much parts move a score")
@@ -29,42 +33,56 @@ _ONE_PART = Unknown("one validation part: nothing is known of how much parts mov
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What the confirmation says of one candidate, chosen or not: nothing here is corrected for choosing the best."""
+    """What the confirmation says of one candidate, chosen or not: nothing here is corrected for
+    choosing the best.
+    """
 
     candidate: int
     runs: int
-    mean: float  # over all parts, or seeds of one part; where a run is missing, as that part was for the other candidates
+    # over all parts, or seeds of one part; where a run is missing, as that part was for the other
+    # candidates
+    mean: float
     interval: Interval | Unknown
-    per_class: Mapping[str, float]  # means over its parts, of each over its runs; NaN for a class that never occurs
+    # means over its parts, of each over its runs; NaN for a class that never occurs
+    per_class: Mapping[str, float]
     beats_control: float | Unknown  # probability, 0..1
     multiply_adds: int
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate to take and what to expect of it, corrected for having been chosen among the candidates."""
+    """The candidate to take and what to expect of it, corrected for having been chosen among the
+    candidates.
+    """
 
     candidate: int
-    tied: tuple[int, ...]  # candidates as good as the best mean for all that is known, the chosen one among them
+    # candidates as good as the best mean for all that is known, the chosen one among them
+    tied: tuple[int, ...]
     expected: float  # below its mean where candidates are close together
-    corrected: bool  # False: it is the mean, with one seed, or where nothing was chosen but the control left out
+    # False: it is the mean, with one seed, or where nothing was chosen but the control left out
+    corrected: bool
     interval: Interval | Unknown
     beats_control: float | Unknown
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The verdict over all candidates; ``candidates`` have at least one score, the highest mean first."""
+    """The verdict over all candidates; ``candidates`` have at least one score, the highest mean
+    first.
+    """
 
     candidates: tuple[Confirmed, ...]
     choice: Choice
     control: int
-    noise: float | Unknown  # standard deviation of a score, what all candidates share with a seed apart
+    # standard deviation of a score, what all candidates share with a seed apart
+    noise: float | Unknown
     spread: float | Unknown  # standard deviation of a candidate's score from seed to seed
     without_score: tuple[int, ...]  # candidates all whose runs failed
 
 
-def confirm(runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: float = TIE) -> Confirmation:
+def confirm(
+    runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: float = TIE
+) -> Confirmation:
     """Return the verdict from the runs so far. Runs that failed may be left out or have a NaN score.
 
     The highest mean wins. Candidates within ``tie`` standard errors of it, those of their paired difference from it, are tied,
@@ -79,14 +97,17 @@ def confirm(runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: fl
     scored = [run for run in runs if not math.isnan(run.score)]
     if not scored:
         raise UserError("no run of the confirmation has a score yet")
-    return _Verdict(scored, control, level, tie).confirmation(sorted({run.candidate for run in runs}))
+    return _Verdict(scored, control, level, tie).confirmation(
+        sorted({run.candidate for run in runs})
+    )
 
 
 def probability_above(difference: float, variance: float, degrees: float) -> float:
-    """Return the probability that a true difference is above 0, from an unbiased normal estimate of it with an estimated
-    variance.
+    """Return the probability that a true difference is above 0, from an unbiased normal estimate of
+    it with an estimated variance.
 
-    The estimate, moved and scaled, has a t distribution under a flat prior; one half when both are exactly 0.
+    The estimate, moved and scaled, has a t distribution under a flat prior; one half when both are
+    exactly 0.
 
     Source: Box and Tiao 1973 (Bayesian Inference in Statistical Analysis), section 2.4.
     """
@@ -99,7 +120,10 @@ class _Verdict:
     """The table of scores with the variances that all questions share."""
 
     def __init__(self, scored: Sequence[Cell], control: int, level: float, tie: float) -> None:
-        self.runs = {number: [run for run in scored if run.candidate == number] for number in {run.candidate for run in scored}}
+        self.runs = {
+            number: [run for run in scored if run.candidate == number]
+            for number in {run.candidate for run in scored}
+        }
         self.numbers = sorted(self.runs)
         self.control = control
         self.level = level
@@ -112,7 +136,9 @@ class _Verdict:
         self.costs = {number: runs[0].multiply_adds for number, runs in self.runs.items()}
 
     def confirmation(self, asked: Sequence[int]) -> Confirmation:
-        ranked = sorted(self.numbers, key=lambda number: (-self.means[number].value, self.costs[number], number))
+        ranked = sorted(
+            self.numbers, key=lambda number: (-self.means[number].value, self.costs[number], number)
+        )
         return Confirmation(
             candidates=tuple(self.confirmed(number) for number in ranked),
             choice=self.choice(ranked[0]),
@@ -136,7 +162,9 @@ class _Verdict:
         )
 
     def around(self, value: float, variance: float) -> Interval | Unknown:
-        """Return the t interval of a mean: its variance is at most the spread's share, whatever runs are missing."""
+        """Return the t interval of a mean: its variance is at most the spread's share, whatever
+        runs are missing.
+        """
         if not self.spread.degrees:
             return self.too_few
         reach = float(stdtrit(self.spread.degrees, (1.0 + self.level) / 2.0)) * math.sqrt(variance)
@@ -152,7 +180,9 @@ class _Verdict:
         missing = self.no_comparison(number)
         if isinstance(missing, Unknown):
             return missing
-        return probability_above(missing.value, self.noise.value * missing.factor, self.noise.degrees)
+        return probability_above(
+            missing.value, self.noise.value * missing.factor, self.noise.degrees
+        )
 
     def no_comparison(self, number: int) -> Estimate | Unknown:
         """Return the difference from the control, or why there is none."""
@@ -164,12 +194,18 @@ class _Verdict:
             return Unknown("too few runs: nothing is known of how much seeds move a difference")
         found = self.difference(number, self.control)
         return (
-            found if math.isfinite(found.factor) else Unknown("no seed that it shares with the control, directly or by others")
+            found
+            if math.isfinite(found.factor)
+            else Unknown("no seed that it shares with the control, directly or by others")
         )
 
     def choice(self, best: int) -> Choice:
-        tied = tuple(number for number in self.numbers if number == best or self.is_tied(best, number))
-        chosen = min(tied, key=lambda number: (self.costs[number], -self.means[number].value, number))
+        tied = tuple(
+            number for number in self.numbers if number == best or self.is_tied(best, number)
+        )
+        chosen = min(
+            tied, key=lambda number: (self.costs[number], -self.means[number].value, number)
+        )
         expected, variance = self.corrected(chosen)
         corrected = bool(self.noise.value > 0.0 and len(self.group(chosen)) > 1)
         seeds = max(0.0, self.spread.value - self.noise.value) / self.table.scores_CS.shape[1]
@@ -179,11 +215,17 @@ class _Verdict:
 
     def is_tied(self, best: int, number: int) -> bool:
         behind = self.difference(best, number)
-        reach = self.tie * math.sqrt(self.noise.value * behind.factor) if math.isfinite(behind.factor) else 0.0
+        reach = (
+            self.tie * math.sqrt(self.noise.value * behind.factor)
+            if math.isfinite(behind.factor)
+            else 0.0
+        )
         return behind.value <= reach + _ROUNDING
 
     def corrected(self, chosen: int) -> tuple[float, float]:
-        """Return what to expect of the chosen one, and the variance of that without the seeds' effects."""
+        """Return what to expect of the chosen one, and the variance of that without the seeds'
+        effects.
+        """
         group = self.group(chosen)
         estimates = [self.means[number] for number in group]
         values = np.array([each.value for each in estimates])
@@ -193,7 +235,9 @@ class _Verdict:
         return float(shrunk.means[place]), float(shrunk.variances[place])
 
     def group(self, chosen: int) -> list[int]:
-        """Candidates that are pulled together: the control is no draw from the search, so only where it was chosen."""
+        """Candidates that are pulled together: the control is no draw from the search, so only
+        where it was chosen.
+        """
         return [number for number in self.numbers if number != self.control or number == chosen]
 
     def corrected_beats_control(self, chosen: int) -> float | Unknown:
@@ -202,7 +246,11 @@ class _Verdict:
             return missing
         control = self.means[self.control]
         expected, variance = self.corrected(chosen)
-        return probability_above(expected - control.value, variance + self.noise.value * control.factor, self.noise.degrees)
+        return probability_above(
+            expected - control.value,
+            variance + self.noise.value * control.factor,
+            self.noise.degrees,
+        )
 
 
 def _table(scored: Sequence[Cell], numbers: Sequence[int]) -> SeedTable:
@@ -211,7 +259,9 @@ def _table(scored: Sequence[Cell], numbers: Sequence[int]) -> SeedTable:
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
     told: set[tuple[int, int]] = set()
     for run in scored:
-        assert (run.candidate, run.seed) not in told, f"trial {run.candidate} was confirmed twice with seed {run.seed}"
+        assert (run.candidate, run.seed) not in told, (
+            f"trial {run.candidate} was confirmed twice with seed {run.seed}"
+        )
         told.add((run.candidate, run.seed))
         found[numbers.index(run.candidate), columns.index(_column(run))].append(run.score)
     scores_CS = np.full((len(numbers), len(columns)), np.nan)
@@ -231,7 +281,12 @@ def _class_means(runs: Sequence[Cell]) -> dict[str, float]:
     for run in runs:
         by_part[_column(run)].append(run)
     return {
-        name: _mean([_mean([run.per_class.get(name, math.nan) for run in shared]) for shared in by_part.values()])
+        name: _mean(
+            [
+                _mean([run.per_class.get(name, math.nan) for run in shared])
+                for shared in by_part.values()
+            ]
+        )
         for name in names
     }
 

@@ -1,7 +1,8 @@
-"""optuna-dashboard over the study's database and pictures: what of it is open, who may ask, and how it bears outages.
+"""optuna-dashboard over the study's database and pictures: what of it is open, who may ask, and how
+it bears outages.
 
-It has no login: whoever reaches the port can read every study, write notes and fail trials. So it listens on this machine
-only unless told otherwise.
+It has no login: whoever reaches the port can read every study, write notes and fail trials. So it
+listens on this machine only unless told otherwise.
 """
 
 import ipaddress
@@ -45,10 +46,12 @@ def serve(
     port: int = 8080,
     names: frozenset[str] = frozenset(),
 ) -> None:
-    """Serve the dashboard until SIGTERM (exit code 0) or Ctrl-C; prints its URL once it listens. Port 0 takes a free one.
+    """Serve the dashboard until SIGTERM (exit code 0) or Ctrl-C; prints its URL once it listens.
+    Port 0 takes a free one.
 
-    It answers to loopback names, to the host that it is bound to (an address for all of them names none), and to ``names``.
-    ``GET /health`` answers 200 while the database answers, else 503, by whatever name it is asked.
+    It answers to loopback names, to the host that it is bound to (an address for all of them names
+    none), and to ``names``. ``GET /health`` answers 200 while the database answers, else 503, by
+    whatever name it is asked.
 
     Raises:
         UserError: The port or the address cannot be used, or ``blobs_url`` is wrong.
@@ -64,10 +67,12 @@ def serve(
 
 
 def open_tables(url: str, longest_s: float) -> RDBStorage:
-    """Optuna's storage, as soon as its tables are there (``search init`` makes them); says what it waits for.
+    """Optuna's storage, as soon as its tables are there (``search init`` makes them); says what it
+    waits for.
 
-    It waits for the tables as long as it takes, and for a database that does not answer ``longest_s`` seconds each time. On
-    an empty database RDBStorage would fail, or race with the one who makes the tables.
+    It waits for the tables as long as it takes, and for a database that does not answer
+    ``longest_s`` seconds each time. On an empty database RDBStorage would fail, or race with the
+    one who makes the tables.
 
     Raises:
         WorldError: The database does not answer.
@@ -95,7 +100,9 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
 
 @contextmanager
 def exit_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the process at once with exit code 0; does nothing outside the main thread."""
+    """Let SIGTERM end the process at once with exit code 0; does nothing outside the main
+    thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -111,7 +118,9 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _has_tables(engine: Engine) -> bool:
-    """Return whether the tables are complete: the schema's revision is the last thing that Optuna writes when it makes them."""
+    """Return whether the tables are complete: the schema's revision is the last thing that Optuna
+    writes when it makes them.
+    """
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
@@ -121,7 +130,8 @@ def _has_tables(engine: Engine) -> bool:
 def _build_app(storage: RDBStorage, blobs_url: str) -> "WSGIApplication":
     app = optuna_dashboard.wsgi(storage, artifact_store=open_pictures(blobs_url))
     guard(app)
-    app.catchall = False  # Bottle would answer an error with a traceback; _guarded answers with a line
+    # Bottle would answer an error with a traceback; _guarded answers with a line
+    app.catchall = False
     api_log = logging.getLogger("optuna_dashboard._bottle_util")
     if _keep_first_line not in api_log.filters:
         api_log.addFilter(_keep_first_line)
@@ -129,19 +139,28 @@ def _build_app(storage: RDBStorage, blobs_url: str) -> "WSGIApplication":
 
 
 def _keep_first_line(record: logging.LogRecord) -> bool:
-    """Cut the tracebacks that the dashboard writes into its messages, for every request of a database outage."""
+    """Cut the tracebacks that the dashboard writes into its messages, for every request of a
+    database outage.
+    """
     error = sys.exc_info()[1]  # it logs where it catches
-    line = _first_line(error) if isinstance(error, Exception) else record.getMessage().partition("\n")[0]
+    line = (
+        _first_line(error)
+        if isinstance(error, Exception)
+        else record.getMessage().partition("\n")[0]
+    )
     record.msg = f"dashboard: {line}"
     record.args = ()
     return True
 
 
 def _guarded(app: "WSGIApplication", engine: Engine) -> "WSGIApplication":
-    """Return ``app`` with a health check, and with one line instead of a traceback where the surroundings fail."""
+    """Return ``app`` with a health check, and with one line instead of a traceback where the
+    surroundings fail.
+    """
 
     def served(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # the app asks for it where it is not
+        # the app asks for it where it is not
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")
         try:
             if environ["PATH_INFO"] == HEALTH:
                 _ask(engine)
@@ -150,7 +169,11 @@ def _guarded(app: "WSGIApplication", engine: Engine) -> "WSGIApplication":
         except ArtifactNotFound as error:
             return refuse(environ, start_response, HTTPStatus.NOT_FOUND, _first_line(error))
         except (SQLAlchemyError, StorageInternalError, SearchError, OSError) as error:
-            print(f"dashboard: {environ['PATH_INFO']}: {_first_line(error)}", file=sys.stderr, flush=True)
+            print(
+                f"dashboard: {environ['PATH_INFO']}: {_first_line(error)}",
+                file=sys.stderr,
+                flush=True,
+            )
             why = "the database or the artifact store does not answer"
             return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, why)
 
@@ -163,7 +186,9 @@ def _ask(engine: Engine) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """Return our own error's line, else its cause's: Optuna hides the database's words behind advice of its own."""
+    """Return our own error's line, else its cause's: Optuna hides the database's words behind
+    advice of its own.
+    """
     told = error if isinstance(error, SearchError | ArtifactNotFound) else error.__cause__ or error
     return str(told).partition("\n")[0]
 
@@ -174,6 +199,13 @@ def _announce(host: str, address: str, port: int, names: frozenset[str]) -> None
     print(f"dashboard: http://{shown}:{port}/dashboard", flush=True)
     if is_loopback(address):
         return
-    print(f"dashboard: no login, and {host} is not this machine alone: whoever reaches it can read every study", flush=True)
+    print(
+        f"dashboard: no login, and {host} is not this machine alone: whoever reaches it can read "
+        f"every study",
+        flush=True,
+    )
     if not names:
-        print("dashboard: from elsewhere it answers only to names that --allowed-host gives it", flush=True)
+        print(
+            "dashboard: from elsewhere it answers only to names that --allowed-host gives it",
+            flush=True,
+        )

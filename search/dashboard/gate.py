@@ -1,7 +1,9 @@
-"""Who may ask the dashboard anything: those who call it by a name of its own, and no other site's page.
+"""Who may ask the dashboard anything: those who call it by a name of its own, and no other site's
+page.
 
-Pure WSGI: it knows neither database nor routes. What may be asked is in ``search/dashboard/routes.py``. A login, once there
-is one, belongs between the two: it needs the checks here, and says who may use which of the lists there.
+Pure WSGI: it knows neither database nor routes. What may be asked is in
+``search/dashboard/routes.py``. A login, once there is one, belongs between the two: it needs the
+checks here, and says who may use which of the lists there.
 """
 
 import ipaddress
@@ -31,12 +33,16 @@ _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?:
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 
-def gate(app: "WSGIApplication", names: frozenset[str], open_to_all: frozenset[str]) -> "WSGIApplication":
-    """Return ``app`` behind the checks of who asks, every answer with the headers that a browser needs.
+def gate(
+    app: "WSGIApplication", names: frozenset[str], open_to_all: frozenset[str]
+) -> "WSGIApplication":
+    """Return ``app`` behind the checks of who asks, every answer with the headers that a browser
+    needs.
 
-    ``names``: what the server may be called besides this machine's loopback names, as ``parse_names`` returns them. A page
-    of another site that has its name resolved to this address (DNS rebinding) sends that name, and is refused. Paths in
-    ``open_to_all`` may be read under any name: health checks.
+    ``names``: what the server may be called besides this machine's loopback names, as
+    ``parse_names`` returns them. A page of another site that has its name resolved to this address
+    (DNS rebinding) sends that name, and is refused. Paths in ``open_to_all`` may be read under any
+    name: health checks.
     """
 
     def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -62,18 +68,24 @@ def answer(
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
-def refuse(environ: "WSGIEnvironment", start_response: "StartResponse", status: HTTPStatus, why: str) -> Iterable[bytes]:
+def refuse(
+    environ: "WSGIEnvironment", start_response: "StartResponse", status: HTTPStatus, why: str
+) -> Iterable[bytes]:
     """Answer in the form in which the dashboard's page reads why something was refused."""
     return answer(environ, start_response, status, json.dumps({"reason": why}), "application/json")
 
 
 def parse_names(texts: Iterable[str]) -> frozenset[str]:
-    """Return names and addresses of hosts in the one spelling that requests are compared in; several may share a text.
+    """Return names and addresses of hosts in the one spelling that requests are compared in;
+    several may share a text.
 
     Raises:
-        UserError: One is neither a name nor an address, such as a URL, a name with a port, or a pattern.
+        UserError: One is neither a name nor an address, such as a URL, a name with a port, or a
+            pattern.
     """
-    return frozenset(_parse_name(word) for text in texts for word in re.split(r"[,\s]+", text) if word)
+    return frozenset(
+        _parse_name(word) for text in texts for word in re.split(r"[,\s]+", text) if word
+    )
 
 
 def is_loopback(name: str) -> bool:
@@ -83,7 +95,9 @@ def is_loopback(name: str) -> bool:
 
 
 def spell(name: str) -> str:
-    """Return a host's name or address in one spelling: small letters, no last dot, the short form of an address."""
+    """Return a host's name or address in one spelling: small letters, no last dot, the short form
+    of an address.
+    """
     bare = name.lower().removesuffix(".")
     address = _address(bare.partition("%")[0])
     return bare if address is None else str(getattr(address, "ipv4_mapped", None) or address)
@@ -102,13 +116,16 @@ def _parse_name(word: str) -> str:
     except UnicodeError:
         name = ""
     if not _NAME.fullmatch(name) and _address(name) is None:
-        raise UserError(f"--allowed-host must be a name or an address, without scheme and port, got {word!r}")
+        raise UserError(
+            f"--allowed-host must be a name or an address, without scheme and port, got {word!r}"
+        )
     return name
 
 
 def _refusal(environ: "WSGIEnvironment", names: frozenset[str]) -> tuple[HTTPStatus, str]:
     """Return why a request is refused; no reason for one that may pass."""
-    if not environ.get("REQUEST_URI", "/").startswith("/"):  # a whole URL names a host of its own, which nobody checks
+    # a whole URL names a host of its own, which nobody checks
+    if not environ.get("REQUEST_URI", "/").startswith("/"):
         return HTTPStatus.BAD_REQUEST, "the request must name a path: this is no proxy"
     header = environ.get("HTTP_HOST", "")
     found = _HOST.fullmatch(header)
@@ -128,8 +145,9 @@ def _refusal(environ: "WSGIEnvironment", names: frozenset[str]) -> tuple[HTTPSta
 def _is_own(environ: "WSGIEnvironment", host: str) -> bool:
     """Return whether a write comes from our own page, or from no page at all.
 
-    A browser says with each write whose page sends it: in Sec-Fetch-Site where it trusts the connection, else in Origin.
-    What says neither is a program, which acts in nobody's name but its own; it is as free as whoever runs it.
+    A browser says with each write whose page sends it: in Sec-Fetch-Site where it trusts the
+    connection, else in Origin. What says neither is a program, which acts in nobody's name but its
+    own; it is as free as whoever runs it.
     """
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
@@ -141,13 +159,18 @@ def _is_own(environ: "WSGIEnvironment", host: str) -> bool:
 def _with_headers(start_response: "StartResponse") -> "StartResponse":
     """Return ``start_response`` with our headers.
 
-    What brings no policy of its own, as the dashboard's page does, is nothing that scripts should run in: an artifact has the
-    type that its uploader chose. Nothing here is for other sites. A redirect stays here, whatever a proxy calls this place.
+    What brings no policy of its own, as the dashboard's page does, is nothing that scripts should
+    run in: an artifact has the type that its uploader chose. Nothing here is for other sites. A
+    redirect stays here, whatever a proxy calls this place.
     """
 
     def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
         own = {name.lower() for name, _ in headers}
-        kept = [(name, value) for name, value in headers if name.lower() not in ("access-control-allow-origin", "location")]
+        kept = [
+            (name, value)
+            for name, value in headers
+            if name.lower() not in ("access-control-allow-origin", "location")
+        ]
         places = [(name, _path_of(value)) for name, value in headers if name.lower() == "location"]
         policy = [] if "content-security-policy" in own else [SANDBOX]
         return start_response(status, [*kept, *places, *policy, *HEADERS], *rest)

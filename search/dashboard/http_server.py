@@ -1,4 +1,5 @@
-"""A small HTTP server for one WSGI app, bounded in every way: threads, connections, bodies, and how long it waits for a client.
+"""A small HTTP server for one WSGI app, bounded in every way: threads, connections, bodies, and how
+long it waits for a client.
 
 It knows nothing of what it serves. It believes no header of a proxy.
 """
@@ -30,7 +31,8 @@ _BACKLOG = 128
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on an address, IPv4 or IPv6, or on the first one of a name. Port 0 takes a free one.
+    """Return a socket that listens on an address, IPv4 or IPv6, or on the first one of a name. Port
+    0 takes a free one.
 
     Raises:
         UserError: The port or the address cannot be used.
@@ -54,12 +56,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def build_server(app: "WSGIApplication", listener: socket.socket, error_headers: Sequence[tuple[str, str]]) -> TcpWSGIServer:
-    """Return a server whose ``run`` serves until SystemExit or KeyboardInterrupt is raised in it, and then returns.
+def build_server(
+    app: "WSGIApplication", listener: socket.socket, error_headers: Sequence[tuple[str, str]]
+) -> TcpWSGIServer:
+    """Return a server whose ``run`` serves until SystemExit or KeyboardInterrupt is raised in it,
+    and then returns.
 
     ``error_headers`` go with what the server itself answers to a request that it cannot read.
     """
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait for a thread is no news
+    # that requests wait for a thread is no news
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     settings = Adjustments(
         threads=THREADS,
         connection_limit=2 * MOST_CONNECTIONS,  # the stalest are dropped long before
@@ -89,14 +95,20 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
-        """Refuse a request whose end a proxy before us may see elsewhere: it would take the rest for a part of this one."""
+        """Refuse a request whose end a proxy before us may see elsewhere: it would take the rest
+        for a part of this one.
+        """
         super().parse_header(header_plus)
-        if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
+        if "TRANSFER_ENCODING" in self.headers or (
+            self.chunked and "CONTENT_LENGTH" in self.headers
+        ):
             raise ParsingError("a Transfer-Encoding where none may be")
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection on which only whole requests, and answers that are fetched, count as activity."""
+    """A connection on which only whole requests, and answers that are fetched, count as
+    activity.
+    """
 
     parser_class = _Parser
     error_task_class = _ErrorTask
@@ -105,11 +117,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def handle_read(self) -> None:
         before = self.last_activity
         super().handle_read()
-        if self.request is not None:  # there is more to come: a byte now and then must not hold a connection for ever
+        # there is more to come: a byte now and then must not hold a connection for ever
+        if self.request is not None:
             self.last_activity = before
 
     def write_soon(self, data: object) -> int:
-        """Take a piece of an answer: from the first one on it is the client that is waited for, not before."""
+        """Take a piece of an answer: from the first one on it is the client that is waited for, not
+        before.
+        """
         if not self.total_outbufs_len:
             self.last_activity = time.time()
         return int(super().write_soon(data))
@@ -119,7 +134,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         return bool(not self.requests or self.total_outbufs_len)
 
     def drop(self) -> None:
-        """Let the loop close it: also where nothing can be written, since a client that reads nothing takes nothing."""
+        """Let the loop close it: also where nothing can be written, since a client that reads
+        nothing takes nothing.
+        """
         self.will_close = True
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -136,14 +153,20 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.drop()
 
     def handle_accept(self) -> None:
-        """Accept a connection; when there are too many, the one that has let us wait longest makes room for it."""
+        """Accept a connection; when there are too many, the one that has let us wait longest makes
+        room for it.
+        """
         waiting = self._waiting()
         if len(self.active_channels) >= MOST_CONNECTIONS and waiting:
             min(waiting, key=lambda channel: channel.last_activity).drop()
         super().handle_accept()
 
     def _waiting(self) -> list[_Channel]:
-        return [each for each in self.active_channels.values() if each.waits_for_client and not each.will_close]
+        return [
+            each
+            for each in self.active_channels.values()
+            if each.waits_for_client and not each.will_close
+        ]
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:

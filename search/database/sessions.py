@@ -1,4 +1,6 @@
-"""What holds in every transaction, ours and Optuna's, straight to the server and through a pooler alike."""
+"""What holds in every transaction, ours and Optuna's, straight to the server and through a pooler
+alike.
+"""
 
 from typing import Any
 
@@ -6,8 +8,8 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin
 
-# no startup options and nothing that outlives a transaction: PgBouncer in transaction mode refuses the first, and hands the
-# server's session to somebody else after each transaction
+# no startup options and nothing that outlives a transaction: PgBouncer in transaction mode refuses
+# the first, and hands the server's session to somebody else after each transaction
 CONNECT_ARGS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -28,7 +30,9 @@ PLUGIN = "search_sessions"
 
 
 class Sessions(CreateEnginePlugin):
-    """Begins every transaction of an engine with our settings, also of one that Optuna makes from its arguments."""
+    """Begins every transaction of an engine with our settings, also of one that Optuna makes from
+    its arguments.
+    """
 
     def update_url(self, url: URL) -> URL:
         """Leave the address as it is."""
@@ -40,7 +44,9 @@ class Sessions(CreateEnginePlugin):
 
 
 def engine_options(pool_size: int, max_overflow: int) -> dict[str, Any]:
-    """Return the arguments of an engine: a small pool whose dead connections are replaced, not used."""
+    """Return the arguments of an engine: a small pool whose dead connections are replaced, not
+    used.
+    """
     pool = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_pre_ping": True}
     return {**pool, "connect_args": CONNECT_ARGS, "plugins": [PLUGIN]}
 

@@ -1,6 +1,18 @@
 """Our own tables, beside Optuna's in the same database."""
 
-from sqlalchemy import ARRAY, JSON, BigInteger, Column, DateTime, Float, Integer, MetaData, String, Table, func
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    func,
+)
 
 METADATA = MetaData()
 
@@ -10,9 +22,12 @@ STUDY = Table(
     Column("study_id", Integer, primary_key=True, autoincrement=False),  # Optuna's
     Column("spec", JSON, nullable=False),
     Column("trials", Integer, nullable=False),  # the budget
-    Column("gpu_s", Float, nullable=False, server_default="0"),  # the budget in seconds on a device; 0: none
-    Column("until_s", Float, nullable=False, server_default="0"),  # from the first claim; 0: no deadline
-    Column("state", String, nullable=False, server_default="running"),  # or paused, stopped: what `search pause` and so on said
+    # the budget in seconds on a device; 0: none
+    Column("gpu_s", Float, nullable=False, server_default="0"),
+    # from the first claim; 0: no deadline
+    Column("until_s", Float, nullable=False, server_default="0"),
+    # or paused, stopped: what `search pause` and so on said
+    Column("state", String, nullable=False, server_default="running"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True)),  # the first claim: --until counts from here
     Column("test_looks", Integer, nullable=False, server_default="0"),
@@ -22,23 +37,29 @@ LEASE = Table(
     "search_lease",
     METADATA,
     Column("trial_id", Integer, primary_key=True, autoincrement=False),  # Optuna's
-    Column("owner", String, nullable=False),  # the worker's id; empty once it has given the trial back
+    # the worker's id; empty once it has given the trial back
+    Column("owner", String, nullable=False),
     Column("fence", BigInteger, nullable=False),  # rises with every claim
     Column("expires_at", DateTime(timezone=True), nullable=False),  # by the database's clock
-    Column("threads", Integer, nullable=False),  # CPU threads of the first claim: a resume repeats them
+    # CPU threads of the first claim: a resume repeats them
+    Column("threads", Integer, nullable=False),
     # the workers whose process for this trial died, or stood still: one entry for each time
     Column("crashed_by", ARRAY(String), nullable=False, server_default="{}"),
     Column("hung_by", ARRAY(String), nullable=False, server_default="{}"),
-    Column("vanished", Integer, nullable=False, server_default="0"),  # owners that were gone, since the last checkpoint
+    # owners that were gone, since the last checkpoint
+    Column("vanished", Integer, nullable=False, server_default="0"),
     Column("spent_s", Float, nullable=False, server_default="0"),  # on a device, over all claims
-    Column("renewed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column(
+        "renewed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
+    ),
 )
 
 CHECKPOINT = Table(
     "search_checkpoint",
     METADATA,
     Column("trial_id", Integer, primary_key=True, autoincrement=False),
-    # "last": the whole training state, "best": the scored weights, and the pair before them, should these be damaged
+    # "last": the whole training state, "best": the scored weights, and the pair before them, should
+    # these be damaged
     Column("kind", String, primary_key=True),
     Column("blob", String, nullable=False),  # SHA-256 of the bytes
     Column("epoch", Integer, nullable=False),

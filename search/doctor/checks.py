@@ -29,10 +29,18 @@ PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "albumentations
 
 
 def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None) -> list[Finding]:
-    """Look at everything; nothing found wrong ends the examination early, and nothing is made for it."""
+    """Look at everything; nothing found wrong ends the examination early, and nothing is made for
+    it.
+    """
     place = name_place(storage, artifacts, home, cache)
     return [
-        Finding("versions", True, ", ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)])),
+        Finding(
+            "versions",
+            True,
+            ", ".join(
+                [f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]
+            ),
+        ),
         Finding("cores", True, f"{cores():g}"),
         _memory(),
         *examine_gpus(),
@@ -65,7 +73,9 @@ def _database(storage: str, home: Path | None) -> str:
             most = str(connection.execute(text("SHOW max_connections")).scalar_one())
             refuse_unfit(connection)
         engine.dispose()
-        return f"PostgreSQL {server} at {redacted(url)}, {most} connections (a worker takes up to 4)"
+        return (
+            f"PostgreSQL {server} at {redacted(url)}, {most} connections (a worker takes up to 4)"
+        )
 
 
 def _artifacts(url: str) -> str:
@@ -80,13 +90,17 @@ def _artifacts(url: str) -> str:
 def _cache(folder: Path) -> str:
     free = shutil.disk_usage(_writable_parent(folder)).free / GIB
     if free < LEAST_FREE_GIB:
-        raise OSError(f"{folder} has {free:.1f} GiB free: make room, or choose another folder with --cache")
+        raise OSError(
+            f"{folder} has {free:.1f} GiB free: make room, or choose another folder with --cache"
+        )
     return f"{folder}, {free:.0f} GiB free"
 
 
 def _writable_parent(folder: Path) -> Path:
     """Return the folder itself, or the nearest one above it that is there."""
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    there = next(
+        parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists()
+    )
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise OSError(f"{there} cannot be written: choose another folder than {folder}")
     return there

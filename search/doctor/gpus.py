@@ -1,4 +1,6 @@
-"""What ``search doctor`` says of the GPUs: driver, cards, whether each computes, and the memory that batches travel through."""
+"""What ``search doctor`` says of the GPUs: driver, cards, whether each computes, and the memory
+that batches travel through.
+"""
 
 import os
 import shutil
@@ -13,12 +15,15 @@ from search.process.parent import preload
 
 GIB = 2**30
 SHARED_MEMORY = Path("/dev/shm")
-SHARED_NEED_BYTES = 2 * GIB  # for batches that are prefetched for one worker's GPU, at the sizes in docs/compose.md
+# for batches that are prefetched for one worker's GPU, at the sizes in docs/compose.md
+SHARED_NEED_BYTES = 2 * GIB
 MPS_PIPE = "control"  # of the daemon that lets processes compute on one GPU at the same time
 
 
 def examine_gpus() -> list[Finding]:
-    """Look at the driver and compute on each GPU that this process may use; without one it starts no process."""
+    """Look at the driver and compute on each GPU that this process may use; without one it starts
+    no process.
+    """
     driver = read_driver()
     usable, offered = _offered()
     uuids = {gpu.uuid for gpu in usable}
@@ -46,13 +51,22 @@ def _offered() -> tuple[tuple[Gpu, ...], Finding]:
     except SearchError as error:
         return (), Finding("gpus", False, str(error))
     none = "none: trials train on the CPU, which suits the presets small and tiny"
-    have = (f"{len(found.gpus)} for --device auto", *found.remarks) if found.gpus else found.remarks or (none,)
+    have = (
+        (f"{len(found.gpus)} for --device auto", *found.remarks)
+        if found.gpus
+        else found.remarks or (none,)
+    )
     return found.gpus, Finding("gpus", True, "; ".join(have))
 
 
 def _examine_card(card: Card, usable: set[str]) -> list[Finding]:
-    parts = [f"gpu {card.number}" + (f".{index}" if card.mig else "") for index in range(len(card.places))]
-    return [_examine(part, place, card, usable) for part, place in zip(parts, card.places, strict=True)]
+    parts = [
+        f"gpu {card.number}" + (f".{index}" if card.mig else "")
+        for index in range(len(card.places))
+    ]
+    return [
+        _examine(part, place, card, usable) for part, place in zip(parts, card.places, strict=True)
+    ]
 
 
 def _examine(what: str, place: Gpu | Lost, card: Card, usable: set[str]) -> Finding:
@@ -70,7 +84,9 @@ def _examine(what: str, place: Gpu | Lost, card: Card, usable: set[str]) -> Find
 def _memory(gpu: Gpu) -> str:
     if not gpu.memory_bytes:
         return "the driver does not say its memory"
-    return f"{(gpu.memory_bytes - gpu.used_bytes) / GIB:.1f} of {gpu.memory_bytes / GIB:.1f} GiB free"
+    return (
+        f"{(gpu.memory_bytes - gpu.used_bytes) / GIB:.1f} of {gpu.memory_bytes / GIB:.1f} GiB free"
+    )
 
 
 def _fault(gpu: Gpu) -> str:
@@ -86,11 +102,15 @@ def _fault(gpu: Gpu) -> str:
 
 
 def _shared_memory(*, needed: bool) -> Finding:
-    """Look at /dev/shm, of which a container has 64 MiB unless told: a process that finds no room there dies of a bus error."""
+    """Look at /dev/shm, of which a container has 64 MiB unless told: a process that finds no room
+    there dies of a bus error.
+    """
     try:
         total = shutil.disk_usage(SHARED_MEMORY).total
     except OSError as error:
-        return Finding("shared memory", not needed, f"{SHARED_MEMORY} cannot be used: {error.strerror}")
+        return Finding(
+            "shared memory", not needed, f"{SHARED_MEMORY} cannot be used: {error.strerror}"
+        )
     found = f"{SHARED_MEMORY} has {total / GIB:.1f} GiB"
     if not needed:
         return Finding("shared memory", True, f"{found}; only GPUs need it")
@@ -98,5 +118,7 @@ def _shared_memory(*, needed: bool) -> Finding:
         return Finding("shared memory", True, found)
     need = f"{SHARED_NEED_BYTES / GIB:g}"
     return Finding(
-        "shared memory", False, f"{found}, a worker with a GPU needs {need} GiB: give the container --shm-size={need}g"
+        "shared memory",
+        False,
+        f"{found}, a worker with a GPU needs {need} GiB: give the container --shm-size={need}g",
     )

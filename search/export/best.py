@@ -1,4 +1,6 @@
-"""``search export-best``: the winner's weights, or several runs' average, as a bundle, checked after it was written."""
+"""``search export-best``: the winner's weights, or several runs' average, as a bundle, checked
+after it was written.
+"""
 
 import shlex
 import sys
@@ -42,10 +44,11 @@ SINGLE = Single()
 class ExportRequest:
     """What is to be exported, and how.
 
-    ``test`` opens the sealed test part; the look is counted in the study and printed in the model card. ``flips`` averages over
-    flipped frames; ``auto`` only where that raises the validation score. ``ensemble`` combines several runs instead of the one.
-    ``retrain`` exports the config trained on every labelled frame instead, by a worker on ``device`` of this host, with the
-    scores of the model before.
+    ``test`` opens the sealed test part; the look is counted in the study and printed in the model
+    card. ``flips`` averages over flipped frames; ``auto`` only where that raises the validation
+    score. ``ensemble`` combines several runs instead of the one. ``retrain`` exports the config
+    trained on every labelled frame instead, by a worker on ``device`` of this host, with the scores
+    of the model before.
     """
 
     source: str = ""  # the study's data, where they lie elsewhere
@@ -73,7 +76,8 @@ USUAL = ExportRequest()
 
 
 def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = USUAL) -> Provenance:
-    """Write the bundle of the confirmed winner, else of the best trial, or of the one that is asked for.
+    """Write the bundle of the confirmed winner, else of the best trial, or of the one that is asked
+    for.
 
     Nothing appears at ``out`` unless every check passed.
 
@@ -87,9 +91,12 @@ def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = US
     winner = _winner(study, place, asked.trial, asked.ensemble)
 
     def export(scoring: torch.device) -> Provenance:
-        chosen = restore_chosen(study, winner, place, asked.source, asked.ensemble, gpu=scoring.type == "cuda")
+        chosen = restore_chosen(
+            study, winner, place, asked.source, asked.ensemble, gpu=scoring.type == "cuda"
+        )
         candidate = with_flips(chosen, asked.flips)
-        opens = asked.test and has_labels(candidate.data, "test")  # without labels: no score, nothing to open
+        # without labels: no score, nothing to open
+        opens = asked.test and has_labels(candidate.data, "test")
         with counted_look(study) if opens else nullcontext():
             return _written(study, place, candidate, out, replace(asked, test=opens))
 
@@ -109,13 +116,17 @@ def _winner(study: Study, place: Place, trial: int | None, ensemble: EnsembleCho
     return find_winner(study, place.storage)
 
 
-def _written(study: Study, place: Place, candidate: Candidate, out: Path, asked: ExportRequest) -> Provenance:
+def _written(
+    study: Study, place: Place, candidate: Candidate, out: Path, asked: ExportRequest
+) -> Provenance:
     """Write the candidate's bundle, checked; returns where it comes from."""
     images_NHWC, masks_NHW = candidate.pixels("validation")
     retraining = write_retraining(study, candidate, place) if asked.retrain == "all" else ""
     provenance = describe(study, candidate, test=asked.test)
     if retraining:
-        candidate, provenance = retrained(retraining, candidate, provenance, place, device=asked.device, source=asked.source)
+        candidate, provenance = retrained(
+            retraining, candidate, provenance, place, device=asked.device, source=asked.source
+        )
     write_bundle(
         out,
         candidate.segmenter,
@@ -129,7 +140,13 @@ def _written(study: Study, place: Place, candidate: Candidate, out: Path, asked:
 
 
 def restore_chosen(
-    study: Study, winner: Winner, place: Place, source: str, ensemble: EnsembleChoice, *, gpu: bool = True
+    study: Study,
+    winner: Winner,
+    place: Place,
+    source: str,
+    ensemble: EnsembleChoice,
+    *,
+    gpu: bool = True,
 ) -> Candidate:
     """Return the winner, or the ensemble that is asked for, with its weights restored.
 
@@ -139,12 +156,16 @@ def restore_chosen(
         case Single():
             return restore(study, winner, place, source, gpu=gpu)
         case Combined() | Listed():
-            return restore_ensemble(winner, open_data(study, place, source), place, ensemble, gpu=gpu)
+            return restore_ensemble(
+                winner, open_data(study, place, source), place, ensemble, gpu=gpu
+            )
         case _:
             assert_never(ensemble)
 
 
-def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True) -> Candidate:
+def restore(
+    study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True
+) -> Candidate:
     """Return the winner with its weights restored.
 
     Raises:
@@ -154,11 +175,14 @@ def restore(study: Study, winner: Winner, place: Place, source: str, *, gpu: boo
     data = open_data(study, place, source)
     found = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
     settings = Settings.single(found.config, data.spec)
-    return Candidate(winner, settings, (found.origin,), found.device, found.scored_on, found.segmenter, data)
+    return Candidate(
+        winner, settings, (found.origin,), found.device, found.scored_on, found.segmenter, data
+    )
 
 
 def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
-    """Return the candidate with its program averaging over flips, as chosen, and both scores; as it is for ``off``.
+    """Return the candidate with its program averaging over flips, as chosen, and both scores; as it
+    is for ``off``.
 
     Raises:
         WorldError: Its score without flips is not the one that was told.
@@ -173,23 +197,32 @@ def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
     used = choice == "on" or averaged > without
     scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used)
     measured = replace(candidate, flips=scores)
-    return replace(measured, segmenter=segmenter, settings=settings, scored_on=candidate.scores_on) if used else measured
+    return (
+        replace(measured, segmenter=segmenter, settings=settings, scored_on=candidate.scores_on)
+        if used
+        else measured
+    )
 
 
 def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
-    """Return where the model comes from, with its scores; who opens the sealed test part has counted the look."""
+    """Return where the model comes from, with its scores; who opens the sealed test part has
+    counted the look.
+    """
     status = read_status(study)
     winner = candidate.winner
     frames = study.spec.frames
     # the score as it was told: the bundle's check measures it again
-    validation = part_score(candidate, "validation", candidate.inspect("validation"), score=candidate.score)
+    validation = part_score(
+        candidate, "validation", candidate.inspect("validation"), score=candidate.score
+    )
     sealed = candidate.inspect("test") if test else None
     command = shlex.join(["search", *(redacted(word) for word in sys.argv[1:])])
     program = program_revision()
     return Provenance(
         study=study.spec.name,
         trial=winner.number,
-        trials=sum(status.trials[state] for state in ("complete", "pruned", "failed")) + status.budget.unfinished,
+        trials=sum(status.trials[state] for state in ("complete", "pruned", "failed"))
+        + status.budget.unfinished,
         seed=candidate.origins[0].seed,
         epoch=candidate.origins[0].epoch,
         data=study.spec.data_fingerprint,
@@ -201,10 +234,16 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
         validation=validation,
         belief=winner.belief,
         confirmation=winner.remarks,
-        test=part_score(candidate, "test", sealed, score=sealed.evaluation.score) if sealed else None,
+        test=part_score(candidate, "test", sealed, score=sealed.evaluation.score)
+        if sealed
+        else None,
         test_looks=test_looks(study),
         has_test=study.spec.has_test,
-        foreign={name: package for member in candidate.settings.members for name, package in member.config.foreign.items()},
+        foreign={
+            name: package
+            for member in candidate.settings.members
+            for name, package in member.config.foreign.items()
+        },
         min_identical=frames.min_identical,
         min_labelled=frames.min_labelled,
         max_deviation=frames.max_deviation,
@@ -229,5 +268,6 @@ def part_score(candidate: Candidate, part: str, found: Inspection, *, score: flo
     )
     interval = resampled.mean.interval
     return measured.with_interval(
-        (interval.low, interval.high) if isinstance(interval, Interval) else interval.reason, places=resampled.places
+        (interval.low, interval.high) if isinstance(interval, Interval) else interval.reason,
+        places=resampled.places,
     )

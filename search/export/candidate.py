@@ -1,4 +1,6 @@
-"""What an export hands out, before it is written: one run's network or several combined, with its data and scores."""
+"""What an export hands out, before it is written: one run's network or several combined, with its
+data and scores.
+"""
 
 from dataclasses import dataclass
 
@@ -19,11 +21,14 @@ from search.export.winner import Winner
 
 @dataclass(frozen=True)
 class Candidate:
-    """The program to export, whose run, score and belief are the ``winner``'s, with the data of its study."""
+    """The program to export, whose run, score and belief are the ``winner``'s, with the data of its
+    study.
+    """
 
     winner: Winner
     settings: Settings
-    origins: tuple[Origin, ...]  # of the members, in the order of the settings: the winner's run is the first
+    # of the members, in the order of the settings: the winner's run is the first
+    origins: tuple[Origin, ...]
     device: torch.device  # of the type on which it was scored, where this host has it
     scored_on: Processor
     segmenter: Segmenter | Ensemble
@@ -32,7 +37,9 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """Of its program on the validation part: the winner's score, as it was told, unless it averages over flips."""
+        """Of its program on the validation part: the winner's score, as it was told, unless it
+        averages over flips.
+        """
         return self.flips.averaged if self.flips and self.flips.used else self.winner.score
 
     @property
@@ -47,22 +54,34 @@ class Candidate:
         Raises:
             WorldError: That is not its score.
         """
-        refuse_other_score(f"trial {self.winner.number}", self.score, again, now=self.scores_on, then=self.scored_on)
+        refuse_other_score(
+            f"trial {self.winner.number}",
+            self.score,
+            again,
+            now=self.scores_on,
+            then=self.scored_on,
+        )
 
     def scored(self, program: Segmenter | Ensemble) -> float:
         """Return the score of a program on the validation part, measured as its own was."""
         images_NHWC, masks_NHW = self.pixels("validation")
         with threads_of(self.scored_on):
-            return evaluate(program, images_NHWC, masks_NHW, self.data.spec, device=self.device).score
+            return evaluate(
+                program, images_NHWC, masks_NHW, self.data.spec, device=self.device
+            ).score
 
     def inspect(self, part: str) -> Inspection:
-        """Return its scores on one part of the study's frames, with a confusion matrix for each place."""
+        """Return its scores on one part of the study's frames, with a confusion matrix for each
+        place.
+        """
         images_NHWC, masks_NHW = self.pixels(part)
         groups_N = self.data.groups[self.data.parts[part]]
         spec = self.data.spec
         device = self.device
         with threads_of(self.scored_on):
-            return inspect_frames(self.segmenter, images_NHWC, masks_NHW, spec, groups_N=groups_N, device=device)
+            return inspect_frames(
+                self.segmenter, images_NHWC, masks_NHW, spec, groups_N=groups_N, device=device
+            )
 
     def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Frames (N, H, W, C) and masks (N, H, W) of one part."""

@@ -1,4 +1,6 @@
-"""``search export-best --ensemble``: members chosen among a study's runs, judged, and put into one program."""
+"""``search export-best --ensemble``: members chosen among a study's runs, judged, and put into one
+program.
+"""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -31,25 +33,36 @@ from search.study.spec import stable_seed
 from search.study.stored import Study
 
 
-def restore_ensemble(winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True) -> Candidate:
-    """Return the ensemble of runs that the winner's study holds, which is what is handed out instead of the winner.
+def restore_ensemble(
+    winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True
+) -> Candidate:
+    """Return the ensemble of runs that the winner's study holds, which is what is handed out
+    instead of the winner.
 
-    Its score is that of its program on the validation part, where it was chosen; the belief in it is the judged score. Without
-    ``gpu`` all is computed on the CPU.
+    Its score is that of its program on the validation part, where it was chosen; the belief in it
+    is the judged score. Without ``gpu`` all is computed on the CPU.
 
     Raises:
         UserError: With fewer than two runs or places.
         NotBetterError: It is judged no better than its best member.
         WorldError: A run's weights are gone, or score otherwise than they did.
     """
-    runs = listed_runs(winner.study, wanted.members) if isinstance(wanted, Listed) else member_runs(winner.study)
+    runs = (
+        listed_runs(winner.study, wanted.members)
+        if isinstance(wanted, Listed)
+        else member_runs(winner.study)
+    )
     frames = _validation_frames(data, members=len(runs))
     refuse_one_place(frames.places)
-    library = frames.library(tuple(_measured(winner.study, run, data, place, frames, gpu=gpu) for run in runs))
+    library = frames.library(
+        tuple(_measured(winner.study, run, data, place, frames, gpu=gpu) for run in runs)
+    )
     seed = stable_seed(winner.study.spec.seed, "ensemble")
     judged = judged_ensemble(library, _strategy(wanted, data), seed=seed)
     chosen = members_in(judged.rule)
-    members = [restore_run(winner.study, runs[run], data, place.artifacts, gpu=gpu) for run in chosen]
+    members = [
+        restore_run(winner.study, runs[run], data, place.artifacts, gpu=gpu) for run in chosen
+    ]
     weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
     shares = tuple(_share(member, weight) for member, weight in zip(members, weights, strict=True))
     listed = isinstance(wanted, Listed)
@@ -72,7 +85,9 @@ def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
     return LabelledFrames(data.images[indices], masks_NHW, data.groups[indices], data.spec, share)
 
 
-def _measured(holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames, *, gpu: bool) -> Codes:
+def _measured(
+    holder: Study, run: int, data: Dataset, place: Place, frames: LabelledFrames, *, gpu: bool
+) -> Codes:
     """Return one run's probabilities; its network is let go of.
 
     Raises:
@@ -105,23 +120,36 @@ def _share(member: Restored, weight: float) -> Share:
     return Share(study=member.origin.study, trial=member.origin.trial, weight=weight)
 
 
-def _refuse_unproven(judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, listed: bool, anyway: bool) -> None:
+def _refuse_unproven(
+    judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, listed: bool, anyway: bool
+) -> None:
     """Refuse an ensemble that was not judged better than its best member.
 
     Raises:
-        NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single member.
+        NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single
+            member.
     """
     if len(shares) == 1:
         raise NotBetterError(
-            f"the best of all averages is trial {shares[0].trial} of study {shares[0].study!r} alone: nothing was exported; "
+            f"the best of all averages is trial {shares[0].trial} of study {shares[0].study!r} "
+            f"alone: nothing was exported; "
             "export without --ensemble"
         )
     if not (judged.beats_member or anyway):
-        halves = f"on one half of the {places} validation places and judged on the other, both ways round,"
+        halves = (
+            f"on one half of the {places} validation places and judged on the other, both "
+            f"ways round,"
+        )
         if listed:
-            scores = f"it scores {judged.score:.4f}, the best of its members, chosen {halves} {judged.member_score:.4f}"
+            scores = (
+                f"it scores {judged.score:.4f}, the best of its members, chosen {halves} "
+                f"{judged.member_score:.4f}"
+            )
         else:
-            scores = f"chosen {halves} it scores {judged.score:.4f}, the best single model {judged.member_score:.4f}"
+            scores = (
+                f"chosen {halves} it scores {judged.score:.4f}, the best single model "
+                f"{judged.member_score:.4f}"
+            )
         raise NotBetterError(
             f"{_what(judged.rule, shares)} is not better here: {scores}; nothing was exported. "
             "Export without an ensemble, or add --ensemble-anyway"
@@ -134,7 +162,9 @@ def _what(rule: Rule, shares: Sequence[Share]) -> str:
     return f"an average ({', '.join(map(str, shares))})"
 
 
-def _belief(judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner, *, listed: bool) -> Judged:
+def _belief(
+    judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner, *, listed: bool
+) -> Judged:
     assert not isinstance(winner.belief, Judged | Named), winner.belief
     return Judged(
         stacked=isinstance(judged.rule, Stack),
@@ -177,5 +207,6 @@ def _leader(winner: Winner, run: int, score: float, belief: Judged) -> Winner:
     """Return the ensemble as the winner that is handed out, under the number of its first run."""
     first = winner.study.storage.get_trial(run)
     confirmed = Notes.of(first).confirmed
-    number = confirmed.candidate if confirmed else first.number  # of the trial whose config it trained
+    # of the trial whose config it trained
+    number = confirmed.candidate if confirmed else first.number
     return Winner(winner.study, run, first.number, number, score, belief, winner.remarks)

@@ -15,7 +15,9 @@ class Single:
 
 @dataclass(frozen=True)
 class Combined:
-    """An average of at most so many members, or of the best one and the best one on the rarest class; or a stack."""
+    """An average of at most so many members, or of the best one and the best one on the rarest
+    class; or a stack.
+    """
 
     members: int | Literal["rare", "stack"]
     anyway: bool = False  # also where it is judged no better than its best member
@@ -33,13 +35,17 @@ EnsembleChoice = Single | Combined | Listed
 
 
 def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoice:
-    """``--ensemble``, ``--ensemble-of`` and ``--ensemble-anyway`` as a choice; a single model for empty texts.
+    """``--ensemble``, ``--ensemble-of`` and ``--ensemble-anyway`` as a choice; a single model for
+    empty texts.
 
     Raises:
-        UserError: For both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, and for less than two members.
+        UserError: For both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, and for
+            less than two members.
     """
     if text and listed:
-        raise UserError("--ensemble chooses the members, --ensemble-of names them: leave out either")
+        raise UserError(
+            "--ensemble chooses the members, --ensemble-of names them: leave out either"
+        )
     if listed:
         return Listed(_names(listed), anyway)
     if not text:
@@ -56,7 +62,9 @@ def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoi
 def _names(listed: str) -> tuple[str, ...]:
     from spaces import load_ensembles
 
-    known = {each.name.lower(): tuple(recipe.row for recipe in each.members) for each in load_ensembles()}
+    known = {
+        each.name.lower(): tuple(recipe.row for recipe in each.members) for each in load_ensembles()
+    }
     words = [name.strip() for name in listed.split(",")]
     names = tuple(name for word in words for name in known.get(word.lower(), (word,)))
     if not (2 <= len(names) <= MOST and len(set(names)) == len(names) and all(names)):
@@ -67,5 +75,8 @@ def _names(listed: str) -> tuple[str, ...]:
 
 def _members(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 4 and 2 <= int(text) <= MOST):
-        raise UserError(f"--ensemble must be rare, stack or a number of members from 2 to {MOST}, got {one_line(text, 40)!r}")
+        raise UserError(
+            f"--ensemble must be rare, stack or a number of members from 2 to {MOST}, got "
+            f"{one_line(text, 40)!r}"
+        )
     return int(text)

@@ -1,7 +1,9 @@
-"""The lines that make a study and its model again: commands for a shell, and a comment where no command leads.
+"""The lines that make a study and its model again: commands for a shell, and a comment where no
+command leads.
 
-A study is written again with the budget that it had at first, for its first trials and its sampler go by that; what it was
-given later is given again before its first trial, which leads to the same draws.
+A study is written again with the budget that it had at first, for its first trials and its sampler
+go by that; what it was given later is given again before its first trial, which leads to the same
+draws.
 """
 
 import shlex
@@ -26,12 +28,18 @@ LEFT_OUT_FILE = "left-out.txt"
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
 
 
-def reproduction(study: Study, winner: Winner, num_classes: int, program: str, export: str) -> tuple[str, ...]:
-    """Return the lines from the program to the bundle: of ``program``, the study, its confirmation, and ``export``.
+def reproduction(
+    study: Study, winner: Winner, num_classes: int, program: str, export: str
+) -> tuple[str, ...]:
+    """Return the lines from the program to the bundle: of ``program``, the study, its confirmation,
+    and ``export``.
 
-    A study is the same again with the same trials in the same order, which more than one worker at a time does not promise.
+    A study is the same again with the same trials in the same order, which more than one worker at
+    a time does not promise.
     """
-    checkout = [f"git checkout {program.split()[1].rstrip(',')}"] if program.startswith("git ") else []
+    checkout = (
+        [f"git checkout {program.split()[1].rstrip(',')}"] if program.startswith("git ") else []
+    )
     confirming = winner.study.spec
     confirm = [] if confirming.purpose.searches else _confirm_lines(study, confirming)
     return (*checkout, *study_lines(study, num_classes), *confirm, export)
@@ -42,17 +50,34 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
     spec = study.spec
     worker = shlex.join(["search", "worker", "--study", spec.name])
     more = extend_commands(spec, current_budget(study))
-    copies = [trial for trial in study.optuna.get_trials(deepcopy=False) if Notes.of(trial).original]
+    copies = [
+        trial for trial in study.optuna.get_trials(deepcopy=False) if Notes.of(trial).original
+    ]
     if copies:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
     if spec.recipe_filters == 1.0:
         return [*leave_out_lines(spec), init_command(spec, num_classes), *more, worker]
-    return [*leave_out_lines(spec), recipes_line(spec, num_classes), *([*more, worker] if more else [])]  # it trains, too
+    # it trains, too
+    return [
+        *leave_out_lines(spec),
+        recipes_line(spec, num_classes),
+        *([*more, worker] if more else []),
+    ]
 
 
 def init_command(spec: StudySpec, num_classes: int) -> str:
-    """``search init`` with every option in which the study differs from what that command does by itself."""
-    words = ["search", "init", "--study", spec.name, "--data", spec.source, *_space_words(spec, num_classes)]
+    """``search init`` with every option in which the study differs from what that command does by
+    itself.
+    """
+    words = [
+        "search",
+        "init",
+        "--study",
+        spec.name,
+        "--data",
+        spec.source,
+        *_space_words(spec, num_classes),
+    ]
     words += ["--trials", str(spec.trials), "--seed", str(spec.seed)]
     return _joined(
         words,
@@ -65,22 +90,31 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
 
 
 def leave_out_lines(spec: StudySpec) -> list[str]:
-    """Return the line that writes the list of the frames that a study leaves out; none without any."""
+    """Return the line that writes the list of the frames that a study leaves out; none
+    without any.
+    """
     names = shlex.join(spec.frames.leave_out)
     return [f"printf '%s\\n' {names} > {LEFT_OUT_FILE}"] if names else []
 
 
 def recipes_line(spec: StudySpec, num_classes: int) -> str:
-    """``search recipes run``, which alone takes a share of each recipe's filters, as `init_command`."""
+    """``search recipes run``, which alone takes a share of each recipe's filters, as
+    `init_command`.
+    """
     epochs = load_stored_space(spec.space).default().train.epochs
     implied = implied_sets(epochs, spec.recipe_filters)
     sets = _sets(load_space("recipes", implied), spec.space["domains"])
     if not _leads_to("recipes", [*implied, *sets], num_classes, spec.space_fingerprint):
-        return f"# no command leads to study {spec.name!r}, {spec.recipe_filters:g} of its recipes' filters and this space"
+        return (
+            f"# no command leads to study {spec.name!r}, {spec.recipe_filters:g} of its "
+            f"recipes' filters and this space"
+        )
     words = ["search", "recipes", "run", "--study", spec.name, "--data", spec.source]
     words += ["--recipes", ",".join(spec.recipes) or "all", "--epochs", str(epochs)]
     words += ["--scale", plain(spec.recipe_filters), "--seed", str(spec.seed)]
-    return _joined([*words, *(word for each in sets for word in ("--set", each))], _frame_words(spec))
+    return _joined(
+        [*words, *(word for each in sets for word in ("--set", each))], _frame_words(spec)
+    )
 
 
 def extend_commands(spec: StudySpec, budget: Budget) -> list[str]:
@@ -91,16 +125,35 @@ def extend_commands(spec: StudySpec, budget: Budget) -> list[str]:
     return [_joined(["search", "extend", "--study", spec.name], more)] if any(more.values()) else []
 
 
-def migrate_command(spec: StudySpec, old: str, copies: int, num_classes: int, *, source: str) -> str:
-    """``search migrate`` with what was asked of it; the rest is the ``old`` study's, and so are the ``copies``."""
-    words = ["search", "migrate", "--study", old, "--to", spec.name, *_space_words(spec, num_classes)]
+def migrate_command(
+    spec: StudySpec, old: str, copies: int, num_classes: int, *, source: str
+) -> str:
+    """``search migrate`` with what was asked of it; the rest is the ``old`` study's, and so are the
+    ``copies``.
+    """
+    words = [
+        "search",
+        "migrate",
+        "--study",
+        old,
+        "--to",
+        spec.name,
+        *_space_words(spec, num_classes),
+    ]
     words += ["--trials", str(spec.trials - copies)]
-    return _joined(words, {"--recipes": ",".join(spec.recipes), **_limits(spec.gpu_s, spec.until_s), "--data": source})
+    return _joined(
+        words,
+        {
+            "--recipes": ",".join(spec.recipes),
+            **_limits(spec.gpu_s, spec.until_s),
+            "--data": source,
+        },
+    )
 
 
 def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int) -> list[str]:
-    """Return the lines of the study that the copies come from, then ``search migrate``; a comment where that one is another
-    by now.
+    """Return the lines of the study that the copies come from, then ``search migrate``; a comment
+    where that one is another by now.
     """
     spec = study.spec
     original = Notes.of(copies[0]).original
@@ -117,16 +170,27 @@ def _migrate_lines(study: Study, copies: Sequence[FrozenTrial], num_classes: int
         source = "" if before and old.spec.source == spec.source else spec.source
         old.close()
     comment = (
-        f"# study {spec.name!r} began with {len(copies)} trials copied from study {name!r} as that was then, "
+        f"# study {spec.name!r} began with {len(copies)} trials copied from study {name!r} as that "
+        f"was then, "
         "to which no command leads back: the next line needs it"
     )
-    return [*(before or [comment]), migrate_command(spec, name, len(copies), num_classes, source=source)]
+    return [
+        *(before or [comment]),
+        migrate_command(spec, name, len(copies), num_classes, source=source),
+    ]
 
 
 def _gives(old: Study, new: Study, copies: Sequence[FrozenTrial]) -> bool:
-    """Return whether a study, trained to the end of its present budget, gives another one just the copies that this has."""
+    """Return whether a study, trained to the end of its present budget, gives another one just the
+    copies that this has.
+    """
     budget = current_budget(old)
-    if budget.waiting or budget.running or budget.counted < budget.trials or old.spec.frames != new.spec.frames:
+    if (
+        budget.waiting
+        or budget.running
+        or budget.counted < budget.trials
+        or old.spec.frames != new.spec.frames
+    ):
         return False
     try:
         found = find_copies(old, new.space).copies
@@ -140,36 +204,61 @@ def _told(copy: FrozenTrial) -> tuple[object, ...]:
 
 
 def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
-    """``search confirm``; after a comment, where the trials of now would give it other candidates."""
+    """``search confirm``; after a comment, where the trials of now would give it other
+    candidates.
+    """
     confirm = plan_of(confirming)
-    words = ["search", "confirm", "--study", confirm.study, "--top", str(confirm.best), "--seeds", str(confirm.seeds)]
+    words = [
+        "search",
+        "confirm",
+        "--study",
+        confirm.study,
+        "--top",
+        str(confirm.best),
+        "--seeds",
+        str(confirm.seeds),
+    ]
     command = shlex.join([*words, *([] if confirm.resplit else ["--no-resplit"])])
     if choose_candidates(study, confirm.best) == confirm.candidates:
         return [command]
-    return [f"# study {confirming.name!r} was planned before all of these trials had ended: now it would be of others", command]
+    return [
+        f"# study {confirming.name!r} was planned before all of these trials had ended: now it "
+        f"would be of others",
+        command,
+    ]
 
 
 def _joined(words: list[str], options: dict[str, str]) -> str:
     """Return the words and each option that has a value, for a shell."""
-    return shlex.join([*words, *(word for option, value in options.items() if value for word in (option, value))])
+    return shlex.join(
+        [*words, *(word for option, value in options.items() if value for word in (option, value))]
+    )
 
 
 def _frame_words(spec: StudySpec) -> dict[str, str]:
-    return frame_words(spec.frames) | {"--leave-out": LEFT_OUT_FILE if spec.frames.leave_out else ""}
+    return frame_words(spec.frames) | {
+        "--leave-out": LEFT_OUT_FILE if spec.frames.leave_out else ""
+    }
 
 
-def _limits(gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s: float = 0.0) -> dict[str, str]:
+def _limits(
+    gpu_now_s: float, until_now_s: float, *, gpu_s: float = 0.0, until_s: float = 0.0
+) -> dict[str, str]:
     """Return the options that raise two limits from what they were to what they are, exactly."""
     hours = (gpu_now_s - gpu_s) / 3600
     seconds = until_now_s - until_s
     return {
         "--gpu-hours": plain(hours, lambda more: gpu_s + 3600 * more == gpu_now_s) if hours else "",
-        "--until": f"{plain(seconds, lambda more: until_s + more == until_now_s)}s" if seconds else "",
+        "--until": f"{plain(seconds, lambda more: until_s + more == until_now_s)}s"
+        if seconds
+        else "",
     }
 
 
 def _space_words(spec: StudySpec, num_classes: int) -> list[str]:
-    """Return the preset and settings that lead to the study's space; where none do, a file's name stands for it."""
+    """Return the preset and settings that lead to the study's space; where none do, a file's name
+    stands for it.
+    """
     presets = {name: load_space(name) for name in preset_names()}
     wanted = spec.space["domains"]
     for name, _ in sorted(presets.items(), key=lambda item: len(_differing(item[1], wanted))):
@@ -191,7 +280,11 @@ def _sets(space: Space, wanted: dict[str, object]) -> list[str]:
 def _flow(written: object) -> str:
     import yaml
 
-    return str(yaml.safe_dump(written, default_flow_style=True, width=10_000)).removesuffix("\n...\n").strip()
+    return (
+        str(yaml.safe_dump(written, default_flow_style=True, width=10_000))
+        .removesuffix("\n...\n")
+        .strip()
+    )
 
 
 def _leads_to(name: str, sets: list[str], num_classes: int, fingerprint: str) -> bool:

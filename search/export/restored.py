@@ -45,12 +45,17 @@ def open_data(study: Study, place: Place, source: str) -> Dataset:
 
 
 def scoring_device() -> torch.device:
-    """Return a GPU of this host, else the CPU: where runs that were scored on a GPU are scored again."""
+    """Return a GPU of this host, else the CPU: where runs that were scored on a GPU are scored
+    again.
+    """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str, *, gpu: bool = True) -> Restored:
-    """Return a finished run of the study ``holder``, with the weights by which it was scored; without ``gpu`` on the CPU.
+def restore_run(
+    holder: Study, trial_id: int, data: Dataset, artifacts: str, *, gpu: bool = True
+) -> Restored:
+    """Return a finished run of the study ``holder``, with the weights by which it was scored;
+    without ``gpu`` on the CPU.
 
     Raises:
         WorldError: Without its weights.
@@ -59,12 +64,19 @@ def restore_run(holder: Study, trial_id: int, data: Dataset, artifacts: str, *, 
     config = holder.space.draw(FromParams(frozen.params))
     pointer = checkpoints.pointers_of(holder.engine, trial_id).get("best")
     if pointer is None:
-        raise WorldError(f"the weights of trial {frozen.number} of study {holder.spec.name!r} are gone: {KEPT}")
+        raise WorldError(
+            f"the weights of trial {frozen.number} of study {holder.spec.name!r} are gone: {KEPT}"
+        )
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
     scored_on = Notes.of(frozen).scored_on
     assert scored_on, frozen.number  # it is stored before a pointer to weights counts
     device = scoring_device() if gpu and scored_on.type == "cuda" else torch.device("cpu")
     segmenter = placed(segmenter, device).eval()
-    origin = Origin(study=holder.spec.name, trial=frozen.number, seed=holder.seed_of(frozen), epoch=pointer.epoch)
+    origin = Origin(
+        study=holder.spec.name,
+        trial=frozen.number,
+        seed=holder.seed_of(frozen),
+        epoch=pointer.epoch,
+    )
     return Restored(segmenter, config, origin, pointer.score, device, scored_on)

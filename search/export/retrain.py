@@ -41,8 +41,8 @@ ONLY = 0  # the number of the one trial
 
 
 def retrain_name(winner: Winner) -> str:
-    """Return the name of the study that retrains a winner: another winner, or the same one once it is confirmed, is another
-    study.
+    """Return the name of the study that retrains a winner: another winner, or the same one once it
+    is confirmed, is another study.
 
     Raises:
         UserError: It would be too long.
@@ -51,7 +51,8 @@ def retrain_name(winner: Winner) -> str:
 
 
 def plan(searched: Study, candidate: Candidate) -> StudySpec:
-    """Return the study that trains a candidate's config on every labelled frame, once, with the seed of the candidate's run.
+    """Return the study that trains a candidate's config on every labelled frame, once, with the
+    seed of the candidate's run.
 
     Raises:
         UserError: Its name would be too long.
@@ -83,46 +84,60 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
 
 
 def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
-    """To which epoch to train: the config's last, or the exported one where early stopping ended the run, or a limit cut it."""
+    """To which epoch to train: the config's last, or the exported one where early stopping ended
+    the run, or a limit cut it.
+    """
     epochs = candidate.settings.members[0].config.train.epochs
     return candidate.origins[0].epoch if Notes.of(trial).epochs < epochs else epochs
 
 
 def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
-    """Return the merits by which the run's schedule went, to go the same way again; none for a schedule that hears none.
+    """Return the merits by which the run's schedule went, to go the same way again; none for a
+    schedule that hears none.
 
-    Frames that are trained on score better and better: by those, the learning rate would never fall.
+    Frames that are trained on score better and better: by those, the learning rate would never
+    fall.
     """
     match candidate.settings.members[0].config.schedule.hears:
         case "loss":
             merits = tuple(-loss for loss in Notes.of(trial).losses)[:epochs]
         case "score":
-            merits = tuple(trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1))
+            merits = tuple(
+                trial.intermediate_values.get(epoch, math.nan) for epoch in range(1, epochs + 1)
+            )
         case _:
             return ()
     return merits if len(merits) == epochs and all(map(math.isfinite, merits)) else ()
 
 
 def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str:
-    """Write the study that retrains a candidate, or find it there with equal settings; returns its name. It trains nothing.
+    """Write the study that retrains a candidate, or find it there with equal settings; returns its
+    name. It trains nothing.
 
     Raises:
         UserError: The candidate cannot be retrained, or something else stands under that name.
         WorldError: The candidate does not reach its score.
     """
     spec = plan(searched, candidate)
-    candidate.refuse_other_score(candidate.scored(candidate.segmenter))  # of what it trains there will be no score to check
+    # of what it trains there will be no score to check
+    candidate.refuse_other_score(candidate.scored(candidate.segmenter))
     for number in count(1):
-        named = spec if number == 1 else spec.model_copy(update={"name": derived_name(spec.name, f"-{number}")})
+        named = (
+            spec
+            if number == 1
+            else spec.model_copy(update={"name": derived_name(spec.name, f"-{number}")})
+        )
         try:
             create_study(place.storage, named)
         except ForeignNameError:
             continue
         except UserError as error:
-            if not _retrains(place.storage, named.name, searched.spec.name):  # somebody's own study: its name is taken
+            # somebody's own study: its name is taken
+            if not _retrains(place.storage, named.name, searched.spec.name):
                 continue
             raise UserError(
-                f"study {named.name!r} is there with other settings than this model's: {_delete(named.name)}, then export again"
+                f"study {named.name!r} is there with other settings than this model's: "
+                f"{_delete(named.name)}, then export again"
             ) from error
         return named.name
     raise AssertionError("there is no last number")
@@ -138,10 +153,11 @@ def _retrains(storage: str, name: str, searched: str) -> bool:
 def retrained(
     name: str, candidate: Candidate, before: Provenance, place: Place, *, device: str, source: str
 ) -> tuple[Candidate, Provenance]:
-    """Return the candidate with weights of every labelled frame, and its provenance; trained first, unless that is done
-    already.
+    """Return the candidate with weights of every labelled frame, and its provenance; trained first,
+    unless that is done already.
 
-    All its frames are in the training part. What was decided of the model before is kept: its scores, and its flips.
+    All its frames are in the training part. What was decided of the model before is kept: its
+    scores, and its flips.
 
     Raises:
         WorldError: It could not be trained to its last epoch.
@@ -156,15 +172,23 @@ def retrained(
     finally:
         study.close()
     if pointer is None:
-        raise WorldError(f"the weights of study {name!r} are gone: {_delete(name)}, then export again")
+        raise WorldError(
+            f"the weights of study {name!r} are gone: {_delete(name)}, then export again"
+        )
     origin = Origin(study=name, trial=ONLY, seed=run.seed, epoch=pointer.epoch)
     model = with_weights(candidate, open_blobs(place.artifacts).read(pointer.blob), origin)
-    said = Retrained(frames=len(model.data.frame_hashes), epochs=pointer.epoch, before=before.members[0])
-    return model, before.model_copy(update={"epoch": pointer.epoch, "members": (origin,), "retrained": said})
+    said = Retrained(
+        frames=len(model.data.frame_hashes), epochs=pointer.epoch, before=before.members[0]
+    )
+    return model, before.model_copy(
+        update={"epoch": pointer.epoch, "members": (origin,), "retrained": said}
+    )
 
 
 def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candidate:
-    """Return the candidate with weights that were trained on every labelled frame, which normalise by all of them."""
+    """Return the candidate with weights that were trained on every labelled frame, which normalise
+    by all of them.
+    """
     whole = trained_on_everything(candidate.data)
     settings = candidate.settings.model_copy(update={"spec": whole.spec})
     segmenter = build_segmenter(settings.members[0].config, whole.spec)
@@ -185,15 +209,21 @@ def completed_trial(study: Study) -> FrozenTrial:
     if not trial.state.is_finished():
         halted = current_budget(study).order is not Order.RUNNING
         first = f"`search resume --study {shlex.quote(name)}`, then " if halted else ""
-        raise WorldError(f"study {name!r} has not ended: {first}the same command goes on where it stood")
+        raise WorldError(
+            f"study {name!r} has not ended: {first}the same command goes on where it stood"
+        )
     notes = Notes.of(trial)
     cause = notes.cause or trial.state.name.lower()
     if trial.state != TrialState.COMPLETE or cause != Cause.COMPLETED:
         why = notes.message or f"after {notes.epochs} epochs"
-        raise WorldError(f"retraining in study {name!r} ended as {cause} ({why}): {_delete(name)} to try again")
+        raise WorldError(
+            f"retraining in study {name!r} ended as {cause} ({why}): {_delete(name)} to try again"
+        )
     return trial
 
 
 def _delete(name: str) -> str:
-    """Return how a study is deleted: by Optuna's own command, its rows first; what is left of it is garbage of the store."""
+    """Return how a study is deleted: by Optuna's own command, its rows first; what is left of it is
+    garbage of the store.
+    """
     return f"delete it with `optuna delete-study --study-name {shlex.quote(name)}`"

@@ -1,4 +1,6 @@
-"""Which run's weights a study hands out: the confirmed winner's, else those of the best trial; or those of a named one."""
+"""Which run's weights a study hands out: the confirmed winner's, else those of the best trial; or
+those of a named one.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -19,9 +21,11 @@ from spaces import FromParams
 
 @dataclass(frozen=True)
 class Winner:
-    """A run to export: the trial of ``study`` with this id, which trained the config of a trial of the search.
+    """A run to export: the trial of ``study`` with this id, which trained the config of a trial of
+    the search.
 
-    Of an ensemble it is the first run, which has the largest weight or is the best, with the ensemble's score and belief.
+    Of an ensemble it is the first run, which has the largest weight or is the best, with the
+    ensemble's score and belief.
     """
 
     study: Study  # that holds the run: the search itself, or the one that confirms it; close it
@@ -30,11 +34,13 @@ class Winner:
     number: int  # of the trial in the search
     score: float  # of this very run, on the study's own validation part
     belief: Belief
-    remarks: tuple[str, ...] = ()  # why the study's confirmation does not count, or counts less; that the run is unfinished
+    # why the study's confirmation does not count, or counts less; that the run is unfinished
+    remarks: tuple[str, ...] = ()
 
 
 def find_winner(searched: Study, storage: str) -> Winner:
-    """Return the run to export: the confirmed winner's, or the best trial as long as the confirmation chooses none.
+    """Return the run to export: the confirmed winner's, or the best trial as long as the
+    confirmation chooses none.
 
     Its validation part is the study's own.
 
@@ -52,7 +58,8 @@ def find_winner(searched: Study, storage: str) -> Winner:
 
 
 def named_trial(searched: Study, number: int) -> Winner:
-    """Return a trial of the search, complete or cut by the study's limit, whether it is confirmed or not.
+    """Return a trial of the search, complete or cut by the study's limit, whether it is confirmed
+    or not.
 
     Raises:
         UserError: For any other number, and for a study that confirms another.
@@ -65,7 +72,8 @@ def named_trial(searched: Study, number: int) -> Winner:
     found = next((trial for trial in complete if trial.number == number), None)
     if found is None or found.value is None:
         raise UserError(
-            f"--trial must be the number of a complete trial of study {searched.spec.name!r}, got {number}: see `search status`"
+            f"--trial must be the number of a complete trial of study {searched.spec.name!r}, got "
+            f"{number}: see `search status`"
         )
     return Winner(searched, found._trial_id, number, number, found.value, Named())
 
@@ -81,7 +89,8 @@ def refuse_confirmation(spec: StudySpec) -> None:
 
 
 def best_trial(searched: Study) -> Winner:
-    """Return the trial with the best score, which is optimistic: complete, or cut by the study's limit.
+    """Return the trial with the best score, which is optimistic: complete, or cut by the study's
+    limit.
 
     Raises:
         UserError: Without one.
@@ -89,17 +98,24 @@ def best_trial(searched: Study) -> Winner:
     best = read_status(searched).best
     if best is None:
         name = searched.spec.name
-        raise UserError(f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)")
+        raise UserError(
+            f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)"
+        )
     if best.unfinished:
         return _unfinished(searched, best.trial_id, best.score, estimated_optimism(searched))
-    return Winner(searched, best.trial_id, best.number, best.number, best.score, estimated_optimism(searched))
+    return Winner(
+        searched, best.trial_id, best.number, best.number, best.score, estimated_optimism(searched)
+    )
 
 
 def _unfinished(searched: Study, trial_id: int, score: float, belief: Belief) -> Winner:
     trial = searched.storage.get_trial(trial_id)
     epochs = Notes.of(trial).epochs
     planned = searched.space.draw(FromParams(trial.params)).train.epochs
-    said = f"Trial {trial.number} is unfinished: cut after {epochs} of up to {planned} epochs, it goes on when its study does."
+    said = (
+        f"Trial {trial.number} is unfinished: cut after {epochs} of up to {planned} epochs, it "
+        f"goes on when its study does."
+    )
     return Winner(searched, trial_id, trial.number, trial.number, score, belief, (said,))
 
 
@@ -124,16 +140,23 @@ def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
         corrected=choice.corrected,
     )
     number = confirming.storage.get_trial(cell.trial_id).number
-    return Winner(confirming, cell.trial_id, number, choice.candidate, cell.score, belief, standing.remarks)
+    return Winner(
+        confirming, cell.trial_id, number, choice.candidate, cell.score, belief, standing.remarks
+    )
 
 
 def estimated_optimism(searched: Study) -> Belief:
     """By how much the best score of an unconfirmed study is likely too high."""
     complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    histories = [[trial.intermediate_values[step] for step in sorted(trial.intermediate_values)] for trial in complete]
+    histories = [
+        [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+        for trial in complete
+    ]
     found = optimism(histories)
     if isinstance(found, Unknown):
-        return Unconfirmed(reason=found.reason, alone=len(complete) + len(read_unfinished(searched)) == 1)
+        return Unconfirmed(
+            reason=found.reason, alone=len(complete) + len(read_unfinished(searched)) == 1
+        )
     return Optimistic(value=found.value, basis=found.basis)
 
 

@@ -1,4 +1,6 @@
-"""The part of ``search gc`` that clears a host's cache: prepared data and lock files that no study of the database uses."""
+"""The part of ``search gc`` that clears a host's cache: prepared data and lock files that no study
+of the database uses.
+"""
 
 import json
 import os
@@ -20,7 +22,8 @@ from search.garbage.store import Swept
 UNTOUCHED_S = 2 * 86400.0
 
 PREPARED = re.compile(r"[0-9a-f]{24}")
-LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.[0-9]+")  # of a builder, or of this module, that was killed
+# of a builder, or of this module, that was killed
+LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.[0-9]+")
 LOCK = re.compile(r"([0-9a-f]{24})\.lock")
 
 FINGERPRINTS = text(f"SELECT spec ->> 'data_fingerprint' FROM {STUDIES}")
@@ -39,13 +42,15 @@ def check_cache(cache: Path) -> None:
         raise WorldError(f"the cache {cache} cannot be read: {error.strerror}") from error
     if unnoted:
         raise UserError(
-            f"--prepared: {cache} lies on a file system that does not note when files are read (noatime), so nobody can tell "
+            f"--prepared: {cache} lies on a file system that does not note when files are read "
+            f"(noatime), so nobody can tell "
             "what is in use: remove old folders in it by hand"
         )
 
 
 def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> list[Swept]:
-    """Remove prepared data, and empty lock files, that no study of the database uses and nothing has touched for a day.
+    """Remove prepared data, and empty lock files, that no study of the database uses and nothing
+    has touched for a day.
 
     Raises:
         WorldError: The cache cannot be read or written.
@@ -53,10 +58,14 @@ def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> lis
     with engine.connect() as connection:
         used = set(connection.execute(FINGERPRINTS).scalars())
     try:
-        folders = [_remove(folder, cache / f"{key}.lock", dry_run) for folder, key in _unused(cache, used)]
+        folders = [
+            _remove(folder, cache / f"{key}.lock", dry_run) for folder, key in _unused(cache, used)
+        ]
         locks = [_remove_lock(lock, dry_run) for lock in _idle_locks(cache)]
     except OSError as error:
-        raise WorldError(f"the cache {cache} cannot be cleared: {error.strerror} ({error.filename})") from error
+        raise WorldError(
+            f"the cache {cache} cannot be cleared: {error.strerror} ({error.filename})"
+        ) from error
     gone = [size for size in folders if size is not None]
     return [Swept("prepared", len(gone), sum(gone)), Swept("locks", sum(locks))]
 
@@ -65,14 +74,22 @@ def _unused(cache: Path, used: set[str]) -> Iterator[tuple[Path, str]]:
     """Yield each unused folder, with the key of its lock."""
     for folder in sorted(cache.glob("*")) if cache.is_dir() else []:
         left_over = LEFT_OVER.fullmatch(folder.name)
-        if folder.is_symlink() or not folder.is_dir() or not (left_over or PREPARED.fullmatch(folder.name)):
+        if (
+            folder.is_symlink()
+            or not folder.is_dir()
+            or not (left_over or PREPARED.fullmatch(folder.name))
+        ):
             continue
-        if time.time() - _touched_at(folder) > UNTOUCHED_S and (left_over or _fingerprint(folder) not in used):
+        if time.time() - _touched_at(folder) > UNTOUCHED_S and (
+            left_over or _fingerprint(folder) not in used
+        ):
             yield folder, left_over[1] if left_over else folder.name
 
 
 def _touched_at(folder: Path) -> float:
-    """When the folder's pixels were last written or read. Its index does not count: this module reads it."""
+    """When the folder's pixels were last written or read. Its index does not count: this module
+    reads it.
+    """
     newest = folder.stat().st_mtime
     for file in folder.glob("*.npy"):
         with suppress(FileNotFoundError):
@@ -97,7 +114,11 @@ def _remove(folder: Path, lock: Path, dry_run: bool) -> int | None:
     with _held(lock) as held:
         if not held:
             return None
-        hidden = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.{os.getpid()}")
+        hidden = (
+            folder
+            if folder.name.startswith(".")
+            else folder.with_name(f".{folder.name}.{os.getpid()}")
+        )
         folder.rename(hidden)  # it goes at once: nobody loads a half of it
         shutil.rmtree(hidden)
         lock.unlink(missing_ok=True)
@@ -110,14 +131,19 @@ def _idle_locks(cache: Path) -> Iterator[Path]:
         key = LOCK.fullmatch(lock.name)
         with suppress(FileNotFoundError):
             facts = lock.stat()
-            if key and not (facts.st_size or (cache / key[1]).exists()) and time.time() - facts.st_mtime > UNTOUCHED_S:
+            if (
+                key
+                and not (facts.st_size or (cache / key[1]).exists())
+                and time.time() - facts.st_mtime > UNTOUCHED_S
+            ):
                 yield lock
 
 
 def _remove_lock(lock: Path, dry_run: bool) -> bool:
     if dry_run:
         return True
-    with _held(lock) as held:  # whoever waits for a lock sees that its file is gone, and takes a new one
+    # whoever waits for a lock sees that its file is gone, and takes a new one
+    with _held(lock) as held:
         if held:
             lock.unlink(missing_ok=True)
     return held

@@ -1,9 +1,10 @@
 """``search gc``: removes from the database and the artifact store what no trial of any study needs.
 
-Rows go first, then what no row names: a crash in between leaves bytes that the next run finds, never a row whose bytes are
-gone. Whoever still means to name a blob is safe for three reasons: blobs younger than an age are left alone; a lease that
-ran out half that age ago is taken away, so that a worker that slept since its put finds itself fenced; and each blob is
-looked at again, under a lock, right before it goes.
+Rows go first, then what no row names: a crash in between leaves bytes that the next run finds,
+never a row whose bytes are gone. Whoever still means to name a blob is safe for three reasons:
+blobs younger than an age are left alone; a lease that ran out half that age ago is taken away, so
+that a worker that slept since its put finds itself fenced; and each blob is looked at again, under
+a lock, right before it goes.
 """
 
 from collections import Counter
@@ -39,8 +40,12 @@ POINTERS_OF_THE_DELETED = text("""
     RETURNING blob
 """)
 
-ROWS_OF_THE_DELETED = (  # a worker of a deleted study ends by itself, and counts on its host until then
-    text("DELETE FROM search_lease WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.trial_id = search_lease.trial_id)"),
+# a worker of a deleted study ends by itself, and counts on its host until then
+ROWS_OF_THE_DELETED = (
+    text(
+        "DELETE FROM search_lease WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.trial_id = "
+        "search_lease.trial_id)"
+    ),
     text("""
         DELETE FROM search_study WHERE NOT EXISTS (SELECT 1 FROM studies WHERE studies.study_id = search_study.study_id)
           AND test_looks = 0
@@ -51,7 +56,8 @@ ROWS_OF_THE_DELETED = (  # a worker of a deleted study ends by itself, and count
     """),
 )
 
-# Optuna's own, and the form in which older dashboards kept them; "null" was deleted in the dashboard
+# Optuna's own, and the form in which older dashboards kept them; "null" was deleted in the
+# dashboard
 PICTURES = text("""
     SELECT substring(key FROM '[^:]*$') FROM (
         SELECT key, value_json FROM trial_system_attributes UNION ALL SELECT key, value_json FROM study_system_attributes
@@ -82,11 +88,17 @@ def check_age(engine: Engine, older_than_s: float) -> None:
         UserError: It is.
     """
     if older_than_s < (least_s := least_age_s(engine)):
-        raise UserError(f"--older-than must be at least {least_s / 60:g}m, {LEASES} lease times of the trials at hand")
+        raise UserError(
+            f"--older-than must be at least {least_s / 60:g}m, {LEASES} lease times of the trials "
+            f"at hand"
+        )
 
 
-def collect(engine: Engine, artifacts: str, *, older_than_s: float, dry_run: bool = False) -> list[Swept]:
-    """Remove what nothing needs, or with ``dry_run`` say only what would go. It may be killed at any moment, and run again.
+def collect(
+    engine: Engine, artifacts: str, *, older_than_s: float, dry_run: bool = False
+) -> list[Swept]:
+    """Remove what nothing needs, or with ``dry_run`` say only what would go. It may be killed at
+    any moment, and run again.
 
     Raises:
         UserError: The store is another database's too.
@@ -102,23 +114,37 @@ def collect(engine: Engine, artifacts: str, *, older_than_s: float, dry_run: boo
     shown = _shown_pictures(engine)
 
     def sweep(kind: str, found: Iterator[Stored], delete: Callable[[Stored], bool]) -> Swept:
-        gone = [each.size_bytes for each in found if each.written_at <= before and (dry_run or delete(each))]
+        gone = [
+            each.size_bytes
+            for each in found
+            if each.written_at <= before and (dry_run or delete(each))
+        ]
         return Swept(kind, len(gone), sum(gone))
 
     return [
         Swept("rows", rows),
         Swept("pointers", pointers),
-        sweep("blobs", _unnamed(blobs, named, digits=64), lambda blob: delete_unnamed(engine, blobs, blob)),
-        sweep("pictures", _unnamed(pictures, shown, digits=36), lambda picture: delete_old(pictures, picture)),
+        sweep(
+            "blobs",
+            _unnamed(blobs, named, digits=64),
+            lambda blob: delete_unnamed(engine, blobs, blob),
+        ),
+        sweep(
+            "pictures",
+            _unnamed(pictures, shown, digits=36),
+            lambda picture: delete_old(pictures, picture),
+        ),
         sweep("drafts", blobs.drafts(), lambda draft: _drop_draft(blobs, draft)),
         sweep("drafts", pictures.drafts(), lambda draft: _drop_draft(pictures, draft)),
     ]
 
 
 def drop_rows(engine: Engine, *, dry_run: bool) -> tuple[int, int, set[str]]:
-    """Drop our rows of deleted trials and studies, and the pointers that finished trials need no more.
+    """Drop our rows of deleted trials and studies, and the pointers that finished trials need no
+    more.
 
-    Returns how many of either, and the blobs that are still named. With ``dry_run`` nothing of it stays.
+    Returns how many of either, and the blobs that are still named. With ``dry_run`` nothing of it
+    stays.
     """
     with engine.connect() as connection:
         # workers drop pointers too: without it, each side might wait for the other's rows
@@ -127,7 +153,9 @@ def drop_rows(engine: Engine, *, dry_run: bool) -> tuple[int, int, set[str]]:
         for row in connection.execute(KNOWN).all():
             dropped += _drop_unneeded(connection, row.study_id, _keep(row.study_name, row.spec))
         rows = sum(connection.execute(statement).rowcount for statement in ROWS_OF_THE_DELETED)
-        named = set(connection.execute(text("SELECT DISTINCT blob FROM search_checkpoint")).scalars())
+        named = set(
+            connection.execute(text("SELECT DISTINCT blob FROM search_checkpoint")).scalars()
+        )
         if dry_run:
             connection.rollback()
         else:
@@ -140,7 +168,9 @@ def _drop_unneeded(connection: Connection, study_id: int, keep: Kept) -> list[st
 
 
 def _keep(name: str, stored: dict[str, object]) -> Kept:
-    """Return which finished trials keep their weights; all of a study that another version has written."""
+    """Return which finished trials keep their weights; all of a study that another version has
+    written.
+    """
     try:
         return kept(read_spec(name, stored))
     except UserError:
@@ -153,7 +183,9 @@ def _shown_pictures(engine: Engine) -> set[str]:
 
 
 def _unnamed(objects: Objects, named: set[str], *, digits: int) -> Iterator[Stored]:
-    """Yield what was stored by this program (whose keys have so many digits and dashes) and is named by nobody."""
+    """Yield what was stored by this program (whose keys have so many digits and dashes) and is
+    named by nobody.
+    """
     return (each for each in objects.stored() if len(each.key) == digits and each.key not in named)
 
 

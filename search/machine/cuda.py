@@ -1,4 +1,6 @@
-"""Whether a GPU can be used: a driver may list what no program can start on, and one that has worked may be broken now."""
+"""Whether a GPU can be used: a driver may list what no program can start on, and one that has
+worked may be broken now.
+"""
 
 import multiprocessing
 import os
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 LONGEST_S = 120.0  # for the first call of a cold driver
-# what torch and its libraries say where a context, a handle or a tensor finds no memory; the second also of a broken device
+# what torch and its libraries say where a context, a handle or a tensor finds no memory; the second
+# also of a broken device
 FULL = re.compile("out of memory")
 MAYBE_FULL = re.compile("CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)")
 FULL_BYTES = 2**29  # with less than this free, a library that does not start is short of memory
@@ -35,9 +38,11 @@ class Facts:
 
 
 def check_cuda(gpu: Gpu) -> Gpu:
-    """Return the GPU when CUDA starts on it, completed where its driver did not say what it has. Needs ``process.preload``.
+    """Return the GPU when CUDA starts on it, completed where its driver did not say what it has.
+    Needs ``process.preload``.
 
-    It takes no memory, so that a full GPU, or one that another has to itself, passes; so does the CPU.
+    It takes no memory, so that a full GPU, or one that another has to itself, passes; so does the
+    CPU.
 
     Raises:
         WorldError: It does not start, or nobody knows its memory.
@@ -46,24 +51,36 @@ def check_cuda(gpu: Gpu) -> Gpu:
         return gpu
     match _asked(_start, gpu.uuid):
         case Facts() as facts if gpu.memory_bytes or facts.memory_bytes:
-            return gpu if gpu.memory_bytes else replace(gpu, memory_bytes=facts.memory_bytes, bf16=facts.bf16)
+            return (
+                gpu
+                if gpu.memory_bytes
+                else replace(gpu, memory_bytes=facts.memory_bytes, bf16=facts.bf16)
+            )
         case Facts():
-            raise WorldError(f"neither the driver nor CUDA says how much memory {gpu.uuid} has; use --device cpu")
+            raise WorldError(
+                f"neither the driver nor CUDA says how much memory {gpu.uuid} has; use --device cpu"
+            )
         case why:
-            raise WorldError(f"CUDA does not start on {gpu.uuid}: {why}; use --device cpu, or see `search doctor`")
+            raise WorldError(
+                f"CUDA does not start on {gpu.uuid}: {why}; use --device cpu, or see `search "
+                f"doctor`"
+            )
 
 
 def device_fault(gpu: str) -> str:
     """Return why the GPU of this uuid cannot compute, empty when it can. Needs ``process.preload``.
 
-    It allocates a little, multiplies, waits for the result and compares it with the CPU's. A GPU that is sound and full of
-    other programs' data passes, since nothing is known against it; so does the CPU, whose uuid is empty.
+    It allocates a little, multiplies, waits for the result and compares it with the CPU's. A GPU
+    that is sound and full of other programs' data passes, since nothing is known against it; so
+    does the CPU, whose uuid is empty.
     """
     return str(_asked(_multiply, gpu)) if gpu else ""
 
 
 def _asked(target: Callable[[Connection, str], None], gpu: str) -> Facts | str:
-    """Return what a process of its own finds, or in words what is wrong: this one never imports torch, and outlives a fault."""
+    """Return what a process of its own finds, or in words what is wrong: this one never imports
+    torch, and outlives a fault.
+    """
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(theirs, gpu), name="cuda")
@@ -113,7 +130,10 @@ def multiplies(device: "torch.device") -> bool:
     import torch
 
     numbers = torch.Generator().manual_seed(0)
-    left, right = (torch.randint(-LARGEST, LARGEST + 1, (SIDE, SIDE), generator=numbers).float() for _ in range(2))
+    left, right = (
+        torch.randint(-LARGEST, LARGEST + 1, (SIDE, SIDE), generator=numbers).float()
+        for _ in range(2)
+    )
     on_device = left.to(device) @ right.to(device)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -121,7 +141,9 @@ def multiplies(device: "torch.device") -> bool:
 
 
 def is_full(error: Exception, free_bytes: Callable[[], int]) -> bool:
-    """Return whether an error of a device says that it has no memory left, which is no fault of its own."""
+    """Return whether an error of a device says that it has no memory left, which is no fault of its
+    own.
+    """
     if FULL.search(str(error)):
         return True
     try:

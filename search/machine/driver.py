@@ -1,4 +1,6 @@
-"""What the NVIDIA driver says of its cards, read through NVML without opening CUDA. No other module calls the driver."""
+"""What the NVIDIA driver says of its cards, read through NVML without opening CUDA. No other module
+calls the driver.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,11 +14,17 @@ from objectives.errors import first_line
 
 BF16_SINCE = 8  # compute capability, Ampere
 MIB = 2**20
-# A container that holds one slice may not ask for its card's memory; chips that share the host's memory have none to tell
-WITHHELD = (pynvml.NVML_ERROR_NO_PERMISSION, pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+# A container that holds one slice may not ask for its card's memory; chips that share the host's
+# memory have none to tell
+WITHHELD = (
+    pynvml.NVML_ERROR_NO_PERMISSION,
+    pynvml.NVML_ERROR_NOT_SUPPORTED,
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+)
 # of a slice by its number: there is none, or this process may not see it
 NO_SLICE = (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_INVALID_ARGUMENT, *WITHHELD)
-NO_CARD = (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_GPU_NOT_FOUND)  # of a host with the packages alone
+# of a host with the packages alone
+NO_CARD = (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_GPU_NOT_FOUND)
 COMPUTE_MODES = {
     pynvml.NVML_COMPUTEMODE_DEFAULT: "default",
     pynvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD: "exclusive: one process at a time",
@@ -27,14 +35,17 @@ COMPUTE_MODES = {
 
 @dataclass(frozen=True)
 class Gpu:
-    """What one worker claims: a card, or a slice of one under MIG, by the uuid that ``CUDA_VISIBLE_DEVICES`` accepts."""
+    """What one worker claims: a card, or a slice of one under MIG, by the uuid that
+    ``CUDA_VISIBLE_DEVICES`` accepts.
+    """
 
     uuid: str  # empty: the CPU
     name: str
     memory_bytes: int  # 0 where the driver does not say what the device has: CUDA is asked then
     bf16: bool  # whether it computes bfloat16 natively
     used_bytes: int = 0  # when it was listed
-    old_uuid: str = ""  # of a slice, as drivers before r470 name it: MIG-GPU-<card>/<GPU instance>/<compute instance>
+    # of a slice, as drivers before r470 name it: MIG-GPU-<card>/<GPU instance>/<compute instance>
+    old_uuid: str = ""
 
 
 CPU = Gpu(uuid="", name="CPU", memory_bytes=0, bf16=False)
@@ -53,7 +64,9 @@ class Lost:
 
 @dataclass(frozen=True)
 class Card:
-    """One card, by its number in PCI order among those given to this process: itself, its slices, or why it cannot be used."""
+    """One card, by its number in PCI order among those given to this process: itself, its slices,
+    or why it cannot be used.
+    """
 
     number: int
     uuid: str  # empty where it is lost
@@ -100,7 +113,8 @@ def _read_cards() -> Iterator[Card]:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         except pynvml.NVMLError as error:
-            if error.value == pynvml.NVML_ERROR_NO_PERMISSION:  # of a card that its control group, Slurm's say, shuts out
+            # of a card that its control group, Slurm's say, shuts out
+            if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
                 continue
             yield _lost(number, error)
         else:
@@ -131,7 +145,9 @@ def _has_slices(handle: object) -> bool:
 
 
 def _read_slices(card: object, number: int, card_uuid: str) -> tuple[Gpu | Lost, ...]:
-    """Read the slices of a card that this process may see: in a container those that it was given."""
+    """Read the slices of a card that this process may see: in a container those that it
+    was given.
+    """
     found = []
     for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(card)):
         try:
@@ -141,8 +157,14 @@ def _read_slices(card: object, number: int, card_uuid: str) -> tuple[Gpu | Lost,
                 continue
             raise
         instances = _unless_withheld(partial(_instances, handle), "")
-        found.append(_read_gpu(handle, card, old_uuid=f"MIG-{card_uuid}/{instances}" if instances else ""))
-    return tuple(found) or (Lost(number, "MIG is on and no slice is here: make one with nvidia-smi mig, or turn MIG off"),)
+        found.append(
+            _read_gpu(handle, card, old_uuid=f"MIG-{card_uuid}/{instances}" if instances else "")
+        )
+    return tuple(found) or (
+        Lost(
+            number, "MIG is on and no slice is here: make one with nvidia-smi mig, or turn MIG off"
+        ),
+    )
 
 
 def _instances(handle: object) -> str:
@@ -156,14 +178,18 @@ def _read_gpu(handle: object, card: object, old_uuid: str = "") -> Gpu:
     memory = _unless_withheld(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle), None)
     total = int(memory.total) if memory else 0
     if not total and old_uuid:
-        total = MIB * int(_unless_withheld(lambda: pynvml.nvmlDeviceGetAttributes_v2(handle).memorySizeMB, 0))
+        total = MIB * int(
+            _unless_withheld(lambda: pynvml.nvmlDeviceGetAttributes_v2(handle).memorySizeMB, 0)
+        )
     capability = _unless_withheld(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(card), None)
     known, bf16 = (total, capability[0] >= BF16_SINCE) if capability else (0, False)
     return Gpu(uuid, name, known, bf16, int(memory.used) if memory else 0, old_uuid)
 
 
 def _unless_withheld(ask: Callable[[], Any], otherwise: Any) -> Any:
-    """Return what the driver says, or something else where it has or tells no such thing; a fault of the card goes on up."""
+    """Return what the driver says, or something else where it has or tells no such thing; a fault
+    of the card goes on up.
+    """
     try:
         return ask()
     except pynvml.NVMLError as error:

@@ -1,8 +1,10 @@
-"""Which GPUs of this host have workers, whatever database they work for: each holds a lock on a file for as long as it lives.
+"""Which GPUs of this host have workers, whatever database they work for: each holds a lock on a
+file for as long as it lives.
 
-The kernel drops a lock with its process, however that ends. It is ``flock`` on files opened for reading, so that workers of
-several users may share the folder, where the kernel lets nobody open another's file for writing. Containers see each other's
-locks only where they share ``/run/lock``; without a folder for locks there are none, and the roster alone counts.
+The kernel drops a lock with its process, however that ends. It is ``flock`` on files opened for
+reading, so that workers of several users may share the folder, where the kernel lets nobody open
+another's file for writing. Containers see each other's locks only where they share ``/run/lock``;
+without a folder for locks there are none, and the roster alone counts.
 """
 
 import fcntl
@@ -17,7 +19,8 @@ FOLDERS = (Path("/run/lock"), Path("/tmp"))
 GATE_S = 5.0  # a process that was frozen while it chose holds the others up for so long
 POLL_S = 0.02
 MOST = 256  # locks of one GPU, more than have room on it
-SHARED = stat.S_ISVTX | stat.S_IRWXO  # every user finds the same folder: the first that all may write to
+# every user finds the same folder: the first that all may write to
+SHARED = stat.S_ISVTX | stat.S_IRWXO
 _held: dict[str, int] = {}  # worker -> the open file of its lock
 
 
@@ -69,7 +72,11 @@ def _folder() -> Path | None:
     for folder in FOLDERS:
         with suppress(OSError):
             mode = folder.stat().st_mode
-            if stat.S_ISDIR(mode) and mode & SHARED == SHARED and os.access(folder, os.W_OK | os.X_OK):
+            if (
+                stat.S_ISDIR(mode)
+                and mode & SHARED == SHARED
+                and os.access(folder, os.W_OK | os.X_OK)
+            ):
                 return folder
     return None
 
@@ -104,6 +111,7 @@ def _is_held(path: Path) -> bool:
     if file is None:
         return False
     try:
-        return not _locked(file, fcntl.LOCK_SH)  # shared: two that look at once do not see each other
+        # shared: two that look at once do not see each other
+        return not _locked(file, fcntl.LOCK_SH)
     finally:
         os.close(file)

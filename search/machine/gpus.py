@@ -1,4 +1,6 @@
-"""The GPUs that this process may use: what the driver lists, within ``CUDA_VISIBLE_DEVICES``, or why there is none."""
+"""The GPUs that this process may use: what the driver lists, within ``CUDA_VISIBLE_DEVICES``, or
+why there is none.
+"""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ OTHERWISE = "use --device cpu to train without, or see `search doctor`"
 
 @dataclass(frozen=True)
 class Offer:
-    """The GPUs among which a worker may choose, none for the CPU, and what a person should know of the choice."""
+    """The GPUs among which a worker may choose, none for the CPU, and what a person should know of
+    the choice.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -21,7 +25,9 @@ class Offer:
 
 @dataclass(frozen=True)
 class Visible:
-    """What ``CUDA_VISIBLE_DEVICES`` leaves, in its order; ``stop`` is the entry at which CUDA reads no further."""
+    """What ``CUDA_VISIBLE_DEVICES`` leaves, in its order; ``stop`` is the entry at which CUDA reads
+    no further.
+    """
 
     places: tuple[Gpu | Lost, ...]
     stop: str | None = None
@@ -33,14 +39,17 @@ class Visible:
 
 
 def list_gpus() -> list[Gpu]:
-    """Return the GPUs that this process may use, in the driver's order, which is that of PCI; raises as `offer` does."""
+    """Return the GPUs that this process may use, in the driver's order, which is that of PCI;
+    raises as `offer` does.
+    """
     return list(offer("auto").gpus)
 
 
 def offer(device: str) -> Offer:
     """Return the GPUs that ``device`` (``auto``, ``cpu``, ``cuda`` or ``cuda:N``) means here.
 
-    ``auto`` is the CPU only where no GPU is expected: without a driver's cards, or where all were hidden on purpose.
+    ``auto`` is the CPU only where no GPU is expected: without a driver's cards, or where all were
+    hidden on purpose.
 
     Raises:
         UserError: There is no such GPU, or ``CUDA_VISIBLE_DEVICES`` names none of those here.
@@ -58,7 +67,9 @@ def offer(device: str) -> Offer:
 
 
 def hides_all(setting: str | None) -> bool:
-    """Return whether ``CUDA_VISIBLE_DEVICES`` hides every GPU on purpose: it is empty, -1, or Slurm's word for none."""
+    """Return whether ``CUDA_VISIBLE_DEVICES`` hides every GPU on purpose: it is empty, -1, or
+    Slurm's word for none.
+    """
     if setting is None:
         return False
     first = setting.partition(",")[0].strip()
@@ -66,9 +77,11 @@ def hides_all(setting: str | None) -> bool:
 
 
 def visible(cards: tuple[Card, ...], setting: str | None) -> Visible:
-    """Read ``CUDA_VISIBLE_DEVICES`` as CUDA does: up to the first entry that names no card; nothing when one is named twice.
+    """Read ``CUDA_VISIBLE_DEVICES`` as CUDA does: up to the first entry that names no card; nothing
+    when one is named twice.
 
-    An entry is a number in PCI order, a uuid, or a beginning that is of one card only. A card under MIG stands for its slices.
+    An entry is a number in PCI order, a uuid, or a beginning that is of one card only. A card under
+    MIG stands for its slices.
     """
     if setting is None:
         return Visible(tuple(place for card in cards for place in card.places))
@@ -96,11 +109,15 @@ def _named(entry: str, cards: tuple[Card, ...]) -> tuple[Gpu | Lost, ...]:
 
 
 def _numbered(seen: Visible, device: str) -> Gpu:
-    """Return the GPU of ``cuda:N``; a lost card keeps its number, so that no worker takes another's for it."""
+    """Return the GPU of ``cuda:N``; a lost card keeps its number, so that no worker takes another's
+    for it.
+    """
     number = int(device.partition(":")[2])
     count = len(seen.places)
     if number >= count:
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:0 to cuda:{count - 1} here, got {device!r}")
+        raise UserError(
+            f"--device must be auto, cpu, cuda or cuda:0 to cuda:{count - 1} here, got {device!r}"
+        )
     place = seen.places[number]
     if isinstance(place, Lost):
         raise WorldError(f"--device {device}: {place}; use another")
@@ -110,20 +127,32 @@ def _numbered(seen: Visible, device: str) -> Gpu:
 def _without(driver: Driver, seen: Visible, device: str, setting: str | None) -> Offer:
     """Return the CPU for want of a GPU, where that is no surprise."""
     if hides_all(setting):
-        raise UserError(f"--device {device}: no GPU here, since {VARIABLE}={setting!r} hides all; or use --device cpu")
+        raise UserError(
+            f"--device {device}: no GPU here, since {VARIABLE}={setting!r} hides all; or use "
+            f"--device cpu"
+        )
     if driver.problem:
-        raise WorldError(f"--device {device}: the GPU driver does not answer ({driver.problem}); {OTHERWISE}")
+        raise WorldError(
+            f"--device {device}: the GPU driver does not answer ({driver.problem}); {OTHERWISE}"
+        )
     lost = "; ".join(_lost(driver))
     if setting is not None and not seen.places:
         raise (WorldError if lost else UserError)(
-            f"--device {device}: {VARIABLE}={one_line(setting)!r} names no GPU here (at {one_line(seen.stop or '')!r}); "
-            f"the driver lists {_inventory(driver)}{lost and '; '}{lost}; correct or unset it, or use --device cpu"
+            f"--device {device}: {VARIABLE}={one_line(setting)!r} names no GPU here (at "
+            f"{one_line(seen.stop or '')!r}); "
+            f"the driver lists {_inventory(driver)}{lost and '; '}{lost}; correct or unset it, or "
+            f"use --device cpu"
         )
     if lost:
         raise WorldError(f"--device {device}: {lost}; {OTHERWISE}")
     if device == "auto":
-        return Offer(remarks=("the GPU driver is installed and lists no GPU: trials train on the CPU",) * driver.installed)
-    raise UserError(f"--device {device}: the driver lists no GPU here; use --device cpu, or see `search doctor`")
+        return Offer(
+            remarks=("the GPU driver is installed and lists no GPU: trials train on the CPU",)
+            * driver.installed
+        )
+    raise UserError(
+        f"--device {device}: the driver lists no GPU here; use --device cpu, or see `search doctor`"
+    )
 
 
 def _inventory(driver: Driver) -> str:
@@ -133,14 +162,19 @@ def _inventory(driver: Driver) -> str:
 
 
 def _lost(driver: Driver) -> tuple[str, ...]:
-    return tuple(str(place) for card in driver.cards for place in card.places if isinstance(place, Lost))
+    return tuple(
+        str(place) for card in driver.cards for place in card.places if isinstance(place, Lost)
+    )
 
 
 def _doubts(driver: Driver, seen: Visible, setting: str | None) -> tuple[str, ...]:
     """Return where ``CUDA_VISIBLE_DEVICES`` may mean something else to who wrote it."""
     doubts = []
     if seen.stop is not None:
-        doubts.append(f"{VARIABLE}={one_line(setting or '')!r} is read up to {one_line(seen.stop)!r}, which names no GPU here")
+        doubts.append(
+            f"{VARIABLE}={one_line(setting or '')!r} is read up to {one_line(seen.stop)!r}, which "
+            f"names no GPU here"
+        )
     names = {place.name for card in driver.cards for place in card.places if isinstance(place, Gpu)}
     by_number = any(part.strip().isdecimal() for part in (setting or "").split(","))
     if by_number and len(names) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":

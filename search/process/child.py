@@ -1,4 +1,6 @@
-"""What runs in a trial's own process: training, saving blobs, and telling the worker over a pipe. It knows no database."""
+"""What runs in a trial's own process: training, saving blobs, and telling the worker over a pipe.
+It knows no database.
+"""
 
 import os
 import re
@@ -28,23 +30,43 @@ from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
 from search.artifacts import open_blobs
 from search.artifacts.marker import check_mounted
-from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Reply, Saved, Trained, Word
+from search.process.messages import (
+    Cause,
+    Checked,
+    Checkpoint,
+    Drawn,
+    Failed,
+    Finished,
+    Job,
+    Noted,
+    Reply,
+    Saved,
+    Trained,
+    Word,
+)
 from search.process.parent import Count
 from search.process.patient_blobs import PatientBlobs
 from search.process.pictures import draw_pictures
 from search.process.resume import restore
 from search.process.saver import Saver
 
-# what an estimate may raise of a network that it cannot follow, beside our own errors; NotImplementedError is a RuntimeError
+# what an estimate may raise of a network that it cannot follow, beside our own errors;
+# NotImplementedError is a RuntimeError
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
-# what torch says, in errors that have no class of their own, when no config could be trained here: there is no CUDA, or no
-# room in /dev/shm, which the other trials of a container have filled meanwhile
+# what torch says, in errors that have no class of their own, when no config could be trained here:
+# there is no CUDA, or no room in /dev/shm, which the other trials of a container have filled
+# meanwhile
 ELSEWHERE = re.compile(
-    "No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is insufficient"
-    "|killed by signal: Bus error|unable to allocate shared memory|unable to resize file|No space left on device"
+    "No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is "
+    "insufficient"
+    "|killed by signal: Bus error|unable to allocate shared memory|unable to resize file|No space "
+    "left on device"
 )
-# and what may be its surroundings' fault or its config's: such a trial is tried again, as often as one that crashes
-DEADLY = re.compile(r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap")
+# and what may be its surroundings' fault or its config's: such a trial is tried again, as often as
+# one that crashes
+DEADLY = re.compile(
+    r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap"
+)
 REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
 VICTIM = "1000"  # of all processes, the first that the kernel ends when memory runs out
 
@@ -67,10 +89,11 @@ class Link:
         self.pipe.send(Noted(text))
 
     def tell(self, state: TrainingState, checkpoint: Checkpoint, *, judged: bool) -> bool:
-        """Tell the worker what is saved; True when it says stop. Only where the trial is ``judged`` its answer is waited for.
+        """Tell the worker what is saved; True when it says stop. Only where the trial is ``judged``
+        its answer is waited for.
 
-        A worker that does not answer in time (its database is away) does not hold training up: its word counts later. Nothing
-        that it could say matters to a training that is finished.
+        A worker that does not answer in time (its database is away) does not hold training up: its
+        word counts later. Nothing that it could say matters to a training that is finished.
         """
         self.told += 1
         self.pipe.send(Saved(self.told, tuple(state.history), checkpoint, state.finished))
@@ -81,7 +104,9 @@ class Link:
         return False
 
     def called(self) -> bool:
-        """Return whether the worker wants to hear before a save is due; a stop that comes late is said again when it does."""
+        """Return whether the worker wants to hear before a save is due; a stop that comes late is
+        said again when it does.
+        """
         words = []
         while self.pipe.poll():
             words.append(self._hear())
@@ -94,7 +119,8 @@ class Link:
 
 def main(pipe: Connection, job: Job, beats: Count) -> None:
     """Train one trial; every message goes to the worker through the pipe."""
-    # the worker decides when to stop, so signals to the whole process group are not for this process
+    # the worker decides when to stop, so signals to the whole process group are not for this
+    # process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_with_parent()  # the process that forks trials, which ends with the worker in the same way
@@ -102,7 +128,8 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(VICTIM)
     if job.gpu:
-        # before the first CUDA call of this process; the order is that in which cards are counted everywhere else
+        # before the first CUDA call of this process; the order is that in which cards are counted
+        # everywhere else
         os.environ |= {"CUDA_VISIBLE_DEVICES": job.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
@@ -119,23 +146,28 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
             pipe.send(Finished())
     except (ConnectionError, EOFError):
         os._exit(3)
-    except Exception as error:  # whatever goes wrong ends this trial's process alone, and its cause is told
+    # whatever goes wrong ends this trial's process alone, and its cause is told
+    except Exception as error:
         short = shortage_in(error, torch.device("cuda" if job.gpu else "cpu"))
         cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
-        pipe.send(Failed(cause, short.taken() if short and cause is Cause.SURROUNDINGS else said_by(error)))
+        pipe.send(
+            Failed(
+                cause, short.taken() if short and cause is Cause.SURROUNDINGS else said_by(error)
+            )
+        )
 
 
 def said_by(error: Exception) -> str:
-    """Return what an error says, in one line; one of another process or thread comes with a traceback, and says it at its
-    end.
+    """Return what an error says, in one line; one of another process or thread comes with a
+    traceback, and says it at its end.
     """
     said = str(error).strip()
     return one_line(said.splitlines()[-1]) if said.startswith("Caught ") else first_line(error)
 
 
 def dies_of(error: Exception) -> bool:
-    """Return whether after an error a process is as good as dead, and counts as crashed: its device is in an unknown state,
-    or a process that it needs was killed.
+    """Return whether after an error a process is as good as dead, and counts as crashed: its device
+    is in an unknown state, or a process that it needs was killed.
     """
     said = str(error)
     if ELSEWHERE.search(said):
@@ -161,12 +193,21 @@ def cause_of(error: Exception, short: Shortage | None = None) -> Cause:
 
 
 def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
-    """Tell the worker what the config needs, where that can be said; False when it cannot work here. No device is touched."""
+    """Tell the worker what the config needs, where that can be said; False when it cannot work
+    here. No device is touched.
+    """
     bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
     try:
         frames = len(EpochOrder(config, data, job.run.seed).frames)
         memory_bytes = job.memory_bytes
-        verdict = check(config, data.spec, memory_bytes=memory_bytes, frames=frames, bf16=bf16, divides=bool(job.gpu))
+        verdict = check(
+            config,
+            data.spec,
+            memory_bytes=memory_bytes,
+            frames=frames,
+            bf16=bf16,
+            divides=bool(job.gpu),
+        )
     except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
         return True
     match verdict:
@@ -178,13 +219,23 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
 
 
 def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
-    """Train from the beginning, or from the last good state, until all epochs are done or the worker says stop; then draw."""
+    """Train from the beginning, or from the last good state, until all epochs are done or the
+    worker says stop; then draw.
+    """
     device = torch.device("cuda" if job.gpu else "cpu")
-    # before all else: prefetchers are forked here, and must inherit neither CUDA nor the threads of an artifact store
-    batches = TrainingBatches(config, data, job.run.seed, device=device, prefetchers=job.prefetchers)
+    # before all else: prefetchers are forked here, and must inherit neither CUDA nor the threads of
+    # an artifact store
+    batches = TrainingBatches(
+        config, data, job.run.seed, device=device, prefetchers=job.prefetchers
+    )
     if batches.crowded:
-        link.note(f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} prefetchers: give /dev/shm more")
-    blobs = PatientBlobs(open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat)
+        link.note(
+            f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} "
+            f"prefetchers: give /dev/shm more"
+        )
+    blobs = PatientBlobs(
+        open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat
+    )
 
     def prepared() -> Training:
         return begin(batches, last_epoch=job.run.last_epoch, heard=job.run.heard)
@@ -198,7 +249,10 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
         for result in fit(training, link.beat):
             if state.micro_batch < at_once:
                 at_once = state.micro_batch
-                link.note(f"has too little memory for {config.train.batch_size} frames: {at_once} at a time, in the same steps")
+                link.note(
+                    f"has too little memory for {config.train.batch_size} frames: {at_once} at a "
+                    f"time, in the same steps"
+                )
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)
@@ -215,7 +269,9 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
 
 
 def show(state: TrainingState, data: Dataset, link: Link) -> None:
-    """Send each picture as soon as it is drawn; where one cannot be, the score stands without it."""
+    """Send each picture as soon as it is drawn; where one cannot be, the score stands
+    without it.
+    """
     try:
         for filename, png in draw_pictures(state, data, state.scored_weights):
             link.pipe.send(Drawn(filename, png))
@@ -225,7 +281,10 @@ def show(state: TrainingState, data: Dataset, link: Link) -> None:
 
 def describe(result: EpochResult, state: TrainingState) -> str:
     """Return an epoch in one line."""
-    return f"epoch {result.number} of {state.last_epoch}: {result.score:.4f}, loss {result.loss:.4f}, {result.seconds:.2f} s"
+    return (
+        f"epoch {result.number} of {state.last_epoch}: {result.score:.4f}, loss "
+        f"{result.loss:.4f}, {result.seconds:.2f} s"
+    )
 
 
 def _exit_with_worker() -> None:

@@ -1,7 +1,8 @@
-"""What a worker accepts of what a trial's process says: checked before anything of it is written or told to Optuna.
+"""What a worker accepts of what a trial's process says: checked before anything of it is written or
+told to Optuna.
 
-The process runs other people's networks, losses and libraries. Whatever comes out of it, a score that is no number say, ends
-its own trial, never the worker.
+The process runs other people's networks, losses and libraries. Whatever comes out of it, a score
+that is no number say, ends its own trial, never the worker.
 """
 
 import math
@@ -12,7 +13,18 @@ from collections.abc import Sequence
 from objectives.device.processor import Processor
 from objectives.errors import WorldError, one_line
 from objectives.training.results import EpochResult
-from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
+from search.process.messages import (
+    Cause,
+    Checked,
+    Checkpoint,
+    Drawn,
+    Failed,
+    Finished,
+    Message,
+    Noted,
+    Saved,
+    Trained,
+)
 
 BLOB = re.compile(r"[0-9a-f]{64}")
 PICTURE_NAME = re.compile(r"[a-z0-9_-]{1,60}\.png")
@@ -26,14 +38,19 @@ class UnusableError(WorldError):
 
 
 def usable(message: object, num_classes: int) -> Message:
-    """Return the message, its texts fit for people; a picture that cannot be shown becomes a note that says so.
+    """Return the message, its texts fit for people; a picture that cannot be shown becomes a note
+    that says so.
 
     Raises:
         UnusableError: It is no message, or holds what nobody can work with.
     """
     match message:
         case Checked(parameters, multiply_adds, memory_bytes, problem):
-            counts = {"parameters": parameters, "multiply-adds": multiply_adds, "bytes of memory": memory_bytes}
+            counts = {
+                "parameters": parameters,
+                "multiply-adds": multiply_adds,
+                "bytes of memory": memory_bytes,
+            }
             for what, count in counts.items():
                 _check_count(count, what)
             return Checked(parameters, multiply_adds, memory_bytes, _text(problem))
@@ -51,7 +68,9 @@ def usable(message: object, num_classes: int) -> Message:
             return Noted(f"lacks a picture: {why}") if why else message
         case Failed(cause, text):
             if not isinstance(cause, Cause):
-                raise UnusableError(f"the cause of its end must be a known one, got {_shown(cause)}")
+                raise UnusableError(
+                    f"the cause of its end must be a known one, got {_shown(cause)}"
+                )
             return Failed(cause, _text(text))
         case _:
             raise UnusableError(f"its process must send messages of a trial, got {_shown(message)}")
@@ -59,10 +78,15 @@ def usable(message: object, num_classes: int) -> Message:
 
 def _check_results(results: object, num_classes: int) -> None:
     if not isinstance(results, Sequence) or not results:
-        raise UnusableError(f"its results must be those of one epoch or more, got {_shown(results)}")
+        raise UnusableError(
+            f"its results must be those of one epoch or more, got {_shown(results)}"
+        )
     for number, result in enumerate(results, start=1):
         if not isinstance(result, EpochResult) or result.number != number:
-            raise UnusableError(f"its results must be those of epochs 1, 2, ..., got {_shown(result)} in place {number}")
+            raise UnusableError(
+                f"its results must be those of epochs 1, 2, ..., got {_shown(result)} in place "
+                f"{number}"
+            )
         _check_result(result, num_classes)
 
 
@@ -74,18 +98,27 @@ def _check_result(result: EpochResult, num_classes: int) -> None:
     _check_number(result.learning_rate, f"the learning rate {epoch}")
     _check_number(result.seconds, f"the seconds {epoch}")
     if not isinstance(result.iou, Sequence) or len(result.iou) != num_classes:
-        raise UnusableError(f"the IoU {epoch} must be one number for each of {num_classes} classes, got {_shown(result.iou)}")
+        raise UnusableError(
+            f"the IoU {epoch} must be one number for each of {num_classes} classes, got "
+            f"{_shown(result.iou)}"
+        )
     for iou in result.iou:
         _check_number_or_nan(iou, f"an IoU {epoch}", 0.0, 1.0)  # NaN of a class that does not occur
     match result.scored_on:
-        case Processor(str() as kind, str() as name, int() as threads) if len(kind + name) <= 500 and 0 <= threads < LARGEST:
+        case Processor(str() as kind, str() as name, int() as threads) if (
+            len(kind + name) <= 500 and 0 <= threads < LARGEST
+        ):
             return
-    raise UnusableError(f"the processor {epoch} must be a type, a name and threads, got {_shown(result.scored_on)}")
+    raise UnusableError(
+        f"the processor {epoch} must be a type, a name and threads, got {_shown(result.scored_on)}"
+    )
 
 
 def _check_checkpoint(checkpoint: object) -> None:
     match checkpoint:
-        case Checkpoint(str() as last, str() as best) if BLOB.fullmatch(last) and BLOB.fullmatch(best):
+        case Checkpoint(str() as last, str() as best) if BLOB.fullmatch(last) and BLOB.fullmatch(
+            best
+        ):
             return
     raise UnusableError(f"its checkpoint must be the names of two blobs, got {_shown(checkpoint)}")
 
@@ -103,7 +136,9 @@ def _check_number(value: object, what: str, low: float = -math.inf, high: float 
     raise UnusableError(f"{what} must be a number{within}, got {_shown(value)}")
 
 
-def _check_number_or_nan(value: object, what: str, low: float = -math.inf, high: float = math.inf) -> None:
+def _check_number_or_nan(
+    value: object, what: str, low: float = -math.inf, high: float = math.inf
+) -> None:
     if not (isinstance(value, float) and math.isnan(value)):
         _check_number(value, what, low, high)
 
@@ -118,7 +153,11 @@ def _why_not_shown(filename: object, png: object) -> str:
         return f"its name must be like curve.png, got {_shown(filename)}"
     if not isinstance(png, bytes) or not png.startswith(PNG):
         return f"{filename} is no PNG"
-    return "" if len(png) <= LARGEST_PICTURE else f"{filename} has {len(png)} bytes, {LARGEST_PICTURE} at most are shown"
+    return (
+        ""
+        if len(png) <= LARGEST_PICTURE
+        else f"{filename} has {len(png)} bytes, {LARGEST_PICTURE} at most are shown"
+    )
 
 
 def _text(text: object) -> str:

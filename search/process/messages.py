@@ -1,4 +1,6 @@
-"""What the worker and a trial's process say to each other over their pipe: plain values, no torch."""
+"""What the worker and a trial's process say to each other over their pipe: plain values,
+no torch.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +19,8 @@ class Cause(StrEnum):
     ERROR = "error"
     CRASHED = "crashed"  # its process died, time and again
     HUNG = "hung"  # its process stood still, twice
-    SURROUNDINGS = "surroundings"  # not the trial's own: no artifact store, a full disk. It is tried again, and never told
+    # not the trial's own: no artifact store, a full disk. It is tried again, and never told
+    SURROUNDINGS = "surroundings"
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,18 @@ class Run:
 
     seed: int  # of initialisation, data order and augmentation
     split_seed: int = 0  # by which training and validation are dealt anew; 0: the study's own parts
-    last_epoch: int = 0  # to train to, and to score; 0: as the config says, and the best epoch counts
+    # to train to, and to score; 0: as the config says, and the best epoch counts
+    last_epoch: int = 0
     everything: bool = False  # trains on all labelled frames: its score says nothing of new ones
-    heard: tuple[float, ...] = ()  # merits of the same epochs of a run before, which the schedule hears; none: its own
+    # merits of the same epochs of a run before, which the schedule hears; none: its own
+    heard: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The whole state after some epochs, and the best epoch's weights so far: two blobs that belong together."""
+    """The whole state after some epochs, and the best epoch's weights so far: two blobs that belong
+    together.
+    """
 
     last: str
     best: str
@@ -53,7 +60,8 @@ class Job:
     threads: int
     prefetchers: int  # processes that augment ahead of the GPU
     rungs: tuple[int, ...]  # epochs after which the worker may prune: always saved and told
-    checkpoints: tuple[Checkpoint, ...]  # to go on from, the newest first; the next one is for when the first is damaged
+    # to go on from, the newest first; the next one is for when the first is damaged
+    checkpoints: tuple[Checkpoint, ...]
     memory_bytes: int  # what the device has for one trial; 0: unknown
     gpu_bf16: bool  # whether the GPU computes bfloat16 natively
     verbose: bool  # print a line for each epoch
@@ -61,7 +69,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a config needs, told before any training; with a ``problem`` it cannot work, and nothing follows."""
+    """What a config needs, told before any training; with a ``problem`` it cannot work, and nothing
+    follows.
+    """
 
     parameters: int
     multiply_adds: int  # of one frame, forward
@@ -125,7 +135,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class SaveNow:
-    """The worker's word between two saves: it may have to end the training, and wants all that is trained saved first."""
+    """The worker's word between two saves: it may have to end the training, and wants all that is
+    trained saved first.
+    """
 
 
 Word = Reply | SaveNow

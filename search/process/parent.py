@@ -1,4 +1,6 @@
-"""A trial's own process, as the worker sees it: an out-of-memory, a CUDA fault or a segfault ends it, not the worker."""
+"""A trial's own process, as the worker sees it: an out-of-memory, a CUDA fault or a segfault ends
+it, not the worker.
+"""
 
 import multiprocessing
 import queue
@@ -16,11 +18,14 @@ from search.process.messages import Job, Message, Reply, SaveNow, Word
 
 POLL_S = 0.1
 LAST_WORDS_S = 1.0  # what a process has said before its end is heard by then
-END_S = 10.0  # how long a killed process may take to be gone: one in the hands of a stuck driver never is
+# how long a killed process may take to be gone: one in the hands of a stuck driver never is
+END_S = 10.0
 
 
 class Count(Protocol):
-    """A number in memory that the worker and the trial's process share; only the process changes it."""
+    """A number in memory that the worker and the trial's process share; only the process changes
+    it.
+    """
 
     value: int
 
@@ -42,13 +47,17 @@ class InterruptedTrialError(WorldError):
 
 
 def preload() -> None:
-    """Start the server that forks trials, with torch already imported: a trial then starts in milliseconds."""
+    """Start the server that forks trials, with torch already imported: a trial then starts in
+    milliseconds.
+    """
     multiprocessing.set_forkserver_preload(["search.process.preloaded"])
     forkserver.ensure_running()
 
 
 class Stillness:
-    """For how long a count has stood still, in time that the watcher was awake: a frozen container blames nobody."""
+    """For how long a count has stood still, in time that the watcher was awake: a frozen container
+    blames nobody.
+    """
 
     def __init__(self, count: Count) -> None:
         self.count = count
@@ -70,8 +79,8 @@ class Stillness:
 class TrialProcess:
     """Runs one job; leaving the ``with`` block kills the process if it still lives.
 
-    A thread hears the process at all times: it never waits for a worker whose database is away, and one that dies or stands
-    still in the middle of a message holds nobody up.
+    A thread hears the process at all times: it never waits for a worker whose database is away, and
+    one that dies or stands still in the middle of a message holds nobody up.
 
     Raises:
         SurroundingsError: No process can be started.
@@ -86,7 +95,9 @@ class TrialProcess:
         try:
             self.process.start()
         except (OSError, EOFError) as error:
-            raise SurroundingsError(f"no process can be started: {error or type(error).__name__}") from error
+            raise SurroundingsError(
+                f"no process can be started: {error or type(error).__name__}"
+            ) from error
         finally:
             theirs.close()
         self.heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -95,7 +106,8 @@ class TrialProcess:
 
     def _hear(self) -> None:
         """Hear the process to its end, which may be in the middle of a message."""
-        with self.pipe, suppress(Exception):  # what cannot be read is a process's last word: what follows it is lost, too
+        # what cannot be read is a process's last word: what follows it is lost, too
+        with self.pipe, suppress(Exception):
             while True:
                 self.heard.put(self.pipe.recv())
 
@@ -126,8 +138,8 @@ class TrialProcess:
                 raise ChildHungError(f"the trial's process got nowhere for {self.hang_s:g} s")
 
     def _over(self) -> bool:
-        """Return whether the process has ended and was heard to its end; what it has forked may hold the pipe open for
-        longer.
+        """Return whether the process has ended and was heard to its end; what it has forked may
+        hold the pipe open for longer.
         """
         if self.process.is_alive():
             return not self.ear.is_alive()
@@ -135,7 +147,9 @@ class TrialProcess:
         return True
 
     def reply(self, to: int, *, stop: bool) -> None:
-        """Answer a ``Saved``: go on, or finish now. To a process that has died it says nothing; ``messages`` will."""
+        """Answer a ``Saved``: go on, or finish now. To a process that has died it says nothing;
+        ``messages`` will.
+        """
         self._say(Reply(to, stop))
 
     def save_now(self) -> None:
@@ -149,12 +163,18 @@ class TrialProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.process.kill()
         self.process.join(END_S)
 
 
 def _enter(pipe: Connection, job: Job, beats: Count) -> None:
-    from search.process.child import main  # torch: preloaded in the forkserver, never imported in the worker
+    # torch: preloaded in the forkserver, never imported in the worker
+    from search.process.child import main
 
     main(pipe, job, beats)

@@ -1,4 +1,6 @@
-"""A blob store that waits out an outage of the store behind it: training stands still, and nothing is lost."""
+"""A blob store that waits out an outage of the store behind it: training stands still, and nothing
+is lost.
+"""
 
 import threading
 import time
@@ -17,10 +19,11 @@ BEAT_S = 1.0
 class PatientBlobs:
     """Repeats every call until the store answers, with growing waits; ``note`` is told of each.
 
-    ``beat`` is called every second of a wait and of a call itself, which S3 or a network's disk may hold for minutes: who
-    waits for the store gets on.
+    ``beat`` is called every second of a wait and of a call itself, which S3 or a network's disk may
+    hold for minutes: who waits for the store gets on.
 
-    ``check`` raises StoreAwayError when the store answers and is another than it was: nothing is then read or put.
+    ``check`` raises StoreAwayError when the store answers and is another than it was: nothing is
+    then read or put.
 
     Raises:
         BlobMissingError: The store lacks what is read, which waiting does not mend.
@@ -28,7 +31,11 @@ class PatientBlobs:
     """
 
     def __init__(
-        self, blobs: BlobStore, note: Callable[[str], None], check: Callable[[], None], beat: Callable[[], None]
+        self,
+        blobs: BlobStore,
+        note: Callable[[str], None],
+        check: Callable[[], None],
+        beat: Callable[[], None],
     ) -> None:
         self._blobs = blobs
         self._note = note
@@ -60,7 +67,9 @@ class PatientBlobs:
                 except (BlobMissingError, BlobCorruptError):
                     raise
                 except SearchError as error:
-                    self._note(f"waits for the artifact store, trying again in {wait_s:g} s: {error}")
+                    self._note(
+                        f"waits for the artifact store, trying again in {wait_s:g} s: {error}"
+                    )
                 time.sleep(wait_s)
         raise AssertionError("the waits do not end")
 

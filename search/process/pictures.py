@@ -1,4 +1,6 @@
-"""The pictures of one trial for the dashboard, drawn in the trial's process from its best weights."""
+"""The pictures of one trial for the dashboard, drawn in the trial's process from its best
+weights.
+"""
 
 from collections.abc import Iterator
 
@@ -13,8 +15,12 @@ from objectives.training.state import TrainingState
 PANEL_FRAMES = 6
 
 
-def draw_pictures(state: TrainingState, data: Dataset, weights: bytes) -> Iterator[tuple[str, bytes]]:
-    """File names and PNGs, one after the other: the learning curve, the confusion matrix and a prediction panel."""
+def draw_pictures(
+    state: TrainingState, data: Dataset, weights: bytes
+) -> Iterator[tuple[str, bytes]]:
+    """File names and PNGs, one after the other: the learning curve, the confusion matrix and a
+    prediction panel.
+    """
     yield "curve.png", curve_picture(state.history)
     yield "confusion.png", confusion_picture(state.confusion_KK.numpy(), data.spec)
     model = state.average.model
@@ -27,7 +33,9 @@ def draw_pictures(state: TrainingState, data: Dataset, weights: bytes) -> Iterat
 
 
 def panel_frames(data: Dataset) -> np.ndarray:
-    """Validation frames worth looking at: for each scored class the one with most of it, then evenly spaced ones."""
+    """Validation frames worth looking at: for each scored class the one with most of it, then
+    evenly spaced ones.
+    """
     validation = data.parts["validation"]
     masks_NHW = data.masks[validation]
     richest = [int(np.argmax((masks_NHW == label).sum(axis=(1, 2)))) for label in data.spec.scored]

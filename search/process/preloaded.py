@@ -1,4 +1,6 @@
-"""What the server that forks trials does once, so that no trial pays for it. No tensor operation, no CUDA call."""
+"""What the server that forks trials does once, so that no trial pays for it. No tensor operation,
+no CUDA call.
+"""
 
 import atexit
 import os
@@ -19,7 +21,15 @@ __all__ = ["matplotlib", "search", "torch"]
 end_with_parent()
 ON = Processor("cpu", "any")
 FIRST = [
-    EpochResult(number=epoch, score=epoch / 10, loss=1.0, learning_rate=1e-3, iou=(), seconds=1.0, scored_on=ON)
+    EpochResult(
+        number=epoch,
+        score=epoch / 10,
+        loss=1.0,
+        learning_rate=1e-3,
+        iou=(),
+        seconds=1.0,
+        scored_on=ON,
+    )
     for epoch in (1, 2)
 ]
 LABELS_NHW = np.zeros((1, 8, 8), np.uint8)
@@ -37,4 +47,5 @@ SPEC = FrameSpec(
 )
 curve_picture(FIRST)  # the first picture of a process loads fonts, and much else
 prediction_panel(LABELS_NHW[..., None], LABELS_NHW, LABELS_NHW, SPEC)
-atexit.register(os._exit, 0)  # taken down in order, torch would keep its memory for ten seconds more
+# taken down in order, torch would keep its memory for ten seconds more
+atexit.register(os._exit, 0)

@@ -1,4 +1,6 @@
-"""Saving a training state as often as its cost allows: blobs first, so that nothing is told before it can be resumed."""
+"""Saving a training state as often as its cost allows: blobs first, so that nothing is told before
+it can be resumed.
+"""
 
 import time
 
@@ -8,11 +10,13 @@ from search.process.messages import Checkpoint
 
 SHARE = 0.005  # of the time that saving may take; dearer saves come less often,
 LONGEST_S = 30.0  # but at least so often
-FIRST_S = 5.0  # before the first one: what it costs is not known yet, and less training than that is no loss
+# before the first one: what it costs is not known yet, and less training than that is no loss
+FIRST_S = 5.0
 
 
 class Saver:
-    """Puts a training state and its best weights into the store. ``best`` is the blob of those weights, empty at first.
+    """Puts a training state and its best weights into the store. ``best`` is the blob of those
+    weights, empty at first.
 
     The state holds the best weights too: a run can go on from its state alone, and mend their blob.
     """
@@ -40,6 +44,8 @@ class Saver:
         return Checkpoint(last, self.best)
 
     def note_cost(self) -> None:
-        """The last save has taken until now: called again after the worker's answer, which training waits for too."""
+        """The last save has taken until now: called again after the worker's answer, which training
+        waits for too.
+        """
         self.saved_at = time.monotonic()
         self.cost_s = self.saved_at - self.began_at

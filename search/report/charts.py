@@ -20,13 +20,17 @@ _SPREAD = 0.3  # of the room of one option or whole number, over which its dots 
 
 
 def visible_scores(scores: Sequence[float]) -> list[float]:
-    """Return the scores that an axis must hold: a few failures far below must not press all others together."""
+    """Return the scores that an axis must hold: a few failures far below must not press all others
+    together.
+    """
     top = max(scores)
     floor = top - max(_REACH * (top - median(scores)), 0.02)
     return [score for score in scores if score >= floor]
 
 
-def progress_chart(study: StudyRecord, moments: Sequence[Moment], total_s: float, unit: shown.Unit) -> Html:
+def progress_chart(
+    study: StudyRecord, moments: Sequence[Moment], total_s: float, unit: shown.Unit
+) -> Html:
     """Return each complete trial and the best so far against device time."""
     scores = [moment.score for moment in moments]
     x = Scale(0.0, max(total_s / unit.seconds, 1e-6), *across())
@@ -34,28 +38,41 @@ def progress_chart(study: StudyRecord, moments: Sequence[Moment], total_s: float
     if not math.isnan(study.control_score):
         chart.level(study.control_score, "control")
     for moment in moments:
-        chart.dot((moment.spent_s / unit.seconds, moment.score), "complete", _told(moment.number, moment.score), radius=2.6)
+        chart.dot(
+            (moment.spent_s / unit.seconds, moment.score),
+            "complete",
+            _told(moment.number, moment.score),
+            radius=2.6,
+        )
     chart.lines([_steps(moments, total_s, unit)], "best")
     if best := study.best:
         (found,) = (moment for moment in moments if moment.number == best.number)
         chart.dot(
-            (found.spent_s / unit.seconds, found.score), "best", f"the best: {_told(found.number, found.score)}", radius=5
+            (found.spent_s / unit.seconds, found.score),
+            "best",
+            f"the best: {_told(found.number, found.score)}",
+            radius=5,
         )
     return chart.svg("best score so far against device time", f"device time, {unit.name}")
 
 
 def learning_chart(study: StudyRecord) -> Html:
-    """Return every trial's score by epoch; crosses where trials were pruned, and the rungs at which that is decided."""
+    """Return every trial's score by epoch; crosses where trials were pruned, and the rungs at which
+    that is decided.
+    """
     curves = [trial for trial in study.trials if trial.curve]
     last = max(study.epochs, *(trial.curve[-1][0] for trial in curves))
     first = min(1, *(trial.curve[0][0] for trial in curves))
-    x = Scale(first if first < last else first - 1, last, *across())  # trials of one epoch are points
+    # trials of one epoch are points
+    x = Scale(first if first < last else first - 1, last, *across())
     chart = Chart(x, padded([score for trial in curves for _, score in trial.curve], *upwards()))
     for rung in study.rungs:
         chart.gate(rung, f"{rung}")
     for state in ("pruned", "failed", "complete"):
         chart.lines([trial.curve for trial in curves if trial.state == state], state)
-    chart.lines([trial.curve for trial in curves if trial.state in ("running", "interrupted")], "running")
+    chart.lines(
+        [trial.curve for trial in curves if trial.state in ("running", "interrupted")], "running"
+    )
     chart.crosses([trial.curve[-1] for trial in curves if trial.state == "pruned"], "pruned")
     chart.crosses([trial.curve[-1] for trial in curves if trial.state == "failed"], "failed")
     for trial, kind in ((study.control, "control"), (study.best, "best")):
@@ -69,26 +86,45 @@ def slice_chart(study: StudyRecord, name: str) -> Html:
     """Return the values of one parameter against the scores of the complete trials that have it."""
     trials = [trial for trial in study.of("complete") if name in trial.params]
     x, places, ticks = _values(name, trials)
-    chart = Chart(x, padded(visible_scores([trial.score for trial in trials]), *upwards(SLICE["height"])), **SLICE)
-    chart.dots([(place, trial.score) for place, trial in zip(places, trials, strict=True)], "complete")
+    chart = Chart(
+        x,
+        padded(visible_scores([trial.score for trial in trials]), *upwards(SLICE["height"])),
+        **SLICE,
+    )
+    chart.dots(
+        [(place, trial.score) for place, trial in zip(places, trials, strict=True)], "complete"
+    )
     for marked, style in ((study.control, "control"), (study.best, "best")):
         if marked in trials:
             place = places[trials.index(marked)]
-            chart.dot((place, marked.score), style, f"{style}: {shown.parameter(marked.params[name])}", radius=5)
+            chart.dot(
+                (place, marked.score),
+                style,
+                f"{style}: {shown.parameter(marked.params[name])}",
+                radius=5,
+            )
     return chart.svg(f"{name} against the score", name, x_ticks=ticks)
 
 
 def _values(name: str, trials: Sequence[TrialRecord]) -> tuple[Scale, list[float], list[Tick]]:
-    """Return a scale of the parameter's values, where each trial lies on it, and ticks where the scale has not its own."""
+    """Return a scale of the parameter's values, where each trial lies on it, and ticks where the
+    scale has not its own.
+    """
     ends = across(SLICE["width"])
     kind = trials[-1].distributions[name]
     aside = [_SPREAD * (trial.number * _GOLDEN % 1 - 0.5) for trial in trials]
     values = [trial.params[name] for trial in trials]
     match kind:
         case CategoricalDistribution():
-            options = list(dict.fromkeys(option for trial in trials for option in _options(trial, name)))
-            places = [options.index(value) + shift for value, shift in zip(values, aside, strict=True)]
-            ticks = [(float(index), shown.parameter(option)[:14]) for index, option in enumerate(options)]
+            options = list(
+                dict.fromkeys(option for trial in trials for option in _options(trial, name))
+            )
+            places = [
+                options.index(value) + shift for value, shift in zip(values, aside, strict=True)
+            ]
+            ticks = [
+                (float(index), shown.parameter(option)[:14]) for index, option in enumerate(options)
+            ]
             return Scale(-0.5, len(options) - 0.5, *ends), places, ticks
         case IntDistribution(log=False):
             scale = Scale(min(values) - 0.5, max(values) + 0.5, *ends)

@@ -1,7 +1,9 @@
-"""Charts as inline SVG: an area with two axes, marks on it, and strips of marks for the cells of a table.
+"""Charts as inline SVG: an area with two axes, marks on it, and strips of marks for the cells of a
+table.
 
-Colours come from the page's style sheet by class (``best``, ``control``, ``complete``, ``pruned``, ...), so that they fit light
-and dark. Many marks of one class are one path: a thousand trials stay a small file.
+Colours come from the page's style sheet by class (``best``, ``control``, ``complete``, ``pruned``,
+...), so that they fit light and dark. Many marks of one class are one path: a thousand trials stay
+a small file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +38,9 @@ class Chart:
 
     def lines(self, lines: Iterable[Sequence[Point]], kind: str) -> None:
         """Polylines."""
-        self._path("".join(self._polyline(points) for points in lines if len(points) > 1), f"line {kind}")
+        self._path(
+            "".join(self._polyline(points) for points in lines if len(points) > 1), f"line {kind}"
+        )
 
     def dots(self, points: Iterable[Point], kind: str) -> None:
         """Small dots."""
@@ -63,18 +67,39 @@ class Chart:
 
     def svg(self, title: str, x_label: str, *, x_ticks: Sequence[Tick] = ()) -> Html:
         """Return the finished chart; what the y axis shows is said by the title beside it."""
-        ticks = x_ticks or [(value, f"{value:g}") for value in self.x.ticks(self.width // TICK_WIDTH)]
+        ticks = x_ticks or [
+            (value, f"{value:g}") for value in self.x.ticks(self.width // TICK_WIDTH)
+        ]
         name = _text(x_label, (self.x.start + self.x.end) / 2, self.height - 5, "middle", "name")
         view = f"0 0 {self.width} {self.height}"
-        return element("svg", self._axes(ticks), name, *self._marks, viewBox=view, role="img", aria_label=title, class_="chart")
+        return element(
+            "svg",
+            self._axes(ticks),
+            name,
+            *self._marks,
+            viewBox=view,
+            role="img",
+            aria_label=title,
+            class_="chart",
+        )
 
     def _axes(self, x_ticks: Sequence[Tick]) -> Html:
         y_ticks = [(value, f"{value:g}") for value in self.y.ticks(5)]
-        rows = "".join(f"M{self.x.start:.1f} {self.y(value):.1f}H{self.x.end:.1f}" for value, _ in y_ticks)
+        rows = "".join(
+            f"M{self.x.start:.1f} {self.y(value):.1f}H{self.x.end:.1f}" for value, _ in y_ticks
+        )
         parts = [element("path", d=rows, class_="grid")] if rows else []
-        parts.append(element("path", d=f"M{self.x.start:.1f} {self.y.start:.1f}H{self.x.end:.1f}", class_="axis"))
-        parts += [_text(label, self.x.start - 7, self.y(value) + 4, "end") for value, label in y_ticks]
-        parts += [_text(label, self.x(value), self.y.start + 17, "middle") for value, label in x_ticks]
+        parts.append(
+            element(
+                "path", d=f"M{self.x.start:.1f} {self.y.start:.1f}H{self.x.end:.1f}", class_="axis"
+            )
+        )
+        parts += [
+            _text(label, self.x.start - 7, self.y(value) + 4, "end") for value, label in y_ticks
+        ]
+        parts += [
+            _text(label, self.x(value), self.y.start + 17, "middle") for value, label in x_ticks
+        ]
         return join(parts)
 
     def _label(self, label: str, x: float, y: float, anchor: str) -> None:
@@ -111,7 +136,11 @@ class Strip:
 
     def level(self, value: float, kind: str) -> None:
         """A line across, the same in every strip."""
-        self._marks.append(element("path", d=f"M{self.scale(value):.1f} 0V{STRIP_HEIGHT}", class_=f"line level {kind}"))
+        self._marks.append(
+            element(
+                "path", d=f"M{self.scale(value):.1f} 0V{STRIP_HEIGHT}", class_=f"line level {kind}"
+            )
+        )
 
     def reach(self, low: float, high: float, kind: str) -> None:
         """An interval."""
@@ -128,20 +157,35 @@ class Strip:
         """Return the finished strip."""
         view = f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT}"
         base = element("path", d=f"M0 {STRIP_HEIGHT / 2:g}H{STRIP_WIDTH}", class_="grid")
-        return element("svg", base, *self._marks, viewBox=view, role="img", aria_label=title, class_="strip")
+        return element(
+            "svg", base, *self._marks, viewBox=view, role="img", aria_label=title, class_="strip"
+        )
 
 
 def strip_axis(scale: Scale) -> Html:
     """Return the ticks below the strips of a table."""
     ticks = [_text(f"{value:g}", scale(value), 16, "middle") for value in scale.ticks(5)]
-    return element("svg", *ticks, viewBox=f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT}", role="img", aria_label="scale", class_="strip")
+    return element(
+        "svg",
+        *ticks,
+        viewBox=f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT}",
+        role="img",
+        aria_label="scale",
+        class_="strip",
+    )
 
 
 def swatch(kind: str, mark: str = "line") -> Html:
     """Return the mark of a legend: ``line``, ``dots`` or ``cross``."""
-    d = {"line": "M1 6H21", "dots": "M11 6h0", "cross": "M7.5 2.5l7 7m0 -7l-7 7"}[mark.split(maxsplit=1)[0]]
+    d = {"line": "M1 6H21", "dots": "M11 6h0", "cross": "M7.5 2.5l7 7m0 -7l-7 7"}[
+        mark.split(maxsplit=1)[0]
+    ]
     return element(
-        "svg", element("path", d=d, class_=f"{mark} {kind}"), viewBox="0 0 22 12", class_="swatch", aria_hidden="true"
+        "svg",
+        element("path", d=d, class_=f"{mark} {kind}"),
+        viewBox="0 0 22 12",
+        class_="swatch",
+        aria_hidden="true",
     )
 
 

@@ -1,4 +1,6 @@
-"""Where trials came from: the control, recipes, neighbours of the control, or the sampler; and how far each came."""
+"""Where trials came from: the control, recipes, neighbours of the control, or the sampler; and how
+far each came.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,12 +25,19 @@ class Group:
 
 
 def origins(study: StudyRecord) -> tuple[Group, ...]:
-    """Return the groups with a scored trial, the best first; those that were only pruned come last."""
+    """Return the groups with a scored trial, the best first; those that were only pruned
+    come last.
+    """
     found: dict[str, list[TrialRecord]] = {}
     for trial in study.trials:
         found.setdefault(trial.recipe or SAMPLED, []).append(trial)
     groups = [_group(name, trials) for name, trials in found.items()]
-    return tuple(sorted(filter(_has_score, groups), key=lambda group: (math.isnan(group.best), -group.best, group.name)))
+    return tuple(
+        sorted(
+            filter(_has_score, groups),
+            key=lambda group: (math.isnan(group.best), -group.best, group.name),
+        )
+    )
 
 
 def _group(name: str, trials: list[TrialRecord]) -> Group:

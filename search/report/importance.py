@@ -1,4 +1,6 @@
-"""Which parameters decided whether a trial was among the best: PED-ANOVA over the complete trials."""
+"""Which parameters decided whether a trial was among the best: PED-ANOVA over the
+complete trials.
+"""
 
 import math
 import warnings
@@ -27,20 +29,28 @@ class Importances:
 
 
 def importances(study: StudyRecord) -> Importances | Unknown:
-    """Return how much each parameter tells the best complete trials from the others, or why that cannot be said.
+    """Return how much each parameter tells the best complete trials from the others, or why that
+    cannot be said.
 
-    Source: Watanabe et al. 2023, PED-ANOVA (arXiv:2304.10255), within the region that the search has tried.
+    Source: Watanabe et al. 2023, PED-ANOVA (arXiv:2304.10255), within the region that the search
+    has tried.
     """
     complete = study.of("complete")
     if len(complete) < LEAST_TRIALS:
-        return Unknown(f"too few complete trials ({len(complete)}): importances need at least {LEAST_TRIALS}")
+        return Unknown(
+            f"too few complete trials ({len(complete)}): importances need at least {LEAST_TRIALS}"
+        )
     quantile = max(TOP_SHARE, TOP_TRIALS / len(complete))
     found = _evaluate(study, quantile)
     total = sum(found.values())
     if not total > 0:
         return Unknown("no parameter tells the best trials from the others")
     ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))
-    return Importances({name: value / total for name, value in ranked}, math.ceil(quantile * len(complete)), len(complete))
+    return Importances(
+        {name: value / total for name, value in ranked},
+        math.ceil(quantile * len(complete)),
+        len(complete),
+    )
 
 
 def _evaluate(study: StudyRecord, quantile: float) -> dict[str, float]:
@@ -50,6 +60,9 @@ def _evaluate(study: StudyRecord, quantile: float) -> dict[str, float]:
         drawn = dict(trial.params)
         kinds = dict(trial.distributions)
         copy.add_trial(create_trial(params=drawn, distributions=kinds, value=trial.score))
-    with warnings.catch_warnings(action="ignore"):  # rare branches of a space: said in the report's own words
-        found = get_param_importances(copy, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile), normalize=False)
+    # rare branches of a space: said in the report's own words
+    with warnings.catch_warnings(action="ignore"):
+        found = get_param_importances(
+            copy, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile), normalize=False
+        )
     return dict(found)

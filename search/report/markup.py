@@ -1,4 +1,5 @@
-"""HTML and SVG as values: text is escaped unless it was made here, so that no name or message can become markup.
+"""HTML and SVG as values: text is escaped unless it was made here, so that no name or message can
+become markup.
 
 Everything written here is well-formed XML as well, which tests check.
 """
@@ -11,12 +12,15 @@ from typing import final
 from objectives.errors import one_line
 
 LONGEST = 3000  # characters of one piece of text: a file may hold a name of megabytes
-_CLOSED = {"meta", "img", "path", "circle", "line", "rect"}  # written <name /> when they hold nothing
+# written <name /> when they hold nothing
+_CLOSED = {"meta", "img", "path", "circle", "line", "rect"}
 
 
 @final
 class Html(str):
-    """Finished markup. Only this module makes it from text, by escaping; others join and nest what they got."""
+    """Finished markup. Only this module makes it from text, by escaping; others join and nest what
+    they got.
+    """
 
     __slots__ = ()
 
@@ -24,9 +28,12 @@ class Html(str):
 def element(name: str, *children: str, **attributes: str | float) -> Html:
     """``<name attributes>children</name>``; a child that is no Html is text, and escaped.
 
-    ``class_`` and ``stroke_width`` are written ``class`` and ``stroke-width``. An attribute that is an empty text is left out.
+    ``class_`` and ``stroke_width`` are written ``class`` and ``stroke-width``. An attribute that is
+    an empty text is left out.
     """
-    told = "".join(f' {_name(key)}="{_value(value)}"' for key, value in attributes.items() if value != "")
+    told = "".join(
+        f' {_name(key)}="{_value(value)}"' for key, value in attributes.items() if value != ""
+    )
     if not children and name in _CLOSED:
         return Html(f"<{name}{told} />")
     return Html(f"<{name}{told}>{join(children)}</{name}>")

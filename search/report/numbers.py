@@ -1,4 +1,6 @@
-"""What a study has cost and brought: the best so far by device time, hours by state, hours saved by pruning."""
+"""What a study has cost and brought: the best so far by device time, hours by state, hours saved by
+pruning.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +15,9 @@ _SHORTEST_S = 1e-3  # of a trial, so that its rate is finite
 
 @dataclass(frozen=True)
 class Moment:
-    """A complete trial at its end: its own score, the best so far, and what the study had spent by then."""
+    """A complete trial at its end: its own score, the best so far, and what the study had spent by
+    then.
+    """
 
     number: int
     spent_s: float
@@ -48,9 +52,11 @@ class Ledger:
 
 
 def spent_by(trials: Iterable[TrialRecord], moments: Sequence[float]) -> list[float]:
-    """Seconds on devices that the trials had spent by each moment, each trial's spread evenly over its life.
+    """Seconds on devices that the trials had spent by each moment, each trial's spread evenly over
+    its life.
 
-    A trial that was interrupted has held a device for part of its life only; the sum at its end is right.
+    A trial that was interrupted has held a device for part of its life only; the sum at its end is
+    right.
     """
     begun = [trial for trial in trials if trial.device_s > 0 and not math.isnan(trial.started_at)]
     if not begun:
@@ -71,12 +77,14 @@ def best_so_far(study: StudyRecord) -> tuple[Moment, ...]:
     spent = spent_by(study.trials, [trial.ended_at for trial in ended])
     tops = np.maximum.accumulate(np.array([trial.score for trial in ended], dtype=np.float64))
     return tuple(
-        Moment(trial.number, spent_s, trial.score, float(best)) for trial, spent_s, best in zip(ended, spent, tops, strict=True)
+        Moment(trial.number, spent_s, trial.score, float(best))
+        for trial, spent_s, best in zip(ended, spent, tops, strict=True)
     )
 
 
 def saved_s(study: StudyRecord) -> float:
-    """Seconds that pruning has saved: the epochs that pruned trials did not train, at what an epoch of each has cost.
+    """Seconds that pruning has saved: the epochs that pruned trials did not train, at what an epoch
+    of each has cost.
 
     Where early stopping would have ended such a trial anyway, it is less.
     """

@@ -20,7 +20,18 @@ from search.report.sections.trials import trials
 from search.report.style import CSS
 from search.study.stored import Study
 
-SECTIONS = (headline, believability, confirmed, classes, progress, pictures, starts, parameters, costs, trials)
+SECTIONS = (
+    headline,
+    believability,
+    confirmed,
+    classes,
+    progress,
+    pictures,
+    starts,
+    parameters,
+    costs,
+    trials,
+)
 
 TITLE_END = ": search report"
 HEAD_CHARACTERS = 4096  # in which the title stands
@@ -43,7 +54,9 @@ def _is_report(path: Path) -> bool:
         return f"{TITLE_END}</title>" in opened.read(HEAD_CHARACTERS)
 
 
-def write_report(study: Study, url: str, pictures: PictureStore, out: Path, *, replace: bool = False) -> Findings:
+def write_report(
+    study: Study, url: str, pictures: PictureStore, out: Path, *, replace: bool = False
+) -> Findings:
     """Write the report on a study, whole or not at all; returns what it says.
 
     ``url`` is the database's, where the study that confirms this one may be.
@@ -81,7 +94,8 @@ def _head(name: str) -> Html:
 def _footer(findings: Findings) -> Html:
     spec = findings.study.spec
     told = (
-        f"segmentation-search {version('segmentation-search')}, objective version {spec.objective_version}, space "
+        f"segmentation-search {version('segmentation-search')}, objective version "
+        f"{spec.objective_version}, space "
         f"{spec.space_fingerprint[:12]}, data {spec.data_fingerprint[:12]}, seed {spec.seed}."
     )
     return element("footer", told)

@@ -1,4 +1,6 @@
-"""The pictures that the report shows: those that the best trial and the control left in the picture store."""
+"""The pictures that the report shows: those that the best trial and the control left in the picture
+store.
+"""
 
 import base64
 from collections.abc import Mapping
@@ -25,13 +27,23 @@ class Panel:
 
 
 def read_panels(study: StudyRecord, store: PictureStore) -> tuple[Panel, ...]:
-    """Return the pictures of the best trial and, where it is another one, of the control; of trials that have left some."""
+    """Return the pictures of the best trial and, where it is another one, of the control; of trials
+    that have left some.
+    """
     best = study.best
     control = study.control
-    trials = [(trial, role) for trial, role in ((best, "the best trial"), (control, "the control")) if trial]
+    trials = [
+        (trial, role)
+        for trial, role in ((best, "the best trial"), (control, "the control"))
+        if trial
+    ]
     if best and best is control:
         trials = [(best, "the control, which is the best trial")]
-    return tuple(_panel(trial, role, store) for trial, role in trials if any(name in trial.pictures for name in SHOWN))
+    return tuple(
+        _panel(trial, role, store)
+        for trial, role in trials
+        if any(name in trial.pictures for name in SHOWN)
+    )
 
 
 def _panel(trial: TrialRecord, role: str, store: PictureStore) -> Panel:
@@ -42,7 +54,8 @@ def _panel(trial: TrialRecord, role: str, store: PictureStore) -> Panel:
             continue
         try:
             png = store.open_reader(trial.pictures[name]).read()
-        except (ArtifactNotFound, StoreAwayError) as error:  # the report is worth having without its pictures
+        # the report is worth having without its pictures
+        except (ArtifactNotFound, StoreAwayError) as error:
             missing = str(error)
         else:
             if png.startswith(_PNG):

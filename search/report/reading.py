@@ -1,6 +1,8 @@
-"""A study as the report needs it, read once: every trial with its epochs, its time on a device and its pictures.
+"""A study as the report needs it, read once: every trial with its epochs, its time on a device and
+its pictures.
 
-The number of queries does not grow with the number of trials, but for Optuna's own, which reads 500 trials at a time.
+The number of queries does not grow with the number of trials, but for Optuna's own, which reads 500
+trials at a time.
 """
 
 import math
@@ -34,12 +36,22 @@ HELD = text(f"""
 NOW = text("SELECT extract(epoch FROM clock_timestamp())::float")
 
 # in the order of the page
-STATES = (State.COMPLETE, State.PRUNED, State.INFEASIBLE, State.FAILED, State.RUNNING, State.INTERRUPTED, State.WAITING)
+STATES = (
+    State.COMPLETE,
+    State.PRUNED,
+    State.INFEASIBLE,
+    State.FAILED,
+    State.RUNNING,
+    State.INTERRUPTED,
+    State.WAITING,
+)
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. Scores and IoU are fractions, times seconds since 1970; NaN where there is none."""
+    """One trial. Scores and IoU are fractions, times seconds since 1970; NaN where there
+    is none.
+    """
 
     number: int
     state: State
@@ -83,18 +95,35 @@ class StudyRecord:
     @cached_property
     def control(self) -> TrialRecord | None:
         """The first trial, the default config; None when nobody has begun it."""
-        return next((trial for trial in self.trials if trial.number == CONTROL and trial.state is not State.WAITING), None)
+        return next(
+            (
+                trial
+                for trial in self.trials
+                if trial.number == CONTROL and trial.state is not State.WAITING
+            ),
+            None,
+        )
 
     @cached_property
     def best(self) -> TrialRecord | None:
-        """The trial with the highest score, complete or cut by the study's limit; a complete one and the first of equals."""
+        """The trial with the highest score, complete or cut by the study's limit; a complete one
+        and the first of equals.
+        """
         scored = [trial for trial in self.trials if not math.isnan(trial.score)]
-        return max(scored, key=lambda trial: (trial.score, trial.state is State.COMPLETE, -trial.number), default=None)
+        return max(
+            scored,
+            key=lambda trial: (trial.score, trial.state is State.COMPLETE, -trial.number),
+            default=None,
+        )
 
     @property
     def control_score(self) -> float:
         """The control's score, NaN unless it is complete."""
-        return self.control.score if self.control and self.control.state is State.COMPLETE else math.nan
+        return (
+            self.control.score
+            if self.control and self.control.state is State.COMPLETE
+            else math.nan
+        )
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -121,7 +150,10 @@ def read_study(study: Study) -> StudyRecord:
     with study.engine.connect() as connection:
         leases = {row.trial_id: row for row in connection.execute(HELD, {"study_id": study.id})}
         now = float(connection.execute(NOW).scalar_one())
-        cut = {trial.trial_id: trial.score for trial in unfinished_trials(connection, study.id, status.budget)}
+        cut = {
+            trial.trial_id: trial.score
+            for trial in unfinished_trials(connection, study.id, status.budget)
+        }
     frozen = study.storage.get_all_trials(study.id, deepcopy=False)
     return StudyRecord(
         spec=study.spec,
@@ -131,13 +163,22 @@ def read_study(study: Study) -> StudyRecord:
         rungs=judging(study.space).rungs,
         test_looks=test_looks(study),
         read_at=now,
-        trials=tuple(_record(trial, leases.get(trial._trial_id), cut.get(trial._trial_id, math.nan), now) for trial in frozen),
+        trials=tuple(
+            _record(trial, leases.get(trial._trial_id), cut.get(trial._trial_id, math.nan), now)
+            for trial in frozen
+        ),
     )
 
 
 def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialRecord:
     notes = Notes.of(trial)
-    curve = tuple(sorted((step, score) for step, score in trial.intermediate_values.items() if math.isfinite(score)))
+    curve = tuple(
+        sorted(
+            (step, score)
+            for step, score in trial.intermediate_values.items()
+            if math.isfinite(score)
+        )
+    )
     copied = notes.original is not None
     train_s = 0.0 if copied else notes.train_s
     return TrialRecord(
@@ -151,7 +192,8 @@ def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialReco
         per_class=notes.per_class,
         params=trial.params,
         distributions=trial.distributions,
-        epochs=max(notes.epochs, curve[-1][0] if curve else 0),  # told when it was cut, it may have gone on since
+        # told when it was cut, it may have gone on since
+        epochs=max(notes.epochs, curve[-1][0] if curve else 0),
         best_epoch=notes.best_epoch,
         parameters=notes.parameters,
         device_s=float(lease.spent_s) if lease is not None and lease.spent_s > 0 else train_s,

@@ -1,4 +1,6 @@
-"""The reports' systems trained under one budget: a table of what they report beside what this study measured."""
+"""The reports' systems trained under one budget: a table of what they report beside what this study
+measured.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,16 +17,30 @@ from search.study.unfinished import read_unfinished
 from spaces.recipes import Recipe, load_recipes
 
 # of the data, as recipes name them beside classes
-PARTS = ("val", "test", "hidden", "hidden_second_run", "hidden_after_search", "val_all_data", "hidden_all_data")
+PARTS = (
+    "val",
+    "test",
+    "hidden",
+    "hidden_second_run",
+    "hidden_after_search",
+    "val_all_data",
+    "hidden_all_data",
+)
 PRINTED = Path("-")  # no file
 MADE = "Made by `"
 SHOWN = 12  # digits of a fingerprint
-STATES = {TrialState.COMPLETE: State.COMPLETE, TrialState.PRUNED: State.PRUNED, TrialState.FAIL: State.FAILED}
+STATES = {
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.PRUNED: State.PRUNED,
+    TrialState.FAIL: State.FAILED,
+}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one trial of a recipe came to; ``score`` and IoU are fractions, NaN where there is none."""
+    """What one trial of a recipe came to; ``score`` and IoU are fractions, NaN where
+    there is none.
+    """
 
     recipe: str
     number: int
@@ -39,12 +55,21 @@ class Measured:
 
 
 def measure(study: Study) -> list[Measured]:
-    """Return the named trials of a study that have ended, or that its limit has cut, the best first."""
-    named = [trial for trial in study.storage.get_all_trials(study.id, deepcopy=False) if Notes.of(trial).recipe]
+    """Return the named trials of a study that have ended, or that its limit has cut, the best
+    first.
+    """
+    named = [
+        trial
+        for trial in study.storage.get_all_trials(study.id, deepcopy=False)
+        if Notes.of(trial).recipe
+    ]
     cut = {each.number: each.score for each in read_unfinished(study)}
     found = [_measured(trial) for trial in named if trial.state.is_finished()]
     unfinished = [trial for trial in named if trial.number in cut]
-    found += [replace(_measured(trial), state=State.UNFINISHED, score=cut[trial.number]) for trial in unfinished]
+    found += [
+        replace(_measured(trial), state=State.UNFINISHED, score=cut[trial.number])
+        for trial in unfinished
+    ]
     return sorted(found, key=lambda each: (math.isnan(each.score), -each.score, each.number))
 
 
@@ -80,11 +105,16 @@ def _is_table(path: Path) -> bool:
 
 
 def write_table(study: Study, out: Path, *, command: str, replace: bool = False) -> None:
-    """Write the table of a study's recipes below the command that makes it again, whole or not at all; ``-`` prints it."""
+    """Write the table of a study's recipes below the command that makes it again, whole or not at
+    all; ``-`` prints it.
+    """
     measured = measure(study)
     names = dict.fromkeys(name for each in measured for name in each.per_class)
     spec = study.spec
-    made = f"{MADE}{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version {spec.objective_version}."
+    made = (
+        f"{MADE}{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version "
+        f"{spec.objective_version}."
+    )
     table = f"{made}\n\n{markdown(measured, names)}"
     if out == PRINTED:
         print(table, end="")
@@ -94,17 +124,30 @@ def write_table(study: Study, out: Path, *, command: str, replace: bool = False)
 
 
 def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
-    """Return the table: each recipe with the figures of its report and of this study, in percent."""
+    """Return the table: each recipe with the figures of its report and of this study, in
+    percent.
+    """
     recipes = {recipe.name: recipe for recipe in load_recipes()}
     names = tuple(class_names)
-    head = ["recipe", "reported mIoU %", "here mIoU %", *names, "best epoch", "parameters", "minutes"]
+    head = [
+        "recipe",
+        "reported mIoU %",
+        "here mIoU %",
+        *names,
+        "best epoch",
+        "parameters",
+        "minutes",
+    ]
     lines = [_line(head), _line(["---"] * 2 + ["---:"] * (len(head) - 2))]
     lines += [_line(_cells(each, recipes.get(each.recipe), names)) for each in measured]
     return "\n".join(lines) + "\n"
 
 
 def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
-    scored = {State.COMPLETE: _percent(each.score), State.UNFINISHED: f"{_percent(each.score)} (unfinished)"}
+    scored = {
+        State.COMPLETE: _percent(each.score),
+        State.UNFINISHED: f"{_percent(each.score)} (unfinished)",
+    }
     here = scored.get(each.state, each.cause or each.state)
     classes = [_percent(each.per_class.get(name, float("nan"))) for name in names]
     epochs = f"{each.best_epoch} of {each.epochs}" if each.epochs else "-"
@@ -114,8 +157,12 @@ def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> lis
 
 
 def shown_reported(reported: Mapping[str, float]) -> str:
-    """Return a report's figures in one cell: ``val 59.45, test 58.91``; figures by class are left to the recipe itself."""
-    return ", ".join(f"{name} {value:g}" for name, value in reported.items() if name in PARTS) or "-"
+    """Return a report's figures in one cell: ``val 59.45, test 58.91``; figures by class are left
+    to the recipe itself.
+    """
+    return (
+        ", ".join(f"{name} {value:g}" for name, value in reported.items() if name in PARTS) or "-"
+    )
 
 
 def _percent(fraction: float) -> str:

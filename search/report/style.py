@@ -1,4 +1,6 @@
-"""The report's style sheet: readable in light and dark, on paper and on a phone. It names no font and no file to load."""
+"""The report's style sheet: readable in light and dark, on paper and on a phone. It names no font
+and no file to load.
+"""
 
 CSS = """
 :root { color-scheme: light dark; --ink: #1b1f24; --muted: #5d6570; --line: #dde1e7; --page: #ffffff; --panel: #f5f7f9;

@@ -1,4 +1,6 @@
-"""The budget of a study: trials, hours on devices, a deadline, and what people have said: pause, stop, extend."""
+"""The budget of a study: trials, hours on devices, a deadline, and what people have said: pause,
+stop, extend.
+"""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -60,7 +62,9 @@ WHY = {  # a study trains nothing before its trials are spent
 
 @dataclass(frozen=True)
 class Budget:
-    """What a study may spend, what it has spent, and what people have ordered, all at one moment."""
+    """What a study may spend, what it has spent, and what people have ordered, all at one
+    moment.
+    """
 
     trials: int
     gpu_s: float  # 0: no limit
@@ -73,11 +77,15 @@ class Budget:
     running: int  # begun and not ended, at work or not
     held: int  # of these, those that a worker trains now
     infeasible: int
-    foreign_failures: int  # ended as failed by somebody else than a worker, in the dashboard say: these are replaced
-    fixed: bool  # the trials that it began with are all that was asked for: nothing takes the place of one
+    # ended as failed by somebody else than a worker, in the dashboard say: these are replaced
+    foreign_failures: int
+    # the trials that it began with are all that was asked for: nothing takes the place of one
+    fixed: bool
 
     def limit(self) -> Limit:
-        """Return what keeps the study from taking further trials, and from training those at hand any longer."""
+        """Return what keeps the study from taking further trials, and from training those at hand
+        any longer.
+        """
         match self.order:
             case Order.PAUSED:
                 return Limit.PAUSED
@@ -101,12 +109,16 @@ class Budget:
 
     @property
     def to_end(self) -> int:
-        """Trials at hand that still keep the study from being over: under a limit nobody goes on with an interrupted one."""
+        """Trials at hand that still keep the study from being over: under a limit nobody goes on
+        with an interrupted one.
+        """
         return self.running if self.limit() is Limit.NONE else self.held
 
     @property
     def over(self) -> bool:
-        """Whether nobody trains a trial of it now, and nobody will as long as its limits are what they are."""
+        """Whether nobody trains a trial of it now, and nobody will as long as its limits are what
+        they are.
+        """
         return self.closed() and not self.to_end
 
     @property
@@ -121,12 +133,18 @@ class Budget:
 
     @property
     def replaced(self) -> int:
-        """Trials that do not count: infeasible ones beyond their share, and those that somebody failed by hand."""
-        return 0 if self.fixed else beyond_budget(self.infeasible, self.trials) + self.foreign_failures
+        """Trials that do not count: infeasible ones beyond their share, and those that somebody
+        failed by hand.
+        """
+        return (
+            0 if self.fixed else beyond_budget(self.infeasible, self.trials) + self.foreign_failures
+        )
 
 
 def beyond_budget(infeasible: int, budget: int) -> int:
-    """Return how many of the infeasible trials do not count: they may spend a fifth of the budget, and no more."""
+    """Return how many of the infeasible trials do not count: they may spend a fifth of the budget,
+    and no more.
+    """
     return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
 
 
@@ -140,12 +158,16 @@ def read_budget(connection: Connection, study: Study) -> Budget:
     if row is None or not row["there"]:
         raise UserError(f"study {study.spec.name!r} was deleted")
     found = {name: value for name, value in row.items() if name not in ("budget", "there", "order")}
-    fixed = not study.spec.purpose.searches or (study.spec.fixed and row["budget"] <= study.spec.trials)
+    fixed = not study.spec.purpose.searches or (
+        study.spec.fixed and row["budget"] <= study.spec.trials
+    )
     return Budget(trials=row["budget"], order=Order(row["order"]), fixed=fixed, **found)
 
 
 def is_over(study: Study) -> bool:
-    """Return whether nobody trains a trial of the study, and nobody will unless its limits change."""
+    """Return whether nobody trains a trial of the study, and nobody will unless its
+    limits change.
+    """
     return current_budget(study).over
 
 

@@ -1,4 +1,6 @@
-"""Drawing a config from an Optuna trial; on a resumed trial every parameter comes back as it was."""
+"""Drawing a config from an Optuna trial; on a resumed trial every parameter comes back as
+it was.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +9,9 @@ import optuna
 
 
 class FromTrial:
-    """The source of a space's values that asks Optuna's sampler, and records each value in the trial."""
+    """The source of a space's values that asks Optuna's sampler, and records each value in the
+    trial.
+    """
 
     def __init__(self, trial: optuna.trial.BaseTrial) -> None:
         self.trial = trial

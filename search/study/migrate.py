@@ -1,8 +1,9 @@
 """``search migrate``: a study in a changed space that begins with what another study has found out.
 
-A trial is copied when its config lies in the new space and its score means the same there. The copies are ended trials like
-any other: the sampler learns from them, pruning compares with them, and the best of them can be exported. Nothing is
-trained for them, so they stand beside the budget of new trials.
+A trial is copied when its config lies in the new space and its score means the same there. The
+copies are ended trials like any other: the sampler learns from them, pruning compares with them,
+and the best of them can be exported. Nothing is trained for them, so they stand beside the budget
+of new trials.
 """
 
 from collections import Counter
@@ -27,7 +28,8 @@ from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import KNOWN, Study, create_study, enqueue
 from spaces import FromParams, Space, load_stored_space
 
-KEPT = ("constraints", JUDGED)  # of the attributes of Optuna and its pruner: the border of what works, and verdicts
+# of the attributes of Optuna and its pruner: the border of what works, and verdicts
+KEPT = ("constraints", JUDGED)
 
 COPY_POINTERS = text("""
     INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)
@@ -37,7 +39,9 @@ COPY_POINTERS = text("""
 
 @dataclass(frozen=True)
 class Migration:
-    """What of a study fits into another space: the copies by number, and how many others were left out, by reason."""
+    """What of a study fits into another space: the copies by number, and how many others were left
+    out, by reason.
+    """
 
     copies: tuple[FrozenTrial, ...]  # each with the id of its original
     with_control: bool  # the first of them is the new space's control, complete
@@ -45,7 +49,10 @@ class Migration:
 
     def __str__(self) -> str:
         states = Counter(copy.state.name.lower() for copy in self.copies)
-        told = f"{len(self.copies)} trials copied ({', '.join(f'{n} {state}' for state, n in sorted(states.items()))})"
+        told = (
+            f"{len(self.copies)} trials copied "
+            f"({', '.join(f'{n} {state}' for state, n in sorted(states.items()))})"
+        )
         if not self.left_out:
             return told
         reasons = "; ".join(f"{number}: {why}" for why, number in self.left_out.most_common())
@@ -100,8 +107,14 @@ def find_copies(old: Study, space: Space) -> Migration:
         else:
             copies.append(_copy(old, trial, space, params))
     if not copies:
-        reasons = "; ".join(f"{n} trials: {why}" for why, n in left_out.most_common()) or "it has no trial"
-        raise UserError(f"nothing of study {old.spec.name!r} fits into the new space ({reasons}): start one with `search init`")
+        reasons = (
+            "; ".join(f"{n} trials: {why}" for why, n in left_out.most_common())
+            or "it has no trial"
+        )
+        raise UserError(
+            f"nothing of study {old.spec.name!r} fits into the new space ({reasons}): start one "
+            f"with `search init`"
+        )
     controls = [copy for copy in copies if _is_control(copy, space)]
     if controls:  # trial 0 of the new study
         copies.remove(controls[0])
@@ -124,13 +137,15 @@ def check_same_scores(old: StudySpec, new: StudySpec) -> None:
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise UserError(
-                f"study {old.name!r} cannot be migrated: its {what} is {theirs}, here it is {ours}, so that old and new scores "
+                f"study {old.name!r} cannot be migrated: its {what} is {theirs}, here it is "
+                f"{ours}, so that old and new scores "
                 "would not mean the same; start a new study with `search init`"
             )
 
 
 def write_migration(url: str, old: Study, prepared: Prepared, migration: Migration) -> str:
-    """Write the new study with its copies, or find it there; says which. ``prepared`` counts its new trials alone.
+    """Write the new study with its copies, or find it there; says which. ``prepared`` counts its
+    new trials alone.
 
     Nobody can join it before all of it is there; what a crash left of it is begun anew.
 
@@ -143,7 +158,11 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
     whole = spec.model_copy(update={"trials": new + len(there or migration.copies)})
     if there:
         create_study(url, whole)
-        return f"study {spec.name!r} is there already, with equal settings and {len(there)} copied trials"
+        return (
+            f"study {spec.name!r} is there already, with equal settings and {len(there)} "
+            f"copied "
+            f"trials"
+        )
 
     def begin(study: optuna.Study, written: StudySpec, connection: Connection) -> int:
         control, rest = first_of(spec, written, migration)
@@ -154,21 +173,35 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
             connection.execute(text("SELECT 1"))  # it holds the lock, and is not idle meanwhile
         for first in rest:
             enqueue(study, first)
-        ids = [trial._trial_id for trial in study.get_trials(deepcopy=False) if Notes.of(trial).original]
-        pairs = zip(ids, migration.copies, strict=False)  # a copy too many is told by the number of all
-        connection.execute(COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs])
+        ids = [
+            trial._trial_id
+            for trial in study.get_trials(deepcopy=False)
+            if Notes.of(trial).original
+        ]
+        # a copy too many is told by the number of all
+        pairs = zip(ids, migration.copies, strict=False)
+        connection.execute(
+            COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs]
+        )
         return len(control) + len(migration.copies) + len(rest)
 
     create_study(url, whole, begin=begin)
     first = "its control is among the copies" if migration.with_control else "the control first"
-    return f"study {spec.name!r}: {new} new trials of {prepared.epochs} epochs ({whole.trials} with the copies), {first}"
+    return (
+        f"study {spec.name!r}: {new} new trials of {prepared.epochs} epochs ({whole.trials} "
+        f"with the copies), {first}"
+    )
 
 
-def first_of(spec: StudySpec, whole: StudySpec, migration: Migration) -> tuple[list[FirstTrial], list[FirstTrial]]:
-    """Return what a migrated study trains first, besides its copies: the control before them, recipes or neighbours after them.
+def first_of(
+    spec: StudySpec, whole: StudySpec, migration: Migration
+) -> tuple[list[FirstTrial], list[FirstTrial]]:
+    """Return what a migrated study trains first, besides its copies: the control before them,
+    recipes or neighbours after them.
 
-    ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes that were copied are not tried again, and
-    neighbours of the control only as far as the copies are too few for the sampler to start with.
+    ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes that were copied are not
+    tried again, and neighbours of the control only as far as the copies are too few for the sampler
+    to start with.
     """
     control, *rest = first_trials(spec)
     if spec.recipes:
@@ -180,7 +213,8 @@ def first_of(spec: StudySpec, whole: StudySpec, migration: Migration) -> tuple[l
 
 
 def copies_there(old: Study, name: str) -> list[FrozenTrial]:
-    """Return the copies of the study of this name; none when there is no such study, or not all of it.
+    """Return the copies of the study of this name; none when there is no such study, or not all of
+    it.
 
     Raises:
         UserError: The study has not come from the old one.
@@ -191,7 +225,10 @@ def copies_there(old: Study, name: str) -> list[FrozenTrial]:
     trials = optuna.load_study(study_name=name, storage=old.storage).get_trials(deepcopy=False)
     copies = {trial.number: original for trial in trials if (original := Notes.of(trial).original)}
     if {original.study for original in copies.values()} != {old.spec.name}:
-        raise UserError(f"study {name!r} exists, and has not come from {old.spec.name!r}: choose another name with --to")
+        raise UserError(
+            f"study {name!r} exists, and has not come from {old.spec.name!r}: choose another name "
+            f"with --to"
+        )
     return [trials[number] for number in copies]
 
 
@@ -223,8 +260,11 @@ def _unusable(trial: FrozenTrial) -> str:
 def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) -> FrozenTrial:
     drawn = FixedTrial(params)
     space.draw(FromTrial(drawn))  # asks for each parameter, and so records its distribution
-    notes = replace(Notes.of(trial), original=Original(old.spec.name, trial.number, old.seed_of(trial)))
-    if notes.cause == Cause.INFEASIBLE:  # its constraint teaches the sampler; the new budget counts its own alone
+    notes = replace(
+        Notes.of(trial), original=Original(old.spec.name, trial.number, old.seed_of(trial))
+    )
+    # its constraint teaches the sampler; the new budget counts its own alone
+    if notes.cause == Cause.INFEASIBLE:
         notes = replace(notes, cause=f"{Cause.INFEASIBLE} in {old.spec.name}")
     if notes.recipe == "control":
         notes = replace(notes, recipe=f"control of {old.spec.name}")
@@ -237,14 +277,20 @@ def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) 
         params=drawn.params,
         distributions=drawn.distributions,
         user_attrs=notes.attributes(),
-        system_attrs={key: value for key, value in trial.system_attrs.items() if key.startswith(KEPT)},
+        system_attrs={
+            key: value for key, value in trial.system_attrs.items() if key.startswith(KEPT)
+        },
         intermediate_values=trial.intermediate_values,
         trial_id=trial._trial_id,
     )
 
 
 def _is_control(copy: FrozenTrial, space: Space) -> bool:
-    """Return whether a copy is the space's control; weights of a loss may differ in their last digit."""
+    """Return whether a copy is the space's control; weights of a loss may differ in their last
+    digit.
+    """
     pairs = [(copy.params.get(name), value) for name, value in space.control.items()]
-    equal = all(isclose(a, b) if isinstance(a, float) and isinstance(b, float) else a == b for a, b in pairs)
+    equal = all(
+        isclose(a, b) if isinstance(a, float) and isinstance(b, float) else a == b for a, b in pairs
+    )
     return copy.state == TrialState.COMPLETE and equal and len(copy.params) == len(pairs)

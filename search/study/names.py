@@ -1,8 +1,8 @@
 """Names of studies: how long they are, and those that are derived from the name of a search.
 
-mars                 the search
-mars/confirm         confirms it, mars/confirm-2 does so anew
-NAME/retrain-7       trains the config of run 7 of the study NAME, a search or a confirmation, on every frame
+mars                 the search mars/confirm         confirms it, mars/confirm-2 does so anew
+NAME/retrain-7       trains the config of run 7 of the study NAME, a search or a confirmation, on
+every frame
 """
 
 from objectives.errors import UserError
@@ -36,7 +36,8 @@ def derived_name(study: str, suffix: str) -> str:
     name = f"{study}{suffix}"
     if len(name) > LONGEST_NAME:
         raise UserError(
-            f"study {study!r} needs one more, called {name!r}, a name of {len(name)} characters where {LONGEST_NAME} are"
+            f"study {study!r} needs one more, called {name!r}, a name of {len(name)} characters "
+            f"where {LONGEST_NAME} are"
             " possible: copy its trials into a study with a shorter name (`search migrate`)"
         )
     return name
@@ -51,5 +52,6 @@ def refuse_long_name(name: str) -> None:
     most = LONGEST_NAME - ROOM
     if len(name) > most:
         raise UserError(
-            f"--study must leave room for the studies that confirm and retrain it: at most {most} characters, got {len(name)}"
+            f"--study must leave room for the studies that confirm and retrain it: at most {most} "
+            f"characters, got {len(name)}"
         )

@@ -1,4 +1,6 @@
-"""What a person types to get a study's options again: each option with its value, empty where a command does so by itself."""
+"""What a person types to get a study's options again: each option with its value, empty where a
+command does so by itself.
+"""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,14 +11,18 @@ DIGITS = 17  # which no float needs more of
 
 
 def frame_words(frames: DataOptions) -> dict[str, str]:
-    """Return how labelled frames are read and split, but for the seed and the file of frames to leave out."""
+    """Return how labelled frames are read and split, but for the seed and the file of frames to
+    leave out.
+    """
     usual = DataOptions()
     return {
         "--size": f"{frames.size[0]}x{frames.size[1]}" if frames.size else "",
         "--exif": frames.exif if frames.exif != usual.exif else "",
         "--ignore": frames.ignore,
         "--scored": ",".join(map(str, frames.scored)),
-        "--min-identical": str(frames.min_identical) if frames.min_identical != usual.min_identical else "",
+        "--min-identical": str(frames.min_identical)
+        if frames.min_identical != usual.min_identical
+        else "",
         "--min-labelled": plain(frames.min_labelled),
         "--max-deviation": plain(frames.max_deviation),
         "--split": _split(frames.shares) if frames.shares != usual.shares else "",
@@ -32,5 +38,7 @@ def plain(value: float, leads: Callable[[float], bool] | None = None) -> str:
     if not value:
         return ""
     exact = leads or value.__eq__
-    digits = next((count for count in range(1, DIGITS) if exact(float(f"{value:.{count}g}"))), DIGITS)
+    digits = next(
+        (count for count in range(1, DIGITS) if exact(float(f"{value:.{count}g}"))), DIGITS
+    )
     return f"{Decimal(f'{value:.{digits}g}'):f}"

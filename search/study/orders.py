@@ -1,4 +1,6 @@
-"""Orders to a study that runs: pause, stop, go on, and more budget. Workers see them after each epoch and each claim."""
+"""Orders to a study that runs: pause, stop, go on, and more budget. Workers see them after each
+epoch and each claim.
+"""
 
 from sqlalchemy import update
 
@@ -23,23 +25,43 @@ def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) ->
     """Add to the study's budget; says what it is now.
 
     Raises:
-        UserError: Nothing is added, to a limit that the study does not have, or to a study that confirms or retrains.
+        UserError: Nothing is added, to a limit that the study does not have, or to a study that
+            confirms or retrains.
     """
     refuse_derived(study.spec, study.spec.purpose.more)
     before = current_budget(study)
     if not (trials or gpu_s or until_s):
         raise UserError("say how much more: --trials +50, --gpu-hours 10 or --until 2h")
-    for option, more, there in (("--gpu-hours", gpu_s, before.gpu_s), ("--until", until_s, before.until_s)):
+    for option, more, there in (
+        ("--gpu-hours", gpu_s, before.gpu_s),
+        ("--until", until_s, before.until_s),
+    ):
         if more and not there:
-            raise UserError(f"study {study.spec.name!r} has no limit that {option} could extend: it ends with its trials")
+            raise UserError(
+                f"study {study.spec.name!r} has no limit that {option} could extend: it ends with "
+                f"its trials"
+            )
     _write(
-        study, trials=STUDY.c.trials + trials, gpu_s=STUDY.c.gpu_s + gpu_s, until_s=STUDY.c.until_s + until_s
+        study,
+        trials=STUDY.c.trials + trials,
+        gpu_s=STUDY.c.gpu_s + gpu_s,
+        until_s=STUDY.c.until_s + until_s,
     )  # added in the database: two people may extend at once
     now = current_budget(study)
     limits = [f"{now.trials} trials ({now.counted} spent)"]
-    limits += [f"{now.gpu_s / 3600:g} h on devices ({now.spent_s / 3600:.2f} spent)"] if now.gpu_s else []
-    limits += [f"{now.until_s / 3600:g} h from the first trial on ({now.age_s / 3600:.2f} gone)"] if now.until_s else []
-    closed = "; another limit still keeps it closed" if is_over(study) or now.limit() is not Limit.NONE else ""
+    limits += (
+        [f"{now.gpu_s / 3600:g} h on devices ({now.spent_s / 3600:.2f} spent)"] if now.gpu_s else []
+    )
+    limits += (
+        [f"{now.until_s / 3600:g} h from the first trial on ({now.age_s / 3600:.2f} gone)"]
+        if now.until_s
+        else []
+    )
+    closed = (
+        "; another limit still keeps it closed"
+        if is_over(study) or now.limit() is not Limit.NONE
+        else ""
+    )
     return f"study {study.spec.name!r} now has {', '.join(limits)}{closed}"
 
 

@@ -11,20 +11,22 @@ from spaces import Space
 from spaces.pruning import Halving, NoPruning, TopK
 
 REDUCTION = 3  # one in so many goes on from a rung
-JUDGED = "judged at epoch "  # system attribute of a trial, with the rung's epoch: its own score there, and whether it ends
+# system attribute of a trial, with the rung's epoch: its own score there, and whether it ends
+JUDGED = "judged at epoch "
 
 
 @final
 class HalvingPruner(BasePruner):
-    """At each rung, the best third of the scores that the study has there by now go on: ``ceil(n / 3)`` of n, its own included.
+    """At each rung, the best third of the scores that the study has there by now go on: ``ceil(n /
+    3)`` of n, its own included.
 
-    A trial is judged once at each rung, when it comes there, and the verdict stands, whoever asks for it again. Those who
-    come first are judged among few: rounded up, one of 1 to 3 goes on, two of 4 to 6. Rounded down, as in
-    `optuna.pruners.SuccessiveHalvingPruner`, a study of 30 trials ends with hardly any that has been trained whole. Equal
-    scores: the lower number.
+    A trial is judged once at each rung, when it comes there, and the verdict stands, whoever asks
+    for it again. Those who come first are judged among few: rounded up, one of 1 to 3 goes on, two
+    of 4 to 6. Rounded down, as in `optuna.pruners.SuccessiveHalvingPruner`, a study of 30 trials
+    ends with hardly any that has been trained whole. Equal scores: the lower number.
 
-    Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning (arXiv:1810.05934), algorithm 2, with
-    trials that are stopped instead of paused.
+    Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning
+    (arXiv:1810.05934), algorithm 2, with trials that are stopped instead of paused.
     """
 
     def __init__(self, rungs: tuple[int, ...]) -> None:
@@ -32,28 +34,38 @@ class HalvingPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether the trial must end at a rung that it has come to."""
-        return any(self._ends(study, trial, rung) for rung in self.rungs if rung in trial.intermediate_values)
+        return any(
+            self._ends(study, trial, rung)
+            for rung in self.rungs
+            if rung in trial.intermediate_values
+        )
 
     def _ends(self, study: Study, trial: FrozenTrial, rung: int) -> bool:
-        """Return the verdict at one rung: the one that was noted, else a new one, noted before anybody hears it."""
+        """Return the verdict at one rung: the one that was noted, else a new one, noted before
+        anybody hears it.
+        """
         if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
             return bool(noted["ends"])
         score = trial.intermediate_values[rung]
         found = _scores_at(study, rung)
         ends = _better(found, (-score, trial.number)) >= -(-len(found) // REDUCTION)
-        study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", {"score": score, "ends": ends})
+        study._storage.set_trial_system_attr(
+            trial._trial_id, f"{JUDGED}{rung}", {"score": score, "ends": ends}
+        )
         return ends
 
 
 @final
 class TopKPruner(BasePruner):
-    """Prunes a trial whose score after ``epoch`` is not among the ``keep`` best scores that the study has so far.
+    """Prunes a trial whose score after ``epoch`` is not among the ``keep`` best scores that the
+    study has so far.
 
-    A running trial that others overtake ends at its next report; one that has ended stays. So more than ``keep`` may go to
-    their end, about ``keep * (1 + ln(trials / keep))`` when trials come one after the other in random order. Equal scores:
-    the lower number.
+    A running trial that others overtake ends at its next report; one that has ended stays. So more
+    than ``keep`` may go to their end, about ``keep * (1 + ln(trials / keep))`` when trials come one
+    after the other in random order. Equal scores: the lower number.
 
-    Source: Egele et al. 2023, Is one epoch all you need for multi-fidelity hyperparameter optimization? (arXiv:2307.15422)
+    Source: Egele et al. 2023, Is one epoch all you need for multi-fidelity hyperparameter
+    optimization? (arXiv:2307.15422)
     """
 
     def __init__(self, *, epoch: int, keep: int) -> None:
@@ -69,9 +81,15 @@ class TopKPruner(BasePruner):
 
 
 def _scores_at(study: Study, epoch: int) -> list[tuple[float, int]]:
-    """Return the scores of all trials after an epoch, negative, with their numbers; a failed trial takes no place."""
+    """Return the scores of all trials after an epoch, negative, with their numbers; a failed trial
+    takes no place.
+    """
     trials = (trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL)
-    return [(-trial.intermediate_values[epoch], trial.number) for trial in trials if epoch in trial.intermediate_values]
+    return [
+        (-trial.intermediate_values[epoch], trial.number)
+        for trial in trials
+        if epoch in trial.intermediate_values
+    ]
 
 
 def _better(scores: list[tuple[float, int]], own: tuple[float, int]) -> int:
@@ -80,7 +98,9 @@ def _better(scores: list[tuple[float, int]], own: tuple[float, int]) -> int:
 
 @dataclass(frozen=True)
 class Judging:
-    """What ends the trials of a space early, and the epochs after which a trial is sure to be judged, and therefore saved."""
+    """What ends the trials of a space early, and the epochs after which a trial is sure to be
+    judged, and therefore saved.
+    """
 
     pruner: BasePruner
     rungs: tuple[int, ...] = ()
@@ -101,9 +121,13 @@ def judging(space: Space) -> Judging:
 
 
 def halving_rungs(epochs: int) -> tuple[int, ...]:
-    """Return the rungs of one bracket of successive halving: the warm-up's last epoch, and its triples.
+    """Return the rungs of one bracket of successive halving: the warm-up's last epoch, and its
+    triples.
 
-    None lies in the second half: there a verdict saves little, and costs a trial that is all but trained.
+    None lies in the second half: there a verdict saves little, and costs a trial that is all but
+    trained.
     """
     first = max(2, epochs // 9)
-    return tuple(first * REDUCTION**i for i in range(20) if first * REDUCTION**i <= epochs / 2) or (first,)
+    return tuple(first * REDUCTION**i for i in range(20) if first * REDUCTION**i <= epochs / 2) or (
+        first,
+    )

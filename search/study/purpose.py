@@ -1,4 +1,6 @@
-"""What a study trains for: it searches, it confirms what a search found, or it trains one of those once more on every frame."""
+"""What a study trains for: it searches, it confirms what a search found, or it trains one of those
+once more on every frame.
+"""
 
 import shlex
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,8 +38,10 @@ class Confirming(Frozen):
 
     kind: Literal["confirm"] = "confirm"
     study: str
-    study_id: int = 0  # Optuna's, for another study may get that name later; 0: not recorded by earlier versions
-    top: int = Field(default=0, ge=0)  # how many of the best were asked for; 0: not recorded by earlier versions
+    # Optuna's, for another study may get that name later; 0: not recorded by earlier versions
+    study_id: int = 0
+    # how many of the best were asked for; 0: not recorded by earlier versions
+    top: int = Field(default=0, ge=0)
     seeds: int = Field(ge=1)
     resplit: bool = True  # training and validation are dealt anew for each seed but the first
     candidates: tuple[Candidate, ...]
@@ -55,12 +59,17 @@ class Confirming(Frozen):
     @property
     def more(self) -> str:
         """Why it takes no more budget, and what to do instead."""
-        again = f"`search confirm --study {shlex.quote(self.study)} --again` plans anew, with --seeds or --top as you need"
+        again = (
+            f"`search confirm --study {shlex.quote(self.study)} --again` plans anew, with "
+            f"--seeds or --top as you need"
+        )
         return f"it has the runs that were planned, and no more: {again}"
 
 
 class Retraining(Frozen):
-    """The study trains one candidate of another on every labelled frame, which leaves none to score it on."""
+    """The study trains one candidate of another on every labelled frame, which leaves none to score
+    it on.
+    """
 
     searches: ClassVar[bool] = False
     scored: ClassVar[bool] = False
@@ -71,7 +80,8 @@ class Retraining(Frozen):
     study: str
     candidate: Candidate
     seed: int
-    heard: tuple[float, ...] = ()  # merits of the candidate's epochs, which the schedule hears; none: it hears nothing
+    # merits of the candidate's epochs, which the schedule hears; none: it hears nothing
+    heard: tuple[float, ...] = ()
 
     @property
     def words(self) -> str:

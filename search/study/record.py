@@ -1,6 +1,8 @@
-"""What is stored with a trial beside parameters and scores: one writer and one reader of its attributes.
+"""What is stored with a trial beside parameters and scores: one writer and one reader of its
+attributes.
 
-They are attributes of Optuna's trial, so the dashboard shows them. A trial has those of what has happened to it so far.
+They are attributes of Optuna's trial, so the dashboard shows them. A trial has those of what has
+happened to it so far.
 """
 
 from collections.abc import Mapping
@@ -75,7 +77,8 @@ class Notes:
     best_epoch: int = 0  # the one that counts
     train_s: float = 0.0
     losses: tuple[float, ...] = ()  # on validation, of each epoch, where training goes by them
-    per_class: Mapping[str, float] = field(default_factory=dict)  # IoU of the scored classes that occur
+    # IoU of the scored classes that occur
+    per_class: Mapping[str, float] = field(default_factory=dict)
     scored_on: Processor | None = None
     places: str = ""  # of the validation part, where a study deals parts anew: see `places_text`
     fitted: bool = False  # its value is no score: it was trained on all frames
@@ -97,22 +100,40 @@ class Notes:
             confirmed=None if candidate is None or seed is None else Confirmed(candidate, seed),
             original=None if original is None else Original(**original),
             losses=tuple(attributes.get("validation_losses", ())),
-            per_class={key.removeprefix(IOU): iou for key, iou in attributes.items() if key.startswith(IOU)},
-            scored_on=None if kind is None or model is None or threads is None else Processor(kind, model, threads),
+            per_class={
+                key.removeprefix(IOU): iou for key, iou in attributes.items() if key.startswith(IOU)
+            },
+            scored_on=None
+            if kind is None or model is None or threads is None
+            else Processor(kind, model, threads),
             fitted="value_is" in attributes,
         )
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes that say this, in the order in which they are to be written."""
         empty = Notes()
-        found = {key: getattr(self, name) for name, key in _PLAIN.items() if getattr(self, name) != getattr(empty, name)}
+        found = {
+            key: getattr(self, name)
+            for name, key in _PLAIN.items()
+            if getattr(self, name) != getattr(empty, name)
+        }
         if self.confirmed:
-            found |= dict(zip(CONFIRMED, (self.confirmed.candidate, self.confirmed.seed), strict=True))
+            found |= dict(
+                zip(CONFIRMED, (self.confirmed.candidate, self.confirmed.seed), strict=True)
+            )
         if self.original:
-            found[ORIGINAL] = {each.name: getattr(self.original, each.name) for each in fields(Original)}
+            found[ORIGINAL] = {
+                each.name: getattr(self.original, each.name) for each in fields(Original)
+            }
         found |= {f"{IOU}{name}": iou for name, iou in self.per_class.items()}
         if self.scored_on:
-            found |= dict(zip(PROCESSOR, (self.scored_on.type, self.scored_on.name, self.scored_on.threads), strict=True))
+            found |= dict(
+                zip(
+                    PROCESSOR,
+                    (self.scored_on.type, self.scored_on.name, self.scored_on.threads),
+                    strict=True,
+                )
+            )
         found |= {"validation_losses": list(self.losses)} if self.losses else {}
         found |= {"value_is": FITTED} if self.fitted else {}
         verdict = {key: found.pop(key) for key in (CAUSE, MESSAGE) if key in found}

@@ -17,11 +17,14 @@ from spaces.recipes import scaled
 CONTROL = 0  # the trial number of the default config, which is never pruned
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps
 
-warnings.filterwarnings("ignore", category=ExperimentalWarning)  # TPE's multivariate and group, which are what we want
+# TPE's multivariate and group, which are what we want
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 
 class FirstTrial(NamedTuple):
-    """A trial that a study begins with: its parameters, the rest of which the sampler draws, and what is stored with it."""
+    """A trial that a study begins with: its parameters, the rest of which the sampler draws, and
+    what is stored with it.
+    """
 
     params: Mapping[str, Any]
     notes: Notes
@@ -35,7 +38,11 @@ def first_trials(spec: StudySpec) -> list[FirstTrial]:
         case Confirming() as purpose:
             return _confirming_runs(purpose)
         case Retraining(candidate=candidate):
-            return [FirstTrial(candidate.params, Notes(recipe=f"trial {candidate.number} on all frames"))]
+            return [
+                FirstTrial(
+                    candidate.params, Notes(recipe=f"trial {candidate.number} on all frames")
+                )
+            ]
         case _:
             assert_never(spec.purpose)
 
@@ -43,9 +50,10 @@ def first_trials(spec: StudySpec) -> list[FirstTrial]:
 def _searched_first(spec: StudySpec) -> list[FirstTrial]:
     """Return the control, then the study's recipes or else neighbours of the control.
 
-    A neighbour keeps most of the control's parameters; the sampler draws the rest at random. A good control is knowledge,
-    and a small budget has no trials to spare for draws from the whole space. They are part of the sampler's start-up.
-    Source: the expert prior of PriorBand (Mallik et al., NeurIPS 2023), reduced to its first draws.
+    A neighbour keeps most of the control's parameters; the sampler draws the rest at random. A good
+    control is knowledge, and a small budget has no trials to spare for draws from the whole space.
+    They are part of the sampler's start-up. Source: the expert prior of PriorBand (Mallik et al.,
+    NeurIPS 2023), reduced to its first draws.
     """
     space = load_stored_space(spec.space)
     control = dict(space.control)
@@ -53,20 +61,32 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
     if spec.recipes:
         chosen = choose_recipes(",".join(spec.recipes))
         chosen = tuple(scaled(recipe, spec.recipe_filters) for recipe in chosen)
-        return found + [FirstTrial(space.encode(space.paced(recipe.config)), Notes(recipe=recipe.name)) for recipe in chosen]
+        return found + [
+            FirstTrial(space.encode(space.paced(recipe.config)), Notes(recipe=recipe.name))
+            for recipe in chosen
+        ]
     neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
     for number in range(1, neighbours + 1):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
-        redrawn = [name for name in control if dice.random() >= NEIGHBOUR_KEEPS] or dice.sample(sorted(control), 1)
+        redrawn = [name for name in control if dice.random() >= NEIGHBOUR_KEEPS] or dice.sample(
+            sorted(control), 1
+        )
         kept = {name: value for name, value in control.items() if name not in redrawn}
         found.append(FirstTrial(kept, Notes(recipe="neighbour of the control")))
     return found
 
 
 def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
-    """Return each candidate with the first seed, then each with the next: a study that ends early has whole rounds."""
+    """Return each candidate with the first seed, then each with the next: a study that ends early
+    has whole rounds.
+    """
     return [
-        FirstTrial(each.params, Notes(recipe=f"trial {each.number}, seed {seed}", confirmed=Confirmed(each.number, seed)))
+        FirstTrial(
+            each.params,
+            Notes(
+                recipe=f"trial {each.number}, seed {seed}", confirmed=Confirmed(each.number, seed)
+            ),
+        )
         for seed in range(purpose.seeds)
         for each in purpose.candidates
     ]
@@ -78,7 +98,11 @@ def startup_trials(spec: StudySpec) -> int:
 
 
 def build_sampler(spec: StudySpec, number: int) -> TPESampler:
-    """Return the sampler of one trial, seeded by its number, so that a draw depends on the study's history alone."""
+    """Return the sampler of one trial, seeded by its number, so that a draw depends on the study's
+    history alone.
+    """
     startup = startup_trials(spec)
     seed = stable_seed(spec.seed, "sampler", number)
-    return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
+    return TPESampler(
+        n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
+    )

@@ -28,7 +28,8 @@ class Request:
     sets: tuple[str, ...] = ()
     until_s: float = 0.0
     gpu_s: float = 0.0
-    frames: DataOptions = field(default_factory=DataOptions)  # the seed is also that of the sampler and the trials
+    # the seed is also that of the sampler and the trials
+    frames: DataOptions = field(default_factory=DataOptions)
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
     filters: float = 1.0  # the recipes' filters are multiplied by this
 
@@ -69,10 +70,13 @@ def prepare(request: Request, place: Place) -> Prepared:
     left_out = tuple[str, ...]()
     if wanted:
         learns = _learns_ignored(request, data)
-        recipes, left_out = fit_recipes(wanted, space, data.spec.num_classes, request.filters, learns_ignored=learns)
+        recipes, left_out = fit_recipes(
+            wanted, space, data.spec.num_classes, request.filters, learns_ignored=learns
+        )
     if 0 < request.trials <= len(recipes):
         raise UserError(
-            f"--trials must be at least {len(recipes) + 1} for the control and {len(recipes)} recipes, got {request.trials}; "
+            f"--trials must be at least {len(recipes) + 1} for the control and {len(recipes)} "
+            f"recipes, got {request.trials}; "
             "give more trials, or name fewer with --recipes"
         )
     spec = _spec(request, space, data, tuple(recipe.name for recipe in recipes))
@@ -80,10 +84,16 @@ def prepare(request: Request, place: Place) -> Prepared:
 
 
 def _learns_ignored(request: Request, data: Dataset) -> bool | None:
-    """Return whether the study learns a label that it does not score, as ``--ignore none`` asks; None, where it scores all."""
+    """Return whether the study learns a label that it does not score, as ``--ignore none`` asks;
+    None, where it scores all.
+    """
     if data.spec.ignore_label is not None:
         return False
-    return True if request.frames.ignore == "none" and len(data.spec.scored) < data.spec.num_classes else None
+    return (
+        True
+        if request.frames.ignore == "none" and len(data.spec.scored) < data.spec.num_classes
+        else None
+    )
 
 
 def check_database(url: str) -> None:
@@ -109,7 +119,11 @@ def write(prepared: Prepared, place: Place) -> str:
     spec = prepared.spec
     mark_place(place.storage, place.artifacts, spec.name)
     if create_study(place.storage, spec):
-        first = f"the control and {len(spec.recipes)} recipes first" if spec.recipes else "the control first"
+        first = (
+            f"the control and {len(spec.recipes)} recipes first"
+            if spec.recipes
+            else "the control first"
+        )
         return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, {first}"
     return f"study {spec.name!r} is there already, with equal settings"
 

@@ -16,7 +16,8 @@ from search.study.names import LONGEST_NAME
 from search.study.purpose import Purpose, Searching
 
 if TYPE_CHECKING:
-    from objectives.data.dataset import Dataset  # it decodes images: `search status` does not wait for that
+    # it decodes images: `search status` does not wait for that
+    from objectives.data.dataset import Dataset
 
 OPTUNA_MAJOR = version("optuna").partition(".")[0]
 
@@ -26,10 +27,12 @@ class StudySpec(Frozen):
 
     name: str = Field(min_length=1, max_length=LONGEST_NAME)
     source: str  # where the data lies: a file, a folder, or ``synthetic``
-    frames: DataOptions  # how the data is read and split; its seed is also that of the sampler and the trials
+    # how the data is read and split; its seed is also that of the sampler and the trials
+    frames: DataOptions
     score: str  # what a score is, in words: see score_definition
     data_fingerprint: str
-    sealed: str = ""  # which frames the test part holds, whatever is made of them: see Dataset.sealed
+    # which frames the test part holds, whatever is made of them: see Dataset.sealed
+    sealed: str = ""
     space: dict[str, Any]
     space_fingerprint: str
     trials: int = Field(ge=1)
@@ -39,11 +42,14 @@ class StudySpec(Frozen):
     recipe_filters: float = 1.0  # their filters are multiplied by this
     purpose: Purpose = Searching()
     objective_version: str = OBJECTIVE_VERSION
-    optuna: str = OPTUNA_MAJOR  # its major version: two of them write different things into one database
+    # its major version: two of them write different things into one database
+    optuna: str = OPTUNA_MAJOR
 
     @property
     def fixed(self) -> bool:
-        """Whether the study's first trials are all that was asked for, so that nothing takes the place of one."""
+        """Whether the study's first trials are all that was asked for, so that nothing takes the
+        place of one.
+        """
         return not self.purpose.searches or self.trials <= 1 + len(self.recipes)
 
     @property
@@ -71,7 +77,8 @@ def refuse_derived(spec: StudySpec, advice: str) -> None:
     """Refuse a study that trains the trials of another again.
 
     Raises:
-        UserError: It confirms or retrains; with ``advice`` on what to do with the study that it names.
+        UserError: It confirms or retrains; with ``advice`` on what to do with the study that it
+            names.
     """
     if not spec.purpose.searches:
         raise UserError(f"study {spec.name!r} {spec.purpose.words}: {advice}")
@@ -85,17 +92,24 @@ def refuse_namesake(spec: StudySpec, data: str) -> None:
     """
     if spec.data_fingerprint != data:
         raise UserError(
-            f"the study {spec.name!r} here has other data than the bundle's study of that name: give the --storage or --home of"
+            f"the study {spec.name!r} here has other data than the bundle's study of that name: "
+            f"give the --storage or --home of"
             " that one, where the look is to be counted"
         )
 
 
 def score_definition(data: "Dataset") -> str:
-    """Return what a score is: which classes it averages over, those of the validation part, and which pixels it leaves out."""
+    """Return what a score is: which classes it averages over, those of the validation part, and
+    which pixels it leaves out.
+    """
     spec = data.spec
     pixels_K = data.pixels_in("validation")
     occurring = ", ".join(spec.class_names[label] for label in spec.scored if pixels_K[label])
-    ignored = "" if spec.ignore_label is None else f", pixels of {spec.class_names[spec.ignore_label]} left out"
+    ignored = (
+        ""
+        if spec.ignore_label is None
+        else f", pixels of {spec.class_names[spec.ignore_label]} left out"
+    )
     missing = data.left_out("validation")
     return f"mean IoU of {occurring}{ignored}" + (f" ({missing})" if missing else "")
 

@@ -59,12 +59,21 @@ REMEDY = {
     Limit.DEADLINE: "; `search extend --until 1h` gives it more",
     Limit.HOURS: "; `search extend --gpu-hours 1` gives it more",
 }
-STATES = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING, State.INTERRUPTED, State.WAITING)
+STATES = (
+    State.COMPLETE,
+    State.PRUNED,
+    State.FAILED,
+    State.RUNNING,
+    State.INTERRUPTED,
+    State.WAITING,
+)
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial: its number, score and IoU per scored class, all fractions. Complete, or cut by the study's limit."""
+    """The best trial: its number, score and IoU per scored class, all fractions. Complete, or cut
+    by the study's limit.
+    """
 
     trial_id: int
     number: int
@@ -76,7 +85,9 @@ class Best:
 
 @dataclass(frozen=True)
 class Infeasible:
-    """Trials whose config cannot work: they count as pruned, up to a share of the budget, or all where none is replaced."""
+    """Trials whose config cannot work: they count as pruned, up to a share of the budget, or all
+    where none is replaced.
+    """
 
     trials: int
     uncounted: int  # beyond that share, in a study that draws others in their place
@@ -88,7 +99,8 @@ class Status:
     """A study at one moment. ``trials`` counts by state and adds up to ``spent``."""
 
     study: str
-    state: str  # running, paused or stopped, as people have ordered; whether it is over, the counts say
+    # running, paused or stopped, as people have ordered; whether it is over, the counts say
+    state: str
     budget: Budget
     trials: dict[str, int]
     best: Best | None
@@ -105,17 +117,23 @@ class Status:
         if beyond_budget(unfit.trials, self.budget.trials):
             remedy = "nothing takes their place" if self.budget.fixed else "narrow the space"
             found.append(
-                f"{unfit.trials} trials could not work, {unfit.trials - unfit.uncounted} of them at the budget's cost; "
+                f"{unfit.trials} trials could not work, {unfit.trials - unfit.uncounted} of them "
+                f"at the budget's cost; "
                 f"{remedy} (the last: {unfit.last})"
             )
         if foreign := self.budget.foreign_failures:
             counts = "are not replaced" if self.budget.fixed else "do not count"
-            found.append(f"{foreign} trial(s) were ended as failed by somebody else than a worker; they {counts}")
+            found.append(
+                f"{foreign} trial(s) were ended as failed by somebody else than a worker; they "
+                f"{counts}"
+            )
         return tuple(found)
 
     @property
     def halted(self) -> bool:
-        """Whether no trial goes on though the study is not spent: paused, stopped, or over a limit."""
+        """Whether no trial goes on though the study is not spent: paused, stopped, or
+        over a limit.
+        """
         return self.budget.limit() is not Limit.NONE
 
     @property
@@ -126,7 +144,9 @@ class Status:
         why = WHY.get(limit, "every trial has ended")
         if self.budget.closed():
             ending = f"ends, {self.budget.to_end} trial(s) to end" if self.budget.to_end else "over"
-            cut = f", {self.budget.unfinished} trial(s) unfinished" if self.budget.unfinished else ""
+            cut = (
+                f", {self.budget.unfinished} trial(s) unfinished" if self.budget.unfinished else ""
+            )
             return f"{ending}: {why}{cut}{REMEDY.get(limit, '')}"
         if limit is Limit.PAUSED:
             return "paused: `search resume` goes on"
@@ -139,7 +159,9 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that scripts read."""
-        best = self.best and {key: value for key, value in asdict(self.best).items() if key != "trial_id"}
+        best = self.best and {
+            key: value for key, value in asdict(self.best).items() if key != "trial_id"
+        }
         hours = {"budget": self.budget.gpu_s / 3600, "spent": round(self.budget.spent_s / 3600, 6)}
         return {
             "study": self.study,
@@ -172,28 +194,54 @@ def read_status(study: Study) -> Status:
         unfit = connection.execute(UNFIT, which).one()
         scored = study.spec.purpose.scored
         best = _best(connection, study, budget) if scored else None
-        workers = tuple({**row, "seconds": float(row["seconds"])} for row in connection.execute(WORKERS, which).mappings())
+        workers = tuple(
+            {**row, "seconds": float(row["seconds"])}
+            for row in connection.execute(WORKERS, which).mappings()
+        )
     foreign = 0 if budget.fixed else budget.foreign_failures
     infeasible = Infeasible(unfit.trials, budget.replaced - foreign, unfit.last or "")
     trials: dict[str, int] = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
     trials["failed"] -= foreign
-    return Status(study.spec.name, budget.order, budget, trials, best, workers, infeasible, scored, study.spec.score)
+    return Status(
+        study.spec.name,
+        budget.order,
+        budget,
+        trials,
+        best,
+        workers,
+        infeasible,
+        scored,
+        study.spec.score,
+    )
 
 
 def _best(connection: Connection, study: Study, budget: Budget) -> Best | None:
     complete = [Exportable(*row) for row in connection.execute(BEST, {"study_id": study.id})]
-    found = max(complete + unfinished_trials(connection, study.id, budget), key=lambda trial: trial.score, default=None)
+    found = max(
+        complete + unfinished_trials(connection, study.id, budget),
+        key=lambda trial: trial.score,
+        default=None,
+    )
     if found is None:
         return None
     notes = Notes.read(study.storage.get_trial_user_attrs(found.trial_id))
     unfinished = found not in complete
-    return Best(found.trial_id, found.number, found.score, dict(notes.per_class), notes.recipe, unfinished=unfinished)
+    return Best(
+        found.trial_id,
+        found.number,
+        found.score,
+        dict(notes.per_class),
+        notes.recipe,
+        unfinished=unfinished,
+    )
 
 
 @dataclass(frozen=True)
 class TrialLine:
-    """One trial for people: its state, epochs done, last score and final value, why it failed, and its recipe's name."""
+    """One trial for people: its state, epochs done, last score and final value, why it failed, and
+    its recipe's name.
+    """
 
     number: int
     state: str
@@ -208,4 +256,7 @@ def read_trials(study: Study) -> list[TrialLine]:
     """Return every trial that has begun, by number; those of a study without scores have none."""
     nothing = {} if study.spec.purpose.scored else {"score": None, "value": None}
     with study.engine.connect() as connection:
-        return [TrialLine(**{**row, **nothing}) for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()]
+        return [
+            TrialLine(**{**row, **nothing})
+            for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()
+        ]

@@ -1,4 +1,6 @@
-"""A study in the database: writing it once, opening it, and refusing workers that would compute something else."""
+"""A study in the database: writing it once, opening it, and refusing workers that would compute
+something else.
+"""
 
 import re
 import time
@@ -17,7 +19,14 @@ from objectives.data.dataset import Dataset
 from objectives.data.options import DataOptions
 from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
-from search.database.connections import Fence, NoStudyError, open_engine, open_optuna, reachable, setting_up
+from search.database.connections import (
+    Fence,
+    NoStudyError,
+    open_engine,
+    open_optuna,
+    reachable,
+    setting_up,
+)
 from search.database.passwords import redacted
 from search.database.predicates import STUDIES
 from search.database.tables import STUDY
@@ -45,7 +54,9 @@ class ForeignNameError(UserError):
 
 @dataclass(frozen=True)
 class Study:
-    """An open study. Only the worker that holds a lease writes through ``optuna``, under ``fence``."""
+    """An open study. Only the worker that holds a lease writes through ``optuna``, under
+    ``fence``.
+    """
 
     id: int
     spec: StudySpec
@@ -61,31 +72,48 @@ class Study:
             case Searching():
                 return Run(stable_seed(self.spec.seed, "trial", number))
             case Retraining() as purpose:
-                return Run(purpose.seed, 0, purpose.candidate.last_epoch, everything=True, heard=purpose.heard)
+                return Run(
+                    purpose.seed,
+                    0,
+                    purpose.candidate.last_epoch,
+                    everything=True,
+                    heard=purpose.heard,
+                )
             case Confirming() as purpose:
                 turn, place = self._turn_and_place(purpose, number)
-                split_seed = stable_seed(self.spec.seed, "split", turn) if turn and purpose.resplit else 0
+                split_seed = (
+                    stable_seed(self.spec.seed, "split", turn) if turn and purpose.resplit else 0
+                )
                 seed = stable_seed(self.spec.seed, "confirm", turn)
                 return Run(seed, split_seed, purpose.candidates[place].last_epoch)
             case _:
                 assert_never(self.spec.purpose)
 
     def _turn_and_place(self, purpose: Confirming, number: int) -> tuple[int, int]:
-        """Return which seed a run of a confirmation has, and which candidate. One that is trained again tells it itself."""
+        """Return which seed a run of a confirmation has, and which candidate. One that is trained
+        again tells it itself.
+        """
         if number >= len(purpose.candidates) * purpose.seeds:
             trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.id, number)
             if confirmed := Notes.of(self.storage.get_trial(trial_id)).confirmed:
-                return confirmed.seed, [each.number for each in purpose.candidates].index(confirmed.candidate)
+                return confirmed.seed, [each.number for each in purpose.candidates].index(
+                    confirmed.candidate
+                )
         return divmod(number, len(purpose.candidates))
 
     def seed_of(self, trial: FrozenTrial) -> int:
-        """Return the seed that a trial was trained with, here or in the study that it was copied from."""
+        """Return the seed that a trial was trained with, here or in the study that it was copied
+        from.
+        """
         original = Notes.of(trial).original
         return original.seed if original else self.run(trial.number).seed
 
     def trial(self, trial_id: int) -> Trial:
-        """Return a running trial, attached to again under its own number, with that number's sampler."""
-        self.optuna.get_trials(deepcopy=False)  # Optuna draws for trials only that it has read: this one may be another's
+        """Return a running trial, attached to again under its own number, with that number's
+        sampler.
+        """
+        # Optuna draws for trials only that it has read: this one may be another's
+        self.optuna.get_trials(deepcopy=False)
         self.optuna.sampler = build_sampler(self.spec, self.storage.get_trial(trial_id).number)
         return Trial(self.optuna, trial_id)
 
@@ -109,12 +137,14 @@ def enqueue_first(study: optuna.Study, spec: StudySpec, connection: Connection) 
 
 
 def create_study(
-    url: str, spec: StudySpec, begin: Callable[[optuna.Study, StudySpec, Connection], int] = enqueue_first
+    url: str,
+    spec: StudySpec,
+    begin: Callable[[optuna.Study, StudySpec, Connection], int] = enqueue_first,
 ) -> bool:
     """Write a study with its first trials; False when the very same study is there already.
 
-    ``begin`` writes those trials and returns their number; what it writes through its connection is there only when the
-    study is.
+    ``begin`` writes those trials and returns their number; what it writes through its connection is
+    there only when the study is.
 
     Raises:
         UserError: Another study has this name, naming what differs.
@@ -131,32 +161,44 @@ def create_study(
         begun = begin(study, spec, connection)
         there = len(study.get_trials(deepcopy=False))
         if begun != there:  # Optuna repeats what it has no answer to
-            raise WorldError(f"{there} trials were written instead of {begun}, as an answer was lost: run the command again")
+            raise WorldError(
+                f"{there} trials were written instead of {begun}, as an answer was lost: run the "
+                f"command again"
+            )
         # last: a study counts from here on, and what a crash left before this line is begun anew
         budget = {"trials": spec.trials, "gpu_s": spec.gpu_s, "until_s": spec.until_s}
-        connection.execute(insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), **budget))
+        connection.execute(
+            insert(STUDY).values(study_id=study._study_id, spec=spec.model_dump(), **budget)
+        )
         storage.engine.dispose()
     engine.dispose()
     return True
 
 
 def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
-    """Return a study of Optuna's with our mark and no trial; what a crash left of one with our mark is removed.
+    """Return a study of Optuna's with our mark and no trial; what a crash left of one with our mark
+    is removed.
 
     Raises:
         ForeignNameError: Somebody else has made a study of this name.
     """
 
     def made() -> optuna.Study:
-        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
 
     study = made()
     trials = study.get_trials(deepcopy=False)
     ours = study.user_attrs == MARK
     begun = all(trial.state == TrialState.WAITING or Notes.of(trial).original for trial in trials)
-    bare = not trials and not study.user_attrs and study.directions == [StudyDirection.MAXIMIZE]  # killed before its mark
+    # killed before its mark
+    bare = not trials and not study.user_attrs and study.directions == [StudyDirection.MAXIMIZE]
     if not (bare or (ours and begun)):
-        raise ForeignNameError(f"the name {name!r} belongs to a study that this program did not make: choose another name")
+        raise ForeignNameError(
+            f"the name {name!r} belongs to a study that this program did not make: choose another "
+            f"name"
+        )
     if trials:
         optuna.delete_study(study_name=name, storage=storage)
         study = made()
@@ -179,7 +221,10 @@ def open_study(url: str, name: str) -> Study:
         if name not in known:
             names = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
             there = f"name one that is there ({names})" if known else "there is none yet"
-            raise NoStudyError(f"no study {name!r} in {redacted(url)}: {there}, or run `search init --study {name}`")
+            raise NoStudyError(
+                f"no study {name!r} in {redacted(url)}: {there}, or run `search init --study "
+                f"{name}`"
+            )
         spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence)
@@ -198,7 +243,8 @@ def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
         return StudySpec.model_validate(in_present_form(stored))
     except ValidationError as error:
         raise UserError(
-            f"study {name!r} was written by another version of this program: use that version, or start another study"
+            f"study {name!r} was written by another version of this program: use that version, or "
+            f"start another study"
         ) from error
 
 
@@ -235,59 +281,79 @@ def _refuse_different(spec: StudySpec, pairs: Mapping[str, tuple[object, object]
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise UserError(
-                f"this program's {what} differs from that of study {spec.name!r}: {_short(ours)} here, {_short(theirs)} there; "
+                f"this program's {what} differs from that of study {spec.name!r}: {_short(ours)} "
+                f"here, {_short(theirs)} there; "
                 "use the same program version and the same data, or start another study"
             )
 
 
 def check_clock(study: Study) -> None:
-    """Refuse to join with a clock that is far off the database's, which would falsify the times of trials.
+    """Refuse to join with a clock that is far off the database's, which would falsify the times of
+    trials.
 
     Raises:
         UserError: It is; by how much is said.
     """
     with study.engine.connect() as connection:
-        theirs = float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        theirs = float(
+            connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        )
     ahead_s = time.time() - theirs
     if abs(ahead_s) > CLOCK_S:
         way = "ahead of" if ahead_s > 0 else "behind"
         raise UserError(
-            f"this worker's clock is {abs(ahead_s) / 3600:.1f} h {way} the database's: set the clock (is it in the right "
+            f"this worker's clock is {abs(ahead_s) / 3600:.1f} h {way} the database's: set the "
+            f"clock (is it in the right "
             "time zone?), then start the worker again"
         )
 
 
 def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
-    own = [name for name in StudySpec.model_fields if name not in ("source", "space", "space_fingerprint", "frames")]
+    own = [
+        name
+        for name in StudySpec.model_fields
+        if name not in ("source", "space", "space_fingerprint", "frames")
+    ]
     pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in own}
     for name in (each.name for each in fields(DataOptions)):
         pairs[name] = getattr(there.frames, name), getattr(wanted.frames, name)
     for part in ("domains", "control"):
         theirs = there.space[part]
         ours = wanted.space[part]
-        prefix = "" if part == "domains" else "control."  # as in a space file; a path may be in both
+        # as in a space file; a path may be in both
+        prefix = "" if part == "domains" else "control."
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
     pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
     differences = {what: (theirs, ours) for what, (theirs, ours) in pairs.items() if theirs != ours}
     if differences:
         listed = "; ".join(
-            f"{what} is {_short(theirs)} there, {_short(ours)} wanted" for what, (theirs, ours) in differences.items()
+            f"{what} is {_short(theirs)} there, {_short(ours)} wanted"
+            for what, (theirs, ours) in differences.items()
         )
-        more = ", or give it more budget with `search extend`" if _extends(there, wanted, differences) else ""
-        raise UserError(f"study {wanted.name!r} exists with other settings: {listed}; choose another --study name{more}")
+        more = (
+            ", or give it more budget with `search extend`"
+            if _extends(there, wanted, differences)
+            else ""
+        )
+        raise UserError(
+            f"study {wanted.name!r} exists with other settings: {listed}; choose another --study "
+            f"name{more}"
+        )
 
 
 def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:
-    """Return whether ``search extend`` leads from one study to the other: from limits that it has to higher ones, and
-    nothing else.
+    """Return whether ``search extend`` leads from one study to the other: from limits that it has
+    to higher ones, and nothing else.
     """
     limits = {
         "trials": (there.trials, wanted.trials),
         "gpu_s": (there.gpu_s, wanted.gpu_s),
         "until_s": (there.until_s, wanted.until_s),
     }
-    return there.purpose.searches and all(what in limits and 0 < limits[what][0] < limits[what][1] for what in differing)
+    return there.purpose.searches and all(
+        what in limits and 0 < limits[what][0] < limits[what][1] for what in differing
+    )
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,9 @@
-"""Trials that a limit of their study has cut: they go on once it is lifted, and until then their weights can be had.
+"""Trials that a limit of their study has cut: they go on once it is lifted, and until then their
+weights can be had.
 
-A deadline, hours on devices, `search stop` and `search pause` leave a trial where it stands: to the sampler, the pruner's rungs
-and every statistic it is a trial that has not ended. Its best epoch is a real model all the same, and may be all there is.
+A deadline, hours on devices, `search stop` and `search pause` leave a trial where it stands: to the
+sampler, the pruner's rungs and every statistic it is a trial that has not ended. Its best epoch is
+a real model all the same, and may be all there is.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from search.study.budget import Budget, Limit, read_budget
 from search.study.record import BEST_EPOCH
 from search.study.stored import Study
 
-# whose numbers are those of its best weights: a trial that went on after a limit and lost its worker then has told older ones
+# whose numbers are those of its best weights: a trial that went on after a limit and lost its
+# worker then has told older ones
 CUT = text(f"""
     SELECT trials.trial_id, number, score FROM trials JOIN search_checkpoint USING (trial_id)
     JOIN trial_user_attributes AS told

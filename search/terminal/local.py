@@ -1,4 +1,6 @@
-"""Workers of one host under one terminal: started as processes of their own, shown together, stopped together."""
+"""Workers of one host under one terminal: started as processes of their own, shown together,
+stopped together.
+"""
 
 import os
 import re
@@ -27,17 +29,27 @@ Process = subprocess.Popen[bytes]
 def run_locally(study: str, place: Place, *, workers: int, device: str, source: str = "") -> None:
     """Run so many workers on a study until they have ended, with progress in the terminal.
 
-    ``source`` is where the data lies on this host, if not where the study says. Ctrl-C or SIGTERM stops them: each gives its
-    trial back, and the same command goes on later. A second one kills them.
+    ``source`` is where the data lies on this host, if not where the study says. Ctrl-C or SIGTERM
+    stops them: each gives its trial back, and the same command goes on later. A second one kills
+    them.
 
     Raises:
         WorldError: A worker has failed, with the words of the first.
     """
     offered = offer(device)
-    for remark in offered.remarks:  # workers say it into their logs, which nobody reads while all goes well
+    # workers say it into their logs, which nobody reads while all goes well
+    for remark in offered.remarks:
         print(f"search: {remark}", file=sys.stderr)
-    most_threads = 0 if offered.gpus else max(1, int(cores()) // workers)  # fewer beside the workers of another run
-    command = [sys.executable, "-m", "search", "worker", f"--study={study}", f"--artifacts={place.artifacts}"]
+    # fewer beside the workers of another run
+    most_threads = 0 if offered.gpus else max(1, int(cores()) // workers)
+    command = [
+        sys.executable,
+        "-m",
+        "search",
+        "worker",
+        f"--study={study}",
+        f"--artifacts={place.artifacts}",
+    ]
     command += [f"--cache={place.cache}", f"--device={device}", f"--most-threads={most_threads}"]
     command += [f"--data={source}"] if source else []
     command += [f"--with-parent={os.getpid()}"]
@@ -52,25 +64,40 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
             raise
         finally:
             opened.close()
-        failed = [path for path, process in zip(paths, processes, strict=True) if process.returncode != 0]
+        failed = [
+            path for path, process in zip(paths, processes, strict=True) if process.returncode != 0
+        ]
         if failed:
-            raise WorldError(f"{len(failed)} of {workers} workers failed; the first said: {_last_words(failed[0])}")
+            raise WorldError(
+                f"{len(failed)} of {workers} workers failed; the first said: "
+                f"{_last_words(failed[0])}"
+            )
 
 
 @contextmanager
 def _started(command: list[str], place: Place, logs: list[Path]) -> Iterator[list[Process]]:
     """Workers, each with its log; on the way out they give their trials back and end.
 
-    On an embedded database they are users of their own: it lasts until the last of them has left, whatever ends this process.
+    On an embedded database they are users of their own: it lasts until the last of them has left,
+    whatever ends this process.
     """
     # a URL may hold a password, which `ps` would show in a command
-    where = {"SEARCH_STORAGE": "", "SEARCH_HOME": str(place.home)} if place.home else {"SEARCH_STORAGE": place.storage}
+    where = (
+        {"SEARCH_STORAGE": "", "SEARCH_HOME": str(place.home)}
+        if place.home
+        else {"SEARCH_STORAGE": place.storage}
+    )
     environment = os.environ | where
     processes: list[Process] = []
     try:
         for log in logs:
-            with log.open("wb") as out:  # a session of their own: Ctrl-C reaches them once, through us
-                processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True))
+            # a session of their own: Ctrl-C reaches them once, through us
+            with log.open("wb") as out:
+                processes.append(
+                    subprocess.Popen(
+                        command, env=environment, stdout=out, stderr=out, start_new_session=True
+                    )
+                )
         yield processes
     finally:
         _stop(processes)
@@ -93,7 +120,11 @@ def _stop(processes: list[Process]) -> None:
 def _say_stopped(study: Study) -> None:
     with suppress(DBAPIError):
         left = read_status(study).trials["interrupted"]
-        print(f"search: stopped; {left} trial(s) interrupted; the same command goes on where it stood", file=sys.stderr)
+        print(
+            f"search: stopped; {left} trial(s) interrupted; the same command goes on where it "
+            f"stood",
+            file=sys.stderr,
+        )
 
 
 def _last_words(log: Path) -> str:

@@ -21,7 +21,13 @@ MOST_ROWS = 24
 ENDED = ("complete", "pruned", "failed")
 OUTAGES = (DBAPIError, StorageInternalError)
 AWAY = Text("the database does not answer; waiting")
-COLOURS = {"interrupted": "magenta", "complete": "green", "pruned": "yellow", "failed": "red", "running": "cyan"}
+COLOURS = {
+    "interrupted": "magenta",
+    "complete": "green",
+    "pruned": "yellow",
+    "failed": "red",
+    "running": "cyan",
+}
 
 
 def print_status(study: Study) -> None:
@@ -35,7 +41,9 @@ def watch_status(study: Study) -> None:
 
 
 def show_until(study: Study, over: Callable[[], bool]) -> None:
-    """Show a study's progress until ``over()``, and once more at the end; an outage of the database is waited out."""
+    """Show a study's progress until ``over()``, and once more at the end; an outage of the database
+    is waited out.
+    """
     console = open_console()
     if console.is_terminal:
         _show_live(study, console, over)
@@ -57,7 +65,9 @@ def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None
 
 
 def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
-    """A line for every trial that begins or ends, and the whole at the end; one line for an outage or a halt, however long."""
+    """A line for every trial that begins or ends, and the whole at the end; one line for an outage
+    or a halt, however long.
+    """
     told: set[tuple[int, str]] = set()
     away = False
     halted = False
@@ -93,16 +103,28 @@ def _headline(status: Status) -> Text:
     counts = ", ".join(f"{count} {state}" for state, count in status.trials.items() if count)
     workers = f"{sum(worker['alive'] for worker in status.workers)} workers alive"
     return Text(
-        f"study {status.study}: {status.spent} of {status.budget.trials} trials ({counts}), {workers}; {status.standing}"
+        f"study {status.study}: {status.spent} of {status.budget.trials} trials ({counts}), "
+        f"{workers}; {status.standing}"
     )
 
 
 def _trial_table(trials: list[TrialLine]) -> Table:
     """Return the newest trials; those that are not over are all shown."""
-    table = Table("trial", "state", "epochs", "last score", "value", "recipe", box=None, pad_edge=False)
-    for trial in [trial for trial in trials if trial.state not in ENDED or trial in trials[-MOST_ROWS:]]:
+    table = Table(
+        "trial", "state", "epochs", "last score", "value", "recipe", box=None, pad_edge=False
+    )
+    for trial in [
+        trial for trial in trials if trial.state not in ENDED or trial in trials[-MOST_ROWS:]
+    ]:
         state = Text(trial.state, style=COLOURS.get(trial.state, ""))
-        table.add_row(str(trial.number), state, str(trial.epochs), _number(trial.score), _number(trial.value), trial.recipe)
+        table.add_row(
+            str(trial.number),
+            state,
+            str(trial.epochs),
+            _number(trial.score),
+            _number(trial.value),
+            trial.recipe,
+        )
     return table
 
 
@@ -110,7 +132,10 @@ def _news(trial: TrialLine) -> str:
     """Return what is worth a line of its own: that a trial has begun, and how it ended."""
     if trial.state in ENDED:
         outcome = trial.message or _number(trial.value)
-        return f"trial {trial.number}{_named(trial)} {trial.state} after {trial.epochs} epochs: {outcome}"
+        return (
+            f"trial {trial.number}{_named(trial)} {trial.state} after {trial.epochs} epochs: "
+            f"{outcome}"
+        )
     return f"trial {trial.number}{_named(trial)} begins" if trial.state == "running" else ""
 
 
@@ -130,7 +155,10 @@ def _best_lines(status: Status) -> list[Text]:
     classes = ", ".join(f"{name} {iou:.3f}" for name, iou in status.best.per_class.items())
     recipe = f" ({status.best.recipe})" if status.best.recipe else ""
     cut = ", unfinished" if status.best.unfinished else ""
-    best = f"best: trial {status.best.number}{recipe}{cut}, validation mean IoU {status.best.score:.4f} ({classes})"
+    best = (
+        f"best: trial {status.best.number}{recipe}{cut}, validation mean IoU "
+        f"{status.best.score:.4f} ({classes})"
+    )
     return [Text(f"score: {status.score}"), Text(best, style="bold")]
 
 

@@ -1,4 +1,6 @@
-"""The lock between those who name blobs in rows and those who delete the blobs that no row names."""
+"""The lock between those who name blobs in rows and those who delete the blobs that no
+row names.
+"""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,13 +19,17 @@ HOLD = text("SELECT pg_advisory_xact_lock_shared(:key, 0)")
 
 
 def hold_blobs(connection: Connection, blobs: BlobStore, wanted: Iterable[str]) -> set[str]:
-    """Let nobody delete these blobs until this transaction, which names them, has ended; returns those that are gone."""
+    """Let nobody delete these blobs until this transaction, which names them, has ended; returns
+    those that are gone.
+    """
     connection.execute(HOLD, {"key": NAMING_LOCK})
     return {blob for blob in set(wanted) if not blobs.exists(blob)}
 
 
 def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
-    """Delete those blobs that no row names any more; what cannot be deleted is left to `search gc`."""
+    """Delete those blobs that no row names any more; what cannot be deleted is left to
+    `search gc`.
+    """
     for blob in left:
         with suppress(StoreAwayError), locked(engine, NAMING_LOCK) as connection:
             if connection.execute(NAMED, {"blob": blob}).first() is None:
@@ -31,7 +37,8 @@ def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
 
 
 def delete_unnamed(engine: Engine, blobs: Objects, listed: Stored) -> bool:
-    """Delete a blob that was listed, unless a row names it by now or it has been put again; says whether it went.
+    """Delete a blob that was listed, unless a row names it by now or it has been put again; says
+    whether it went.
 
     Raises:
         StoreAwayError: The store does not answer.

@@ -1,7 +1,9 @@
-"""Checkpoint pointers: which blobs are a trial's newest state and best weights, and which were before them.
+"""Checkpoint pointers: which blobs are a trial's newest state and best weights, and which were
+before them.
 
-Blobs are immutable and named by their SHA-256; only a row of this table, written under the fence, gives one a meaning. The
-pair before the newest is kept while the trial runs, for the day on which the newest turns out to be damaged.
+Blobs are immutable and named by their SHA-256; only a row of this table, written under the fence,
+gives one a meaning. The pair before the newest is kept while the trial runs, for the day on which
+the newest turns out to be damaged.
 """
 
 from dataclasses import dataclass
@@ -39,7 +41,9 @@ UNNEEDED = text("""
 
 @dataclass(frozen=True)
 class Kept:
-    """Which finished trials keep their weights, besides the control's: so many of the best, and these recipes'."""
+    """Which finished trials keep their weights, besides the control's: so many of the best, and
+    these recipes'.
+    """
 
     best: int = KEEP_BEST
     recipes: tuple[str, ...] = ()
@@ -63,20 +67,25 @@ class Pointer:
 
 
 def point(engine: Engine, blobs: BlobStore, lease: Lease, pointers: dict[str, Pointer]) -> None:
-    """Move a trial's pointers to the blobs of a new checkpoint, and delete the blobs that none names any more.
+    """Move a trial's pointers to the blobs of a new checkpoint, and delete the blobs that none
+    names any more.
 
-    ``pointers`` holds ``last`` and ``best``. Told the same twice (its answer was lost), it moves them once.
+    ``pointers`` holds ``last`` and ``best``. Told the same twice (its answer was lost), it moves
+    them once.
 
     Raises:
-        LeaseLostError: Another worker has the trial, BlobMissingError when gc has taken the new blobs for garbage; then nothing
-            is changed.
+        LeaseLostError: Another worker has the trial, BlobMissingError when gc has taken the new
+            blobs for garbage; then nothing is changed.
     """
     with engine.begin() as connection:
         gone = hold_blobs(connection, blobs, (pointer.blob for pointer in pointers.values()))
         leases.note_progress(connection, lease)
         if gone:
             name = min(gone)[:12]
-            raise BlobMissingError(f"a checkpoint is gone from the artifact store: {name} lay there unnamed for too long")
+            raise BlobMissingError(
+                f"a checkpoint is gone from the artifact store: {name} lay there unnamed for too "
+                f"long"
+            )
         there = {row.kind: row for row in _rows(connection, lease.trial_id)}
         if LAST in there and there[LAST].blob == pointers[LAST].blob:
             return
@@ -95,14 +104,20 @@ def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
 
 
 def kept(spec: StudySpec) -> Kept:
-    """Return which finished trials of a study keep their weights: of a search a few and its recipes, all that confirm one."""
+    """Return which finished trials of a study keep their weights: of a search a few and its
+    recipes, all that confirm one.
+    """
     return Kept(recipes=spec.recipes) if spec.purpose.searches else Kept(EVERY)
 
 
 def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: Kept = SOME) -> None:
-    """Delete the checkpoints that nothing needs: all states of finished trials, and all weights but those that are kept."""
+    """Delete the checkpoints that nothing needs: all states of finished trials, and all weights but
+    those that are kept.
+    """
     with engine.begin() as connection:
-        left = set(connection.execute(UNNEEDED, {"study_id": study_id, **keep.parameters}).scalars())
+        left = set(
+            connection.execute(UNNEEDED, {"study_id": study_id, **keep.parameters}).scalars()
+        )
     delete_left(engine, blobs, left)
 
 
@@ -113,7 +128,9 @@ def _rows(connection: Connection, trial_id: int) -> list[Row[tuple[object, ...]]
 def _write(connection: Connection, trial_id: int, kind: str, pointer: Pointer) -> None:
     values = {"blob": pointer.blob, "epoch": pointer.epoch, "score": pointer.score}
     insertion = insert(CHECKPOINT).values(trial_id=trial_id, kind=kind, **values)
-    connection.execute(insertion.on_conflict_do_update(index_elements=["trial_id", "kind"], set_=values))
+    connection.execute(
+        insertion.on_conflict_do_update(index_elements=["trial_id", "kind"], set_=values)
+    )
 
 
 def _pointer(row: RowMapping) -> Pointer:

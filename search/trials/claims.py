@@ -1,8 +1,10 @@
-"""Claiming a trial: adopt a lost one, else take a waiting one, else create one while the budget lasts and no limit is reached.
+"""Claiming a trial: adopt a lost one, else take a waiting one, else create one while the budget
+lasts and no limit is reached.
 
-All of it happens under one lock per study, and Optuna commits a new trial by itself: a crash at any point leaves a trial
-that the next claim adopts. Should the lock be lost meanwhile, or Optuna create a trial again because it did not hear that
-it had, the commit that creates one too many is refused. So budgets are exact.
+All of it happens under one lock per study, and Optuna commits a new trial by itself: a crash at any
+point leaves a trial that the next claim adopts. Should the lock be lost meanwhile, or Optuna create
+a trial again because it did not hear that it had, the commit that creates one too many is refused.
+So budgets are exact.
 """
 
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ from search.trials.leases import Lease
 
 CLAIM_LOCK = 7_215_002
 
-# While the server was away nobody could renew a lease: each gets the time to, once it is back. What was given back is free.
-# A trial whose process has died at one worker is left to the others: its surroundings may be what kills it.
+# While the server was away nobody could renew a lease: each gets the time to, once it is back. What
+# was given back is free. A trial whose process has died at one worker is left to the others: its
+# surroundings may be what kills it.
 LOST = text(f"""
     SELECT trials.trial_id FROM trials LEFT JOIN search_lease USING (trial_id)
     CROSS JOIN LATERAL (SELECT coalesce(crashed_by || hung_by, '{{}}') AS seen_by) AS deaths
@@ -44,7 +47,9 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Waiting:
-    """There is no trial to claim now, but some still run elsewhere, and one may be lost; or the study is paused."""
+    """There is no trial to claim now, but some still run elsewhere, and one may be lost; or the
+    study is paused.
+    """
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,12 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
     """
     with locked(study.engine, CLAIM_LOCK, study.id) as connection:
         budget = read_budget(connection, study)
-        if budget.limit() is not Limit.NONE:  # what it has cut goes on when it is lifted, and not before
+        # what it has cut goes on when it is lifted, and not before
+        if budget.limit() is not Limit.NONE:
             return Done() if budget.over else Waiting()
-        trial_id = connection.execute(LOST, {"study_id": study.id, "worker": owner, "grace_s": GRACE * lease_s}).scalar()
+        trial_id = connection.execute(
+            LOST, {"study_id": study.id, "worker": owner, "grace_s": GRACE * lease_s}
+        ).scalar()
         if trial_id is None:
             if budget.closed():
                 return Done() if budget.over else Waiting()
@@ -78,7 +86,9 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
             except KeyError:  # by somebody, between our look and now
                 raise UserError(f"study {study.spec.name!r} was deleted") from None
         connection.execute(
-            update(STUDY).where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None)).values(started_at=func.now())
+            update(STUDY)
+            .where((STUDY.c.study_id == study.id) & STUDY.c.started_at.is_(None))
+            .values(started_at=func.now())
         )
         return Claimed(leases.take(connection, trial_id, owner, threads=threads, seconds=lease_s))
 

@@ -1,7 +1,8 @@
 """Leases: a worker's right to run one trial, taken, renewed and given back by the database's clock.
 
-A lease's fence number rises with every claim. Whoever writes for a trial checks its own number in the same transaction,
-so a worker that slept through its lease can write nothing over its successor's results.
+A lease's fence number rises with every claim. Whoever writes for a trial checks its own number in
+the same transaction, so a worker that slept through its lease can write nothing over its
+successor's results.
 """
 
 from dataclasses import dataclass, replace
@@ -27,16 +28,29 @@ class Lease:
     owner: str
     fence: int
     threads: int  # CPU threads that the trial's first claim chose
-    vanished: int = 0  # how many owners before this one were gone without a word, since the last checkpoint
-    crashed_by: tuple[str, ...] = ()  # the workers whose process for this trial had died by then, once for each time
+    # how many owners before this one were gone without a word, since the last checkpoint
+    vanished: int = 0
+    # the workers whose process for this trial had died by then, once for each time
+    crashed_by: tuple[str, ...] = ()
     hung_by: tuple[str, ...] = ()  # or had stood still
 
 
-def take(connection: Connection, trial_id: int, owner: str, *, threads: int, seconds: float) -> Lease:
-    """Take a trial over from whoever had it; the caller holds the study's lock and knows that no live lease is on it."""
+def take(
+    connection: Connection, trial_id: int, owner: str, *, threads: int, seconds: float
+) -> Lease:
+    """Take a trial over from whoever had it; the caller holds the study's lock and knows that no
+    live lease is on it.
+    """
     row = connection.execute(
         insert(LEASE)
-        .values(trial_id=trial_id, owner=owner, fence=1, threads=threads, expires_at=_in(seconds), renewed_at=NOW)
+        .values(
+            trial_id=trial_id,
+            owner=owner,
+            fence=1,
+            threads=threads,
+            expires_at=_in(seconds),
+            renewed_at=NOW,
+        )
         .on_conflict_do_update(
             index_elements=["trial_id"],
             set_={
@@ -47,14 +61,17 @@ def take(connection: Connection, trial_id: int, owner: str, *, threads: int, sec
                 "vanished": LEASE.c.vanished + case((LEASE.c.owner == NOBODY, 0), else_=1),
             },
         )
-        .returning(LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished, LEASE.c.crashed_by, LEASE.c.hung_by)
+        .returning(
+            LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished, LEASE.c.crashed_by, LEASE.c.hung_by
+        )
     ).one()
     fence, threads, vanished, crashed_by, hung_by = row
     return Lease(trial_id, owner, fence, threads, vanished, tuple(crashed_by), tuple(hung_by))
 
 
 def renew(engine: Engine, lease: Lease, seconds: float) -> None:
-    """Extend a lease, also one that ran out while nobody else wanted it, and count the time that it has been held.
+    """Extend a lease, also one that ran out while nobody else wanted it, and count the time that it
+    has been held.
 
     Raises:
         LeaseLostError: Another worker has taken the trial.
@@ -73,14 +90,17 @@ def release(engine: Engine, lease: Lease) -> None:
 def note_death(engine: Engine, lease: Lease, *, hung: bool) -> Lease:
     """Note that the trial's process has died, or was ``hung``; returns the lease with it.
 
-    A lease ends with its process, so it counts one death: told again because its answer was lost, it is the same one.
+    A lease ends with its process, so it counts one death: told again because its answer was lost,
+    it is the same one.
 
     Raises:
         LeaseLostError: Another worker has taken the trial.
     """
     crashed_by = (lease.owner,) * (not hung)
     hung_by = (lease.owner,) * hung
-    noted = replace(lease, crashed_by=lease.crashed_by + crashed_by, hung_by=lease.hung_by + hung_by)
+    noted = replace(
+        lease, crashed_by=lease.crashed_by + crashed_by, hung_by=lease.hung_by + hung_by
+    )
     with engine.begin() as connection:
         _change(connection, lease, crashed_by=list(noted.crashed_by), hung_by=list(noted.hung_by))
     return noted
@@ -105,4 +125,8 @@ def _in(seconds: float) -> TextClause:
 
 
 def _is(lease: Lease) -> ColumnElement[bool]:
-    return (LEASE.c.trial_id == lease.trial_id) & (LEASE.c.fence == lease.fence) & (LEASE.c.owner == lease.owner)
+    return (
+        (LEASE.c.trial_id == lease.trial_id)
+        & (LEASE.c.fence == lease.fence)
+        & (LEASE.c.owner == lease.owner)
+    )

@@ -19,7 +19,9 @@ ALIVE = text(ALIVE_WORKER)
 
 @dataclass(frozen=True)
 class Member:
-    """One worker, registered, with its device as it was on joining, and what a person should know of the choice."""
+    """One worker, registered, with its device as it was on joining, and what a person should know
+    of the choice.
+    """
 
     id: str
     device: Gpu = CPU
@@ -32,24 +34,30 @@ class Member:
 
 
 def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
-    """Register a worker. ``device``: ``auto`` (the least loaded GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+    """Register a worker. ``device``: ``auto`` (the least loaded GPU, else the CPU), ``cpu``,
+    ``cuda`` or ``cuda:N``.
 
-    Workers of all studies in the database are counted, and those of other databases that hold a lock on this host; one lock
-    in each place keeps two from taking the same idle GPU. ``name`` is the worker's id, chosen by itself: it may be told
-    again, when an answer was lost.
+    Workers of all studies in the database are counted, and those of other databases that hold a
+    lock on this host; one lock in each place keeps two from taking the same idle GPU. ``name`` is
+    the worker's id, chosen by itself: it may be told again, when an answer was lost.
 
     Raises:
         UserError: There is no such GPU.
         WorldError: The driver or all its cards do not answer.
     """
-    offered = offer(device)  # before the lock: a driver that no process holds awake takes seconds to answer
+    # before the lock: a driver that no process holds awake takes seconds to answer
+    offered = offer(device)
     gpu_locks.release(name)
     with locked(engine, ROSTER_LOCK) as connection:
         connection.execute(delete(WORKER).where(WORKER.c.id == name))
         member = _choose(connection, offered, name)
         connection.execute(
             insert(WORKER).values(
-                id=member.id, study_id=study_id, host=host_id(), name=process_name(), device=member.gpu or "cpu"
+                id=member.id,
+                study_id=study_id,
+                host=host_id(),
+                name=process_name(),
+                device=member.gpu or "cpu",
             )
         )
     return member
@@ -58,26 +66,36 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
 def beat(engine: Engine, member: Member) -> None:
     """Say that a worker is alive."""
     with engine.begin() as connection:
-        connection.execute(update(WORKER).where(WORKER.c.id == member.id).values(seen_at=func.clock_timestamp()))
+        connection.execute(
+            update(WORKER).where(WORKER.c.id == member.id).values(seen_at=func.clock_timestamp())
+        )
 
 
 def leave(engine: Engine, name: str) -> None:
     """Say that a worker has ended, also one that does not know whether it has joined."""
     gpu_locks.release(name)
     with engine.begin() as connection:
-        connection.execute(update(WORKER).where(WORKER.c.id == name).values(ended_at=func.clock_timestamp()))
+        connection.execute(
+            update(WORKER).where(WORKER.c.id == name).values(ended_at=func.clock_timestamp())
+        )
 
 
 def is_alone(engine: Engine, study_id: int, name: str) -> bool:
     """Return whether no other worker of the study is alive."""
-    others = select(func.count()).where((WORKER.c.study_id == study_id) & (WORKER.c.id != name), ALIVE)
+    others = select(func.count()).where(
+        (WORKER.c.study_id == study_id) & (WORKER.c.id != name), ALIVE
+    )
     with engine.connect() as connection:
         return not connection.execute(others).scalar_one()
 
 
 def threads(engine: Engine) -> int:
-    """This worker's share of the cores: the host's, among its live workers, and its container's, among those in there."""
-    inside = func.count().filter(func.split_part(WORKER.c.name, ":", 1) == process_name().partition(":")[0])
+    """This worker's share of the cores: the host's, among its live workers, and its container's,
+    among those in there.
+    """
+    inside = func.count().filter(
+        func.split_part(WORKER.c.name, ":", 1) == process_name().partition(":")[0]
+    )
     counts = select(func.count(), inside).where(WORKER.c.host == host_id(), ALIVE)
     with engine.connect() as connection:
         on_host, here = connection.execute(counts).one()
@@ -85,7 +103,9 @@ def threads(engine: Engine) -> int:
 
 
 def _choose(connection: Connection, offered: Offer, name: str) -> Member:
-    """Choose the GPU with the fewest workers, of these the one whose memory is taken least, and hold it."""
+    """Choose the GPU with the fewest workers, of these the one whose memory is taken least, and
+    hold it.
+    """
     if not offered.gpus:
         return Member(name, CPU, offered.remarks)
     ours = _workers_by_device(connection)
@@ -94,7 +114,11 @@ def _choose(connection: Connection, offered: Offer, name: str) -> Member:
         load = {uuid: max(ours.get(uuid, 0), count) for uuid, count in on_host.items()}
         chosen = min(offered.gpus, key=lambda gpu: (load[gpu.uuid], gpu.used_bytes // GIB))
         gpu_locks.hold(chosen.uuid, name)
-    return Member(name, chosen, offered.remarks + _shared(chosen, on_host[chosen.uuid] - ours.get(chosen.uuid, 0)))
+    return Member(
+        name,
+        chosen,
+        offered.remarks + _shared(chosen, on_host[chosen.uuid] - ours.get(chosen.uuid, 0)),
+    )
 
 
 def _workers_by_device(connection: Connection) -> dict[str, int]:
@@ -106,4 +130,7 @@ def _shared(gpu: Gpu, strangers: int) -> tuple[str, ...]:
     """Return that a GPU is shared with workers of another database, where it is."""
     if strangers <= 0:
         return ()
-    return (f"{gpu.name} ({gpu.uuid}) is shared with {strangers} worker(s) of another database on this host",)
+    return (
+        f"{gpu.name} ({gpu.uuid}) is shared with {strangers} worker(s) of another database on this "
+        f"host",
+    )

@@ -1,4 +1,6 @@
-"""A worker's arrival: it may start before the database does, or before anybody has written the study."""
+"""A worker's arrival: it may start before the database does, or before anybody has written the
+study.
+"""
 
 import time
 from collections.abc import Callable

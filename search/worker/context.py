@@ -33,32 +33,39 @@ class Settings:
     source: str = ""  # the data's place on this host, when it is not the study's
     threads: int = 0  # CPU threads; 0: this worker's share
     most_threads: int = 0  # of that share, where others may be about to join; 0: all of it
-    prefetchers: int = BY_DEVICE  # processes that augment ahead of training; 0: frames are augmented in line
+    # processes that augment ahead of training; 0: frames are augmented in line
+    prefetchers: int = BY_DEVICE
     lease_s: float = leases.LEASE_S
     hang_s: float = HANG_S  # a trial's process that gets nowhere for so long is killed
     verbose: bool = False
 
 
 class Orders:
-    """What a worker has been told: ``stop`` leaves the trial at hand to others, ``leave`` takes no further one.
+    """What a worker has been told: ``stop`` leaves the trial at hand to others, ``leave`` takes no
+    further one.
 
-    A worker that was told to leave ends with ``leave_code``: an engine that takes 0 for "done" would not start another.
+    A worker that was told to leave ends with ``leave_code``: an engine that takes 0 for "done"
+    would not start another.
     """
 
     def __init__(self, leave_code: int = 0) -> None:
         self.leave_code = leave_code
         self.stop = threading.Event()
         self.leave = threading.Event()
-        self.at_work = False  # until then there is nothing to give back, and a signal ends the process at once
+        # until then there is nothing to give back, and a signal ends the process at once
+        self.at_work = False
 
     @classmethod
     def from_signals(cls, *, drain: bool, leave_code: int = 0) -> Self:
-        """Orders that SIGTERM and SIGINT give: to stop, then to end at once. With ``drain`` the first is to leave."""
+        """Orders that SIGTERM and SIGINT give: to stop, then to end at once. With ``drain`` the
+        first is to leave.
+        """
         orders = cls(leave_code)
 
         def obey(number: int) -> None:
             if orders.stop.is_set():
-                os._exit(leave_code or 128 + number)  # the trial's process ends with this one, and the lease runs out
+                # the trial's process ends with this one, and the lease runs out
+                os._exit(leave_code or 128 + number)
             if not orders.at_work or not drain or orders.leave.is_set():
                 orders.stop.set()
                 _end_after(LEAVE_S, leave_code)
@@ -68,8 +75,8 @@ class Orders:
             if not orders.at_work:
                 raise SystemExit(leave_code)
 
-        # Python runs a handler between two of its own steps: never, while a silent database holds the main thread.
-        # The number of a signal reaches this pipe at once
+        # Python runs a handler between two of its own steps: never, while a silent database holds
+        # the main thread. The number of a signal reaches this pipe at once
         hears, says = os.pipe()
         os.set_blocking(says, False)
         signal.set_wakeup_fd(says)
@@ -81,7 +88,8 @@ class Orders:
 
 def _obey_each(hears: int, obey: Callable[[int], None]) -> None:
     while number := os.read(hears, 1):
-        if number[0] in (signal.SIGTERM, signal.SIGINT):  # others come here, too, once somebody else handles them
+        # others come here, too, once somebody else handles them
+        if number[0] in (signal.SIGTERM, signal.SIGINT):
             obey(number[0])
 
 

@@ -38,7 +38,9 @@ class Ending:
 
 
 def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
-    """Return the verdict of a worker that died while it told that this trial cannot work; a constraint once set stays."""
+    """Return the verdict of a worker that died while it told that this trial cannot work; a
+    constraint once set stays.
+    """
     found = study.storage.get_trial(lease.trial_id)
     if found.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
         return Ending(TrialState.PRUNED, Cause.INFEASIBLE, Notes.of(found).message)
@@ -46,7 +48,8 @@ def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
 
 
 def unrecordable(worker: Worker, error: Exception) -> Ending:
-    """Return the end of a trial whose values were refused, by us, by Optuna or by the database: they would be so again.
+    """Return the end of a trial whose values were refused, by us, by Optuna or by the database:
+    they would be so again.
 
     The error itself is raised where it says nothing of the trial's values.
 
@@ -58,11 +61,17 @@ def unrecordable(worker: Worker, error: Exception) -> Ending:
             return Ending(TrialState.FAIL, Cause.ERROR, str(error))
         case SearchError() | UpdateFinishedTrialError():
             raise error
-        case SQLAlchemyError() | StorageInternalError() if not isinstance(error.__cause__ or error, DataError):
+        case SQLAlchemyError() | StorageInternalError() if not isinstance(
+            error.__cause__ or error, DataError
+        ):
             raise error
         case KeyError():  # Optuna's word for what is not there
             worker.patiently(lambda: current_budget(worker.study))
-    return Ending(TrialState.FAIL, Cause.ERROR, f"its values cannot be recorded: {type(error).__name__}: {first_line(error)}")
+    return Ending(
+        TrialState.FAIL,
+        Cause.ERROR,
+        f"its values cannot be recorded: {type(error).__name__}: {first_line(error)}",
+    )
 
 
 def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
@@ -73,23 +82,32 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
     found = worker.study.storage.get_trial(trial._trial_id)
     if found.state.is_finished():
         return
-    notes = replace(numbers(worker, trial, ending.history), cause=ending.cause.value, message=ending.message)
+    notes = replace(
+        numbers(worker, trial, ending.history), cause=ending.cause.value, message=ending.message
+    )
     show(trial, notes, there=found.user_attrs)
     if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in found.constraints:
-        trial.set_constraint(Cause.INFEASIBLE.value, 1.0)  # the sampler learns the border; of a failed trial it learns nothing
+        # the sampler learns the border; of a failed trial it learns nothing
+        trial.set_constraint(Cause.INFEASIBLE.value, 1.0)
     scored = _scored(worker, trial, ending.history) if ending.state == TrialState.COMPLETE else None
-    worker.study.optuna.tell(trial, scored.score if scored else None, state=ending.state, skip_if_finished=True)
+    worker.study.optuna.tell(
+        trial, scored.score if scored else None, state=ending.state, skip_if_finished=True
+    )
 
 
 def show(trial: optuna.Trial, notes: Notes, *, there: Mapping[str, object]) -> None:
-    """Store notes with a trial, where the dashboard shows them, but for those that are there: each is a transaction."""
+    """Store notes with a trial, where the dashboard shows them, but for those that are there: each
+    is a transaction.
+    """
     for key, value in notes.attributes().items():
         if key not in there or there[key] != value:
             trial.set_user_attr(key, value)
 
 
 def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> Notes:
-    """Return what is to be stored with a trained trial; of all epochs the best counts, or the last alone."""
+    """Return what is to be stored with a trained trial; of all epochs the best counts, or the last
+    alone.
+    """
     device = worker.member.gpu or "cpu"
     if not history:
         return Notes(device=device)
@@ -104,7 +122,11 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
         best_epoch=scored.number,
         train_s=round(sum(result.seconds for result in history), 3),
         losses=() if any(map(math.isnan, losses)) else losses,
-        per_class={names[k]: iou[k] for k in worker.data.spec.scored if is_scored and not math.isnan(iou[k])},
+        per_class={
+            names[k]: iou[k]
+            for k in worker.data.spec.scored
+            if is_scored and not math.isnan(iou[k])
+        },
         scored_on=scored.scored_on,
         places=_validated_on(worker, trial),
         fitted=not is_scored,

@@ -1,4 +1,6 @@
-"""A worker's loop: claim and run trials until every trial of the budget has ended, or it is told to stop."""
+"""A worker's loop: claim and run trials until every trial of the budget has ended, or it is told to
+stop.
+"""
 
 import os
 import uuid
@@ -29,17 +31,21 @@ from search.worker.pulse import Pulse
 from search.worker.trial import run_trial
 
 WAIT_S = 1.0  # between two looks for a trial to claim
-RETRIES_S = (10.0, 120.0)  # the first and the longest wait before this worker tries again where its surroundings have failed
+# the first and the longest wait before this worker tries again where its surroundings have failed
+RETRIES_S = (10.0, 120.0)
 
 
-def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
+def run_worker(
+    study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]
+) -> None:
     """Join a study and work until it is done or it is told to stop.
 
     Raises:
         UserError: This worker may not join.
         WorldError: Its data cannot be prepared, or its GPU cannot be used.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on cores which others share starve them
+    # threads that spin on cores which others share starve them
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     blobs = open_blobs(settings.artifacts)
     pictures = open_pictures(settings.artifacts)
     patiently = Patience(orders.stop, say)
@@ -48,7 +54,8 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
     patiently(lambda: check_writable(blobs))
     name = uuid.uuid4().hex
     try:
-        # first of all: workers that start together shall see each other before they share out the cores
+        # first of all: workers that start together shall see each other before they share out the
+        # cores
         member = patiently(lambda: roster.join(study.engine, study.id, settings.device, name))
         for remark in member.remarks:
             say(remark)
@@ -58,7 +65,21 @@ def run_worker(study: Study, settings: Settings, orders: Orders, say: Callable[[
         member = replace(member, device=check_cuda(member.device))
         orders.at_work = True
         with Pulse(study.engine, member, settings.lease_s) as pulse:
-            pull(Worker(study, settings, data, blobs, pictures, member, pulse, marker, orders, patiently, say))
+            pull(
+                Worker(
+                    study,
+                    settings,
+                    data,
+                    blobs,
+                    pictures,
+                    member,
+                    pulse,
+                    marker,
+                    orders,
+                    patiently,
+                    say,
+                )
+            )
     finally:
         with suppress(SQLAlchemyError):
             roster.leave(study.engine, name)
@@ -87,7 +108,8 @@ def pull(worker: Worker) -> None:
         except KeyError:  # Optuna's word for what is not there
             current_budget(worker.study)  # says so when the study was deleted
             raise
-        except SurroundingsError as error:  # not the trial's fault: others may take it, this worker waits
+        # not the trial's fault: others may take it, this worker waits
+        except SurroundingsError as error:
             wait_s = next(waits)
             worker.say(f"{error}; trying again in {wait_s:g} s")
             worker.orders.leave.wait(wait_s)
@@ -95,7 +117,9 @@ def pull(worker: Worker) -> None:
 
 @contextmanager
 def holding(worker: Worker, lease: Lease) -> Iterator[None]:
-    """Keep a lease alive, fence Optuna's writes with it, and give it back however the trial ends."""
+    """Keep a lease alive, fence Optuna's writes with it, and give it back however the
+    trial ends.
+    """
     worker.pulse.hold(lease)
     try:
         with worker.study.fence.holding(lease.trial_id, lease.fence):
@@ -112,7 +136,9 @@ def _claim(worker: Worker) -> Claimed | Waiting | Done:
 
 
 def threads_of(settings: Settings, engine: Engine) -> int:
-    """Return the CPU threads of a trial that this worker claims now: those it was told, or its share of the host's."""
+    """Return the CPU threads of a trial that this worker claims now: those it was told, or its
+    share of the host's.
+    """
     if settings.threads:
         return settings.threads
     share = roster.threads(engine)

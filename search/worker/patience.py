@@ -1,4 +1,6 @@
-"""Waiting out an outage of the database or the artifact store: what could not be written is written after it."""
+"""Waiting out an outage of the database or the artifact store: what could not be written is written
+after it.
+"""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +25,8 @@ class Patience:
         """The call's result. A call may be repeated after it took effect, so it must bear that.
 
         Raises:
-            InterruptedTrialError: The worker was told to stop meanwhile; what the call raises, unless an outage.
+            InterruptedTrialError: The worker was told to stop meanwhile; what the call raises,
+                unless an outage.
         """
         for wait_s in growing_waits():
             try:

@@ -1,4 +1,6 @@
-"""A worker's pulse: a timer thread that renews its lease and its place in the roster, however long an epoch takes."""
+"""A worker's pulse: a timer thread that renews its lease and its place in the roster, however long
+an epoch takes.
+"""
 
 import threading
 from types import TracebackType
@@ -14,7 +16,9 @@ from search.trials.roster import Member
 
 
 class Pulse:
-    """Beats while the ``with`` block lasts. An outage of the database stops no beat; the next one may succeed."""
+    """Beats while the ``with`` block lasts. An outage of the database stops no beat; the next one
+    may succeed.
+    """
 
     def __init__(self, engine: Engine, member: Member, lease_s: float) -> None:
         self.engine = engine
@@ -47,6 +51,11 @@ class Pulse:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._over.set()
         self._thread.join()

@@ -1,4 +1,6 @@
-"""Running one claimed trial: its own process trains; this side points, reports, prunes and ends it."""
+"""Running one claimed trial: its own process trains; this side points, reports, prunes
+and ends it.
+"""
 
 import time
 from functools import partial
@@ -14,8 +16,25 @@ from search.artifacts import BlobMissingError
 from search.artifacts.pictures import attach_picture
 from search.machine.driver import Gpu
 from search.process.hearing import UnusableError, usable
-from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Job, Noted, Saved, Trained
-from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, SurroundingsError, TrialProcess
+from search.process.messages import (
+    Cause,
+    Checked,
+    Checkpoint,
+    Drawn,
+    Failed,
+    Finished,
+    Job,
+    Noted,
+    Saved,
+    Trained,
+)
+from search.process.parent import (
+    ChildDiedError,
+    ChildHungError,
+    InterruptedTrialError,
+    SurroundingsError,
+    TrialProcess,
+)
 from search.study.budget import WHY, Limit, current_budget
 from search.study.draws import FromTrial
 from search.study.pruners import judging
@@ -29,13 +48,16 @@ from search.worker.context import BY_DEVICE, Worker
 from search.worker.endings import Ending, numbers, show, tell, unfinished_verdict, unrecordable
 
 RETRY_S = 10.0  # what killed a process may be gone by then
-LOOK_S = 1.0  # between two looks at the limits, at least: a trial of short epochs asks no more often
+# between two looks at the limits, at least: a trial of short epochs asks no more often
+LOOK_S = 1.0
 
 
 def run_trial(worker: Worker, lease: Lease) -> None:
-    """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on where it stood.
+    """Run a trial to its end, or until the worker is interrupted; a trial claimed before goes on
+    where it stood.
 
-    Whatever its result holds, the worker goes on: what cannot be recorded ends the trial with that as its cause.
+    Whatever its result holds, the worker goes on: what cannot be recorded ends the trial with that
+    as its cause.
 
     Raises:
         SurroundingsError: It could not be run here, through no fault of its own.
@@ -59,7 +81,8 @@ def run_trial(worker: Worker, lease: Lease) -> None:
             return
         patiently(partial(tell, worker, trial, ending))
     except Exception as error:
-        ending = unrecordable(worker, error)  # not patiently: what it raises again is no call that may work later
+        # not patiently: what it raises again is no call that may work later
+        ending = unrecordable(worker, error)
         patiently(partial(tell, worker, trial, ending))
     kept = checkpoints.kept(study.spec)
     patiently(lambda: checkpoints.drop_unneeded(study.engine, worker.blobs, study.id, keep=kept))
@@ -67,9 +90,11 @@ def run_trial(worker: Worker, lease: Lease) -> None:
 
 
 def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> Ending:
-    """Train in a process of its own: after each save move the pointers first, then report, then prune.
+    """Train in a process of its own: after each save move the pointers first, then report, then
+    prune.
 
-    A limit that is reached between two saves asks for the next one at once. From there the trial goes on once it is lifted.
+    A limit that is reached between two saves asks for the next one at once. From there the trial
+    goes on once it is lifted.
     """
     patiently = worker.patiently
     cause = Cause.COMPLETED
@@ -93,27 +118,49 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
                 case Saved(number, history, checkpoint, finished):
                     patiently(lambda: point(worker, lease, trial.number, history, checkpoint))
                     patiently(lambda: reporter.report(history))
-                    if cause is Cause.COMPLETED and not finished:  # a verdict stands, also if the process has not heard it yet
+                    # a verdict stands, also if the process has not heard it yet
+                    if cause is Cause.COMPLETED and not finished:
                         cause = patiently(reporter.verdict)
-                        if cause is Cause.COMPLETED and (limit := patiently(reporter.limit)) is not Limit.NONE:
-                            patiently(lambda: show(trial, numbers(worker, trial, history), there={}))
-                            worker.say(f"trial {trial.number} is left where it stands: {WHY[limit]}")
+                        if (
+                            cause is Cause.COMPLETED
+                            and (limit := patiently(reporter.limit)) is not Limit.NONE
+                        ):
+                            patiently(
+                                lambda: show(trial, numbers(worker, trial, history), there={})
+                            )
+                            worker.say(
+                                f"trial {trial.number} is left where it stands: {WHY[limit]}"
+                            )
                             raise InterruptedTrialError(WHY[limit])
                     process.reply(number, stop=cause is not Cause.COMPLETED)
                     if finished or cause is not Cause.COMPLETED:  # while the process draws
                         patiently(lambda: show(trial, numbers(worker, trial, history), there={}))
                 case Drawn(filename, png):
-                    patiently(partial(attach_picture, trial, worker.study.storage, worker.pictures, png, filename))
+                    patiently(
+                        partial(
+                            attach_picture,
+                            trial,
+                            worker.study.storage,
+                            worker.pictures,
+                            png,
+                            filename,
+                        )
+                    )
                 case Finished():
                     if not history:
-                        raise UnusableError("its process must send the result of an epoch before it is finished, got none")
+                        raise UnusableError(
+                            "its process must send the result of an epoch before it is finished, "
+                            "got none"
+                        )
                     state = TrialState.PRUNED if cause is Cause.PRUNED else TrialState.COMPLETE
                     return Ending(state, cause, history=history)
                 case Failed(Cause.SURROUNDINGS, text):
                     raise SurroundingsError(f"trial {trial.number} cannot go on here: {text}")
-                case Failed(Cause.CRASHED, text):  # its process cannot go on, and ends after this word
+                # its process cannot go on, and ends after this word
+                case Failed(Cause.CRASHED, text):
                     raise ChildDiedError(f"the trial's process has died: {text}")
-                case Failed(Cause.INFEASIBLE, text):  # it cannot be built, or looked possible and does not fit into memory
+                # it cannot be built, or looked possible and does not fit into memory
+                case Failed(Cause.INFEASIBLE, text):
                     return Ending(TrialState.PRUNED, Cause.INFEASIBLE, text, history)
                 case Failed(cause, text):
                     return Ending(TrialState.FAIL, cause, text, history)
@@ -125,7 +172,10 @@ def train(worker: Worker, lease: Lease, trial: optuna.Trial, config: Config) -> 
 def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
     """Return the job of a trial, with its checkpoints when it has some."""
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
-    pairs = [(pointers.get(last), pointers.get(best)) for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))]
+    pairs = [
+        (pointers.get(last), pointers.get(best))
+        for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))
+    ]
     gpu = worker.member.gpu
     settings = worker.settings
     cores = settings.threads or roster.threads(worker.study.engine)
@@ -140,16 +190,20 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         threads=lease.threads,
         prefetchers=prefetchers(settings.prefetchers, on_gpu=bool(gpu), cores=cores),
         rungs=judging(worker.study.space).rungs,
-        checkpoints=tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best),
+        checkpoints=tuple(
+            Checkpoint(last.blob, best.blob) for last, best in pairs if last and best
+        ),
         verbose=settings.verbose,
         **device_limits(worker.member.device),
     )
 
 
 def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
-    """Return how many processes augment ahead of training: as told, else on a GPU one for each of so many cores but one.
+    """Return how many processes augment ahead of training: as told, else on a GPU one for each of
+    so many cores but one.
 
-    They change no batch, so unlike its threads they are no part of a trial: the cores are those of its worker now.
+    They change no batch, so unlike its threads they are no part of a trial: the cores are those of
+    its worker now.
     """
     if told != BY_DEVICE:
         return told
@@ -159,7 +213,8 @@ def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
 def device_limits(gpu: Gpu) -> dict[str, Any]:
     """Return what a trial may count on: the memory of the whole device, and bf16 on a GPU.
 
-    Others may share the device for a while, but an infeasible trial is so for ever: it must not depend on who is there.
+    Others may share the device for a while, but an infeasible trial is so for ever: it must not
+    depend on who is there.
     """
     if not gpu.uuid:
         return {"memory_bytes": share_of(host_memory()), "gpu_bf16": False}
@@ -168,11 +223,21 @@ def device_limits(gpu: Gpu) -> dict[str, Any]:
 
 def note_needs(trial: optuna.Trial, needs: Checked) -> None:
     """Show in the dashboard what a trial's config needs."""
-    needed = Notes(parameters=needs.parameters, multiply_adds=needs.multiply_adds, memory_bytes=needs.memory_bytes)
+    needed = Notes(
+        parameters=needs.parameters,
+        multiply_adds=needs.multiply_adds,
+        memory_bytes=needs.memory_bytes,
+    )
     show(trial, needed, there={})
 
 
-def point(worker: Worker, lease: Lease, number: int, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
+def point(
+    worker: Worker,
+    lease: Lease,
+    number: int,
+    history: tuple[EpochResult, ...],
+    checkpoint: Checkpoint,
+) -> None:
     """Make the saved blobs the checkpoint of the trial with this number."""
     top = scored_epoch(history, last=bool(worker.study.run(number).last_epoch))
     pointers = {
@@ -186,7 +251,9 @@ def point(worker: Worker, lease: Lease, number: int, history: tuple[EpochResult,
 
 
 class Reporter:
-    """Sends epochs to Optuna in order, each once, also those that a resumed trial's checkpoint holds and Optuna lacks."""
+    """Sends epochs to Optuna in order, each once, also those that a resumed trial's checkpoint
+    holds and Optuna lacks.
+    """
 
     def __init__(self, worker: Worker, trial: optuna.Trial) -> None:
         self.worker = worker
@@ -204,7 +271,9 @@ class Reporter:
                 self.reported.add(result.number)
 
     def limit_reached(self) -> bool:
-        """Return whether a limit of the study has been reached, or a person has said so; looked up once in a second at most."""
+        """Return whether a limit of the study has been reached, or a person has said so; looked up
+        once in a second at most.
+        """
         if time.monotonic() - self.looked_at < LOOK_S:
             return False
         limit = self.limit()
@@ -221,5 +290,6 @@ class Reporter:
         self.pruned = self.pruned or (self.trial.should_prune() and self.trial.number != CONTROL)
         if not self.pruned:
             return Cause.COMPLETED
-        show(self.trial, Notes(pruned=True), there={})  # the pruner says it once: whoever takes the trial over must know
+        # the pruner says it once: whoever takes the trial over must know
+        show(self.trial, Notes(pruned=True), there={})
         return Cause.PRUNED

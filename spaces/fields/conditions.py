@@ -1,4 +1,6 @@
-"""Which fields are read only while another one has a certain value. Unions (``kind``) state all other conditions."""
+"""Which fields are read only while another one has a certain value. Unions (``kind``) state all
+other conditions.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +47,10 @@ Condition = Above0 | OneOf
 
 def conditions_of(leaf: Leaf) -> tuple[Condition, ...]:
     """Return what must hold, all of it, for the leaf to be read."""
-    return tuple(OneOf(each.governor, each.options) if each.options else Above0(each.governor) for each in leaf.read_while)
+    return tuple(
+        OneOf(each.governor, each.options) if each.options else Above0(each.governor)
+        for each in leaf.read_while
+    )
 
 
 def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:

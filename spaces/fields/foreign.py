@@ -1,4 +1,6 @@
-"""Which parts of other packages a space uses, so that it says so, and those that it does not use leave no trace in it."""
+"""Which parts of other packages a space uses, so that it says so, and those that it does not use
+leave no trace in it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ MODEL = "model.kind"
 
 @dataclass(frozen=True)
 class ForeignParts:
-    """What a space uses, each with its package and version, and the paths of what is here and that it does not use."""
+    """What a space uses, each with its package and version, and the paths of what is here and that
+    it does not use.
+    """
 
     packages: Mapping[str, str]
     unused: frozenset[str]
@@ -21,8 +25,18 @@ class ForeignParts:
 def foreign_of(domains: Mapping[str, Domain]) -> ForeignParts:
     """Return the foreign networks and losses that some config of these domains has."""
     domain = domains.get(MODEL)
-    kinds = domain.options if isinstance(domain, Choice) else (domain.value,) if isinstance(domain, Fixed) else ()
-    found = {f"networks.{name}": each.package for name, each in foreign_parts("networks").items() if name in kinds}
+    kinds = (
+        domain.options
+        if isinstance(domain, Choice)
+        else (domain.value,)
+        if isinstance(domain, Fixed)
+        else ()
+    )
+    found = {
+        f"networks.{name}": each.package
+        for name, each in foreign_parts("networks").items()
+        if name in kinds
+    }
     unused: set[str] = set()
     for name, each in foreign_parts("losses").items():
         sections = [simplex.section for simplex in simplices()]

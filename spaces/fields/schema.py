@@ -1,6 +1,8 @@
-"""The config's types as a flat list of leaves: path, type, default, and the union variants under which each exists.
+"""The config's types as a flat list of leaves: path, type, default, and the union variants under
+which each exists.
 
-The config is the schema: a field, a bound or a variant added to ``objectives.config`` is known here at once.
+The config is the schema: a field, a bound or a variant added to ``objectives.config`` is known here
+at once.
 """
 
 import functools
@@ -15,7 +17,8 @@ from objectives.config import TERM, Config, ReadWhile
 from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
-FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")  # the rungs of pruning compare trials epoch by epoch
+# the rungs of pruning compare trials epoch by epoch
+FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")
 _CHECKS = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -23,11 +26,12 @@ _CHECKS = ConfigDict(strict=True, allow_inf_nan=False)
 class Leaf:
     """One field of the config, under one choice of variants.
 
-    Variants that share a field share its ``path`` (``optimiser.learning_rate``); ``own_path`` names one variant's alone
-    (``optimiser.sgd.learning_rate``). ``when`` lists the kinds under which the leaf exists. ``default`` is None where the
-    config demands a value. ``annotation`` is the field's bare type, ``adapter`` checks its bounds too. ``is_share`` says
-    that it is the weight of a term in a mixture, which `spaces.fields.simplex` draws together with the others. ``read_while``
-    are its conditions, whose governors are paths.
+    Variants that share a field share its ``path`` (``optimiser.learning_rate``); ``own_path`` names
+    one variant's alone (``optimiser.sgd.learning_rate``). ``when`` lists the kinds under which the
+    leaf exists. ``default`` is None where the config demands a value. ``annotation`` is the field's
+    bare type, ``adapter`` checks its bounds too. ``is_share`` says that it is the weight of a term
+    in a mixture, which `spaces.fields.simplex` draws together with the others. ``read_while`` are
+    its conditions, whose governors are paths.
     """
 
     path: str
@@ -58,15 +62,17 @@ class Leaf:
 
 @functools.cache
 def leaves() -> tuple[Leaf, ...]:
-    """Return every leaf of the config in the order of its fields; a union's ``kind`` comes before the fields of its
-    variants.
+    """Return every leaf of the config in the order of its fields; a union's ``kind`` comes before
+    the fields of its variants.
     """
     return tuple(_leaves(Config, Config(), _Place("", "", ())))
 
 
 @functools.cache
 def leaves_by_path() -> Mapping[str, tuple[Leaf, ...]]:
-    """Return the leaves that each path means: one per variant for a shared path, a single one for a variant's own."""
+    """Return the leaves that each path means: one per variant for a shared path, a single one for a
+    variant's own.
+    """
     found: dict[str, tuple[Leaf, ...]] = {}
     for leaf in leaves():
         for path in dict.fromkeys((leaf.path, leaf.own_path)):
@@ -92,17 +98,24 @@ def build(values: Mapping[str, Value]) -> Config:
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *sections, name = path.split(".")
-        functools.reduce(lambda node, section: node.setdefault(section, {}), sections, tree)[name] = value
+        functools.reduce(lambda node, section: node.setdefault(section, {}), sections, tree)[
+            name
+        ] = value
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        found = [Problem(".".join(map(str, each["loc"])), each["msg"], shown(each["input"])) for each in error.errors()]
+        found = [
+            Problem(".".join(map(str, each["loc"])), each["msg"], shown(each["input"]))
+            for each in error.errors()
+        ]
         raise ProblemsError("config", found) from None
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the walk is: the prefix of paths there, the prefix of own paths, and the kinds chosen on the way."""
+    """Where the walk is: the prefix of paths there, the prefix of own paths, and the kinds chosen
+    on the way.
+    """
 
     prefix: str
     own_prefix: str
@@ -113,18 +126,32 @@ class _Place:
 
     def into_variant(self, name: str, kind: str) -> "_Place":
         prefix = f"{self.prefix}{name}."
-        return _Place(prefix, f"{self.own_prefix}{name}.{kind}.", (*self.when, (f"{prefix}kind", kind)))
+        return _Place(
+            prefix, f"{self.own_prefix}{name}.{kind}.", (*self.when, (f"{prefix}kind", kind))
+        )
 
 
 def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> Iterator[Leaf]:
     for name, field in cls.model_fields.items():
         if name == "kind":
             continue
-        value = getattr(default, name) if isinstance(default, cls) else field.get_default(call_default_factory=True)
+        value = (
+            getattr(default, name)
+            if isinstance(default, cls)
+            else field.get_default(call_default_factory=True)
+        )
         models = _models(field)
         if not models:
-            leaf = _leaf(name, field.annotation, None if field.is_required() else value, place, *field.metadata)
-            yield replace(leaf, is_share=TERM in field.metadata, read_while=_conditions(field, place))
+            leaf = _leaf(
+                name,
+                field.annotation,
+                None if field.is_required() else value,
+                place,
+                *field.metadata,
+            )
+            yield replace(
+                leaf, is_share=TERM in field.metadata, read_while=_conditions(field, place)
+            )
         elif "kind" not in models[0].model_fields:
             yield from _leaves(models[0], value, place.into(name))
         else:
@@ -134,25 +161,41 @@ def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> I
 def _conditions(field: FieldInfo, place: _Place) -> tuple[ReadWhile, ...]:
     """Return the conditions of a field, with the paths of what governs it."""
     found = [each for each in field.metadata if isinstance(each, ReadWhile)]
-    paths = [each.governor if "." in each.governor else f"{place.prefix}{each.governor}" for each in found]
+    paths = [
+        each.governor if "." in each.governor else f"{place.prefix}{each.governor}"
+        for each in found
+    ]
     return tuple(ReadWhile(path, each.options) for path, each in zip(paths, found, strict=True))
 
 
-def _union_leaves(name: str, models: tuple[type[BaseModel], ...], default: BaseModel, place: _Place) -> Iterator[Leaf]:
+def _union_leaves(
+    name: str, models: tuple[type[BaseModel], ...], default: BaseModel, place: _Place
+) -> Iterator[Leaf]:
     by_kind = {model.model_fields["kind"].default: model for model in models}
     yield _leaf("kind", Literal[tuple(by_kind)], getattr(default, "kind"), place.into(name))  # noqa: B009
     for kind, model in by_kind.items():
         yield from _leaves(model, default, place.into_variant(name, kind))
 
 
-def _leaf(name: str, annotation: Any, default: Value | None, place: _Place, *bounds: object) -> Leaf:
+def _leaf(
+    name: str, annotation: Any, default: Value | None, place: _Place, *bounds: object
+) -> Leaf:
     bounded: Any = Annotated[(annotation, *bounds)] if bounds else annotation
     adapter: TypeAdapter[Value] = TypeAdapter(bounded, config=_CHECKS)
-    return Leaf(f"{place.prefix}{name}", f"{place.own_prefix}{name}", place.when, default, annotation, adapter)
+    return Leaf(
+        f"{place.prefix}{name}",
+        f"{place.own_prefix}{name}",
+        place.when,
+        default,
+        annotation,
+        adapter,
+    )
 
 
 def _models(field: FieldInfo) -> tuple[type[BaseModel], ...]:
     """Return the variants of a section's type; empty for a plain value."""
     candidates = get_args(field.annotation) or (field.annotation,)
-    models = tuple(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+    models = tuple(
+        each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)
+    )
     return models if len(models) == len(candidates) else ()

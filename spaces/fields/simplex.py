@@ -1,8 +1,8 @@
 """The weights of a mixture's terms, drawn so that they always add up to 1.
 
-A fixed term keeps its weight. Each optional term first draws ``<path>.on``; of the free terms that are on, each draws
-``<path>.weight`` when there are at least two, and they share what the fixed ones leave, in proportion. When all are off,
-the first free term takes it.
+A fixed term keeps its weight. Each optional term first draws ``<path>.on``; of the free terms that
+are on, each draws ``<path>.weight`` when there are at least two, and they share what the fixed ones
+leave, in proportion. When all are off, the first free term takes it.
 """
 
 import functools
@@ -41,10 +41,12 @@ def simplex_of(leaf: Leaf) -> Simplex:
 
 @functools.cache
 def share_paths() -> Mapping[str, str]:
-    """Return the path of each term, by that path and by the one that names its variant: terms are drawn under the first
-    alone.
+    """Return the path of each term, by that path and by the one that names its variant: terms are
+    drawn under the first alone.
     """
-    return {name: leaf.path for leaf in leaves() if leaf.is_share for name in (leaf.path, leaf.own_path)}
+    return {
+        name: leaf.path for leaf in leaves() if leaf.is_share for name in (leaf.path, leaf.own_path)
+    }
 
 
 @functools.cache
@@ -54,26 +56,52 @@ def _by_own_path() -> Mapping[str, Simplex]:
         if leaf.is_share:
             terms.setdefault(_section(leaf.own_path), []).append(leaf)
     mixtures = {
-        own: Simplex(_section(found[0].path), tuple(leaf.path for leaf in found), found[0].when) for own, found in terms.items()
+        own: Simplex(_section(found[0].path), tuple(leaf.path for leaf in found), found[0].when)
+        for own, found in terms.items()
     }
     return {leaf.own_path: mixtures[own] for own, found in terms.items() for leaf in found}
 
 
-def check_simplex(simplex: Simplex, domains: Mapping[str, Domain], own: frozenset[str]) -> list[Problem]:
-    """Return what is wrong with the terms' domains taken together; ``own`` are the paths that the user gave."""
+def check_simplex(
+    simplex: Simplex, domains: Mapping[str, Domain], own: frozenset[str]
+) -> list[Problem]:
+    """Return what is wrong with the terms' domains taken together; ``own`` are the paths that the
+    user gave.
+    """
     rest = _rest(simplex, domains)
     free = _free(simplex, domains)
-    fixed = ", ".join(f"{path} {_fixed(domains, path):g}" for path in simplex.paths if path not in free)
+    fixed = ", ".join(
+        f"{path} {_fixed(domains, path):g}" for path in simplex.paths if path not in free
+    )
     if rest < -_TOLERANCE:
-        return [Problem(simplex.section, "the fixed weights of its terms must add up to at most 1", fixed)]
+        return [
+            Problem(
+                simplex.section, "the fixed weights of its terms must add up to at most 1", fixed
+            )
+        ]
     if rest > _TOLERANCE and not free:
-        return [Problem(simplex.section, "the weights of its terms must add up to 1 or leave one term free", fixed)]
-    starved = [path for path, weight in free.items() if rest <= _TOLERANCE and (path in own or not weight.optional)]
-    return [Problem(path, f"needs a share of {simplex.section}, but the fixed terms leave none", fixed) for path in starved]
+        return [
+            Problem(
+                simplex.section,
+                "the weights of its terms must add up to 1 or leave one term free",
+                fixed,
+            )
+        ]
+    starved = [
+        path
+        for path, weight in free.items()
+        if rest <= _TOLERANCE and (path in own or not weight.optional)
+    ]
+    return [
+        Problem(path, f"needs a share of {simplex.section}, but the fixed terms leave none", fixed)
+        for path in starved
+    ]
 
 
 def settle_simplex(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str, Domain]:
-    """Return the terms' domains with everything fixed that is no longer free: nothing is left, or one term takes it all."""
+    """Return the terms' domains with everything fixed that is no longer free: nothing is left, or
+    one term takes it all.
+    """
     rest = _rest(simplex, domains)
     free = _free(simplex, domains)
     settled = {path: domains[path] for path in simplex.paths}
@@ -84,25 +112,47 @@ def settle_simplex(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str,
     return settled
 
 
-def draw_weights(simplex: Simplex, domains: Mapping[str, Domain], source: Source) -> dict[str, Value]:
+def draw_weights(
+    simplex: Simplex, domains: Mapping[str, Domain], source: Source
+) -> dict[str, Value]:
     """Return the weight of each term by path."""
     free = _free(simplex, domains)
-    active = [path for path, weight in free.items() if not weight.optional or source.choice(f"{path}.on", (True, False))]
+    active = [
+        path
+        for path, weight in free.items()
+        if not weight.optional or source.choice(f"{path}.on", (True, False))
+    ]
     active = active or list(free)[:1]
     if len(active) < 2:
         return _shares(simplex, domains, dict.fromkeys(active, 1.0))
-    return _shares(simplex, domains, {path: source.float(f"{path}.weight", LOWEST_WEIGHT, 1.0) for path in active})
+    return _shares(
+        simplex,
+        domains,
+        {path: source.float(f"{path}.weight", LOWEST_WEIGHT, 1.0) for path in active},
+    )
 
 
-def nearest_weights(simplex: Simplex, domains: Mapping[str, Domain], wishes: Mapping[str, float]) -> dict[str, Value]:
-    """Return the weights closest to the wished ones: wishes for free terms are scaled to the share that is left."""
+def nearest_weights(
+    simplex: Simplex, domains: Mapping[str, Domain], wishes: Mapping[str, float]
+) -> dict[str, Value]:
+    """Return the weights closest to the wished ones: wishes for free terms are scaled to the share
+    that is left.
+    """
     free = _free(simplex, domains)
     wished = {path: wishes[path] for path in free if wishes[path] > 0}
     if not wished and free:
-        wished = {next((path for path, weight in free.items() if not weight.optional), next(iter(free))): 1.0}
+        wished = {
+            next(
+                (path for path, weight in free.items() if not weight.optional), next(iter(free))
+            ): 1.0
+        }
     largest = max(wished.values(), default=1.0)
     relative = {path: max(weight / largest, LOWEST_WEIGHT) for path, weight in wished.items()}
-    relative |= {path: LOWEST_WEIGHT for path, weight in free.items() if not weight.optional and path not in relative}
+    relative |= {
+        path: LOWEST_WEIGHT
+        for path, weight in free.items()
+        if not weight.optional and path not in relative
+    }
     return _shares(simplex, domains, relative)
 
 
@@ -118,24 +168,34 @@ def encode_weights(
     ]
     weights = {path: float(values[path]) for path in free}  # type: ignore[arg-type]
     largest = max(weights.values(), default=1.0)
-    params: dict[str, Scalar] = {f"{path}.on": weights[path] > 0 for path, weight in free.items() if weight.optional}
+    params: dict[str, Scalar] = {
+        f"{path}.on": weights[path] > 0 for path, weight in free.items() if weight.optional
+    }
     active = [path for path, weight in free.items() if weights[path] > 0 or not weight.optional]
     for path in active if len(active) > 1 else []:
         relative = weights[path] / largest if largest > 0 else 0.0
         params[f"{path}.weight"] = max(relative, LOWEST_WEIGHT)
         if relative < LOWEST_WEIGHT * (1 - 1e-9):
             off = "0 or " if free[path].optional else ""
-            rule = f"must be {off}at least {LOWEST_WEIGHT:g} times the largest free weight ({largest:g})"
+            rule = (
+                f"must be {off}at least {LOWEST_WEIGHT:g} times the largest free weight "
+                f"({largest:g})"
+            )
             problems.append(Problem(path, rule, shown(values[path])))
     return params, problems
 
 
-def _shares(simplex: Simplex, domains: Mapping[str, Domain], relative: Mapping[str, float]) -> dict[str, Value]:
+def _shares(
+    simplex: Simplex, domains: Mapping[str, Domain], relative: Mapping[str, float]
+) -> dict[str, Value]:
     """Weights by path: fixed ones as they are, the rest divided in proportion to ``relative``."""
     rest = _rest(simplex, domains)
     total = sum(relative.values())
     free = _free(simplex, domains)
-    return {path: rest * (relative.get(path, 0.0) / total) if path in free else _fixed(domains, path) for path in simplex.paths}
+    return {
+        path: rest * (relative.get(path, 0.0) / total) if path in free else _fixed(domains, path)
+        for path in simplex.paths
+    }
 
 
 def _free(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str, Weight]:

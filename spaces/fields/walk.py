@@ -12,7 +12,9 @@ from spaces.values import Value
 
 
 def named_domain(domains: Mapping[str, Domain], leaf: Leaf) -> tuple[str, Domain] | None:
-    """Return the domain of a leaf and the name under which it is drawn; a variant's own domain wins over a shared one."""
+    """Return the domain of a leaf and the name under which it is drawn; a variant's own domain wins
+    over a shared one.
+    """
     for name in (leaf.own_path, leaf.path):
         if name in domains:
             return name, domains[name]
@@ -20,18 +22,30 @@ def named_domain(domains: Mapping[str, Domain], leaf: Leaf) -> tuple[str, Domain
 
 
 def can_exist(part: Leaf | Simplex, domains: Mapping[str, Domain]) -> bool:
-    """Return whether some draw has the leaf or the mixture; a kind that ``domains`` does not name counts as open."""
+    """Return whether some draw has the leaf or the mixture; a kind that ``domains`` does not name
+    counts as open.
+    """
     return all(path not in domains or allows(domains[path], kind) for path, kind in part.when)
 
 
 def can_be_read(leaf: Leaf, domains: Mapping[str, Domain]) -> bool:
-    """Return whether some draw that has the leaf reads it, as far as the domains of its governors are known."""
-    governed = ((condition, governor_domain(leaf, condition, domains)) for condition in conditions_of(leaf))
-    return all(governor is None or can_be_met(condition, governor) for condition, governor in governed)
+    """Return whether some draw that has the leaf reads it, as far as the domains of its governors
+    are known.
+    """
+    governed = (
+        (condition, governor_domain(leaf, condition, domains)) for condition in conditions_of(leaf)
+    )
+    return all(
+        governor is None or can_be_met(condition, governor) for condition, governor in governed
+    )
 
 
-def governor_domain(leaf: Leaf, condition: Condition, domains: Mapping[str, Domain]) -> Domain | None:
-    """Return the domain of the field that decides whether the leaf is read, in the leaf's own variant; None: not known."""
+def governor_domain(
+    leaf: Leaf, condition: Condition, domains: Mapping[str, Domain]
+) -> Domain | None:
+    """Return the domain of the field that decides whether the leaf is read, in the leaf's own
+    variant; None: not known.
+    """
     for governor in leaves_by_path()[condition.governor]:
         if set(governor.when) <= set(leaf.when) and (found := named_domain(domains, governor)):
             return found[1]
@@ -48,8 +62,8 @@ def fill(
     pick: Callable[[Leaf, str, Drawn], Value],
     weigh: Callable[[Simplex], Mapping[str, Value]],
 ) -> Config:
-    """Return a config of the space: ``pick`` decides each field that is drawn by itself, ``weigh`` a mixture's weights
-    together.
+    """Return a config of the space: ``pick`` decides each field that is drawn by itself, ``weigh``
+    a mixture's weights together.
 
     What nothing reads has its default, so that equal trainings are equal configs.
     """

@@ -1,4 +1,6 @@
-"""The control of a space: what the presets and the user wish it to be, moved into the space where it is narrower."""
+"""The control of a space: what the presets and the user wish it to be, moved into the space where
+it is narrower.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,9 +24,11 @@ def check_control(layer: Layer) -> list[Problem]:
     ]
 
 
-def choose_control(domains: Mapping[str, Domain], layers: Sequence[Layer]) -> tuple[dict[str, Scalar], list[Problem]]:
-    """Return the parameters of the control, and what the last layer wishes in vain: earlier ones may lie outside, it may
-    not.
+def choose_control(
+    domains: Mapping[str, Domain], layers: Sequence[Layer]
+) -> tuple[dict[str, Scalar], list[Problem]]:
+    """Return the parameters of the control, and what the last layer wishes in vain: earlier ones
+    may lie outside, it may not.
     """
     wishes: dict[str, Value] = {}
     for layer in layers:
@@ -36,7 +40,11 @@ def choose_control(domains: Mapping[str, Domain], layers: Sequence[Layer]) -> tu
     )
     values = flatten(config)
     vain = [
-        Problem(f"control.{path}", f"must lie in the space ({_allowed(path, domains)})", shown(plain(value)))
+        Problem(
+            f"control.{path}",
+            f"must lie in the space ({_allowed(path, domains)})",
+            shown(plain(value)),
+        )
         for path, value in layers[-1].control.items()
         if _is_vain(path, value, values)
     ]
@@ -44,7 +52,9 @@ def choose_control(domains: Mapping[str, Domain], layers: Sequence[Layer]) -> tu
 
 
 def _wish(leaf: Leaf, wishes: Mapping[str, Value]) -> Value | None:
-    """Return what the control should have here; where another variant is wished, this one has its own defaults."""
+    """Return what the control should have here; where another variant is wished, this one has its
+    own defaults.
+    """
     if leaf.own_path in wishes:
         return wishes[leaf.own_path]
     meant = all(wishes.get(kind_path, kind) == kind for kind_path, kind in leaf.when)
@@ -64,7 +74,8 @@ def _is_vain(path: str, wished: Value, values: Mapping[str, Value]) -> bool:
             if leaf.is_share:
                 differs = abs(float(values[path]) - float(wished)) > 1e-6  # type: ignore[arg-type]
             return differs and is_read(leaf, values)
-    return path in {leaf.path for leaf in leaves()}  # one variant's own wish may wait for its variant
+    # one variant's own wish may wait for its variant
+    return path in {leaf.path for leaf in leaves()}
 
 
 def _allowed(path: str, domains: Mapping[str, Domain]) -> str:

@@ -1,4 +1,6 @@
-"""One layer of a space as it was written: a preset, a user's file, or the ``--set`` options; later layers win."""
+"""One layer of a space as it was written: a preset, a user's file, or the ``--set`` options; later
+layers win.
+"""
 
 import difflib
 import functools
@@ -22,7 +24,8 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True)
 class Layer:
-    """Domains and control values by field path, in the notation's bounds but not yet checked against the config.
+    """Domains and control values by field path, in the notation's bounds but not yet checked
+    against the config.
 
     ``pruning`` and ``recipes`` are None where this layer leaves them to the one below.
     """
@@ -36,7 +39,8 @@ class Layer:
 def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
     """Return the layer that is written, and every problem in it.
 
-    It may hold flat paths, nested sections, and the sections ``control``, ``pruning`` and ``recipes``.
+    It may hold flat paths, nested sections, and the sections ``control``, ``pruning`` and
+    ``recipes``.
     """
     fields = {key: value for key, value in written.items() if key not in ("pruning", "recipes")}
     domains, control, problems = _read_fields(fields)
@@ -52,7 +56,9 @@ def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
     ), problems
 
 
-def _read_fields(written: Mapping[str, object]) -> tuple[dict[str, Domain], dict[str, Value], list[Problem]]:
+def _read_fields(
+    written: Mapping[str, object],
+) -> tuple[dict[str, Domain], dict[str, Value], list[Problem]]:
     """Domains and control values by field path, and every problem in them."""
     domains: dict[str, Domain] = {}
     control: dict[str, Value] = {}
@@ -96,8 +102,12 @@ def _drawn_path(path: str) -> str:
 
 
 def merge(earlier: Mapping[str, Entry], later: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Entries by path, the later ones winning: a shared path also replaces what single variants had of their own."""
-    replaced = {leaf.own_path for path in later for leaf in leaves_by_path()[path] if leaf.path == path}
+    """Entries by path, the later ones winning: a shared path also replaces what single variants had
+    of their own.
+    """
+    replaced = {
+        leaf.own_path for path in later for leaf in leaves_by_path()[path] if leaf.path == path
+    }
     return {path: value for path, value in earlier.items() if path not in replaced} | dict(later)
 
 
@@ -115,9 +125,15 @@ def _broken_rule(path: str, domain: Domain) -> str | None:
     if path.startswith(_CONTROL) and not isinstance(domain, Fixed):
         return "must be a plain value, since the control is one config"
     if path in share_paths() and not isinstance(domain, Fixed | Weight):
-        return "must be {weight: optional}, {weight: always} or a plain weight, since the loss terms share a sum of 1"
+        return (
+            "must be {weight: optional}, {weight: always} or a plain weight, since the loss "
+            "terms share a sum of 1"
+        )
     if path not in share_paths() and isinstance(domain, Weight):
-        return f"must not be a weight, which only the terms of {' and '.join(each.section for each in simplices())} are"
+        return (
+            f"must not be a weight, which only the terms of "
+            f"{' and '.join(each.section for each in simplices())} are"
+        )
     if path in FIXED_PER_STUDY and not isinstance(domain, Fixed):
         return "must be a plain value, since it is the same for all trials of a study"
     return None
@@ -129,10 +145,16 @@ def _unknown(path: str, value: object) -> Problem | None:
     if name in known:
         return None
     if path in _sections():
-        fields = dict.fromkeys(f"{prefix}{leaf.path}" for prefix in ("", _CONTROL) for leaf in leaves())
+        fields = dict.fromkeys(
+            f"{prefix}{leaf.path}" for prefix in ("", _CONTROL) for leaf in leaves()
+        )
         inside = [field for field in fields if field.startswith(f"{path}.")]
-        return Problem(path, f"is a section, give its fields ({', '.join(inside[:3])}, ...)", shown(value))
-    guesses = [field for field in known if field.endswith(f".{name}")] or difflib.get_close_matches(name, known, 1)
+        return Problem(
+            path, f"is a section, give its fields ({', '.join(inside[:3])}, ...)", shown(value)
+        )
+    guesses = [field for field in known if field.endswith(f".{name}")] or difflib.get_close_matches(
+        name, known, 1
+    )
     hint = f"did you mean {guesses[0]}?" if guesses else "see `search space show` for the fields"
     return Problem(shown(path), f"must be a field of the config ({hint})", shown(value))
 
@@ -144,5 +166,9 @@ def _paths() -> tuple[str, ...]:
 
 @functools.cache
 def _sections() -> frozenset[str]:
-    """Return every path that is no field itself but holds fields: ``model``, ``loss.class_weights``, ``control``, ..."""
-    return frozenset(path[:dot] for path in _paths() for dot, letter in enumerate(path) if letter == ".")
+    """Return every path that is no field itself but holds fields: ``model``,
+    ``loss.class_weights``, ``control``, ...
+    """
+    return frozenset(
+        path[:dot] for path in _paths() for dot, letter in enumerate(path) if letter == "."
+    )

@@ -18,7 +18,13 @@ from spaces.yaml_text import Tree, read_yaml
 
 def preset_names() -> tuple[str, ...]:
     """Return the presets that ship, by name."""
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml")))
+    return tuple(
+        sorted(
+            file.name.removesuffix(".yaml")
+            for file in _presets().iterdir()
+            if file.name.endswith(".yaml")
+        )
+    )
 
 
 def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
@@ -28,7 +34,11 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
         ProblemsError: Every problem at once, each with its path, rule and value.
         UserError: No such preset or file.
     """
-    layers, problems = _preset_layers(name_or_path) if name_or_path in preset_names() else _file_layers(name_or_path)
+    layers, problems = (
+        _preset_layers(name_or_path)
+        if name_or_path in preset_names()
+        else _file_layers(name_or_path)
+    )
     if overrides:
         layer, found = _override_layer(overrides)
         layers, problems = [*layers, layer], problems + found
@@ -39,8 +49,13 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
 
 
 def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Space, list[Problem]]:
-    """Return the space of the layers, and every problem, those of reading them included; with problems it is of no use."""
-    pruning = next((layer.pruning for layer in reversed(layers) if layer.pruning is not None), PRUNING_BY_DEFAULT)
+    """Return the space of the layers, and every problem, those of reading them included; with
+    problems it is of no use.
+    """
+    pruning = next(
+        (layer.pruning for layer in reversed(layers) if layer.pruning is not None),
+        PRUNING_BY_DEFAULT,
+    )
     recipes = next((layer.recipes for layer in reversed(layers) if layer.recipes is not None), ())
     domains, unfit = resolve_domains(layers, own=frozenset(layers[-1].domains))
     found = [*problems, *unfit, *(problem for layer in layers for problem in check_control(layer))]
@@ -55,7 +70,8 @@ def _presets() -> Traversable:
     return resources.files("spaces") / "presets"
 
 
-@functools.cache  # reading the larger presets takes a tenth of a second; callers extend neither list
+# reading the larger presets takes a tenth of a second; callers extend neither list
+@functools.cache
 def _preset_layers(name: str) -> tuple[list[Layer], list[Problem]]:
     return _layers((_presets() / f"{name}.yaml").read_text(encoding="utf-8"), f"preset {name}")
 
@@ -65,11 +81,17 @@ def _file_layers(path: str) -> tuple[list[Layer], list[Problem]]:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         known = ", ".join(preset_names())
-        raise UserError(f"no space named {_named(path)}: give a preset ({known}) or the path of a YAML file") from None
+        raise UserError(
+            f"no space named {_named(path)}: give a preset ({known}) or the path of a YAML file"
+        ) from None
     except OSError as error:
-        raise UserError(f"space file {_named(path)} cannot be read: {error.strerror or error}") from None
+        raise UserError(
+            f"space file {_named(path)} cannot be read: {error.strerror or error}"
+        ) from None
     except ValueError:  # not UTF-8, or a path with a null byte
-        raise UserError(f"space file {_named(path)} cannot be read: a path and text in UTF-8 are needed") from None
+        raise UserError(
+            f"space file {_named(path)} cannot be read: a path and text in UTF-8 are needed"
+        ) from None
     return _layers(text, _named(path))
 
 
@@ -83,7 +105,9 @@ def _layers(text: str, where: str) -> tuple[list[Layer], list[Problem]]:
     if problems:
         return [Layer({}, {})], problems
     if not isinstance(tree, dict | None):
-        return [Layer({}, {})], [Problem(where, "must hold field paths with their domains", shown(tree))]
+        return [Layer({}, {})], [
+            Problem(where, "must hold field paths with their domains", shown(tree))
+        ]
     written = dict(tree or {})
     below, problems = _extended(written.pop("extends", None))
     layer, found = read_layer(written)
@@ -94,7 +118,9 @@ def _extended(name: Tree) -> tuple[list[Layer], list[Problem]]:
     if name is None:
         return [], []
     if not isinstance(name, str) or name not in preset_names():
-        return [], [Problem("extends", f"must be a preset ({', '.join(preset_names())})", shown(name))]
+        return [], [
+            Problem("extends", f"must be a preset ({', '.join(preset_names())})", shown(name))
+        ]
     return _preset_layers(name)
 
 
@@ -107,7 +133,9 @@ def _override_layer(overrides: Sequence[str]) -> tuple[Layer, list[Problem]]:
         value, found = read_yaml(text, f"--set {shown(path)}")
         problems += found
         if not equals or not path:
-            problems.append(Problem("--set", "must be FIELD=VALUE, as in model.depth=3", shown(override)))
+            problems.append(
+                Problem("--set", "must be FIELD=VALUE, as in model.depth=3", shown(override))
+            )
         elif not found:
             written[path] = value  # the last one wins, as with every repeated option
     layer, found = read_layer(written)

@@ -1,5 +1,6 @@
-"""How a domain is written in a space file: ``{int: [2, 5]}``, ``{float: [1e-4, 1e-2], log: true}``, ``{choice: [8, 16]}``,
-``{weight: optional}``; a bare scalar or list is a fixed value."""
+"""How a domain is written in a space file: ``{int: [2, 5]}``, ``{float: [1e-4, 1e-2], log: true}``,
+``{choice: [8, 16]}``, ``{weight: optional}``; a bare scalar or list is a fixed value.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -7,12 +8,18 @@ from objectives.errors import Problem
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.values import Value, shown
 
-FORMS = "{int: [low, high]}, {float: [low, high]}, {choice: [a, b]}, {weight: optional} or a plain value"
+FORMS = (
+    "{int: [low, high]}, {float: [low, high]}, {choice: [a, b]}, {weight: optional} or a "
+    "plain "
+    "value"
+)
 _LARGEST = 2**53  # whole numbers up to here are exact as floats, which is how parameters are stored
 
 
 def read_domain(path: str, written: object) -> Domain | Problem:
-    """Return the domain that was written for ``path``, in its simplest form: a range or choice of one value is fixed."""
+    """Return the domain that was written for ``path``, in its simplest form: a range or choice of
+    one value is fixed.
+    """
     try:
         return _domain(written)
     except _BrokenRuleError as broken:
@@ -20,7 +27,9 @@ def read_domain(path: str, written: object) -> Domain | Problem:
 
 
 def is_domain(written: object) -> bool:
-    """Return whether a mapping is meant as a domain, and not as a section that holds further fields."""
+    """Return whether a mapping is meant as a domain, and not as a section that holds further
+    fields.
+    """
     return isinstance(written, Mapping) and not _READERS.keys().isdisjoint(written)
 
 
@@ -39,7 +48,9 @@ def _domain(written: object) -> Domain:
     options = {key: value for key, value in written.items() if key != names[0]}
     if unknown := options.keys() - _OPTIONS[names[0]]:
         known = " and ".join(sorted(_OPTIONS[names[0]])) or "nothing"
-        raise _BrokenRuleError(f"knows {known} beside {names[0]}, not {', '.join(sorted(map(shown, unknown)))}")
+        raise _BrokenRuleError(
+            f"knows {known} beside {names[0]}, not {', '.join(sorted(map(shown, unknown)))}"
+        )
     return _READERS[names[0]](written[names[0]], options)
 
 
@@ -114,8 +125,14 @@ def _whole(written: object) -> int:
 
 
 def _number(written: object) -> float:
-    if isinstance(written, bool) or not isinstance(written, int | float) or not abs(written) <= _LARGEST:
-        raise _BrokenRuleError(f"a float range must be made of finite numbers, not {shown(written)}")
+    if (
+        isinstance(written, bool)
+        or not isinstance(written, int | float)
+        or not abs(written) <= _LARGEST
+    ):
+        raise _BrokenRuleError(
+            f"a float range must be made of finite numbers, not {shown(written)}"
+        )
     return float(written)
 
 

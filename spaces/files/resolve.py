@@ -1,4 +1,6 @@
-"""From layers to the domains of a space: merged, checked against the config's own bounds, and complete."""
+"""From layers to the domains of a space: merged, checked against the config's own bounds, and
+complete.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,15 +13,23 @@ from spaces.files.layer import Layer, merge
 from spaces.values import Value, plain, shown
 
 
-def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[str, Domain], list[Problem]]:
-    """Return a domain for every leaf that some draw has, and every problem; ``own`` are the paths that must have an effect.
+def resolve_domains(
+    layers: Sequence[Layer], own: frozenset[str]
+) -> tuple[dict[str, Domain], list[Problem]]:
+    """Return a domain for every leaf that some draw has, and every problem; ``own`` are the paths
+    that must have an effect.
 
-    Entries that no draw reaches are dropped, and what no layer names is fixed at the config's default.
+    Entries that no draw reaches are dropped, and what no layer names is fixed at the config's
+    default.
     """
     merged: dict[str, Domain] = {}
     for layer in layers:
         merged = merge(merged, layer.domains)
-    merged = {leaf.path: Fixed(leaf.default) for leaf in leaves() if _is_basic(leaf) and leaf.default is not None} | merged
+    merged = {
+        leaf.path: Fixed(leaf.default)
+        for leaf in leaves()
+        if _is_basic(leaf) and leaf.default is not None
+    } | merged
     problems = _unfit(merged)
     unsound = {problem.where for problem in problems}
     for simplex in simplices():
@@ -32,12 +42,16 @@ def resolve_domains(layers: Sequence[Layer], own: frozenset[str]) -> tuple[dict[
 
 
 def _is_basic(leaf: Leaf) -> bool:
-    """Return whether other leaves are judged by this one: a kind or a loss weight, so that its default must be known first."""
+    """Return whether other leaves are judged by this one: a kind or a loss weight, so that its
+    default must be known first.
+    """
     return leaf.path.endswith(".kind") or leaf.is_share
 
 
 def _unfit(merged: dict[str, Domain]) -> list[Problem]:
-    """Problems of domains with the bounds of their fields; takes those domains out of ``merged``."""
+    """Problems of domains with the bounds of their fields; takes those domains out of
+    ``merged``.
+    """
     problems: dict[tuple[str, str], Problem] = {}
     broken: set[str] = set()
     for leaf in leaves():
@@ -49,7 +63,8 @@ def _unfit(merged: dict[str, Domain]) -> list[Problem]:
             problems[name, rule] = Problem(name, rule, shown(plain(value)))
             broken.add(name)
         if name in broken and name.endswith(".kind"):
-            del merged[name]  # an unknown kind must not make the fields of its variants look out of place
+            # an unknown kind must not make the fields of its variants look out of place
+            del merged[name]
     for name in broken & merged.keys():
         del merged[name]
     return list(problems.values())
@@ -64,7 +79,10 @@ def _broken_rules(leaf: Leaf, domain: Domain) -> Iterator[tuple[str, Value]]:
         case Int(low, high) | Float(low, high):
             kind = int if isinstance(domain, Int) else float
             if leaf.annotation is not kind:
-                yield f"must not be a range of {kind.__name__}, since its type is {_type_name(leaf)}", str(domain)
+                yield (
+                    f"must not be a range of {kind.__name__}, since its type is {_type_name(leaf)}",
+                    str(domain),
+                )
                 return
             tried = (low, high)
         case Weight():
@@ -86,15 +104,35 @@ def _without_effect(domains: Mapping[str, Domain], own: frozenset[str]) -> list[
         users = leaves_by_path()[path]
         existing = [leaf for leaf in users if can_exist(leaf, domains)]
         if not existing:
-            kinds = " or ".join(dict.fromkeys(f"{kind_path} is {kind}" for leaf in users for kind_path, kind in leaf.when))
-            problems.append(Problem(path, f"exists only where {kinds}, which this space excludes", str(domains[path])))
-        elif not isinstance(domains[path], Fixed) and not any(can_be_read(leaf, domains) for leaf in existing):
-            problems.append(Problem(path, "must be a plain value, since this space never reads it", str(domains[path])))
+            kinds = " or ".join(
+                dict.fromkeys(
+                    f"{kind_path} is {kind}" for leaf in users for kind_path, kind in leaf.when
+                )
+            )
+            problems.append(
+                Problem(
+                    path,
+                    f"exists only where {kinds}, which this space excludes",
+                    str(domains[path]),
+                )
+            )
+        elif not isinstance(domains[path], Fixed) and not any(
+            can_be_read(leaf, domains) for leaf in existing
+        ):
+            problems.append(
+                Problem(
+                    path,
+                    "must be a plain value, since this space never reads it",
+                    str(domains[path]),
+                )
+            )
     return problems
 
 
 def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Problem]]:
-    """Return the domains that some draw uses, as the config types their values, and those that only the defaults give."""
+    """Return the domains that some draw uses, as the config types their values, and those that only
+    the defaults give.
+    """
     users: dict[str, list[Leaf]] = {}
     unnamed: dict[str, list[Leaf]] = {}
     for leaf in leaves():
@@ -112,7 +150,9 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
             if leaf.default is None and not all(kind_path in merged for kind_path, _ in leaf.when):
                 continue  # its kind is broken, which is told already
             if leaf.default is None:
-                chosen = " and ".join(f"{kind_path} may be '{kind}'" for kind_path, kind in leaf.when)
+                chosen = " and ".join(
+                    f"{kind_path} may be '{kind}'" for kind_path, kind in leaf.when
+                )
                 problems.append(Problem(path, f"must be given, since {chosen}", "nothing"))
             else:
                 domains[path if shared else leaf.own_path] = Fixed(leaf.default)
@@ -120,7 +160,9 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
 
 
 def _settled(users: Sequence[Leaf], domain: Domain, merged: Mapping[str, Domain]) -> Domain:
-    """Return the domain as those leaves have it whose domain it is; fixed where none of them is ever read."""
+    """Return the domain as those leaves have it whose domain it is; fixed where none of them is
+    ever read.
+    """
     leaf = users[0]
     match domain:
         case Fixed(value):

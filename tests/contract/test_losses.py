@@ -70,8 +70,14 @@ class Known(NamedTuple):
 
     def around_NWW(self, value_N: Array, reach: int) -> Array:
         """The square around every labelled pixel; NaN where there is no labelled pixel."""
-        padded_BHW = np.pad(self.spread_BHW(value_N), ((0, 0), (reach, reach), (reach, reach)), constant_values=np.nan)
-        return sliding_window_view(padded_BHW, (2 * reach + 1, 2 * reach + 1), axis=(1, 2))[self.place_BHW]
+        padded_BHW = np.pad(
+            self.spread_BHW(value_N),
+            ((0, 0), (reach, reach), (reach, reach)),
+            constant_values=np.nan,
+        )
+        return sliding_window_view(padded_BHW, (2 * reach + 1, 2 * reach + 1), axis=(1, 2))[
+            self.place_BHW
+        ]
 
 
 def positives(known: Known, k: int) -> tuple[float, float, float]:
@@ -93,7 +99,14 @@ def reference_focal(known: Known, loss: Loss) -> float:
 def reference_dice(known: Known, loss: Loss) -> float:
     p_NK, label_N = known.p_NK, known.label_N
     there = np.unique(label_N)
-    return float(np.mean([1 - 2 * p_NK[label_N == k, k].sum() / (p_NK[:, k].sum() + (label_N == k).sum()) for k in there]))
+    return float(
+        np.mean(
+            [
+                1 - 2 * p_NK[label_N == k, k].sum() / (p_NK[:, k].sum() + (label_N == k).sum())
+                for k in there
+            ]
+        )
+    )
 
 
 def reference_generalised_dice(known: Known, loss: Loss) -> float:
@@ -105,7 +118,9 @@ def reference_generalised_dice(known: Known, loss: Loss) -> float:
 
 def tversky_misses(known: Known, alpha: float, beta: float) -> Array:
     counts = [positives(known, k) for k in np.unique(known.label_N)]
-    return np.array([(alpha * fp + beta * fn) / (tp + alpha * fp + beta * fn) for tp, fp, fn in counts])
+    return np.array(
+        [(alpha * fp + beta * fn) / (tp + alpha * fp + beta * fn) for tp, fp, fn in counts]
+    )
 
 
 def reference_tversky(known: Known, loss: Loss) -> float:
@@ -117,32 +132,49 @@ def reference_jaccard(known: Known, loss: Loss) -> float:
 
 
 def reference_unified_focal(known: Known, loss: Loss) -> float:
-    """The mean over every choice of the rare class: its pixels and its overlap by one rule, all others by the other rule.
+    """The mean over every choice of the rare class: its pixels and its overlap by one rule, all
+    others by the other rule.
 
-    Each choice weighs the two rules alike, whatever the number of classes (with two classes this is the paper's sum).
+    Each choice weighs the two rules alike, whatever the number of classes (with two classes this is
+    the paper's sum).
     """
     delta, gamma = loss.unified_delta, loss.unified_gamma
     p_N = known.p_NK[np.arange(len(known.label_N)), known.label_N]
     share_N = known.w_N / known.w_N.sum()
-    misses = dict(zip(np.unique(known.label_N), tversky_misses(known, 1 - delta, delta), strict=True))
+    misses = dict(
+        zip(np.unique(known.label_N), tversky_misses(known, 1 - delta, delta), strict=True)
+    )
     rare, common = 0.0, 0.0
     for r in misses:
         own_N = known.label_N == r
-        rare += delta * (share_N * -np.log(p_N))[own_N].sum() + misses[r] ** (1 - gamma) / len(misses)
-        common += (1 - delta) * (share_N * (1 - p_N) ** gamma * -np.log(p_N))[own_N].sum() + misses[r] / len(misses)
+        rare += delta * (share_N * -np.log(p_N))[own_N].sum() + misses[r] ** (1 - gamma) / len(
+            misses
+        )
+        common += (1 - delta) * (share_N * (1 - p_N) ** gamma * -np.log(p_N))[own_N].sum() + misses[
+            r
+        ] / len(misses)
     return float(0.5 * (0.5 * rare + 0.5 * common))
 
 
 def reference_boundary(known: Known, loss: Loss) -> float:
-    """An edge pixel differs from a labelled neighbour among 8; edges match up to two pixels apart."""
+    """An edge pixel differs from a labelled neighbour among 8; edges match up to two
+    pixels apart.
+    """
     losses = []
     for k in np.unique(known.label_N):
         p_N, g_N = known.p_NK[:, k], (known.label_N == k).astype(np.float64)
-        p_edge_N, g_edge_N = (y_N - np.nanmin(known.around_NWW(y_N, 1), axis=(1, 2)) for y_N in (p_N, g_N))
+        p_edge_N, g_edge_N = (
+            y_N - np.nanmin(known.around_NWW(y_N, 1), axis=(1, 2)) for y_N in (p_N, g_N)
+        )
         if not g_edge_N.any():
             continue
-        near_p_N, near_g_N = (np.nanmax(known.around_NWW(edge_N, 2), axis=(1, 2)) for edge_N in (p_edge_N, g_edge_N))
-        precision, recall = np.average(near_g_N, weights=p_edge_N), np.average(near_p_N, weights=g_edge_N)
+        near_p_N, near_g_N = (
+            np.nanmax(known.around_NWW(edge_N, 2), axis=(1, 2)) for edge_N in (p_edge_N, g_edge_N)
+        )
+        precision, recall = (
+            np.average(near_g_N, weights=p_edge_N),
+            np.average(near_p_N, weights=g_edge_N),
+        )
         losses.append(1 - 2 / (1 / precision + 1 / recall))
     return float(np.mean(losses)) if losses else 0.0
 
@@ -166,12 +198,18 @@ def reference(loss: Loss, logits_BKHW: Tensor, mask_BHW: Tensor, ignore_label: i
     label_N = mask_BHW.numpy()[place_BHW]
     p_NK = np.exp(z_NK) / np.exp(z_NK).sum(1, keepdims=True)
     known = Known(p_NK, label_N, WEIGHTS_K.double().numpy()[label_N], place_BHW)
-    return sum(getattr(loss, term) * value(known, loss) for term, value in REFERENCES.items() if getattr(loss, term))
+    return sum(
+        getattr(loss, term) * value(known, loss)
+        for term, value in REFERENCES.items()
+        if getattr(loss, term)
+    )
 
 
 def test_every_term_is_under_contract() -> None:
     assert set(REFERENCES) == set(LOSS_TERMS)
-    assert {term for term in LOSS_TERMS if any(getattr(loss, term) == 1 for loss in LOSSES.values())} == set(LOSS_TERMS)
+    assert {
+        term for term in LOSS_TERMS if any(getattr(loss, term) == 1 for loss in LOSSES.values())
+    } == set(LOSS_TERMS)
 
 
 @every_loss
@@ -179,7 +217,9 @@ def test_every_term_is_under_contract() -> None:
 def test_it_equals_the_numpy_reference(loss: Loss, ignore_label: int | None) -> None:
     logits_BKHW, mask_BHW = batch(ignore_label)
     expected = reference(loss, logits_BKHW, mask_BHW, ignore_label)
-    assert built(loss, ignore_label)(logits_BKHW, mask_BHW).item() == pytest.approx(expected, rel=1e-5)
+    assert built(loss, ignore_label)(logits_BKHW, mask_BHW).item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @every_loss
@@ -189,8 +229,12 @@ def test_its_gradient_is_that_of_the_reference(loss: Loss, ignore_label: int | N
     built(loss, ignore_label)(logits_BKHW, mask_BHW).backward()
     assert logits_BKHW.grad is not None
     direction = torch.randn(logits_BKHW.shape, generator=torch.Generator().manual_seed(3))
-    above, below = (logits_BKHW.detach() + step * direction.double() for step in (1e-7, -1e-7))  # past no tie
-    slope = (reference(loss, above, mask_BHW, ignore_label) - reference(loss, below, mask_BHW, ignore_label)) / 2e-7
+    # past no tie
+    above, below = (logits_BKHW.detach() + step * direction.double() for step in (1e-7, -1e-7))
+    slope = (
+        reference(loss, above, mask_BHW, ignore_label)
+        - reference(loss, below, mask_BHW, ignore_label)
+    ) / 2e-7
     assert (logits_BKHW.grad * direction).sum().item() == pytest.approx(slope, rel=1e-3)
 
 
@@ -206,7 +250,9 @@ def test_it_is_zero_at_a_perfect_prediction_and_more_elsewhere(loss: Loss) -> No
 def test_ignored_pixels_change_neither_value_nor_gradient(loss: Loss) -> None:
     logits_BKHW, mask_BHW = batch()
     ignored_B1HW = (mask_BHW == 0)[:, None]
-    other_BKHW = torch.where(ignored_B1HW, 50.0 * torch.randn(logits_BKHW.shape), logits_BKHW.detach()).requires_grad_()
+    other_BKHW = torch.where(
+        ignored_B1HW, 50.0 * torch.randn(logits_BKHW.shape), logits_BKHW.detach()
+    ).requires_grad_()
     one, other = built(loss)(logits_BKHW, mask_BHW), built(loss)(other_BKHW, mask_BHW)
     one.backward()
     other.backward()
@@ -223,7 +269,9 @@ def test_ignored_pixels_change_neither_value_nor_gradient(loss: Loss) -> None:
 def test_it_is_finite_with_one_class_only(loss: Loss, label: int) -> None:
     logits_BKHW, mask_BHW = batch()
     mask_BHW = torch.where(mask_BHW == 0, 0, label)
-    assert built(loss)(logits_BKHW, mask_BHW).item() == pytest.approx(reference(loss, logits_BKHW, mask_BHW, 0), rel=1e-5)
+    assert built(loss)(logits_BKHW, mask_BHW).item() == pytest.approx(
+        reference(loss, logits_BKHW, mask_BHW, 0), rel=1e-5
+    )
 
 
 @every_loss
@@ -240,7 +288,9 @@ def test_it_is_finite_with_classes_absent(loss: Loss, absent: list[int]) -> None
 
 @every_loss
 @pytest.mark.parametrize("ignore_label", [0, 3, 255])
-def test_a_batch_of_only_ignored_pixels_gives_zero_and_a_gradient_path(loss: Loss, ignore_label: int) -> None:
+def test_a_batch_of_only_ignored_pixels_gives_zero_and_a_gradient_path(
+    loss: Loss, ignore_label: int
+) -> None:
     logits_BKHW, mask_BHW = batch()
     value = built(loss, ignore_label)(logits_BKHW, torch.full_like(mask_BHW, ignore_label))
     value.backward()
@@ -251,8 +301,12 @@ def test_a_batch_of_only_ignored_pixels_gives_zero_and_a_gradient_path(loss: Los
 
 @every_loss
 @pytest.mark.parametrize("certain", ["random", "right", "wrong", "one class"])
-@pytest.mark.parametrize(("dtype", "largest"), [(torch.float16, 6e4), (torch.bfloat16, 1e30), (torch.bfloat16, 20.0)])
-def test_it_is_finite_over_the_range_of_half_precision(loss: Loss, dtype: torch.dtype, largest: float, certain: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(torch.float16, 6e4), (torch.bfloat16, 1e30), (torch.bfloat16, 20.0)]
+)
+def test_it_is_finite_over_the_range_of_half_precision(
+    loss: Loss, dtype: torch.dtype, largest: float, certain: str
+) -> None:
     logits_BKHW, mask_BHW = batch()
     right_BKHW = torch.nn.functional.one_hot(mask_BHW, 5).movedim(-1, 1).float()
     shape = {
@@ -275,4 +329,6 @@ def test_it_is_finite_over_the_range_of_half_precision(loss: Loss, dtype: torch.
 def test_the_memory_format_does_not_matter(loss: Loss) -> None:
     logits_BKHW, mask_BHW = batch()
     other_BKHW = logits_BKHW.detach().contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(built(loss)(other_BKHW, mask_BHW), built(loss)(logits_BKHW, mask_BHW).detach())
+    torch.testing.assert_close(
+        built(loss)(other_BKHW, mask_BHW), built(loss)(logits_BKHW, mask_BHW).detach()
+    )

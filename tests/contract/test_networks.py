@@ -5,7 +5,16 @@ from typing import get_args
 
 import pytest
 
-from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Levelled, Model, NestedUNet, UNet
+from objectives.config import (
+    BackgroundUNet,
+    ConvStack,
+    DeepLab,
+    DoubleUNet,
+    Levelled,
+    Model,
+    NestedUNet,
+    UNet,
+)
 from tests.support import network_checks as checks
 
 MODELS: dict[str, Model] = {
@@ -14,10 +23,20 @@ MODELS: dict[str, Model] = {
         depth=4, base_filters=8, growth=1.5, kernel_size=5, up="nearest", skip="channel_attention"
     ),
     "unet-residual-attention": UNet(
-        depth=2, base_filters=8, block="residual", skip="attention", bottleneck="residual", dropout=0.1
+        depth=2,
+        base_filters=8,
+        block="residual",
+        skip="attention",
+        bottleneck="residual",
+        dropout=0.1,
     ),
     "unet-group-bilinear-gated": UNet(
-        depth=2, base_filters=8, up="bilinear", skip="gated", bottleneck="dilated_squeeze_excitation", norm="group"
+        depth=2,
+        base_filters=8,
+        up="bilinear",
+        skip="gated",
+        bottleneck="dilated_squeeze_excitation",
+        norm="group",
     ),
     "unet-supervised-spatial-channel-attention": UNet(
         depth=3,
@@ -29,7 +48,9 @@ MODELS: dict[str, Model] = {
         deep_supervision=True,
     ),
     "unet-dilated-wide-kernel": UNet(depth=2, base_filters=8, kernel_size=7, bottleneck="dilated"),
-    "unet-dilated-sequence": UNet(depth=2, base_filters=8, bottleneck="dilated_sequence_squeeze_excitation", dropout=0.1),
+    "unet-dilated-sequence": UNet(
+        depth=2, base_filters=8, bottleneck="dilated_sequence_squeeze_excitation", dropout=0.1
+    ),
     "nested": NestedUNet(depth=2, base_filters=8),
     "nested-residual-group-transformer-gated": NestedUNet(
         depth=2,
@@ -57,8 +78,17 @@ def options(model: type[Model] | Model) -> set[tuple[str, object]]:
     kind = model if isinstance(model, type) else type(model)
     named = {name: get_args(field.annotation) for name, field in kind.model_fields.items()}
     if isinstance(model, type):
-        return {(name, option) for name, all_options in named.items() for option in all_options if isinstance(option, str)}
-    return {(name, getattr(model, name)) for name, all_options in named.items() if getattr(model, name) in all_options}
+        return {
+            (name, option)
+            for name, all_options in named.items()
+            for option in all_options
+            if isinstance(option, str)
+        }
+    return {
+        (name, getattr(model, name))
+        for name, all_options in named.items()
+        if getattr(model, name) in all_options
+    }
 
 
 def test_every_family_and_every_named_option_is_under_contract() -> None:
@@ -67,12 +97,18 @@ def test_every_family_and_every_named_option_is_under_contract() -> None:
 
 
 @every_model
-@pytest.mark.parametrize(("channels", "classes", "height", "width"), [(1, 5, 64, 128), (3, 2, 37, 50), (4, 7, 5, 9)])
-def test_logits_have_the_size_of_the_images(model: Model, channels: int, classes: int, height: int, width: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "classes", "height", "width"), [(1, 5, 64, 128), (3, 2, 37, 50), (4, 7, 5, 9)]
+)
+def test_logits_have_the_size_of_the_images(
+    model: Model, channels: int, classes: int, height: int, width: int
+) -> None:
     checks.check_size(model, channels=channels, classes=classes, height=height, width=width)
 
 
-@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if not isinstance(model, ConvStack)])
+@pytest.mark.parametrize(
+    "name", [name for name, model in MODELS.items() if not isinstance(model, ConvStack)]
+)
 def test_the_padding_does_not_touch_frames_that_fit(name: str) -> None:
     checks.check_padding(MODELS[name], height=32, width=48)
 

@@ -1,4 +1,6 @@
-"""The contract of networks over every decoder of segmentation-models-pytorch, each on the smallest encoder."""
+"""The contract of networks over every decoder of segmentation-models-pytorch, each on the smallest
+encoder.
+"""
 
 from pathlib import Path
 from typing import get_args
@@ -12,12 +14,30 @@ from objectives.errors import UserError
 from objectives.networks.smp import build_smp, encoder_names
 from tests.support import network_checks as checks
 
-# 81,868 parameters: the fewest among smp's own encoders and some forty of the smallest timm families that were counted
+# 81,868 parameters: the fewest among smp's own encoders and some forty of the smallest timm
+# families that were counted
 SMALLEST = "tu-test_efficientnet"
 every_decoder = pytest.mark.parametrize("decoder", get_args(SmpDecoder))
 ENCODERS_OF_THE_REPORTS = (
-    *("resnet18", "resnet34", "mobilenet_v2", "tu-mobilenetv3_large_100", "tu-mobilenetv3_small_100", "tu-efficientnet_b1"),
-    *("xception", "inceptionv4", "inceptionresnetv2", "mobileone_s4", "dpn107", "dpn131", "mit_b0", "vgg16", "vgg16_bn"),
+    *(
+        "resnet18",
+        "resnet34",
+        "mobilenet_v2",
+        "tu-mobilenetv3_large_100",
+        "tu-mobilenetv3_small_100",
+        "tu-efficientnet_b1",
+    ),
+    *(
+        "xception",
+        "inceptionv4",
+        "inceptionresnetv2",
+        "mobileone_s4",
+        "dpn107",
+        "dpn131",
+        "mit_b0",
+        "vgg16",
+        "vgg16_bn",
+    ),
 )
 
 
@@ -31,7 +51,11 @@ def test_every_decoder_of_smp_is_there_but_the_one_for_vision_transformers() -> 
 def test_logits_have_the_size_of_the_images(decoder: SmpDecoder) -> None:
     for channels, classes, height, width in [(1, 5, 64, 128), (3, 2, 37, 50), (4, 7, 5, 9)]:
         checks.check_size(
-            Smp(decoder=decoder, encoder=SMALLEST), channels=channels, classes=classes, height=height, width=width
+            Smp(decoder=decoder, encoder=SMALLEST),
+            channels=channels,
+            classes=classes,
+            height=height,
+            width=width,
         )
 
 
@@ -45,15 +69,22 @@ def test_the_padding_does_not_touch_frames_that_fit(decoder: SmpDecoder) -> None
 @every_decoder
 def test_a_gradient_reaches_every_parameter(decoder: SmpDecoder, attention: str) -> None:
     if attention == "scse" and decoder not in ("unet", "unetplusplus"):
-        with pytest.raises(UserError, match=rf"model\.attention must be none with decoder {decoder}, got scse"):
+        with pytest.raises(
+            UserError, match=rf"model\.attention must be none with decoder {decoder}, got scse"
+        ):
             build_smp(Smp(decoder=decoder, attention="scse"), in_channels=1, num_classes=2)
         return
-    checks.check_gradients(Smp.model_validate({"decoder": decoder, "encoder": SMALLEST, "attention": attention}), seeds=4)
+    checks.check_gradients(
+        Smp.model_validate({"decoder": decoder, "encoder": SMALLEST, "attention": attention}),
+        seeds=4,
+    )
 
 
 @every_decoder
 def test_it_overfits_eight_frames(decoder: SmpDecoder) -> None:
-    checks.check_overfits(Smp(decoder=decoder, encoder=SMALLEST), height=32, width=64, block=16, rate=3e-3)
+    checks.check_overfits(
+        Smp(decoder=decoder, encoder=SMALLEST), height=32, width=64, block=16, rate=3e-3
+    )
 
 
 @every_decoder
@@ -93,16 +124,26 @@ def test_what_no_logit_depends_on_is_not_there() -> None:
         (Smp(encoder=SMALLEST), Smp(encoder=SMALLEST, decoder="linknet")),
         (Smp(encoder=SMALLEST), Smp(encoder="tu-test_resnet")),
         (Smp(encoder=SMALLEST), Smp(encoder=SMALLEST, attention="scse")),
-        (Smp(encoder=SMALLEST, decoder="unetplusplus"), Smp(encoder=SMALLEST, decoder="unetplusplus", attention="scse")),
+        (
+            Smp(encoder=SMALLEST, decoder="unetplusplus"),
+            Smp(encoder=SMALLEST, decoder="unetplusplus", attention="scse"),
+        ),
     ],
     ids=["decoder", "encoder", "attention", "attention-unetplusplus"],
 )
 def test_changing_a_field_changes_the_network(base: Smp, other: Smp) -> None:
     networks = [checks.network_of(model).eval() for model in (base, other)]
-    one, two = ({name: tensor.shape for name, tensor in network.state_dict().items()} for network in networks)
+    one, two = (
+        {name: tensor.shape for name, tensor in network.state_dict().items()}
+        for network in networks
+    )
     assert one != two
-    attentive = [sum(isinstance(module, SCSEModule) for module in network.modules()) for network in networks]
-    assert [count > 0 for count in attentive] == [model.attention == "scse" for model in (base, other)]
+    attentive = [
+        sum(isinstance(module, SCSEModule) for module in network.modules()) for network in networks
+    ]
+    assert [count > 0 for count in attentive] == [
+        model.attention == "scse" for model in (base, other)
+    ]
 
 
 def test_the_encoders_of_the_reports_have_names() -> None:
@@ -112,15 +153,29 @@ def test_the_encoders_of_the_reports_have_names() -> None:
 @pytest.mark.parametrize(
     ("decoder", "encoder", "complaint"),
     [
-        ("unet", "resnet19", r"model\.encoder must be an encoder .*, got resnet19; did you mean resnet18"),
+        (
+            "unet",
+            "resnet19",
+            r"model\.encoder must be an encoder .*, got resnet19; did you mean resnet18",
+        ),
         ("unet", "timm-mobilenetv3_large_100", r"did you mean tu-mobilenetv3_large_100"),
-        ("unetplusplus", "mit_b0", r"model\.encoder: the decoder unetplusplus .* does not work with mit_b0"),
+        (
+            "unetplusplus",
+            "mit_b0",
+            r"model\.encoder: the decoder unetplusplus .* does not work with mit_b0",
+        ),
         ("linknet", "mit_b0", r"model\.encoder: the decoder linknet .* does not work with mit_b0"),
-        ("deeplabv3", "vgg11", r"does not work with vgg11 \('VGG' models do not support dilated mode"),
+        (
+            "deeplabv3",
+            "vgg11",
+            r"does not work with vgg11 \('VGG' models do not support dilated mode",
+        ),
         ("unet", "tu-test_vit", r"does not work with tu-test_vit"),
     ],
 )
-def test_what_smp_refuses_is_one_clear_error(decoder: SmpDecoder, encoder: str, complaint: str) -> None:
+def test_what_smp_refuses_is_one_clear_error(
+    decoder: SmpDecoder, encoder: str, complaint: str
+) -> None:
     with pytest.raises(UserError, match=complaint) as caught:
         build_smp(Smp(decoder=decoder, encoder=encoder), in_channels=1, num_classes=5)
     assert "\n" not in str(caught.value)

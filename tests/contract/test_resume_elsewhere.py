@@ -1,4 +1,6 @@
-"""A run that another process goes on with, after whichever epoch, ends as if it had never been interrupted, bit for bit."""
+"""A run that another process goes on with, after whichever epoch, ends as if it had never been
+interrupted, bit for bit.
+"""
 
 import os
 import subprocess
@@ -37,8 +39,16 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
-def train_of(*, epochs: int = 4, batch_size: int = 8, early_stopping: int = 0, **switches: float) -> Train:
-    common = {"epochs": epochs, "batch_size": batch_size, "scale": 0.5, "steps_per_epoch": 2, "early_stopping": early_stopping}
+def train_of(
+    *, epochs: int = 4, batch_size: int = 8, early_stopping: int = 0, **switches: float
+) -> Train:
+    common = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "scale": 0.5,
+        "steps_per_epoch": 2,
+        "early_stopping": early_stopping,
+    }
     return Train.model_validate(common | switches)
 
 
@@ -83,20 +93,28 @@ CONFIGS = {
 
 @pytest.fixture(scope="module")
 def whole(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the state of each run after each epoch, and as another process ended it from there."""
+    """A folder with the state of each run after each epoch, and as another process ended it from
+    there.
+    """
     folder, threads = tmp_path_factory.mktemp("states"), torch.get_num_threads()
     torch.set_num_threads(1)  # bits are equal for equal thread counts only
     for name, config in CONFIGS.items():
         (folder / f"{name}.json").write_text(config.model_dump_json())
         training = prepare(config, terrain, seed=resume_states.SEED, device=CPU)
         if name == "in_parts":
-            leave_room(training, ROOM)  # there is enough elsewhere: what counts is how the trial began
+            # there is enough elsewhere: what counts is how the trial began
+            leave_room(training, ROOM)
         for result in fit(training):
             (folder / f"{name}.{result.number}.state").write_bytes(training.state.to_bytes())
     torch.set_num_threads(threads)
     command = [sys.executable, "-m", resume_states.__name__, str(terrain.directory), str(folder)]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -117,7 +135,9 @@ def test_a_run_ends_alike_wherever_it_is_resumed(name: str, whole: Path) -> None
 
 
 def test_the_runs_are_what_they_are_named_after(whole: Path) -> None:
-    """What the test above compares is worth something only if each run does what it is there for."""
+    """What the test above compares is worth something only if each run does what it is
+    there for.
+    """
     stopped = header_of(states_of("stopped", whole)[-1])
     assert 3 <= len(stopped["history"]) < CONFIGS["stopped"].train.epochs
     assert stopped["learning_rate"]["factor"] < 1.0

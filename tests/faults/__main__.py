@@ -46,19 +46,31 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *neighbours_of_run.ALL,
 )
 # sixteen workers at once, or seconds that are judged, or one stack for all
-ALONE = (killing.terminated_workers, outages.first_start, neighbours_of_run.killed_run, *budgets.ALL, *containers.ALL)
+ALONE = (
+    killing.terminated_workers,
+    outages.first_start,
+    neighbours_of_run.killed_run,
+    *budgets.ALL,
+    *containers.ALL,
+)
 EVERYTHING = {each.__name__: each for each in (*OUTSIDE, *containers.ALL)}
 
 
 def main() -> int:
     """Run the scenarios; 0 when everything holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--containers", action="store_true", help="The faults of containers; needs docker.")
+    parser.add_argument(
+        "--containers", action="store_true", help="The faults of containers; needs docker."
+    )
     parser.add_argument("--only", nargs="*", choices=sorted(EVERYTHING), default=[])
     parser.add_argument("--out", type=Path, default=None, help="Markdown file for the table.")
-    parser.add_argument("--at-once", type=int, default=2, help="Scenes at a time: most of them mostly wait.")
+    parser.add_argument(
+        "--at-once", type=int, default=2, help="Scenes at a time: most of them mostly wait."
+    )
     asked = parser.parse_args()
-    names = asked.only or [each.__name__ for each in (containers.ALL if asked.containers else OUTSIDE)]
+    names = asked.only or [
+        each.__name__ for each in (containers.ALL if asked.containers else OUTSIDE)
+    ]
     for line in left_out():
         print(line, flush=True)
     rows = run_all(names, asked.at_once)
@@ -70,10 +82,15 @@ def main() -> int:
 
 
 def run_all(names: list[str], at_once: int) -> dict[str, Row]:
-    """The scenarios by name, ``at_once`` of them at a time, in as many processes; then those that want the machine."""
+    """The scenarios by name, ``at_once`` of them at a time, in as many processes; then those that
+    want the machine.
+    """
     together = [name for name in names if EVERYTHING[name] not in ALONE]
     rows: dict[str, Row] = {}
-    for some, processes in ((together, at_once), ([name for name in names if name not in together], 1)):
+    for some, processes in (
+        (together, at_once),
+        ([name for name in names if name not in together], 1),
+    ):
         with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
             rows |= dict(zip(some, pool.map(run_one, some), strict=True))
     return rows
@@ -85,7 +102,8 @@ def run_one(name: str) -> Row:
     print(f"{name}: {EVERYTHING[name].__doc__}", flush=True)
     try:
         row = EVERYTHING[name]()
-    except Exception as error:  # a scenario that breaks is a line of the table, and the next one runs
+    # a scenario that breaks is a line of the table, and the next one runs
+    except Exception as error:
         traceback.print_exc()
         why, *_ = str(error).splitlines() or ["no word of why"]
         row = Row(name, 0, 0, 0, 0, False, 0, 0.0, [f"{type(error).__name__}: {why[:200]}"])
@@ -96,7 +114,11 @@ def run_one(name: str) -> Row:
 
 def left_out() -> list[str]:
     """What this machine cannot do."""
-    lines = [] if shutil.which("cc") else ["clocks and held memory are left out: they need a C compiler"]
+    lines = (
+        []
+        if shutil.which("cc")
+        else ["clocks and held memory are left out: they need a C compiler"]
+    )
     return lines if os.geteuid() == 0 else [*lines, "full disks are left out: they need root"]
 
 

@@ -1,4 +1,6 @@
-"""Clocks that are set while a study runs: a worker's, and the database's. Only the named processes see another time."""
+"""Clocks that are set while a study runs: a worker's, and the database's. Only the named processes
+see another time.
+"""
 
 import os
 import shutil
@@ -20,13 +22,17 @@ FENCE = "SELECT max(fence) FROM search_lease"
 
 
 class Clock:
-    """A time of day that processes with ``environment`` see; ``set_ahead`` changes it for all of them at once."""
+    """A time of day that processes with ``environment`` see; ``set_ahead`` changes it for all of
+    them at once.
+    """
 
     def __init__(self, root: Path) -> None:
         self.file, library = root / "clock", root / "clock.so"
         self.set_ahead(0)
         source = Path(__file__).with_name("clock.c")
-        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-fno-builtin", "-o", library, source], check=True)
+        subprocess.run(
+            ["cc", "-O1", "-shared", "-fPIC", "-fno-builtin", "-o", library, source], check=True
+        )
         self.environment = {"LD_PRELOAD": str(library), "FAULTS_CLOCK": str(self.file)}
 
     def set_ahead(self, seconds: int) -> None:
@@ -37,7 +43,9 @@ class Clock:
 
 
 def clock_of_a_worker() -> Row:
-    """A worker's clock an hour ahead, then behind, then still while it sleeps: its lease lives by the database's clock."""
+    """A worker's clock an hour ahead, then behind, then still while it sleeps: its lease lives by
+    the database's clock.
+    """
     with scene(1, ENDLESS) as at:
         ledger, clock = Ledger(at), Clock(at.root)
         at.settings = clock.environment
@@ -52,12 +60,22 @@ def clock_of_a_worker() -> Row:
             one_more_epoch(at, 0)
             time.sleep(2 * LEASE_S)
             kept = at.owner(0) is sleeper and at.query(FENCE) == [(1,)]
-            wrong += [] if kept else [f"the trial has changed hands when the clock was {ahead_s} s ahead"]
+            wrong += (
+                []
+                if kept
+                else [f"the trial has changed hands when the clock was {ahead_s} s ahead"]
+            )
         wrong += asleep(at, clock, sleeper, other)
         at.stop()
-        row = audit(at, "clock of a worker set", 3, note=f"{trained_again(at)} epochs trained again")
+        row = audit(
+            at, "clock of a worker set", 3, note=f"{trained_again(at)} epochs trained again"
+        )
         row.wrong += wrong + ledger.trespasses() + told_apart(at)
-        row.wrong += ["a worker died of it"] if any(each.process.returncode for each in (sleeper, other)) else []
+        row.wrong += (
+            ["a worker died of it"]
+            if any(each.process.returncode for each in (sleeper, other))
+            else []
+        )
         return row
 
 
@@ -71,11 +89,17 @@ def refused(at: Scene, clock: Clock, way: str) -> list[str]:
     """A worker that comes with such a clock may not join, and says by how much it is wrong."""
     done = at.run("worker", "--device", "cpu", **clock.environment)
     said = f"1.0 h {way} the database's"
-    return [] if done.returncode and said in done.stderr + done.stdout else [f"joined with a clock {way}: {done.stderr}"]
+    return (
+        []
+        if done.returncode and said in done.stderr + done.stdout
+        else [f"joined with a clock {way}: {done.stderr}"]
+    )
 
 
 def asleep(at: Scene, clock: Clock, sleeper: Worker, other: Worker) -> list[str]:
-    """Freeze a worker until another has its trial, and wake it with a clock by which no second has passed."""
+    """Freeze a worker until another has its trial, and wake it with a clock by which no second has
+    passed.
+    """
     family = [sleeper.pid, *descendants(sleeper.pid)]
     for pid in family:
         os.kill(pid, signal.SIGSTOP)
@@ -89,7 +113,9 @@ def asleep(at: Scene, clock: Clock, sleeper: Worker, other: Worker) -> list[str]
 
 
 def clock_of_the_database() -> Row:
-    """The database's clock an hour ahead, then two hours back, under two workers and a third that waits."""
+    """The database's clock an hour ahead, then two hours back, under two workers and a third that
+    waits.
+    """
     with scene(2, ENDLESS, "--set", "pruning={kind: none}") as at:
         ledger, clock = Ledger(at), Clock(at.root)
         at.server.stop()
@@ -99,16 +125,23 @@ def clock_of_the_database() -> Row:
         at.wait(lambda: at.epochs_done(0) >= 1 and at.epochs_done(1) >= 1, "epochs of both")
         for ahead_s in (HOUR_S, -HOUR_S):
             clock.set_ahead(ahead_s)
-            seen_s = float(at.query("SELECT extract(epoch FROM clock_timestamp())")[0][0]) - time.time()
+            seen_s = (
+                float(at.query("SELECT extract(epoch FROM clock_timestamp())")[0][0]) - time.time()
+            )
             assert abs(seen_s - ahead_s) < 60, f"the server's clock is {seen_s} s ahead"
             one_more_epoch(at, 1)
             time.sleep(2 * LEASE_S)
         (fences,) = at.query("SELECT sum(fence) FROM search_lease")[0]
         at.stop()
-        row = audit(at, "clock of the database set", 2, note=f"trials changed hands {fences - 2} times")
+        row = audit(
+            at, "clock of the database set", 2, note=f"trials changed hands {fences - 2} times"
+        )
         row.wrong += ledger.trespasses() + told_apart(at)
-        row.wrong += ["a worker died of it"] if any(each.process.returncode for each in workers) else []
+        row.wrong += (
+            ["a worker died of it"] if any(each.process.returncode for each in workers) else []
+        )
         return row
 
 
-ALL = [clock_of_a_worker, clock_of_the_database] if shutil.which("cc") else []  # a clock is a few lines of C
+# a clock is a few lines of C
+ALL = [clock_of_a_worker, clock_of_the_database] if shutil.which("cc") else []

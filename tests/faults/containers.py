@@ -1,4 +1,6 @@
-"""The same faults done to containers: ``docker compose`` for real, on a machine with docker and the built image."""
+"""The same faults done to containers: ``docker compose`` for real, on a machine with docker and the
+built image.
+"""
 
 import json
 import os
@@ -42,19 +44,32 @@ HELD = """
 
 @dataclass
 class Stack(Scene):
-    """A compose project; its database is asked over a published port, its store is a folder of this machine."""
+    """A compose project; its database is asked over a published port, its store is a folder of this
+    machine.
+    """
 
     port: int = 0
     settings_of: dict[str, str] | None = None
 
     def compose(self, *words: str) -> str:
         """Standard output of one docker compose command."""
-        files = [part for name in (*FILES, "docker-compose.faults.yml") for part in ("-f", str(self.root / name))]
+        files = [
+            part
+            for name in (*FILES, "docker-compose.faults.yml")
+            for part in ("-f", str(self.root / name))
+        ]
         environment = os.environ | (self.settings_of or {})
         done = subprocess.run(
-            ["docker", "compose", *files, *words], cwd=self.root, env=environment, capture_output=True, text=True, timeout=600
+            ["docker", "compose", *files, *words],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
-        assert done.returncode == 0, f"docker compose {' '.join(words)}\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        assert done.returncode == 0, (
+            f"docker compose {' '.join(words)}\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        )
         return done.stdout
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -80,12 +95,20 @@ class Stack(Scene):
 
     def holder(self) -> str:
         """The container of a worker that holds a running trial."""
-        held = "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)"
+        held = (
+            "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING "
+            "(trial_id)"
+        )
         live = "trials.state = 'RUNNING' AND expires_at > clock_timestamp()"
 
         def find() -> str | None:
-            names = [str(name).rpartition(":")[0] for (name,) in self.query(f"SELECT name FROM {held} WHERE {live}")]
-            return next((each for each in self.ids() for name in names if each.startswith(name)), None)
+            names = [
+                str(name).rpartition(":")[0]
+                for (name,) in self.query(f"SELECT name FROM {held} WHERE {live}")
+            ]
+            return next(
+                (each for each in self.ids() for name in names if each.startswith(name)), None
+            )
 
         found: str = self.wait(find, "a worker with a trial", 120)
         return found
@@ -104,14 +127,22 @@ class Stack(Scene):
 
     def follow(self) -> None:
         """Hear what the workers say, from now on until the project is taken down."""
-        files = [part for name in (*FILES, "docker-compose.faults.yml") for part in ("-f", str(self.root / name))]
+        files = [
+            part
+            for name in (*FILES, "docker-compose.faults.yml")
+            for part in ("-f", str(self.root / name))
+        ]
         command = ["docker", "compose", *files, "logs", "--follow", "--no-color", "worker"]
 
         def listen() -> None:
             seen = 0  # `logs --follow` ends when all containers have stopped, and begins anew after
             while self.root.exists():
                 lines = subprocess.Popen(
-                    command, cwd=self.root, env=os.environ | (self.settings_of or {}), stdout=subprocess.PIPE, text=True
+                    command,
+                    cwd=self.root,
+                    env=os.environ | (self.settings_of or {}),
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
                 assert lines.stdout is not None
                 for place, line in enumerate(lines.stdout):
@@ -125,7 +156,9 @@ class Stack(Scene):
 
 @contextmanager
 def stack(budget: int, epochs: int, *, pruning: bool = True) -> Iterator[Stack]:
-    """A project with three workers, taken down with its volumes at the end; without pruning no trial is short."""
+    """A project with three workers, taken down with its volumes at the end; without pruning no
+    trial is short.
+    """
     root = Path(tempfile.mkdtemp(prefix="search-faults-"))
     root.chmod(0o755)
     (root / "artifacts").mkdir()
@@ -133,7 +166,9 @@ def stack(budget: int, epochs: int, *, pruning: bool = True) -> Iterator[Stack]:
     for name in FILES:
         shutil.copy(ROOT / name, root)
     port = free_port()
-    (root / "docker-compose.faults.yml").write_text(OVERRIDE.format(port=port, artifacts=root / "artifacts"))
+    (root / "docker-compose.faults.yml").write_text(
+        OVERRIDE.format(port=port, artifacts=root / "artifacts")
+    )
     settings = {
         "COMPOSE_PROJECT_NAME": f"search-faults-{os.getpid()}-{port}",
         "DASHBOARD_PORT": str(free_port()),
@@ -141,16 +176,20 @@ def stack(budget: int, epochs: int, *, pruning: bool = True) -> Iterator[Stack]:
         "SEARCH_DATA": "synthetic:40",
         "SEARCH_SPACE": "tiny",
         "SEARCH_TRIALS": str(budget),
-        "SEARCH_INIT_OPTIONS": f"--set train.epochs={epochs}" + ("" if pruning else " --set 'pruning={kind: none}'"),
+        "SEARCH_INIT_OPTIONS": f"--set train.epochs={epochs}"
+        + ("" if pruning else " --set 'pruning={kind: none}'"),
     }
-    made = Stack(None, root, budget, epochs, port=port, settings_of=settings)  # its server is a container: query() asks that
+    # its server is a container: query() asks that
+    made = Stack(None, root, budget, epochs, port=port, settings_of=settings)
     try:
         made.up()
         made.follow()
         made.wait(lambda: made.said(" epoch 2 of"), "training", 180)
         yield made
     finally:
-        made.compose("--profile", "tools", "down", "--volumes", "--timeout", "5", "--remove-orphans")
+        made.compose(
+            "--profile", "tools", "down", "--volumes", "--timeout", "5", "--remove-orphans"
+        )
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -158,7 +197,9 @@ def killed_containers() -> Row:
     """docker kill -s KILL of a worker that trains, six times; each is started again."""
     with stack(12, 60, pruning=False) as at:  # outlasts the six
         for _ in range(6):
-            subprocess.run(["docker", "kill", "-s", "KILL", at.holder()], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["docker", "kill", "-s", "KILL", at.holder()], check=True, stdout=subprocess.DEVNULL
+            )
             at.up()
             time.sleep(4.0)
         at.finish()
@@ -172,19 +213,25 @@ def stopped_containers() -> Row:
         for _ in range(3):
             victim = at.holder()
             asked = time.monotonic()
-            subprocess.run(["docker", "stop", "-t", "30", victim], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["docker", "stop", "-t", "30", victim], check=True, stdout=subprocess.DEVNULL
+            )
             took_s.append(time.monotonic() - asked)
             codes.append(at.inspect(victim)["State"]["ExitCode"])
             at.up()
             time.sleep(4.0)
         at.finish()
         row = audit(at, "docker stop of a worker", 3, note=f"gone in {max(took_s):.1f} s at most")
-        row.wrong += [] if set(codes) == {0} and max(took_s) < 12.0 else [f"codes {codes}, {took_s} s"]
+        row.wrong += (
+            [] if set(codes) == {0} and max(took_s) < 12.0 else [f"codes {codes}, {took_s} s"]
+        )
         return row
 
 
 def paused_container() -> Row:
-    """docker pause of a worker beyond its lease: another takes its trial over, the sleeper wakes and writes nothing."""
+    """docker pause of a worker beyond its lease: another takes its trial over, the sleeper wakes
+    and writes nothing.
+    """
     with stack(4, 80) as at:
         victim = at.holder()
         subprocess.run(["docker", "pause", victim], check=True, stdout=subprocess.DEVNULL)
@@ -195,12 +242,16 @@ def paused_container() -> Row:
         subprocess.run(["docker", "unpause", victim], check=True, stdout=subprocess.DEVNULL)
         at.finish()
         row = audit(at, "docker pause beyond the lease", 1)
-        row.wrong += [] if at.query(lease)[0][1] == taken[0][1] else ["the sleeper took the trial back"]
+        row.wrong += (
+            [] if at.query(lease)[0][1] == taken[0][1] else ["the sleeper took the trial back"]
+        )
         return row
 
 
 def disconnected_container() -> Row:
-    """docker network disconnect of a worker for 40 s: its trial goes on elsewhere, or with it; nobody dies."""
+    """docker network disconnect of a worker for 40 s: its trial goes on elsewhere, or with it;
+    nobody dies.
+    """
     with stack(4, 80) as at:
         victim = at.holder()
         network = next(iter(at.inspect(victim)["NetworkSettings"]["Networks"]))
@@ -246,15 +297,24 @@ def _answers(at: Stack) -> bool:
 
 
 def connections_cut() -> Row:
-    """Every connection of the workers ended with pg_terminate_backend, five times, two seconds apart."""
+    """Every connection of the workers ended with pg_terminate_backend, five times, two seconds
+    apart.
+    """
     with stack(5, 80) as at:
         ended = 0
         for _ in range(5):
-            ended += len(at.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'search'"))
+            ended += len(
+                at.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name "
+                    "= 'search'"
+                )
+            )
             time.sleep(2.0)
         in_time, alive = at.runs(), len(at.ids("--status", "running"))
         at.finish()
-        row = audit(at, "pg_terminate_backend, workers in containers", 5, note=f"{ended} connections ended")
+        row = audit(
+            at, "pg_terminate_backend, workers in containers", 5, note=f"{ended} connections ended"
+        )
         row.wrong += [] if alive == 3 else [f"{alive} of 3 workers lived"]
         row.wrong += [] if in_time else ["the study was over before the last of them"]
         return row

@@ -1,6 +1,8 @@
-"""Holding a worker at one exact step, from outside: a lock on a table lets it come as far as its first write there.
+"""Holding a worker at one exact step, from outside: a lock on a table lets it come as far as its
+first write there.
 
-Between that step and the one before it a worker spends microseconds, which no random kill would ever hit.
+Between that step and the one before it a worker spends microseconds, which no random kill would
+ever hit.
 """
 
 from collections.abc import Iterator
@@ -31,12 +33,18 @@ def gate(scene: Scene, table: str) -> Iterator[None]:
 def held(scene: Scene, table: str, words: str) -> Worker | None:
     """A worker that waits at the gate of a table with a statement like these words."""
     ports = {port for (port,) in scene.query(HELD.format(table=table, words=words))}
-    return next((worker for worker in scene.workers if worker.alive and ports & ports_of(worker.pid)), None)
+    return next(
+        (worker for worker in scene.workers if worker.alive and ports & ports_of(worker.pid)), None
+    )
 
 
 def ports_of(pid: int) -> set[int]:
     """The local ports of a process's connections."""
     try:
-        return {connection.laddr.port for connection in psutil.Process(pid).net_connections("tcp") if connection.laddr}
+        return {
+            connection.laddr.port
+            for connection in psutil.Process(pid).net_connections("tcp")
+            if connection.laddr
+        }
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return set()

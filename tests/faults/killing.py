@@ -18,9 +18,12 @@ TAKEN_S = 20.0  # until another worker has a trial that was given back, and its 
 
 
 def killed_workers() -> Row:
-    """Kill -9 fifty times over one study, at five kinds of moments in turn; whoever is killed is replaced at once."""
+    """Kill -9 fifty times over one study, at five kinds of moments in turn; whoever is killed is
+    replaced at once.
+    """
     dice, hit = random.Random(0), Counter[str]()
-    with scene(40, 12, "--set", "pruning={kind: none}") as at:  # short trials: three of the moments come once in each
+    # short trials: three of the moments come once in each
+    with scene(40, 12, "--set", "pruning={kind: none}") as at:
         moments: list[tuple[str, Callable[[], Worker | None]]] = [
             ("after the claim", lambda: just_claimed(at)),
             ("in an epoch", lambda: by_chance(at, dice)),
@@ -39,20 +42,31 @@ def killed_workers() -> Row:
             at.start()
         at.finish(3)
         export = at.run("export-best", "--no-test", "--out", str(at.root / "out"))
-        row = audit(at, "kill -9 of a worker", sum(hit.values()), note=", ".join(f"{n} {name}" for name, n in hit.items()))
+        row = audit(
+            at,
+            "kill -9 of a worker",
+            sum(hit.values()),
+            note=", ".join(f"{n} {name}" for name, n in hit.items()),
+        )
         row.wrong += [] if export.returncode == 0 else [f"export-best: {export.stderr.strip()}"]
         return row
 
 
 def just_claimed(at: Scene) -> Worker | None:
-    """A worker that holds a trial without a checkpoint, which has not often lost one so: the tenth time would be its end."""
+    """A worker that holds a trial without a checkpoint, which has not often lost one so: the tenth
+    time would be its end.
+    """
     pointers = "SELECT 1 FROM search_checkpoint AS each WHERE each.trial_id = trials.trial_id"
     return next(iter(at.holders(f"vanished < 5 AND NOT EXISTS ({pointers})")), None)
 
 
 def all_trained(at: Scene) -> Worker | None:
     """A worker whose trial has ended its training, and has no result."""
-    noted = "SELECT 1 FROM trial_user_attributes AS each WHERE each.trial_id = trials.trial_id AND key = 'train_seconds'"
+    noted = (
+        "SELECT 1 FROM trial_user_attributes AS each WHERE each.trial_id = trials.trial_id "
+        "AND "
+        "key = 'train_seconds'"
+    )
     return next(iter(at.holders(f"EXISTS ({noted})")), None)
 
 
@@ -65,7 +79,9 @@ def showing(at: Scene) -> Worker | None:
 
 def writing(at: Scene, part: str) -> Worker | None:
     """A worker of which some process has a half-written file open."""
-    return next((worker for worker in at.workers if worker.alive and holds_open(worker.pid, part)), None)
+    return next(
+        (worker for worker in at.workers if worker.alive and holds_open(worker.pid, part)), None
+    )
 
 
 def by_chance(at: Scene, dice: random.Random) -> Worker | None:
@@ -76,13 +92,17 @@ def by_chance(at: Scene, dice: random.Random) -> Worker | None:
 
 
 def killed_trials() -> Row:
-    """Kill -9 of the trial's process alone, twice for one trial, once for others: below what makes a trial poison."""
+    """Kill -9 of the trial's process alone, twice for one trial, once for others: below what makes
+    a trial poison.
+    """
     with scene(4, 20) as at:
         worker, killed = at.start(), 0
         for number, times in ((0, 2), (1, 1)):
             for _ in range(times):
                 after = at.epochs_done(number)
-                at.wait(lambda n=number, a=after: at.epochs_done(n) > a, f"an epoch of trial {number}")
+                at.wait(
+                    lambda n=number, a=after: at.epochs_done(n) > a, f"an epoch of trial {number}"
+                )
                 for pid in worker.children():
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
@@ -92,8 +112,11 @@ def killed_trials() -> Row:
 
 
 def terminated_workers() -> Row:
-    """SIGTERM while a trial runs: the worker is gone in 10 s with code 0, and another has the trial within seconds."""
-    with scene(1, 600) as at:  # one trial, for which the other worker waits, and that outlasts five turns
+    """SIGTERM while a trial runs: the worker is gone in 10 s with code 0, and another has the trial
+    within seconds.
+    """
+    # one trial, for which the other worker waits, and that outlasts five turns
+    with scene(1, 600) as at:
         left_s, taken_s, codes, kept = [], [], [], []
         first = at.start()
         for _ in range(5):
@@ -105,16 +128,26 @@ def terminated_workers() -> Row:
             begun = beginnings(at)
             first.process.send_signal(signal.SIGTERM)
             codes.append(first.process.wait(30))
-            kept += at.query(f"SELECT name FROM search_worker JOIN search_lease ON owner = id WHERE name LIKE '%:{first.pid}'")
+            kept += at.query(
+                f"SELECT name FROM search_worker JOIN search_lease ON owner = id WHERE name LIKE "
+                f"'%:{first.pid}'"
+            )
             left_s.append(time.monotonic() - asked)
             at.wait(lambda b=begun: beginnings(at) > b or not at.runs(), "a take-over", 60)
             taken_s.append(time.monotonic() - asked)
             first = second
         at.stop()
-        row = audit(at, "SIGTERM", 5, note=f"gone in {max(left_s):.1f} s, taken over in {max(taken_s):.1f} s at most")
+        row = audit(
+            at,
+            "SIGTERM",
+            5,
+            note=f"gone in {max(left_s):.1f} s, taken over in {max(taken_s):.1f} s at most",
+        )
         row.wrong += [f"exit codes {codes}"] if set(codes) != {0} else []
         row.wrong += ["a worker took more than 10 s"] if max(left_s) > 10.0 else []
-        row.wrong += [] if max(taken_s) <= TAKEN_S else [f"nobody trained it for {max(taken_s):.0f} s"]
+        row.wrong += (
+            [] if max(taken_s) <= TAKEN_S else [f"nobody trained it for {max(taken_s):.0f} s"]
+        )
         row.wrong += [f"workers have kept their leases: {kept}"] if kept else []
         return row
 
@@ -125,18 +158,25 @@ def beginnings(at: Scene) -> int:
 
 
 def drained_and_hurried() -> Row:
-    """--drain finishes the trial at hand; a further signal stops, one more ends the worker at once."""
+    """--drain finishes the trial at hand; a further signal stops, one more ends the
+    worker at once.
+    """
     with scene(3, 12) as at:
         polite = at.start("--drain")
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         polite.process.send_signal(signal.SIGTERM)
         code = polite.process.wait(120)
-        wrong = [] if (code, at.states().get("COMPLETE")) == (0, 1) else [f"drained with code {code}, trials {at.states()}"]
+        wrong = (
+            []
+            if (code, at.states().get("COMPLETE")) == (0, 1)
+            else [f"drained with code {code}, trials {at.states()}"]
+        )
         hasty = at.start("--drain")
         at.wait(lambda: at.epochs_done(1) >= 1, "an epoch")
         family = descendants(hasty.pid)
         hasty.process.send_signal(signal.SIGSTOP)
-        for number in (signal.SIGTERM, signal.SIGINT):  # one of each kind can wait for a stopped process
+        # one of each kind can wait for a stopped process
+        for number in (signal.SIGTERM, signal.SIGINT):
             hasty.process.send_signal(number)
         hasty.process.send_signal(signal.SIGCONT)
         hasty.process.send_signal(signal.SIGTERM)
@@ -144,15 +184,26 @@ def drained_and_hurried() -> Row:
         hasty.process.wait(30)
         took_s = time.monotonic() - asked
         wrong += [] if took_s < 5.0 else [f"the third signal took {took_s:.1f} s"]
-        at.wait(lambda: not set(family) & set(descendants_marked(at.mark)), "the trial's process to end", 10)
+        at.wait(
+            lambda: not set(family) & set(descendants_marked(at.mark)),
+            "the trial's process to end",
+            10,
+        )
         at.finish()
-        row = audit(at, "--drain, then a second and third signal", 3, note=f"ended {took_s:.1f} s after the last")
+        row = audit(
+            at,
+            "--drain, then a second and third signal",
+            3,
+            note=f"ended {took_s:.1f} s after the last",
+        )
         row.wrong += wrong
         return row
 
 
 def frozen_worker() -> Row:
-    """SIGSTOP of a worker with its processes beyond the lease: another takes over, the sleeper wakes and writes nothing."""
+    """SIGSTOP of a worker with its processes beyond the lease: another takes over, the sleeper
+    wakes and writes nothing.
+    """
     with scene(1, 90) as at:
         sleeper = at.start()
         at.wait(lambda: at.epochs_done(0) >= 2, "epochs")
@@ -165,7 +216,11 @@ def frozen_worker() -> Row:
         for pid in family:
             os.kill(pid, signal.SIGCONT)
         at.wait(
-            lambda: "has taken the trial over" in sleeper.words() or "was lost" in sleeper.words() or stopped(sleeper),
+            lambda: (
+                "has taken the trial over" in sleeper.words()
+                or "was lost" in sleeper.words()
+                or stopped(sleeper)
+            ),
             "the sleeper to notice",
             60,
         )
@@ -186,7 +241,9 @@ def stopped(worker: Worker) -> bool:
 
 
 def frozen_trial() -> Row:
-    """SIGSTOP of a trial's process: killed after --hang, resumed; the second time its trial fails and never comes back."""
+    """SIGSTOP of a trial's process: killed after --hang, resumed; the second time its trial fails
+    and never comes back.
+    """
     with scene(3, 40) as at:
         worker = at.start("--hang", "8s")
         for _ in range(2):
@@ -194,21 +251,33 @@ def frozen_trial() -> Row:
             at.wait(lambda a=after: at.epochs_done(0) > a and worker.children(), "an epoch")
             (child,) = worker.children()
             os.kill(child, signal.SIGSTOP)
-            at.wait(lambda c=child: c not in descendants_marked(at.mark), "the end of the frozen process", 60)
+            at.wait(
+                lambda c=child: c not in descendants_marked(at.mark),
+                "the end of the frozen process",
+                60,
+            )
         at.wait(lambda: at.states().get("FAIL") == 1, "the verdict")
         at.finish()
         row = audit(at, "trial's process stands still", 2, failed=1)
         causes = at.causes("state = 'FAIL'")
-        row.wrong += [] if causes == ["hung"] and worker.process.returncode == 0 else [f"causes {causes}"]
+        row.wrong += (
+            [] if causes == ["hung"] and worker.process.returncode == 0 else [f"causes {causes}"]
+        )
         return row
 
 
 def poison() -> Row:
-    """A trial whose process dies of a segmentation fault each time: failed after three, the workers live on."""
+    """A trial whose process dies of a segmentation fault each time: failed after three, the workers
+    live on.
+    """
     with scene(3, 40) as at:
         workers, killed = [at.start(), at.start()], 0
         while at.states().get("FAIL", 0) == 0:
-            at.wait(lambda: any(worker.children() for worker in workers) or at.states().get("FAIL"), "a trial's process", 60)
+            at.wait(
+                lambda: any(worker.children() for worker in workers) or at.states().get("FAIL"),
+                "a trial's process",
+                60,
+            )
             busy = at.owner(0)
             for pid in busy.children() if busy else []:
                 os.kill(pid, signal.SIGSEGV)
@@ -225,7 +294,9 @@ def poison() -> Row:
 
 
 def orphans() -> Row:
-    """Two workers have nothing left to claim while a third runs the last trial and is killed: one of them finishes it."""
+    """Two workers have nothing left to claim while a third runs the last trial and is killed: one
+    of them finishes it.
+    """
     with scene(1, 200) as at:
         owner = at.start()
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
@@ -234,7 +305,11 @@ def orphans() -> Row:
         time.sleep(3.0)
         family = descendants(owner.pid)
         owner.kill()
-        at.wait(lambda: not set(family) & set(descendants_marked(at.mark)), "the killed worker's processes to end", 10)
+        at.wait(
+            lambda: not set(family) & set(descendants_marked(at.mark)),
+            "the killed worker's processes to end",
+            10,
+        )
         at.finish()
         row = audit(at, "last worker killed while others wait", 1)
         row.wrong += (
@@ -245,4 +320,13 @@ def orphans() -> Row:
         return row
 
 
-ALL = [killed_workers, killed_trials, terminated_workers, drained_and_hurried, frozen_worker, frozen_trial, poison, orphans]
+ALL = [
+    killed_workers,
+    killed_trials,
+    terminated_workers,
+    drained_and_hurried,
+    frozen_worker,
+    frozen_trial,
+    poison,
+    orphans,
+]

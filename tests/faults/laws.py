@@ -1,4 +1,6 @@
-"""What must hold beyond the counts: no file is torn, and what is trained twice comes out the same."""
+"""What must hold beyond the counts: no file is torn, and what is trained twice comes out
+the same.
+"""
 
 import hashlib
 import re
@@ -13,29 +15,46 @@ BEGUN = re.compile(r"trial (\d+) (?:starts|goes on after epoch (\d+))$")
 def torn(at: Scene) -> list[str]:
     """Blobs under their final names whose bytes are others: none, whatever was killed."""
     files = [file for file in (at.artifacts / "blobs").glob("??/*") if len(file.name) == 62]
-    return [f"the blob {file.name[:12]} is torn" for file in files if _sha(file.read_bytes()) != file.parent.name + file.name]
+    return [
+        f"the blob {file.name[:12]} is torn"
+        for file in files
+        if _sha(file.read_bytes()) != file.parent.name + file.name
+    ]
 
 
 def told_apart(at: Scene) -> list[str]:
-    """Epochs that two processes trained with different scores or losses: a resume would not have been exact."""
+    """Epochs that two processes trained with different scores or losses: a resume would not have
+    been exact.
+    """
     first: dict[tuple[str, str], str] = {}
     found = []
     for _, line in list(at.heard):
         if match := TRAINED.search(line):
             number, epoch, outcome = match.groups()
             if first.setdefault((number, epoch), outcome) != outcome:
-                found.append(f"trial {number} epoch {epoch} gave {first[number, epoch]}, then {outcome}")
+                found.append(
+                    f"trial {number} epoch {epoch} gave {first[number, epoch]}, then {outcome}"
+                )
     return found
 
 
 def fell_back(at: Scene) -> list[str]:
-    """Trials that did not go on from what their killed worker had saved: from an earlier epoch, or anew."""
+    """Trials that did not go on from what their killed worker had saved: from an earlier epoch, or
+    anew.
+    """
     found = [line for _, line in at.heard if "starts anew" in line]
     for when, number, epoch in at.saved:
-        begun = (match for heard_at, line in at.heard if heard_at > when and (match := BEGUN.search(line)))
+        begun = (
+            match
+            for heard_at, line in at.heard
+            if heard_at > when and (match := BEGUN.search(line))
+        )
         first = next((match for match in begun if int(match[1]) == number), None)
         if first and int(first[2] or 0) < epoch:
-            found.append(f"trial {number} had saved epoch {epoch}, and then {first[0].removeprefix(f'trial {number} ')}")
+            found.append(
+                f"trial {number} had saved epoch {epoch}, and then "
+                f"{first[0].removeprefix(f'trial {number} ')}"
+            )
     return found
 
 

@@ -1,6 +1,8 @@
-"""Who wrote what for which trial, noted by the database itself: each worker is a user of its own there.
+"""Who wrote what for which trial, noted by the database itself: each worker is a user of its own
+there.
 
-Triggers keep the ledger. So "it writes nothing afterwards" is not concluded from what a worker says: a row would show it.
+Triggers keep the ledger. So "it writes nothing afterwards" is not concluded from what a worker
+says: a row would show it.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +26,10 @@ MAKE = """
         RETURN NULL; END $$;
     CREATE TRIGGER noted AFTER INSERT OR UPDATE ON search_lease FOR EACH ROW EXECUTE FUNCTION note_claim();
 """
-NOTE = "CREATE TRIGGER noted AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION note_write()"
+NOTE = (
+    "CREATE TRIGGER noted AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION "
+    "note_write()"
+)
 
 
 @dataclass
@@ -44,21 +49,26 @@ class Ledger:
     def start(self, *words: str, port: int = 0) -> Worker:
         """Start a worker under its own name, behind another port if one is given."""
         user = f"writer{len(self.users)}"
-        url = self.scene.server.url_at(port or self.scene.server.port).replace("postgres@", f"{user}@")
+        url = self.scene.server.url_at(port or self.scene.server.port).replace(
+            "postgres@", f"{user}@"
+        )
         worker = self.scene.start(*words, url=url)
         self.users[worker.pid] = user
         return worker
 
     def writes(self, worker: Worker) -> int:
         """How much a worker has written for trials so far, claims not counted."""
-        asked = f"SELECT count(*) FROM ledger WHERE who = '{self.users[worker.pid]}' AND what <> 'claim'"
+        asked = (
+            f"SELECT count(*) FROM ledger WHERE who = '{self.users[worker.pid]}' AND what <> "
+            f"'claim'"
+        )
         return int(self.scene.query(asked)[0][0])
 
     def trespasses(self) -> list[str]:
         """Every write for a trial by somebody else than its holder of that moment.
 
-        Before its first claim a trial has no holder: then whoever creates it writes. Rows are numbered in the order in
-        which they were written; one whose transaction failed is not there.
+        Before its first claim a trial has no holder: then whoever creates it writes. Rows are
+        numbered in the order in which they were written; one whose transaction failed is not there.
         """
         found, holder = list[str](), dict[int, str]()
         for number, who, what, trial_id, owner in self.scene.query(
@@ -67,5 +77,8 @@ class Ledger:
             if what == "claim":
                 holder[trial_id] = who if owner else "nobody"
             elif holder.get(trial_id, who) != who:
-                found.append(f"write {number}: {who} did {what} for trial id {trial_id} of {holder[trial_id]}")
+                found.append(
+                    f"write {number}: {who} did {what} for trial id {trial_id} of "
+                    f"{holder[trial_id]}"
+                )
         return found

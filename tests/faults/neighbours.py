@@ -1,4 +1,6 @@
-"""What trials share with others: processes of their own that outlive them, and memory that somebody else holds."""
+"""What trials share with others: processes of their own that outlive them, and memory that somebody
+else holds.
+"""
 
 import os
 import shutil
@@ -19,7 +21,9 @@ BACK_OFF = "others hold the memory"
 
 
 def prefetchers_left() -> Row:
-    """Kill -9 of a trial that prefetches, then of its workers: nothing that they had started lives on."""
+    """Kill -9 of a trial that prefetches, then of its workers: nothing that they had started lives
+    on.
+    """
     most_s, kills, left = 0.0, KILLS_OF_TRIALS + KILLS_OF_WORKERS, list[int]()
     with scene(1, 600) as at:
         for kill in range(kills):
@@ -40,7 +44,9 @@ def prefetchers_left() -> Row:
         at.start("--prefetchers", str(PREFETCHERS))
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         at.stop()
-        row = audit(at, "kill -9 of trials that prefetch", kills, note=f"all gone in {most_s:.1f} s at most")
+        row = audit(
+            at, "kill -9 of trials that prefetch", kills, note=f"all gone in {most_s:.1f} s at most"
+        )
         row.wrong += [f"{len(left)} processes have outlived their trial"] if left else []
         return row
 
@@ -56,7 +62,9 @@ def prefetching(at: Scene) -> tuple[Worker, int] | None:
 
 
 class Memory:
-    """The memory of a host as processes with ``environment`` get it: others hold it, or they do not."""
+    """The memory of a host as processes with ``environment`` get it: others hold it, or they do
+    not.
+    """
 
     def __init__(self, root: Path) -> None:
         self.file, library = root / "memory", root / "memory.so"
@@ -73,8 +81,11 @@ class Memory:
 
 
 def memory_held() -> Row:
-    """Another process holds the memory, when two trials start and in a later epoch of theirs: they wait, and are complete."""
-    with scene(2, 120, "--set", "pruning={kind: none}") as at:  # so long that a state is saved, which takes a large block
+    """Another process holds the memory, when two trials start and in a later epoch of theirs: they
+    wait, and are complete.
+    """
+    # so long that a state is saved, which takes a large block
+    with scene(2, 120, "--set", "pruning={kind: none}") as at:
         memory = Memory(at.root)
         at.settings = memory.environment
         memory.give(ROOM)
@@ -86,18 +97,39 @@ def memory_held() -> Row:
         wrong += waiting(at, 4)
         memory.give(0)
         at.finish()
-        row = audit(at, "memory held by another process", 2, note=next(line for _, line in at.heard if BACK_OFF in line)[:150])
+        row = audit(
+            at,
+            "memory held by another process",
+            2,
+            note=next(line for _, line in at.heard if BACK_OFF in line)[:150],
+        )
         row.wrong += wrong
-        row.wrong += [] if at.causes("true") == ["completed"] * 2 else [f"causes {at.causes('true')}"]
-        row.wrong += ["a batch was divided for a neighbour"] if at.said("has too little memory for") else []
-        row.wrong += ["a worker died of it"] if any(worker.process.returncode for worker in workers) else []
+        row.wrong += (
+            [] if at.causes("true") == ["completed"] * 2 else [f"causes {at.causes('true')}"]
+        )
+        row.wrong += (
+            ["a batch was divided for a neighbour"] if at.said("has too little memory for") else []
+        )
+        row.wrong += (
+            ["a worker died of it"] if any(worker.process.returncode for worker in workers) else []
+        )
         return row
 
 
 def waiting(at: Scene, times: int) -> list[str]:
-    """Wait until trials were given back so often for want of memory; what is wrong then: any verdict on one."""
-    at.wait(lambda: sum(BACK_OFF in line for _, line in at.heard) >= times, "trials to be given back", 120)
-    return [] if set(at.states()) == {"RUNNING"} else [f"states {at.states()} while others held the memory"]
+    """Wait until trials were given back so often for want of memory; what is wrong then: any
+    verdict on one.
+    """
+    at.wait(
+        lambda: sum(BACK_OFF in line for _, line in at.heard) >= times,
+        "trials to be given back",
+        120,
+    )
+    return (
+        []
+        if set(at.states()) == {"RUNNING"}
+        else [f"states {at.states()} while others held the memory"]
+    )
 
 
 # what refuses memory is a few lines of C

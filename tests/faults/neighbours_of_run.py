@@ -1,4 +1,6 @@
-"""``search run`` on an embedded database, and what stands beside its outputs: what dies with it, and what it must not touch."""
+"""``search run`` on an embedded database, and what stands beside its outputs: what dies with it,
+and what it must not touch.
+"""
 
 import hashlib
 import json
@@ -58,7 +60,9 @@ class Home:
         ]
         command, environment = self.command(*words, "--set", f"train.epochs={EPOCHS}")
         with (self.root / "run.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         self.started.append(process)
         return process
 
@@ -71,7 +75,10 @@ class Home:
 
     def trains(self) -> bool:
         """Whether a trial's process is at work."""
-        return any(read(f"/proc/{pid}/oom_score_adj").strip() == "1000" for pid in descendants_marked(self.mark))
+        return any(
+            read(f"/proc/{pid}/oom_score_adj").strip() == "1000"
+            for pid in descendants_marked(self.mark)
+        )
 
     def wait_for_training(self) -> None:
         """Wait until a trial has trained for a moment."""
@@ -93,7 +100,9 @@ class Home:
         """The line of the table, of what `search status` counts in the end."""
         counts = self.status()["trials"]
         there, ended = sum(counts.values()), sum(counts[state] for state in ("complete", "pruned"))
-        wrong += [] if ended == there == TRIALS else [f"trials are {counts}, the budget is {TRIALS}"]
+        wrong += (
+            [] if ended == there == TRIALS else [f"trials are {counts}, the budget is {TRIALS}"]
+        )
         wrong += [f"it was left: {left}"] if (left := self.left_after(GONE_S)) else []
         return Row(fault, injected, there, there - ended, 0, there == TRIALS, 0, 0.0, wrong, note)
 
@@ -121,7 +130,9 @@ def a_home() -> Iterator[Home]:
 
 
 def killed_run() -> Row:
-    """Kill -9 of `search run`, three times: its workers, trials and database end with it; the same command ends the study."""
+    """Kill -9 of `search run`, three times: its workers, trials and database end with it; the same
+    command ends the study.
+    """
     with a_home() as at:
         wrong, slowest = list[str](), 0.0
         for _ in range(3):
@@ -135,11 +146,15 @@ def killed_run() -> Row:
             wrong += [] if at.status()["trials"]["interrupted"] else ["no trial was given back"]
         code = at.run().wait(600)
         wrong += [f"the run that went on ended with {code}"] if code else []
-        return at.row("kill -9 of `search run`", 3, wrong, f"all gone after {slowest:.1f} s at most")
+        return at.row(
+            "kill -9 of `search run`", 3, wrong, f"all gone after {slowest:.1f} s at most"
+        )
 
 
 def strangers_number() -> Row:
-    """Everything killed at once, and the server's number is a stranger's by then, who trains on: the study goes on."""
+    """Everything killed at once, and the server's number is a stranger's by then, who trains on:
+    the study goes on.
+    """
     stranger = subprocess.Popen(["sleep", "3600"])
     try:
         with a_home() as at:
@@ -163,7 +178,9 @@ def strangers_number() -> Row:
 
 
 def full_at_exchange() -> Row:
-    """The disk is full while a bundle is to take the place of another: the old one stays whole until there is room."""
+    """The disk is full while a bundle is to take the place of another: the old one stays whole
+    until there is room.
+    """
     with full_disk() as folder, scene(1, 2) as at:
         at.finish(1)
         out, wrong = folder / "model", list[str]()
@@ -178,16 +195,28 @@ def full_at_exchange() -> Row:
         for room in (0, 100_000):  # at the first file, and in the middle of later ones
             os.truncate(folder / "ballast", (folder / "ballast").stat().st_size - room)
             done = export()
-            wrong += [] if done.returncode == 1 and "No space left" in done.stderr else [f"it ended with {done.stderr}"]
-            wrong += [] if sums(out) == before else [f"the old bundle was harmed with {room} bytes free"]
             wrong += (
-                [] if {path.name for path in folder.iterdir()} == {"model", "ballast"} else ["a part of the new one is left"]
+                []
+                if done.returncode == 1 and "No space left" in done.stderr
+                else [f"it ended with {done.stderr}"]
+            )
+            wrong += (
+                [] if sums(out) == before else [f"the old bundle was harmed with {room} bytes free"]
+            )
+            wrong += (
+                []
+                if {path.name for path in folder.iterdir()} == {"model", "ballast"}
+                else ["a part of the new one is left"]
             )
             fill(folder / "ballast")
         (folder / "ballast").unlink()
         last = export()
         wrong += [] if last.returncode == 0 else [f"the last try ended with {last.stderr}"]
-        wrong += [] if [path.name for path in folder.iterdir()] == ["model"] else ["something is left beside the bundle"]
+        wrong += (
+            []
+            if [path.name for path in folder.iterdir()] == ["model"]
+            else ["something is left beside the bundle"]
+        )
         row = audit(at, "disk full while a bundle is exchanged", 2)
         row.wrong += wrong
         return row

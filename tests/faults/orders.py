@@ -15,7 +15,9 @@ PAGE = 4096  # bytes of a file that a full tmpfs has given away already
 
 
 def terminated_in_silence() -> Row:
-    """SIGTERM while the database answers nothing and closes nothing: the worker is gone in 10 s all the same."""
+    """SIGTERM while the database answers nothing and closes nothing: the worker is gone in 10 s all
+    the same.
+    """
     with scene(2, 40) as at:
         wire = Wire(at.server.port)
         worker = at.start(url=at.server.url_at(wire.port))
@@ -29,22 +31,33 @@ def terminated_in_silence() -> Row:
         at.finish()
         wire.close()
         row = audit(at, "SIGTERM while the database is silent", 1, note=f"gone in {took_s:.1f} s")
-        row.wrong += [] if took_s <= GONE_S and code == 0 else [f"still there after {took_s:.0f} s, code {code}"]
+        row.wrong += (
+            []
+            if took_s <= GONE_S and code == 0
+            else [f"still there after {took_s:.0f} s, code {code}"]
+        )
         return row
 
 
 def signalled_twice() -> Row:
-    """A second SIGTERM, without --drain: the worker ends at once with 143, and its trial with it."""
+    """A second SIGTERM, without --drain: the worker ends at once with 143, and its trial
+    with it.
+    """
     with scene(2, 20) as at:
         worker = at.start()
         at.wait(lambda: at.epochs_done(0) >= 1 and worker.children(), "an epoch")
         family = descendants(worker.pid)
-        worker.process.send_signal(signal.SIGSTOP)  # so that the second comes before the first has been obeyed
+        # so that the second comes before the first has been obeyed
+        worker.process.send_signal(signal.SIGSTOP)
         worker.process.send_signal(signal.SIGTERM)
         worker.process.send_signal(signal.SIGINT)
         worker.process.send_signal(signal.SIGCONT)
         code = worker.process.wait(30)
-        at.wait(lambda: not set(family) & set(descendants_marked(at.mark)), "the trial's process to end", 10)
+        at.wait(
+            lambda: not set(family) & set(descendants_marked(at.mark)),
+            "the trial's process to end",
+            10,
+        )
         at.finish()
         row = audit(at, "two signals at once", 2, note=f"code {code}")
         row.wrong += [] if code in (130, 143) else [f"code {code}"]
@@ -65,13 +78,19 @@ def ended_by(worker: Worker, number: signal.Signals) -> tuple[float, int]:
 def nowhere_to_write() -> Row:
     """The disk that takes a worker's words is full for 20 s: it works on, unheard."""
     with full_disk() as folder, scene(2, 240) as at:
-        words, environment = at.command("worker", "--device", "cpu", "--threads", "1", "--verbose", "--lease", "8s")
+        words, environment = at.command(
+            "worker", "--device", "cpu", "--threads", "1", "--verbose", "--lease", "8s"
+        )
         log_file = folder / "log"
         with log_file.open("wb") as log:
-            process = subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                words, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         fill(folder / "ballast")
-        at.wait(lambda: log_file.stat().st_size % PAGE == 0, "the last page of the log to be full", 180)
+        at.wait(
+            lambda: log_file.stat().st_size % PAGE == 0, "the last page of the log to be full", 180
+        )
         full_bytes = log_file.stat().st_size
         time.sleep(20.0)
         unheard = log_file.stat().st_size == full_bytes
@@ -107,7 +126,9 @@ def cut_again_and_again() -> Row:
         for wire in wires:
             wire.close()
         row = audit(at, "connections reset by the network", 8, note=f"{cut} connections cut")
-        row.wrong += ["a worker died of it"] if any(each.process.returncode for each in workers) else []
+        row.wrong += (
+            ["a worker died of it"] if any(each.process.returncode for each in workers) else []
+        )
         row.wrong += [] if cut and in_time else ["the study was over before the last cut"]
         return row
 
@@ -122,7 +143,9 @@ def study_deleted() -> Row:
         words = [each.words() for each in workers]
         wrong = [f"a traceback:\n{text[-1500:]}" for text in words if "Traceback" in text]
         silent = [text.splitlines()[-1] for text in words if "was deleted" not in text]
-        wrong += [f"a worker does not say that the study was deleted, but: {line}" for line in silent] + leftovers(at)
+        wrong += [
+            f"a worker does not say that the study was deleted, but: {line}" for line in silent
+        ] + leftovers(at)
         return Row("study deleted while it runs", 1, 0, 0, 0, True, 0, 0.0, wrong, f"codes {codes}")
 
 
@@ -130,7 +153,9 @@ def delete_study(url: str) -> None:
     """What Optuna's own command does: rows alone."""
     import optuna
 
-    optuna.delete_study(study_name="faults", storage=url.replace("postgresql://", "postgresql+psycopg2://"))
+    optuna.delete_study(
+        study_name="faults", storage=url.replace("postgresql://", "postgresql+psycopg2://")
+    )
 
 
 ALL = [terminated_in_silence, signalled_twice, cut_again_and_again, study_deleted]

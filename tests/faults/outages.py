@@ -41,7 +41,11 @@ def _database_away(fault: str, end: Callable[[Server], None], outage_s: float) -
         at.server.start()
         at.finish()
         row = audit(at, fault, 1, note=f"{during} epochs trained meanwhile")
-        row.wrong += [] if alive and not any(worker.process.returncode for worker in workers) else ["a worker died of it"]
+        row.wrong += (
+            []
+            if alive and not any(worker.process.returncode for worker in workers)
+            else ["a worker died of it"]
+        )
         row.wrong += [] if during or outage_s < OUTAGE_S else ["training stood still"]
         return row
 
@@ -58,19 +62,28 @@ def connections_terminated() -> Row:
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         ended = 0
         for _ in range(10):
-            ended += len(at.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'search'"))
+            ended += len(
+                at.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name "
+                    "= 'search'"
+                )
+            )
             time.sleep(2.0)
         in_time = at.runs()
         at.wait(lambda: at.owner(2), "the trial after these")
         at.stop()
         row = audit(at, "pg_terminate_backend", 10, note=f"{ended} connections ended")
         row.wrong += [] if in_time else ["the study was over before the last of them"]
-        row.wrong += ["a worker died of it"] if any(worker.process.returncode for worker in workers) else []
+        row.wrong += (
+            ["a worker died of it"] if any(worker.process.returncode for worker in workers) else []
+        )
         return row
 
 
 def network_frozen() -> Row:
-    """The network passes nothing for 60 s; nobody else wants the trial: it stays with its worker."""
+    """The network passes nothing for 60 s; nobody else wants the trial: it stays with its
+    worker.
+    """
     with scene(2, 120) as at:
         wire = Wire(at.server.port)
         worker = at.start(url=at.server.url_at(wire.port))
@@ -86,12 +99,18 @@ def network_frozen() -> Row:
         row = audit(at, "network silent for 60 s", 1, note=f"{during} epochs trained meanwhile")
         row.wrong += [] if during else ["training stood still"]
         row.wrong += ["the worker died of it"] if worker.process.returncode else []
-        row.wrong += [] if at.query("SELECT max(fence) FROM search_lease") == [(1,)] else ["a trial changed hands"]
+        row.wrong += (
+            []
+            if at.query("SELECT max(fence) FROM search_lease") == [(1,)]
+            else ["a trial changed hands"]
+        )
         return row
 
 
 def lease_lost() -> Row:
-    """The network of one worker is silent until another has its trial: then it stops, writes nothing, takes other work."""
+    """The network of one worker is silent until another has its trial: then it stops, writes
+    nothing, takes other work.
+    """
     with scene(1, 240) as at:
         wire = Wire(at.server.port)
         cut = at.start(url=at.server.url_at(wire.port))
@@ -119,7 +138,10 @@ def too_many_connections() -> Row:
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         waited = []
         for _ in range(2):
-            at.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'search'")
+            at.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+                "'search'"
+            )
             hoard = hoard_connections(at.server)
             late = at.start()
             time.sleep(20.0)
@@ -130,7 +152,9 @@ def too_many_connections() -> Row:
         row = audit(at, "max_connections reached", 2)
         row.wrong += [] if all(waited) else ["a worker that started meanwhile did not wait"]
         row.wrong += (
-            ["a worker died of it"] if any(w.process.returncode for w in at.workers) or first.process.returncode else []
+            ["a worker died of it"]
+            if any(w.process.returncode for w in at.workers) or first.process.returncode
+            else []
         )
         return row
 
@@ -152,12 +176,15 @@ def database_full() -> Row:
     with full_disk(USER) as folder, scene(4, 60) as at:
         at.server.query(f"CREATE TABLESPACE small LOCATION '{folder}'", database="postgres")
         at.server.query("ALTER DATABASE search SET TABLESPACE small", database="postgres")
-        at.server.query("ALTER TABLE trial_intermediate_values SET (fillfactor = 10)")  # a new page every dozen epochs
+        # a new page every dozen epochs
+        at.server.query("ALTER TABLE trial_intermediate_values SET (fillfactor = 10)")
         worker = at.start()
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         ballast = folder / "ballast"
         fill(ballast)
-        at.wait(lambda: at.said("does not answer (") or not fill(ballast), "the disk to be missed", 60)
+        at.wait(
+            lambda: at.said("does not answer (") or not fill(ballast), "the disk to be missed", 60
+        )
         time.sleep(30.0)
         ballast.unlink()
         at.finish()
@@ -175,7 +202,9 @@ class full_disk:  # noqa: N801 - a context manager that reads as what it is
 
     def __enter__(self) -> Path:
         self.folder = Path(tempfile.mkdtemp(prefix="search-small-"))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", self.options, "tmpfs", self.folder], check=True)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", self.options, "tmpfs", self.folder], check=True
+        )
         return self.folder
 
     def __exit__(self, *_: object) -> None:
@@ -232,7 +261,9 @@ def store_full() -> Row:
 
 
 def damaged_checkpoints() -> Row:
-    """The newest state cut short, then one with a bit turned: the one before is used. Best weights damaged: mended."""
+    """The newest state cut short, then one with a bit turned: the one before is used. Best weights
+    damaged: mended.
+    """
     with scene(1, 90) as at:
         damaged = set[str]()
         for turn, kind in enumerate(("last", "last", "best")):
@@ -252,24 +283,40 @@ def damaged_checkpoints() -> Row:
         row = audit(at, "checkpoint cut short, bit turned", 3)
         seen = sum("has a damaged checkpoint" in line for _, line in at.heard)
         row.wrong += [] if seen == 2 else [f"{seen} of 2 states were seen"]
-        row.wrong += [] if at.said("has its best weights damaged") else ["the best weights' damage was not seen"]
+        row.wrong += (
+            []
+            if at.said("has its best weights damaged")
+            else ["the best weights' damage was not seen"]
+        )
         return row
 
 
 def states_of(at: Scene) -> set[str]:
-    """The blobs of the states that a study's trials would go on from: the newest, and the one before."""
-    return {str(blob) for (blob,) in at.query("SELECT blob FROM search_checkpoint WHERE kind LIKE 'last%'")}
+    """The blobs of the states that a study's trials would go on from: the newest, and the one
+    before.
+    """
+    return {
+        str(blob)
+        for (blob,) in at.query("SELECT blob FROM search_checkpoint WHERE kind LIKE 'last%'")
+    }
 
 
 def first_start() -> Row:
-    """16 workers and a dashboard start on an empty database, then the study is written: all end well."""
+    """16 workers and a dashboard start on an empty database, then the study is written: all end
+    well.
+    """
     with scene(20, 1, write=False) as at:
         for _ in range(16):
             at.start("--wait", "5m")
         command, environment = at.command("dashboard", "--port", "0")
-        dashboard = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        dashboard = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         time.sleep(5.0)
-        inits = [threading.Thread(target=at.init, args=("--set", "train.steps_per_epoch=1")) for _ in range(2)]
+        inits = [
+            threading.Thread(target=at.init, args=("--set", "train.steps_per_epoch=1"))
+            for _ in range(2)
+        ]
         for thread in inits:
             thread.start()
         for thread in inits:
@@ -280,7 +327,9 @@ def first_start() -> Row:
         dashboard.wait(30)
         row = audit(at, "16 workers and a dashboard before the study", 16)
         row.wrong += [] if up else ["the dashboard died"]
-        row.wrong += ["a worker failed"] if any(worker.process.returncode for worker in at.workers) else []
+        row.wrong += (
+            ["a worker failed"] if any(worker.process.returncode for worker in at.workers) else []
+        )
         row.wrong += [] if at.said("trying again") else ["no worker said that it waits"]
         return row
 

@@ -1,4 +1,6 @@
-"""A Postgres server that the harness may stop, kill and fill, and a wire to it that may be frozen or cut."""
+"""A Postgres server that the harness may stop, kill and fill, and a wire to it that may be frozen
+or cut.
+"""
 
 import os
 import pwd
@@ -30,7 +32,17 @@ class Server:
         if self.user:
             with suppress(KeyError):
                 os.chown(folder, pwd.getpwnam(USER).pw_uid, pwd.getpwnam(USER).pw_gid)
-        self._call("initdb", "-D", str(folder / "data"), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8")
+        self._call(
+            "initdb",
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        )
         self.start()
         self.query("CREATE DATABASE search", database="postgres")
 
@@ -46,7 +58,15 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         log = (self.folder / "log").open("ab")
-        command = [str(BINARIES / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder), "-p", str(self.port)]
+        command = [
+            str(BINARIES / "postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-k",
+            str(self.folder),
+            "-p",
+            str(self.port),
+        ]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         for setting in self.settings:
             command += ["-c", setting]
@@ -88,12 +108,16 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _call(self, program: str, *words: str) -> None:
-        done = subprocess.run([BINARIES / program, *words], capture_output=True, text=True, **self.user)  # type: ignore[call-overload]
+        done = subprocess.run(
+            [BINARIES / program, *words], capture_output=True, text=True, **self.user
+        )  # type: ignore[call-overload]
         assert done.returncode == 0, done.stderr
 
 
 class Wire:
-    """A TCP proxy before a server: frozen it passes nothing and closes nothing, cut it resets what is open and refuses."""
+    """A TCP proxy before a server: frozen it passes nothing and closes nothing, cut it resets what
+    is open and refuses.
+    """
 
     def __init__(self, port: int) -> None:
         self.to = port

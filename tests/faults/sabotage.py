@@ -45,7 +45,11 @@ def _saved(epoch: int, line: str) -> Spoiling:
 
 def _a_blob(damage: Callable[[Path], object]) -> Spoiling:
     def spoil(at: Scene) -> Iterator[None]:
-        blob = str(at.query("SELECT blob FROM search_checkpoint WHERE kind = 'best' ORDER BY score DESC")[0][0])
+        blob = str(
+            at.query("SELECT blob FROM search_checkpoint WHERE kind = 'best' ORDER BY score DESC")[
+                0
+            ][0]
+        )
         file = at.artifacts / "blobs" / blob[:2] / blob[2:]
         content = file.read_bytes()
         damage(file)
@@ -70,10 +74,12 @@ def _turn_a_bit(file: Path) -> None:
 OF_ONE = "(SELECT trial_id FROM trials WHERE number = 1)"
 SPOILT: dict[str, Spoiling] = {
     "a trial runs for ever": _in_the_database(
-        "UPDATE trials SET state = 'RUNNING' WHERE number = 1", "UPDATE trials SET state = 'COMPLETE' WHERE number = 1"
+        "UPDATE trials SET state = 'RUNNING' WHERE number = 1",
+        "UPDATE trials SET state = 'COMPLETE' WHERE number = 1",
     ),
     "a trial has failed": _in_the_database(
-        "UPDATE trials SET state = 'FAIL' WHERE number = 1", "UPDATE trials SET state = 'COMPLETE' WHERE number = 1"
+        "UPDATE trials SET state = 'FAIL' WHERE number = 1",
+        "UPDATE trials SET state = 'COMPLETE' WHERE number = 1",
     ),
     "a trial too many": _in_the_database(
         "INSERT INTO trials (number, study_id, state) SELECT 3, study_id, 'COMPLETE' FROM studies",
@@ -81,14 +87,16 @@ SPOILT: dict[str, Spoiling] = {
     ),
     "a number twice": _in_the_database(
         "UPDATE trials SET number = 1 WHERE number = 2",
-        "UPDATE trials SET number = 2 WHERE number = 1 AND trial_id > (SELECT min(trial_id) FROM trials WHERE number = 1)",
+        "UPDATE trials SET number = 2 WHERE number = 1 AND trial_id > (SELECT min(trial_id) FROM "
+        "trials WHERE number = 1)",
     ),
     "an epoch is missing": _in_the_database(
         f"UPDATE trial_intermediate_values SET step = 99 WHERE step = 3 AND trial_id = {OF_ONE}",
         f"UPDATE trial_intermediate_values SET step = 3 WHERE step = 99 AND trial_id = {OF_ONE}",
     ),
     "the last epoch is missing": _in_the_database(
-        f"CREATE TABLE aside AS SELECT * FROM trial_intermediate_values WHERE step = 6 AND trial_id = {OF_ONE};"
+        f"CREATE TABLE aside AS SELECT * FROM trial_intermediate_values WHERE step = 6 AND "
+        f"trial_id = {OF_ONE};"
         f"DELETE FROM trial_intermediate_values WHERE step = 6 AND trial_id = {OF_ONE}",
         "INSERT INTO trial_intermediate_values SELECT * FROM aside; DROP TABLE aside",
     ),
@@ -102,7 +110,8 @@ SPOILT: dict[str, Spoiling] = {
         f"UPDATE trial_values SET value = value - 0.01 WHERE trial_id = {OF_ONE}",
     ),
     "a state is left": _in_the_database(
-        "INSERT INTO search_checkpoint SELECT trial_id, 'last', blob, epoch, score FROM search_checkpoint LIMIT 1",
+        "INSERT INTO search_checkpoint SELECT trial_id, 'last', blob, epoch, score FROM "
+        "search_checkpoint LIMIT 1",
         "DELETE FROM search_checkpoint WHERE kind = 'last'",
     ),
     "the best weights are gone": _a_blob(lambda file: file.unlink()),
@@ -113,8 +122,12 @@ SPOILT: dict[str, Spoiling] = {
         "trial 1 epoch 6 of 6: 0.5000, loss 0.5, 30.00 s",
         "worker 1: trial 1 goes on after epoch 4",
     ),
-    "a trial starts anew": _in_the_words("worker 1: trial 1 has no checkpoint that is whole, and starts anew"),
-    "a trial goes on from before what was saved": _saved(4, "worker 1: trial 1 goes on after epoch 3"),
+    "a trial starts anew": _in_the_words(
+        "worker 1: trial 1 has no checkpoint that is whole, and starts anew"
+    ),
+    "a trial goes on from before what was saved": _saved(
+        4, "worker 1: trial 1 goes on after epoch 3"
+    ),
     "a trial starts though it was saved": _saved(4, "worker 1: trial 1 starts"),
     "a process is left": _orphan,
 }
@@ -150,7 +163,9 @@ def _write_as_a_stranger(at: Scene) -> None:
     url = at.server.url.replace("postgres@", "writer9@")
     connection = psycopg2.connect(url)
     with connection, connection.cursor() as cursor:
-        cursor.execute(f"UPDATE trial_user_attributes SET value_json = value_json WHERE trial_id = {OF_ONE}")
+        cursor.execute(
+            f"UPDATE trial_user_attributes SET value_json = value_json WHERE trial_id = {OF_ONE}"
+        )
     connection.close()
 
 

@@ -1,4 +1,6 @@
-"""A scene of one fault: a server, a study, workers as real processes, everything that they said, and what became of it."""
+"""A scene of one fault: a server, a study, workers as real processes, everything that they said,
+and what became of it.
+"""
 
 import os
 import re
@@ -48,7 +50,11 @@ class Worker:
 
     def children(self) -> list[int]:
         """The processes of its trials: each has offered itself to the kernel as the first to go."""
-        return [pid for pid in descendants(self.pid) if read(f"/proc/{pid}/oom_score_adj").strip() == "1000" and lives(pid)]
+        return [
+            pid
+            for pid in descendants(self.pid)
+            if read(f"/proc/{pid}/oom_score_adj").strip() == "1000" and lives(pid)
+        ]
 
 
 @dataclass
@@ -62,7 +68,8 @@ class Scene:
     workers: list[Worker] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     interruptions: int = 0
-    saved: list[tuple[float, int, int]] = field(default_factory=list)  # when a worker was killed, its trial, its saved epoch
+    # when a worker was killed, its trial, its saved epoch
+    saved: list[tuple[float, int, int]] = field(default_factory=list)
     halted: bool = False  # a limit has cut what its trials would still have trained
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     settings: dict[str, str] = field(default_factory=dict)
@@ -71,7 +78,9 @@ class Scene:
     def artifacts(self) -> Path:
         return self.root / "artifacts"
 
-    def command(self, *words: str, url: str = "", **settings: str) -> tuple[list[str], dict[str, str]]:
+    def command(
+        self, *words: str, url: str = "", **settings: str
+    ) -> tuple[list[str], dict[str, str]]:
         """A command of the program, and its environment."""
         place = {
             "SEARCH_STORAGE": url or self.server.url,
@@ -81,7 +90,12 @@ class Scene:
             "SEARCH_STUDY": "faults",
             MARK: self.mark,
         }
-        return [sys.executable, "-m", "search", *words], os.environ | place | self.settings | settings
+        return [
+            sys.executable,
+            "-m",
+            "search",
+            *words,
+        ], os.environ | place | self.settings | settings
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -100,7 +114,13 @@ class Scene:
         command, environment = self.command("worker", *options, url=url, **settings)
         log = self.root / f"worker-{len(self.workers)}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         worker = Worker(process, log)
         self.workers.append(worker)
         return worker
@@ -122,7 +142,9 @@ class Scene:
                 if whole:
                     read_to[worker.log] = read_to.get(worker.log, 0) + len(whole) + 1
                     now = time.monotonic()
-                    self.heard += [(now, line) for line in whole.decode(errors="replace").split("\n")]
+                    self.heard += [
+                        (now, line) for line in whole.decode(errors="replace").split("\n")
+                    ]
             time.sleep(0.05)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -131,7 +153,10 @@ class Scene:
 
     def states(self) -> dict[str, int]:
         """Trials by state."""
-        return {str(state): int(count) for state, count in self.query("SELECT state, count(*) FROM trials GROUP BY 1")}
+        return {
+            str(state): int(count)
+            for state, count in self.query("SELECT state, count(*) FROM trials GROUP BY 1")
+        }
 
     def runs(self) -> bool:
         """Whether some trial is under way, at a worker or waiting for one."""
@@ -140,17 +165,27 @@ class Scene:
     def epochs_done(self, number: int) -> int:
         """Epochs that a trial has reported."""
         steps = "trials LEFT JOIN trial_intermediate_values USING (trial_id)"
-        return int(self.query(f"SELECT coalesce(max(step), 0) FROM {steps} WHERE number = {number}")[0][0])
+        return int(
+            self.query(f"SELECT coalesce(max(step), 0) FROM {steps} WHERE number = {number}")[0][0]
+        )
 
     def causes(self, condition: str, attribute: str = "end_cause") -> list[str]:
         """Why the trials ended that meet a condition on the table of trials."""
         told = "trial_user_attributes JOIN trials USING (trial_id)"
-        found = self.query(f"SELECT value_json FROM {told} WHERE key = '{attribute}' AND {condition} ORDER BY number")
+        found = self.query(
+            f"SELECT value_json FROM {told} WHERE key = '{attribute}' AND {condition} ORDER BY "
+            f"number"
+        )
         return [str(value).strip('"') for (value,) in found]
 
     def holders(self, condition: str) -> list[Worker]:
-        """The living workers that hold a running trial which meets a condition on the table of trials."""
-        held = "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)"
+        """The living workers that hold a running trial which meets a condition on the table of
+        trials.
+        """
+        held = (
+            "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING "
+            "(trial_id)"
+        )
         live = "trials.state = 'RUNNING' AND expires_at > clock_timestamp()"
         found = self.query(f"SELECT name FROM {held} WHERE {live} AND {condition}")
         pids = {int(str(name).rpartition(":")[2]) for (name,) in found}
@@ -158,25 +193,44 @@ class Scene:
 
     def at_work(self, worker: Worker) -> bool:
         """Whether a worker has joined and its heart beats: it needs nothing but a trial."""
-        return bool(self.query(f"SELECT 1 FROM search_worker WHERE name LIKE '%:{worker.pid}' AND seen_at > started_at"))
+        return bool(
+            self.query(
+                f"SELECT 1 FROM search_worker WHERE name LIKE '%:{worker.pid}' AND seen_at > "
+                f"started_at"
+            )
+        )
 
     def owner(self, number: int) -> Worker | None:
         """The worker that holds a trial's lease now."""
         return next(iter(self.holders(f"number = {number}")), None)
 
     def remember_saved(self, killed: Worker) -> None:
-        """Note what a worker that was killed has saved: its trials may not go on from an earlier epoch."""
-        time.sleep(0.2)  # what was said before the kill is heard by then; its lease lasts for longer
-        held = "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING (trial_id)"
-        wanted = f"kind = 'last' AND trials.state = 'RUNNING' AND search_worker.name LIKE '%:{killed.pid}'"
-        found = self.query(f"SELECT number, epoch FROM {held} JOIN search_checkpoint USING (trial_id) WHERE {wanted}")
+        """Note what a worker that was killed has saved: its trials may not go on from an earlier
+        epoch.
+        """
+        # what was said before the kill is heard by then; its lease lasts for longer
+        time.sleep(0.2)
+        held = (
+            "search_worker JOIN search_lease ON owner = search_worker.id JOIN trials USING "
+            "(trial_id)"
+        )
+        wanted = (
+            f"kind = 'last' AND trials.state = 'RUNNING' AND search_worker.name LIKE "
+            f"'%:{killed.pid}'"
+        )
+        found = self.query(
+            f"SELECT number, epoch FROM {held} JOIN search_checkpoint USING (trial_id) WHERE "
+            f"{wanted}"
+        )
         self.saved += [(time.monotonic(), int(number), int(epoch)) for number, epoch in found]
 
     def said(self, words: str) -> bool:
         """Whether anybody has said this."""
         return any(words in line for _, line in self.heard)
 
-    def wait(self, what: Callable[[], Any], why: str, timeout_s: float = 240.0, pause_s: float = 0.02) -> Any:
+    def wait(
+        self, what: Callable[[], Any], why: str, timeout_s: float = 240.0, pause_s: float = 0.02
+    ) -> Any:
         """The first true answer."""
         deadline = time.monotonic() + timeout_s
         while not (answer := what()):
@@ -194,7 +248,9 @@ class Scene:
         time.sleep(0.2)  # the last words
 
     def stop(self) -> None:
-        """Stop the study once its fault is over: what its trials would still train proves nothing more."""
+        """Stop the study once its fault is over: what its trials would still train proves nothing
+        more.
+        """
         self.halted = True
         done = self.run("stop")
         assert done.returncode == 0, done.stderr
@@ -219,7 +275,9 @@ class Scene:
 
 
 @contextmanager
-def scene(budget: int, epochs: int = 8, *init: str, settings: tuple[str, ...] = (), write: bool = True) -> Iterator[Scene]:
+def scene(
+    budget: int, epochs: int = 8, *init: str, settings: tuple[str, ...] = (), write: bool = True
+) -> Iterator[Scene]:
     """A fresh scene with its study written."""
     root = Path(tempfile.mkdtemp(prefix="search-faults-"))
     root.chmod(0o755)
@@ -258,7 +316,11 @@ def descendants_marked(mark: str) -> list[int]:
     """Every living process of a scene, whoever its parent is now."""
     found = []
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and f"{MARK}={mark}" in read(f"{folder}/environ") and lives(int(folder.name)):
+        if (
+            folder.name.isdigit()
+            and f"{MARK}={mark}" in read(f"{folder}/environ")
+            and lives(int(folder.name))
+        ):
             found.append(int(folder.name))
     return found
 

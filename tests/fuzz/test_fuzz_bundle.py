@@ -1,4 +1,6 @@
-"""Bundles and checkpoints: altered files under matching checksums, pickles, lying headers; refused in words, or usable."""
+"""Bundles and checkpoints: altered files under matching checksums, pickles, lying headers; refused
+in words, or usable.
+"""
 
 import io
 import json
@@ -15,7 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from objectives.bundle.bundle_folder import CONFIG, FILES, FRAMES, METRICS, SUMS, WEIGHTS, load_bundle, write_bundle
+from objectives.bundle.bundle_folder import (
+    CONFIG,
+    FILES,
+    FRAMES,
+    METRICS,
+    SUMS,
+    WEIGHTS,
+    load_bundle,
+    write_bundle,
+)
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore, current_versions
 from objectives.config import Config, Train, UNet
@@ -30,7 +41,9 @@ from tests.support.bundles_made import origin, seal
 from tests.support.fuzzing import cases, changed_bytes, changed_trees, good_or_refused
 
 CPU = torch.device("cpu")
-CONFIGURATION = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8))
+CONFIGURATION = Config(
+    model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8)
+)
 NAMES = ("void", "soil", "rock")
 SPEC = FrameSpec(
     height=16,
@@ -60,13 +73,22 @@ class Trap:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bundle")
     torch.manual_seed(0)
-    provenance = origin(PartScore(frames=3, score=0.5, iou=(None, 0.4, 0.6)), versions=current_versions())
+    provenance = origin(
+        PartScore(frames=3, score=0.5, iou=(None, 0.4, 0.6)), versions=current_versions()
+    )
     segmenter = build_segmenter(CONFIGURATION, SPEC).eval()
     frames = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
-    write_bundle(root / "good", segmenter, Settings.single(CONFIGURATION, SPEC), provenance, frames=frames)
+    write_bundle(
+        root / "good", segmenter, Settings.single(CONFIGURATION, SPEC), provenance, frames=frames
+    )
     generator = np.random.default_rng(0)
     frames_N2HW = generator.integers(0, 3, (8, 2, 16, 24)).astype(np.uint8)
-    np.savez(root / "frames.npz", training_set=frames_N2HW, test_set=frames_N2HW[:2, 0], class_names=np.array(NAMES))
+    np.savez(
+        root / "frames.npz",
+        training_set=frames_N2HW,
+        test_set=frames_N2HW[:2, 0],
+        class_names=np.array(NAMES),
+    )
     return root
 
 
@@ -92,7 +114,13 @@ def alter(root: Path, changed: dict[str, bytes], *, sealed: bool = True, sums: b
 
 LARGE = {
     "model": {"kind": "unet", "depth": 5, "base_filters": 128, "growth": 2.5, "kernel_size": 7},
-    "deep": {"kind": "background_unet", "depth": 5, "base_filters": 128, "mask_filters": 128, "growth": 2.5},
+    "deep": {
+        "kind": "background_unet",
+        "depth": 5,
+        "base_filters": 128,
+        "mask_filters": 128,
+        "growth": 2.5,
+    },
 }
 
 
@@ -118,12 +146,18 @@ def test_altered_weights_under_matching_checksums(data: st.DataObject, bundle: P
     content = (bundle / "good" / WEIGHTS).read_bytes()
     tensors = load(content)
     name = data.draw(st.sampled_from(sorted(tensors)))
-    match data.draw(st.sampled_from(["remove", "rename", "shape", "type", "values", "header", "bytes", "bytes"])):
+    match data.draw(
+        st.sampled_from(["remove", "rename", "shape", "type", "values", "header", "bytes", "bytes"])
+    ):
         case "remove":
             del tensors[name]
         case "rename":
             tensors[
-                data.draw(st.sampled_from(["", "../x", "network", "x.y", "\udcff".encode("utf-8", "replace").decode()]))
+                data.draw(
+                    st.sampled_from(
+                        ["", "../x", "network", "x.y", "\udcff".encode("utf-8", "replace").decode()]
+                    )
+                )
             ] = tensors.pop(name)
         case "shape":
             tensors[name] = torch.zeros(data.draw(st.lists(st.integers(0, 9), max_size=5)))
@@ -132,13 +166,19 @@ def test_altered_weights_under_matching_checksums(data: st.DataObject, bundle: P
                 data.draw(st.sampled_from([torch.float64, torch.int8, torch.bool, torch.bfloat16]))
             )
         case "values":
-            tensors[name] = torch.full_like(tensors[name], data.draw(st.sampled_from([0, 7]))) * data.draw(
-                st.sampled_from([1, -1])
-            )
+            tensors[name] = torch.full_like(
+                tensors[name], data.draw(st.sampled_from([0, 7]))
+            ) * data.draw(st.sampled_from([1, -1]))
         case "header":
-            header = data.draw(changed_trees(json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])))
+            header = data.draw(
+                changed_trees(json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]]))
+            )
             text = json.dumps(header).encode()
-            content = struct.pack("<Q", len(text)) + text + content[8 + struct.unpack("<Q", content[:8])[0] :]
+            content = (
+                struct.pack("<Q", len(text))
+                + text
+                + content[8 + struct.unpack("<Q", content[:8])[0] :]
+            )
             alter(bundle, {WEIGHTS: content})
             return use(bundle)
         case _:
@@ -170,7 +210,8 @@ def test_altered_checksums_and_torn_files(data: st.DataObject, bundle: Path) -> 
         case "lines":
             lines = good.splitlines(keepends=True)
             lines.insert(
-                data.draw(st.integers(0, len(lines))), f"{'0' * 64}  {data.draw(st.sampled_from(SUM_NAMES))}\n".encode()
+                data.draw(st.integers(0, len(lines))),
+                f"{'0' * 64}  {data.draw(st.sampled_from(SUM_NAMES))}\n".encode(),
             )
             alter(bundle, {}, sums=b"".join(lines))
         case "bytes":
@@ -183,11 +224,15 @@ def test_altered_checksums_and_torn_files(data: st.DataObject, bundle: Path) -> 
 
 
 def pickles(trap: Path) -> list[bytes]:
-    """What a bundle of pickles would hold: plain, of torch's two formats, and under the header of another type."""
+    """What a bundle of pickles would hold: plain, of torch's two formats, and under the header of
+    another type.
+    """
     found = [pickle.dumps(Trap(trap)), pickle.dumps({"network.head.weight": Trap(trap)})]
     for zipped in (True, False):
         stream = io.BytesIO()
-        torch.save({"network.head.weight": Trap(trap)}, stream, _use_new_zipfile_serialization=zipped)
+        torch.save(
+            {"network.head.weight": Trap(trap)}, stream, _use_new_zipfile_serialization=zipped
+        )
         found.append(stream.getvalue())
     return [*found, struct.pack("<Q", len(found[0])) + found[0]]
 

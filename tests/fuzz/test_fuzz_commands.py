@@ -1,4 +1,6 @@
-"""Every option of every command with odd words, in process and through the real command, over a study that stays as it was."""
+"""Every option of every command with odd words, in process and through the real command, over a
+study that stays as it was.
+"""
 
 import os
 import subprocess
@@ -18,7 +20,17 @@ from search.cli.actions import recipes_list
 from search.place import Place
 from search.study.setup import Request, set_up
 from spaces import load_recipes
-from tests.support.commands import ABSENT, COMMANDS, NOWHERE, PINS, STUDY, assert_good_end, command_lines, dump, run_in_process
+from tests.support.commands import (
+    ABSENT,
+    COMMANDS,
+    NOWHERE,
+    PINS,
+    STUDY,
+    assert_good_end,
+    command_lines,
+    dump,
+    run_in_process,
+)
 from tests.support.fuzzing import CASES, COMMAND, FULL, cases, good_or_refused
 
 PATIENCE_S = 120.0
@@ -46,7 +58,12 @@ def workplace(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> I
     (folder / "space.yaml").write_text("extends: tiny\nmodel.depth: 3\n")
     (folder / "bundle").mkdir()
     (folder / "bundle/SHA256SUMS").write_text("0  model.safetensors\n")
-    settings = {"SEARCH_STORAGE": url, "SEARCH_ARTIFACTS": str(artifacts), "SEARCH_HOME": str(folder / "home"), "COLUMNS": "80"}
+    settings = {
+        "SEARCH_STORAGE": url,
+        "SEARCH_ARTIFACTS": str(artifacts),
+        "SEARCH_HOME": str(folder / "home"),
+        "COLUMNS": "80",
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("SEARCH_")]:
             patch.delenv(name)
@@ -61,7 +78,9 @@ def workplace(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_every_command_that_trains_or_changes_a_study_is_pinned() -> None:
-    changing = {name for name, known in COMMANDS.items() if "--study" in {each.name for each in known}} - {"export-best"}
+    changing = {
+        name for name, known in COMMANDS.items() if "--study" in {each.name for each in known}
+    } - {"export-best"}
     assert changing | {"demo", "dashboard"} == PINS.keys()
 
 
@@ -87,13 +106,18 @@ def test_commands_as_processes(lines: list[list[str]], workplace: Workplace) -> 
 
 def named(words: list[str]) -> str:
     """The command's name for the table of cases."""
-    known = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), "with an odd name")
+    known = next(
+        (name for name in COMMANDS if words[: len(name.split())] == name.split()),
+        "with an odd name",
+    )
     return f"search {known}"
 
 
 def run_process(words: list[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "search", *(os.fsencode(word) for word in words)]
-    return subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", timeout=PATIENCE_S)
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="backslashreplace", timeout=PATIENCE_S
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +135,10 @@ def run_process(words: list[str]) -> subprocess.CompletedProcess[str]:
         (["dashboard", "--host", "a" * 70], "--host"),
         (["status", "--storage", NOWHERE.replace("//", "/")], "***"),
         (["status", "--storage", "team:top-secret@host/x"], "***"),
-        (["status", "--storage", "postgresql://u:top-secret@127.0.0.1:1/x?port=a&host=b"], "--storage"),
+        (
+            ["status", "--storage", "postgresql://u:top-secret@127.0.0.1:1/x?port=a&host=b"],
+            "--storage",
+        ),
     ],
 )
 def test_what_once_ended_wrongly_ends_in_one_line(

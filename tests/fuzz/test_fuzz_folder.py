@@ -1,4 +1,6 @@
-"""A folder of frames: broken, odd and lying image files, links, names, and every wrong form of groups.csv and classes.yaml."""
+"""A folder of frames: broken, odd and lying image files, links, names, and every wrong form of
+groups.csv and classes.yaml.
+"""
 
 import json
 import os
@@ -39,7 +41,13 @@ from tests.support.folder_parts import (
     tiff,
     tiff_stating,
 )
-from tests.support.fuzzing import cases, changed_bytes, changed_texts, changed_trees, good_or_refused
+from tests.support.fuzzing import (
+    cases,
+    changed_bytes,
+    changed_texts,
+    changed_trees,
+    good_or_refused,
+)
 
 SPEC = FrameSpec(
     height=HEIGHT,
@@ -72,7 +80,11 @@ def changes(draw: st.DrawFn) -> Change:
     part = draw(st.sampled_from(["images", "masks"]))
     number = draw(st.integers(0, FRAMES - 1))
     name = f"{part}/f{number:02d}"
-    kind = draw(st.sampled_from(["odd", "odd", "torn", "torn", "name", "link", "remove", "groups", "classes", "shape"]))
+    kind = draw(
+        st.sampled_from(
+            ["odd", "odd", "torn", "torn", "name", "link", "remove", "groups", "classes", "shape"]
+        )
+    )
     suffix = draw(st.sampled_from([".png", ".jpg", ".tif", ".TIFF", ".jpeg", ".webp", ".heic", ""]))
     match kind:
         case "odd":
@@ -80,26 +92,50 @@ def changes(draw: st.DrawFn) -> Change:
         case "torn":
             good = draw(
                 st.sampled_from(
-                    [encoded(GREY), encoded(GREY, "JPEG"), tiff(COLOUR), tiff(GREY, compression="zlib"), *ODD_FILES]
+                    [
+                        encoded(GREY),
+                        encoded(GREY, "JPEG"),
+                        tiff(COLOUR),
+                        tiff(GREY, compression="zlib"),
+                        *ODD_FILES,
+                    ]
                 )
             )
             return _replace(name, suffix, draw(changed_bytes(good)))
         case "name":
-            return _write(f"{part}/{draw(FILE_NAMES)}{suffix}".encode("utf-8", "surrogateescape"), encoded(GREY))
+            return _write(
+                f"{part}/{draw(FILE_NAMES)}{suffix}".encode("utf-8", "surrogateescape"),
+                encoded(GREY),
+            )
         case "link":
             target = draw(
-                st.sampled_from(["/etc/passwd", "/dev/zero", "/nowhere", ".", "..", f"f{number:02d}.png", "/proc/self/mem"])
+                st.sampled_from(
+                    [
+                        "/etc/passwd",
+                        "/dev/zero",
+                        "/nowhere",
+                        ".",
+                        "..",
+                        f"f{number:02d}.png",
+                        "/proc/self/mem",
+                    ]
+                )
             )
             return _link(name, target)
         case "groups":
             return _write(
-                "groups.csv", draw(changed_texts(draw(st.sampled_from(GROUPS)), GROUP_PARTS)).encode(errors="surrogatepass")
+                "groups.csv",
+                draw(changed_texts(draw(st.sampled_from(GROUPS)), GROUP_PARTS)).encode(
+                    errors="surrogatepass"
+                ),
             )
         case "classes":
             return _write("classes.yaml", draw(class_files()))
         case "shape":
             side = draw(st.sampled_from([1, 7, 400]))
-            return _replace(name, ".png", encoded(np.full((side, 5), draw(st.integers(0, 255)), np.uint8)))
+            return _replace(
+                name, ".png", encoded(np.full((side, 5), draw(st.integers(0, 255)), np.uint8))
+            )
         case _:
             return _remove(draw(st.sampled_from([f"{name}.png", "groups.csv", "classes.yaml"])))
 
@@ -121,14 +157,18 @@ FILE_NAMES = st.one_of(
             "a\tb",
         ]
     ),
-    st.text(max_size=8).filter(lambda text: "\0" not in text and ".." not in text and not text.startswith("/")),
+    st.text(max_size=8).filter(
+        lambda text: "\0" not in text and ".." not in text and not text.startswith("/")
+    ),
 )
 
 
 @st.composite
 def class_files(draw: st.DrawFn) -> bytes:
     if draw(st.booleans()):
-        return draw(changed_texts(draw(st.sampled_from(CLASSES)), CLASS_PARTS)).encode(errors="surrogatepass")
+        return draw(changed_texts(draw(st.sampled_from(CLASSES)), CLASS_PARTS)).encode(
+            errors="surrogatepass"
+        )
     return json.dumps(draw(changed_trees(draw(st.sampled_from(CLASS_TREES))))).encode()
 
 
@@ -271,7 +311,9 @@ def test_classes_that_once_were_tracebacks_or_bombs_are_problems(text: str, tmp_
     ],
     ids=["PNG of 16 bit", "TIFF", "JPEG"],
 )
-def test_an_image_that_states_more_pixels_than_fit_is_a_problem(suffix: str, content: bytes, tmp_path: Path) -> None:
+def test_an_image_that_states_more_pixels_than_fit_is_a_problem(
+    suffix: str, content: bytes, tmp_path: Path
+) -> None:
     write_good(tmp_path / "frames")
     (tmp_path / "frames/groups.csv").unlink()
     _replace("images/f00", suffix, content)(tmp_path / "frames")
@@ -286,7 +328,9 @@ def test_a_name_that_is_no_text_is_read_and_shown_in_one_line(tmp_path: Path) ->
     write_good(tmp_path / "frames")
     (tmp_path / "frames/groups.csv").unlink()
     for part, frame in (("images", IMAGES[0]), ("masks", MASKS[0])):
-        _write(f"{part}/a\nb\udcff.png".encode("utf-8", "surrogateescape"), encoded(frame))(tmp_path / "frames")
+        _write(f"{part}/a\nb\udcff.png".encode("utf-8", "surrogateescape"), encoded(frame))(
+            tmp_path / "frames"
+        )
     report = check(str(tmp_path / "frames"), DataOptions())
     assert (report.frames, report.problems) == (FRAMES + 1, ())
     data = open_dataset(str(tmp_path / "frames"), DataOptions(), tmp_path / "cache")

@@ -1,4 +1,6 @@
-"""The npz: wrong keys, types, shapes, orders and headers, torn and lying archives, names that climb out of their folder."""
+"""The npz: wrong keys, types, shapes, orders and headers, torn and lying archives, names that climb
+out of their folder.
+"""
 
 import io
 import pickle
@@ -55,11 +57,29 @@ def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
 
 def stating(shape: str, descr: str = "|u1", order: str = "False", body: bytes = b"x" * 64) -> bytes:
     """An array whose header says what the caller likes."""
-    header = f"{{'descr': {descr!r}, 'fortran_order': {order}, 'shape': {shape}, }}".encode("latin1", "replace")
+    header = f"{{'descr': {descr!r}, 'fortran_order': {order}, 'shape': {shape}, }}".encode(
+        "latin1", "replace"
+    )
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
 
 
-DTYPES = ["|u1", "<u2", ">u2", "<i8", "<f4", "<f2", "|b1", "|S3", "<U5", "<c8", "<M8[s]", "|V4", "|O", "bogus", "<U99999999999"]
+DTYPES = [
+    "|u1",
+    "<u2",
+    ">u2",
+    "<i8",
+    "<f4",
+    "<f2",
+    "|b1",
+    "|S3",
+    "<U5",
+    "<c8",
+    "<M8[s]",
+    "|V4",
+    "|O",
+    "bogus",
+    "<U99999999999",
+]
 SHAPES = [
     "()",
     "(0,)",
@@ -104,7 +124,16 @@ PICKLES = [
     npy(np.array([None] * 24), allow_pickle=True),
 ]
 NAMES = st.one_of(
-    st.sampled_from([*GOOD, *(f"{key}.npy" for key in GOOD), "../training_set.npy", "/etc/passwd", "TRAINING_SET.npy", "."]),
+    st.sampled_from(
+        [
+            *GOOD,
+            *(f"{key}.npy" for key in GOOD),
+            "../training_set.npy",
+            "/etc/passwd",
+            "TRAINING_SET.npy",
+            ".",
+        ]
+    ),
     ODD_TEXT.filter(lambda name: name and name.isprintable()),
 )
 
@@ -115,7 +144,11 @@ def members(draw: st.DrawFn) -> list[tuple[str, bytes]]:
     found = [(f"{key}.npy", npy(array)) for key, array in GOOD.items()]
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(found) - 1)) if found else 0
-        match draw(st.sampled_from(["array", "array", "header", "pickle", "bytes", "edit", "name", "remove", "double"])):
+        match draw(
+            st.sampled_from(
+                ["array", "array", "header", "pickle", "bytes", "edit", "name", "remove", "double"]
+            )
+        ):
             case "remove" if found:
                 del found[place]
             case "double":
@@ -133,7 +166,9 @@ def _content(draw: st.DrawFn, kind: str, good: bytes) -> bytes:
             return npy(draw(st.sampled_from(ODD_ARRAYS)))
         case "header":
             return stating(
-                draw(st.sampled_from(SHAPES)), draw(st.sampled_from(DTYPES)), draw(st.sampled_from(["True", "False", "3"]))
+                draw(st.sampled_from(SHAPES)),
+                draw(st.sampled_from(DTYPES)),
+                draw(st.sampled_from(["True", "False", "3"])),
             )
         case "pickle":
             return draw(st.sampled_from(PICKLES))
@@ -145,7 +180,10 @@ def _content(draw: st.DrawFn, kind: str, good: bytes) -> bytes:
 
 def packed(content: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
     stream = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(stream, "w", compression) as archive:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        zipfile.ZipFile(stream, "w", compression) as archive,
+    ):
         for name, data in content:
             archive.writestr(name, data)
     return stream.getvalue()
@@ -165,7 +203,9 @@ def read_all(file: Path, cache: Path) -> None:
 @cases(1800)
 @given(
     content=members(),
-    compression=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
+    compression=st.sampled_from(
+        [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+    ),
 )
 def test_archives_of_wrong_members(content: list[tuple[str, bytes]], compression: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +216,9 @@ def test_archives_of_wrong_members(content: list[tuple[str, bytes]], compression
         assert {path.name for path in Path(folder).iterdir()} <= {"frames.npz", "cache"}
 
 
-GOOD_FILE = packed([(f"{key}.npy", npy(array)) for key, array in GOOD.items()], zipfile.ZIP_DEFLATED)
+GOOD_FILE = packed(
+    [(f"{key}.npy", npy(array)) for key, array in GOOD.items()], zipfile.ZIP_DEFLATED
+)
 
 
 @cases(900)
@@ -208,13 +250,17 @@ def test_no_pickle_is_ever_loaded(tmp_path: Path) -> None:
 
 def test_a_zip_bomb_is_seen_before_it_bursts(tmp_path: Path) -> None:
     file = tmp_path / "frames.npz"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("training_set.npy", "w") as member:
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("training_set.npy", "w") as member,
+    ):
         member.write(stating("(4096, 2, 64, 128)", body=b""))
         for _ in range(64):
             member.write(bytes(2**20))
     content = bytearray(file.read_bytes())
     entry = content.rindex(b"PK\x01\x02")
-    content[entry + 24 : entry + 28] = (0xFFFF_FFF0).to_bytes(4, "little")  # of 64 MiB it states 4 GiB
+    # of 64 MiB it states 4 GiB
+    content[entry + 24 : entry + 28] = (0xFFFF_FFF0).to_bytes(4, "little")
     name_length = int.from_bytes(content[entry + 28 : entry + 30], "little")
     assert content[entry + 46 : entry + 46 + name_length] == b"training_set.npy"
     file.write_bytes(content)
@@ -237,8 +283,14 @@ def test_bytes_that_are_no_array_and_letters_that_are_none_are_problems(tmp_path
     file.write_bytes(packed([("training_set.npy", b"no array")]))
     assert "training_set is no array" in str(check(str(file), DataOptions()).problems[0])
     wrong = np.frombuffer(b"\xff\xff\xff\x7f" * FRAMES, "<U1")
-    file.write_bytes(packed([("training_set.npy", npy(labelled())), ("training_groups.npy", npy(wrong))]))
+    file.write_bytes(
+        packed([("training_set.npy", npy(labelled())), ("training_groups.npy", npy(wrong))])
+    )
     assert "plain arrays" in str(check(str(file), DataOptions()).problems[0])
     names = np.array(["void", "so\nil", "sand", "\ud800"])
-    file.write_bytes(packed([("training_set.npy", npy(labelled())), ("class_names.npy", npy(names))]))
-    assert [problem.where for problem in check(str(file), DataOptions()).problems] == ["class_names"] * 2
+    file.write_bytes(
+        packed([("training_set.npy", npy(labelled())), ("class_names.npy", npy(names))])
+    )
+    assert [problem.where for problem in check(str(file), DataOptions()).problems] == [
+        "class_names"
+    ] * 2

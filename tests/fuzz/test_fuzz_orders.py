@@ -1,4 +1,6 @@
-"""Orders and more budget, with odd words, to a study that has them carried out: what changes is what was said, or nothing."""
+"""Orders and more budget, with odd words, to a study that has them carried out: what changes is
+what was said, or nothing.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ def place(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> Place
     """A study that nobody works on, with every limit that can be extended."""
     folder = tmp_path_factory.mktemp("ordered")
     place = Place(make_database(), str(folder / "artifacts"), folder / "cache")
-    request = Request(name=STUDY, source="synthetic:40", space="tiny", trials=4, gpu_s=3600.0, until_s=3600.0)
+    request = Request(
+        name=STUDY, source="synthetic:40", space="tiny", trials=4, gpu_s=3600.0, until_s=3600.0
+    )
     list(set_up(request, place))
     return place
 
@@ -38,10 +42,15 @@ def orders(draw: st.DrawFn) -> list[str]:
     """A command line."""
     command = draw(st.sampled_from([*STATES, "extend", "extend", "extend"]))
     known = sorted(MORE) if command == "extend" else []
-    options = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True)) if known else []
+    options = (
+        draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True)) if known else []
+    )
     return [
         command,
-        *(f"{each}={draw(st.sampled_from(MORE[each]) if draw(st.integers(0, 4)) else TEXT)}" for each in options),
+        *(
+            f"{each}={draw(st.sampled_from(MORE[each]) if draw(st.integers(0, 4)) else TEXT)}"
+            for each in options
+        ),
         "--study",
         STUDY,
     ]
@@ -50,7 +59,9 @@ def orders(draw: st.DrawFn) -> list[str]:
 @cases(600)
 @example(lines=[["extend", "--trials=+5", "--gpu-hours=0.5", "--until=+2m", "--study", STUDY]])
 @given(lines=st.lists(orders(), min_size=1, max_size=6))
-def test_an_order_changes_what_it_says_and_nothing_else(lines: list[list[str]], place: Place) -> None:
+def test_an_order_changes_what_it_says_and_nothing_else(
+    lines: list[list[str]], place: Place
+) -> None:
     untouched = beside_the_budget(place)
     for words in lines:
         before = budget(place)
@@ -58,7 +69,11 @@ def test_an_order_changes_what_it_says_and_nothing_else(lines: list[list[str]], 
         with good_or_refused("search orders"):
             code = run(words, place)
         after = budget(place)
-        assert after == expected(words, before, after) if code == 0 else after == before, (words, before, after)
+        assert after == expected(words, before, after) if code == 0 else after == before, (
+            words,
+            before,
+            after,
+        )
     assert beside_the_budget(place) == untouched
 
 
@@ -71,7 +86,9 @@ def run(words: list[str], place: Place) -> int:
 
 
 def expected(words: list[str], before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The budget after an order that was taken: ``after`` tells the time alone, in whose many notations it may come."""
+    """The budget after an order that was taken: ``after`` tells the time alone, in whose many
+    notations it may come.
+    """
     if words[0] in STATES:
         return before | {"state": STATES[words[0]]}
     given = dict(word.split("=", 1) for word in words if "=" in word)

@@ -1,4 +1,6 @@
-"""Space files and ``--set`` options: good ones with random edits end in a space that can be stored, or in clear words."""
+"""Space files and ``--set`` options: good ones with random edits end in a space that can be stored,
+or in clear words.
+"""
 
 import tempfile
 from importlib import resources
@@ -13,10 +15,19 @@ from hypothesis import strategies as st
 from objectives.errors import SearchError
 from spaces import Space, load_space, load_stored_space, preset_names
 from spaces.fields.schema import leaves_by_path
-from tests.support.fuzzing import ODD_TEXT, ODD_VALUES, assert_clear, cases, changed_texts, changed_trees, good_or_refused
+from tests.support.fuzzing import (
+    ODD_TEXT,
+    ODD_VALUES,
+    assert_clear,
+    cases,
+    changed_texts,
+    changed_trees,
+    good_or_refused,
+)
 
 PRESETS = {
-    name: (resources.files("spaces") / "presets" / f"{name}.yaml").read_text(encoding="utf-8") for name in preset_names()
+    name: (resources.files("spaces") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    for name in preset_names()
 }
 OWN = """\
 extends: small
@@ -34,9 +45,17 @@ control:
 """
 TEXTS = [*PRESETS.values(), OWN]
 TREES = [yaml.safe_load(text) for text in TEXTS]
-BOMB = "a: &a [x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(12))
+BOMB = "a: &a [x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(12)
+)
 FRAGMENTS = [
-    *("{int: [2, 5]}", "{float: [0, .inf]}", "{int: [0, 9007199254740993], step: 1}", "{choice: []}", "{choice: [[1, 2], 3]}"),
+    *(
+        "{int: [2, 5]}",
+        "{float: [0, .inf]}",
+        "{int: [0, 9007199254740993], step: 1}",
+        "{choice: []}",
+        "{choice: [[1, 2], 3]}",
+    ),
     *(
         "{weight: optional}",
         "{int: [5, 2], log: true}",
@@ -127,13 +146,20 @@ def test_overrides(name: str, overrides: list[str]) -> None:
 
 
 @cases(400)
-@given(stored=st.sampled_from([load_space(name).to_dict() for name in ("small", "tiny")]).flatmap(changed_trees))
+@given(
+    stored=st.sampled_from([load_space(name).to_dict() for name in ("small", "tiny")]).flatmap(
+        changed_trees
+    )
+)
 def test_stored_spaces(stored: Any) -> None:
     with good_or_refused("stored space"):
         load_stored_space(stored).default()
 
 
-@pytest.mark.parametrize("bomb", [BOMB, "[" * 100_000, "a: " + "{b: " * 50_000, "? " * 10_000, "9" * 1_000_000, "-" * 100_000])
+@pytest.mark.parametrize(
+    "bomb",
+    [BOMB, "[" * 100_000, "a: " + "{b: " * 50_000, "? " * 10_000, "9" * 1_000_000, "-" * 100_000],
+)
 def test_bombs_are_refused(bomb: str, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(bomb)
     with pytest.raises(SearchError) as raised:

@@ -1,4 +1,6 @@
-"""Training on a real GPU: memory that really runs out, mixed precision, memory formats, and a resume within its noise."""
+"""Training on a real GPU: memory that really runs out, mixed precision, memory formats, and a
+resume within its noise.
+"""
 
 import gc
 import math
@@ -27,7 +29,8 @@ MEBI = 2**20
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[None]:
     """All of the GPU's memory again after each test, and none of it held."""
-    benchmark, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False  # its trials take memory of their own
+    # its trials take memory of their own
+    benchmark, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
     release()
     yield
     torch.cuda.set_per_process_memory_fraction(1.0, GPU)
@@ -52,7 +55,9 @@ def release() -> None:
 def limit(allowed_bytes: float) -> None:
     """From now on torch gets no more of the GPU's memory than that."""
     release()
-    torch.cuda.set_per_process_memory_fraction(allowed_bytes / torch.cuda.get_device_properties(GPU).total_memory, GPU)
+    torch.cuda.set_per_process_memory_fraction(
+        allowed_bytes / torch.cuda.get_device_properties(GPU).total_memory, GPU
+    )
 
 
 def peak_of(data: Dataset, micro_batch: int) -> int:
@@ -89,8 +94,11 @@ def test_a_batch_that_memory_is_too_small_for_is_trained_in_parts(terrain: Datas
 def test_a_step_whose_smallest_parts_do_not_fit_is_refused(terrain: Dataset) -> None:
     training = start(terrain, base_filters=64, bf16=False)
     release()
-    limit(torch.cuda.memory_reserved(GPU) + 24 * MEBI)  # too little for the activations of two frames
-    with pytest.raises(DoesNotFitError, match=r"frames of 64 x 128 does not fit into the memory of cuda:0"):
+    # too little for the activations of two frames
+    limit(torch.cuda.memory_reserved(GPU) + 24 * MEBI)
+    with pytest.raises(
+        DoesNotFitError, match=r"frames of 64 x 128 does not fit into the memory of cuda:0"
+    ):
         next(fit(training))
 
 
@@ -146,12 +154,18 @@ def test_a_resumed_run_agrees_within_the_noise_of_a_gpu(terrain: Dataset) -> Non
     list(fit(resumed))
     ours, theirs = resumed.state.history, whole.state.history
     assert [result.learning_rate for result in ours] == [result.learning_rate for result in theirs]
-    assert [result.score for result in ours] == pytest.approx([result.score for result in theirs], abs=0.05)
-    assert [result.loss for result in ours] == pytest.approx([result.loss for result in theirs], rel=0.05)
+    assert [result.score for result in ours] == pytest.approx(
+        [result.score for result in theirs], abs=0.05
+    )
+    assert [result.loss for result in ours] == pytest.approx(
+        [result.loss for result in theirs], rel=0.05
+    )
     assert_sound(resumed)
 
 
-def test_a_score_can_be_measured_again_by_a_process_that_chose_its_algorithms_otherwise(terrain: Dataset) -> None:
+def test_a_score_can_be_measured_again_by_a_process_that_chose_its_algorithms_otherwise(
+    terrain: Dataset,
+) -> None:
     training = start(terrain, epochs=1)
     torch.backends.cudnn.benchmark = True  # as a trial's process has it
     (result,) = fit(training)
@@ -159,5 +173,7 @@ def test_a_score_can_be_measured_again_by_a_process_that_chose_its_algorithms_ot
     torch.backends.cudnn.benchmark = False
     model, validation = training.state.average.model, terrain.parts["validation"]
     for _ in range(3):
-        again = evaluate(model, terrain.images[validation], terrain.masks[validation], terrain.spec, device=GPU).score
+        again = evaluate(
+            model, terrain.images[validation], terrain.masks[validation], terrain.spec, device=GPU
+        ).score
         assert again == result.score

@@ -53,7 +53,10 @@ def test_labels_stay_among_the_originals_and_the_ignored_one(
     augment: Augment, seed: int, size: tuple[int, int], channels: int, ignore_label: int | None
 ) -> None:
     rng = np.random.default_rng(seed)
-    image, mask = rng.integers(0, 255, (*size, channels), dtype=np.uint8), rng.integers(1, 4, size, dtype=np.uint8) * 2 - 1
+    image, mask = (
+        rng.integers(0, 255, (*size, channels), dtype=np.uint8),
+        rng.integers(1, 4, size, dtype=np.uint8) * 2 - 1,
+    )
     augmenter = Augmenter(augment, spec_of(*size, channels, ignore_label))
     first, again = augmenter(image, mask, seed), augmenter(image, mask, seed)
     assert (first[0] == again[0]).all()
@@ -63,7 +66,9 @@ def test_labels_stay_among_the_originals_and_the_ignored_one(
 
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, SIZES, st.floats(0.01, 1.0), st.booleans())
-def test_a_flip_moves_image_and_mask_alike(seed: int, size: tuple[int, int], intensity: float, vertical: bool) -> None:
+def test_a_flip_moves_image_and_mask_alike(
+    seed: int, size: tuple[int, int], intensity: float, vertical: bool
+) -> None:
     mask = np.random.default_rng(seed).integers(0, 6, size, dtype=np.uint8)
     image = mask[..., None] * np.uint8(40)
     flips = Augment(intensity=intensity, vertical_flip=vertical, geometry=False, photometric=False)
@@ -76,15 +81,19 @@ def test_a_flip_moves_image_and_mask_alike(seed: int, size: tuple[int, int], int
 @settings(max_examples=30, deadline=None)
 @given(SEEDS, st.booleans())
 def test_geometry_moves_image_and_mask_alike(seed: int, elastic: bool) -> None:
-    """Away from the blended border between two classes, the frame shows the colour of the label under it."""
+    """Away from the blended border between two classes, the frame shows the colour of the label
+    under it.
+    """
     mask = np.full((32, 48), 1, np.uint8)
     mask[:, 24:] = 2
     image = (mask * np.uint8(100))[..., None]
     moving = Augment(intensity=0.6, elastic=elastic, photometric=False)
     moved_image, moved_mask = Augmenter(moving, spec_of(32, 48, 1, 0))(image, mask, seed)
-    padded = np.pad(moved_mask, 2, constant_values=99)  # the picture's own border may be blended, too
+    # the picture's own border may be blended, too
+    padded = np.pad(moved_mask, 2, constant_values=99)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5)).reshape(32, 48, 25)
     pure = (windows == windows[..., :1]).all(axis=-1)
     colours = np.array([102, 100, 200])  # of the filled border (mean 0.4) and of the two classes
     difference = np.abs(moved_image[pure, 0].astype(int) - colours[moved_mask[pure]])
-    assert (difference <= (40 if elastic else 0)).all()  # resampled twice, a border between classes is blended further
+    # resampled twice, a border between classes is blended further
+    assert (difference <= (40 if elastic else 0)).all()

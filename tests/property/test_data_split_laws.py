@@ -19,7 +19,9 @@ def grouped_frames(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 @settings(max_examples=25, deadline=None)
 @given(grouped_frames(), st.integers(0, 5))
-def test_parts_are_disjoint_whole_and_repeatable(frames: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+def test_parts_are_disjoint_whole_and_repeatable(
+    frames: tuple[np.ndarray, np.ndarray], seed: int
+) -> None:
     groups, counts = frames
     parts = split(groups, counts, SHARES, seed)
     placed = np.concatenate(list(parts.values()))
@@ -42,4 +44,6 @@ def test_no_part_is_empty_when_three_groups_exist(frames: tuple[np.ndarray, np.n
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=3), max_size=30), st.text(min_size=1, max_size=3))
 def test_numbers_do_not_depend_on_what_groups_are_called(names: list[str], prefix: str) -> None:
-    assert np.array_equal(in_order_of_appearance(names), in_order_of_appearance([prefix + name for name in names]))
+    assert np.array_equal(
+        in_order_of_appearance(names), in_order_of_appearance([prefix + name for name in names])
+    )

@@ -6,11 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from objectives.ensemble.probability_codes import decode_probabilities, encode_probabilities, largest_error
+from objectives.ensemble.probability_codes import (
+    decode_probabilities,
+    encode_probabilities,
+    largest_error,
+)
 
 Probabilities = npt.NDArray[np.floating]
 probabilities = st.sampled_from([np.float16, np.float32, np.float64]).flatmap(
-    lambda kind: arrays(kind, array_shapes(max_dims=3, max_side=8), elements=st.floats(0.0, 1.0, width=16))
+    lambda kind: arrays(
+        kind, array_shapes(max_dims=3, max_side=8), elements=st.floats(0.0, 1.0, width=16)
+    )
 )
 laws = settings(max_examples=150, deadline=None)
 

@@ -1,4 +1,6 @@
-"""Laws of the scores of classes and of the calibration error, over drawn masks and probabilities."""
+"""Laws of the scores of classes and of the calibration error, over drawn masks and
+probabilities.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ Mask = npt.NDArray[np.uint8]
 CLASSES = 4
 FRACTIONS = ("iou", "precision", "recall", "dice")
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
-pairs = shapes.flatmap(lambda shape: st.tuples(*[arrays(np.uint8, shape, elements=st.integers(0, CLASSES - 1))] * 2))
+pairs = shapes.flatmap(
+    lambda shape: st.tuples(*[arrays(np.uint8, shape, elements=st.integers(0, CLASSES - 1))] * 2)
+)
 ignores = st.sampled_from([None, 0, 2])
 laws = settings(max_examples=100, deadline=None)
 tops = st.lists(st.tuples(st.floats(0.0, 1.0), st.booleans()), max_size=60)
@@ -40,7 +44,10 @@ def plain_scores(predicted: Mask, target: Mask, ignore_label: int | None) -> Cla
 @laws
 @given(pair=pairs, ignore_label=ignores)
 def test_scores_equal_the_plain_ones(pair: tuple[Mask, Mask], ignore_label: int | None) -> None:
-    ours, plain = class_scores(confusion_KK(*pair, CLASSES, ignore_label)), plain_scores(*pair, ignore_label)
+    ours, plain = (
+        class_scores(confusion_KK(*pair, CLASSES, ignore_label)),
+        plain_scores(*pair, ignore_label),
+    )
     for name in (*FRACTIONS, "support"):
         np.testing.assert_allclose(getattr(ours, name), getattr(plain, name), rtol=1e-12)
 
@@ -53,7 +60,12 @@ def test_dice_and_iou_determine_each_other_and_dice_is_the_harmonic_mean(
     scores = class_scores(confusion_KK(*pair, CLASSES, ignore_label))
     np.testing.assert_allclose(scores.dice, 2 * scores.iou / (1 + scores.iou), rtol=1e-12)
     found = scores.precision + scores.recall > 0
-    harmonic = 2 * scores.precision[found] * scores.recall[found] / (scores.precision + scores.recall)[found]
+    harmonic = (
+        2
+        * scores.precision[found]
+        * scores.recall[found]
+        / (scores.precision + scores.recall)[found]
+    )
     np.testing.assert_allclose(scores.dice[found], harmonic, rtol=1e-12)
 
 
@@ -71,16 +83,22 @@ def test_exchanging_truth_and_prediction_exchanges_precision_and_recall(
 
 @laws
 @given(pair=pairs, ignore_label=ignores, axes=st.sets(st.integers(0, 2)))
-def test_flipping_frames_and_masks_changes_nothing(pair: tuple[Mask, Mask], ignore_label: int | None, axes: set[int]) -> None:
+def test_flipping_frames_and_masks_changes_nothing(
+    pair: tuple[Mask, Mask], ignore_label: int | None, axes: set[int]
+) -> None:
     flipped = [np.flip(mask, tuple(axes)) for mask in pair]
-    ours, theirs = (class_scores(confusion_KK(*masks, CLASSES, ignore_label)) for masks in (pair, flipped))
+    ours, theirs = (
+        class_scores(confusion_KK(*masks, CLASSES, ignore_label)) for masks in (pair, flipped)
+    )
     for name in (*FRACTIONS, "support"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 
 @laws
 @given(pair=pairs, scored=st.lists(st.integers(0, CLASSES - 1), min_size=1, unique=True))
-def test_the_mean_is_over_the_classes_that_occur_whatever_is_predicted(pair: tuple[Mask, Mask], scored: list[int]) -> None:
+def test_the_mean_is_over_the_classes_that_occur_whatever_is_predicted(
+    pair: tuple[Mask, Mask], scored: list[int]
+) -> None:
     confusion = confusion_KK(*pair, CLASSES, None)
     there = [label for label in scored if (pair[1] == label).any()]
     ious = class_scores(confusion).iou[there]
@@ -89,11 +107,15 @@ def test_the_mean_is_over_the_classes_that_occur_whatever_is_predicted(pair: tup
 
 @laws
 @given(pixels=tops, cut=st.integers(0, 60), bins=st.integers(1, 20))
-def test_calibration_adds_up_and_its_error_stays_in_range(pixels: list[tuple[float, bool]], cut: int, bins: int) -> None:
+def test_calibration_adds_up_and_its_error_stays_in_range(
+    pixels: list[tuple[float, bool]], cut: int, bins: int
+) -> None:
     confidence = np.array([top for top, _ in pixels], dtype=np.float64)
     correct = np.array([right for _, right in pixels], dtype=bool)
     whole = Calibration.of(confidence, correct, bins)
-    parts = Calibration.of(confidence[:cut], correct[:cut], bins) + Calibration.of(confidence[cut:], correct[cut:], bins)
+    parts = Calibration.of(confidence[:cut], correct[:cut], bins) + Calibration.of(
+        confidence[cut:], correct[cut:], bins
+    )
     np.testing.assert_array_equal(whole.pixels_M, parts.pixels_M)
     np.testing.assert_array_equal(whole.correct_M, parts.correct_M)
     np.testing.assert_allclose(whole.confidence_M, parts.confidence_M, rtol=1e-9, atol=1e-12)

@@ -1,4 +1,6 @@
-"""Laws of every space: parameters rebuild the config, encode inverts draw, storage changes nothing, no input is a traceback."""
+"""Laws of every space: parameters rebuild the config, encode inverts draw, storage changes nothing,
+no input is a traceback.
+"""
 
 import builtins
 import json
@@ -69,11 +71,21 @@ class Arbitrary:
     params: dict[str, Scalar] = field(default_factory=dict)
 
     def int(
-        self, name: str, low: builtins.int, high: builtins.int, *, step: builtins.int = 1, log: bool = False
+        self,
+        name: str,
+        low: builtins.int,
+        high: builtins.int,
+        *,
+        step: builtins.int = 1,
+        log: bool = False,
     ) -> builtins.int:
-        return self._keep(name, low + step * self.data.draw(st.integers(0, (high - low) // step), label=name))
+        return self._keep(
+            name, low + step * self.data.draw(st.integers(0, (high - low) // step), label=name)
+        )
 
-    def float(self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False) -> builtins.float:
+    def float(
+        self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False
+    ) -> builtins.float:
         return self._keep(name, self.data.draw(st.floats(low, high), label=name))
 
     def choice(self, name: str, options: Sequence[Scalar]) -> Scalar:
@@ -92,11 +104,19 @@ class FromTrial:
     trial: optuna.Trial
 
     def int(
-        self, name: str, low: builtins.int, high: builtins.int, *, step: builtins.int = 1, log: bool = False
+        self,
+        name: str,
+        low: builtins.int,
+        high: builtins.int,
+        *,
+        step: builtins.int = 1,
+        log: bool = False,
     ) -> builtins.int:
         return self.trial.suggest_int(name, low, high, step=step, log=log)
 
-    def float(self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False) -> builtins.float:
+    def float(
+        self, name: str, low: builtins.float, high: builtins.float, *, log: bool = False
+    ) -> builtins.float:
         return self.trial.suggest_float(name, low, high, log=log)
 
     def choice(self, name: str, options: Sequence[Scalar]) -> Scalar:
@@ -124,7 +144,9 @@ def assert_same(first: Config, second: Config) -> None:
     ours, theirs = flatten(first), flatten(second)
     assert ours.keys() == theirs.keys()
     for path, value in ours.items():
-        assert value == (pytest.approx(theirs[path], abs=1e-9) if path in share_paths() else theirs[path]), path
+        assert value == (
+            pytest.approx(theirs[path], abs=1e-9) if path in share_paths() else theirs[path]
+        ), path
 
 
 @fast
@@ -187,7 +209,20 @@ WORDS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
         [
-            *("extends", "control", "model", "loss", "int", "float", "choice", "weight", "step", "log", "small", "always"),
+            *(
+                "extends",
+                "control",
+                "model",
+                "loss",
+                "int",
+                "float",
+                "choice",
+                "weight",
+                "step",
+                "log",
+                "small",
+                "always",
+            ),
             *("pruning", "recipes", "kind", "top_k", "keep", "epoch", "all", "A5"),
         ]
     ),
@@ -220,13 +255,20 @@ def test_no_text_is_a_traceback(text: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(tree=st.dictionaries(WORDS, VALUES, max_size=4), extends=st.sampled_from([*preset_names(), None]))
+@given(
+    tree=st.dictionaries(WORDS, VALUES, max_size=4),
+    extends=st.sampled_from([*preset_names(), None]),
+)
 def test_no_content_is_a_traceback(tree: dict[str, object], extends: str | None) -> None:
     load_or_refuse(json.dumps({**({"extends": extends} if extends else {}), **tree}))
 
 
 @settings(max_examples=200, deadline=None)
-@given(path=WORDS, value=st.one_of(st.text(max_size=20), VALUES.map(json.dumps)), name=st.sampled_from(preset_names()))
+@given(
+    path=WORDS,
+    value=st.one_of(st.text(max_size=20), VALUES.map(json.dumps)),
+    name=st.sampled_from(preset_names()),
+)
 def test_no_override_is_a_traceback(path: str, value: str, name: str) -> None:
     try:
         load_space(name, [f"{path}={value}"])
@@ -237,7 +279,8 @@ def test_no_override_is_a_traceback(path: str, value: str, name: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     stored=st.dictionaries(
-        st.sampled_from(["domains", "control", "pruning", "recipes", "x"]), st.one_of(VALUES, st.dictionaries(WORDS, VALUES))
+        st.sampled_from(["domains", "control", "pruning", "recipes", "x"]),
+        st.one_of(VALUES, st.dictionaries(WORDS, VALUES)),
     )
 )
 def test_no_stored_form_is_a_traceback(stored: dict[str, object]) -> None:

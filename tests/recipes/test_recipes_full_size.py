@@ -1,4 +1,6 @@
-"""The contract of networks over every recipe's network, unscaled. Not part of the default run: ``make recipes-test``."""
+"""The contract of networks over every recipe's network, unscaled. Not part of the default run:
+``make recipes-test``.
+"""
 
 import math
 from pathlib import Path
@@ -13,7 +15,8 @@ from spaces import Recipe, load_recipes
 from tests.support import network_checks as checks
 
 FULL = {"height": 64, "width": 128}  # pixels of the reports' frames
-# a network once, under the name of the first recipe that has it: recipes also differ by what is around their network
+# a network once, under the name of the first recipe that has it: recipes also differ by what is
+# around their network
 FIRST_OF = {each.config.model: each.name for each in reversed(load_recipes())}
 MODELS = {name: model for model, name in reversed(FIRST_OF.items())}
 RATES = {"A1-convolution": 0.1}  # ten weights have a long way to go
@@ -22,7 +25,9 @@ pytestmark = pytest.mark.timeout(3600)
 
 
 def block_of(model: Model) -> int:
-    """Pixels a side of one label's area: the networks with named decoders and DeepLab resize coarse logits."""
+    """Pixels a side of one label's area: the networks with named decoders and DeepLab resize coarse
+    logits.
+    """
     return 16 if isinstance(model, Smp | DeepLab) else 4
 
 
@@ -32,12 +37,18 @@ def test_every_recipe_has_its_network_here() -> None:
 
 
 @every_model
-@pytest.mark.parametrize(("channels", "classes", "height", "width"), [(1, 5, 64, 128), (3, 2, 37, 50)])
-def test_logits_have_the_size_of_the_images(model: Model, channels: int, classes: int, height: int, width: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "classes", "height", "width"), [(1, 5, 64, 128), (3, 2, 37, 50)]
+)
+def test_logits_have_the_size_of_the_images(
+    model: Model, channels: int, classes: int, height: int, width: int
+) -> None:
     checks.check_size(model, channels=channels, classes=classes, height=height, width=width)
 
 
-@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if not isinstance(model, ConvStack)])
+@pytest.mark.parametrize(
+    "name", [name for name, model in MODELS.items() if not isinstance(model, ConvStack)]
+)
 def test_the_padding_does_not_touch_frames_that_fit(name: str) -> None:
     checks.check_padding(MODELS[name], **FULL)
 
@@ -54,14 +65,19 @@ def test_all_outputs_are_those_of_forward_and_of_the_auxiliary_heads(model: Mode
 
 @pytest.mark.parametrize("name", MODELS)
 def test_it_overfits_eight_frames(name: str) -> None:
-    """In more steps than small networks need: an EfficientNet's running statistics take in 1 % of each batch."""
+    """In more steps than small networks need: an EfficientNet's running statistics take in 1 % of
+    each batch.
+    """
     model = MODELS[name]
-    checks.check_overfits(model, **FULL, block=block_of(model), rate=RATES.get(name, 1e-3), steps=400)
+    checks.check_overfits(
+        model, **FULL, block=block_of(model), rate=RATES.get(name, 1e-3), steps=400
+    )
 
 
 @every_model
 def test_onnx_runtime_agrees(model: Model, tmp_path: Path) -> None:
-    checks.check_onnx(model, tmp_path, **FULL, tie=1e-5)  # as the export of a study allows: over so many pixels some tie
+    # as the export of a study allows: over so many pixels some tie
+    checks.check_onnx(model, tmp_path, **FULL, tie=1e-5)
 
 
 @every_model
@@ -88,9 +104,14 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.mark.parametrize("recipe", load_recipes(), ids=lambda each: each.name)
 def test_it_trains_two_steps_as_it_is(recipe: Recipe, terrain: Dataset, learnt: Dataset) -> None:
-    """The whole system: its loss, weights, augmentation, repetitions, optimiser, schedule and what they watch."""
+    """The whole system: its loss, weights, augmentation, repetitions, optimiser, schedule and what
+    they watch.
+    """
     train = recipe.config.train.model_copy(update={"epochs": 1, "steps_per_epoch": 2})
-    config, data = recipe.config.model_copy(update={"train": train}), learnt if recipe.learns_ignored else terrain
+    config, data = (
+        recipe.config.model_copy(update={"train": train}),
+        learnt if recipe.learns_ignored else terrain,
+    )
     training = prepare(config, data, seed=0, device=torch.device("cpu"))
     before = {name: weight.clone() for name, weight in training.state.model.named_parameters()}
     (result,) = fit(training)
@@ -98,5 +119,9 @@ def test_it_trains_two_steps_as_it_is(recipe: Recipe, terrain: Dataset, learnt: 
     assert 0.0 <= result.score <= 1.0
     assert math.isfinite(result.loss)
     assert math.isfinite(result.validation_loss) == config.reads_validation_loss
-    moved = [name for name, weight in training.state.model.named_parameters() if not torch.equal(weight, before[name])]
+    moved = [
+        name
+        for name, weight in training.state.model.named_parameters()
+        if not torch.equal(weight, before[name])
+    ]
     assert moved

@@ -18,13 +18,17 @@ TERRAIN = "synthetic:40"
 
 @pytest.fixture(autouse=True)
 def _old_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' server has just started; to claims in this process it seems to have been there for long."""
+    """The tests' server has just started; to claims in this process it seems to have been there for
+    long.
+    """
     monkeypatch.setattr(claims, "GRACE", 0.0)
 
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> Callable[..., None]:
-    """Write a study, ``small``, into a database, for workers on the test's own folder: ``tiny`` on a few frames."""
+    """Write a study, ``small``, into a database, for workers on the test's own folder: ``tiny`` on
+    a few frames.
+    """
 
     def make(
         database: str,
@@ -38,15 +42,27 @@ def make_study(tmp_path: Path) -> Callable[..., None]:
         artifacts: str = str(tmp_path / "artifacts"),
     ) -> None:
         place = Place(database, artifacts, tmp_path / "cache")
-        request = Request(name=name, source=source, space="tiny", trials=trials, sets=sets, gpu_s=gpu_s, until_s=until_s)
+        request = Request(
+            name=name,
+            source=source,
+            space="tiny",
+            trials=trials,
+            sets=sets,
+            gpu_s=gpu_s,
+            until_s=until_s,
+        )
         list(set_up(request, place))
 
     return make
 
 
 @pytest.fixture
-def small_study(database: str, make_study: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
-    """An open study of four trials that nobody has begun; its artifacts are outside the test's own folder."""
+def small_study(
+    database: str, make_study: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Study]:
+    """An open study of four trials that nobody has begun; its artifacts are outside the test's own
+    folder.
+    """
     make_study(database, trials=4, artifacts=str(tmp_path_factory.mktemp("made")))
     study = open_study(database, "small")
     yield study

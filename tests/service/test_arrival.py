@@ -17,7 +17,9 @@ Maker = Callable[..., None]
 def test_a_study_written_later_is_joined(database: str, make_study: Maker) -> None:
     said: list[str] = []
     found: list[Study] = []
-    waiting = threading.Thread(target=lambda: found.append(wait_for_study(database, "small", 60.0, said.append)))
+    waiting = threading.Thread(
+        target=lambda: found.append(wait_for_study(database, "small", 60.0, said.append))
+    )
     waiting.start()
     deadline = time.monotonic() + 30.0
     while not said:

@@ -1,4 +1,6 @@
-"""Exact budgets: many processes claim at once, some of them are killed, and the trials are counted."""
+"""Exact budgets: many processes claim at once, some of them are killed, and the trials
+are counted.
+"""
 
 import os
 import random
@@ -49,7 +51,9 @@ while True:
 
 def start(log: Path, command: list[str], place: dict[str, str]) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
-        return subprocess.Popen([sys.executable, *command], env=os.environ | place, stdout=out, stderr=out)
+        return subprocess.Popen(
+            [sys.executable, *command], env=os.environ | place, stdout=out, stderr=out
+        )
 
 
 def start_claimer(log: Path, database: str, name: str) -> subprocess.Popen[bytes]:
@@ -57,12 +61,17 @@ def start_claimer(log: Path, database: str, name: str) -> subprocess.Popen[bytes
 
 
 def numbers_by_state(database: str) -> Counter[str]:
-    with psycopg2.connect(database.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
+    with (
+        psycopg2.connect(database.replace("+psycopg2", "")) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT state FROM trials")
         return Counter(row[0] for row in cursor.fetchall())
 
 
-def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: str, make_study: Maker, tmp_path: Path) -> None:
+def test_processes_killed_while_they_claim_lose_and_double_no_trial(
+    database: str, make_study: Maker, tmp_path: Path
+) -> None:
     make_study(database, trials=BUDGET)
     dice, killed = random.Random(0), 0
     log = tmp_path / "claimers.log"
@@ -88,7 +97,9 @@ def test_processes_killed_while_they_claim_lose_and_double_no_trial(database: st
 def test_a_creation_whose_answer_is_lost_makes_no_trial_too_many(
     database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Optuna creates a trial again when it did not hear that it had: the second one is refused where there is no room."""
+    """Optuna creates a trial again when it did not hear that it had: the second one is refused
+    where there is no room.
+    """
     make_study(database, trials=2)
     study = open_study(database, "small")
     first = claim(study, "first", threads=1)
@@ -122,8 +133,13 @@ def test_a_claim_that_slept_while_others_spent_the_budget_creates_nothing(
     ask = sleeper.optuna.ask
 
     def ask_late() -> optuna.Trial:
-        with psycopg2.connect(database.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        with (
+            psycopg2.connect(database.replace("+psycopg2", "")) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            )
         while isinstance(claim(awake, "awake", threads=1), Claimed):
             pass
         return ask()

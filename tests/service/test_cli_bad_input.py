@@ -1,4 +1,6 @@
-"""Bad input: one clear line on standard error, exit code 2 or 1, never a traceback, and nothing is changed."""
+"""Bad input: one clear line on standard error, exit code 2 or 1, never a traceback, and nothing is
+changed.
+"""
 
 import socket
 import subprocess
@@ -15,7 +17,9 @@ NOWHERE = "postgresql://team:top-secret@127.0.0.1:1/studies"
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str, lines: int = 1) -> str:
-    """Check that a command ended with this code and so many clear lines that hold the words; returns the lines."""
+    """Check that a command ended with this code and so many clear lines that hold the words;
+    returns the lines.
+    """
     assert done.returncode == code, done.stderr
     said = done.stderr.strip()
     assert len(said.splitlines()) == lines, said
@@ -30,14 +34,18 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str, line
 def tables(url: str) -> int:
     """How many tables a database has."""
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'")
+        cursor.execute(
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+        )
         return int(cursor.fetchone()[0])
 
 
 def studies(url: str) -> int:
     """How many studies a database has, Optuna's own and ours."""
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT (SELECT count(*) FROM studies) + (SELECT count(*) FROM search_study)")
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM studies) + (SELECT count(*) FROM search_study)"
+        )
         return int(cursor.fetchone()[0])
 
 
@@ -63,13 +71,25 @@ USER_MISTAKES = {
     "outside": (["space", "check", "tiny", "--set", "model.depth=9"], ["model.depth", "9"]),
     "missing data": (["init", "--data", "/no/such.npz"], ["/no/such.npz", "npz"]),
     "few frames": (["init", "--data", "synthetic:3"], ["synthetic:3"]),
-    "wrong URL": (["status", "--storage", "studies.db"], ["--storage", "postgresql://", "studies.db"]),
-    "other database": (["init", "--storage", "mysql://u:top-secret@h/x"], ["--storage", "Postgres"]),
+    "wrong URL": (
+        ["status", "--storage", "studies.db"],
+        ["--storage", "postgresql://", "studies.db"],
+    ),
+    "other database": (
+        ["init", "--storage", "mysql://u:top-secret@h/x"],
+        ["--storage", "Postgres"],
+    ),
     "nothing embedded": (["status"], ["--storage", "holds no database", "search init"]),
     "nothing embedded to serve": (["dashboard"], ["--storage", "holds no database"]),
-    "artifacts with credentials": (["init", "--artifacts", "s3://key:top-secret@bucket/x"], ["credentials"]),
+    "artifacts with credentials": (
+        ["init", "--artifacts", "s3://key:top-secret@bucket/x"],
+        ["credentials"],
+    ),
     "artifacts elsewhere": (["init", "--artifacts", "ftp://host/x"], ["ftp://host/x"]),
-    "no bundle": (["predict", "/no/bundle", "synthetic", "--out", "x.npz"], ["/no/bundle", "no bundle"]),
+    "no bundle": (
+        ["predict", "/no/bundle", "synthetic", "--out", "x.npz"],
+        ["/no/bundle", "no bundle"],
+    ),
     "kind of output": (["predict", "/no/bundle", "synthetic", "--out", "x.jpg"], ["--out", ".jpg"]),
     "split": (["evaluate", "/no/bundle", "synthetic", "--split", "train"], ["--split", "'train'"]),
     "two views": (["status", "--json", "--watch"], ["--json", "--watch"]),
@@ -77,14 +97,18 @@ USER_MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "said"), USER_MISTAKES.values(), ids=USER_MISTAKES.keys())
-def test_a_users_mistake_is_one_line_and_makes_nothing(words: list[str], said: list[str], search: Any) -> None:
+def test_a_users_mistake_is_one_line_and_makes_nothing(
+    words: list[str], said: list[str], search: Any
+) -> None:
     refused(search(*words), 2, *said)
     assert not (search.home / "postgres").exists()
     assert not (search.home / "artifacts").exists()
 
 
 @pytest.mark.parametrize("command", ["init", "run"])
-def test_a_home_that_no_database_can_live_in_is_refused_before_any_work(command: str, search: Any, tmp_path: Path) -> None:
+def test_a_home_that_no_database_can_live_in_is_refused_before_any_work(
+    command: str, search: Any, tmp_path: Path
+) -> None:
     home = tmp_path / "with a space"
     refused(search(command, "--home", home, "--data", "synthetic:40"), 2, "--home", "with a space")
     assert not home.exists()
@@ -93,7 +117,9 @@ def test_a_home_that_no_database_can_live_in_is_refused_before_any_work(command:
 def test_every_problem_of_a_space_file_is_named(search: Any, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("model.depth: {int: [2, 9]}\nloss.alpha: 1.0\n")
-    said = refused(search("init", "--space", space), 2, str(space), "model.depth", "9", "loss.alpha", lines=3)
+    said = refused(
+        search("init", "--space", space), 2, str(space), "model.depth", "9", "loss.alpha", lines=3
+    )
     assert "2 problems" in said
     space.write_text("{: not yaml")
     refused(search("space", "check", space), 2, str(space))
@@ -116,7 +142,9 @@ def test_a_database_that_does_not_answer(search: Any) -> None:
 
 def test_a_study_that_is_not_there(search: Any, database: str, tmp_path: Path) -> None:
     for words in (["worker"], ["export-best", "--out", tmp_path / "out"]):
-        refused(search(*words, "--study", "mars", "--storage", database), 2, "'mars'", "search init")
+        refused(
+            search(*words, "--study", "mars", "--storage", database), 2, "'mars'", "search init"
+        )
     assert studies(database) == 0
     assert not (tmp_path / "out").exists()
 
@@ -133,43 +161,86 @@ def test_a_database_that_does_not_exist(search: Any, postgres_server: str) -> No
 
 def test_bad_input_leaves_a_database_as_it_was(search: Any, database: str) -> None:
     before = tables(database)
-    for words in (["--data", "/no/such.npz"], ["--set", "model.depth=9"], ["--artifacts", "/dev/null/artifacts"]):
-        done = search("init", "--storage", database, "--data", "synthetic:40", "--space", "tiny", *words)
+    for words in (
+        ["--data", "/no/such.npz"],
+        ["--set", "model.depth=9"],
+        ["--artifacts", "/dev/null/artifacts"],
+    ):
+        done = search(
+            "init", "--storage", database, "--data", "synthetic:40", "--space", "tiny", *words
+        )
         refused(done, 1 if "/dev/null/artifacts" in words else 2, words[1].partition("=")[0])
     assert (tables(database), studies(database)) == (before, 0)
 
 
 def test_a_full_disk(search: Any, database: str, tmp_path: Path) -> None:
-    words = ["init", "--storage", database, "--data", "synthetic:40", "--space", "tiny", "--artifacts", tmp_path / "artifacts"]
-    refused(search(*words, "--cache", tmp_path / "cache", limit_bytes=65536), 1, "cannot write", str(tmp_path / "cache"))
+    words = [
+        "init",
+        "--storage",
+        database,
+        "--data",
+        "synthetic:40",
+        "--space",
+        "tiny",
+        "--artifacts",
+        tmp_path / "artifacts",
+    ]
+    refused(
+        search(*words, "--cache", tmp_path / "cache", limit_bytes=65536),
+        1,
+        "cannot write",
+        str(tmp_path / "cache"),
+    )
     assert studies(database) == 0
-    assert search("data", "preview", "synthetic:40", "--out", tmp_path / "p.png", limit_bytes=8192).returncode == 1
+    assert (
+        search(
+            "data", "preview", "synthetic:40", "--out", tmp_path / "p.png", limit_bytes=8192
+        ).returncode
+        == 1
+    )
     assert not (tmp_path / "p.png").exists()
 
 
 def test_a_disk_too_full_for_an_embedded_database(search: Any, tmp_path: Path) -> None:
     words = ["init", "--data", "synthetic:24", "--space", "tiny", "--home", tmp_path / "home"]
-    refused(search(*words, limit_bytes=2_000_000), 1, "the embedded database", str(tmp_path / "home"), "File too large")
+    refused(
+        search(*words, limit_bytes=2_000_000),
+        1,
+        "the embedded database",
+        str(tmp_path / "home"),
+        "File too large",
+    )
 
 
 def test_standard_output_that_cannot_be_written(search: Any) -> None:
     command = f'"{sys.executable}" -m search --help'
-    full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True, timeout=60)
+    full = subprocess.run(
+        f"{command} > /dev/full", shell=True, capture_output=True, text=True, timeout=60
+    )
     refused(full, 1, "No space left")
-    closed = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True, timeout=60)
+    closed = subprocess.run(
+        f"{command} | true", shell=True, capture_output=True, text=True, timeout=60
+    )
     assert not closed.stderr
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams(closed: str, search: Any, tmp_path: Path) -> None:
     out = tmp_path / "p.png"
-    command = f'exec "{sys.executable}" -m search data preview synthetic:24 --frames 1 --out "{out}" {closed}'
-    done = subprocess.run(command, env=search.environment, shell=True, capture_output=True, text=True, timeout=60)
+    command = (
+        f'exec "{sys.executable}" -m search data preview synthetic:24 --frames 1 --out '
+        f'"{out}" {closed}'
+    )
+    done = subprocess.run(
+        command, env=search.environment, shell=True, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
-def test_other_settings_that_are_more_budget(search: Any, small_study: Any, database: str, tmp_path: Path) -> None:
+def test_other_settings_that_are_more_budget(
+    search: Any, small_study: Any, database: str, tmp_path: Path
+) -> None:
     words = ["--study", "small", "--space", "tiny", "--data", "synthetic:40", "--storage", database]
     done = search("init", *words, "--trials", "9", "--artifacts", tmp_path / "a")
     refused(done, 2, "trials is 4 there, 9 wanted", "search extend")
@@ -185,8 +256,17 @@ def test_a_port_in_use(search: Any, database: str, tmp_path: Path) -> None:
 def test_a_home_that_cannot_hold_a_database(search: Any, tmp_path: Path) -> None:
     words = ["init", "--data", "synthetic:40", "--space", "tiny", "--cache", tmp_path / "cache"]
     (tmp_path / "file").write_text("")
-    refused(search(*words, "--artifacts", tmp_path / "a", "--home", tmp_path / "file"), 1, str(tmp_path / "file"))
-    refused(search(*words, "--artifacts", tmp_path / "a", "--home", tmp_path / "my home"), 2, "my home", "--home")
+    refused(
+        search(*words, "--artifacts", tmp_path / "a", "--home", tmp_path / "file"),
+        1,
+        str(tmp_path / "file"),
+    )
+    refused(
+        search(*words, "--artifacts", tmp_path / "a", "--home", tmp_path / "my home"),
+        2,
+        "my home",
+        "--home",
+    )
 
 
 def test_a_password_is_in_no_message(search: Any, make_database: Callable[[], str]) -> None:

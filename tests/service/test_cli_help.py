@@ -38,7 +38,9 @@ finally:
 
 def test_help_imports_nothing_heavy() -> None:
     program = LISTED.format(words=["--help"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
     assert "Usage: search" in done.stdout
     assert not set(HEAVY) & set(done.stderr.split())
 
@@ -46,7 +48,9 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
     program = LISTED.format(words=[*words, "--help"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0
     example = done.stdout.split("Example:")[1]
     assert example.lstrip().startswith(f"search {' '.join(words)}")
@@ -57,7 +61,11 @@ def test_help_lists_every_command(search: Any) -> None:
     done = search("--help")
     assert done.returncode == 0
     assert not done.stderr
-    listed = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.startswith("  ")}
+    listed = {
+        line.split()[0]
+        for line in done.stdout.partition("Commands:")[2].splitlines()
+        if line.startswith("  ")
+    }
     assert {words[0] for words in COMMANDS} <= listed
 
 
@@ -76,10 +84,14 @@ runpy.run_module("search", run_name="__main__")
 
 
 def test_ctrl_c_during_the_imports_prints_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    (tmp_path / "typer.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-c", STARTED]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)

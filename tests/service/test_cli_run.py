@@ -1,4 +1,6 @@
-"""``search run`` on the embedded database of a home: stopped, gone on with, and with a worker that dies."""
+"""``search run`` on the embedded database of a home: stopped, gone on with, and with a worker that
+dies.
+"""
 
 import json
 import os
@@ -19,7 +21,9 @@ from tests.support.waiting import wait_for
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     assert process.poll() is None, process.communicate()
-    return [child for child in psutil.Process(process.pid).children() if "worker" in words_of(child)]
+    return [
+        child for child in psutil.Process(process.pid).children() if "worker" in words_of(child)
+    ]
 
 
 def words_of(process: psutil.Process) -> list[str]:
@@ -29,11 +33,25 @@ def words_of(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search: Any, tmp_path: Path) -> None:
+def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(
+    search: Any, tmp_path: Path
+) -> None:
     home, data, moved = tmp_path / "home", tmp_path / "frames.npz", tmp_path / "moved.npz"
     write_npz(data, 40)
     words = ["--study", "long", "--home", home]
-    command = ["run", *words, "--space", "tiny", "--trials", "1", "--set", "train.epochs=500", "--device", "cpu", "--data"]
+    command = [
+        "run",
+        *words,
+        "--space",
+        "tiny",
+        "--trials",
+        "1",
+        "--set",
+        "train.epochs=500",
+        "--device",
+        "cpu",
+        "--data",
+    ]
 
     def status() -> Any:
         return json.loads(search("status", *words, "--json").stdout)
@@ -47,14 +65,18 @@ def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does
         output, errors = run.communicate(timeout=60)
         assert run.returncode == 130, errors
-        assert errors == "search: stopped; 1 trial(s) interrupted; the same command goes on where it stood\n"
+        assert (
+            errors
+            == "search: stopped; 1 trial(s) interrupted; the same command goes on where it stood\n"
+        )
         study.close()
     assert not (home / "postgres" / "postmaster.pid").exists()
     counts = status()["trials"]
     assert counts.pop("interrupted") == 1
     assert not any(counts.values())
 
-    data.rename(moved)  # equal data: the study is the same, and its workers find it where it lies now
+    # equal data: the study is the same, and its workers find it where it lies now
+    data.rename(moved)
     run = search.start(*command, moved)
     wait_for(lambda: workers_of(run))
     with embedded_postgres(home) as url:
@@ -77,9 +99,22 @@ def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(search
     assert not (home / "postgres" / "postmaster.pid").exists()
 
 
-def test_the_workers_and_the_database_of_a_killed_run_end_with_it(search: Any, tmp_path: Path) -> None:
+def test_the_workers_and_the_database_of_a_killed_run_end_with_it(
+    search: Any, tmp_path: Path
+) -> None:
     words = ["--study", "long", "--home", tmp_path]
-    command = ["run", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=500"]
+    command = [
+        "run",
+        *words,
+        "--data",
+        "synthetic:40",
+        "--space",
+        "tiny",
+        "--trials",
+        "1",
+        "--set",
+        "train.epochs=500",
+    ]
     run = search.start(*command, "--device", "cpu")
     workers = wait_for(lambda: workers_of(run))
     pid_file = tmp_path / "postgres" / "postmaster.pid"
@@ -99,7 +134,18 @@ def test_the_workers_and_the_database_of_a_killed_run_end_with_it(search: Any, t
 
 def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_path: Path) -> None:
     words = ["--study", "mine", "--home", tmp_path]
-    made = search("init", *words, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=1")
+    made = search(
+        "init",
+        *words,
+        "--data",
+        "synthetic:40",
+        "--space",
+        "tiny",
+        "--trials",
+        "1",
+        "--set",
+        "train.epochs=1",
+    )
     assert made.returncode == 0, made.stderr
     worked = search("worker", *words, "--device", "cpu")
     assert worked.returncode == 0, worked.stderr
@@ -119,9 +165,14 @@ def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_pat
 def test_a_killed_process_does_not_keep_the_embedded_database_alive(tmp_path: Path) -> None:
     import sys
 
-    hold = "import sys, time; from pathlib import Path; from search.database.embedded import embedded_postgres\n"
+    hold = (
+        "import sys, time; from pathlib import Path; from search.database.embedded import "
+        "embedded_postgres\n"
+    )
     hold += "with embedded_postgres(Path(sys.argv[1])): print('up', flush=True); time.sleep(600)"
-    holder = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "up\n"
     holder.kill()
@@ -131,7 +182,9 @@ def test_a_killed_process_does_not_keep_the_embedded_database_alive(tmp_path: Pa
     assert not (tmp_path / "postgres" / "postmaster.pid").exists()
 
 
-def test_a_run_without_the_gpu_it_asks_for_ends_before_it_begins(search: Any, tmp_path: Path) -> None:
+def test_a_run_without_the_gpu_it_asks_for_ends_before_it_begins(
+    search: Any, tmp_path: Path
+) -> None:
     done = search("run", "--device", "cuda", "--home", tmp_path / "home")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1

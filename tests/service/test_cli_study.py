@@ -1,4 +1,6 @@
-"""The commands that scripts rely on, around one finished study: their words, JSON shapes and exit codes."""
+"""The commands that scripts rely on, around one finished study: their words, JSON shapes and exit
+codes.
+"""
 
 import json
 import shutil
@@ -36,11 +38,30 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(search: Any, make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(
+    search: Any, make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
     root = tmp_path_factory.mktemp("finished")
     storage = make_database().replace("postgres:@", "postgres:top-secret@")
-    words = ("--study", "a study, été 1", "--storage", storage, "--artifacts", str(root / "artifacts"))
-    words += ("--cache", str(root / "cache"), "--data", DATA, "--space", "tiny", "--trials", "2", *SHORT)
+    words = (
+        "--study",
+        "a study, été 1",
+        "--storage",
+        storage,
+        "--artifacts",
+        str(root / "artifacts"),
+    )
+    words += (
+        "--cache",
+        str(root / "cache"),
+        "--data",
+        DATA,
+        "--space",
+        "tiny",
+        "--trials",
+        "2",
+        *SHORT,
+    )
     process = search.start("run", *words, "--device", "cpu")
     commands = set()
     while process.poll() is None:
@@ -74,7 +95,11 @@ def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
     assert "study 'a study, été 1': 2 trials of 2 epochs, the control first" in lines
     for trial in ("trial 0 (control)", "trial 1"):
         assert sum(line.startswith(f"{trial} complete after 2 epochs: 0.") for line in lines) == 1
-    assert lines[-3] == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive; over: every trial has ended"
+    assert (
+        lines[-3]
+        == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive; over: every trial "
+        "has ended"
+    )
     assert lines[-1].startswith("best: trial ")
     assert "\x1b" not in finished.output
 
@@ -102,7 +127,11 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
         "workers",
     ]
     assert list(status) == [*told, "infeasible", "warnings"]
-    assert (status["over"], status["limit"], status["standing"]) == (True, "none", "over: every trial has ended")
+    assert (status["over"], status["limit"], status["standing"]) == (
+        True,
+        "none",
+        "over: every trial has ended",
+    )
     assert status["study"] == "a study, été 1"
     assert status["budget"] == {"trials": 2, "spent": 2}
     assert set(status["trials"]) == STATES
@@ -112,7 +141,10 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
     assert status["best"]["recipe"] == ("control" if status["best"]["number"] == 0 else "")
     assert (status["infeasible"]["trials"], status["warnings"]) == (0, [])
     assert set(status["best"]["per_class"]) <= CLASSES
-    assert all(0.0 <= iou <= 1.0 for iou in [status["best"]["score"], *status["best"]["per_class"].values()])
+    assert all(
+        0.0 <= iou <= 1.0
+        for iou in [status["best"]["score"], *status["best"]["per_class"].values()]
+    )
     worker = status["workers"][0]
     assert (worker["device"], worker["alive"], worker["trial"]) == ("cpu", False, None)
 
@@ -151,9 +183,22 @@ def test_init_again_with_other_arguments_names_them(search: Any, finished: Finis
     assert search("status", *finished.place, "--json").stdout == before
 
 
-def test_a_new_study_waits_for_its_control(search: Any, database: str, tmp_path: Path, finished: Finished) -> None:
+def test_a_new_study_waits_for_its_control(
+    search: Any, database: str, tmp_path: Path, finished: Finished
+) -> None:
     words = ["--storage", database, "--study", "x" * 174]
-    more = ["--artifacts", tmp_path, "--cache", finished.root / "cache", "--data", DATA, "--space", "tiny", "--trials", 3]
+    more = [
+        "--artifacts",
+        tmp_path,
+        "--cache",
+        finished.root / "cache",
+        "--data",
+        DATA,
+        "--space",
+        "tiny",
+        "--trials",
+        3,
+    ]
     succeeded(search("init", *words, *more))
     status = json.loads(succeeded(search("status", *words, "--json")))
     assert status["budget"] == {"trials": 3, "spent": 1}
@@ -191,7 +236,14 @@ def test_data_check_as_json(search: Any, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def bundle(search: Any, finished: Finished) -> Path:
     out = finished.root / "deep" / ("long name " * 8).strip() / "out"
-    options = ("--artifacts", finished.root / "artifacts", "--cache", finished.root / "cache", "--out", out)
+    options = (
+        "--artifacts",
+        finished.root / "artifacts",
+        "--cache",
+        finished.root / "cache",
+        "--out",
+        out,
+    )
     words = succeeded(search("export-best", *finished.place, *options))
     assert words.splitlines()[0].endswith(f"checked after writing: {out}")  # not wrapped
     again = search("export-best", *finished.place, *options)
@@ -215,25 +267,42 @@ def test_the_bundle_predicts_and_evaluates(search: Any, bundle: Path, tmp_path: 
     assert set(found["per_class"]) <= CLASSES
 
 
-def test_evaluating_the_test_part_counts_the_look(search: Any, bundle: Path, finished: Finished) -> None:
+def test_evaluating_the_test_part_counts_the_look(
+    search: Any, bundle: Path, finished: Finished
+) -> None:
     from search.study.looks import test_looks as looks_at
     from search.study.stored import open_study
 
     before = json.loads((bundle / "metrics.json").read_text())["test_looks"]
-    found = json.loads(succeeded(search("evaluate", bundle, DATA, "--split", "test", "--json", "--storage", finished.storage)))
+    found = json.loads(
+        succeeded(
+            search(
+                "evaluate", bundle, DATA, "--split", "test", "--json", "--storage", finished.storage
+            )
+        )
+    )
     assert found["split"] == "test"
     study = open_study(finished.storage, "a study, été 1")
     assert looks_at(study) == before + 1
     study.close()
 
 
-def test_an_export_that_cannot_be_written_is_no_look(search: Any, bundle: Path, finished: Finished) -> None:
+def test_an_export_that_cannot_be_written_is_no_look(
+    search: Any, bundle: Path, finished: Finished
+) -> None:
     from search.study.looks import test_looks as looks_at
     from search.study.stored import open_study
 
     study = open_study(finished.storage, "a study, été 1")
     before = looks_at(study)
-    done = search("export-best", *finished.place, "--artifacts", finished.root / "artifacts", "--out", "/proc/x/model")
+    done = search(
+        "export-best",
+        *finished.place,
+        "--artifacts",
+        finished.root / "artifacts",
+        "--out",
+        "/proc/x/model",
+    )
     assert done.returncode == 1
     assert "cannot write /proc/x/model" in done.stderr
     assert looks_at(study) == before
@@ -242,8 +311,13 @@ def test_an_export_that_cannot_be_written_is_no_look(search: Any, bundle: Path, 
 
 def test_a_tampered_bundle_is_refused(search: Any, bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(bundle, changed := tmp_path / "changed")
-    (changed / "metrics.json").write_text((changed / "metrics.json").read_text().replace("0.", "0.9", 1))
-    for words in (["predict", changed, "synthetic:24", "--out", tmp_path / "x.npz"], ["evaluate", changed, DATA]):
+    (changed / "metrics.json").write_text(
+        (changed / "metrics.json").read_text().replace("0.", "0.9", 1)
+    )
+    for words in (
+        ["predict", changed, "synthetic:24", "--out", tmp_path / "x.npz"],
+        ["evaluate", changed, DATA],
+    ):
         done = search(*words)
         assert done.returncode == 2
         assert "metrics.json" in done.stderr
@@ -251,8 +325,17 @@ def test_a_tampered_bundle_is_refused(search: Any, bundle: Path, tmp_path: Path)
     assert not (tmp_path / "x.npz").exists()
 
 
-def test_a_full_disk_leaves_no_part_of_an_output(search: Any, bundle: Path, finished: Finished, tmp_path: Path) -> None:
-    options = ("--artifacts", finished.root / "artifacts", "--cache", finished.root / "cache", "--out", tmp_path / "out")
+def test_a_full_disk_leaves_no_part_of_an_output(
+    search: Any, bundle: Path, finished: Finished, tmp_path: Path
+) -> None:
+    options = (
+        "--artifacts",
+        finished.root / "artifacts",
+        "--cache",
+        finished.root / "cache",
+        "--out",
+        tmp_path / "out",
+    )
     for words in (
         ("export-best", *finished.place, *options),
         ("predict", bundle, "synthetic:24", "--out", tmp_path / "out.csv"),

@@ -1,4 +1,6 @@
-"""Confirming: the best trials and the control again with paired seeds, scored at their last epoch, in a study of its own."""
+"""Confirming: the best trials and the control again with paired seeds, scored at their last epoch,
+in a study of its own.
+"""
 
 import json
 from collections.abc import Callable
@@ -80,7 +82,9 @@ def test_runs_are_paired_and_the_first_seed_keeps_the_parts(searched: Study, dat
     assert len({run.split_seed for run in runs}) == 3
     assert {confirming.run(n).split_seed for n in range(9)} != {0}
     told = [trial.user_attrs for trial in confirming.optuna.get_trials()]
-    assert [(each["confirms"], each["seed"]) for each in told] == [(c, s) for s in range(3) for c in (0, 3, 4)]
+    assert [(each["confirms"], each["seed"]) for each in told] == [
+        (c, s) for s in range(3) for c in (0, 3, 4)
+    ]
     assert all(trial.state == TrialState.WAITING for trial in confirming.optuna.get_trials())
     with pytest.raises(UserError, match="study 'small/confirm' confirms 'small': confirm that one"):
         plan(confirming, top=1, seeds=2, resplit=True)
@@ -97,7 +101,12 @@ def test_candidates_are_trained_to_their_last_epoch_and_that_one_is_scored(
 ) -> None:
     write_plan(database, plan(searched, top=1, seeds=2, resplit=True))
     confirming = open_study(database, confirm_name("small"))
-    run_worker(confirming, Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1), Orders(), print)
+    run_worker(
+        confirming,
+        Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1),
+        Orders(),
+        print,
+    )
     found = cells(confirming)
     assert [(cell.candidate, cell.seed, cell.cause) for cell in found] == [
         (candidate, seed, "completed") for seed in (0, 1) for candidate in (0, 3)
@@ -110,27 +119,36 @@ def test_candidates_are_trained_to_their_last_epoch_and_that_one_is_scored(
         assert trial.user_attrs["best_epoch"] == EPOCHS
         assert cell.score == pytest.approx(np.mean(list(cell.per_class.values())))
         pointers = checkpoints.pointers_of(confirming.engine, cell.trial_id)
-        assert (list(pointers), pointers["best"].epoch) == (["best"], EPOCHS)  # all of them are kept
+        # all of them are kept
+        assert (list(pointers), pointers["best"].epoch) == (["best"], EPOCHS)
     assert len({trial.value for trial in trials}) == 4
     searched.close()
     confirming.close()
 
 
-def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(searched: Study, database: str, tmp_path: Path) -> None:
+def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(
+    searched: Study, database: str, tmp_path: Path
+) -> None:
     write_plan(database, plan(searched, top=1, seeds=2, resplit=False))
     confirming = open_study(database, confirm_name("small"))
     unconfirmed = find_winner(searched, database)
     assert (unconfirmed.study, unconfirmed.number, unconfirmed.score) == (searched, 3, 0.9)
-    assert isinstance(unconfirmed.belief, Unconfirmed)  # too few epochs to tell how optimistic it is
+    # too few epochs to tell how optimistic it is
+    assert isinstance(unconfirmed.belief, Unconfirmed)
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
-    run_worker(confirming, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    run_worker(
+        confirming, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+    )
     found = cells(confirming)
     tell(searched, 0.95)  # by now it would be confirmed, too
     winner = find_winner(searched, database)
     runs = [cell for cell in found if cell.candidate == winner.number]
     assert winner.trial_id == runs[0].trial_id  # not the better of the two
     assert runs[0].seed == 0
-    means = {number: np.mean([cell.score for cell in found if cell.candidate == number]) for number in (0, 3)}
+    means = {
+        number: np.mean([cell.score for cell in found if cell.candidate == number])
+        for number in (0, 3)
+    }
     assert isinstance(winner.belief, Confirmed)
     assert winner.belief.mean == pytest.approx(means[winner.number])
     provenance = export_best(searched, place, tmp_path / "out", ExportRequest(test=False))
@@ -154,15 +172,26 @@ def test_nothing_to_confirm_is_an_error(small_study: Study) -> None:
         plan(small_study, top=1, seeds=2, resplit=True)
 
 
-def test_json_plans_and_writes_nothing(searched: Study, database: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_plans_and_writes_nothing(
+    searched: Study, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     confirm(ConfirmOptions(study="small", storage=database, workers=0, as_json=True))
     found = json.loads(capsys.readouterr().out)
-    assert (found["study"], found["state"], found["choice"], found["candidates"]) == (None, "none", None, [])
+    assert (found["study"], found["state"], found["choice"], found["candidates"]) == (
+        None,
+        "none",
+        None,
+        [],
+    )
     assert names(searched) == ["small"]
     write_plan(database, plan(searched, top=1, seeds=2, resplit=True))
     confirm(ConfirmOptions(study="small", storage=database, workers=0, as_json=True))
     found = json.loads(capsys.readouterr().out)
-    assert (found["study"], found["state"], found["missing_runs"]) == ("small/confirm", "planned", 4)
+    assert (found["study"], found["state"], found["missing_runs"]) == (
+        "small/confirm",
+        "planned",
+        4,
+    )
     searched.close()
 
 
@@ -176,7 +205,10 @@ def test_the_same_command_goes_on_whatever_the_search_has_found(
     assert "trials 0, 3, 4, each with 2 seeds" in (said := capsys.readouterr().out)
     assert "study 'small/confirm' goes on" in said
     assert "are not confirmed: 5 (0.9900)" in said
-    with pytest.raises(UserError, match="--seeds is 2 there, 3 wanted; `search confirm --study small` goes on with it"):
+    with pytest.raises(
+        UserError,
+        match="--seeds is 2 there, 3 wanted; `search confirm --study small` goes on with it",
+    ):
         confirm(ConfirmOptions(**words | {"seeds": 3}))
     confirm(ConfirmOptions(study="small", again=True, storage=database, workers=0))
     assert "'small/confirm-2': trials 0, 5, 3, each with 2 seeds" in capsys.readouterr().out
@@ -191,7 +223,8 @@ def test_no_candidate_wins_by_being_first(searched: Study, database: str) -> Non
     winner = find_winner(searched, database)
     assert (winner.study, winner.number) == (searched, 3)
     assert winner.remarks == (
-        "Study 'small/confirm' chooses no trial yet: 2 of 3 candidates have not ended their run with the first seed.",
+        "Study 'small/confirm' chooses no trial yet: 2 of 3 candidates have not ended their run "
+        "with the first seed.",
     )
     end(confirming, 0.6, 0.7)
     winner = find_winner(searched, database)
@@ -217,7 +250,9 @@ def test_confirm_and_export_choose_alike_where_a_first_seed_failed(
         study.close()
 
 
-def test_what_failed_is_trained_again_with_its_seed(searched: Study, database: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_failed_is_trained_again_with_its_seed(
+    searched: Study, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     begin(searched, database, Asked(top=2, seeds=2, resplit=True), again=False)
     confirming = open_study(database, "small/confirm")
     end(confirming, 0.5, "crashed", "diverged", 0.5, 0.9, 0.6)
@@ -244,11 +279,16 @@ def test_what_failed_is_trained_again_with_its_seed(searched: Study, database: s
 
 def test_names_leave_room_for_what_is_derived_from_them(database: str, make_study: Maker) -> None:
     long = "m" * 190
-    with pytest.raises(UserError, match="--study must leave room for the studies that confirm and retrain it: at most 174"):
+    with pytest.raises(
+        UserError,
+        match="--study must leave room for the studies that confirm and retrain it: at most 174",
+    ):
         make_study(database, trials=2, name=long)
     make_study(database, trials=2, name="m" * 174)
     assert len(confirm_name("m" * 174, 999)) + len("/retrain-99999") == LONGEST_NAME
-    with pytest.raises(UserError, match=r"a name of 211 characters where 200 are possible.*search migrate"):
+    with pytest.raises(
+        UserError, match=r"a name of 211 characters where 200 are possible.*search migrate"
+    ):
         confirm_name("m" * 200, 10)
 
 
@@ -272,7 +312,9 @@ def test_a_study_that_took_the_name_of_another_is_not_confirmed_by_its_confirmat
 def test_a_confirmation_cannot_be_extended(searched: Study, database: str) -> None:
     begin(searched, database, Asked(top=1, seeds=1), again=False)
     confirming = open_study(database, "small/confirm")
-    with pytest.raises(UserError, match="and no more: `search confirm --study small --again` plans anew"):
+    with pytest.raises(
+        UserError, match="and no more: `search confirm --study small --again` plans anew"
+    ):
         extend_budget(confirming, trials=1, gpu_s=0.0, until_s=0.0)
     for study in (searched, confirming):
         study.close()
@@ -283,7 +325,9 @@ def names(study: Study) -> list[str]:
     return sorted(each.study_name for each in study.storage.get_all_studies())
 
 
-def test_a_verdict_stands_though_its_search_was_deleted_meanwhile(searched: Study, database: str) -> None:
+def test_a_verdict_stands_though_its_search_was_deleted_meanwhile(
+    searched: Study, database: str
+) -> None:
     begun = begin(searched, database, Asked(1, 1), again=False)
     confirming = open_study(database, begun.name)
     end(confirming, 0.5, 0.6)

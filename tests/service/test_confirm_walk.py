@@ -1,7 +1,9 @@
-"""Walks through the states of a confirmation: after each there is a way on, and no sentence about it is untrue.
+"""Walks through the states of a confirmation: after each there is a way on, and no sentence about
+it is untrue.
 
-A search runs on, its trials fail, confirmations are planned by one or two people or killed while they plan, runs end in every
-way, confirmations are deleted, and at any moment somebody exports. Nothing is trained: results are told as a worker does.
+A search runs on, its trials fail, confirmations are planned by one or two people or killed while
+they plan, runs end in every way, confirmations are deleted, and at any moment somebody exports.
+Nothing is trained: results are told as a worker does.
 """
 
 import itertools
@@ -15,7 +17,13 @@ import optuna
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
@@ -35,12 +43,17 @@ from tests.support.report_studies import drawn_trials, spec_of, trial_of, write_
 POOL = 4  # configs that the search draws
 scores = st.integers(1, 999).map(lambda thousandth: thousandth / 1000)
 ends = st.one_of(scores, st.sampled_from(["crashed", "diverged", "fail"]))
-ROWS = text("SELECT (SELECT count(*) FROM trials), (SELECT count(*) FROM studies), (SELECT sum(trials) FROM search_study)")
+ROWS = text(
+    "SELECT (SELECT count(*) FROM trials), (SELECT count(*) FROM studies), (SELECT sum(trials) "
+    "FROM search_study)"
+)
 
 
 @dataclass
 class Plan:
-    """A confirmation as the walk knows it: of each run that has ended its score, or why it has none."""
+    """A confirmation as the walk knows it: of each run that has ended its score, or why it has
+    none.
+    """
 
     name: str
     top: int
@@ -63,7 +76,8 @@ class Walk(RuleBasedStateMachine):
     @initialize(first=st.lists(scores, max_size=3), confirmed=st.booleans())
     def begin_a_search(self, first: list[float], confirmed: bool) -> None:
         self.searched = write_study(self.database, spec_of(f"walk-{next(self.names)}"), [])
-        self.searches: list[tuple[int, float]] = []  # config and score of each trial, NaN for one that failed
+        # config and score of each trial, NaN for one that failed
+        self.searches: list[tuple[int, float]] = []
         self.plans: list[Plan] = []
         self.deleted: list[Plan] = []  # kept: their ids name what is opened
         self.opened: dict[int, Study] = {}
@@ -80,19 +94,36 @@ class Walk(RuleBasedStateMachine):
         for study in (self.searched, *self.opened.values()):
             study.close()
 
-    @rule(config=st.integers(0, POOL - 1), score=scores, fails=st.sampled_from([False, False, False, True]))
+    @rule(
+        config=st.integers(0, POOL - 1),
+        score=scores,
+        fails=st.sampled_from([False, False, False, True]),
+    )
     def a_trial_of_the_search_ends(self, config: int, score: float, fails: bool) -> None:
-        drawn, state, cause = self.pool[config], *(("FAIL", "diverged") if fails else ("COMPLETE", "completed"))
+        drawn, state, cause = (
+            self.pool[config],
+            *(("FAIL", "diverged") if fails else ("COMPLETE", "completed")),
+        )
         number, kinds = len(self.searches), drawn.distributions
-        self.searched.optuna.add_trial(trial_of(number, state, drawn.params, kinds, [score], end_cause=cause))
+        self.searched.optuna.add_trial(
+            trial_of(number, state, drawn.params, kinds, [score], end_cause=cause)
+        )
         self.searches.append((config, math.nan if fails else score))
 
-    @rule(top=st.sampled_from([None, 1, 2]), seeds=st.sampled_from([None, 1, 2]), again=st.booleans())
+    @rule(
+        top=st.sampled_from([None, 1, 2]), seeds=st.sampled_from([None, 1, 2]), again=st.booleans()
+    )
     def somebody_confirms(self, top: int | None, seeds: int | None, again: bool) -> None:
         before = self.plans[-1] if self.plans else None
-        other = before and not again and (top not in (None, before.top) or seeds not in (None, before.seeds))
+        other = (
+            before
+            and not again
+            and (top not in (None, before.top) or seeds not in (None, before.seeds))
+        )
         if other or not self.complete():
-            with pytest.raises(UserError, match="is planned otherwise" if before and other else "no complete trial"):
+            with pytest.raises(
+                UserError, match="is planned otherwise" if before and other else "no complete trial"
+            ):
                 begin(self.searched, self.database, Asked(top, seeds), again=again)
             return
         found = begin(self.searched, self.database, Asked(top, seeds), again=again)
@@ -152,7 +183,11 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def somebody_exports(self) -> None:
         before = self.rows()
-        winner, chosen, choosable = find_winner(self.searched, self.database), self.look(), self.choosable()
+        winner, chosen, choosable = (
+            find_winner(self.searched, self.database),
+            self.look(),
+            self.choosable(),
+        )
         assert self.rows() == before
         assert list(winner.remarks) == self.true_sentences()
         if not choosable:
@@ -161,15 +196,24 @@ class Walk(RuleBasedStateMachine):
             return
         newest = self.plans[-1]
         assert winner.number == chosen
-        assert (winner.study.spec.name, winner.score) == (newest.name, newest.ended[winner.number, 0])
-        assert winner.study.run(winner.run_number) == winner.study.run(newest.candidates.index(winner.number))
+        assert (winner.study.spec.name, winner.score) == (
+            newest.name,
+            newest.ended[winner.number, 0],
+        )
+        assert winner.study.run(winner.run_number) == winner.study.run(
+            newest.candidates.index(winner.number)
+        )
         assert isinstance(winner.belief, Confirmed)
         assert winner.belief.candidates == len(choosable)
-        assert winner.belief.seeds == sum(newest.scored(winner.number, seed) for seed in range(newest.seeds))
+        assert winner.belief.seeds == sum(
+            newest.scored(winner.number, seed) for seed in range(newest.seeds)
+        )
         winner.study.close()
 
     def look(self) -> int | None:
-        """Read what is confirmed so far, compare it with what the walk knows, and return the choice."""
+        """Read what is confirmed so far, compare it with what the walk knows, and return the
+        choice.
+        """
         said = standing_json(read_standing(self.searched, self.database))
         assert said["remarks"] == self.true_sentences()
         assert said["state"] == self.true_state()
@@ -178,7 +222,9 @@ class Walk(RuleBasedStateMachine):
         return chosen
 
     def go_all_the_way(self) -> None:
-        """From wherever the walk has ended, plan anew, train what is left, once more what fails of it, and export."""
+        """From wherever the walk has ended, plan anew, train what is left, once more what fails of
+        it, and export.
+        """
         self.somebody_confirms(2, 2, again=True)
         newest = self.plans[-1]
         for result in itertools.cycle((0.5, "crashed", 0.6)):
@@ -200,7 +246,9 @@ class Walk(RuleBasedStateMachine):
         assert budget.total <= budget.trials
 
     def end_a_run(self, mine: Plan, end: float | str) -> None:
-        """Tell the next run of a confirmation as a worker does; ``fail``: as somebody does in the dashboard."""
+        """Tell the next run of a confirmation as a worker does; ``fail``: as somebody does in the
+        dashboard.
+        """
         confirming = self.open(mine)
         waiting = confirming.optuna.get_trials(deepcopy=False, states=[TrialState.WAITING])[0]
         storage, told = confirming.storage, waiting.user_attrs
@@ -252,11 +300,15 @@ class Walk(RuleBasedStateMachine):
             return tuple(connection.execute(ROWS).one())
 
     def best_now(self, top: int) -> list[int]:
-        """The control where it is complete, then the best others, none of them with a config that is taken."""
+        """The control where it is complete, then the best others, none of them with a config that
+        is taken.
+        """
         chosen = [0] if self.searches and self.complete_is(0) else []
         most = len(chosen) + top
         for number in self.complete_by_score():
-            if len(chosen) < most and self.searches[number][0] not in [self.searches[each][0] for each in chosen]:
+            if len(chosen) < most and self.searches[number][0] not in [
+                self.searches[each][0] for each in chosen
+            ]:
                 chosen.append(number)
         return chosen
 
@@ -270,7 +322,11 @@ class Walk(RuleBasedStateMachine):
         top, seeds = top or (before.top if before else 5), seeds or (before.seeds if before else 3)
         candidates = self.best_now(top)
         if before and (not again or (before.candidates, before.seeds) == (candidates, seeds)):
-            before.at_hand |= {which for which, end in before.ended.items() if not isinstance(end, float) and end != "diverged"}
+            before.at_hand |= {
+                which
+                for which, end in before.ended.items()
+                if not isinstance(end, float) and end != "diverged"
+            }
             return
         count = self.next_count()
         name = f"{self.searched.spec.name}/confirm{f'-{count}' if count > 1 else ''}"
@@ -278,7 +334,9 @@ class Walk(RuleBasedStateMachine):
         self.plans.append(Plan(name, top, seeds, candidates, at_hand=at_hand))
 
     def choosable(self) -> list[int]:
-        if not self.plans or any((each, 0) not in self.plans[-1].ended for each in self.plans[-1].candidates):
+        if not self.plans or any(
+            (each, 0) not in self.plans[-1].ended for each in self.plans[-1].candidates
+        ):
             return []
         return [each for each in self.plans[-1].candidates if self.plans[-1].scored(each, 0)]
 
@@ -301,27 +359,44 @@ class Walk(RuleBasedStateMachine):
         planned, count = len(newest.candidates) * newest.seeds, len(newest.candidates)
         missing = planned - sum(isinstance(end, float) for end in newest.ended.values())
         behind = sum((each, 0) not in newest.ended for each in newest.candidates)
-        lost = [(each, newest.ended[each, 0]) for each in newest.candidates if isinstance(newest.ended.get((each, 0)), str)]
+        lost = [
+            (each, newest.ended[each, 0])
+            for each in newest.candidates
+            if isinstance(newest.ended.get((each, 0)), str)
+        ]
         if behind:
             why = f"{behind} of {count} candidates have not ended their run with the first seed"
             found.append(f"Study {newest.name!r} chooses no trial yet: {why}.")
         elif not self.choosable():
-            found.append(f"Study {newest.name!r} chooses no trial: no candidate has a score with the first seed.")
+            found.append(
+                f"Study {newest.name!r} chooses no trial: no candidate has a score with the first "
+                f"seed."
+            )
         elif missing:
             yet = "" if self.true_state() == "ended" else " yet"
-            found.append(f"{missing} of the {planned} runs of study {newest.name!r} have no score{yet}.")
+            found.append(
+                f"{missing} of the {planned} runs of study {newest.name!r} have no score{yet}."
+            )
         if lost:
             again = any(cause != "diverged" for _, cause in lost)
             named = ", ".join(f"{number} ({cause})" for number, cause in lost)
             repeat = "; `search confirm` trains again what did not diverge" if again else ""
-            found.append(f"Without a score with the first seed, and so not to be chosen: trials {named}{repeat}.")
+            found.append(
+                f"Without a score with the first seed, and so not to be chosen: trials "
+                f"{named}{repeat}."
+            )
         configs = {self.searches[number][0] for number in newest.candidates}
-        better = [number for number in self.best_now(newest.top) if self.searches[number][0] not in configs]
+        better = [
+            number
+            for number in self.best_now(newest.top)
+            if self.searches[number][0] not in configs
+        ]
         if better:
             ranked = sorted(better, key=lambda number: (-self.score(number), number))
             named = ", ".join(f"{number} ({self.score(number):.4f})" for number in ranked)
             found.append(
-                f"Trials that would be candidates by now are not confirmed: {named}; `search confirm --again` plans anew."
+                f"Trials that would be candidates by now are not confirmed: {named}; `search "
+                f"confirm --again` plans anew."
             )
         return found
 
@@ -336,5 +411,11 @@ def test_every_walk_has_a_way_on_and_true_sentences(database: str) -> None:
     OnPostgres.pool = drawn_trials(space, POOL, prune=False)
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     phases = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink a walk takes minutes
-    walks = settings(max_examples=6, stateful_step_count=12, deadline=None, suppress_health_check=checks, phases=phases)
+    walks = settings(
+        max_examples=6,
+        stateful_step_count=12,
+        deadline=None,
+        suppress_health_check=checks,
+        phases=phases,
+    )
     run_state_machine_as_test(OnPostgres, settings=walks)

@@ -1,4 +1,6 @@
-"""Budgets and orders: what closes a study, what opens it again, and that workers obey while they run."""
+"""Budgets and orders: what closes a study, what opens it again, and that workers obey while they
+run.
+"""
 
 import json
 import subprocess
@@ -35,8 +37,10 @@ FRESH = Budget(
         ({"total": 9}, False),
         ({"total": 10}, True),
         ({"total": 10, "waiting": 1}, False),
-        ({"total": 10, "foreign_failures": 1}, False),  # somebody failed it by hand: another takes its place
-        ({"total": 10, "foreign_failures": 1, "fixed": True}, True),  # but not where all trials are given
+        # somebody failed it by hand: another takes its place
+        ({"total": 10, "foreign_failures": 1}, False),
+        # but not where all trials are given
+        ({"total": 10, "foreign_failures": 1, "fixed": True}, True),
         ({"total": 12, "infeasible": 4}, True),  # two of the four count
         ({"total": 11, "infeasible": 4}, False),
         ({"total": 20, "infeasible": 20}, True),  # next to nothing works
@@ -48,7 +52,9 @@ FRESH = Budget(
         ({"order": Order.PAUSED, "total": 10}, False),
     ],
 )
-def test_a_study_is_closed_when_any_limit_is_reached(change: dict[str, object], closed: bool) -> None:
+def test_a_study_is_closed_when_any_limit_is_reached(
+    change: dict[str, object], closed: bool
+) -> None:
     assert replace(FRESH, **change).closed() == closed  # type: ignore[arg-type]
 
 
@@ -77,7 +83,9 @@ def test_a_paused_study_gives_out_nothing_and_a_stopped_one_is_over(small_study:
     assert take(small_study, "c").trial_id == lease.trial_id
 
 
-def test_everybody_is_told_why_nothing_happens(small_study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everybody_is_told_why_nothing_happens(
+    small_study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
     def told() -> tuple[bool, str, str]:
         print_status(small_study)
         found = read_status(small_study).as_json()
@@ -89,23 +97,43 @@ def test_everybody_is_told_why_nothing_happens(small_study: Study, capsys: pytes
     give_order(small_study, Order.PAUSED)
     assert told() == (False, "paused", "paused: `search resume` goes on")
     give_order(small_study, Order.STOPPED)
-    assert told() == (False, "stopped", "ends, 1 trial(s) to end: stopped by hand; `search resume` goes on")
+    assert told() == (
+        False,
+        "stopped",
+        "ends, 1 trial(s) to end: stopped by hand; `search resume` goes on",
+    )
     leases.release(small_study.engine, lease)
-    assert told() == (True, "stopped", "over: stopped by hand, 1 trial(s) unfinished; `search resume` goes on")
+    assert told() == (
+        True,
+        "stopped",
+        "over: stopped by hand, 1 trial(s) unfinished; `search resume` goes on",
+    )
     give_order(small_study, Order.RUNNING)
     small_study.optuna.tell(small_study.trial(lease.trial_id), 0.5)
     with small_study.engine.begin() as connection:
-        connection.execute(update(STUDY).values(until_s=60.0, started_at=text("now() - interval '1 hour'")))
-    assert told() == (True, "deadline", "over: its time is over; `search extend --until 1h` gives it more")
+        connection.execute(
+            update(STUDY).values(until_s=60.0, started_at=text("now() - interval '1 hour'"))
+        )
+    assert told() == (
+        True,
+        "deadline",
+        "over: its time is over; `search extend --until 1h` gives it more",
+    )
     assert read_status(small_study).as_json()["deadline_s"] == 0
     with small_study.engine.begin() as connection:
         connection.execute(update(STUDY).values(until_s=0.0, gpu_s=1e-9))
         connection.execute(update(LEASE).values(spent_s=1.0))
-    assert told() == (True, "hours", "over: its device hours are spent; `search extend --gpu-hours 1` gives it more")
+    assert told() == (
+        True,
+        "hours",
+        "over: its device hours are spent; `search extend --gpu-hours 1` gives it more",
+    )
     assert read_status(small_study).as_json()["deadline_s"] is None
 
 
-def test_a_halt_is_said_once_while_a_study_is_watched(small_study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_halt_is_said_once_while_a_study_is_watched(
+    small_study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
     looks = 0
 
     def over() -> bool:
@@ -134,7 +162,9 @@ def test_an_extended_study_goes_on(small_study: Study) -> None:
         extend_budget(small_study, trials=0, gpu_s=0.0, until_s=0.0)
 
 
-def test_hours_count_what_every_claim_has_held_and_close_the_study(database: str, make_study: Maker) -> None:
+def test_hours_count_what_every_claim_has_held_and_close_the_study(
+    database: str, make_study: Maker
+) -> None:
     make_study(database, trials=4)
     study = open_study(database, "small")
     with study.engine.begin() as connection:
@@ -143,7 +173,8 @@ def test_hours_count_what_every_claim_has_held_and_close_the_study(database: str
     back_dated = {"renewed_at": text("clock_timestamp() - interval '60 seconds'")}
     with study.engine.begin() as connection:
         connection.execute(update(LEASE).values(back_dated))
-    assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)  # also what was not written yet
+    # also what was not written yet
+    assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)
     leases.renew(study.engine, lease, 30.0)
     assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)
     assert current_budget(study).limit() is Limit.NONE
@@ -175,7 +206,9 @@ def test_a_deleted_study_is_an_error_with_its_name(small_study: Study) -> None:
             ask()
 
 
-def test_a_worker_whose_clock_is_off_may_not_join(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_whose_clock_is_off_may_not_join(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check_clock(small_study)
     now = time.time
     monkeypatch.setattr("search.study.stored.time.time", lambda: now() - 7200.0)

@@ -1,4 +1,6 @@
-"""The dashboard's server: what it serves, and how it bears an empty, an absent and a failing database."""
+"""The dashboard's server: what it serves, and how it bears an empty, an absent and a failing
+database.
+"""
 
 import signal
 import socket
@@ -25,10 +27,17 @@ def fetch(url: str) -> tuple[int, bytes]:
 
 
 def test_dashboard_serves_health_and_pictures_and_ends_at_once(
-    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
+    study: optuna.Study,
+    storage: RDBStorage,
+    pictures: PictureStore,
+    empty_database: str,
+    tmp_path: Path,
 ) -> None:
     trial = study.ask()
-    kept, lost = (attach_picture(trial, storage, pictures, png(name), f"{name}.png") for name in ("red", "blue"))
+    kept, lost = (
+        attach_picture(trial, storage, pictures, png(name), f"{name}.png")
+        for name in ("red", "blue")
+    )
     study.tell(trial, 0.5)
     pictures.remove(lost)
     at = f"artifacts/{study._study_id}/{trial._trial_id}"
@@ -48,7 +57,11 @@ def test_dashboard_serves_health_and_pictures_and_ends_at_once(
 
 
 def test_dashboard_says_in_one_line_that_the_artifacts_cannot_be_read(
-    study: optuna.Study, storage: RDBStorage, pictures: PictureStore, empty_database: str, tmp_path: Path
+    study: optuna.Study,
+    storage: RDBStorage,
+    pictures: PictureStore,
+    empty_database: str,
+    tmp_path: Path,
 ) -> None:
     trial = study.ask()
     artifact_id = attach_picture(trial, storage, pictures, png("red"), "panel.png")
@@ -56,13 +69,20 @@ def test_dashboard_says_in_one_line_that_the_artifacts_cannot_be_read(
     file.unlink()
     file.mkdir()
     with dashboard(empty_database, tmp_path / "artifacts") as process:
-        assert fetch(f"{url_of(process)}/artifacts/{study._study_id}/{trial._trial_id}/{artifact_id}")[0] == 503
+        assert (
+            fetch(f"{url_of(process)}/artifacts/{study._study_id}/{trial._trial_id}/{artifact_id}")[
+                0
+            ]
+            == 503
+        )
         _, said = end(process)
     assert said.count("\n") == 1
     assert f"cannot read {file}" in said
 
 
-def test_dashboard_waits_for_the_tables_of_an_empty_database(empty_database: str, tmp_path: Path) -> None:
+def test_dashboard_waits_for_the_tables_of_an_empty_database(
+    empty_database: str, tmp_path: Path
+) -> None:
     with dashboard(empty_database, tmp_path) as process:
         assert process.stderr is not None
         assert "waiting for `search init`" in process.stderr.readline()
@@ -83,15 +103,21 @@ def test_dashboard_that_waits_ends_at_once(empty_database: str, tmp_path: Path) 
     assert said == ""
 
 
-def test_dashboard_that_comes_before_the_database_waits_and_bears_another_outage(empty_database: str, tmp_path: Path) -> None:
+def test_dashboard_that_comes_before_the_database_waits_and_bears_another_outage(
+    empty_database: str, tmp_path: Path
+) -> None:
     name = make_url(empty_database).database
-    server = create_engine(make_url(empty_database).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    server = create_engine(
+        make_url(empty_database).set(database="postgres"), isolation_level="AUTOCOMMIT"
+    )
 
     def accept(answer: bool) -> None:
         with server.connect() as connection:
             connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {answer}"))
             if not answer:
-                end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                end_all = (
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                )
                 connection.execute(text(end_all), {"name": name})
 
     accept(False)
@@ -114,14 +140,21 @@ def test_dashboard_waits_for_a_silent_database_no_longer_than_told() -> None:
         open_tables("postgresql://nobody@127.0.0.1:9/none", 1.0)
 
 
-def test_dashboard_outlives_an_outage_of_the_database(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:
+def test_dashboard_outlives_an_outage_of_the_database(
+    storage: RDBStorage, empty_database: str, tmp_path: Path
+) -> None:
     name = storage.engine.url.database
-    server = create_engine(storage.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    server = create_engine(
+        storage.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT"
+    )
     with dashboard(empty_database, tmp_path) as process, server.connect() as connection:
         url = url_of(process)
         storage.engine.dispose()
         connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
-        connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name})
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": name},
+        )
         assert fetch(f"{url}/health")[0] == 503
         assert fetch(f"{url}/dashboard")[0] == 503
         assert fetch(f"{url}/api/studies")[0] == 500
@@ -140,7 +173,10 @@ def test_port_in_use_is_one_line(storage: RDBStorage, empty_database: str, tmp_p
         with dashboard(empty_database, tmp_path, port) as process:
             _, said = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert said == f"port {port} of 127.0.0.1 is in use: end what uses it or choose another with --port\n"
+    assert (
+        said
+        == f"port {port} of 127.0.0.1 is in use: end what uses it or choose another with --port\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,14 +189,21 @@ def held(pid: int) -> int:
     return found
 
 
-def test_half_sent_requests_keep_nobody_from_an_answer(storage: RDBStorage, empty_database: str, tmp_path: Path) -> None:
-    """Four hundred clients that never end their request, and drip it: the service answers, and does not keep them all."""
+def test_half_sent_requests_keep_nobody_from_an_answer(
+    storage: RDBStorage, empty_database: str, tmp_path: Path
+) -> None:
+    """Four hundred clients that never end their request, and drip it: the service answers, and does
+    not keep them all.
+    """
     with dashboard(empty_database, tmp_path) as process, ExitStack() as dripping:
         url = url_of(process)
         where = ("127.0.0.1", int(url.rpartition(":")[2]))
         for i in range(400):
             wire = dripping.enter_context(socket.create_connection(where, timeout=10))
-            wire.sendall(b"PUT /api/studies/1/note HTTP/1.1\r\nHost: localhost\r\n" + b"Content-Length: 9\r\n\r\n" * (i % 2))
+            wire.sendall(
+                b"PUT /api/studies/1/note HTTP/1.1\r\nHost: localhost\r\n"
+                + b"Content-Length: 9\r\n\r\n" * (i % 2)
+            )
         began = time.monotonic()
         for _ in range(20):
             assert fetch(f"{url}/health") == (200, b"ok\n")

@@ -23,7 +23,10 @@ print(len(builds), opened.fingerprint, int(opened.images[-1].sum()))
 
 def test_four_processes_build_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "cache")]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -52,7 +55,9 @@ dataset.open_dataset("synthetic:24", dataset.DataOptions(), Path(sys.argv[1]))
     assert any(path.name.startswith(".") for path in tmp_path.iterdir())
     follower = "import sys; from pathlib import Path; from objectives.data.dataset import *;"
     follower += "print(len(open_dataset('synthetic:24', DataOptions(), Path(sys.argv[1])).names))"
-    followed = subprocess.run([sys.executable, "-c", follower, str(tmp_path)], check=True, capture_output=True, text=True)
+    followed = subprocess.run(
+        [sys.executable, "-c", follower, str(tmp_path)], check=True, capture_output=True, text=True
+    )
     assert followed.stdout == "23\n"
     assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
 
@@ -69,6 +74,8 @@ try:
 except WorldError as error:
     print(error)
 """
-    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True, text=True
+    )
     assert ended.stdout.startswith("cannot write the prepared data to")
     assert [path.suffix for path in tmp_path.iterdir()] in ([], [".lock"])

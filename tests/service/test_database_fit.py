@@ -1,4 +1,6 @@
-"""A database that cannot hold a study, or lets its user in only so far: one line that says what to do, and nothing is left."""
+"""A database that cannot hold a study, or lets its user in only so far: one line that says what to
+do, and nothing is left.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,11 +70,22 @@ def test_a_good_database_is_not_doubted(database: str, empty_database: str, as_u
     check_database(worker)  # every table is there, so it needs to make none
 
 
-def test_init_and_doctor_name_the_right_that_lacks(empty_database: str, as_user: As, search: Any, tmp_path: Path) -> None:
+def test_init_and_doctor_name_the_right_that_lacks(
+    empty_database: str, as_user: As, search: Any, tmp_path: Path
+) -> None:
     url = as_user(empty_database, "")
     said = "user user_0 may not make tables (GRANT CREATE ON SCHEMA public TO user_0)"
     assert said in doubt(url)
-    words = ["--study", "s", "--data", "synthetic:24", "--artifacts", tmp_path / "a", "--storage", url.replace("+psycopg2", "")]
+    words = [
+        "--study",
+        "s",
+        "--data",
+        "synthetic:24",
+        "--artifacts",
+        tmp_path / "a",
+        "--storage",
+        url.replace("+psycopg2", ""),
+    ]
     done = search("init", *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
@@ -102,12 +115,18 @@ def write_something(url: str) -> None:
             connection.execute(text("DELETE FROM search_worker"))
 
 
-def test_limits_and_read_only_servers_are_named(database: str, as_user: As, postgres_server: str) -> None:
+def test_limits_and_read_only_servers_are_named(
+    database: str, as_user: As, postgres_server: str
+) -> None:
     url = as_user(database, "IN ROLE postgres")
     run_sql(postgres_server, "ALTER ROLE user_0 SET statement_timeout = '500ms'")
     assert "its statement_timeout ends what waits for 0.5 s" in doubt(url)
     engine = open_engine(url)
-    with pytest.raises(WorldError, match="statement_timeout"), reachable(url), engine.connect() as connection:
+    with (
+        pytest.raises(WorldError, match="statement_timeout"),
+        reachable(url),
+        engine.connect() as connection,
+    ):
         connection.execute(text("SELECT pg_sleep(5)"))
     engine.dispose()
     run_sql(postgres_server, "ALTER ROLE user_0 RESET ALL")
@@ -118,7 +137,10 @@ def test_limits_and_read_only_servers_are_named(database: str, as_user: As, post
 
 
 def test_another_encoding_is_named(postgres_server: str) -> None:
-    run_sql(postgres_server, "CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    run_sql(
+        postgres_server,
+        "CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
     try:
         said = doubt(postgres_server.replace("/postgres?", "/bytes?"))
         assert "its encoding is SQL_ASCII, make one with CREATE DATABASE" in said
@@ -131,12 +153,18 @@ def test_an_old_server_is_named(database: str, monkeypatch: pytest.MonkeyPatch) 
     assert "use 99 or later" in doubt(database)
 
 
-def test_connections_that_are_refused_say_what_to_do(postgres_server: str, database: str, as_user: As) -> None:
+def test_connections_that_are_refused_say_what_to_do(
+    postgres_server: str, database: str, as_user: As
+) -> None:
     full = as_user(database, "CONNECTION LIMIT 0")
     remedies = {
         full: "it takes no further connection: stop workers",
-        database.replace("//postgres:@", "//nobody:@"): "give a user that the server knows in --storage",
-        postgres_server.replace("/postgres?", "/nowhere?"): "make it with `createdb`, or name another in --storage",
+        database.replace(
+            "//postgres:@", "//nobody:@"
+        ): "give a user that the server knows in --storage",
+        postgres_server.replace(
+            "/postgres?", "/nowhere?"
+        ): "make it with `createdb`, or name another in --storage",
     }
     for url, remedy in remedies.items():
         with pytest.raises(WorldError) as caught:
@@ -149,5 +177,8 @@ def test_tables_of_another_optuna_are_named(database: str) -> None:
     run_sql(database, "UPDATE version_info SET library_version = '4.1.0'")
     run_sql(database, "UPDATE alembic_version SET version_num = 'v2.6.0.a'")
     for use in (write_something, lambda url: open_optuna(url, Fence())):
-        with pytest.raises(UserError, match=r"were made by optuna 4\.1\.0, which optuna .* cannot use: give this program"):
+        with pytest.raises(
+            UserError,
+            match=r"were made by optuna 4\.1\.0, which optuna .* cannot use: give this program",
+        ):
             use(database)

@@ -1,4 +1,6 @@
-"""The embedded database beside processes that are not its own, and in folders where others could reach it."""
+"""The embedded database beside processes that are not its own, and in folders where others could
+reach it.
+"""
 
 import json
 import os
@@ -47,7 +49,16 @@ def test_a_strangers_number_in_the_files_of_a_killed_server_leaves_the_stranger_
 ) -> None:
     folder = home / "postgres"
     for name in ("postmaster.pid", f"{SOCKET}.lock"):  # as a power cut leaves them
-        lines = [str(stranger.pid), str(folder), STARTED, "5432", str(folder), "", "1234567 7", "ready   "]
+        lines = [
+            str(stranger.pid),
+            str(folder),
+            STARTED,
+            "5432",
+            str(folder),
+            "",
+            "1234567 7",
+            "ready   ",
+        ]
         (folder / name).write_text("\n".join(lines) + "\n")
     with embedded_postgres(home) as url:
         assert answers(url)
@@ -83,7 +94,8 @@ def test_a_user_that_was_killed_and_not_buried_does_not_keep_the_server_alive(
     stranger: subprocess.Popen[bytes], home: Path
 ) -> None:
     began = psutil.Process(stranger.pid).create_time()
-    stranger.kill()  # its parent, this process, does not wait for it: in a container without an init nobody does
+    # its parent, this process, does not wait for it: in a container without an init nobody does
+    stranger.kill()
     while psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     (home / "postgres" / ".handle_pids.json").write_text(json.dumps([stranger.pid]))
@@ -94,10 +106,17 @@ def test_a_user_that_was_killed_and_not_buried_does_not_keep_the_server_alive(
 
 
 def test_a_living_user_keeps_the_server(home: Path) -> None:
-    hold = "import sys; from pathlib import Path; from search.database.embedded import embedded_postgres\n"
-    hold += "with embedded_postgres(Path(sys.argv[1])) as url: print(url, flush=True); sys.stdin.read()"
+    hold = (
+        "import sys; from pathlib import Path; from search.database.embedded import "
+        "embedded_postgres\n"
+    )
+    hold += (
+        "with embedded_postgres(Path(sys.argv[1])) as url: print(url, flush=True); sys.stdin.read()"
+    )
     pipe = subprocess.PIPE
-    user = subprocess.Popen([sys.executable, "-c", hold, str(home)], stdin=pipe, stdout=pipe, text=True)
+    user = subprocess.Popen(
+        [sys.executable, "-c", hold, str(home)], stdin=pipe, stdout=pipe, text=True
+    )
     assert user.stdout is not None
     url = user.stdout.readline().strip()
     with embedded_postgres(home):

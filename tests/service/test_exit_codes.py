@@ -1,4 +1,6 @@
-"""What a worker's exit code says to an engine that starts workers: done, told to leave, a mistake, or the world's fault."""
+"""What a worker's exit code says to an engine that starts workers: done, told to leave, a mistake,
+or the world's fault.
+"""
 
 import os
 import signal
@@ -24,13 +26,19 @@ CODE = f"--leave-code={LEAVE}"
 def workers(database: str, root: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start workers on the study ``small``; those that a failed test has left are killed."""
     started: list[subprocess.Popen[bytes]] = []
-    place = {"SEARCH_STORAGE": database, "SEARCH_ARTIFACTS": str(root / "artifacts"), "SEARCH_CACHE": str(root / "cache")}
+    place = {
+        "SEARCH_STORAGE": database,
+        "SEARCH_ARTIFACTS": str(root / "artifacts"),
+        "SEARCH_CACHE": str(root / "cache"),
+    }
 
     def start(*options: str, **settings: str) -> subprocess.Popen[bytes]:
         words = ["worker", "--study=small", "--device=cpu", "--threads=1", "--lease=5s", *options]
         with (root / f"log-{len(started)}").open("wb") as log:
             command = [sys.executable, "-m", "search", *words]
-            started.append(subprocess.Popen(command, env=os.environ | place | settings, stdout=log, stderr=log))
+            started.append(
+                subprocess.Popen(command, env=os.environ | place | settings, stdout=log, stderr=log)
+            )
         return started[-1]
 
     yield start
@@ -54,7 +62,9 @@ def test_a_worker_that_was_told_to_leave_ends_with_its_code_wherever_it_stood(
     said = [tmp_path / f"log-{place}" for place in range(5)]
     with workers(database, tmp_path) as start, silent_database() as silent:
         trains = start(CODE)
-        wait_for(lambda: read_status(study).trials["running"] == 1, told=lambda: said[0].read_text())
+        wait_for(
+            lambda: read_status(study).trials["running"] == 1, told=lambda: said[0].read_text()
+        )
         waits = start("--drain", SEARCH_LEAVE_CODE=str(LEAVE))
         arrives, by_default = start("--study=later", CODE), start("--study=later")
         unheard = start(CODE, SEARCH_STORAGE=silent)
@@ -65,23 +75,30 @@ def test_a_worker_that_was_told_to_leave_ends_with_its_code_wherever_it_stood(
         for worker in told:
             worker.send_signal(signal.SIGTERM)
         assert [worker.wait(30) for worker in told] == [LEAVE, LEAVE, LEAVE, 0, LEAVE]
-    wait_for(lambda: read_status(study).trials["interrupted"] == 1)  # given back, or else when its lease has run out
+    # given back, or else when its lease has run out
+    wait_for(lambda: read_status(study).trials["interrupted"] == 1)
     study.close()
 
 
 def connected(pid: int) -> bool:
     """Whether a process has a connection to some server."""
-    return any(str(entry.readlink()).startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir())
+    return any(
+        str(entry.readlink()).startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir()
+    )
 
 
-def test_the_end_of_the_study_is_0_whatever_the_code(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_the_end_of_the_study_is_0_whatever_the_code(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=1",))
     with workers(database, tmp_path) as start:
         assert start(CODE).wait(120) == 0
         assert start(CODE).wait(120) == 0, "nothing is left to do"
 
 
-def test_a_drained_worker_that_is_hurried_ends_with_its_code(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_drained_worker_that_is_hurried_ends_with_its_code(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=400",))
     study = open_study(database, "small")
     with workers(database, tmp_path) as start:

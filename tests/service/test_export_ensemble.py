@@ -53,30 +53,56 @@ class Searched:
 
 
 @pytest.fixture(scope="module")
-def searched(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Searched:
+def searched(
+    make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Searched:
     root = tmp_path_factory.mktemp("searched")
     place = Place(make_database(), str(root / "artifacts"), root / "cache")
     # of this seed no run is the best on every class
     seeded = DataOptions(seed=1)
-    list(set_up(Request(name="small", source="synthetic:120", space="tiny", trials=3, sets=FIXED, frames=seeded), place))
+    list(
+        set_up(
+            Request(
+                name="small",
+                source="synthetic:120",
+                space="tiny",
+                trials=3,
+                sets=FIXED,
+                frames=seeded,
+            ),
+            place,
+        )
+    )
     study = open_study(place.storage, "small")
-    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    run_worker(
+        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+    )
     return Searched(study, place)
 
 
-def averaged_in_numpy(searched: Searched, bundle: Path) -> tuple[npt.NDArray[np.float64], np.ndarray, np.ndarray]:
-    """Mean softmax (N, S, H, W) of the members named in a bundle, from the study's own weights; frames and masks."""
+def averaged_in_numpy(
+    searched: Searched, bundle: Path
+) -> tuple[npt.NDArray[np.float64], np.ndarray, np.ndarray]:
+    """Mean softmax (N, S, H, W) of the members named in a bundle, from the study's own weights;
+    frames and masks.
+    """
     data = open_data(searched.study, searched.place, "")
     metrics = json.loads((bundle / "metrics.json").read_text())
-    weights = [member["weight"] for member in json.loads((bundle / "config.json").read_text())["members"]]
+    weights = [
+        member["weight"] for member in json.loads((bundle / "config.json").read_text())["members"]
+    ]
     by_number = {trial.number: trial._trial_id for trial in searched.study.optuna.get_trials()}
     indices = data.parts["validation"]
     images = data.images[indices]
     total = np.zeros(())
     for origin, weight in zip(metrics["members"], weights, strict=True):
-        member = restore_run(searched.study, by_number[origin["trial"]], data, searched.place.artifacts)
+        member = restore_run(
+            searched.study, by_number[origin["trial"]], data, searched.place.artifacts
+        )
         with torch.no_grad():
-            logits = member.segmenter(pixels_BCHW(images)).double().numpy()[:, list(data.spec.scored)]
+            logits = (
+                member.segmenter(pixels_BCHW(images)).double().numpy()[:, list(data.spec.scored)]
+            )
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         total = total + weight / sum(weights) * raised / raised.sum(axis=1, keepdims=True)
     return total, images, data.masks[indices]
@@ -100,18 +126,27 @@ def test_a_bundle_averages_its_members_and_says_so(
     searched: Searched, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    provenance = export_best(searched.study, searched.place, out, ExportRequest(ensemble=ENSEMBLE_OF_TWO))
+    provenance = export_best(
+        searched.study, searched.place, out, ExportRequest(ensemble=ENSEMBLE_OF_TWO)
+    )
     mean_NSHW, images, masks = averaged_in_numpy(searched, out)
     bundle = load_bundle(out)
     spec = bundle.spec
     assert len(members_of(bundle.segmenter)) == len(provenance.members) == 2
     labels = np.array(spec.scored)[mean_NSHW.argmax(axis=1)]
     inside = masks != spec.ignore_label
-    cells = np.bincount(masks[inside].astype(int) * spec.num_classes + labels[inside], minlength=spec.num_classes**2)
+    cells = np.bincount(
+        masks[inside].astype(int) * spec.num_classes + labels[inside], minlength=spec.num_classes**2
+    )
     expected = class_scores(cells.reshape(spec.num_classes, spec.num_classes))
-    assert provenance.validation.score == pytest.approx(mean_over(expected.iou, spec.scored), abs=1e-4)  # a pixel may be a tie
+    # a pixel may be a tie
+    assert provenance.validation.score == pytest.approx(
+        mean_over(expected.iou, spec.scored), abs=1e-4
+    )
     session = InferenceSession((out / "model.onnx").read_bytes())
-    (probabilities,) = session.run(["probabilities"], {"pixels": images.transpose(0, 3, 1, 2).astype(np.float32)})
+    (probabilities,) = session.run(
+        ["probabilities"], {"pixels": images.transpose(0, 3, 1, 2).astype(np.float32)}
+    )
     np.testing.assert_allclose(probabilities[:, list(spec.scored)], mean_NSHW, atol=1e-4)
     _check_words(out, provenance, capsys)
 
@@ -120,14 +155,17 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
     belief = provenance.belief
     assert isinstance(belief, Judged)
     assert sum(share.weight for share in belief.members) == pytest.approx(1.0)
-    assert [share.trial for share in belief.members] == [origin.trial for origin in provenance.members]
+    assert [share.trial for share in belief.members] == [
+        origin.trial for origin in provenance.members
+    ]
     assert provenance.trial == belief.members[0].trial
     card = (out / "README.md").read_text()
     assert "study small, an ensemble of 2 runs" in card
     assert f"a gain of {belief.score - belief.member_score:+.4f}" in card
     for share, origin in zip(belief.members, provenance.members, strict=True):
         assert (
-            f"weight {share.weight:.3g}: trial {origin.trial} of study small, seed {origin.seed}, epoch {origin.epoch}" in card
+            f"weight {share.weight:.3g}: trial {origin.trial} of study small, seed {origin.seed}, "
+            f"epoch {origin.epoch}" in card
         )
     print_export(out, provenance, ())
     said = " ".join(capsys.readouterr().out.split())
@@ -139,22 +177,34 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
 def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path: Path) -> None:
     out = tmp_path / "out"
     provenance = export_best(
-        searched.study, searched.place, out, ExportRequest(ensemble=Combined("stack", anyway=True), flips="on")
+        searched.study,
+        searched.place,
+        out,
+        ExportRequest(ensemble=Combined("stack", anyway=True), flips="on"),
     )
     bundle = load_bundle(out)
     belief = provenance.belief
     assert isinstance(belief, Judged)
     assert belief.stacked
-    assert len(members_of(bundle.segmenter)) == len(provenance.members) == len(member_runs(searched.study)) == 3
+    assert (
+        len(members_of(bundle.segmenter))
+        == len(provenance.members)
+        == len(member_runs(searched.study))
+        == 3
+    )
     data = open_data(searched.study, searched.place, "")
     frames = data.images[data.parts["validation"]]
     with torch.no_grad():
         logits = bundle.segmenter(pixels_BCHW(frames)).double().numpy()[:, list(bundle.spec.scored)]
     session = InferenceSession((out / "model.onnx").read_bytes())
-    (probabilities,) = session.run(["probabilities"], {"pixels": frames.transpose(0, 3, 1, 2).astype(np.float32)})
+    (probabilities,) = session.run(
+        ["probabilities"], {"pixels": frames.transpose(0, 3, 1, 2).astype(np.float32)}
+    )
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(
-        probabilities[:, list(bundle.spec.scored)], raised / raised.sum(axis=1, keepdims=True), atol=1e-4
+        probabilities[:, list(bundle.spec.scored)],
+        raised / raised.sum(axis=1, keepdims=True),
+        atol=1e-4,
     )
     card = " ".join((out / "README.md").read_text().split())
     assert "A second model over the probabilities of 3 networks" in card
@@ -167,31 +217,49 @@ def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path
         load_bundle(out)
 
 
-def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_has_least_of(searched: Searched) -> None:
+def test_the_rare_pair_is_the_best_run_and_the_best_on_the_class_that_training_has_least_of(
+    searched: Searched,
+) -> None:
     study, place, pairs = searched.study, searched.place, 0
-    winner, data, runs = find_winner(study, place.storage), open_data(study, place, ""), member_runs(study)
+    winner, data, runs = (
+        find_winner(study, place.storage),
+        open_data(study, place, ""),
+        member_runs(study),
+    )
     restored = [restore_run(study, run, data, place.artifacts) for run in runs]
     indices = data.parts["validation"]
-    found = [evaluate(each.segmenter, data.images[indices], data.masks[indices], data.spec, device=CPU) for each in restored]
+    found = [
+        evaluate(each.segmenter, data.images[indices], data.masks[indices], data.spec, device=CPU)
+        for each in restored
+    ]
     best = max(range(3), key=lambda run: found[run].score)
     for rarest in data.spec.scored:
         counts = np.full_like(data.class_pixels, 1000)
         counts[:, rarest] = 1
         here = dataclasses.replace(data, class_pixels=counts)
         iou = np.nan_to_num([each.iou[rarest] for each in found])
-        experts = {run for run in range(3) if iou[run] > iou.max() - 0.05}  # 8-bit probabilities may tell equals otherwise
+        # 8-bit probabilities may tell equals otherwise
+        experts = {run for run in range(3) if iou[run] > iou.max() - 0.05}
         if experts == {best}:
-            with pytest.raises(NotBetterError, match=rf"is trial {restored[best].origin.trial} of study 'small' alone"):
+            with pytest.raises(
+                NotBetterError,
+                match=rf"is trial {restored[best].origin.trial} of study 'small' alone",
+            ):
                 restore_ensemble(winner, here, place, Combined("rare", anyway=True))
         elif best not in experts:
             candidate = restore_ensemble(winner, here, place, Combined("rare", anyway=True))
-            assert set(candidate.origins) in [{restored[best].origin, restored[expert].origin} for expert in experts]
+            assert set(candidate.origins) in [
+                {restored[best].origin, restored[expert].origin} for expert in experts
+            ]
             pairs += 1
     assert pairs
 
 
 def test_flips_are_measured_of_the_ensemble(searched: Searched) -> None:
-    winner, data = find_winner(searched.study, searched.place.storage), open_data(searched.study, searched.place, "")
+    winner, data = (
+        find_winner(searched.study, searched.place.storage),
+        open_data(searched.study, searched.place, ""),
+    )
     candidate = restore_ensemble(winner, data, searched.place, ENSEMBLE_OF_TWO)
     flipping = with_flips(candidate, "on")
     assert flipping.flips is not None
@@ -208,15 +276,29 @@ def test_what_is_not_judged_better_is_not_exported(searched: Searched, tmp_path:
     one = {"blob": best.blob, "epoch": best.epoch, "score": best.score}
     with rows_kept(study):
         with study.engine.begin() as connection:
-            connection.execute(text("UPDATE search_checkpoint SET blob = :blob, epoch = :epoch, score = :score"), one)
-        with pytest.raises(NotBetterError, match=r"scores (0\.\d+), the best single model \1; .*--ensemble-anyway"):
-            export_best(study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2)))
+            connection.execute(
+                text("UPDATE search_checkpoint SET blob = :blob, epoch = :epoch, score = :score"),
+                one,
+            )
+        with pytest.raises(
+            NotBetterError, match=r"scores (0\.\d+), the best single model \1; .*--ensemble-anyway"
+        ):
+            export_best(
+                study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2))
+            )
         with pytest.raises(NotBetterError, match=r"is trial \d of study 'small' alone"):
-            export_best(study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined("rare", anyway=True)))
+            export_best(
+                study,
+                searched.place,
+                tmp_path / "out",
+                ExportRequest(ensemble=Combined("rare", anyway=True)),
+            )
         with study.engine.begin() as connection:
             connection.execute(text("UPDATE search_checkpoint SET score = score + 0.01"))
         with pytest.raises(WorldError, match="nothing was exported"):
-            export_best(study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2)))
+            export_best(
+                study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2))
+            )
     assert not (tmp_path / "out").exists()
     assert looks_at(study) == looks
 
@@ -228,26 +310,40 @@ def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
     provenance = export_best(study, place, out, ExportRequest(trial=other.number, test=False))
     assert (provenance.trial, provenance.validation.score) == (other.number, other.value)
     assert isinstance(provenance.belief, Named)
-    assert "This model is one of 3 trials. Whoever exported it named it" in (out / "README.md").read_text()
+    assert (
+        "This model is one of 3 trials. Whoever exported it named it"
+        in (out / "README.md").read_text()
+    )
     for wrong in (3, -1, 10**30):
-        with pytest.raises(UserError, match=rf"--trial must be the number of a complete trial of study 'small', got {wrong}"):
+        with pytest.raises(
+            UserError,
+            match=rf"--trial must be the number of a complete trial of study 'small', got {wrong}",
+        ):
             export_best(study, place, tmp_path / "wrong", ExportRequest(trial=wrong))
     with rows_kept(study):
         with study.engine.begin() as connection:
-            connection.execute(text("DELETE FROM search_checkpoint WHERE trial_id = :id"), {"id": other._trial_id})
+            connection.execute(
+                text("DELETE FROM search_checkpoint WHERE trial_id = :id"), {"id": other._trial_id}
+            )
         with pytest.raises(
-            WorldError, match=rf"trial {other.number} of study 'small' are gone: a study keeps those of its best"
+            WorldError,
+            match=rf"trial {other.number} of study 'small' are gone: a study keeps those of its "
+            rf"best",
         ):
             export_best(study, place, tmp_path / "wrong", ExportRequest(trial=other.number))
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
-        export_best(study, place, tmp_path / "wrong", ExportRequest(trial=best, ensemble=ENSEMBLE_OF_TWO))
+        export_best(
+            study, place, tmp_path / "wrong", ExportRequest(trial=best, ensemble=ENSEMBLE_OF_TWO)
+        )
     assert not (tmp_path / "wrong").exists()
 
 
 def test_named_trials_are_averaged_evenly_and_judged(searched: Searched, tmp_path: Path) -> None:
     """By number and by recipe, in any study; the control is one."""
     study, place, out = searched.study, searched.place, tmp_path / "out"
-    told = export_best(study, place, out, ExportRequest(ensemble=Listed(("2", "control"), anyway=True)))
+    told = export_best(
+        study, place, out, ExportRequest(ensemble=Listed(("2", "control"), anyway=True))
+    )
     belief = told.belief
     assert isinstance(belief, Judged)
     assert belief.listed
@@ -256,12 +352,18 @@ def test_named_trials_are_averaged_evenly_and_judged(searched: Searched, tmp_pat
     labels = np.array(open_data(study, place, "").spec.scored)[total_NSHW.argmax(axis=1)]
     spec = open_data(study, place, "").spec
     program = load_bundle(out).segmenter
-    assert evaluate(program, images, masks, spec, device=CPU).score == pytest.approx(told.validation.score, abs=1e-6)
+    assert evaluate(program, images, masks, spec, device=CPU).score == pytest.approx(
+        told.validation.score, abs=1e-6
+    )
     with torch.no_grad():
         found = program(pixels_BCHW(images)).numpy()[:, list(spec.scored)].argmax(axis=1)
     assert (np.array(spec.scored)[found] == labels).mean() > 0.999
-    assert "even average of trial 2 of small, trial 0 of small, which whoever exported it named" in str(belief)
-    assert belief.score == pytest.approx(told.validation.score, abs=0.02)  # of the same program, over the same places
+    assert (
+        "even average of trial 2 of small, trial 0 of small, which whoever exported it named"
+        in str(belief)
+    )
+    # of the same program, over the same places
+    assert belief.score == pytest.approx(told.validation.score, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +378,12 @@ def test_names_that_mean_no_two_trials_are_refused(
     members: tuple[str, ...], why: str, searched: Searched, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=why):
-        export_best(searched.study, searched.place, tmp_path / "out", ExportRequest(ensemble=Listed(members, anyway=True)))
+        export_best(
+            searched.study,
+            searched.place,
+            tmp_path / "out",
+            ExportRequest(ensemble=Listed(members, anyway=True)),
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -285,14 +392,21 @@ def test_a_name_of_two_trials_is_refused(searched: Searched) -> None:
     ids = [trial._trial_id for trial in study.optuna.get_trials()][1:]
     with study.engine.begin() as connection:
         for trial_id in ids:
-            told = "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:id, 'recipe', '\"B8-twice\"')"
+            told = (
+                "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:id, "
+                "'recipe', '\"B8-twice\"')"
+            )
             connection.execute(text(told), {"id": trial_id})
     try:
-        with pytest.raises(UserError, match="--ensemble-of b8: trials 1, 2 have that name; give a number"):
+        with pytest.raises(
+            UserError, match="--ensemble-of b8: trials 1, 2 have that name; give a number"
+        ):
             listed_runs(open_study(searched.place.storage, "small"), ["0", "b8"])
     finally:
         with study.engine.begin() as connection:
-            connection.execute(text("DELETE FROM trial_user_attributes WHERE value_json = '\"B8-twice\"'"))
+            connection.execute(
+                text("DELETE FROM trial_user_attributes WHERE value_json = '\"B8-twice\"'")
+            )
         study.close()
 
 
@@ -305,6 +419,11 @@ def test_one_run_or_one_place_is_too_little(searched: Searched) -> None:
         restore_ensemble(winner, here, place, ENSEMBLE_OF_TWO)
     with rows_kept(study):
         with study.engine.begin() as connection:
-            connection.execute(text("DELETE FROM search_checkpoint WHERE trial_id <> :kept"), {"kept": winner.trial_id})
-        with pytest.raises(UserError, match=r"'small' has 1 complete trial\(s\) with their weights"):
+            connection.execute(
+                text("DELETE FROM search_checkpoint WHERE trial_id <> :kept"),
+                {"kept": winner.trial_id},
+            )
+        with pytest.raises(
+            UserError, match=r"'small' has 1 complete trial\(s\) with their weights"
+        ):
             restore_ensemble(winner, data, place, ENSEMBLE_OF_TWO)

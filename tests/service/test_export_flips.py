@@ -1,4 +1,6 @@
-"""Exports that average over flipped frames: measured, kept only where asked for or where they help."""
+"""Exports that average over flipped frames: measured, kept only where asked for or where
+they help.
+"""
 
 import dataclasses
 import json
@@ -37,13 +39,17 @@ def trained(database: str, make_study: Maker, tmp_path: Path) -> Study:
 
 
 def score_of(candidate: Candidate, *, flipping: bool) -> float:
-    program, _ = reflipped(candidate.segmenter, candidate.settings, ("horizontal",) if flipping else ())
+    program, _ = reflipped(
+        candidate.segmenter, candidate.settings, ("horizontal",) if flipping else ()
+    )
     images, masks = candidate.pixels("validation")
     with threads_of(candidate.scored_on):
         return evaluate(program, images, masks, candidate.data.spec, device=candidate.device).score
 
 
-def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, database: str, tmp_path: Path) -> None:
+def test_flips_are_measured_and_kept_when_asked_for_or_better(
+    trained: Study, database: str, tmp_path: Path
+) -> None:
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     candidate = restore(trained, find_winner(trained, database), place, "")
     without, averaged = score_of(candidate, flipping=False), score_of(candidate, flipping=True)
@@ -51,7 +57,9 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     then = Processor("cpu", processor_of(CPU).name, 1)
     assert candidate.scored_on == candidate.scores_on == then
     seen: list[int] = []
-    hook = candidate.segmenter.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    hook = candidate.segmenter.register_forward_pre_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
     candidate.scored(candidate.segmenter)
     hook.remove()
     assert set(seen) == {1}
@@ -61,7 +69,9 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     assert (kept.flips.without, kept.flips.averaged) == (without, averaged)
     assert kept.flips.used == (averaged > without) == isinstance(kept.segmenter, Ensemble)
     assert kept.score == max(without, averaged)
-    other = dataclasses.replace(candidate, winner=dataclasses.replace(candidate.winner, score=without + 0.01))
+    other = dataclasses.replace(
+        candidate, winner=dataclasses.replace(candidate.winner, score=without + 0.01)
+    )
     with pytest.raises(WorldError, match="nothing was exported"):
         with_flips(other, "on")
 
@@ -71,12 +81,21 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(trained: Study, da
     assert provenance.validation.score == averaged
     assert load_bundle(tmp_path / "out").settings.flips == ("horizontal",)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["flips"] == {"flips": ["horizontal"], "without": without, "averaged": averaged, "used": True}
+    assert metrics["flips"] == {
+        "flips": ["horizontal"],
+        "without": without,
+        "averaged": averaged,
+        "used": True,
+    }
     assert (metrics["processor"], metrics["threads"]) == (then.name, then.threads)
-    assert f"Scored on cpu ({then.name}, 1 thread(s))" in (tmp_path / "out" / "README.md").read_text()
+    assert (
+        f"Scored on cpu ({then.name}, 1 thread(s))" in (tmp_path / "out" / "README.md").read_text()
+    )
     assert metrics["space"] == trained.spec.space_fingerprint
     assert metrics["program"].startswith(("git ", "segmentation-search"))
-    assert metrics["members"] == [{"study": "small", "trial": 0, "seed": metrics["seed"], "epoch": metrics["epoch"]}]
+    assert metrics["members"] == [
+        {"study": "small", "trial": 0, "seed": metrics["seed"], "epoch": metrics["epoch"]}
+    ]
     begin = "search init --study small --data synthetic:40 --space tiny"
     assert any(command.startswith(begin) for command in metrics["reproduce"])
     trained.close()

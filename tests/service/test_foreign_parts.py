@@ -1,4 +1,6 @@
-"""A study of a network and a loss that another package brings, from init to masks, and what is read without the package."""
+"""A study of a network and a loss that another package brings, from init to masks, and what is read
+without the package.
+"""
 
 import os
 import subprocess
@@ -21,30 +23,83 @@ def search_in(tmp_path: Path) -> Search:
 
     def search_in(*words: str, with_parts: bool = True) -> subprocess.CompletedProcess[str]:
         paths = [str(ROOT), *([str(tmp_path / "installed")] if with_parts else [])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SEARCH_HOME": str(tmp_path / "home")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "SEARCH_HOME": str(tmp_path / "home"),
+        }
         command = [sys.executable, "-m", "search", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path
+        )
 
     return search_in
 
 
-def test_the_whole_way_with_a_package_and_what_is_said_without_it(search_in: Search, database: str, tmp_path: Path) -> None:
+def test_the_whole_way_with_a_package_and_what_is_said_without_it(
+    search_in: Search, database: str, tmp_path: Path
+) -> None:
     place = ("--study", "p", "--storage", database)
-    sets = [word for each in (*USING, "train.epochs=1", "train.steps_per_epoch=2") for word in ("--set", each)]
-    done = search_in("run", *place, "--data", "synthetic:40", "--space", "tiny", "--trials", "2", "--device", "cpu", *sets)
+    sets = [
+        word
+        for each in (*USING, "train.epochs=1", "train.steps_per_epoch=2")
+        for word in ("--set", each)
+    ]
+    done = search_in(
+        "run",
+        *place,
+        "--data",
+        "synthetic:40",
+        "--space",
+        "tiny",
+        "--trials",
+        "2",
+        "--device",
+        "cpu",
+        *sets,
+    )
     assert done.returncode == 0, done.stderr
     assert search_in("export-best", *place, "--out", "bundle").returncode == 0
     for engine in ("torch", "onnx"):
-        assert search_in("predict", "bundle", "synthetic:24", "--out", f"{engine}.npz", "--engine", engine).returncode == 0
-    alone = search_in("predict", "bundle", "synthetic:24", "--out", "alone.npz", "--engine", "onnx", with_parts=False)
+        assert (
+            search_in(
+                "predict", "bundle", "synthetic:24", "--out", f"{engine}.npz", "--engine", engine
+            ).returncode
+            == 0
+        )
+    alone = search_in(
+        "predict",
+        "bundle",
+        "synthetic:24",
+        "--out",
+        "alone.npz",
+        "--engine",
+        "onnx",
+        with_parts=False,
+    )
     assert alone.returncode == 0, alone.stderr
     assert (tmp_path / "alone.npz").read_bytes() == (tmp_path / "onnx.npz").read_bytes()
 
-    refused = search_in("predict", "bundle", "synthetic:24", "--out", "no.npz", "--engine", "torch", with_parts=False)
+    refused = search_in(
+        "predict",
+        "bundle",
+        "synthetic:24",
+        "--out",
+        "no.npz",
+        "--engine",
+        "torch",
+        with_parts=False,
+    )
     assert refused.returncode == 2
-    assert "must come from parts 1.2: install that, got nothing of that name; or label images without it" in refused.stderr
+    assert (
+        "must come from parts 1.2: install that, got nothing of that name; or label images without "
+        "it" in refused.stderr
+    )
     for words in (("worker", "--wait", "0s"), ("export-best", "--out", "other"), ("status",)):
         refused = search_in(*words, *place, with_parts=False)
         assert refused.returncode == 2, words
-        assert "networks.plain: must come from parts 1.2: install that, got nothing of that name" in refused.stderr
+        assert (
+            "networks.plain: must come from parts 1.2: install that, got nothing of that name"
+            in refused.stderr
+        )
         assert "Traceback" not in refused.stderr

@@ -1,4 +1,6 @@
-"""`search gc`: what no trial needs goes, everything else stays, whoever is killed or asleep meanwhile."""
+"""`search gc`: what no trial needs goes, everything else stays, whoever is killed or asleep
+meanwhile.
+"""
 
 import json
 import os
@@ -53,7 +55,9 @@ def study(database: str, make_study: Maker) -> Iterator[Study]:
     study.close()
 
 
-def sweep(study: Study, artifacts: str, *, older_than_s: float = 0.0, dry_run: bool = False) -> dict[str, int]:
+def sweep(
+    study: Study, artifacts: str, *, older_than_s: float = 0.0, dry_run: bool = False
+) -> dict[str, int]:
     swept = total(collect(study.engine, artifacts, older_than_s=older_than_s, dry_run=dry_run))
     return {kind: each.count for kind, each in swept.items() if each.count}
 
@@ -72,16 +76,23 @@ def age(artifacts: str, seconds: float = 2 * HOUR_S) -> None:
 
 
 def unfinished_and_best(study: Study) -> set[str]:
-    """The blobs that must stay: all of those at hand, and the best weights of the best and of the control."""
+    """The blobs that must stay: all of those at hand, and the best weights of the best and of the
+    control.
+    """
     with study.engine.connect() as connection:
-        best = text("SELECT number FROM trials JOIN trial_values USING (trial_id) WHERE state = 'COMPLETE' "
+        best = text("SELECT number FROM trials JOIN trial_values USING (trial_id) WHERE state = "
+                    "'COMPLETE' "
                     "ORDER BY value DESC, number LIMIT :keep")  # fmt: skip
         kept = {0, *connection.execute(best, {"keep": KEEP_BEST}).scalars()}
     assert len(kept) == KEEP_BEST + 1
-    return {sha(f"{n} best") for n in kept} | {sha(f"{n} {kind}") for n in range(990, 1000) for kind in KINDS}
+    return {sha(f"{n} best") for n in kept} | {
+        sha(f"{n} {kind}") for n in range(990, 1000) for kind in KINDS
+    }
 
 
-def test_of_a_thousand_trials_the_best_and_the_unfinished_are_kept(study: Study, tmp_path: Path) -> None:
+def test_of_a_thousand_trials_the_best_and_the_unfinished_are_kept(
+    study: Study, tmp_path: Path
+) -> None:
     artifacts = str(tmp_path)
     fill(study, artifacts)
     blobs = open_blobs(artifacts)
@@ -125,7 +136,11 @@ def test_what_is_young_stays(small_study: Study, tmp_path: Path) -> None:
     young = blobs.put(b"in the making")
     pictures.write("11111111-0000-4000-8000-000000000000", PNG)
     (tmp_path / "blobs" / "partial" / "another").write_bytes(b"half")
-    assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1, "pictures": 1, "drafts": 1}
+    assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {
+        "blobs": 1,
+        "pictures": 1,
+        "drafts": 1,
+    }
     assert set(names_in(blobs)) == {young}
     assert {*pictures.keys()} == {"11111111-0000-4000-8000-000000000000"}
     assert [file.name for file in (tmp_path / "blobs" / "partial").iterdir()] == ["another"]
@@ -152,12 +167,19 @@ def test_a_blob_that_is_named_meanwhile_stays(small_study: Study, tmp_path: Path
     assert isinstance(claimed, Claimed)
     sha256 = blobs.put(b"weights")
     (listed,) = objects.stored()
-    point(small_study.engine, blobs, claimed.lease, dict.fromkeys(("last", "best"), Pointer(sha256, 1, 0.5)))
+    point(
+        small_study.engine,
+        blobs,
+        claimed.lease,
+        dict.fromkeys(("last", "best"), Pointer(sha256, 1, 0.5)),
+    )
     assert not delete_unnamed(small_study.engine, objects, listed)
     assert blobs.exists(sha256)
 
 
-def test_a_worker_that_slept_between_put_and_point_is_fenced(small_study: Study, tmp_path: Path) -> None:
+def test_a_worker_that_slept_between_put_and_point_is_fenced(
+    small_study: Study, tmp_path: Path
+) -> None:
     artifacts = str(tmp_path)
     mark_store(small_study.engine, artifacts)
     blobs = open_blobs(artifacts)
@@ -168,11 +190,16 @@ def test_a_worker_that_slept_between_put_and_point_is_fenced(small_study: Study,
     age(artifacts)
     with small_study.engine.begin() as connection:
         connection.execute(
-            text("UPDATE search_lease SET expires_at = clock_timestamp() - interval '2 hours' WHERE owner = 'b'")
+            text(
+                "UPDATE search_lease SET expires_at = clock_timestamp() - interval '2 hours' WHERE "
+                "owner = 'b'"
+            )
         )
     assert sweep(small_study, artifacts, older_than_s=HOUR_S, dry_run=True) == {"blobs": 1}
     assert sweep(small_study, artifacts, older_than_s=HOUR_S) == {"blobs": 1}
-    pointers = dict.fromkeys(("last", "best"), Pointer(blobs.put(b"put before it fell asleep"), 1, 0.5))
+    pointers = dict.fromkeys(
+        ("last", "best"), Pointer(blobs.put(b"put before it fell asleep"), 1, 0.5)
+    )
     with pytest.raises(LeaseLostError):
         point(small_study.engine, blobs, asleep.lease, pointers)
     leases.renew(small_study.engine, awake.lease, 30.0)
@@ -201,30 +228,50 @@ def test_a_blob_that_gc_took_meanwhile_is_never_named(small_study: Study, tmp_pa
     assert named(small_study) == {late}
 
 
-def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(small_study: Study, store: str) -> None:
+def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(
+    small_study: Study, store: str
+) -> None:
     mark_store(small_study.engine, store)
     blobs, pictures = open_blobs(store), open_pictures(store)
     claimed = claim(small_study, "a", threads=1)
     assert isinstance(claimed, Claimed)
     trial = small_study.trial(claimed.lease.trial_id)
-    kept, gone = (attach_picture(trial, small_study.storage, pictures, PNG, f"{n}.png") for n in "ab")
+    kept, gone = (
+        attach_picture(trial, small_study.storage, pictures, PNG, f"{n}.png") for n in "ab"
+    )
     of_study = attach_picture(small_study.optuna, small_study.storage, pictures, PNG, "study.png")
-    small_study.storage.set_trial_system_attr(trial._trial_id, f"artifacts:{gone}", json.dumps(None))  # as it deletes one
+    # as it deletes one
+    small_study.storage.set_trial_system_attr(
+        trial._trial_id, f"artifacts:{gone}", json.dumps(None)
+    )
     held = blobs.put(b"weights")
-    point(small_study.engine, blobs, claimed.lease, dict.fromkeys(("last", "best"), Pointer(held, 1, 0.5)))
+    point(
+        small_study.engine,
+        blobs,
+        claimed.lease,
+        dict.fromkeys(("last", "best"), Pointer(held, 1, 0.5)),
+    )
     assert sweep(small_study, store) == {"pictures": 1}
     assert pictures.open_reader(kept).read() == pictures.open_reader(of_study).read() == PNG
     with pytest.raises(ArtifactNotFound):
         pictures.open_reader(gone)
-    small_study.storage.delete_study(small_study.id)  # without its pictures, as by Optuna's own command
-    assert sweep(small_study, store, dry_run=True) == {"rows": 2, "pointers": 2, "blobs": 1, "pictures": 2}
+    # without its pictures, as by Optuna's own command
+    small_study.storage.delete_study(small_study.id)
+    assert sweep(small_study, store, dry_run=True) == {
+        "rows": 2,
+        "pointers": 2,
+        "blobs": 1,
+        "pictures": 2,
+    }
     assert blobs.exists(held)
     assert sweep(small_study, store) == {"rows": 2, "pointers": 2, "blobs": 1, "pictures": 2}
     assert names_in(blobs) == []
     assert sweep(small_study, store) == {}
 
 
-def test_a_store_of_two_databases_is_left_alone(small_study: Study, store: str, make_database: Callable[[], str]) -> None:
+def test_a_store_of_two_databases_is_left_alone(
+    small_study: Study, store: str, make_database: Callable[[], str]
+) -> None:
     blobs = open_blobs(store)
     orphan = blobs.put(b"whose?")
     with pytest.raises(UserError, match=r"does not belong to this database \(no database"):
@@ -241,7 +288,11 @@ def test_a_store_of_two_databases_is_left_alone(small_study: Study, store: str, 
         assert "\n" not in str(caught.value)
     assert blobs.exists(orphan)
     markers = open_objects(store, "databases")
-    (theirs,) = (each.key for each in markers.stored() if str(other.url.database) in markers.read(each.key).decode())
+    (theirs,) = (
+        each.key
+        for each in markers.stored()
+        if str(other.url.database) in markers.read(each.key).decode()
+    )
     markers.delete(theirs)
     assert sweep(small_study, store) == {"blobs": 1}
     other.dispose()
@@ -256,7 +307,9 @@ def test_an_age_too_close_to_the_leases_is_refused(small_study: Study) -> None:
         check_age(small_study.engine, HOUR_S)
 
 
-def test_killed_in_the_middle_it_loses_nothing(study: Study, database: str, tmp_path: Path, search: Command) -> None:
+def test_killed_in_the_middle_it_loses_nothing(
+    study: Study, database: str, tmp_path: Path, search: Command
+) -> None:
     artifacts = str(tmp_path / "artifacts")
     fill(study, artifacts, range(700, 1000))
     mark_store(study.engine, artifacts)
@@ -279,7 +332,9 @@ def test_killed_in_the_middle_it_loses_nothing(study: Study, database: str, tmp_
     assert all(blobs.read(each) for each in needed)
 
 
-def test_the_command_says_what_would_go(small_study: Study, database: str, tmp_path: Path, search: Command) -> None:
+def test_the_command_says_what_would_go(
+    small_study: Study, database: str, tmp_path: Path, search: Command
+) -> None:
     artifacts, cache = str(tmp_path / "artifacts"), tmp_path / "cache"
     words = ("gc", "--storage", database, "--artifacts", artifacts, "--cache", cache)
     refused = search(*words)

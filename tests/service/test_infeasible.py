@@ -1,4 +1,6 @@
-"""Configs that cannot work are found before training, told to the sampler, and spend a fifth of the budget at most."""
+"""Configs that cannot work are found before training, told to the sampler, and spend a fifth of the
+budget at most.
+"""
 
 import json
 import re
@@ -31,8 +33,14 @@ def work(study: Study, root: Path, said: list[str]) -> None:
     run_worker(study, settings, Orders(), said.append)
 
 
-def test_it_is_told_as_pruned_with_its_constraint_and_cause(database: str, tmp_path: Path, make_study: Maker) -> None:
-    make_study(database, trials=2, sets=("model.depth={choice: [2, 5]}", "control.model.depth=5", *TOO_DEEP))
+def test_it_is_told_as_pruned_with_its_constraint_and_cause(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
+    make_study(
+        database,
+        trials=2,
+        sets=("model.depth={choice: [2, 5]}", "control.model.depth=5", *TOO_DEEP),
+    )
     study, said = open_study(database, "small"), list[str]()
     work(study, tmp_path, said)
     trial = study.optuna.get_trials()[0]
@@ -49,7 +57,10 @@ def test_it_is_told_as_pruned_with_its_constraint_and_cause(database: str, tmp_p
 @pytest.mark.parametrize(
     ("sets", "problem"),
     [
-        (("model.encoder=mit_b0", "model.decoder=linknet"), "the decoder linknet .* does not work with mit_b0"),
+        (
+            ("model.encoder=mit_b0", "model.decoder=linknet"),
+            "the decoder linknet .* does not work with mit_b0",
+        ),
         (("model.decoder=deeplabv3", "train.batch_size=2"), "train.batch_size must be at least 3"),
     ],
     ids=["pair", "batch"],
@@ -68,7 +79,9 @@ def test_a_config_that_cannot_be_measured_has_no_size(
     study.close()
 
 
-def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_space_in_which_nothing_works_ends_and_says_why(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=3, sets=("model.depth=5", *TOO_DEEP))
     study = open_study(database, "small")
     assert not is_over(study)
@@ -82,12 +95,24 @@ def test_a_space_in_which_nothing_works_ends_and_says_why(database: str, tmp_pat
     study.close()
 
 
-def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(database: str, tmp_path: Path) -> None:
-    """On frames of 16 x 32 pixels the control is too deep, a fifth of the budget, and so are four U-Nets of report B."""
+def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(
+    database: str, tmp_path: Path
+) -> None:
+    """On frames of 16 x 32 pixels the control is too deep, a fifth of the budget, and so are four
+    U-Nets of report B.
+    """
     sets = ("control.model.depth=5", "train.epochs=1", "train.steps_per_epoch=1")
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     for name, recipes, warned in (("five", "B8,B10,B12,B13", True), ("one", "A1,A2,A3,A4", False)):
-        asked = Request(name=name, source="synthetic:40", space="mars", trials=0, sets=sets, frames=HALF, recipes=recipes)
+        asked = Request(
+            name=name,
+            source="synthetic:40",
+            space="mars",
+            trials=0,
+            sets=sets,
+            frames=HALF,
+            recipes=recipes,
+        )
         list(set_up(asked, place))
         study = open_study(database, name)
         work(study, tmp_path, [])
@@ -100,13 +125,21 @@ def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(databa
         study.close()
 
 
-@pytest.mark.parametrize(("infeasible", "budget", "beyond"), [(0, 20, 0), (4, 20, 0), (5, 20, 1), (1, 2, 0), (3, 2, 2)])
-def test_they_spend_a_fifth_of_the_budget_at_most(infeasible: int, budget: int, beyond: int) -> None:
+@pytest.mark.parametrize(
+    ("infeasible", "budget", "beyond"), [(0, 20, 0), (4, 20, 0), (5, 20, 1), (1, 2, 0), (3, 2, 2)]
+)
+def test_they_spend_a_fifth_of_the_budget_at_most(
+    infeasible: int, budget: int, beyond: int
+) -> None:
     assert beyond_budget(infeasible, budget) == beyond
 
 
-def test_a_verdict_that_a_dying_worker_left_half_told_stands(database: str, tmp_path: Path, make_study: Maker) -> None:
-    """The constraint is set and the worker gone: the next one could train this config, and must not."""
+def test_a_verdict_that_a_dying_worker_left_half_told_stands(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
+    """The constraint is set and the worker gone: the next one could train this config, and must
+    not.
+    """
     make_study(database, trials=1, sets=("train.epochs=1",))
     study = open_study(database, "small")
     first = claim(study, "dying", threads=1, lease_s=0.1)

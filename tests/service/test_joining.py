@@ -1,4 +1,6 @@
-"""What a worker looks at before it joins: a study's own artifact store, its data, and a store that is away is waited for."""
+"""What a worker looks at before it joins: a study's own artifact store, its data, and a store that
+is away is waited for.
+"""
 
 import shutil
 import threading
@@ -36,7 +38,12 @@ def join(study: Study, place: Place, said: list[str], source: str = "") -> None:
     """Join, and leave before the first claim."""
     orders = Orders()
     orders.leave.set()
-    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", source=source), orders, said.append)
+    run_worker(
+        study,
+        Settings(place.artifacts, place.cache, device="cpu", source=source),
+        orders,
+        said.append,
+    )
 
 
 def workers(study: Study) -> int:
@@ -52,10 +59,14 @@ def with_weights(study: Study, sha: str) -> None:
         connection.execute(CHECKPOINT.insert().values(row))
 
 
-def test_a_worker_on_a_store_that_is_not_the_studys_is_refused_and_puts_nothing_there(place: Place, tmp_path: Path) -> None:
+def test_a_worker_on_a_store_that_is_not_the_studys_is_refused_and_puts_nothing_there(
+    place: Place, tmp_path: Path
+) -> None:
     study, elsewhere = open_study(place.storage, "small"), tmp_path / "not mounted"
     elsewhere.mkdir()
-    with pytest.raises(UserError, match=r"not mounted lacks the mark of the study's database .*: mount it"):
+    with pytest.raises(
+        UserError, match=r"not mounted lacks the mark of the study's database .*: mount it"
+    ):
         join(study, Place(place.storage, str(elsewhere), place.cache), [])
     assert not [*elsewhere.rglob("*")]
     assert workers(study) == 0
@@ -64,7 +75,9 @@ def test_a_worker_on_a_store_that_is_not_the_studys_is_refused_and_puts_nothing_
     study.close()
 
 
-def test_a_study_with_weights_is_not_written_again_onto_an_empty_store(place: Place, tmp_path: Path) -> None:
+def test_a_study_with_weights_is_not_written_again_onto_an_empty_store(
+    place: Place, tmp_path: Path
+) -> None:
     study = open_study(place.storage, "small")
     with_weights(study, open_blobs(place.artifacts).put(b"weights"))
     elsewhere = Place(place.storage, str(tmp_path / "not mounted"), place.cache)
@@ -75,7 +88,9 @@ def test_a_study_with_weights_is_not_written_again_onto_an_empty_store(place: Pl
     study.close()
 
 
-def test_a_store_older_than_the_marks_is_marked_when_its_study_is_written_again(place: Place) -> None:
+def test_a_store_older_than_the_marks_is_marked_when_its_study_is_written_again(
+    place: Place,
+) -> None:
     study = open_study(place.storage, "small")
     with_weights(study, open_blobs(place.artifacts).put(b"weights"))
     shutil.rmtree(Path(place.artifacts) / "databases")
@@ -87,14 +102,18 @@ def test_a_store_older_than_the_marks_is_marked_when_its_study_is_written_again(
 
 
 @pytest.mark.parametrize("part", ["databases", "blobs"])
-def test_a_store_that_is_away_when_a_worker_comes_is_waited_for(part: str, place: Place, tmp_path: Path) -> None:
+def test_a_store_that_is_away_when_a_worker_comes_is_waited_for(
+    part: str, place: Place, tmp_path: Path
+) -> None:
     study, said = open_study(place.storage, "small"), list[str]()
     there, aside = Path(place.artifacts) / part, tmp_path / "aside"
     there.rename(aside)
     there.write_text("no folder")  # as where a disk fails
     worker = threading.Thread(target=join, args=(study, place, said))
     worker.start()
-    wait_for(lambda: any("artifact store" in line and "trying again" in line for line in said), 30.0)
+    wait_for(
+        lambda: any("artifact store" in line and "trying again" in line for line in said), 30.0
+    )
     assert worker.is_alive()
     assert workers(study) == 0
     there.unlink()

@@ -37,7 +37,9 @@ def test_the_control_is_the_first_trial(small_study: Study) -> None:
     assert config == small_study.space.default()
 
 
-def test_a_live_lease_is_left_alone_and_an_expired_one_is_adopted_under_the_same_number(small_study: Study) -> None:
+def test_a_live_lease_is_left_alone_and_an_expired_one_is_adopted_under_the_same_number(
+    small_study: Study,
+) -> None:
     first = take(small_study, "a", lease_s=EXPIRED_S)
     time.sleep(2 * EXPIRED_S)
     again = take(small_study, "b")
@@ -50,7 +52,9 @@ def test_a_live_lease_is_left_alone_and_an_expired_one_is_adopted_under_the_same
 def test_leases_can_be_renewed_for_a_while_after_the_server_has_started(
     small_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after an outage, in which nobody could: whoever is first to reach the server takes nothing from the others."""
+    """As after an outage, in which nobody could: whoever is first to reach the server takes nothing
+    from the others.
+    """
     monkeypatch.setattr(claims, "GRACE", 1.0)
     first = take(small_study, "a", lease_s=EXPIRED_S)
     time.sleep(2 * EXPIRED_S)
@@ -62,7 +66,9 @@ def test_leases_can_be_renewed_for_a_while_after_the_server_has_started(
     assert take(small_study, "e", lease_s=long_s).trial_id == given_back.trial_id
 
 
-def test_a_released_lease_is_adopted_at_once_with_the_first_claims_threads(small_study: Study) -> None:
+def test_a_released_lease_is_adopted_at_once_with_the_first_claims_threads(
+    small_study: Study,
+) -> None:
     claimed = claim(small_study, "a", threads=3)
     assert isinstance(claimed, Claimed)
     leases.release(small_study.engine, claimed.lease)
@@ -71,7 +77,9 @@ def test_a_released_lease_is_adopted_at_once_with_the_first_claims_threads(small
     assert (again.lease.trial_id, again.lease.threads) == (claimed.lease.trial_id, 3)
 
 
-def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(small_study: Study) -> None:
+def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(
+    small_study: Study,
+) -> None:
     old = take(small_study, "a", lease_s=EXPIRED_S)
     leases.renew(small_study.engine, old, 60.0)
     other = take(small_study, "b", lease_s=EXPIRED_S)
@@ -81,7 +89,8 @@ def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(smal
     assert taken.trial_id == other.trial_id
     with pytest.raises(LeaseLostError):
         leases.renew(small_study.engine, other, 60.0)
-    leases.release(small_study.engine, other)  # of the old fence: it must not free the new owner's trial
+    # of the old fence: it must not free the new owner's trial
+    leases.release(small_study.engine, other)
     assert take(small_study, "d").trial_id != taken.trial_id
 
 
@@ -111,7 +120,9 @@ def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: obj
     assert checkpoints.pointers_of(small_study.engine, old.trial_id) == {}
 
 
-@pytest.mark.parametrize(("hung", "most", "cause"), [(False, MOST_CRASHES, "crashed"), (True, MOST_HANGS, "hung")])
+@pytest.mark.parametrize(
+    ("hung", "most", "cause"), [(False, MOST_CRASHES, "crashed"), (True, MOST_HANGS, "hung")]
+)
 def test_one_death_counts_once_and_the_last_one_ends_the_trial_whoever_runs_it(
     hung: bool, most: int, cause: str, small_study: Study
 ) -> None:
@@ -119,9 +130,12 @@ def test_one_death_counts_once_and_the_last_one_ends_the_trial_whoever_runs_it(
         lease = take(small_study, f"worker {times}")
         assert judge_lease(small_study, lease) is None
         noted = leases.note_death(small_study.engine, lease, hung=hung)
-        assert leases.note_death(small_study.engine, lease, hung=hung) == noted, "the same death, told again"
+        assert leases.note_death(small_study.engine, lease, hung=hung) == noted, (
+            "the same death, told again"
+        )
         assert len(noted.crashed_by + noted.hung_by) == times
-        leases.release(small_study.engine, lease)  # the last of them was killed before it could fail the trial
+        # the last of them was killed before it could fail the trial
+        leases.release(small_study.engine, lease)
     ending = judge_lease(small_study, take(small_study, "another"))
     assert ending is not None
     assert (ending.state, ending.cause) == (TrialState.FAIL, cause)
@@ -129,7 +143,9 @@ def test_one_death_counts_once_and_the_last_one_ends_the_trial_whoever_runs_it(
 
 
 @pytest.mark.parametrize(("hung", "most"), [(False, MOST_CRASHES), (True, MOST_HANGS)])
-def test_deaths_at_one_worker_end_a_trial_only_where_no_other_is_alive(hung: bool, most: int, small_study: Study) -> None:
+def test_deaths_at_one_worker_end_a_trial_only_where_no_other_is_alive(
+    hung: bool, most: int, small_study: Study
+) -> None:
     """Its own device may be what kills it."""
     study = small_study
     other = roster.join(study.engine, study.id, "cpu", "other")
@@ -145,7 +161,9 @@ def test_deaths_at_one_worker_end_a_trial_only_where_no_other_is_alive(hung: boo
     roster.leave(study.engine, elsewhere.id)
 
 
-def test_a_trial_that_has_died_at_one_worker_is_left_to_those_who_have_not_seen_it_die(small_study: Study) -> None:
+def test_a_trial_that_has_died_at_one_worker_is_left_to_those_who_have_not_seen_it_die(
+    small_study: Study,
+) -> None:
     study = small_study
     for name in ("one", "other"):
         roster.join(study.engine, study.id, "cpu", name)
@@ -158,10 +176,14 @@ def test_a_trial_that_has_died_at_one_worker_is_left_to_those_who_have_not_seen_
     assert again.trial_id == died.trial_id
     leases.note_death(study.engine, again, hung=True)
     leases.release(study.engine, again)
-    assert take(study, "one").trial_id == died.trial_id, "both have seen it die: whoever is free takes it"
+    assert take(study, "one").trial_id == died.trial_id, (
+        "both have seen it die: whoever is free takes it"
+    )
 
 
-def test_a_trial_that_has_died_here_is_taken_up_here_once_no_other_worker_is_alive(small_study: Study) -> None:
+def test_a_trial_that_has_died_here_is_taken_up_here_once_no_other_worker_is_alive(
+    small_study: Study,
+) -> None:
     study = small_study
     for name in ("one", "other"):
         roster.join(study.engine, study.id, "cpu", name)
@@ -190,7 +212,9 @@ def test_claims_end_with_the_budget(small_study: Study) -> None:
     assert claim(small_study, "b", threads=1) == Done()
 
 
-def test_a_trial_created_without_a_lease_is_adopted_before_a_new_one_is_made(small_study: Study) -> None:
+def test_a_trial_created_without_a_lease_is_adopted_before_a_new_one_is_made(
+    small_study: Study,
+) -> None:
     small_study.optuna.ask()  # what a crash between Optuna's commit and ours leaves
     left = small_study.optuna.ask()
     assert take(small_study, "a").trial_id < left._trial_id
@@ -198,7 +222,9 @@ def test_a_trial_created_without_a_lease_is_adopted_before_a_new_one_is_made(sma
     assert len(small_study.optuna.get_trials()) == 2
 
 
-def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(database: str, small_study: Study) -> None:
+def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(
+    database: str, small_study: Study
+) -> None:
     lease = take(small_study, "killed right after the claim")
     other = open_study(database, "small")
     config = other.space.draw(FromTrial(other.trial(lease.trial_id)))
@@ -213,7 +239,8 @@ def test_the_pulse_renews_and_notices_a_loss(small_study: Study) -> None:
         pulse.hold(lease)
         time.sleep(1.2)
         assert not pulse.lost.is_set()
-        assert take(small_study, "b").trial_id != lease.trial_id  # it was renewed, so it is not to be had
+        # it was renewed, so it is not to be had
+        assert take(small_study, "b").trial_id != lease.trial_id
         with small_study.engine.begin() as connection:
             leases.take(connection, lease.trial_id, "thief", threads=1, seconds=60.0)
         assert pulse.lost.wait(5.0)

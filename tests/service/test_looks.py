@@ -1,4 +1,6 @@
-"""Looks at the sealed test part: each is counted once, over all studies that seal the same frames."""
+"""Looks at the sealed test part: each is counted once, over all studies that seal the
+same frames.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +23,21 @@ def test_looks_are_counted_over_all_studies_that_seal_the_same_frames(
     make_study(database, trials=4)
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     for name, seed in (("again", 0), ("other", 1)):  # another seed seals other frames
-        list(set_up(Request(name=name, source="synthetic:40", space="tiny", trials=2, frames=DataOptions(seed=seed)), place))
-    studies = small, again, other = [open_study(database, name) for name in ("small", "again", "other")]
+        list(
+            set_up(
+                Request(
+                    name=name,
+                    source="synthetic:40",
+                    space="tiny",
+                    trials=2,
+                    frames=DataOptions(seed=seed),
+                ),
+                place,
+            )
+        )
+    studies = small, again, other = [
+        open_study(database, name) for name in ("small", "again", "other")
+    ]
     count_look(small)
     with counted_look(again):
         assert looks_at(again) == 2  # counted first
@@ -43,7 +58,18 @@ def test_a_look_stays_counted_whatever_is_made_of_the_frames_and_whoever_is_dele
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     sizes = {"half": (32, 64), "quarter": (16, 32)}
     for name, size in sizes.items():
-        list(set_up(Request(name=name, source="synthetic:40", space="tiny", trials=2, frames=DataOptions(size=size)), place))
+        list(
+            set_up(
+                Request(
+                    name=name,
+                    source="synthetic:40",
+                    space="tiny",
+                    trials=2,
+                    frames=DataOptions(size=size),
+                ),
+                place,
+            )
+        )
     studies = small, half, _ = [open_study(database, name) for name in ("small", *sizes)]
     assert len({study.spec.data_fingerprint for study in studies}) == 3
     for study in studies:

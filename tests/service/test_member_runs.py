@@ -1,4 +1,6 @@
-"""Which runs may be averaged: those with weights, and of a confirmation those that no validation frame has trained."""
+"""Which runs may be averaged: those with weights, and of a confirmation those that no validation
+frame has trained.
+"""
 
 from collections.abc import Callable
 
@@ -25,7 +27,13 @@ def tell(study: Study, scores: list[float], *, weights: bool = True) -> list[int
         study.optuna.tell(trial, score)
         ids.append(trial._trial_id)
         if weights:
-            row = {"trial_id": ids[-1], "kind": "best", "blob": "0" * 64, "epoch": 8, "score": score}
+            row = {
+                "trial_id": ids[-1],
+                "kind": "best",
+                "blob": "0" * 64,
+                "epoch": 8,
+                "score": score,
+            }
             with study.engine.begin() as connection:
                 connection.execute(insert(CHECKPOINT).values(**row))
     return ids

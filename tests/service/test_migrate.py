@@ -1,4 +1,6 @@
-"""Migrating: what fits into a changed space begins the new study, and nothing else; all of it or nothing."""
+"""Migrating: what fits into a changed space begins the new study, and nothing else; all of it or
+nothing.
+"""
 
 import subprocess
 import sys
@@ -29,7 +31,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 EPOCHS = ("train.epochs=4",)  # one rung, after the second epoch
 WIDER = (*EPOCHS, "model.dropout={float: [0.0, 0.15]}", "train.batch_size={choice: [4, 8, 16]}")
-ELSEWHERE = (*WIDER, "control.optimiser.learning_rate=7.0e-3")  # with a control that the old study has not trained
+# with a control that the old study has not trained
+ELSEWHERE = (*WIDER, "control.optimiser.learning_rate=7.0e-3")
 
 
 @pytest.fixture
@@ -38,7 +41,9 @@ def place(database: str, tmp_path: Path) -> Place:
 
 
 def run_one(study: Study, score: float, cause: str = "completed") -> int:
-    """A trial told without training: all its epochs, or pruned when the pruner says so, or as the cause says."""
+    """A trial told without training: all its epochs, or pruned when the pruner says so, or as the
+    cause says.
+    """
     trial = study.trial(study.optuna.ask()._trial_id)
     study.space.draw(FromTrial(trial))
     trial.set_user_attr("epochs", 4)
@@ -76,13 +81,19 @@ def old(place: Place) -> Study:
     return study
 
 
-def migrate(old: Study, place: Place, name: str = "new", sets: tuple[str, ...] = WIDER, trials: int = 4) -> list[str]:
+def migrate(
+    old: Study, place: Place, name: str = "new", sets: tuple[str, ...] = WIDER, trials: int = 4
+) -> list[str]:
     return [*migrate_study(old, Wish(name, "tiny", trials, sets), place)]
 
 
 def fitting(old: Study) -> list[FrozenTrial]:
     """By the fields that the new space changes, read from the old parameters by hand."""
-    told = [trial for trial in trials_of(old) if "end_cause" in trial.user_attrs and trial.state != TrialState.FAIL]
+    told = [
+        trial
+        for trial in trials_of(old)
+        if "end_cause" in trial.user_attrs and trial.state != TrialState.FAIL
+    ]
     return [trial for trial in told if trial.params["model.dropout"] <= 0.15]
 
 
@@ -97,18 +108,31 @@ def test_ended_trials_that_fit_begin_the_new_study(old: Study, place: Place) -> 
     copies = [trial for trial in trials_of(new) if trial.state.is_finished()]
     assert 3 < len(originals) < 9  # of nine that could tell something
     assert {trial.state for trial in originals} == {TrialState.COMPLETE, TrialState.PRUNED}
-    assert [copy.user_attrs["migrated_from"]["number"] for copy in copies] == [trial.number for trial in originals]
+    assert [copy.user_attrs["migrated_from"]["number"] for copy in copies] == [
+        trial.number for trial in originals
+    ]
     assert [copy.number for copy in copies] == [*range(len(copies))]
     for copy, original in zip(copies, originals, strict=True):
         assert copy.user_attrs["migrated_from"] == {
             "study": "old", "number": original.number, "seed": old.run(original.number).seed
         }  # fmt: skip
         assert flat(new, copy) == pytest.approx(flat(old, original))
-        for what in ("state", "value", "intermediate_values", "constraints", "datetime_start", "datetime_complete"):
+        for what in (
+            "state",
+            "value",
+            "intermediate_values",
+            "constraints",
+            "datetime_start",
+            "datetime_complete",
+        ):
             assert getattr(copy, what) == getattr(original, what)
         cause = original.user_attrs["end_cause"]
-        assert copy.user_attrs["end_cause"] == ("infeasible in old" if cause == "infeasible" else cause)
-        assert copy.distributions["train.batch_size"] == optuna.distributions.CategoricalDistribution((4, 8, 16))
+        assert copy.user_attrs["end_cause"] == (
+            "infeasible in old" if cause == "infeasible" else cause
+        )
+        assert copy.distributions[
+            "train.batch_size"
+        ] == optuna.distributions.CategoricalDistribution((4, 8, 16))
         best = pointers_of(old.engine, original._trial_id)["best"]
         found = pointers_of(new.engine, copy._trial_id)
         assert found == ({"best": best})
@@ -117,7 +141,10 @@ def test_ended_trials_that_fit_begin_the_new_study(old: Study, place: Place) -> 
     assert f"{9 - len(copies)}: model.dropout must lie in 0 .. 0.15" in said[-2]
     for reason in ("1: failed", "1: ended by somebody else", "1: not ended yet"):
         assert reason in said[-2]
-    assert f"4 new trials of 4 epochs ({4 + len(copies)} with the copies), its control is among" in said[-1]
+    assert (
+        f"4 new trials of 4 epochs ({4 + len(copies)} with the copies), its control is among"
+        in said[-1]
+    )
     for study in (old, new):
         study.close()
 
@@ -142,7 +169,9 @@ def test_the_new_study_takes_as_many_new_trials_as_were_asked_for(old: Study, pl
 
 
 def test_many_infeasible_copies_leave_the_budget_exact(place: Place) -> None:
-    """Twelve of fourteen copies could not work: so many of its own trials would end the new study."""
+    """Twelve of fourteen copies could not work: so many of its own trials would end the
+    new study.
+    """
     old = write(place, "old", trials=2, sets=EPOCHS)
     for cause in ["completed", "completed"] + ["infeasible"] * 12:
         run_one(old, 0.5, cause)
@@ -176,14 +205,19 @@ def test_a_control_that_is_new_is_trained_first(old: Study, place: Place) -> Non
 
 
 def test_sampler_and_pruner_learn_from_the_copies(old: Study, place: Place) -> None:
-    """A new trial far behind the copies at the rung is pruned; without them it would lead its rung."""
+    """A new trial far behind the copies at the rung is pruned; without them it would lead
+    its rung.
+    """
     migrate(old, place)
     new = open_study(place.storage, "new")
     poor = run_one(new, 0.01)
     good = run_one(new, 0.95)
     assert new.storage.get_trial(poor).state == TrialState.PRUNED
     assert new.storage.get_trial(good).state == TrialState.COMPLETE
-    assert set(new.storage.get_trial(good).params) >= {"model.base_filters", "optimiser.learning_rate"}
+    assert set(new.storage.get_trial(good).params) >= {
+        "model.base_filters",
+        "optimiser.learning_rate",
+    }
     for study in (old, new):
         study.close()
 
@@ -192,11 +226,14 @@ def test_again_with_equal_arguments_nothing_happens(old: Study, place: Place) ->
     migrate(old, place)
     new = open_study(place.storage, "new")
     before = trials_of(new)
-    old.optuna.tell(trials_of(old)[-1].number, state=TrialState.FAIL)  # the old study goes on meanwhile
+    # the old study goes on meanwhile
+    old.optuna.tell(trials_of(old)[-1].number, state=TrialState.FAIL)
     run_one(old, 0.65)
     assert "is there already" in migrate(old, place)[-1]
     assert trials_of(new) == before
-    with pytest.raises(UserError, match=f"trials is {len(before) + 4} there, {len(before) + 5} wanted"):
+    with pytest.raises(
+        UserError, match=f"trials is {len(before) + 4} there, {len(before) + 5} wanted"
+    ):
         migrate(old, place, trials=5)
     with pytest.raises(UserError, match="other settings: pruning is None there"):
         migrate(old, place, sets=(*WIDER, "pruning={kind: none}"))
@@ -210,12 +247,17 @@ def test_again_with_equal_arguments_nothing_happens(old: Study, place: Place) ->
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        (Wish("new", "tiny", 4, EPOCHS, source="synthetic:60"), "'old' cannot be migrated: its data is"),
+        (
+            Wish("new", "tiny", 4, EPOCHS, source="synthetic:60"),
+            "'old' cannot be migrated: its data is",
+        ),
         (Wish("new", "tiny", 4), r"nothing of study 'old' fits .*: train.epochs is fixed at 8"),
         (Wish("new", "tiny", 4, ("train.epochs=no",)), "train.epochs"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_nothing_is_written(old: Study, place: Place, wish: Wish, message: str) -> None:
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    old: Study, place: Place, wish: Wish, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         list(migrate_study(old, wish, place))
     assert [study.study_name for study in optuna.get_all_study_summaries(old.storage)] == ["old"]
@@ -242,9 +284,13 @@ list(migrate_study(open_study(url, "old"), Wish("new", "tiny", 4, tuple(sets)), 
 """
 
 
-def test_killed_in_the_middle_it_leaves_nothing_to_join_and_a_second_run_is_whole(old: Study, place: Place) -> None:
+def test_killed_in_the_middle_it_leaves_nothing_to_join_and_a_second_run_is_whole(
+    old: Study, place: Place
+) -> None:
     words = [place.storage, place.artifacts, str(place.cache), "3", *ELSEWHERE]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *words], check=False, capture_output=True, text=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *words], check=False, capture_output=True, text=True
+    )
     assert killed.returncode == -9, killed.stderr
     half = optuna.load_study(study_name="new", storage=old.storage)
     assert len(half.get_trials()) == 3  # the control and two copies
@@ -254,15 +300,21 @@ def test_killed_in_the_middle_it_leaves_nothing_to_join_and_a_second_run_is_whol
         before = connection.execute(select(func.count()).select_from(CHECKPOINT)).scalar_one()
     migrate(old, place)  # with another space than the one that was killed
     new = open_study(place.storage, "new")
-    assert [trial.user_attrs["migrated_from"]["number"] for trial in trials_of(new)] == [t.number for t in fitting(old)]
+    assert [trial.user_attrs["migrated_from"]["number"] for trial in trials_of(new)] == [
+        t.number for t in fitting(old)
+    ]
     with old.engine.connect() as connection:
-        assert connection.execute(select(func.count()).select_from(CHECKPOINT)).scalar_one() == before + len(fitting(old))
+        assert connection.execute(
+            select(func.count()).select_from(CHECKPOINT)
+        ).scalar_one() == before + len(fitting(old))
         assert connection.execute(select(func.count()).select_from(STUDY)).scalar_one() == 2
     for study in (old, new):
         study.close()
 
 
-def test_two_copies_of_a_copy_name_the_seed_of_the_trial_that_was_trained(old: Study, place: Place) -> None:
+def test_two_copies_of_a_copy_name_the_seed_of_the_trial_that_was_trained(
+    old: Study, place: Place
+) -> None:
     migrate(old, place)
     new = open_study(place.storage, "new")
     migrate(new, place, name="third")

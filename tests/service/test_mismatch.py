@@ -26,8 +26,12 @@ OTHER = {
 
 
 @pytest.fixture(params=sorted(OTHER))
-def other(request: pytest.FixtureRequest, database: str, make_study: Maker) -> Iterator[tuple[Study, str]]:
-    """A study that was written where one thing is another, and what a worker from here has to say of it."""
+def other(
+    request: pytest.FixtureRequest, database: str, make_study: Maker
+) -> Iterator[tuple[Study, str]]:
+    """A study that was written where one thing is another, and what a worker from here has to say
+    of it.
+    """
     make_study(database, trials=1)
     change, said = OTHER[request.param]
     study = rewritten(database, request.param, change)
@@ -44,10 +48,14 @@ def rewritten(database: str, field: str, value: str) -> Study:
     return open_study(database, "small")
 
 
-def test_a_worker_that_differs_in_one_thing_is_refused_and_it_is_named(other: tuple[Study, str], tmp_path: Path) -> None:
+def test_a_worker_that_differs_in_one_thing_is_refused_and_it_is_named(
+    other: tuple[Study, str], tmp_path: Path
+) -> None:
     study, said = other
     data = open_dataset(study.spec.source, study.spec.frames, tmp_path)
-    with pytest.raises(UserError, match=f"this program's {said} from that of study 'small': .* here, .* there"):
+    with pytest.raises(
+        UserError, match=f"this program's {said} from that of study 'small': .* here, .* there"
+    ):
         check_worker(study, data)
 
 
@@ -56,7 +64,14 @@ def test_the_command_says_it_in_a_line_and_claims_nothing(
 ) -> None:
     make_study(database, trials=1)
     study = rewritten(database, "optuna", "4")
-    place = ("--storage", database, "--artifacts", tmp_path / "artifacts", "--cache", tmp_path / "cache")
+    place = (
+        "--storage",
+        database,
+        "--artifacts",
+        tmp_path / "artifacts",
+        "--cache",
+        tmp_path / "cache",
+    )
     done = search("worker", "--study", "small", "--device", "cpu", *place)
     assert done.returncode == 2, done.stderr
     assert "version of Optuna differs" in done.stderr.splitlines()[-1]
@@ -65,13 +80,17 @@ def test_the_command_says_it_in_a_line_and_claims_nothing(
     study.close()
 
 
-def test_no_confirmation_is_planned_that_no_worker_could_train(database: str, make_study: Maker) -> None:
+def test_no_confirmation_is_planned_that_no_worker_could_train(
+    database: str, make_study: Maker
+) -> None:
     make_study(database, trials=1)
     study = rewritten(database, "objective_version", "0")
     with pytest.raises(UserError, match="objective version differs"):
         begin(study, database, Asked(), again=False)
     with study.engine.connect() as connection:
-        assert connection.execute(text("SELECT study_name FROM studies")).scalars().all() == ["small"]
+        assert connection.execute(text("SELECT study_name FROM studies")).scalars().all() == [
+            "small"
+        ]
     study.close()
 
 

@@ -1,4 +1,6 @@
-"""A study whose data lies elsewhere by now: every command that reads the data is told where, and the others need none."""
+"""A study whose data lies elsewhere by now: every command that reads the data is told where, and
+the others need none.
+"""
 
 import subprocess
 from collections.abc import Callable
@@ -18,14 +20,25 @@ from tests.support.studies_written import trials_of
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_each_command_goes_on_with_equal_data_elsewhere(search: Command, database: str, tmp_path: Path) -> None:
+def test_each_command_goes_on_with_equal_data_elsewhere(
+    search: Command, database: str, tmp_path: Path
+) -> None:
     there, now, other = tmp_path / "frames", tmp_path / "moved", tmp_path / "other"
     write_folder(there, 40)
     write_folder(other, 41)
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
-    list(set_up(Request(name="small", source=str(there), space="tiny", trials=1, sets=("train.epochs=2",)), place))
+    list(
+        set_up(
+            Request(
+                name="small", source=str(there), space="tiny", trials=1, sets=("train.epochs=2",)
+            ),
+            place,
+        )
+    )
     study = open_study(database, "small")
-    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    run_worker(
+        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+    )
     there.rename(now)
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
@@ -39,17 +52,38 @@ def test_each_command_goes_on_with_equal_data_elsewhere(search: Command, databas
     with pytest.raises(NoStudyError):
         open_study(database, "small/confirm")
     planned = run("confirm", "--seeds", 1, "--workers", 0, "--data", now)
-    assert f"workers for it: search worker --study small/confirm --data {now}" in planned.stdout.splitlines()
+    assert (
+        f"workers for it: search worker --study small/confirm --data {now}"
+        in planned.stdout.splitlines()
+    )
     done = run("confirm", "--data", now)
     assert done.returncode == 0, done.stderr
     confirming = open_study(database, "small/confirm")
     assert [trial.state.name for trial in trials_of(confirming)] == ["COMPLETE"]
-    refused = run("export-best", "--retrain", "all", "--no-test", "--out", tmp_path / "bundle", "--data", other)
+    refused = run(
+        "export-best",
+        "--retrain",
+        "all",
+        "--no-test",
+        "--out",
+        tmp_path / "bundle",
+        "--data",
+        other,
+    )
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
     with pytest.raises(NoStudyError):
         open_study(database, "small/confirm/retrain-0")
     for words in (
-        ("export-best", "--retrain", "all", "--no-test", "--out", tmp_path / "bundle", "--data", now),
+        (
+            "export-best",
+            "--retrain",
+            "all",
+            "--no-test",
+            "--out",
+            tmp_path / "bundle",
+            "--data",
+            now,
+        ),
         ("export-best", "--out", tmp_path / "scored", "--data", now),
         ("evaluate", tmp_path / "scored", now, "--split", "test"),
         ("report", "--out", tmp_path / "report.html"),

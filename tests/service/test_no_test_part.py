@@ -1,4 +1,6 @@
-"""A study without a sealed test part, and with frames left out by name: bundle, card and report say so; no look is counted."""
+"""A study without a sealed test part, and with frames left out by name: bundle, card and report say
+so; no look is counted.
+"""
 
 from pathlib import Path
 
@@ -25,12 +27,21 @@ def test_the_bundle_the_card_and_the_report_say_that_nothing_is_sealed(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
-    asked = Request(name="all", source="synthetic:40", space="tiny", trials=1, sets=("train.epochs=1",), frames=READ)
+    asked = Request(
+        name="all",
+        source="synthetic:40",
+        space="tiny",
+        trials=1,
+        sets=("train.epochs=1",),
+        frames=READ,
+    )
     lines = list(set_up(asked, place))
     assert any("0 test" in line for line in lines)
     assert any(line.startswith("warning: there is no test part") for line in lines)
     study = open_study(database, "all")
-    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    run_worker(
+        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+    )
     provenance = export_best(study, place, tmp_path / "out")
     assert (provenance.test, provenance.has_test, provenance.test_looks) == (None, False, 0)
     assert looks_at(study) == 0
@@ -41,6 +52,13 @@ def test_the_bundle_the_card_and_the_report_say_that_nothing_is_sealed(
     assert evaluate_bundle(tmp_path / "out", "synthetic:40").foreign == 0
     with pytest.raises(UserError, match=r"no frame of synthetic:40 counts: .* other parts"):
         evaluate_bundle(tmp_path / "out", "synthetic:40", split="test")
-    where = ["--storage", database, "--artifacts", place.artifacts, "--out", str(tmp_path / "report.html")]
+    where = [
+        "--storage",
+        database,
+        "--artifacts",
+        place.artifacts,
+        "--out",
+        str(tmp_path / "report.html"),
+    ]
     assert answer(["report", "--study", "all", *where]) == 0, capsys.readouterr().err
     assert NO_TEST in (tmp_path / "report.html").read_text()

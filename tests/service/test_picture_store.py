@@ -23,7 +23,12 @@ def test_a_running_trials_picture_is_an_optuna_artifact(
     artifact_id = attach_picture(trial, storage, pictures, png("red"), "panel.png")
     study.tell(trial, 0.5)
     (meta,) = get_all_artifact_meta(trial, storage=storage)
-    assert (meta.artifact_id, meta.filename, meta.mimetype, meta.encoding) == (artifact_id, "panel.png", "image/png", None)
+    assert (meta.artifact_id, meta.filename, meta.mimetype, meta.encoding) == (
+        artifact_id,
+        "panel.png",
+        "image/png",
+        None,
+    )
     assert pictures.open_reader(artifact_id).read() == png("red")
 
 
@@ -41,7 +46,10 @@ def test_attaching_again_replaces_the_picture_of_that_name(
     resumed = optuna.Trial(study, trial._trial_id)
     assert attach_picture(resumed, storage, pictures, png("green"), "panel.png") == first
     assert pictures.open_reader(first).read() == png("green")
-    assert {meta.artifact_id for meta in get_all_artifact_meta(trial, storage=storage)} == {first, other}
+    assert {meta.artifact_id for meta in get_all_artifact_meta(trial, storage=storage)} == {
+        first,
+        other,
+    }
     assert len(files(tmp_path)) == 2
 
 
@@ -50,7 +58,8 @@ def test_a_picture_deleted_in_the_dashboard_can_be_attached_anew(
 ) -> None:
     trial = study.ask()
     first = attach_picture(trial, storage, pictures, png("red"), "panel.png")
-    storage.set_trial_system_attr(trial._trial_id, f"artifacts:{first}", json.dumps(None))  # what the dashboard writes
+    # what the dashboard writes
+    storage.set_trial_system_attr(trial._trial_id, f"artifacts:{first}", json.dumps(None))
     assert attach_picture(trial, storage, pictures, png("red"), "panel.png") != first
 
 
@@ -67,13 +76,17 @@ def test_a_finished_trials_pictures_stay_as_they_are(
     assert len(files(tmp_path)) == 1
 
 
-def test_bytes_come_before_the_row(study: optuna.Study, storage: RDBStorage, tmp_path: Path) -> None:
+def test_bytes_come_before_the_row(
+    study: optuna.Study, storage: RDBStorage, tmp_path: Path
+) -> None:
     """Where the bytes cannot be stored, the dashboard must not list a picture."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / "pictures").write_text("a file where the folder must be")
     trial = study.ask()
     with pytest.raises(Exception, match="cannot write"):
-        attach_picture(trial, storage, open_pictures(str(tmp_path / "artifacts")), png("red"), "panel.png")
+        attach_picture(
+            trial, storage, open_pictures(str(tmp_path / "artifacts")), png("red"), "panel.png"
+        )
     assert get_all_artifact_meta(trial, storage=storage) == []
 
 

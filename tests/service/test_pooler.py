@@ -1,4 +1,6 @@
-"""Settings that hold in every transaction and leave nothing behind, so that a pooler may stand before the server."""
+"""Settings that hold in every transaction and leave nothing behind, so that a pooler may stand
+before the server.
+"""
 
 import os
 import shutil
@@ -25,7 +27,9 @@ from search.trials import leases
 from search.trials.claims import Claimed, claim
 
 PGBOUNCER = shutil.which("pgbouncer")
-CURRENT = text("SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')")
+CURRENT = text(
+    "SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')"
+)
 OURS = ("1min", "UTC")
 
 
@@ -38,7 +42,9 @@ def engines(database: str) -> Iterator[tuple[Engine, Engine]]:
     storage.engine.dispose()
 
 
-def test_every_transaction_has_the_settings_and_no_session_keeps_them(engines: tuple[Engine, Engine]) -> None:
+def test_every_transaction_has_the_settings_and_no_session_keeps_them(
+    engines: tuple[Engine, Engine],
+) -> None:
     for engine in engines:
         with engine.connect() as connection:
             driver: Any = connection.connection.dbapi_connection
@@ -46,7 +52,8 @@ def test_every_transaction_has_the_settings_and_no_session_keeps_them(engines: t
             for _ in range(2):
                 assert tuple(connection.execute(CURRENT).one()) == OURS
                 connection.commit()
-            with driver.cursor() as cursor:  # another transaction, which SQLAlchemy knows nothing of
+            # another transaction, which SQLAlchemy knows nothing of
+            with driver.cursor() as cursor:
                 cursor.execute(CURRENT.text)
                 assert cursor.fetchone()[0] == "0"
             driver.rollback()
@@ -64,7 +71,9 @@ def test_optunas_own_sessions_and_our_locks_have_the_settings(database: str) -> 
     engine.dispose()
 
 
-def test_the_lock_of_a_frozen_transaction_is_freed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_of_a_frozen_transaction_is_freed(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frozen, other = open_engine(database), open_engine(database)
     with monkeypatch.context() as patch:
         patch.setattr(sessions, "SETTINGS", sessions.SETTINGS.replace("60s", "200ms"))
@@ -105,7 +114,9 @@ def pooled(empty_database: str) -> Iterator[str]:
         chosen.close()
         # it does not run as root, and reaches the server's socket as the server's own user
         user = ["-u", Path(str(url.query["host"])).owner()] if os.geteuid() == 0 else []
-        with subprocess.Popen([str(PGBOUNCER), *user, str(file)], stderr=subprocess.DEVNULL) as pooler:
+        with subprocess.Popen(
+            [str(PGBOUNCER), *user, str(file)], stderr=subprocess.DEVNULL
+        ) as pooler:
             try:
                 yield _answering(f"postgresql://postgres@127.0.0.1:{port}/pooled")
             finally:
@@ -124,7 +135,9 @@ def _answering(url: str) -> str:
 
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
-def test_a_study_lives_behind_a_pooler_in_transaction_mode(pooled: str, make_study: Callable[..., None]) -> None:
+def test_a_study_lives_behind_a_pooler_in_transaction_mode(
+    pooled: str, make_study: Callable[..., None]
+) -> None:
     make_study(pooled, trials=3, source="synthetic:24")
     study = open_study(pooled, "small")
     with locked(study.engine, 1) as one, locked(study.engine, 2) as two:

@@ -1,4 +1,6 @@
-"""`search gc` and prepared data: what no study uses goes once it is old, what is read or locked stays."""
+"""`search gc` and prepared data: what no study uses goes once it is old, what is read or locked
+stays.
+"""
 
 import os
 import time
@@ -21,18 +23,28 @@ def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Pat
     cache = tmp_path / "cache"
     check_cache(cache)
     used = open_dataset(small_study.spec.source, small_study.spec.frames, cache).directory
-    read, idle, held = (open_dataset(f"synthetic:{25 + n}", DataOptions(), cache).directory for n in range(3))
+    read, idle, held = (
+        open_dataset(f"synthetic:{25 + n}", DataOptions(), cache).directory for n in range(3)
+    )
     (cache / ".0123456789abcdef01234567.4711").mkdir()
     (cache / "notes").mkdir()
     (cache / "fedcba9876543210fedcba98.lock").touch()
     untouch(cache)
-    os.utime(read / "masks.npy", (time.time() - UNTOUCHED_S / 2, (read / "masks.npy").stat().st_mtime))
+    os.utime(
+        read / "masks.npy", (time.time() - UNTOUCHED_S / 2, (read / "masks.npy").stat().st_mtime)
+    )
     with FileLock(cache / f"{held.name}.lock"):
-        would = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache, dry_run=True)]
+        would = [
+            (each.kind, each.count)
+            for each in sweep_prepared(small_study.engine, cache, dry_run=True)
+        ]
         swept = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache)]
     assert would == [("prepared", 3), ("locks", 1)]
     assert swept == [("prepared", 2), ("locks", 1)]
     left = {path.name for path in cache.iterdir()}
-    assert left == {"notes", *(f"{kept.name}{end}" for kept in (used, read, held) for end in ("", ".lock"))}
+    assert left == {
+        "notes",
+        *(f"{kept.name}{end}" for kept in (used, read, held) for end in ("", ".lock")),
+    }
     assert not idle.exists()
     assert open_dataset("synthetic:26", DataOptions(), cache).directory == idle

@@ -1,4 +1,6 @@
-"""The report on studies in a real database: what is read, that nothing is left out or let in, and the command."""
+"""The report on studies in a real database: what is read, that nothing is left out or let in, and
+the command.
+"""
 
 import json
 import math
@@ -37,7 +39,9 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 @pytest.fixture(scope="module")
 def rocks(make_database: Callable[[], str]) -> str:
-    """The URL of a database with a finished study ``rocks`` of 24 trials, for tests that only read."""
+    """The URL of a database with a finished study ``rocks`` of 24 trials, for tests that
+    only read.
+    """
     url = make_database()
     drawn(url, looks=2).close()
     return url
@@ -69,23 +73,37 @@ def test_without_a_lease_the_seconds_of_its_epochs_count(database: str) -> None:
     study = drawn(database, count=3, leases=False)
     record = read_study(study)
     study.close()
-    assert [trial.device_s for trial in record.trials] == [EPOCH_S * trial.epochs for trial in record.trials]
+    assert [trial.device_s for trial in record.trials] == [
+        EPOCH_S * trial.epochs for trial in record.trials
+    ]
 
 
 def test_trials_under_way_are_told_apart(database: str) -> None:
     states = ("RUNNING", "RUNNING", "WAITING", "PRUNED")
-    trials = [trial_of(number, state, {}, {}, [0.1] if state == "RUNNING" else []) for number, state in enumerate(states)]
+    trials = [
+        trial_of(number, state, {}, {}, [0.1] if state == "RUNNING" else [])
+        for number, state in enumerate(states)
+    ]
     trials[3].user_attrs["end_cause"] = "infeasible"
     study = write_study(database, spec_of("s"), trials)
-    held = "UPDATE search_lease SET expires_at = now() + interval '1 hour', renewed_at = now() - interval '100 seconds'"
+    held = (
+        "UPDATE search_lease SET expires_at = now() + interval '1 hour', renewed_at = now() - "
+        "interval '100 seconds'"
+    )
     with study.engine.begin() as connection:
         first = "(SELECT trial_id FROM trials WHERE number = 0)"
         connection.execute(text(f"{held} WHERE trial_id = {first}"))
     record = read_study(study)
     study.close()
-    assert [trial.state for trial in record.trials] == ["running", "interrupted", "waiting", "infeasible"]
+    assert [trial.state for trial in record.trials] == [
+        "running",
+        "interrupted",
+        "waiting",
+        "infeasible",
+    ]
     running = record.trials[0]
-    assert running.device_s == pytest.approx(EPOCH_S + OVERHEAD_S + 100, abs=30)  # with what no renewal has counted yet
+    # with what no renewal has counted yet
+    assert running.device_s == pytest.approx(EPOCH_S + OVERHEAD_S + 100, abs=30)
     assert running.ended_at == record.read_at
     assert math.isnan(record.trials[2].started_at)
 
@@ -95,7 +113,15 @@ def test_the_report_of_a_finished_study(rocks: str, pictures: PictureStore, tmp_
     body = report(study, rocks, pictures, tmp_path / "report.html")
     findings = find(study, rocks, pictures)
     study.close()
-    assert sections(body) == ["believable", "classes", "progress", "origins", "parameters", "cost", "trials"]
+    assert sections(body) == [
+        "believable",
+        "classes",
+        "progress",
+        "origins",
+        "parameters",
+        "cost",
+        "trials",
+    ]
     best, control = findings.study.best, findings.study.control
     assert best
     assert control
@@ -103,7 +129,10 @@ def test_the_report_of_a_finished_study(rocks: str, pictures: PictureStore, tmp_
     assert "The study is over: 24 of 24 trials ended." in header
     assert f"{best.score:.3f} trial {best.number}, drawn by the sampler" in header
     reasons = words(part(body, "believable"))
-    assert f"{best.score:.3f} is the highest score of {len(findings.study.of('complete'))} complete trials" in reasons
+    assert (
+        f"{best.score:.3f} is the highest score of {len(findings.study.of('complete'))} complete "
+        f"trials" in reasons
+    )
     assert "Not confirmed" in reasons
     assert "has been opened 2 times" in reasons
     row = next(row for row in cells(part(body, "classes")) if row[0] == "big rock")
@@ -112,12 +141,23 @@ def test_the_report_of_a_finished_study(rocks: str, pictures: PictureStore, tmp_
     assert sorted(int(row[0]) for row in rows) == list(range(24))
     assert int(rows[0][0]) == best.number
     assert "failed: diverged the loss is not finite" in [row[1] for row in rows]
-    (curves,) = (chart for chart in body.iter("svg") if chart.get("aria-label") == "learning curves of all trials")
+    (curves,) = (
+        chart
+        for chart in body.iter("svg")
+        if chart.get("aria-label") == "learning curves of all trials"
+    )
     marks = {path.get("class"): path.get("d", "").count("M") for path in curves.iter("path")}
     states = [trial.state for trial in findings.study.trials]
-    assert [marks[f"cross {state}"] for state in ("pruned", "failed")] == [states.count("pruned"), states.count("failed")]
+    assert [marks[f"cross {state}"] for state in ("pruned", "failed")] == [
+        states.count("pruned"),
+        states.count("failed"),
+    ]
     assert marks["line complete"] == states.count("complete")
-    assert [path.get("class") for path in curves.iter("path")].count("gate") == len(findings.study.rungs) == 1
+    assert (
+        [path.get("class") for path in curves.iter("path")].count("gate")
+        == len(findings.study.rungs)
+        == 1
+    )
     ledger = next(row for row in cells(part(body, "cost")) if row[0] == "all")
     assert ledger[1:3] == ["24", str(sum(trial.epochs for trial in findings.study.trials))]
 
@@ -130,7 +170,9 @@ def test_an_empty_study_says_so(database: str, pictures: PictureStore, tmp_path:
     assert "The study has not begun: no trial has started yet." in words(body)
 
 
-def test_a_study_without_a_complete_trial_says_so(database: str, pictures: PictureStore, tmp_path: Path) -> None:
+def test_a_study_without_a_complete_trial_says_so(
+    database: str, pictures: PictureStore, tmp_path: Path
+) -> None:
     trials = [trial_of(0, "RUNNING", {}, {}, [0.1, 0.2]), trial_of(1, "WAITING", {}, {}, [])]
     study = write_study(database, spec_of("young"), trials)
     give_order(study, Order.PAUSED)
@@ -165,7 +207,12 @@ def with_pictures(trials: list[Any], pictures: PictureStore, number: int, **file
     for index, (name, content) in enumerate(files.items()):
         key = f"{number:08x}-{index:04x}"
         pictures._objects.write(key, content)
-        meta = {"artifact_id": key, "filename": f"{name}.png", "mimetype": "image/png", "encoding": None}
+        meta = {
+            "artifact_id": key,
+            "filename": f"{name}.png",
+            "mimetype": "image/png",
+            "encoding": None,
+        }
         trials[number].system_attrs[f"artifacts:{key}"] = json.dumps(meta)
 
 
@@ -174,7 +221,9 @@ def pictured(database: str, pictures: PictureStore) -> Iterator[Study]:
     """A study whose control and best trial have left pictures."""
     spec = spec_of("pictured")
     trials = drawn_trials(load_stored_space(spec.space), 12)
-    best = max((trial for trial in trials if trial.value is not None), key=lambda trial: trial.value or 0.0).number
+    best = max(
+        (trial for trial in trials if trial.value is not None), key=lambda trial: trial.value or 0.0
+    ).number
     with_pictures(trials, pictures, 0, predictions=PNG + b"control", confusion=PNG, curve=PNG)
     with_pictures(trials, pictures, best, predictions=PNG + b"best", confusion=b"<html>")
     assert best
@@ -190,7 +239,11 @@ def test_the_pictures_of_best_and_control_are_inside(
     images = [image.get("alt", "") for image in part(body, "pictures").iter("img")]
     best = find(pictured, database, pictures).study.best
     assert best
-    assert images == [f"Predictions of trial {best.number}", "Predictions of trial 0", "Confusion of trial 0"]
+    assert images == [
+        f"Predictions of trial {best.number}",
+        "Predictions of trial 0",
+        "Confusion of trial 0",
+    ]
     sources = [image.get("src", "") for image in part(body, "pictures").iter("img")]
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
 
@@ -198,7 +251,9 @@ def test_the_pictures_of_best_and_control_are_inside(
 def test_lost_pictures_are_said_and_cost_nothing_else(
     pictured: Study, database: str, tmp_path: Path, pictures: PictureStore
 ) -> None:
-    body = report(pictured, database, open_pictures(str(tmp_path / "elsewhere")), tmp_path / "report.html")
+    body = report(
+        pictured, database, open_pictures(str(tmp_path / "elsewhere")), tmp_path / "report.html"
+    )
     assert not list(part(body, "pictures").iter("img"))
     assert words(part(body, "pictures")).count("a picture could not be read") == 2
     assert not (tmp_path / "elsewhere").exists()
@@ -207,7 +262,9 @@ def test_lost_pictures_are_said_and_cost_nothing_else(
 def test_a_confirmation_is_told(database: str, pictures: PictureStore, tmp_path: Path) -> None:
     study = drawn(database, count=9)
     scores = {0: (0.40, 0.42, 0.41), 5: (0.55, 0.56, 0.57), 8: (0.50, 0.52, 0.51)}
-    confirming = write_study(database, confirming_spec(study.spec, list(scores), 3), confirming_trials(scores))
+    confirming = write_study(
+        database, confirming_spec(study.spec, list(scores), 3), confirming_trials(scores)
+    )
     body = report(study, database, pictures, tmp_path / "report.html")
     rows = cells(part(body, "confirmation"))[1:4]
     assert [row[:3] for row in rows] == [
@@ -217,13 +274,16 @@ def test_a_confirmation_is_told(database: str, pictures: PictureStore, tmp_path:
     ]
     assert "Confirmed in 9 runs of 9 that were planned" in words(part(body, "believable"))
     assert "Not confirmed" not in words(body)
-    own = report(confirming, database, pictures, tmp_path / "confirm.html")  # a study like any other
+    # a study like any other
+    own = report(confirming, database, pictures, tmp_path / "confirm.html")
     assert "confirmation" not in sections(own)
     study.close()
     confirming.close()
 
 
-def test_a_confirmation_without_a_score_is_none_yet(database: str, pictures: PictureStore, tmp_path: Path) -> None:
+def test_a_confirmation_without_a_score_is_none_yet(
+    database: str, pictures: PictureStore, tmp_path: Path
+) -> None:
     study = drawn(database, count=9)
     failed = [replaced for trial in confirming_trials({0: (0.4,)}) if (replaced := _failed(trial))]
     write_study(database, confirming_spec(study.spec, [0], 1), failed).close()
@@ -235,7 +295,9 @@ def test_a_confirmation_without_a_score_is_none_yet(database: str, pictures: Pic
 
 def _failed(trial: Any) -> Any:
     told = {**trial.user_attrs, "end_cause": "crashed"}
-    return trial_of(0, "FAIL", {}, {}, [0.1], **{key: told[key] for key in ("confirms", "seed", "end_cause")})
+    return trial_of(
+        0, "FAIL", {}, {}, [0.1], **{key: told[key] for key in ("confirms", "seed", "end_cause")}
+    )
 
 
 @pytest.fixture
@@ -287,7 +349,9 @@ def test_the_command_writes_the_report(rocks: str, search: Any, tmp_path: Path) 
 
 
 def test_the_command_says_in_a_line_what_it_cannot(rocks: str, search: Any, tmp_path: Path) -> None:
-    absent = search("report", "--study", "stones", "--storage", rocks, "--out", tmp_path / "report.html")
+    absent = search(
+        "report", "--study", "stones", "--storage", rocks, "--out", tmp_path / "report.html"
+    )
     assert absent.returncode == 2
     assert "no study 'stones'" in absent.stderr
     folder = search("report", "--study", "rocks", "--storage", rocks, "--out", tmp_path)

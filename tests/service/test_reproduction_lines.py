@@ -1,4 +1,6 @@
-"""The lines in a model card, typed into an empty database, write the very study that they stand for."""
+"""The lines in a model card, typed into an empty database, write the very study that they stand
+for.
+"""
 
 import shlex
 import subprocess
@@ -48,8 +50,12 @@ def elsewhere(make_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def typed(search: Command, elsewhere: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
-    """Type lines into a shell that works on the second database; a worker's trials are told, not trained."""
+def typed(
+    search: Command, elsewhere: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Type]:
+    """Type lines into a shell that works on the second database; a worker's trials are told, not
+    trained.
+    """
     monkeypatch.chdir(tmp_path)
 
     def typing(lines: list[str]) -> None:
@@ -62,7 +68,12 @@ def typed(search: Command, elsewhere: str, place: Place, tmp_path: Path, monkeyp
                 told(elsewhere, words[words.index("--study") + 1])
             elif words:
                 where = {"SEARCH_STORAGE": elsewhere, "SEARCH_CACHE": str(place.cache)}
-                done = search(*words[1:], SEARCH_ARTIFACTS=str(tmp_path / "others"), SEARCH_DEVICE="cpu", **where)
+                done = search(
+                    *words[1:],
+                    SEARCH_ARTIFACTS=str(tmp_path / "others"),
+                    SEARCH_DEVICE="cpu",
+                    **where,
+                )
                 assert done.returncode == 0, f"{line}: {done.stderr}"
 
     return typing
@@ -86,7 +97,10 @@ def told(url: str, name: str) -> None:
             if trial.should_prune() and trial.number:
                 state = TrialState.PRUNED
                 break
-        for key, value in {"end_cause": state.name.lower().replace("complete", "completed"), "epochs": epoch}.items():
+        for key, value in {
+            "end_cause": state.name.lower().replace("complete", "completed"),
+            "epochs": epoch,
+        }.items():
             trial.set_user_attr(key, value)
         study.optuna.tell(trial, score if state == TrialState.COMPLETE else None, state=state)
     study.close()
@@ -97,14 +111,20 @@ def facts(url: str, name: str) -> tuple[object, ...]:
     study = open_study(url, name)
     with study.engine.connect() as connection:
         columns = STUDY.c.trials, STUDY.c.gpu_s, STUDY.c.until_s
-        budget = tuple(connection.execute(select(*columns).where(STUDY.c.study_id == study.id)).one())
+        budget = tuple(
+            connection.execute(select(*columns).where(STUDY.c.study_id == study.id)).one()
+        )
     trials = [(trial.params, trial.value, trial.state) for trial in trials_of(study)]
     study.close()
     return study.spec, budget, trials
 
 
-def test_a_study_that_was_extended_is_extended_again(place: Place, typed: Type, elsewhere: str) -> None:
-    study = written(place, name="été 1", trials=4, gpu_s=1.1 * 3600, until_s=1.1 * 3600, frames=READ)
+def test_a_study_that_was_extended_is_extended_again(
+    place: Place, typed: Type, elsewhere: str
+) -> None:
+    study = written(
+        place, name="été 1", trials=4, gpu_s=1.1 * 3600, until_s=1.1 * 3600, frames=READ
+    )
     told(place.storage, "été 1")
     extend_budget(study, trials=30, gpu_s=0.0, until_s=0.0)
     told(place.storage, "été 1")
@@ -128,7 +148,9 @@ def test_a_study_written_with_its_last_budget_draws_other_trials(place: Place) -
     many.close()
 
 
-def test_a_migrated_study_is_migrated_again_from_its_original(place: Place, typed: Type, elsewhere: str) -> None:
+def test_a_migrated_study_is_migrated_again_from_its_original(
+    place: Place, typed: Type, elsewhere: str
+) -> None:
     old = written(place, name="old", trials=8)
     extend_budget(old, trials=4, gpu_s=0.0, until_s=0.0)
     told(place.storage, "old")
@@ -138,7 +160,14 @@ def test_a_migrated_study_is_migrated_again_from_its_original(place: Place, type
     extend_budget(new, trials=2, gpu_s=0.0, until_s=0.0)
     told(place.storage, "new")
     lines = study_lines(new, CLASSES)
-    assert [shlex.split(line)[1] for line in lines] == ["init", "extend", "worker", "migrate", "extend", "worker"]
+    assert [shlex.split(line)[1] for line in lines] == [
+        "init",
+        "extend",
+        "worker",
+        "migrate",
+        "extend",
+        "worker",
+    ]
     typed(lines)
     for name in ("old", "new"):
         assert facts(elsewhere, name) == facts(place.storage, name)
@@ -147,7 +176,9 @@ def test_a_migrated_study_is_migrated_again_from_its_original(place: Place, type
 
 
 @pytest.mark.parametrize("since", ["more trials", "deleted"])
-def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(place: Place, since: str) -> None:
+def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(
+    place: Place, since: str
+) -> None:
     old = written(place, name="old", trials=6)
     told(place.storage, "old")
     list(migrate_study(old, Wish("new", "tiny", 5, WIDER), place))
@@ -159,7 +190,9 @@ def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(place
         told(place.storage, "old")
     said, command, worker = study_lines(new, CLASSES)
     copies = sum("migrated_from" in trial.user_attrs for trial in trials_of(new))
-    assert said.startswith(f"# study 'new' began with {copies} trials copied from study 'old' as that was then")
+    assert said.startswith(
+        f"# study 'new' began with {copies} trials copied from study 'old' as that was then"
+    )
     words = shlex.split(command)
     assert words[:6] == ["search", "migrate", "--study", "old", "--to", "new"]
     assert (words[words.index("--trials") + 1], worker) == ("5", "search worker --study new")
@@ -167,41 +200,73 @@ def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(place
     new.close()
 
 
-def test_recipes_with_fewer_filters_are_run_so_again(place: Place, typed: Type, elsewhere: str) -> None:
+def test_recipes_with_fewer_filters_are_run_so_again(
+    place: Place, typed: Type, elsewhere: str
+) -> None:
     sets = (*implied_sets(1, 0.3), "train.steps_per_epoch=1")
-    asked = {"space": "recipes", "sets": sets, "trials": 0, "recipes": "A1", "filters": 0.3, "frames": LEARNT}
+    asked = {
+        "space": "recipes",
+        "sets": sets,
+        "trials": 0,
+        "recipes": "A1",
+        "filters": 0.3,
+        "frames": LEARNT,
+    }
     study = written(place, name="seeds", **asked)
     extend_budget(study, trials=1, gpu_s=0.0, until_s=0.0)
     run, extend, worker = study_lines(study, CLASSES)
     assert "train.epochs=1" not in run
-    assert (extend, worker) == ("search extend --study seeds --trials +1", "search worker --study seeds")
+    assert (extend, worker) == (
+        "search extend --study seeds --trials +1",
+        "search worker --study seeds",
+    )
     typed([run, extend])
     spec, budget, trials = facts(elsewhere, "seeds")
     first, now, waiting = facts(place.storage, "seeds")
     assert (spec, budget) == (first, now)
     assert isinstance(trials, list)
     assert isinstance(waiting, list)
-    assert [params for params, *_ in trials] == [trial.system_attrs["fixed_params"] for trial in trials_of(study)]
+    assert [params for params, *_ in trials] == [
+        trial.system_attrs["fixed_params"] for trial in trials_of(study)
+    ]
     study.close()
 
 
-def test_a_confirmation_of_other_candidates_than_those_of_now_is_told(place: Place, typed: Type, elsewhere: str) -> None:
+def test_a_confirmation_of_other_candidates_than_those_of_now_is_told(
+    place: Place, typed: Type, elsewhere: str
+) -> None:
     study = written(place, name="small", trials=6)
     told(place.storage, "small")
     write_plan(place.storage, plan(study, top=50, seeds=2, resplit=False))
     confirming = open_study(place.storage, "small/confirm")
     chosen = Winner(confirming, 0, 0, 0, 0.5, best_trial(study).belief)
     lines = reproduction(study, chosen, CLASSES, "segmentation-search 1.0", "search export-best")
-    assert lines[-2:] == ("search confirm --study small --top 50 --seeds 2 --no-resplit", "search export-best")
+    assert lines[-2:] == (
+        "search confirm --study small --top 50 --seeds 2 --no-resplit",
+        "search export-best",
+    )
     typed([*lines[:-2], f"{lines[-2]} --workers 0"])
     there = open_study(elsewhere, "small/confirm")
-    ids = {"purpose": plan_of(there.spec).model_copy(update={"study_id": plan_of(confirming.spec).study_id})}
+    ids = {
+        "purpose": plan_of(there.spec).model_copy(
+            update={"study_id": plan_of(confirming.spec).study_id}
+        )
+    }
     assert there.spec.model_copy(update=ids) == confirming.spec
     extend_budget(study, trials=20, gpu_s=0.0, until_s=0.0)
     told(place.storage, "small")
-    remark, command, _ = reproduction(study, chosen, CLASSES, "segmentation-search 1.0", "search export-best")[-3:]
-    assert remark.startswith("# study 'small/confirm' was planned before all of these trials had ended")
+    remark, command, _ = reproduction(
+        study, chosen, CLASSES, "segmentation-search 1.0", "search export-best"
+    )[-3:]
+    assert remark.startswith(
+        "# study 'small/confirm' was planned before all of these trials had ended"
+    )
     assert command == lines[-2]
-    assert len(reproduction(study, find_winner(study, place.storage), CLASSES, "git abc, changed", "x")) == 5
+    assert (
+        len(
+            reproduction(study, find_winner(study, place.storage), CLASSES, "git abc, changed", "x")
+        )
+        == 5
+    )
     for each in (study, confirming, there):
         each.close()

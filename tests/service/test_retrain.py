@@ -1,4 +1,6 @@
-"""`search export-best --retrain all`: the config once more on every labelled frame, with the scores of the model before."""
+"""`search export-best --retrain all`: the config once more on every labelled frame, with the scores
+of the model before.
+"""
 
 import dataclasses
 import os
@@ -38,7 +40,9 @@ Maker = Callable[..., None]
 EPOCHS = 16
 NAME = "small/retrain-0"
 TERRAIN = "synthetic:40"
-THREADS = text("SELECT threads FROM search_lease JOIN trials USING (trial_id) WHERE study_id = :study_id")
+THREADS = text(
+    "SELECT threads FROM search_lease JOIN trials USING (trial_id) WHERE study_id = :study_id"
+)
 
 
 @pytest.fixture
@@ -63,21 +67,28 @@ def make_trained(make_study: Maker, place: Place) -> Iterator[Callable[..., Stud
 
 
 def work(study: Study, place: Place) -> None:
-    run_worker(study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print)
+    run_worker(
+        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+    )
 
 
 def winner_of(study: Study, place: Place) -> Candidate:
     return restore(study, find_winner(study, place.storage), place, "")
 
 
-def weights_of_everything(candidate: Candidate, study: Study) -> tuple[dict[str, torch.Tensor], list[float]]:
+def weights_of_everything(
+    candidate: Candidate, study: Study
+) -> tuple[dict[str, torch.Tensor], list[float]]:
     """What training on all frames gives in this process, uninterrupted, and its learning rates."""
     run = study.run(0)
     whole, config = trained_on_everything(candidate.data), candidate.settings.members[0].config
     with study.engine.connect() as connection:
         theirs = int(connection.execute(THREADS, {"study_id": study.id}).scalar_one())
-    before, _ = torch.get_num_threads(), torch.set_num_threads(theirs)  # bits are equal for equal thread counts only
-    training = prepare(config, whole, seed=run.seed, device=torch.device("cpu"), last_epoch=EPOCHS, heard=run.heard)
+    # bits are equal for equal thread counts only
+    before, _ = torch.get_num_threads(), torch.set_num_threads(theirs)
+    training = prepare(
+        config, whole, seed=run.seed, device=torch.device("cpu"), last_epoch=EPOCHS, heard=run.heard
+    )
     rates = [result.learning_rate for result in fit(training)]
     torch.set_num_threads(before)
     return load(training.state.weights_bytes()), rates
@@ -100,7 +111,10 @@ def test_an_export_that_a_gpu_has_no_memory_for_is_done_on_the_cpu_with_one_look
     monkeypatch.setattr(export, "scoring_device", lambda: torch.device("cuda", 0))
     monkeypatch.setattr(export, "write_bundle", write_bundle)
     assert export_best(trained, place, tmp_path / "out").test_looks == 1
-    assert "cuda:0 has no memory for it (others hold the memory of cuda:0): the CPU does it instead" in capsys.readouterr().err
+    assert (
+        "cuda:0 has no memory for it (others hold the memory of cuda:0): the CPU does it instead"
+        in capsys.readouterr().err
+    )
     assert len(tried) == 2
 
 
@@ -108,8 +122,26 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     search: Any, make_trained: Callable[..., Study], place: Place, tmp_path: Path
 ) -> None:
     trained = make_trained(f"train.epochs={EPOCHS}", "schedule.kind=plateau", "schedule.patience=0")
-    words = ["export-best", "--study", "small", "--retrain", "all", "--no-test", "--device", "cpu", "--cache", place.cache]
-    words += ["--storage", place.storage, "--artifacts", place.artifacts, "--out", tmp_path / "first"]
+    words = [
+        "export-best",
+        "--study",
+        "small",
+        "--retrain",
+        "all",
+        "--no-test",
+        "--device",
+        "cpu",
+        "--cache",
+        place.cache,
+    ]
+    words += [
+        "--storage",
+        place.storage,
+        "--artifacts",
+        place.artifacts,
+        "--out",
+        tmp_path / "first",
+    ]
     command = search.start(*words)
     retraining = until_it_trains(place, command)
     os.killpg(command.pid, signal.SIGINT)
@@ -119,7 +151,9 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     work(retraining, place)  # any worker may go on with it
 
     told = trained.optuna.get_trials()[0]
-    provenance = export_best(trained, place, tmp_path / "out", ExportRequest(retrain="all", device="cpu"))
+    provenance = export_best(
+        trained, place, tmp_path / "out", ExportRequest(retrain="all", device="cpu")
+    )
     bundle, candidate = load_bundle(tmp_path / "out"), winner_of(trained, place)
     frames = len(candidate.data.frame_hashes)
     assert provenance.validation.score == told.value  # of the model before
@@ -128,7 +162,11 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     assert provenance.test_looks == 1
     assert bundle.provenance == provenance
     assert provenance.retrained is not None
-    assert (provenance.retrained.frames, provenance.retrained.epochs, provenance.epoch) == (frames, EPOCHS, EPOCHS)
+    assert (provenance.retrained.frames, provenance.retrained.epochs, provenance.epoch) == (
+        frames,
+        EPOCHS,
+        EPOCHS,
+    )
     assert (provenance.retrained.before.study, provenance.members[0].study) == ("small", NAME)
     assert bundle.frames == {"train": frozenset(candidate.data.frame_hashes)}
 
@@ -140,11 +178,17 @@ def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     assert load((tmp_path / "out" / "model.safetensors").read_bytes()).keys() == weights.keys()
     for name, tensor in load((tmp_path / "out" / "model.safetensors").read_bytes()).items():
         torch.testing.assert_close(tensor, weights[name], msg=name)
-    assert bundle.spec.mean == trained_on_everything(candidate.data).spec.mean != candidate.data.spec.mean
+    assert (
+        bundle.spec.mean
+        == trained_on_everything(candidate.data).spec.mean
+        != candidate.data.spec.mean
+    )
 
     card = (tmp_path / "out" / "README.md").read_text()
     assert str(provenance.retrained) in card
-    with pytest.raises(UserError, match=r"no frame .* counts: the bundle was trained on every labelled frame"):
+    with pytest.raises(
+        UserError, match=r"no frame .* counts: the bundle was trained on every labelled frame"
+    ):
         evaluate_bundle(tmp_path / "out", TERRAIN, split="test")
     new = evaluate_bundle(tmp_path / "out", "synthetic:48")
     assert (new.own, new.looked_at_test) == (0, False)
@@ -183,24 +227,37 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
     assert not [key for key in completed_trial(retraining).user_attrs if key.startswith("iou ")]
     status, (line,) = read_status(retraining), read_trials(retraining)
     assert (status.best, status.scored, status.trials["complete"]) == (None, False, 1)
-    assert (line.score, line.value, line.epochs, line.recipe) == (None, None, 2, "trial 0 on all frames")
+    assert (line.score, line.value, line.epochs, line.recipe) == (
+        None,
+        None,
+        2,
+        "trial 0 on all frames",
+    )
     pointers = checkpoints.pointers_of(retraining.engine, completed_trial(retraining)._trial_id)
     assert {kind: pointer.epoch for kind, pointer in pointers.items()} == {"best": 2}
     with pytest.raises(UserError, match="without a score: name that one"):
         find_winner(retraining, place.storage)
     retraining.close()
 
-    other = with_epochs(candidate, 9)  # of a config that says 9, the run ended early: at the epoch that was best
+    # of a config that says 9, the run ended early: at the epoch that was best
+    other = with_epochs(candidate, 9)
     assert epochs_of(other, trained.optuna.get_trials()[0]) == candidate.origins[0].epoch
     with pytest.raises(UserError, match="leave out either it or --ensemble"):
-        export_best(trained, place, tmp_path / "model", ExportRequest(ensemble=Combined(2), retrain="all"))
+        export_best(
+            trained, place, tmp_path / "model", ExportRequest(ensemble=Combined(2), retrain="all")
+        )
     with pytest.raises(UserError, match="is there with other settings"):
         write_retraining(
             trained,
-            dataclasses.replace(with_epochs(candidate, 9), origins=(candidate.origins[0].model_copy(update={"epoch": 1}),)),
+            dataclasses.replace(
+                with_epochs(candidate, 9),
+                origins=(candidate.origins[0].model_copy(update={"epoch": 1}),),
+            ),
             place,
         )
-    unlike = dataclasses.replace(candidate, winner=dataclasses.replace(candidate.winner, score=candidate.score + 0.01))
+    unlike = dataclasses.replace(
+        candidate, winner=dataclasses.replace(candidate.winner, score=candidate.score + 0.01)
+    )
     with pytest.raises(WorldError, match="nothing was exported"):
         write_retraining(trained, unlike, place)
 
@@ -208,29 +265,43 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
 def with_epochs(candidate: Candidate, epochs: int) -> Candidate:
     (member,) = candidate.settings.members
     train = member.config.train.model_copy(update={"epochs": epochs})
-    changed = member.model_copy(update={"config": member.config.model_copy(update={"train": train})})
-    return dataclasses.replace(candidate, settings=candidate.settings.model_copy(update={"members": (changed,)}))
+    changed = member.model_copy(
+        update={"config": member.config.model_copy(update={"train": train})}
+    )
+    return dataclasses.replace(
+        candidate, settings=candidate.settings.model_copy(update={"members": (changed,)})
+    )
 
 
 def test_a_name_that_somebody_else_has_is_left_alone(
     make_trained: Callable[..., Study], make_study: Callable[..., None], place: Place
 ) -> None:
-    """Neither a search of the user's own under it, nor another program's study, is to be deleted for a retraining."""
+    """Neither a search of the user's own under it, nor another program's study, is to be deleted
+    for a retraining.
+    """
     trained = make_trained("train.epochs=1")
     make_study(place.storage, trials=3, name=NAME)
-    optuna.create_study(storage=trained.storage, study_name=f"{NAME}-2", direction="minimize").set_user_attr("of", "others")
+    optuna.create_study(
+        storage=trained.storage, study_name=f"{NAME}-2", direction="minimize"
+    ).set_user_attr("of", "others")
     assert write_retraining(trained, winner_of(trained, place), place) == f"{NAME}-3"
     assert open_study(place.storage, NAME).spec.trials == 3
 
 
-def test_a_retraining_that_ended_early_is_not_exported(make_trained: Callable[..., Study], place: Place) -> None:
+def test_a_retraining_that_ended_early_is_not_exported(
+    make_trained: Callable[..., Study], place: Place
+) -> None:
     trained = make_trained("train.epochs=1")
-    retraining = open_study(place.storage, write_retraining(trained, winner_of(trained, place), place))
+    retraining = open_study(
+        place.storage, write_retraining(trained, winner_of(trained, place), place)
+    )
     trial = retraining.optuna.ask()
     trial.set_user_attr("end_cause", "diverged")
     retraining.optuna.tell(trial, state=TrialState.FAIL)
     with pytest.raises(
-        WorldError, match=r"ended as diverged .* delete it with `optuna delete-study --study-name \S+/retrain-\d+`"
+        WorldError,
+        match=r"ended as diverged .* delete it with `optuna delete-study --study-name "
+        r"\S+/retrain-\d+`",
     ):
         completed_trial(retraining)
     retraining.close()

@@ -69,23 +69,33 @@ def test_workers_that_start_at_once_take_a_gpu_each_and_share_the_least_loaded_a
     assert take(0) in UUIDS
 
 
-def test_a_gpu_is_free_again_when_its_worker_left_or_fell_silent(two_gpus: None, small_study: Study) -> None:
+def test_a_gpu_is_free_again_when_its_worker_left_or_fell_silent(
+    two_gpus: None, small_study: Study
+) -> None:
     first, second = (join(small_study.engine, small_study.id, "cuda") for _ in range(2))
     roster.leave(small_study.engine, second.id)
     third = join(small_study.engine, small_study.id, "cuda")
     assert [first.gpu, second.gpu, third.gpu] == [*UUIDS, UUIDS[1]]
     with small_study.engine.begin() as connection:
-        connection.execute(update(WORKER).where(WORKER.c.id == first.id).values(seen_at=datetime(2000, 1, 1, tzinfo=UTC)))
+        connection.execute(
+            update(WORKER)
+            .where(WORKER.c.id == first.id)
+            .values(seen_at=datetime(2000, 1, 1, tzinfo=UTC))
+        )
     assert join(small_study.engine, small_study.id, "cuda").gpu == UUIDS[0]
 
 
 def test_a_numbered_gpu_is_taken_however_loaded(two_gpus: None, small_study: Study) -> None:
-    assert [join(small_study.engine, small_study.id, "cuda:1").gpu for _ in range(2)] == [UUIDS[1]] * 2
+    assert [join(small_study.engine, small_study.id, "cuda:1").gpu for _ in range(2)] == [
+        UUIDS[1]
+    ] * 2
     with pytest.raises(UserError, match=r"cuda:0 to cuda:1 here, got 'cuda:2'"):
         join(small_study.engine, small_study.id, "cuda:2")
 
 
-def test_without_a_driver_auto_is_the_cpu_and_cuda_is_refused(no_gpu: None, small_study: Study) -> None:
+def test_without_a_driver_auto_is_the_cpu_and_cuda_is_refused(
+    no_gpu: None, small_study: Study
+) -> None:
     assert join(small_study.engine, small_study.id, "auto").gpu == ""
     with pytest.raises(UserError, match="no GPU here"):
         join(small_study.engine, small_study.id, "cuda")
@@ -104,12 +114,15 @@ def test_a_gpu_that_the_driver_lists_and_cuda_cannot_use_takes_no_trial(
     study.close()
 
 
-def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_workers_of_a_host_share_its_cores(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setattr(hosts, "_cgroup_cores", lambda: float("inf"))
     members = [join(small_study.engine, small_study.id, "cpu") for _ in range(3)]
     assert roster.threads(small_study.engine) == 2
-    half = Settings("", Path(), threads=0, most_threads=4)  # of two workers of a run: another run's are here, too
+    # of two workers of a run: another run's are here, too
+    half = Settings("", Path(), threads=0, most_threads=4)
     assert threads_of(half, small_study.engine) == 2
     roster.leave(small_study.engine, members[0].id)
     roster.leave(small_study.engine, members[1].id)
@@ -120,7 +133,9 @@ def test_live_workers_of_a_host_share_its_cores(small_study: Study, monkeypatch:
     assert roster.threads(small_study.engine) == 1
 
 
-def test_workers_of_one_container_share_its_limit(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_one_container_share_its_limit(
+    small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)))
     monkeypatch.setattr(hosts, "_cgroup_cores", lambda: 4.0)
     for _ in range(2):
@@ -134,8 +149,12 @@ def test_workers_of_one_container_share_its_limit(small_study: Study, monkeypatc
     assert roster.threads(small_study.engine) == 1
 
 
-def test_a_worker_that_joins_again_since_an_answer_was_lost_counts_once(two_gpus: None, small_study: Study) -> None:
-    members = [roster.join(small_study.engine, small_study.id, "cuda", "the same") for _ in range(3)]
+def test_a_worker_that_joins_again_since_an_answer_was_lost_counts_once(
+    two_gpus: None, small_study: Study
+) -> None:
+    members = [
+        roster.join(small_study.engine, small_study.id, "cuda", "the same") for _ in range(3)
+    ]
     assert {member.gpu for member in members} == {UUIDS[0]}
     assert join(small_study.engine, small_study.id, "cuda").gpu == UUIDS[1]
     with small_study.engine.connect() as connection:
@@ -153,7 +172,9 @@ def test_a_worker_knows_its_device_from_joining_on_and_lists_no_card_again(
     two_gpus: None, small_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = join(small_study.engine, small_study.id, "cuda:1")
-    monkeypatch.setattr(driver, "pynvml", StandInDriver(LOST, replace(TWO[1], error=pynvml.NVML_ERROR_GPU_IS_LOST)))
+    monkeypatch.setattr(
+        driver, "pynvml", StandInDriver(LOST, replace(TWO[1], error=pynvml.NVML_ERROR_GPU_IS_LOST))
+    )
     assert device_limits(member.device) == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": True}
 
 
@@ -161,7 +182,9 @@ def test_a_lost_card_ends_no_worker_of_the_others_and_is_named(
     small_study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use_driver(monkeypatch, tmp_path, LOST, TWO[1])
-    members = [join(small_study.engine, small_study.id, device) for device in ("auto", "cuda", "cuda:1")]
+    members = [
+        join(small_study.engine, small_study.id, device) for device in ("auto", "cuda", "cuda:1")
+    ]
     assert {member.gpu for member in members} == {UUIDS[1]}  # cuda:1 is no other than before
     assert [member.remarks for member in members] == [("GPU 0 cannot be used (GPU is lost)",)] * 3
     with pytest.raises(WorldError, match=r"--device cuda:0: GPU 0 cannot be used \(GPU is lost\)"):
@@ -174,7 +197,9 @@ def test_each_worker_of_a_card_under_mig_claims_a_slice_with_the_memory_of_that_
     use_driver(monkeypatch, tmp_path, MIG)
     members = [join(small_study.engine, small_study.id, "auto") for _ in range(3)]
     assert [member.gpu for member in members] == ["MIG-1111", "MIG-1222", "MIG-1111"]
-    assert {device_limits(member.device)["memory_bytes"] for member in members} == {share_of(10 * GIB)}
+    assert {device_limits(member.device)["memory_bytes"] for member in members} == {
+        share_of(10 * GIB)
+    }
 
 
 def test_workers_of_two_databases_on_one_host_take_a_gpu_each(
@@ -198,7 +223,10 @@ def test_workers_of_two_databases_on_one_host_take_a_gpu_each(
     first, second = sorted(zip(members, studies, strict=True), key=lambda pair: pair[0].gpu)
     shared = join(second[1].engine, second[1].id, "auto")  # no card is free any more
     assert shared.gpu == first[0].gpu
-    assert [f"({shared.gpu}) is shared with 1 worker(s) of another database" in said for said in shared.remarks] == [True]
+    assert [
+        f"({shared.gpu}) is shared with 1 worker(s) of another database" in said
+        for said in shared.remarks
+    ] == [True]
     for study in studies:
         study.close()
 
@@ -206,15 +234,26 @@ def test_workers_of_two_databases_on_one_host_take_a_gpu_each(
 def test_between_cards_without_workers_the_one_whose_memory_is_free_is_taken(
     small_study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Workers in containers that share no folder, and other programs, are seen by what they use alone."""
+    """Workers in containers that share no folder, and other programs, are seen by what they use
+    alone.
+    """
     use_driver(monkeypatch, tmp_path, replace(TWO[0], used=3 * GIB), TWO[1])
     assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[1]
-    assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[0]  # the fewest workers still come first
+    # the fewest workers still come first
+    assert join(small_study.engine, small_study.id, "auto").gpu == UUIDS[0]
 
 
 @pytest.mark.parametrize(
     ("told", "on_gpu", "cores", "expected"),
-    [(BY_DEVICE, True, 16, 15), (BY_DEVICE, True, 1, 1), (BY_DEVICE, False, 16, 0), (0, True, 16, 0), (3, False, 2, 3)],
+    [
+        (BY_DEVICE, True, 16, 15),
+        (BY_DEVICE, True, 1, 1),
+        (BY_DEVICE, False, 16, 0),
+        (0, True, 16, 0),
+        (3, False, 2, 3),
+    ],
 )
-def test_prefetchers_follow_the_share_of_cores_on_a_gpu(told: int, on_gpu: bool, cores: int, expected: int) -> None:
+def test_prefetchers_follow_the_share_of_cores_on_a_gpu(
+    told: int, on_gpu: bool, cores: int, expected: int
+) -> None:
     assert prefetchers(told, on_gpu=on_gpu, cores=cores) == expected

@@ -1,4 +1,6 @@
-"""A password given on the command line, and keys of the artifact store: in no list of processes, message, table or file."""
+"""A password given on the command line, and keys of the artifact store: in no list of processes,
+message, table or file.
+"""
 
 import re
 import signal
@@ -35,7 +37,13 @@ def family(process: subprocess.Popen[str]) -> Iterator[tuple[int, str]]:
         return
     for each in found:
         try:
-            yield each.pid, Path(f"/proc/{each.pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            yield (
+                each.pid,
+                Path(f"/proc/{each.pid}/cmdline")
+                .read_bytes()
+                .decode(errors="replace")
+                .replace("\0", " "),
+            )
         except OSError:
             continue
 
@@ -56,7 +64,9 @@ def watch(
 def rows(url: str) -> str:
     """All rows of all tables."""
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+        )
         tables = [name for (name,) in cursor.fetchall()]
         found = []
         for table in tables:
@@ -66,10 +76,32 @@ def rows(url: str) -> str:
     return "\n".join(found)
 
 
-def test_a_password_is_in_no_process_log_table_bundle_or_page(search: Any, database: str, tmp_path: Path) -> None:
+def test_a_password_is_in_no_process_log_table_bundle_or_page(
+    search: Any, database: str, tmp_path: Path
+) -> None:
     storage, artifacts = with_password(database), tmp_path / "artifacts"
-    place = ["--storage", storage, "--study", "secret", "--artifacts", artifacts, "--cache", tmp_path / "cache"]
-    words = ["run", *place, "--data", "synthetic:40", "--space", "tiny", "--trials", "1", "--set", "train.epochs=1"]
+    place = [
+        "--storage",
+        storage,
+        "--study",
+        "secret",
+        "--artifacts",
+        artifacts,
+        "--cache",
+        tmp_path / "cache",
+    ]
+    words = [
+        "run",
+        *place,
+        "--data",
+        "synthetic:40",
+        "--space",
+        "tiny",
+        "--trials",
+        "1",
+        "--set",
+        "train.epochs=1",
+    ]
     run = search.start(*words, "--workers", "1", "--device", "cpu")
     seen = watch(run, lambda seen: False, 300)
     out, err = run.communicate(timeout=60)
@@ -82,25 +114,51 @@ def test_a_password_is_in_no_process_log_table_bundle_or_page(search: Any, datab
     exported = search("export-best", *place, "--out", tmp_path / "model")
     assert exported.returncode == 0, exported.stderr
     status = search("status", "--storage", storage, "--study", "secret")
-    dashboard = search.start("dashboard", f"--storage={storage}", "--artifacts", artifacts, "--port", "0")
+    dashboard = search.start(
+        "dashboard", f"--storage={storage}", "--artifacts", artifacts, "--port", "0"
+    )
     assert dashboard.stdout is not None
     line = dashboard.stdout.readline()
     found = re.search(r"http://\S+:\d+", line)
     assert found, line
-    pages = [urllib.request.urlopen(f"{found[0]}{path}", timeout=30).read().decode() for path in ("/api/meta", "/api/studies")]
+    pages = [
+        urllib.request.urlopen(f"{found[0]}{path}", timeout=30).read().decode()
+        for path in ("/api/meta", "/api/studies")
+    ]
     assert not any(SECRET in words for _, words in family(dashboard))
     dashboard.send_signal(signal.SIGTERM)
     told = dashboard.communicate(timeout=60)
-    assert dashboard.returncode == 0  # the exit code of SIGTERM is that of the program, not of a wrapper
-    texts = [out, err, exported.stdout, exported.stderr, status.stdout, status.stderr, *pages, *told, rows(database)]
+    # the exit code of SIGTERM is that of the program, not of a wrapper
+    assert dashboard.returncode == 0
+    texts = [
+        out,
+        err,
+        exported.stdout,
+        exported.stderr,
+        status.stdout,
+        status.stderr,
+        *pages,
+        *told,
+        rows(database),
+    ]
     texts += [file.read_text(errors="replace") for file in (tmp_path / "model").iterdir()]
     texts += [file.read_text(errors="replace") for file in tmp_path.rglob("*.json")]
     assert not [text for text in texts if SECRET in text]
 
 
-def test_a_worker_keeps_its_process_id_and_hears_signals(search: Any, database: str, tmp_path: Path) -> None:
-    worker = search.start("worker", "--storage", with_password(database), "--study", "late", "--wait", "5m")
-    words = watch(worker, lambda seen: any("worker" in words and SECRET not in words for words in seen.get(worker.pid, ())), 60)
+def test_a_worker_keeps_its_process_id_and_hears_signals(
+    search: Any, database: str, tmp_path: Path
+) -> None:
+    worker = search.start(
+        "worker", "--storage", with_password(database), "--study", "late", "--wait", "5m"
+    )
+    words = watch(
+        worker,
+        lambda seen: any(
+            "worker" in words and SECRET not in words for words in seen.get(worker.pid, ())
+        ),
+        60,
+    )
     last = dict(family(worker))[worker.pid]
     assert words[worker.pid]
     assert SECRET not in last
@@ -132,7 +190,12 @@ def test_no_message_of_a_wrong_address_shows_the_password(
     url: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEARCH_TRACEBACK", "1")
-    for words in (["status", "--storage", url], ["status", f"--storage={url}"], [url], ["doctor", "--storage", url]):
+    for words in (
+        ["status", "--storage", url],
+        ["status", f"--storage={url}"],
+        [url],
+        ["doctor", "--storage", url],
+    ):
         assert answer(words) == {"doctor": 1, url: 2}.get(words[0], code)
         told = capsys.readouterr()
         assert SECRET not in told.out + told.err
@@ -146,13 +209,29 @@ def test_the_exit_code_of_a_command_started_anew_is_its_own(url: str, search: An
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_keys_of_the_artifact_store_are_in_no_message(search: Any, s3_endpoint: str, database: str) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEOFAKEY", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": f"{SECRET}-token"}
+def test_keys_of_the_artifact_store_are_in_no_message(
+    search: Any, s3_endpoint: str, database: str
+) -> None:
+    keys = {
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEOFAKEY",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": f"{SECRET}-token",
+    }
     for bucket in ("models", "no-such-bucket"):
         url = f"s3://{bucket}/runs?endpoint={s3_endpoint}"
         for words in (
             ["doctor"],
-            ["init", "--storage", database, "--study", "keys", "--data", "synthetic:24", "--space", "tiny"],
+            [
+                "init",
+                "--storage",
+                database,
+                "--study",
+                "keys",
+                "--data",
+                "synthetic:24",
+                "--space",
+                "tiny",
+            ],
         ):
             done = search(*words, "--artifacts", url, **keys, AWS_DEFAULT_REGION="us-east-1")
             assert "AKIAEXAMPLEOFAKEY" not in done.stdout + done.stderr

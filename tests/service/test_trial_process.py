@@ -1,4 +1,6 @@
-"""A trial's process as its worker hears it: whatever it does in the middle of a message, the worker goes on."""
+"""A trial's process as its worker hears it: whatever it does in the middle of a message, the worker
+goes on.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +8,12 @@ from typing import Any
 import pytest
 
 from search.process import parent as process
-from search.process.parent import ChildDiedError, ChildHungError, InterruptedTrialError, TrialProcess
+from search.process.parent import (
+    ChildDiedError,
+    ChildHungError,
+    InterruptedTrialError,
+    TrialProcess,
+)
 from tests.support import broken_trials
 
 Start = Callable[..., TrialProcess]

@@ -1,4 +1,6 @@
-"""What a limit cuts is unfinished: to nobody a result, to its user a model, and it goes on once the limit is lifted."""
+"""What a limit cuts is unfinished: to nobody a result, to its user a model, and it goes on once the
+limit is lifted.
+"""
 
 import threading
 from collections.abc import Callable
@@ -42,7 +44,9 @@ def work(study: Study, place: Place, meanwhile: Callable[[], None] = lambda: Non
     said: list[str] = []
     settings = Settings(place.artifacts, place.cache, device="cpu", threads=1)
     orders = Orders()
-    worker = threading.Thread(target=run_worker, args=(study, settings, orders, said.append), daemon=True)
+    worker = threading.Thread(
+        target=run_worker, args=(study, settings, orders, said.append), daemon=True
+    )
     worker.start()
     try:
         meanwhile()
@@ -78,25 +82,40 @@ def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     assert len(control.intermediate_values) < EPOCHS
     status = read_status(study)
     assert (status.budget.over, status.budget.unfinished) == (True, 1)
-    assert status.standing == "over: stopped by hand, 1 trial(s) unfinished; `search resume` goes on"
+    assert (
+        status.standing == "over: stopped by hand, 1 trial(s) unfinished; `search resume` goes on"
+    )
     assert status.best
     assert (status.best.number, status.best.score, status.best.unfinished) == (0, cut.score, True)
 
     record = read_study(study)
     assert record.best is record.trials[0]
-    assert (record.trials[0].state, record.of("complete"), record.is_over) == ("interrupted", (), True)
-    assert record.control_score != record.control_score  # a control that is cut is nothing to compare with
+    assert (record.trials[0].state, record.of("complete"), record.is_over) == (
+        "interrupted",
+        (),
+        True,
+    )
+    # a control that is cut is nothing to compare with
+    assert record.control_score != record.control_score
 
-    assert [(each.number, each.state, each.score) for each in measure(study)] == [(0, "unfinished", cut.score)]
+    assert [(each.number, each.state, each.score) for each in measure(study)] == [
+        (0, "unfinished", cut.score)
+    ]
     told = export_best(study, place, tmp_path / "model")
     assert (told.trial, told.trials, told.validation.score) == (0, 1, cut.score)
     epochs = len(control.intermediate_values)
-    remark = f"Trial 0 is unfinished: cut after {epochs} of up to {EPOCHS} epochs, it goes on when its study does."
+    remark = (
+        f"Trial 0 is unfinished: cut after {epochs} of up to {EPOCHS} epochs, it goes on "
+        f"when "
+        f"its study does."
+    )
     assert told.confirmation == (remark,)
     card = (tmp_path / "model" / "README.md").read_text()
     assert remark in card
     assert "No other trial has a score" in card
-    assert export_best(study, place, tmp_path / "named", ExportRequest(trial=0)).confirmation == (remark,)
+    assert export_best(study, place, tmp_path / "named", ExportRequest(trial=0)).confirmation == (
+        remark,
+    )
 
     give_order(study, Order.RUNNING)
     said = work(study, place)
@@ -120,14 +139,17 @@ def test_a_limit_leaves_trials_as_they_are_and_more_of_it_goes_on_with_them(
     limit: str, place: Place, make_study: Maker
 ) -> None:
     limits = {"hours": {"gpu_s": 1.5}, "deadline": {"until_s": 4.0}}[limit]
-    make_study(place.storage, trials=3, sets=("train.epochs=4000", "train.steps_per_epoch=1"), **limits)
+    make_study(
+        place.storage, trials=3, sets=("train.epochs=4000", "train.steps_per_epoch=1"), **limits
+    )
     study = open_study(place.storage, "small")
     said = work(study, place)
     assert sum(line.startswith("trial 0 is left where it stands: its ") for line in said) == 1
     assert [cut.number for cut in read_unfinished(study)] == [0]
     before = study.optuna.get_trials()[0]
     assert read_status(study).budget.limit().value == limit
-    assert before.user_attrs["train_seconds"] < FIRST_S  # limits are looked at while it trains, not when it saves
+    # limits are looked at while it trains, not when it saves
+    assert before.user_attrs["train_seconds"] < FIRST_S
     more = {"gpu_s": 0.0, "until_s": 0.0} | dict.fromkeys(limits, 3600.0)
     extend_budget(study, trials=0, **more)
     assert read_unfinished(study) == []  # it is not to be had while it may go on
@@ -140,22 +162,33 @@ def test_a_limit_leaves_trials_as_they_are_and_more_of_it_goes_on_with_them(
     study.close()
 
 
-def test_what_is_unfinished_is_no_member_of_a_statistic_and_one_of_an_ensemble(place: Place, make_study: Maker) -> None:
+def test_what_is_unfinished_is_no_member_of_a_statistic_and_one_of_an_ensemble(
+    place: Place, make_study: Maker
+) -> None:
     make_study(place.storage, trials=2, sets=("train.epochs=2", "train.early_stopping=0"))
     study = open_study(place.storage, "small")
     work(study, place)
     extend_budget(study, trials=1, gpu_s=0.0, until_s=0.0)
-    with study.engine.begin() as connection:  # as if the worker of a long trial had left it at a limit
+    # as if the worker of a long trial had left it at a limit
+    with study.engine.begin() as connection:
         one = study.optuna.get_trials()[1]._trial_id
-        connection.execute(text("UPDATE trials SET state = 'RUNNING' WHERE trial_id = :one"), {"one": one})
+        connection.execute(
+            text("UPDATE trials SET state = 'RUNNING' WHERE trial_id = :one"), {"one": one}
+        )
         connection.execute(text("DELETE FROM trial_values WHERE trial_id = :one"), {"one": one})
     study = open_study(place.storage, "small")
     give_order(study, Order.STOPPED)
     (cut,) = read_unfinished(study)
     assert cut.number == 1
-    assert sorted(member_runs(study)) == sorted(trial._trial_id for trial in study.optuna.get_trials()[:2])
-    assert "1: not ended yet" in " ".join(migrate_study(study, Wish("next", "tiny", 2, ("train.epochs=2",)), place))
+    assert sorted(member_runs(study)) == sorted(
+        trial._trial_id for trial in study.optuna.get_trials()[:2]
+    )
+    assert "1: not ended yet" in " ".join(
+        migrate_study(study, Wish("next", "tiny", 2, ("train.epochs=2",)), place)
+    )
     with study.engine.begin() as connection:  # it went on since, and its worker died without a word
-        connection.execute(text("UPDATE search_checkpoint SET epoch = 99 WHERE trial_id = :one"), {"one": one})
+        connection.execute(
+            text("UPDATE search_checkpoint SET epoch = 99 WHERE trial_id = :one"), {"one": one}
+        )
     assert read_unfinished(study) == []
     study.close()

@@ -45,7 +45,9 @@ class Stage:
         return saved(*results, where=self.checkpoint, **changed)
 
     def play(self, messages: Sequence[Any]) -> optuna.trial.FrozenTrial:
-        """Let the next trial's process say this, whenever it is run; returns the trial as it has ended."""
+        """Let the next trial's process say this, whenever it is run; returns the trial as it has
+        ended.
+        """
         (self.folder / f"{self.next}.pickle").write_bytes(pickle.dumps(list(messages)))
         for _ in range(MOST_CRASHES):
             claimed = worker_loop._claim(self.worker)
@@ -72,7 +74,9 @@ def on_stage(
     def play(body: Callable[[Stage], None]) -> None:
         monkeypatch.setattr(worker_loop, "pull", lambda worker: body(Stage(worker, tmp_path)))
         study = open_study(database, "small")
-        settings = Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1)
+        settings = Settings(
+            str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1
+        )
         run_worker(study, settings, Orders(), lambda line: None)
         study.close()
 
@@ -83,10 +87,17 @@ def test_a_score_that_is_no_number_fails_its_trial_alone(on_stage: Callable[...,
     def body(stage: Stage) -> None:
         failed = stage.play([stage.saved(epoch(1, iou=IOU, score=math.nan)), Finished()])
         assert (failed.state.name, failed.user_attrs["end_cause"]) == ("FAIL", "error")
-        assert failed.user_attrs["message"] == "the score of epoch 1 must be a number from 0 to 1, got nan"
+        assert (
+            failed.user_attrs["message"]
+            == "the score of epoch 1 must be a number from 0 to 1, got nan"
+        )
         assert failed.intermediate_values == {}
         sound = stage.play([stage.saved(epoch(1, iou=IOU)), Finished()])
-        assert (sound.state.name, sound.value, sound.user_attrs["end_cause"]) == ("COMPLETE", 0.5, "completed")
+        assert (sound.state.name, sound.value, sound.user_attrs["end_cause"]) == (
+            "COMPLETE",
+            0.5,
+            "completed",
+        )
 
     on_stage(body)
 
@@ -94,7 +105,9 @@ def test_a_score_that_is_no_number_fails_its_trial_alone(on_stage: Callable[...,
 def test_epochs_before_an_unusable_one_stay(on_stage: Callable[..., None]) -> None:
     def body(stage: Stage) -> None:
         first, second = epoch(1, iou=IOU), epoch(2, iou=IOU[:-1])
-        failed = stage.play([stage.saved(first, finished=False), stage.saved(first, second, number=2), Finished()])
+        failed = stage.play(
+            [stage.saved(first, finished=False), stage.saved(first, second, number=2), Finished()]
+        )
         assert failed.state.name == "FAIL"
         assert failed.intermediate_values == {1: 0.5}
         assert "one number for each of 5 classes" in failed.user_attrs["message"]
@@ -104,22 +117,40 @@ def test_epochs_before_an_unusable_one_stay(on_stage: Callable[..., None]) -> No
 
 def test_no_picture_costs_a_trial_its_score(on_stage: Callable[..., None]) -> None:
     def body(stage: Stage) -> None:
-        said = [stage.saved(epoch(1, iou=IOU)), Drawn("curve.png", b"no picture"), Drawn("a\0b", b""), Finished()]
+        said = [
+            stage.saved(epoch(1, iou=IOU)),
+            Drawn("curve.png", b"no picture"),
+            Drawn("a\0b", b""),
+            Finished(),
+        ]
         assert stage.play(said).state.name == "COMPLETE"
 
     on_stage(body)
 
 
-@pytest.mark.parametrize("said", [[], [Finished()], [object], [0.5]], ids=["nothing", "no result", "no message", "a number"])
-def test_an_end_without_a_result_has_a_cause(said: list[Any], on_stage: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [[], [Finished()], [object], [0.5]],
+    ids=["nothing", "no result", "no message", "a number"],
+)
+def test_an_end_without_a_result_has_a_cause(
+    said: list[Any], on_stage: Callable[..., None]
+) -> None:
     on_stage(lambda stage: check_ended(stage.play(said)))
 
 
-def test_whatever_trials_say_each_ends_with_a_cause_and_the_worker_goes_on(on_stage: Callable[..., None]) -> None:
+def test_whatever_trials_say_each_ends_with_a_cause_and_the_worker_goes_on(
+    on_stage: Callable[..., None],
+) -> None:
     def body(stage: Stage) -> None:
-        sound = st.builds(lambda score: stage.saved(epoch(1, iou=IOU, score=score), finished=False), st.floats(0.0, 1.0))
+        sound = st.builds(
+            lambda score: stage.saved(epoch(1, iou=IOU, score=score), finished=False),
+            st.floats(0.0, 1.0),
+        )
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(
+            max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        )
         @given(st.lists(st.one_of(sound, MESSAGES), max_size=4))
         def play(said: list[Message]) -> None:
             check_ended(stage.play([*said, Finished()]))
@@ -132,7 +163,13 @@ def test_whatever_trials_say_each_ends_with_a_cause_and_the_worker_goes_on(on_st
 
 def check_ended(trial: optuna.trial.FrozenTrial) -> None:
     assert trial.state.is_finished()
-    assert trial.user_attrs["end_cause"] in {"completed", "error", "diverged", "infeasible", "crashed"}
+    assert trial.user_attrs["end_cause"] in {
+        "completed",
+        "error",
+        "diverged",
+        "infeasible",
+        "crashed",
+    }
     if trial.state.name == "COMPLETE":
         assert trial.value is not None
         assert 0.0 <= trial.value <= 1.0

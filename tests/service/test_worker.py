@@ -1,4 +1,6 @@
-"""One worker as a real process: a killed or stopped trial goes on under its own number, and foreigners may not join."""
+"""One worker as a real process: a killed or stopped trial goes on under its own number, and
+foreigners may not join.
+"""
 
 import json
 import os
@@ -39,10 +41,28 @@ class Place:
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a worker on the study ``small``; its words go to a log of its own."""
-        command = [sys.executable, "-m", "search", "worker", "--study", "small", "--device", "cpu", "--threads", "1", *options]
-        place = {"SEARCH_STORAGE": self.database, "SEARCH_ARTIFACTS": self.artifacts, "SEARCH_CACHE": str(self.root / "cache")}
+        command = [
+            sys.executable,
+            "-m",
+            "search",
+            "worker",
+            "--study",
+            "small",
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            *options,
+        ]
+        place = {
+            "SEARCH_STORAGE": self.database,
+            "SEARCH_ARTIFACTS": self.artifacts,
+            "SEARCH_CACHE": str(self.root / "cache"),
+        }
         with (self.root / f"worker-{len(self.started)}.log").open("wb") as log:
-            self.started.append(subprocess.Popen(command, env=os.environ | place, stdout=log, stderr=log))
+            self.started.append(
+                subprocess.Popen(command, env=os.environ | place, stdout=log, stderr=log)
+            )
         return self.started[-1]
 
     def words(self) -> str:
@@ -71,7 +91,9 @@ def check_history(study: Study, number: int, epochs: int) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_trial_goes_on_under_its_own_number(how: signal.Signals, place: Place, make_study: Maker) -> None:
+def test_a_stopped_trial_goes_on_under_its_own_number(
+    how: signal.Signals, place: Place, make_study: Maker
+) -> None:
     make_study(place.database, trials=1, sets=("train.epochs=40",))
     study = open_study(place.database, "small")
     first = place.start(LEASE)
@@ -99,7 +121,13 @@ def test_a_finished_trial_shows_its_numbers_and_pictures_and_keeps_its_best_weig
     study = open_study(place.database, "small")
     trial = study.optuna.get_trials()[0]
     assert trial.value == max(trial.intermediate_values.values())
-    assert {"iou soil", "best_epoch", "parameters", "train_seconds", "end_cause"} <= trial.user_attrs.keys()
+    assert {
+        "iou soil",
+        "best_epoch",
+        "parameters",
+        "train_seconds",
+        "end_cause",
+    } <= trial.user_attrs.keys()
     pictures = [value for key, value in trial.system_attrs.items() if key.startswith("artifacts:")]
     assert len(pictures) == 3
     pointers = checkpoints.pointers_of(study.engine, trial._trial_id)
@@ -111,7 +139,9 @@ def test_a_finished_trial_shows_its_numbers_and_pictures_and_keeps_its_best_weig
 
 def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker) -> None:
     bad_control = ("control.optimiser.learning_rate=2.0e-4", "control.train.batch_size=16")
-    make_study(place.database, trials=5, sets=("train.epochs=4", *bad_control), source="synthetic:60")
+    make_study(
+        place.database, trials=5, sets=("train.epochs=4", *bad_control), source="synthetic:60"
+    )
     assert place.start().wait(300) == 0, place.words()
     study = open_study(place.database, "small")
     trials = study.optuna.get_trials()
@@ -126,13 +156,21 @@ def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker
     study.close()
 
 
-def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(place: Place, make_study: Maker) -> None:
-    make_study(place.database, trials=1, sets=("train.epochs=150",))  # still trains when the second worker has come
+def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(
+    place: Place, make_study: Maker
+) -> None:
+    # still trains when the second worker has come
+    make_study(place.database, trials=1, sets=("train.epochs=150",))
     study = open_study(place.database, "small")
     first = place.start(LEASE)
     wait_for(lambda: read_status(study).trials["running"] == 1)
     second = place.start(LEASE)
-    wait_for(lambda: sum(worker["alive"] for worker in read_status(study).workers) == 2 and epochs_of(study, 0))
+    wait_for(
+        lambda: (
+            sum(worker["alive"] for worker in read_status(study).workers) == 2
+            and epochs_of(study, 0)
+        )
+    )
     first.kill()
     first.wait()
     assert second.wait(180) == 0, place.words()
@@ -141,7 +179,9 @@ def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(place: Pl
     study.close()
 
 
-def test_draining_finishes_the_trial_at_hand_and_takes_no_other(place: Place, make_study: Maker) -> None:
+def test_draining_finishes_the_trial_at_hand_and_takes_no_other(
+    place: Place, make_study: Maker
+) -> None:
     make_study(place.database, trials=3, sets=("train.epochs=30",))
     study = open_study(place.database, "small")
     worker = place.start("--drain")
@@ -155,7 +195,9 @@ def test_draining_finishes_the_trial_at_hand_and_takes_no_other(place: Place, ma
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_the_process_of_a_trial_ends_with_its_killed_worker(stopped: bool, place: Place, make_study: Maker) -> None:
+def test_the_process_of_a_trial_ends_with_its_killed_worker(
+    stopped: bool, place: Place, make_study: Maker
+) -> None:
     make_study(place.database, trials=1, sets=("train.epochs=50",))
     study = open_study(place.database, "small")
     worker = place.start()
@@ -199,9 +241,17 @@ def test_a_study_whose_artifacts_live_in_s3_runs_resumes_and_exports(
     trial = study.optuna.get_trials()[0]
     assert trial.state.name == "COMPLETE"
     pictures = open_pictures(place.artifacts)
-    rows = [json.loads(value) for key, value in trial.system_attrs.items() if key.startswith("artifacts:")]
-    assert all(pictures.open_reader(row["artifact_id"]).read().startswith(b"\x89PNG") for row in rows)
+    rows = [
+        json.loads(value)
+        for key, value in trial.system_attrs.items()
+        if key.startswith("artifacts:")
+    ]
+    assert all(
+        pictures.open_reader(row["artifact_id"]).read().startswith(b"\x89PNG") for row in rows
+    )
     assert len(rows) == 3
-    provenance = export_best(study, CommandPlace(place.database, place.artifacts, tmp_path / "cache"), tmp_path / "out")
+    provenance = export_best(
+        study, CommandPlace(place.database, place.artifacts, tmp_path / "cache"), tmp_path / "out"
+    )
     assert provenance.validation.score == trial.value
     study.close()

@@ -1,4 +1,6 @@
-"""What may befall one trial's process, its checkpoints and its store: the trial goes on, or ends with its cause."""
+"""What may befall one trial's process, its checkpoints and its store: the trial goes on, or ends
+with its cause.
+"""
 
 import os
 import signal
@@ -31,14 +33,20 @@ Maker = Callable[..., None]
 
 
 class Work:
-    """A worker in a thread of this process; its trials run in real processes, which a test may harm."""
+    """A worker in a thread of this process; its trials run in real processes, which a test may
+    harm.
+    """
 
     def __init__(self, study: Study, root: Path, **settings: Any) -> None:
         self.study = study
         self.said: list[str] = []
         self.orders = Orders()
-        told = Settings(str(root / "artifacts"), root / "cache", device="cpu", threads=1, **settings)
-        self.thread = threading.Thread(target=run_worker, args=(study, told, self.orders, self.said.append), daemon=True)
+        told = Settings(
+            str(root / "artifacts"), root / "cache", device="cpu", threads=1, **settings
+        )
+        self.thread = threading.Thread(
+            target=run_worker, args=(study, told, self.orders, self.said.append), daemon=True
+        )
         self.thread.start()
 
     def wait_for(self, what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
@@ -130,7 +138,9 @@ def test_a_process_that_stands_still_is_killed_and_its_trial_resumed_then_failed
         assert (trial.state.name, trial.user_attrs["end_cause"]) == ("FAIL", "hung")
 
 
-def test_damaged_weights_are_written_again_from_the_state(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_damaged_weights_are_written_again_from_the_state(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=40",))
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 4)
@@ -150,7 +160,9 @@ def test_damaged_weights_are_written_again_from_the_state(database: str, tmp_pat
     study.close()
 
 
-def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=40",))
     blobs = tmp_path / "artifacts" / "blobs"
     with working(database, tmp_path) as work:
@@ -199,7 +211,9 @@ def test_an_artifact_store_that_is_away_is_waited_for(
     assert foreign.is_file() or not [*foreign.rglob("*")]  # nothing was put where the store was not
 
 
-def test_a_wait_for_the_artifact_store_is_no_hang(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_wait_for_the_artifact_store_is_no_hang(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=40",))
     artifacts, aside = tmp_path / "artifacts", tmp_path / "aside"
     with working(database, tmp_path, hang_s=8.0) as work:
@@ -214,7 +228,9 @@ def test_a_wait_for_the_artifact_store_is_no_hang(database: str, tmp_path: Path,
         assert [trial.state.name for trial in work.study.optuna.get_trials()] == ["COMPLETE"]
 
 
-def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_paused_study_keeps_its_trials_and_goes_on(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=60",))
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.heard("starts"))
@@ -230,7 +246,9 @@ def test_a_paused_study_keeps_its_trials_and_goes_on(database: str, tmp_path: Pa
         check_history(work.study, 60)
 
 
-def test_a_study_extended_while_a_worker_trains_keeps_that_worker(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_study_extended_while_a_worker_trains_keeps_that_worker(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=60",))
     with working(database, tmp_path) as work:
         work.wait_for(lambda: work.epochs() >= 1)
@@ -241,7 +259,9 @@ def test_a_study_extended_while_a_worker_trains_keeps_that_worker(database: str,
         assert status.trials["complete"] + status.trials["pruned"] == 2
 
 
-def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(database: str, tmp_path: Path, make_study: Maker) -> None:
+def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(
+    database: str, tmp_path: Path, make_study: Maker
+) -> None:
     make_study(database, trials=1, sets=("train.epochs=30",))
     study = open_study(database, "small")
     options = ["--study=small", "--device=cpu", "--threads=1", "--lease=2s", "--drain"]

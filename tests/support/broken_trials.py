@@ -1,4 +1,6 @@
-"""Trials' processes that break in the middle of a message; imported by the process that forks them."""
+"""Trials' processes that break in the middle of a message; imported by the process that
+forks them.
+"""
 
 import os
 import pickle

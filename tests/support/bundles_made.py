@@ -1,4 +1,6 @@
-"""What the tests of bundles share: a statement of origin, and checksums set right after a change."""
+"""What the tests of bundles share: a statement of origin, and checksums set right after a
+change.
+"""
 
 import hashlib
 from pathlib import Path
@@ -10,8 +12,24 @@ from objectives.bundle.provenance import PartScore, Provenance
 
 def origin(validation: PartScore, **stated: Any) -> Provenance:
     """A statement of origin with this score, and with whatever else is stated."""
-    plain = {"study": "terrain", "trial": 7, "trials": 12, "seed": 3, "epoch": 20, "data": "f" * 64, "device": "cpu"}
-    return Provenance(**{**plain, "command": "search export-best", "versions": {}, "validation": validation, **stated})
+    plain = {
+        "study": "terrain",
+        "trial": 7,
+        "trials": 12,
+        "seed": 3,
+        "epoch": 20,
+        "data": "f" * 64,
+        "device": "cpu",
+    }
+    return Provenance(
+        **{
+            **plain,
+            "command": "search export-best",
+            "versions": {},
+            "validation": validation,
+            **stated,
+        }
+    )
 
 
 def seal(directory: Path) -> None:

@@ -1,4 +1,6 @@
-"""Command lines made of every option of every command, with odd values, over a real study that none of them may change."""
+"""Command lines made of every option of every command, with odd values, over a real study that none
+of them may change.
+"""
 
 import hashlib
 import io
@@ -31,12 +33,23 @@ TAKEN = (
     "--home",
     "home",
 )  # other settings than it has
-# What ends each command line: a command that trains, serves or changes a study is kept from doing so, and only from that.
-# The last one of a repeated option counts.
+# What ends each command line: a command that trains, serves or changes a study is kept from doing
+# so, and only from that. The last one of a repeated option counts.
 PINS: dict[str, tuple[str, ...]] = {
     "init": TAKEN,
     "run": TAKEN,
-    "recipes run": ("--study", STUDY, "--data", "synthetic:40", "--epochs", "2", "--cache", "cache", "--home", "home"),
+    "recipes run": (
+        "--study",
+        STUDY,
+        "--data",
+        "synthetic:40",
+        "--epochs",
+        "2",
+        "--cache",
+        "cache",
+        "--home",
+        "home",
+    ),
     "report": (*ABSENT, "--out", "report.html", "--home", "home"),
     "confirm": (*ABSENT, "--workers", "0", "--home", "home"),
     "worker": (*ABSENT, "--wait", "0s", "--home", "home"),
@@ -45,10 +58,25 @@ PINS: dict[str, tuple[str, ...]] = {
     "status": ("--json", "--home", "home"),
     **dict.fromkeys(("stop", "pause", "resume", "extend", "migrate"), (*ABSENT, "--home", "home")),
 }
-# waits for the study's end; ends every line early; tells this very process to leave, whose parent is another
+# waits for the study's end; ends every line early; tells this very process to leave, whose parent
+# is another
 NEVER = {"--watch", "--help", "--with-parent"}
 WORDS: dict[type, list[str]] = {
-    int: ["0", "1", "7", "-1", "+5", "3.5", "1e3", str(2**31), str(2**64), "9" * 400, "nan", "0x10", "١٢"],
+    int: [
+        "0",
+        "1",
+        "7",
+        "-1",
+        "+5",
+        "3.5",
+        "1e3",
+        str(2**31),
+        str(2**64),
+        "9" * 400,
+        "nan",
+        "0x10",
+        "١٢",
+    ],
     float: ["0", "0.5", "1", "-0.0", "1e-320", "1e308", "inf", "-inf", "nan", "1,5", "9" * 400],
 }
 OF_OPTION: dict[str, list[str]] = {
@@ -83,7 +111,18 @@ OF_OPTION: dict[str, list[str]] = {
     "--size": ["8x8", "0x8", "8", "x", "-1x8", "8x8x8", "99999x1", "٨x٨", "8X8"],
     "--scored": ["1", "1,2", "9", ",", "1,,2", "-1", "1 2", "255,0", "٣"],
     "--until": ["1s", "0s", "-1h", "soon", "1e9h", "366d", "367d", "1.5.5h", "nan"],
-    "--device": ["auto", "cpu", "cuda", "cuda:0", "cuda:999", "cuda:-1", "cuda:", "mps", "meta", "CPU"],
+    "--device": [
+        "auto",
+        "cpu",
+        "cuda",
+        "cuda:0",
+        "cuda:999",
+        "cuda:-1",
+        "cuda:",
+        "mps",
+        "meta",
+        "CPU",
+    ],
     "--split": ["validation", "test", "train", ""],
     "--set": [
         "model.depth=3",
@@ -133,7 +172,8 @@ FILES = [
     "a" * 300,
     "new/deep/out.csv",
 ]
-TEXT = ODD_TEXT.filter(lambda text: not text.startswith(("/", "~")) and ".." not in text)  # no path outside the test's folder
+# no path outside the test's folder
+TEXT = ODD_TEXT.filter(lambda text: not text.startswith(("/", "~")) and ".." not in text)
 
 
 @dataclass(frozen=True)
@@ -174,7 +214,9 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     """A command with some of its options, odd words among them, and its pin."""
     command = draw(st.sampled_from(sorted(COMMANDS)))
     known = COMMANDS[command]
-    words = [draw(_values(each)) for each in known if not each.is_option and draw(st.integers(0, 9))]
+    words = [
+        draw(_values(each)) for each in known if not each.is_option and draw(st.integers(0, 9))
+    ]
     options = [each for each in known if each.is_option]
     for each in draw(st.lists(st.sampled_from(options), max_size=4)) if options else []:
         words += _given(draw, each)
@@ -185,15 +227,25 @@ def command_lines(draw: st.DrawFn) -> list[str]:
             words.insert(draw(st.integers(0, len(words))), draw(TEXT))
         case 1:
             words.insert(
-                draw(st.integers(0, len(words))), draw(st.sampled_from(["--", "-", "--odd", "--storage", "-x=1", "--help"]))
+                draw(st.integers(0, len(words))),
+                draw(st.sampled_from(["--", "-", "--odd", "--storage", "-x=1", "--help"])),
             )
         case 2:
             return [
-                draw(st.one_of(TEXT.filter(lambda text: text not in COMMANDS), st.sampled_from(["data", "space", "recipes"])))
+                draw(
+                    st.one_of(
+                        TEXT.filter(lambda text: text not in COMMANDS),
+                        st.sampled_from(["data", "space", "recipes"]),
+                    )
+                )
             ]
         case _:
             pass
-    return [*command.split(), *(["--"] if "--" in words and draw(st.booleans()) else words), *PINS.get(command, ())]
+    return [
+        *command.split(),
+        *(["--"] if "--" in words and draw(st.booleans()) else words),
+        *PINS.get(command, ()),
+    ]
 
 
 def _given(draw: st.DrawFn, each: Parameter) -> list[str]:
@@ -218,7 +270,9 @@ def _values(each: Parameter) -> st.SearchStrategy[str]:
 
 
 def run_in_process(words: list[str]) -> None:
-    """Run a command as the program does; it ends with an exit code and, when it fails, in clear lines."""
+    """Run a command as the program does; it ends with an exit code and, when it fails, in clear
+    lines.
+    """
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = answer(words)
@@ -226,7 +280,9 @@ def run_in_process(words: list[str]) -> None:
 
 
 def assert_good_end(code: int, out: str, err: str) -> None:
-    """Fail unless the exit code is the program's own, the words are clear, and no password is in them."""
+    """Fail unless the exit code is the program's own, the words are clear, and no password is in
+    them.
+    """
     assert code in (0, 1, 2), (code, err)
     assert "Traceback" not in out + err, err
     assert "search: unexpected" not in err, err
@@ -239,7 +295,10 @@ def assert_good_end(code: int, out: str, err: str) -> None:
 def dump(url: str, artifacts: Path) -> str:
     """Everything that a study consists of: all rows of all tables, and all artifacts."""
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER "
+            "BY 1"
+        )
         tables = [name for (name,) in cursor.fetchall()]
         rows = []
         for table in tables:
@@ -247,5 +306,8 @@ def dump(url: str, artifacts: Path) -> str:
             rows += [f"{table} {row}" for (row,) in cursor.fetchall()]
     connection.close()
     files = sorted(file for file in artifacts.rglob("*") if file.is_file())
-    rows += [f"{file.relative_to(artifacts)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    rows += [
+        f"{file.relative_to(artifacts)} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in files
+    ]
     return "\n".join(rows)

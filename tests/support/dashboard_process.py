@@ -1,4 +1,6 @@
-"""The dashboard as a process of its own, and requests to it as a browser, a script and a stranger send them."""
+"""The dashboard as a process of its own, and requests to it as a browser, a script and a stranger
+send them.
+"""
 
 import json
 import signal
@@ -33,7 +35,12 @@ except SearchError as error:
 
 @contextmanager
 def dashboard(
-    database: str, blobs: Path, port: int = 0, *, host: str = "127.0.0.1", names: tuple[str, ...] = ()
+    database: str,
+    blobs: Path,
+    port: int = 0,
+    *,
+    host: str = "127.0.0.1",
+    names: tuple[str, ...] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", SERVE, database, str(blobs), host, str(port), *names]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -73,7 +80,9 @@ class Answer:
         return str(json.loads(line)["reason"])
 
 
-def ask(url: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+def ask(
+    url: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None
+) -> Answer:
     """Ask as a script does, and follow no redirect; a body is sent as JSON unless it is bytes."""
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     kind = {} if content is None else {"Content-Type": "application/json"}
@@ -95,7 +104,9 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def send(url: str, words: bytes, wait_s: float = 5.0) -> bytes:
-    """Send bytes as they are; return all that comes back until the server closes, or says nothing for so long."""
+    """Send bytes as they are; return all that comes back until the server closes, or says nothing
+    for so long.
+    """
     host, _, port = url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=wait_s) as wire:
         wire.sendall(words)

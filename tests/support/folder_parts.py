@@ -1,4 +1,6 @@
-"""What a folder of frames may hold: image files of every kind, some lying about their size, and odd words for its two texts."""
+"""What a folder of frames may hold: image files of every kind, some lying about their size, and odd
+words for its two texts.
+"""
 
 import io
 import struct
@@ -48,7 +50,9 @@ def png_stating(width: int, height: int, depth: int = 8, colour: int = 0) -> byt
     """A PNG of so many pixels, of which there is one row."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(64))), chunk(b"IEND", b"")]
@@ -57,10 +61,20 @@ def png_stating(width: int, height: int, depth: int = 8, colour: int = 0) -> byt
 
 def tiff_stating(width: int, height: int, samples: int = 1) -> bytes:
     """A TIFF of so many pixels, of which there is one strip."""
-    tags = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 200), (277, 3, samples)]
+    tags = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 200),
+        (277, 3, samples),
+    ]
     tags += [(278, 4, height), (279, 4, 64)]
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
-    return (b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)).ljust(200, b"\0") + bytes(64)
+    return (b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)).ljust(
+        200, b"\0"
+    ) + bytes(64)
 
 
 def jpeg_stating(side: int) -> bytes:
@@ -95,35 +109,84 @@ ODD_FILES = [
         tiff(GREY.astype(np.uint16)),
         tiff(GREY[None].repeat(7, axis=0)),
     ),
-    *(tiff(GREY, compression="zlib"), tiff(GREY.astype(np.int8)), tiff(np.zeros((2, 3, 4, 5, 6), np.uint8)), tiff(GREY > 9)),
-    *(tiff(COLOUR, planarconfig="separate"), tiff(GREY.astype(np.complex64)), tiff(np.zeros((1, 1), np.uint8))),
+    *(
+        tiff(GREY, compression="zlib"),
+        tiff(GREY.astype(np.int8)),
+        tiff(np.zeros((2, 3, 4, 5, 6), np.uint8)),
+        tiff(GREY > 9),
+    ),
+    *(
+        tiff(COLOUR, planarconfig="separate"),
+        tiff(GREY.astype(np.complex64)),
+        tiff(np.zeros((1, 1), np.uint8)),
+    ),
     *(
         png_stating(2**31 - 1, 2**31 - 1),
         png_stating(200_000, 200_000, 16, 2),
         png_stating(2**20, 2**12, 16, 6),
         png_stating(0, 0),
     ),
-    *(png_stating(4, 4, 3, 9), png_stating(12, 8, 16, 4), png_stating(12, 8, 2, 0), png_stating(12, 8, 8, 3)),
-    *(tiff_stating(2**32 - 1, 2**32 - 1), tiff_stating(100_000, 100_000, 4), tiff_stating(0, 0), tiff_stating(12, 8, 65535)),
-    *(jpeg_stating(65535), jpeg_stating(0), b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM" + bytes(60), b"%PDF-1.7\n"),
+    *(
+        png_stating(4, 4, 3, 9),
+        png_stating(12, 8, 16, 4),
+        png_stating(12, 8, 2, 0),
+        png_stating(12, 8, 8, 3),
+    ),
+    *(
+        tiff_stating(2**32 - 1, 2**32 - 1),
+        tiff_stating(100_000, 100_000, 4),
+        tiff_stating(0, 0),
+        tiff_stating(12, 8, 65535),
+    ),
+    *(
+        jpeg_stating(65535),
+        jpeg_stating(0),
+        b"",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        b"II*\0",
+        b"BM" + bytes(60),
+        b"%PDF-1.7\n",
+    ),
     *(
         b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0",
         b"\x00\x00\x00\x0cjP  \r\n\x87\n",
         b"RIFF\xff\xff\xff\xffWEBPVP8 ",
     ),
-    *(encoded(COLOUR, "WEBP"), encoded(GREY, "WEBP", lossless=True), encoded(GREY, "BMP"), encoded(COLOUR, "BMP")),
-    *(encoded(GREY, "GIF"), animated("GIF"), animated("PNG"), animated("WEBP"), encoded(COLOUR, "JPEG", exif=EXIF)),
-    *(encoded(GREY, "TIFF", compression=kind) for kind in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "jpeg", "zstd")),
+    *(
+        encoded(COLOUR, "WEBP"),
+        encoded(GREY, "WEBP", lossless=True),
+        encoded(GREY, "BMP"),
+        encoded(COLOUR, "BMP"),
+    ),
+    *(
+        encoded(GREY, "GIF"),
+        animated("GIF"),
+        animated("PNG"),
+        animated("WEBP"),
+        encoded(COLOUR, "JPEG", exif=EXIF),
+    ),
+    *(
+        encoded(GREY, "TIFF", compression=kind)
+        for kind in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "jpeg", "zstd")
+    ),
     *(
         tiff(GREY, bigtiff=True, byteorder=">"),
         tiff(GREY, tile=(16, 16), compression="zstd"),
         tiff(GREY, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)),
-        tiff(GREY, photometric="miniswhite", extratags=[(274, 3, 1, 6, True), (42113, 2, 2, "0", True)]),
+        tiff(
+            GREY,
+            photometric="miniswhite",
+            extratags=[(274, 3, 1, 6, True), (42113, 2, 2, "0", True)],
+        ),
         tiff(GREY, subfiletype=1),
     ),
 ]
 ROWS = "".join(f"f{n:02d}.png,place_{n // 2}\n" for n in range(FRAMES))
-GROUPS = [f"file,group\n{ROWS}", "group,file\n" + "".join(f"{n // 2},images/f{n:02d}\n" for n in range(FRAMES))]
+GROUPS = [
+    f"file,group\n{ROWS}",
+    "group,file\n" + "".join(f"{n // 2},images/f{n:02d}\n" for n in range(FRAMES)),
+]
 GROUP_PARTS = [
     '"',
     '""',
@@ -192,6 +255,10 @@ CLASS_PARTS = [
     ),
 ]
 CLASS_TREES = [
-    {"ignore": 0, "classes": {0: "void", 1: "soil", 2: "rock"}, "colours": {0: [0, 0, 0], 1: [255, 0, 1]}},
+    {
+        "ignore": 0,
+        "classes": {0: "void", 1: "soil", 2: "rock"},
+        "colours": {0: [0, 0, 0], 1: [255, 0, 1]},
+    },
     {"ignore": 255, "classes": dict(enumerate(f"class {n}" for n in range(40)))},
 ]

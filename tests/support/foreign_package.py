@@ -28,10 +28,17 @@ class Missed(ForeignLoss):
         return pixels.weighted_mean((1 - pixels.log_pt_BHW.exp()) ** self.power)
 '''
 POINTS = {"networks": {"plain": "parts:Plain"}, "losses": {"missed": "parts:Missed"}}
-USING = ["model.kind=plain", "model.filters={int: [4, 16]}", "loss.missed={weight: optional}", "loss.missed_power=3.0"]
+USING = [
+    "model.kind=plain",
+    "model.filters={int: [4, 16]}",
+    "loss.missed={weight: optional}",
+    "loss.missed_power=3.0",
+]
 
 
-def install(folder: Path, points: dict[str, dict[str, str]], *, version: str = "1.2", module: str = MODULE) -> None:
+def install(
+    folder: Path, points: dict[str, dict[str, str]], *, version: str = "1.2", module: str = MODULE
+) -> None:
     """As pip leaves a package: a module, and its metadata beside it."""
     folder.mkdir(exist_ok=True)
     (folder / "parts.py").write_text(module)
@@ -39,6 +46,7 @@ def install(folder: Path, points: dict[str, dict[str, str]], *, version: str = "
     facts.mkdir(exist_ok=True)
     (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: parts\nVersion: {version}\n")
     groups = [
-        f"[segmentation_search.{group}]\n" + "".join(f"{n} = {v}\n" for n, v in each.items()) for group, each in points.items()
+        f"[segmentation_search.{group}]\n" + "".join(f"{n} = {v}\n" for n, v in each.items())
+        for group, each in points.items()
     ]
     (facts / "entry_points.txt").write_text("\n".join(groups))

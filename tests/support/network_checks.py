@@ -14,21 +14,29 @@ from objectives.config import Model
 from objectives.networks import all_outputs, build_network
 
 
-def network_of(model: Model, *, in_channels: int = 1, num_classes: int = 5, seed: int = 0) -> nn.Module:
+def network_of(
+    model: Model, *, in_channels: int = 1, num_classes: int = 5, seed: int = 0
+) -> nn.Module:
     torch.manual_seed(seed)
     return build_network(model, in_channels=in_channels, num_classes=num_classes)
 
 
 def loss_of(outputs: tuple[Tensor, ...], mask_BHW: Tensor) -> Tensor:
     """The mean over all outputs, as deep supervision has it."""
-    return torch.stack([functional.cross_entropy(logits_BKHW.float(), mask_BHW) for logits_BKHW in outputs]).mean()
+    return torch.stack(
+        [functional.cross_entropy(logits_BKHW.float(), mask_BHW) for logits_BKHW in outputs]
+    ).mean()
 
 
 def pattern(frames: int, height: int, width: int, *, block: int = 4) -> tuple[Tensor, Tensor]:
-    """Noisy frames of square blocks whose label follows the grey value; a coarse network needs large blocks."""
+    """Noisy frames of square blocks whose label follows the grey value; a coarse network needs
+    large blocks.
+    """
     generator = torch.Generator().manual_seed(1)
     blocks = torch.randint(0, 4, (frames, 1, height // block, width // block), generator=generator)
-    mask_BHW = functional.interpolate(blocks.float(), scale_factor=block, mode="nearest").squeeze(1).long()
+    mask_BHW = (
+        functional.interpolate(blocks.float(), scale_factor=block, mode="nearest").squeeze(1).long()
+    )
     noise = torch.randn(frames, 1, height, width, generator=generator)
     return mask_BHW[:, None].float() - 1.5 + 0.2 * noise, mask_BHW
 
@@ -43,22 +51,34 @@ def check_size(model: Model, *, channels: int, classes: int, height: int, width:
 
 
 def check_padding(model: Model, *, height: int, width: int) -> None:
-    """The crop keeps the top left: a frame padded by hand to a size that fits gives the same logits there."""
+    """The crop keeps the top left: a frame padded by hand to a size that fits gives the same logits
+    there.
+    """
     network = network_of(model).eval()
     images_BCHW = torch.randn(1, 1, height - 2, width - 3)
     by_hand = functional.pad(images_BCHW, (0, 3, 0, 2), mode="replicate")
     with torch.inference_mode():
-        torch.testing.assert_close(network(images_BCHW), network(by_hand)[..., : height - 2, : width - 3])
+        torch.testing.assert_close(
+            network(images_BCHW), network(by_hand)[..., : height - 2, : width - 3]
+        )
 
 
 def check_gradients(model: Model, *, seeds: int = 1) -> None:
-    """A unit with one hidden channel may be born dead: with several ``seeds``, a gradient under one of them is enough."""
+    """A unit with one hidden channel may be born dead: with several ``seeds``, a gradient under one
+    of them is enough.
+    """
     unreached: list[set[str]] = []
     for seed in range(seeds):
         network = network_of(model, seed=seed).train()
         images_BCHW, mask_BHW = pattern(4, 32, 64)
         loss_of(all_outputs(network, images_BCHW), mask_BHW).backward()  # type: ignore[no-untyped-call]
-        unreached.append({name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0})
+        unreached.append(
+            {
+                name
+                for name, p in network.named_parameters()
+                if p.grad is None or not p.grad.abs().sum() > 0
+            }
+        )
         if not unreached[-1]:
             break
     assert set.intersection(*unreached) == set()
@@ -77,11 +97,20 @@ def check_all_outputs(model: Model) -> None:
 
 
 def check_overfits(
-    model: Model, *, height: int, width: int, block: int = 4, least: float = 0.97, rate: float = 1e-2, steps: int = 150
+    model: Model,
+    *,
+    height: int,
+    width: int,
+    block: int = 4,
+    least: float = 0.97,
+    rate: float = 1e-2,
+    steps: int = 150,
 ) -> None:
-    """Eight frames are learnt: right in a step of training, with its batch statistics and dropout, and right without.
+    """Eight frames are learnt: right in a step of training, with its batch statistics and dropout,
+    and right without.
 
-    Where running statistics take in too little of each batch for so few steps (1 % in an EfficientNet), they are taken anew.
+    Where running statistics take in too little of each batch for so few steps (1 % in an
+    EfficientNet), they are taken anew.
     """
     network = network_of(model).to(memory_format=torch.channels_last)
     images_BCHW, mask_BHW = pattern(8, height, width, block=block)
@@ -100,12 +129,19 @@ def check_overfits(
                 evaluated = _share_right(network.eval()(images_BCHW), mask_BHW)
             if evaluated > least:
                 return
-    raise AssertionError(f"{training:.3f} of the pixels are right in training, {evaluated:.3f} after it, in {steps} steps")
+    raise AssertionError(
+        f"{training:.3f} of the pixels are right in training, {evaluated:.3f} after it, in {steps} "
+        f"steps"
+    )
 
 
 def _settle_statistics(network: nn.Module, images_BCHW: Tensor) -> None:
     """Running statistics that move by less than a tenth become the mean over some passes."""
-    slow = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d) and (each.momentum or 1.0) < 0.1]
+    slow = [
+        each
+        for each in network.modules()
+        if isinstance(each, nn.BatchNorm2d) and (each.momentum or 1.0) < 0.1
+    ]
     momenta = [each.momentum for each in slow]
     if not slow:
         return
@@ -123,20 +159,28 @@ def _share_right(logits_BKHW: Tensor, mask_BHW: Tensor) -> float:
     return (logits_BKHW.argmax(1) == mask_BHW).float().mean().item()
 
 
-def check_onnx(model: Model, folder: Path, *, height: int = 30, width: int = 50, tie: float = 0.0) -> None:
-    """ONNX Runtime agrees, for any number of frames; where the best two logits differ by less than ``tie``, either may win.
+def check_onnx(
+    model: Model, folder: Path, *, height: int = 30, width: int = 50, tie: float = 0.0
+) -> None:
+    """ONNX Runtime agrees, for any number of frames; where the best two logits differ by less than
+    ``tie``, either may win.
 
-    Within 1e-4; where torch itself is farther from the same network in double precision, within twice that distance.
+    Within 1e-4; where torch itself is farther from the same network in double precision, within
+    twice that distance.
     """
     network = network_of(model).train()
     images_BCHW = torch.randn(2, 1, height, width)
     with torch.inference_mode():
-        for _ in range(20):  # running statistics as after training; without them logits of 100 and more round too coarsely
+        # running statistics as after training; without them logits of 100 and more round too
+        # coarsely
+        for _ in range(20):
             network(images_BCHW)
     network.eval()
     path = folder / "network.onnx"
     shapes = ({0: torch.export.Dim("frames", min=1)},)
-    torch.onnx.export(network, (images_BCHW,), path, dynamic_shapes=shapes, dynamo=True, verbose=False)
+    torch.onnx.export(
+        network, (images_BCHW,), path, dynamic_shapes=shapes, dynamo=True, verbose=False
+    )
     images_BCHW = torch.randn(3, 1, height, width)  # the number of frames is free
     with torch.inference_mode():
         expected_BKHW = network(images_BCHW)
@@ -151,10 +195,15 @@ def check_onnx(model: Model, folder: Path, *, height: int = 30, width: int = 50,
 
 
 def check_safetensors(model: Model, folder: Path) -> None:
-    """Weights that were saved and read again give the same logits, in a network that began elsewhere."""
+    """Weights that were saved and read again give the same logits, in a network that began
+    elsewhere.
+    """
     network = network_of(model).to(memory_format=torch.channels_last)
     network.train()(torch.randn(4, 1, 32, 32))  # moves the running statistics away from their start
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "weights.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
+        folder / "weights.safetensors",
+    )
     again = network_of(model, seed=1).to(memory_format=torch.channels_last)
     images_BCHW = torch.randn(1, 1, 32, 32)
     with torch.inference_mode():
@@ -170,7 +219,10 @@ def check_bf16(model: Model) -> None:
     images_BCHW, mask_BHW = pattern(4, 32, 32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = all_outputs(network, images_BCHW)
-    assert all(logits_BKHW.dtype == torch.bfloat16 and logits_BKHW.isfinite().all() for logits_BKHW in outputs)
+    assert all(
+        logits_BKHW.dtype == torch.bfloat16 and logits_BKHW.isfinite().all()
+        for logits_BKHW in outputs
+    )
     loss_of(outputs, mask_BHW).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 

@@ -1,4 +1,6 @@
-"""A trial's process that prefetches, for a test to look at and to kill; imported by the process that forks it."""
+"""A trial's process that prefetches, for a test to look at and to kill; imported by the process
+that forks it.
+"""
 
 import time
 from dataclasses import replace
@@ -27,7 +29,9 @@ class Pixels(np.ndarray):
 
 
 def prefetches(pipe: Connection, directory: Path, beats: Count) -> None:
-    """Say the sum of an epoch's pixels made by prefetchers, the same made in line, and how long the first batch took."""
+    """Say the sum of an epoch's pixels made by prefetchers, the same made in line, and how long the
+    first batch took.
+    """
     data, config = load_dataset(directory), Config(train=Train(batch_size=8))
     data = replace(data, images=data.images.view(Pixels))
     begun = time.monotonic()

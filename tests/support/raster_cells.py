@@ -1,4 +1,6 @@
-"""What the tests of image files share: numbers to write, what they mean, and the two outcomes that a cell may have."""
+"""What the tests of image files share: numbers to write, what they mean, and the two outcomes that
+a cell may have.
+"""
 
 import io
 from collections.abc import Callable
@@ -30,7 +32,9 @@ def as_image(stored: np.ndarray, bits: int) -> np.ndarray:
     return (stored.astype(int) * 255 // (2**bits - 1)).astype(np.uint8) if bits < 8 else stored
 
 
-def read(place: Path, content: bytes, reader: Callable[[Path, str], np.ndarray] = decode_image) -> np.ndarray:
+def read(
+    place: Path, content: bytes, reader: Callable[[Path, str], np.ndarray] = decode_image
+) -> np.ndarray:
     (place / "a").write_bytes(content)  # the content says what it is, not the name
     return reader(place / "a", "images/a")
 
@@ -63,4 +67,6 @@ def saved(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 GREY, COLOUR = numbers(1, 8), numbers(3, 8)
-SMOOTH = np.add.outer(np.arange(40), np.arange(56)).astype(np.uint8)[..., None] * np.array([1, 2, 1], np.uint8)
+SMOOTH = np.add.outer(np.arange(40), np.arange(56)).astype(np.uint8)[..., None] * np.array(
+    [1, 2, 1], np.uint8
+)

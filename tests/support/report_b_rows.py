@@ -1,8 +1,9 @@
-"""Report B's Table 1 as Config values, typed from the report's rows alone by somebody who had not seen the recipes.
+"""Report B's Table 1 as Config values, typed from the report's rows alone by somebody who had not
+seen the recipes.
 
-The keys are the row numbers of its table. Row 24, which has the background in the loss, stands with the other reports; row 9
-is a second run of row 8, so the two are one entry with two scores. Where the report leaves something open, the plain choices
-stand here.
+The keys are the row numbers of its table. Row 24, which has the background in the loss, stands with
+the other reports; row 9 is a second run of row 8, so the two are one entry with two scores. Where
+the report leaves something open, the plain choices stand here.
 """
 
 from objectives.config import (
@@ -93,7 +94,13 @@ DD = train(repeat=2, rare_repeat=2)  # as D, and all frames twice
 RS = train(scale=0.5)  # 32 x 64
 
 
-def row(decoder: SmpDecoder, encoder: str, loss: Loss, hidden: float | None, *named: Train | Augment | Lion) -> Row:
+def row(
+    decoder: SmpDecoder,
+    encoder: str,
+    loss: Loss,
+    hidden: float | None,
+    *named: Train | Augment | Lion,
+) -> Row:
     """What a row names, over the plainest training; at most one of a kind."""
     optimiser: Adam | Lion = A
     augment = AS_IS
@@ -157,7 +164,8 @@ ROWS: dict[str, tuple[Config, dict[str, float]]] = {
     "B36": row("unetplusplus", "mobilenet_v2", FOCAL2, 63.7, D, M),
 }
 
-# Members by their keys in ROWS (row 9 is B8), in the table's order, and the hidden score of the ensemble.
+# Members by their keys in ROWS (row 9 is B8), in the table's order, and the hidden score of the
+# ensemble.
 ENSEMBLES: dict[str, tuple[tuple[str, ...], float]] = {
     "B5": (("B3", "B4"), 56.7),
     "B11": (("B8", "B10"), 57.0),

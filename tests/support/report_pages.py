@@ -14,9 +14,14 @@ def report(study: Study, database: str, pictures: PictureStore, out: Path) -> El
     page = ElementTree.fromstring(out.read_text(encoding="utf-8"))
     assert not {"script", "link", "iframe", "object", "a"} & {each.tag for each in page.iter()}
     for each in page.iter():
-        assert each.get("src", "data:").startswith("data:image/png;base64,") or "src" not in each.attrib
+        assert (
+            each.get("src", "data:").startswith("data:image/png;base64,")
+            or "src" not in each.attrib
+        )
         assert not [key for key in each.attrib if key.startswith("on") or key.endswith("href")]
-        assert "url(" not in each.get("style", "") + (each.text or "" if each.tag == "style" else "")
+        assert "url(" not in each.get("style", "") + (
+            each.text or "" if each.tag == "style" else ""
+        )
     body = page.find("body")
     assert body is not None
     return body

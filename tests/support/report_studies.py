@@ -1,4 +1,6 @@
-"""Studies for the tests of the report, written straight into a database with Optuna: nothing is trained."""
+"""Studies for the tests of the report, written straight into a database with Optuna: nothing is
+trained.
+"""
 
 import math
 import random
@@ -34,7 +36,9 @@ OVERHEAD_S = 20.0  # that a worker held a trial beyond its epochs
 WORKERS = 3
 
 
-def spec_of(name: str, *, preset: str = "tiny", trials: int = 20, classes: Sequence[str] = CLASSES) -> StudySpec:
+def spec_of(
+    name: str, *, preset: str = "tiny", trials: int = 20, classes: Sequence[str] = CLASSES
+) -> StudySpec:
     """A specification as `search init` writes it; there are no such data."""
     space = load_space(preset)
     return StudySpec(
@@ -50,18 +54,40 @@ def spec_of(name: str, *, preset: str = "tiny", trials: int = 20, classes: Seque
     )
 
 
-def write_study(database: str, spec: StudySpec, trials: Sequence[FrozenTrial], *, looks: int = 0, leases: bool = True) -> Study:
-    """Write a study with these trials; with ``leases`` each ended one has been held a little longer than its epochs took."""
+def write_study(
+    database: str,
+    spec: StudySpec,
+    trials: Sequence[FrozenTrial],
+    *,
+    looks: int = 0,
+    leases: bool = True,
+) -> Study:
+    """Write a study with these trials; with ``leases`` each ended one has been held a little longer
+    than its epochs took.
+    """
     storage, engine = open_optuna(database, Fence()), open_engine(database)
     study = optuna.create_study(storage=storage, study_name=spec.name, direction="maximize")
     study.add_trials(trials)
     with engine.begin() as connection:
-        row = {"spec": spec.model_dump(), "trials": spec.trials, "gpu_s": spec.gpu_s, "until_s": spec.until_s}
+        row = {
+            "spec": spec.model_dump(),
+            "trials": spec.trials,
+            "gpu_s": spec.gpu_s,
+            "until_s": spec.until_s,
+        }
         connection.execute(insert(STUDY).values(study_id=study._study_id, test_looks=looks, **row))
         for trial in storage.get_all_trials(study._study_id) if leases else []:
-            held = {"trial_id": trial._trial_id, "owner": "", "fence": 1, "threads": 1, "spent_s": device_s(trial)}
+            held = {
+                "trial_id": trial._trial_id,
+                "owner": "",
+                "fence": 1,
+                "threads": 1,
+                "spent_s": device_s(trial),
+            }
             if trial.state != TrialState.WAITING:
-                connection.execute(insert(LEASE).values(expires_at=text("now() - interval '1 hour'"), **held))
+                connection.execute(
+                    insert(LEASE).values(expires_at=text("now() - interval '1 hour'"), **held)
+                )
     storage.engine.dispose()
     engine.dispose()
     return open_study(database, spec.name)
@@ -73,13 +99,22 @@ def device_s(trial: FrozenTrial) -> float:
 
 
 def trial_of(
-    number: int, state: str, params: dict[str, Any], kinds: dict[str, Any], curve: Sequence[float], **told: Any
+    number: int,
+    state: str,
+    params: dict[str, Any],
+    kinds: dict[str, Any],
+    curve: Sequence[float],
+    **told: Any,
 ) -> FrozenTrial:
     """A trial as a worker leaves it; one of WORKERS ran it, the first trials at once."""
     train_s = EPOCH_S * len(curve)
     start = BEGIN + timedelta(seconds=600 * (number // WORKERS) + 5 * (number % WORKERS))
     ended = state not in ("RUNNING", "WAITING")
-    counts = {"epochs": len(curve), "best_epoch": 1 + max(range(len(curve)), key=curve.__getitem__)} if curve else {}
+    counts = (
+        {"epochs": len(curve), "best_epoch": 1 + max(range(len(curve)), key=curve.__getitem__)}
+        if curve
+        else {}
+    )
     return FrozenTrial(
         number=number,
         trial_id=number,
@@ -98,7 +133,9 @@ def trial_of(
 def drawn_trials(
     space: Space, count: int, *, classes: Sequence[str] = CLASSES, seed: int = 0, prune: bool = True
 ) -> list[FrozenTrial]:
-    """The control, two neighbours of it and random draws, most of them pruned at the space's rungs; a few failed."""
+    """The control, two neighbours of it and random draws, most of them pruned at the space's rungs;
+    a few failed.
+    """
     dice = random.Random(seed)
     memory = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     memory.enqueue_trial(dict(space.control))
@@ -107,19 +144,33 @@ def drawn_trials(
     for number in range(count):
         trial = memory.ask()
         epochs = space.draw(FromTrial(trial)).train.epochs
-        recipe = {0: {"recipe": "control"}}.get(number, {"recipe": "neighbour of the control"} if number < 3 else {})
+        recipe = {0: {"recipe": "control"}}.get(
+            number, {"recipe": "neighbour of the control"} if number < 3 else {}
+        )
         curve, cause = _curve(dice, trial.params, epochs, number), "completed"
         for rung, scores in passed.items():
-            if cause == "completed" and len(scores) >= 3 and curve[rung - 1] < sorted(scores)[-1 - len(scores) // 3] and number:
+            if (
+                cause == "completed"
+                and len(scores) >= 3
+                and curve[rung - 1] < sorted(scores)[-1 - len(scores) // 3]
+                and number
+            ):
                 curve, cause = curve[:rung], "pruned"
             if len(curve) >= rung:
                 scores.append(curve[rung - 1])
         if number % 17 == 11:
             curve, cause = curve[:2], "diverged"
         state = {"completed": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}[cause]
-        iou = {f"iou {name}": max(0.0, max(curve) + 0.25 - 0.45 * k / len(classes)) for k, name in enumerate(classes)}
-        told = {**recipe, **iou, "end_cause": cause} | ({"message": "the loss is not finite"} if state == "FAIL" else {})
-        found.append(trial_of(number, state, dict(trial.params), dict(trial.distributions), curve, **told))
+        iou = {
+            f"iou {name}": max(0.0, max(curve) + 0.25 - 0.45 * k / len(classes))
+            for k, name in enumerate(classes)
+        }
+        told = {**recipe, **iou, "end_cause": cause} | (
+            {"message": "the loss is not finite"} if state == "FAIL" else {}
+        )
+        found.append(
+            trial_of(number, state, dict(trial.params), dict(trial.distributions), curve, **told)
+        )
     return found
 
 
@@ -127,12 +178,18 @@ def confirming_spec(spec: StudySpec, numbers: Sequence[int], seeds: int) -> Stud
     """The specification of the study that confirms these trials of another."""
     candidates = tuple(Candidate(number=number, params={}, last_epoch=8) for number in numbers)
     purpose = Confirming(study=spec.name, seeds=seeds, candidates=candidates)
-    return spec.model_copy(update={"name": f"{spec.name}/confirm", "trials": len(numbers) * seeds, "purpose": purpose})
+    return spec.model_copy(
+        update={"name": f"{spec.name}/confirm", "trials": len(numbers) * seeds, "purpose": purpose}
+    )
 
 
 def confirming_trials(scores: dict[int, Sequence[float]]) -> list[FrozenTrial]:
     """The runs of candidates, by number, with each seed."""
-    runs = [(candidate, seed, score) for candidate, row in scores.items() for seed, score in enumerate(row)]
+    runs = [
+        (candidate, seed, score)
+        for candidate, row in scores.items()
+        for seed, score in enumerate(row)
+    ]
     return [
         trial_of(
             number,
@@ -153,10 +210,15 @@ def _curve(dice: random.Random, params: dict[str, Any], epochs: int, number: int
     rate = math.log10(params["optimiser.learning_rate"])
     top = 0.62 - 0.12 * abs(rate + 2.3) + 0.01 * dice.gauss(0, 1) + 0.02 * math.log10(2 + number)
     pace = epochs / dice.uniform(4, 7)
-    return [max(0.01, top * (1 - math.exp(-epoch / pace)) + 0.008 * dice.gauss(0, 1)) for epoch in range(1, epochs + 1)]
+    return [
+        max(0.01, top * (1 - math.exp(-epoch / pace)) + 0.008 * dice.gauss(0, 1))
+        for epoch in range(1, epochs + 1)
+    ]
 
 
-def drawn(database: str, *, name: str = "rocks", count: int = 24, trials: int = 24, **given: Any) -> Study:
+def drawn(
+    database: str, *, name: str = "rocks", count: int = 24, trials: int = 24, **given: Any
+) -> Study:
     """A study with so many trials drawn and told."""
     spec = spec_of(name, trials=trials)
     return write_study(database, spec, drawn_trials(load_stored_space(spec.space), count), **given)
@@ -164,17 +226,30 @@ def drawn(database: str, *, name: str = "rocks", count: int = 24, trials: int = 
 
 def multiply(study: Study, times: int) -> None:
     """Copy a study's first trial so often, with other scores."""
-    first = "JOIN trials AS first ON first.study_id = copy.study_id AND first.number = 0 WHERE copy.number > 0"
+    first = (
+        "JOIN trials AS first ON first.study_id = copy.study_id AND first.number = 0 WHERE "
+        "copy.number > 0"
+    )
     with study.engine.begin() as connection:
         connection.execute(
             text(
                 "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
-                "SELECT n, study_id, state, datetime_start + n * interval '9 s', datetime_complete + n * interval '9 s' "
+                "SELECT n, study_id, state, datetime_start + n * interval '9 s', datetime_complete "
+                "+ n * interval '9 s' "
                 f"FROM trials, generate_series(1, {times - 1}) AS n WHERE number = 0"
             )
         )
         for table in COPIES:
-            name, columns = re.fullmatch(r"(\w+) \(trial_id, (.*)\)", table).groups()  # type: ignore[union-attr]
+            name, columns = re.fullmatch(
+                r"(\w+) \(trial_id, "
+                r"(.*)\)",
+                table,
+            ).groups()  # type: ignore[union-attr]
             rows = first.replace("WHERE", f"JOIN {name} AS t ON t.trial_id = first.trial_id WHERE")
-            connection.execute(text(f"INSERT INTO {table} SELECT copy.trial_id, {columns} FROM trials AS copy {rows}"))
+            connection.execute(
+                text(
+                    f"INSERT INTO {table} SELECT copy.trial_id, {columns} FROM trials AS copy "
+                    f"{rows}"
+                )
+            )
         connection.execute(text("UPDATE trial_values SET value = value - 0.001 * (trial_id % 97)"))

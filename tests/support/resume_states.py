@@ -1,7 +1,8 @@
-"""A program: train every state in a folder to its end. A process of its own, as a worker on another machine would go on.
+"""A program: train every state in a folder to its end. A process of its own, as a worker on another
+machine would go on.
 
-python -m tests.support.resume_states DATA FOLDER: of each ``NAME.json`` (a config) and ``NAME.EPOCH.state`` it makes
-``NAME.EPOCH.ended``.
+python -m tests.support.resume_states DATA FOLDER: of each ``NAME.json`` (a config) and
+``NAME.EPOCH.state`` it makes ``NAME.EPOCH.ended``.
 """
 
 import sys
@@ -19,7 +20,9 @@ SEED = 3
 def main(data: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     for path in sorted(folder.glob("*.state")):
-        config = Config.model_validate_json((folder / f"{path.name.split('.')[0]}.json").read_text())
+        config = Config.model_validate_json(
+            (folder / f"{path.name.split('.')[0]}.json").read_text()
+        )
         training = prepare(config, load_dataset(data), seed=SEED, device=torch.device("cpu"))
         training.state.load_bytes(path.read_bytes())
         list(fit(training))

@@ -45,14 +45,21 @@ def provenance_of(program: nn.Module, members: int) -> Provenance:
         versions=current_versions(),
         program="git " + "a" * 40,
         space="b" * 64,
-        members=tuple(Origin(study="terrain", trial=7 + index, seed=3, epoch=20) for index in range(members)),
+        members=tuple(
+            Origin(study="terrain", trial=7 + index, seed=3, epoch=20) for index in range(members)
+        ),
         flips=FlipScores(flips=("horizontal",), without=0.25, averaged=score, used=True),
         reproduce=("search init --storage postgresql://me:secret@db/search", "search export-best"),
     )
 
 
 def predicted(
-    bundle: Path, folder: Path, *, engine: EngineName = "torch", flips: FlipsWanted = "auto", source: str = "frames.npz"
+    bundle: Path,
+    folder: Path,
+    *,
+    engine: EngineName = "torch",
+    flips: FlipsWanted = "auto",
+    source: str = "frames.npz",
 ) -> np.ndarray:
     """The masks that a bundle predicts for a file in a folder."""
     out = folder / f"{bundle.name}-{engine}-{flips}.npz"

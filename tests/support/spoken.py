@@ -8,11 +8,28 @@ from hypothesis import strategies as st
 
 from objectives.device.processor import Processor
 from objectives.training.results import EpochResult
-from search.process.messages import Cause, Checked, Checkpoint, Drawn, Failed, Finished, Message, Noted, Saved, Trained
+from search.process.messages import (
+    Cause,
+    Checked,
+    Checkpoint,
+    Drawn,
+    Failed,
+    Finished,
+    Message,
+    Noted,
+    Saved,
+    Trained,
+)
 
 BLOB = "ab" * 32
 SOUND = EpochResult(
-    number=1, score=0.5, loss=1.0, learning_rate=1e-3, iou=(0.5, 0.5), seconds=1.0, scored_on=Processor("cpu", "any", 1)
+    number=1,
+    score=0.5,
+    loss=1.0,
+    learning_rate=1e-3,
+    iou=(0.5, 0.5),
+    seconds=1.0,
+    scored_on=Processor("cpu", "any", 1),
 )
 
 
@@ -25,12 +42,32 @@ def checkpoint(name: str = BLOB) -> Checkpoint:
     return Checkpoint(name, name)
 
 
-def saved(*results: Any, where: Any = Checkpoint(BLOB, BLOB), number: Any = 1, finished: Any = True) -> Saved:  # noqa: B008
+def saved(
+    *results: Any,
+    where: Any = Checkpoint(BLOB, BLOB),  # noqa: B008
+    number: Any = 1,
+    finished: Any = True,
+) -> Saved:
     return Saved(number, results, where, finished)
 
 
 BAD_NUMBERS = st.sampled_from(
-    [math.nan, math.inf, -math.inf, 1e400, -1.0, 1e308, 10**400, 10**5000, None, True, "", "nan", b"\0", ()]
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        1e400,
+        -1.0,
+        1e308,
+        10**400,
+        10**5000,
+        None,
+        True,
+        "",
+        "nan",
+        b"\0",
+        (),
+    ]
 )
 NUMBERS = st.one_of(st.floats(0.0, 1.0), BAD_NUMBERS)
 TEXTS = st.one_of(
@@ -50,7 +87,9 @@ RESULTS = st.builds(
     learning_rate=NUMBERS,
     iou=st.one_of(st.tuples(NUMBERS, NUMBERS), st.lists(NUMBERS, max_size=5), st.none()),
     seconds=NUMBERS,
-    scored_on=st.one_of(st.just(SOUND.scored_on), st.builds(Processor, TEXTS, TEXTS, NUMBERS), st.none()),
+    scored_on=st.one_of(
+        st.just(SOUND.scored_on), st.builds(Processor, TEXTS, TEXTS, NUMBERS), st.none()
+    ),
 )
 # most of a message is sound, so that each fault is met by itself, too
 SPOILT_RESULTS = st.one_of(
@@ -71,7 +110,15 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.one_of(st.just(Checkpoint(BLOB, BLOB)), st.builds(Checkpoint, TEXTS, TEXTS), st.none()),
         st.one_of(st.booleans(), BAD_NUMBERS),
     ),
-    st.builds(Drawn, TEXTS, st.one_of(st.binary(max_size=9), TEXTS, st.just(b"\x89PNG\r\n\x1a\n" + bytes(10_000_000)))),
+    st.builds(
+        Drawn,
+        TEXTS,
+        st.one_of(st.binary(max_size=9), TEXTS, st.just(b"\x89PNG\r\n\x1a\n" + bytes(10_000_000))),
+    ),
     st.just(Finished()),
-    st.builds(Failed, st.one_of(st.sampled_from([Cause.ERROR, Cause.DIVERGED, Cause.INFEASIBLE]), TEXTS), TEXTS),
+    st.builds(
+        Failed,
+        st.one_of(st.sampled_from([Cause.ERROR, Cause.DIVERGED, Cause.INFEASIBLE]), TEXTS),
+        TEXTS,
+    ),
 )

@@ -1,4 +1,6 @@
-"""What CUDA does in a process of its own, without CUDA; in a module of its own, since that process imports it by name."""
+"""What CUDA does in a process of its own, without CUDA; in a module of its own, since that process
+imports it by name.
+"""
 
 import os
 import time

@@ -1,4 +1,6 @@
-"""A stand-in for the NVIDIA driver's library: cards of several kinds, and the errors that NVML gives for them."""
+"""A stand-in for the NVIDIA driver's library: cards of several kinds, and the errors that NVML
+gives for them.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +29,9 @@ class Slice:
 
 @dataclass(frozen=True)
 class Chip:
-    """A card; ``error`` is what NVML gives instead of a handle, ``withheld`` what it gives for the card's memory."""
+    """A card; ``error`` is what NVML gives instead of a handle, ``withheld`` what it gives for the
+    card's memory.
+    """
 
     uuid: str
     name: str = "Stand-in"
@@ -42,7 +46,9 @@ class Chip:
 
 
 class StandInDriver:
-    """What ``search.machine.driver`` calls of NVML, over cards given; ``init`` is the error of the first call."""
+    """What ``search.machine.driver`` calls of NVML, over cards given; ``init`` is the error of the
+    first call.
+    """
 
     def __init__(self, *chips: Chip, init: int = 0) -> None:
         self.chips = chips

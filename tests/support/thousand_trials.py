@@ -1,4 +1,6 @@
-"""A study of a thousand trials, written without training: their rows, their pointers, and the blobs of some."""
+"""A study of a thousand trials, written without training: their rows, their pointers, and the blobs
+of some.
+"""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +10,8 @@ from sqlalchemy import text
 from search.artifacts import open_objects
 from search.study.stored import Study
 
-# a thousand trials: the control, 989 ended ones of all kinds, and ten at hand, each with all its pointers
+# a thousand trials: the control, 989 ended ones of all kinds, and ten at hand, each with all its
+# pointers
 TRIALS = """
     INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)
     SELECT n, :study_id, (CASE WHEN n >= 990 THEN 'RUNNING' WHEN n % 10 = 3 THEN 'PRUNED' WHEN n % 10 = 7 THEN 'FAIL'
@@ -35,8 +38,10 @@ def fill(study: Study, artifacts: str, numbers: range = range(1000)) -> None:
         for statement in (TRIALS, VALUES, POINTERS):
             connection.execute(text(statement), {"study_id": study.id})
         connection.execute(
-            text("DELETE FROM search_checkpoint USING trials WHERE trials.trial_id = search_checkpoint.trial_id "
-                 "AND NOT number BETWEEN :first AND :last"), {"first": numbers[0], "last": numbers[-1]}
+            text("DELETE FROM search_checkpoint USING trials WHERE trials.trial_id = "
+                 "search_checkpoint.trial_id "
+                 "AND NOT number BETWEEN :first AND "
+                 ":last"), {"first": numbers[0], "last": numbers[-1]}
         )  # fmt: skip
     blobs = open_objects(artifacts, "blobs")
     for words in (f"{number} {kind}" for number in numbers for kind in KINDS):

@@ -1,4 +1,6 @@
-"""For tests of training: how to read a state, whether two are equal bit for bit, and memory that is too small."""
+"""For tests of training: how to read a state, whether two are equal bit for bit, and memory that is
+too small.
+"""
 
 import json
 from typing import Any
@@ -19,10 +21,14 @@ def header_of(blob: bytes) -> dict[str, Any]:
 
 
 def assert_same_state(ours: bytes, theirs: bytes) -> None:
-    """Every bit of both states is equal: weights, average, optimiser, schedule, generator, history; but not the seconds."""
+    """Every bit of both states is equal: weights, average, optimiser, schedule, generator, history;
+    but not the seconds.
+    """
     left, right = load(ours), load(theirs)
     assert left.keys() == right.keys()
-    assert [name for name in left if left[name].numpy().tobytes() != right[name].numpy().tobytes()] == []
+    assert [
+        name for name in left if left[name].numpy().tobytes() != right[name].numpy().tobytes()
+    ] == []
     plain, other = header_of(ours), header_of(theirs)
     for result in plain["history"] + other["history"]:
         del result["seconds"]
@@ -30,7 +36,9 @@ def assert_same_state(ours: bytes, theirs: bytes) -> None:
 
 
 def leave_room(training: Training, frames: int) -> None:
-    """From now on memory runs out when more frames are trained on at once: at the end of the way forward."""
+    """From now on memory runs out when more frames are trained on at once: at the end of the way
+    forward.
+    """
     model, complete = training.state.model, training.state.model.training_outputs
 
     def training_outputs(pixels_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:

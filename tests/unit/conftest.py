@@ -18,7 +18,8 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two networks, one of which shrinks its frames, and mirrored frames; checked after writing."""
     directory = tmp_path_factory.mktemp("formats") / "ensemble"
     torch.manual_seed(0)
-    program = build_program(TWO).to(memory_format=torch.channels_last).eval()  # as training leaves it
+    # as training leaves it
+    program = build_program(TWO).to(memory_format=torch.channels_last).eval()
     write_bundle(
         directory,
         program,

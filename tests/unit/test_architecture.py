@@ -1,4 +1,6 @@
-"""docs/architecture.md against the code: its tree of rooms is that of their docstrings, and files that are named are there."""
+"""docs/architecture.md against the code: its tree of rooms is that of their docstrings, and files
+that are named are there.
+"""
 
 import ast
 import re
@@ -23,7 +25,9 @@ def tree(package: str) -> list[str]:
     folder = ROOT / package
     rooms = sorted(path for path in folder.iterdir() if (path / "__init__.py").is_file())
     files = sorted(path for path in folder.glob("*.py") if not path.name.startswith("__"))
-    lines = [f"- `{package}/{room.name}/` - {first_sentence(room / '__init__.py')}" for room in rooms]
+    lines = [
+        f"- `{package}/{room.name}/` - {first_sentence(room / '__init__.py')}" for room in rooms
+    ]
     return [*lines, *(f"- `{package}/{file.name}` - {first_sentence(file)}" for file in files)]
 
 
@@ -33,18 +37,29 @@ def test_the_tree_of_rooms_is_that_of_the_code(package: str) -> None:
     assert written == tree(package), "\n".join(["docs/architecture.md lacks:", *tree(package)])
 
 
-NAMING = [("docs/architecture.md", 40), ("CONTRIBUTING.md", 20), ("docs/glossary.md", 2)]  # so many files at least
+# so many files at least
+NAMING = [("docs/architecture.md", 40), ("CONTRIBUTING.md", 20), ("docs/glossary.md", 2)]
 
 
 @pytest.mark.parametrize(("document", "least"), NAMING)
 def test_every_file_that_a_document_names_is_there(document: str, least: int) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:`| )((?:search|spaces|objectives|tests)/[\w/.-]*\w/?)(?:`|$)", text, re.MULTILINE))
+    named = set(
+        re.findall(
+            r"(?:`| )((?:search|spaces|objectives|tests)/[\w/.-]*\w/?)(?:`|$)", text, re.MULTILINE
+        )
+    )
     assert len(named) >= least
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_every_room_with_decisions_is_linked() -> None:
-    linked = set(re.findall(r"\]\(\.\./(.*?)\)", (ROOT / "docs/decisions.md").read_text(encoding="utf-8")))
-    there = {file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("DECISIONS.md")}
+    linked = set(
+        re.findall(r"\]\(\.\./(.*?)\)", (ROOT / "docs/decisions.md").read_text(encoding="utf-8"))
+    )
+    there = {
+        file.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("DECISIONS.md")
+    }
     assert linked == there

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 STEP = re.compile(
-    r"(?:New file `(?P<new>[^`\n]+)`|[Ii]n `(?P<path>[^`\n]+)`, (?P<how>after|before|instead of) `(?P<anchor>[^`\n]+)`):\n"
+    r"(?:New file `(?P<new>[^`\n]+)`|[Ii]n `(?P<path>[^`\n]+)`, (?P<how>after|before|instead of) "
+    r"`(?P<anchor>[^`\n]+)`):\n"
     r"```python\n(?P<code>.*?)```\n",
     re.DOTALL,
 )
@@ -50,8 +51,13 @@ class Step:
 def steps_of(section: str) -> list[Step]:
     """The steps of one section of the page, in their order."""
     text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    found = [Step(m["new"] or m["path"], m["how"] or "new", m["anchor"] or "", m["code"]) for m in STEP.finditer(text)]
-    assert len(found) == text.count("```python"), f"a block of {section!r} has no step that is understood"
+    found = [
+        Step(m["new"] or m["path"], m["how"] or "new", m["anchor"] or "", m["code"])
+        for m in STEP.finditer(text)
+    ]
+    assert len(found) == text.count("```python"), (
+        f"a block of {section!r} has no step that is understood"
+    )
     return found
 
 
@@ -63,7 +69,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the code with every part of the page added."""
     tree = tmp_path_factory.mktemp("tree")
     for package in ("objectives", "spaces", "search"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for section in SECTIONS:
         for step in steps_of(section):
             step.take(tree)
@@ -73,7 +81,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tree: Path, program: str) -> subprocess.CompletedProcess[str]:
     """A program on the changed code."""
     start = f"import sys; sys.path.insert(0, {str(tree)!r})\n"
-    return subprocess.run([sys.executable, "-c", start + program], capture_output=True, text=True, timeout=120, cwd=tree)
+    return subprocess.run(
+        [sys.executable, "-c", start + program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tree,
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +135,9 @@ def test_a_trial_trains_the_new_network_with_the_new_loss_and_schedule(tree: Pat
 def test_the_new_command_is_listed_helps_and_answers(tree: Path) -> None:
     program = "from search.cli.app import answer\nsys.exit(answer({words!r}))"
     assert "greet        Greet a study." in run(tree, program.format(words=["--help"])).stdout
-    assert "search greet --study mars" in run(tree, program.format(words=["greet", "--help"])).stdout
+    assert (
+        "search greet --study mars" in run(tree, program.format(words=["greet", "--help"])).stdout
+    )
     done = run(tree, program.format(words=["greet", "--study", "mars"]))
     assert (done.returncode, done.stdout) == (0, "hello, mars\n")
 

@@ -14,7 +14,11 @@ INDENT = 4  # characters a level
 def drawn() -> dict[str, str]:
     """Each error's parent by its name, as drawn."""
     assert errors.__doc__
-    lines = [line for line in errors.__doc__.splitlines() if line.startswith((*"├│└", "SearchError", "    ├", "    └"))]
+    lines = [
+        line
+        for line in errors.__doc__.splitlines()
+        if line.startswith((*"├│└", "SearchError", "    ├", "    └"))
+    ]
     parents, path = {}, list[str]()
     for line in lines:
         name = line.strip("│├└─ ").split()[0]

@@ -1,4 +1,6 @@
-"""What the three packages never do: unpickle, evaluate text, hand text to a shell, or write a user's words into SQL."""
+"""What the three packages never do: unpickle, evaluate text, hand text to a shell, or write a
+user's words into SQL.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -7,11 +9,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(file for package in ("objectives", "spaces", "search") for file in (ROOT / package).rglob("*.py"))
+SOURCES = sorted(
+    file
+    for package in ("objectives", "spaces", "search")
+    for file in (ROOT / package).rglob("*.py")
+)
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 EVALUATORS = {"eval", "exec", "compile", "__import__"}
-SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "os.execl", "os.spawnl"}
-# f-strings and names in SQL: what each may hold that is no constant of its own module, and why it is no user's word
+SHELLS = {
+    "os.system",
+    "os.popen",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+    "os.execl",
+    "os.spawnl",
+}
+# f-strings and names in SQL: what each may hold that is no constant of its own module, and why it
+# is no user's word
 NO_WORDS = {
     ("search/trials/claims.py", "ALIVE.text"),  # a constant of the roster
     ("search/trials/leases.py", "float(seconds)"),  # a number
@@ -35,7 +49,11 @@ def breaches(tree: ast.Module, where: str) -> Iterator[str]:
     """Every broken rule of one module, with its line."""
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
-        names = {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
+        names = (
+            {alias.name.split(".")[0] for alias in node.names}
+            if isinstance(node, ast.Import)
+            else set()
+        )
         names |= {(node.module or "").split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
         yield from (f"{where}:{line} imports {name}" for name in names & PICKLERS)
         if isinstance(node, ast.Call):
@@ -49,18 +67,34 @@ def _of_call(call: ast.Call, tree: ast.Module, where: str) -> Iterator[str]:
         yield f"calls {name}"
     if name in SHELLS or _is(keywords.get("shell"), True):
         yield "hands text to a shell"
-    if name in ("torch.load", "torch.jit.load", "torch.package.PackageImporter", "np.save", "numpy.save"):
+    if name in (
+        "torch.load",
+        "torch.jit.load",
+        "torch.package.PackageImporter",
+        "np.save",
+        "numpy.save",
+    ):
         yield f"calls {name}"
-    if name in ("np.load", "numpy.load", "np.savez", "np.savez_compressed") and _is(keywords.get("allow_pickle"), True):
+    if name in ("np.load", "numpy.load", "np.savez", "np.savez_compressed") and _is(
+        keywords.get("allow_pickle"), True
+    ):
         yield "lets numpy pickle"
     if name in ("np.load", "numpy.load") and not _is(keywords.get("allow_pickle"), False):
         yield "does not forbid numpy to unpickle"
-    if name.startswith("yaml.") and name.endswith(("load", "load_all", "compose")) and not name.startswith("yaml.safe"):
+    if (
+        name.startswith("yaml.")
+        and name.endswith(("load", "load_all", "compose"))
+        and not name.startswith("yaml.safe")
+    ):
         loaders = [dotted(keywords["Loader"])] if "Loader" in keywords else []
         if not loaders or not all(_is_safe_loader(loader, tree) for loader in loaders):
             yield "reads YAML without a safe loader"
     if name == "text" or name.endswith((".text", ".execute", ".exec_driver_sql")):
-        yield from (f"puts {word} into SQL" for word in _words_in_sql(call, tree) if (where, word) not in NO_WORDS)
+        yield from (
+            f"puts {word} into SQL"
+            for word in _words_in_sql(call, tree)
+            if (where, word) not in NO_WORDS
+        )
 
 
 def _is(node: ast.AST | None, value: object) -> bool:
@@ -70,19 +104,39 @@ def _is(node: ast.AST | None, value: object) -> bool:
 def _is_safe_loader(name: str, tree: ast.Module) -> bool:
     """A class of this module whose base makes plain values alone."""
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return any(dotted(base) in ("yaml.SafeLoader", "yaml.BaseLoader") for each in classes for base in each.bases)
+    return any(
+        dotted(base) in ("yaml.SafeLoader", "yaml.BaseLoader")
+        for each in classes
+        for base in each.bases
+    )
 
 
 def _words_in_sql(call: ast.Call, tree: ast.Module) -> Iterator[str]:
     """The parts of a statement that are no constants of the module."""
-    constants = {dotted(target) for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
-    imported = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    constants = {
+        dotted(target)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    }
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     for argument in call.args[:1]:
         parts = [part.value for part in ast.walk(argument) if isinstance(part, ast.FormattedValue)]
         if isinstance(argument, ast.BinOp | ast.Call) and not parts:
             method = argument.func if isinstance(argument, ast.Call) else None
-            joins = method is None or (isinstance(method, ast.Attribute) and method.attr in ("format", "join"))
-            parts = [argument] if joins and any(isinstance(each, ast.Constant) for each in ast.walk(argument)) else []
+            joins = method is None or (
+                isinstance(method, ast.Attribute) and method.attr in ("format", "join")
+            )
+            parts = (
+                [argument]
+                if joins and any(isinstance(each, ast.Constant) for each in ast.walk(argument))
+                else []
+            )
         for part in parts:
             if not (dotted(part) in constants | imported and dotted(part).isupper()):
                 yield ast.unparse(part)

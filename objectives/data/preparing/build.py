@@ -1,4 +1,6 @@
-"""Writing of a prepared data set: three arrays and index.json in one directory that appears at once."""
+"""Writing of a prepared data set: three arrays and index.json in one directory that appears at
+once.
+"""
 
 import hashlib
 import json
@@ -69,21 +71,31 @@ def _write(source: Source, found: Survey, options: DataOptions, draft: Path) -> 
             labels.update(np.ascontiguousarray(mask_HW).data)
             yield mask_HW
 
-    _write_array(draft / "images.npy", (len(found.kept), *found.shape), np.dtype(found.dtype), images())
+    _write_array(
+        draft / "images.npy", (len(found.kept), *found.shape), np.dtype(found.dtype), images()
+    )
     _write_array(draft / "masks.npy", (len(found.kept), height, width), np.dtype(np.uint8), masks())
     counts_NK = found.pixel_counts.astype(np.int64)
     _write_array(draft / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK))
-    return _index(source, found, _spec(found, options, pixels_seen), (pixels.hexdigest(), labels.hexdigest()))
+    return _index(
+        source, found, _spec(found, options, pixels_seen), (pixels.hexdigest(), labels.hexdigest())
+    )
 
 
-def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frames: Iterator[np.ndarray]) -> None:
-    """Write frame after frame: a map written to on a full disk would kill the process instead of raising OSError."""
+def _write_array(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frames: Iterator[np.ndarray]
+) -> None:
+    """Write frame after frame: a map written to on a full disk would kill the process instead of
+    raising OSError.
+    """
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with path.open("wb") as opened:
         np.lib.format.write_array_header_1_0(opened, header)
         for frame in frames:
             if frame.shape != shape[1:]:
-                raise WorldError("the data changed while they were read; run the same command again")
+                raise WorldError(
+                    "the data changed while they were read; run the same command again"
+                )
             opened.write(np.ascontiguousarray(frame, dtype).data)
         opened.flush()
         os.fsync(opened.fileno())
@@ -108,7 +120,9 @@ def _spec(found: Survey, options: DataOptions, seen: TrainingPixels) -> FrameSpe
     )
 
 
-def _index(source: Source, found: Survey, spec: FrameSpec, hashes: tuple[str, str]) -> dict[str, Any]:
+def _index(
+    source: Source, found: Survey, spec: FrameSpec, hashes: tuple[str, str]
+) -> dict[str, Any]:
     parts = {name: indices.tolist() for name, indices in zip(PARTS, found.parts, strict=True)}
     meaning = {
         "pixels": [*hashes, found.dtype, len(found.kept), *found.shape],

@@ -1,4 +1,6 @@
-"""``search data check``: what a source holds, what is dropped, how it would be cut, and every problem."""
+"""``search data check``: what a source holds, what is dropped, how it would be cut, and every
+problem.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,7 +46,9 @@ class Report:
 
 
 def check(source: str, options: DataOptions) -> Report:
-    """Judge a source without writing anything; bad data ends up in ``problems`` and never raises."""
+    """Judge a source without writing anything; bad data ends up in ``problems`` and never
+    raises.
+    """
     try:
         found = survey(open_source(source, options.exif), options)
     except ProblemsError as error:

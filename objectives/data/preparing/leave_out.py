@@ -19,20 +19,29 @@ def read_leave_out(path: Path) -> tuple[str, ...]:
     """
     try:
         if not path.is_file():  # a pipe would be waited for without end
-            raise UserError(f"--leave-out must be a text file with the name of one frame a line, got {path}: no file")
+            raise UserError(
+                f"--leave-out must be a text file with the name of one frame a line, got {path}: "
+                f"no file"
+            )
         if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"--leave-out must be a list of names, got {path} of {path.stat().st_size / 2**20:.0f} MiB")
+            raise UserError(
+                f"--leave-out must be a list of names, got {path} of "
+                f"{path.stat().st_size / 2**20:.0f} MiB"
+            )
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--leave-out must be a text file with the name of one frame a line, got {path}: {error}") from error
+        raise UserError(
+            f"--leave-out must be a text file with the name of one frame a line, got {path}: "
+            f"{error}"
+        ) from error
     if not (names := {line.strip() for line in lines} - {""}):
         raise UserError(f"--leave-out must name frames, one a line, got {path} without any")
     return tuple(sorted(names))
 
 
 def named_frames(source: Source, names: Sequence[str]) -> tuple[set[int], list[Problem]]:
-    """Return the indices of the frames that are meant, and what names none: a file may be named with or without suffix and
-    folder.
+    """Return the indices of the frames that are meant, and what names none: a file may be named
+    with or without suffix and folder.
     """
     if not names:
         return set(), []
@@ -40,8 +49,15 @@ def named_frames(source: Source, names: Sequence[str]) -> tuple[set[int], list[P
     for index, name in enumerate(source.names):
         place = source.place(index)
         known |= dict.fromkeys((name, place, place.removeprefix("images/")), index)
-    spelled = {name: unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./") for name in names}
+    spelled = {
+        name: unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
+        for name in names
+    }
     found = {name: known.get(name, known.get(plain, -1)) for name, plain in spelled.items()}
     unknown = [name for name, index in found.items() if index < 0]
-    problems = [Problem("leave_out", "each line must name a frame of the data", listed(unknown))] if unknown else []
+    problems = (
+        [Problem("leave_out", "each line must name a frame of the data", listed(unknown))]
+        if unknown
+        else []
+    )
     return {index for index in found.values() if index >= 0}, problems

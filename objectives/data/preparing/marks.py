@@ -1,4 +1,6 @@
-"""What the files of many frames say beside their pixels, and where that speaks against the use that is made of them."""
+"""What the files of many frames say beside their pixels, and where that speaks against the use that
+is made of them.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +18,8 @@ from objectives.errors import Problem, listed
 _LOSSY_RULES = LOSSY_MASK.partition("{")[0]
 _SHOWN = 3  # examples named in one line
 _NO_DATA_RULE = (
-    "the no-data value of a mask (TIFF tag 42113) must be the ignored label; name it with --ignore, or say --ignore none"
+    "the no-data value of a mask (TIFF tag 42113) must be the ignored label; name it "
+    "with --ignore, or say --ignore none"
 )
 
 
@@ -46,7 +49,9 @@ def marks_of(frame: Frame) -> Marks:
 
 
 def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> Iterator[Problem]:
-    """Masks whose no-data value would be learned as a class, by the place of each; ``ignore`` is the user's own word."""
+    """Masks whose no-data value would be learned as a class, by the place of each; ``ignore`` is
+    the user's own word.
+    """
     found = defaultdict(list)
     for place, mark in marks.items():
         value = mark.mask.no_data
@@ -57,7 +62,8 @@ def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> 
 
 
 def mark_warnings(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:
-    """Yield a line for each mark that two habits read differently, so that only the data's owner knows which was meant.
+    """Yield a line for each mark that two habits read differently, so that only the data's owner
+    knows which was meant.
 
     ``marks`` are by the place of the image.
     """
@@ -68,17 +74,28 @@ def mark_warnings(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]
 
 
 def _turned(marks: Mapping[str, Marks]) -> Iterator[str]:
-    apart = {place: mark for place, mark in marks.items() if mark.image.orientation != mark.mask.orientation}
+    apart = {
+        place: mark
+        for place, mark in marks.items()
+        if mark.image.orientation != mark.mask.orientation
+    }
     images = [place for place, mark in apart.items() if mark.mask.orientation == 1]
     masks = [place for place in apart if place not in set(images)]
     what = (
-        "look at `search data preview`, and where the two do not lie on one another, take the tag away; "
+        "look at `search data preview`, and where the two do not lie on one another, take the tag "
+        "away; "
         "--exif keep takes the pixels of all files as they lie"
     )
     if images:
-        yield f"{len(images)} images are turned by their EXIF tag, their masks are not ({examples(images)}): {what}"
+        yield (
+            f"{len(images)} images are turned by their EXIF tag, their masks are not "
+            f"({examples(images)}): {what}"
+        )
     if masks:
-        yield f"the masks of {len(masks)} images are turned by an orientation tag of their own ({examples(masks)}): {what}"
+        yield (
+            f"the masks of {len(masks)} images are turned by an orientation tag of their own "
+            f"({examples(masks)}): {what}"
+        )
 
 
 def _transparent(marks: Mapping[str, Marks]) -> Iterator[str]:
@@ -87,7 +104,8 @@ def _transparent(marks: Mapping[str, Marks]) -> Iterator[str]:
         if places:
             whose = "images" if part == "image" else "images' masks"
             yield (
-                f"{len(places)} {whose} have transparent pixels ({examples(places)}): transparency is left out, "
+                f"{len(places)} {whose} have transparent pixels ({examples(places)}): transparency "
+                f"is left out, "
                 "what lies below it is trained and scored"
             )
 
@@ -95,14 +113,18 @@ def _transparent(marks: Mapping[str, Marks]) -> Iterator[str]:
 def _unmeasured(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:
     by_value: dict[float, dict[str, int]] = defaultdict(dict)
     for place, mark in marks.items():
-        used = sum(pixels for label, pixels in mark.unmeasured.items() if label != classes.raw_ignore)
+        used = sum(
+            pixels for label, pixels in mark.unmeasured.items() if label != classes.raw_ignore
+        )
         if used and mark.image.no_data is not None:
             by_value[mark.image.no_data][place] = used
     total = sum(mark.pixels for mark in marks.values())
     for value, places in by_value.items():
         yield (
-            f"{len(places)} images hold no-data pixels ({value:g} by TIFF tag 42113; {examples(list(places))}), "
-            f"{sum(places.values()) / total:.1%} of all, under labels that count: they are trained and scored as such; "
+            f"{len(places)} images hold no-data pixels ({value:g} by TIFF tag 42113; "
+            f"{examples(list(places))}), "
+            f"{sum(places.values()) / total:.1%} of all, under labels that count: they are trained "
+            f"and scored as such; "
             "give them the ignored label in the masks"
         )
 
@@ -115,14 +137,18 @@ def _palettes(marks: Iterable[Marks]) -> Iterator[str]:
     torn = {label: colours for label, colours in sorted(drawn.items()) if len(colours) > 1}
     for label, colours in list(torn.items())[:_SHOWN]:
         first, *others = (f"{colour} in {count} masks" for colour, count in colours.most_common())
-        yield f"label {label} is drawn in {first} and in {listed(others, _SHOWN)}: palette indices are the labels, not colours"
+        yield (
+            f"label {label} is drawn in {first} and in {listed(others, _SHOWN)}: palette "
+            f"indices "
+            f"are the labels, not colours"
+        )
     if len(torn) > _SHOWN:
         yield f"{len(torn) - _SHOWN} more labels are drawn in several colours, too"
 
 
 def gathered(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the same problems with those of one kind of mask in one: it is the folder's, whichever of its files comes
-    first.
+    """Return the same problems with those of one kind of mask in one: it is the folder's, whichever
+    of its files comes first.
     """
     kinds = defaultdict(list)
     others = []
@@ -131,7 +157,13 @@ def gathered(problems: Sequence[Problem]) -> list[Problem]:
             kinds[problem.rule].append(problem.where)
         else:
             others.append(problem)
-    return [*(Problem("masks", rule, f"{len(places)} ({examples(places)})") for rule, places in kinds.items()), *others]
+    return [
+        *(
+            Problem("masks", rule, f"{len(places)} ({examples(places)})")
+            for rule, places in kinds.items()
+        ),
+        *others,
+    ]
 
 
 def examples(places: Sequence[str]) -> str:

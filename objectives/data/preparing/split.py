@@ -1,8 +1,10 @@
-"""The cut of frames into parts: whole groups, dealt at random within a tolerance, every class everywhere.
+"""The cut of frames into parts: whole groups, dealt at random within a tolerance, every class
+everywhere.
 
-Parts that differ between seeds as random ones do are what an interval over seeds rests on: a cut that is balanced as well as
-can be is nearly the same one for every seed. So the balance is only kept within `TOLERANCE`; where groups are too few for
-that, it is no worse than that of a middling random cut.
+Parts that differ between seeds as random ones do are what an interval over seeds rests on: a cut
+that is balanced as well as can be is nearly the same one for every seed. So the balance is only
+kept within `TOLERANCE`; where groups are too few for that, it is no worse than that of a middling
+random cut.
 """
 
 from dataclasses import dataclass, field
@@ -12,9 +14,14 @@ import numpy as np
 
 from objectives.data.options import PARTS
 
-TOLERANCE = 0.25  # of its share: how far a part's frames, and its pixels of the rarest class, may be off
-COMMON_TOLERANCE = 0.5  # the same of its groups, of the rarest class's frames and groups, and of all that other classes have
-MOVED = 0.1  # of the groups: the most that are moved for the balance, so that the rest stay where chance put them
+# of its share: how far a part's frames, and its pixels of the rarest class, may be off
+TOLERANCE = 0.25
+# the same of its groups, of the rarest class's frames and groups, and of all that other classes
+# have
+COMMON_TOLERANCE = 0.5
+# of the groups: the most that are moved for the balance, so that the rest stay where chance put
+# them
+MOVED = 0.1
 _DEALS = 32  # random cuts that the one is taken from
 _ABSENT = 9e3, 3e3  # cost of a class that the first part lacks, or another: training needs it most
 _EMPTY = 1e6  # cost of a part without frames
@@ -23,13 +30,17 @@ _CANDIDATES = 200
 _NOTHING = 1e-12  # of what is dealt
 
 
-def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, float, float], seed: int) -> dict[str, np.ndarray]:
-    """Return the frames of ``train``, ``validation`` and ``test``: sorted int64 indices, disjoint, all frames placed.
+def split(
+    groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, float, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Return the frames of ``train``, ``validation`` and ``test``: sorted int64 indices, disjoint,
+    all frames placed.
 
-    ``groups`` (N,) of 0..G-1: a group never straddles parts. ``pixel_counts`` (N, S) of the scored classes: each part gets its
-    share of frames and of the rarest class's pixels within `TOLERANCE`, and more loosely of all else, where that can be.
-    A part goes without a class only when too few groups hold it, and validation, which chooses the model, has labelled pixels
-    before test has. Of a share of 0 the test part is empty. The same arguments give the same parts.
+    ``groups`` (N,) of 0..G-1: a group never straddles parts. ``pixel_counts`` (N, S) of the scored
+    classes: each part gets its share of frames and of the rarest class's pixels within `TOLERANCE`,
+    and more loosely of all else, where that can be. A part goes without a class only when too few
+    groups hold it, and validation, which chooses the model, has labelled pixels before test has. Of
+    a share of 0 the test part is empty. The same arguments give the same parts.
     """
     dealt = deal(groups, pixel_counts, shares if shares[2] else shares[:2], seed)
     train, validation, test = (*dealt, np.zeros(0, np.int64))[: len(PARTS)]
@@ -38,8 +49,12 @@ def split(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, flo
     return dict(zip(PARTS, (train, validation, test), strict=True))
 
 
-def deal(groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
-    """Return the frames of each share, as `split`: sorted int64 indices. The first part is trained on."""
+def deal(
+    groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...], seed: int
+) -> list[np.ndarray]:
+    """Return the frames of each share, as `split`: sorted int64 indices. The first part is trained
+    on.
+    """
     generator = np.random.default_rng(seed)
     measures = _Measures.of(groups, pixel_counts[:, pixel_counts.sum(axis=0) > 0], shares)
     part_of = _chosen(measures, generator).part_of if len(measures.loads) else np.zeros(0, np.int64)
@@ -55,7 +70,9 @@ class _Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class _Measures:
-    """What is shared out; a load is a group's share of each measure: frames, groups, per class pixels, frames, groups."""
+    """What is shared out; a load is a group's share of each measure: frames, groups, per class
+    pixels, frames, groups.
+    """
 
     loads: np.ndarray  # (G, M)
     tolerance: np.ndarray  # (M,)
@@ -63,19 +80,30 @@ class _Measures:
     num_classes: int
 
     @classmethod
-    def of(cls, groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...]) -> "_Measures":
+    def of(
+        cls, groups: np.ndarray, pixel_counts: np.ndarray, shares: tuple[float, ...]
+    ) -> "_Measures":
         """Of frames whose every class has pixels."""
         num_classes = pixel_counts.shape[1]
-        per_frame = np.concatenate([np.ones((len(groups), 1)), pixel_counts, pixel_counts > 0], axis=1)
+        per_frame = np.concatenate(
+            [np.ones((len(groups), 1)), pixel_counts, pixel_counts > 0], axis=1
+        )
         loads = np.zeros((int(groups.max(initial=-1)) + 1, per_frame.shape[1]))
         np.add.at(loads, groups, per_frame)
         has_class = loads[:, 1 : 1 + num_classes] > 0
-        loads = np.concatenate([loads[:, :1], np.ones((len(loads), 1)), loads[:, 1:], has_class], axis=1)
+        loads = np.concatenate(
+            [loads[:, :1], np.ones((len(loads), 1)), loads[:, 1:], has_class], axis=1
+        )
         tolerance = np.full(loads.shape[1], COMMON_TOLERANCE)
         tolerance[0] = TOLERANCE
         if num_classes:
             tolerance[2 + int(np.argmin(pixel_counts.sum(axis=0)))] = TOLERANCE
-        return cls(loads / np.maximum(loads.sum(axis=0), 1), tolerance, np.array(shares)[:, None], num_classes)
+        return cls(
+            loads / np.maximum(loads.sum(axis=0), 1),
+            tolerance,
+            np.array(shares)[:, None],
+            num_classes,
+        )
 
     def cost(self, held: np.ndarray) -> _Cost:
         """Return what is wrong where the parts hold this, (P, M)."""
@@ -97,11 +125,15 @@ class _Cut:
 
     def __post_init__(self) -> None:
         parts = len(self.measures.shares)
-        self.held = (self.part_of == np.arange(parts)[:, None]).astype(np.float64) @ self.measures.loads
+        self.held = (self.part_of == np.arange(parts)[:, None]).astype(
+            np.float64
+        ) @ self.measures.loads
         self.cost = self.measures.cost(self.held)
 
     def moved(self, first: int, goal: int, second: int | None = None) -> np.ndarray:
-        """Return what the parts hold once ``first`` is in ``goal`` and ``second``, from there, in its place."""
+        """Return what the parts hold once ``first`` is in ``goal`` and ``second``, from there, in
+        its place.
+        """
         loads = self.measures.loads
         held = self.held.copy()
         change = loads[first] if second is None else loads[first] - loads[second]
@@ -109,7 +141,9 @@ class _Cut:
         held[goal] += change
         return held
 
-    def move(self, held: np.ndarray, cost: _Cost, first: int, goal: int, second: int | None = None) -> None:
+    def move(
+        self, held: np.ndarray, cost: _Cost, first: int, goal: int, second: int | None = None
+    ) -> None:
         """Make a move that was looked at with `moved`."""
         if second is not None:
             self.part_of[second] = self.part_of[first]
@@ -123,7 +157,9 @@ class _Cut:
             for part in range(len(self.measures.shares)):
                 if self.held[part, column] > _NOTHING:
                     continue
-                holders = generator.permutation(np.flatnonzero(self.measures.loads[:, column] > 0))[:_CANDIDATES].tolist()
+                holders = generator.permutation(np.flatnonzero(self.measures.loads[:, column] > 0))[
+                    :_CANDIDATES
+                ].tolist()
                 lacks = [self.measures.cost(self.moved(group, part)).lacks for group in holders]
                 chosen = holders[int(np.argmin(lacks))]  # the first of them, which are shuffled
                 if min(lacks) < self.cost.lacks:
@@ -131,12 +167,16 @@ class _Cut:
                     self.move(held, self.measures.cost(held), chosen, part)
 
     def improve(self, generator: np.random.Generator) -> None:
-        """Move single groups and swap pairs at random until nothing is wrong, or enough is moved that chance had placed."""
+        """Move single groups and swap pairs at random until nothing is wrong, or enough is moved
+        that chance had placed.
+        """
         groups = len(self.part_of)
         parts = len(self.measures.shares)
         room = int(MOVED * groups)
         proposals = min(_PROPOSALS[0] * groups, _PROPOSALS[1])
-        for first, second, part, swaps in generator.integers(0, (groups, groups, parts, 2), (proposals, 4)).tolist():
+        for first, second, part, swaps in generator.integers(
+            0, (groups, groups, parts, 2), (proposals, 4)
+        ).tolist():
             if not self.cost.lacks and (not self.cost.excess or not room):
                 return
             goal = int(self.part_of[second]) if swaps else part
@@ -145,14 +185,18 @@ class _Cut:
             held = self.moved(first, goal, second if swaps else None)
             cost = self.measures.cost(held)
             fewer = cost.lacks < self.cost.lacks
-            if fewer or (room > swaps and cost.lacks == self.cost.lacks and cost.excess < self.cost.excess - 1e-9):
+            if fewer or (
+                room > swaps
+                and cost.lacks == self.cost.lacks
+                and cost.excess < self.cost.excess - 1e-9
+            ):
                 room -= 0 if fewer else 1 + swaps
                 self.move(held, cost, first, goal, second if swaps else None)
 
 
 def _chosen(measures: _Measures, generator: np.random.Generator) -> _Cut:
-    """Return the first of many random cuts that lacks the least and is no worse balanced than most of those; then mended a
-    little.
+    """Return the first of many random cuts that lacks the least and is no worse balanced than most
+    of those; then mended a little.
     """
     cuts = [_random_cut(measures, generator) for _ in range(_DEALS)]
     least = min(cut.cost.lacks for cut in cuts)
@@ -164,7 +208,9 @@ def _chosen(measures: _Measures, generator: np.random.Generator) -> _Cut:
 
 
 def _random_cut(measures: _Measures, generator: np.random.Generator) -> _Cut:
-    """Groups in random order, each given to the next part that it brings nearer to its share of frames; the rest train."""
+    """Groups in random order, each given to the next part that it brings nearer to its share of
+    frames; the rest train.
+    """
     part_of = np.zeros(len(measures.loads), np.int64)
     order = generator.permutation(len(part_of)).tolist()
     frames = measures.loads[:, 0].tolist()

@@ -1,4 +1,6 @@
-"""One pass over all labelled frames: what each one holds, every broken rule, what is dropped, and the parts."""
+"""One pass over all labelled frames: what each one holds, every broken rule, what is dropped, and
+the parts.
+"""
 
 import hashlib
 import os
@@ -11,9 +13,21 @@ import numpy as np
 
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.cut import Cut
-from objectives.data.preparing.duplicates import alike_clusters, in_order_of_appearance, spoilt_frames, thumbnail
+from objectives.data.preparing.duplicates import (
+    alike_clusters,
+    in_order_of_appearance,
+    spoilt_frames,
+    thumbnail,
+)
 from objectives.data.preparing.leave_out import REASON, named_frames
-from objectives.data.preparing.marks import Marks, examples, gathered, mark_problems, mark_warnings, marks_of
+from objectives.data.preparing.marks import (
+    Marks,
+    examples,
+    gathered,
+    mark_problems,
+    mark_warnings,
+    marks_of,
+)
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.preparing.split import split
@@ -24,7 +38,9 @@ from objectives.errors import Problem, ProblemsError, listed
 
 @dataclass(frozen=True)
 class Dropped:
-    """A frame that is left out, and why; ``frame`` is its name, or its number where frames have only numbers."""
+    """A frame that is left out, and why; ``frame`` is its name, or its number where frames have
+    only numbers.
+    """
 
     frame: str | int
     reason: str
@@ -60,7 +76,8 @@ class Survey:
     shape: tuple[int, int, int] = (0, 0, 0)  # H, W, C of the prepared frames
     dtype: str = "uint8"
     groups: tuple[int, ...] = ()  # one per kept frame
-    pixel_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # (kept, K)
+    # (kept, K)
+    pixel_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     hashes: tuple[str, ...] = ()  # of the kept frames
     left_out: tuple[str, ...] = ()  # hashes of the frames that were left out by name
     means: tuple[float, ...] = ()  # mean pixel values of the kept frames, 0..1
@@ -69,7 +86,9 @@ class Survey:
 
 
 def survey(source: Source, options: DataOptions) -> Survey:
-    """Reads every frame once and judges the whole; bad data becomes problems, never an exception."""
+    """Reads every frame once and judges the whole; bad data becomes problems, never an
+    exception.
+    """
     problems = [*options.problems(), *source.problems]
     if any(True for _ in options.problems()):
         return Survey(len(source.names), tuple(problems))
@@ -78,20 +97,43 @@ def survey(source: Source, options: DataOptions) -> Survey:
     looked = list(_look_at_all(source, options))
     readable = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
     facts = {index: found for index, found in readable.items() if index not in named}
-    broken = [found for index, found in enumerate(looked) if not isinstance(found, _Facts) and index not in named]
+    broken = [
+        found
+        for index, found in enumerate(looked)
+        if not isinstance(found, _Facts) and index not in named
+    ]
     problems += gathered([problem for found in broken for problem in found])
     marks = {source.place(index): found.marks for index, found in facts.items()}
     classes, class_problems = _settle_classes(source, facts, options.ignore)
-    problems += [*class_problems, *_uniform_problems(source, facts, options), *_class_option_problems(options, classes)]
+    problems += [
+        *class_problems,
+        *_uniform_problems(source, facts, options),
+        *_class_option_problems(options, classes),
+    ]
     problems += mark_problems(marks, classes, options.ignore)
     warnings = tuple(mark_warnings(marks, classes))
-    reasons = dict(sorted((_reasons_to_drop(facts, classes, options) | dict.fromkeys(named, REASON)).items()))
-    dropped = tuple(Dropped(index if source.numbered else source.names[index], reason) for index, reason in reasons.items())
+    reasons = dict(
+        sorted((_reasons_to_drop(facts, classes, options) | dict.fromkeys(named, REASON)).items())
+    )
+    dropped = tuple(
+        Dropped(index if source.numbered else source.names[index], reason)
+        for index, reason in reasons.items()
+    )
     kept = [index for index in facts if index not in reasons]
     pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
     if (facts or named) and not kept:
-        problems.append(Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}"))
-    found = Survey(len(looked), tuple(problems), warnings, dropped, classes, kept=tuple(kept), pixel_counts=pixel_counts)
+        problems.append(
+            Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}")
+        )
+    found = Survey(
+        len(looked),
+        tuple(problems),
+        warnings,
+        dropped,
+        classes,
+        kept=tuple(kept),
+        pixel_counts=pixel_counts,
+    )
     if problems:
         return found
     gone = [readable[index] for index in reasons if index in readable]
@@ -118,7 +160,9 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
         frame = source.frame(index)
     except ProblemsError as error:
         return error.problems
-    if problem := size_problem(frame, source.place(index), remedy=" (--exif keep takes pixels as they lie)"):
+    if problem := size_problem(
+        frame, source.place(index), remedy=" (--exif keep takes pixels as they lie)"
+    ):
         return (problem,)
     image_HWC = frame.image_HWC
     mask_HW = frame.mask_HW
@@ -137,7 +181,8 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
 
 
 def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
-    """Return a mask of another size than its image, and whether a tag that turns one of them, or would, may be why.
+    """Return a mask of another size than its image, and whether a tag that turns one of them, or
+    would, may be why.
 
     ``remedy`` is what can be done about one that turns it.
     """
@@ -146,28 +191,45 @@ def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
     if image == mask:
         return None
     why = _turned_apart(frame, remedy) if image == mask[::-1] else ""
-    return Problem(place, f"its mask must have the image's size {image[0]}x{image[1]}", f"{mask[0]}x{mask[1]}{why}")
+    return Problem(
+        place,
+        f"its mask must have the image's size {image[0]}x{image[1]}",
+        f"{mask[0]}x{mask[1]}{why}",
+    )
 
 
 def _turned_apart(frame: Frame, remedy: str) -> str:
-    """Return which of the two is turned by a quarter, or would be but for the user; empty for both or neither."""
+    """Return which of the two is turned by a quarter, or would be but for the user; empty for both
+    or neither.
+    """
     image = frame.image_tags
     mask = frame.mask_tags
     if (image.orientation >= 5) != (mask.orientation >= 5):
-        return f", and {'the image' if image.orientation >= 5 else 'its mask'} is turned by its EXIF tag{remedy}"
+        return (
+            f", and {'the image' if image.orientation >= 5 else 'its mask'} is turned by its "
+            f"EXIF tag{remedy}"
+        )
     if (image.kept >= 5) != (mask.kept >= 5):
-        return f", and --exif keep leaves the EXIF tag of {'the image' if image.kept >= 5 else 'its mask'} aside"
+        return (
+            f", and --exif keep leaves the EXIF tag of "
+            f"{'the image' if image.kept >= 5 else 'its mask'} aside"
+        )
     return ""
 
 
-def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOptions) -> dict[int, str]:
-    """Return why frames are left out, by their index, ascending. Spoilt ones first: their masks and looks say nothing of
-    the rest.
+def _reasons_to_drop(
+    facts: dict[int, _Facts], classes: Classes, options: DataOptions
+) -> dict[int, str]:
+    """Return why frames are left out, by their index, ascending. Spoilt ones first: their masks and
+    looks say nothing of the rest.
     """
     keys = [found.mask_key for found in facts.values()]
     labels = [len(found.labels) for found in facts.values()]
     readable = list(facts)
-    reasons = {readable[position]: reason for position, reason in spoilt_frames(keys, labels, options.min_identical).items()}
+    reasons = {
+        readable[position]: reason
+        for position, reason in spoilt_frames(keys, labels, options.min_identical).items()
+    }
     rest = [index for index in readable if index not in reasons]
     unfit = unfit_frames(
         np.array([_labelled_share(facts[index], classes) for index in rest]),
@@ -175,28 +237,50 @@ def _reasons_to_drop(facts: dict[int, _Facts], classes: Classes, options: DataOp
         min_labelled=options.min_labelled,
         max_deviation=options.max_deviation,
     )
-    return dict(sorted((reasons | {rest[position]: reason for position, reason in unfit.items()}).items()))
+    return dict(
+        sorted((reasons | {rest[position]: reason for position, reason in unfit.items()}).items())
+    )
 
 
 def _labelled_share(found: _Facts, classes: Classes) -> float:
-    labelled = sum(pixels for label, pixels in zip(found.labels, found.pixels, strict=True) if label != classes.raw_ignore)
+    labelled = sum(
+        pixels
+        for label, pixels in zip(found.labels, found.pixels, strict=True)
+        if label != classes.raw_ignore
+    )
     return labelled / sum(found.pixels)
 
 
-def _settle_classes(source: Source, facts: dict[int, _Facts], ignore: str) -> tuple[Classes, list[Problem]]:
-    """Return the declared classes, or those that the labels found make; and each frame with a label outside them."""
+def _settle_classes(
+    source: Source, facts: dict[int, _Facts], ignore: str
+) -> tuple[Classes, list[Problem]]:
+    """Return the declared classes, or those that the labels found make; and each frame with a label
+    outside them.
+    """
     classes = source.classes
     rule = f"labels must be among the {len(classes.names) if classes else 0} classes"
     if classes is None:
-        labels = sorted({label for found in facts.values() for label in found.labels if str(label) != ignore})
+        labels = sorted(
+            {label for found in facts.values() for label in found.labels if str(label) != ignore}
+        )
         count = labels[-1] + 1 if labels else 0
-        if len(labels) < count - 1 or count > MOST_CLASSES:  # one absent label is told as a class absent from training
+        # one absent label is told as a class absent from training
+        if len(labels) < count - 1 or count > MOST_CLASSES:
             count = next(label for label in range(count + 1) if label not in labels)
         classes = source.guess(max(count, 2))
-        rule = "labels that no classes.yaml or class_names declares must run from 0 without gaps, up to 255"
+        rule = (
+            "labels that no classes.yaml or class_names declares must run from 0 without gaps, "
+            "up to 255"
+        )
     classes = classes.ignoring(ignore)
     if len(classes.names) > MOST_CLASSES:
-        return classes, [Problem("ignore", f"there must be at most {MOST_CLASSES} classes with the ignored one", ignore)]
+        return classes, [
+            Problem(
+                "ignore",
+                f"there must be at most {MOST_CLASSES} classes with the ignored one",
+                ignore,
+            )
+        ]
     problems = [
         Problem(f"mask of {source.place(index)}", rule, listed(outside))
         for index, found in facts.items()
@@ -205,16 +289,22 @@ def _settle_classes(source: Source, facts: dict[int, _Facts], ignore: str) -> tu
     return classes, problems
 
 
-def _uniform_problems(source: Source, facts: dict[int, _Facts], options: DataOptions) -> Iterator[Problem]:
+def _uniform_problems(
+    source: Source, facts: dict[int, _Facts], options: DataOptions
+) -> Iterator[Problem]:
     sizes = defaultdict(list)
     kinds = defaultdict(list)
     for index, found in facts.items():
         sizes[f"{found.shape[0]}x{found.shape[1]}"].append(source.place(index))
         kinds[f"{found.shape[2]} channels of {found.dtype}"].append(source.place(index))
     if options.size is None and len(sizes) > 1:
-        yield Problem("images", "all frames must have one size; choose one with --size HxW", _examples(sizes))
+        yield Problem(
+            "images", "all frames must have one size; choose one with --size HxW", _examples(sizes)
+        )
     if len(kinds) > 1:
-        yield Problem("images", "all frames must have the same channels and bit depth", _examples(kinds))
+        yield Problem(
+            "images", "all frames must have the same channels and bit depth", _examples(kinds)
+        )
 
 
 def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[Problem]:
@@ -229,7 +319,9 @@ def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[P
 
 
 def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
-    """Pixels per frame and stored label, (len(facts), K) int64; labels outside the classes are left out."""
+    """Pixels per frame and stored label, (len(facts), K) int64; labels outside the classes are left
+    out.
+    """
     counts = np.zeros((len(facts), len(classes.names)), np.int64)
     for row, found in zip(counts, facts, strict=True):
         for label, pixels in zip(found.labels, found.counts.tolist(), strict=True):
@@ -240,11 +332,17 @@ def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
 
 
 def _with_parts(
-    found: Survey, source: Source, facts: Sequence[_Facts], options: DataOptions, dropped_counts_K: np.ndarray
+    found: Survey,
+    source: Source,
+    facts: Sequence[_Facts],
+    options: DataOptions,
+    dropped_counts_K: np.ndarray,
 ) -> Survey:
     classes = found.classes
     unscored = {classes.ignore_label}
-    scored = tuple(sorted(set(options.scored))) or tuple(k for k in range(len(classes.names)) if k not in unscored)
+    scored = tuple(sorted(set(options.scored))) or tuple(
+        k for k in range(len(classes.names)) if k not in unscored
+    )
     groups = _settle_groups(found, source, facts)
     parts = split(groups, found.pixel_counts[:, scored], options.shares, options.seed)
     hashes = tuple(fact.hash for fact in facts)
@@ -275,7 +373,9 @@ def _with_parts(
 
 
 def cleaning(dropped: Sequence[Dropped]) -> str:
-    """Return what was left out by how many frames and reason, each with the switch that changes it; empty when nothing was."""
+    """Return what was left out by how many frames and reason, each with the switch that changes it;
+    empty when nothing was.
+    """
     return "; ".join(f"dropped: {line}" for line in drop_reasons(dropped))
 
 
@@ -286,7 +386,9 @@ def drop_reasons(dropped: Sequence[Dropped]) -> list[str]:
 
 
 def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np.ndarray:
-    """Return the group of each kept frame: its known place, else the cluster of frames that look alike; names drop out."""
+    """Return the group of each kept frame: its known place, else the cluster of frames that look
+    alike; names drop out.
+    """
     if source.groups:
         return in_order_of_appearance([source.groups[index] for index in found.kept])
     if not facts:

@@ -1,4 +1,6 @@
-"""Decoding of image and mask files into arrays: exactly what the file holds, or a problem in one line, never a third."""
+"""Decoding of image and mask files into arrays: exactly what the file holds, or a problem in one
+line, never a third.
+"""
 
 import warnings
 from dataclasses import replace
@@ -9,12 +11,29 @@ import numpy as np
 
 from objectives.data.options import Exif
 from objectives.data.reading.pillow_file import read_with_pillow
-from objectives.data.reading.raster import FORMS, SUFFIXES, Raster, RefusalError, Tags, form_of, turned
+from objectives.data.reading.raster import (
+    FORMS,
+    SUFFIXES,
+    Raster,
+    RefusalError,
+    Tags,
+    form_of,
+    turned,
+)
 from objectives.data.reading.tiff_file import read_tiff
 from objectives.data.spec import Colour
 from objectives.errors import Problem, ProblemsError
 
-__all__ = ["LOSSY_MASK", "SUFFIXES", "LabelImage", "Picture", "decode_image", "decode_mask", "read_label_image", "read_picture"]
+__all__ = [
+    "LOSSY_MASK",
+    "SUFFIXES",
+    "LabelImage",
+    "Picture",
+    "decode_image",
+    "decode_mask",
+    "read_label_image",
+    "read_picture",
+]
 
 LOSSY_MASK = "masks must be PNG or TIFF, {form} does not keep labels"
 
@@ -45,13 +64,15 @@ def decode_mask(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
 
 
 def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
-    """Return the image as (H, W, C), uint8 or uint16, turned as its file says or kept as its pixels lie.
+    """Return the image as (H, W, C), uint8 or uint16, turned as its file says or kept as its pixels
+    lie.
 
-    Grey and RGB stay what they are, a palette becomes RGB, greys below 8 bit fill 0..255, and a TIFF keeps all channels. The
-    alpha channel of other files is left out.
+    Grey and RGB stay what they are, a palette becomes RGB, greys below 8 bit fill 0..255, and a
+    TIFF keeps all channels. The alpha channel of other files is left out.
 
     Raises:
-        ProblemsError: With ``where`` as the place, when the file cannot be decoded or its pixels are of another type.
+        ProblemsError: With ``where`` as the place, when the file cannot be decoded or its pixels
+            are of another type.
     """
     raster = _read(path, where, exif)
     try:
@@ -66,12 +87,14 @@ def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
 
 
 def read_label_image(path: Path, where: str, exif: Exif = "turn") -> LabelImage:
-    """Return the label image as (H, W), uint8 or uint16: palette indices of a paletted file, else the grey values as stored.
+    """Return the label image as (H, W), uint8 or uint16: palette indices of a paletted file, else
+    the grey values as stored.
 
     It is turned or kept like an image.
 
     Raises:
-        ProblemsError: With ``where`` as the place, when the file cannot be decoded or is no label image.
+        ProblemsError: With ``where`` as the place, when the file cannot be decoded or is no label
+            image.
     """
     raster = _read(path, where, exif)
     try:
@@ -86,10 +109,14 @@ def _read(path: Path, where: str, exif: Exif) -> Raster:
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders warn about odd metadata, which is not the user's concern here
+            # decoders warn about odd metadata, which is not the user's concern here
+            warnings.simplefilter("ignore")
             raster = _decoded(data)
         if raster.pixels.ndim not in (2, 3) or 0 in raster.pixels.shape:
-            raise RefusalError("an image must be (H, W) or (H, W, channels)", f"an array of shape {raster.pixels.shape}")
+            raise RefusalError(
+                "an image must be (H, W) or (H, W, channels)",
+                f"an array of shape {raster.pixels.shape}",
+            )
         return _untagged(raster) if exif == "keep" else raster
     except RefusalError as refusal:
         raise _problem(where, refusal.rule, refusal.value) from refusal
@@ -117,10 +144,14 @@ def _problem(where: str, rule: str, value: str) -> ProblemsError:
 
 
 def _meant(raster: Raster) -> np.ndarray:
-    """Pixels as they are to be seen: colours for indices, white for the largest value, and 0..255 for fewer than 8 bit."""
+    """Pixels as they are to be seen: colours for indices, white for the largest value, and 0..255
+    for fewer than 8 bit.
+    """
     if raster.palette is not None:
         if raster.pixels.size and int(raster.pixels.max()) >= len(raster.palette):
-            raise RefusalError(f"palette indices must be below {len(raster.palette)}", str(raster.pixels.max()))
+            raise RefusalError(
+                f"palette indices must be below {len(raster.palette)}", str(raster.pixels.max())
+            )
         return np.asarray(raster.palette[raster.pixels.astype(np.intp)])
     pixels = raster.pixels
     largest = 2**raster.bits - 1
@@ -137,24 +168,36 @@ def _labels(raster: Raster) -> np.ndarray:
     """Return the numbers as stored, where they are labels."""
     if not raster.lossless:
         raise RefusalError(LOSSY_MASK.format(form=raster.form), "one")
-    if raster.white_is_zero and raster.bits > 1:  # readers disagree on whether they count from white or from black
-        raise RefusalError("a mask must count from black: save it anew", "a TIFF in which 0 is white")
+    # readers disagree on whether they count from white or from black
+    if raster.white_is_zero and raster.bits > 1:
+        raise RefusalError(
+            "a mask must count from black: save it anew", "a TIFF in which 0 is white"
+        )
     labels = ~raster.pixels.astype(np.bool_) if raster.white_is_zero else raster.pixels
     if labels.ndim == 3 and (labels == labels[:, :, :1]).all():
         labels = labels[:, :, 0]  # grey saved as RGB
     if labels.ndim != 2:
-        raise RefusalError("a mask must be one channel of labels, not colours", f"an array of shape {labels.shape}")
+        raise RefusalError(
+            "a mask must be one channel of labels, not colours", f"an array of shape {labels.shape}"
+        )
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
     if labels.dtype.kind not in "iu":
         raise RefusalError("labels must be whole numbers in 0..65535", str(labels.dtype))
     if int(labels.min()) < 0 or int(labels.max()) > 65535:
-        raise RefusalError("labels must be whole numbers in 0..65535", f"{labels.dtype} {labels.min()}..{labels.max()}")
+        raise RefusalError(
+            "labels must be whole numbers in 0..65535",
+            f"{labels.dtype} {labels.min()}..{labels.max()}",
+        )
     return labels
 
 
 def _colours(raster: Raster, labels_HW: np.ndarray) -> dict[int, Colour]:
     if raster.palette is None:
         return {}
-    held = [label for label in np.flatnonzero(np.bincount(labels_HW.ravel())).tolist() if label < len(raster.palette)]
+    held = [
+        label
+        for label in np.flatnonzero(np.bincount(labels_HW.ravel())).tolist()
+        if label < len(raster.palette)
+    ]
     return {label: tuple(raster.palette[label].tolist()) for label in held}

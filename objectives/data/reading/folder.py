@@ -1,4 +1,6 @@
-"""Reading of a folder with ``images/`` and ``masks/``, an optional ``groups.csv`` and an optional ``classes.yaml``."""
+"""Reading of a folder with ``images/`` and ``masks/``, an optional ``groups.csv`` and an optional
+``classes.yaml``.
+"""
 
 import os
 import unicodedata
@@ -17,19 +19,24 @@ from objectives.data.reading.settings_files import CLASSES, GROUPS, settings_fil
 from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
-_TEXTS = ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py .ipynb .sh"
+_TEXTS = (
+    ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py "
+    ".ipynb .sh"
+)
 _LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
 _WORLD_FILES = ".wld .tfw .tifw .tiffw .jgw .jpgw .jpegw .pgw .pngw .bpw .gfw"
-COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())  # what may lie beside images and is none
+# what may lie beside images and is none
+COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())
 UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as part of the name.
+    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as
+    part of the name.
 
-    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes. ``exif`` says what an orientation tag of
-    either file does.
+    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes. ``exif`` says
+    what an orientation tag of either file does.
     """
 
     root: Path
@@ -43,7 +50,9 @@ class FolderSource:
     exif: Exif = "turn"
 
     def guess(self, count: int) -> Classes:
-        """Numbered classes, none of them ignored: only the owner of the data can say that a label means nothing."""
+        """Numbered classes, none of them ignored: only the owner of the data can say that a label
+        means nothing.
+        """
         return numbered_classes(count)
 
     def place(self, index: int) -> str:
@@ -82,10 +91,11 @@ class FolderSource:
 
 
 def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
-    """Return the labelled frames of a folder: every image that has a mask; what is missing stands in ``problems``.
+    """Return the labelled frames of a folder: every image that has a mask; what is missing stands
+    in ``problems``.
 
-    Masks are label images (palette indices or grey values). Without a ``classes.yaml`` the classes are the labels found,
-    named ``class_0`` .., and no label is ignored.
+    Masks are label images (palette indices or grey values). Without a ``classes.yaml`` the classes
+    are the labels found, named ``class_0`` .., and no label is ignored.
 
     Raises:
         ProblemsError: ``images/`` or ``masks/`` is not there or holds no image.
@@ -93,14 +103,22 @@ def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
     missing = [name for name in ("images", "masks") if not (root / name).is_dir()]
     if missing:
         rule = f"must be a folder of {FORMS} files"
-        raise ProblemsError(str(root), [Problem(f"{root / name}", rule, "nothing there") for name in missing])
+        raise ProblemsError(
+            str(root), [Problem(f"{root / name}", rule, "nothing there") for name in missing]
+        )
     images, problems = find_images(root / "images", root)
     masks, mask_problems = find_images(root / "masks", root)
     if not images:
-        problems += mask_problems or [Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")]
+        problems += mask_problems or [
+            Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")
+        ]
         raise ProblemsError(str(root), problems)
     problems += mask_problems
-    unread = {Path(problem.where).with_suffix("").as_posix() for problem in problems if problem.rule == UNREAD}
+    unread = {
+        Path(problem.where).with_suffix("").as_posix()
+        for problem in problems
+        if problem.rule == UNREAD
+    }
     problems += _without_partner(images, masks, root, "mask", unread)
     problems += _without_partner(masks, images, root, "image", unread)
     names = sorted(images.keys() & masks.keys())
@@ -119,31 +137,42 @@ def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
 
 
 def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the image files below a folder by name (path without suffix), sorted; two of one name are a problem."""
+    """Return the image files below a folder by name (path without suffix), sorted; two of one name
+    are a problem.
+    """
     listing = list_files(folder, root)
     found: dict[str, Path] = {}
     problems = [*listing.problems]
     for path in map(Path, listing.files):
         if path.suffix.lower() not in SUFFIXES:
             if _may_be_an_image(path):
-                problems.append(Problem(_show(path, root), UNREAD, f"a {path.suffix or 'nameless'} file"))
+                problems.append(
+                    Problem(_show(path, root), UNREAD, f"a {path.suffix or 'nameless'} file")
+                )
             continue
         name = frame_name(path, folder)
         if name in found:
-            problems.append(Problem(_show(path, root), "two files must not share one name", _show(found[name], root)))
+            problems.append(
+                Problem(
+                    _show(path, root), "two files must not share one name", _show(found[name], root)
+                )
+            )
         found.setdefault(name, path)
     return found, problems
 
 
 def frame_name(path: Path, folder: Path) -> str:
-    """Return what a frame is called: its path below the folder without suffix, in Unicode's normal form NFC."""
+    """Return what a frame is called: its path below the folder without suffix, in Unicode's normal
+    form NFC.
+    """
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
 def _without_partner(
     these: dict[str, Path], those: dict[str, Path], root: Path, partner: str, unread: set[str]
 ) -> list[Problem]:
-    """Return a problem for each image without its mask, or mask without its image; names that differ in case alone are shown.
+    """Return a problem for each image without its mask, or mask without its image; names that
+    differ in case alone are shown.
 
     One whose partner is there and ``unread`` has its problem already.
     """
@@ -155,12 +184,20 @@ def _without_partner(
         near = folded.get(name.casefold())
         hint = f", but {_show(near, root)}: large and small letters count" if near else ""
         article = "an" if partner == "image" else "a"
-        problems.append(Problem(_show(these[name], root), f"must have {article} {partner}", f"no {partner}s/{name}.*{hint}"))
+        problems.append(
+            Problem(
+                _show(these[name], root),
+                f"must have {article} {partner}",
+                f"no {partner}s/{name}.*{hint}",
+            )
+        )
     return problems
 
 
 def _may_be_an_image(path: Path) -> bool:
-    """Return whether a file with no suffix of an image would be missed: all but texts and other companions may be one."""
+    """Return whether a file with no suffix of an image would be missed: all but texts and other
+    companions may be one.
+    """
     if path.suffix:
         return path.suffix.lower() not in COMPANIONS
     try:

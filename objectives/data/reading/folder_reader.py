@@ -1,4 +1,6 @@
-"""A folder as a source: labelled frames in ``images/`` and ``masks/``, or images alone to predict."""
+"""A folder as a source: labelled frames in ``images/`` and ``masks/``, or images alone to
+predict.
+"""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ class FolderReader:
         return read_folder(self.path, exif)
 
     def images(self, exif: Exif) -> Sequence[NamedImage]:
-        """Return the images of its ``images/``, or its own; each is decoded when it is asked for."""
+        """Return the images of its ``images/``, or its own; each is decoded when it is
+        asked for.
+        """
         return _images_of_folder(self.path, exif)
 
     def stamp(self) -> str:
@@ -59,14 +63,21 @@ def _images_of_folder(root: Path, exif: Exif) -> Sequence[NamedImage]:
 
 def _by_number(name: str) -> list[tuple[int, str]]:
     """Sorts names as people count: frame2 before frame10."""
-    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    return [
+        (int(part), "") if part.isascii() and part.isdigit() else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]
 
 
 def _files(folder: Path) -> tuple[list[str], list[Problem]]:
-    """Return the files that frames, groups and classes are read from or may hide in, and the folders and links that cannot
-    be read.
+    """Return the files that frames, groups and classes are read from or may hide in, and the
+    folders and links that cannot be read.
     """
-    listings = [list_files(folder / part, folder) for part in ("images", "masks") if (folder / part).is_dir()]
+    listings = [
+        list_files(folder / part, folder)
+        for part in ("images", "masks")
+        if (folder / part).is_dir()
+    ]
     files = [str(path) for path in seen_files(folder)]
     files += [file for listing in listings for file in listing.files]
     return sorted(set(files)), [problem for listing in listings for problem in listing.problems]

@@ -1,4 +1,6 @@
-"""What every source of labelled frames offers, whichever its format, and the one that holds arrays."""
+"""What every source of labelled frames offers, whichever its format, and the one that
+holds arrays.
+"""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -20,7 +22,8 @@ class Frame:
     mask_HW: np.ndarray  # raw labels
     image_tags: Tags = field(default_factory=Tags)
     mask_tags: Tags = field(default_factory=Tags)
-    colours: dict[int, Colour] = field(default_factory=dict)  # in which the mask's file draws the labels that it holds
+    # in which the mask's file draws the labels that it holds
+    colours: dict[int, Colour] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -56,7 +59,9 @@ class Source(Protocol):
         """Frame ``index`` as (H, W, C), uint8 or uint16; raises ProblemsError when unreadable."""
 
     def mask(self, index: int) -> np.ndarray:
-        """Return its raw labels as (H, W), uint8 or uint16; raises ProblemsError when unreadable."""
+        """Return its raw labels as (H, W), uint8 or uint16; raises ProblemsError when
+        unreadable.
+        """
 
     def frame(self, index: int) -> Frame:
         """Return both at once; raises ProblemsError with the problems of both."""
@@ -79,7 +84,9 @@ class ArraySource:
         return tuple(str(index) for index in range(len(self.images)))
 
     def guess(self, count: int) -> Classes:
-        """Return the course's classes for five labels, numbered ones for any other number; label 0 is ignored."""
+        """Return the course's classes for five labels, numbered ones for any other number; label 0
+        is ignored.
+        """
         return COURSE if count == len(COURSE.names) else numbered_classes(count, ignore_label=0)
 
     def place(self, index: int) -> str:
@@ -100,7 +107,9 @@ class ArraySource:
 
 
 def frame_hash(image_HWC: np.ndarray) -> str:
-    """32 hexadecimal digits of the SHA-256 over an image's raw pixels, shape and type, as read and before any resizing."""
+    """32 hexadecimal digits of the SHA-256 over an image's raw pixels, shape and type, as read and
+    before any resizing.
+    """
     digest = hashlib.sha256(f"{image_HWC.shape} {image_HWC.dtype.name}".encode())
     digest.update(np.ascontiguousarray(image_HWC).data)
     return digest.hexdigest()[:32]

@@ -23,8 +23,12 @@ class _Row:
     group: str
 
 
-def read_groups(path: Path, names: Sequence[str], images: Mapping[str, Path]) -> tuple[tuple[str, ...], list[Problem]]:
-    """Return the group of each name, and what is wrong; a file may stand there with or without ``images/`` and its suffix."""
+def read_groups(
+    path: Path, names: Sequence[str], images: Mapping[str, Path]
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """Return the group of each name, and what is wrong; a file may stand there with or without
+    ``images/`` and its suffix.
+    """
     if not os.path.lexists(path):
         return (), []
     try:
@@ -38,14 +42,24 @@ def read_groups(path: Path, names: Sequence[str], images: Mapping[str, Path]) ->
     for row in rows:
         name = _name_of(row.file, known)
         if name is None:
-            problems.append(Problem(f"groups.csv line {row.line}", "must name a file in images/", row.file))
+            problems.append(
+                Problem(f"groups.csv line {row.line}", "must name a file in images/", row.file)
+            )
         elif not row.group:
-            problems.append(Problem(f"groups.csv line {row.line}", "must name a group", f"{row.file} without one"))
+            problems.append(
+                Problem(
+                    f"groups.csv line {row.line}", "must name a group", f"{row.file} without one"
+                )
+            )
         elif groups.setdefault(name, row.group) != row.group:
             value = f"{row.file}: {groups[name]}, {row.group}"
-            problems.append(Problem(f"groups.csv line {row.line}", "a file must have one group", value))
+            problems.append(
+                Problem(f"groups.csv line {row.line}", "a file must have one group", value)
+            )
     problems += [
-        Problem(images[name].relative_to(root).as_posix(), "must have a group in groups.csv", "none")
+        Problem(
+            images[name].relative_to(root).as_posix(), "must have a group in groups.csv", "none"
+        )
         for name in names
         if name not in groups
     ]
@@ -53,7 +67,9 @@ def read_groups(path: Path, names: Sequence[str], images: Mapping[str, Path]) ->
 
 
 def _name_of(file: str, known: Mapping[str, str]) -> str | None:
-    """Return the frame that a row means: Windows writes sub\\a.png, and a converted image keeps its group."""
+    """Return the frame that a row means: Windows writes sub\\a.png, and a converted image keeps its
+    group.
+    """
     written = unicodedata.normalize("NFC", file)
     for spelled in (written, written.replace("\\", "/")):
         path = spelled.removeprefix("./").removeprefix("images/")
@@ -78,13 +94,18 @@ def _rows(path: Path) -> Iterator[_Row]:
     text = path.read_text(encoding="utf-8-sig")
     header = text.partition("\n")[0]
     separator = max(SEPARATORS, key=header.count)  # the comma, where there is none
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
     columns = [column.strip().lower() for column in next(reader, [])]
     if not {"file", "group"} <= set(columns):
         raise UserError(f"the columns {', '.join(columns) or 'none'}")
     for cells in reader:
         if len(cells) > len(columns):
-            raise UserError(f"line {reader.line_num} with {len(cells)} cells, quote names that hold a {separator!r}")
+            raise UserError(
+                f"line {reader.line_num} with {len(cells)} cells, quote names that hold a "
+                f"{separator!r}"
+            )
         if cells:
             row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
             yield _Row(reader.line_num, row.get("file", ""), row.get("group", ""))

@@ -12,7 +12,9 @@ NamedImage = tuple[str, np.ndarray]  # name, (H, W, C) uint8 or uint16
 
 @dataclass(frozen=True)
 class ReadOnDemand(Sequence[Item], Generic[Item]):
-    """A sequence whose items are read when asked for, so that a folder of any size fits in memory."""
+    """A sequence whose items are read when asked for, so that a folder of any size fits
+    in memory.
+    """
 
     length: int
     read: Callable[[int], Item]
@@ -26,9 +28,15 @@ class ReadOnDemand(Sequence[Item], Generic[Item]):
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
         positions = range(self.length)[index]  # raises IndexError, which ends a loop
-        return self.read(positions) if isinstance(positions, int) else [self.read(position) for position in positions]
+        return (
+            self.read(positions)
+            if isinstance(positions, int)
+            else [self.read(position) for position in positions]
+        )
 
 
 def numbered(frames_NHWC: np.ndarray) -> Sequence[NamedImage]:
     """Return frames (N, H, W, C) with their numbers as names."""
-    return ReadOnDemand(len(frames_NHWC), lambda index: (str(index), np.ascontiguousarray(frames_NHWC[index])))
+    return ReadOnDemand(
+        len(frames_NHWC), lambda index: (str(index), np.ascontiguousarray(frames_NHWC[index]))
+    )

@@ -1,4 +1,6 @@
-"""PNG, JPG, BMP, GIF and WebP files as rasters: by Pillow, but for the deep PNGs that it would cut to 8 bit."""
+"""PNG, JPG, BMP, GIF and WebP files as rasters: by Pillow, but for the deep PNGs that it would cut
+to 8 bit.
+"""
 
 import io
 import re
@@ -9,7 +11,14 @@ import imagecodecs
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from objectives.data.reading.raster import MOST_PIXELS, ONE_IMAGE, Raster, RefusalError, Tags, too_large
+from objectives.data.reading.raster import (
+    MOST_PIXELS,
+    ONE_IMAGE,
+    Raster,
+    RefusalError,
+    Tags,
+    too_large,
+)
 
 _PILLOW_NAMES = {"PNG": "PNG", "JPG": "JPEG", "BMP": "BMP", "GIF": "GIF", "WebP": "WEBP"}
 _PNG_GREY = 0  # colour type of the PNG specification
@@ -25,7 +34,8 @@ def read_with_pillow(data: bytes, form: str) -> Raster:
     """
     with _opened(data, form) as stored:
         count = getattr(stored, "n_frames", 1)
-        if count > 1 and form != "JPG":  # the further pictures in a JPG are its previews and depth maps
+        # the further pictures in a JPG are its previews and depth maps
+        if count > 1 and form != "JPG":
             raise RefusalError(ONE_IMAGE, f"an animated {form} of {count} frames")
         orientation = stored.getexif().get(_ORIENTATION, 1)
         bits = data[24] if form == "PNG" else 8
@@ -39,7 +49,8 @@ def read_with_pillow(data: bytes, form: str) -> Raster:
             f"a {form}",
             1 if stored.mode == "1" else bits,
             _palette(stored),
-            lossless=form in ("PNG", "BMP") or (form == "WebP" and not _is_lossy_webp(data)),  # GIF writers renumber
+            # GIF writers renumber
+            lossless=form in ("PNG", "BMP") or (form == "WebP" and not _is_lossy_webp(data)),
             tags=Tags(orientation, None, transparent),
         )
 
@@ -48,7 +59,9 @@ def _opened(data: bytes, form: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[form]])
     except Image.DecompressionBombError as error:  # it says how many pixels, and no more
-        raise too_large(MOST_PIXELS, "pixels", (re.findall(r"[0-9]+", str(error)) or ["more"])[0]) from error
+        raise too_large(
+            MOST_PIXELS, "pixels", (re.findall(r"[0-9]+", str(error)) or ["more"])[0]
+        ) from error
     except UnidentifiedImageError as error:
         bits = _jpg_bits(data) if form == "JPG" else 8
         if bits != 8:
@@ -62,7 +75,8 @@ def _pixels(stored: Image.Image, bits: int) -> tuple[np.ndarray, bool]:
     match stored.mode:
         case "1" | "L" | "I;16" | "RGB":
             if stored.mode == "L" and bits in (2, 4):
-                array = array // (255 // (2**bits - 1))  # Pillow stretches 2 and 4 bit greys to 0..255
+                # Pillow stretches 2 and 4 bit greys to 0..255
+                array = array // (255 // (2**bits - 1))
             return array, _is_hidden(array, stored.info.get("transparency"))
         case "P":  # its indices mean the same, whatever of the palette is transparent
             return array, False
@@ -71,7 +85,9 @@ def _pixels(stored: Image.Image, bits: int) -> tuple[np.ndarray, bool]:
         case "CMYK":
             return np.array(stored.convert("RGB")), False
         case mode:
-            raise RefusalError("pixels must be grey, RGB, CMYK or a palette's", f"Pillow's mode {mode}")
+            raise RefusalError(
+                "pixels must be grey, RGB, CMYK or a palette's", f"Pillow's mode {mode}"
+            )
 
 
 def _is_hidden(array: np.ndarray, transparent: Any) -> bool:
@@ -92,7 +108,8 @@ def _palette(stored: Image.Image) -> np.ndarray | None:
     if stored.mode != "P":
         return None
     given = np.array(stored.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    return np.pad(given, ((0, 256 - len(given)), (0, 0)))  # an index beyond the palette is black, as Pillow shows it
+    # an index beyond the palette is black, as Pillow shows it
+    return np.pad(given, ((0, 256 - len(given)), (0, 0)))
 
 
 def _deep_png(data: bytes) -> tuple[np.ndarray, bool]:

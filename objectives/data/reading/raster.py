@@ -1,18 +1,25 @@
-"""One image file as it is stored: pixels, what the file says about them, and the refusal of what has no plain meaning."""
+"""One image file as it is stored: pixels, what the file says about them, and the refusal of what
+has no plain meaning.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 FORMS = "PNG, JPG, TIFF, BMP, GIF or WebP"
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
-MOST_PIXELS = 178_956_970  # beyond them Pillow takes a file for a bomb, and so do we where others decode
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
+)
+# beyond them Pillow takes a file for a bomb, and so do we where others decode
+MOST_PIXELS = 178_956_970
 MOST_VALUES = 4 * MOST_PIXELS  # with their channels
 ONE_IMAGE = "a file must hold one image"
 
 
 class RefusalError(ValueError):
-    """A file that is whole and yet not read: the rule that it breaks, and the value that breaks it."""
+    """A file that is whole and yet not read: the rule that it breaks, and the value that
+    breaks it.
+    """
 
     def __init__(self, rule: str, value: str) -> None:
         self.rule = rule
@@ -22,15 +29,19 @@ class RefusalError(ValueError):
 
 def too_large(most: int, unit: str, stated: str) -> RefusalError:
     """Return the refusal of an image that states more pixels or values than are read at once."""
-    return RefusalError(f"too large: cut it into tiles of at most {most:,} {unit}", f"{stated} {unit}")
+    return RefusalError(
+        f"too large: cut it into tiles of at most {most:,} {unit}", f"{stated} {unit}"
+    )
 
 
 @dataclass(frozen=True)
 class Tags:
     """What a file says about its pixels."""
 
-    orientation: int = 1  # 1..8 as in EXIF and TIFF: how the stored rows are to be shown; pixels are turned accordingly
-    no_data: float | None = None  # the value of pixels that were not measured (TIFF tag 42113, which GDAL writes)
+    # 1..8 as in EXIF and TIFF: how the stored rows are to be shown; pixels are turned accordingly
+    orientation: int = 1
+    # the value of pixels that were not measured (TIFF tag 42113, which GDAL writes)
+    no_data: float | None = None
     transparent: bool = False  # some pixel is not opaque, and the pixels do not tell
     kept: int = 1  # such an orientation that the user wants left aside: pixels are not turned
 
@@ -49,7 +60,9 @@ class Raster:
 
 
 def form_of(head: bytes) -> str:
-    """Return what a file is by its first 12 bytes, whatever its name says; empty for anything but the forms that are read."""
+    """Return what a file is by its first 12 bytes, whatever its name says; empty for anything but
+    the forms that are read.
+    """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):

@@ -1,4 +1,6 @@
-"""The two texts beside the frames, groups.csv and classes.yaml, and files that look like one of them and are not read."""
+"""The two texts beside the frames, groups.csv and classes.yaml, and files that look like one of
+them and are not read.
+"""
 
 import os
 from collections.abc import Iterator
@@ -11,24 +13,37 @@ GROUPS = ("groups.csv",)
 CLASSES = ("classes.yaml", "classes.yml")  # either is read
 ALIKE = {  # stems that say the same, in small letters
     GROUPS: {"group", "groups"},
-    CLASSES: {"class", "classes", "class_names", "classnames", "class-names", "labelmap", "label_map"},
+    CLASSES: {
+        "class",
+        "classes",
+        "class_names",
+        "classnames",
+        "class-names",
+        "labelmap",
+        "label_map",
+    },
 }
 
 
 def settings_file(root: Path, names: tuple[str, ...]) -> Path:
-    """Return the file of these names that is there, if only as a broken link; else where it would be."""
+    """Return the file of these names that is there, if only as a broken link; else where it would
+    be.
+    """
     return next((root / name for name in names if os.path.lexists(root / name)), root / names[0])
 
 
 def seen_files(root: Path) -> list[Path]:
-    """Return every file that is read as one of the two, or looks like one: what a change of the data may lie in."""
+    """Return every file that is read as one of the two, or looks like one: what a change of the
+    data may lie in.
+    """
     return [path for path, _ in _alike(root)]
 
 
 def unread_files(root: Path) -> Iterator[Problem]:
     """Yield a problem for each file that looks like one of the two and is not read.
 
-    A file of another format is left alone where the right one lies beside the frames: another program may need it.
+    A file of another format is left alone where the right one lies beside the frames: another
+    program may need it.
     """
     for path, names in _alike(root):
         read = settings_file(root, names)
@@ -40,13 +55,15 @@ def unread_files(root: Path) -> Iterator[Problem]:
         if there:
             yield Problem(shown, f"must not lie beside {read.name}: which one is meant?", shown)
         else:
-            rule = f"is not read: write it as {names[0]}, beside images/ and masks/, or take it away"
+            rule = (
+                f"is not read: write it as {names[0]}, beside images/ and masks/, or take it away"
+            )
             yield Problem(shown, rule, shown)
 
 
 def _alike(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Yield the files whose names say that they are one of the two, in the folder, in images/ and in masks/, and what they
-    seem.
+    """Yield the files whose names say that they are one of the two, in the folder, in images/ and
+    in masks/, and what they seem.
     """
     for folder in (root, root / "images", root / "masks"):
         for name in _names_in(folder):

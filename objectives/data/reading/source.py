@@ -14,7 +14,9 @@ from objectives.errors import Problem, ProblemsError
 
 
 class Reader(Protocol):
-    """What reads one kind of source. Adding one: a file with such a class, and a line of `reader_of`."""
+    """What reads one kind of source. Adding one: a file with such a class, and a line of
+    `reader_of`.
+    """
 
     def labelled(self, exif: Exif) -> Source:
         """Return its labelled frames; ``exif`` as in `DataOptions`.
@@ -56,7 +58,9 @@ def open_source(source: str, exif: Exif = "turn") -> Source:
     try:
         return reader.labelled(exif)
     except OSError as error:
-        raise ProblemsError(source, [Problem(source, "must be readable", error.strerror or str(error))]) from error
+        raise ProblemsError(
+            source, [Problem(source, "must be readable", error.strerror or str(error))]
+        ) from error
 
 
 def existing_path(source: str | Path) -> Path:
@@ -71,7 +75,8 @@ def existing_path(source: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # a null byte; ~stranger
         rule = "must be an npz file, a folder with images/ and masks/, or the word synthetic"
         raise ProblemsError(
-            str(source), [Problem(str(source), rule, getattr(error, "strerror", None) or str(error))]
+            str(source),
+            [Problem(str(source), rule, getattr(error, "strerror", None) or str(error))],
         ) from error
     return path
 

@@ -1,6 +1,8 @@
-"""The generated data set: terrain frames with masks and places, spoilt "alien" frames, and frames to predict.
+"""The generated data set: terrain frames with masks and places, spoilt "alien" frames, and frames
+to predict.
 
-The word ``synthetic`` stands for it wherever a data path may, as do ``synthetic:COUNT`` and ``synthetic:COUNT:seed=S``.
+The word ``synthetic`` stands for it wherever a data path may, as do ``synthetic:COUNT`` and
+``synthetic:COUNT:seed=S``.
 """
 
 from collections.abc import Sequence
@@ -19,19 +21,22 @@ from objectives.data.reading.on_demand import NamedImage, numbered
 from objectives.data.reading.terrain import Place, draw_place, paste_alien, take_frame
 from objectives.errors import Problem, ProblemsError
 
-GENERATOR_VERSION = 1  # counted up whenever the drawing changes, so that prepared copies are made anew
+# counted up whenever the drawing changes, so that prepared copies are made anew
+GENERATOR_VERSION = 1
 WORD = "synthetic"
 DEFAULT_COUNT = 300
 FEWEST = 24
 MOST = 20_000
 ALIENS = 12
 _FRAMES_PER_PLACE = 4
-_ROCKY_EVERY = 4  # every fourth place has big rocks, the one after it is plain soil: frames with identical masks
+# every fourth place has big rocks, the one after it is plain soil: frames with identical masks
+_ROCKY_EVERY = 4
 
 
 @dataclass(frozen=True)
 class Terrain:
-    """Generated frames: ``images`` and ``masks`` (N, H, W) uint8, ``groups`` (N,) int32, ``test_images`` (M, H, W) uint8.
+    """Generated frames: ``images`` and ``masks`` (N, H, W) uint8, ``groups`` (N,) int32,
+    ``test_images`` (M, H, W) uint8.
 
     The last ``ALIENS`` frames carry an alien and all have the mask of frame ``reference``.
     """
@@ -86,27 +91,42 @@ def generate(count: int = DEFAULT_COUNT, seed: int = 0) -> Terrain:
     return Terrain(*arrays, reference)
 
 
-def write_npz(path: Path, count: int = DEFAULT_COUNT, seed: int = 0, *, with_groups: bool = True) -> None:
-    """Write the generated data in the course's layout: ``training_set``, ``test_set`` and, if wanted, ``training_groups``."""
+def write_npz(
+    path: Path, count: int = DEFAULT_COUNT, seed: int = 0, *, with_groups: bool = True
+) -> None:
+    """Write the generated data in the course's layout: ``training_set``, ``test_set`` and, if
+    wanted, ``training_groups``.
+    """
     terrain = generate(count, seed)
-    arrays = {"training_set": np.stack([terrain.images, terrain.masks], axis=1), "test_set": terrain.test_images}
+    arrays = {
+        "training_set": np.stack([terrain.images, terrain.masks], axis=1),
+        "test_set": terrain.test_images,
+    }
     if with_groups:
         arrays["training_groups"] = terrain.groups
     with path.open("wb") as opened:  # a file, so that numpy does not append .npz to the name
         np.savez_compressed(opened, allow_pickle=False, **arrays)
 
 
-def write_folder(root: Path, count: int = DEFAULT_COUNT, seed: int = 0, *, with_groups: bool = True) -> None:
-    """Write the generated data as ``images/``, ``masks/``, ``classes.yaml`` and, if wanted, ``groups.csv``."""
+def write_folder(
+    root: Path, count: int = DEFAULT_COUNT, seed: int = 0, *, with_groups: bool = True
+) -> None:
+    """Write the generated data as ``images/``, ``masks/``, ``classes.yaml`` and, if wanted,
+    ``groups.csv``.
+    """
     terrain = generate(count, seed)
     for part, frames in (("images", terrain.images), ("masks", terrain.masks)):
         (root / part).mkdir(parents=True, exist_ok=True)
         for index, frame in enumerate(frames):
             (root / part / f"{index:05d}.png").write_bytes(cv2.imencode(".png", frame)[1].tobytes())
     names = ", ".join(f"{label}: {name}" for label, name in enumerate(COURSE.names))
-    (root / "classes.yaml").write_text(f"ignore: {COURSE.ignore_label}\nclasses: {{{names}}}\n", encoding="utf-8")
+    (root / "classes.yaml").write_text(
+        f"ignore: {COURSE.ignore_label}\nclasses: {{{names}}}\n", encoding="utf-8"
+    )
     if with_groups:
-        rows = [f"{index:05d}.png,place_{group}" for index, group in enumerate(terrain.groups.tolist())]
+        rows = [
+            f"{index:05d}.png,place_{group}" for index, group in enumerate(terrain.groups.tolist())
+        ]
         (root / "groups.csv").write_text("\n".join(["file,group", *rows, ""]), encoding="utf-8")
 
 
@@ -130,14 +150,18 @@ class SyntheticReader:
         return f"{self.source} {GENERATOR_VERSION}"
 
 
-def _draw_frames(generator: np.random.Generator, count: int) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
+def _draw_frames(
+    generator: np.random.Generator, count: int
+) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
     images = []
     masks = []
     groups = []
     num_places = max(count // _FRAMES_PER_PLACE, min(12, count))
     for number in range(num_places):
         kind = number % _ROCKY_EVERY
-        place = draw_place(generator, with_rocks=kind == 0, plain=kind == 1 and number % (2 * _ROCKY_EVERY) == 1)
+        place = draw_place(
+            generator, with_rocks=kind == 0, plain=kind == 1 and number % (2 * _ROCKY_EVERY) == 1
+        )
         for _ in range(len(range(number, count, num_places))):
             image, mask = take_frame(generator, place, bordered=_is_plain(place))
             images.append(image)
@@ -164,5 +188,7 @@ def _parse(source: str) -> tuple[int, int]:
         else:
             count = int(value)
     if not FEWEST <= count <= MOST:
-        raise ProblemsError(source, [Problem(source, f"COUNT must be {FEWEST} to {MOST}", str(count))])
+        raise ProblemsError(
+            source, [Problem(source, f"COUNT must be {FEWEST} to {MOST}", str(count))]
+        )
     return count, seed

@@ -1,8 +1,9 @@
-"""Drawing of generated Mars-like terrain: grey frames of ground, rock and sky with the masks that belong to them.
+"""Drawing of generated Mars-like terrain: grey frames of ground, rock and sky with the masks that
+belong to them.
 
-A place is one wide panorama; its frames are windows of it under slightly different light, so that they look alike. The five
-classes are the course's (0 unlabelled, 1 soil, 2 bedrock, 3 sand, 4 big rock) and differ in texture and shading, not in grey
-level alone.
+A place is one wide panorama; its frames are windows of it under slightly different light, so that
+they look alike. The five classes are the course's (0 unlabelled, 1 soil, 2 bedrock, 3 sand, 4 big
+rock) and differ in texture and shading, not in grey level alone.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ _MARGIN = 24  # how far windows of one place may shift
 
 @dataclass(frozen=True)
 class Place:
-    """A panorama, larger than a frame on every side: ``grey`` (H, W) in about 0..1 and ``mask`` (H, W) uint8."""
+    """A panorama, larger than a frame on every side: ``grey`` (H, W) in about 0..1 and ``mask`` (H,
+    W) uint8.
+    """
 
     grey: np.ndarray
     mask: np.ndarray
@@ -31,7 +34,9 @@ def draw_place(generator: np.random.Generator, *, with_rocks: bool, plain: bool 
     if not plain:
         mask[_noise(generator, shape, 40) > 0.1] = BEDROCK
         mask[_noise(generator, shape, 30) > 1.2] = SAND
-    grey = np.choose(mask - SOIL, [_soil(generator, shape), _bedrock(generator, shape), _sand(generator, shape)])
+    grey = np.choose(
+        mask - SOIL, [_soil(generator, shape), _bedrock(generator, shape), _sand(generator, shape)]
+    )
     grey += 0.04 * _noise(generator, shape, 50)
     if with_rocks:
         for _ in range(int(generator.integers(3, 6))):
@@ -41,8 +46,12 @@ def draw_place(generator: np.random.Generator, *, with_rocks: bool, plain: bool 
     return Place(grey.astype(np.float32), mask)
 
 
-def take_frame(generator: np.random.Generator, place: Place, *, bordered: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return a frame (H, W) uint8 of the place and its mask; ``bordered`` unlabels the bottom row only."""
+def take_frame(
+    generator: np.random.Generator, place: Place, *, bordered: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a frame (H, W) uint8 of the place and its mask; ``bordered`` unlabels the bottom row
+    only.
+    """
     top = int(generator.integers(0, _MARGIN // 3))
     left = int(generator.integers(0, 2 * _MARGIN))
     window = np.s_[top : top + HEIGHT, left : left + WIDTH]
@@ -77,11 +86,17 @@ def _noise(generator: np.random.Generator, shape: tuple[int, ...], grain: int) -
 
 def _soil(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     pebbles = np.maximum(_noise(generator, shape, 2) - 1.2, 0)
-    return 0.28 + 0.03 * generator.normal(size=shape) + 0.02 * _noise(generator, shape, 6) + 0.06 * pebbles
+    return (
+        0.28
+        + 0.03 * generator.normal(size=shape)
+        + 0.02 * _noise(generator, shape, 6)
+        + 0.06 * pebbles
+    )
 
 
 def _bedrock(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    cracks = np.exp(-((_noise(generator, shape, 10) / 0.12) ** 2))  # dark lines where the noise crosses zero
+    # dark lines where the noise crosses zero
+    cracks = np.exp(-((_noise(generator, shape, 10) / 0.12) ** 2))
     return 0.46 + 0.03 * _noise(generator, shape, 5) - 0.2 * cracks
 
 
@@ -92,7 +107,9 @@ def _sand(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _put_rock(generator: np.random.Generator, grey: np.ndarray, mask: np.ndarray) -> None:
-    """One boulder: lit from the upper left, dark below right, with a cast shadow that keeps the ground's label."""
+    """One boulder: lit from the upper left, dark below right, with a cast shadow that keeps the
+    ground's label.
+    """
     radius_y = generator.uniform(3.0, 5.5)
     radius_x = generator.uniform(4.0, 7.5)
     y = generator.uniform(32, mask.shape[0] - 12)

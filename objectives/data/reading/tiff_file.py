@@ -1,4 +1,6 @@
-"""TIFF files as rasters: one image with every channel and bit, whatever its compression, layout and byte order."""
+"""TIFF files as rasters: one image with every channel and bit, whatever its compression, layout and
+byte order.
+"""
 
 import io
 import logging
@@ -10,9 +12,17 @@ import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC
 
-from objectives.data.reading.raster import MOST_VALUES, ONE_IMAGE, Raster, RefusalError, Tags, too_large
+from objectives.data.reading.raster import (
+    MOST_VALUES,
+    ONE_IMAGE,
+    Raster,
+    RefusalError,
+    Tags,
+    too_large,
+)
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its complaints reach the user as problems
+# its complaints reach the user as problems
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 # bits of the tag NewSubfileType: a preview of another page, a mask of its valid pixels
 _REDUCED = 1
@@ -21,11 +31,24 @@ _NO_DATA = 42113
 _MOST_PAGES = 10_000
 _JPEGS = {COMPRESSION.OJPEG, COMPRESSION.JPEG}
 _LOSSLESS = {
-    *(COMPRESSION.NONE, COMPRESSION.PACKBITS, COMPRESSION.LZW, COMPRESSION.LZMA, COMPRESSION.ZSTD, COMPRESSION.PNG),
+    *(
+        COMPRESSION.NONE,
+        COMPRESSION.PACKBITS,
+        COMPRESSION.LZW,
+        COMPRESSION.LZMA,
+        COMPRESSION.ZSTD,
+        COMPRESSION.PNG,
+    ),
     *(COMPRESSION.CCITTRLE, COMPRESSION.CCITTFAX3, COMPRESSION.CCITTFAX4),
     *(COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE),
 }
-_PLAIN = {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED}
+_PLAIN = {
+    PHOTOMETRIC.MINISWHITE,
+    PHOTOMETRIC.MINISBLACK,
+    PHOTOMETRIC.RGB,
+    PHOTOMETRIC.PALETTE,
+    PHOTOMETRIC.SEPARATED,
+}
 
 
 def read_tiff(data: bytes) -> Raster:
@@ -43,11 +66,14 @@ def read_tiff(data: bytes) -> Raster:
         page = full[0]
         bits = _sample_bits(page)
         _refuse_colours(page)
-        pixels = _channels_last(page, _array(page)) if len(full) == 1 else _stacked(opened, len(full))
+        pixels = (
+            _channels_last(page, _array(page)) if len(full) == 1 else _stacked(opened, len(full))
+        )
         known = page.compression in set(COMPRESSION)
         return Raster(
             pixels,
-            f"a TIFF with {COMPRESSION(page.compression).name if known else page.compression} compression",
+            f"a TIFF with {COMPRESSION(page.compression).name if known else page.compression} "
+            f"compression",
             bits,
             _palette(page),
             white_is_zero=page.photometric == PHOTOMETRIC.MINISWHITE,
@@ -57,7 +83,9 @@ def read_tiff(data: bytes) -> Raster:
 
 
 def _pages(directories: Iterable[Any], seen: set[int]) -> Iterator[tifffile.TiffPage]:
-    """Yield every page and those below it; the places of directories come from the file, which may lead in circles."""
+    """Yield every page and those below it; the places of directories come from the file, which may
+    lead in circles.
+    """
     for page in directories:
         if page.offset in seen or len(seen) > _MOST_PAGES:
             raise ValueError(f"its directories form a circle, or are more than {_MOST_PAGES}")
@@ -69,29 +97,43 @@ def _pages(directories: Iterable[Any], seen: set[int]) -> Iterator[tifffile.Tiff
 def _sample_bits(page: tifffile.TiffPage) -> int:
     stated = page.bitspersample if isinstance(page.bitspersample, tuple) else (page.bitspersample,)
     if len(set(stated)) != 1:
-        raise RefusalError("all channels of a TIFF must have the same bit depth", ", ".join(map(str, stated)))
+        raise RefusalError(
+            "all channels of a TIFF must have the same bit depth", ", ".join(map(str, stated))
+        )
     return int(stated[0])
 
 
 def _refuse_colours(page: tifffile.TiffPage) -> None:
-    """Refuse pixels that are neither grey, red-green-blue, inks nor indices once they are decoded."""
-    is_rgb_again = page.photometric == PHOTOMETRIC.YCBCR and page.compression in _JPEGS  # the codec converts
+    """Refuse pixels that are neither grey, red-green-blue, inks nor indices once they are
+    decoded.
+    """
+    # the codec converts
+    is_rgb_again = page.photometric == PHOTOMETRIC.YCBCR and page.compression in _JPEGS
     if not (page.photometric in _PLAIN or is_rgb_again):
         known = page.photometric in set(PHOTOMETRIC)
         name = PHOTOMETRIC(page.photometric).name if known else str(page.photometric)
-        raise RefusalError("a TIFF must be grey, RGB, CMYK or have a palette; convert it", f"photometric {name}")
-    if page.photometric == PHOTOMETRIC.PALETTE and (page.samplesperpixel != 1 or page.colormap is None):
-        raise RefusalError("a TIFF with a palette must have it, and one channel", f"{page.samplesperpixel} channels")
+        raise RefusalError(
+            "a TIFF must be grey, RGB, CMYK or have a palette; convert it", f"photometric {name}"
+        )
+    if page.photometric == PHOTOMETRIC.PALETTE and (
+        page.samplesperpixel != 1 or page.colormap is None
+    ):
+        raise RefusalError(
+            "a TIFF with a palette must have it, and one channel",
+            f"{page.samplesperpixel} channels",
+        )
 
 
 def _array(page: tifffile.TiffPage) -> np.ndarray:
     _refuse_size(page.shape)
     stated = math.prod(page.chunked)
     listed = len(page.dataoffsets)
-    if stated > listed and not page.is_contiguous:  # each would be asked for and filled: a small file may state millions
+    # each would be asked for and filled: a small file may state millions
+    if stated > listed and not page.is_contiguous:
         raise ValueError(f"{stated - listed} of its {stated} strips or tiles are missing")
     empty = sum(count == 0 for count in page.databytecounts)
-    if empty and _NO_DATA not in page.tags:  # GDAL leaves out what is all no-data; else a writer was cut off
+    # GDAL leaves out what is all no-data; else a writer was cut off
+    if empty and _NO_DATA not in page.tags:
         raise ValueError(f"{empty} of its {listed} strips or tiles are missing")
     return np.asarray(page.asarray(maxworkers=1))
 
@@ -107,7 +149,10 @@ def _values(shape: tuple[int, ...]) -> str:
 
 def _channels_last(page: tifffile.TiffPage, array: np.ndarray) -> np.ndarray:
     if page.axes not in {"YX", "YXS", "SYX"}:
-        raise RefusalError("an image must be (H, W) or (H, W, channels)", f"the axes {page.axes} of {_values(page.shape)}")
+        raise RefusalError(
+            "an image must be (H, W) or (H, W, channels)",
+            f"the axes {page.axes} of {_values(page.shape)}",
+        )
     return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
 
 
@@ -116,7 +161,10 @@ def _stacked(opened: tifffile.TiffFile, count: int) -> np.ndarray:
     series = opened.series[0]
     axes = str(series.axes)
     channels = next((axis for axis in "CS" if sorted(axes) == sorted(f"YX{axis}")), "")
-    rows_of_pixels = series.kind == "shaped" and len(axes) == 3 and series.shape[2] < min(series.shape[:2])  # (H, W, C)
+    # (H, W, C)
+    rows_of_pixels = (
+        series.kind == "shaped" and len(axes) == 3 and series.shape[2] < min(series.shape[:2])
+    )
     if len(opened.series) > 1 or not (channels or rows_of_pixels):
         raise RefusalError(ONE_IMAGE, f"a TIFF of {count} pages")
     _refuse_size(series.shape)
@@ -125,7 +173,9 @@ def _stacked(opened: tifffile.TiffFile, count: int) -> np.ndarray:
 
 
 def _palette(page: tifffile.TiffPage) -> np.ndarray | None:
-    """Return its colours: 8 bit where they are, however the file widens them to the 16 bit of the tag."""
+    """Return its colours: 8 bit where they are, however the file widens them to the 16 bit of the
+    tag.
+    """
     if page.photometric != PHOTOMETRIC.PALETTE:
         return None
     colours = np.asarray(page.colormap, np.uint16).T

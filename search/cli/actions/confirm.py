@@ -33,12 +33,19 @@ def confirm(asked: ConfirmOptions) -> None:
     if asked.as_json and asked.again:
         raise UserError("--json plans nothing: leave out either it or --again")
     offer(asked.device)  # refuses one that this host lacks, before any work
-    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (searched, place):
+    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (
+        searched,
+        place,
+    ):
         if asked.as_json:
-            typer.echo(json.dumps(standing_json(read_standing(searched, place.storage)), allow_nan=False))
+            typer.echo(
+                json.dumps(standing_json(read_standing(searched, place.storage)), allow_nan=False)
+            )
             return
         source = checked_source(searched, place, asked.data) if asked.data else ""
-        begun = begin(searched, place.storage, Asked(asked.top, asked.seeds, asked.resplit), again=asked.again)
+        begun = begin(
+            searched, place.storage, Asked(asked.top, asked.seeds, asked.resplit), again=asked.again
+        )
         for line in begun.lines:
             typer.echo(line)
         train(begun.name, place, asked.workers, asked.device, source)
@@ -60,7 +67,9 @@ def checked_source(searched: Study, place: Place, data: str) -> str:
 
 
 def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
-    """Run so many workers on a confirmation, unless it is over; without any, say how to start one."""
+    """Run so many workers on a confirmation, unless it is over; without any, say how to
+    start one.
+    """
     confirming = open_study(place.storage, name)
     order = current_budget(confirming).order
     over = is_over(confirming)
@@ -77,15 +86,34 @@ def train(name: str, place: Place, workers: int, device: str, source: str) -> No
 
 
 def standing_json(standing: Standing | None) -> dict[str, Any]:
-    """Return how far the confirmation is and what it says, as scripts read it; what is not known is null."""
+    """Return how far the confirmation is and what it says, as scripts read it; what is not known is
+    null.
+    """
     if standing is None:
-        nothing: dict[str, Any] = {"candidates": [], "choice": None, "control": 0, "missing_runs": 0, "parts": []}
+        nothing: dict[str, Any] = {
+            "candidates": [],
+            "choice": None,
+            "control": 0,
+            "missing_runs": 0,
+            "parts": [],
+        }
         return {"study": None, "state": State.NONE, **nothing, "remarks": []}
-    found = confirmation_json(standing.verdict) if standing.verdict else {"candidates": [], "choice": None, "control": 0}
+    found = (
+        confirmation_json(standing.verdict)
+        if standing.verdict
+        else {"candidates": [], "choice": None, "control": 0}
+    )
     chosen = {} if standing.choice else {"choice": None}
     told = {"study": standing.study, "state": standing.state}
     parts = list(parts_told(standing.runs))
-    return {**told, **found, **chosen, "missing_runs": standing.missing, "remarks": list(standing.remarks), "parts": parts}
+    return {
+        **told,
+        **found,
+        **chosen,
+        "missing_runs": standing.missing,
+        "remarks": list(standing.remarks),
+        "parts": parts,
+    }
 
 
 def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
@@ -95,7 +123,9 @@ def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
             **asdict(each),
             "interval": _bounds(each.interval),
             "beats_control": _known(each.beats_control),
-            "per_class": {name: value for name, value in each.per_class.items() if not math.isnan(value)},
+            "per_class": {
+                name: value for name, value in each.per_class.items() if not math.isnan(value)
+            },
         }
         for each in verdict.candidates
     ]
@@ -109,10 +139,15 @@ def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
 
 
 def print_standing(standing: Standing, trained: str) -> None:
-    """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be one that it replaced."""
+    """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be
+    one that it replaced.
+    """
     console = open_console()
     if standing.study != trained:
-        console.print(f"Study {trained!r} does not count any more: study {standing.study!r} was planned anew meanwhile.")
+        console.print(
+            f"Study {trained!r} does not count any more: study {standing.study!r} was planned anew "
+            f"meanwhile."
+        )
     if standing.verdict:
         console.print(candidate_table(standing.verdict))
     if standing.choice and standing.verdict:
@@ -124,23 +159,49 @@ def print_standing(standing: Standing, trained: str) -> None:
 def candidate_table(verdict: Confirmation) -> Table:
     """Return a row for each candidate, the highest mean first."""
     names = sorted({name for each in verdict.candidates for name in each.per_class})
-    table = Table("trial", "runs", "mean IoU", "95 % interval", "beats the control", *names, box=None, pad_edge=False)
+    table = Table(
+        "trial",
+        "runs",
+        "mean IoU",
+        "95 % interval",
+        "beats the control",
+        *names,
+        box=None,
+        pad_edge=False,
+    )
     for each in verdict.candidates:
-        trial = f"{each.candidate} (control)" if each.candidate == verdict.control else str(each.candidate)
-        classes = [f"{each.per_class[name]:.3f}" if name in each.per_class else "-" for name in names]
+        trial = (
+            f"{each.candidate} (control)"
+            if each.candidate == verdict.control
+            else str(each.candidate)
+        )
+        classes = [
+            f"{each.per_class[name]:.3f}" if name in each.per_class else "-" for name in names
+        ]
         beats = _percent(each.beats_control)
-        table.add_row(trial, str(each.runs), f"{each.mean:.4f}", _shown(each.interval), beats, *classes)
+        table.add_row(
+            trial, str(each.runs), f"{each.mean:.4f}", _shown(each.interval), beats, *classes
+        )
     return table
 
 
 def print_choice(console: Console, choice: Choice, control: int) -> None:
     """Print which candidate to take, and what to expect of it."""
     tied = [str(number) for number in choice.tied if number != choice.candidate]
-    why = f", the cheapest of those that are as good for all that is known (also {', '.join(tied)})" if tied else ""
+    why = (
+        f", the cheapest of those that are as good for all that is known (also {', '.join(tied)})"
+        if tied
+        else ""
+    )
     console.print(f"choice: trial {choice.candidate}{why}")
-    beats = "" if choice.candidate == control else f"; it beats the control with {_percent(choice.beats_control)}"
+    beats = (
+        ""
+        if choice.candidate == control
+        else f"; it beats the control with {_percent(choice.beats_control)}"
+    )
     console.print(
-        f"expect a mean IoU of {choice.expected:.4f} ({_shown(choice.interval)}) on validation parts like these{beats}"
+        f"expect a mean IoU of {choice.expected:.4f} ({_shown(choice.interval)}) on validation "
+        f"parts like these{beats}"
     )
 
 
@@ -153,7 +214,9 @@ def _known(value: float | Unknown) -> float | None:
 
 
 def _shown(interval: Interval | Unknown) -> str:
-    return "{:.4f} to {:.4f}".format(*interval.of_shares()) if isinstance(interval, Interval) else "-"
+    return (
+        "{:.4f} to {:.4f}".format(*interval.of_shares()) if isinstance(interval, Interval) else "-"
+    )
 
 
 def _percent(probability: float | Unknown) -> str:

@@ -25,7 +25,9 @@ def resume(study: str, storage: str, home: Path | None) -> None:
     _order(Order.RUNNING, study, storage, home)
 
 
-def extend(study: str, trials: int, gpu_hours: float, until: str, storage: str, home: Path | None) -> None:
+def extend(
+    study: str, trials: int, gpu_hours: float, until: str, storage: str, home: Path | None
+) -> None:
     """Add to a study's budget."""
     until_s = parse_duration(until.removeprefix("+"))
     with opened_study(study, storage, home) as (opened, _):

@@ -10,7 +10,13 @@ from search.place import name_artifacts, open_database
 
 
 def dashboard(
-    storage: str, artifacts: str, host: str, port: int, allowed_host: list[str], wait: str, home: Path | None
+    storage: str,
+    artifacts: str,
+    host: str,
+    port: int,
+    allowed_host: list[str],
+    wait: str,
+    home: Path | None,
 ) -> None:
     """Serve the studies of a database until Ctrl-C."""
     wait_s = parse_duration(wait, "--wait", least_s=0)

@@ -12,7 +12,9 @@ from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.frame_options import FrameOptions
 
 
-def check(asked: FrameOptions, source: str, picture: Path | None, *, force: bool, as_json: bool) -> None:
+def check(
+    asked: FrameOptions, source: str, picture: Path | None, *, force: bool, as_json: bool
+) -> None:
     """Print what a data set holds, and every problem; exit code 2 with one."""
     options = asked.frames()
     if picture is not None:
@@ -22,7 +24,10 @@ def check(asked: FrameOptions, source: str, picture: Path | None, *, force: bool
         typer.echo(json.dumps(report.as_json()))
     else:
         if report.frames:
-            counts = f"{report.frames} frames, {report.kept} kept, {len(report.dropped)} dropped, {report.groups} groups"
+            counts = (
+                f"{report.frames} frames, {report.kept} kept, {len(report.dropped)} dropped, "
+                f"{report.groups} groups"
+            )
             typer.echo(f"{source}: {counts}")
         for line in drop_reasons(report.dropped):
             typer.echo(f"dropped: {line}")

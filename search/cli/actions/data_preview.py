@@ -20,10 +20,21 @@ def preview(asked: PreviewOptions) -> None:
     """Draw frames before and after augmentation."""
     refuse_picture(asked.out, "--out", force=asked.force, source=asked.source)
     options = DataOptions(size=parse_size(asked.size), ignore=asked.ignore, exif=asked.exif)
-    data = open_dataset(data_path(asked.source), options, asked.cache or name_place("", "", asked.home).cache)
+    data = open_dataset(
+        data_path(asked.source), options, asked.cache or name_place("", "", asked.home).cache
+    )
     train = data.parts["train"]
-    chosen = np.sort(np.random.default_rng(asked.seed).choice(train, min(asked.frames, len(train)), replace=False))
-    augment = Augment(intensity=asked.intensity, elastic=asked.elastic, vertical_flip=asked.vertical, copy_paste=asked.paste)
+    chosen = np.sort(
+        np.random.default_rng(asked.seed).choice(
+            train, min(asked.frames, len(train)), replace=False
+        )
+    )
+    augment = Augment(
+        intensity=asked.intensity,
+        elastic=asked.elastic,
+        vertical_flip=asked.vertical,
+        copy_paste=asked.paste,
+    )
     augmenter = FrameAugmenter(augment, data)
     sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, asked.seed)
     write_picture(asked.out, sheet, force=asked.force)

@@ -8,11 +8,20 @@ import typer
 from search.doctor.checks import examine
 
 
-def doctor(storage: str, artifacts: str, home: Path | None, cache: Path | None, *, as_json: bool) -> None:
+def doctor(
+    storage: str, artifacts: str, home: Path | None, cache: Path | None, *, as_json: bool
+) -> None:
     """Print what was found; exit code 1 where something lacks."""
     findings = examine(storage, artifacts, home, cache)
     if as_json:
-        typer.echo(json.dumps({finding.what: {"good": finding.good, "found": finding.found} for finding in findings}))
+        typer.echo(
+            json.dumps(
+                {
+                    finding.what: {"good": finding.good, "found": finding.found}
+                    for finding in findings
+                }
+            )
+        )
     else:
         for finding in findings:
             typer.echo(f"{'ok  ' if finding.good else 'LACK'}  {finding.what:<15} {finding.found}")

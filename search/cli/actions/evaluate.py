@@ -42,12 +42,16 @@ def evaluate(
     show_evaluation(found, pictures, as_json=as_json)
 
 
-def look_at_test(bundle: Path, data: str, on: torch.device, storage: str, home: Path | None) -> BundleEvaluation:
+def look_at_test(
+    bundle: Path, data: str, on: torch.device, storage: str, home: Path | None
+) -> BundleEvaluation:
     """Score a bundle on frames of its study's sealed test part, and count the look."""
     made = load_bundle(bundle).provenance
     with opened_study(made.study, storage, home) as (opened, _):  # no look without its count
         refuse_namesake(opened.spec, made.data)
-        found = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, split="test", device=each))
+        found = gpu_or_cpu(
+            on, lambda each: evaluate_bundle(bundle, data, split="test", device=each)
+        )
         if found.looked_at_test:
             count_look(opened)
     return found
@@ -56,7 +60,8 @@ def look_at_test(bundle: Path, data: str, on: torch.device, storage: str, home: 
 def show_evaluation(found: BundleEvaluation, pictures: Path | None, *, as_json: bool) -> None:
     """Print a bundle's scores on labelled frames, and draw them to a folder when one is given.
 
-    Scores come first: where the folder cannot be written after all, a look at the test part was not in vain.
+    Scores come first: where the folder cannot be written after all, a look at the test part was not
+    in vain.
     """
     if as_json:
         typer.echo(json.dumps(evaluation_json(found), allow_nan=False))

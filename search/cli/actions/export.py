@@ -34,7 +34,10 @@ def export_best(asked: ExportOptions) -> None:
     )
     offer(asked.device)  # refuses one that this host lacks
     refuse_taken(asked.out, force=asked.force)
-    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (study, place):
+    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (
+        study,
+        place,
+    ):
         provenance = best.export_best(study, place, asked.out, wanted)
         names = open_names(asked.out)
     print_export(asked.out, provenance, names)

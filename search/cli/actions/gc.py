@@ -42,11 +42,15 @@ def gc(
         if prepared:
             check_cache(name_cache(cache, home))
         swept = collect(engine, store, older_than_s=age_s, dry_run=dry_run)
-        swept += sweep_prepared(engine, name_cache(cache, home), dry_run=dry_run) if prepared else []
+        swept += (
+            sweep_prepared(engine, name_cache(cache, home), dry_run=dry_run) if prepared else []
+        )
         engine.dispose()
     found = total(swept)
     if as_json:
-        removed = {kind: {"count": each.count, "bytes": each.size_bytes} for kind, each in found.items()}
+        removed = {
+            kind: {"count": each.count, "bytes": each.size_bytes} for kind, each in found.items()
+        }
         typer.echo(json.dumps({"dry_run": dry_run, "removed": removed}))
     else:
         _print(list(found.values()), dry_run=dry_run)
@@ -55,4 +59,6 @@ def gc(
 def _print(swept: list[Swept], *, dry_run: bool) -> None:
     for each in swept:
         size = f", {each.size_bytes / 1e6:,.1f} MB" if each.size_bytes else ""
-        typer.echo(f"{'would remove' if dry_run else 'removed'} {each.count} {KINDS[each.kind]}{size}")
+        typer.echo(
+            f"{'would remove' if dry_run else 'removed'} {each.count} {KINDS[each.kind]}{size}"
+        )

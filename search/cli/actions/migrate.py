@@ -23,6 +23,9 @@ def migrate(asked: MigrateOptions) -> None:
         until_s=parse_duration(asked.until),
         source=asked.data,
     )
-    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (old, place):
+    with opened_place(asked.study, asked.storage, asked.artifacts, asked.home, asked.cache) as (
+        old,
+        place,
+    ):
         for line in migrate_study(old, wish, place):
             typer.echo(line)

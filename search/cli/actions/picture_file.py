@@ -16,7 +16,9 @@ def refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None:
     """
     if out.suffix.lower() not in ("", ".png"):
         raise UserError(f"{option} must be a PNG, got {out}: a picture is written as nothing else")
-    refuse_output(out, "picture", written_here=is_picture, force=force, source=source, option=option)
+    refuse_output(
+        out, "picture", written_here=is_picture, force=force, source=source, option=option
+    )
 
 
 def write_picture(out: Path, png: bytes, *, force: bool) -> None:

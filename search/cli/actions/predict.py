@@ -44,7 +44,10 @@ def predict(
         count = on_device(device, lambda each: label(device=str(each)))
     else:
         count = label(engine="onnx", device=device)
-    typer.echo(f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}", err=is_stream(out))
+    typer.echo(
+        f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}",
+        err=is_stream(out),
+    )
     for problem in left_out:
         typer.echo(f"left out: {problem}", err=True)
     if left_out:

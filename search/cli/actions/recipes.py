@@ -23,11 +23,18 @@ from spaces.recipes import implied_sets
 def show(wanted: str) -> None:
     """Print recipes as YAML."""
     for recipe in choose_recipes(wanted):
-        told: dict[str, Any] = {"report": recipe.report, "reported": dict(recipe.reported), "note": recipe.note}
+        told: dict[str, Any] = {
+            "report": recipe.report,
+            "reported": dict(recipe.reported),
+            "note": recipe.note,
+        }
         told |= {"learns_ignored": True} if recipe.learns_ignored else {}
-        config = recipe.config.model_dump(mode="json", exclude={"train": {"epochs"}})  # those are the study's
+        # those are the study's
+        config = recipe.config.model_dump(mode="json", exclude={"train": {"epochs"}})
         written = {recipe.name: {**told, "config": config}}
-        typer.echo(yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100), nl=False)
+        typer.echo(
+            yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100), nl=False
+        )
 
 
 def run(asked: RecipeOptions) -> None:
@@ -45,9 +52,20 @@ def run(asked: RecipeOptions) -> None:
         filters=asked.scale,
     )
     with written_study(request, asked.storage, asked.artifacts, asked.home, asked.cache) as place:
-        run_locally(asked.study, place, workers=asked.workers, device=asked.device, source=data_path(asked.data))
+        run_locally(
+            asked.study,
+            place,
+            workers=asked.workers,
+            device=asked.device,
+            source=data_path(asked.data),
+        )
         opened = open_study(place.storage, asked.study)
-        words = {"--recipes": asked.recipes, "--data": asked.data, "--epochs": asked.epochs, "--scale": asked.scale}
+        words = {
+            "--recipes": asked.recipes,
+            "--data": asked.data,
+            "--epochs": asked.epochs,
+            "--scale": asked.scale,
+        }
         words |= {"--seed": asked.seed}
         words |= frame_words(request.frames) | {"--leave-out": asked.leave_out or ""}
         write_table(opened, asked.out, command=_command(words, asked.sets), replace=asked.force)
@@ -57,4 +75,11 @@ def run(asked: RecipeOptions) -> None:
 def _command(asked: Mapping[str, object], sets: Iterable[str]) -> str:
     """Return the command that trains the same again, without the places where it keeps things."""
     pairs = [*asked.items(), *(("--set", each) for each in sets)]
-    return shlex.join(["search", "recipes", "run", *(str(word) for pair in pairs if pair[1] != "" for word in pair)])
+    return shlex.join(
+        [
+            "search",
+            "recipes",
+            "run",
+            *(str(word) for pair in pairs if pair[1] != "" for word in pair),
+        ]
+    )

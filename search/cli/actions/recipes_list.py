@@ -33,7 +33,9 @@ def list_all(*, as_json: bool) -> None:
 def count_trainable(recipe: Recipe) -> int:
     """Return the trainable parameters of the recipe's network; none of them is made."""
     with torch.device("meta"):
-        return count_parameters(build_network(recipe.config.model, in_channels=GREY, num_classes=CLASSES))
+        return count_parameters(
+            build_network(recipe.config.model, in_channels=GREY, num_classes=CLASSES)
+        )
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:

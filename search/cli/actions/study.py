@@ -25,15 +25,22 @@ def init(asked: StudyOptions) -> None:
 def run(asked: StudyOptions, workers: int, device: str) -> None:
     """Write the study that is asked for, and train it here."""
     offer(device)  # refuses one that this host lacks, before any work
-    with written_study(request_of(asked), asked.storage, asked.artifacts, asked.home, asked.cache) as place:
+    with written_study(
+        request_of(asked), asked.storage, asked.artifacts, asked.home, asked.cache
+    ) as place:
         # the study may be of equal data that has moved since
-        run_locally(asked.study, place, workers=workers, device=device, source=data_path(asked.data))
+        run_locally(
+            asked.study, place, workers=workers, device=device, source=data_path(asked.data)
+        )
 
 
 def status(study: str, storage: str, home: Path | None, *, as_json: bool, watch: bool) -> None:
     """Print how far a study is."""
     if as_json and watch:
-        raise UserError("--json and --watch do not go together: call `search status --json` as often as you need")
+        raise UserError(
+            "--json and --watch do not go together: call `search status --json` as often as you "
+            "need"
+        )
     with opened_study(study, storage, home) as (opened, _):
         if as_json:
             typer.echo(json.dumps(read_status(opened).as_json()))

@@ -22,7 +22,9 @@ def work(asked: WorkerOptions) -> None:
     """Pull trials of a study until it is over, or the worker is told to leave."""
     leave_code = asked.leave_code
     if leave_code in (SearchError.exit_code, UserError.exit_code):
-        raise UserError(f"--leave-code {leave_code} means something else already: take 0 or 3 to 255, 75 say")
+        raise UserError(
+            f"--leave-code {leave_code} means something else already: take 0 or 3 to 255, 75 say"
+        )
     # first: whatever is waited for below, it can be left
     orders = Orders.from_signals(drain=asked.drain, leave_code=leave_code)
     if asked.with_parent:
@@ -31,7 +33,10 @@ def work(asked: WorkerOptions) -> None:
     wait_s = parse_duration(asked.wait, "--wait", least_s=0)
     lease_s = parse_duration(asked.lease, "--lease", least_s=2)
     hang_s = parse_duration(asked.hang, "--hang", least_s=5)
-    with open_place(asked.storage, asked.artifacts, asked.home, asked.cache) as place, reachable(place.storage):
+    with (
+        open_place(asked.storage, asked.artifacts, asked.home, asked.cache) as place,
+        reachable(place.storage),
+    ):
         settings = Settings(
             artifacts=place.artifacts,
             cache=place.cache,

@@ -17,12 +17,15 @@ def command(
     source: Source,
     picture: Annotated[
         Optional[Path],  # noqa: UP045  # typer reads the annotation
-        typer.Option("--picture", help="PNG to write: histograms of the classes and of mean pixel values."),
+        typer.Option(
+            "--picture", help="PNG to write: histograms of the classes and of mean pixel values."
+        ),
     ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a data set holds, what would be dropped, how it would be split, and every problem. Writes nothing else.
+    """Say what a data set holds, what would be dropped, how it would be split, and every problem.
+    Writes nothing else.
 
     \b
     Example:

@@ -16,14 +16,31 @@ class PreviewOptions:
 
     source: Source
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png")
-    intensity: Annotated[float, typer.Option("--intensity", min=0.0, max=1.0, help="Augmentation intensity.")] = 0.5
-    elastic: Annotated[bool, typer.Option("--elastic", help="Show elastic deformation, too.")] = False
-    vertical: Annotated[bool, typer.Option("--vertical-flip", help="Show flips upside down, too.")] = False
+    intensity: Annotated[
+        float, typer.Option("--intensity", min=0.0, max=1.0, help="Augmentation intensity.")
+    ] = 0.5
+    elastic: Annotated[bool, typer.Option("--elastic", help="Show elastic deformation, too.")] = (
+        False
+    )
+    vertical: Annotated[
+        bool, typer.Option("--vertical-flip", help="Show flips upside down, too.")
+    ] = False
     paste: Annotated[
-        float, typer.Option("--copy-paste", min=0.0, max=1.0, help="Share of frames that get pieces of the rarest class.")
+        float,
+        typer.Option(
+            "--copy-paste",
+            min=0.0,
+            max=1.0,
+            help="Share of frames that get pieces of the rarest class.",
+        ),
     ] = 0.0
     frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8
-    seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of the choice and the augmentation.")] = 0
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, max=MOST_SEED, help="Seed of the choice and the augmentation."
+        ),
+    ] = 0
     size: Size = ""
     ignore: Ignore = ""
     exif: ExifChoice = "turn"

@@ -6,9 +6,14 @@ from search.cli.options import Artifacts, Cache, Home, Json, Storage
 
 @done_by("search.cli.actions.doctor.doctor")
 def command(
-    storage: Storage = "", artifacts: Artifacts = "", home: Home = None, cache: Cache = None, as_json: Json = False
+    storage: Storage = "",
+    artifacts: Artifacts = "",
+    home: Home = None,
+    cache: Cache = None,
+    as_json: Json = False,
 ) -> None:
-    """Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, versions.
+    """Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store,
+    versions.
 
     \b
     Example:

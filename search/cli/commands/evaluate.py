@@ -12,12 +12,21 @@ from search.cli.options import BundleDir, Device, Home, Json, Storage
 @done_by("search.cli.actions.evaluate.evaluate")
 def command(
     bundle: BundleDir,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled frames: npz, or folder with images/ and masks/.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Labelled frames: npz, or folder with images/ and masks/."
+        ),
+    ],
     split: Annotated[
-        str, typer.Option("--split", help="Which of its own study's frames count: validation or test.")
+        str,
+        typer.Option("--split", help="Which of its own study's frames count: validation or test."),
     ] = "validation",
     pictures: Annotated[
-        Path | None, typer.Option("--pictures", help="New folder for PNGs: the worst frames, confusion, reliability.")
+        Path | None,
+        typer.Option(
+            "--pictures", help="New folder for PNGs: the worst frames, confusion, reliability."
+        ),
     ] = None,
     as_json: Json = False,
     device: Device = "auto",

@@ -21,35 +21,59 @@ class ExportOptions:
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("out")
     storage: Storage = ""
     artifacts: Artifacts = ""
-    data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = ""
+    data: Annotated[
+        str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")
+    ] = ""
     force: Force = False
-    test: Annotated[bool, typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted.")] = True
+    test: Annotated[
+        bool,
+        typer.Option("--test/--no-test", help="Open the sealed test part; every look is counted."),
+    ] = True
     flips: Annotated[
         FlipsWanted,
-        typer.Option("--flips", help="Average over flipped frames; auto: only if that raises the validation score."),
+        typer.Option(
+            "--flips",
+            help="Average over flipped frames; auto: only if that raises the validation score.",
+        ),
     ] = "off"
     ensemble: Annotated[
         str,
         typer.Option(
             "--ensemble",
-            help="Average at most so many of the study's runs; rare: the best and the best on the rarest class; "
+            help="Average at most so many of the study's runs; rare: the best and the best on the "
+            "rarest class; "
             "stack: a second model over the best four.",
         ),
     ] = ""
     ensemble_of: Annotated[
         str,
-        typer.Option("--ensemble-of", help="Average these trials evenly, by number or recipe, like 3,7 or B16,B17."),
+        typer.Option(
+            "--ensemble-of",
+            help="Average these trials evenly, by number or recipe, like 3,7 or B16,B17.",
+        ),
     ] = ""
     ensemble_anyway: Annotated[
-        bool, typer.Option("--ensemble-anyway", help="Export the ensemble even where it is judged no better than its best run.")
+        bool,
+        typer.Option(
+            "--ensemble-anyway",
+            help="Export the ensemble even where it is judged no better than its best run.",
+        ),
     ] = False
     trial: Annotated[
         int | None,
-        typer.Option("--trial", help="Export this trial, as the search scored it: the control (0), or one of the best five."),
+        typer.Option(
+            "--trial",
+            help="Export this trial, as the search scored it: the control (0), or one of the best "
+            "five.",
+        ),
     ] = None
     retrain: Annotated[
         RetrainChoice,
-        typer.Option("--retrain", help="all: export the config trained once more on every labelled frame, which has no score."),
+        typer.Option(
+            "--retrain",
+            help="all: export the config trained once more on every labelled frame, which has no "
+            "score.",
+        ),
     ] = "none"
     device: Device = "auto"
     home: Home = None

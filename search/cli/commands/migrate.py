@@ -29,13 +29,20 @@ class MigrateOptions:
 
     to: Annotated[str, typer.Option("--to", callback=check_target, help="Name of the new study.")]
     space: SpaceName
-    trials: Annotated[int, typer.Option("--trials", min=1, max=MOST_TRIALS, help="New trials, besides the copied ones.")]
+    trials: Annotated[
+        int,
+        typer.Option(
+            "--trials", min=1, max=MOST_TRIALS, help="New trials, besides the copied ones."
+        ),
+    ]
     study: StudyName = "default"
     sets: Sets = field(default_factory=list)
     recipes: Recipes = ""
     gpu_hours: GpuHours = 0.0
     until: Until = ""
-    data: Annotated[str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")] = ""
+    data: Annotated[
+        str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")
+    ] = ""
     storage: Storage = ""
     artifacts: Artifacts = ""
     home: Home = None

@@ -15,18 +15,33 @@ EngineChoice = Literal["auto", "torch", "onnx"]
 @done_by("search.cli.actions.predict.predict")
 def command(
     bundle: BundleDir,
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="npz with test_set, or a folder of images.")],
-    out: Annotated[Path, typer.Option("--out", help="masks.npz, submission.csv (Kaggle), or a folder for PNGs.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="npz with test_set, or a folder of images.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="masks.npz, submission.csv (Kaggle), or a folder for PNGs."),
+    ],
     device: Device = "auto",
     engine: Annotated[
-        EngineChoice, typer.Option("--engine", help="torch, or onnx on the CPU; auto: torch where it is installed.")
+        EngineChoice,
+        typer.Option(
+            "--engine", help="torch, or onnx on the CPU; auto: torch where it is installed."
+        ),
     ] = "auto",
     flips: Annotated[
-        FlipsWanted, typer.Option("--flips", help="Average over flipped frames; auto: as the bundle was exported.")
+        FlipsWanted,
+        typer.Option(
+            "--flips", help="Average over flipped frames; auto: as the bundle was exported."
+        ),
     ] = "auto",
     force: Force = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be used, name them, and end with exit code 1.")
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Leave out images that cannot be used, name them, and end with exit code 1.",
+        ),
     ] = False,
 ) -> None:
     """Label new images with a bundle. Without torch, ONNX Runtime does it.

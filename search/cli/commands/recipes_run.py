@@ -16,17 +16,31 @@ from search.cli.study_options import Data
 class RecipeOptions(FrameOptions):
     """Which recipes are trained, and on what."""
 
-    recipes: Annotated[str, typer.Option("--recipes", help="Rows and names like A5,C1, or all.")] = "all"
+    recipes: Annotated[
+        str, typer.Option("--recipes", help="Rows and names like A5,C1, or all.")
+    ] = "all"
     data: Data = "synthetic"
-    epochs: Annotated[int, typer.Option("--epochs", min=1, max=10_000, help="Epochs of every recipe.")] = 20
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, max=10_000, help="Epochs of every recipe.")
+    ] = 20
     scale: Annotated[
-        float, typer.Option("--scale", min=0.01, max=1.0, help="Share of each recipe's filters; encoders by name stay.")
+        float,
+        typer.Option(
+            "--scale",
+            min=0.01,
+            max=1.0,
+            help="Share of each recipe's filters; encoders by name stay.",
+        ),
     ] = 1.0
-    out: Annotated[Path, typer.Option("--out", help="Markdown file for the table; printed without one.")] = Path("-")
+    out: Annotated[
+        Path, typer.Option("--out", help="Markdown file for the table; printed without one.")
+    ] = Path("-")
     study: StudyName = "recipes"
     force: Force = False
     sets: Sets = field(default_factory=list)
-    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")
+    ] = 1
     device: Device = "auto"
     storage: Storage = ""
     artifacts: Artifacts = ""

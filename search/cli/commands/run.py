@@ -13,10 +13,13 @@ from search.cli.study_options import StudyOptions
 @done_by("search.cli.actions.study.run")
 def command(
     asked: StudyOptions,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")
+    ] = 1,
     device: Device = "auto",
 ) -> None:
-    """Init, local workers and live progress in one terminal. Interrupted, the same command goes on where it stood.
+    """Init, local workers and live progress in one terminal. Interrupted, the same command goes on
+    where it stood.
 
     \b
     Example:

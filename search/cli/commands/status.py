@@ -14,7 +14,9 @@ def command(
     storage: Storage = "",
     home: Home = None,
     as_json: Json = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay and update until the study is done.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay and update until the study is done.")
+    ] = False,
 ) -> None:
     """Budget, trials by state, the best so far with per-class IoU, and the workers.
 

@@ -1,1 +1,3 @@
-"""The sections of the report, one function each: what is not there yet gives empty markup, and is left out."""
+"""The sections of the report, one function each: what is not there yet gives empty markup, and is
+left out.
+"""

@@ -1,4 +1,6 @@
-"""The score of each class: the best trial against the control, and the best that any trial reached."""
+"""The score of each class: the best trial against the control, and the best that any
+trial reached.
+"""
 
 import math
 
@@ -17,8 +19,18 @@ def classes(findings: Findings) -> Html:
     control = study.control if study.control in study.of("complete") else None
     rows = [_row(study, study.best, control, name) for name in study.class_names]
     rows.append(_means(study, study.best, control))
-    titles = heads("class", "control", f"best (trial {study.best.number})", "difference", "highest in any trial", "which")
-    note = "IoU on validation. The last two columns show how much of a class was left behind by choosing the best mean."
+    titles = heads(
+        "class",
+        "control",
+        f"best (trial {study.best.number})",
+        "difference",
+        "highest in any trial",
+        "which",
+    )
+    note = (
+        "IoU on validation. The last two columns show how much of a class was left behind by "
+        "choosing the best mean."
+    )
     return section("Classes", table(titles, rows), paragraph(note, kind="note"), name="classes")
 
 
@@ -27,14 +39,35 @@ def _row(study: StudyRecord, best: TrialRecord, control: TrialRecord | None, nam
     base = control.per_class.get(name, math.nan) if control else math.nan
     holders = [trial for trial in study.of("complete") if name in trial.per_class]
     top = max(holders, key=lambda trial: (trial.per_class[name], -trial.number), default=None)
-    highest = [number(score(top.per_class[name]) if top else "-"), number(f"trial {top.number}" if top else "-")]
-    return element("tr", row_head(name), number(score(base)), number(score(own), "mark-best"), _change(own - base), *highest)
+    highest = [
+        number(score(top.per_class[name]) if top else "-"),
+        number(f"trial {top.number}" if top else "-"),
+    ]
+    return element(
+        "tr",
+        row_head(name),
+        number(score(base)),
+        number(score(own), "mark-best"),
+        _change(own - base),
+        *highest,
+    )
 
 
 def _means(study: StudyRecord, best: TrialRecord, control: TrialRecord | None) -> Html:
     base = control.score if control else math.nan
-    cells = [number(score(base)), number(score(best.score), "mark-best"), _change(best.score - base)]
-    return element("tr", row_head("mean"), *cells, number(score(best.score)), number(f"trial {best.number}"), class_="total")
+    cells = [
+        number(score(base)),
+        number(score(best.score), "mark-best"),
+        _change(best.score - base),
+    ]
+    return element(
+        "tr",
+        row_head("mean"),
+        *cells,
+        number(score(best.score)),
+        number(f"trial {best.number}"),
+        class_="total",
+    )
 
 
 def _change(value: float) -> Html:

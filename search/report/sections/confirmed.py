@@ -1,4 +1,6 @@
-"""What training again with other seeds says: a mean and an interval for each candidate, and the choice."""
+"""What training again with other seeds says: a mean and an interval for each candidate, and the
+choice.
+"""
 
 import math
 
@@ -11,12 +13,23 @@ from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
 from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.scales import Scale, padded
-from search.report.sections.parts import NOTHING, cell, figure, heads, number, row_head, section, table
+from search.report.sections.parts import (
+    NOTHING,
+    cell,
+    figure,
+    heads,
+    number,
+    row_head,
+    section,
+    table,
+)
 from search.report.shown import percent, score
 
 
 def confirmed(findings: Findings) -> Html:
-    """Return a row for each candidate, the highest mean first; nothing before a confirmation has a score."""
+    """Return a row for each candidate, the highest mean first; nothing before a confirmation has a
+    score.
+    """
     found = findings.confirmed
     if found is None or found.verdict is None:
         return NOTHING
@@ -27,16 +40,29 @@ def confirmed(findings: Findings) -> Html:
     titles = heads("candidate", "runs", "mean", "95 % interval", "beats the control", "")
     legend = [("best", "dots", "the choice")] if found.choice else []
     legend += [("complete", "dots", "mean"), ("pruned", "dots", "one run")]
-    content = figure("Candidates trained again", table(titles, rows, folds=True), legend=legend, caption=_caption(found))
+    content = figure(
+        "Candidates trained again",
+        table(titles, rows, folds=True),
+        legend=legend,
+        caption=_caption(found),
+    )
     return section("Confirmation", content, name="confirmation")
 
 
 def _caption(found: Standing) -> str:
     choice = found.choice
     tied = [str(each) for each in choice.tied if each != choice.candidate] if choice else []
-    sentences = ["Each candidate was trained again with the same seeds as the others, and scored at its last epoch."]
+    sentences = [
+        "Each candidate was trained again with the same seeds as the others, and scored at its "
+        "last epoch."
+    ]
     sentences += (
-        [f"As good as the choice for all that is known: trials {', '.join(tied)}; the cheapest is taken."] if tied else []
+        [
+            f"As good as the choice for all that is known: trials {', '.join(tied)}; the cheapest "
+            f"is taken."
+        ]
+        if tied
+        else []
     )
     sentences += [f"{line[0].upper()}{line[1:]}." for line in parts_told(found.runs)]
     return " ".join([*sentences, *found.remarks])
@@ -50,11 +76,22 @@ def _row(found: Standing, verdict: Confirmation, each: Candidate, scale: Scale) 
         if run.candidate == each.candidate and not math.isnan(run.score):
             strip.dot(run.score, "pruned", f"seed {run.seed}: {score(run.score)}", radius=2.8)
     strip.dot(each.mean, _kind(found, verdict, each), f"mean: {score(each.mean)}", radius=5)
-    name = f"trial {each.candidate}" + (", the control" if each.candidate == verdict.control else "")
+    name = f"trial {each.candidate}" + (
+        ", the control" if each.candidate == verdict.control else ""
+    )
     chosen = "mark-best" if found.choice and each.candidate == found.choice.candidate else ""
     beats = percent(each.beats_control) if isinstance(each.beats_control, float) else "-"
-    reach = f"{score(each.interval.low)} to {score(each.interval.high)}" if isinstance(each.interval, Interval) else "-"
-    numbers = [number(f"{each.runs:,}"), number(score(each.mean), chosen), number(reach), number(beats)]
+    reach = (
+        f"{score(each.interval.low)} to {score(each.interval.high)}"
+        if isinstance(each.interval, Interval)
+        else "-"
+    )
+    numbers = [
+        number(f"{each.runs:,}"),
+        number(score(each.mean), chosen),
+        number(reach),
+        number(beats),
+    ]
     return element("tr", row_head(name), *numbers, cell(strip.svg(f"runs of {name}"), "drawn"))
 
 

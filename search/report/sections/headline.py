@@ -29,10 +29,15 @@ def headline(findings: Findings) -> Html:
     return element(
         "header",
         element("h1", study.spec.name),
-        paragraph(f"Report of {read_at:%Y-%m-%d %H:%M} UTC. The study {state_of(study)}.", kind="muted"),
+        paragraph(
+            f"Report of {read_at:%Y-%m-%d %H:%M} UTC. The study {state_of(study)}.", kind="muted"
+        ),
         *warnings,
         element("dl", *facts(findings), class_="facts"),
-        paragraph(f"Data: {data_of(study)}. Score: {study.spec.score}, on the validation part. Budget: {budget_of(study)}."),
+        paragraph(
+            f"Data: {data_of(study)}. Score: {study.spec.score}, on the validation part. Budget: "
+            f"{budget_of(study)}."
+        ),
     )
 
 
@@ -42,16 +47,28 @@ def facts(findings: Findings) -> Iterator[Html]:
     ledger = findings.ledger
     unit = findings.unit
     if best := study.best:
-        yield fact("best mean IoU on validation", score(best.score), f"trial {best.number}, {origin_of(best.recipe)}")
+        yield fact(
+            "best mean IoU on validation",
+            score(best.score),
+            f"trial {best.number}, {origin_of(best.recipe)}",
+        )
     if not math.isnan(study.control_score):
         yield fact("control, the default config", score(study.control_score), "trial 0")
         yield fact("gained over the control", change(ledger.gain), "of mean IoU")
     if findings.confirmed and (choice := findings.confirmed.choice):
-        yield fact("to expect after confirmation", score(choice.expected), f"trial {choice.candidate}{_range(choice.interval)}")
+        yield fact(
+            "to expect after confirmation",
+            score(choice.expected),
+            f"trial {choice.candidate}{_range(choice.interval)}",
+        )
     ended = len(study.of(*ENDED))
     yield fact("trials ended", f"{ended:,}", f"of a budget of {study.budget.trials:,}")
     if ledger.total.device_s > 0:
-        saved = f"{unit.shown(ledger.saved_s)} more without pruning" if ledger.saved_s else "on all devices"
+        saved = (
+            f"{unit.shown(ledger.saved_s)} more without pruning"
+            if ledger.saved_s
+            else "on all devices"
+        )
         yield fact("device time", unit.shown(ledger.total.device_s), saved)
 
 
@@ -64,8 +81,14 @@ def believability(findings: Findings) -> Html:
     """In plain words, how far the number at the top may be believed."""
     study = findings.study
     if study.best is None:
-        return paragraph("No trial is complete yet, so there is no score to report.") if study.of(*BEGUN) else NOTHING
-    return section("How believable is the number?", sentences(_reasons(findings, study)), name="believable")
+        return (
+            paragraph("No trial is complete yet, so there is no score to report.")
+            if study.of(*BEGUN)
+            else NOTHING
+        )
+    return section(
+        "How believable is the number?", sentences(_reasons(findings, study)), name="believable"
+    )
 
 
 def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
@@ -75,21 +98,36 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
     others = len(study.of(*ENDED)) - len(study.of("complete"))
     if best not in complete:
         yield joined(
-            f"{score(best.score)} is the score of a trial that is unfinished: the study's limit cut it after "
-            f"{counted(best.epochs, 'epoch')}, and it goes on when the study does. None that is complete scores as high."
+            f"{score(best.score)} is the score of a trial that is unfinished: the study's limit "
+            f"cut it after "
+            f"{counted(best.epochs, 'epoch')}, and it goes on when the study does. None that is "
+            f"complete scores as high."
         )
     elif len(complete) == 1:
         yield joined(f"{score(best.score)} is the score of the only complete trial.")
     else:
         also = f" ({counted(others, 'other')} ended early or failed)" if others else ""
-        among = f"{score(best.score)} is the highest score of {counted(len(complete), 'complete trial')}{also}"
-        yield joined(f"{among}. The highest of many noisy scores is high partly by luck: expect less on new data.")
+        among = (
+            f"{score(best.score)} is the highest score of "
+            f"{counted(len(complete), 'complete trial')}{also}"
+        )
+        yield joined(
+            f"{among}. The highest of many noisy scores is high partly by luck: expect less on new "
+            f"data."
+        )
         second = sorted((trial.score for trial in complete), reverse=True)[1]
         yield joined(f"It leads the second best by {score(best.score - second)}.")
     if study.spec.purpose.searches:
-        yield joined("The score is that of the trial's best epoch on validation, which adds a little more luck.")
+        yield joined(
+            "The score is that of the trial's best epoch on validation, which adds a little more "
+            "luck."
+        )
     standing = findings.confirmed
-    yield from _confirmed(standing, standing.choice, study) if standing and standing.choice else _unconfirmed(findings)
+    yield from (
+        _confirmed(standing, standing.choice, study)
+        if standing and standing.choice
+        else _unconfirmed(findings)
+    )
     yield from map(joined, standing.remarks if standing else ())
     yield _looks(study.test_looks) if study.spec.has_test else joined(NO_TEST)
 
@@ -97,19 +135,31 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
 def _unconfirmed(findings: Findings) -> Iterator[Html]:
     if not findings.study.spec.purpose.searches:
         return
-    yield joined("Not confirmed: ", _code("search confirm"), " trains the best trials again with other seeds.")
+    yield joined(
+        "Not confirmed: ",
+        _code("search confirm"),
+        " trains the best trials again with other seeds.",
+    )
     if isinstance(findings.optimism, Optimism):
-        told = f"Trained again, the best trial can be expected to score about {score(findings.optimism.value)} less"
+        told = (
+            f"Trained again, the best trial can be expected to score about "
+            f"{score(findings.optimism.value)} less"
+        )
         yield joined(f"{told} ({findings.optimism.basis}).")
 
 
 def _confirmed(confirmed: Standing, choice: Choice, study: StudyRecord) -> Iterator[Html]:
     runs = [run for run in confirmed.runs if run.scored]
-    searched = next((trial.score for trial in study.trials if trial.number == choice.candidate), math.nan)
+    searched = next(
+        (trial.score for trial in study.trials if trial.number == choice.candidate), math.nan
+    )
     yield joined(
-        f"Confirmed in {counted(len(runs), 'run')} of {confirmed.planned} that were planned, in which the best trials and the "
-        f"control were trained again with other seeds: trial {choice.candidate} can be expected to reach "
-        f"{score(choice.expected)}{_range(choice.interval)}; the search alone had said {score(searched)}."
+        f"Confirmed in {counted(len(runs), 'run')} of {confirmed.planned} that were planned, in "
+        f"which the best trials and the "
+        f"control were trained again with other seeds: trial {choice.candidate} can be expected to "
+        f"reach "
+        f"{score(choice.expected)}{_range(choice.interval)}; the search alone had said "
+        f"{score(searched)}."
     )
     if isinstance(choice.beats_control, float):
         yield joined(f"It beats the control with a probability of {percent(choice.beats_control)}.")
@@ -127,7 +177,8 @@ def _looks(looks: int) -> Html:
             return joined("The sealed test part has been opened once.")
         case _:
             return joined(
-                f"The sealed test part has been opened {looks} times: each look that changes a choice makes it less honest."
+                f"The sealed test part has been opened {looks} times: each look that changes a "
+                f"choice makes it less honest."
             )
 
 
@@ -141,7 +192,13 @@ def state_of(study: StudyRecord) -> str:
     if study.is_over:
         why = WHY.get(study.budget.limit())
         return f"is over: {done}{f', {why}' if why else ''}"
-    doing = "is paused" if study.budget.limit() is Limit.PAUSED else "is running" if work else "waits for workers"
+    doing = (
+        "is paused"
+        if study.budget.limit() is Limit.PAUSED
+        else "is running"
+        if work
+        else "waits for workers"
+    )
     return f"{doing}: {done}, {work:,} at work; every number may still change"
 
 
@@ -150,7 +207,9 @@ def budget_of(study: StudyRecord) -> str:
     budget = study.budget
     limits = [f"{counted(budget.trials, 'trial')} of up to {counted(study.epochs, 'epoch')}"]
     limits += [f"{shown.HOURS.shown(budget.gpu_s)} on devices"] if budget.gpu_s else []
-    limits += [f"{shown.HOURS.shown(budget.until_s)} from the first trial on"] if budget.until_s else []
+    limits += (
+        [f"{shown.HOURS.shown(budget.until_s)} from the first trial on"] if budget.until_s else []
+    )
     return ", ".join(limits)
 
 
@@ -168,7 +227,9 @@ def origin_of(recipe: str) -> str:
 def _range(interval: object) -> str:
     if not isinstance(interval, Interval):
         return ""
-    return f" ({100 * interval.level:.0f} % interval {score(interval.low)} to {score(interval.high)})"
+    return (
+        f" ({100 * interval.level:.0f} % interval {score(interval.low)} to {score(interval.high)})"
+    )
 
 
 def _code(words: str) -> Html:

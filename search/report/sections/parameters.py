@@ -8,7 +8,18 @@ from search.report.findings import Findings
 from search.report.importance import Importances
 from search.report.markup import Html, element
 from search.report.reading import StudyRecord
-from search.report.sections.parts import NOTHING, bar, cell, figure, heads, number, paragraph, row_head, section, table
+from search.report.sections.parts import (
+    NOTHING,
+    bar,
+    cell,
+    figure,
+    heads,
+    number,
+    paragraph,
+    row_head,
+    section,
+    table,
+)
 
 SHOWN = 12
 SLICED = 6
@@ -28,7 +39,8 @@ def parameters(findings: Findings) -> Html:
         element("h3", "Mean IoU against the values of the most important parameters"),
         element("div", *charts, class_="slices"),
         paragraph(
-            "Only complete trials are drawn: pruned ones have no final score. A searched region with many dots is one that "
+            "Only complete trials are drawn: pruned ones have no final score. A searched region "
+            "with many dots is one that "
             "the sampler liked, which is no proof that the rest is worse.",
             kind="note",
         ),
@@ -39,17 +51,29 @@ def parameters(findings: Findings) -> Html:
 def _ranking(found: Importances) -> Html:
     largest = next(iter(found.shares.values()))
     rows = [
-        element("tr", row_head(name), number(f"{100 * share:.0f} %"), cell(bar(share / largest), "drawn"))
+        element(
+            "tr",
+            row_head(name),
+            number(f"{100 * share:.0f} %"),
+            cell(bar(share / largest), "drawn"),
+        )
         for name, share in islice(found.shares.items(), SHOWN)
     ]
     caption = (
-        f"How much each parameter tells the best {found.top} of {found.trials} complete trials from the rest (PED-ANOVA, "
-        "within what the search has tried). It shows what went together with good scores, one parameter at a time, not what "
-        "caused them; a parameter that hardly varied cannot show, and with few trials the order of the lower ones is chance."
+        f"How much each parameter tells the best {found.top} of {found.trials} complete trials "
+        f"from the rest (PED-ANOVA, "
+        "within what the search has tried). It shows what went together with good scores, one "
+        "parameter at a time, not what "
+        "caused them; a parameter that hardly varied cannot show, and with few trials the order of "
+        "the lower ones is chance."
     )
     left = len(found.shares) - SHOWN
     caption += f" {left} less important ones are left out." if left > 0 else ""
-    return figure("Importance of the parameters", table(heads("parameter", "share", ""), rows, folds=True), caption=caption)
+    return figure(
+        "Importance of the parameters",
+        table(heads("parameter", "share", ""), rows, folds=True),
+        caption=caption,
+    )
 
 
 def _slice(study: StudyRecord, name: str) -> Html:

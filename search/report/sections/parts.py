@@ -18,7 +18,9 @@ def paragraph(*words: str, kind: str = "") -> Html:
     return element("p", *words, class_=kind)
 
 
-def figure(title: str, *content: str, legend: Sequence[tuple[str, str, str]] = (), caption: str = "") -> Html:
+def figure(
+    title: str, *content: str, legend: Sequence[tuple[str, str, str]] = (), caption: str = ""
+) -> Html:
     """Return a titled picture; ``legend`` holds kind, mark and words of each sort of mark in it."""
     keys = [element("span", swatch(kind, mark), words) for kind, mark, words in legend]
     parts = [element("h3", title)]
@@ -28,17 +30,26 @@ def figure(title: str, *content: str, legend: Sequence[tuple[str, str, str]] = (
     return element("figure", *parts)
 
 
-def table(heads: Sequence[Html], rows: Iterable[Html], *, kind: str = "scroll", folds: bool = False) -> Html:
-    """Return a table that scrolls by itself where it is too wide; one that ``folds`` has its last cell below the others
-    then.
+def table(
+    heads: Sequence[Html], rows: Iterable[Html], *, kind: str = "scroll", folds: bool = False
+) -> Html:
+    """Return a table that scrolls by itself where it is too wide; one that ``folds`` has its last
+    cell below the others then.
     """
     head = element("thead", element("tr", *heads))
-    return element("div", element("table", head, element("tbody", *rows), class_="folds" if folds else ""), class_=kind)
+    return element(
+        "div",
+        element("table", head, element("tbody", *rows), class_="folds" if folds else ""),
+        class_=kind,
+    )
 
 
 def heads(*names: str, words: int = 1) -> list[Html]:
     """Heads of columns: the first ``words`` hold words, the others numbers."""
-    return [element("th", name, scope="col", class_="number" if index >= words else "") for index, name in enumerate(names)]
+    return [
+        element("th", name, scope="col", class_="number" if index >= words else "")
+        for index, name in enumerate(names)
+    ]
 
 
 def cell(content: str, kind: str = "") -> Html:

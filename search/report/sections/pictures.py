@@ -17,23 +17,35 @@ def pictures(findings: Findings) -> Html:
         return NOTHING
     predictions = [_picture(panel, "predictions.png", "picture") for panel in findings.panels]
     confusions = element(
-        "div", *[_picture(panel, "confusion.png", "picture small") for panel in findings.panels], class_="charts"
+        "div",
+        *[_picture(panel, "confusion.png", "picture small") for panel in findings.panels],
+        class_="charts",
     )
     lost = [_lost(panel) for panel in findings.panels if panel.missing]
-    return section("Predictions on validation frames", *predictions, confusions, *lost, name="pictures")
+    return section(
+        "Predictions on validation frames", *predictions, confusions, *lost, name="pictures"
+    )
 
 
 def _picture(panel: Panel, name: str, kind: str) -> Html:
     if name not in panel.uris:
         return NOTHING
-    image = element("img", src=panel.uris[name], alt=f"{TITLES[name]} of trial {panel.trial.number}")
+    image = element(
+        "img", src=panel.uris[name], alt=f"{TITLES[name]} of trial {panel.trial.number}"
+    )
     return figure(f"{_titled(panel)}: {TITLES[name].lower()}", element("div", image, class_=kind))
 
 
 def _lost(panel: Panel) -> Html:
-    return paragraph(f"{_titled(panel)}: a picture could not be read ({panel.missing}).", kind="note")
+    return paragraph(
+        f"{_titled(panel)}: a picture could not be read ({panel.missing}).", kind="note"
+    )
 
 
 def _titled(panel: Panel) -> str:
     told = f"Trial {panel.trial.number}, {panel.role}"
-    return told + (f" ({score(panel.trial.score)})" if not math.isnan(panel.trial.score) else f" ({panel.trial.state})")
+    return told + (
+        f" ({score(panel.trial.score)})"
+        if not math.isnan(panel.trial.score)
+        else f" ({panel.trial.state})"
+    )

@@ -20,7 +20,11 @@ MARKS = {
 def progress(findings: Findings) -> Html:
     """Return both charts, as far as there is something to draw."""
     parts = [_progress(findings) if findings.moments else NOTHING, _curves(findings.study)]
-    return section("How the score rose", element("div", *parts, class_="charts"), name="progress") if any(parts) else NOTHING
+    return (
+        section("How the score rose", element("div", *parts, class_="charts"), name="progress")
+        if any(parts)
+        else NOTHING
+    )
 
 
 def _progress(findings: Findings) -> Html:
@@ -30,7 +34,10 @@ def _progress(findings: Findings) -> Html:
     legend = [("best", "line", "best so far"), ("complete", "dots", "a complete trial")]
     legend += [] if math.isnan(study.control_score) else [("control", "line level", "the control")]
     since = ledger.total.device_s - ledger.improved_s
-    told = f"The best was found after {unit.shown(ledger.improved_s)} of {unit.shown(ledger.total.device_s)} on devices"
+    told = (
+        f"The best was found after {unit.shown(ledger.improved_s)} of "
+        f"{unit.shown(ledger.total.device_s)} on devices"
+    )
     told += f", with {unit.shown(since)} spent since." if since > 0 else "."
     gained = "" if math.isnan(ledger.gain) else f" Gained over the control: {change(ledger.gain)}."
     chart = progress_chart(study, findings.moments, ledger.total.device_s, unit)

@@ -1,4 +1,6 @@
-"""Every trial: what became of it, what it cost, and in which parameters it differs from the control."""
+"""Every trial: what became of it, what it cost, and in which parameters it differs from the
+control.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,7 +10,16 @@ from objectives.errors import one_line
 from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.reading import STATES, StudyRecord, TrialRecord
-from search.report.sections.parts import NOTHING, cell, heads, number, paragraph, row_head, section, table
+from search.report.sections.parts import (
+    NOTHING,
+    cell,
+    heads,
+    number,
+    paragraph,
+    row_head,
+    section,
+    table,
+)
 from search.report.shown import Unit, parameter, score
 
 ABSENT = object()
@@ -21,11 +32,15 @@ def trials(findings: Findings) -> Html:
     study = findings.study
     if not study.trials:
         return NOTHING
-    titles = [*heads("trial", "state", words=2), *heads("score", "epochs", f"time, {findings.unit.name}", "weights", words=0)]
+    titles = [
+        *heads("trial", "state", words=2),
+        *heads("score", "epochs", f"time, {findings.unit.name}", "weights", words=0),
+    ]
     titles += heads("origin", "differs from the control in", words=2)
     rows = [_row(study, trial, findings.unit) for trial in sorted(study.trials, key=_rank)]
     note = (
-        "The highest score first; a score in brackets is the last of a trial that was not trained to its end. Epochs: the best "
+        "The highest score first; a score in brackets is the last of a trial that was not trained "
+        "to its end. Epochs: the best "
         "one of those trained. Weights: those of the network, in millions."
     )
     listed = table(titles, rows, kind="tall" if len(rows) > FEW else "scroll", folds=True)
@@ -33,7 +48,9 @@ def trials(findings: Findings) -> Html:
 
 
 def differences(params: Mapping[str, Any], control: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the parameters that the control has otherwise or not at all; what a trial lacks follows from these."""
+    """Yield the parameters that the control has otherwise or not at all; what a trial lacks follows
+    from these.
+    """
     for name in sorted(params):
         if params[name] != control.get(name, ABSENT):
             yield f"{name}={parameter(params[name])}"
@@ -46,13 +63,21 @@ def _rank(trial: TrialRecord) -> tuple[int, float, int]:
 def _row(study: StudyRecord, trial: TrialRecord, unit: Unit) -> Html:
     kind = "best" if trial is study.best else "control" if trial is study.control else ""
     base = study.control.params if study.control else {}
-    changed = ", ".join(differences(trial.params, base)) if trial is not study.control else "(the control)"
+    changed = (
+        ", ".join(differences(trial.params, base))
+        if trial is not study.control
+        else "(the control)"
+    )
     return element(
         "tr",
         row_head(f"{trial.number}"),
         cell(_state(trial), f"state state-{trial.state}"),
         number(_score(trial), "score"),
-        number(f"{trial.best_epoch} of {trial.epochs}" if trial.best_epoch else f"{trial.epochs or '-'}"),
+        number(
+            f"{trial.best_epoch} of {trial.epochs}"
+            if trial.best_epoch
+            else f"{trial.epochs or '-'}"
+        ),
         number(unit.number(trial.device_s) if trial.device_s else "-"),
         number(f"{trial.parameters / 1e6:.2f}" if trial.parameters else "-"),
         cell(trial.recipe or "sampler"),
@@ -62,10 +87,18 @@ def _row(study: StudyRecord, trial: TrialRecord, unit: Unit) -> Html:
 
 
 def _state(trial: TrialRecord) -> Html:
-    cause = f": {trial.cause}" if trial.cause and trial.cause not in (trial.state, "completed") else ""
+    cause = (
+        f": {trial.cause}" if trial.cause and trial.cause not in (trial.state, "completed") else ""
+    )
     words = [f"{trial.state}{cause}"]
     return element(
-        "span", *words, *([element("br"), element("small", one_line(trial.message, LONGEST))] if trial.message else [])
+        "span",
+        *words,
+        *(
+            [element("br"), element("small", one_line(trial.message, LONGEST))]
+            if trial.message
+            else []
+        ),
     )
 
 

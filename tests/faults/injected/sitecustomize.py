@@ -1,7 +1,8 @@
-"""Faults that no test machine has at hand, put into the program's own processes from outside: FAULTS_INJECT names them.
+"""Faults that no test machine has at hand, put into the program's own processes from outside:
+FAULTS_INJECT names them.
 
-Python runs this file at its start, in every process whose PYTHONPATH names this folder. What it changes stands for hardware
-or for other people's code; everything else is the program itself.
+Python runs this file at its start, in every process whose PYTHONPATH names this folder. What it
+changes stands for hardware or for other people's code; everything else is the program itself.
 """
 
 import importlib.abc
@@ -46,7 +47,9 @@ def gpu_breaks(cuda: ModuleType) -> None:
 def driver_lists_it(driver: ModuleType) -> None:
     """The driver lists one card."""
     gpu = driver.Gpu("GPU-broken", "Broken", 8 * 2**30, bf16=True)
-    listed = driver.Driver(installed=True, version="580.0", cards=(driver.Card(0, gpu.uuid, (gpu,)),))
+    listed = driver.Driver(
+        installed=True, version="580.0", cards=(driver.Card(0, gpu.uuid, (gpu,)),)
+    )
     driver.read_driver = lambda: listed  # type: ignore[attr-defined]
 
 

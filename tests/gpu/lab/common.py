@@ -1,4 +1,6 @@
-"""What the steps share: where they run, the project's command line, processes that are left over, and the GPU's figures."""
+"""What the steps share: where they run, the project's command line, processes that are left over,
+and the GPU's figures.
+"""
 
 import json
 import os
@@ -23,7 +25,8 @@ DEVICE = "cuda" if CUDA else "cpu"
 WORK = Path(os.environ.get("GPULAB_WORK", "/tmp/gpulab-run"))
 HERE = Path(__file__).resolve().parent
 FRAMES = HERE.parent / "data" / "frames.npz"  # real ones, where prepare.sh was given some
-MARK = "GPULAB_MARK"  # in the environment of all that a step starts, so that what is left of it can be told from all else
+# in the environment of all that a step starts, so that what is left of it can be told from all else
+MARK = "GPULAB_MARK"
 
 
 def say(*words: object) -> None:
@@ -44,7 +47,9 @@ def home(name: str) -> Path:
     return folder
 
 
-def search(*words: object, timeout: float, storage: str = "", log: Path | None = None) -> subprocess.CompletedProcess[str]:
+def search(
+    *words: object, timeout: float, storage: str = "", log: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run one command of the project to its end, and print the end of its output."""
     process = start(*words, storage=storage, log=log)
     try:
@@ -69,7 +74,9 @@ def start(*words: object, storage: str = "", log: Path | None = None) -> subproc
     environment |= {"SEARCH_STORAGE": storage} if storage else {}
     out = log.open("w") if log else subprocess.PIPE
     command = [sys.executable, "-m", "search", *map(str, words)]
-    return subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=out, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def query(url: str, statement: str, *values: object) -> list[tuple]:
@@ -98,7 +105,17 @@ TRIALS = """
 
 def trials(url: str, study: str) -> list[dict]:
     """Return the trials of a study, each with the columns of `TRIALS` by name."""
-    keys = ("number", "state", "begun", "ended", "cause", "scored_on", "message", "train_seconds", "epochs")
+    keys = (
+        "number",
+        "state",
+        "begun",
+        "ended",
+        "cause",
+        "scored_on",
+        "message",
+        "train_seconds",
+        "epochs",
+    )
     found = [dict(zip(keys, row, strict=True)) for row in query(url, TRIALS, study)]
     for each in found:
         for key in ("cause", "scored_on"):
@@ -114,12 +131,18 @@ def counted(found: list[dict], key: str) -> dict[str, int]:
 
 
 def leftovers(mark: str) -> list[psutil.Process]:
-    """Return the processes that a step has started and that nobody has ended, but for this one and its parents."""
+    """Return the processes that a step has started and that nobody has ended, but for this one and
+    its parents.
+    """
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in mine and process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+            if (
+                process.pid not in mine
+                and process.status() != psutil.STATUS_ZOMBIE
+                and process.environ().get(MARK) == mark
+            ):
                 found.append(process)
         except psutil.Error:
             continue
@@ -127,16 +150,24 @@ def leftovers(mark: str) -> list[psutil.Process]:
 
 
 def describe_leftovers(mark: str, wait_s: float = 7.0) -> str:
-    """Say what is left some seconds after the last command has ended; prefetchers would have noticed by then."""
+    """Say what is left some seconds after the last command has ended; prefetchers would have
+    noticed by then.
+    """
     time.sleep(wait_s)
-    found = [p for p in leftovers(mark) if "postgres" not in p.name() and "resource_tracker" not in " ".join(p.cmdline())]
+    found = [
+        p
+        for p in leftovers(mark)
+        if "postgres" not in p.name() and "resource_tracker" not in " ".join(p.cmdline())
+    ]
     unique = 0
     for process in found:
         try:
             unique += process.memory_full_info().uss
         except psutil.Error:
             continue
-        say("  left over:", process.pid, "parent", process.ppid(), " ".join(process.cmdline())[:120])
+        say(
+            "  left over:", process.pid, "parent", process.ppid(), " ".join(process.cmdline())[:120]
+        )
     return f"{len(found)} processes left over with {unique / 2**20:.0f} MiB of their own"
 
 
@@ -205,7 +236,9 @@ def database(folder: Path) -> Iterator[str]:
 
 
 def data_set(count: int, size: tuple[int, int] | None = None) -> "Dataset":
-    """Return prepared frames: the real ones that were brought along, or so many generated ones; resized ones are generated."""
+    """Return prepared frames: the real ones that were brought along, or so many generated ones;
+    resized ones are generated.
+    """
     from objectives.data.dataset import DataOptions, open_dataset
 
     frames = str(FRAMES) if FRAMES.exists() and size is None else f"synthetic:{count}"

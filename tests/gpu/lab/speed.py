@@ -2,8 +2,9 @@
 
 ``speed.py`` measures all; ``speed.py bare-process SECONDS`` is the bare loop alone, for step 9.
 
-All loops train the same networks in bf16. Images a second are of whole steps: forward, backward, optimiser. Each number is the
-median of several turns, and what is compared is measured in this one run.
+All loops train the same networks in bf16. Images a second are of whole steps: forward, backward,
+optimiser. Each number is the median of several turns, and what is compared is measured in this one
+run.
 """
 
 import os
@@ -47,7 +48,8 @@ def rate(step: Step, images: int, *, seconds: float = 1.5, warm: int = 5) -> flo
     for _ in range(5 if CUDA else 1):
         done, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds / 5:
-            for _ in range(5 if CUDA else 1):  # many between two looks, or the looks would be what is measured
+            # many between two looks, or the looks would be what is measured
+            for _ in range(5 if CUDA else 1):
                 step()
                 done += images
             wait()
@@ -58,12 +60,16 @@ def rate(step: Step, images: int, *, seconds: float = 1.5, warm: int = 5) -> flo
 def tensors(data: Dataset, batch: int) -> tuple[Tensor, Tensor]:
     """Return a batch of raw pixels and labels on the device."""
     frames = np.resize(data.parts["train"], batch)
-    return pixels_BCHW(data.images[frames]).to(ON), torch.from_numpy(np.array(data.masks[frames])).to(ON).long()
+    return pixels_BCHW(data.images[frames]).to(ON), torch.from_numpy(
+        np.array(data.masks[frames])
+    ).to(ON).long()
 
 
 def network_of(model: Model, data: Dataset) -> nn.Module:
     """Return a network for these frames on the device, ready to train."""
-    network = build_network(model, in_channels=data.spec.channels, num_classes=data.spec.num_classes)
+    network = build_network(
+        model, in_channels=data.spec.channels, num_classes=data.spec.num_classes
+    )
     return network.to(ON, memory_format=torch.channels_last).train()
 
 
@@ -90,20 +96,26 @@ def bare(model: Model, data: Dataset, batch: int, *, fused: bool = False) -> Ste
 
 
 class OnDevice(nn.Module):
-    """A whole step for a CUDA graph: frames that lie on the device, moved, lit and made noisy there, trained on, averaged.
+    """A whole step for a CUDA graph: frames that lie on the device, moved, lit and made noisy
+    there, trained on, averaged.
 
-    The numbers of an epoch's augmentation are drawn on the host by (seed, epoch), as the project's are, and copied once.
+    The numbers of an epoch's augmentation are drawn on the host by (seed, epoch), as the project's
+    are, and copied once.
     """
 
     def __init__(self, model: Model, data: Dataset, batch: int, *, project_loss: bool) -> None:
         super().__init__()
         frames = data.parts["train"]
         self.batch, self.steps = batch, max(1, len(frames) // batch)
-        self.images = torch.from_numpy(np.array(data.images[frames])).permute(0, 3, 1, 2).contiguous().to(ON)
+        self.images = (
+            torch.from_numpy(np.array(data.images[frames])).permute(0, 3, 1, 2).contiguous().to(ON)
+        )
         self.masks = torch.from_numpy(np.array(data.masks[frames])).to(ON)
         self.network = network_of(model, data)
         self.average = [value.clone() for value in self.averaged()]
-        self.optimiser = optim.AdamW(self.network.parameters(), 1e-3, capturable=CUDA, fused=CUDA or None)
+        self.optimiser = optim.AdamW(
+            self.network.parameters(), 1e-3, capturable=CUDA, fused=CUDA or None
+        )
         self.numbers = torch.zeros(self.steps * batch, 10, device=ON)
         self.order = torch.zeros(self.steps * batch, dtype=torch.long, device=ON)
         self.step_number = torch.zeros(1, dtype=torch.long, device=ON)
@@ -112,8 +124,12 @@ class OnDevice(nn.Module):
         self.mixture = None
         if project_loss:
             config = Config()
-            weights_K = class_weights_K(config.loss.class_weights, data.pixel_counts, data.spec.ignore_label).to(ON)
-            self.mixture = build_phases(config, weights_K=weights_K, ignore_label=data.spec.ignore_label).at(0)
+            weights_K = class_weights_K(
+                config.loss.class_weights, data.pixel_counts, data.spec.ignore_label
+            ).to(ON)
+            self.mixture = build_phases(
+                config, weights_K=weights_K, ignore_label=data.spec.ignore_label
+            ).at(0)
 
     def averaged(self) -> list[Tensor]:
         """Return what is averaged over steps: weights, and the statistics of normalisation."""
@@ -121,7 +137,9 @@ class OnDevice(nn.Module):
         return [value.detach() for value in values if value.is_floating_point()]
 
     def draw(self, epoch: int) -> None:
-        """Draw an epoch's order and augmentation: a rotation, a scale, two shifts, two flips, light, contrast, gamma, noise."""
+        """Draw an epoch's order and augmentation: a rotation, a scale, two shifts, two flips,
+        light, contrast, gamma, noise.
+        """
         generator = np.random.default_rng((0, epoch))
         count = self.steps * self.batch
         drawn = generator.uniform(-1, 1, (count, 10)).astype(np.float32)
@@ -140,11 +158,21 @@ class OnDevice(nn.Module):
         flip_x, flip_y = torch.sign(n[:, 4]), torch.sign(n[:, 5])
         row_x = torch.stack([cosine * flip_x, -sine * height / width, 0.1 * n[:, 2]], 1)
         row_y = torch.stack([sine * width / height, cosine * flip_y, 0.1 * n[:, 3]], 1)
-        grid = functional.affine_grid(torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False)
-        images = functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        masks = functional.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+        grid = functional.affine_grid(
+            torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False
+        )
+        images = functional.grid_sample(
+            images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
+        masks = functional.grid_sample(
+            masks, grid, mode="nearest", padding_mode="zeros", align_corners=False
+        )
         light, contrast, gamma = (n[:, i, None, None, None] for i in (6, 7, 8))
-        images = ((images - 0.5) * (1 + 0.2 * contrast) + 0.5 + 0.12 * light).clamp(1e-4, 1).pow(torch.exp2(0.4 * gamma))
+        images = (
+            ((images - 0.5) * (1 + 0.2 * contrast) + 0.5 + 0.12 * light)
+            .clamp(1e-4, 1)
+            .pow(torch.exp2(0.4 * gamma))
+        )
         images = images + 0.03 * n[:, 9, None, None, None].abs() * torch.randn_like(images)
         return images.contiguous(memory_format=torch.channels_last), masks[:, 0].long()
 
@@ -182,13 +210,17 @@ class OnDevice(nn.Module):
 
 
 def stacked(model: Model, data: Dataset, batch: int, networks: int) -> Step:
-    """Return a step of so many networks of one shape, trained at once by vmap, each on a batch of its own."""
+    """Return a step of so many networks of one shape, trained at once by vmap, each on a batch of
+    its own.
+    """
     from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
     each = [network_of(model, data) for _ in range(networks)]
     weights, buffers = stack_module_state(each)
     weights = {name: value.detach() for name, value in weights.items()}
-    moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in weights.items()}
+    moments = {
+        name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in weights.items()
+    }
     images, masks = tensors(data, batch)
     images = (images.float() / 255).expand(networks, *images.shape).contiguous()
     masks = masks.expand(networks, *masks.shape).contiguous()
@@ -203,7 +235,8 @@ def stacked(model: Model, data: Dataset, batch: int, networks: int) -> Step:
     def step() -> None:
         found, _ = gradients(weights, buffers, images, masks)
         with torch.no_grad():
-            for name, gradient in found.items():  # Adam without its corrections: the cost is what counts here
+            # Adam without its corrections: the cost is what counts here
+            for name, gradient in found.items():
                 first, second = moments[name]
                 first.lerp_(gradient, 0.1)
                 second.lerp_(gradient.square(), 0.001)
@@ -213,13 +246,19 @@ def stacked(model: Model, data: Dataset, batch: int, networks: int) -> Step:
 
 
 def real(model: Model, data: Dataset, batch: int, prefetchers: int, *, epochs: int = 2) -> float:
-    """Return the images a second of the project's own loop after its first epoch, in which its prefetchers fill up."""
+    """Return the images a second of the project's own loop after its first epoch, in which its
+    prefetchers fill up.
+    """
     steps = 40 if CUDA else 1
     frames = len(data.parts["train"])
     config = Config(
         model=model,
         augment=Augment(intensity=0.5),
-        train=Train(batch_size=min(batch, frames), steps_per_epoch=min(steps, max(1, frames // batch)), epochs=100),
+        train=Train(
+            batch_size=min(batch, frames),
+            steps_per_epoch=min(steps, max(1, frames // batch)),
+            epochs=100,
+        ),
     )
     training = prepare(config, data, seed=0, device=ON, prefetchers=prefetchers)
     began = time.perf_counter()
@@ -234,13 +273,18 @@ def real(model: Model, data: Dataset, batch: int, prefetchers: int, *, epochs: i
         seconds.append(time.perf_counter() - began)
     images = sum(len(keys) for keys in training.batches.order)
     found = images / statistics.median(seconds)
-    say(f"    first epoch {first:.2f} s, later ones {statistics.median(seconds):.2f} s for {images} frames")
+    say(
+        f"    first epoch {first:.2f} s, later ones {statistics.median(seconds):.2f} s for "
+        f"{images} frames"
+    )
     del training
     return found
 
 
 def peer(model: Model, data: Dataset, batch: int, workers: int) -> float:
-    """Return the images a second of Lightning, DataLoader and albumentations around the same network."""
+    """Return the images a second of Lightning, DataLoader and albumentations around the same
+    network.
+    """
     import logging
     import warnings
 
@@ -272,13 +316,20 @@ def peer(model: Model, data: Dataset, batch: int, workers: int) -> float:
             return len(frames)
 
         def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-            moved = augment(image=np.asarray(data.images[frames[index]]), mask=np.asarray(data.masks[frames[index]]))
-            return torch.from_numpy(moved["image"]).permute(2, 0, 1).float() / 255, torch.from_numpy(moved["mask"]).long()
+            moved = augment(
+                image=np.asarray(data.images[frames[index]]),
+                mask=np.asarray(data.masks[frames[index]]),
+            )
+            return torch.from_numpy(moved["image"]).permute(
+                2, 0, 1
+            ).float() / 255, torch.from_numpy(moved["mask"]).long()
 
     class Net(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.network = build_network(model, in_channels=data.spec.channels, num_classes=data.spec.num_classes)
+            self.network = build_network(
+                model, in_channels=data.spec.channels, num_classes=data.spec.num_classes
+            )
             self.seconds: list[float] = []
 
         def training_step(self, found: tuple[Tensor, Tensor], index: int) -> Tensor:
@@ -310,7 +361,13 @@ def peer(model: Model, data: Dataset, batch: int, workers: int) -> float:
         benchmark=True,
     )
     loader = DataLoader(
-        Frames(), batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0, pin_memory=CUDA, drop_last=True
+        Frames(),
+        batch,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=CUDA,
+        drop_last=True,
     )
     trainer.fit(net, loader)
     return len(frames) / statistics.median(net.seconds[1:] or net.seconds)
@@ -340,9 +397,15 @@ def _launches(step: Step) -> str:
         for _ in range(3):
             step()
         wait()
-    events = [event for event in seen.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    events = [
+        event for event in seen.events() if event.device_type == torch.autograd.DeviceType.CUDA
+    ]
     busy = sum(event.device_time_total for event in events) / 3
-    return f"{len(events) / 3:.0f} kernels, GPU computes {busy / 1000:.2f} of {took * 1000:.2f} ms ({busy / took / 1e4:.0f} %)"
+    return (
+        f"{len(events) / 3:.0f} kernels, GPU computes {busy / 1000:.2f} of {took * 1000:.2f} "
+        f"ms "
+        f"({busy / took / 1e4:.0f} %)"
+    )
 
 
 def tried(name: str, measure: Callable[[], float]) -> float:
@@ -353,7 +416,10 @@ def tried(name: str, measure: Callable[[], float]) -> float:
         say(f"  {name}: {found:,.0f} img/s ({time.monotonic() - began:.0f} s)")
     except Exception as error:
         found = 0.0
-        say(f"  {name}: FAILED, {type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}")
+        say(
+            f"  {name}: FAILED, {type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200] if str(error) else ''}"
+        )
     return found
 
 
@@ -378,7 +444,9 @@ def ceilings() -> None:
     say(f"  copy {copied / 1e12:.2f} TB/s, bf16 product {product / 1e12:.0f} TFLOP/s")
 
 
-def bare_rate(model: Model, data: Dataset, batch: int, *, fused: bool = False, warm: int = 5) -> float:
+def bare_rate(
+    model: Model, data: Dataset, batch: int, *, fused: bool = False, warm: int = 5
+) -> float:
     """Return the images a second of the bare loop."""
     return rate(bare(model, data, batch, fused=fused), batch, warm=warm)
 
@@ -396,7 +464,10 @@ def stacked_rate(data: Dataset, batch: int, networks: int) -> float:
 def measure_small(prefetchers: tuple[int, ...]) -> dict[str, float]:
     """Measure every loop with the small network; return their images a second by name."""
     data, found = data_set(200 if CUDA else 60), dict[str, float]()
-    say(f"U-Net 16-32-64-128 at {data.spec.height}x{data.spec.width}, {len(data.parts['train'])} training frames")
+    say(
+        f"U-Net 16-32-64-128 at {data.spec.height}x{data.spec.width}, {len(data.parts['train'])} "
+        f"training frames"
+    )
     batch, *larger = (32, 128) if CUDA else (8,)
     for size in (batch, *larger):
         found[f"bare {size}"] = tried(f"bare, batch {size}", partial(bare_rate, SMALL, data, size))
@@ -412,7 +483,9 @@ def measure_small(prefetchers: tuple[int, ...]) -> dict[str, float]:
         found[f"graph {size}"] = tried(name, partial(graph_rate, data, size, project_loss=False))
     name = f"the same with the project's losses, batch {batch}"
     found["graph loss"] = tried(name, partial(graph_rate, data, batch, project_loss=True))
-    found["fused"] = tried(f"bare with fused AdamW, batch {batch}", partial(bare_rate, SMALL, data, batch, fused=CUDA))
+    found["fused"] = tried(
+        f"bare with fused AdamW, batch {batch}", partial(bare_rate, SMALL, data, batch, fused=CUDA)
+    )
     networks = 8 if CUDA else 2
     name = f"{networks} networks at once by vmap, batch {batch} each, in all"
     found[f"vmap {networks}"] = tried(name, partial(stacked_rate, data, batch, networks))
@@ -420,11 +493,15 @@ def measure_small(prefetchers: tuple[int, ...]) -> dict[str, float]:
 
 
 def measure_large(prefetchers: int) -> dict[str, float]:
-    """Measure the bare loop and the project's with a large network; return their images a second by name."""
+    """Measure the bare loop and the project's with a large network; return their images a second by
+    name.
+    """
     data, found = data_set(40 if CUDA else 30, (512, 512) if CUDA else (96, 96)), dict[str, float]()
     say(f"smp Unet resnet34 at {data.spec.height}x{data.spec.width}")
     batch = 8 if CUDA else 2
-    found["bare large"] = tried(f"bare, batch {batch}", partial(bare_rate, RESNET, data, batch, warm=3))
+    found["bare large"] = tried(
+        f"bare, batch {batch}", partial(bare_rate, RESNET, data, batch, warm=3)
+    )
     if CUDA:
         say("    " + launches(bare(RESNET, data, batch)))
     name = f"the project's loop with augmentation, batch {batch}, {prefetchers} prefetchers"
@@ -457,7 +534,9 @@ def main() -> None:
 
 
 def bare_process(seconds: float) -> None:
-    """Print the images a second of one bare loop, one of several in step 9; the last line is the number."""
+    """Print the images a second of one bare loop, one of several in step 9; the last line is the
+    number.
+    """
     torch.backends.cudnn.benchmark = True
     torch.set_num_threads(1)
     data = data_set(60)

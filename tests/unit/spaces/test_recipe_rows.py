@@ -1,16 +1,30 @@
-"""The recipes row by row, against what the reports say: two tables that were typed without a look at the recipes."""
+"""The recipes row by row, against what the reports say: two tables that were typed without a look
+at the recipes.
+"""
 
 from collections.abc import Mapping
 
 import pytest
 
-from objectives.config import Adam, Augment, Config, InverseFrequency, Loss, NestedUNet, NoSecondPhase, Plateau, Train
+from objectives.config import (
+    Adam,
+    Augment,
+    Config,
+    InverseFrequency,
+    Loss,
+    NestedUNet,
+    NoSecondPhase,
+    Plateau,
+    Train,
+)
 from spaces import Recipe, load_ensembles, load_recipes
 from tests.support import report_b_rows, report_rows
 
 OTHERS: Mapping[
     str, str
-] = {  # the recipe of each row of the tables; of report B a row is a recipe's name up to its first hyphen
+    # the recipe of each row of the tables; of report B a row is a recipe's name up to its first
+    # hyphen
+] = {
     "A1-convolution": "A1",
     "A2-three-convolutions": "A2",
     "A3-unet-base": "A3",
@@ -52,7 +66,9 @@ B0 = Config(  # beside the table: the report's first network, of 34 million para
     schedule=Plateau(factor=0.1, patience=15),
     train=Train(early_stopping=20, ema=0.0),
 )
-OF_B: dict[str, report_rows.Row] = {row: (*found, False) for row, found in report_b_rows.ROWS.items()}
+OF_B: dict[str, report_rows.Row] = {
+    row: (*found, False) for row, found in report_b_rows.ROWS.items()
+}
 OF_B |= {"B24": report_rows.ROWS["B24"], "B0": (B0, {"big_rock": 0.1}, False)}
 
 
@@ -65,7 +81,9 @@ def test_every_row_is_one_recipe_and_every_recipe_one_row() -> None:
     assert [name for name in names if not name.startswith("B")] == list(OTHERS)
     assert set(OTHERS.values()) | {"B24"} == report_rows.ROWS.keys()
     numbers = [int(row.removeprefix("B")) for row in OF_B if row != "B0"]
-    assert [name.partition("-")[0] for name in names if name.startswith("B")] == [f"B{n}" for n in sorted(numbers)] + ["B0"]
+    assert [name.partition("-")[0] for name in names if name.startswith("B")] == [
+        f"B{n}" for n in sorted(numbers)
+    ] + ["B0"]
     ensembles = {int(row.removeprefix("B")) for row in report_b_rows.ENSEMBLES}
     assert {*numbers, *ensembles, 9} == set(range(1, 38))  # row 9 is a second run of row 8
     assert len({name.lower() for name in names}) == len(names)  # they are found in whatever case
@@ -73,7 +91,10 @@ def test_every_row_is_one_recipe_and_every_recipe_one_row() -> None:
 
 
 def test_ensembles_are_those_of_the_rows() -> None:
-    found = {each.name: (tuple(member.row for member in each.members), each.reported["hidden"]) for each in load_ensembles()}
+    found = {
+        each.name: (tuple(member.row for member in each.members), each.reported["hidden"])
+        for each in load_ensembles()
+    }
     assert found == report_b_rows.ENSEMBLES
 
 

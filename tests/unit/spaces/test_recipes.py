@@ -1,4 +1,6 @@
-"""The recipes: every system of the reports, inside `mars`, found by name, scaled, and cut to what the data allows."""
+"""The recipes: every system of the reports, inside `mars`, found by name, scaled, and cut to what
+the data allows.
+"""
 
 import json
 from dataclasses import replace
@@ -35,7 +37,15 @@ from search.place import Place
 from search.report.recipe_table import Measured, markdown, shown_reported
 from search.study.record import State
 from search.study.setup import Prepared, Request, prepare
-from spaces import FromParams, Recipe, choose_recipes, load_ensembles, load_recipes, load_space, load_stored_space
+from spaces import (
+    FromParams,
+    Recipe,
+    choose_recipes,
+    load_ensembles,
+    load_recipes,
+    load_space,
+    load_stored_space,
+)
 from spaces.domains import Choice, Fixed
 from spaces.fitting import VALUES, fit_recipes, fit_space
 from spaces.recipes import scaled
@@ -53,7 +63,9 @@ def test_every_recipe_lies_in_mars_and_is_drawn_as_it_is(each: Recipe) -> None:
 
     assert config.train.epochs == 7
     parts = ("model", "loss", "second_loss", "optimiser", "schedule", "augment")
-    assert {part: getattr(config, part) for part in parts} == {part: getattr(each.config, part) for part in parts}
+    assert {part: getattr(config, part) for part in parts} == {
+        part: getattr(each.config, part) for part in parts
+    }
     assert config.train.model_copy(update={"epochs": each.config.train.epochs}) == each.config.train
 
 
@@ -65,20 +77,30 @@ REACHED = {
     "L3": {"loss": Loss(cross_entropy=0.0, focal=0.8, dice=0.2)},
     "L4": {"loss": Loss(class_weights=InverseFrequency(power=1.0))},
     "L6": {"loss": Loss(class_weights=GivenClassWeights(values=(0, 1, 1, 1, 2)))},
-    "L7": {"loss": Loss(cross_entropy=0.0, tversky=0.25, unified_focal=0.25, jaccard=0.25, boundary=0.25)},
+    "L7": {
+        "loss": Loss(
+            cross_entropy=0.0, tversky=0.25, unified_focal=0.25, jaccard=0.25, boundary=0.25
+        )
+    },
     "G1": {"augment": Augment(geometry=False, photometric=False)},
     "G2": {"augment": Augment(intensity=0.3, shear=False, photometric=False)},
     "G3": {"augment": Augment(vertical_flip=True, shear=True, elastic=True)},
     "G4": {"train": Train(rare_repeat=4)},
     "G5": {"augment": Augment(intensity=0.0, copy_paste=0.8, copy_paste_edge="hard")},
-    "G5 counted": {"augment": Augment(copy_paste=0.8), "train": Train(rare_repeat=2, rare_pasted=True)},
+    "G5 counted": {
+        "augment": Augment(copy_paste=0.8),
+        "train": Train(rare_repeat=2, rare_pasted=True),
+    },
     "G6": {"train": Train(scale=0.5)},
     "T1 adam": {"optimiser": Adam()},
     "T1 adamw": {"optimiser": AdamW()},
     "T1 sgd": {"optimiser": SGD()},
     "T1 lion": {"optimiser": Lion()},
     "T2": {"schedule": Plateau(factor=0.1, patience=15), "train": Train(early_stopping=20)},
-    "T2 on the loss": {"schedule": Plateau(watch="loss"), "train": Train(early_stopping=20, stop_on="loss")},
+    "T2 on the loss": {
+        "schedule": Plateau(watch="loss"),
+        "train": Train(early_stopping=20, stop_on="loss"),
+    },
     "T2 one cycle": {"schedule": OneCycle(), "train": Train(early_stopping=30)},
     "T3": {"model": UNet(dropout=0.2, norm="group"), "optimiser": Adam(weight_decay=1e-4)},
     "T4": {"loss": Loss(), "second_loss": SecondPhase(cross_entropy=0.5, boundary=0.5)},
@@ -103,7 +125,9 @@ def test_every_row_that_is_a_part_of_a_system_is_a_point_of_mars(row: str) -> No
         ("ALL", [each.name for each in load_recipes()]),
     ],
 )
-def test_recipes_are_chosen_by_row_or_name_each_once_in_their_order(wanted: str, names: list[str]) -> None:
+def test_recipes_are_chosen_by_row_or_name_each_once_in_their_order(
+    wanted: str, names: list[str]
+) -> None:
     assert [each.name for each in choose_recipes(wanted)] == names
 
 
@@ -174,12 +198,19 @@ def test_a_space_is_cut_to_the_classes_of_the_data() -> None:
     assert VALUES not in cut.domains
     assert cut.default() == mars.default()
     assert load_stored_space(cut.to_dict()) == cut
-    assert lines == (f"{VALUES}: [0.0, 1.0, 1.0, 1.0, 2.0] is left out, since the data has 3 classes",)
+    assert lines == (
+        f"{VALUES}: [0.0, 1.0, 1.0, 1.0, 2.0] is left out, since the data has 3 classes",
+    )
 
 
 def test_lists_of_weights_that_fit_stay_and_a_control_that_does_not_fit_is_refused() -> None:
-    given = ["loss.class_weights.kind=given", "loss.class_weights.values={choice: [[1, 2], [1, 2, 3]]}"]
-    space = load_space("small", [*given, "control.loss.class_weights={kind: given, values: [1, 2, 3]}"])
+    given = [
+        "loss.class_weights.kind=given",
+        "loss.class_weights.values={choice: [[1, 2], [1, 2, 3]]}",
+    ]
+    space = load_space(
+        "small", [*given, "control.loss.class_weights={kind: given, values: [1, 2, 3]}"]
+    )
 
     assert fit_space(space, 3)[0].domains[VALUES] == Fixed((1.0, 2.0, 3.0))
     with pytest.raises(ProblemsError, match="the data has 2 classes and needs one weight for each"):
@@ -188,27 +219,37 @@ def test_lists_of_weights_that_fit_stay_and_a_control_that_does_not_fit_is_refus
 
 def prepared(folder: Path, **asked: Any) -> Prepared:
     place = Place("", str(folder / "artifacts"), folder / "cache")
-    return prepare(Request(**{"name": "s", "source": "synthetic:40", "space": "mars", "trials": 50} | asked), place)
+    return prepare(
+        Request(**{"name": "s", "source": "synthetic:40", "space": "mars", "trials": 50} | asked),
+        place,
+    )
 
 
-def test_a_study_takes_the_recipes_that_are_asked_for_or_that_its_space_names(tmp_path: Path) -> None:
+def test_a_study_takes_the_recipes_that_are_asked_for_or_that_its_space_names(
+    tmp_path: Path,
+) -> None:
     asked = prepared(tmp_path, recipes="c1,A5").spec
 
     assert asked.recipes == ("A5-unet-ra", "C1-unet-scag")
     assert asked == prepared(tmp_path, recipes="A5,C1").spec
-    assert prepared(tmp_path, space="recipes", trials=len(load_recipes()) + 1).spec.recipes == tuple(
-        each.name for each in load_recipes() if not each.learns_ignored
-    )
+    assert prepared(
+        tmp_path, space="recipes", trials=len(load_recipes()) + 1
+    ).spec.recipes == tuple(each.name for each in load_recipes() if not each.learns_ignored)
     assert prepared(tmp_path, space="recipes", recipes="D1").spec.recipes == ("D1-unet",)
     assert prepared(tmp_path).spec.recipes == ()
 
 
 def test_more_recipes_than_trials_are_refused(tmp_path: Path) -> None:
     assert len(prepared(tmp_path, recipes="B8,B10,B12,B13", trials=5).spec.recipes) == 4
-    with pytest.raises(UserError, match=r"--trials must be at least 5 for the control and 4 recipes, got 4"):
+    with pytest.raises(
+        UserError, match=r"--trials must be at least 5 for the control and 4 recipes, got 4"
+    ):
         prepared(tmp_path, recipes="B8,B10,B12,B13", trials=4)
     usual = sum(not each.learns_ignored for each in load_recipes())
-    with pytest.raises(UserError, match=rf"--trials must be at least {usual + 1} for the control and {usual} recipes, got 20"):
+    with pytest.raises(
+        UserError,
+        match=rf"--trials must be at least {usual + 1} for the control and {usual} recipes, got 20",
+    ):
         prepared(tmp_path, space="recipes", trials=20)
 
 
@@ -220,8 +261,13 @@ def test_data_of_other_classes_cuts_space_and_recipes_and_says_so(tmp_path: Path
     made = prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="all", trials=100)
     usual = [each.name for each in load_recipes() if not each.learns_ignored]
     assert list(made.spec.recipes) == [name for name in usual if not name.startswith(("D3", "D4"))]
-    assert len([line for line in made.findings if "left out, since the data has 3 classes" in line]) == 2
-    with pytest.raises(UserError, match="D3-unet-dilated-weighted: the class weights are not for 3 classes"):
+    assert (
+        len([line for line in made.findings if "left out, since the data has 3 classes" in line])
+        == 2
+    )
+    with pytest.raises(
+        UserError, match="D3-unet-dilated-weighted: the class weights are not for 3 classes"
+    ):
         prepared(tmp_path, source=str(tmp_path / "three.npz"), recipes="D3")
 
 
@@ -230,15 +276,25 @@ def test_parameters_are_those_of_the_network_on_grey_frames_of_five_classes() ->
     assert count_trainable(recipe("A4")) == 1_926_565
 
 
-def test_the_list_for_scripts_has_a_row_for_every_recipe_with_these_keys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_for_scripts_has_a_row_for_every_recipe_with_these_keys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert answer(["recipes", "list", "--json"]) == 0
     rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
 
     recipes, ensembles = rows[: len(load_recipes())], rows[len(load_recipes()) :]
-    assert [(row["name"], row["report"]) for row in recipes] == [(each.name, each.report) for each in load_recipes()]
+    assert [(row["name"], row["report"]) for row in recipes] == [
+        (each.name, each.report) for each in load_recipes()
+    ]
     assert [row["name"] for row in ensembles] == ["B5", "B11", "B15", "B18", "B34", "B37"]
     for row in rows:
-        assert list(row) == ["name", *(["members"] if row in ensembles else []), "parameters", "report", "reported"]
+        assert list(row) == [
+            "name",
+            *(["members"] if row in ensembles else []),
+            "parameters",
+            "report",
+            "reported",
+        ]
         kinds = [str, list, int, str, dict] if row in ensembles else [str, int, str, dict]
         assert [type(value) for value in row.values()] == kinds
         assert all(type(value) is float for value in row["reported"].values())
@@ -275,10 +331,19 @@ def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> No
         parameters=0,
         minutes=0.0,
     )
-    built = replace(nothing, state=State.COMPLETE, score=0.5, per_class={"soil": 0.25}, best_epoch=2, epochs=4, parameters=1234)
+    built = replace(
+        nothing,
+        state=State.COMPLETE,
+        score=0.5,
+        per_class={"soil": 0.25},
+        best_epoch=2,
+        epochs=4,
+        parameters=1234,
+    )
 
     assert markdown([built, nothing], ["soil"]).splitlines()[2:] == [
-        "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | 0.0 |",
+        "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | "
+        "0.0 |",
         "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | infeasible | - | - | - | 0.0 |",
     ]
 
@@ -313,7 +378,9 @@ BACKGROUND = {"B24", "C0", "E0"}  # rows of systems that learnt label 0; of C0's
 COURSE = {"ignore": "none", "scored": (1, 2, 3, 4)}
 
 
-def test_all_leaves_out_systems_that_took_the_ignored_label_otherwise_and_says_so(tmp_path: Path) -> None:
+def test_all_leaves_out_systems_that_took_the_ignored_label_otherwise_and_says_so(
+    tmp_path: Path,
+) -> None:
     usual = prepared(tmp_path, recipes="all", trials=100)
     learning = prepared(tmp_path, recipes="all", trials=100, frames=DataOptions(**COURSE))
 
@@ -326,7 +393,10 @@ def test_all_leaves_out_systems_that_took_the_ignored_label_otherwise_and_says_s
     assert "C0-unet-weighted-background-out" in usual.spec.recipes
     assert {*usual.spec.recipes, *learning.spec.recipes} == {each.name for each in load_recipes()}
     (line,) = [line for line in usual.findings if line.startswith("left out")]
-    assert "their systems learnt the ignored label, too: --ignore none, with the other labels in --scored" in line
+    assert (
+        "their systems learnt the ignored label, too: --ignore none, with the other labels in "
+        "--scored" in line
+    )
     assert "B24-unet-mobilenetv2-focal-repeated-background" in line
     (line,) = [line for line in learning.findings if line.startswith("left out")]
     assert "A1-convolution" in line
@@ -335,10 +405,16 @@ def test_all_leaves_out_systems_that_took_the_ignored_label_otherwise_and_says_s
 
 def test_by_name_such_a_system_trains_as_the_study_does_and_a_line_says_so(tmp_path: Path) -> None:
     made = prepared(tmp_path, recipes="A1,C0")
-    assert made.spec.recipes == ("A1-convolution", "C0-unet", "C0-unet-weighted", "C0-unet-weighted-background-out")
+    assert made.spec.recipes == (
+        "A1-convolution",
+        "C0-unet",
+        "C0-unet-weighted",
+        "C0-unet-weighted-background-out",
+    )
     (line,) = [line for line in made.findings if line.startswith("trained otherwise than reported")]
     assert line.endswith(": C0-unet, C0-unet-weighted")
-    everything = prepared(tmp_path, recipes="A1,C0", frames=DataOptions(ignore="none"))  # all five labels are scored
+    # all five labels are scored
+    everything = prepared(tmp_path, recipes="A1,C0", frames=DataOptions(ignore="none"))
     assert not [line for line in everything.findings if "otherwise" in line]
 
 
@@ -350,7 +426,13 @@ def test_the_documents_count_the_recipes_and_tell_every_one_with_its_note() -> N
     assert f"{len(load_recipes())} systems of five course reports ship as recipes" in readme
     assert f"{len(load_recipes())} of their\nsystems ship as recipes" in document
     for each in load_recipes():
-        assert f"| {each.name} | {shown_reported(each.reported)} | {each.note} |" in document.splitlines()
+        assert (
+            f"| {each.name} | {shown_reported(each.reported)} | {each.note} |"
+            in document.splitlines()
+        )
     for each in load_ensembles():
         members = ", ".join(member.name for member in each.members)
-        assert f"| {each.name} | {shown_reported(each.reported)} | {members} |" in document.splitlines()
+        assert (
+            f"| {each.name} | {shown_reported(each.reported)} | {members} |"
+            in document.splitlines()
+        )

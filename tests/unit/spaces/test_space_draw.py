@@ -19,7 +19,9 @@ class First:
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def int(self, name: str, low: "int", high: "int", *, step: "int" = 1, log: bool = False) -> "int":  # type: ignore[valid-type]
+    def int(
+        self, name: str, low: "int", high: "int", *, step: "int" = 1, log: bool = False
+    ) -> "int":  # type: ignore[valid-type]
         self.names.append(name)
         return low
 
@@ -50,7 +52,11 @@ def test_only_the_chosen_variant_is_drawn() -> None:
 
     assert isinstance(config.optimiser, AdamW)
     assert "optimiser.adamw.weight_decay" in first.names
-    assert not [name for name in first.names if "sgd" in name or name in ("optimiser.momentum", "loss.class_weights.power")]
+    assert not [
+        name
+        for name in first.names
+        if "sgd" in name or name in ("optimiser.momentum", "loss.class_weights.power")
+    ]
     assert len(first.names) == len(set(first.names))
 
 
@@ -68,7 +74,12 @@ def test_fixed_fields_ask_nothing_and_keep_their_value() -> None:
 def test_a_variants_own_domain_wins_over_a_shared_one() -> None:
     space = load_space("mars")
     adamw = space.control
-    sgd = {**adamw, "optimiser.kind": "sgd", "optimiser.sgd.learning_rate": 0.3, "optimiser.sgd.weight_decay": 1e-4}
+    sgd = {
+        **adamw,
+        "optimiser.kind": "sgd",
+        "optimiser.sgd.learning_rate": 0.3,
+        "optimiser.sgd.weight_decay": 1e-4,
+    }
 
     assert space.draw(FromParams({**sgd, "optimiser.momentum": 0.9})).optimiser.learning_rate == 0.3
     assert space.draw(FromParams(adamw)).optimiser.learning_rate == adamw["optimiser.learning_rate"]
@@ -91,7 +102,10 @@ def test_unnamed_fields_keep_their_variants_defaults(tmp_path: Path) -> None:
 
 
 def test_list_options_are_drawn_as_json() -> None:
-    given = ["loss.class_weights.kind=given", "loss.class_weights.values={choice: [[1, 1], [1, 2]]}"]
+    given = [
+        "loss.class_weights.kind=given",
+        "loss.class_weights.values={choice: [[1, 1], [1, 2]]}",
+    ]
     space = load_space("small", given)
     config = space.draw(FromParams({**space.control, "loss.class_weights.values": "[1.0, 2.0]"}))
 
@@ -153,7 +167,10 @@ def test_a_step_is_checked_when_rebuilding() -> None:
 
 def test_the_control_moves_to_the_nearest_allowed_value() -> None:
     base = load_space("small").default()
-    narrowed = load_space("small", ["model.depth={int: [4, 5]}", "model.base_filters={choice: [20, 100]}", "loss.focal=0.8"])
+    narrowed = load_space(
+        "small",
+        ["model.depth={int: [4, 5]}", "model.base_filters={choice: [20, 100]}", "loss.focal=0.8"],
+    )
     control = narrowed.default()
 
     assert base.model.depth < 4
@@ -168,12 +185,22 @@ def test_a_control_of_another_variant_takes_that_variants_defaults() -> None:
 
 
 def test_the_control_may_be_changed_and_must_lie_inside() -> None:
-    space = load_space("small", [*PINNED, "control.model.depth=2", "control.loss={cross_entropy: 0.4, dice: 0.6}"])
+    space = load_space(
+        "small", [*PINNED, "control.model.depth=2", "control.loss={cross_entropy: 0.4, dice: 0.6}"]
+    )
 
     assert space.default().model.depth == 2
     assert space.default().loss.dice == pytest.approx(0.6)
     with pytest.raises(ProblemsError) as caught:
-        load_space("small", [*PINNED, "control.model.depth=5", "control.optimiser.momentum=0.9", "control.loss.dice=0.9"])
+        load_space(
+            "small",
+            [
+                *PINNED,
+                "control.model.depth=5",
+                "control.optimiser.momentum=0.9",
+                "control.loss.dice=0.9",
+            ],
+        )
     assert [problem.where for problem in caught.value.problems] == [
         "control.model.depth",
         "control.optimiser.momentum",
@@ -182,12 +209,21 @@ def test_the_control_may_be_changed_and_must_lie_inside() -> None:
 
 
 def test_the_fingerprint_tells_spaces_apart_and_survives_storage() -> None:
-    small, again, other = load_space("small"), load_space("small"), load_space("small", ["model.depth=3"])
+    small, again, other = (
+        load_space("small"),
+        load_space("small"),
+        load_space("small", ["model.depth=3"]),
+    )
 
     assert small.fingerprint == again.fingerprint
-    assert small.fingerprint == load_stored_space(json.loads(json.dumps(small.to_dict()))).fingerprint
+    assert (
+        small.fingerprint == load_stored_space(json.loads(json.dumps(small.to_dict()))).fingerprint
+    )
     assert len({small.fingerprint, other.fingerprint, load_space("mars").fingerprint}) == 3
-    pinned = [load_space("small", [*PINNED, f"control.model.depth={depth}"]).fingerprint for depth in (2, 3)]
+    pinned = [
+        load_space("small", [*PINNED, f"control.model.depth={depth}"]).fingerprint
+        for depth in (2, 3)
+    ]
     assert pinned[0] != pinned[1]
 
 
@@ -208,14 +244,17 @@ def test_a_stored_space_that_does_not_fit_is_refused(stored: dict[str, object]) 
 
 
 def test_a_space_that_was_stored_before_a_field_existed_draws_what_it_drew() -> None:
-    """The field has its default, which is what trainings did before; workers join a space of their own version only."""
+    """The field has its default, which is what trainings did before; workers join a space of their
+    own version only.
+    """
     mars = load_space("mars")
     stored = json.loads(json.dumps(mars.to_dict()))
     del stored["domains"]["augment.shear"], stored["control"]["augment.shear"]
     before = load_stored_space(stored)
 
     assert before.domains["augment.shear"] == Fixed(True)
-    assert before.to_dict() != stored  # so its fingerprint is another, which is what workers compare
+    # so its fingerprint is another, which is what workers compare
+    assert before.to_dict() != stored
     assert before.default() == mars.default()
     assert before.default().augment.shear
     assert mars.draw(FromParams(mars.encode(before.default()))) == before.default()
@@ -231,9 +270,15 @@ def test_describe_tells_domain_and_condition_in_order() -> None:
     assert rows["model.heads"].condition == (
         "model.kind is nested_unet or double_unet, model.bottleneck is transformer (in nested_unet)"
     )
-    assert rows["model.attention"].condition == "model.kind is smp, model.decoder is unet or unetplusplus"
+    assert (
+        rows["model.attention"].condition
+        == "model.kind is smp, model.decoder is unet or unetplusplus"
+    )
     assert rows["loss.focal_gamma"].condition == "loss.focal > 0"
-    assert rows["second_loss.focal_gamma"].condition == "second_loss.kind is mixture, second_loss.focal > 0"
+    assert (
+        rows["second_loss.focal_gamma"].condition
+        == "second_loss.kind is mixture, second_loss.focal > 0"
+    )
     assert rows["augment.shear"].condition == "augment.intensity > 0, augment.geometry is true"
     assert rows["augment.copy_paste_edge"].condition == "augment.copy_paste > 0"
     assert rows["optimiser.learning_rate"].condition == "optimiser.kind is adamw or adam"

@@ -31,7 +31,9 @@ def spec_of(channels: int = 1, ignore_label: int | None = 0, max_value: int = 25
         width=40,
         channels=channels,
         max_value=max_value,
-        mean=tuple(0.2 + 0.1 * channel for channel in range(channels)) if channels < 5 else (0.5,) * channels,
+        mean=tuple(0.2 + 0.1 * channel for channel in range(channels))
+        if channels < 5
+        else (0.5,) * channels,
         std=(0.2,) * channels,
         class_names=("void", "soil", "rock", "sand"),
         colours=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)),
@@ -40,10 +42,16 @@ def spec_of(channels: int = 1, ignore_label: int | None = 0, max_value: int = 25
     )
 
 
-def frame_of(channels: int = 1, dtype: type = np.uint8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def frame_of(
+    channels: int = 1, dtype: type = np.uint8, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    image_HWC = rng.integers(0, np.iinfo(dtype).max, (24, 40, channels), endpoint=True).astype(dtype)
-    mask_HW = np.repeat(np.repeat(rng.integers(1, 3, (3, 5)), 8, axis=0), 8, axis=1).astype(np.uint8)
+    image_HWC = rng.integers(0, np.iinfo(dtype).max, (24, 40, channels), endpoint=True).astype(
+        dtype
+    )
+    mask_HW = np.repeat(np.repeat(rng.integers(1, 3, (3, 5)), 8, axis=0), 8, axis=1).astype(
+        np.uint8
+    )
     return image_HWC, mask_HW
 
 
@@ -52,11 +60,17 @@ def frame_of(channels: int = 1, dtype: type = np.uint8, seed: int = 0) -> tuple[
     [
         Augment(intensity=0.0, vertical_flip=True, elastic=True),
         Augment(flip=False, geometry=False, photometric=False),
-        Augment(flip=False, elastic=True, **dict.fromkeys([name for names in SWITCHES.values() for name in names], False)),
+        Augment(
+            flip=False,
+            elastic=True,
+            **dict.fromkeys([name for names in SWITCHES.values() for name in names], False),
+        ),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_nothing_happens_at_intensity_zero_or_with_every_group_off(augment: Augment, dtype: type) -> None:
+def test_nothing_happens_at_intensity_zero_or_with_every_group_off(
+    augment: Augment, dtype: type
+) -> None:
     image, mask = frame_of(3, dtype)
     augmenter = Augmenter(augment, spec_of(3, max_value=np.iinfo(dtype).max))
     for seed in range(20):
@@ -65,9 +79,13 @@ def test_nothing_happens_at_intensity_zero_or_with_every_group_off(augment: Augm
         assert moved_mask.tobytes() == mask.tobytes()
 
 
-@pytest.mark.parametrize(("channels", "dtype"), list(product([1, 2, 3, 4, 5, 9], [np.uint8, np.uint16])))
+@pytest.mark.parametrize(
+    ("channels", "dtype"), list(product([1, 2, 3, 4, 5, 9], [np.uint8, np.uint16]))
+)
 @pytest.mark.parametrize("ignore_label", [0, 3, None])
-def test_shape_and_dtype_stay_and_the_originals_are_not_touched(channels: int, dtype: type, ignore_label: int | None) -> None:
+def test_shape_and_dtype_stay_and_the_originals_are_not_touched(
+    channels: int, dtype: type, ignore_label: int | None
+) -> None:
     image, mask = frame_of(channels, dtype)
     image_before, mask_before = image.copy(), mask.copy()
     augmenter = Augmenter(EVERYTHING, spec_of(channels, ignore_label, np.iinfo(dtype).max))
@@ -80,7 +98,9 @@ def test_shape_and_dtype_stay_and_the_originals_are_not_touched(channels: int, d
 
 
 @pytest.mark.parametrize("ignore_label", [0, 3])
-def test_what_is_moved_out_becomes_the_ignored_label_under_the_mean_colour(ignore_label: int) -> None:
+def test_what_is_moved_out_becomes_the_ignored_label_under_the_mean_colour(
+    ignore_label: int,
+) -> None:
     spec = spec_of(3, ignore_label)
     image, mask = np.full((24, 40, 3), 250, np.uint8), np.full((24, 40), 1, np.uint8)
     augmenter = Augmenter(Augment(intensity=1.0, flip=False, photometric=False), spec)
@@ -88,7 +108,10 @@ def test_what_is_moved_out_becomes_the_ignored_label_under_the_mean_colour(ignor
     for seed in range(30):
         moved_image, moved_mask = augmenter(image, mask, seed)
         assert set(np.unique(moved_mask)) <= {1, ignore_label}
-        inside = np.lib.stride_tricks.sliding_window_view(np.pad(moved_mask, 2, mode="edge"), (5, 5)) == ignore_label
+        inside = (
+            np.lib.stride_tricks.sliding_window_view(np.pad(moved_mask, 2, mode="edge"), (5, 5))
+            == ignore_label
+        )
         outside = inside.all(axis=(2, 3))  # away from the blended edge
         assert (moved_image[outside] == np.rint(np.array(spec.mean) * 255)).all()
         filled += int(outside.sum())
@@ -113,20 +136,30 @@ def test_every_group_does_its_own_work(group: str) -> None:
     assert any((moved != image).any() for moved, _ in pairs)
     assert any((moved != mask).any() for _, moved in pairs) == (group != "photometric")
     if group == "flip":
-        assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[:, ::-1].tobytes()}
+        assert {moved.tobytes() for moved, _ in pairs} == {
+            image.tobytes(),
+            image[:, ::-1].tobytes(),
+        }
     if group == "vertical_flip":
         assert {moved.tobytes() for moved, _ in pairs} == {image.tobytes(), image[::-1].tobytes()}
 
 
-@pytest.mark.parametrize(("group", "switch"), [(group, switch) for group, names in SWITCHES.items() for switch in names])
+@pytest.mark.parametrize(
+    ("group", "switch"), [(group, switch) for group, names in SWITCHES.items() for switch in names]
+)
 def test_every_switch_turns_its_own_transform_off(group: str, switch: str) -> None:
-    """Alone in its group it changes frames; off, others are left of the group, and they change frames otherwise."""
+    """Alone in its group it changes frames; off, others are left of the group, and they change
+    frames otherwise.
+    """
     only = {name: name == group for name in GROUPS}
     image, mask = frame_of()
 
     def moved(**switches: bool) -> list[bytes]:
         augmenter = Augmenter(Augment(intensity=0.7, **only, **switches), spec_of())
-        return [b"".join(array.tobytes() for array in augmenter(image, mask, seed)) for seed in range(40)]
+        return [
+            b"".join(array.tobytes() for array in augmenter(image, mask, seed))
+            for seed in range(40)
+        ]
 
     as_it_is = image.tobytes() + mask.tobytes()
     alone = moved(**{name: name == switch for name in SWITCHES[group]})
@@ -138,12 +171,16 @@ def test_every_switch_turns_its_own_transform_off(group: str, switch: str) -> No
 
 @pytest.mark.parametrize("switch", SWITCHES["geometry"])
 def test_one_kind_of_movement_alone_is_what_its_name_says(switch: str) -> None:
-    """Two points and the way between them: a shift keeps it, a turn its length, a zoom its direction, a slant neither."""
+    """Two points and the way between them: a shift keeps it, a turn its length, a zoom its
+    direction, a slant neither.
+    """
     mask = np.zeros((161, 161), np.uint8)
     for label, (row, column) in enumerate([(80, 80), (80, 120)], start=1):
         mask[row - 4 : row + 5, column - 4 : column + 5] = label
     others = {name: name == switch for name in SWITCHES["geometry"]}
-    augmenter = Augmenter(Augment(intensity=0.5, flip=False, photometric=False, **others), spec_of())
+    augmenter = Augmenter(
+        Augment(intensity=0.5, flip=False, photometric=False, **others), spec_of()
+    )
     ways = []
     for seed in range(40):
         _, moved = augmenter(np.zeros((161, 161, 1), np.uint8), mask, seed)
@@ -158,7 +195,9 @@ def test_one_kind_of_movement_alone_is_what_its_name_says(switch: str) -> None:
 
 
 def test_transforms_are_applied_independently_of_each_other() -> None:
-    """Seeded each by itself they would all draw the same numbers, and a frame would be blurred only where it was flipped."""
+    """Seeded each by itself they would all draw the same numbers, and a frame would be blurred only
+    where it was flipped.
+    """
     augment = Augment(intensity=0.7, vertical_flip=True, geometry=False)
     image, mask = np.full((24, 40, 1), 90, np.uint8), np.ones((24, 40), np.uint8)
     mask[0, 0] = 2
@@ -180,13 +219,17 @@ def test_geometry_keeps_right_angles_unless_it_shears(shear: bool) -> None:
     mask = np.zeros((160, 160), np.uint8)
     for label, (row, column) in enumerate([(60, 60), (60, 110), (110, 60)], start=1):
         mask[row - 4 : row + 5, column - 4 : column + 5] = label
-    augmenter = Augmenter(Augment(intensity=0.5, flip=False, photometric=False, shear=shear), spec_of())
+    augmenter = Augmenter(
+        Augment(intensity=0.5, flip=False, photometric=False, shear=shear), spec_of()
+    )
     angles = []
     for seed in range(40):
         _, moved = augmenter(np.zeros((160, 160, 1), np.uint8), mask, seed)
         corner, along, down = (np.argwhere(moved == label).mean(axis=0) for label in (1, 2, 3))
         one, other = along - corner, down - corner
-        angles.append(np.degrees(np.arccos(one @ other / np.linalg.norm(one) / np.linalg.norm(other))))
+        angles.append(
+            np.degrees(np.arccos(one @ other / np.linalg.norm(one) / np.linalg.norm(other)))
+        )
     assert (np.abs(np.array(angles) - 90).max() > 3) == shear
 
 
@@ -196,7 +239,14 @@ def test_stronger_intensity_changes_frames_more() -> None:
 
     def change(intensity: float) -> float:
         augmenter = Augmenter(Augment(intensity=intensity, flip=False), spec_of())
-        return float(np.mean([np.abs(augmenter(image, mask, seed)[0].astype(float) - image).mean() for seed in range(60)]))
+        return float(
+            np.mean(
+                [
+                    np.abs(augmenter(image, mask, seed)[0].astype(float) - image).mean()
+                    for seed in range(60)
+                ]
+            )
+        )
 
     assert change(0.05) < change(0.4) < change(1.0)
 
@@ -208,7 +258,10 @@ def test_the_seed_decides_whatever_came_before_and_in_any_process() -> None:
         one(image, mask, seed)
     expected = one(image, mask, 99)
     for augmenter in (other, pickle.loads(pickle.dumps(one))):
-        assert all((left == right).all() for left, right in zip(augmenter(image, mask, 99), expected, strict=True))
+        assert all(
+            (left == right).all()
+            for left, right in zip(augmenter(image, mask, 99), expected, strict=True)
+        )
     outcomes = {one(image, mask, seed)[0].tobytes() for seed in range(20)}
     assert len(outcomes) > 15
 
@@ -221,15 +274,24 @@ def test_frame_seed_is_stable_and_separates_its_parts() -> None:
 
 
 def test_frame_seed_is_the_same_in_another_process() -> None:
-    code = "from objectives.augmentation.transforms import frame_seed; print(frame_seed(3, 1, 4, 1))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "from objectives.augmentation.transforms import frame_seed; print(frame_seed(3, 1, 4, 1))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert int(printed) == frame_seed(3, 1, 4, 1)
 
 
 def test_augmentation_keeps_up_with_small_networks() -> None:
-    """About 2,900 frames/s were measured on one core; a tenth of it already starves a small network."""
+    """About 2,900 frames/s were measured on one core; a tenth of it already starves a small
+    network.
+    """
     rng = np.random.default_rng(0)
-    image, mask = rng.integers(0, 255, (64, 128, 1)).astype(np.uint8), rng.integers(0, 4, (64, 128)).astype(np.uint8)
+    image, mask = (
+        rng.integers(0, 255, (64, 128, 1)).astype(np.uint8),
+        rng.integers(0, 4, (64, 128)).astype(np.uint8),
+    )
     augmenter = Augmenter(Augment(intensity=0.5), spec_of())
     start = time.process_time()
     for frame in range(300):
@@ -248,14 +310,21 @@ DEPTHS = {
 
 @pytest.fixture(scope="module")
 def lit() -> dict[str, np.ndarray]:
-    """One scene of soft light at each depth, with light transforms of 300 seeds, in units of its range."""
-    scene_HW1 = np.clip(cv2.resize(np.random.default_rng(3).random((6, 10)), (40, 24))[..., None], 0.0, 1.0)
+    """One scene of soft light at each depth, with light transforms of 300 seeds, in units of its
+    range.
+    """
+    scene_HW1 = np.clip(
+        cv2.resize(np.random.default_rng(3).random((6, 10)), (40, 24))[..., None], 0.0, 1.0
+    )
     only_light, mask_HW = Augment(flip=False, geometry=False), np.ones((24, 40), np.uint8)
     found = {}
     for depth, (dtype, highest) in DEPTHS.items():
         if dtype == np.float32:
             image_HWC = (scene_HW1 * highest).astype(dtype)
-            whole, ranges = 65535, ((float(image_HWC.min()) / 65535, float(image_HWC.max()) / 65535),)
+            whole, ranges = (
+                65535,
+                ((float(image_HWC.min()) / 65535, float(image_HWC.max()) / 65535),),
+            )
         else:
             image_HWC = np.rint(scene_HW1 * highest).astype(dtype)
             seen = TrainingPixels(1, int(np.iinfo(dtype).max))
@@ -263,16 +332,22 @@ def lit() -> dict[str, np.ndarray]:
             whole, ranges = seen.max_value, seen.ranges
         spec = spec_of(max_value=whole).model_copy(update={"ranges": ranges})
         augmenter = Augmenter(only_light, spec)
-        found[depth] = np.stack([image_HWC, *(augmenter(image_HWC, mask_HW, seed)[0] for seed in range(300))]) / highest
+        found[depth] = (
+            np.stack([image_HWC, *(augmenter(image_HWC, mask_HW, seed)[0] for seed in range(300))])
+            / highest
+        )
     return found
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_light_changes_a_frame_by_a_share_of_its_own_range(lit: dict[str, np.ndarray], depth: str) -> None:
+def test_light_changes_a_frame_by_a_share_of_its_own_range(
+    lit: dict[str, np.ndarray], depth: str
+) -> None:
     original, frames = lit[depth][0], lit[depth][1:]
     shifts = np.abs(frames.mean(axis=(1, 2, 3)) - original.mean()) / original.std()
     assert 0.1 < np.quantile(shifts, 0.9) < 1.5
-    assert (frames.reshape(300, -1).std(axis=1) > 0.3 * original.std()).all()  # none is black, or white
+    # none is black, or white
+    assert (frames.reshape(300, -1).std(axis=1) > 0.3 * original.std()).all()
     alike = [np.corrcoef(original.ravel(), frame.ravel())[0, 1] for frame in frames]
     assert min(alike) > 0.7
 
@@ -280,14 +355,21 @@ def test_light_changes_a_frame_by_a_share_of_its_own_range(lit: dict[str, np.nda
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_light_is_distributed_alike_at_every_depth(lit: dict[str, np.ndarray], depth: str) -> None:
     shares = np.linspace(0.05, 0.95, 10)
-    of_8_bit, of_this = (np.quantile(lit[each][1:].mean(axis=(1, 2, 3)), shares) for each in ("8", depth))
+    of_8_bit, of_this = (
+        np.quantile(lit[each][1:].mean(axis=(1, 2, 3)), shares) for each in ("8", depth)
+    )
     assert np.abs(of_this - of_8_bit).max() < 0.02
 
 
 def test_frames_of_floats_keep_their_fractions_and_what_lies_beyond_their_range() -> None:
-    image_HWC, mask_HW = np.random.default_rng(0).normal(0.4, 0.2, (24, 40, 1)).astype(np.float32), np.ones((24, 40), np.uint8)
+    image_HWC, mask_HW = (
+        np.random.default_rng(0).normal(0.4, 0.2, (24, 40, 1)).astype(np.float32),
+        np.ones((24, 40), np.uint8),
+    )
     image_HWC[3, 3] = 7.5
-    spec = spec_of(max_value=65535).model_copy(update={"ranges": ((0.0, 0.8 / 65535),), "ignore_label": None})
+    spec = spec_of(max_value=65535).model_copy(
+        update={"ranges": ((0.0, 0.8 / 65535),), "ignore_label": None}
+    )
     flipped = Augmenter(Augment(geometry=False, photometric=False), spec)
     seen = {flipped(image_HWC, mask_HW, seed)[0].tobytes() for seed in range(20)}
     assert seen == {image_HWC.tobytes(), np.ascontiguousarray(image_HWC[:, ::-1]).tobytes()}
@@ -305,9 +387,12 @@ def test_each_channel_is_lit_in_its_own_range_and_outliers_keep_their_distance()
     image_HWC[0, 0, 0] = 60_000  # a hot pixel, far beyond the range
     ranges = ((100 / 65535, 165 / 65535), (0.0, 1.0))
     augmenter = Augmenter(
-        Augment(flip=False, geometry=False, intensity=1.0), spec_of(2, max_value=65535).model_copy(update={"ranges": ranges})
+        Augment(flip=False, geometry=False, intensity=1.0),
+        spec_of(2, max_value=65535).model_copy(update={"ranges": ranges}),
     )
-    lit = np.stack([augmenter(image_HWC, mask_HW, seed)[0] for seed in range(60)]).astype(np.float64)
+    lit = np.stack([augmenter(image_HWC, mask_HW, seed)[0] for seed in range(60)]).astype(
+        np.float64
+    )
     moved = np.abs(lit - image_HWC).mean(axis=(0, 1, 2))
     assert 1.0 < moved[0] < 40.0
     assert moved[1] > 1000.0
@@ -316,6 +401,9 @@ def test_each_channel_is_lit_in_its_own_range_and_outliers_keep_their_distance()
 
 def test_without_ranges_as_in_bundles_of_before_the_whole_of_what_files_hold_counts() -> None:
     image, mask = frame_of()
-    whole, unknown = (Augmenter(EVERYTHING, spec_of().model_copy(update={"ranges": ranges})) for ranges in (((0.0, 1.0),), ()))
+    whole, unknown = (
+        Augmenter(EVERYTHING, spec_of().model_copy(update={"ranges": ranges}))
+        for ranges in (((0.0, 1.0),), ())
+    )
     for seed in range(20):
         np.testing.assert_array_equal(whole(image, mask, seed)[0], unknown(image, mask, seed)[0])

@@ -1,4 +1,6 @@
-"""Bundles: written whole or not at all, verified when loaded, the same answers from torch and from ONNX Runtime."""
+"""Bundles: written whole or not at all, verified when loaded, the same answers from torch and from
+ONNX Runtime.
+"""
 
 import dataclasses
 import json
@@ -63,7 +65,9 @@ def segmenter_of(config: Config, spec: FrameSpec) -> Segmenter:
 def frames_of(spec: FrameSpec, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     dtype = np.uint8 if spec.max_value == 255 else np.uint16
-    images = rng.integers(0, spec.max_value, (count, spec.height, spec.width, spec.channels), endpoint=True).astype(dtype)
+    images = rng.integers(
+        0, spec.max_value, (count, spec.height, spec.width, spec.channels), endpoint=True
+    ).astype(dtype)
     return images, rng.integers(0, 5, (count, spec.height, spec.width)).astype(np.uint8)
 
 
@@ -99,7 +103,8 @@ def bundle_copy(written: Path, tmp_path: Path) -> Path:
 def test_a_bundle_holds_its_files_and_nothing_is_left_beside_it(written: Path) -> None:
     assert sorted(path.name for path in written.iterdir()) == sorted([*FILES, SUMS])
     assert [path.name for path in written.parent.iterdir()] == ["model"]
-    assert written.stat().st_mode & 0o055  # others may read what one user exported, as the umask says
+    # others may read what one user exported, as the umask says
+    assert written.stat().st_mode & 0o055
 
 
 def test_loading_gives_back_what_was_written(written: Path) -> None:
@@ -110,7 +115,9 @@ def test_loading_gives_back_what_was_written(written: Path) -> None:
     provenance = provenance_of(segmenter, spec)
     assert bundle.provenance == provenance
     images, _ = frames_of(spec)
-    ours, theirs = (predict(model, images, spec, device=CPU) for model in (segmenter, bundle.segmenter))
+    ours, theirs = (
+        predict(model, images, spec, device=CPU) for model in (segmenter, bundle.segmenter)
+    )
     assert (ours == theirs).all()
     assert not bundle.segmenter.training
 
@@ -125,7 +132,10 @@ def test_loading_draws_no_random_numbers(written: Path) -> None:
 
 def test_passwords_in_the_command_are_hidden(written: Path) -> None:
     assert "secret" not in "".join(path.read_text(errors="replace") for path in written.iterdir())
-    assert load_bundle(written).provenance.command == "search export-best --storage postgresql://***@db/search"
+    assert (
+        load_bundle(written).provenance.command
+        == "search export-best --storage postgresql://***@db/search"
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -133,7 +143,9 @@ def test_a_changed_file_is_refused_by_name(bundle_copy: Path, name: str) -> None
     content = bytearray((bundle_copy / name).read_bytes())
     content[len(content) // 2] ^= 1
     (bundle_copy / name).write_bytes(content)
-    with pytest.raises(UserError, match=rf"changed after it was written: {re.escape(name)}") as raised:
+    with pytest.raises(
+        UserError, match=rf"changed after it was written: {re.escape(name)}"
+    ) as raised:
         load_bundle(bundle_copy)
     assert "\n" not in str(raised.value)
 
@@ -170,7 +182,11 @@ def test_a_class_may_have_any_name_in_the_card(written: Path) -> None:
     names = ("void", "a|b", "so<i>l", "`x\\", "big_rock")
     spec = bundle.spec.model_copy(update={"class_names": names})
     settings = Settings.single(bundle.settings.members[0].config, spec)
-    rows = [line for line in model_card(settings, bundle.provenance, {"validation": 3}).splitlines() if line.startswith("| 1 ")]
+    rows = [
+        line
+        for line in model_card(settings, bundle.provenance, {"validation": 3}).splitlines()
+        if line.startswith("| 1 ")
+    ]
     assert len(rows) >= 1
     assert all(row.startswith("| 1 a\\|b | ") for row in rows)
     card = model_card(settings, bundle.provenance, {"validation": 3})
@@ -179,7 +195,9 @@ def test_a_class_may_have_any_name_in_the_card(written: Path) -> None:
     assert "| 4 big_rock | " in card
 
 
-def test_the_model_card_is_honest_and_its_six_lines_run(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_card_is_honest_and_its_six_lines_run(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = (written / "README.md").read_text()
     provenance = load_bundle(written).provenance
     assert "out of 12 trials" in card
@@ -194,28 +212,55 @@ def test_the_model_card_is_honest_and_its_six_lines_run(written: Path, tmp_path:
     assert len(code.splitlines()) == 6
     results: dict[str, np.ndarray] = {}
     exec(code, results)
-    assert (results["labels"] == predict(load_bundle(written).segmenter, images, spec_of(), device=CPU)).all()
+    assert (
+        results["labels"] == predict(load_bundle(written).segmenter, images, spec_of(), device=CPU)
+    ).all()
 
 
 @pytest.mark.parametrize(
     ("model", "spec"),
     [
-        (UNet(depth=2, base_filters=4, block="residual", up="bilinear", bottleneck="dilated", norm="group"), spec_of(3)),
         (
-            UNet(depth=3, base_filters=4, skip="attention", bottleneck="squeeze_excitation", dropout=0.3),
+            UNet(
+                depth=2,
+                base_filters=4,
+                block="residual",
+                up="bilinear",
+                bottleneck="dilated",
+                norm="group",
+            ),
+            spec_of(3),
+        ),
+        (
+            UNet(
+                depth=3,
+                base_filters=4,
+                skip="attention",
+                bottleneck="squeeze_excitation",
+                dropout=0.3,
+            ),
             spec_of(5, 65535, None),
         ),
     ],
 )
-def test_onnx_runtime_agrees_with_torch_and_unscored_classes_never_appear(model: UNet, spec: FrameSpec) -> None:
+def test_onnx_runtime_agrees_with_torch_and_unscored_classes_never_appear(
+    model: UNet, spec: FrameSpec
+) -> None:
     import onnxruntime
 
     segmenter = segmenter_of(Config(model=model), spec)
     with torch.no_grad():
-        next(module for module in reversed(list(segmenter.modules())) if isinstance(module, torch.nn.Conv2d)).bias.fill_(0)
+        next(
+            module
+            for module in reversed(list(segmenter.modules()))
+            if isinstance(module, torch.nn.Conv2d)
+        ).bias.fill_(0)
     images, _ = frames_of(spec, count=3)
     programs = export_programs(segmenter, spec)
-    runners = {"onnx": onnx_runner(programs.onnx), "pt2": torch_export_runner(programs.torch_export)}
+    runners = {
+        "onnx": onnx_runner(programs.onnx),
+        "pt2": torch_export_runner(programs.torch_export),
+    }
     for comparison in compare_programs(runners, segmenter, images, spec).values():
         assert comparison.frames == 3
         assert comparison.largest_difference < 1e-4
@@ -233,21 +278,31 @@ def test_onnx_runtime_agrees_with_torch_and_unscored_classes_never_appear(model:
 def test_the_onnx_file_tells_no_paths_of_this_machine(written: Path) -> None:
     model = onnx.load(written / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
-    assert str(Path(__file__).resolve().parents[4]).encode() not in (written / "model.onnx").read_bytes()
+    assert (
+        str(Path(__file__).resolve().parents[4]).encode()
+        not in (written / "model.onnx").read_bytes()
+    )
     assert not any(node.metadata_props for node in model.graph.node)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
-def test_a_different_program_is_found_in_either_format(written: Path, bundle_copy: Path, name: str) -> None:
+def test_a_different_program_is_found_in_either_format(
+    written: Path, bundle_copy: Path, name: str
+) -> None:
     bundle = load_bundle(written)
     images, _ = frames_of(bundle.spec)
-    assert all(found.largest_difference < 1e-4 for found in compare_written_programs(bundle, images).values())
+    assert all(
+        found.largest_difference < 1e-4
+        for found in compare_written_programs(bundle, images).values()
+    )
     other = segmenter_of(CONFIG, bundle.spec)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(1.05)
     programs = export_programs(other, bundle.spec)
-    (bundle_copy / name).write_bytes(programs.onnx if name == "model.onnx" else programs.torch_export)
+    (bundle_copy / name).write_bytes(
+        programs.onnx if name == "model.onnx" else programs.torch_export
+    )
     with pytest.raises(WorldError, match=rf"{re.escape(name)} differs from torch over 6 frames"):
         compare_written_programs(dataclasses.replace(bundle, directory=bundle_copy), images)
 
@@ -255,9 +310,15 @@ def test_a_different_program_is_found_in_either_format(written: Path, bundle_cop
 def test_the_check_accepts_the_trials_score_and_refuses_another(written: Path) -> None:
     bundle = load_bundle(written)
     images, masks = frames_of(bundle.spec)
-    assert {found.frames for found in check_bundle(bundle, images, masks, device=CPU).values()} == {6}
+    assert {found.frames for found in check_bundle(bundle, images, masks, device=CPU).values()} == {
+        6
+    }
     score = bundle.provenance.validation.score
-    for device, difference, accepted in [("cpu", 1e-5, False), ("cuda", 1e-5, True), ("cuda", 3e-3, False)]:
+    for device, difference, accepted in [
+        ("cpu", 1e-5, False),
+        ("cuda", 1e-5, True),
+        ("cuda", 3e-3, False),
+    ]:
         validation = bundle.provenance.validation.model_copy(update={"score": score + difference})
         other = bundle.provenance.model_copy(update={"validation": validation, "device": device})
         changed = dataclasses.replace(bundle, provenance=other)
@@ -269,7 +330,9 @@ def test_the_check_accepts_the_trials_score_and_refuses_another(written: Path) -
 
 
 def test_the_check_computes_as_the_trial_did(written: Path) -> None:
-    """With its number of threads; and to the last digits only on the kind of processor that scored it."""
+    """With its number of threads; and to the last digits only on the kind of processor that scored
+    it.
+    """
     bundle, here, before = load_bundle(written), processor_of(CPU).name, torch.get_num_threads()
     images, masks = frames_of(bundle.spec)
     with threads_of(Processor("cpu", here, before + 1)):
@@ -295,7 +358,9 @@ def test_the_check_computes_as_the_trial_did(written: Path) -> None:
         seen.clear()
 
 
-def test_a_bundle_that_fails_its_check_never_appears_and_the_old_one_stays(bundle_copy: Path) -> None:
+def test_a_bundle_that_fails_its_check_never_appears_and_the_old_one_stays(
+    bundle_copy: Path,
+) -> None:
     before = {path.name: path.read_bytes() for path in bundle_copy.iterdir()}
     spec = spec_of()
     segmenter = segmenter_of(CONFIG, spec)
@@ -307,7 +372,13 @@ def test_a_bundle_that_fails_its_check_never_appears_and_the_old_one_stays(bundl
     for directory, force in ((bundle_copy, True), (bundle_copy.parent / "new", False)):
         with pytest.raises(WorldError, match="not good enough"):
             write_bundle(
-                directory, segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES, force=force, check=refuse
+                directory,
+                segmenter,
+                SETTINGS,
+                provenance_of(segmenter, spec),
+                frames=FRAMES,
+                force=force,
+                check=refuse,
             )
     assert {path.name: path.read_bytes() for path in bundle_copy.iterdir()} == before
     assert [path.name for path in bundle_copy.parent.iterdir()] == ["copy"]
@@ -338,7 +409,9 @@ def test_what_people_put_into_a_bundle_is_never_replaced(bundle_copy: Path) -> N
     (bundle_copy / "predictions").mkdir()
     (bundle_copy / "predictions" / "7.png").write_text("mine")
     (bundle_copy / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"more than a bundle: notes\.txt, predictions; move that away"):
+    with pytest.raises(
+        UserError, match=r"more than a bundle: notes\.txt, predictions; move that away"
+    ):
         refuse_taken(bundle_copy, force=True)
     shutil.rmtree(bundle_copy / "predictions")
     (bundle_copy / "notes.txt").unlink()
@@ -357,7 +430,15 @@ def test_what_comes_into_a_bundle_while_another_is_written_stays(bundle_copy: Pa
         (bundle_copy / "notes.txt").write_text("mine")
 
     with pytest.raises(UserError, match=r"notes\.txt"):
-        write_bundle(bundle_copy, segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES, force=True, check=come)
+        write_bundle(
+            bundle_copy,
+            segmenter,
+            SETTINGS,
+            provenance_of(segmenter, spec),
+            frames=FRAMES,
+            force=True,
+            check=come,
+        )
     assert (bundle_copy / "notes.txt").read_text() == "mine"
 
 
@@ -365,5 +446,13 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     spec = spec_of()
     segmenter = segmenter_of(CONFIG, spec)
-    with pytest.raises(WorldError, match=r"cannot write .*free space there or choose another place"):
-        write_bundle(tmp_path / "file" / "model", segmenter, SETTINGS, provenance_of(segmenter, spec), frames=FRAMES)
+    with pytest.raises(
+        WorldError, match=r"cannot write .*free space there or choose another place"
+    ):
+        write_bundle(
+            tmp_path / "file" / "model",
+            segmenter,
+            SETTINGS,
+            provenance_of(segmenter, spec),
+            frames=FRAMES,
+        )

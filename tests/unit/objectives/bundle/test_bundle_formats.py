@@ -1,4 +1,6 @@
-"""The formats of a bundle: ensembles with flips, open sizes, programs that hold no pickle, and bundles of the old format."""
+"""The formats of a bundle: ensembles with flips, open sizes, programs that hold no pickle, and
+bundles of the old format.
+"""
 
 import io
 import json
@@ -47,7 +49,10 @@ def test_an_ensemble_comes_back_as_it_was_written(ensemble: Path) -> None:
     assert isinstance(bundle.segmenter, Ensemble)
     assert bundle.segmenter.weights == (0.75, 0.25)
     assert bundle.settings == TWO
-    assert (predict_with(bundle.segmenter, IMAGES, SPEC, device=CPU) == predict_with(program, IMAGES, SPEC, device=CPU)).all()
+    assert (
+        predict_with(bundle.segmenter, IMAGES, SPEC, device=CPU)
+        == predict_with(program, IMAGES, SPEC, device=CPU)
+    ).all()
     stored = json.loads((ensemble / "config.json").read_text())
     assert [member["weight"] for member in stored["members"]] == [3.0, 1.0]
     assert stored["flips"] == ["horizontal"]
@@ -57,7 +62,9 @@ def test_an_ensemble_comes_back_as_it_was_written(ensemble: Path) -> None:
 def test_an_ensemble_is_evaluated_like_any_bundle(ensemble: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "new.npz", training_set=np.stack([IMAGES[..., 0], MASKS], axis=1))
     found = evaluate_bundle(ensemble, tmp_path / "new.npz")
-    assert found.evaluation.score == pytest.approx(load_bundle(ensemble).provenance.validation.score, abs=1e-9)
+    assert found.evaluation.score == pytest.approx(
+        load_bundle(ensemble).provenance.validation.score, abs=1e-9
+    )
 
 
 def test_weights_of_another_ensemble_are_refused(ensemble: Path, tmp_path: Path) -> None:
@@ -71,7 +78,10 @@ def test_weights_of_another_ensemble_are_refused(ensemble: Path, tmp_path: Path)
 
 
 def test_the_card_and_the_metrics_tell_the_origin(ensemble: Path) -> None:
-    card, metrics = (ensemble / "README.md").read_text(), json.loads((ensemble / "metrics.json").read_text())
+    card, metrics = (
+        (ensemble / "README.md").read_text(),
+        json.loads((ensemble / "metrics.json").read_text()),
+    )
     assert "The average of 2 networks (unet, conv_stack)" in card
     assert "- unet, weight 0.75: trial 7 of study terrain, seed 3, epoch 20 of 30" in card
     assert "- conv_stack, weight 0.25: trial 8 of study terrain" in card
@@ -88,7 +98,10 @@ def test_programs_take_frames_of_any_size_where_the_network_does(single: Path) -
     bundle = load_bundle(single)
     assert bundle.settings.axes == Axes(height="any", width="any")
     assert "Frames of any size may go in" in (single / "README.md").read_text()
-    runners = [onnx_runner((single / "model.onnx").read_bytes()), torch_export_runner((single / "model.pt2").read_bytes())]
+    runners = [
+        onnx_runner((single / "model.onnx").read_bytes()),
+        torch_export_runner((single / "model.pt2").read_bytes()),
+    ]
     for shape in [(1, 1, 16, 24), (5, 1, 33, 24), (2, 1, 7, 50)]:
         pixels = np.random.default_rng(1).integers(0, 256, shape).astype(np.float32)
         with torch.no_grad():
@@ -104,14 +117,18 @@ class Placed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.offsets = nn.Parameter(torch.randn(1, 5, 16, 24, generator=torch.Generator().manual_seed(0)))
+        self.offsets = nn.Parameter(
+            torch.randn(1, 5, 16, 24, generator=torch.Generator().manual_seed(0))
+        )
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         return images_BCHW + self.offsets
 
 
 class Fickle(nn.Module):
-    """A network that computes something else for wide frames, which an export of one size does not see."""
+    """A network that computes something else for wide frames, which an export of one size does not
+    see.
+    """
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         logits = torch.cat([images_BCHW * factor for factor in range(1, 6)], dim=1)
@@ -124,13 +141,17 @@ def test_a_network_of_one_size_is_exported_for_that_size(network: nn.Module) -> 
     programs = export_programs(segmenter, SPEC)
     assert programs.axes == fixed_axes(SPEC)
     with torch.no_grad():
-        _, probabilities = pixel_program(segmenter, SPEC)(torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).astype(np.float32)))
+        _, probabilities = pixel_program(segmenter, SPEC)(
+            torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).astype(np.float32))
+        )
     for run in (onnx_runner(programs.onnx), torch_export_runner(programs.torch_export)):
         _, found = run(IMAGES.transpose(0, 3, 1, 2).astype(np.float32))
         np.testing.assert_allclose(found, probabilities.numpy(), atol=1e-5)
 
 
-def test_the_torch_export_program_holds_no_pickle_and_no_path_of_this_machine(ensemble: Path) -> None:
+def test_the_torch_export_program_holds_no_pickle_and_no_path_of_this_machine(
+    ensemble: Path,
+) -> None:
     with zipfile.ZipFile(io.BytesIO((ensemble / "model.pt2").read_bytes())) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     assert any(name.endswith("model.json") for name in contents)
@@ -145,14 +166,17 @@ def test_a_bundle_of_the_old_format_still_works(old: Path, single: Path, tmp_pat
     assert before.settings.members == now.settings.members
     assert before.settings.axes == fixed_axes(SPEC)
     assert (
-        predict_with(before.segmenter, IMAGES, SPEC, device=CPU) == predict_with(now.segmenter, IMAGES, SPEC, device=CPU)
+        predict_with(before.segmenter, IMAGES, SPEC, device=CPU)
+        == predict_with(now.segmenter, IMAGES, SPEC, device=CPU)
     ).all()
     np.savez(tmp_path / "frames.npz", test_set=IMAGES[..., 0])
     masks = [predicted(old, tmp_path, engine="torch"), predicted(old, tmp_path, engine="onnx")]
     assert (masks[0] == masks[1]).all()
 
 
-def test_a_new_bundle_without_its_torch_export_program_is_not_whole(single: Path, tmp_path: Path) -> None:
+def test_a_new_bundle_without_its_torch_export_program_is_not_whole(
+    single: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(single, tmp_path / "copy"))
     (copy / "model.pt2").unlink()
     with pytest.raises(UserError, match=r"not whole: model\.pt2"):

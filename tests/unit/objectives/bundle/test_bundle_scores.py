@@ -1,4 +1,6 @@
-"""A bundle's scores: what `search evaluate` says and draws of them, and what the bundle itself tells of its parts."""
+"""A bundle's scores: what `search evaluate` says and draws of them, and what the bundle itself
+tells of its parts.
+"""
 
 import io
 import json
@@ -60,7 +62,9 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     segmenter = build_segmenter(CONFIG, SPEC).eval()
     groups = np.arange(len(IMAGES))
     found = inspect_frames(segmenter, IMAGES, MASKS, SPEC, groups_N=groups, device=CPU)
-    validation = PartScore.measured(found.evaluation.score, found.classes, found.calibration.error, len(IMAGES))
+    validation = PartScore.measured(
+        found.evaluation.score, found.classes, found.calibration.error, len(IMAGES)
+    )
     provenance = origin(validation, test=PartScore(frames=3, score=0.5, iou=(None, 0.5, 0.5, None)))
     frames = {"train": [frame_hash(IMAGES[index]) for index in TRAINED]}
     write_bundle(directory, segmenter, Settings.single(CONFIG, SPEC), provenance, frames=frames)
@@ -91,7 +95,9 @@ def test_the_worst_frames_are_those_that_count_with_what_the_model_saw_and_said(
     expected = sorted(scores, key=scores.__getitem__)[:WORST_FRAMES]
     assert [frame.index for frame in found.worst] == expected
     assert [frame.name for frame in found.worst] == list(map(str, expected))
-    assert [frame.score for frame in found.worst] == pytest.approx([scores[index] for index in expected])
+    assert [frame.score for frame in found.worst] == pytest.approx(
+        [scores[index] for index in expected]
+    )
     for frame in found.worst:
         assert (frame.image_HWC == IMAGES[frame.index]).all()
         assert (frame.mask_HW == MASKS[frame.index]).all()
@@ -100,8 +106,17 @@ def test_the_worst_frames_are_those_that_count_with_what_the_model_saw_and_said(
 
 def test_json_keeps_its_keys_and_adds_every_score(found: BundleEvaluation) -> None:
     said: Any = json.loads(json.dumps(evaluation_json(found), allow_nan=False))
-    counts = {key: said[key] for key in ("frames", "own", "foreign", "other_parts", "spoilt", "split")}
-    assert counts == {"frames": 11, "own": 0, "foreign": 11, "other_parts": 3, "spoilt": 0, "split": "validation"}
+    counts = {
+        key: said[key] for key in ("frames", "own", "foreign", "other_parts", "spoilt", "split")
+    }
+    assert counts == {
+        "frames": 11,
+        "own": 0,
+        "foreign": 11,
+        "other_parts": 3,
+        "spoilt": 0,
+        "split": "validation",
+    }
     assert said["notes"] == list(found.notes)
     confusion = np.array(said["confusion"]["pixels"])
     assert said["confusion"]["class_names"] == list(SPEC.class_names)
@@ -114,9 +129,17 @@ def test_json_keeps_its_keys_and_adds_every_score(found: BundleEvaluation) -> No
         ("recall", expected.recall),
         ("dice", expected.dice),
     ):
-        known = {name: value for name, value in zip(SPEC.class_names, values.tolist(), strict=True) if value == value}
+        known = {
+            name: value
+            for name, value in zip(SPEC.class_names, values.tolist(), strict=True)
+            if value == value
+        }
         assert said[key] == pytest.approx(known)
-    assert said["support"] == {"soil": (MASKS[3:] == 1).sum(), "rock": (MASKS[3:] == 2).sum(), "sand": 0}
+    assert said["support"] == {
+        "soil": (MASKS[3:] == 1).sum(),
+        "rock": (MASKS[3:] == 2).sum(),
+        "sand": 0,
+    }
     assert said["mean"]["dice"] == pytest.approx(np.nanmean(expected.dice[1:]))
     assert said["mean"]["iou"] == said["score"]
     assert said["calibration_error"] == pytest.approx(found.inspection.calibration.error)
@@ -142,12 +165,21 @@ def test_people_read_a_table(found: BundleEvaluation, capsys: pytest.CaptureFixt
     assert f"expected calibration error {found.inspection.calibration.error:.4f} (15 bins)" in lines
     assert any(f"{found.worst[0].name} ({found.worst[0].score:.4f})" in line for line in lines)
     assert lines[-2].startswith("note: 3 frames are of the model's own study")
-    assert lines[-1] == "note: the score is a mean over 2 of 3 scored classes: sand does not occur in these frames"
+    assert (
+        lines[-1]
+        == "note: the score is a mean over 2 of 3 scored classes: sand does not occur in these "
+        "frames"
+    )
 
 
 def test_frames_without_any_label_are_refused_in_one_line(bundle_dir: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "empty.npz", training_set=np.stack([IMAGES[3:6, ..., 0], np.zeros_like(MASKS[3:6])], axis=1))
-    with pytest.raises(UserError, match=r"no pixel of the 3 frames of .*empty.npz that count has a scored label"):
+    np.savez(
+        tmp_path / "empty.npz",
+        training_set=np.stack([IMAGES[3:6, ..., 0], np.zeros_like(MASKS[3:6])], axis=1),
+    )
+    with pytest.raises(
+        UserError, match=r"no pixel of the 3 frames of .*empty.npz that count has a scored label"
+    ):
         evaluate_bundle(bundle_dir, tmp_path / "empty.npz")
 
 
@@ -165,7 +197,9 @@ def test_pictures_go_to_a_new_folder(found: BundleEvaluation, tmp_path: Path) ->
     assert not folder.parent.exists()
     assert write_pictures(found, folder) == WORST_FRAMES + 2
     names = [f"worst-{rank}.png" for rank in range(1, WORST_FRAMES + 1)]
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "confusion.png", "reliability.png"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*names, "confusion.png", "reliability.png"]
+    )
     assert [path.name for path in folder.parent.iterdir()] == ["pictures"]
     drawn = pixels_of((folder / "worst-8.png").read_bytes())
     assert drawn.shape[1] > 2 * drawn.shape[0]  # side by side
@@ -173,12 +207,20 @@ def test_pictures_go_to_a_new_folder(found: BundleEvaluation, tmp_path: Path) ->
         assert has_colour(drawn, colour)
 
 
-def test_places_that_hold_something_are_refused_and_left(found: BundleEvaluation, tmp_path: Path) -> None:
+def test_places_that_hold_something_are_refused_and_left(
+    found: BundleEvaluation, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     (tmp_path / "empty").mkdir()
-    places = {"file": "is a file", "full": "is not empty", "file/below": "is no folder", "": "not empty", "x" * 300: "too long"}
+    places = {
+        "file": "is a file",
+        "full": "is not empty",
+        "file/below": "is no folder",
+        "": "not empty",
+        "x" * 300: "too long",
+    }
     for folder, said in places.items():
         with pytest.raises(SearchError, match=said) as raised:
             refuse_pictures_folder(tmp_path / folder)
@@ -212,14 +254,19 @@ def test_nothing_is_half_written_when_drawing_fails(
 def test_a_frame_of_any_kind_is_drawn_under_any_name(channels: int, dtype: type) -> None:
     image = RNG.integers(0, np.iinfo(dtype).max, (16, 24, channels)).astype(dtype)
     mask = np.tile(np.array([1, 2], np.uint8), (16, 12))
-    drawn = pixels_of(frame_panel(image, mask, np.ones_like(mask), SPEC, "a $name_{ with \\signs$^: 0.1"))
+    drawn = pixels_of(
+        frame_panel(image, mask, np.ones_like(mask), SPEC, "a $name_{ with \\signs$^: 0.1")
+    )
     assert has_colour(drawn, (214, 39, 40))
     assert has_colour(drawn, (10, 200, 10))
 
 
 def test_diagrams_are_drawn_with_and_without_pixels_and_for_many_classes() -> None:
     right = Calibration.of(np.array([0.4, 0.9, 0.95]), np.array([False, True, True]))
-    assert (pixels_of(reliability_picture(right)) != pixels_of(reliability_picture(Calibration.nothing()))).any()
+    assert (
+        pixels_of(reliability_picture(right))
+        != pixels_of(reliability_picture(Calibration.nothing()))
+    ).any()
     many = SPEC.model_copy(
         update={
             "class_names": tuple(f"class {label}" for label in range(61)),
@@ -239,20 +286,29 @@ def test_the_bundle_tells_every_score_of_the_parts_that_were_measured(bundle_dir
     expected = class_scores(confusion_KK(labels, MASKS, 4, 0))
     for name in ("iou", "precision", "recall", "dice"):
         values = getattr(expected, name).tolist()
-        assert validation[name] == pytest.approx([value if value == value else None for value in values])
+        assert validation[name] == pytest.approx(
+            [value if value == value else None for value in values]
+        )
     assert validation["support"] == [0, int((MASKS == 1).sum()), int((MASKS == 2).sum()), 0]
     assert 0 < validation["calibration_error"] < 1
     assert (sealed["precision"], sealed["support"], sealed["calibration_error"]) == ([], [], None)
     card = (bundle_dir / "README.md").read_text()
-    row = " | ".join(f"{getattr(expected, name)[2]:.4f}" for name in ("precision", "recall", "dice"))
+    row = " | ".join(
+        f"{getattr(expected, name)[2]:.4f}" for name in ("precision", "recall", "dice")
+    )
     assert f"| 2 rock | {row} | {expected.support[2]} |" in card
-    assert f"Expected calibration error on the validation part: {validation['calibration_error']:.4f} (15 bins)" in card
+    assert (
+        f"Expected calibration error on the validation part: {validation['calibration_error']:.4f} "
+        f"(15 bins)" in card
+    )
     assert "class, test part" not in card  # it was not measured
     assert "No pixel of the validation part is labelled 3 sand" in card
     assert "No pixel of the test part" not in card  # they were not counted
 
 
-def test_bundles_written_before_there_were_more_scores_still_load(bundle_dir: Path, tmp_path: Path) -> None:
+def test_bundles_written_before_there_were_more_scores_still_load(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
     old = Path(shutil.copytree(bundle_dir, tmp_path / "old"))
     metrics = json.loads((old / "metrics.json").read_text())
     for part in ("validation", "test"):

@@ -52,7 +52,9 @@ def filtered_npz(path: Path) -> Path:
 
 
 def filtered_frames() -> np.ndarray:
-    """Forty noisy frames: 3 is a quarter labelled, 5 exactly half, 7 not at all and black, 9 is bright."""
+    """Forty noisy frames: 3 is a quarter labelled, 5 exactly half, 7 not at all and black, 9 is
+    bright.
+    """
     rng = np.random.default_rng(0)
     frames = np.zeros((40, 2, 16, 16), np.uint8)
     frames[:, 0] = rng.integers(90, 110, (40, 16, 16)) + np.arange(40)[:, None, None] % 5
@@ -64,7 +66,14 @@ def filtered_frames() -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("min_labelled", "max_deviation", "expected"),
-    [(0.0, 0.0, set()), (0.5, 0.0, {3, 7}), (0.51, 0.0, {3, 5, 7}), (0.0, 3.0, {7, 9}), (0.1, 5.0, {7, 9}), (0.0, 9.0, set())],
+    [
+        (0.0, 0.0, set()),
+        (0.5, 0.0, {3, 7}),
+        (0.51, 0.0, {3, 5, 7}),
+        (0.0, 3.0, {7, 9}),
+        (0.1, 5.0, {7, 9}),
+        (0.0, 9.0, set()),
+    ],
 )
 def test_hardly_labelled_frames_and_outliers_are_dropped_when_asked(
     tmp_path: Path, min_labelled: float, max_deviation: float, expected: set[int]
@@ -77,9 +86,13 @@ def test_hardly_labelled_frames_and_outliers_are_dropped_when_asked(
     assert report.kept == 40 - len(expected)
     reasons = {dropped.frame: dropped.reason for dropped in report.dropped}
     if 3 in expected:
-        assert reasons[3] == f"less than {min_labelled:g} of its pixels are labelled (--min-labelled)"
+        assert (
+            reasons[3] == f"less than {min_labelled:g} of its pixels are labelled (--min-labelled)"
+        )
     if 9 in expected:
-        assert reasons[9].startswith(f"its mean pixel value is more than {max_deviation:g} standard deviations")
+        assert reasons[9].startswith(
+            f"its mean pixel value is more than {max_deviation:g} standard deviations"
+        )
 
 
 def test_spoilt_frames_do_not_count_as_looks() -> None:
@@ -106,14 +119,19 @@ def test_the_ignored_label_of_a_folder_is_found_as_its_files_write_it(folder: Pa
 
 def test_a_share_of_labelled_pixels_needs_an_ignored_label(folder: Path) -> None:
     (folder / "classes.yaml").unlink()
-    line = "min_labelled: must be 0 for data without an ignored label, where every pixel is labelled, got 0.3"
+    line = (
+        "min_labelled: must be 0 for data without an ignored label, where every pixel is "
+        "labelled, got 0.3"
+    )
     assert _texts(folder, replace(OPTIONS, min_labelled=0.3)) == line
 
 
 def test_means_that_are_all_alike_have_no_outliers() -> None:
     labelled, means = np.ones(5), np.full(5, 0.1) + np.array([0, 1, -1, 0, 0]) * 1e-17
     assert unfit_frames(labelled, means, min_labelled=0.0, max_deviation=0.001) == {}
-    assert unfit_frames(np.zeros(5), means, min_labelled=0.5, max_deviation=1.0).keys() == set(range(5))
+    assert unfit_frames(np.zeros(5), means, min_labelled=0.5, max_deviation=1.0).keys() == set(
+        range(5)
+    )
     assert unfit_frames(np.zeros(0), np.zeros(0), min_labelled=0.5, max_deviation=1.0) == {}
 
 
@@ -138,8 +156,10 @@ def test_all_problems_at_once(folder: Path) -> None:
         "images/00002.png: the file must be a readable image",
         "images/00003.png: its mask must have the image's size 64x128, got 64x100",
         "mask of images/00004.png: labels must be among the 5 classes, got 9",
-        "64x128 (images/00000.png, images/00004.png, images/00005.png and 29 more); 32x64 (images/00006.png)",
-        "1 channels of uint8 (images/00000.png, images/00004.png, images/00006.png and 29 more); 3 channels of uint8",
+        "64x128 (images/00000.png, images/00004.png, images/00005.png and 29 more); 32x64 "
+        "(images/00006.png)",
+        "1 channels of uint8 (images/00000.png, images/00004.png, images/00006.png and 29 more); 3 "
+        "channels of uint8",
     ]
     for text in expected:
         assert any(text in line for line in lines), text
@@ -166,7 +186,9 @@ def test_a_stray_label_of_an_npz_is_named(tmp_path: Path) -> None:
     frames[7, 1, 0, 0] = 255
     np.savez(tmp_path / "a.npz", training_set=frames)
     text = _texts(tmp_path / "a.npz")
-    assert text.startswith("mask of training_set[7]: labels that no classes.yaml or class_names declares")
+    assert text.startswith(
+        "mask of training_set[7]: labels that no classes.yaml or class_names declares"
+    )
     assert text.endswith("got 255")
 
 
@@ -181,7 +203,11 @@ def test_a_dangling_link_is_a_problem(folder: Path) -> None:
 def test_an_absent_class_is_a_problem(folder: Path) -> None:
     text = (folder / "classes.yaml").read_text().replace("}", ", 5: lava}")
     (folder / "classes.yaml").write_text(text)
-    assert _texts(folder) == "split: train: every scored class must have pixels in the training part, got none of lava"
+    assert (
+        _texts(folder)
+        == "split: train: every scored class must have pixels in the training part, got none of "
+        "lava"
+    )
     assert _texts(folder, replace(OPTIONS, scored=(1, 2))) == ""
 
 
@@ -202,7 +228,9 @@ def test_a_class_absent_from_a_part_is_a_warning(tmp_path: Path) -> None:
 def test_too_few_groups_for_three_parts(tmp_path: Path) -> None:
     frames = np.ones((6, 2, 8, 8), np.uint8)
     np.savez(tmp_path / "a.npz", training_set=frames, training_groups=np.array([1, 1, 1, 2, 2, 2]))
-    assert "every part must have frames, got none (the 6 kept frames form 2 groups" in _texts(tmp_path / "a.npz")
+    assert "every part must have frames, got none (the 6 kept frames form 2 groups" in _texts(
+        tmp_path / "a.npz"
+    )
 
 
 def test_all_frames_spoilt(tmp_path: Path) -> None:
@@ -212,7 +240,8 @@ def test_all_frames_spoilt(tmp_path: Path) -> None:
     report = check(str(tmp_path / "a.npz"), OPTIONS)
     assert report.kept == 0
     assert [str(problem) for problem in report.problems] == [
-        "frames: cleaning must leave some frames, got none: dropped: 12 frames, shares one identical mask of 4 labels "
+        "frames: cleaning must leave some frames, got none: dropped: 12 frames, shares one "
+        "identical mask of 4 labels "
         "with 11 other frames (--min-identical 13 keeps them)"
     ]
     assert not check(str(tmp_path / "a.npz"), replace(OPTIONS, min_identical=13)).dropped
@@ -228,7 +257,9 @@ def test_cleaning_is_named_where_it_leaves_too_little(tmp_path: Path) -> None:
 
 
 def sparsely_labelled(path: Path, groups: list[int]) -> str:
-    """Twelve places of two frames; a pixel of label 1 and one of label 2 in each frame of these places, the rest is 0."""
+    """Twelve places of two frames; a pixel of label 1 and one of label 2 in each frame of these
+    places, the rest is 0.
+    """
     frames = np.random.default_rng(0).integers(0, 255, (24, 2, 8, 8)).astype(np.uint8)
     frames[:, 1] = 0
     for group in groups:
@@ -240,12 +271,15 @@ def sparsely_labelled(path: Path, groups: list[int]) -> str:
 def test_a_validation_part_without_labels_is_a_problem(tmp_path: Path) -> None:
     source = sparsely_labelled(tmp_path / "a.npz", [4])
     line = (
-        "split: validation: the validation part must have labelled pixels of at least one scored class, got none: "
+        "split: validation: the validation part must have labelled pixels of at least one scored "
+        "class, got none: "
         "2 of 24 frames have any, in 1 group that goes to other parts; label frames of more groups"
     )
     for seed in range(3):
         assert _texts(source, replace(OPTIONS, seed=seed)) == line
-    with pytest.raises(ProblemsError, match="must have labelled pixels of at least one scored class"):
+    with pytest.raises(
+        ProblemsError, match="must have labelled pixels of at least one scored class"
+    ):
         open_dataset(source, OPTIONS, tmp_path / "cache")
 
 
@@ -256,7 +290,9 @@ def test_labels_that_are_not_scored_do_not_count_as_labelled(tmp_path: Path) -> 
     frames[2:, 1][frames[2:, 1] == 2] = 1
     np.savez(source, training_set=frames, training_groups=groups)
     assert _texts(source) == ""
-    assert "the validation part must have labelled pixels" in _texts(source, replace(OPTIONS, scored=(2,)))
+    assert "the validation part must have labelled pixels" in _texts(
+        source, replace(OPTIONS, scored=(2,))
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -264,15 +300,24 @@ def test_validation_has_labels_before_test_has(tmp_path: Path, seed: int) -> Non
     for labelled in ([0, 7], [3, 11], [5, 6]):
         report = check(sparsely_labelled(tmp_path / "a.npz", labelled), replace(OPTIONS, seed=seed))
         assert not report.problems
-        assert "the test part has no labelled pixel of a scored class: an exported model gets no score of it" in report.warnings
+        assert (
+            "the test part has no labelled pixel of a scored class: an exported model gets no "
+            "score of it" in report.warnings
+        )
     data = open_dataset(str(tmp_path / "a.npz"), replace(OPTIONS, seed=seed), tmp_path / "cache")
-    assert [has_labels(data, part) for part in ("train", "validation", "test")] == [True, True, False]
+    assert [has_labels(data, part) for part in ("train", "validation", "test")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_parts_of_one_frame_are_warned_of(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 3, (3, 2, 8, 8)).astype(np.uint8)
     np.savez(tmp_path / "a.npz", training_set=frames, training_groups=np.arange(3))
-    warnings = [warning.partition(":")[0] for warning in check(str(tmp_path / "a.npz"), OPTIONS).warnings]
+    warnings = [
+        warning.partition(":")[0] for warning in check(str(tmp_path / "a.npz"), OPTIONS).warnings
+    ]
     single = [f"the {part} part is a single frame" for part in ("train", "validation", "test")]
     assert warnings == ["places are few", *single]
 
@@ -281,13 +326,25 @@ def test_wrong_options_and_sources_do_not_raise(tmp_path: Path) -> None:
     wrong = DataOptions(size=(0, 4), min_identical=1, shares=(0.5, 0.5, 0.5), seed=-1)
     assert len(check("synthetic:24", wrong).problems) == 4
     for value in (-0.1, 1.1, float("nan")):
-        assert "min_labelled: must be a share of pixels, 0 to 1" in _texts("synthetic:24", replace(OPTIONS, min_labelled=value))
+        assert "min_labelled: must be a share of pixels, 0 to 1" in _texts(
+            "synthetic:24", replace(OPTIONS, min_labelled=value)
+        )
     for value in (-1.0, float("inf"), float("nan")):
-        assert "max_deviation: must be a number" in _texts("synthetic:24", replace(OPTIONS, max_deviation=value))
+        assert "max_deviation: must be a number" in _texts(
+            "synthetic:24", replace(OPTIONS, max_deviation=value)
+        )
     assert "must be labels 0..4, got 7" in _texts("synthetic:24", replace(OPTIONS, scored=(7,)))
-    assert "ignored label cannot be scored" in _texts("synthetic:24", replace(OPTIONS, scored=(0, 1)))
+    assert "ignored label cannot be scored" in _texts(
+        "synthetic:24", replace(OPTIONS, scored=(0, 1))
+    )
     assert "must be an npz file" in _texts(tmp_path / "nothing")
-    for word in ("synthetic:", "synthetic:two", "synthetic:3", "synthetic:40:speed=2", "synthetic:40:seed=-1"):
+    for word in (
+        "synthetic:",
+        "synthetic:two",
+        "synthetic:3",
+        "synthetic:40:speed=2",
+        "synthetic:40:seed=-1",
+    ):
         assert len(check(word, OPTIONS).problems) == 1
 
 
@@ -300,7 +357,11 @@ def test_only_masks_of_several_classes_are_spoilt() -> None:
 def test_frames_that_look_alike_share_a_cluster() -> None:
     generator = np.random.default_rng(0)
     scenes = [cv2.resize(generator.random((4, 8)).astype(np.float32), (64, 32)) for _ in range(60)]
-    images = [(scene * light * 255).astype(np.uint8)[:, :, None] for scene in scenes for light in (1.0, 0.8)]
+    images = [
+        (scene * light * 255).astype(np.uint8)[:, :, None]
+        for scene in scenes
+        for light in (1.0, 0.8)
+    ]
     looks = np.stack([thumbnail(image) for image in images])
     clusters = alike_clusters(looks, [str(index) for index in range(len(images))])
     assert np.array_equal(clusters[::2], clusters[1::2])
@@ -357,12 +418,21 @@ def test_shrunk_frames_and_masks_stay_on_one_another() -> None:
 
 def test_shrinking_takes_the_mean_of_each_area() -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 1)).astype(np.uint8)
-    assert np.abs(resize_image(image, 4, 6)[:, :, 0] - image.reshape(4, 4, 6, 4).mean((1, 3))).max() <= 0.5
+    assert (
+        np.abs(resize_image(image, 4, 6)[:, :, 0] - image.reshape(4, 4, 6, 4).mean((1, 3))).max()
+        <= 0.5
+    )
 
 
 def test_condensed_counts_what_it_leaves_out() -> None:
-    problems = [Problem(f"f{index}", "rule", "value") for index in range(25)] + [Problem("x", "other", "value")]
-    assert [problem.where for problem in condensed(problems)] == [*(f"f{index}" for index in range(10)), "15 more places", "x"]
+    problems = [Problem(f"f{index}", "rule", "value") for index in range(25)] + [
+        Problem("x", "other", "value")
+    ]
+    assert [problem.where for problem in condensed(problems)] == [
+        *(f"f{index}" for index in range(10)),
+        "15 more places",
+        "x",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -380,7 +450,9 @@ def test_frames_that_a_file_names_are_left_out_unseen(lines: str, folder: Path) 
     names = read_leave_out(listing)
     report = check(str(folder), replace(OPTIONS, leave_out=names))
     assert not report.problems
-    assert {(each.frame, each.reason) for each in report.dropped if "--leave-out" in each.reason} == {
+    assert {
+        (each.frame, each.reason) for each in report.dropped if "--leave-out" in each.reason
+    } == {
         ("00003", "named by --leave-out"),
         ("00007", "named by --leave-out"),
     }
@@ -390,7 +462,9 @@ def test_frames_that_a_file_names_are_left_out_unseen(lines: str, folder: Path) 
 
 def test_an_npz_has_numbers_and_what_names_no_frame_is_said(tmp_path: Path) -> None:
     source = str(filtered_npz(tmp_path / "a.npz"))
-    assert {each.frame for each in check(source, replace(OPTIONS, leave_out=("11", "3"))).dropped} == {3, 11}
+    assert {
+        each.frame for each in check(source, replace(OPTIONS, leave_out=("11", "3"))).dropped
+    } == {3, 11}
     line = "leave_out: each line must name a frame of the data, got 40, x"
     assert _texts(source, replace(OPTIONS, leave_out=("3", "40", "x"))) == line
     every = tuple(str(number) for number in range(40))
@@ -398,7 +472,8 @@ def test_an_npz_has_numbers_and_what_names_no_frame_is_said(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "without any"), (b"\n \n", "without any"), (b"\xff\xfe", "one frame a line")]
+    ("content", "said"),
+    [(b"", "without any"), (b"\n \n", "without any"), (b"\xff\xfe", "one frame a line")],
 )
 def test_a_list_that_names_nothing_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_bytes(content)
@@ -409,7 +484,10 @@ def test_a_list_that_names_nothing_is_one_line(content: bytes, said: str, tmp_pa
 
 
 def test_a_test_part_may_be_left_away_and_other_shares_may_be_had(folder: Path) -> None:
-    usual, without = (check("synthetic:200", replace(OPTIONS, shares=shares)) for shares in ((0.8, 0.1, 0.1), (0.9, 0.1, 0)))
+    usual, without = (
+        check("synthetic:200", replace(OPTIONS, shares=shares))
+        for shares in ((0.8, 0.1, 0.1), (0.9, 0.1, 0))
+    )
     assert dict(usual.parts)["test"] > 0
     parts = dict(without.parts)
     assert parts["test"] == 0
@@ -417,7 +495,10 @@ def test_a_test_part_may_be_left_away_and_other_shares_may_be_had(folder: Path) 
     assert parts["validation"] == pytest.approx(0.1 * without.kept, rel=0.3)
     assert not without.problems
     (line,) = [line for line in without.warnings if "test part" in line]
-    assert line.startswith("there is no test part: the score of the exported model will be that on validation, by which")
+    assert line.startswith(
+        "there is no test part: the score of the exported model will be that on validation, by "
+        "which"
+    )
     halves = dict(check("synthetic:200", replace(OPTIONS, shares=(0.5, 0.25, 0.25))).parts)
     assert halves["train"] == pytest.approx(0.5 * sum(halves.values()), rel=0.3)
     for shares in ((0.9, 0.2, 0.0), (1.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.9, 0.2, -0.1)):

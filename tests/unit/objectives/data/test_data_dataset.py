@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from objectives.data.dataset import DataOptions, load_dataset, open_dataset, rare_frames, read_images, read_labelled
+from objectives.data.dataset import (
+    DataOptions,
+    load_dataset,
+    open_dataset,
+    rare_frames,
+    read_images,
+    read_labelled,
+)
 from objectives.data.preparing.split import COMMON_TOLERANCE, TOLERANCE, split
 from objectives.data.reading.frames import frame_hash
 from objectives.data.reading.synthetic import ALIENS, generate, write_folder, write_npz
@@ -42,7 +49,10 @@ def test_spec_and_counts_are_of_the_training_part(tmp_path: Path) -> None:
     assert dataset.spec.mean[0] == pytest.approx(pixels.mean())
     assert dataset.spec.std[0] == pytest.approx(pixels.std())
     assert dataset.spec.scored == (1, 2, 3, 4)
-    assert dataset.pixel_counts.tolist() == np.bincount(dataset.masks[train].ravel(), minlength=5).tolist()
+    assert (
+        dataset.pixel_counts.tolist()
+        == np.bincount(dataset.masks[train].ravel(), minlength=5).tolist()
+    )
     rare = rare_frames(dataset)
     assert rare.tolist() == [index for index in train if (dataset.masks[index] == 4).any()]
 
@@ -91,7 +101,9 @@ def test_fingerprint_ignores_where_the_data_lie(tmp_path: Path) -> None:
 def test_npz_and_generator_agree(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", 24)
     written = open_dataset(str(tmp_path / "a.npz"), OPTIONS, tmp_path / "cache")
-    assert written.fingerprint == open_dataset("synthetic:24", OPTIONS, tmp_path / "cache").fingerprint
+    assert (
+        written.fingerprint == open_dataset("synthetic:24", OPTIONS, tmp_path / "cache").fingerprint
+    )
 
 
 @pytest.mark.parametrize("file", ["index.json", "images.npy", "masks.npy"])
@@ -102,7 +114,9 @@ def test_a_damaged_copy_is_prepared_anew(tmp_path: Path, file: str) -> None:
     with pytest.raises(WorldError, match="no whole prepared data set"):
         load_dataset(first.directory)
     again = open_dataset("synthetic:24", OPTIONS, tmp_path)
-    assert np.array_equal(again.images, generate(24).images[[int(name) for name in again.names]][..., None])
+    assert np.array_equal(
+        again.images, generate(24).images[[int(name) for name in again.names]][..., None]
+    )
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -134,7 +148,9 @@ def test_sixteen_bit_colour_of_mixed_sizes(tmp_path: Path) -> None:
         labels[: height // 2] = 0
         cv2.imwrite(str(tmp_path / f"data/masks/{index}.png"), labels)
     (tmp_path / "data/classes.yaml").write_text("ignore: 255\nclasses: {0: sky, 1: ground}\n")
-    dataset = open_dataset(str(tmp_path / "data"), replace(OPTIONS, size=(10, 15)), tmp_path / "cache")
+    dataset = open_dataset(
+        str(tmp_path / "data"), replace(OPTIONS, size=(10, 15)), tmp_path / "cache"
+    )
     assert dataset.images.shape == (12, 10, 15, 3)
     assert dataset.images.dtype == np.uint16
     assert dataset.spec.max_value == 65535
@@ -152,7 +168,9 @@ def test_images_to_predict(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", 24)
     from_npz, generated = read_images(tmp_path / "a.npz"), read_images("synthetic:24")
     assert [name for name, _ in from_npz] == [str(index) for index in range(8)]
-    assert all(np.array_equal(one[1], other[1]) for one, other in zip(from_npz, generated, strict=True))
+    assert all(
+        np.array_equal(one[1], other[1]) for one, other in zip(from_npz, generated, strict=True)
+    )
     write_folder(tmp_path / "data", 24)
     for folder in (tmp_path / "data", tmp_path / "data/images"):
         images = read_images(folder)
@@ -183,7 +201,8 @@ def test_labelled_frames_must_fit_the_model(tmp_path: Path) -> None:
         "images/00001.png: the model takes 1 channels of 0..255, got 3 channels of 0..255",
     ]
     frames = np.ones((2, 2, 8, 8), np.uint8)
-    np.savez(tmp_path / "few.npz", training_set=frames)  # one label only: still a fine truth for a model of five
+    # one label only: still a fine truth for a model of five
+    np.savez(tmp_path / "few.npz", training_set=frames)
     assert read_labelled(tmp_path / "few.npz", spec).masks[0].max() == 1
     with pytest.raises(ProblemsError, match="the model's 2 classes"):
         read_labelled("synthetic:24", spec.model_copy(update={"class_names": ("a", "b")}))
@@ -205,8 +224,13 @@ def test_the_shared_npz(tmp_path: Path, with_groups: bool) -> None:
     dataset = open_dataset(str(path), OPTIONS, tmp_path / "cache")
     assert len(dataset.names) == 2504
     assert len(dataset.dropped) == 111
-    assert [warning.partition(":")[0] for warning in dataset.warnings] == ([] if with_groups else ["no groups are known"])
-    counts = {name: np.bincount(dataset.masks[indices].ravel(), minlength=5) for name, indices in dataset.parts.items()}
+    assert [warning.partition(":")[0] for warning in dataset.warnings] == (
+        [] if with_groups else ["no groups are known"]
+    )
+    counts = {
+        name: np.bincount(dataset.masks[indices].ravel(), minlength=5)
+        for name, indices in dataset.parts.items()
+    }
     for name, share in zip(("train", "validation", "test"), OPTIONS.shares, strict=True):
         indices = dataset.parts[name]
         assert len(indices) / 2504 == pytest.approx(share, abs=0.01)

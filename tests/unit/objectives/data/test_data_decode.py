@@ -46,7 +46,9 @@ def test_alpha_of_a_png_is_left_out(tmp_path: Path) -> None:
         (RGB16, {"photometric": "rgb", "byteorder": ">"}),
     ],
 )
-def test_tiff_keeps_channels_and_depth(tmp_path: Path, array: np.ndarray, options: dict[str, str]) -> None:
+def test_tiff_keeps_channels_and_depth(
+    tmp_path: Path, array: np.ndarray, options: dict[str, str]
+) -> None:
     tifffile.imwrite(tmp_path / "a.tif", array, **options)
     image = decode_image(tmp_path / "a.tif", "x")
     assert image.dtype == array.dtype
@@ -54,7 +56,12 @@ def test_tiff_keeps_channels_and_depth(tmp_path: Path, array: np.ndarray, option
 
 
 def test_tiff_with_channels_first(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(FIVE16, 2, 0), photometric="minisblack", planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.moveaxis(FIVE16, 2, 0),
+        photometric="minisblack",
+        planarconfig="separate",
+    )
     assert np.array_equal(decode_image(tmp_path / "a.tif", "x"), FIVE16)
 
 
@@ -79,7 +86,10 @@ def test_a_camera_that_was_turned_is_believed(tmp_path: Path, suffix: str) -> No
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned right by 90 degrees
     Image.fromarray(image).save(tmp_path / f"a.{suffix}", exif=exif)
-    assert np.abs(decode_image(tmp_path / f"a.{suffix}", "x").astype(int) - np.rot90(image, -1)).max() < 6
+    assert (
+        np.abs(decode_image(tmp_path / f"a.{suffix}", "x").astype(int) - np.rot90(image, -1)).max()
+        < 6
+    )
 
 
 def test_masks_keep_their_labels(tmp_path: Path) -> None:
@@ -115,12 +125,21 @@ def _png_of_four_bits(labels: np.ndarray) -> bytes:
     import zlib
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     padded = np.pad(labels, ((0, 0), (0, labels.shape[1] % 2)))
-    rows = b"".join(b"\0" + ((row[::2] << 4) | row[1::2]).astype(np.uint8).tobytes() for row in padded)
+    rows = b"".join(
+        b"\0" + ((row[::2] << 4) | row[1::2]).astype(np.uint8).tobytes() for row in padded
+    )
     header = struct.pack(">IIBBBBB", labels.shape[1], labels.shape[0], 4, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_damaged_files_are_problems(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""``--exif keep`` takes pixels as they lie in their files, from the check of the data to the prediction of a bundle."""
+"""``--exif keep`` takes pixels as they lie in their files, from the check of the data to the
+prediction of a bundle.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +39,9 @@ RUNNER = CliRunner()
 
 @pytest.fixture
 def tagged(tmp_path: Path) -> Path:
-    """JPG of which every other one is to be shown on its head, with masks drawn on the bare pixels."""
+    """JPG of which every other one is to be shown on its head, with masks drawn on the
+    bare pixels.
+    """
     return made(tmp_path / "frames", dict.fromkeys(range(0, FRAMES, 2), 3))
 
 
@@ -48,14 +52,17 @@ def made(root: Path, orientations: dict[int, int]) -> Path:
     (root / "groups.csv").write_text(f"file,group\n{rows}")
     for index in range(FRAMES):
         exif = b"Exif\0\0" + exif_bytes(orientations.get(index, 1))
-        Image.fromarray(IMAGES[index]).save(root / f"images/f{index:02d}.jpg", quality=100, exif=exif)
+        Image.fromarray(IMAGES[index]).save(
+            root / f"images/f{index:02d}.jpg", quality=100, exif=exif
+        )
         Image.fromarray(MASKS[index]).save(root / f"masks/f{index:02d}.png")
     return root
 
 
 def bare(root: Path, index: int) -> np.ndarray:
     """The pixels as they lie in a file."""
-    return np.asarray(Image.open(root / f"images/f{index:02d}.jpg"))  # which turns nothing by itself
+    # which turns nothing by itself
+    return np.asarray(Image.open(root / f"images/f{index:02d}.jpg"))
 
 
 def prepared(root: Path, options: DataOptions) -> Dataset:
@@ -70,7 +77,9 @@ def test_kept_frames_are_the_bare_pixels_and_no_warning_is_left(tagged: Path) ->
         seen = bare(tagged, index)[::-1, ::-1] if index % 2 == 0 else bare(tagged, index)
         assert np.array_equal(turned.images[index][..., 0], seen)
     (warning,) = (line for line in turned.warnings if "EXIF" in line)
-    assert warning.startswith(f"{FRAMES // 2} images are turned by their EXIF tag, their masks are not")
+    assert warning.startswith(
+        f"{FRAMES // 2} images are turned by their EXIF tag, their masks are not"
+    )
     assert warning.endswith("--exif keep takes the pixels of all files as they lie")
     assert not [line for line in kept.warnings if "EXIF" in line or "orientation" in line]
     assert kept.fingerprint != turned.fingerprint
@@ -80,7 +89,8 @@ def test_kept_frames_are_the_bare_pixels_and_no_warning_is_left(tagged: Path) ->
 def test_where_no_file_has_a_tag_the_choice_changes_no_fingerprint(tmp_path: Path) -> None:
     root = made(tmp_path / "frames", {})
     assert prepared(root, KEEP).fingerprint == prepared(root, TURN).fingerprint
-    assert prepared(root, KEEP).spec.exif == "keep"  # what the bundle is asked to predict may have tags
+    # what the bundle is asked to predict may have tags
+    assert prepared(root, KEEP).spec.exif == "keep"
 
 
 def test_what_was_prepared_before_there_was_a_choice_is_found(tmp_path: Path) -> None:
@@ -101,14 +111,17 @@ def test_masks_with_a_tag_are_kept_like_their_images(tagged: Path) -> None:
 def test_a_quarter_turn_names_the_choice_that_parts_the_sizes(tmp_path: Path) -> None:
     root = made(tmp_path / "frames", {1: 6})
     assert [str(problem) for problem in check(str(root), TURN).problems] == [
-        "images/f01.jpg: its mask must have the image's size 24x16, got 16x24, and the image is turned by its EXIF tag "
+        "images/f01.jpg: its mask must have the image's size 24x16, got 16x24, and the image is "
+        "turned by its EXIF tag "
         "(--exif keep takes pixels as they lie)"
     ]
     assert not check(str(root), KEEP).problems
-    Image.fromarray(MASKS[1].T.copy()).save(root / "masks/f01.png")  # now drawn on what a viewer shows
+    # now drawn on what a viewer shows
+    Image.fromarray(MASKS[1].T.copy()).save(root / "masks/f01.png")
     assert not check(str(root), replace(TURN, size=(HEIGHT, WIDTH))).problems
     assert [str(problem) for problem in check(str(root), KEEP).problems] == [
-        "images/f01.jpg: its mask must have the image's size 16x24, got 24x16, and --exif keep leaves the EXIF tag "
+        "images/f01.jpg: its mask must have the image's size 16x24, got 24x16, and --exif keep "
+        "leaves the EXIF tag "
         "of the image aside"
     ]
 
@@ -120,13 +133,25 @@ def test_another_word_is_a_problem(tagged: Path) -> None:
 
 
 def test_the_commands_on_data_take_the_choice(tagged: Path) -> None:
-    plain, kept = (RUNNER.invoke(app, ["data", "check", str(tagged), *words]).output for words in ([], ["--exif", "keep"]))
+    plain, kept = (
+        RUNNER.invoke(app, ["data", "check", str(tagged), *words]).output
+        for words in ([], ["--exif", "keep"])
+    )
     assert "turned by their EXIF tag" in plain
     assert "EXIF" not in kept
     pictures = []
     for exif in ("turn", "keep"):
         out = tagged.parent / f"{exif}.png"
-        words = ["--intensity", "0", "--exif", exif, "--cache", str(tagged.parent / "cache"), "--out", str(out)]
+        words = [
+            "--intensity",
+            "0",
+            "--exif",
+            exif,
+            "--cache",
+            str(tagged.parent / "cache"),
+            "--out",
+            str(out),
+        ]
         assert RUNNER.invoke(app, ["data", "preview", str(tagged), *words]).exit_code == 0
         pictures.append(out.read_bytes())
     assert pictures[0] != pictures[1]
@@ -143,11 +168,15 @@ def test_the_choice_belongs_to_the_study(tagged: Path) -> None:
 def bundle_of(root: Path, exif: Exif) -> Path:
     """A bundle of one network, equal for both words but for them."""
     torch.manual_seed(0)
-    spec = PLAIN.model_copy(update={"class_names": ("a", "b", "c"), "colours": PLAIN.colours[:3], "scored": (1, 2)})
+    spec = PLAIN.model_copy(
+        update={"class_names": ("a", "b", "c"), "colours": PLAIN.colours[:3], "scored": (1, 2)}
+    )
     settings = Settings.single(SMALL, spec.model_copy(update={"exif": exif}))
     frames = {"validation": [frame_hash(bare(root, index)[..., None]) for index in range(FRAMES)]}
     provenance = origin(PartScore(frames=FRAMES, score=0.5, iou=(None, 0.5, 0.5)))
-    write_bundle(root.parent / exif, build_program(settings).eval(), settings, provenance, frames=frames)
+    write_bundle(
+        root.parent / exif, build_program(settings).eval(), settings, provenance, frames=frames
+    )
     return root.parent / exif
 
 
@@ -155,10 +184,14 @@ def test_a_bundle_predicts_and_evaluates_as_its_study_read(tmp_path: Path) -> No
     root = made(tmp_path / "frames", dict.fromkeys(range(FRAMES), 6))
     turn, keep = bundle_of(root, "turn"), bundle_of(root, "keep")
     for engine in ("torch", "onnx"):
-        shown, lain = (predicted(each, tmp_path, engine=engine, source="frames") for each in (turn, keep))
+        shown, lain = (
+            predicted(each, tmp_path, engine=engine, source="frames") for each in (turn, keep)
+        )
         assert shown.shape == (FRAMES, WIDTH, HEIGHT)
         assert lain.shape == (FRAMES, HEIGHT, WIDTH)
-    np.savez(tmp_path / "bare.npz", test_set=np.stack([bare(root, index) for index in range(FRAMES)]))
+    np.savez(
+        tmp_path / "bare.npz", test_set=np.stack([bare(root, index) for index in range(FRAMES)])
+    )
     assert np.array_equal(lain, predicted(keep, tmp_path, flips="off", source="bare.npz"))
     assert evaluate_bundle(keep, root).own == FRAMES
     with pytest.raises(ProblemsError, match="the image is turned by its EXIF tag"):

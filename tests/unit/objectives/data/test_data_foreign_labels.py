@@ -1,4 +1,6 @@
-"""Labels of foreign masks: those that mask files write, not those under which a model keeps them."""
+"""Labels of foreign masks: those that mask files write, not those under which a model
+keeps them.
+"""
 
 import shutil
 from pathlib import Path
@@ -49,7 +51,9 @@ def test_a_bundle_knows_the_ignored_label_of_mask_files(spec: FrameSpec, foreign
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["this program's bundle", "an older one"])
-def test_a_foreign_class_is_refused_and_not_taken_for_ignored(known: bool, spec: FrameSpec, foreign: Path) -> None:
+def test_a_foreign_class_is_refused_and_not_taken_for_ignored(
+    known: bool, spec: FrameSpec, foreign: Path
+) -> None:
     write_masks(foreign, 3)
     (foreign / "classes.yaml").unlink()
     with pytest.raises(ProblemsError, match=r"labels must be among the 4 classes.*got 3"):

@@ -38,7 +38,14 @@ def name(index: int) -> str:
     return f"f{index:02d}"
 
 
-def save(folder: Path, part: str, index: int, image: Image.Image | bytes, suffix: str = "png", **options: Any) -> None:
+def save(
+    folder: Path,
+    part: str,
+    index: int,
+    image: Image.Image | bytes,
+    suffix: str = "png",
+    **options: Any,
+) -> None:
     """Put this in place of what is there."""
     for there in (folder / part).glob(f"{name(index)}.*"):
         there.unlink()
@@ -66,21 +73,37 @@ def test_plain_files_say_nothing(folder: Path) -> None:
 
 def test_images_that_are_turned_without_their_masks_are_a_warning(folder: Path) -> None:
     for index in (1, 4):
-        save(folder, "images", index, Image.fromarray(IMAGES[index]), "jpg", exif=b"Exif\0\0" + exif_bytes(3))
+        save(
+            folder,
+            "images",
+            index,
+            Image.fromarray(IMAGES[index]),
+            "jpg",
+            exif=b"Exif\0\0" + exif_bytes(3),
+        )
     save(folder, "masks", 7, Image.fromarray(MASKS[7]), exif=exif_bytes(3))
     for part, array in (("images", IMAGES[9]), ("masks", MASKS[9])):  # turned together
         save(folder, part, 9, Image.fromarray(array), exif=exif_bytes(2))
     images, masks = warnings_of(folder)
-    assert images.startswith("2 images are turned by their EXIF tag, their masks are not (images/f01.jpg, images/f04.jpg): ")
-    assert masks.startswith("the masks of 1 images are turned by an orientation tag of their own (images/f07.png): ")
-    assert open_dataset(str(folder), OPTIONS, folder.parent / "cache").warnings[:2] == (images, masks)
+    assert images.startswith(
+        "2 images are turned by their EXIF tag, their masks are not (images/f01.jpg, "
+        "images/f04.jpg): "
+    )
+    assert masks.startswith(
+        "the masks of 1 images are turned by an orientation tag of their own (images/f07.png): "
+    )
+    assert open_dataset(str(folder), OPTIONS, folder.parent / "cache").warnings[:2] == (
+        images,
+        masks,
+    )
 
 
 def test_a_quarter_turn_that_parts_the_sizes_is_named(folder: Path) -> None:
     save(folder, "images", 1, Image.fromarray(IMAGES[1]), exif=exif_bytes(6))
     (line,) = problems_of(folder)
     assert line == (
-        "images/f01.png: its mask must have the image's size 8x6, got 6x8, and the image is turned by its EXIF tag "
+        "images/f01.png: its mask must have the image's size 8x6, got 6x8, and the image is turned "
+        "by its EXIF tag "
         "(--exif keep takes pixels as they lie)"
     )
     spec = open_dataset("synthetic:24", DataOptions(size=(8, 8)), folder.parent / "cache").spec
@@ -122,7 +145,12 @@ def test_transparency_is_a_warning_where_it_hides_something(folder: Path) -> Non
     for index, alpha in ((0, 255), (1, 254), (2, 0)):
         opacity = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
         opacity[0, 0] = alpha
-        save(folder, "images", index, Image.fromarray(np.concatenate([IMAGES[index], opacity], axis=2)))
+        save(
+            folder,
+            "images",
+            index,
+            Image.fromarray(np.concatenate([IMAGES[index], opacity], axis=2)),
+        )
     (line,) = warnings_of(folder)
     assert line.startswith("2 images have transparent pixels (images/f01.png, images/f02.png): ")
 
@@ -131,7 +159,9 @@ def tiffs(folder: Path, part: str, value: str) -> None:
     """All images or masks as TIFF with this no-data value."""
     tags = ((NO_DATA, 2, [*value.encode(), 0]),)
     for index in range(FRAMES):
-        array, photometric = (IMAGES[index], RGB) if part == "images" else (MASKS[index][..., None], BLACK_IS_ZERO)
+        array, photometric = (
+            (IMAGES[index], RGB) if part == "images" else (MASKS[index][..., None], BLACK_IS_ZERO)
+        )
         save(folder, part, index, tiff_bytes(array, photometric, compression=LZW, tags=tags), "tif")
 
 
@@ -145,20 +175,25 @@ def test_no_data_pixels_of_images_are_a_warning_until_the_masks_ignore_them(
     tiffs(folder, "images", "0")
     (line,) = warnings_of(folder)
     assert line == (
-        "6 images hold no-data pixels (0 by TIFF tag 42113; images/f00.tif, images/f01.tif, images/f02.tif and 3 more), "
-        "8.3% of all, under labels that count: they are trained and scored as such; give them the ignored label in the masks"
+        "6 images hold no-data pixels (0 by TIFF tag 42113; images/f00.tif, images/f01.tif, "
+        "images/f02.tif and 3 more), "
+        "8.3% of all, under labels that count: they are trained and scored as such; give them the "
+        "ignored label in the masks"
     )
     monkeypatch.setitem(globals(), "MASKS", masks)
     for index in range(FRAMES):
         save(folder, "masks", index, Image.fromarray(MASKS[index]))
-    assert not [line for line in warnings_of(folder, replace(OPTIONS, ignore="255")) if "no-data" in line]
+    assert not [
+        line for line in warnings_of(folder, replace(OPTIONS, ignore="255")) if "no-data" in line
+    ]
 
 
 def test_a_no_data_value_of_masks_must_be_ignored_or_the_user_decides(folder: Path) -> None:
     tiffs(folder, "masks", "0")
     (line,) = problems_of(folder)
     assert line == (
-        "masks of images/f00.png, images/f01.png, images/f02.png and 9 more: the no-data value of a mask (TIFF tag 42113) "
+        "masks of images/f00.png, images/f01.png, images/f02.png and 9 more: the no-data value of "
+        "a mask (TIFF tag 42113) "
         "must be the ignored label; name it with --ignore, or say --ignore none, got 0"
     )
     for ignore in ("0", "none"):
@@ -173,9 +208,16 @@ def test_a_no_data_value_that_no_mask_holds_is_no_problem(folder: Path) -> None:
 
 
 def test_every_usual_kind_of_image_is_read_and_keeps_its_group(folder: Path) -> None:
-    (folder / "groups.csv").write_text((folder / "groups.csv").read_text().replace(",place", ".png,place"))
+    (folder / "groups.csv").write_text(
+        (folder / "groups.csv").read_text().replace(",place", ".png,place")
+    )
     for index, (suffix, options) in enumerate(
-        [("webp", {"lossless": True}), ("bmp", {}), ("tiff", {"compression": "tiff_lzw"}), ("PNG", {})]
+        [
+            ("webp", {"lossless": True}),
+            ("bmp", {}),
+            ("tiff", {"compression": "tiff_lzw"}),
+            ("PNG", {}),
+        ]
     ):
         save(folder, "images", index, Image.fromarray(IMAGES[index]), suffix, **options)
     source = read_folder(folder)
@@ -206,7 +248,9 @@ def test_prediction_leaves_no_image_out_without_a_word(folder: Path) -> None:
     assert len(found) == FRAMES
     assert np.array_equal(found["f03"], IMAGES[3])
     (folder / "images/f04.png").rename(folder / "images/f04.heic")
-    with pytest.raises(ProblemsError, match=r"images/f04\.heic: must be a PNG, JPG, TIFF, BMP, GIF or WebP file"):
+    with pytest.raises(
+        ProblemsError, match=r"images/f04\.heic: must be a PNG, JPG, TIFF, BMP, GIF or WebP file"
+    ):
         read_images(folder)
 
 
@@ -214,7 +258,13 @@ def test_prepared_frames_are_what_the_files_hold(folder: Path) -> None:
     """Sixteen bits and five bands in, the same out, through survey, cache and memory map."""
     deep = GENERATOR.integers(0, 65536, (FRAMES, HEIGHT, WIDTH, 5)).astype(np.uint16)
     for index in range(FRAMES):
-        save(folder, "images", index, tiff_bytes(deep[index], RGB, bits=16, compression=LZW, predictor=2, extra=(0, 0)), "tif")
+        save(
+            folder,
+            "images",
+            index,
+            tiff_bytes(deep[index], RGB, bits=16, compression=LZW, predictor=2, extra=(0, 0)),
+            "tif",
+        )
     data = open_dataset(str(folder), OPTIONS, folder.parent / "cache")
     assert (data.spec.channels, data.spec.max_value) == (5, 65535)
     assert np.array_equal(data.images, deep)

@@ -1,4 +1,6 @@
-"""Every listed PNG, JPG, WebP, BMP and GIF is what was written, or refused in one line: there is no third outcome."""
+"""Every listed PNG, JPG, WebP, BMP and GIF is what was written, or refused in one line: there is no
+third outcome.
+"""
 
 from collections.abc import Callable
 from itertools import product
@@ -28,11 +30,13 @@ from tests.support.raster_cells import (
     written,
 )
 
-PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
+# by colour type
+PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 PNG_KINDS = [(colour_type, bits) for colour_type, depths in PNG_DEPTHS.items() for bits in depths]
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 COLOURS = np.random.default_rng(1).integers(0, 256, (256, 3)).astype(np.uint8)
-BRIGHTER = png_chunk(b"gAMA", (100_000).to_bytes(4, "big"))  # says how to show the numbers, which stay
+# says how to show the numbers, which stay
+BRIGHTER = png_chunk(b"gAMA", (100_000).to_bytes(4, "big"))
 
 
 def png_of(colour_type: int, bits: int, **options: Any) -> tuple[np.ndarray, bytes]:
@@ -66,7 +70,10 @@ def test_png(place: Path, colour_type: int, bits: int, interlaced: bool, orienta
 @pytest.mark.parametrize(("colour_type", "bits"), [kind for kind in PNG_KINDS if kind[0] in (0, 2)])
 def test_png_with_one_colour_as_transparent(place: Path, colour_type: int, bits: int) -> None:
     transparent = png_chunk(
-        b"tRNS", b"".join(int(value).to_bytes(2, "big") for value in [2**bits - 1] * PNG_CHANNELS[colour_type])
+        b"tRNS",
+        b"".join(
+            int(value).to_bytes(2, "big") for value in [2**bits - 1] * PNG_CHANNELS[colour_type]
+        ),
     )
     stored, content = png_of(colour_type, bits, chunks=transparent)
     assert_equal(read(place, content), png_seen(stored, colour_type, bits))
@@ -88,7 +95,12 @@ def test_jpg(place: Path, mode: str, progressive: bool, orientation: int) -> Non
     """Nearly: JPG changes values."""
     image = Image.fromarray(SMOOTH).convert(mode)
     content = saved(
-        image, "JPEG", quality=100, subsampling=0, progressive=progressive, exif=b"Exif\0\0" + exif_bytes(orientation)
+        image,
+        "JPEG",
+        quality=100,
+        subsampling=0,
+        progressive=progressive,
+        exif=b"Exif\0\0" + exif_bytes(orientation),
     )
     expected = np.array(image.convert("RGB" if mode == "CMYK" else mode)).reshape(40, 56, -1)
     found = read(place, content)
@@ -101,17 +113,24 @@ def test_jpg(place: Path, mode: str, progressive: bool, orientation: int) -> Non
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_webp(place: Path, mode: str, orientation: int) -> None:
     stored = numbers(len(mode), 8)
-    content = saved(Image.fromarray(stored), "WEBP", lossless=True, exact=True, exif=exif_bytes(orientation))
+    content = saved(
+        Image.fromarray(stored), "WEBP", lossless=True, exact=True, exif=exif_bytes(orientation)
+    )
     assert_equal(read(place, content), as_shown(stored[..., :3], orientation))
     labels = np.repeat(numbers(1, 8), 3, axis=2)
     content = saved(Image.fromarray(labels), "WEBP", lossless=True, exif=exif_bytes(orientation))
     assert_equal(read(place, content, decode_mask), as_shown(labels[..., 0], orientation))
 
 
-@pytest.mark.parametrize(("form", "mode"), [*product(["BMP"], ["1", "L", "P", "RGB"]), *product(["GIF"], ["1", "L", "P"])])
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [*product(["BMP"], ["1", "L", "P", "RGB"]), *product(["GIF"], ["1", "L", "P"])],
+)
 def test_bmp_and_gif(place: Path, form: str, mode: str) -> None:
     image = Image.fromarray(numbers(3, 8)).convert(mode)
-    seen = np.array(image.convert("RGB" if mode in ("P", "RGB") else "L")).reshape(HEIGHT, WIDTH, -1)
+    seen = np.array(image.convert("RGB" if mode in ("P", "RGB") else "L")).reshape(
+        HEIGHT, WIDTH, -1
+    )
     found = read(place, saved(image, form))
     assert np.array_equal(found, np.broadcast_to(seen, found.shape))
     if form == "BMP" and mode != "RGB":
@@ -132,7 +151,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: imagecodecs.jpeg_encode(numbers(1, 12)[..., 0], bitspersample=12),
         "must have 8 bits a sample, got 12",
     ),
-    "JPEG 2000": (lambda: imagecodecs.jpeg2k_encode(GREY), "neither PNG, JPG, TIFF, BMP, GIF nor WebP"),
+    "JPEG 2000": (
+        lambda: imagecodecs.jpeg2k_encode(GREY),
+        "neither PNG, JPG, TIFF, BMP, GIF nor WebP",
+    ),
     "AVIF": (lambda: imagecodecs.avif_encode(COLOUR), "neither PNG"),
     "a portable greymap": (lambda: saved(Image.fromarray(GREY[..., 0]), "PPM"), "neither PNG"),
     "nothing": (lambda: b"", "neither PNG"),
@@ -159,5 +181,10 @@ LOSSY_MASKS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", LOSSY_MASKS)
 def test_masks_that_lost_their_labels(place: Path, name: str) -> None:
-    assert_refused(place, LOSSY_MASKS[name](), f"masks must be PNG or TIFF, a {name} does not keep labels", decode_mask)
+    assert_refused(
+        place,
+        LOSSY_MASKS[name](),
+        f"masks must be PNG or TIFF, a {name} does not keep labels",
+        decode_mask,
+    )
     assert read(place, LOSSY_MASKS[name]()).shape[:2] == (HEIGHT, WIDTH)  # as images they are fine

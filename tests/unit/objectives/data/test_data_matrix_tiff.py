@@ -1,4 +1,6 @@
-"""Every listed TIFF is read exactly as it was written, or refused in one line that says why: there is no third outcome."""
+"""Every listed TIFF is read exactly as it was written, or refused in one line that says why: there
+is no third outcome.
+"""
 
 import io
 from collections.abc import Callable
@@ -66,23 +68,41 @@ CHANNELS = {
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 10, 12, 14, 16])
 @pytest.mark.parametrize("channels", CHANNELS)
-def test_tiff_channels_and_depths(place: Path, channels: str, bits: int, compression: int, planar: int) -> None:
+def test_tiff_channels_and_depths(
+    place: Path, channels: str, bits: int, compression: int, planar: int
+) -> None:
     photometric, count, extra = CHANNELS[channels]
     stored = numbers(count, bits)
-    content = tiff_bytes(stored, photometric, bits=bits, compression=compression, planar=planar, extra=extra)
+    content = tiff_bytes(
+        stored, photometric, bits=bits, compression=compression, planar=planar, extra=extra
+    )
     assert_equal(read(place, content), as_image(stored, bits))
 
 
 @pytest.mark.parametrize(("order", "big"), [*product("<>", [False, True])])
 @pytest.mark.parametrize("layout", ["strip", "strips", "tiles"])
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize(("compression", "predictor"), [(NONE, 1), (LZW, 1), (LZW, 2), (DEFLATE, 2)])
+@pytest.mark.parametrize(
+    ("compression", "predictor"), [(NONE, 1), (LZW, 1), (LZW, 2), (DEFLATE, 2)]
+)
 @pytest.mark.parametrize("planar", [CONTIGUOUS, SEPARATE])
 def test_tiff_layouts(
-    place: Path, planar: int, compression: int, predictor: int, bits: int, layout: str, order: str, big: bool
+    place: Path,
+    planar: int,
+    compression: int,
+    predictor: int,
+    bits: int,
+    layout: str,
+    order: str,
+    big: bool,
 ) -> None:
     stored = numbers(3, bits)
-    how: dict[str, Any] = {"planar": planar, "compression": compression, "predictor": predictor, "layout": layout}
+    how: dict[str, Any] = {
+        "planar": planar,
+        "compression": compression,
+        "predictor": predictor,
+        "layout": layout,
+    }
     content = tiff_bytes(stored, RGB, bits=bits, order=order, big=big, **how)
     assert_equal(read(place, content), stored)
 
@@ -98,9 +118,13 @@ def test_tiff_bits_from_the_low_end(place: Path, bits: int) -> None:
 @pytest.mark.parametrize("compression", ["zstd", "lzma", "png", "jpeg2000", "jpegxl", "lerc"])
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("count", [1, 3])
-def test_tiff_further_lossless_compressions(place: Path, count: int, bits: int, compression: str) -> None:
+def test_tiff_further_lossless_compressions(
+    place: Path, count: int, bits: int, compression: str
+) -> None:
     stored = numbers(count, bits)
-    options: dict[str, Any] = {"photometric": "rgb"} if count == 3 else {"photometric": "minisblack"}
+    options: dict[str, Any] = (
+        {"photometric": "rgb"} if count == 3 else {"photometric": "minisblack"}
+    )
     if compression == "jpeg2000":
         options["compressionargs"] = {"reversible": True}
     content = written(stored if count == 3 else stored[..., 0], compression=compression, **options)
@@ -182,7 +206,9 @@ def test_tiff_numbers_that_are_no_pixels(place: Path, name: str, compression: in
     sample_format, kind = NUMBERS[name]
     stored = (numbers(1, 7) % 100).astype(kind)
     bits = stored.dtype.itemsize * 8
-    content = tiff_bytes(stored, BLACK_IS_ZERO, bits=bits, sample_format=sample_format, compression=compression)
+    content = tiff_bytes(
+        stored, BLACK_IS_ZERO, bits=bits, sample_format=sample_format, compression=compression
+    )
     assert_refused(place, content, f"8 or 16 bit without sign, got {name}")
     if "int" in name:
         assert_equal(read(place, content, decode_mask), stored[..., 0].astype(np.uint8))
@@ -202,14 +228,20 @@ def test_tiff_masks(place: Path, layout: str, bits: int, compression: int) -> No
 TWO_PAGES = "must hold one image, got a TIFF of 2 pages"
 NO_COLOURS = "must be grey, RGB, CMYK or have a palette"
 REFUSED_TIFFS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "two pages": (lambda: written(np.stack([GREY[..., 0]] * 2), photometric="minisblack"), TWO_PAGES),
+    "two pages": (
+        lambda: written(np.stack([GREY[..., 0]] * 2), photometric="minisblack"),
+        TWO_PAGES,
+    ),
     "pages of two sizes": (lambda: pages(GREY[..., 0], GREY[:3, :, 0]), TWO_PAGES),
     "seven frames in time": (
         lambda: written(np.stack([GREY[..., 0]] * 7), imagej=True, metadata={"axes": "TYX"}),
         "got a TIFF of 7 pages",
     ),
     "previews only": (lambda: written(GREY[..., 0], subfiletype=1), "previews only"),
-    "a volume": (lambda: written(np.stack([GREY[..., 0]] * 16), volumetric=True, tile=(16, 16, 16)), "axes ZYX"),
+    "a volume": (
+        lambda: written(np.stack([GREY[..., 0]] * 16), volumetric=True, tile=(16, 16, 16)),
+        "axes ZYX",
+    ),
     "cie lab": (lambda: tiff_bytes(COLOUR, LAB), NO_COLOURS),
     "icc lab": (lambda: tiff_bytes(COLOUR, 9), NO_COLOURS),
     "log luv": (lambda: tiff_bytes(COLOUR, 32845), NO_COLOURS),
@@ -217,13 +249,28 @@ REFUSED_TIFFS: dict[str, tuple[Callable[[], bytes], str]] = {
     "ycbcr as such": (lambda: tiff_bytes(COLOUR, YCBCR), NO_COLOURS),
     "an unknown photometric": (lambda: tiff_bytes(COLOUR, 4711), NO_COLOURS),
     "a palette that is missing": (lambda: tiff_bytes(GREY, PALETTE), "with a palette"),
-    "three bits": (lambda: tiff_bytes(numbers(1, 3), BLACK_IS_ZERO, bits=3), "1, 2, 4 or 8 to 16 bits"),
-    "an unknown compression": (lambda: tiff_bytes(GREY, BLACK_IS_ZERO, compression=4711), "readable image"),
-    "directories in a circle": (lambda: b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0", "form a circle"),
+    "three bits": (
+        lambda: tiff_bytes(numbers(1, 3), BLACK_IS_ZERO, bits=3),
+        "1, 2, 4 or 8 to 16 bits",
+    ),
+    "an unknown compression": (
+        lambda: tiff_bytes(GREY, BLACK_IS_ZERO, compression=4711),
+        "readable image",
+    ),
+    "directories in a circle": (
+        lambda: b"II*\0\x08\0\0\0\x01\0" + b"\xff" * 12 + b"\x08\0\0\0",
+        "form a circle",
+    ),
     "pages in a circle": (lambda: in_a_circle(tiff_bytes(GREY, BLACK_IS_ZERO)), "form a circle"),
-    "millions of strips of which there are three": (lambda: stating_rows(2**23), "8388605 of its 8388608 strips"),
+    "millions of strips of which there are three": (
+        lambda: stating_rows(2**23),
+        "8388605 of its 8388608 strips",
+    ),
     "no columns": (lambda: tiff_bytes(GREY[:, :0], BLACK_IS_ZERO, coded=bytes(35)), "(H, W)"),
-    "strips that are missing": (lambda: tiff_bytes(GREY, BLACK_IS_ZERO).replace(b"\x23\0\0\0", bytes(4)), "are missing"),
+    "strips that are missing": (
+        lambda: tiff_bytes(GREY, BLACK_IS_ZERO).replace(b"\x23\0\0\0", bytes(4)),
+        "are missing",
+    ),
 }
 
 
@@ -240,7 +287,9 @@ PAGES_OF_ONE_IMAGE: dict[str, Callable[[], bytes]] = {
     "channels as pages, so named": lambda: written(
         np.moveaxis(COLOUR, 2, 0), photometric="minisblack", metadata={"axes": "CYX"}
     ),
-    "channels as pages, ImageJ": lambda: written(np.moveaxis(COLOUR, 2, 0), imagej=True, metadata={"axes": "CYX"}),
+    "channels as pages, ImageJ": lambda: written(
+        np.moveaxis(COLOUR, 2, 0), imagej=True, metadata={"axes": "CYX"}
+    ),
     "rows as pages, so stated": lambda: written(COLOUR, photometric="minisblack"),
 }
 
@@ -253,12 +302,17 @@ def test_tiff_pages_of_one_image(place: Path, name: str) -> None:
 @pytest.mark.parametrize(("photometric", "kept"), [(RGB, "RGB"), (YCBCR, "YCBCR")])
 def test_tiff_photographs(place: Path, photometric: int, kept: str) -> None:
     """Nearly, and as RGB whatever the codec keeps."""
-    coded = imagecodecs.jpeg_encode(SMOOTH, level=100, colorspace="RGB", outcolorspace=kept, subsampling="444")
+    coded = imagecodecs.jpeg_encode(
+        SMOOTH, level=100, colorspace="RGB", outcolorspace=kept, subsampling="444"
+    )
     content = tiff_bytes(SMOOTH, photometric, compression=7, coded=coded)
     assert np.abs(read(place, content).astype(int) - SMOOTH).max() <= 6
 
 
-@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("255", 255.0), ("-9999.0", -9999.0), ("", None), ("none", None)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0.0), ("255", 255.0), ("-9999.0", -9999.0), ("", None), ("none", None)],
+)
 def test_tiff_no_data(place: Path, text: str, value: float | None) -> None:
     content = tiff_bytes(GREY, BLACK_IS_ZERO, tags=((42113, 2, [*text.encode(), 0]),))
     assert_equal(read(place, content), GREY)

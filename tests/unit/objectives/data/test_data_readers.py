@@ -32,7 +32,9 @@ def test_npz_round_trip(tmp_path: Path) -> None:
 def test_npz_without_groups_and_with_class_names(tmp_path: Path) -> None:
     frames = np.zeros((4, 2, 8, 8), np.uint8)
     frames[:, 1, :, :4] = 2
-    np.savez(tmp_path / "a.npz", training_set=frames, class_names=np.array(["void", "grass", "path"]))
+    np.savez(
+        tmp_path / "a.npz", training_set=frames, class_names=np.array(["void", "grass", "path"])
+    )
     source = read_npz(tmp_path / "a.npz")
     assert source.groups == ()
     assert source.classes is not None
@@ -44,7 +46,10 @@ def test_npz_without_groups_and_with_class_names(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({}, "must hold training_set"),
-        ({"training_set": np.zeros((3, 8, 8), np.uint8)}, r"must be uint8 \(N, 2, H, W\).*\(3, 8, 8\)"),
+        (
+            {"training_set": np.zeros((3, 8, 8), np.uint8)},
+            r"must be uint8 \(N, 2, H, W\).*\(3, 8, 8\)",
+        ),
         ({"training_set": np.zeros((3, 2, 8, 8), np.float32)}, "float32"),
         ({"training_set": np.array([object()], object)}, "plain arrays"),
         ({"training_set": np.zeros((0, 2, 8, 8), np.uint8)}, "training_set"),
@@ -72,7 +77,12 @@ def test_damaged_npz(tmp_path: Path) -> None:
 
 def test_npz_with_bad_groups_and_class_names(tmp_path: Path) -> None:
     frames = np.ones((4, 2, 8, 8), np.uint8)
-    np.savez(tmp_path / "a.npz", training_set=frames, training_groups=np.zeros(3), class_names=np.array(["a", "a"]))
+    np.savez(
+        tmp_path / "a.npz",
+        training_set=frames,
+        training_groups=np.zeros(3),
+        class_names=np.array(["a", "a"]),
+    )
     problems = [str(problem) for problem in read_npz(tmp_path / "a.npz").problems]
     assert problems == [
         "training_groups: must hold one whole number or name per frame (4,), got float64 (3,)",
@@ -99,14 +109,19 @@ def test_folder_names_everything_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "images" / "00004.png").unlink()
     (tmp_path / "images" / ".hidden.png").write_bytes(b"")
     (tmp_path / "images" / "notes.txt").write_text("not an image")
-    (tmp_path / "images" / "00005.tif").write_bytes((tmp_path / "images" / "00005.png").read_bytes())
+    (tmp_path / "images" / "00005.tif").write_bytes(
+        (tmp_path / "images" / "00005.png").read_bytes()
+    )
     with (tmp_path / "groups.csv").open("a") as opened:
         opened.write("00007.png,elsewhere\nnobody.png,place_1\n")
     problems = "\n".join(map(str, read_folder(tmp_path).problems))
     assert "images/00003.png: must have a mask" in problems
     assert "masks/00004.png: must have an image" in problems
     assert "images/00005.tif: two files must not share one name, got images/00005.png" in problems
-    assert "groups.csv line 38: a file must have one group, got 00007.png: place_3, elsewhere" in problems
+    assert (
+        "groups.csv line 38: a file must have one group, got 00007.png: place_3, elsewhere"
+        in problems
+    )
     assert "groups.csv line 39: must name a file in images/, got nobody.png" in problems
     assert "got 00003.png" not in problems  # its image is there
     assert "hidden" not in problems
@@ -121,7 +136,9 @@ def test_frames_without_a_group_are_named(tmp_path: Path) -> None:
         "images/00035.png: must have a group in groups.csv, got none"
     ]
     (tmp_path / "groups.csv").write_text("\n".join([*rows[:-1], "00035.png,"]))
-    assert "groups.csv line 37: must name a group, got 00035.png without one" in map(str, read_folder(tmp_path).problems)
+    assert "groups.csv line 37: must name a group, got 00035.png without one" in map(
+        str, read_folder(tmp_path).problems
+    )
     (tmp_path / "groups.csv").write_text("image;place\n")
     assert "columns file,group" in str(read_folder(tmp_path).problems[0])
     (tmp_path / "groups.csv").write_bytes(b"\xff\xfe\x00\x01")
@@ -191,12 +208,20 @@ def test_classes_without_an_ignored_label(tmp_path: Path) -> None:
         ({"classes": ["a", "b"]}, ["got a list"]),
         ({"classes": {0: "a", 2: "b"}}, ["without gaps"]),
         ("classes: {0: a, 1: no, x: c}", ["must be text", "whole numbers"]),
-        ({"classes": {0: "a", 1: "a"}, "ignore": "0", "color": 1}, ["must differ", "label or null", "colours only"]),
+        (
+            {"classes": {0: "a", 1: "a"}, "ignore": "0", "color": 1},
+            ["must differ", "label or null", "colours only"],
+        ),
         ({"classes": {0: "a"}}, ["2 to 255 classes"]),
-        ({"classes": {0: "a", 1: "b"}, "colours": {0: [1, 2], 1: "red"}}, ["colours.0", "colours.1"]),
+        (
+            {"classes": {0: "a", 1: "b"}, "colours": {0: [1, 2], 1: "red"}},
+            ["colours.0", "colours.1"],
+        ),
     ],
 )
-def test_bad_classes_files_name_every_rule(tmp_path: Path, content: object, messages: list[str]) -> None:
+def test_bad_classes_files_name_every_rule(
+    tmp_path: Path, content: object, messages: list[str]
+) -> None:
     with pytest.raises(ProblemsError) as raised:
         read_classes(_classes_file(tmp_path, content))
     assert len(raised.value.problems) == len(messages)
@@ -204,10 +229,15 @@ def test_bad_classes_files_name_every_rule(tmp_path: Path, content: object, mess
         assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("value", ["!!timestamp noon", "!!bool x", "!!int x", "!!float x", "2001-99-99"])
-def test_a_value_that_is_not_what_its_tag_says_is_named_with_its_line(tmp_path: Path, value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ["!!timestamp noon", "!!bool x", "!!int x", "!!float x", "2001-99-99"]
+)
+def test_a_value_that_is_not_what_its_tag_says_is_named_with_its_line(
+    tmp_path: Path, value: str
+) -> None:
     (tmp_path / "classes.yaml").write_text(f"classes: {{0: void, 1: soil}}\nignore: {value}\n")
     with pytest.raises(
-        ProblemsError, match=r"must be readable YAML, got found a value that is not what its tag says .* line 2"
+        ProblemsError,
+        match=r"must be readable YAML, got found a value that is not what its tag says .* line 2",
     ):
         read_classes(tmp_path / "classes.yaml")

@@ -1,4 +1,6 @@
-"""Training and validation dealt anew: by whole groups, the sealed test untouched, statistics from the new training part."""
+"""Training and validation dealt anew: by whole groups, the sealed test untouched, statistics from
+the new training part.
+"""
 
 import numpy as np
 import pytest
@@ -17,11 +19,16 @@ def anew(frames: Dataset) -> Dataset:
     return resplit(frames, 1)
 
 
-def test_the_sealed_test_stays_and_the_rest_is_dealt_by_whole_groups(frames: Dataset, anew: Dataset) -> None:
+def test_the_sealed_test_stays_and_the_rest_is_dealt_by_whole_groups(
+    frames: Dataset, anew: Dataset
+) -> None:
     assert np.array_equal(anew.parts["test"], frames.parts["test"])
     train, validation = set(anew.parts["train"].tolist()), set(anew.parts["validation"].tolist())
     assert not train & validation
-    assert train | validation == {*frames.parts["train"].tolist(), *frames.parts["validation"].tolist()}
+    assert train | validation == {
+        *frames.parts["train"].tolist(),
+        *frames.parts["validation"].tolist(),
+    }
     assert not set(anew.groups[anew.parts["train"]]) & set(anew.groups[anew.parts["validation"]])
     assert validation != set(frames.parts["validation"].tolist())
     assert len(validation) == pytest.approx(len(frames.parts["validation"]), abs=3)

@@ -35,7 +35,9 @@ def test_big_rock_is_rare_and_uniform_masks_repeat() -> None:
 def test_frames_of_one_place_look_alike() -> None:
     terrain = generate()
     brightness = terrain.images[:300].mean(axis=(1, 2))
-    between = np.array([brightness[terrain.groups[:300] == group].mean() for group in range(75)]).std()
+    between = np.array(
+        [brightness[terrain.groups[:300] == group].mean() for group in range(75)]
+    ).std()
     within = np.mean([brightness[terrain.groups[:300] == group].std() for group in range(75)])
     assert within < between
 
@@ -44,5 +46,9 @@ def test_every_part_has_every_class_at_every_size() -> None:
     for word in ("synthetic:24", "synthetic:24:seed=3", "synthetic:60", "synthetic"):
         report = check(word, DataOptions())
         assert not report.problems
-        assert not [warning for warning in report.warnings if "no pixel of" in warning or "no labelled pixel" in warning]
+        assert not [
+            warning
+            for warning in report.warnings
+            if "no pixel of" in warning or "no labelled pixel" in warning
+        ]
         assert min(size for _, size in report.parts) >= 1

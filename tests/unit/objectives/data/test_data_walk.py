@@ -1,4 +1,6 @@
-"""Folders as they come: links, hidden files, names from other systems, and settings files called otherwise."""
+"""Folders as they come: links, hidden files, names from other systems, and settings files called
+otherwise.
+"""
 
 import os
 import tempfile
@@ -25,7 +27,11 @@ def add_frames(root: Path, names: list[str], *, masks: list[str] | None = None) 
         for number, name in enumerate(part_names):
             path = root / part / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.random.default_rng(number).integers(0, 255 if part == "images" else 2, (8, 12)).astype(np.uint8)
+            pixels = (
+                np.random.default_rng(number)
+                .integers(0, 255 if part == "images" else 2, (8, 12))
+                .astype(np.uint8)
+            )
             assert cv2.imwrite(str(path), pixels)
 
 
@@ -47,7 +53,10 @@ def linked(tmp_path: Path) -> Path:
 def test_folders_behind_links_are_read(linked: Path, tmp_path: Path) -> None:
     source = read_folder(linked)
     assert not source.problems
-    assert source.names == (*(f"north/deep/{number}" for number in range(6)), *(f"south/{number}" for number in range(6)))
+    assert source.names == (
+        *(f"north/deep/{number}" for number in range(6)),
+        *(f"south/{number}" for number in range(6)),
+    )
     assert check(str(linked), DataOptions()).frames == 12
     assert [name for name, _ in read_images(linked)] == list(source.names)
     before = source_stamp(str(linked))
@@ -73,7 +82,8 @@ def test_links_that_lead_nowhere_and_what_is_no_file_are_named(linked: Path) -> 
     os.mkfifo(linked / "images" / "pipe.png")
     assert lines(linked) == [
         "images/pipe.png: must be a file or a folder, got a pipe, a socket or a device",
-        "images/self.png: a link must lead to a file or a folder, got Too many levels of symbolic links",
+        "images/self.png: a link must lead to a file or a folder, got Too many levels of symbolic "
+        "links",
         "images/west: a link must lead to a file or a folder, got No such file or directory",
     ]
     with pytest.raises(ProblemsError, match="images/west: a link must lead to a file or a folder"):
@@ -105,11 +115,16 @@ def test_a_folder_that_cannot_be_read_is_named() -> None:
     with without_rights() as root:
         add_frames(root, ["a", "shut/b", "c"])
         (root / "images" / "shut").chmod(0)
-        assert lines(root)[0] == "images/shut: must be a folder that can be read, got Permission denied"
+        assert (
+            lines(root)[0]
+            == "images/shut: must be a folder that can be read, got Permission denied"
+        )
         with pytest.raises(ProblemsError, match="images/shut: must be a folder that can be read"):
             read_images(root)
         (root / "images").chmod(0)
-        with pytest.raises(ProblemsError, match="images: must be a folder that can be read, got Permission denied"):
+        with pytest.raises(
+            ProblemsError, match="images: must be a folder that can be read, got Permission denied"
+        ):
             read_folder(root)
         (root / "images").chmod(0o700)
         (root / "images" / "shut").chmod(0o700)
@@ -138,9 +153,11 @@ def test_names_in_another_normal_form_are_the_same_names(tmp_path: Path) -> None
 def test_names_that_differ_in_case_are_shown(tmp_path: Path) -> None:
     add_frames(tmp_path, ["A 1", "b"], masks=["a 1", "c"])
     assert lines(tmp_path) == [
-        "images/A 1.png: must have a mask, got no masks/A 1.*, but masks/a 1.png: large and small letters count",
+        "images/A 1.png: must have a mask, got no masks/A 1.*, but masks/a 1.png: large and small "
+        "letters count",
         "images/b.png: must have a mask, got no masks/b.*",
-        "masks/a 1.png: must have an image, got no images/a 1.*, but images/A 1.png: large and small letters count",
+        "masks/a 1.png: must have an image, got no images/a 1.*, but images/A 1.png: large and "
+        "small letters count",
         "masks/c.png: must have an image, got no images/c.*",
     ]
 
@@ -182,21 +199,30 @@ def test_classes_yml_is_read(linked: Path) -> None:
         ("images/groups.csv", "groups.csv"),
     ],
 )
-def test_a_settings_file_that_is_not_read_is_a_problem(linked: Path, name: str, called: str) -> None:
+def test_a_settings_file_that_is_not_read_is_a_problem(
+    linked: Path, name: str, called: str
+) -> None:
     open_dataset(str(linked), DataOptions(), linked.parent / "cache")
     (linked / name).write_text("0: soil\n")
-    line = f"{name}: is not read: write it as {called}, beside images/ and masks/, or take it away, got {name}"
+    line = (
+        f"{name}: is not read: write it as {called}, beside images/ and masks/, or take it "
+        f"away, got {name}"
+    )
     assert lines(linked) == [line]
     with pytest.raises(ProblemsError, match="is not read"):
         open_dataset(str(linked), DataOptions(), linked.parent / "cache")
 
 
-def test_two_files_of_classes_are_a_problem_and_those_of_other_programs_are_not(linked: Path) -> None:
+def test_two_files_of_classes_are_a_problem_and_those_of_other_programs_are_not(
+    linked: Path,
+) -> None:
     (linked / "classes.yaml").write_text(CLASSES)
     (linked / "images" / "classes.txt").write_text("soil\nrock\n")
     assert not lines(linked)
     (linked / "classes.yml").write_text(CLASSES)
-    assert lines(linked) == ["classes.yml: must not lie beside classes.yaml: which one is meant?, got classes.yml"]
+    assert lines(linked) == [
+        "classes.yml: must not lie beside classes.yaml: which one is meant?, got classes.yml"
+    ]
 
 
 @pytest.mark.parametrize("name", ["classes.yaml", "groups.csv"])

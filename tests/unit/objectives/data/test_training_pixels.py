@@ -1,4 +1,6 @@
-"""The range that pixels use: percentiles by channel, whatever the depth; dead and glaring pixels do not stretch it."""
+"""The range that pixels use: percentiles by channel, whatever the depth; dead and glaring pixels do
+not stretch it.
+"""
 
 import numpy as np
 import pytest
@@ -13,9 +15,14 @@ def of(image_HWC: np.ndarray) -> TrainingPixels:
     return seen
 
 
-@pytest.mark.parametrize(("dtype", "highest"), [(np.uint8, 255), (np.uint16, 1023), (np.uint16, 4095), (np.uint16, 65535)])
+@pytest.mark.parametrize(
+    ("dtype", "highest"),
+    [(np.uint8, 255), (np.uint16, 1023), (np.uint16, 4095), (np.uint16, 65535)],
+)
 def test_the_range_is_that_of_the_values(dtype: type, highest: int) -> None:
-    image_HWC = np.random.default_rng(0).integers(0, highest, (90, 80, 2), endpoint=True).astype(dtype)
+    image_HWC = (
+        np.random.default_rng(0).integers(0, highest, (90, 80, 2), endpoint=True).astype(dtype)
+    )
     image_HWC[..., 1] //= 4
     ranges = np.array(of(image_HWC).ranges) * np.iinfo(dtype).max
     np.testing.assert_allclose(ranges[0], (0, highest), atol=0.003 * highest)

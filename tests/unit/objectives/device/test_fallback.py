@@ -40,7 +40,9 @@ def test_the_cpu_does_what_a_gpu_has_no_memory_for_and_that_is_said(
     assert "cuda:0 has no memory for it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: an illegal memory access"), ValueError("no")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA error: an illegal memory access"), ValueError("no")]
+)
 def test_other_errors_are_not_tried_again(error: Exception) -> None:
     tried = list[str]()
     with pytest.raises(type(error)):

@@ -10,9 +10,22 @@ CPU = torch.device("cpu")
 
 
 def test_only_the_same_kind_of_processor_must_give_the_same_score() -> None:
-    one, other = Processor("cpu", "A 1/2 AVX512, torch 2", 1), Processor("cpu", "A 1/2 AVX2, torch 2", 1)
-    assert allowed_difference(one, one) == allowed_difference(Processor("cpu", one.name, 4), one) == SAME == 1e-6
-    assert allowed_difference(one, other) == allowed_difference(Processor("cuda", "B"), one) == ACROSS == 2e-3
+    one, other = (
+        Processor("cpu", "A 1/2 AVX512, torch 2", 1),
+        Processor("cpu", "A 1/2 AVX2, torch 2", 1),
+    )
+    assert (
+        allowed_difference(one, one)
+        == allowed_difference(Processor("cpu", one.name, 4), one)
+        == SAME
+        == 1e-6
+    )
+    assert (
+        allowed_difference(one, other)
+        == allowed_difference(Processor("cuda", "B"), one)
+        == ACROSS
+        == 2e-3
+    )
     assert allowed_difference(Processor("cuda", "B"), Processor("cuda", "C")) == ACROSS
     assert allowed_difference(Processor("cuda", "B"), Processor("cuda", "B")) == SAME
     assert allowed_difference(one, Processor("cpu", "")) == ACROSS

@@ -1,4 +1,6 @@
-"""Memory that ran out: which errors say so, and who is to blame, by the numbers of a device that is asked."""
+"""Memory that ran out: which errors say so, and who is to blame, by the numbers of a device that is
+asked.
+"""
 
 import resource
 from collections.abc import Callable
@@ -17,7 +19,10 @@ from search.process.messages import Cause
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 TOTAL = 80 * GIB
 Holding = Callable[[float, float], None]
-ASKED = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 7.00 GiB is free."
+ASKED = (
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB "
+    "of which 7.00 GiB is free."
+)
 UNSAID = [
     "CUDA error: out of memory",
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
@@ -34,7 +39,9 @@ def holding(monkeypatch: pytest.MonkeyPatch) -> Holding:
     """Stand in for a driver: this process holds so many GiB of 80, others so many."""
 
     def hold(ours: float, others: float, allowed: float = 1.0) -> None:
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(TOTAL - (ours + others) * GIB), TOTAL))
+        monkeypatch.setattr(
+            torch.cuda, "mem_get_info", lambda _: (int(TOTAL - (ours + others) * GIB), TOTAL)
+        )
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: int(ours * GIB))
         monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _: allowed)
 
@@ -72,8 +79,12 @@ def test_a_trial_is_to_blame_for_what_it_takes_beyond_its_share(
 
 
 @pytest.mark.parametrize("said", UNSAID)
-def test_what_does_not_say_how_much_is_judged_by_who_holds_the_memory(said: str, holding: Holding) -> None:
-    error = torch.AcceleratorError(said) if said.startswith("CUDA error: out") else RuntimeError(said)
+def test_what_does_not_say_how_much_is_judged_by_who_holds_the_memory(
+    said: str, holding: Holding
+) -> None:
+    error = (
+        torch.AcceleratorError(said) if said.startswith("CUDA error: out") else RuntimeError(said)
+    )
     holding(2, 77.5)
     assert verdict(error) is Cause.SURROUNDINGS
     holding(78.8, 0.6)
@@ -82,31 +93,48 @@ def test_what_does_not_say_how_much_is_judged_by_who_holds_the_memory(said: str,
 
 
 @pytest.mark.parametrize("said", [words for words in UNSAID if "ALLOC" not in words])
-def test_what_has_other_reasons_too_is_no_shortage_on_a_device_with_room(said: str, holding: Holding) -> None:
+def test_what_has_other_reasons_too_is_no_shortage_on_a_device_with_room(
+    said: str, holding: Holding
+) -> None:
     holding(10, 5)
     with pytest.raises(RuntimeError, match=said[-20:].replace("(", r"\(").replace(")", r"\)")):
         attempt(GPU, raising(RuntimeError(said)))
     assert verdict(RuntimeError(said)) in ("crash", Cause.ERROR)
 
 
-def test_a_device_without_memory_to_be_asked_in_is_full_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", raising(RuntimeError("CUDA error: out of memory")))
+def test_a_device_without_memory_to_be_asked_in_is_full_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "mem_get_info", raising(RuntimeError("CUDA error: out of memory"))
+    )
     assert verdict(torch.AcceleratorError("CUDA error: out of memory")) is Cause.SURROUNDINGS
-    assert verdict(RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED")) is Cause.ERROR, "it may be broken"
+    assert verdict(RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED")) is Cause.ERROR, (
+        "it may be broken"
+    )
 
 
-def test_a_process_with_a_limit_of_its_own_has_no_larger_share(holding: Callable[..., None]) -> None:
+def test_a_process_with_a_limit_of_its_own_has_no_larger_share(
+    holding: Callable[..., None],
+) -> None:
     holding(10, 0.5, allowed=0.25)
     assert verdict(torch.OutOfMemoryError(ASKED)) is Cause.INFEASIBLE
 
 
 def test_parts_are_not_made_smaller_for_a_neighbour(holding: Holding) -> None:
     holding(2, 77)
-    with pytest.raises(MemoryTakenError, match=r"others hold the memory of cuda:0: 20\.00 GiB more were asked for") as caught:
+    with pytest.raises(
+        MemoryTakenError, match=r"others hold the memory of cuda:0: 20\.00 GiB more were asked for"
+    ) as caught:
         attempt(GPU, raising(torch.OutOfMemoryError(ASKED)))
-    assert caught.value.__context__ is None, "an exception that hangs on to another keeps its tensors"
+    assert caught.value.__context__ is None, (
+        "an exception that hangs on to another keeps its tensors"
+    )
     assert isinstance(caught.value, WorldError)
-    assert "this process held 2.00 GiB, others 77.00 GiB of 80.00 GiB, a trial's share is 72.00 GiB" in str(caught.value)
+    assert (
+        "this process held 2.00 GiB, others 77.00 GiB of 80.00 GiB, a trial's share is 72.00 GiB"
+        in str(caught.value)
+    )
 
 
 def test_memory_of_the_host_is_judged_by_the_hosts() -> None:
@@ -115,14 +143,18 @@ def test_memory_of_the_host_is_judged_by_the_hosts() -> None:
     assert verdict(numpys.value) is Cause.INFEASIBLE
     assert verdict(numpys.value, GPU) is Cause.INFEASIBLE, "also where a GPU trains"
     little = RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried "
+        "to allocate 8 bytes"
     )
     assert verdict(little) is Cause.SURROUNDINGS
 
 
 def test_a_limit_of_the_process_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (GIB, GIB))
-    for said in ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", "could not create a primitive"):
+    for said in (
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+        "could not create a primitive",
+    ):
         assert verdict(RuntimeError(said), CPU) is Cause.INFEASIBLE
 
 

@@ -7,7 +7,14 @@ import torch
 from objectives.bundle.pixel_program import PixelProgram
 from objectives.config import Augment, Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
-from objectives.ensemble.program import Ensemble, build_program, combined, members_of, reflipped, stacked
+from objectives.ensemble.program import (
+    Ensemble,
+    build_program,
+    combined,
+    members_of,
+    reflipped,
+    stacked,
+)
 from objectives.ensemble.stacking import Stack
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Flip, Member, Settings, sensible_flips, ways_of
@@ -46,7 +53,9 @@ def members() -> list[Segmenter]:
 def settings_of(*weights: float, flips: tuple[Flip, ...] = ()) -> Settings:
     configs = (SMALL, OTHER)[: len(weights)]
     pairs = zip(configs, weights, strict=True)
-    return Settings.of(tuple(Member(config=config, weight=weight) for config, weight in pairs), SPEC, flips)
+    return Settings.of(
+        tuple(Member(config=config, weight=weight) for config, weight in pairs), SPEC, flips
+    )
 
 
 def pixels() -> torch.Tensor:
@@ -62,7 +71,12 @@ def averaged_in_numpy(weights: list[float], ways: list[tuple[int, ...]]) -> np.n
             seen = np.flip(IMAGES.transpose(0, 3, 1, 2), axes).copy()
             logits = member(torch.from_numpy(seen)).double().numpy()[:, [1, 3]]
             shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            total += weight / sum(weights) / len(ways) * np.flip(shares / shares.sum(axis=1, keepdims=True), axes)
+            total += (
+                weight
+                / sum(weights)
+                / len(ways)
+                * np.flip(shares / shares.sum(axis=1, keepdims=True), axes)
+            )
     return total
 
 
@@ -84,13 +98,21 @@ def test_the_softmax_of_an_ensemble_is_the_weighted_mean_of_its_members(
 
 
 @pytest.mark.parametrize(("flips", "ways"), FLIPS)
-def test_a_stack_is_its_second_model_over_the_members_means(flips: tuple[Flip, ...], ways: list[tuple[int, ...]]) -> None:
+def test_a_stack_is_its_second_model_over_the_members_means(
+    flips: tuple[Flip, ...], ways: list[tuple[int, ...]]
+) -> None:
     settings = settings_of(1.0, 1.0, flips=flips).model_copy(update={"combining": "stack"})
     generator = np.random.default_rng(2)
-    fitted = Stack((0, 1), generator.normal(size=(2, 4)).astype(np.float32), generator.normal(size=2).astype(np.float32))
+    fitted = Stack(
+        (0, 1),
+        generator.normal(size=(2, 4)).astype(np.float32),
+        generator.normal(size=2).astype(np.float32),
+    )
     program = stacked(members(), settings, fitted).eval()
     one, other = averaged_in_numpy([1.0, 0.0], ways), averaged_in_numpy([0.0, 1.0], ways)
-    expected = np.einsum("sf,bfhw->bshw", fitted.weights_SF, np.log(np.concatenate([one, other], axis=1)))
+    expected = np.einsum(
+        "sf,bfhw->bshw", fitted.weights_SF, np.log(np.concatenate([one, other], axis=1))
+    )
     expected += fitted.offsets_S[:, None, None]
     with torch.no_grad():
         logits = program(pixels())
@@ -115,7 +137,9 @@ def test_an_ensemble_is_scored_as_any_model() -> None:
     score = evaluate(program, IMAGES, MASKS, SPEC, device=CPU).score
     labelled = MASKS != 0
     iou = [
-        ((expected == k) & (k == MASKS) & labelled).sum() / (((expected == k) | (k == MASKS)) & labelled).sum() for k in (1, 3)
+        ((expected == k) & (k == MASKS) & labelled).sum()
+        / (((expected == k) | (k == MASKS)) & labelled).sum()
+        for k in (1, 3)
     ]
     assert score == pytest.approx(np.mean(iou))
 
@@ -124,7 +148,9 @@ def test_a_program_with_a_flip_sees_a_frame_and_its_mirror_alike() -> None:
     program = combined(members(), settings_of(1.0, 2.0, flips=("horizontal",))).eval()
     plain = combined(members(), settings_of(1.0, 2.0)).eval()
     with torch.no_grad():
-        torch.testing.assert_close(program(pixels()).flip(3), program(pixels().flip(3)), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            program(pixels()).flip(3), program(pixels().flip(3)), atol=1e-5, rtol=0
+        )
         assert not torch.allclose(plain(pixels()).flip(3), plain(pixels().flip(3)), atol=1e-3)
 
 
@@ -161,7 +187,9 @@ def test_flips_can_be_put_on_and_taken_off_again(weights: tuple[float, ...]) -> 
 
 def test_frames_are_turned_upside_down_only_where_all_members_were_trained_so() -> None:
     def trained(*augments: Augment) -> Settings:
-        return Settings.of(tuple(Member(config=Config(augment=augment)) for augment in augments), SPEC)
+        return Settings.of(
+            tuple(Member(config=Config(augment=augment)) for augment in augments), SPEC
+        )
 
     both, sideways = Augment(vertical_flip=True), Augment(vertical_flip=False)
     assert sensible_flips(trained(both, both)) == ("horizontal", "vertical")
@@ -171,4 +199,9 @@ def test_frames_are_turned_upside_down_only_where_all_members_were_trained_so() 
 
 def test_a_flip_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="must not repeat"):
-        Settings(members=(Member(config=SMALL),), flips=("vertical", "vertical"), spec=SPEC, axes=settings_of(1.0).axes)
+        Settings(
+            members=(Member(config=SMALL),),
+            flips=("vertical", "vertical"),
+            spec=SPEC,
+            axes=settings_of(1.0).axes,
+        )

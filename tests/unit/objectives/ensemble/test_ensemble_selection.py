@@ -1,4 +1,6 @@
-"""Ensembles: averages and their scores against plain ones, the choice, and the halves that judge it."""
+"""Ensembles: averages and their scores against plain ones, the choice, and the halves that judge
+it.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +16,28 @@ from objectives.statistics.resampling import Resampling
 QUICK = Resampling(resamples=100)
 
 
-def library(members: int = 5, *, pixels: int = 3000, classes: int = 4, seed: int = 0, codes: bool = False) -> Library:
-    """Members that err independently, each a little better than the one before; the last class is rare."""
+def library(
+    members: int = 5, *, pixels: int = 3000, classes: int = 4, seed: int = 0, codes: bool = False
+) -> Library:
+    """Members that err independently, each a little better than the one before; the last class is
+    rare.
+    """
     generator = np.random.default_rng(seed)
     chances = np.append(np.full(classes - 1, 0.97 / (classes - 1)), 0.03)
     labels_P = generator.choice(classes, pixels, p=chances)
     probabilities = [
-        _softmax(generator.normal(0.0, 1.5, (pixels, classes)) + (1.5 + 0.1 * member) * np.eye(classes)[labels_P])
+        _softmax(
+            generator.normal(0.0, 1.5, (pixels, classes))
+            + (1.5 + 0.1 * member) * np.eye(classes)[labels_P]
+        )
         for member in range(members)
     ]
-    kept = [encode_probabilities(each) if codes else each.astype(np.float16) for each in probabilities]
-    return Library(tuple(kept), labels_P, np.sort(generator.integers(0, 12, pixels)), tuple(range(classes)))
+    kept = [
+        encode_probabilities(each) if codes else each.astype(np.float16) for each in probabilities
+    ]
+    return Library(
+        tuple(kept), labels_P, np.sort(generator.integers(0, 12, pixels)), tuple(range(classes))
+    )
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -32,8 +45,12 @@ def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def plain_score(library: Library, weights: tuple[float, ...], inside: npt.NDArray[np.bool_] | None = None) -> float:
-    mixed = sum(w * member.astype(np.float64) for w, member in zip(weights, library.members, strict=True))
+def plain_score(
+    library: Library, weights: tuple[float, ...], inside: npt.NDArray[np.bool_] | None = None
+) -> float:
+    mixed = sum(
+        w * member.astype(np.float64) for w, member in zip(weights, library.members, strict=True)
+    )
     columns = list(library.scored)
     predicted = np.array(columns)[np.asarray(mixed)[:, columns].argmax(axis=1)]
     inside = np.ones(len(predicted), dtype=bool) if inside is None else inside
@@ -60,7 +77,8 @@ def test_scores_of_averages_are_the_plain_ones(scored: tuple[int, ...]) -> None:
     total = confusions_GKK.sum(axis=0)
     unions = total.sum(axis=0) + total.sum(axis=1) - total.diagonal()
     expected = plain_score(lib, weights)
-    assert np.mean([total[k, k] / unions[k] for k in scored]) == pytest.approx(expected, abs=1e-3)  # ties of float16
+    # ties of float16
+    assert np.mean([total[k, k] / unions[k] for k in scored]) == pytest.approx(expected, abs=1e-3)
     sample = whole_sample(lib)
     total_SQ = np.tensordot(np.array(weights, dtype=np.float32), sample.planes_MSQ, axes=1)
     assert sample.score(total_SQ) == pytest.approx(expected, abs=1e-3)
@@ -79,13 +97,19 @@ def test_large_sets_are_read_in_parts_and_sampled(monkeypatch: pytest.MonkeyPatc
     sample = lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0))
     assert sample.planes_MSQ.shape == (5, 4, 200)
     monkeypatch.setattr("objectives.ensemble.library._SAMPLE", 5 * 4 * 50)
-    assert lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0)).planes_MSQ.shape == (5, 4, 50)
+    assert lib.sample(np.array([0, 3, 4]), 200, np.random.default_rng(0)).planes_MSQ.shape == (
+        5,
+        4,
+        50,
+    )
 
 
 def test_one_byte_scores_nearly_as_the_probabilities_do() -> None:
     kept, exact = library(codes=True, pixels=20_000), library(pixels=20_000)
     score = whole_sample(kept).score(whole_sample(kept).planes_MSQ.sum(axis=0))
-    assert score == pytest.approx(whole_sample(exact).score(whole_sample(exact).planes_MSQ.sum(axis=0)), abs=2e-3)
+    assert score == pytest.approx(
+        whole_sample(exact).score(whole_sample(exact).planes_MSQ.sum(axis=0)), abs=2e-3
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
@@ -109,23 +133,33 @@ def test_noise_is_given_next_to_no_weight() -> None:
 
 
 def test_picks_are_the_best_at_each_step() -> None:
-    """Two members of the same strength that err on different pixels are taken evenly, found here by trying all weights."""
+    """Two members of the same strength that err on different pixels are taken evenly, found here by
+    trying all weights.
+    """
     sample = whole_sample(library(3, seed=5))
     weights = select(sample, Greedy(3, picks=12, share=1.0), np.random.default_rng(0))
     best = max(
-        sample.score(np.tensordot(np.array([a, b, 12 - a - b], dtype=np.float32), sample.planes_MSQ, axes=1))
+        sample.score(
+            np.tensordot(np.array([a, b, 12 - a - b], dtype=np.float32), sample.planes_MSQ, axes=1)
+        )
         for a in range(13)
         for b in range(13 - a)
     )
-    found = sample.score(np.tensordot(np.array(weights, dtype=np.float32), sample.planes_MSQ, axes=1))
+    found = sample.score(
+        np.tensordot(np.array(weights, dtype=np.float32), sample.planes_MSQ, axes=1)
+    )
     single_best = max(sample.score(plane) for plane in sample.planes_MSQ)
-    assert found > single_best + 0.8 * (best - single_best)  # greedy: most of what any weights could give
+    # greedy: most of what any weights could give
+    assert found > single_best + 0.8 * (best - single_best)
 
 
 def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> None:
     lib = library(3, seed=1)
-    expert = np.where(lib.labels_P[:, None] == 3, [0.1, 0.0, 0.0, 0.9], [0.4, 0.3, 0.3, 0.0])  # knows the rarest class only
-    made = Library((*lib.members, expert.astype(np.float32)), lib.labels_P, lib.places_P, lib.scored)
+    # knows the rarest class only
+    expert = np.where(lib.labels_P[:, None] == 3, [0.1, 0.0, 0.0, 0.9], [0.4, 0.3, 0.3, 0.0])
+    made = Library(
+        (*lib.members, expert.astype(np.float32)), lib.labels_P, lib.places_P, lib.scored
+    )
     weights = select(whole_sample(made), RarePair(rarest=3), np.random.default_rng(0))
     first = best_member(whole_sample(made))
     assert [member for member, weight in enumerate(weights) if weight] == [first, 3]
@@ -139,7 +173,9 @@ def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> 
 
 def test_one_member_that_is_best_at_both_is_taken_alone() -> None:
     lib = library(2, seed=1)
-    made = Library((lib.members[0] * 0 + 0.25, lib.members[1]), lib.labels_P, lib.places_P, lib.scored)
+    made = Library(
+        (lib.members[0] * 0 + 0.25, lib.members[1]), lib.labels_P, lib.places_P, lib.scored
+    )
     assert select(whole_sample(made), RarePair(rarest=3), np.random.default_rng(0)) == (0.0, 1.0)
 
 
@@ -165,7 +201,9 @@ def test_each_place_is_judged_by_the_choice_that_it_had_no_part_in() -> None:
         inside = np.isin(lib.places_P, judging)
         assert turn.judging == pytest.approx(plain_score(lib, turn.rule, inside), abs=2e-3)
         assert turn.choosing == pytest.approx(plain_score(lib, turn.rule, ~inside), abs=2e-3)
-        assert turn.member_judging == pytest.approx(plain_score(lib, single(turn.member, 4), inside), abs=2e-3)
+        assert turn.member_judging == pytest.approx(
+            plain_score(lib, single(turn.member, 4), inside), abs=2e-3
+        )
     np.testing.assert_array_equal(found.confusions_GKK, by_hand)
     assert found.confusions_GKK.sum() == found.member_confusions_GKK.sum() == len(lib.labels_P)
     assert found.gain.mean.value == pytest.approx(found.score - found.member_score)
@@ -185,4 +223,6 @@ def test_members_that_are_all_alike_do_not_beat_their_best() -> None:
 def test_one_place_cannot_judge() -> None:
     lib = library(2)
     with pytest.raises(UserError, match="one place"):
-        judged_ensemble(Library(lib.members, lib.labels_P, lib.places_P * 0, lib.scored), Greedy(2), seed=0)
+        judged_ensemble(
+            Library(lib.members, lib.labels_P, lib.places_P * 0, lib.scored), Greedy(2), seed=0
+        )

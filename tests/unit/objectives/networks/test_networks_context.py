@@ -25,11 +25,25 @@ def test_a_sequence_sees_farther_than_its_members_side_by_side() -> None:
 
 def test_the_sequence_stands_in_place_of_the_block_and_the_others_follow_it() -> None:
     sequence = UNetPath(
-        UNet(depth=2, base_filters=8, bottleneck="dilated_sequence_squeeze_excitation", dropout=0.2), 1
+        UNet(
+            depth=2, base_filters=8, bottleneck="dilated_sequence_squeeze_excitation", dropout=0.2
+        ),
+        1,
     ).bottleneck
-    side_by_side = UNetPath(UNet(depth=2, base_filters=8, bottleneck="dilated_squeeze_excitation"), 1).bottleneck
+    side_by_side = UNetPath(
+        UNet(depth=2, base_filters=8, bottleneck="dilated_squeeze_excitation"), 1
+    ).bottleneck
     plain = UNetPath(UNet(depth=2, base_filters=8), 1).bottleneck
     assert [type(each) for each in sequence] == [DilatedSequence, SqueezeExcitation]
-    assert [type(each) for each in side_by_side] == [type(plain[0]), DilatedContext, SqueezeExcitation]
-    assert [conv.dilation for conv in sequence.modules() if isinstance(conv, nn.Conv2d)][:3] == [(1, 1), (2, 2), (4, 4)]
-    assert not any(isinstance(each, nn.Dropout2d) for each in sequence.modules())  # report D drops on the ways down and up
+    assert [type(each) for each in side_by_side] == [
+        type(plain[0]),
+        DilatedContext,
+        SqueezeExcitation,
+    ]
+    assert [conv.dilation for conv in sequence.modules() if isinstance(conv, nn.Conv2d)][:3] == [
+        (1, 1),
+        (2, 2),
+        (4, 4),
+    ]
+    # report D drops on the ways down and up
+    assert not any(isinstance(each, nn.Dropout2d) for each in sequence.modules())

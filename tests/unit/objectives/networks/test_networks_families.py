@@ -62,7 +62,10 @@ def test_a_nested_network_without_deep_supervision_has_the_deepest_head_only() -
 def test_every_node_joins_all_earlier_ones_of_its_level_and_one_from_below() -> None:
     network = built(NestedUNet(depth=3, base_filters=4, up="transpose"), NestedUNetwork)
     widths = [
-        [next(m.in_channels for m in node.block.modules() if isinstance(m, nn.Conv2d)) for node in nodes]
+        [
+            next(m.in_channels for m in node.block.modules() if isinstance(m, nn.Conv2d))
+            for node in nodes
+        ]
         for nodes in network.nodes
     ]
     assert widths == [[2 * 4, 2 * 8, 2 * 16], [3 * 4, 3 * 8], [4 * 4]]
@@ -71,7 +74,10 @@ def test_every_node_joins_all_earlier_ones_of_its_level_and_one_from_below() -> 
 
 
 def test_the_nested_variant_of_report_a_has_a_gate_at_every_node_and_sees_three_scales() -> None:
-    network = built(NestedUNet(depth=3, base_filters=4, fusion="gated", bottleneck="transformer"), NestedUNetwork)
+    network = built(
+        NestedUNet(depth=3, base_filters=4, fusion="gated", bottleneck="transformer"),
+        NestedUNetwork,
+    )
     assert count(network, FusionGate) == 3 + 2 + 1
     assert isinstance(network.bottleneck, Transformer)
     assert [layer.scales for layer in network.bottleneck.layers] == [(1, 2, 4)]
@@ -82,7 +88,10 @@ def test_the_double_network_has_one_path_for_detail_and_one_for_context() -> Non
     assert isinstance(network.detail.pool, nn.MaxPool2d)
     assert isinstance(network.context.pool, nn.AvgPool2d)
     paths = (network.detail, network.context)
-    assert [(count(path, ResidualBlock), count(path, PlainBlock)) for path in paths] == [(2 + 1 + 2, 0), (0, 2 + 1 + 2)]
+    assert [(count(path, ResidualBlock), count(path, PlainBlock)) for path in paths] == [
+        (2 + 1 + 2, 0),
+        (0, 2 + 1 + 2),
+    ]
     assert [count(path, AttentionGate) for path in paths] == [2, 0]
     assert [count(path, Transformer) for path in paths] == [0, 1]
     assert [count(path, DilatedContext) for path in paths] == [1, 1]
@@ -93,8 +102,15 @@ def test_the_double_network_has_one_path_for_detail_and_one_for_context() -> Non
 
 def test_the_pyramid_has_the_rates_of_the_paper_and_the_mean_of_the_image() -> None:
     pyramid = built(DeepLab(depth=1, base_filters=4, rate=6), DeepLabV3).pyramid
-    convolutions = [m for branch in pyramid.branches for m in branch.modules() if isinstance(m, nn.Conv2d)]
-    assert [(m.kernel_size[0], m.dilation[0]) for m in convolutions] == [(1, 1), (3, 6), (3, 12), (3, 18)]
+    convolutions = [
+        m for branch in pyramid.branches for m in branch.modules() if isinstance(m, nn.Conv2d)
+    ]
+    assert [(m.kernel_size[0], m.dilation[0]) for m in convolutions] == [
+        (1, 1),
+        (3, 6),
+        (3, 12),
+        (3, 18),
+    ]
     lone = AtrousPyramid(4, 40, "group")  # every dilated tap but the middle one falls outside
     x_BCHW = torch.rand(1, 4, 9, 9, requires_grad=True)
     nn.init.constant_(lone.of_image.bias, 10.0)  # past the ReLU
@@ -115,11 +131,16 @@ def test_a_stack_of_convolutions_sees_as_far_as_its_kernels_reach() -> None:
 def test_the_background_network_masks_the_other() -> None:
     network = built(BackgroundUNet(depth=2, base_filters=4, mask_filters=5), MaskedUNet).eval()
     images_BCHW = torch.randn(1, 1, 12, 10)
-    background, others = torch.sigmoid(network.background(images_BCHW)), network.classes(images_BCHW)
+    background, others = (
+        torch.sigmoid(network.background(images_BCHW)),
+        network.classes(images_BCHW),
+    )
     logits_BKHW = network(images_BCHW)
     torch.testing.assert_close(logits_BKHW[:, :1].exp(), background)
     torch.testing.assert_close(logits_BKHW[:, 1:], others + (1 - background).log())
-    assert torch.equal(logits_BKHW[:, 1:].argmax(1), others.argmax(1)), "where label 0 is not scored, the mask changes no label"
+    assert torch.equal(logits_BKHW[:, 1:].argmax(1), others.argmax(1)), (
+        "where label 0 is not scored, the mask changes no label"
+    )
 
 
 def test_a_certain_mask_stays_finite() -> None:

@@ -1,4 +1,6 @@
-"""Every field of every network's config, and every named option of it, is at work in the network."""
+"""Every field of every network's config, and every named option of it, is at work in the
+network.
+"""
 
 from typing import Any, get_args
 
@@ -6,7 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from objectives.config import BackgroundUNet, ConvStack, DeepLab, DoubleUNet, Levelled, NestedUNet, UNet
+from objectives.config import (
+    BackgroundUNet,
+    ConvStack,
+    DeepLab,
+    DoubleUNet,
+    Levelled,
+    NestedUNet,
+    UNet,
+)
 from objectives.networks import build_network
 
 SIZE: dict[str, list[Any]] = {"depth": [3], "base_filters": [9], "growth": [1.5]}
@@ -26,7 +36,8 @@ NUMBERS: dict[type[Levelled], dict[str, list[Any]]] = {
     ConvStack: SIZE,
     BackgroundUNet: {**SIZE, "mask_filters": [5]},
 }
-DROPOUTS: dict[type[Levelled], int] = {  # a layer of dropout for each block of the bases above, and for what stands beside them
+# a layer of dropout for each block of the bases above, and for what stands beside them
+DROPOUTS: dict[type[Levelled], int] = {
     UNet: 2 + 1 + 2,
     NestedUNet: 3 + 3 + 1,  # nodes (i, 0), the others, the transformer
     DoubleUNet: 2 * (2 + 1 + 2) + 1,  # both paths, the transformer
@@ -36,9 +47,19 @@ DROPOUTS: dict[type[Levelled], int] = {  # a layer of dropout for each block of 
 
 
 def changes_of(base: Levelled) -> dict[str, list[Any]]:
-    """For each field but dropout the values to try: those above, and every named option but the base's own."""
-    named = {name: get_args(field.annotation) for name, field in type(base).model_fields.items() if name != "kind"}
-    others = {name: [option for option in every if option != getattr(base, name)] for name, every in named.items() if every}
+    """For each field but dropout the values to try: those above, and every named option but the
+    base's own.
+    """
+    named = {
+        name: get_args(field.annotation)
+        for name, field in type(base).model_fields.items()
+        if name != "kind"
+    }
+    others = {
+        name: [option for option in every if option != getattr(base, name)]
+        for name, every in named.items()
+        if every
+    }
     return {**others, **NUMBERS[type(base)]}
 
 
@@ -69,9 +90,14 @@ def test_every_field_of_every_family_is_changed() -> None:
 
 @pytest.mark.parametrize(("base", "field", "value"), CHANGES)
 def test_changing_a_field_changes_the_network(base: Levelled, field: str, value: object) -> None:
-    before, after = built(base), built(type(base).model_validate({**base.model_dump(), field: value}))
+    before, after = (
+        built(base),
+        built(type(base).model_validate({**base.model_dump(), field: value})),
+    )
     images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
-    assert shapes(before) != shapes(after) or not torch.allclose(before(images_BCHW), after(images_BCHW))
+    assert shapes(before) != shapes(after) or not torch.allclose(
+        before(images_BCHW), after(images_BCHW)
+    )
 
 
 @pytest.mark.parametrize("kind", DROPOUTS, ids=lambda kind: kind.__name__)
@@ -79,6 +105,10 @@ def test_dropout_is_at_work_in_every_block_and_transformer(kind: type[Levelled])
     images_BCHW = torch.randn(2, 1, 24, 32, generator=torch.Generator().manual_seed(0))
     for dropout, layers in ((0.0, 0), (0.3, DROPOUTS[kind])):
         network = built(BASES[kind].model_copy(update={"dropout": dropout})).train()
-        found = [module.p for module in network.modules() if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0]
+        found = [
+            module.p
+            for module in network.modules()
+            if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0
+        ]
         assert found == [dropout] * layers
         assert torch.equal(network(images_BCHW), network(images_BCHW)) == (dropout == 0.0)

@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from objectives.networks.context import SqueezeExcitation
-from objectives.networks.gates import AttentionGate, ChannelAttentionGate, SigmoidGate, SpatialChannelAttentionGate
+from objectives.networks.gates import (
+    AttentionGate,
+    ChannelAttentionGate,
+    SigmoidGate,
+    SpatialChannelAttentionGate,
+)
 from objectives.networks.nested_unet import FusionGate
 
 Gate = TypeVar("Gate", bound=nn.Module)
@@ -17,7 +22,9 @@ CHANNELS = 6
 
 
 def random(kind: Callable[..., Gate], *arguments: int) -> Gate:
-    """A gate whose every weight and bias is drawn: its hidden units are on for some inputs and off for others."""
+    """A gate whose every weight and bias is drawn: its hidden units are on for some inputs and off
+    for others.
+    """
     gate = kind(*arguments)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -27,7 +34,9 @@ def random(kind: Callable[..., Gate], *arguments: int) -> Gate:
 
 
 def maps(count: int) -> tuple[Tensor, ...]:
-    return torch.randn(count, 2, CHANNELS, 5, 7, generator=torch.Generator().manual_seed(3)).unbind()
+    return torch.randn(
+        count, 2, CHANNELS, 5, 7, generator=torch.Generator().manual_seed(3)
+    ).unbind()
 
 
 def pointwise(layer: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
@@ -47,7 +56,9 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def by_channel(gate: nn.Module, skip_BCHW: Tensor, gating_BCHW: Tensor) -> Tensor:
-    """sigmoid(M(mean) + M(max)) of the channels of skip and gating signal, M = W_2 ReLU(W_1 y + b_1) + b_2."""
+    """sigmoid(M(mean) + M(max)) of the channels of skip and gating signal, M = W_2 ReLU(W_1 y +
+    b_1) + b_2.
+    """
     both = torch.cat([skip_BCHW, gating_BCHW], dim=1)
     squeeze, excite = layers_of(gate)
     of_statistics = [
@@ -80,11 +91,19 @@ def test_the_channel_gate_adds_what_means_and_maxima_say() -> None:
 
 
 def test_the_spatial_gate_convolves_means_and_maxima_of_skip_and_gating_signal() -> None:
-    """s = sigmoid(conv_7x7([mean x; max x; mean g; max g])), beside the channel gate on the same skip."""
+    """s = sigmoid(conv_7x7([mean x; max x; mean g; max g])), beside the channel gate on the same
+    skip.
+    """
     gate, (skip_BCHW, gating_BCHW) = random(SpatialChannelAttentionGate, CHANNELS), maps(2)
-    statistics = torch.stack([each for x in (skip_BCHW, gating_BCHW) for each in (x.sum(1) / CHANNELS, x.max(1).values)], dim=1)
+    statistics = torch.stack(
+        [each for x in (skip_BCHW, gating_BCHW) for each in (x.sum(1) / CHANNELS, x.max(1).values)],
+        dim=1,
+    )
     windows = functional.pad(statistics, (3, 3, 3, 3)).unfold(2, 7, 1).unfold(3, 7, 1)
-    by_pixel = sigmoid(torch.einsum("ocij,bchwij->bohw", gate.by_pixel.weight, windows) + gate.by_pixel.bias[:, None, None])
+    by_pixel = sigmoid(
+        torch.einsum("ocij,bchwij->bohw", gate.by_pixel.weight, windows)
+        + gate.by_pixel.bias[:, None, None]
+    )
     expected = skip_BCHW * by_pixel * by_channel(gate.by_channel, skip_BCHW, gating_BCHW)
     torch.testing.assert_close(gate(skip_BCHW, gating_BCHW), expected)
 
@@ -94,7 +113,9 @@ def test_squeeze_and_excitation_is_that_of_hu() -> None:
     gate, (x_BCHW,) = random(SqueezeExcitation, CHANNELS), maps(1)
     hidden = pointwise(gate.squeeze, (x_BCHW.flatten(2).sum(2) / (5 * 7))[:, :, None, None])
     assert ((hidden > 0).any(), (hidden < 0).any()) == (True, True)
-    torch.testing.assert_close(gate(x_BCHW), x_BCHW * sigmoid(pointwise(gate.excite, hidden.clamp(min=0))))
+    torch.testing.assert_close(
+        gate(x_BCHW), x_BCHW * sigmoid(pointwise(gate.excite, hidden.clamp(min=0)))
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from objectives.networks.transformer import Transformer, TransformerLayer, averaged, feature_map, fitting_heads, tokens
+from objectives.networks.transformer import (
+    Transformer,
+    TransformerLayer,
+    averaged,
+    feature_map,
+    fitting_heads,
+    tokens,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -14,8 +21,12 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize(("heads", "channels", "fitting"), [(4, 32, 4), (8, 12, 6), (4, 7, 1), (2, 9, 1), (1, 5, 1)])
-def test_heads_shrink_to_the_largest_number_that_divides_the_channels(heads: int, channels: int, fitting: int) -> None:
+@pytest.mark.parametrize(
+    ("heads", "channels", "fitting"), [(4, 32, 4), (8, 12, 6), (4, 7, 1), (2, 9, 1), (1, 5, 1)]
+)
+def test_heads_shrink_to_the_largest_number_that_divides_the_channels(
+    heads: int, channels: int, fitting: int
+) -> None:
     assert fitting_heads(heads, channels) == fitting
 
 
@@ -29,10 +40,16 @@ def test_a_layer_equals_the_formula(scales: tuple[int, ...]) -> None:
     assert seen_BMC.shape[1] == sum(math.ceil(3 / scale) * math.ceil(5 / scale) for scale in scales)
     heads = []
     for part in (slice(0, 3), slice(3, 6)):
-        query, key, value = layer.query(normed_BNC)[..., part], layer.key(seen_BMC)[..., part], layer.value(seen_BMC)[..., part]
+        query, key, value = (
+            layer.query(normed_BNC)[..., part],
+            layer.key(seen_BMC)[..., part],
+            layer.value(seen_BMC)[..., part],
+        )
         heads.append(torch.softmax(query @ key.transpose(1, 2) / math.sqrt(3), dim=-1) @ value)
     attended_BNC = x_BNC + layer.merge(torch.cat(heads, dim=-1))
-    torch.testing.assert_close(layer(x_BNC, size), attended_BNC + layer.mlp(layer.mlp_norm(attended_BNC)))
+    torch.testing.assert_close(
+        layer(x_BNC, size), attended_BNC + layer.mlp(layer.mlp_norm(attended_BNC))
+    )
 
 
 def test_averaging_repeats_the_edge_of_maps_that_the_scale_does_not_divide() -> None:
@@ -53,7 +70,8 @@ def test_every_position_sees_every_other_and_knows_where_it_is() -> None:
     assert map_BCHW.grad is not None
     assert (map_BCHW.grad.abs().sum(1) > 0).all()
     even = transformer(torch.ones(1, 8, 6, 6))
-    assert not torch.allclose(even[..., 0, 0], even[..., 3, 3])  # the zero padding tells the corner from the middle
+    # the zero padding tells the corner from the middle
+    assert not torch.allclose(even[..., 0, 0], even[..., 3, 3])
 
 
 def test_dropout_leaves_the_shape_and_stops_in_evaluation() -> None:

@@ -1,4 +1,6 @@
-"""Strided 1 x 1 convolutions of few channels: computed on fewer pixels, where oneDNN damages memory."""
+"""Strided 1 x 1 convolutions of few channels: computed on fewer pixels, where oneDNN damages
+memory.
+"""
 
 import copy
 import subprocess
@@ -30,8 +32,12 @@ for _ in range(12):
 """
 
 
-@pytest.mark.parametrize(("stride", "groups", "bias"), [(2, 1, True), ((3, 2), 1, False), (2, 3, True)])
-def test_values_and_gradients_are_those_of_the_convolution(stride: int | tuple[int, int], groups: int, bias: bool) -> None:
+@pytest.mark.parametrize(
+    ("stride", "groups", "bias"), [(2, 1, True), ((3, 2), 1, False), (2, 3, True)]
+)
+def test_values_and_gradients_are_those_of_the_convolution(
+    stride: int | tuple[int, int], groups: int, bias: bool
+) -> None:
     torch.manual_seed(0)
     ours = nn.Sequential(nn.Conv2d(3, 6, 1, stride, groups=groups, bias=bias)).double()
     theirs = copy.deepcopy(ours)
@@ -48,7 +54,12 @@ def test_values_and_gradients_are_those_of_the_convolution(stride: int | tuple[i
 
 
 def test_others_stay_as_they_are() -> None:
-    kept = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(3, 6, 3, 2), nn.Conv2d(16, 6, 1, 2), nn.Conv2d(3, 6, 1, 2, padding=1))
+    kept = nn.Sequential(
+        nn.Conv2d(3, 6, 1),
+        nn.Conv2d(3, 6, 3, 2),
+        nn.Conv2d(16, 6, 1, 2),
+        nn.Conv2d(3, 6, 1, 2, padding=1),
+    )
     before = list(kept)
     subsample_first(kept)
     assert list(kept) == before
@@ -56,14 +67,24 @@ def test_others_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_no_recipe_has_one_at_risk(channels: int) -> None:
-    models = dict.fromkeys(recipe.config.model for recipe in load_recipes() if isinstance(recipe.config.model, Smp))
+    models = dict.fromkeys(
+        recipe.config.model for recipe in load_recipes() if isinstance(recipe.config.model, Smp)
+    )
     with torch.device("meta"):
         networks = [build_network(model, in_channels=channels, num_classes=5) for model in models]
-    assert not [module for network in networks for module in network.modules() if is_at_risk(module)]
-    assert any(isinstance(module, SubsampledPointwise) for network in networks for module in network.modules())
+    assert not [
+        module for network in networks for module in network.modules() if is_at_risk(module)
+    ]
+    assert any(
+        isinstance(module, SubsampledPointwise)
+        for network in networks
+        for module in network.modules()
+    )
 
 
 def test_a_network_that_had_one_trains() -> None:
     """In a process of its own, which the convolutions as they came would kill."""
-    done = subprocess.run([sys.executable, "-c", TRAIN], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr

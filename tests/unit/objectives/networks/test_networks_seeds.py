@@ -1,4 +1,6 @@
-"""The reports' networks: filters of each level as they are built, and parameters counted by hand."""
+"""The reports' networks: filters of each level as they are built, and parameters counted
+by hand.
+"""
 
 import pytest
 import torch
@@ -72,7 +74,9 @@ def test_each_level_has_the_filters_of_the_report_at_half_the_size_of_the_one_ab
     model: Levelled, filters: list[int]
 ) -> None:
     network = built(model)
-    assert shapes_seen(encoder_of(network), network) == [(width, 64 >> level) for level, width in enumerate(filters)]
+    assert shapes_seen(encoder_of(network), network) == [
+        (width, 64 >> level) for level, width in enumerate(filters)
+    ]
     assert model.level_filters == filters
 
 
@@ -80,7 +84,9 @@ def test_each_level_has_the_filters_of_the_report_at_half_the_size_of_the_one_ab
 def test_the_way_up_mirrors_the_way_down(model: Levelled) -> None:
     network = built(model)
     assert isinstance(network, ComposableUNet)
-    down, up = (shapes_seen(list(parts), network) for parts in (network.path.down, network.path.join))
+    down, up = (
+        shapes_seen(list(parts), network) for parts in (network.path.down, network.path.join)
+    )
     assert up == down[::-1]
 
 
@@ -90,12 +96,17 @@ def test_every_node_has_the_filters_and_the_size_of_its_level(model: Levelled) -
     assert isinstance(network, NestedUNetwork)
     for nodes in network.nodes:
         assert isinstance(nodes, nn.ModuleList)
-        assert shapes_seen(list(nodes), network) == [(64 << level, 64 >> level) for level in range(len(nodes))]
-    assert [len(list(nodes.children())) for nodes in network.nodes] == list(range(len(model.level_filters) - 1, 0, -1))
+        assert shapes_seen(list(nodes), network) == [
+            (64 << level, 64 >> level) for level in range(len(nodes))
+        ]
+    assert [len(list(nodes.children())) for nodes in network.nodes] == list(
+        range(len(model.level_filters) - 1, 0, -1)
+    )
 
 
 def test_level_filters_round_and_leave_out_what_is_not_there() -> None:
-    assert UNet(depth=2, base_filters=10, growth=1.25).level_filters == [10, 12, 16]  # 12.5 and 15.625
+    # 12.5 and 15.625
+    assert UNet(depth=2, base_filters=10, growth=1.25).level_filters == [10, 12, 16]
     assert ConvStack(depth=3, base_filters=64).level_filters == [64, 128, 256]
     assert ConvStack(depth=0).level_filters == []
 
@@ -106,10 +117,19 @@ def conv(inputs: int, outputs: int) -> int:
 
 
 def test_parameters_of_a3_by_hand() -> None:
-    """Levels 32 and 64, bottleneck 128; after the plain upsampling a 3 x 3 convolution with bias."""
+    """Levels 32 and 64, bottleneck 128; after the plain upsampling a 3 x 3 convolution
+    with bias.
+    """
     down = conv(1, 32) + conv(32, 32) + conv(32, 64) + conv(64, 64)
     bottleneck = conv(64, 128) + conv(128, 128)
-    up = (9 * 128 * 64 + 64) + conv(64 + 64, 64) + conv(64, 64) + (9 * 64 * 32 + 32) + conv(32 + 32, 32) + conv(32, 32)
+    up = (
+        (9 * 128 * 64 + 64)
+        + conv(64 + 64, 64)
+        + conv(64, 64)
+        + (9 * 64 * 32 + 32)
+        + conv(32 + 32, 32)
+        + conv(32, 32)
+    )
     head = 32 * 5 + 5
     assert count_parameters(built(A3)) == down + bottleneck + up + head == 517_925
 

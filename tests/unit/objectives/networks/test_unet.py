@@ -30,7 +30,9 @@ def test_the_levels_have_these_filters() -> None:
 
 
 def test_parameters_by_hand_residual_bilinear_depth_2() -> None:
-    """Levels 8 and 16, bottleneck 32, 5 x 5; shortcuts are 1 x 1 with norm, upsampling starts with a 1 x 1 with bias."""
+    """Levels 8 and 16, bottleneck 32, 5 x 5; shortcuts are 1 x 1 with norm, upsampling starts with
+    a 1 x 1 with bias.
+    """
 
     def block(inputs: int, outputs: int) -> int:
         return 25 * inputs * outputs + 25 * outputs * outputs + inputs * outputs + 3 * 2 * outputs
@@ -38,7 +40,9 @@ def test_parameters_by_hand_residual_bilinear_depth_2() -> None:
     ups = (32 * 16 + 16) + (16 * 8 + 8)
     blocks = block(3, 8) + block(8, 16) + block(16, 32) + block(32, 16) + block(16, 8)
     network = build_network(
-        UNet(depth=2, base_filters=8, kernel_size=5, block="residual", up="bilinear"), in_channels=3, num_classes=2
+        UNet(depth=2, base_filters=8, kernel_size=5, block="residual", up="bilinear"),
+        in_channels=3,
+        num_classes=2,
     )
     assert count_parameters(network) == blocks + ups + (8 * 2 + 2)
 
@@ -46,13 +50,19 @@ def test_parameters_by_hand_residual_bilinear_depth_2() -> None:
 def test_no_convolution_before_a_norm_has_a_bias() -> None:
     network = unet(depth=2, base_filters=8, block="residual", bottleneck="dilated")
     chains = [list(m.children()) for m in network.modules() if isinstance(m, nn.Sequential)]
-    pairs = [(a, b) for chain in chains for a, b in pairwise(chain) if isinstance(b, nn.BatchNorm2d)]
+    pairs = [
+        (a, b) for chain in chains for a, b in pairwise(chain) if isinstance(b, nn.BatchNorm2d)
+    ]
     assert pairs
     assert all(isinstance(conv, nn.Conv2d) and conv.bias is None for conv, _ in pairs)
 
 
 def test_convolutions_start_with_the_variance_of_he() -> None:
-    convolution = next(m for m in unet(base_filters=64).modules() if isinstance(m, nn.Conv2d) and m.in_channels == 64)
+    convolution = next(
+        m
+        for m in unet(base_filters=64).modules()
+        if isinstance(m, nn.Conv2d) and m.in_channels == 64
+    )
     assert convolution.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)
 
 
@@ -64,7 +74,9 @@ def test_dropout_drops_whole_feature_maps_in_training_only() -> None:
     assert torch.equal(network.eval()(images_BCHW), network(images_BCHW))
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(4, 1), (8, 2), (12, 3), (37, 1), (48, 8), (64, 8)])
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(4, 1), (8, 2), (12, 3), (37, 1), (48, 8), (64, 8)]
+)
 def test_group_count_divides_the_channels(channels: int, groups: int) -> None:
     assert group_count(channels) == groups
 
@@ -87,7 +99,12 @@ def test_dilated_context_sees_four_pixels_away() -> None:
 
 def test_padding_repeats_the_edge_and_leaves_fitting_images_alone() -> None:
     image_BCHW = torch.arange(6.0).reshape(1, 1, 2, 3)
-    assert pad_to_multiple(image_BCHW, 4)[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
+    assert pad_to_multiple(image_BCHW, 4)[0, 0].tolist() == [
+        [0, 1, 2, 2],
+        [3, 4, 5, 5],
+        [3, 4, 5, 5],
+        [3, 4, 5, 5],
+    ]
     assert pad_to_multiple(image_BCHW, 1) is image_BCHW
 
 
@@ -102,7 +119,10 @@ def test_nearest_upsampling_repeats_each_pixel_before_it_is_smoothed() -> None:
 
 def test_the_residual_bottleneck_is_one_more_residual_block() -> None:
     """Two 3 x 3 convolutions of 32 channels with norms; the shortcut has no weights."""
-    plain, residual = unet(depth=2, base_filters=8), unet(depth=2, base_filters=8, bottleneck="residual")
+    plain, residual = (
+        unet(depth=2, base_filters=8),
+        unet(depth=2, base_filters=8, bottleneck="residual"),
+    )
     assert count_parameters(residual) - count_parameters(plain) == 2 * (9 * 32 * 32 + 2 * 32)
 
 

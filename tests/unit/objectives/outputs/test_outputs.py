@@ -1,4 +1,6 @@
-"""Outputs destroy nothing: for every command that takes --out, and for every kind of thing that may stand there."""
+"""Outputs destroy nothing: for every command that takes --out, and for every kind of thing that may
+stand there.
+"""
 
 import os
 import stat
@@ -38,7 +40,9 @@ def commands_with_out() -> Iterator[tuple[str, set[str]]]:
         for name, command in group.commands.items():  # type: ignore[attr-defined]
             if hasattr(command, "commands"):
                 yield from walk(command, (*path, name))
-            elif "--out" in (options := {option for each in command.params for option in each.opts}):
+            elif "--out" in (
+                options := {option for each in command.params for option in each.opts}
+            ):
                 yield " ".join((*path, name)), options
 
     yield from walk(typer.main.get_command(app), ())
@@ -67,7 +71,9 @@ def refused(command: str, out: Path, *more: str) -> str:
 
 @pytest.mark.parametrize("command", WORDS)
 @pytest.mark.parametrize("standing", ["a file", "a link to a file", "a folder with a file in it"])
-def test_what_somebody_else_wrote_stays_also_with_force(command: str, standing: str, tmp_path: Path, home: Path) -> None:
+def test_what_somebody_else_wrote_stays_also_with_force(
+    command: str, standing: str, tmp_path: Path, home: Path
+) -> None:
     out, mine = tmp_path / WORDS[command][1], tmp_path / "mine"
     match standing:
         case "a file":
@@ -95,7 +101,9 @@ def test_the_input_is_no_output(name: str, tmp_path: Path, home: Path) -> None:
     linked.symlink_to(frames)
     before = frames.read_bytes()
     for out in (frames, linked):
-        done = RUNNER.invoke(app, ["predict", "no-bundle", str(frames), "--out", str(out), "--force"])
+        done = RUNNER.invoke(
+            app, ["predict", "no-bundle", str(frames), "--out", str(out), "--force"]
+        )
         assert isinstance(done.exception, UserError)
         assert "is the input" in str(done.exception)
     assert frames.read_bytes() == before
@@ -112,7 +120,8 @@ def test_a_file_of_this_program_is_replaced_with_force_alone(tmp_path: Path, hom
     assert out.read_bytes() == first
     assert RUNNER.invoke(app, [*words, "--seed", "1", "--force"]).exit_code == 0
     assert out.read_bytes() != first
-    assert len(list((home / "cache").glob("*.lock"))) == 1  # the data was prepared once, where init finds it
+    # the data was prepared once, where init finds it
+    assert len(list((home / "cache").glob("*.lock"))) == 1
 
 
 def write(out: Path, text: str, *, replace: bool = False) -> None:
@@ -176,7 +185,8 @@ def test_disks_and_sockets_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is a socket"):
             write(tmp_path / "s.csv", "x")
     try:
-        os.mknod(tmp_path / "sda.csv", stat.S_IFBLK | 0o600, os.makedev(259, 1_000_000))  # no such disk
+        # no such disk
+        os.mknod(tmp_path / "sda.csv", stat.S_IFBLK | 0o600, os.makedev(259, 1_000_000))
     except PermissionError:
         pytest.skip("devices are made by root")
     with pytest.raises(UserError, match="is a disk"):
@@ -257,8 +267,11 @@ def test_a_folder_is_there_at_every_moment_of_its_exchange(tmp_path: Path) -> No
     assert not missing
 
 
-def test_where_folders_cannot_be_exchanged_they_are_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atomic, "exchange", lambda one, other: False)  # as on a network's file system
+def test_where_folders_cannot_be_exchanged_they_are_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as on a network's file system
+    monkeypatch.setattr(atomic, "exchange", lambda one, other: False)
     fill(tmp_path / "out", "one")
     fill(tmp_path / "out", "two")
     assert (tmp_path / "out" / "file").read_text() == "two"

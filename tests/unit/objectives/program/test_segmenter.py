@@ -1,4 +1,6 @@
-"""The program around a network: scaling, the area average, sizes, and which classes may be predicted."""
+"""The program around a network: scaling, the area average, sizes, and which classes may be
+predicted.
+"""
 
 import cv2
 import numpy as np
@@ -62,13 +64,19 @@ def test_a_whole_factor_is_average_pooling(factor: int) -> None:
 
 
 @given(size=st.integers(1, 200), data=st.data())
-def test_each_row_of_the_area_matrix_averages_an_interval_and_no_pixel_is_forgotten(size: int, data: st.DataObject) -> None:
+def test_each_row_of_the_area_matrix_averages_an_interval_and_no_pixel_is_forgotten(
+    size: int, data: st.DataObject
+) -> None:
     shrunk = data.draw(st.integers(1, size))
     matrix = area_matrix(size, shrunk).double()
     assert matrix.shape == (shrunk, size)
     assert (matrix >= 0).all()
-    torch.testing.assert_close(matrix.sum(1), torch.ones(shrunk, dtype=torch.float64), atol=1e-5, rtol=0)
-    torch.testing.assert_close(matrix.sum(0), torch.full((size,), shrunk / size, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        matrix.sum(1), torch.ones(shrunk, dtype=torch.float64), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        matrix.sum(0), torch.full((size,), shrunk / size, dtype=torch.float64), atol=1e-5, rtol=0
+    )
 
 
 def test_the_network_sees_normalised_pixels() -> None:
@@ -88,7 +96,9 @@ def test_below_full_scale_the_network_sees_shrunken_frames_and_the_logits_are_en
     Segmenter(full, SPEC, 1.0)(raw)
     torch.testing.assert_close(network.seen, functional.avg_pool2d(full.seen, 2), atol=1e-4, rtol=0)
     assert logits.shape == (2, 3, 24, 40)
-    torch.testing.assert_close(logits, functional.interpolate(network.seen, size=(24, 40), mode="bilinear"))
+    torch.testing.assert_close(
+        logits, functional.interpolate(network.seen, size=(24, 40), mode="bilinear")
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.75, 0.5, 0.3, 0.01])
@@ -102,7 +112,10 @@ def test_logits_have_the_size_of_the_frame_at_every_scale(scale: float, dtype: t
 
 
 def test_constants_of_the_data_are_no_weights() -> None:
-    assert not {"gain", "shift", "rows", "columns"} & build_segmenter(Config(), SPEC).state_dict().keys()
+    assert (
+        not {"gain", "shift", "rows", "columns"}
+        & build_segmenter(Config(), SPEC).state_dict().keys()
+    )
 
 
 def test_only_scored_classes_are_predicted_and_the_best_of_them() -> None:

@@ -21,7 +21,9 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def segmenter(terrain: Dataset) -> Segmenter:
     torch.manual_seed(0)
-    return build_segmenter(Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5)), terrain.spec)
+    return build_segmenter(
+        Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5)), terrain.spec
+    )
 
 
 def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: Dataset) -> None:
@@ -41,30 +43,43 @@ def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: 
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
-def test_batches_change_nothing(batch: int, segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_change_nothing(
+    batch: int, segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = evaluate(segmenter, terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
     monkeypatch.setattr(portions, "PIXELS", batch * terrain.spec.height * terrain.spec.width)
-    parts = evaluate(segmenter.train(), terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU)
+    parts = evaluate(
+        segmenter.train(), terrain.images[:7], terrain.masks[:7], terrain.spec, device=CPU
+    )
     assert not segmenter.training
-    np.testing.assert_allclose(parts.confusion_KK, whole.confusion_KK, atol=3)  # pixels that rounding turns
+    # pixels that rounding turns
+    np.testing.assert_allclose(parts.confusion_KK, whole.confusion_KK, atol=3)
 
 
-def test_scoring_leaves_weights_and_statistics_alone(segmenter: Segmenter, terrain: Dataset) -> None:
+def test_scoring_leaves_weights_and_statistics_alone(
+    segmenter: Segmenter, terrain: Dataset
+) -> None:
     before = {name: value.clone() for name, value in segmenter.state_dict().items()}
     evaluate(segmenter.train(), terrain.images[:4], terrain.masks[:4], terrain.spec, device=CPU)
     assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [(np.uint8, torch.uint8), (np.uint16, torch.float32)])
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [(np.uint8, torch.uint8), (np.uint16, torch.float32)]
+)
 def test_pixels_keep_their_values_in_channels_last(dtype: type, expected: torch.dtype) -> None:
-    images = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (2, 4, 6, 3), dtype=dtype, endpoint=True)
+    images = np.random.default_rng(0).integers(
+        0, np.iinfo(dtype).max, (2, 4, 6, 3), dtype=dtype, endpoint=True
+    )
     tensor = pixels_BCHW(images)
     assert tensor.dtype == expected
     assert tensor.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(tensor.permute(0, 2, 3, 1).numpy(), images)
 
 
-@pytest.mark.parametrize(("height", "width", "frames"), [(64, 128, 64), (512, 512, 2), (4096, 4096, 1)])
+@pytest.mark.parametrize(
+    ("height", "width", "frames"), [(64, 128, 64), (512, 512, 2), (4096, 4096, 1)]
+)
 def test_large_frames_are_scored_few_at_once(height: int, width: int, frames: int) -> None:
     assert portions.frames_at_once(height, width) == frames
 
@@ -86,7 +101,9 @@ class Cramped(torch.nn.Module):
         return logits_BKHW
 
 
-@pytest.mark.parametrize(("room", "seen"), [(3, [7, 3, 3, 1]), (2, [7, 3, 1, 1, 1, 1, 1, 1, 1]), (9, [7])])
+@pytest.mark.parametrize(
+    ("room", "seen"), [(3, [7, 3, 3, 1]), (2, [7, 3, 1, 1, 1, 1, 1, 1, 1]), (9, [7])]
+)
 def test_frames_that_memory_is_too_small_for_are_halved(
     room: int, seen: list[int], segmenter: Segmenter, terrain: Dataset
 ) -> None:
@@ -95,12 +112,18 @@ def test_frames_that_memory_is_too_small_for_are_halved(
     found = evaluate(program, images, masks, spec, device=CPU, beat=lambda: beats.append(1))
     assert program.seen == seen
     assert len(beats) == sum(frames <= room for frames in seen)
-    np.testing.assert_allclose(found.confusion_KK, evaluate(segmenter, images, masks, spec, device=CPU).confusion_KK, atol=3)
+    np.testing.assert_allclose(
+        found.confusion_KK,
+        evaluate(segmenter, images, masks, spec, device=CPU).confusion_KK,
+        atol=3,
+    )
     labels = predict(Cramped(segmenter, room), images, spec, device=CPU)
     assert (labels != predict(segmenter, images, spec, device=CPU)).mean() < 1e-3
 
 
-def test_an_inspection_and_a_member_of_an_ensemble_are_halved_alike(segmenter: Segmenter, terrain: Dataset) -> None:
+def test_an_inspection_and_a_member_of_an_ensemble_are_halved_alike(
+    segmenter: Segmenter, terrain: Dataset
+) -> None:
     images, masks, spec, groups = terrain.images[:7], terrain.masks[:7], terrain.spec, np.arange(7)
     program = Cramped(segmenter, 3)
     found = inspect_frames(program, images, masks, spec, groups_N=groups, device=CPU)
@@ -118,9 +141,13 @@ def test_an_inspection_and_a_member_of_an_ensemble_are_halved_alike(segmenter: S
         measure_member(Cramped(segmenter, 0), frames, device=CPU)
 
 
-def test_a_single_frame_that_does_not_fit_is_an_error_in_one_line(segmenter: Segmenter, terrain: Dataset) -> None:
+def test_a_single_frame_that_does_not_fit_is_an_error_in_one_line(
+    segmenter: Segmenter, terrain: Dataset
+) -> None:
     images, masks, spec = terrain.images[:7], terrain.masks[:7], terrain.spec
-    with pytest.raises(DoesNotFitError, match=r"a single frame of 64 x 128 does not fit .* memory of cpu") as caught:
+    with pytest.raises(
+        DoesNotFitError, match=r"a single frame of 64 x 128 does not fit .* memory of cpu"
+    ) as caught:
         evaluate(Cramped(segmenter, 0), images, masks, spec, device=CPU)
     assert "\n" not in str(caught.value)
     with pytest.raises(DoesNotFitError):

@@ -1,4 +1,6 @@
-"""One pass over labelled frames: the same score as `evaluate`, matrices by group, frames by score, and probabilities."""
+"""One pass over labelled frames: the same score as `evaluate`, matrices by group, frames by score,
+and probabilities.
+"""
 
 import numpy as np
 import pytest
@@ -11,13 +13,21 @@ from objectives.device import portions
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.scoring.calibration import BINS, Calibration
 from objectives.scoring.evaluate import evaluate, predict
-from objectives.scoring.inspection import Inspection, inspect_batches, inspect_frames, inspect_logits, top_probability
+from objectives.scoring.inspection import (
+    Inspection,
+    inspect_batches,
+    inspect_frames,
+    inspect_logits,
+    top_probability,
+)
 from objectives.scoring.metrics import confusion_KK
 
 CPU = torch.device("cpu")
 
 
-def spec_of(channels: int, max_value: int, classes: int, ignore_label: int | None, scored: tuple[int, ...]) -> FrameSpec:
+def spec_of(
+    channels: int, max_value: int, classes: int, ignore_label: int | None, scored: tuple[int, ...]
+) -> FrameSpec:
     return FrameSpec(
         height=12,
         width=20,
@@ -49,7 +59,9 @@ def spec(request: pytest.FixtureRequest) -> FrameSpec:
 def frames_of(spec: FrameSpec, count: int = 7) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     dtype = np.uint8 if spec.max_value == 255 else np.uint16
-    images = rng.integers(0, spec.max_value, (count, spec.height, spec.width, spec.channels), endpoint=True).astype(dtype)
+    images = rng.integers(
+        0, spec.max_value, (count, spec.height, spec.width, spec.channels), endpoint=True
+    ).astype(dtype)
     masks = rng.integers(0, spec.num_classes, (count, spec.height, spec.width)).astype(np.uint8)
     images.flags.writeable = masks.flags.writeable = False  # as maps are
     return images, masks
@@ -57,11 +69,15 @@ def frames_of(spec: FrameSpec, count: int = 7) -> tuple[np.ndarray, np.ndarray]:
 
 def segmenter_of(spec: FrameSpec) -> Segmenter:
     torch.manual_seed(1)
-    return build_segmenter(Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5)), spec)
+    return build_segmenter(
+        Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5)), spec
+    )
 
 
 def inspected(spec: FrameSpec, groups: list[int]) -> Inspection:
-    return inspect_frames(segmenter_of(spec), *frames_of(spec), spec, groups_N=np.array(groups), device=CPU)
+    return inspect_frames(
+        segmenter_of(spec), *frames_of(spec), spec, groups_N=np.array(groups), device=CPU
+    )
 
 
 def test_the_score_is_that_of_evaluate_whatever_the_groups(spec: FrameSpec) -> None:
@@ -83,7 +99,9 @@ def test_each_group_has_the_pixels_of_its_own_frames(spec: FrameSpec) -> None:
     found = inspected(spec, groups.tolist())
     for group, confusion in zip(found.groups_G, found.confusions_GKK, strict=True):
         mine = groups == group
-        np.testing.assert_array_equal(confusion, confusion_KK(labels[mine], masks[mine], spec.num_classes, spec.ignore_label))
+        np.testing.assert_array_equal(
+            confusion, confusion_KK(labels[mine], masks[mine], spec.num_classes, spec.ignore_label)
+        )
 
 
 def test_frames_are_scored_by_their_own_classes_and_the_worst_come_first(spec: FrameSpec) -> None:
@@ -93,7 +111,10 @@ def test_frames_are_scored_by_their_own_classes_and_the_worst_come_first(spec: F
     for mask, predicted in zip(masks, labels, strict=True):
         seen = mask != (-1 if spec.ignore_label is None else spec.ignore_label)
         own = [label for label in spec.scored if (mask == label).any()]
-        parts = [((mask == k) & (predicted == k)).sum() / (((mask == k) | (predicted == k)) & seen).sum() for k in own]
+        parts = [
+            ((mask == k) & (predicted == k)).sum() / (((mask == k) | (predicted == k)) & seen).sum()
+            for k in own
+        ]
         expected.append(float(np.mean(parts)))
     found = inspected(spec, [0] * 7)
     np.testing.assert_allclose(found.frame_scores_N, expected, rtol=1e-12)
@@ -102,16 +123,23 @@ def test_frames_are_scored_by_their_own_classes_and_the_worst_come_first(spec: F
     assert found.worst(0) == ()
 
 
-def test_calibration_is_that_of_the_probabilities_that_the_exported_program_gives(spec: FrameSpec) -> None:
+def test_calibration_is_that_of_the_probabilities_that_the_exported_program_gives(
+    spec: FrameSpec,
+) -> None:
     images, masks = frames_of(spec)
     program = PixelProgram(segmenter_of(spec), spec).eval()
     with torch.inference_mode():
-        labels, probabilities = program(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32)))
+        labels, probabilities = program(
+            torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
+        )
     judged = np.isin(masks, spec.scored)
     top = probabilities.amax(dim=1).numpy()[judged].astype(np.float64)
     right = (labels.numpy() == masks)[judged]
     bins = np.minimum(np.ceil(top * BINS).astype(int), BINS) - 1
-    gaps = [abs(right[bins == m].mean() - top[bins == m].mean()) * (bins == m).mean() for m in set(bins.tolist())]
+    gaps = [
+        abs(right[bins == m].mean() - top[bins == m].mean()) * (bins == m).mean()
+        for m in set(bins.tolist())
+    ]
     found = inspected(spec, [0] * 7).calibration
     assert found.pixels_M.sum() == judged.sum()
     assert found.correct_M.sum() == right.sum()
@@ -122,8 +150,11 @@ def test_batches_change_nothing(spec: FrameSpec, monkeypatch: pytest.MonkeyPatch
     whole = inspected(spec, list(range(7)))
     monkeypatch.setattr(portions, "PIXELS", 2 * spec.height * spec.width)
     parts = inspected(spec, list(range(7)))
-    np.testing.assert_allclose(parts.confusions_GKK, whole.confusions_GKK, atol=2)  # pixels that rounding turns
-    np.testing.assert_allclose(parts.calibration.confidence_M.sum(), whole.calibration.confidence_M.sum(), rtol=1e-5)
+    # pixels that rounding turns
+    np.testing.assert_allclose(parts.confusions_GKK, whole.confusions_GKK, atol=2)
+    np.testing.assert_allclose(
+        parts.calibration.confidence_M.sum(), whole.calibration.confidence_M.sum(), rtol=1e-5
+    )
 
 
 def test_only_one_batch_is_held_and_the_model_is_left_in_evaluation_mode() -> None:
@@ -142,7 +173,9 @@ def test_only_one_batch_is_held_and_the_model_is_left_in_evaluation_mode() -> No
 def test_a_frame_without_a_group_is_our_mistake() -> None:
     spec = KINDS["grey, first ignored"]
     with pytest.raises(AssertionError, match="7 frames, 9 of them"):
-        inspect_frames(segmenter_of(spec), *frames_of(spec), spec, groups_N=np.zeros(9, np.int32), device=CPU)
+        inspect_frames(
+            segmenter_of(spec), *frames_of(spec), spec, groups_N=np.zeros(9, np.int32), device=CPU
+        )
 
 
 def test_frames_whose_pixels_are_all_ignored_have_no_score_and_change_nothing() -> None:
@@ -150,13 +183,17 @@ def test_frames_whose_pixels_are_all_ignored_have_no_score_and_change_nothing() 
     images, masks = frames_of(spec)
     empty = masks.copy()
     empty[[1, 4]] = 0
-    found = inspect_frames(segmenter_of(spec), images, empty, spec, groups_N=np.arange(7), device=CPU)
+    found = inspect_frames(
+        segmenter_of(spec), images, empty, spec, groups_N=np.arange(7), device=CPU
+    )
     assert np.flatnonzero(np.isnan(found.frame_scores_N)).tolist() == [1, 4]
     assert not {1, 4} & set(found.worst(7))
     assert len(found.worst(7)) == 5
     assert found.confusions_GKK[[1, 4]].sum() == 0
     assert found.calibration.pixels_M.sum() == (empty != 0).sum()
-    nothing = inspect_frames(segmenter_of(spec), images, np.zeros_like(masks), spec, groups_N=np.arange(7), device=CPU)
+    nothing = inspect_frames(
+        segmenter_of(spec), images, np.zeros_like(masks), spec, groups_N=np.arange(7), device=CPU
+    )
     assert np.isnan(nothing.evaluation.score)
     assert np.isnan(nothing.calibration.error)
     assert nothing.worst(7) == ()
@@ -165,14 +202,18 @@ def test_frames_whose_pixels_are_all_ignored_have_no_score_and_change_nothing() 
 def test_no_frames_at_all_are_nothing() -> None:
     spec = KINDS["grey, first ignored"]
     images, masks = frames_of(spec)
-    found = inspect_frames(segmenter_of(spec), images[:0], masks[:0], spec, groups_N=np.zeros(0, int), device=CPU)
+    found = inspect_frames(
+        segmenter_of(spec), images[:0], masks[:0], spec, groups_N=np.zeros(0, int), device=CPU
+    )
     assert found.confusions_GKK.shape == (0, 5, 5)
     assert found.evaluation.confusion_KK.shape == (5, 5)
     assert np.isnan(found.evaluation.score)
 
 
 def test_what_the_network_gives_to_unscored_classes_has_no_share() -> None:
-    """Of the logits log 6, log 1, log 3 and a huge one that is never scored, the first gets 6 of 10."""
+    """Of the logits log 6, log 1, log 3 and a huge one that is never scored, the first gets 6 of
+    10.
+    """
     spec = spec_of(1, 255, 4, 3, (0, 1, 2))
     logits_KHW = torch.log(torch.tensor([6.0, 1.0, 3.0, 1e30]))[:, None, None].expand(4, 2, 3)
     np.testing.assert_allclose(top_probability(logits_KHW[None], spec).numpy(), 0.6, rtol=1e-6)
@@ -183,7 +224,9 @@ def test_what_the_network_gives_to_unscored_classes_has_no_share() -> None:
     assert calibration.error == pytest.approx(0.1)
 
 
-def test_pixels_of_a_class_that_cannot_be_predicted_count_in_the_matrix_and_not_in_the_calibration() -> None:
+def test_pixels_of_a_class_that_cannot_be_predicted_count_in_the_matrix_and_not_in_the_calibration() -> (
+    None
+):
     spec = spec_of(1, 255, 3, None, (0, 1))
     logits_KHW = torch.tensor([2.0, 0.0, 9.0])[:, None, None].expand(3, 1, 4)
     confusion, calibration = inspect_logits(logits_KHW, np.array([[0, 1, 2, 2]], np.uint8), spec)
@@ -193,7 +236,9 @@ def test_pixels_of_a_class_that_cannot_be_predicted_count_in_the_matrix_and_not_
 
 def test_ignored_pixels_are_left_out_even_where_their_label_is_scored() -> None:
     spec = spec_of(1, 255, 3, 0, (0, 1, 2))
-    confusion, calibration = inspect_logits(torch.randn(3, 2, 2), np.array([[0, 1], [2, 0]], np.uint8), spec)
+    confusion, calibration = inspect_logits(
+        torch.randn(3, 2, 2), np.array([[0, 1], [2, 0]], np.uint8), spec
+    )
     assert confusion.sum() == calibration.pixels_M.sum() == 2
 
 

@@ -37,7 +37,9 @@ def test_torch_and_numpy_agree_and_keep_their_kind() -> None:
 def test_it_reads_views_and_read_only_arrays() -> None:
     target = TARGET[:, ::-1]
     target.flags.writeable = False
-    np.testing.assert_array_equal(confusion_KK(PREDICTED[:, ::-1], target, 3, 0), confusion_KK(PREDICTED, TARGET, 3, 0))
+    np.testing.assert_array_equal(
+        confusion_KK(PREDICTED[:, ::-1], target, 3, 0), confusion_KK(PREDICTED, TARGET, 3, 0)
+    )
 
 
 def test_a_target_outside_the_classes_is_our_mistake() -> None:
@@ -48,7 +50,8 @@ def test_a_target_outside_the_classes_is_our_mistake() -> None:
 def test_iou_by_hand() -> None:
     confusion = np.array([[0, 0, 0, 0], [0, 2, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
     assert iou_K(confusion).tolist()[1:3] == [2 / 3, 1 / 3]
-    assert np.isnan(iou_K(confusion)[[0, 3]]).all()  # no pixel is of them, though one was taken for 0
+    # no pixel is of them, though one was taken for 0
+    assert np.isnan(iou_K(confusion)[[0, 3]]).all()
 
 
 def test_the_mean_leaves_out_classes_that_do_not_occur_and_classes_that_are_not_scored() -> None:
@@ -64,7 +67,9 @@ def test_a_class_that_is_there_and_never_found_counts_as_zero() -> None:
 
 @pytest.mark.parametrize("ignore_label", [None, 0, 2])
 def test_it_is_torchmetrics_over_the_whole_split(ignore_label: int | None) -> None:
-    """One matrix for all batches, as MulticlassJaccardIndex accumulates it; class 4 occurs nowhere."""
+    """One matrix for all batches, as MulticlassJaccardIndex accumulates it; class 4
+    occurs nowhere.
+    """
     generator = torch.Generator().manual_seed(0)
     macro = MulticlassJaccardIndex(5, average="macro", ignore_index=ignore_label)
     matrix = MulticlassConfusionMatrix(5, ignore_index=ignore_label)

@@ -1,4 +1,6 @@
-"""Precision, recall, Dice and support by hand and against torchmetrics; the score of a single frame."""
+"""Precision, recall, Dice and support by hand and against torchmetrics; the score of a single
+frame.
+"""
 
 import math
 import subprocess
@@ -33,7 +35,8 @@ def test_a_class_never_predicted_is_zero_and_one_never_there_is_left_out() -> No
     assert (scores.precision[1], scores.recall[1], scores.iou[1], scores.dice[1]) == (0, 0, 0, 0)
     scores = class_scores(np.array([[5, 3], [0, 0]]))
     assert np.isnan([scores.precision[1], scores.recall[1], scores.iou[1], scores.dice[1]]).all()
-    assert mean_over(scores.recall, (0, 1)) == pytest.approx(5 / 8)  # what is said of it costs the class that is there
+    # what is said of it costs the class that is there
+    assert mean_over(scores.recall, (0, 1)) == pytest.approx(5 / 8)
 
 
 def test_one_pixel_of_an_absent_class_moves_the_score_by_a_pixel() -> None:
@@ -77,8 +80,12 @@ def test_counts_of_large_parts_do_not_overflow() -> None:
 @pytest.mark.parametrize("average", ["none", "macro"])
 @pytest.mark.parametrize("ignore_label", [None, 0, 2])
 @pytest.mark.parametrize("num_classes", [2, 6])
-def test_they_are_those_of_torchmetrics(average: str, ignore_label: int | None, num_classes: int) -> None:
-    """Of six classes 4 is never there, and predicted; 5 neither. Its macro mean counts the one that is predicted as 0."""
+def test_they_are_those_of_torchmetrics(
+    average: str, ignore_label: int | None, num_classes: int
+) -> None:
+    """Of six classes 4 is never there, and predicted; 5 neither. Its macro mean counts the one that
+    is predicted as 0.
+    """
     scored = [label for label in range(num_classes) if label != ignore_label]
     rng = np.random.default_rng(num_classes)
     target = rng.integers(0, min(num_classes, 4), (3, 8, 9))
@@ -94,7 +101,9 @@ def test_they_are_those_of_torchmetrics(average: str, ignore_label: int | None, 
         if average == "macro":
             there = len(scored) - np.isnan(ours[scored]).sum()
             counted = there + (num_classes == 6)
-            assert mean_over(ours, scored) * there / counted == pytest.approx(theirs.item(), rel=1e-5)
+            assert mean_over(ours, scored) * there / counted == pytest.approx(
+                theirs.item(), rel=1e-5
+            )
         else:
             np.testing.assert_allclose(np.nan_to_num(ours), theirs, rtol=1e-5)
 
@@ -109,5 +118,10 @@ def test_a_frame_is_scored_by_the_classes_that_it_holds() -> None:
 
 
 def test_formulas_need_no_torch() -> None:
-    modules = "objectives.scoring.scores, objectives.scoring.calibration, objectives.bundle.provenance"
-    subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert 'torch' not in sys.modules"], check=True)
+    modules = (
+        "objectives.scoring.scores, objectives.scoring.calibration, objectives.bundle.provenance"
+    )
+    subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; assert 'torch' not in sys.modules"],
+        check=True,
+    )

@@ -1,4 +1,6 @@
-"""Intervals from resampling places: against scipy's bootstrap, all resamples of few places, and places of known truth."""
+"""Intervals from resampling places: against scipy's bootstrap, all resamples of few places, and
+places of known truth.
+"""
 
 from dataclasses import replace
 from itertools import product
@@ -10,18 +12,28 @@ from scipy import stats
 from scipy.special import stdtrit
 
 from objectives.statistics.interval import Interval, Unknown
-from objectives.statistics.resampling import Method, Resampled, Resampling, difference_interval, iou_interval
+from objectives.statistics.resampling import (
+    Method,
+    Resampled,
+    Resampling,
+    difference_interval,
+    iou_interval,
+)
 
 ALL = (0, 1, 2)
 Counts = npt.NDArray[np.int64]
 
 
 def some_places(places: int, seed: int, skill: float = 4.0) -> Counts:
-    """Confusion matrices of places that differ in size, classes and how hard they are; the last class is rare."""
+    """Confusion matrices of places that differ in size, classes and how hard they are; the last
+    class is rare.
+    """
     generator = np.random.default_rng(seed)
     confusions_GKK = np.zeros((places, 3, 3), dtype=np.int64)
     for place in range(places):
-        pixels = generator.multinomial(300 * generator.integers(1, 6), generator.dirichlet([6.0, 3.0, 0.3]))
+        pixels = generator.multinomial(
+            300 * generator.integers(1, 6), generator.dirichlet([6.0, 3.0, 0.3])
+        )
         hit = generator.beta(skill * 2.0, 2.0)
         for label in range(3):
             chances = np.full(3, (1.0 - hit) / 2.0)
@@ -46,12 +58,18 @@ def test_the_value_is_the_score_of_all_places_and_classes_follow_the_mean() -> N
     confusions_GKK = some_places(12, 0)
     found = iou_interval(confusions_GKK, (0, 2))
     assert found.mean.value == pytest.approx(plain_mean_iou(confusions_GKK, (0, 2)), abs=1e-12)
-    assert [each.value for each in found.classes] == pytest.approx([plain_mean_iou(confusions_GKK, (k,)) for k in ALL])
+    assert [each.value for each in found.classes] == pytest.approx(
+        [plain_mean_iou(confusions_GKK, (k,)) for k in ALL]
+    )
     assert found.places == 12
 
 
-@pytest.mark.parametrize(("method", "scipy_name"), [(Method.BCA, "BCa"), (Method.PERCENTILE, "percentile")])
-def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(method: Method, scipy_name: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "scipy_name"), [(Method.BCA, "BCa"), (Method.PERCENTILE, "percentile")]
+)
+def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(
+    method: Method, scipy_name: str
+) -> None:
     places = 25
     confusions_GKK = some_places(places, 3)
     confusions_GKK[0] *= 6  # one large place: a skewed score
@@ -60,8 +78,13 @@ def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(method: 
         (np.arange(places),), lambda drawn: plain_mean_iou(confusions_GKK[drawn]), confidence_level=wider, method=scipy_name,
         n_resamples=20_000, vectorized=False, rng=np.random.default_rng(0),
     )  # fmt: skip
-    ours = interval(iou_interval(confusions_GKK, ALL, Resampling(level=0.9, resamples=40_000, method=method)).mean)
-    # standard error of a 4 % quantile of 20,000 about normal draws: 0.016 of their deviation, and of our 40,000: 0.011
+    ours = interval(
+        iou_interval(
+            confusions_GKK, ALL, Resampling(level=0.9, resamples=40_000, method=method)
+        ).mean
+    )
+    # standard error of a 4 % quantile of 20,000 about normal draws: 0.016 of their deviation, and
+    # of our 40,000: 0.011
     tolerance = 4.0 * 0.02 * theirs.standard_error
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=tolerance)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=tolerance)
@@ -70,17 +93,26 @@ def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(method: 
 def test_percentiles_are_those_of_all_resamples_of_six_places() -> None:
     confusions_GKK = some_places(6, 1)
     held = (0, 1)  # by each place
-    every = np.array([plain_mean_iou(confusions_GKK[list(drawn)], held) for drawn in product(range(6), repeat=6)])
+    every = np.array(
+        [plain_mean_iou(confusions_GKK[list(drawn)], held) for drawn in product(range(6), repeat=6)]
+    )
     reach = np.sqrt(6 / 5) * stdtrit(5, 0.75)
-    found = interval(iou_interval(confusions_GKK, held, Resampling(0.5, 40_000, Method.PERCENTILE)).mean)
-    around = [(np.quantile(every, stats.norm.cdf(side * reach) + shift)) for side in (-1, 1) for shift in (-0.01, 0.01)]
+    found = interval(
+        iou_interval(confusions_GKK, held, Resampling(0.5, 40_000, Method.PERCENTILE)).mean
+    )
+    around = [
+        (np.quantile(every, stats.norm.cdf(side * reach) + shift))
+        for side in (-1, 1)
+        for shift in (-0.01, 0.01)
+    ]
     assert around[0] <= found.low <= around[1]
     assert around[2] <= found.high <= around[3]
 
 
 @pytest.mark.parametrize("holders", [1, 2, 3, 10])
 def test_a_mean_is_never_that_of_other_classes(holders: int) -> None:
-    """Nothing is told where a class is often absent from the resamples; where it seldom is, the interval lies below 3/4.
+    """Nothing is told where a class is often absent from the resamples; where it seldom is, the
+    interval lies below 3/4.
 
     The model never finds the last of four classes, so no mean over all of them lies higher.
     """
@@ -93,7 +125,9 @@ def test_a_mean_is_never_that_of_other_classes(holders: int) -> None:
     found = iou_interval(confusions_GKK, (0, 1, 2, 3)).mean
     assert found.absent == pytest.approx((1 - holders / 20) ** 20, abs=0.03)
     if holders < 3:
-        assert found.interval == Unknown(f"label 3 lies in {holders} of 20 places, too few to tell how they differ")
+        assert found.interval == Unknown(
+            f"label 3 lies in {holders} of 20 places, too few to tell how they differ"
+        )
     else:
         assert 0.5 < interval(found).low < found.value < interval(found).high <= 0.75
 
@@ -102,7 +136,9 @@ def test_a_mean_is_never_that_of_other_classes(holders: int) -> None:
 def test_few_places_have_no_interval(places: int) -> None:
     """Simulated, theirs held the truth in 53, 75 and 92 % of cases where they said 95."""
     found = iou_interval(some_places(places, 3), ALL)
-    assert found.mean.interval == Unknown(f"{places} places: too few to tell how places differ, 6 are needed")
+    assert found.mean.interval == Unknown(
+        f"{places} places: too few to tell how places differ, 6 are needed"
+    )
     assert isinstance(iou_interval(some_places(6, 3), ALL).mean.interval, Interval)
 
 
@@ -114,7 +150,8 @@ def test_a_class_of_one_place_is_often_absent() -> None:
     assert found.classes[2].absent == pytest.approx(0.9**10, abs=0.04)
     assert found.classes[0].absent == 0.0
     assert found.mean.absent == found.classes[2].absent
-    assert interval(found.classes[2]).high == pytest.approx(found.classes[2].value)  # no width: one place, and its own errors
+    # no width: one place, and its own errors
+    assert interval(found.classes[2]).high == pytest.approx(found.classes[2].value)
 
 
 def test_without_two_places_or_the_class_there_is_no_interval() -> None:
@@ -164,4 +201,5 @@ def test_intervals_cover_the_score_of_all_places_about_as_often_as_they_say(meth
         found = interval(iou_interval(drawn, ALL, Resampling(0.9, 500, method, seed)).mean)
         covered += found.low <= truth <= found.high
     error = np.sqrt(0.9 * 0.1 / repeats)  # of the simulation
-    assert 0.9 - 0.03 - 3 * error < covered / repeats < 0.9 + 3 * error  # 0.03: skewed scores of 60 places, not more
+    # 0.03: skewed scores of 60 places, not more
+    assert 0.9 - 0.03 - 3 * error < covered / repeats < 0.9 + 3 * error

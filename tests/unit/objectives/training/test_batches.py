@@ -1,4 +1,6 @@
-"""Training batches: which frames an epoch holds, in which order, how large its batches are, how they are augmented."""
+"""Training batches: which frames an epoch holds, in which order, how large its batches are, how
+they are augmented.
+"""
 
 import resource
 from collections import Counter
@@ -20,12 +22,21 @@ from objectives.device import shared_memory
 from objectives.device.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
 from objectives.program.pixels import pixels_BCHW
 from objectives.training import fit
-from objectives.training.batches import AugmentedFrames, EpochOrder, Key, TrainingBatches, collate, largest_batch
+from objectives.training.batches import (
+    AugmentedFrames,
+    EpochOrder,
+    Key,
+    TrainingBatches,
+    collate,
+    largest_batch,
+)
 from search.process.child import cause_of, dies_of, said_by
 from search.process.messages import Cause
 
 CPU = torch.device("cpu")
-SAME_DATA = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SAME_DATA = settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 
 
 def epoch_of(order: EpochOrder, number: int) -> list[list[Key]]:
@@ -37,7 +48,9 @@ def frames_of(batches: list[list[Key]]) -> list[int]:
     return [key.frame for batch in batches for key in batch]
 
 
-def in_memory(config: Config, data: Dataset, *, seed: int = 0, epoch: int = 0, prefetchers: int = 0) -> list[torch.Tensor]:
+def in_memory(
+    config: Config, data: Dataset, *, seed: int = 0, epoch: int = 0, prefetchers: int = 0
+) -> list[torch.Tensor]:
     batches = TrainingBatches(config, data, seed, device=CPU, prefetchers=prefetchers)
     return [tensor for batch in batches.epoch(epoch) for tensor in batch]
 
@@ -53,11 +66,17 @@ def in_memory(config: Config, data: Dataset, *, seed: int = 0, epoch: int = 0, p
 def test_an_epoch_holds_every_training_frame_and_rare_ones_more_often(
     terrain: Dataset, batch_size: int, repeat: int, rare_repeat: int, seed: int, epoch: int
 ) -> None:
-    order = EpochOrder(Config(train=Train(batch_size=batch_size, repeat=repeat, rare_repeat=rare_repeat)), terrain, seed)
+    order = EpochOrder(
+        Config(train=Train(batch_size=batch_size, repeat=repeat, rare_repeat=rare_repeat)),
+        terrain,
+        seed,
+    )
     batches = epoch_of(order, epoch)
     rare = set(rare_frames(terrain).tolist())
     train = [int(frame) for frame in terrain.parts["train"]]
-    assert Counter(frames_of(batches)) == {frame: repeat * (rare_repeat if frame in rare else 1) for frame in train}
+    assert Counter(frames_of(batches)) == {
+        frame: repeat * (rare_repeat if frame in rare else 1) for frame in train
+    }
     assert sorted(key.frame for batch in batches for key in batch if not key.again) == sorted(train)
     sizes = [len(batch) for batch in batches]
     assert len(batches) == len(order)
@@ -71,7 +90,9 @@ def test_originals_are_kept_once_an_epoch_and_their_repetitions_augmented(terrai
     frames, kept, changed = AugmentedFrames(config, terrain), 0, 0
     for key in (key for batch in epoch_of(EpochOrder(config, terrain, 0), 0) for key in batch):
         image_HWC, mask_HW = frames[key]
-        same = (image_HWC == terrain.images[key.frame]).all() and (mask_HW == terrain.masks[key.frame]).all()
+        same = (image_HWC == terrain.images[key.frame]).all() and (
+            mask_HW == terrain.masks[key.frame]
+        ).all()
         assert same or key.again
         kept, changed = kept + (not key.again), changed + (not same)
     assert kept == len(terrain.parts["train"])
@@ -88,18 +109,24 @@ def test_frames_that_get_pieces_count_as_rare_when_asked(terrain: Dataset) -> No
     assert pasted < train - rare
     for epoch in (0, 1):  # the same frames in every epoch
         keys = [key for batch in epoch_of(order, epoch) for key in batch]
-        assert Counter(key.frame for key in keys) == {frame: 6 if frame in rare | pasted else 2 for frame in train}
+        assert Counter(key.frame for key in keys) == {
+            frame: 6 if frame in rare | pasted else 2 for frame in train
+        }
         for key in keys:
             assert (frames[key][1] == 4).any() == (key.frame in rare | pasted)
     assert EpochOrder(config, terrain, 1).pasted != pasted
     plain = config.model_copy(update={"train": Train(repeat=2, rare_repeat=3)})
-    assert Counter(frames_of(epoch_of(EpochOrder(plain, terrain, 0), 0))) == {f: 6 if f in rare else 2 for f in train}
+    assert Counter(frames_of(epoch_of(EpochOrder(plain, terrain, 0), 0))) == {
+        f: 6 if f in rare else 2 for f in train
+    }
 
 
 def test_without_pieces_no_frame_counts_as_rare(terrain: Dataset) -> None:
     bare = replace(terrain, masks=np.where(terrain.masks[:] == 4, 1, terrain.masks[:]))
     config = Config(augment=Augment(copy_paste=1.0), train=Train(rare_repeat=3, rare_pasted=True))
-    assert sorted(frames_of(epoch_of(EpochOrder(config, bare, 0), 0))) == sorted(bare.parts["train"].tolist())
+    assert sorted(frames_of(epoch_of(EpochOrder(config, bare, 0), 0))) == sorted(
+        bare.parts["train"].tolist()
+    )
 
 
 def test_rare_frames_are_those_with_the_rarest_class(terrain: Dataset) -> None:
@@ -107,7 +134,9 @@ def test_rare_frames_are_those_with_the_rarest_class(terrain: Dataset) -> None:
     assert 0 < len(rare) < len(terrain.parts["train"])
     rarest = min(terrain.spec.scored, key=lambda label: int(terrain.pixel_counts[label]))
     assert rarest == 4, "big rock"
-    assert [int(frame) for frame in terrain.parts["train"] if (terrain.masks[frame] == rarest).any()] == rare.tolist()
+    assert [
+        int(frame) for frame in terrain.parts["train"] if (terrain.masks[frame] == rarest).any()
+    ] == rare.tolist()
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(terrain: Dataset) -> None:
@@ -150,7 +179,9 @@ def test_steps_per_epoch_keeps_the_first_batches(terrain: Dataset, wanted: int) 
 )
 def test_the_largest_batch_is_told_beforehand(terrain: Dataset, train: Train) -> None:
     order = EpochOrder(Config(train=train), terrain, 0)
-    assert max(len(batch) for batch in epoch_of(order, 0)) == largest_batch(len(order.frames), train.batch_size)
+    assert max(len(batch) for batch in epoch_of(order, 0)) == largest_batch(
+        len(order.frames), train.batch_size
+    )
 
 
 def test_a_batch_holds_the_augmented_frames_of_its_keys(terrain: Dataset) -> None:
@@ -162,17 +193,28 @@ def test_a_batch_holds_the_augmented_frames_of_its_keys(terrain: Dataset) -> Non
     order = EpochOrder(config, terrain, 3)
     for keys, (images_BCHW, masks_BHW) in zip(epoch_of(order, 2), got, strict=True):
         assert (images_BCHW.dtype, masks_BHW.dtype) == (torch.uint8, torch.int64)
-        assert images_BCHW.shape == (len(keys), terrain.spec.channels, terrain.spec.height, terrain.spec.width)
+        assert images_BCHW.shape == (
+            len(keys),
+            terrain.spec.channels,
+            terrain.spec.height,
+            terrain.spec.width,
+        )
         assert images_BCHW.is_contiguous(memory_format=torch.channels_last)
         for key, image_CHW, mask_HW in zip(keys, images_BCHW, masks_BHW, strict=True):
-            image, mask = augment(np.asarray(terrain.images[key.frame]), np.asarray(terrain.masks[key.frame]), key.seed)
+            image, mask = augment(
+                np.asarray(terrain.images[key.frame]),
+                np.asarray(terrain.masks[key.frame]),
+                key.seed,
+            )
             np.testing.assert_array_equal(image_CHW.permute(1, 2, 0), image)
             np.testing.assert_array_equal(mask_HW, mask)
 
 
 def test_frames_without_the_rarest_class_get_pieces_of_it(terrain: Dataset) -> None:
     def share_of_rare_frames(share: float) -> float:
-        config = Config(augment=Augment(intensity=0.0, copy_paste=share), train=Train(batch_size=64))
+        config = Config(
+            augment=Augment(intensity=0.0, copy_paste=share), train=Train(batch_size=64)
+        )
         masks_BHW = torch.cat(in_memory(config, terrain, epoch=1)[1::2])
         return float((masks_BHW == 4).any(dim=2).any(dim=1).float().mean())
 
@@ -189,7 +231,9 @@ def test_batches_depend_on_neither_prefetching_nor_torchs_generator(terrain: Dat
     assert torch.initial_seed() == 1
     untouched = torch.get_rng_state()
     torch.manual_seed(1)
-    assert torch.equal(untouched, torch.get_rng_state()), "batches must not move the generator that dropout draws from"
+    assert torch.equal(untouched, torch.get_rng_state()), (
+        "batches must not move the generator that dropout draws from"
+    )
     for prefetchers in (1, 4):
         elsewhere = in_memory(config, terrain, epoch=1, prefetchers=prefetchers)
         assert len(here) == len(elsewhere) > 2
@@ -198,9 +242,13 @@ def test_batches_depend_on_neither_prefetching_nor_torchs_generator(terrain: Dat
     assert not all(torch.equal(a, b) for a, b in zip(here, other, strict=True))
 
 
-def test_frames_of_16_bit_and_many_channels_become_floats_of_the_same_values(terrain: Dataset) -> None:
+def test_frames_of_16_bit_and_many_channels_become_floats_of_the_same_values(
+    terrain: Dataset,
+) -> None:
     wide = np.repeat(terrain.images[:].astype(np.uint16) * 257, 6, axis=3)
-    spec = terrain.spec.model_copy(update={"channels": 6, "max_value": 65535, "mean": (0.4,) * 6, "std": (0.2,) * 6})
+    spec = terrain.spec.model_copy(
+        update={"channels": 6, "max_value": 65535, "mean": (0.4,) * 6, "std": (0.2,) * 6}
+    )
     data = replace(terrain, images=wide, spec=spec)
     plain = in_memory(Config(augment=Augment(intensity=0.0), train=Train(batch_size=64)), data)
     (keys,) = epoch_of(EpochOrder(Config(train=Train(batch_size=64)), data, 0), 0)
@@ -232,8 +280,12 @@ def test_an_epoch_that_is_left_early_leaves_nothing_behind(terrain: Dataset) -> 
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def test_prefetchers_run_before_the_device_is_used(terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forked later, they would hold the files of a GPU open, and with them the memory of a trial that was killed."""
+def test_prefetchers_run_before_the_device_is_used(
+    terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forked later, they would hold the files of a GPU open, and with them the memory of a trial
+    that was killed.
+    """
     there = list[int]()
 
     class Watched(fit.TrainingState):
@@ -247,8 +299,12 @@ def test_prefetchers_run_before_the_device_is_used(terrain: Dataset, monkeypatch
     assert there == [before + 3]
 
 
-@pytest.mark.parametrize(("free", "prefetchers"), [(0, 0), (3, 0), (4, 1), (7, 2), (8, 3), (100, 3)])
-def test_prefetchers_are_as_many_as_shared_memory_has_room_for(free: int, prefetchers: int, terrain: Dataset) -> None:
+@pytest.mark.parametrize(
+    ("free", "prefetchers"), [(0, 0), (3, 0), (4, 1), (7, 2), (8, 3), (100, 3)]
+)
+def test_prefetchers_are_as_many_as_shared_memory_has_room_for(
+    free: int, prefetchers: int, terrain: Dataset
+) -> None:
     """Two batches each, and two in hand."""
     config = Config(train=Train(batch_size=8))
     free_bytes = free * batch_bytes(8, terrain.spec)
@@ -256,19 +312,27 @@ def test_prefetchers_are_as_many_as_shared_memory_has_room_for(free: int, prefet
     assert shared_memory_needed(8, terrain.spec, prefetchers) <= free_bytes
 
 
-def test_without_room_in_shared_memory_batches_are_made_in_line(terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_in_shared_memory_batches_are_made_in_line(
+    terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shared_memory, "SHARED", Path("/dev/nowhere"))
-    batches = TrainingBatches(Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=2)
+    batches = TrainingBatches(
+        Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=2
+    )
     assert (batches.prefetchers, batches.crowded) == (0, True)
     assert len(list(batches.epoch(0))) == len(batches)
 
 
 def test_shared_memory_that_is_full_after_all_is_said(terrain: Dataset) -> None:
-    """By whoever waits for a batch, who would wait for ever otherwise. A trial that it ends is tried again."""
+    """By whoever waits for a batch, who would wait for ever otherwise. A trial that it ends is
+    tried again.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # of a file, also in shared memory
     try:
-        batches = TrainingBatches(Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=1)
+        batches = TrainingBatches(
+            Config(train=Train(batch_size=8)), terrain, 0, device=CPU, prefetchers=1
+        )
         with pytest.raises(RuntimeError, match="in DataLoader worker process 0") as caught:
             next(batches.epoch(0))
     finally:
@@ -279,7 +343,9 @@ def test_shared_memory_that_is_full_after_all_is_said(terrain: Dataset) -> None:
 
 
 def test_a_prefetcher_without_a_batch_of_an_epoch_is_not_started(terrain: Dataset) -> None:
-    batches = TrainingBatches(Config(train=Train(steps_per_epoch=2)), terrain, 0, device=CPU, prefetchers=5)
+    batches = TrainingBatches(
+        Config(train=Train(steps_per_epoch=2)), terrain, 0, device=CPU, prefetchers=5
+    )
     assert (batches.prefetchers, batches.crowded) == (len(batches), False)
 
 

@@ -1,4 +1,6 @@
-"""The averaged model: its formula, its batch-norm statistics, and what it is worth after 200 steps."""
+"""The averaged model: its formula, its batch-norm statistics, and what it is worth after
+200 steps.
+"""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ CPU = torch.device("cpu")
 
 def small_model() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).to(
+        memory_format=torch.channels_last
+    )
 
 
 def walk(model: nn.Module) -> None:
@@ -53,7 +57,9 @@ def test_the_average_follows_its_formula_for_weights_and_statistics(decay: float
 
 
 def test_constants_of_the_program_are_no_part_of_the_average() -> None:
-    """Buffers that are not saved are the same in both: averaging them at each step would cost more than the weights do."""
+    """Buffers that are not saved are the same in both: averaging them at each step would cost more
+    than the weights do.
+    """
     model = small_model()
     model.register_buffer("matrix", torch.rand(300, 300), persistent=False)
     average = AveragedModel(model, 0.9)
@@ -68,7 +74,9 @@ def test_without_decay_the_average_is_the_model_itself() -> None:
     average = AveragedModel(model, 0.0)
     walk(model)
     average.update()
-    for ours, theirs in zip(average.model.state_dict().values(), model.state_dict().values(), strict=True):
+    for ours, theirs in zip(
+        average.model.state_dict().values(), model.state_dict().values(), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
@@ -96,14 +104,18 @@ def test_the_average_is_a_copy_that_no_gradient_reaches() -> None:
 def test_the_average_follows_a_model_whose_state_was_loaded() -> None:
     model = small_model()
     average = AveragedModel(model, 0.0)
-    model.load_state_dict({name: torch.ones_like(value) for name, value in model.state_dict().items()})
+    model.load_state_dict(
+        {name: torch.ones_like(value) for name, value in model.state_dict().items()}
+    )
     average.update()
     assert (average.model[0].weight == 1).all()
 
 
 @dataclass(frozen=True)
 class After:
-    """A training of 200 steps, and (loss, score) of the plain weights after each of its last epochs."""
+    """A training of 200 steps, and (loss, score) of the plain weights after each of its last
+    epochs.
+    """
 
     training: Training
     plain: list[tuple[float, float]]
@@ -111,7 +123,9 @@ class After:
 
 @pytest.fixture(scope="module")
 def after(terrain: Dataset) -> After:
-    """A tiny network after 200 steps at a constant learning rate, where plain weights jump about."""
+    """A tiny network after 200 steps at a constant learning rate, where plain weights
+    jump about.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     config = Config(
@@ -139,7 +153,9 @@ def judge(training: Training, model: Segmenter) -> tuple[float, float]:
     masks_BHW = torch.from_numpy(data.masks[unseen].astype(np.int64))
     with torch.inference_mode():
         loss = training.losses.at(0)(model.eval()(pixels_BCHW(data.images[unseen])), masks_BHW)
-    return float(loss), evaluate(model, data.images[unseen], data.masks[unseen], data.spec, device=CPU).score
+    return float(loss), evaluate(
+        model, data.images[unseen], data.masks[unseen], data.spec, device=CPU
+    ).score
 
 
 def test_after_200_steps_the_average_is_better_than_the_plain_weights(after: After) -> None:

@@ -48,9 +48,14 @@ def spec_of(height: int = 32, width: int = 64) -> FrameSpec:
 
 
 def really_kept(config: Config, spec: FrameSpec, frames: int) -> float:
-    """Bytes that autograd keeps of one frame on the CPU, from a real way forward through network and loss."""
+    """Bytes that autograd keeps of one frame on the CPU, from a real way forward through network
+    and loss.
+    """
     segmenter = build_segmenter(config, spec).train()
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*segmenter.parameters(), *segmenter.buffers())}
+    own = {
+        tensor.untyped_storage().data_ptr()
+        for tensor in (*segmenter.parameters(), *segmenter.buffers())
+    }
     kept: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -58,12 +63,19 @@ def really_kept(config: Config, spec: FrameSpec, frames: int) -> float:
 
     losses = build_phases(config, weights_K=torch.ones(CLASSES), ignore_label=spec.ignore_label)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = segmenter.training_outputs(torch.randint(0, 256, (frames, 1, spec.height, spec.width)))
+        outputs = segmenter.training_outputs(
+            torch.randint(0, 256, (frames, 1, spec.height, spec.width))
+        )
         for output in outputs:
             pack(output)
-        loss = losses.first.over_outputs(outputs, torch.randint(0, CLASSES, (frames, spec.height, spec.width)))
+        loss = losses.first.over_outputs(
+            outputs, torch.randint(0, CLASSES, (frames, spec.height, spec.width))
+        )
     assert loss.isfinite()
-    return sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own) / frames
+    return (
+        sum(tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own)
+        / frames
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,9 +93,13 @@ def really_kept(config: Config, spec: FrameSpec, frames: int) -> float:
 )
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_the_kept_memory_is_that_of_a_real_run(model: Model, scale: float) -> None:
-    config = Config(model=model, loss=Loss(cross_entropy=0.5, dice=0.5), train=Train(scale=scale, batch_size=8))
+    config = Config(
+        model=model, loss=Loss(cross_entropy=0.5, dice=0.5), train=Train(scale=scale, batch_size=8)
+    )
     spec = spec_of(64, 64)
-    assert estimate(config, spec, bf16=False).frame_bytes == pytest.approx(really_kept(config, spec, 4), rel=0.1)
+    assert estimate(config, spec, bf16=False).frame_bytes == pytest.approx(
+        really_kept(config, spec, 4), rel=0.1
+    )
 
 
 def test_the_work_of_a_stack_of_convolutions_is_that_of_a_hand_calculation() -> None:
@@ -112,7 +128,10 @@ def test_memory_is_the_state_and_the_batch() -> None:
 
 
 def test_bf16_takes_about_half_of_what_is_kept() -> None:
-    whole, half = (estimate(Config(model=UNet(base_filters=32)), spec_of(), bf16=bf16) for bf16 in (False, True))
+    whole, half = (
+        estimate(Config(model=UNet(base_filters=32)), spec_of(), bf16=bf16)
+        for bf16 in (False, True)
+    )
     assert 0.5 < half.frame_bytes / whole.frame_bytes < 0.7
     assert half.parameters == whole.parameters
     assert half.multiply_adds == whole.multiply_adds
@@ -134,7 +153,9 @@ def test_the_greedier_phase_counts() -> None:
     assert estimate(Config(loss=first, second_loss=second), spec_of()).frame_bytes > alone
 
 
-@pytest.mark.parametrize("model", [UNet(), Smp(decoder="segformer", encoder="mit_b0")], ids=["unet", "smp"])
+@pytest.mark.parametrize(
+    "model", [UNet(), Smp(decoder="segformer", encoder="mit_b0")], ids=["unet", "smp"]
+)
 def test_the_random_generator_stays_where_it_is(model: Model) -> None:
     before = torch.get_rng_state()
     estimate(Config(model=model), spec_of())
@@ -154,16 +175,37 @@ def test_a_small_network_takes_well_below_a_second() -> None:
     [
         (Config(), ""),
         (Config(model=UNet(depth=5)), ""),
-        (Config(model=UNet(depth=5), train=Train(scale=0.5)), r"model.depth must be at most 4 where .* 16 x 32 pixels.*got 5"),
-        (Config(model=DeepLab(depth=4), train=Train(scale=0.25)), r"model.depth must be at most 3 where .* 8 x 16 pixels"),
+        (
+            Config(model=UNet(depth=5), train=Train(scale=0.5)),
+            r"model.depth must be at most 4 where .* 16 x 32 pixels.*got 5",
+        ),
+        (
+            Config(model=DeepLab(depth=4), train=Train(scale=0.25)),
+            r"model.depth must be at most 3 where .* 8 x 16 pixels",
+        ),
         (Config(model=ConvStack(depth=6), train=Train(scale=0.1)), ""),
-        (Config(model=Smp(), train=Train(scale=0.5)), r"model.encoder: resnet18 under unet needs at least 32 pixels a side"),
+        (
+            Config(model=Smp(), train=Train(scale=0.5)),
+            r"model.encoder: resnet18 under unet needs at least 32 pixels a side",
+        ),
         (Config(model=Smp(decoder="pspnet"), train=Train(scale=0.5, batch_size=1)), ""),
-        (Config(model=Smp(decoder="deeplabv3"), train=Train(batch_size=2)), r"train.batch_size must be at least 3 .*got 2"),
+        (
+            Config(model=Smp(decoder="deeplabv3"), train=Train(batch_size=2)),
+            r"train.batch_size must be at least 3 .*got 2",
+        ),
         (Config(model=Smp(decoder="deeplabv3"), train=Train(batch_size=3)), ""),
-        (Config(model=Smp(decoder="pan", encoder="vgg11")), r"model.encoder: the decoder pan .* does not work with vgg11"),
-        (Config(model=Smp(encoder="nonsense9")), r"model.encoder must be an encoder .* got nonsense9"),
-        (Config(loss=Loss(class_weights=GivenClassWeights(values=(1.0, 2.0)))), r"loss.class_weights"),
+        (
+            Config(model=Smp(decoder="pan", encoder="vgg11")),
+            r"model.encoder: the decoder pan .* does not work with vgg11",
+        ),
+        (
+            Config(model=Smp(encoder="nonsense9")),
+            r"model.encoder must be an encoder .* got nonsense9",
+        ),
+        (
+            Config(loss=Loss(class_weights=GivenClassWeights(values=(1.0, 2.0)))),
+            r"loss.class_weights",
+        ),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line(config: Config, problem: str) -> None:
@@ -172,7 +214,10 @@ def test_what_cannot_work_is_said_in_one_line(config: Config, problem: str) -> N
     assert re.match(problem, found) if problem else found == ""
 
 
-LONELY = "for this smp network on frames of 32 x 64: a batch norm sees one value per channel of a lone frame"
+LONELY = (
+    "for this smp network on frames of 32 x 64: a batch norm sees one value per channel of a "
+    "lone frame"
+)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +229,23 @@ LONELY = "for this smp network on frames of 32 x 64: a batch norm sees one value
         (4, 3, ""),
     ],
 )
-def test_a_lone_frame_trains_the_networks_that_can(frames: int, batch_size: int, problem: str) -> None:
+def test_a_lone_frame_trains_the_networks_that_can(
+    frames: int, batch_size: int, problem: str
+) -> None:
     train = Train(batch_size=batch_size)
     assert (
-        check(Config(model=Smp(decoder="deeplabv3"), train=train), spec_of(), memory_bytes=0, frames=frames).problem == problem
+        check(
+            Config(model=Smp(decoder="deeplabv3"), train=train),
+            spec_of(),
+            memory_bytes=0,
+            frames=frames,
+        ).problem
+        == problem
     )
-    assert check(Config(model=UNet(), train=train), spec_of(), memory_bytes=0, frames=frames).problem == ""
+    assert (
+        check(Config(model=UNet(), train=train), spec_of(), memory_bytes=0, frames=frames).problem
+        == ""
+    )
 
 
 def test_a_small_training_part_needs_less_memory_than_its_batch_size_says() -> None:
@@ -199,7 +255,9 @@ def test_a_small_training_part_needs_less_memory_than_its_batch_size_says() -> N
     found = verdict.estimate
     assert found.memory_bytes == found.state_bytes + 35 * found.frame_bytes
     assert check(config, spec_of(), memory_bytes=found.memory_bytes, frames=70).problem == ""
-    assert check(config, spec_of(), memory_bytes=found.memory_bytes - 1, frames=70).problem.endswith("got 64")
+    assert check(
+        config, spec_of(), memory_bytes=found.memory_bytes - 1, frames=70
+    ).problem.endswith("got 64")
 
 
 def test_memory_beyond_the_limit_names_the_largest_batch_that_fits() -> None:
@@ -209,14 +267,18 @@ def test_memory_beyond_the_limit_names_the_largest_batch_that_fits() -> None:
     verdict = check(config, spec_of(), memory_bytes=limit)
     assert isinstance(verdict, Verdict)
     assert verdict.estimate == found
-    assert verdict.problem.startswith("train.batch_size must be at most 40: training needs about 0.")
+    assert verdict.problem.startswith(
+        "train.batch_size must be at most 40: training needs about 0."
+    )
     assert verdict.problem.endswith("got 64")
     assert infeasible(Config(train=Train(batch_size=40)), spec_of(), memory_bytes=limit) == ""
     assert infeasible(config, spec_of(), memory_bytes=0) == ""
 
 
 @pytest.mark.parametrize(("batch_size", "at_once"), [(64, 2), (63, 3), (1, 1)])
-def test_where_batches_are_divided_the_smallest_part_must_fit(batch_size: int, at_once: int) -> None:
+def test_where_batches_are_divided_the_smallest_part_must_fit(
+    batch_size: int, at_once: int
+) -> None:
     config = Config(train=Train(batch_size=batch_size))
     found = estimate(config, spec_of())
     enough = found.state_bytes + at_once * found.frame_bytes
@@ -227,8 +289,12 @@ def test_where_batches_are_divided_the_smallest_part_must_fit(batch_size: int, a
 
 
 def test_a_network_too_large_for_one_frame_is_named_by_its_size() -> None:
-    assert infeasible(Config(), spec_of(), memory_bytes=2**20).startswith("model.base_filters 16 needs about")
-    assert infeasible(Config(model=Smp()), spec_of(), memory_bytes=2**20).startswith("model.encoder resnet18 needs about")
+    assert infeasible(Config(), spec_of(), memory_bytes=2**20).startswith(
+        "model.base_filters 16 needs about"
+    )
+    assert infeasible(Config(model=Smp()), spec_of(), memory_bytes=2**20).startswith(
+        "model.encoder resnet18 needs about"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Training: equal seeds give equal bits, a resumed run is the uninterrupted one, and every way in which it ends."""
+"""Training: equal seeds give equal bits, a resumed run is the uninterrupted one, and every way in
+which it ends.
+"""
 
 import math
 from collections.abc import Iterator
@@ -60,14 +62,19 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def config_of(optimiser: Optimiser | None = None, schedule: Schedule | None = None, **train: Any) -> Config:
+def config_of(
+    optimiser: Optimiser | None = None, schedule: Schedule | None = None, **train: Any
+) -> Config:
     """A tiny network with dropout, so that the random generator's state matters."""
     return Config(
         model=UNet(depth=2, base_filters=4, dropout=0.3),
         loss=Loss(cross_entropy=0.7, dice=0.3),
         optimiser=optimiser or AdamW(),
         schedule=schedule or Cosine(),
-        train=Train(**{"epochs": EPOCHS, "batch_size": 16, "scale": 0.5, "steps_per_epoch": 2, "ema": 0.9} | train),
+        train=Train(
+            **{"epochs": EPOCHS, "batch_size": 16, "scale": 0.5, "steps_per_epoch": 2, "ema": 0.9}
+            | train
+        ),
     )
 
 
@@ -76,7 +83,9 @@ def start(config: Config, data: Dataset, seed: int = 0) -> Training:
 
 
 def resume(config: Config, data: Dataset, blob: bytes, seed: int = 0) -> Training:
-    """A training as another process would go on with it: whatever random numbers that one has drawn."""
+    """A training as another process would go on with it: whatever random numbers that one has
+    drawn.
+    """
     training = start(config, data, seed)
     torch.manual_seed(999)
     training.state.load_bytes(blob)
@@ -85,7 +94,10 @@ def resume(config: Config, data: Dataset, blob: bytes, seed: int = 0) -> Trainin
 
 def score_of_weights(training: Training) -> float:
     """The validation score of the weights that ``weights_bytes`` gives."""
-    data, model = training.data, start(training.state.config, training.data, seed=77).state.average.model
+    data, model = (
+        training.data,
+        start(training.state.config, training.data, seed=77).state.average.model,
+    )
     model.load_state_dict(load(training.state.weights_bytes()))
     unseen = data.parts["validation"]
     return evaluate(model, data.images[unseen], data.masks[unseen], data.spec, device=CPU).score
@@ -137,14 +149,19 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
 
 
 def test_every_part_of_the_state_counts(terrain: Dataset) -> None:
-    """What the test above compares would differ if a resume forgot the generator or the schedule."""
+    """What the test above compares would differ if a resume forgot the generator or the
+    schedule.
+    """
     config = config_of(epochs=2)
     whole = start(config, terrain)
     with closing(fit(whole)) as epochs:
         next(epochs)
         saved = whole.state.to_bytes()
         next(epochs)
-    for forget in (lambda state: torch.manual_seed(5), lambda state: setattr(state.learning_rate, "steps", 0)):
+    for forget in (
+        lambda state: torch.manual_seed(5),
+        lambda state: setattr(state.learning_rate, "steps", 0),
+    ):
         resumed = resume(config, terrain, saved)
         forget(resumed.state)
         list(fit(resumed))
@@ -157,7 +174,9 @@ def test_a_resumed_state_has_its_memory_format_back(terrain: Dataset) -> None:
     whole = start(config, terrain)
     list(fit(whole))
     resumed = resume(config, terrain, whole.state.to_bytes())
-    for ours, theirs in zip(resumed.state.model.parameters(), whole.state.model.parameters(), strict=True):
+    for ours, theirs in zip(
+        resumed.state.model.parameters(), whole.state.model.parameters(), strict=True
+    ):
         assert ours.stride() == theirs.stride()
         for name, value in whole.state.optimiser.state[theirs].items():
             assert resumed.state.optimiser.state[ours][name].stride() == value.stride()
@@ -169,8 +188,15 @@ def test_the_scored_weights_are_those_that_are_saved(terrain: Dataset) -> None:
         assert score_of_weights(training) == result.score
 
 
-def test_training_ends_early_and_the_best_weights_are_at_hand_when_they_are_made(terrain: Dataset) -> None:
-    training = start(config_of(SGD(learning_rate=10.0), Plateau(patience=100), epochs=30, early_stopping=2, ema=0.0), terrain)
+def test_training_ends_early_and_the_best_weights_are_at_hand_when_they_are_made(
+    terrain: Dataset,
+) -> None:
+    training = start(
+        config_of(
+            SGD(learning_rate=10.0), Plateau(patience=100), epochs=30, early_stopping=2, ema=0.0
+        ),
+        terrain,
+    )
     best = (0.0, b"")
     for result in fit(training):
         if training.state.scored is result:
@@ -229,34 +255,59 @@ def loss_by_hand(training: Training) -> float:
         return float(training.losses.first(logits_BKHW, masks_BHW))
 
 
-def test_the_validation_loss_is_that_of_the_mixture_and_computed_where_something_goes_by_it(terrain: Dataset) -> None:
+def test_the_validation_loss_is_that_of_the_mixture_and_computed_where_something_goes_by_it(
+    terrain: Dataset,
+) -> None:
     watching = config_of(schedule=Plateau(factor=0.5, patience=0, watch="loss"), epochs=5)
-    training, rate, best, factor = start(watching, terrain), watching.optimiser.learning_rate, math.inf, 1.0
+    training, rate, best, factor = (
+        start(watching, terrain),
+        watching.optimiser.learning_rate,
+        math.inf,
+        1.0,
+    )
     for result in fit(training):
         assert result.validation_loss == pytest.approx(loss_by_hand(training), rel=1e-5)
         assert result.learning_rate == factor * rate
-        factor, best = (factor, result.validation_loss) if result.validation_loss < best else (factor * 0.5, best)
+        factor, best = (
+            (factor, result.validation_loss)
+            if result.validation_loss < best
+            else (factor * 0.5, best)
+        )
     assert training.state.learning_rate.value == factor * rate
     assert config_of(early_stopping=2, stop_on="loss").reads_validation_loss
-    for silent in (config_of(early_stopping=2), config_of(stop_on="loss"), config_of(schedule=Plateau())):
+    for silent in (
+        config_of(early_stopping=2),
+        config_of(stop_on="loss"),
+        config_of(schedule=Plateau()),
+    ):
         assert not silent.reads_validation_loss
     (first,) = fit(start(config_of(epochs=1), terrain))
     assert math.isnan(first.validation_loss)
 
 
-def test_a_plateau_that_watches_the_loss_trains_otherwise_than_one_that_watches_the_score(terrain: Dataset) -> None:
-    """The learning rates differ where score and loss disagree: at a rate by which both go up and down."""
+def test_a_plateau_that_watches_the_loss_trains_otherwise_than_one_that_watches_the_score(
+    terrain: Dataset,
+) -> None:
+    """The learning rates differ where score and loss disagree: at a rate by which both go up and
+    down.
+    """
     rates = []
     for watch in ("score", "loss"):
-        config = config_of(SGD(learning_rate=3.0), Plateau(factor=0.5, patience=0, watch=watch), epochs=8)
+        config = config_of(
+            SGD(learning_rate=3.0), Plateau(factor=0.5, patience=0, watch=watch), epochs=8
+        )
         rates.append([result.learning_rate for result in fit(start(config, terrain))])
     assert rates[0] != rates[1]
 
 
 @pytest.mark.parametrize(("stop_on", "ends"), [("score", 6), ("loss", 4)])
-def test_training_stops_on_what_it_watches_and_keeps_the_best_score(stop_on: str, ends: int, terrain: Dataset) -> None:
+def test_training_stops_on_what_it_watches_and_keeps_the_best_score(
+    stop_on: str, ends: int, terrain: Dataset
+) -> None:
     state = start(config_of(epochs=9, early_stopping=2, stop_on=stop_on), terrain).state
-    for number, (score, loss) in enumerate([(0.1, 0.9), (0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.3, 0.8), (0.2, 0.9)], start=1):
+    for number, (score, loss) in enumerate(
+        [(0.1, 0.9), (0.2, 0.5), (0.3, 0.6), (0.4, 0.7), (0.3, 0.8), (0.2, 0.9)], start=1
+    ):
         assert not state.finished
         state.history.append(EpochResult(number, score, 1.0, 0.1, (), 0.0, SOMEWHERE, loss))
         if state.finished:
@@ -266,9 +317,12 @@ def test_training_stops_on_what_it_watches_and_keeps_the_best_score(stop_on: str
 
 
 def test_losses_of_the_first_mixture_are_no_measure_for_the_second(terrain: Dataset) -> None:
-    config = config_of(epochs=10, early_stopping=2, stop_on="loss").model_copy(update={"second_loss": SecondPhase(start=0.3)})
+    config = config_of(epochs=10, early_stopping=2, stop_on="loss").model_copy(
+        update={"second_loss": SecondPhase(start=0.3)}
+    )
     state = start(config, terrain).state
-    for number, loss in enumerate([0.1, 0.2, 0.2, 0.9, 0.8, 0.85, 0.83], start=1):  # the second begins with the fourth epoch
+    # the second begins with the fourth epoch
+    for number, loss in enumerate([0.1, 0.2, 0.2, 0.9, 0.8, 0.85, 0.83], start=1):
         state.history.append(EpochResult(number, 0.5, 1.0, 0.1, (), 0.0, SOMEWHERE, loss))
         assert state.finished == (number in (3, 7))
 
@@ -277,7 +331,9 @@ def test_a_validation_loss_that_is_not_finite_ends_training_and_names_the_epoch(
     terrain: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = start(config_of(early_stopping=2, stop_on="loss"), terrain)
-    found = Evaluation(np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scored, math.inf)
+    found = Evaluation(
+        np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scored, math.inf
+    )
     monkeypatch.setattr(objectives.training.fit, "evaluate", lambda *_, **__: found)
     with pytest.raises(DivergedError, match="the validation loss is inf in epoch 1"):
         next(fit(training))
@@ -297,14 +353,18 @@ def test_a_loss_that_is_not_finite_ends_training_and_names_the_epoch(terrain: Da
 
 
 def test_gradients_are_clipped_to_their_largest_norm(terrain: Dataset) -> None:
-    """Plain gradient descent moves by learning rate times gradient, so a clip bounds how far one step goes."""
+    """Plain gradient descent moves by learning rate times gradient, so a clip bounds how far one
+    step goes.
+    """
     for clip, holds in ((0.01, True), (0.0, False)):
         optimiser = SGD(learning_rate=1.0, weight_decay=0.0, momentum=0.0)
         config = config_of(optimiser, Plateau(), epochs=1, steps_per_epoch=1, gradient_clip=clip)
         training = start(config, terrain)
         before = [parameter.detach().clone() for parameter in training.state.model.parameters()]
         next(fit(training))
-        moved = [(a - b).norm() for a, b in zip(before, training.state.model.parameters(), strict=True)]
+        moved = [
+            (a - b).norm() for a, b in zip(before, training.state.model.parameters(), strict=True)
+        ]
         assert (torch.stack(moved).norm() <= 0.01 * 1.001) == holds
 
 

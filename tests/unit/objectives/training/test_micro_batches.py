@@ -1,4 +1,6 @@
-"""Batches that memory is too small for: parts of half the size, as if the step had begun with them, or a clear refusal."""
+"""Batches that memory is too small for: parts of half the size, as if the step had begun with them,
+or a clear refusal.
+"""
 
 import weakref
 from collections.abc import Callable, Iterator
@@ -34,9 +36,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def start(data: Dataset, model: UNet | None = None, loss: Loss | None = None, **train: Any) -> Training:
-    """A training of a tiny network, whose dropout and batch norm show what a repeated step has drawn and counted."""
-    common = {"epochs": 2, "batch_size": 8, "scale": 0.25, "steps_per_epoch": 2, "bf16": False, "ema": 0.9}
+def start(
+    data: Dataset, model: UNet | None = None, loss: Loss | None = None, **train: Any
+) -> Training:
+    """A training of a tiny network, whose dropout and batch norm show what a repeated step has
+    drawn and counted.
+    """
+    common = {
+        "epochs": 2,
+        "batch_size": 8,
+        "scale": 0.25,
+        "steps_per_epoch": 2,
+        "bf16": False,
+        "ema": 0.9,
+    }
     config = Config(
         model=model or UNet(depth=2, base_filters=4, dropout=0.3),
         loss=loss or Loss(),
@@ -63,7 +76,13 @@ def frames_of(training: Training, count: int) -> tuple[Tensor, Tensor]:
     """Frames (B, C, H, W) and masks (B, H, W) without a pixel that is ignored."""
     spec = training.data.spec
     generator = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 256, (count, spec.channels, spec.height, spec.width), generator=generator, dtype=torch.uint8)
+    images = torch.randint(
+        0,
+        256,
+        (count, spec.channels, spec.height, spec.width),
+        generator=generator,
+        dtype=torch.uint8,
+    )
     labels = torch.tensor(spec.scored)[
         torch.randint(0, len(spec.scored), (count, spec.height, spec.width), generator=generator)
     ]
@@ -99,10 +118,17 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(terrain: Dataset) -> No
         training.state.micro_batch = most
         beats: list[int] = []
         images_BCHW, masks_BHW = frames_of(training, 8)
-        loss = step_of(training, partial(beats.append, 1))._gradients_that_fit(images_BCHW, masks_BHW)
+        loss = step_of(training, partial(beats.append, 1))._gradients_that_fit(
+            images_BCHW, masks_BHW
+        )
         assert len(beats) == parts
         gradients = [parameter.grad for parameter in training.state.model.parameters()]
-        found.append((loss, torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])))
+        found.append(
+            (
+                loss,
+                torch.cat([gradient.flatten() for gradient in gradients if gradient is not None]),
+            )
+        )
     (loss, whole), *others = found
     assert whole.norm() > 0.01
     for other_loss, other in others:
@@ -111,8 +137,12 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(terrain: Dataset) -> No
 
 
 @pytest.mark.parametrize(("room", "micro_batch"), [(4, 4), (3, 2), (2, 2)])
-def test_a_run_in_parts_is_that_which_began_with_them(terrain: Dataset, room: int, micro_batch: int) -> None:
-    """What failed attempts have drawn, counted and added is undone; the size stays for later steps and epochs."""
+def test_a_run_in_parts_is_that_which_began_with_them(
+    terrain: Dataset, room: int, micro_batch: int
+) -> None:
+    """What failed attempts have drawn, counted and added is undone; the size stays for later steps
+    and epochs.
+    """
     found = start(terrain)
     leave_room(found, room)
     ended = end_of(found)
@@ -142,7 +172,11 @@ def test_memory_may_run_out_in_the_middle_of_a_batch_of_parts(terrain: Dataset) 
 
 def test_what_a_failed_attempt_held_is_free_when_it_is_repeated(terrain: Dataset) -> None:
     training = start(terrain, steps_per_epoch=1)
-    model, complete, held = training.state.model, training.state.model.training_outputs, list["weakref.ref[Tensor]"]()
+    model, complete, held = (
+        training.state.model,
+        training.state.model.training_outputs,
+        list["weakref.ref[Tensor]"](),
+    )
 
     def training_outputs(pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = complete(pixels_BCHW)
@@ -172,19 +206,28 @@ def test_a_batch_whose_smallest_parts_do_not_fit_says_so_in_one_line(terrain: Da
         "(no room for 2 frames",
     ):
         assert words in message
-    assert caught.value.__context__ is None, "an exception that hangs on to another keeps its tensors"
+    assert caught.value.__context__ is None, (
+        "an exception that hangs on to another keeps its tensors"
+    )
     assert all(parameter.grad is None for parameter in training.state.model.parameters())
 
 
 def test_a_lone_frame_and_an_odd_batch_are_as_small_as_they_can_be(terrain: Dataset) -> None:
-    for frames, smallest in ((1, "1 at a time"), (2, "2 at a time"), (3, "3 at a time"), (5, "3 at a time")):
+    for frames, smallest in (
+        (1, "1 at a time"),
+        (2, "2 at a time"),
+        (3, "3 at a time"),
+        (5, "3 at a time"),
+    ):
         training = start(terrain)
         leave_room(training, 0)
         with pytest.raises(DoesNotFitError, match=smallest):
             step_of(training)(*frames_of(training, frames))
 
 
-def test_an_update_that_does_not_fit_is_not_repeated(terrain: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_that_does_not_fit_is_not_repeated(
+    terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It changes weights as it goes: to do it twice would be another step."""
     training = start(terrain)
     tried = []
@@ -194,7 +237,9 @@ def test_an_update_that_does_not_fit_is_not_repeated(terrain: Dataset, monkeypat
         raise torch.OutOfMemoryError(TOO_MUCH)
 
     training.state.optimiser.register_step_pre_hook(fill)
-    with pytest.raises(DoesNotFitError, match=r"the update of all weights does not fit .*8 frames of 64 x 128"):
+    with pytest.raises(
+        DoesNotFitError, match=r"the update of all weights does not fit .*8 frames of 64 x 128"
+    ):
         next(fit(training))
     assert len(tried) == 1
     assert training.state.micro_batch == 8
@@ -210,8 +255,14 @@ def raising(error: Exception) -> Callable[[], None]:
 def test_only_memory_that_ran_out_is_taken_for_it() -> None:
     assert attempt(CPU, lambda: 7) == 7
     assert isinstance(attempt(CPU, lambda: torch.empty(2**55)), TooLarge), "a real one"
-    unknown = RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive")
-    for error in (RuntimeError("CUDA error: an illegal memory access"), unknown, ValueError("DefaultCPUAllocator")):
+    unknown = RuntimeError(
+        "could not create a primitive descriptor for a convolution forward propagation primitive"
+    )
+    for error in (
+        RuntimeError("CUDA error: an illegal memory access"),
+        unknown,
+        ValueError("DefaultCPUAllocator"),
+    ):
         with pytest.raises(type(error)):
             attempt(CPU, raising(error))
 
@@ -228,7 +279,9 @@ def test_other_errors_of_a_step_are_not_hidden(terrain: Dataset) -> None:
 
 
 def test_training_beats_with_every_part_and_every_batch_of_validation(terrain: Dataset) -> None:
-    """Two batches of eight or nine frames an epoch in parts of four or less, and one batch of validation."""
+    """Two batches of eight or nine frames an epoch in parts of four or less, and one batch of
+    validation.
+    """
     training, beats = start(terrain), list[int]()
     for _ in fit(training, lambda: beats.append(1)):
         beats.append(0)

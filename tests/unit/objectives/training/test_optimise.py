@@ -14,15 +14,27 @@ from torch import nn, optim
 from torch.optim import lr_scheduler
 
 from objectives.config import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule
-from objectives.training.optimise import LearningRate, build_optimiser, cosine_factor, one_cycle_factor
+from objectives.training.optimise import (
+    LearningRate,
+    build_optimiser,
+    cosine_factor,
+    one_cycle_factor,
+)
 
-OPTIMISERS: list[Optimiser] = [AdamW(weight_decay=0.1), Adam(weight_decay=0.1), SGD(weight_decay=0.1), SGD(momentum=0.0)]
+OPTIMISERS: list[Optimiser] = [
+    AdamW(weight_decay=0.1),
+    Adam(weight_decay=0.1),
+    SGD(weight_decay=0.1),
+    SGD(momentum=0.0),
+]
 OPTIMISERS.append(Lion(weight_decay=0.5))
 SCHEDULES: list[Schedule] = [Cosine(), OneCycle(), Plateau(patience=0)]
 
 
 def small_model() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.GroupNorm(2, 4))
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.GroupNorm(2, 4)
+    )
 
 
 def rates(schedule: Schedule, steps: int, base: float = 0.5) -> list[float]:
@@ -53,7 +65,9 @@ def torch_rates(build: Any, steps: int, base: float = 0.5) -> list[float]:
 def test_norms_and_biases_are_not_decayed_and_every_weight_is_trained(config: Optimiser) -> None:
     model = small_model()
     optimiser = build_optimiser(config, model)
-    decay = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    decay = {
+        id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]
+    }
     assert decay.keys() == {id(p) for p in model.parameters()}
     for module in model:
         for name, parameter in module.named_parameters():
@@ -68,7 +82,9 @@ def test_momentum_is_nesterov_and_none_at_zero() -> None:
         assert (group["momentum"], group["nesterov"]) == (momentum, momentum > 0)
 
 
-def lion_by_hand(weight: np.ndarray, gradients: list[np.ndarray], rates: list[float], decay: float) -> np.ndarray:
+def lion_by_hand(
+    weight: np.ndarray, gradients: list[np.ndarray], rates: list[float], decay: float
+) -> np.ndarray:
     """Chen et al. 2023, algorithm 2, line by line."""
     average = np.zeros_like(weight)
     for gradient, rate in zip(gradients, rates, strict=True):
@@ -83,7 +99,10 @@ def test_lion_is_the_papers_algorithm() -> None:
     before = [parameter.detach().numpy().copy() for parameter in model.parameters()]
     optimiser = build_optimiser(Lion(weight_decay=0.5), model)
     generator, rates = torch.Generator().manual_seed(0), [0.1, 0.03, 0.3, 0.01, 0.2, 0.05]
-    gradients = [[torch.randn(p.shape, generator=generator).double() for p in model.parameters()] for _ in rates]
+    gradients = [
+        [torch.randn(p.shape, generator=generator).double() for p in model.parameters()]
+        for _ in rates
+    ]
     for of_step, rate in zip(gradients, rates, strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -92,7 +111,9 @@ def test_lion_is_the_papers_algorithm() -> None:
         optimiser.step()
     for number, (parameter, start) in enumerate(zip(model.parameters(), before, strict=True)):
         decay = 0.5 if parameter.ndim > 1 else 0.0
-        expected = lion_by_hand(start, [of_step[number].numpy() for of_step in gradients], rates, decay)
+        expected = lion_by_hand(
+            start, [of_step[number].numpy() for of_step in gradients], rates, decay
+        )
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-9, atol=1e-12)
         assert list(optimiser.state[parameter]) == ["exp_avg"]
 
@@ -105,14 +126,19 @@ def test_lion_leaves_weights_without_a_gradient_and_zero_gradients_alone() -> No
     first, *_ = model.parameters()
     first.grad = torch.zeros_like(first)
     optimiser.step()
-    assert all(torch.equal(parameter, start) for parameter, start in zip(model.parameters(), before, strict=True))
+    assert all(
+        torch.equal(parameter, start)
+        for parameter, start in zip(model.parameters(), before, strict=True)
+    )
     assert list(optimiser.state) == [first]
 
 
 @pytest.mark.parametrize("config", [AdamW(), Adam(), SGD(), Lion()], ids=lambda config: config.kind)
 def test_every_optimiser_goes_down_a_slope(config: Optimiser) -> None:
     model = nn.Conv2d(1, 1, 3)
-    optimiser = build_optimiser(config.model_copy(update={"learning_rate": 0.01, "weight_decay": 0.0}), model)
+    optimiser = build_optimiser(
+        config.model_copy(update={"learning_rate": 0.01, "weight_decay": 0.0}), model
+    )
     losses = []
     for _ in range(60):
         optimiser.zero_grad()
@@ -136,7 +162,8 @@ def test_cosine_climbs_in_a_straight_line_then_follows_half_a_cosine() -> None:
 
 @pytest.mark.parametrize("steps", [30, 100])
 def test_one_cycle_is_torchs(steps: int) -> None:
-    # torch counts its phases in steps from 0 to total - 1 with the peak one step early: one step more, and it is ours
+    # torch counts its phases in steps from 0 to total - 1 with the peak one step early: one step
+    # more, and it is ours
     def build(optimiser: optim.Optimizer) -> lr_scheduler.OneCycleLR:
         return lr_scheduler.OneCycleLR(
             optimiser,
@@ -169,10 +196,18 @@ def test_the_factors_end_where_they_should() -> None:
 
 @given(scores=st.lists(st.floats(0.0, 1.0), max_size=40), patience=st.integers(0, 4))
 def test_plateau_is_torchs(scores: list[float], patience: int) -> None:
-    ours = LearningRate(Plateau(factor=0.5, patience=patience), build_optimiser(AdamW(), small_model()), 1.0, 40)
+    ours = LearningRate(
+        Plateau(factor=0.5, patience=patience), build_optimiser(AdamW(), small_model()), 1.0, 40
+    )
     theirs_optimiser = optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = lr_scheduler.ReduceLROnPlateau(
-        theirs_optimiser, mode="max", factor=0.5, patience=patience, threshold=0.0, threshold_mode="abs", eps=0.0
+        theirs_optimiser,
+        mode="max",
+        factor=0.5,
+        patience=patience,
+        threshold=0.0,
+        threshold_mode="abs",
+        eps=0.0,
     )
     for score in scores:
         ours.after_epoch(score)
@@ -181,7 +216,9 @@ def test_plateau_is_torchs(scores: list[float], patience: int) -> None:
 
 
 def test_the_plateau_of_the_reports_falls_to_a_tenth_after_fifteen_epochs_without_gain() -> None:
-    learning_rate = LearningRate(Plateau(factor=0.1, patience=15), build_optimiser(AdamW(), small_model()), 1.0, 40)
+    learning_rate = LearningRate(
+        Plateau(factor=0.1, patience=15), build_optimiser(AdamW(), small_model()), 1.0, 40
+    )
     seen = []
     for score in [0.5] + [0.4] * 32:
         learning_rate.after_epoch(score)
@@ -202,7 +239,9 @@ def test_a_restored_schedule_goes_on_as_if_never_stopped(schedule: Schedule, don
             seen.append(learning_rate.value)
         return seen
 
-    whole, first, second = (LearningRate(schedule, build_optimiser(AdamW(), small_model()), 1.0, 10) for _ in range(3))
+    whole, first, second = (
+        LearningRate(schedule, build_optimiser(AdamW(), small_model()), 1.0, 10) for _ in range(3)
+    )
     drive(first, scores[:done])
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert drive(second, scores[done:]) == drive(whole, scores)[done:]
@@ -215,10 +254,14 @@ def test_a_plateau_hears_losses_as_merits_below_any_score_and_forgets_them_when_
         return learning_rate.value
 
     whole, second = (
-        LearningRate(Plateau(factor=0.5, patience=0), build_optimiser(AdamW(), small_model()), 1.0, 10) for _ in range(2)
+        LearningRate(
+            Plateau(factor=0.5, patience=0), build_optimiser(AdamW(), small_model()), 1.0, 10
+        )
+        for _ in range(2)
     )
     second.load_state_dict(json.loads(json.dumps(whole.state_dict())))
-    for learning_rate in (whole, second):  # one that was restored before its first epoch has no best either
+    # one that was restored before its first epoch has no best either
+    for learning_rate in (whole, second):
         assert heard(learning_rate, -7.0, -6.0) == 1.0
         assert heard(learning_rate, -6.5) == 0.5
         assert heard(learning_rate, -9.0, afresh=True) == 0.5

@@ -61,10 +61,21 @@ def test_a_truncated_state_is_refused(written: tuple[Training, bytes], share: fl
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=5,
 )
-PARTS = ("tensors", "learning_rate", "updates", "history", "optimiser", "groups", "config", "micro_batch")
+PARTS = (
+    "tensors",
+    "learning_rate",
+    "updates",
+    "history",
+    "optimiser",
+    "groups",
+    "config",
+    "micro_batch",
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -80,8 +91,12 @@ def test_a_header_of_another_shape_is_refused_or_read_but_never_a_traceback(
     assert training.state.to_bytes() == blob
 
 
-@pytest.mark.parametrize("left_out", ["model.network", "average.network", "optimiser.3", "random", "confusion", "scored"])
-def test_a_state_that_lacks_a_part_is_refused(left_out: str, written: tuple[Training, bytes]) -> None:
+@pytest.mark.parametrize(
+    "left_out", ["model.network", "average.network", "optimiser.3", "random", "confusion", "scored"]
+)
+def test_a_state_that_lacks_a_part_is_refused(
+    left_out: str, written: tuple[Training, bytes]
+) -> None:
     training, blob = written
     kept = {name: value for name, value in load(blob).items() if not name.startswith(left_out)}
     assert len(kept) < len(load(blob))
@@ -89,13 +104,17 @@ def test_a_state_that_lacks_a_part_is_refused(left_out: str, written: tuple[Trai
         training.state.load_bytes(save(kept, metadata={"state": json.dumps(header_of(blob))}))
 
 
-def test_weights_alone_and_the_state_of_another_config_are_refused(written: tuple[Training, bytes], terrain: Dataset) -> None:
+def test_weights_alone_and_the_state_of_another_config_are_refused(
+    written: tuple[Training, bytes], terrain: Dataset
+) -> None:
     training, blob = written
     with pytest.raises(WorldError, match="no state of this trial"):
         training.state.load_bytes(training.state.weights_bytes())
     wider = training.state.config.model_copy(update={"model": UNet(depth=2, base_filters=8)})
     with pytest.raises(WorldError) as caught:
-        start(wider, terrain).state.load_bytes(with_header(blob, header_of(blob) | {"config": wider.model_dump(mode="json")}))
+        start(wider, terrain).state.load_bytes(
+            with_header(blob, header_of(blob) | {"config": wider.model_dump(mode="json")})
+        )
     assert "\n" not in str(caught.value), "torch's message has many lines"
     for other in (config_of(steps_per_epoch=2), config_of(SGD())):
         with pytest.raises(WorldError, match="another config"):
@@ -125,7 +144,9 @@ def test_a_state_holds_the_weights_that_are_scored(terrain: Dataset) -> None:
     next(epochs)
     best = training.state.weights_bytes()
     assert training.state.scored_weights == best
-    training.state.note(replace(training.state.history[0], number=2, score=0.0), training.state.confusion_KK)
+    training.state.note(
+        replace(training.state.history[0], number=2, score=0.0), training.state.confusion_KK
+    )
     assert training.state.scored_weights == best
     other = start(config_of(), terrain).state
     other.load_bytes(training.state.to_bytes())
@@ -135,7 +156,9 @@ def test_a_state_holds_the_weights_that_are_scored(terrain: Dataset) -> None:
 
 def test_a_state_is_plain_data(written: tuple[Training, bytes]) -> None:
     _, blob = written
-    assert {field.name for field in dataclasses.fields(EpochResult)} == header_of(blob)["history"][0].keys()
+    assert {field.name for field in dataclasses.fields(EpochResult)} == header_of(blob)["history"][
+        0
+    ].keys()
     assert all(isinstance(value, torch.Tensor) for value in load(blob).values())
 
 
@@ -159,7 +182,10 @@ def test_bf16_is_off_when_the_config_says_so_and_changes_the_loss_when_it_is_on(
 ) -> None:
     monkeypatch.setattr(training_state, "computes_bf16", lambda device: True)
     config = config_of()
-    plain = start(config.model_copy(update={"train": config.train.model_copy(update={"bf16": False})}), terrain)
+    plain = start(
+        config.model_copy(update={"train": config.train.model_copy(update={"bf16": False})}),
+        terrain,
+    )
     mixed = start(config, terrain)
     assert (plain.state.bf16, mixed.state.bf16) == (False, True)
     (one,), (other,) = list(fit(plain)), list(fit(mixed))
@@ -167,7 +193,9 @@ def test_bf16_is_off_when_the_config_says_so_and_changes_the_loss_when_it_is_on(
     assert one.loss == pytest.approx(other.loss, rel=0.05)
 
 
-def test_a_state_remembers_how_many_frames_memory_has_room_for(written: tuple[Training, bytes], terrain: Dataset) -> None:
+def test_a_state_remembers_how_many_frames_memory_has_room_for(
+    written: tuple[Training, bytes], terrain: Dataset
+) -> None:
     training, blob = written
     whole = training.state.config.train.batch_size
     assert header_of(blob)["micro_batch"] == whole

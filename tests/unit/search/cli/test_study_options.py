@@ -24,7 +24,22 @@ from search.study.setup import Request, prepare
 from search.study.spec import data_path
 
 RUNNER = CliRunner()
-WORDS = ["--study", "s", "--set", "a=1", "--set", "b=2", "--size", "4x8", "--scored", "2,1", "--until", "2m", "--home", "/h"]
+WORDS = [
+    "--study",
+    "s",
+    "--set",
+    "a=1",
+    "--set",
+    "b=2",
+    "--size",
+    "4x8",
+    "--scored",
+    "2,1",
+    "--until",
+    "2m",
+    "--home",
+    "/h",
+]
 
 
 def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) -> None:
@@ -38,7 +53,18 @@ def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) ->
         heard.append((asked, workers))
 
     (tmp_path / "out.txt").write_text("7\n3\n")
-    more = ["--min-labelled", "0.25", "--max-deviation", "3", "--ignore", "7", "--exif", "keep", "--workers", "5"]
+    more = [
+        "--min-labelled",
+        "0.25",
+        "--max-deviation",
+        "3",
+        "--ignore",
+        "7",
+        "--exif",
+        "keep",
+        "--workers",
+        "5",
+    ]
     more += ["--split", "72.5/17.5/10", "--leave-out", str(tmp_path / "out.txt")]
     for words in ([], [*WORDS, *more]):
         done = RUNNER.invoke(small, words)
@@ -57,14 +83,22 @@ def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) ->
         leave_out=("3", "7"),
     )
     assert request_of(asked) == Request(
-        name="s", source="synthetic", space="small", trials=20, sets=("a=1", "b=2"), until_s=120.0, frames=wanted
+        name="s",
+        source="synthetic",
+        space="small",
+        trials=20,
+        sets=("a=1", "b=2"),
+        until_s=120.0,
+        frames=wanted,
     )
     assert "Help of its own." in RUNNER.invoke(small, ["--help"]).output
     for wrong in (["--min-labelled", "1.5"], ["--max-deviation", "-1"], ["--trials", "0"]):
         assert RUNNER.invoke(small, wrong).exit_code == 2
 
 
-def test_a_user_without_a_home_names_one_or_what_is_needed_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_user_without_a_home_names_one_or_what_is_needed_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def unknown(uid: int) -> None:
         raise KeyError(uid)
 
@@ -81,9 +115,17 @@ def test_a_user_without_a_home_names_one_or_what_is_needed_of_it(monkeypatch: py
     with open_place("postgresql://h/db", "/a", cache=tmp_path) as place:  # as worker and run
         assert place == Place("postgresql://h/db", "/a", tmp_path)
     for command in ("report", "gc", "dashboard"):  # which need no cache
-        words = [command, "--storage", "postgresql://127.0.0.1:1/db", "--artifacts", str(tmp_path / "a")]
+        words = [
+            command,
+            "--storage",
+            "postgresql://127.0.0.1:1/db",
+            "--artifacts",
+            str(tmp_path / "a"),
+        ]
         words += ["--wait", "0s", "--port", "0"] if command == "dashboard" else []
-        done = RUNNER.invoke(app, [*words, "--out", str(tmp_path / "x.html")] if command == "report" else words)
+        done = RUNNER.invoke(
+            app, [*words, "--out", str(tmp_path / "x.html")] if command == "report" else words
+        )
         assert isinstance(done.exception, WorldError), done.exception
         assert "Connection refused" in str(done.exception)
 
@@ -95,28 +137,40 @@ def test_init_and_run_take_the_same_options() -> None:
     }
     assert set(parameters["run"]) - set(parameters["init"]) == {"workers", "device"}
     assert parameters["init"].items() <= parameters["run"].items()
-    assert {"min_labelled", "max_deviation", "min_identical", "exif", "split", "leave_out"} <= set(parameters["init"])
+    assert {"min_labelled", "max_deviation", "min_identical", "exif", "split", "leave_out"} <= set(
+        parameters["init"]
+    )
 
 
-def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted(tmp_path: Path) -> None:
+def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted(
+    tmp_path: Path,
+) -> None:
     plain, filtered = (
         json.loads(RUNNER.invoke(app, ["data", "check", "synthetic:40", "--json", *words]).output)
         for words in ([], ["--min-labelled", "0.5", "--max-deviation", "1.5"])
     )
     assert filtered["frames"] == plain["frames"] == filtered["kept"] + len(filtered["dropped"])
     more = [dropped["reason"] for dropped in filtered["dropped"] if dropped not in plain["dropped"]]
-    assert "its mean pixel value is more than 1.5 standard deviations from that of all frames (--max-deviation)" in more
+    assert (
+        "its mean pixel value is more than 1.5 standard deviations from that of all frames "
+        "(--max-deviation)" in more
+    )
     pictures = []
     where = ["--cache", str(tmp_path / "cache")]
     for number, words in enumerate(([], ["--copy-paste", "1"], ["--vertical-flip"])):
         out = tmp_path / f"{number}.png"
-        done = RUNNER.invoke(app, ["data", "preview", "synthetic:40", "--frames", "3", "--out", str(out), *where, *words])
+        done = RUNNER.invoke(
+            app,
+            ["data", "preview", "synthetic:40", "--frames", "3", "--out", str(out), *where, *words],
+        )
         assert done.exit_code == 0, done.output
         pictures.append(out.read_bytes())
     assert len(set(pictures)) == 3
 
 
-def test_data_are_stored_by_their_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_are_stored_by_their_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker may be started anywhere, and only the generator's own word is no path."""
     (tmp_path / "synthetic_rocks").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -130,7 +184,13 @@ def test_data_are_stored_by_their_whole_path(tmp_path: Path, monkeypatch: pytest
 
 def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
     place = Place("", str(tmp_path / "artifacts"), tmp_path / "cache")
-    asked = Request(name="s", source="synthetic:40", space="tiny", trials=2, frames=DataOptions(max_deviation=1.5))
+    asked = Request(
+        name="s",
+        source="synthetic:40",
+        space="tiny",
+        trials=2,
+        frames=DataOptions(max_deviation=1.5),
+    )
     spec = prepare(asked, place).spec
     assert spec.frames.max_deviation == 1.5
     assert spec.frames == asked.frames
@@ -141,7 +201,10 @@ def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
         prepare(replace(asked, frames=DataOptions(min_labelled=float("nan"))), place)
 
 
-@pytest.mark.parametrize("split", ["90/10", "90/10/10", "100/0/0", "0/90/10", "80/10/10/0", "a/b/c", "-10/100/10", "80,10,10"])
+@pytest.mark.parametrize(
+    "split",
+    ["90/10", "90/10/10", "100/0/0", "0/90/10", "80/10/10/0", "a/b/c", "-10/100/10", "80,10,10"],
+)
 def test_shares_that_cannot_be_are_one_line(split: str) -> None:
     with pytest.raises(UserError, match="--split must be the percentages"):
         parse_split(split)
@@ -155,7 +218,9 @@ def test_shares_are_those_that_are_written() -> None:
 
 def test_a_picture_of_the_data_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     def checked(*words: str) -> Result:
-        return RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", str(tmp_path / "data.png"), *words])
+        return RUNNER.invoke(
+            app, ["data", "check", "synthetic:40", "--picture", str(tmp_path / "data.png"), *words]
+        )
 
     assert checked().exit_code == 0
     first = (tmp_path / "data.png").read_bytes()
@@ -170,4 +235,6 @@ def test_a_picture_of_the_data_is_written_where_it_is_asked_for(tmp_path: Path) 
     assert (tmp_path / "data.png").read_bytes() == b"years of work"
     folder = RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", str(tmp_path)])
     assert "--picture must be a file" in str(folder.exception)
-    assert "must be a PNG" in str(RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", "x.jpg"]).exception)
+    assert "must be a PNG" in str(
+        RUNNER.invoke(app, ["data", "check", "synthetic:40", "--picture", "x.jpg"]).exception
+    )

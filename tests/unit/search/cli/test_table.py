@@ -20,11 +20,15 @@ def entries(table: Mapping[str, Entry]) -> Iterator[Entry]:
 
 
 ALL = list(entries(COMMANDS))
-every_command = pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.module.rpartition(".")[2])
+every_command = pytest.mark.parametrize(
+    "entry", ALL, ids=lambda entry: entry.module.rpartition(".")[2]
+)
 
 
 def test_every_file_of_commands_is_in_the_table() -> None:
-    files = {f"{commands.__name__}.{file.stem}" for file in Path(commands.__path__[0]).glob("[a-z]*.py")}
+    files = {
+        f"{commands.__name__}.{file.stem}" for file in Path(commands.__path__[0]).glob("[a-z]*.py")
+    }
     assert {entry.module for entry in ALL} == files
     assert len(ALL) == len(files)
 
@@ -46,12 +50,18 @@ def test_what_a_command_declares_is_what_its_action_takes(entry: Entry) -> None:
     wanted = inspect.signature(inspect.unwrap(declared)).parameters
     taken = inspect.signature(getattr(import_module(module), name)).parameters
     assert set(wanted) == set(taken)
-    assert all(each.default is inspect.Parameter.empty for each in taken.values()), "defaults stand with the options alone"
+    assert all(each.default is inspect.Parameter.empty for each in taken.values()), (
+        "defaults stand with the options alone"
+    )
 
 
-def test_a_misspelt_command_is_answered_with_one_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_command_is_answered_with_one_that_is_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert answer(["statu"]) == 2
-    assert "No such command 'statu'. Did you mean 'status'?" in " ".join(capsys.readouterr().err.split())
+    assert "No such command 'statu'. Did you mean 'status'?" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert answer(["recipes", "lst"]) == 2
     assert "Did you mean 'list'?" in " ".join(capsys.readouterr().err.split())
     assert CliRunner().invoke(app, ["nothing"]).exit_code == 2

@@ -1,6 +1,8 @@
-"""Studies with known true scores and noise: what may be believed of the best score, confirmed or not.
+"""Studies with known true scores and noise: what may be believed of the best score, confirmed or
+not.
 
-Tolerances are three standard errors of the simulation itself, plus the stated error of the method where it is not exact.
+Tolerances are three standard errors of the simulation itself, plus the stated error of the method
+where it is not exact.
 """
 
 import math
@@ -20,7 +22,8 @@ from objectives.statistics.resampling import Resampling
 from search.confirm.cell import Cell
 from search.confirm.verdict import Confirmation, Confirmed, confirm
 
-SEED_SHIFT, NOISE = 0.01, 0.01  # of a score: what its seed gives all candidates, and what it gives one
+# of a score: what its seed gives all candidates, and what it gives one
+SEED_SHIFT, NOISE = 0.01, 0.01
 TRIALS, TOP, SEEDS = 60, 5, 3
 CONTROL = 0
 
@@ -39,7 +42,11 @@ class Simulated:
 
 
 def run_of_candidates(
-    generator: np.random.Generator, truth: Mapping[int, float], *, seeds: int = SEEDS, shift: float = SEED_SHIFT
+    generator: np.random.Generator,
+    truth: Mapping[int, float],
+    *,
+    seeds: int = SEEDS,
+    shift: float = SEED_SHIFT,
 ) -> list[Cell]:
     shifts = generator.normal(0.0, shift, seeds)
     return [
@@ -50,7 +57,9 @@ def run_of_candidates(
 
 
 def simulate(generator: np.random.Generator) -> Simulated:
-    """Trials have true scores with a long tail of bad ones; each is seen once, with noise, and the best are confirmed."""
+    """Trials have true scores with a long tail of bad ones; each is seen once, with noise, and the
+    best are confirmed.
+    """
     truth = 0.62 - generator.gamma(1.5, 0.02, TRIALS)
     truth[CONTROL] = 0.59
     seen = truth + generator.normal(0.0, math.hypot(SEED_SHIFT, NOISE), TRIALS)
@@ -71,7 +80,9 @@ def bias(wrong: list[float]) -> tuple[float, float]:
     return float(np.mean(wrong)), float(np.std(wrong) / math.sqrt(len(wrong)))
 
 
-def test_the_best_score_of_a_search_is_too_high_and_its_confirmed_mean_is_not(studies: list[Simulated]) -> None:
+def test_the_best_score_of_a_search_is_too_high_and_its_confirmed_mean_is_not(
+    studies: list[Simulated],
+) -> None:
     unconfirmed, _ = bias([each.best_score - each.truth[each.best] for each in studies])
     # the best trial of the search, trained again: nothing was chosen by its confirmed mean
     confirmed, error = bias([each.mean(each.best).mean - each.truth[each.best] for each in studies])
@@ -79,17 +90,27 @@ def test_the_best_score_of_a_search_is_too_high_and_its_confirmed_mean_is_not(st
     assert abs(confirmed) < 3 * error
 
 
-def test_what_is_expected_of_the_chosen_candidate_is_near_the_truth(studies: list[Simulated]) -> None:
+def test_what_is_expected_of_the_chosen_candidate_is_near_the_truth(
+    studies: list[Simulated],
+) -> None:
     chosen = [(each, each.verdict.choice) for each in studies]
-    expected, error = bias([choice.expected - each.truth[choice.candidate] for each, choice in chosen])
-    plain, _ = bias([each.mean(choice.candidate).mean - each.truth[choice.candidate] for each, choice in chosen])
+    expected, error = bias(
+        [choice.expected - each.truth[choice.candidate] for each, choice in chosen]
+    )
+    plain, _ = bias(
+        [each.mean(choice.candidate).mean - each.truth[choice.candidate] for each, choice in chosen]
+    )
     mean_error = NOISE / math.sqrt(SEEDS)
     assert abs(expected) < 0.4 * mean_error + 3 * error  # 0.4: what `pull_together` states
     assert plain > expected  # the highest of the confirmed means is a little too high itself
 
 
-def test_choosing_by_confirmed_means_takes_better_candidates_than_the_search_score(studies: list[Simulated]) -> None:
-    gain, error = bias([each.truth[each.verdict.choice.candidate] - each.truth[each.best] for each in studies])
+def test_choosing_by_confirmed_means_takes_better_candidates_than_the_search_score(
+    studies: list[Simulated],
+) -> None:
+    gain, error = bias(
+        [each.truth[each.verdict.choice.candidate] - each.truth[each.best] for each in studies]
+    )
     assert gain > 3 * error
 
 
@@ -99,39 +120,63 @@ def test_intervals_cover_at_their_stated_rate(shift: float, seeds: int) -> None:
     truth = {CONTROL: 0.5, **{number: 0.6 + 0.01 * number for number in range(1, 6)}}
     shares = []
     for _ in range(repeats):
-        verdict = confirm(run_of_candidates(generator, truth, seeds=seeds, shift=shift), CONTROL, level=level)
+        verdict = confirm(
+            run_of_candidates(generator, truth, seeds=seeds, shift=shift), CONTROL, level=level
+        )
         covered = [_holds(each.interval, truth[each.candidate]) for each in verdict.candidates]
         shares.append(np.mean(covered))
     share, error = bias([float(each) for each in shares])
-    # the degrees of freedom are estimated: with 3 seeds and one shift that dwarfs all else the rate is 2 % off
+    # the degrees of freedom are estimated: with 3 seeds and one shift that dwarfs all else the rate
+    # is 2 % off
     assert level - 0.02 - 3 * error < share < min(1.0, level + 0.05 + 3 * error)
 
 
 def test_two_seeds_that_dwarf_the_noise_cover_less_than_stated() -> None:
-    """The one case that intervals do not carry: two seeds tell too little of what seeds do. Differences stay right."""
+    """The one case that intervals do not carry: two seeds tell too little of what seeds do.
+    Differences stay right.
+    """
     generator = np.random.default_rng(6)
     truth = dict.fromkeys(range(6), 0.6)
-    verdicts = [confirm(run_of_candidates(generator, truth, seeds=2, shift=0.05), CONTROL, level=0.9) for _ in range(250)]
-    covered = np.mean([_holds(each.interval, 0.6) for verdict in verdicts for each in verdict.candidates])
+    verdicts = [
+        confirm(run_of_candidates(generator, truth, seeds=2, shift=0.05), CONTROL, level=0.9)
+        for _ in range(250)
+    ]
+    covered = np.mean(
+        [_holds(each.interval, 0.6) for verdict in verdicts for each in verdict.candidates]
+    )
     assert 0.75 < covered < 0.95
-    above = [each.beats_control for verdict in verdicts for each in verdict.candidates if each.candidate == 1]
+    above = [
+        each.beats_control
+        for verdict in verdicts
+        for each in verdict.candidates
+        if each.candidate == 1
+    ]
     share, error = bias([float(value > 0.9) for value in above if isinstance(value, float)])
     assert abs(share - 0.1) < 3 * error
 
 
 def test_the_interval_of_the_choice_covers_what_was_chosen(studies: list[Simulated]) -> None:
     share, error = bias(
-        [float(_holds(each.verdict.choice.interval, each.truth[each.verdict.choice.candidate])) for each in studies]
+        [
+            float(_holds(each.verdict.choice.interval, each.truth[each.verdict.choice.candidate]))
+            for each in studies
+        ]
     )
-    assert share > 0.95 - 0.02 - 3 * error  # 0.02: the noise's variance is taken as known in the correction
+    # 0.02: the noise's variance is taken as known in the correction
+    assert share > 0.95 - 0.02 - 3 * error
 
 
 def test_the_probability_of_beating_the_control_is_calibrated() -> None:
-    """Of true differences that are spread widely against their noise, so that a flat prior is right."""
+    """Of true differences that are spread widely against their noise, so that a flat prior is
+    right.
+    """
     generator = np.random.default_rng(8)
     stated, happened = [], []
     for _ in range(800):
-        truth = {CONTROL: 0.6, **{number: 0.6 + generator.normal(0.0, 0.04) for number in (1, 2, 3)}}
+        truth = {
+            CONTROL: 0.6,
+            **{number: 0.6 + generator.normal(0.0, 0.04) for number in (1, 2, 3)},
+        }
         for each in confirm(run_of_candidates(generator, truth), CONTROL).candidates:
             if isinstance(each.beats_control, float):
                 stated.append(each.beats_control)
@@ -139,25 +184,39 @@ def test_the_probability_of_beating_the_control_is_calibrated() -> None:
     probability, won = np.array(stated), np.array(happened)
     for low, high in ((0.0, 0.1), (0.1, 0.35), (0.35, 0.65), (0.65, 0.9), (0.9, 1.0)):
         inside = (probability >= low) & (probability <= high)
-        error = math.sqrt(max(probability[inside].mean() * (1 - probability[inside].mean()), 0.01) / inside.sum())
+        error = math.sqrt(
+            max(probability[inside].mean() * (1 - probability[inside].mean()), 0.01) / inside.sum()
+        )
         assert inside.sum() > 50
         assert abs(won[inside].mean() - probability[inside].mean()) < 3 * error
 
 
 def test_a_candidate_equal_to_the_control_seems_better_as_often_as_any_probability_says() -> None:
     generator = np.random.default_rng(9)
-    verdicts = [confirm(run_of_candidates(generator, dict.fromkeys(range(4), 0.6)), CONTROL) for _ in range(300)]
-    above = [each.beats_control for verdict in verdicts for each in verdict.candidates if each.candidate == 1]
+    verdicts = [
+        confirm(run_of_candidates(generator, dict.fromkeys(range(4), 0.6)), CONTROL)
+        for _ in range(300)
+    ]
+    above = [
+        each.beats_control
+        for verdict in verdicts
+        for each in verdict.candidates
+        if each.candidate == 1
+    ]
     for limit in (0.05, 0.3, 0.5, 0.9, 0.95):
         share = np.mean([value <= limit for value in above if isinstance(value, float)])
         assert abs(share - limit) < 3 * math.sqrt(limit * (1 - limit) / len(verdicts))
 
 
-def test_a_searched_winner_beats_the_control_about_as_often_as_the_choice_says(studies: list[Simulated]) -> None:
+def test_a_searched_winner_beats_the_control_about_as_often_as_the_choice_says(
+    studies: list[Simulated],
+) -> None:
     said = [each.verdict.choice.beats_control for each in studies]
     stated = [value for value in said if isinstance(value, float)]
     better = [
-        each.truth[each.verdict.choice.candidate] > each.truth[CONTROL] for each in studies if each.verdict.choice.candidate
+        each.truth[each.verdict.choice.candidate] > each.truth[CONTROL]
+        for each in studies
+        if each.verdict.choice.candidate
     ]
     happened = float(np.mean(better))
     error = math.sqrt(happened * (1 - happened) / len(better)) + 1 / len(better)
@@ -166,11 +225,15 @@ def test_a_searched_winner_beats_the_control_about_as_often_as_the_choice_says(s
 
 
 def test_an_ensemble_is_optimistic_where_it_was_chosen_and_true_where_it_was_judged() -> None:
-    """Members of equal worth on few pixels: what was chosen is luck. Truth is a fresh set of the same size as a half."""
+    """Members of equal worth on few pixels: what was chosen is luck. Truth is a fresh set of the
+    same size as a half.
+    """
     generator, turns = np.random.default_rng(10), []
     for seed in range(40):
         made, fresh = [_library(generator, pixels) for pixels in (600, 300)]
-        found = judged_ensemble(made, Greedy(3, picks=8, bags=4), seed=seed, how=Resampling(resamples=10))
+        found = judged_ensemble(
+            made, Greedy(3, picks=8, bags=4), seed=seed, how=Resampling(resamples=10)
+        )
         for turn in found.turns:
             total_KK = fresh.confusions_GKK(turn.rule).sum(axis=0)
             truth = mean_over(class_scores(total_KK).iou, fresh.scored)
@@ -183,11 +246,20 @@ def test_an_ensemble_is_optimistic_where_it_was_chosen_and_true_where_it_was_jud
     assert abs(judging) < 3 * judging_error
 
 
-def _library(generator: np.random.Generator, pixels: int, members: int = 10, classes: int = 3) -> Library:
+def _library(
+    generator: np.random.Generator, pixels: int, members: int = 10, classes: int = 3
+) -> Library:
     labels_P = generator.integers(0, classes, pixels)
-    logits = generator.normal(0.0, 1.2, (members, pixels, classes)) + 1.0 * np.eye(classes)[labels_P]
+    logits = (
+        generator.normal(0.0, 1.2, (members, pixels, classes)) + 1.0 * np.eye(classes)[labels_P]
+    )
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    return Library(tuple(probabilities.astype(np.float32)), labels_P, np.arange(pixels) // 30, tuple(range(classes)))
+    return Library(
+        tuple(probabilities.astype(np.float32)),
+        labels_P,
+        np.arange(pixels) // 30,
+        tuple(range(classes)),
+    )
 
 
 def _holds(interval: object, value: float) -> bool:

@@ -19,9 +19,15 @@ from search.confirm.verdict import Confirmation, Confirmed, confirm, probability
 NAN = math.nan
 
 
-def runs_of(scores: Mapping[int, list[float]], costs: Mapping[int, int] | None = None) -> list[Cell]:
+def runs_of(
+    scores: Mapping[int, list[float]], costs: Mapping[int, int] | None = None
+) -> list[Cell]:
     costs = costs or {}
-    return [Cell(number, seed, score, costs.get(number, 1)) for number, row in scores.items() for seed, score in enumerate(row)]
+    return [
+        Cell(number, seed, score, costs.get(number, 1))
+        for number, row in scores.items()
+        for seed, score in enumerate(row)
+    ]
 
 
 def of(verdict: Confirmation, number: int) -> Confirmed:
@@ -38,13 +44,17 @@ def test_a_full_table_gives_the_textbook_two_way_analysis() -> None:
     scores_CS = noisy(5, 3)
     table, (candidates, seeds) = SeedTable(scores_CS), scores_CS.shape
     row, column = scores_CS.mean(axis=1, keepdims=True), scores_CS.mean(axis=0, keepdims=True)
-    residual = ((scores_CS - row - column + scores_CS.mean()) ** 2).sum() / ((candidates - 1) * (seeds - 1))
+    residual = ((scores_CS - row - column + scores_CS.mean()) ** 2).sum() / (
+        (candidates - 1) * (seeds - 1)
+    )
     seed_square = candidates * ((column - scores_CS.mean()) ** 2).sum() / (seeds - 1)
     assert table.noise().value == pytest.approx(residual)
     assert table.noise().degrees == (candidates - 1) * (seeds - 1)
     assert table.spread().value == pytest.approx(scores_CS.var(axis=1, ddof=1).mean())
     parts = seed_square, (candidates - 1) * residual  # Satterthwaite, for their sum
-    degrees = sum(parts) ** 2 / (parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / ((candidates - 1) * (seeds - 1)))
+    degrees = sum(parts) ** 2 / (
+        parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / ((candidates - 1) * (seeds - 1))
+    )
     assert table.spread().degrees == pytest.approx(degrees)
     for candidate in range(candidates):
         assert table.mean(candidate).value == pytest.approx(scores_CS[candidate].mean())
@@ -63,7 +73,9 @@ def test_the_interval_is_the_t_interval_of_the_pooled_spread() -> None:
     scores_CS = noisy(6, 3)
     verdict = confirm(runs_of(dict(enumerate(scores_CS.tolist()))), control=0, level=0.9)
     spread = SeedTable(scores_CS).spread()
-    low, high = stats.t.interval(0.9, spread.degrees, scores_CS[4].mean(), math.sqrt(spread.value / 3))
+    low, high = stats.t.interval(
+        0.9, spread.degrees, scores_CS[4].mean(), math.sqrt(spread.value / 3)
+    )
     found = of(verdict, 4).interval
     assert isinstance(found, Interval)
     assert (found.low, found.high, found.level) == pytest.approx((low, high, 0.9), abs=1e-8)
@@ -73,7 +85,8 @@ def test_the_interval_is_the_t_interval_of_the_pooled_spread() -> None:
 def test_a_failed_run_with_a_hard_seed_does_not_lift_its_candidate() -> None:
     scores = {0: [0.60, 0.40, 0.62], 1: [0.61, 0.41, 0.63], 2: [0.605, NAN, 0.625]}
     verdict = confirm(runs_of(scores), control=0)
-    assert of(verdict, 2).mean == pytest.approx((0.605 + 0.405 + 0.625) / 3)  # as if seed 1 had taken 0.2 from it too
+    # as if seed 1 had taken 0.2 from it too
+    assert of(verdict, 2).mean == pytest.approx((0.605 + 0.405 + 0.625) / 3)
     assert of(verdict, 2).runs == 2
     assert verdict.candidates[0].candidate == 1
 
@@ -101,7 +114,10 @@ def test_a_table_with_holes_gives_least_squares() -> None:
 
 
 def test_candidates_without_a_seed_in_common_are_not_compared() -> None:
-    verdict = confirm(runs_of({0: [0.5, 0.6, NAN, NAN], 1: [NAN, NAN, 0.6, 0.7], 2: [NAN, NAN, 0.61, 0.72]}), control=0)
+    verdict = confirm(
+        runs_of({0: [0.5, 0.6, NAN, NAN], 1: [NAN, NAN, 0.6, 0.7], 2: [NAN, NAN, 0.61, 0.72]}),
+        control=0,
+    )
     found = of(verdict, 1)
     assert found.mean == pytest.approx(0.65)
     assert isinstance(found.beats_control, Unknown)
@@ -149,7 +165,12 @@ def test_what_is_expected_of_the_chosen_one_lies_between_its_mean_and_the_others
 def test_one_seed_gives_means_and_says_what_it_cannot() -> None:
     verdict = confirm(runs_of({0: [0.5], 3: [0.6]}), control=0)
     assert (verdict.choice.candidate, verdict.choice.expected) == (3, pytest.approx(0.6))
-    for unknown in (verdict.noise, verdict.spread, of(verdict, 3).interval, of(verdict, 3).beats_control):
+    for unknown in (
+        verdict.noise,
+        verdict.spread,
+        of(verdict, 3).interval,
+        of(verdict, 3).beats_control,
+    ):
         assert isinstance(unknown, Unknown)
 
 
@@ -169,11 +190,22 @@ def test_failed_candidates_and_a_failed_control_are_named() -> None:
 
 
 def test_class_means_leave_out_runs_without_the_class() -> None:
-    runs = [Cell(1, 0, 0.6, per_class={"soil": 0.5, "rock": NAN}), Cell(1, 1, 0.6, per_class={"soil": 0.7, "rock": 0.2})]
+    runs = [
+        Cell(1, 0, 0.6, per_class={"soil": 0.5, "rock": NAN}),
+        Cell(1, 1, 0.6, per_class={"soil": 0.7, "rock": 0.2}),
+    ]
     found = (
-        confirm([*runs, Cell(1, 2, 0.6, per_class={"soil": 0.6, "rock": NAN, "sky": NAN})], control=0).candidates[0].per_class
+        confirm(
+            [*runs, Cell(1, 2, 0.6, per_class={"soil": 0.6, "rock": NAN, "sky": NAN})], control=0
+        )
+        .candidates[0]
+        .per_class
     )
-    assert found == {"soil": pytest.approx(0.6), "rock": pytest.approx(0.2), "sky": pytest.approx(NAN, nan_ok=True)}
+    assert found == {
+        "soil": pytest.approx(0.6),
+        "rock": pytest.approx(0.2),
+        "sky": pytest.approx(NAN, nan_ok=True),
+    }
 
 
 def test_class_means_are_taken_as_the_mean_is() -> None:
@@ -182,7 +214,10 @@ def test_class_means_are_taken_as_the_mean_is() -> None:
     runs = [Cell(1, seed, sum(iou) / 2, per_class=dict(zip("ab", iou, strict=True)), part="5" if seed else "1-3")
             for seed, iou in ious.items()]  # fmt: skip
     found = confirm(runs, control=0).candidates[0]
-    assert found.per_class == {"a": pytest.approx((0.2 + 0.55) / 2), "b": pytest.approx((0.4 + 0.85) / 2)}
+    assert found.per_class == {
+        "a": pytest.approx((0.2 + 0.55) / 2),
+        "b": pytest.approx((0.4 + 0.85) / 2),
+    }
     assert sum(found.per_class.values()) / 2 == pytest.approx(found.mean)
 
 
@@ -194,7 +229,9 @@ def test_class_means_are_taken_as_the_mean_is() -> None:
         ({0: [0.5, 0.6], 1: [0.6, 0.66]}, False),  # nothing was chosen from
     ],
 )
-def test_what_is_not_corrected_is_not_called_so(scores: dict[int, list[float]], corrected: bool) -> None:
+def test_what_is_not_corrected_is_not_called_so(
+    scores: dict[int, list[float]], corrected: bool
+) -> None:
     verdict = confirm(runs_of(scores), control=0)
     choice = verdict.choice
     assert choice.corrected is corrected
@@ -214,21 +251,38 @@ def test_a_lonely_trial_is_not_said_to_be_chosen_among_others() -> None:
 def test_seeds_that_share_a_part_count_as_one_of_their_average() -> None:
     scores = {0: [0.50, 0.54, 0.62, 0.60], 1: [0.55, 0.57, 0.66, 0.61]}
     parts = ["1-2", "1-2", "4", "4"]
-    shared = [Cell(number, seed, score, part=parts[seed]) for number, row in scores.items() for seed, score in enumerate(row)]
-    averaged = runs_of({number: [(row[0] + row[1]) / 2, (row[2] + row[3]) / 2] for number, row in scores.items()})
+    shared = [
+        Cell(number, seed, score, part=parts[seed])
+        for number, row in scores.items()
+        for seed, score in enumerate(row)
+    ]
+    averaged = runs_of(
+        {number: [(row[0] + row[1]) / 2, (row[2] + row[3]) / 2] for number, row in scores.items()}
+    )
     ours, theirs = confirm(shared, 0), confirm(averaged, 0)
     assert [of(ours, number).runs for number in (0, 1)] == [4, 4]
     for number in (0, 1):
         one, other = of(ours, number), of(theirs, number)
-        assert (one.mean, one.interval, one.beats_control) == (other.mean, other.interval, other.beats_control)
+        assert (one.mean, one.interval, one.beats_control) == (
+            other.mean,
+            other.interval,
+            other.beats_control,
+        )
     assert ours.choice == theirs.choice
 
 
 def test_one_part_for_all_seeds_tells_nothing_of_other_parts() -> None:
-    runs = [Cell(number, seed, 0.5 + 0.01 * number + 0.001 * seed, part="3") for number in range(3) for seed in range(5)]
+    runs = [
+        Cell(number, seed, 0.5 + 0.01 * number + 0.001 * seed, part="3")
+        for number in range(3)
+        for seed in range(5)
+    ]
     verdict = confirm(runs, 0)
     assert of(verdict, 1).mean == pytest.approx(0.512)
-    assert of(verdict, 1).interval == Unknown("one validation part: nothing is known of how much parts move a score")
+    assert of(verdict, 1).interval == Unknown(
+        "one validation part: nothing is known of how much parts move a score"
+    )
     assert isinstance(of(verdict, 1).beats_control, Unknown)
-    anew = [Cell(run.candidate, run.seed, run.score) for run in runs]  # parts that were not to be dealt: seeds are what differs
+    # parts that were not to be dealt: seeds are what differs
+    anew = [Cell(run.candidate, run.seed, run.score) for run in runs]
     assert isinstance(of(confirm(anew, 0), 1).interval, Interval)

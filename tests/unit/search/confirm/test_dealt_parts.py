@@ -7,8 +7,16 @@ from search.confirm.cell import Cell
 from search.confirm.dealt_parts import parts_told, places_of, places_text
 
 
-def run_of(seed: int, part: str, score: float = 0.5, per_class: dict[str, float] | None = None) -> Cell:
-    return Cell(0, seed, score, part=part, per_class={"soil": 0.5, "rock": 0.5} if per_class is None else per_class)
+def run_of(
+    seed: int, part: str, score: float = 0.5, per_class: dict[str, float] | None = None
+) -> Cell:
+    return Cell(
+        0,
+        seed,
+        score,
+        part=part,
+        per_class={"soil": 0.5, "rock": 0.5} if per_class is None else per_class,
+    )
 
 
 @given(st.sets(st.integers(0, 40)))
@@ -23,11 +31,13 @@ def test_runs_of_neighbours_are_short() -> None:
 def test_different_parts_are_counted_and_compared() -> None:
     runs = [run_of(0, "0-3"), run_of(0, "0-3"), run_of(1, "2-5"), run_of(2, "0-3")]
     assert parts_told(runs) == (
-        "3 seeds validated on 2 different parts, two of which share 33 % of their places on average; "
+        "3 seeds validated on 2 different parts, two of which share 33 % of their places on "
+        "average; "
         "the data have too few places for more, and intervals count parts, not seeds",
     )
     assert parts_told(runs[:3]) == (
-        "2 seeds validated on 2 different parts, two of which share 33 % of their places on average",
+        "2 seeds validated on 2 different parts, two of which share 33 % of their places on "
+        "average",
     )
 
 

@@ -18,7 +18,9 @@ def test_means_and_variances_are_those_of_the_posterior() -> None:
     share = variances_C / total  # of the centre in each true value
     truth = share * centre_X + (1 - share) * means_C  # (A, X, C)
     expected = (weight_AX[..., None] * truth).sum(axis=(0, 1))
-    variance = (weight_AX[..., None] * ((1 - share) * variances_C + (truth - expected) ** 2)).sum(axis=(0, 1))
+    variance = (weight_AX[..., None] * ((1 - share) * variances_C + (truth - expected) ** 2)).sum(
+        axis=(0, 1)
+    )
     found = pull_together(means_C, variances_C)
     np.testing.assert_allclose(found.means, expected, atol=2e-5)
     np.testing.assert_allclose(found.variances, variance, rtol=5e-3)

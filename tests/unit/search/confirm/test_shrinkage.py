@@ -16,9 +16,16 @@ def estimate(histories: list[list[float]], seed_noise: SeedNoise = LIKE_EPOCHS) 
 
 
 def study(
-    generator: np.random.Generator, *, trials: int, epochs: int, seed_noise: float, epoch_noise: float
+    generator: np.random.Generator,
+    *,
+    trials: int,
+    epochs: int,
+    seed_noise: float,
+    epoch_noise: float,
 ) -> tuple[list[list[float]], float]:
-    """Curves that rise and level off, with a long tail of bad trials, and how much too high the best score of all is."""
+    """Curves that rise and level off, with a long tail of bad trials, and how much too high the
+    best score of all is.
+    """
     truth = 0.62 - generator.gamma(1.5, 0.02, trials)
     rise = 0.4 * np.exp(-np.arange(1, epochs + 1) / (0.15 * epochs))
     shown = truth + generator.normal(0.0, seed_noise, trials)
@@ -37,9 +44,14 @@ def test_true_means_are_those_of_the_likeliest_distribution() -> None:
         weights = np.exp(logits - logits.max())
         return -float(np.log(likelihood @ (weights / weights.sum())).sum())
 
-    logits = minimize(loss, np.zeros(50), method="L-BFGS-B", options={"maxiter": 5000, "maxfun": 10**6}).x
+    logits = minimize(
+        loss, np.zeros(50), method="L-BFGS-B", options={"maxiter": 5000, "maxfun": 10**6}
+    ).x
     share = likelihood * np.exp(logits - logits.max())
-    np.testing.assert_allclose(true_means(values, variances), share @ grid / share.sum(axis=1), atol=0.003)  # a flat top
+    # a flat top
+    np.testing.assert_allclose(
+        true_means(values, variances), share @ grid / share.sum(axis=1), atol=0.003
+    )
 
 
 def test_values_in_two_crowds_go_to_their_own_crowd() -> None:
@@ -50,41 +62,62 @@ def test_values_in_two_crowds_go_to_their_own_crowd() -> None:
     assert found[:40].std() < 0.7 * values[:40].std()
 
 
-@pytest.mark.parametrize(("trials", "epochs", "seed_noise", "epoch_noise"), [(30, 30, 0.01, 0.01), (12, 15, 0.01, 0.01)])
-def test_the_mean_estimate_is_near_the_mean_truth(trials: int, epochs: int, seed_noise: float, epoch_noise: float) -> None:
+@pytest.mark.parametrize(
+    ("trials", "epochs", "seed_noise", "epoch_noise"), [(30, 30, 0.01, 0.01), (12, 15, 0.01, 0.01)]
+)
+def test_the_mean_estimate_is_near_the_mean_truth(
+    trials: int, epochs: int, seed_noise: float, epoch_noise: float
+) -> None:
     generator = np.random.default_rng(1)
     studies = [
-        study(generator, trials=trials, epochs=epochs, seed_noise=seed_noise, epoch_noise=epoch_noise) for _ in range(100)
+        study(
+            generator, trials=trials, epochs=epochs, seed_noise=seed_noise, epoch_noise=epoch_noise
+        )
+        for _ in range(100)
     ]
     truth = np.array([too_high for _, too_high in studies])
-    for noise in (Measured(seed_noise), LIKE_EPOCHS):  # both are right here: seeds move scores as epochs do
+    # both are right here: seeds move scores as epochs do
+    for noise in (Measured(seed_noise), LIKE_EPOCHS):
         wrong = np.array([estimate(histories, noise).value for histories, _ in studies]) - truth
         error = wrong.std() / np.sqrt(len(wrong))
-        assert abs(wrong.mean()) < 0.2 * truth.mean() + 3 * error  # 0.2: the likeliest distribution is a little too wide
+        # 0.2: the likeliest distribution is a little too wide
+        assert abs(wrong.mean()) < 0.2 * truth.mean() + 3 * error
 
 
 def test_noise_that_curves_do_not_show_is_missed_unless_it_was_measured() -> None:
     generator = np.random.default_rng(2)
-    studies = [study(generator, trials=30, epochs=30, seed_noise=0.02, epoch_noise=0.004) for _ in range(60)]
+    studies = [
+        study(generator, trials=30, epochs=30, seed_noise=0.02, epoch_noise=0.004)
+        for _ in range(60)
+    ]
     truth = np.mean([too_high for _, too_high in studies])
     assert np.mean([estimate(histories).value for histories, _ in studies]) < 0.5 * truth
-    assert np.mean([estimate(histories, Measured(0.02)).value for histories, _ in studies]) > 0.7 * truth
+    assert (
+        np.mean([estimate(histories, Measured(0.02)).value for histories, _ in studies])
+        > 0.7 * truth
+    )
     assert "too low" in estimate(studies[0][0]).basis
     assert "0.0200" in estimate(studies[0][0], Measured(0.02)).basis
 
 
 def test_curves_without_noise_are_not_too_high() -> None:
-    rising = [[top * epoch / 10 for epoch in range(1, 11)] for top in (0.5, 0.55, 0.6, 0.62, 0.65, 0.66)]
+    rising = [
+        [top * epoch / 10 for epoch in range(1, 11)] for top in (0.5, 0.55, 0.6, 0.62, 0.65, 0.66)
+    ]
     found = estimate(rising)
     assert found.value == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_peak_before_a_decline_is_measured_against_its_neighbours() -> None:
     generator = np.random.default_rng(3)
-    curves = [(0.6 - 0.002 * abs(np.arange(30) - 10) + generator.normal(0, 0.001, 30)).tolist() for _ in range(8)]
+    curves = [
+        (0.6 - 0.002 * abs(np.arange(30) - 10) + generator.normal(0, 0.001, 30)).tolist()
+        for _ in range(8)
+    ]
     curves[0][10] = 0.65
     found = estimate(curves)
-    assert found.of_epochs == pytest.approx(0.05 * 0.9, abs=0.006)  # the peak is itself one of ten epochs of its level
+    # the peak is itself one of ten epochs of its level
+    assert found.of_epochs == pytest.approx(0.05 * 0.9, abs=0.006)
     assert found.value == found.of_epochs + found.of_trials
 
 

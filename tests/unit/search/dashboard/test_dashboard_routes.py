@@ -1,4 +1,6 @@
-"""Every route of the installed optuna-dashboard is in one list, and what no list opens is closed."""
+"""Every route of the installed optuna-dashboard is in one list, and what no list opens is
+closed.
+"""
 
 import io
 import json
@@ -26,7 +28,9 @@ def test_every_route_of_the_installed_version_is_in_exactly_one_list() -> None:
 
 @pytest.fixture
 def app() -> Bottle:
-    """An app with the routes that may be written, one that is known and closed, and one that nobody has heard of."""
+    """An app with the routes that may be written, one that is known and closed, and one that nobody
+    has heard of.
+    """
     app = Bottle()
     for method, rule in [
         *WRITES,
@@ -41,7 +45,12 @@ def app() -> Bottle:
 
 
 def ask(
-    app: Bottle, method: str, path: str, body: Any = b"", kind: str = "application/json", **headers: str
+    app: Bottle,
+    method: str,
+    path: str,
+    body: Any = b"",
+    kind: str = "application/json",
+    **headers: str,
 ) -> tuple[int, Any]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     told: list[str] = []
@@ -74,7 +83,8 @@ def ask(
         ("DELETE", "/api/studies/1/", 404),
         ("DELETE", "/api/../api/studies/1", 404),
         ("DELETE", "/api/studies/1;x=y", 404),
-        ("DELETE", "/api/studies/1\n", 403),  # as Python's $ has it: what the app takes for the route, the list does too
+        # as Python's $ has it: what the app takes for the route, the list does too
+        ("DELETE", "/api/studies/1\n", 403),
         ("POST", "/api/studies/1", 405),
         ("OPTIONS", "/api/studies/1", 405),
         ("PATCH", "/api/meta", 405),
@@ -88,7 +98,10 @@ def test_what_no_list_opens_is_closed(app: Bottle, method: str, path: str, statu
 
 
 def test_no_header_makes_another_method_of_one(app: Bottle) -> None:
-    override = {f"HTTP_X_{name}": "DELETE" for name in ("HTTP_METHOD_OVERRIDE", "HTTP_METHOD", "METHOD_OVERRIDE")}
+    override = {
+        f"HTTP_X_{name}": "DELETE"
+        for name in ("HTTP_METHOD_OVERRIDE", "HTTP_METHOD", "METHOD_OVERRIDE")
+    }
     assert ask(app, "POST", "/api/meta", **override)[0] == 405
     assert ask(app, "GET", "/api/meta", **override) == (200, {"done": True})
 
@@ -116,7 +129,9 @@ def test_no_header_makes_another_method_of_one(app: Bottle) -> None:
         (b'{"version": ' + b"1" * 5000 + b', "body": ""}', "application/json", 400),
     ],
 )
-def test_a_note_is_written_only_as_one(app: Bottle, path: str, body: Any, kind: str, status: int) -> None:
+def test_a_note_is_written_only_as_one(
+    app: Bottle, path: str, body: Any, kind: str, status: int
+) -> None:
     got, answer = ask(app, "PUT", path, body, kind)
     assert got == status
     assert status == 200 or answer["reason"]
@@ -132,10 +147,13 @@ def test_a_note_is_written_only_as_one(app: Bottle, path: str, body: Any, kind: 
         ({"state": ["Fail"]}, 400),
         ({}, 400),
         (b'{"state": "Fail", "state": "Complete", "values": [1]}', 400),
-        (b'{"state": "Complete", "state": "Fail", "values": [1]}', 200),  # the last one is what the app reads, too
+        # the last one is what the app reads, too
+        (b'{"state": "Complete", "state": "Fail", "values": [1]}', 200),
     ],
 )
 def test_a_trial_is_only_told_as_failed(app: Bottle, body: Any, status: int) -> None:
     got, answer = ask(app, "POST", "/api/trials/3/tell", body)
     assert got == status
-    assert answer == {"done": True, "trial_id": 3} or answer["reason"].startswith("a trial can only be ended as Fail here")
+    assert answer == {"done": True, "trial_id": 3} or answer["reason"].startswith(
+        "a trial can only be ended as Fail here"
+    )

@@ -21,7 +21,8 @@ FOREIGN = [
     "127.0.0.1..", "127.000.000.001",
 ]  # fmt: skip
 BROKEN = [
-    "", " ", "localhost, evil.example", "localhost,localhost", "user@localhost", "localhost:80:80", "localhost:port", "[::1",
+    "", " ", "localhost, "
+             "evil.example", "localhost,localhost", "user@localhost", "localhost:80:80", "localhost:port", "[::1",
     "::1", "[localhost]x", "localhost/evil", "localhost\x00", "localhost:99999999", "loc\u00e4lhost", "evil.example#localhost",
     "localhost:\u00b2", "localhost\n",
 ]  # fmt: skip
@@ -32,8 +33,15 @@ def asked(**environ: str) -> tuple[int, dict[str, list[str]], bytes]:
     told: list[Any] = []
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        headers = [("Access-Control-Allow-Origin", "*"), ("Location", "http://evil.example/dashboard?a=b")]
-        policy = [("Content-Security-Policy", "default-src 'self'")] if environ["PATH_INFO"] == "/dashboard" else []
+        headers = [
+            ("Access-Control-Allow-Origin", "*"),
+            ("Location", "http://evil.example/dashboard?a=b"),
+        ]
+        policy = (
+            [("Content-Security-Policy", "default-src 'self'")]
+            if environ["PATH_INFO"] == "/dashboard"
+            else []
+        )
         start_response("200 OK", [*headers, *policy])
         return [b"yes"]
 
@@ -70,7 +78,9 @@ def test_what_is_no_host_is_refused(host: str) -> None:
     assert asked(HTTP_HOST=host)[0] == 400
 
 
-@pytest.mark.parametrize("target", ["http://localhost/", "http://evil.example/", "*", "localhost:80"])
+@pytest.mark.parametrize(
+    "target", ["http://localhost/", "http://evil.example/", "*", "localhost:80"]
+)
 def test_a_target_that_is_no_path_is_refused(target: str) -> None:
     assert asked(REQUEST_URI=target)[0] == 400
 
@@ -106,8 +116,12 @@ def test_health_may_be_read_by_any_name_and_nothing_else() -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "post", "BREW"])
-def test_only_its_own_page_and_programs_may_write(headers: dict[str, str], passes: bool, method: str) -> None:
-    assert asked(REQUEST_METHOD=method, HTTP_HOST="localhost:8080", **headers)[0] == (200 if passes else 403)
+def test_only_its_own_page_and_programs_may_write(
+    headers: dict[str, str], passes: bool, method: str
+) -> None:
+    assert asked(REQUEST_METHOD=method, HTTP_HOST="localhost:8080", **headers)[0] == (
+        200 if passes else 403
+    )
 
 
 def test_every_answer_has_the_headers() -> None:
@@ -128,8 +142,14 @@ def test_every_answer_has_the_headers() -> None:
 
 
 def test_only_what_brings_a_policy_may_run_scripts() -> None:
-    assert not any("sandbox" in policy for policy in asked(PATH_INFO="/dashboard")[1]["Content-Security-Policy"])
-    assert any("sandbox" in policy for policy in asked(PATH_INFO="/artifacts/1/2")[1]["Content-Security-Policy"])
+    assert not any(
+        "sandbox" in policy
+        for policy in asked(PATH_INFO="/dashboard")[1]["Content-Security-Policy"]
+    )
+    assert any(
+        "sandbox" in policy
+        for policy in asked(PATH_INFO="/artifacts/1/2")[1]["Content-Security-Policy"]
+    )
 
 
 def test_a_redirect_stays_here() -> None:
@@ -143,14 +163,32 @@ def test_a_refused_head_has_no_body() -> None:
 
 
 def test_names_are_parsed_into_one_spelling() -> None:
-    texts = ("Dash.Example., other.example", "[2001:DB8::1]", "192.168.1.5", "b\u00fccher.example", " ", "", "a_b")
+    texts = (
+        "Dash.Example., other.example",
+        "[2001:DB8::1]",
+        "192.168.1.5",
+        "b\u00fccher.example",
+        " ",
+        "",
+        "a_b",
+    )
     assert parse_names(texts) == {
         "dash.example", "other.example", "2001:db8::1", "192.168.1.5", "xn--bcher-kva.example", "a_b",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "word", ["*", "*.example", "http://dash.example", "dash.example:8080", "a/b", "a..b", "-" * 70, "[::1]:80"]
+    "word",
+    [
+        "*",
+        "*.example",
+        "http://dash.example",
+        "dash.example:8080",
+        "a/b",
+        "a..b",
+        "-" * 70,
+        "[::1]:80",
+    ],
 )
 def test_what_is_no_name_is_refused_in_one_line(word: str) -> None:
     with pytest.raises(UserError, match="--allowed-host must be a name or an address") as caught:

@@ -32,7 +32,8 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     thread = threading.Thread(target=server.run)
     thread.start()
     yield listener.getsockname()
-    server.task_dispatcher.shutdown()  # first: a thread that ends later writes to the trigger's number, whosever it is by then
+    # first: a thread that ends later writes to the trigger's number, whosever it is by then
+    server.task_dispatcher.shutdown()
     server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
     thread.join(10)
     assert not thread.is_alive()
@@ -65,7 +66,9 @@ def closed_after_s(wire: socket.socket, *, dripping: bool) -> float:
     [b"", b"GET / HTTP/1.1\r\nX-Slow: ", b"POST / HTTP/1.1\r\nContent-Length: 900\r\n\r\n"],
     ids=["nothing", "headers", "body"],
 )
-def test_a_client_that_never_ends_its_request_is_let_go(address: tuple[str, int], half: bytes, dripping: bool) -> None:
+def test_a_client_that_never_ends_its_request_is_let_go(
+    address: tuple[str, int], half: bytes, dripping: bool
+) -> None:
     with socket.create_connection(address) as wire:
         wire.sendall(half)
         assert 0.7 < closed_after_s(wire, dripping=dripping) < 10
@@ -81,7 +84,9 @@ def test_half_sent_requests_make_room_for_others(address: tuple[str, int]) -> No
 def test_answers_that_nobody_fetches_hold_no_thread(address: tuple[str, int]) -> None:
     with ExitStack() as wires:
         for _ in range(2 * THREADS):
-            wires.enter_context(socket.create_connection(address)).sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wires.enter_context(socket.create_connection(address)).sendall(
+                b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
         assert fetch(address) == b"well"
 
 
@@ -111,7 +116,9 @@ def test_who_fetches_an_answer_slowly_gets_it_whole(address: tuple[str, int]) ->
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_answered_once_with_the_callers_headers(address: tuple[str, int], words: bytes) -> None:
+def test_what_is_no_request_is_answered_once_with_the_callers_headers(
+    address: tuple[str, int], words: bytes
+) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(words + b"GET /second HTTP/1.1\r\nHost: localhost\r\n\r\n")
         heard = b""

@@ -1,4 +1,6 @@
-"""Passwords of database URLs: found in any form, hidden in messages, moved out of a process's words."""
+"""Passwords of database URLs: found in any form, hidden in messages, moved out of a process's
+words.
+"""
 
 import pytest
 
@@ -17,7 +19,10 @@ PYTHON = ["/usr/bin/python3", "-X", "dev", "-m", "search"]
         ("postgresql://us/er:word@host", "postgresql://us/er:***@host"),
         ("postgresql:/team:word@host", "postgresql:/team:***@host"),
         ("team:word with spaces@host/db", "team:***@host/db"),
-        ("postgresql://host/db?user=u&password=word&x=1", "postgresql://host/db?user=u&password=***&x=1"),
+        (
+            "postgresql://host/db?user=u&password=word&x=1",
+            "postgresql://host/db?user=u&password=***&x=1",
+        ),
         ("postgresql://host/db?SSLPASSWORD=word", "postgresql://host/db?SSLPASSWORD=***"),
         ("host=h password = word", "host=h password = ***"),
         ("postgresql://team@host:5432/db", "postgresql://team@host:5432/db"),
@@ -36,8 +41,14 @@ def test_a_password_is_known_as_written_and_as_meant() -> None:
 
 def test_a_text_loses_the_password_wherever_it_stands() -> None:
     text = f"cannot open {URL}: wrong s3cr3t-word for user team"
-    assert scrubbed(text, URL) == "cannot open postgresql://team:***@host:5432/db: wrong *** for user team"
-    assert scrubbed("search: no study in db", "postgresql://search:db@host/db") == "search: no study in db"
+    assert (
+        scrubbed(text, URL)
+        == "cannot open postgresql://team:***@host:5432/db: wrong *** for user team"
+    )
+    assert (
+        scrubbed("search: no study in db", "postgresql://search:db@host/db")
+        == "search: no study in db"
+    )
     assert scrubbed("a message", "postgresql://u:e@host") == "a message"
     assert scrubbed(text, "") == text
 
@@ -47,13 +58,23 @@ def test_a_text_loses_the_password_wherever_it_stands() -> None:
     [
         (["status", "--storage", URL, "--json"], ["status", "--json"], URL),
         (["status", f"--storage={URL}"], ["status"], URL),
-        (["run", "--storage", "postgresql://h/a", "--set", "a=1", f"--storage={URL}"], ["run", "--set", "a=1"], URL),
+        (
+            ["run", "--storage", "postgresql://h/a", "--set", "a=1", f"--storage={URL}"],
+            ["run", "--set", "a=1"],
+            URL,
+        ),
         (["run", f"--storage={URL}", "--storage", "postgresql://h/a"], ["run"], "postgresql://h/a"),
         (["status", "--storage", "team:word@host"], ["status"], "team:word@host"),
-        (["predict", "--storage", URL, "--", "--storage", "x:y@z"], ["predict", "--", "--storage", "x:y@z"], URL),
+        (
+            ["predict", "--storage", URL, "--", "--storage", "x:y@z"],
+            ["predict", "--", "--storage", "x:y@z"],
+            URL,
+        ),
     ],
 )
-def test_a_command_is_started_anew_without_its_password(words: list[str], kept: list[str], url: str) -> None:
+def test_a_command_is_started_anew_without_its_password(
+    words: list[str], kept: list[str], url: str
+) -> None:
     found = without_password([*PYTHON, *words], len(words), {"A": "b", "SEARCH_STORAGE": "old"})
     assert found == Command([*PYTHON, *kept], {"A": "b", "SEARCH_STORAGE": url})
     assert without_password(found.words, len(kept), found.environment) is None  # once
@@ -61,7 +82,13 @@ def test_a_command_is_started_anew_without_its_password(words: list[str], kept: 
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["status"], ["status", "--storage"], ["status", "--storage", "postgresql://u@h:1/d"], ["x", "--", "--storage", URL]],
+    [
+        [],
+        ["status"],
+        ["status", "--storage"],
+        ["status", "--storage", "postgresql://u@h:1/d"],
+        ["x", "--", "--storage", URL],
+    ],
 )
 def test_a_command_without_a_password_goes_on(words: list[str]) -> None:
     assert without_password([*PYTHON, *words], len(words), {}) is None

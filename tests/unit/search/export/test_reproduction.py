@@ -41,7 +41,10 @@ def option(words: list[str], name: str) -> list[str]:
         ("small", []),
         ("mars", []),
         ("tiny", ["model.depth=3", "train.epochs=5"]),
-        ("small", ["optimiser.learning_rate={float: [1e-4, 1e-2], log: true}", "augment.flip=false"]),
+        (
+            "small",
+            ["optimiser.learning_rate={float: [1e-4, 1e-2], log: true}", "augment.flip=false"],
+        ),
     ],
 )
 def test_the_space_words_lead_to_the_very_space(preset: str, sets: list[str]) -> None:
@@ -54,7 +57,9 @@ def test_the_space_words_lead_to_the_very_space(preset: str, sets: list[str]) ->
 
 def test_every_option_of_the_study_is_said() -> None:
     space, _ = fit_space(load_space("tiny"), CLASSES)
-    frames = DataOptions((64, 128), 12, (0.725, 0.275, 0.0), 3, (1, 2), 0.1, 2.5, "none", "keep", ("a b", "c"))
+    frames = DataOptions(
+        (64, 128), 12, (0.725, 0.275, 0.0), 3, (1, 2), 0.1, 2.5, "none", "keep", ("a b", "c")
+    )
     spec = spec_of(space, frames, gpu_s=5400.0, until_s=1234567.5, recipes=("A1", "B2"))
     words = shlex.split(init_command(spec, CLASSES))
     assert words[:6] == ["search", "init", "--study", "été 1", "--data", "/data/my frames.npz"]

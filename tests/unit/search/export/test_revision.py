@@ -10,7 +10,9 @@ from search.export.revision import PACKAGE, program_revision
 
 def git(folder: Path, *words: str) -> str:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", "-C", folder, *identity, *words], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", folder, *identity, *words], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -29,7 +31,10 @@ def test_a_checkout_is_named_by_its_commit(checkout: Path) -> None:
 
 def test_changes_are_said(checkout: Path) -> None:
     (checkout / "program.py").write_text("two")
-    assert program_revision(checkout) == f"git {git(checkout, 'rev-parse', 'HEAD')}, with uncommitted changes"
+    assert (
+        program_revision(checkout)
+        == f"git {git(checkout, 'rev-parse', 'HEAD')}, with uncommitted changes"
+    )
 
 
 def test_without_a_checkout_the_version_is_named(tmp_path: Path) -> None:

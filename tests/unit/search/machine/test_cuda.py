@@ -1,4 +1,6 @@
-"""Looks at a device by processes of their own: what is a fault of it, and what is only a lack of memory."""
+"""Looks at a device by processes of their own: what is a fault of it, and what is only a lack of
+memory.
+"""
 
 import pytest
 import torch
@@ -32,7 +34,9 @@ def test_a_look_that_dies_or_never_ends_is_a_fault(monkeypatch: pytest.MonkeyPat
 def test_the_product_is_compared_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert multiplies(torch.device("cpu"))
     equal = torch.equal
-    monkeypatch.setattr(torch, "equal", lambda ours, theirs: equal(ours + torch.eye(len(ours)) * 1e-3, theirs))
+    monkeypatch.setattr(
+        torch, "equal", lambda ours, theirs: equal(ours + torch.eye(len(ours)) * 1e-3, theirs)
+    )
     assert not multiplies(torch.device("cpu"))
 
 
@@ -41,8 +45,16 @@ def test_the_product_is_compared_to_the_last_bit(monkeypatch: pytest.MonkeyPatch
     [
         ("CUDA out of memory. Tried to allocate 2.00 MiB", 0, True),
         ("CUDA error: out of memory", 0, True),
-        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", FULL_BYTES - 1, True),
-        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", FULL_BYTES, False),
+        (
+            "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+            FULL_BYTES - 1,
+            True,
+        ),
+        (
+            "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+            FULL_BYTES,
+            False,
+        ),
         ("CUDA error: uncorrectable ECC error encountered", 0, False),
         ("CUDA error: an illegal memory access was encountered", 0, False),
     ],

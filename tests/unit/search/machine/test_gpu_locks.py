@@ -1,4 +1,6 @@
-"""Locks by which the workers of a host see each other on its GPUs, also those of another database or user."""
+"""Locks by which the workers of a host see each other on its GPUs, also those of another database
+or user.
+"""
 
 import os
 import subprocess
@@ -29,7 +31,9 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def another(locks: Path, code: str) -> "subprocess.Popen[str]":
-    process = subprocess.Popen([sys.executable, "-c", HOLD + code + STAY, locks], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD + code + STAY, locks], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "here\n"
     return process
@@ -62,13 +66,18 @@ def test_a_worker_that_was_killed_holds_nothing(locks: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be another user")
 @pytest.mark.parametrize("ours_first", [True, False])
-def test_workers_of_other_users_are_counted_whatever_their_mask(locks: Path, ours_first: bool, tmp_path: Path) -> None:
+def test_workers_of_other_users_are_counted_whatever_their_mask(
+    locks: Path, ours_first: bool, tmp_path: Path
+) -> None:
     for folder in tmp_path.parents:  # the way to the folder, closed to others by pytest
         if folder.owner() == "root" and str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
     if ours_first:
         hold("GPU-a", "ours")
-    process = another(locks, f"import os; os.umask(0o077); os.setuid({NOBODY}); gpu_locks.hold('GPU-a', 'theirs'); ")
+    process = another(
+        locks,
+        f"import os; os.umask(0o077); os.setuid({NOBODY}); gpu_locks.hold('GPU-a', 'theirs'); ",
+    )
     if not ours_first:
         hold("GPU-a", "ours")
     assert workers_on("GPU-a") == 2
@@ -77,7 +86,9 @@ def test_workers_of_other_users_are_counted_whatever_their_mask(locks: Path, our
 
 
 def test_one_worker_chooses_at_a_time() -> None:
-    """Each takes what it has seen to be the least, as the roster does: without the gate two see the same."""
+    """Each takes what it has seen to be the least, as the roster does: without the gate two see the
+    same.
+    """
 
     def choose(worker: str) -> None:
         with gate():
@@ -90,7 +101,9 @@ def test_one_worker_chooses_at_a_time() -> None:
     assert (workers_on("GPU-a"), workers_on("GPU-b")) == (4, 4)
 
 
-def test_one_that_is_frozen_at_the_gate_stops_nobody_for_long(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_frozen_at_the_gate_stops_nobody_for_long(
+    locks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gpu_locks, "GATE_S", 0.2)
     process = another(locks, "gate = gpu_locks.gate(); gate.__enter__(); ")
     start = time.monotonic()
@@ -109,7 +122,9 @@ def test_without_a_folder_that_all_share_nothing_is_locked_and_nothing_fails(loc
 
 
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
-def test_what_others_plant_in_the_folder_neither_blocks_nor_is_followed(locks: Path, planted: str) -> None:
+def test_what_others_plant_in_the_folder_neither_blocks_nor_is_followed(
+    locks: Path, planted: str
+) -> None:
     target = locks / "target"
     target.touch()
     for path in (locks / "search-gpus", locks / "search-gpu-GPU-a-0"):

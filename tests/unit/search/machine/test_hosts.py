@@ -14,7 +14,10 @@ def _sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"SLURM_{name}", raising=False)
 
 
-@pytest.mark.parametrize(("setting", "here", "expected"), [("8", 1, 8), ("8", 4, 2), ("4", 8, 1), ("64", 1, 16), ("64", 2, 8)])
+@pytest.mark.parametrize(
+    ("setting", "here", "expected"),
+    [("8", 1, 8), ("8", 4, 2), ("4", 8, 1), ("64", 1, 16), ("64", 2, 8)],
+)
 def test_a_task_of_slurms_has_its_cores_to_itself_whoever_else_is_on_the_host(
     setting: str, here: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

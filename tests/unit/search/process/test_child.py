@@ -41,11 +41,15 @@ MARKER = "ab" * 32
     "said",
     [
         "No CUDA GPUs are available",
-        "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver",
-        "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env variable",
-        "Unexpected error from cudaGetDeviceCount(). Error 35: CUDA driver version is insufficient for CUDA runtime version",
+        "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and "
+        "installed a driver",
+        "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing "
+        "env variable",
+        "Unexpected error from cudaGetDeviceCount(). Error 35: CUDA driver version is insufficient "
+        "for CUDA runtime version",
         "CUDA error: CUDA driver version is insufficient for CUDA runtime version",
-        "DataLoader worker (pid 4711) is killed by signal: Bus error. It is possible that dataloader's workers are out of "
+        "DataLoader worker (pid 4711) is killed by signal: Bus error. It is possible that "
+        "dataloader's workers are out of "
         "shared memory. Please try to raise your shared memory limit.",
     ],
 )
@@ -61,7 +65,9 @@ def test_where_no_config_could_be_trained_the_surroundings_are_to_blame(said: st
         RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed. "),
         RuntimeError("DataLoader worker (pid(s) 4711, 4712) exited unexpectedly"),
         RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
-        RuntimeError("unable to mmap 4096 bytes from file </torch_1_2>: Cannot allocate memory (12)"),
+        RuntimeError(
+            "unable to mmap 4096 bytes from file </torch_1_2>: Cannot allocate memory (12)"
+        ),
         RuntimeError("CUDA error: an illegal memory access was encountered"),
     ],
 )
@@ -96,14 +102,17 @@ def job_of(config: Config, data: Dataset, folder: Path) -> Job:
 
 
 def trained(data: Dataset, folder: Path, *words: Word, epochs: int) -> list[Message]:
-    """What a trial has told; the worker has said these words before it began, and is silent from then on."""
+    """What a trial has told; the worker has said these words before it began, and is silent from
+    then on.
+    """
     open_objects(str(folder), MARKERS).write(MARKER, b"")
     config = load_space("tiny", (f"train.epochs={epochs}", "train.steps_per_epoch=1")).default()
     job = job_of(config, data, folder)
     worker, ours = link()
     for word in words:
         worker.send(word)
-    with ThreadPoolExecutor(1) as pool:  # hears while it trains, as a worker does: a pipe holds no three pictures
+    # hears while it trains, as a worker does: a pipe holds no three pictures
+    with ThreadPoolExecutor(1) as pool:
         told = pool.submit(heard, worker)
         with ours.pipe:
             train(job, config, data, ours)
@@ -125,7 +134,8 @@ def heard(pipe: Connection) -> list[Message]:
         ([], False),
         ([SaveNow()], True),
         ([Reply(1, stop=False)], False),  # to a save that was not waited for
-        ([Reply(1, stop=True)], True),  # likewise: it is said again when this process tells of a save
+        # likewise: it is said again when this process tells of a save
+        ([Reply(1, stop=True)], True),
         ([SaveNow(), Reply(1, stop=False)], True),
     ],
 )
@@ -145,7 +155,11 @@ def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
     told = trained(terrain, tmp_path, epochs=3)
     assert told[:2] == [Trained(), Trained()]
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [3]
-    assert [each.filename for each in told if isinstance(each, Drawn)] == ["curve.png", "confusion.png", "predictions.png"]
+    assert [each.filename for each in told if isinstance(each, Drawn)] == [
+        "curve.png",
+        "confusion.png",
+        "predictions.png",
+    ]
     told = trained(terrain, tmp_path, SaveNow(), epochs=3)
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [1, 3]
 
@@ -153,13 +167,17 @@ def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
 def test_only_a_trial_that_is_judged_waits_for_an_answer(terrain: Dataset) -> None:
     worker, ours = link()
     config = load_space("tiny", ()).default()
-    state = TrainingState(config, terrain.spec, seed=0, steps_per_epoch=1, device=torch.device("cpu"))
+    state = TrainingState(
+        config, terrain.spec, seed=0, steps_per_epoch=1, device=torch.device("cpu")
+    )
     worker.send(Reply(1, stop=True))
     assert not ours.tell(state, Checkpoint("a", "b"), judged=False)
     assert ours.tell(state, Checkpoint("a", "b"), judged=True)
 
 
-@pytest.mark.parametrize("error", [ValueError("no font"), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [ValueError("no font"), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()]
+)
 def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
     error: Exception, terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,9 +192,13 @@ def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
     assert noted.text.startswith("lacks pictures")
 
 
-def test_a_network_that_needs_two_frames_cannot_work_on_a_training_part_of_one(terrain: Dataset, tmp_path: Path) -> None:
+def test_a_network_that_needs_two_frames_cannot_work_on_a_training_part_of_one(
+    terrain: Dataset, tmp_path: Path
+) -> None:
     lone = replace(terrain, parts={**terrain.parts, "train": terrain.parts["train"][:1]})
-    config = Config(model=Smp(decoder="deeplabv3", encoder="tu-test_resnet"), train=Train(batch_size=8))
+    config = Config(
+        model=Smp(decoder="deeplabv3", encoder="tu-test_resnet"), train=Train(batch_size=8)
+    )
     for data, works in ((lone, False), (terrain, True)):
         ours, theirs = multiprocessing.Pipe()
         assert can_work(config, data, job_of(config, data, tmp_path), theirs) == works

@@ -1,4 +1,6 @@
-"""What a worker accepts of a trial's process: what is recorded is a number where a number belongs, whatever was said."""
+"""What a worker accepts of a trial's process: what is recorded is a number where a number belongs,
+whatever was said.
+"""
 
 import math
 from typing import Any
@@ -19,7 +21,10 @@ CLASSES = 2
     "message",
     [
         saved(epoch(1)),
-        saved(epoch(1, score=0.0, validation_loss=3.0), epoch(2, score=1.0, loss=-0.5, validation_loss=-0.25)),
+        saved(
+            epoch(1, score=0.0, validation_loss=3.0),
+            epoch(2, score=1.0, loss=-0.5, validation_loss=-0.25),
+        ),
         Trained(),
         Finished(),
         Checked(10, 20, 30, ""),
@@ -45,7 +50,9 @@ NO_SCORES = (math.nan, math.inf, -math.inf, None, "0.5", 1.5, -0.1, True, [0.5],
 
 @pytest.mark.parametrize("score", NO_SCORES, ids=range(len(NO_SCORES)))
 def test_a_score_that_is_no_number_is_named_with_its_epoch(score: Any) -> None:
-    with pytest.raises(UnusableError, match=r"the score of epoch 2 must be a number from 0 to 1, got "):
+    with pytest.raises(
+        UnusableError, match=r"the score of epoch 2 must be a number from 0 to 1, got "
+    ):
         usable(saved(epoch(1), epoch(2, score=score)), CLASSES)
 
 
@@ -53,7 +60,10 @@ def test_a_score_that_is_no_number_is_named_with_its_epoch(score: Any) -> None:
     ("message", "rule"),
     [
         (saved(epoch(1, loss=math.nan)), "the loss of epoch 1 must be a number"),
-        (saved(epoch(1, validation_loss=math.inf)), "the validation loss of epoch 1 must be a number"),
+        (
+            saved(epoch(1, validation_loss=math.inf)),
+            "the validation loss of epoch 1 must be a number",
+        ),
         (saved(epoch(1, validation_loss=None)), "the validation loss of epoch 1 must be a number"),
         (saved(epoch(1, iou=(0.5,))), "must be one number for each of 2 classes"),
         (saved(epoch(1, iou=(0.5, None))), "an IoU of epoch 1 must be a number"),
@@ -93,7 +103,9 @@ def test_a_picture_that_cannot_be_shown_becomes_a_word_about_it(drawn: Drawn) ->
 
 
 @given(st.one_of(MESSAGES, ANYTHING))
-def test_whatever_is_said_is_taken_or_refused_and_what_is_taken_can_be_recorded(message: Any) -> None:
+def test_whatever_is_said_is_taken_or_refused_and_what_is_taken_can_be_recorded(
+    message: Any,
+) -> None:
     try:
         taken = usable(message, CLASSES)
     except UnusableError:
@@ -101,7 +113,9 @@ def test_whatever_is_said_is_taken_or_refused_and_what_is_taken_can_be_recorded(
     match taken:
         case Saved(_, results, _, _):
             assert [result.number for result in results] == list(range(1, len(results) + 1))
-            assert all(0.0 <= result.score <= 1.0 and len(result.iou) == CLASSES for result in results)
+            assert all(
+                0.0 <= result.score <= 1.0 and len(result.iou) == CLASSES for result in results
+            )
         case Noted(text) | Failed(_, text) | Checked(_, _, _, text):
             assert len(text) <= LONGEST + 3
             assert text.isprintable()

@@ -1,4 +1,6 @@
-"""Who waits for the artifact store gets on: between two calls, and in a call that does not come back."""
+"""Who waits for the artifact store gets on: between two calls, and in a call that does not come
+back.
+"""
 
 import hashlib
 import os
@@ -20,7 +22,14 @@ LONGEST_S = 5.0  # without a beat, and so the least that `--hang` takes
 def longest_silence(root: Path, call: Callable[[PatientBlobs], Any]) -> tuple[float, float]:
     """For how long a call was silent at most, and how long it took."""
     beats = [time.monotonic()]
-    call(PatientBlobs(open_blobs(str(root)), lambda text: None, lambda: None, lambda: beats.append(time.monotonic())))
+    call(
+        PatientBlobs(
+            open_blobs(str(root)),
+            lambda text: None,
+            lambda: None,
+            lambda: beats.append(time.monotonic()),
+        )
+    )
     beats.append(time.monotonic())
     return max(late - early for early, late in pairwise(beats)), beats[-1] - beats[0]
 
@@ -47,7 +56,9 @@ def test_a_call_that_does_not_come_back_beats(tmp_path: Path) -> None:
 
 def test_nothing_beats_after_a_call(tmp_path: Path) -> None:
     beats: list[int] = []
-    store = PatientBlobs(open_blobs(str(tmp_path)), lambda text: None, lambda: None, lambda: beats.append(1))
+    store = PatientBlobs(
+        open_blobs(str(tmp_path)), lambda text: None, lambda: None, lambda: beats.append(1)
+    )
     store.put(BLOB)
     time.sleep(2.5)
     assert not beats

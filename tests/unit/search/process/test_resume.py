@@ -17,7 +17,10 @@ from search.process.resume import NONE_YET, restore
 from tests.support.training_checks import TOO_MUCH
 
 CPU = torch.device("cpu")
-CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1))
+CONFIG = Config(
+    model=UNet(depth=2, base_filters=4),
+    train=Train(epochs=2, batch_size=16, scale=0.5, steps_per_epoch=1),
+)
 
 
 @pytest.fixture
@@ -30,7 +33,9 @@ def saved(terrain: Dataset, blobs: Blobs) -> Checkpoint:
     """A checkpoint after the first epoch."""
     training = begin(terrain)
     next(fit(training))
-    return Checkpoint(blobs.put(training.state.to_bytes()), blobs.put(training.state.scored_weights))
+    return Checkpoint(
+        blobs.put(training.state.to_bytes()), blobs.put(training.state.scored_weights)
+    )
 
 
 def begin(data: Dataset) -> Training:
@@ -40,12 +45,15 @@ def begin(data: Dataset) -> Training:
 @pytest.mark.parametrize(
     "error",
     [
-        torch.OutOfMemoryError(f"CUDA out of memory. {TOO_MUCH}"),  # beyond the share of this device: it is a smaller one
+        # beyond the share of this device: it is a smaller one
+        torch.OutOfMemoryError(f"CUDA out of memory. {TOO_MUCH}"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         MemoryError(),
     ],
 )
-def test_a_device_without_memory_is_no_damaged_checkpoint(error: Exception, saved: Checkpoint, blobs: Blobs) -> None:
+def test_a_device_without_memory_is_no_damaged_checkpoint(
+    error: Exception, saved: Checkpoint, blobs: Blobs
+) -> None:
     def full() -> Training:
         raise error
 

@@ -1,4 +1,6 @@
-"""When training is saved: rarely where it is dear, never more than half a minute apart, and each weight once."""
+"""When training is saved: rarely where it is dear, never more than half a minute apart, and each
+weight once.
+"""
 
 from dataclasses import dataclass
 from types import SimpleNamespace

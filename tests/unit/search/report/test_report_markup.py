@@ -34,7 +34,9 @@ def test_markup_is_nested_and_text_is_not() -> None:
 
 
 def test_attributes_are_escaped() -> None:
-    parsed = ElementTree.fromstring(element("p", title=f"'{EVIL}", class_="a", stroke_width=2.0, role=""))
+    parsed = ElementTree.fromstring(
+        element("p", title=f"'{EVIL}", class_="a", stroke_width=2.0, role="")
+    )
     assert parsed.attrib == {"title": f"'{EVIL}", "class": "a", "stroke-width": "2"}
 
 
@@ -69,7 +71,13 @@ def test_ticks_are_round() -> None:
 
 def test_a_scale_goes_from_start_to_end_and_not_beyond() -> None:
     scale = Scale(0.0, 10.0, 100.0, 0.0)
-    assert [scale(value) for value in (0.0, 2.5, 10.0, 99.0, -5.0)] == [100.0, 75.0, 0.0, 0.0, 100.0]
+    assert [scale(value) for value in (0.0, 2.5, 10.0, 99.0, -5.0)] == [
+        100.0,
+        75.0,
+        0.0,
+        0.0,
+        100.0,
+    ]
     assert Scale(1e-4, 1e-2, 0.0, 100.0, log=True)(1e-3) == pytest.approx(50.0)
 
 
@@ -92,7 +100,15 @@ def test_charts_are_well_formed() -> None:
     chart.gate(0.4, EVIL)
     parsed = ElementTree.fromstring(chart.svg(EVIL, EVIL))
     kinds = [path.get("class") for path in parsed.iter("path")]
-    assert kinds == ["grid", "axis", "line best", "dots complete", "cross pruned", "line level control", "gate"]
+    assert kinds == [
+        "grid",
+        "axis",
+        "line best",
+        "dots complete",
+        "cross pruned",
+        "line level control",
+        "gate",
+    ]
     assert parsed.find("circle/title").text == EVIL  # type: ignore[union-attr]
     strip = Strip(Scale(0, 1, 0, 100))
     strip.reach(0.2, 0.4, "best")
@@ -106,5 +122,14 @@ def test_numbers_for_people() -> None:
     assert shown.unit_of(7199.0).shown(90.0) == "1.50 min"
     assert shown.unit_of(7200.0).shown(5400.0) == "1.50 h"
     assert (shown.counted(1, "trial"), shown.counted(1200, "trial")) == ("1 trial", "1,200 trials")
-    assert [shown.percent(value) for value in (0.0, 0.5, 0.999)] == ["under 1 %", "50 %", "over 99 %"]
-    assert [shown.parameter(value) for value in (True, 3, 0.00123456, "adamw")] == ["yes", "3", "0.00123", "adamw"]
+    assert [shown.percent(value) for value in (0.0, 0.5, 0.999)] == [
+        "under 1 %",
+        "50 %",
+        "over 99 %",
+    ]
+    assert [shown.parameter(value) for value in (True, 3, 0.00123456, "adamw")] == [
+        "yes",
+        "3",
+        "0.00123",
+        "adamw",
+    ]

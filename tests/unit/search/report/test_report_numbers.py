@@ -57,14 +57,21 @@ def test_spent_time_is_each_trials_share_of_its_life() -> None:
     trials = []
     for number in range(40):
         start, length = dice.uniform(0, 1000), dice.uniform(0.01, 300)
-        trials.append(trial(number, started_at=start, ended_at=start + length, device_s=dice.uniform(0, 500)))
+        trials.append(
+            trial(number, started_at=start, ended_at=start + length, device_s=dice.uniform(0, 500))
+        )
     moments = [dice.uniform(-50, 1400) for _ in range(60)]
 
     def directly(moment: float) -> float:
         shares = ((moment - each.started_at) / (each.ended_at - each.started_at) for each in trials)
-        return sum(each.device_s * min(1.0, max(0.0, share)) for each, share in zip(trials, shares, strict=True))
+        return sum(
+            each.device_s * min(1.0, max(0.0, share))
+            for each, share in zip(trials, shares, strict=True)
+        )
 
-    assert spent_by(trials, moments) == pytest.approx([directly(moment) for moment in moments], abs=1e-6)
+    assert spent_by(trials, moments) == pytest.approx(
+        [directly(moment) for moment in moments], abs=1e-6
+    )
 
 
 def test_spent_time_of_trials_that_never_began_is_none() -> None:
@@ -86,24 +93,43 @@ def test_the_best_so_far_is_in_the_order_of_ends() -> None:
 
 
 def test_pruning_saves_the_epochs_that_were_not_trained() -> None:
-    quick = trial(1, state=State.PRUNED, epochs=4, train_s=8.0, device_s=50.0)  # 6 epochs left, of 2 s
-    slow = trial(2, state=State.PRUNED, epochs=9, train_s=0.0, device_s=90.0)  # 1 epoch left, of 10 s
+    # 6 epochs left, of 2 s
+    quick = trial(1, state=State.PRUNED, epochs=4, train_s=8.0, device_s=50.0)
+    # 1 epoch left, of 10 s
+    slow = trial(2, state=State.PRUNED, epochs=9, train_s=0.0, device_s=90.0)
     never = trial(3, state=State.INFEASIBLE)
     failed = trial(4, state=State.FAILED, epochs=1, train_s=5.0)
     untrained = trial(5, state=State.PRUNED, device_s=3.0)
-    assert saved_s(study_of([trial(0, score=0.5, epochs=10, train_s=9.0), quick, slow, never, failed, untrained])) == 22.0
+    assert (
+        saved_s(
+            study_of(
+                [trial(0, score=0.5, epochs=10, train_s=9.0), quick, slow, never, failed, untrained]
+            )
+        )
+        == 22.0
+    )
 
 
 def test_the_ledger_adds_up() -> None:
     dice = random.Random(1)
     trials = [
-        trial(number, state=dice.choice(STATES), epochs=dice.randrange(9), device_s=dice.uniform(0, 1e4), score=0.1)
+        trial(
+            number,
+            state=dice.choice(STATES),
+            epochs=dice.randrange(9),
+            device_s=dice.uniform(0, 1e4),
+            score=0.1,
+        )
         for number in range(200)
     ]
     ledger = keep_ledger(study_of(trials))
     assert [entry.state for entry in ledger.entries] == list(STATES)
     assert sum(entry.trials for entry in ledger.entries) == ledger.total.trials == 200
-    assert sum(entry.epochs for entry in ledger.entries) == ledger.total.epochs == sum(each.epochs for each in trials)
+    assert (
+        sum(entry.epochs for entry in ledger.entries)
+        == ledger.total.epochs
+        == sum(each.epochs for each in trials)
+    )
     assert sum(entry.device_s for entry in ledger.entries) == pytest.approx(ledger.total.device_s)
     assert ledger.total.device_s == pytest.approx(sum(each.device_s for each in trials))
 
@@ -128,7 +154,12 @@ def test_nothing_gives_an_empty_ledger() -> None:
 
 def test_of_equal_scores_the_first_trial_is_the_best() -> None:
     study = study_of(
-        [trial(0, score=0.2), trial(1, score=0.7), trial(2, score=0.7), trial(3, state=State.PRUNED, curve=((1, 0.9),))]
+        [
+            trial(0, score=0.2),
+            trial(1, score=0.7),
+            trial(2, score=0.7),
+            trial(3, state=State.PRUNED, curve=((1, 0.9),)),
+        ]
     )
     assert study.best is study.trials[1]
 
@@ -140,7 +171,9 @@ def test_a_waiting_control_is_none_yet() -> None:
 def noisy(number: int, *, seed: int = 0) -> TrialRecord:
     """A trial whose score depends on ``a`` alone, among ``b`` and, in some trials, ``c``."""
     dice = random.Random(f"{seed} {number}")
-    params = {"a": dice.random(), "b": dice.random()} | ({"c": dice.random()} if number % 9 == 0 else {})
+    params = {"a": dice.random(), "b": dice.random()} | (
+        {"c": dice.random()} if number % 9 == 0 else {}
+    )
     kinds = dict.fromkeys(params, FloatDistribution(0.0, 1.0))
     return trial(number, score=1 - abs(params["a"] - 0.3), params=params, distributions=kinds)
 

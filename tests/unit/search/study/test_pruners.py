@@ -19,11 +19,18 @@ def pruned(study: optuna.Study, number: int, *, epoch: int = 1, keep: int = 2) -
     return TopKPruner(epoch=epoch, keep=keep).prune(study, study.get_trials()[number])
 
 
-RUNNING, COMPLETE, PRUNED, FAIL = TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+RUNNING, COMPLETE, PRUNED, FAIL = (
+    TrialState.RUNNING,
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.FAIL,
+)
 
 
 def test_the_best_few_after_the_epoch_go_on() -> None:
-    study = study_with(({1: 0.3}, COMPLETE), ({1: 0.5}, RUNNING), ({1: 0.4}, RUNNING), ({1: 0.1, 2: 0.9}, RUNNING))
+    study = study_with(
+        ({1: 0.3}, COMPLETE), ({1: 0.5}, RUNNING), ({1: 0.4}, RUNNING), ({1: 0.1, 2: 0.9}, RUNNING)
+    )
     assert [pruned(study, number) for number in range(4)] == [True, False, False, True]
 
 
@@ -48,7 +55,9 @@ def test_a_failed_trial_takes_no_place_and_a_pruned_one_keeps_its_score() -> Non
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_of_equal_scores_the_lower_numbers_stay(keep: int) -> None:
     study = study_with(*[({1: 0.5}, RUNNING)] * 3)
-    assert [pruned(study, number, keep=keep) for number in range(3)] == [number >= keep for number in range(3)]
+    assert [pruned(study, number, keep=keep) for number in range(3)] == [
+        number >= keep for number in range(3)
+    ]
 
 
 def test_one_after_the_other_more_than_the_best_few_reach_their_end() -> None:
@@ -59,7 +68,11 @@ def test_one_after_the_other_more_than_the_best_few_reach_their_end() -> None:
         for _ in range(50):
             trial = study.ask()
             trial.report(dice.random(), step=1)
-            study.tell(trial, 0.5 if not trial.should_prune() else None, state=None if not trial.should_prune() else PRUNED)
+            study.tell(
+                trial,
+                0.5 if not trial.should_prune() else None,
+                state=None if not trial.should_prune() else PRUNED,
+            )
         ended.append(sum(trial.state == COMPLETE for trial in study.get_trials()))
     assert 14 < sum(ended) / len(ended) < 19
 
@@ -78,7 +91,15 @@ def judged(scores: list[float]) -> list[bool]:
 def test_at_a_rung_the_best_third_goes_on_rounded_up() -> None:
     assert judged([0.1, 0.2, 0.3]) == [False, False, False], "each was the best of all so far"
     assert judged([0.5, 0.4, 0.3, 0.45, 0.42, 0.44]) == [False, True, True, False, True, True]
-    assert judged([0.9, 0.8, 0.7, 0.1, 0.2, 0.3, 0.75]) == [False, True, True, True, True, True, False], "the third of seven"
+    assert judged([0.9, 0.8, 0.7, 0.1, 0.2, 0.3, 0.75]) == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+    ], "the third of seven"
 
 
 def test_of_equal_scores_the_first_goes_on() -> None:
@@ -107,7 +128,9 @@ def test_a_trial_is_judged_once_at_each_rung_when_it_comes_there() -> None:
 
 
 def test_a_verdict_stands_when_it_is_asked_for_again() -> None:
-    """As when a worker dies, or loses the database's answer, between the verdict and its word to the trial."""
+    """As when a worker dies, or loses the database's answer, between the verdict and its word to
+    the trial.
+    """
     study = optuna.create_study(direction="maximize", pruner=HalvingPruner((2,)))
     ahead, behind = study.ask(), study.ask()
     ahead.report(0.5, step=2)
@@ -119,7 +142,9 @@ def test_a_verdict_stands_when_it_is_asked_for_again() -> None:
 
 
 def test_a_rung_that_was_passed_without_a_verdict_is_judged_later() -> None:
-    """As when a worker dies between a report and its verdict, and the trial's process has gone on meanwhile."""
+    """As when a worker dies between a report and its verdict, and the trial's process has gone on
+    meanwhile.
+    """
     study = optuna.create_study(direction="maximize", pruner=HalvingPruner((2,)))
     for score in (0.5, 0.4):
         trial = study.ask()
@@ -136,7 +161,8 @@ def test_a_failed_trial_takes_no_place_at_a_rung() -> None:
 def test_nearly_a_third_of_many_goes_on_and_of_few_some_more() -> None:
     dice = random.Random(0)
     shares = {
-        trials: sum(judged([dice.random() for _ in range(trials)]).count(False) for _ in range(40)) / (40 * trials)
+        trials: sum(judged([dice.random() for _ in range(trials)]).count(False) for _ in range(40))
+        / (40 * trials)
         for trials in (9, 60)
     }
     assert 0.42 < shares[9] < 0.55, shares

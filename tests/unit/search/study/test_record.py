@@ -57,7 +57,13 @@ def test_nothing_is_written_of_nothing() -> None:
 
 
 def test_the_verdict_is_written_last() -> None:
-    notes = Notes(cause="infeasible", message="too wide", epochs=3, per_class={"rock": 0.5}, scored_on=Processor("cpu", "x", 2))
+    notes = Notes(
+        cause="infeasible",
+        message="too wide",
+        epochs=3,
+        per_class={"rock": 0.5},
+        scored_on=Processor("cpu", "x", 2),
+    )
     assert list(notes.attributes())[-2:] == [CAUSE, MESSAGE]
     assert notes.attributes()["iou rock"] == 0.5
     assert notes.attributes()["threads"] == 2

@@ -15,7 +15,9 @@ from search.study.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space
 
 
-def spec(trials: int, seed: int = 0, space: str = "small", recipes: tuple[str, ...] = ()) -> StudySpec:
+def spec(
+    trials: int, seed: int = 0, space: str = "small", recipes: tuple[str, ...] = ()
+) -> StudySpec:
     loaded = load_space(space)
     return StudySpec(
         name="s", source="synthetic", frames=DataOptions(seed=seed), score="", data_fingerprint="",
@@ -23,7 +25,9 @@ def spec(trials: int, seed: int = 0, space: str = "small", recipes: tuple[str, .
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("trials", "startup", "first"), [(1, 4, 1), (4, 4, 2), (12, 4, 4), (20, 5, 5), (100, 10, 10)])
+@pytest.mark.parametrize(
+    ("trials", "startup", "first"), [(1, 4, 1), (4, 4, 2), (12, 4, 4), (20, 5, 5), (100, 10, 10)]
+)
 def test_small_budgets_start_near_the_control(trials: int, startup: int, first: int) -> None:
     assert startup_trials(spec(trials)) == startup
     assert len(first_trials(spec(trials))) == first <= trials
@@ -35,7 +39,9 @@ def test_the_control_comes_first_and_its_neighbours_keep_most_of_it() -> None:
     assert params == control
     assert notes == Notes(recipe="control")
     assert all(neighbour.items() <= control.items() for neighbour, _ in neighbours)
-    sizes = [len(params) for seed in range(10) for params, _ in first_trials(spec(100, seed=seed))[1:]]
+    sizes = [
+        len(params) for seed in range(10) for params, _ in first_trials(spec(100, seed=seed))[1:]
+    ]
     assert sum(sizes) / (len(sizes) * len(control)) == pytest.approx(NEIGHBOUR_KEEPS, abs=0.06)
     assert len({tuple(neighbour) for neighbour, _ in neighbours}) == len(neighbours)
     assert first_trials(spec(100)) == first_trials(spec(100))
@@ -44,10 +50,15 @@ def test_the_control_comes_first_and_its_neighbours_keep_most_of_it() -> None:
 
 def test_recipes_follow_the_control_in_place_of_its_neighbours() -> None:
     space = load_space("mars")
-    control, *others = first_trials(spec(20, space="mars", recipes=("A5-unet-ra", "D4-unet-dilated-weighted-regularised")))
+    control, *others = first_trials(
+        spec(20, space="mars", recipes=("A5-unet-ra", "D4-unet-dilated-weighted-regularised"))
+    )
 
     assert control == (dict(space.control), Notes(recipe="control"))
-    assert [notes.recipe for _, notes in others] == ["A5-unet-ra", "D4-unet-dilated-weighted-regularised"]
+    assert [notes.recipe for _, notes in others] == [
+        "A5-unet-ra",
+        "D4-unet-dilated-weighted-regularised",
+    ]
     for (params, _), row in zip(others, ("A5", "D4"), strict=True):
         (recipe,) = choose_recipes(row)
         drawn = space.draw(FromParams(params))
@@ -62,9 +73,21 @@ def test_a_spec_with_recipes_survives_storage() -> None:
 
 @pytest.mark.parametrize(
     ("epochs", "expected"),
-    [(1, (2,)), (2, (2,)), (4, (2,)), (8, (2,)), (12, (2, 6)), (27, (3, 9)), (36, (4, 12)), (48, (5, 15)), (90, (10, 30))],
+    [
+        (1, (2,)),
+        (2, (2,)),
+        (4, (2,)),
+        (8, (2,)),
+        (12, (2, 6)),
+        (27, (3, 9)),
+        (36, (4, 12)),
+        (48, (5, 15)),
+        (90, (10, 30)),
+    ],
 )
-def test_rungs_are_a_warm_up_and_its_triples_of_the_first_half(epochs: int, expected: tuple[int, ...]) -> None:
+def test_rungs_are_a_warm_up_and_its_triples_of_the_first_half(
+    epochs: int, expected: tuple[int, ...]
+) -> None:
     assert halving_rungs(epochs) == expected
 
 
@@ -78,7 +101,8 @@ SHARE_AT_RANDOM = 6 / 12  # of the pairs of depth and batch below
 
 
 def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bool]:
-    """Which draws of a study lie beyond a border that depth and batch make together; the score knows nothing of it.
+    """Which draws of a study lie beyond a border that depth and batch make together; the score
+    knows nothing of it.
 
     Those are told as the program tells them, pruned with their constraint, or as failed.
     """
@@ -86,7 +110,10 @@ def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bo
     for number in range(trials):
         study.sampler = build_sampler(spec(trials, seed), number)
         trial = study.ask()
-        depth, batch = trial.suggest_int("depth", 2, 5), trial.suggest_categorical("batch", tuple(COSTS))
+        depth, batch = (
+            trial.suggest_int("depth", 2, 5),
+            trial.suggest_categorical("batch", tuple(COSTS)),
+        )
         score = trial.suggest_float("rate", 0.0, 1.0)
         drawn.append(depth + COSTS[batch] >= 5)
         if not drawn[-1]:
@@ -100,9 +127,12 @@ def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bo
 
 
 def test_the_sampler_learns_the_border_of_what_cannot_work() -> None:
-    """Of failed trials it would learn nothing, and even draw more of them: they leave no trace where it has looked."""
+    """Of failed trials it would learn nothing, and even draw more of them: they leave no trace
+    where it has looked.
+    """
     learnt, failed = (
-        [mean(infeasible_draws(seed, as_failed=as_failed)[30:]) for seed in range(5)] for as_failed in (False, True)
+        [mean(infeasible_draws(seed, as_failed=as_failed)[30:]) for seed in range(5)]
+        for as_failed in (False, True)
     )
 
     assert mean(learnt) < 0.7 * SHARE_AT_RANDOM

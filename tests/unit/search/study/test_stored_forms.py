@@ -13,15 +13,31 @@ from search.study.stored_forms import in_present_form
 # as the revision 1ef228e wrote it; space and fingerprints are cut short
 STORED = {
     "name": "small", "source": "/data/terrain.npz", "size": [32, 64], "min_identical": 12, "min_labelled": 0.25,
-    "max_deviation": 3.0, "ignore": "none", "scored": [1, 2], "score": "mean IoU of soil, rock", "data_fingerprint": "d",
+    "max_deviation": 3.0, "ignore": "none", "scored": [1, 2], "score": "mean IoU of soil, "
+                                                                       "rock", "data_fingerprint": "d",
     "space": {"domains": {}, "control": {}}, "space_fingerprint": "s", "trials": 20, "until_s": 60.0, "gpu_s": 0.0, "seed": 7,
     "recipes": ["A5-unet-ra"], "recipe_filters": 0.5, "objective_version": "4", "optuna": "5",
 }  # fmt: skip
 CONTROL = {"number": 0, "params": {"model.depth": 3}, "last_epoch": 8}
 FIFTH = {"number": 5, "params": {"model.depth": 4}, "last_epoch": 6}
-SEARCH = {"study": "", "seeds": 0, "resplit": True, "everything": False, "seed": 0, "scores": [], "candidates": []}
+SEARCH = {
+    "study": "",
+    "seeds": 0,
+    "resplit": True,
+    "everything": False,
+    "seed": 0,
+    "scores": [],
+    "candidates": [],
+}
 CONFIRM = SEARCH | {"study": "small", "seeds": 3, "resplit": False, "candidates": [CONTROL, FIFTH]}
-RETRAIN = SEARCH | {"study": "small", "seeds": 1, "resplit": False, "everything": True, "seed": 11, "candidates": [FIFTH]}
+RETRAIN = SEARCH | {
+    "study": "small",
+    "seeds": 1,
+    "resplit": False,
+    "everything": True,
+    "seed": 11,
+    "candidates": [FIFTH],
+}
 CANDIDATES = tuple(Candidate.model_validate(each) for each in (CONTROL, FIFTH))
 
 
@@ -32,14 +48,17 @@ CANDIDATES = tuple(Candidate.model_validate(each) for each in (CONTROL, FIFTH))
         (CONFIRM, Confirming(study="small", seeds=3, resplit=False, candidates=CANDIDATES)),
         (
             CONFIRM | {"study_id": 4, "top": 2, "heard": []},  # of a later revision
-            Confirming(study="small", study_id=4, top=2, seeds=3, resplit=False, candidates=CANDIDATES),
+            Confirming(
+                study="small", study_id=4, top=2, seeds=3, resplit=False, candidates=CANDIDATES
+            ),
         ),
         (
             RETRAIN | {"scores": [0.25, 0.5]},
             Retraining(study="small", candidate=CANDIDATES[1], seed=11, heard=(0.25, 0.5)),
         ),
         (
-            {name: value for name, value in RETRAIN.items() if name != "scores"} | {"heard": [-0.5]},
+            {name: value for name, value in RETRAIN.items() if name != "scores"}
+            | {"heard": [-0.5]},
             Retraining(study="small", candidate=CANDIDATES[1], seed=11, heard=(-0.5,)),
         ),
     ],
@@ -48,9 +67,20 @@ def test_a_study_of_before_is_what_it_was(confirm: dict[str, Any], purpose: Purp
     spec = StudySpec.model_validate(in_present_form(STORED | {"confirm": confirm}))
     assert spec.purpose == purpose
     assert spec.frames == DataOptions(
-        size=(32, 64), min_identical=12, min_labelled=0.25, max_deviation=3.0, ignore="none", scored=(1, 2), seed=7
+        size=(32, 64),
+        min_identical=12,
+        min_labelled=0.25,
+        max_deviation=3.0,
+        ignore="none",
+        scored=(1, 2),
+        seed=7,
     )
-    assert (spec.seed, spec.trials, spec.recipes, spec.recipe_filters) == (7, 20, ("A5-unet-ra",), 0.5)
+    assert (spec.seed, spec.trials, spec.recipes, spec.recipe_filters) == (
+        7,
+        20,
+        ("A5-unet-ra",),
+        0.5,
+    )
     assert "confirm" not in STORED
     stored = json.loads(spec.model_dump_json())
     assert in_present_form(stored) == stored

@@ -20,5 +20,9 @@ print(orders.stop.wait(30), orders.leave.wait(30))
 
 
 def test_a_signal_that_somebody_else_handles_is_no_order() -> None:
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout.split()) == (0, ["False", "False", "True", "True"]), done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["False", "False", "True", "True"]), (
+        done.stderr
+    )

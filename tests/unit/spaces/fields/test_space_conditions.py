@@ -1,4 +1,6 @@
-"""Fields that are read only while another one has a certain value: drawing, encoding and showing agree on them."""
+"""Fields that are read only while another one has a certain value: drawing, encoding and showing
+agree on them.
+"""
 
 import pytest
 
@@ -16,7 +18,11 @@ def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_a
     pairs = [(leaf, condition) for leaf in leaves() for condition in conditions_of(leaf)]
     assert len(pairs) > 30
     for leaf, condition in pairs:
-        governors = [each for each in leaves_by_path()[condition.governor] if set(each.when) <= set(leaf.when)]
+        governors = [
+            each
+            for each in leaves_by_path()[condition.governor]
+            if set(each.when) <= set(leaf.when)
+        ]
         assert governors, leaf.own_path
         assert order.index(condition.governor) < order.index(leaf.path)
 
@@ -48,7 +54,9 @@ ABOVE, ONE = Above0("x"), OneOf("x", ("a", "b"))
         (ONE, Choice(("a", "b")), True, True),
     ],
 )
-def test_what_a_domain_says_of_a_condition(condition: Above0 | OneOf, domain: Domain, possible: bool, certain: bool) -> None:
+def test_what_a_domain_says_of_a_condition(
+    condition: Above0 | OneOf, domain: Domain, possible: bool, certain: bool
+) -> None:
     assert can_be_met(condition, domain) is possible
     assert is_always_met(condition, domain) is certain
 
@@ -58,9 +66,18 @@ def test_what_is_not_read_is_not_asked_for_and_has_its_default() -> None:
     config = space.draw(FromParams({**space.control, "augment.intensity": 0.0}))
 
     assert config.augment == Augment(intensity=0.0)
-    asked = {"augment.copy_paste": 0.8, "train.rare_pasted": True, "train.early_stopping": 20, "train.stop_on": "loss"}
+    asked = {
+        "augment.copy_paste": 0.8,
+        "train.rare_pasted": True,
+        "train.early_stopping": 20,
+        "train.stop_on": "loss",
+    }
     drawn = space.draw(FromParams({**space.control, **asked}))
-    assert (drawn.augment.copy_paste_edge, drawn.train.rare_pasted, drawn.train.stop_on) == ("hard", True, "loss")
+    assert (drawn.augment.copy_paste_edge, drawn.train.rare_pasted, drawn.train.stop_on) == (
+        "hard",
+        True,
+        "loss",
+    )
     assert (config.train.rare_pasted, config.train.stop_on) == (False, "score")
 
 
@@ -68,19 +85,32 @@ def test_what_is_not_read_is_not_asked_for_and_has_its_default() -> None:
     ("read", "unread", "name"),
     [
         (NestedUNet(bottleneck="transformer", heads=8), NestedUNet(heads=8), "model.heads"),
-        (Smp(decoder="unet", attention="scse"), Smp(decoder="fpn", attention="scse"), "model.attention"),
-        (ConvStack(depth=1, base_filters=16), ConvStack(depth=0, base_filters=16), "model.base_filters"),
+        (
+            Smp(decoder="unet", attention="scse"),
+            Smp(decoder="fpn", attention="scse"),
+            "model.attention",
+        ),
+        (
+            ConvStack(depth=1, base_filters=16),
+            ConvStack(depth=0, base_filters=16),
+            "model.base_filters",
+        ),
     ],
 )
-def test_a_value_decides_whether_a_field_is_a_parameter(read: Model, unread: Model, name: str) -> None:
+def test_a_value_decides_whether_a_field_is_a_parameter(
+    read: Model, unread: Model, name: str
+) -> None:
     space = load_space("mars")
     plain = space.default()
-    params, bare = (space.encode(plain.model_copy(update={"model": model})) for model in (read, unread))
+    params, bare = (
+        space.encode(plain.model_copy(update={"model": model})) for model in (read, unread)
+    )
 
     assert name in params
     assert name not in bare
     assert space.draw(FromParams(params)).model == read
-    assert space.draw(FromParams(bare)).model != unread  # that field alone, which nothing reads, has its default
+    # that field alone, which nothing reads, has its default
+    assert space.draw(FromParams(bare)).model != unread
 
 
 @pytest.mark.parametrize(
@@ -88,7 +118,8 @@ def test_a_value_decides_whether_a_field_is_a_parameter(read: Model, unread: Mod
     [
         (Augment(shear=False), True),
         (Augment(geometry=False, shear=False), False),
-        (Augment(intensity=0.0, shear=False), False),  # geometry has its default, which is on, and is itself not read
+        # geometry has its default, which is on, and is itself not read
+        (Augment(intensity=0.0, shear=False), False),
     ],
 )
 def test_all_conditions_of_a_field_must_hold(augment: Augment, read: bool) -> None:
@@ -102,8 +133,12 @@ def test_all_conditions_of_a_field_must_hold(augment: Augment, read: bool) -> No
 def test_a_domain_that_nothing_can_read_is_refused_or_settled() -> None:
     nested = ["model.kind=nested_unet", "model.bottleneck=plain"]
 
-    with pytest.raises(ProblemsError, match=r"model\.heads: must be a plain value, since this space never reads it"):
+    with pytest.raises(
+        ProblemsError, match=r"model\.heads: must be a plain value, since this space never reads it"
+    ):
         load_space("small", [*nested, "model.heads={choice: [2, 4]}"])
     assert load_space("mars", nested).domains["model.heads"] == Fixed(4)
-    both = load_space("mars", ["model.kind={choice: [nested_unet, double_unet]}", "model.bottleneck=plain"])
+    both = load_space(
+        "mars", ["model.kind={choice: [nested_unet, double_unet]}", "model.bottleneck=plain"]
+    )
     assert both.domains["model.heads"] == Choice((2, 4, 8))

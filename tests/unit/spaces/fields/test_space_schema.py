@@ -2,7 +2,17 @@
 
 import pytest
 
-from objectives.config import LOSS_TERMS, SGD, Config, GivenClassWeights, Loss, Plateau, SecondPhase, Smp, UNet
+from objectives.config import (
+    LOSS_TERMS,
+    SGD,
+    Config,
+    GivenClassWeights,
+    Loss,
+    Plateau,
+    SecondPhase,
+    Smp,
+    UNet,
+)
 from objectives.errors import ProblemsError
 from spaces.fields.schema import build, flatten, leaves, leaves_by_path
 
@@ -35,13 +45,19 @@ def test_no_path_of_a_variant_is_also_a_path_of_a_field() -> None:
 def test_a_kind_comes_before_the_fields_that_it_decides() -> None:
     order = [leaf.path for leaf in leaves()]
 
-    assert all(order.index(kind_path) < order.index(leaf.path) for leaf in leaves() for kind_path, _ in leaf.when)
+    assert all(
+        order.index(kind_path) < order.index(leaf.path)
+        for leaf in leaves()
+        for kind_path, _ in leaf.when
+    )
 
 
 def test_the_shares_are_the_terms_of_both_mixtures_and_nothing_else() -> None:
     shares = [leaf.path for leaf in leaves() if leaf.is_share]
 
-    assert shares == [f"{section}.{term}" for section in ("loss", "second_loss") for term in LOSS_TERMS]
+    assert shares == [
+        f"{section}.{term}" for section in ("loss", "second_loss") for term in LOSS_TERMS
+    ]
 
 
 def test_a_field_without_default_is_known_as_such() -> None:
@@ -53,8 +69,17 @@ def test_a_field_without_default_is_known_as_such() -> None:
     [
         Config(),
         Config(optimiser=SGD(momentum=0.5), schedule=Plateau(patience=3)),
-        Config(loss=Loss(cross_entropy=0.25, focal=0.75, class_weights=GivenClassWeights(values=(0.0, 1.0, 2.5)))),
-        Config(model=Smp(encoder="vgg16"), second_loss=SecondPhase(cross_entropy=0.5, boundary=0.5, start=0.25)),
+        Config(
+            loss=Loss(
+                cross_entropy=0.25,
+                focal=0.75,
+                class_weights=GivenClassWeights(values=(0.0, 1.0, 2.5)),
+            )
+        ),
+        Config(
+            model=Smp(encoder="vgg16"),
+            second_loss=SecondPhase(cross_entropy=0.5, boundary=0.5, start=0.25),
+        ),
     ],
 )
 def test_build_inverts_flatten(config: Config) -> None:

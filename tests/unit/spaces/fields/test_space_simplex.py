@@ -17,7 +17,13 @@ OTHERS = tuple(f"loss.{term}" for term in LOSS_TERMS if f"loss.{term}" not in (C
 
 def space_with(entries: Mapping[str, str]) -> Space:
     """`mars` with three terms and these entries."""
-    return load_space("mars", [*(f"{path}=0" for path in OTHERS), *(f"{path}={value}" for path, value in entries.items())])
+    return load_space(
+        "mars",
+        [
+            *(f"{path}=0" for path in OTHERS),
+            *(f"{path}={value}" for path, value in entries.items()),
+        ],
+    )
 
 
 def weights(space: Space, params: Mapping[str, object]) -> tuple[float, float, float]:
@@ -29,13 +35,20 @@ def test_free_terms_share_in_proportion() -> None:
     space = load_space("mars")
     params = {f"{CE}.on": True, f"{FOCAL}.on": True, f"{DICE}.on": True}
 
-    shares = weights(space, {**params, f"{CE}.weight": 1.0, f"{FOCAL}.weight": 0.5, f"{DICE}.weight": 0.5})
+    shares = weights(
+        space, {**params, f"{CE}.weight": 1.0, f"{FOCAL}.weight": 0.5, f"{DICE}.weight": 0.5}
+    )
 
     assert shares == pytest.approx((0.5, 0.25, 0.25))
 
 
 def test_a_single_active_term_takes_all_and_draws_no_weight() -> None:
-    params = {**load_space("mars").control, f"{CE}.on": False, f"{FOCAL}.on": False, f"{DICE}.on": True}
+    params = {
+        **load_space("mars").control,
+        f"{CE}.on": False,
+        f"{FOCAL}.on": False,
+        f"{DICE}.on": True,
+    }
     drawn_names = {name: value for name, value in params.items() if not name.endswith(".weight")}
 
     loss = load_space("mars").draw(FromParams(drawn_names)).loss
@@ -46,7 +59,9 @@ def test_a_single_active_term_takes_all_and_draws_no_weight() -> None:
 def test_the_first_free_term_takes_what_is_left_when_all_are_off() -> None:
     space = space_with({CE: "0.4"})
 
-    assert weights(space, {f"{FOCAL}.on": False, f"{DICE}.on": False}) == pytest.approx((0.4, 0.6, 0.0))
+    assert weights(space, {f"{FOCAL}.on": False, f"{DICE}.on": False}) == pytest.approx(
+        (0.4, 0.6, 0.0)
+    )
 
 
 def test_a_fixed_member_keeps_its_value() -> None:
@@ -69,7 +84,9 @@ def test_focal_gamma_is_drawn_only_while_focal_is_on() -> None:
     space = load_space("mars")
 
     without = space.draw(FromParams({**space.control, f"{FOCAL}.on": False}))
-    with pytest.raises(ProblemsError, match=r"loss\.focal_gamma: must be among the stored parameters"):
+    with pytest.raises(
+        ProblemsError, match=r"loss\.focal_gamma: must be among the stored parameters"
+    ):
         space.draw(FromParams({**space.control, f"{FOCAL}.on": True, f"{FOCAL}.weight": 0.5}))
 
     assert without.loss.focal == 0.0
@@ -89,7 +106,9 @@ def test_focal_gamma_is_drawn_only_while_focal_is_on() -> None:
         ({FOCAL: "0", "loss.focal_gamma": "{float: [1, 3]}"}, "loss.focal_gamma", "never reads it"),
     ],
 )
-def test_refuses_weights_that_cannot_add_up(entries: Mapping[str, str], where: str, rule: str) -> None:
+def test_refuses_weights_that_cannot_add_up(
+    entries: Mapping[str, str], where: str, rule: str
+) -> None:
     with pytest.raises(ProblemsError) as caught:
         space_with(entries)
 
@@ -101,20 +120,36 @@ def test_refuses_weights_that_cannot_add_up(entries: Mapping[str, str], where: s
 def test_encode_names_a_weight_that_cannot_be_drawn() -> None:
     space = space_with({FOCAL: "0.2"})
     config = space.default()
-    fixed_elsewhere = config.model_copy(update={"loss": config.loss.model_copy(update={"focal": 0.3, "dice": 0.14})})
+    fixed_elsewhere = config.model_copy(
+        update={"loss": config.loss.model_copy(update={"focal": 0.3, "dice": 0.14})}
+    )
     too_small = config.model_copy(
-        update={"loss": config.loss.model_copy(update={"cross_entropy": 0.79, "focal": 0.2, "dice": 0.01})}
+        update={
+            "loss": config.loss.model_copy(
+                update={"cross_entropy": 0.79, "focal": 0.2, "dice": 0.01}
+            )
+        }
     )
 
-    with pytest.raises(ProblemsError, match=r"loss\.focal: is fixed at 0\.2 in this space, got 0\.3"):
+    with pytest.raises(
+        ProblemsError, match=r"loss\.focal: is fixed at 0\.2 in this space, got 0\.3"
+    ):
         space.encode(fixed_elsewhere)
-    with pytest.raises(ProblemsError, match=r"loss\.dice: must be 0 or at least 0\.05 times .*, got 0\.01"):
+    with pytest.raises(
+        ProblemsError, match=r"loss\.dice: must be 0 or at least 0\.05 times .*, got 0\.01"
+    ):
         space.encode(too_small)
 
 
 def test_each_mixture_has_a_simplex_of_its_own() -> None:
     space = load_space(
-        "mars", ["second_loss.kind=mixture", "second_loss.boundary=0.25", "second_loss.mixture.dice=0.75", f"{CE}=1"]
+        "mars",
+        [
+            "second_loss.kind=mixture",
+            "second_loss.boundary=0.25",
+            "second_loss.mixture.dice=0.75",
+            f"{CE}=1",
+        ],
     )
     config = space.default()
 
@@ -129,18 +164,26 @@ def test_a_second_mixture_is_drawn_only_where_there_is_one() -> None:
     second = {f"second_loss.{term}.on": term in ("dice", "tversky") for term in LOSS_TERMS}
     second |= {"second_loss.dice.weight": 1.0, "second_loss.tversky.weight": 0.25}
     parameters = {"second_loss.tversky_alpha": 0.7, "second_loss.start": 0.5}
-    config = space.draw(FromParams({**space.control, "second_loss.kind": "mixture", **second, **parameters}))
+    config = space.draw(
+        FromParams({**space.control, "second_loss.kind": "mixture", **second, **parameters})
+    )
 
     assert isinstance(config.second_loss, SecondPhase)
     assert (config.second_loss.dice, config.second_loss.tversky) == pytest.approx((0.8, 0.2))
     assert config.second_loss.tversky_alpha == 0.7
-    assert not any(name.startswith("second_loss.") for name in space.control.keys() - {"second_loss.kind"})
+    assert not any(
+        name.startswith("second_loss.") for name in space.control.keys() - {"second_loss.kind"}
+    )
 
 
 def test_a_second_mixture_that_cannot_add_up_is_told_under_its_own_name() -> None:
-    with pytest.raises(ProblemsError, match=r"second_loss: the fixed weights of its terms must add up to at most 1"):
+    with pytest.raises(
+        ProblemsError, match=r"second_loss: the fixed weights of its terms must add up to at most 1"
+    ):
         load_space("mars", ["second_loss.dice=0.7", "second_loss.boundary=0.7"])
-    with pytest.raises(ProblemsError, match=r"second_loss\.dice: exists only where second_loss\.kind is mixture"):
+    with pytest.raises(
+        ProblemsError, match=r"second_loss\.dice: exists only where second_loss\.kind is mixture"
+    ):
         load_space("small", ["second_loss.dice={weight: optional}"])
     with pytest.raises(ProblemsError, match=r"second_loss\.dice: must be given once"):
         load_space("mars", ["second_loss.dice=0.7", "second_loss.mixture.dice=0.7"])

@@ -41,7 +41,11 @@ optimiser:
 
 def test_overrides_win_over_the_file_and_the_last_over_the_first(tmp_path: Path) -> None:
     space = load_text(
-        tmp_path, "extends: small\nmodel.depth: 4\n", "model.depth={int: [2, 3]}", "model.depth = 2", "train.epochs=3"
+        tmp_path,
+        "extends: small\nmodel.depth: 4\n",
+        "model.depth={int: [2, 3]}",
+        "model.depth = 2",
+        "train.epochs=3",
     )
 
     assert space.domains["model.depth"] == Fixed(2)
@@ -83,15 +87,20 @@ control.model.up: diagonal
         "modle.depth: must be a field of the config (did you mean model.depth?), got 3",
         "depth: must be a field of the config (did you mean model.depth?), got 3",
         'model.dropout: low must not exceed high (low=0.5, high=0.1), got {"float": [0.5, 0.1]}',
-        "model: is a section, give its fields (model.kind, model.depth, model.base_filters, ...), got 3",
-        'train.epochs: must be a plain value, since it is the same for all trials of a study, got {"int": [10, 20]}',
-        'train.steps_per_epoch: must be a plain value, since it is the same for all trials of a study, got {"choice": [0, 10]}',
-        'optimiser.learning_rate: log needs a low above 0 (low=0), got {"float": [0, 0.01], "log": true}',
+        "model: is a section, give its fields (model.kind, model.depth, model.base_filters, ...), "
+        "got 3",
+        "train.epochs: must be a plain value, since it is the same for all trials of a study, got "
+        '{"int": [10, 20]}',
+        "train.steps_per_epoch: must be a plain value, since it is the same for all trials of a "
+        'study, got {"choice": [0, 10]}',
+        'optimiser.learning_rate: log needs a low above 0 (low=0), got {"float": [0, 0.01], "log": '
+        "true}",
         "model.depth: must be less than or equal to 5, got 9",
         "model.kernel_size: must be 3, 5 or 7, got 4",
         "model.norm: must not be a range of int, since its type is a choice, got 0 .. 1",
         "augment.flip: must be a valid boolean, got 1",
-        "schedule.patience: exists only where schedule.kind is plateau, which this space excludes, got 3",
+        "schedule.patience: exists only where schedule.kind is plateau, which this space excludes, "
+        "got 3",
         "control.model.up: must be 'transpose', 'bilinear' or 'nearest', got diagonal",
     ]
 
@@ -128,13 +137,20 @@ def test_a_broken_file_says_where(tmp_path: Path, text: str, where: str, rule: s
 
 
 def test_a_shared_bound_is_that_of_the_variants_in_the_space(tmp_path: Path) -> None:
-    assert load_text(tmp_path, "optimiser.kind: sgd\noptimiser.learning_rate: 5.0\n").default().optimiser.learning_rate == 5.0
+    assert (
+        load_text(tmp_path, "optimiser.kind: sgd\noptimiser.learning_rate: 5.0\n")
+        .default()
+        .optimiser.learning_rate
+        == 5.0
+    )
 
 
 def test_an_unknown_kind_is_one_problem_and_not_one_per_field(tmp_path: Path) -> None:
     text = "optimiser.kind: {choice: [adamw, adagrad]}\noptimiser.momentum: {float: [0.5, 0.9]}\n"
 
-    assert problems_of(tmp_path, text) == ["optimiser.kind: must be 'adamw', 'adam', 'sgd' or 'lion', got adagrad"]
+    assert problems_of(tmp_path, text) == [
+        "optimiser.kind: must be 'adamw', 'adam', 'sgd' or 'lion', got adagrad"
+    ]
 
 
 @pytest.mark.parametrize("override", ["model.depth", "=3", ""])
@@ -151,7 +167,10 @@ def test_an_override_with_broken_yaml_names_its_field() -> None:
 def test_a_missing_or_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
 
-    with pytest.raises(UserError, match=r"no space named smal: give a preset \(mars, one-epoch, recipes, small, tiny\)"):
+    with pytest.raises(
+        UserError,
+        match=r"no space named smal: give a preset \(mars, one-epoch, recipes, small, tiny\)",
+    ):
         load_space("smal")
     with pytest.raises(UserError, match="cannot be read"):
         load_space(str(tmp_path))
@@ -164,7 +183,11 @@ def test_a_missing_or_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_yaml_scalars_have_no_surprises() -> None:
-    text = "{a: 1e-4, b: no, c: on, d: 010, e: 1.5, f: '3', g: true, h: ~, i: 2024-01-01, j: 1:30, k: .5, l: 1e999}"
+    text = (
+        "{a: 1e-4, b: no, c: on, d: 010, e: 1.5, f: '3', g: true, h: ~, i: 2024-01-01, j: "
+        "1:30, "
+        "k: .5, l: 1e999}"
+    )
     tree, problems = read_yaml(text, "text")
 
     assert problems == []
@@ -182,7 +205,9 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
 
     assert load_text(tmp_path, below).pruning == NoPruning()
     assert load_text(tmp_path, below).recipes == ("all",)
-    changed = load_text(tmp_path, f"{below}pruning: {{kind: top_k, keep: 3}}\nrecipes: [a5, C1-unet-scag]\n")
+    changed = load_text(
+        tmp_path, f"{below}pruning: {{kind: top_k, keep: 3}}\nrecipes: [a5, C1-unet-scag]\n"
+    )
     assert changed.pruning == TopK(epoch=1, keep=3)
     assert changed.recipes == ("a5", "C1-unet-scag")
     assert load_text(tmp_path, below, "pruning={kind: halving}", "recipes=[]") == load_space("mars")
@@ -192,9 +217,20 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("pruning: none\n", "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, got none"),
-        ("pruning: {kind: half}\n", "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, got"),
-        ("pruning: {kind: top_k, keep: 0}\n", "pruning.keep: must be greater than or equal to 1, got 0"),
+        (
+            "pruning: none\n",
+            "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, "
+            "got none",
+        ),
+        (
+            "pruning: {kind: half}\n",
+            "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, "
+            "got",
+        ),
+        (
+            "pruning: {kind: top_k, keep: 0}\n",
+            "pruning.keep: must be greater than or equal to 1, got 0",
+        ),
         ("pruning: {kind: top_k, keep: 2.0}\n", "pruning.keep: must be a valid integer, got 2.0"),
         ("pruning: {kind: none, keep: 2}\n", "pruning.keep: is no field of this kind, got 2"),
         (
@@ -203,7 +239,10 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
         ),
         ("recipes: A5\n", "recipes: must be all, or a list like [A5, C1], got A5"),
         ("recipes: [A5, 3]\n", 'recipes: must be all, or a list like [A5, C1], got ["A5", 3]'),
-        ("recipes: [A5, D44]\n", "recipes: no recipe d44: did you mean D4-unet-dilated-weighted-regularised?, got"),
+        (
+            "recipes: [A5, D44]\n",
+            "recipes: no recipe d44: did you mean D4-unet-dilated-weighted-regularised?, got",
+        ),
     ],
 )
 def test_broken_pruning_and_recipes_are_told(tmp_path: Path, text: str, problem: str) -> None:

@@ -1,4 +1,6 @@
-"""The written form of a domain: what is read, what is refused, and that it is written back the same."""
+"""The written form of a domain: what is read, what is refused, and that it is written back the
+same.
+"""
 
 import pytest
 
@@ -93,6 +95,8 @@ def test_true_and_one_are_different_options() -> None:
         (Fixed(3), 5, 3),
     ],
 )
-def test_nearest_value_of_a_domain(domain: Int | Float | Choice | Fixed, wish: object, nearest: object) -> None:
+def test_nearest_value_of_a_domain(
+    domain: Int | Float | Choice | Fixed, wish: object, nearest: object
+) -> None:
     assert domain.nearest(wish) == nearest  # type: ignore[arg-type]
     assert domain.holds(domain.nearest(wish))  # type: ignore[arg-type]

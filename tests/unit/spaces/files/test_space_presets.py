@@ -26,7 +26,9 @@ def test_the_control_lies_in_the_space(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-@pytest.mark.parametrize("override", ["model.depth=2", "model.base_filters=8", "train.epochs=2", "loss.cross_entropy=1"])
+@pytest.mark.parametrize(
+    "override", ["model.depth=2", "model.base_filters=8", "train.epochs=2", "loss.cross_entropy=1"]
+)
 def test_a_preset_can_be_narrowed_to_one_value(name: str, override: str) -> None:
     path, _, value = override.partition("=")
 
@@ -42,7 +44,9 @@ def test_epochs_are_the_same_for_all_trials(name: str) -> None:
         load_space(name, ["train.epochs={int: [2, 3]}"])
 
 
-def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_and_schedule() -> None:
+def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_and_schedule() -> (
+    None
+):
     space = load_space("mars")
 
     for leaf in leaves():
@@ -50,22 +54,52 @@ def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_a
             found = named_domain(space.domains, leaf)
             assert found is not None, leaf.own_path
             assert not isinstance(found[1], Fixed) or leaf.path == VALUES, leaf.own_path
-    assert all(isinstance(space.domains[f"{loss}.{term}"], Weight) for loss in ("loss", "second_loss") for term in LOSS_TERMS)
-    for union in ("model.kind", "loss.class_weights.kind", "second_loss.kind", "optimiser.kind", "schedule.kind"):
+    assert all(
+        isinstance(space.domains[f"{loss}.{term}"], Weight)
+        for loss in ("loss", "second_loss")
+        for term in LOSS_TERMS
+    )
+    for union in (
+        "model.kind",
+        "loss.class_weights.kind",
+        "second_loss.kind",
+        "optimiser.kind",
+        "schedule.kind",
+    ):
         domain = space.domains[union]
         assert isinstance(domain, Choice)
-        assert all(leaves_by_path()[union][0].broken_rule(option) is None for option in domain.options)
+        assert all(
+            leaves_by_path()[union][0].broken_rule(option) is None for option in domain.options
+        )
         assert set(domain.options) == set(get_args(leaves_by_path()[union][0].annotation))
 
 
 @pytest.mark.parametrize("name", ["small", "tiny"])
 def test_stored_trials_of_cheap_presets_stay_readable(name: str) -> None:
     names = {
-        "small": {"model.depth", "model.block", "model.bottleneck", "augment.elastic", "optimiser.weight_decay", "train.ema"},
+        "small": {
+            "model.depth",
+            "model.block",
+            "model.bottleneck",
+            "augment.elastic",
+            "optimiser.weight_decay",
+            "train.ema",
+        },
         "tiny": {"train.batch_size"},
     }
-    shared = {"model.base_filters", "model.dropout", "loss.cross_entropy.weight", "loss.dice.on", "loss.dice.weight"}
-    shared |= {"loss.class_weights.power", "augment.intensity", "optimiser.learning_rate", "train.rare_repeat"}
+    shared = {
+        "model.base_filters",
+        "model.dropout",
+        "loss.cross_entropy.weight",
+        "loss.dice.on",
+        "loss.dice.weight",
+    }
+    shared |= {
+        "loss.class_weights.power",
+        "augment.intensity",
+        "optimiser.learning_rate",
+        "train.rare_repeat",
+    }
 
     assert load_space(name).control.keys() == shared | names[name]
 
@@ -92,7 +126,12 @@ def test_small_stays_cheap() -> None:
 
 
 def test_importing_spaces_loads_neither_torch_nor_optuna() -> None:
-    code = "import sys, spaces; spaces.load_space('small'); print(sorted({'torch', 'optuna', 'numpy'} & sys.modules.keys()))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = (
+        "import sys, spaces; spaces.load_space('small'); print(sorted({'torch', 'optuna', "
+        "'numpy'} & sys.modules.keys()))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
 
     assert loaded.stdout.strip() == "[]"
