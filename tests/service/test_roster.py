@@ -26,7 +26,7 @@ from search.study.stored import Study, open_study
 from search.trials import roster
 from search.worker.context import BY_DEVICE, Orders, Settings
 from search.worker.loop import run_worker, threads_of
-from search.worker.trial import device_limits, prefetchers
+from search.worker.running import device_limits, prefetchers
 from tests.support.stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 UUIDS = [chip.uuid for chip in TWO]

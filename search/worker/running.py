@@ -1,0 +1,224 @@
+"""A trial at work, as its worker sees it: each of its calls waits out an outage by itself."""
+
+import time
+from functools import partial
+from typing import Any, final
+
+import optuna
+
+from objectives.config import Config
+from objectives.device.shortage import host_memory, share_of
+from objectives.training.results import EpochResult, scored_epoch
+from search.artifacts import BlobMissingError
+from search.artifacts.pictures import attach_picture
+from search.machine.driver import Gpu
+from search.process.hearing import UnusableError, usable
+from search.process.messages import Cause, Checked, Checkpoint, Job, Message
+from search.process.parent import InterruptedTrialError, SurroundingsError, TrialProcess
+from search.study.budget import WHY, Limit, current_budget
+from search.study.pruners import judging
+from search.study.record import Notes
+from search.study.sampling import CONTROL
+from search.trials import checkpoints, roster
+from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
+from search.trials.leases import Lease
+from search.worker.context import BY_DEVICE, Worker
+from search.worker.endings import numbers, show
+
+# between two looks at the limits, at least: a trial of short epochs asks no more often
+LOOK_S = 1.0
+
+
+@final
+class RunningTrial:
+    """One trial under a lease, with what Optuna knows of it by now.
+
+    Epochs are reported in order, each once, also those that a resumed trial's checkpoint holds and
+    Optuna lacks.
+    """
+
+    def __init__(self, worker: Worker, lease: Lease, trial: optuna.Trial) -> None:
+        self.worker = worker
+        self.lease = lease
+        self.trial = trial
+        self.number = trial.number
+        frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
+        self.reported = set(frozen.intermediate_values)
+        self.pruned = Notes.of(frozen).pruned
+        self.looked_at = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell people what the trial does."""
+        self.worker.say(f"trial {self.number} {text}")
+
+    def interrupted(self) -> bool:
+        """Return whether to leave the trial."""
+        return self.worker.interrupted()
+
+    def job(self, config: Config) -> Job:
+        """Return what its process gets."""
+        return self.worker.patiently(
+            lambda: build_job(self.worker, self.lease, self.number, config)
+        )
+
+    def process(self, job: Job) -> TrialProcess:
+        """Return its process, which starts when it is entered."""
+        return TrialProcess(job, hang_s=self.worker.settings.hang_s)
+
+    def usable(self, message: object) -> Message:
+        """Return a message of its process.
+
+        Raises:
+            UnusableError: It is no message, or holds what nobody can work with.
+        """
+        return usable(message, len(self.worker.data.spec.class_names))
+
+    def note_needs(self, needs: Checked) -> None:
+        """Show in the dashboard what its config needs."""
+        needed = Notes(
+            parameters=needs.parameters,
+            multiply_adds=needs.multiply_adds,
+            memory_bytes=needs.memory_bytes,
+        )
+        self.worker.patiently(lambda: show(self.trial, needed, there={}))
+
+    def point(self, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
+        """Make the saved blobs its checkpoint."""
+        self.worker.patiently(lambda: self._point(history, checkpoint))
+
+    def _point(self, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
+        study = self.worker.study
+        top = scored_epoch(history, last=bool(study.run(self.number).last_epoch))
+        pointers = {
+            LAST: Pointer(checkpoint.last, history[-1].number, history[-1].score),
+            BEST: Pointer(checkpoint.best, top.number, top.score),
+        }
+        try:
+            checkpoints.point(study.engine, self.worker.blobs, self.lease, pointers)
+        except BlobMissingError as error:  # the trial goes on from the checkpoint before
+            raise SurroundingsError(f"trial {self.number}: {error}") from error
+
+    def report(self, history: tuple[EpochResult, ...]) -> None:
+        """Report the epochs that Optuna lacks."""
+        self.worker.patiently(lambda: self._report(history))
+
+    def _report(self, history: tuple[EpochResult, ...]) -> None:
+        for result in history:
+            if result.number not in self.reported:
+                self.trial.report(result.score, step=result.number)
+                self.reported.add(result.number)
+
+    def verdict(self) -> Cause:
+        """Return whether the trial is to be pruned; else ``completed``. The control never is."""
+        return self.worker.patiently(self._verdict)
+
+    def _verdict(self) -> Cause:
+        # asked for the control too, which takes its place in the rungs
+        self.pruned = self.pruned or (self.trial.should_prune() and self.number != CONTROL)
+        if not self.pruned:
+            return Cause.COMPLETED
+        # the pruner says it once: whoever takes the trial over must know
+        show(self.trial, Notes(pruned=True), there={})
+        return Cause.PRUNED
+
+    def limit_reached(self) -> bool:
+        """Return whether a limit of the study has been reached, or a person has said so.
+
+        It is looked up once in a second at most.
+        """
+        if time.monotonic() - self.looked_at < LOOK_S:
+            return False
+        limit = self._limit()
+        self.looked_at = time.monotonic()
+        return limit is not Limit.NONE
+
+    def leave_at_limit(self, history: tuple[EpochResult, ...]) -> None:
+        """Leave the trial where it stands, if a limit keeps the study from training on.
+
+        Raises:
+            InterruptedTrialError: One does; what is trained by now is shown.
+        """
+        limit = self._limit()
+        if limit is Limit.NONE:
+            return
+        self.show(history)
+        self.say(f"is left where it stands: {WHY[limit]}")
+        raise InterruptedTrialError(WHY[limit])
+
+    def _limit(self) -> Limit:
+        return self.worker.patiently(lambda: current_budget(self.worker.study).limit())
+
+    def show(self, history: tuple[EpochResult, ...]) -> None:
+        """Show in the dashboard what was trained so far."""
+        self.worker.patiently(
+            lambda: show(self.trial, numbers(self.worker, self.trial, history), there={})
+        )
+
+    def attach(self, filename: str, png: bytes) -> None:
+        """Keep a picture of it."""
+        storage = self.worker.study.storage
+        pictures = self.worker.pictures
+        self.worker.patiently(partial(attach_picture, self.trial, storage, pictures, png, filename))
+
+    def refuse_untrained(self, history: tuple[EpochResult, ...]) -> None:
+        """Refuse the end of a process that has sent no epoch.
+
+        Raises:
+            UnusableError: There is none.
+        """
+        if not history:
+            raise UnusableError(
+                "its process must send the result of an epoch before it is finished, got none"
+            )
+
+
+def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
+    """Return the job of a trial, with its checkpoints when it has some."""
+    pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
+    pairs = [
+        (pointers.get(last), pointers.get(best))
+        for last, best in ((LAST, BEST), (BEFORE[LAST], BEFORE[BEST]))
+    ]
+    gpu = worker.member.gpu
+    settings = worker.settings
+    cores = settings.threads or roster.threads(worker.study.engine)
+    return Job(
+        number=number,
+        config=config.model_dump_json(),
+        dataset=worker.data.directory,
+        blobs=settings.artifacts,
+        marker=worker.marker,
+        run=worker.study.run(number),
+        gpu=gpu,
+        threads=lease.threads,
+        prefetchers=prefetchers(settings.prefetchers, on_gpu=bool(gpu), cores=cores),
+        rungs=judging(worker.study.space).rungs,
+        checkpoints=tuple(
+            Checkpoint(last.blob, best.blob) for last, best in pairs if last and best
+        ),
+        verbose=settings.verbose,
+        **device_limits(worker.member.device),
+    )
+
+
+def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
+    """Return how many processes augment ahead of training: as told, else on a GPU one for each of
+    so many cores but one.
+
+    They change no batch, so unlike its threads they are no part of a trial: the cores are those of
+    its worker now.
+    """
+    if told != BY_DEVICE:
+        return told
+    return max(1, cores - 1) if on_gpu else 0
+
+
+def device_limits(gpu: Gpu) -> dict[str, Any]:
+    """Return what a trial may count on: the memory of the whole device, and bf16 on a GPU.
+
+    Others may share the device for a while, but an infeasible trial is so for ever: it must not
+    depend on who is there.
+    """
+    if not gpu.uuid:
+        return {"memory_bytes": share_of(host_memory()), "gpu_bf16": False}
+    return {"memory_bytes": share_of(gpu.memory_bytes), "gpu_bf16": gpu.bf16}
