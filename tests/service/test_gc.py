@@ -142,7 +142,7 @@ def test_what_is_young_stays(small_study: Study, tmp_path: Path) -> None:
         "drafts": 1,
     }
     assert set(names_in(blobs)) == {young}
-    assert {*pictures.keys()} == {"11111111-0000-4000-8000-000000000000"}
+    assert {each.key for each in pictures.stored()} == {"11111111-0000-4000-8000-000000000000"}
     assert [file.name for file in (tmp_path / "blobs" / "partial").iterdir()] == ["another"]
 
 

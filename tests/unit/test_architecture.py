@@ -17,7 +17,7 @@ def first_sentence(file: Path) -> str:
     """What a module says of itself first."""
     said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
     assert said, file
-    return said.splitlines()[0]
+    return " ".join(said.split("\n\n")[0].split())
 
 
 def tree(package: str) -> list[str]:

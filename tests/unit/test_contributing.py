@@ -171,10 +171,10 @@ terrain = generate(40)
 np.save("frames.npy", terrain.images[..., None] if terrain.images.ndim == 3 else terrain.images)
 np.save("frames.masks.npy", terrain.masks)
 report = check("frames.npy", DataOptions())
-print(report.frames, report.problems, len(read_images("frames.npy")))
+print(report.frames - len(terrain.images), report.problems, len(read_images("frames.npy")) - report.frames)
 """
 
 
 def test_the_new_reader_reads(tree: Path) -> None:
     done = run(tree, READ)
-    assert done.stdout == "40 () 40\n", done.stderr
+    assert done.stdout == "0 () 0\n", done.stderr
