@@ -99,7 +99,7 @@ def run_all(names: list[str], at_once: int) -> dict[str, Row]:
 def run_one(name: str) -> Row:
     """A scenario, and a word about it when it begins and ends."""
     began = time.monotonic()
-    print(f"{name}: {EVERYTHING[name].__doc__}", flush=True)
+    print(f"{name}: {' '.join(str(EVERYTHING[name].__doc__).split())}", flush=True)
     try:
         row = EVERYTHING[name]()
     # a scenario that breaks is a line of the table, and the next one runs

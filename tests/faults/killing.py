@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from audit import Row, audit
 from laws import BEGUN
-from scene import Scene, Worker, descendants, descendants_marked, holds_open, scene
+from scene import INJECTED, Scene, Worker, descendants, descendants_marked, holds_open, scene
 
 KILLS = 50
 MOMENT_S = 90.0  # until a moment comes by
@@ -19,7 +19,7 @@ TAKEN_S = 20.0  # until another worker has a trial that was given back, and its 
 
 def killed_workers() -> Row:
     """Kill -9 fifty times over one study, at five kinds of moments in turn; whoever is killed is
-    replaced at once.
+    replaced at once. Their disk is slow, or a fast machine would hardly show a file half-written.
     """
     dice, hit = random.Random(0), Counter[str]()
     # short trials: three of the moments come once in each
@@ -32,14 +32,14 @@ def killed_workers() -> Row:
             ("before the result", lambda: all_trained(at)),
         ]
         for _ in range(3):
-            at.start()
+            at.start(PYTHONPATH=INJECTED, FAULTS_INJECT="disk")
         for kill in range(KILLS):
             name, look = moments[kill % len(moments)]
             victim = at.wait(look, f"a worker to kill, {name}", MOMENT_S, pause_s=0.001)
             victim.kill()
             at.remember_saved(victim)
             hit[name] += 1
-            at.start()
+            at.start(PYTHONPATH=INJECTED, FAULTS_INJECT="disk")
         at.finish(3)
         export = at.run("export-best", "--no-test", "--out", str(at.root / "out"))
         row = audit(

@@ -20,6 +20,7 @@ from typing import Any
 
 from postgres import Server
 
+INJECTED = str(Path(__file__).parent / "injected")  # beside the program, for its processes
 MARK = "FAULTS_SCENE"  # in the environment of every process of a scene, so that none is overlooked
 EPOCH = re.compile(r"trial (\d+) epoch (\d+) of \d+: .*, ([\d.]+) s$")
 RESUMED = re.compile(r"trial (\d+) goes on after epoch (\d+)$")

@@ -4,12 +4,10 @@ exit codes.
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from audit import Row, audit
-from scene import Scene, Worker, scene
+from scene import INJECTED, Scene, Worker, scene
 
-INJECTED = str(Path(__file__).parent / "injected")
 BROKEN, LEAVE = 1, 75
 TURNS = 4  # of an engine that starts a worker on a broken GPU
 TAKEN_AWAY = 4

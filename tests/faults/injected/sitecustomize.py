@@ -10,10 +10,12 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+FLUSH_S = 0.1  # of a slow disk
 ECC = "CUDA error: uncorrectable ECC error encountered"
 
 
@@ -53,8 +55,20 @@ def driver_lists_it(driver: ModuleType) -> None:
     driver.read_driver = lambda: listed  # type: ignore[attr-defined]
 
 
+def disk_is_slow(folder: ModuleType) -> None:
+    """Each flush to the disk takes a while, so that half-written files are there to be seen."""
+    flush = os.fsync
+
+    def slowly(fd: int) -> None:
+        time.sleep(FLUSH_S)
+        flush(fd)
+
+    folder.os.fsync = slowly
+
+
 FAULTS: dict[str, dict[str, Callable[[ModuleType], None]]] = {
     "score": {"objectives.training.fit": score_is_no_number},
+    "disk": {"search.artifacts.folder": disk_is_slow},
     "gpu": {"torch.cuda": gpu_breaks, "search.machine.driver": driver_lists_it},
 }
 
