@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 from audit import Row, audit, leftovers
 from outages import fill, full_disk
@@ -135,7 +137,7 @@ def cut_again_and_again() -> Row:
 
 def study_deleted() -> Row:
     """Somebody deletes the study while it runs: every worker ends, with one line that says so."""
-    with scene(3, 200) as at:
+    with scene(3, 2000) as at:
         workers = [at.start(), at.start()]
         at.wait(lambda: at.epochs_done(0) >= 1, "an epoch")
         delete_study(at.server.url)
@@ -150,12 +152,12 @@ def study_deleted() -> Row:
 
 
 def delete_study(url: str) -> None:
-    """What Optuna's own command does: rows alone."""
-    import optuna
-
-    optuna.delete_study(
-        study_name="faults", storage=url.replace("postgresql://", "postgresql+psycopg2://")
-    )
+    """Delete the study with Optuna's own command: rows alone."""
+    optuna = Path(sys.executable).with_name("optuna")
+    storage = url.replace("postgresql://", "postgresql+psycopg2://")
+    words = [str(optuna), "delete-study", "--study-name", "faults", "--storage", storage]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 ALL = [terminated_in_silence, signalled_twice, cut_again_and_again, study_deleted]
