@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# two processes; a file's tests stay in one, where they share what they made
+PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +34,11 @@ check: install ## lint, format, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: check ## check, then the test suite in two processes (16 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: check ## check, then the tests that are run before every commit, in two processes (10 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not long"
+
+test-full: test ## make test, then the long tests: whole ways through the service, every decoder, the fuzz in small (20 minutes)
+	OMP_NUM_THREADS=1 $(PYTEST) -m long
 
 fuzz: install ## 13,000 cases of bad input in process and 240 through the command: no traceback, no hang (15 minutes)
 	FUZZ=full OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/fuzz --timeout 1500

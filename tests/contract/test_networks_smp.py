@@ -14,6 +14,8 @@ from objectives.errors import UserError
 from objectives.networks.smp import build_smp, encoder_names
 from tests.support import network_checks as checks
 
+pytestmark = pytest.mark.long
+
 # 81,868 parameters: the fewest among smp's own encoders and some forty of the smallest timm
 # families that were counted
 SMALLEST = "tu-test_efficientnet"

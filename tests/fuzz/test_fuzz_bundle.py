@@ -40,6 +40,8 @@ from objectives.training.fit import prepare
 from tests.support.bundles_made import origin, seal
 from tests.support.fuzzing import cases, changed_bytes, changed_trees, good_or_refused
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 CONFIGURATION = Config(
     model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8)

@@ -33,6 +33,8 @@ from tests.support.commands import (
 )
 from tests.support.fuzzing import CASES, COMMAND, FULL, cases, good_or_refused
 
+pytestmark = pytest.mark.long
+
 PATIENCE_S = 120.0
 
 

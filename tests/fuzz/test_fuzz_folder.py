@@ -49,6 +49,8 @@ from tests.support.fuzzing import (
     good_or_refused,
 )
 
+pytestmark = pytest.mark.long
+
 SPEC = FrameSpec(
     height=HEIGHT,
     width=WIDTH,

@@ -21,6 +21,8 @@ from objectives.data.preparing.check import check
 from objectives.errors import ProblemsError
 from tests.support.fuzzing import ODD_TEXT, cases, changed_bytes, good_or_refused
 
+pytestmark = pytest.mark.long
+
 FRAMES, HEIGHT, WIDTH = 24, 8, 12
 
 

@@ -16,6 +16,8 @@ from search.study.setup import Request, set_up
 from tests.support.commands import TEXT, assert_good_end, dump
 from tests.support.fuzzing import cases, good_or_refused
 
+pytestmark = pytest.mark.long
+
 STUDY = "ordered"
 STATES = {"stop": "stopped", "pause": "paused", "resume": "running"}
 MORE = {

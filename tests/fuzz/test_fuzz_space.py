@@ -25,6 +25,8 @@ from tests.support.fuzzing import (
     good_or_refused,
 )
 
+pytestmark = pytest.mark.long
+
 PRESETS = {
     name: (resources.files("spaces") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     for name in preset_names()

@@ -152,6 +152,7 @@ def test_a_claim_that_slept_while_others_spent_the_budget_creates_nothing(
         study.close()
 
 
+@pytest.mark.long
 def test_eight_workers_started_at_once_spend_a_budget_of_twenty_exactly(
     database: str, make_study: Maker, tmp_path: Path
 ) -> None:

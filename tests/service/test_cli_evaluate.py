@@ -42,6 +42,7 @@ def bundle(terrain: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("evaluate") / "model", terrain, "elsewhere")
 
 
+@pytest.mark.long
 def test_a_look_is_not_counted_by_a_study_that_only_has_the_same_name(
     search: Any, terrain: Dataset, small_study: Study, database: str, tmp_path: Path
 ) -> None:

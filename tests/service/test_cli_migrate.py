@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from search.artifacts import open_blobs
 from search.place import Place
 from search.study.status import read_status
@@ -20,6 +22,7 @@ from tests.support.studies_written import trials_of, write
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.long
 def test_through_the_command_line_with_workers_and_the_export_of_a_copy(
     database: str, tmp_path: Path, search: Command
 ) -> None:

@@ -33,6 +33,7 @@ def words_of(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.long
 def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(
     search: Any, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_stopped_run_gives_its_trials_back_and_the_same_command_goes_on(
     assert not (home / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.long
 def test_the_workers_and_the_database_of_a_killed_run_end_with_it(
     search: Any, tmp_path: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_the_workers_and_the_database_of_a_killed_run_end_with_it(
     assert counts["interrupted"] == 1  # given back, not left to its lease
 
 
+@pytest.mark.long
 def test_commands_find_the_embedded_study_without_a_storage(search: Any, tmp_path: Path) -> None:
     words = ["--study", "mine", "--home", tmp_path]
     made = search(

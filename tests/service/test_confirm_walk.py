@@ -401,6 +401,7 @@ class Walk(RuleBasedStateMachine):
         return found
 
 
+@pytest.mark.long
 def test_every_walk_has_a_way_on_and_true_sentences(database: str) -> None:
     space = load_stored_space(spec_of("pool").space)
 

@@ -216,6 +216,7 @@ def test_a_worker_whose_clock_is_off_may_not_join(
         check_clock(small_study)
 
 
+@pytest.mark.long
 def test_the_commands_say_what_they_did(database: str, make_study: Maker, search: Command) -> None:
     make_study(database, trials=4)
     place = ("--study", "small", "--storage", database)

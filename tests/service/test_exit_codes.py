@@ -54,6 +54,7 @@ def silent_database() -> Iterator[str]:
         yield f"postgresql://nobody@127.0.0.1:{server.getsockname()[1]}/none"
 
 
+@pytest.mark.long
 def test_a_worker_that_was_told_to_leave_ends_with_its_code_wherever_it_stood(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:
@@ -87,6 +88,7 @@ def connected(pid: int) -> bool:
     )
 
 
+@pytest.mark.long
 def test_the_end_of_the_study_is_0_whatever_the_code(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:
@@ -96,6 +98,7 @@ def test_the_end_of_the_study_is_0_whatever_the_code(
         assert start(CODE).wait(120) == 0, "nothing is left to do"
 
 
+@pytest.mark.long
 def test_a_drained_worker_that_is_hurried_ends_with_its_code(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:

@@ -174,6 +174,7 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
     assert Provenance.model_validate(json.loads(provenance.model_dump_json())).belief == belief
 
 
+@pytest.mark.long
 def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path: Path) -> None:
     out = tmp_path / "out"
     provenance = export_best(

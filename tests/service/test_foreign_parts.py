@@ -36,6 +36,7 @@ def search_in(tmp_path: Path) -> Search:
     return search_in
 
 
+@pytest.mark.long
 def test_the_whole_way_with_a_package_and_what_is_said_without_it(
     search_in: Search, database: str, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_space_in_which_nothing_works_ends_and_says_why(
     study.close()
 
 
+@pytest.mark.long
 def test_a_study_of_recipes_alone_replaces_nothing_and_warns_all_the_same(
     database: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from tests.support.studies_written import trials_of
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.long
 def test_each_command_goes_on_with_equal_data_elsewhere(
     search: Command, database: str, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def search(database: str, tmp_path: Path) -> object:
     return run
 
 
+@pytest.mark.long
 def test_recipes_are_trained_after_the_control_and_tabled(
     database: str, tmp_path: Path, search
 ) -> None:  # type: ignore[no-untyped-def]

@@ -119,6 +119,7 @@ def facts(url: str, name: str) -> tuple[object, ...]:
     return study.spec, budget, trials
 
 
+@pytest.mark.long
 def test_a_study_that_was_extended_is_extended_again(
     place: Place, typed: Type, elsewhere: str
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_study_that_was_extended_is_extended_again(
     study.close()
 
 
+@pytest.mark.long
 def test_a_study_written_with_its_last_budget_draws_other_trials(place: Place) -> None:
     few, many = written(place, name="few", trials=4), written(place, name="many", trials=36)
     extend_budget(few, trials=32, gpu_s=0.0, until_s=0.0)
@@ -148,6 +150,7 @@ def test_a_study_written_with_its_last_budget_draws_other_trials(place: Place) -
     many.close()
 
 
+@pytest.mark.long
 def test_a_migrated_study_is_migrated_again_from_its_original(
     place: Place, typed: Type, elsewhere: str
 ) -> None:
@@ -200,6 +203,7 @@ def test_of_a_migrated_study_whose_original_is_another_by_now_that_is_said(
     new.close()
 
 
+@pytest.mark.long
 def test_recipes_with_fewer_filters_are_run_so_again(
     place: Place, typed: Type, elsewhere: str
 ) -> None:
@@ -232,6 +236,7 @@ def test_recipes_with_fewer_filters_are_run_so_again(
     study.close()
 
 
+@pytest.mark.long
 def test_a_confirmation_of_other_candidates_than_those_of_now_is_told(
     place: Place, typed: Type, elsewhere: str
 ) -> None:

@@ -118,6 +118,7 @@ def test_an_export_that_a_gpu_has_no_memory_for_is_done_on_the_cpu_with_one_look
     assert len(tried) == 2
 
 
+@pytest.mark.long
 def test_an_interrupted_retraining_goes_on_and_its_last_epoch_is_exported(
     search: Any, make_trained: Callable[..., Study], place: Place, tmp_path: Path
 ) -> None:

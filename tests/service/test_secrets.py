@@ -76,6 +76,7 @@ def rows(url: str) -> str:
     return "\n".join(found)
 
 
+@pytest.mark.long
 def test_a_password_is_in_no_process_log_table_bundle_or_page(
     search: Any, database: str, tmp_path: Path
 ) -> None:

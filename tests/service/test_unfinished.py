@@ -67,6 +67,7 @@ def stopped_at(study: Study, epochs: int) -> Callable[[], None]:
     return stop
 
 
+@pytest.mark.long
 def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     place: Place, make_database: Callable[[], str], make_study: Maker, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_stopped_study_is_exported_as_it_stands_and_goes_on_to_the_same_end(
     uncut.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", ["hours", "deadline"])
 def test_a_limit_leaves_trials_as_they_are_and_more_of_it_goes_on_with_them(
     limit: str, place: Place, make_study: Maker

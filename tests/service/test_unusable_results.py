@@ -139,6 +139,7 @@ def test_an_end_without_a_result_has_a_cause(
     on_stage(lambda stage: check_ended(stage.play(said)))
 
 
+@pytest.mark.long
 def test_whatever_trials_say_each_ends_with_a_cause_and_the_worker_goes_on(
     on_stage: Callable[..., None],
 ) -> None:

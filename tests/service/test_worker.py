@@ -179,6 +179,7 @@ def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(
     study.close()
 
 
+@pytest.mark.long
 def test_draining_finishes_the_trial_at_hand_and_takes_no_other(
     place: Place, make_study: Maker
 ) -> None:
@@ -227,6 +228,7 @@ def test_a_worker_with_other_data_or_another_version_may_not_join(
         check_worker(small_study, own)
 
 
+@pytest.mark.long
 def test_a_study_whose_artifacts_live_in_s3_runs_resumes_and_exports(
     place: Place, s3_endpoint: str, tmp_path: Path, make_study: Maker
 ) -> None:

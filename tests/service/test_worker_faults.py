@@ -121,6 +121,7 @@ def test_a_config_that_kills_its_process_is_tried_three_times_and_failed(
         assert read_status(work.study).spent == 2
 
 
+@pytest.mark.long
 def test_a_process_that_stands_still_is_killed_and_its_trial_resumed_then_failed(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_damaged_checkpoint_is_seen_and_the_one_before_is_used(
     study.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("in_its_place", ["a file", "an empty folder"])
 def test_an_artifact_store_that_is_away_is_waited_for(
     in_its_place: str, database: str, tmp_path: Path, make_study: Maker
@@ -211,6 +213,7 @@ def test_an_artifact_store_that_is_away_is_waited_for(
     assert foreign.is_file() or not [*foreign.rglob("*")]  # nothing was put where the store was not
 
 
+@pytest.mark.long
 def test_a_wait_for_the_artifact_store_is_no_hang(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:
@@ -228,6 +231,7 @@ def test_a_wait_for_the_artifact_store_is_no_hang(
         assert [trial.state.name for trial in work.study.optuna.get_trials()] == ["COMPLETE"]
 
 
+@pytest.mark.long
 def test_a_paused_study_keeps_its_trials_and_goes_on(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:
@@ -259,6 +263,7 @@ def test_a_study_extended_while_a_worker_trains_keeps_that_worker(
         assert status.trials["complete"] + status.trials["pruned"] == 2
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_a_worker_at_once_and_loses_nothing(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:

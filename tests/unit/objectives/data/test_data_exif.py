@@ -180,6 +180,7 @@ def bundle_of(root: Path, exif: Exif) -> Path:
     return root.parent / exif
 
 
+@pytest.mark.long
 def test_a_bundle_predicts_and_evaluates_as_its_study_read(tmp_path: Path) -> None:
     root = made(tmp_path / "frames", dict.fromkeys(range(FRAMES), 6))
     turn, keep = bundle_of(root, "turn"), bundle_of(root, "keep")

@@ -82,6 +82,7 @@ def test_no_recipe_has_one_at_risk(channels: int) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_network_that_had_one_trains() -> None:
     """In a process of its own, which the convolutions as they came would kill."""
     done = subprocess.run(
