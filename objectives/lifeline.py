@@ -22,7 +22,7 @@ def end_with_parent(parent: int = 0, by: signal.Signals = signal.SIGKILL) -> Non
 
 
 def leave_with(parent: int) -> None:
-    """Let this process be told to leave (SIGTERM) as soon as ``parent``, which made it, has ended,
+    """Let this process be asked to leave (SIGTERM) as soon as ``parent``, which made it, has ended,
     however it did.
     """
     end_with_parent(parent, signal.SIGTERM)

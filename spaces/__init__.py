@@ -6,7 +6,7 @@ from spaces.domains import Fixed
 from spaces.files.load import load_space, preset_names
 from spaces.files.stored import load_stored_space
 from spaces.recipes import EnsembleOfRecipes, Recipe, choose_recipes, load_ensembles, load_recipes
-from spaces.source import FromParams, Source
+from spaces.source import FromParams, ValueSource
 from spaces.space import Row, Space
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "FromParams",
     "Recipe",
     "Row",
-    "Source",
     "Space",
+    "ValueSource",
     "choose_recipes",
     "load_ensembles",
     "load_recipes",

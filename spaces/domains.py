@@ -5,7 +5,7 @@ simplex.
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from spaces.source import Source
+from spaces.source import ValueSource
 from spaces.values import Value, plain, shown, token
 
 
@@ -15,7 +15,7 @@ class Fixed:
 
     value: Value
 
-    def draw(self, name: str, source: Source) -> Value:
+    def draw(self, name: str, source: ValueSource) -> Value:
         """Return the value, without a question."""
         return self.value
 
@@ -44,7 +44,7 @@ class Int:
     step: int = 1
     log: bool = False
 
-    def draw(self, name: str, source: Source) -> Value:
+    def draw(self, name: str, source: ValueSource) -> Value:
         """Ask for a whole number."""
         return source.int(name, self.low, self.high, step=self.step, log=self.log)
 
@@ -84,7 +84,7 @@ class Float:
     high: float
     log: bool = False
 
-    def draw(self, name: str, source: Source) -> Value:
+    def draw(self, name: str, source: ValueSource) -> Value:
         """Ask for a number."""
         return source.float(name, self.low, self.high, log=self.log)
 
@@ -116,7 +116,7 @@ class Choice:
 
     options: tuple[Value, ...]
 
-    def draw(self, name: str, source: Source) -> Value:
+    def draw(self, name: str, source: ValueSource) -> Value:
         """Ask for an option."""
         tokens = [token(option) for option in self.options]
         return self.options[tokens.index(source.choice(name, tokens))]

@@ -26,13 +26,13 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
         ProblemsError: The control has such weights.
     """
     (leaf,) = leaves_by_path()[VALUES]
-    found = named_domain(space.domains, leaf)
-    options = _options(found[1]) if found else ()
+    named = named_domain(space.domains, leaf)
+    options = _options(named[1]) if named else ()
     fitting = tuple(option for option in options if _fits(option, num_classes))
-    if found is None or fitting == options:
+    if named is None or fitting == options:
         return space, ()
     config = space.default()
-    name = found[0]
+    name = named[0]
     weights = config.loss.class_weights
     if isinstance(weights, GivenClassWeights) and not _fits(weights.values, num_classes):
         raise ProblemsError("control", [_problem(f"control.{VALUES}", num_classes, weights.values)])

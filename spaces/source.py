@@ -11,7 +11,7 @@ from objectives.errors import Problem, ProblemsError
 from spaces.values import Scalar, shown
 
 
-class Source(Protocol):
+class ValueSource(Protocol):
     """Answers one named question at a time; a space asks the same questions in the same order for
     the same answers.
     """

@@ -16,7 +16,7 @@ from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, 
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
-from spaces.source import FromParams, Source
+from spaces.source import FromParams, ValueSource
 from spaces.values import Scalar, Value, shown, token
 
 
@@ -46,7 +46,7 @@ class Space:
     pruning: Pruning = PRUNING_BY_DEFAULT
     recipes: tuple[str, ...] = ()
 
-    def draw(self, source: Source) -> Config:
+    def draw(self, source: ValueSource) -> Config:
         """Return the config that the source's answers describe; questions and their order depend on
         earlier answers alone.
         """
@@ -86,16 +86,16 @@ class Space:
                 weights, found_problems = encode_weights(simplex, self.domains, values)
                 params, problems = params | weights, problems + found_problems
         for leaf in leaves():
-            found = named_domain(self.domains, leaf)
+            named = named_domain(self.domains, leaf)
             if (
-                found is None
+                named is None
                 or leaf.is_share
                 or not leaf.exists(values)
                 or not is_read(leaf, values)
             ):
                 # without a domain, its variant lies outside: the problem is named at the kind
                 continue
-            name, domain = found
+            name, domain = named
             assert not isinstance(domain, Weight)
             if not domain.holds(values[leaf.path]):
                 problems.append(_outside(leaf, domain, shown(values[leaf.path])))
@@ -118,7 +118,7 @@ class Space:
     def to_dict(self) -> dict[str, object]:
         """Return the whole space as JSON values, the form that a study stores."""
         foreign = foreign_of(self.domains)
-        found: dict[str, object] = {
+        stored: dict[str, object] = {
             "domains": {
                 path: domain.to_yaml()
                 for path, domain in self.domains.items()
@@ -131,12 +131,12 @@ class Space:
             # what is as ever stays unsaid, so that spaces stored by earlier versions keep their
             # form
         ):
-            found["pruning"] = self.pruning.model_dump()
+            stored["pruning"] = self.pruning.model_dump()
         if self.recipes:
-            found["recipes"] = list(self.recipes)
+            stored["recipes"] = list(self.recipes)
         if foreign.packages:
-            found["foreign"] = dict(foreign.packages)
-        return found
+            stored["foreign"] = dict(foreign.packages)
+        return stored
 
     def describe(self) -> tuple[Row, ...]:
         """Return a row for each domain, in the order of the config's fields."""
@@ -149,17 +149,17 @@ class Space:
         users = [
             leaf
             for leaf in users
-            if (found := named_domain(self.domains, leaf)) and found[0] == path
+            if (entry := named_domain(self.domains, leaf)) and entry[0] == path
         ]
         kinds: dict[str, list[str]] = {}
         for kind_path, kind in dict.fromkeys(pair for leaf in users for pair in leaf.when):
             kinds.setdefault(kind_path, []).append(kind)
-        told = [
+        conditions = [
             f"{kind_path} is {' or '.join(named)}"
             for kind_path, named in kinds.items()
             if any(kind not in named for kind in _options(self.domains[kind_path]))
         ]
-        return ", ".join([*told, *self._conditions_of_value(users)])
+        return ", ".join([*conditions, *self._conditions_of_value(users)])
 
     def _conditions_of_value(self, users: list[Leaf]) -> list[str]:
         """Return what other fields must be for these leaves to be read; of a variant only, where

@@ -155,7 +155,7 @@ def measure_trials(folder: Path) -> list[Cost]:
     from search.process.parent import preload
     from search.study.setup import Request, set_up
     from search.study.stored import open_study
-    from search.worker.context import Orders, Settings
+    from search.worker.context import Orders, WorkerSettings
     from search.worker.loop import run_worker
 
     said: list[float] = []  # when each trial started, and ended
@@ -175,7 +175,7 @@ def measure_trials(folder: Path) -> list[Cost]:
         )
         list(set_up(asked, place))
         study = open_study(url, "bench")
-        settings = Settings(artifacts=place.artifacts, cache=place.cache, device="cpu")
+        settings = WorkerSettings(artifacts=place.artifacts, cache=place.cache, device="cpu")
         run_worker(study, settings, Orders(), lambda line: said.append(time.perf_counter()))
         attributes = [trial.user_attrs for trial in study.optuna.get_trials()]
         study.close()

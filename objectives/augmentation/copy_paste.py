@@ -57,7 +57,7 @@ class FrameAugmenter:
     def __call__(
         self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int, share: float | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The augmented frame and mask; the originals stay as they are. See `Augmenter` for shapes
+        """Return the augmented frame and mask; the originals stay as they are. See `Augmenter` for shapes
         and the seed.
 
         ``share`` is the chance of copy-paste for this frame, where it is not that of all.
@@ -82,7 +82,7 @@ class CopyPaste:
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """The pool, found when it is first needed."""
+        """The pool of pieces, cut out at the first use."""
         return find_pieces(self.data)
 
     def __call__(

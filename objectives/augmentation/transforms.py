@@ -56,7 +56,8 @@ class Augmenter:
     def __call__(
         self, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The augmented image and mask, of the same shapes and dtypes; the originals stay as they are.
+        """Return the augmented image and mask, of the same shapes and dtypes; the originals stay
+        as they are.
 
         Args:
             image_HWC: uint8, uint16 or float32 (which is neither rounded nor cut), any number of channels.

@@ -18,7 +18,9 @@ class Confirmed(Frozen):
     seeds: int
     candidates: int  # that were trained again, the control among them
     mean: float  # over the seeds, of mean IoU
-    expected: float  # corrected for having been chosen among the candidates, where that can be told
+    expected: (
+        float  # corrected for having been chosen among the candidates, where that can be estimated
+    )
     interval: Bounds | None  # of ``expected``, 95 %; None: with one seed it is not known
     beats_control: float | None  # probability; None: it is the control, or that is not known
     corrected: bool = True  # False: ``expected`` is the mean
@@ -34,7 +36,7 @@ class Confirmed(Frozen):
             if self.interval is None
             else f" (95 %: {self.interval[0]:.4f} to {self.interval[1]:.4f})"
         )
-        told = (
+        sentence = (
             f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean "
             f"IoU is {self.mean:.4f}"
         )
@@ -43,7 +45,7 @@ class Confirmed(Frozen):
                 f"corrected for the choice among {self.candidates} candidates, expect "
                 f"{self.expected:.4f}{around}"
             )
-            return f"{told}; {chosen} on validation parts like these.{beats}"
+            return f"{sentence}; {chosen} on validation parts like these.{beats}"
         why = (
             "one seed does not tell how far that was luck"
             if self.seeds == 1
@@ -55,12 +57,14 @@ class Confirmed(Frozen):
             else ""
         )
         return " ".join(
-            filter(None, (f"{told}{around} on validation parts like these.{beats}", uncorrected))
+            filter(
+                None, (f"{sentence}{around} on validation parts like these.{beats}", uncorrected)
+            )
         )
 
 
 class Optimistic(Frozen):
-    """Nobody has confirmed the model; how much lower its score would be is told from the study's
+    """Nobody has confirmed the model; how much lower its score would be is estimated from the study's
     own curves.
     """
 
@@ -106,9 +110,8 @@ class Named(Frozen):
 
     def __str__(self) -> str:
         return (
-            "Whoever exported it named it, so nothing is known of how it was chosen: if by its "
-            "validation score, that is "
-            "optimistic."
+            "It was exported by name, and how it was chosen is not recorded: if by its validation "
+            "score, that score is optimistic."
         )
 
 

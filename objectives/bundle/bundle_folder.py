@@ -46,7 +46,7 @@ from objectives.errors import one_line
 from objectives.networks import build_network
 from objectives.outputs.atomic import directory_at_once
 from objectives.program.segmenter import Segmenter, placed
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from objectives.scoring.evaluate import evaluate
 
 __all__ = [
@@ -77,7 +77,7 @@ class Bundle:
     """
 
     directory: Path
-    settings: Settings
+    settings: ProgramSettings
     provenance: Provenance
     frames: Mapping[str, frozenset[str]]
     segmenter: Segmenter | Ensemble
@@ -96,7 +96,7 @@ class Bundle:
 def write_bundle(
     directory: Path,
     segmenter: Segmenter | Ensemble,
-    settings: Settings,
+    settings: ProgramSettings,
     provenance: Provenance,
     *,
     frames: Mapping[str, Sequence[str]],
@@ -199,7 +199,7 @@ def check_bundle(
     return compare_written_programs(bundle, images_NHWC)
 
 
-def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> None:
+def _refuse_other_weights(weights: Mapping[str, Tensor], settings: ProgramSettings) -> None:
     """Compare names, shapes and types on the meta device first: what a config states takes no
     memory until it is there.
 
@@ -229,9 +229,9 @@ def _refuse_other_weights(weights: Mapping[str, Tensor], settings: Settings) -> 
             "stack.weight": (torch.Size([classes, inputs, 1, 1]), torch.float32),
             "stack.bias": (torch.Size([classes]), torch.float32),
         }
-    found = {name: (value.shape, value.dtype) for name, value in weights.items()}
+    given = {name: (value.shape, value.dtype) for name, value in weights.items()}
     if differing := sorted(
-        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)
     ):
         raise ValueError(
             f"{WEIGHTS} and {CONFIG} differ in {len(differing)} tensors, the first is "

@@ -113,10 +113,10 @@ def _chosen_by_this(belief: Belief) -> str:
     """
     match belief:
         case Confirmed():
-            told = f"{belief.expected:.4f} is expected on parts like it"
+            expectation = f"{belief.expected:.4f} is expected on parts like it"
             return (
                 f"the validation part is one of those that the model was confirmed on, among "
-                f"others: {told}"
+                f"others: {expectation}"
             )
         case Named():
             return (
@@ -163,15 +163,15 @@ def evaluate_bundle(
         )
     own = sum(parts[index] == split for index in chosen)
     others = sum(part not in (split, None) for part in parts)
-    found = _inspect(bundle, labelled, chosen, device)
-    if np.isnan(found.evaluation.score):
+    inspection = _inspect(bundle, labelled, chosen, device)
+    if np.isnan(inspection.evaluation.score):
         raise UserError(
             f"no pixel of the {len(chosen)} frames of {source} that count has a scored label: "
             f"there is nothing to score"
         )
-    worst = _worst_frames(bundle, labelled, chosen, found, device)
+    worst = _worst_frames(bundle, labelled, chosen, inspection, device)
     return BundleEvaluation(
-        found,
+        inspection,
         worst,
         bundle.spec,
         bundle.provenance,
@@ -242,16 +242,16 @@ def _worst_frames(
     bundle: Bundle,
     labelled: Labelled,
     chosen: Sequence[int],
-    found: Inspection,
+    inspection: Inspection,
     device: torch.device,
 ) -> tuple[WorstFrame, ...]:
-    positions = found.worst(WORST_FRAMES)
+    positions = inspection.worst(WORST_FRAMES)
     if not positions:
         return ()
     indices = [chosen[position] for position in positions]
     images_NHWC, masks_NHW = _resized(labelled, indices, bundle.spec)
     labels_NHW = predict(bundle.segmenter, images_NHWC, bundle.spec, device=device)
-    scores = found.frame_scores_N[list(positions)].tolist()
+    scores = inspection.frame_scores_N[list(positions)].tolist()
     names = [labelled.names[index] for index in indices]
     return tuple(
         starmap(

@@ -13,7 +13,7 @@ from objectives.bundle.provenance import Provenance
 from objectives.config.foreign import lacking_parts
 from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, listed, one_line
-from objectives.program.settings import FORMAT_VERSION, Settings, read_settings
+from objectives.program.settings import FORMAT_VERSION, ProgramSettings, read_settings
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -37,7 +37,7 @@ class BundleFiles:
     """
 
     directory: Path
-    settings: Settings
+    settings: ProgramSettings
     provenance: Provenance
     frames: Mapping[str, frozenset[str]]
     contents: Mapping[str, bytes]

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from objectives.bundle.belief import Named
 from objectives.bundle.provenance import NO_TEST, PartScore, Provenance
 from objectives.data.spec import FrameSpec
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 
 
-def model_card(settings: Settings, provenance: Provenance, frame_counts: Mapping[str, int]) -> str:
+def model_card(
+    settings: ProgramSettings, provenance: Provenance, frame_counts: Mapping[str, int]
+) -> str:
     """Return the card as Markdown; ``frame_counts`` is the number of frames in each part of the
     study's data.
     """
@@ -81,7 +83,7 @@ def _processor(provenance: Provenance) -> str:
     )
 
 
-def _networks(settings: Settings) -> str:
+def _networks(settings: ProgramSettings) -> str:
     kinds = [member.config.model.kind for member in settings.members]
     if len(kinds) == 1:
         return f"A {kinds[0]}"
@@ -98,7 +100,7 @@ def _as_they_lie(spec: FrameSpec) -> str:
     return kept if spec.exif == "keep" else ""
 
 
-def _sizes(settings: Settings) -> str:
+def _sizes(settings: ProgramSettings) -> str:
     height = settings.axes.height
     width = settings.axes.width
     if (height, width) == ("any", "any"):
@@ -109,7 +111,7 @@ def _sizes(settings: Settings) -> str:
     return f"Frames must be of {height} x {width} pixels."
 
 
-def _members(settings: Settings, provenance: Provenance) -> list[str]:
+def _members(settings: ProgramSettings, provenance: Provenance) -> list[str]:
     """Return a line for each network: where its weights come from."""
     if not provenance.members:
         return [
@@ -169,17 +171,17 @@ def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:
     """Return a sentence for each part in which scored classes have no pixel; none where pixels were
     not counted.
     """
-    found: list[str] = []
+    lines: list[str] = []
     for name, part in parts.items():
         if labels := [label for label in spec.scored if part.support and not part.support[label]]:
             absent = ", ".join(f"{label} {spec.class_names[label]}" for label in labels)
             over = f" (The {name} score is a {part.left_out}.)" if part.left_out else ""
-            found += [
+            lines += [
                 "",
                 f"No pixel of the {name} part is labelled {absent}: nothing here tells how well "
                 f"that is found.{over}",
             ]
-    return found
+    return lines
 
 
 def _opened_parts(provenance: Provenance) -> dict[str, PartScore]:

@@ -65,17 +65,17 @@ def compare_programs(
         WorldError: A probability differs by more than 1e-4, or a label does without a tie.
     """
     program = pixel_program(segmenter, spec)
-    found: dict[str, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
     batch = frames_at_once(*images_NHWC.shape[1:3])
     for start in range(0, len(images_NHWC), batch):
         pixels = pixels_BCHW(images_NHWC[start : start + batch]).float().contiguous()
         ours = _of_torch(program, pixels)
         for name, run in runners.items():
             more = Comparison.of(ours, run(pixels.numpy()))
-            found[name] = found[name] + more if name in found else more
-    for name, comparison in found.items():
+            comparisons[name] = comparisons[name] + more if name in comparisons else more
+    for name, comparison in comparisons.items():
         _refuse_different(name, comparison)
-    return found
+    return comparisons
 
 
 def onnx_runner(model: bytes) -> Runner:

@@ -240,10 +240,10 @@ def current_versions() -> dict[str, str]:
     """Return the versions of Python, of the objective, and of the packages that a bundle depends
     on.
     """
-    found = {"python": platform.python_version(), "objective": OBJECTIVE_VERSION}
+    versions = {"python": platform.python_version(), "objective": OBJECTIVE_VERSION}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:  # run from a source tree that is not installed
             continue
-    return found
+    return versions

@@ -2,7 +2,7 @@
 
 Field paths (``model.depth``, ``loss.dice``, ``optimiser.learning_rate``) are the names that spaces,
 ``--set``, the dashboard and error messages use. A union field (model, optimiser, schedule, class
-weights) is told apart by its ``kind``.
+weights) is distinguished by its ``kind``.
 """
 
 from objectives.config.augmentation import Augment

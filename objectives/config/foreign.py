@@ -83,16 +83,16 @@ def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
         UserError: A package brings what cannot be used.
     """
     base = ForeignNetwork if kind == "networks" else ForeignLoss
-    found: dict[str, Foreign] = {}
+    parts: dict[str, Foreign] = {}
     for point in entry_points(group=f"segmentation_search.{kind}"):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-        if point.name in found:
+        if point.name in parts:
             raise UserError(
-                f"{package} and {found[point.name].package} both bring {kind} {point.name!r}: "
+                f"{package} and {parts[point.name].package} both bring {kind} {point.name!r}: "
                 f"uninstall one"
             )
-        found[point.name] = Foreign(package, _loaded(point, package, base))
-    return found
+        parts[point.name] = Foreign(package, _loaded(point, package, base))
+    return parts
 
 
 def _loaded(point: EntryPoint, package: str, base: type[Frozen]) -> type[Frozen]:
@@ -119,13 +119,13 @@ def _loaded(point: EntryPoint, package: str, base: type[Frozen]) -> type[Frozen]
 
 def foreign_networks(own: tuple[type[Architecture], ...]) -> tuple[type[Any], ...]:
     """Return the families of other packages, none of which may have a name of our ``own``."""
-    found = foreign_parts("networks")
-    for name in {each.model_fields["kind"].default for each in own} & found.keys():
+    networks = foreign_parts("networks")
+    for name in {each.model_fields["kind"].default for each in own} & networks.keys():
         raise UserError(
-            f"{found[name].package} brings a network {name!r}, which is one of our own: rename it "
+            f"{networks[name].package} brings a network {name!r}, which is one of our own: rename it "
             f"there"
         )
-    return tuple(each.part for each in found.values())
+    return tuple(each.part for each in networks.values())
 
 
 def with_foreign_losses(mixture: type[Frozen]) -> type[Frozen]:

@@ -13,7 +13,7 @@ from objectives.data.options import Exif
 from objectives.data.preparing.marks import gathered
 from objectives.data.preparing.survey import size_problem
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
-from objectives.data.reading.frames import Source
+from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
 from objectives.data.reading.source import open_source, reader_of
 from objectives.data.spec import FrameSpec
@@ -99,7 +99,9 @@ def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
     return ["(ignored)" if label == ignore_label else name for label, name in enumerate(names)]
 
 
-def _matching_mask(source: Source, index: int, classes: Classes, spec: FrameSpec) -> np.ndarray:
+def _matching_mask(
+    source: FrameSource, index: int, classes: Classes, spec: FrameSpec
+) -> np.ndarray:
     """Return the stored labels of a frame whose image fits the model."""
     frame = source.frame(index)
     image_HWC = frame.image_HWC

@@ -29,7 +29,7 @@ def gpu_or_cpu(device: torch.device, work: Callable[[torch.device], Found]) -> F
         if device.type == "cpu" or not _lacks_memory(error, device):
             raise
         why = first_line(error)
-    # outside the clause: the exception is gone, and with it what it kept on the GPU
+    # outside the clause: the traceback, which kept tensors on the GPU alive, is freed by now
     print(
         f"search: {device} has no memory for it ({why}): the CPU does it instead", file=sys.stderr
     )

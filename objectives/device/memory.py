@@ -57,8 +57,7 @@ def attempt(
         if short is None:
             raise
         reason = one_line((str(error).strip() or "out of memory").splitlines()[0], LONGEST_REASON)
-    # outside the clause: the exception is gone, and with it the frames of the functions that it
-    # left
+    # outside the clause: the traceback, which kept the call's tensors alive, is freed by now
     if short.beyond_share:
         return TooLarge(reason)
     raise MemoryTakenError(short.taken())

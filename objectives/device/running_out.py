@@ -45,10 +45,10 @@ def shortage_in(error: BaseException, device: torch.device) -> Shortage | None:
         return host_shortage(_asked(said)) if on_cpu else _device_shortage(device, _asked(said))
     if on_cpu or not any(words in said for words in WHERE_FULL):
         return None
-    found = _device_shortage(device, 0)
-    if not found.total:
-        return found if NO_CONTEXT in said else None
-    return found if found.total - found.ours - found.others < LIBRARIES else None
+    shortage = _device_shortage(device, 0)
+    if not shortage.total:
+        return shortage if NO_CONTEXT in said else None
+    return shortage if shortage.total - shortage.ours - shortage.others < LIBRARIES else None
 
 
 def _device_shortage(device: torch.device, asked: int) -> Shortage:
@@ -72,5 +72,5 @@ def _device_shortage(device: torch.device, asked: int) -> Shortage:
 
 def _asked(said: str) -> int:
     """Bytes that an error says were not to be had; 0 when it does not say."""
-    found = ASKED.search(said)
-    return int(float(found[1]) * 1024 ** UNITS.index(found[2])) if found else 0
+    match = ASKED.search(said)
+    return int(float(match[1]) * 1024 ** UNITS.index(match[2])) if match else 0

@@ -12,7 +12,7 @@ _DECODED = (np.arange(_TOP + 1, dtype=np.float64) / _TOP).astype(np.float32) ** 
 def encode_probabilities(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Codes of probabilities of any shape, in 0..1, about evenly spaced in their square roots.
 
-    Small probabilities are told apart better than large ones, which many classes need: with 150
+    Small probabilities are distinguished better than large ones, which many classes need: with 150
     classes the highest one of a doubtful pixel may be 0.02, where even steps of 1/255 would make
     many ties. A larger probability never has a smaller code, 0 and 1 are exact. Rounding may push
     values just outside 0..1; those are clipped.

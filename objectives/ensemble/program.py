@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.stacking import FLOOR, Stack
 from objectives.program.segmenter import Segmenter, build_segmenter, scored_probabilities
-from objectives.program.settings import Flip, Settings, ways_of
+from objectives.program.settings import Flip, ProgramSettings, ways_of
 
 LEAST = torch.finfo(torch.float32).tiny  # of a probability whose logarithm is taken: 1.2e-38
 
@@ -100,14 +100,14 @@ def flipped(maps_BCHW: Tensor, axes: tuple[int, ...]) -> Tensor:
     return maps_BCHW.flip(axes) if axes else maps_BCHW
 
 
-def build_program(settings: Settings) -> Segmenter | Ensemble:
+def build_program(settings: ProgramSettings) -> Segmenter | Ensemble:
     """Return the untrained program of a bundle."""
     return combined(
         [build_segmenter(member.config, settings.spec) for member in settings.members], settings
     )
 
 
-def combined(members: Sequence[Segmenter], settings: Settings) -> Segmenter | Ensemble:
+def combined(members: Sequence[Segmenter], settings: ProgramSettings) -> Segmenter | Ensemble:
     """Return the program that ``settings`` describe, of members in their order; one plain member is
     a program by itself.
     """
@@ -117,7 +117,7 @@ def combined(members: Sequence[Segmenter], settings: Settings) -> Segmenter | En
     return Ensemble(members, weights, settings.spec, settings.flips, stack=_unfitted(settings))
 
 
-def _unfitted(settings: Settings) -> nn.Conv2d | None:
+def _unfitted(settings: ProgramSettings) -> nn.Conv2d | None:
     """Return the second model of a stack with no weights of its own yet; none of an average."""
     if settings.combining == "average":
         return None
@@ -125,7 +125,7 @@ def _unfitted(settings: Settings) -> nn.Conv2d | None:
     return nn.Conv2d(classes * len(settings.members), classes, kernel_size=1)
 
 
-def stacked(members: Sequence[Segmenter], settings: Settings, fitted: Stack) -> Ensemble:
+def stacked(members: Sequence[Segmenter], settings: ProgramSettings, fitted: Stack) -> Ensemble:
     """Return the members under a fitted second model, whose members they are, in its order."""
     program = combined(members, settings)
     assert isinstance(program, Ensemble), settings
@@ -147,8 +147,8 @@ def members_of(program: Segmenter | Ensemble) -> list[Segmenter]:
 
 
 def reflipped(
-    program: Segmenter | Ensemble, settings: Settings, flips: tuple[Flip, ...]
-) -> tuple[Segmenter | Ensemble, Settings]:
+    program: Segmenter | Ensemble, settings: ProgramSettings, flips: tuple[Flip, ...]
+) -> tuple[Segmenter | Ensemble, ProgramSettings]:
     """Return the same networks with other flips, and their settings."""
     changed = settings.model_copy(update={"flips": flips})
     built = combined(members_of(program), changed)

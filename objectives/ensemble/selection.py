@@ -34,7 +34,7 @@ class RarePair:
     """The member with the best score and the one with the best IoU of the rarest class; the weight
     from a grid.
 
-    Which class is rarest is told: of what the members were trained on, so that both halves of a
+    Which class is rarest is an argument: of what the members were trained on, so that both halves of a
     judging mean the same one.
     """
 

@@ -73,8 +73,10 @@ def fit_stack(members: tuple[int, ...], planes_MSQ: Floats, labels_Q: Counts) ->
         away = parameters - centre
         return value + 0.5 * PENALTY * float((away**2).sum()), (gradient + PENALTY * away).ravel()
 
-    found = minimize(loss, centre.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    best = found.x.reshape(centre.shape).astype(np.float32)
+    solution = minimize(
+        loss, centre.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}
+    )
+    best = solution.x.reshape(centre.shape).astype(np.float32)
     return Stack(members, best[:, :-1], best[:, -1])
 
 

@@ -177,17 +177,17 @@ def _leaves(node: Any) -> set[int]:
     take seconds.
     """
     seen = {node}
-    found = set()
+    leaves = set()
     open_nodes = [node]
     while open_nodes:
         node = open_nodes.pop()
         if hasattr(node, "variable"):
-            found.add(id(node.variable))
+            leaves.add(id(node.variable))
         for below, _ in node.next_functions:
             if below is not None and below not in seen:
                 seen.add(below)
                 open_nodes.append(below)
-    return found
+    return leaves
 
 
 def _prune(module: nn.Module, prefix: str, read: set[str]) -> None:

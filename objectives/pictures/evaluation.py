@@ -41,7 +41,7 @@ def refuse_pictures_folder(folder: Path) -> None:
         )
 
 
-def write_pictures(found: BundleEvaluation, folder: Path) -> int:
+def write_pictures(evaluation: BundleEvaluation, folder: Path) -> int:
     """Write all pictures to ``folder``, which appears whole or not at all; returns how many.
 
     Raises:
@@ -49,19 +49,19 @@ def write_pictures(found: BundleEvaluation, folder: Path) -> int:
     """
     with directory_at_once(folder) as draft:
         count = 0
-        for name, png in draw_evaluation(found):
+        for name, png in draw_evaluation(evaluation):
             (draft / name).write_bytes(png)
             count += 1
     return count
 
 
-def draw_evaluation(found: BundleEvaluation) -> Iterator[tuple[str, bytes]]:
+def draw_evaluation(evaluation: BundleEvaluation) -> Iterator[tuple[str, bytes]]:
     """File names and PNGs: ``worst-1.png`` is the frame with the lowest score."""
-    for rank, frame in enumerate(found.worst, start=1):
+    for rank, frame in enumerate(evaluation.worst, start=1):
         title = f"{one_line(frame.name, LONGEST_TITLE)}: mean IoU {frame.score:.4f}"
         yield (
             f"worst-{rank}.png",
-            frame_panel(frame.image_HWC, frame.mask_HW, frame.labels_HW, found.spec, title),
+            frame_panel(frame.image_HWC, frame.mask_HW, frame.labels_HW, evaluation.spec, title),
         )
-    yield "confusion.png", confusion_picture(found.evaluation.confusion_KK, found.spec)
-    yield "reliability.png", reliability_picture(found.inspection.calibration)
+    yield "confusion.png", confusion_picture(evaluation.evaluation.confusion_KK, evaluation.spec)
+    yield "reliability.png", reliability_picture(evaluation.inspection.calibration)

@@ -130,25 +130,25 @@ def preview_sheet(
     return _grid(rows, spec)
 
 
-def data_picture(found: Report) -> bytes:
+def data_picture(report: Report) -> bytes:
     """Of a data set: the pixels of each class as a share, with the frames that hold it, and the
     frames by mean pixel value.
     """
-    names = [name for name, _ in found.classes]
-    shares = [100 * share for _, share in found.classes]
+    names = [name for name, _ in report.classes]
+    shares = [100 * share for _, share in report.classes]
     figure = Figure(figsize=(7.0, 3.4 + BAR_IN * len(names)), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(0.9 + BAR_IN * len(names), 2.5))
-    colours = [tuple(part / 255 for part in colour) for colour in found.colours]
+    colours = [tuple(part / 255 for part in colour) for colour in report.colours]
     bars = above.barh(names, shares, color=colours, edgecolor="black")
-    told = [
+    counts = [
         f"{share:.2f} %, in {held} frames"
-        for share, held in zip(shares, found.frames_with, strict=True)
+        for share, held in zip(shares, report.frames_with, strict=True)
     ]
-    above.bar_label(bars, told, padding=3, fontsize="small")
+    above.bar_label(bars, counts, padding=3, fontsize="small")
     above.invert_yaxis()
     above.set(xlabel="share of the kept frames' pixels, %", xlim=(0, 1.45 * max([*shares, 1.0])))
-    above.set_title(f"{found.kept} of {found.frames} frames are kept", fontsize="medium")
-    both = [found.means, found.dropped_means]
+    above.set_title(f"{report.kept} of {report.frames} frames are kept", fontsize="medium")
+    both = [report.means, report.dropped_means]
     labels = [f"kept ({len(both[0])})", f"dropped ({len(both[1])})"]
     below.hist(both, bins=BINS, stacked=True, color=["tab:blue", "tab:orange"], label=labels)
     below.set(xlabel="mean pixel value of a frame, 0..1", ylabel="frames")

@@ -16,7 +16,7 @@ from objectives.errors import Problem, ProblemsError, UserError, condensed
 from objectives.predict.prediction_files import refuse_mixed_sizes
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
-# is told of the source and its bad frames; raises, or they are left out
+# is called with the source and its bad frames; raises, or they are left out
 OnBad = Callable[[str, Sequence[Problem]], None]
 MOST_SHOWN = 100  # of one kind of fault
 
@@ -34,15 +34,15 @@ def good_frames(
     source: str, frames: Sequence[NamedImage], spec: FrameSpec, out: Path, on_bad: OnBad
 ) -> Sequence[NamedImage]:
     """Return the frames that the bundle can predict into ``out``, to be read once more; ``on_bad``
-    is told of the others, if any.
+    is called with the others, if any.
 
     Raises:
         UserError: No frame is good, or they do not fit into ``out``; what ``on_bad`` raises.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves Python's lock
         looked = list(pool.map(lambda index: _look(frames, index, spec), range(len(frames))))
-    good = [index for index, found in enumerate(looked) if not found.problems]
-    problems = [problem for found in looked for problem in found.problems]
+    good = [index for index, frame in enumerate(looked) if not frame.problems]
+    problems = [problem for frame in looked for problem in frame.problems]
     if problems:
         on_bad(source, problems)
         if not good:
@@ -59,10 +59,10 @@ def good_frames(
 
 def foreign_problem(name: str, image_HWC: np.ndarray, spec: FrameSpec) -> Problem | None:
     """Return what keeps a frame that could be read from being one of the bundle's kind."""
-    found = f"{image_HWC.shape[2]} channel(s) of 0..{np.iinfo(image_HWC.dtype).max}"
+    actual = f"{image_HWC.shape[2]} channel(s) of 0..{np.iinfo(image_HWC.dtype).max}"
     expected = f"{spec.channels} channel(s) of 0..{spec.max_value}"
     rule = f"the bundle takes {expected}: convert it"
-    return None if found == expected else Problem(f"frame {name}", rule, found)
+    return None if actual == expected else Problem(f"frame {name}", rule, actual)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Axes(Frozen):
     width: AnySize | int
 
 
-class Settings(Frozen):
+class ProgramSettings(Frozen):
     """A bundle's program: members' probabilities, each over the frame as it is and flipped
     ``flips`` ways, ``combining`` them.
 
@@ -91,7 +91,7 @@ def fixed_axes(spec: FrameSpec) -> Axes:
     return Axes(height=spec.height, width=spec.width)
 
 
-def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settings:
+def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> ProgramSettings:
     """Return the settings that a bundle of this version or the one before holds; without
     ``networks`` as far as ONNX needs them.
 
@@ -100,15 +100,15 @@ def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settin
     """
     match stored.get("format"):
         case 2 if networks:
-            return Settings.model_validate(stored)
+            return ProgramSettings.model_validate(stored)
         case 2:
             members = [
                 {**member, "config": {"augment": member["config"]["augment"]}}
                 for member in stored["members"]
             ]
-            return Settings.model_validate({**stored, "members": members})
+            return ProgramSettings.model_validate({**stored, "members": members})
         case 1:
-            return Settings.single(
+            return ProgramSettings.single(
                 Config.model_validate(stored["config"]), FrameSpec.model_validate(stored["spec"])
             )
         case other:
@@ -119,7 +119,7 @@ def read_settings(stored: Mapping[str, Any], *, networks: bool = True) -> Settin
             )
 
 
-def sensible_flips(settings: Settings) -> tuple[Flip, ...]:
+def sensible_flips(settings: ProgramSettings) -> tuple[Flip, ...]:
     """Return the flips that are worth trying: left to right always; upside down where every member
     was trained on such frames.
 

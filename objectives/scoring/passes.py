@@ -49,9 +49,9 @@ def passes(
     while start < len(images_NHWC):
         size = min(size, len(images_NHWC) - start)
         part = slice(start, start + size)
-        found = attempt(device, passed, part)
-        if not isinstance(found, TooLarge):
-            yield part, found
+        outcome = attempt(device, passed, part)
+        if not isinstance(outcome, TooLarge):
+            yield part, outcome
             start += size
             continue
         empty_cache(device)
@@ -59,7 +59,7 @@ def passes(
             raise DoesNotFitError(
                 f"a single frame of {spec.height} x {spec.width} does not fit through the model "
                 f"into the memory of {device}: "
-                f"take a smaller model or a device with more memory ({found.reason})"
+                f"take a smaller model or a device with more memory ({outcome.reason})"
             )
         size //= 2
 

@@ -166,10 +166,10 @@ def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resamplin
     whole_B = np.concatenate(whole)
     drawn_BS[~whole_B, 0] = np.nan
     left_out = _scores([model.without_each() for model in models], scored)
-    found = [
+    intervals = [
         _resampled(float(value[i]), drawn_BS[:, i], left_out[:, i], how) for i in range(len(value))
     ]
-    mean = found[0]
+    mean = intervals[0]
     if isinstance(mean.interval, Interval) and mean.absent > _MOST_ABSENT:
         rarest = min(present, key=lambda label: holds_GK[:, label].sum())
         reason = (
@@ -177,7 +177,7 @@ def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resamplin
             f"few to tell how they differ"
         )
         mean = replace(mean, interval=Unknown(reason))
-    return ResampledIou(mean, tuple(found[1:]), places)
+    return ResampledIou(mean, tuple(intervals[1:]), places)
 
 
 def _times(places: int, how: Resampling) -> Iterator[Floats]:

@@ -29,7 +29,7 @@ LONE_VALUE = "Expected more than 1 value per channel"  # how torch's batch norm 
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ResourceEstimate:
     """The size and work of one config; all counts are whole.
 
     ``memory_bytes`` is what training holds at its fullest, when the loss has been computed and
@@ -49,7 +49,7 @@ class Estimate:
 class Verdict:
     """What a config costs and why it cannot work; ``problem`` is empty when it can."""
 
-    estimate: Estimate
+    estimate: ResourceEstimate
     problem: str
 
 
@@ -62,7 +62,7 @@ class Unmeasurable:
     problem: str
 
 
-def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> Estimate:
+def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> ResourceEstimate:
     """Return what ``config`` costs on frames of ``spec``; ``bf16`` as on a GPU, without it as on a
     CPU.
 
@@ -101,14 +101,14 @@ def check(
     with torch.random.fork_rng(devices=[]):
         try:
             segmenter = _segmenter_on_meta(config, spec)
-            found = _measure(config, spec, segmenter, frames, bf16=bf16)
+            estimate = _measure(config, spec, segmenter, frames, bf16=bf16)
         except UserError as error:
             return Unmeasurable(_one_line(error))
     largest = largest_batch(frames, config.train.batch_size)
     return Verdict(
-        found,
+        estimate,
         _too_deep(config, segmenter)
-        or _beyond_memory(config, found, memory_bytes, largest, divides=divides),
+        or _beyond_memory(config, estimate, memory_bytes, largest, divides=divides),
     )
 
 
@@ -126,7 +126,7 @@ def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
 
 def _measure(
     config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames: int, *, bf16: bool
-) -> Estimate:
+) -> ResourceEstimate:
     batch_size = config.train.batch_size
     # of the smallest batch: an odd number in batches of 2 leaves a lone frame, if not in this cut
     # of the data, in another
@@ -159,7 +159,7 @@ def _measure(
     state_bytes = _state_bytes(config.optimiser, segmenter) + sum(
         copy.nbytes for copy in autocast.weights
     )
-    return Estimate(
+    return ResourceEstimate(
         parameters=count_parameters(segmenter),
         # the counter takes a multiplication and an addition as two
         multiply_adds=work.get_total_flops() // (2 * frames),
@@ -244,16 +244,16 @@ def _too_deep(config: Config, segmenter: Segmenter) -> str:
 
 
 def _beyond_memory(
-    config: Config, found: Estimate, memory_bytes: int, largest: int, *, divides: bool
+    config: Config, estimate: ResourceEstimate, memory_bytes: int, largest: int, *, divides: bool
 ) -> str:
     batch_size = config.train.batch_size
     at_once = part_sizes(largest, SMALLEST)[0] if divides else largest
-    needed_bytes = found.state_bytes + at_once * found.frame_bytes
+    needed_bytes = estimate.state_bytes + at_once * estimate.frame_bytes
     if memory_bytes == 0 or needed_bytes <= memory_bytes:
         return ""
     needed = f"needs about {needed_bytes / GIB:.1f} GiB"
     at_hand = f"this worker has {memory_bytes / GIB:.1f}"
-    fitting = (memory_bytes - found.state_bytes) // found.frame_bytes
+    fitting = (memory_bytes - estimate.state_bytes) // estimate.frame_bytes
     if fitting >= 1 and not divides:
         return (
             f"train.batch_size must be at most {fitting}: training {needed}, {at_hand}, got "

@@ -53,11 +53,11 @@ class Blobs:
     def read(self, sha: str) -> bytes:
         """Return the bytes of ``sha``, checked."""
         data = self.objects.read(_checked(sha))
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha:
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != sha:
             raise BlobCorruptError(
                 f"{self.objects.describe(sha)} is corrupt: {len(data)} bytes with SHA-256 "
-                f"{found[:12]}..."
+                f"{digest[:12]}..."
             )
         return data
 

@@ -73,8 +73,8 @@ class FolderObjects:
         """Return the file's size and time."""
         target = self._path / sharded(key)
         with _one_line("look for", target):
-            for found in _look(target, key):
-                return found
+            for entry in _look(target, key):
+                return entry
         raise BlobMissingError(f"{target} is missing from the artifact store")
 
     def drafts(self) -> Iterator[Stored]:

@@ -94,24 +94,23 @@ def check_sole_owner(engine: Engine, artifacts: str) -> float:
     """
     markers = open_objects(artifacts, MARKERS)
     own = _marker(engine)
-    found = {each.key for each in markers.stored()}
-    if own not in found:
-        told = (
-            f"its owner is {_others(markers, found)}"
-            if found
+    owners = {each.key for each in markers.stored()}
+    if own not in owners:
+        reason = (
+            f"its owner is {_others(markers, owners)}"
+            if owners
             else "no database has left its marker there"
         )
         raise UserError(
-            f"the artifact store {artifacts} does not belong to this database ({told}): name the "
+            f"the artifact store {artifacts} does not belong to this database ({reason}): name the "
             f"right --artifacts, or run "
             "`search init` on it again with equal arguments"
         )
-    if others := found - {own}:
+    if others := owners - {own}:
         raise UserError(
             f"the artifact store {artifacts} also belongs to {_others(markers, others)}: what that "
-            f"one needs cannot be told "
-            "from garbage here. Give each database a store of its own; if the other is gone for "
-            "good, remove its marker"
+            "one needs looks like garbage here. Give each database a store of its own; if the "
+            "other is gone for good, remove its marker"
         )
     mark_store(engine, artifacts)  # written anew, it tells the store's time
     return markers.look(own).written_at

@@ -12,33 +12,36 @@ if TYPE_CHECKING:
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | None"
 
 
-def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
+def evaluation_json(evaluation: "BundleEvaluation") -> dict[str, JsonValue]:
     """Return the answer for scripts: a class that does not occur has no IoU, precision, recall or
     Dice in it.
     """
-    classes = found.inspection.classes
-    calibration = found.inspection.calibration
-    names = found.spec.class_names
+    classes = evaluation.inspection.classes
+    calibration = evaluation.inspection.calibration
+    names = evaluation.spec.class_names
     support = classes.support.tolist()
     fractions = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
     return {
-        "score": found.evaluation.score,
+        "score": evaluation.evaluation.score,
         "per_class": _by_name(classes.iou, names),
-        "frames": found.own + found.foreign,
-        "own": found.own,
-        "foreign": found.foreign,
-        "other_parts": found.other_parts,
-        "spoilt": found.spoilt,
-        "split": found.split,
-        "notes": list(found.notes),
+        "frames": evaluation.own + evaluation.foreign,
+        "own": evaluation.own,
+        "foreign": evaluation.foreign,
+        "other_parts": evaluation.other_parts,
+        "spoilt": evaluation.spoilt,
+        "split": evaluation.split,
+        "notes": list(evaluation.notes),
         **{key: _by_name(values, names) for key, values in fractions.items()},
         "support": {
             names[label]: support[label]
             for label in range(len(names))
-            if label != found.spec.ignore_label
+            if label != evaluation.spec.ignore_label
         },
-        "mean": {key: _known(value) for key, value in _means(found).items()},
-        "confusion": {"class_names": list(names), "pixels": found.evaluation.confusion_KK.tolist()},
+        "mean": {key: _known(value) for key, value in _means(evaluation).items()},
+        "confusion": {
+            "class_names": list(names),
+            "pixels": evaluation.evaluation.confusion_KK.tolist(),
+        },
         "calibration_error": _known(calibration.error),
         "reliability": [
             {
@@ -52,40 +55,44 @@ def evaluation_json(found: "BundleEvaluation") -> dict[str, JsonValue]:
         ],
         "worst_frames": [
             {"name": frame.name, "index": frame.index, "score": frame.score}
-            for frame in found.worst
+            for frame in evaluation.worst
         ],
     }
 
 
-def print_evaluation(found: "BundleEvaluation") -> None:
-    """The score, a table of the scored classes, the calibration error, the frames with the worst
+def print_evaluation(evaluation: "BundleEvaluation") -> None:
+    """Print the score, a table of the scored classes, the calibration error, the frames with the worst
     score, and the notes.
     """
     from objectives.errors import one_line
     from search.terminal.console import open_console
 
     console = open_console()
-    console.print(f"mean IoU {found.evaluation.score:.4f} on {found.own + found.foreign} frames")
-    console.print(_table(found))
-    calibration = found.inspection.calibration
+    console.print(
+        f"mean IoU {evaluation.evaluation.score:.4f} on {evaluation.own + evaluation.foreign} frames"
+    )
+    console.print(_table(evaluation))
+    calibration = evaluation.inspection.calibration
     if not math.isnan(calibration.error):
         console.print(
             f"expected calibration error {calibration.error:.4f} ({len(calibration.table)} bins)"
         )
-    if found.worst:
-        worst = ", ".join(f"{one_line(frame.name)} ({frame.score:.4f})" for frame in found.worst)
+    if evaluation.worst:
+        worst = ", ".join(
+            f"{one_line(frame.name)} ({frame.score:.4f})" for frame in evaluation.worst
+        )
         console.print(f"frames with the lowest mean IoU over their own classes: {worst}")
-    for note in found.notes:
+    for note in evaluation.notes:
         console.print(f"note: {note}")
 
 
-def _table(found: "BundleEvaluation") -> "Table":
+def _table(evaluation: "BundleEvaluation") -> "Table":
     from rich.table import Table
 
-    classes = found.inspection.classes
-    names = found.spec.class_names
+    classes = evaluation.inspection.classes
+    names = evaluation.spec.class_names
     table = Table("class", "IoU", "precision", "recall", "Dice", "pixels", box=None, pad_edge=False)
-    for label in found.spec.scored:
+    for label in evaluation.spec.scored:
         values = (
             classes.iou[label],
             classes.precision[label],
@@ -93,18 +100,18 @@ def _table(found: "BundleEvaluation") -> "Table":
             classes.dice[label],
         )
         table.add_row(names[label], *map(_shown, values), str(classes.support[label]))
-    table.add_row("mean", *(_shown(value) for value in _means(found).values()))
+    table.add_row("mean", *(_shown(value) for value in _means(evaluation).values()))
     return table
 
 
-def _means(found: "BundleEvaluation") -> dict[str, float]:
+def _means(evaluation: "BundleEvaluation") -> dict[str, float]:
     """Means over the scored classes that occur; that of the IoU is the score."""
     from objectives.scoring.scores import mean_over
 
-    classes = found.inspection.classes
-    scored = found.spec.scored
+    classes = evaluation.inspection.classes
+    scored = evaluation.spec.scored
     rest = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
-    return {"iou": found.evaluation.score} | {
+    return {"iou": evaluation.evaluation.score} | {
         name: mean_over(values, scored) for name, values in rest.items()
     }
 

@@ -204,8 +204,8 @@ def parse_split(split: str) -> tuple[float, float, float]:
     """
     if not split:
         return DataOptions().shares
-    found = re.fullmatch("/".join([r"([0-9]{1,3}(?:\.[0-9]{1,15})?)"] * 3), split)
-    train, validation, test = map(Decimal, found.groups()) if found else (Decimal(0),) * 3
+    match = re.fullmatch("/".join([r"([0-9]{1,3}(?:\.[0-9]{1,15})?)"] * 3), split)
+    train, validation, test = map(Decimal, match.groups()) if match else (Decimal(0),) * 3
     if not train or not validation or train + validation + test != 100:
         rule = (
             "must be the percentages of train, validation and test like 80/10/10: 100 "

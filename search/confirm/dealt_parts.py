@@ -50,7 +50,7 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
         len(one & other) / len(one | other) for one, other in combinations(map(places_of, parts), 2)
     ]
     share = 100 * sum(shares) / len(shares)
-    told = (
+    sentence = (
         f"{seeds} seeds validated on {len(parts)} different parts, two of which share "
         f"{share:.0f} % of their places on average"
     )
@@ -59,7 +59,7 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
         if len(parts) < seeds
         else ""
     )
-    yield told + few
+    yield sentence + few
 
 
 def _classes(known: Sequence[Cell], parts: Sequence[str]) -> Iterable[str]:

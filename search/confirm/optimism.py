@@ -1,4 +1,4 @@
-"""By how much the best score of a study is likely too high, told from the study's own curves: for a
+"""By how much the best score of a study is likely too high, estimated from the study's own curves: for a
 model nobody confirmed.
 
 Two things lift the best score: it is the highest of its trial's epochs, and its trial is the
@@ -35,7 +35,7 @@ class LikeEpochs:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredNoise:
     """How much a new training moves a score, as seen on configurations that were trained more than
     once.
     """
@@ -43,7 +43,7 @@ class Measured:
     deviation: float  # standard deviation of a score
 
 
-SeedNoise = LikeEpochs | Measured
+SeedNoise = LikeEpochs | MeasuredNoise
 LIKE_EPOCHS = LikeEpochs()
 
 
@@ -173,14 +173,14 @@ def _variance(seed_noise: SeedNoise, epoch_variance: float) -> float:
     match seed_noise:
         case LikeEpochs():
             return epoch_variance
-        case Measured(deviation=deviation):
+        case MeasuredNoise(deviation=deviation):
             return deviation**2
         case _:
             assert_never(seed_noise)
 
 
 def _basis(trials: int, epoch_noise: float, seed_noise: SeedNoise) -> str:
-    told = (
+    sentence = (
         f"from the curves of {trials} complete trials, whose late epochs differ by about "
         f"{epoch_noise:.4f} (standard deviation)"
     )
@@ -190,10 +190,10 @@ def _basis(trials: int, epoch_noise: float, seed_noise: SeedNoise) -> str:
                 "training again is taken to move a score as much, though it may move it "
                 "more: then the estimate is too low"
             )
-            return f"{told}; {assumed}"
-        case Measured(deviation=deviation):
+            return f"{sentence}; {assumed}"
+        case MeasuredNoise(deviation=deviation):
             return (
-                f"{told}, and from how much training again was seen to move a score, about "
+                f"{sentence}, and from how much training again was seen to move a score, about "
                 f"{deviation:.4f}"
             )
         case _:

@@ -14,7 +14,7 @@ from search.confirm.cell import Cell
 from search.process.messages import Cause
 from search.study.names import confirm_name
 from search.study.purpose import Candidate, Confirming
-from search.study.record import Confirmed, Notes
+from search.study.record import ConfirmationRun, Notes
 from search.study.sampling import CONTROL
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study
@@ -131,18 +131,18 @@ def cells(confirming: Study) -> list[Cell]:
 
     Of a run that was trained again the first with a score counts, or else the last.
     """
-    found: dict[tuple[int, int], Cell] = {}
+    newest: dict[tuple[int, int], Cell] = {}
     for trial in confirming.optuna.get_trials(deepcopy=False):
         notes = Notes.of(trial)
         if trial.state.is_finished() and notes.confirmed:
             cell = _cell(trial, notes, notes.confirmed)
-            before = found.get((cell.seed, cell.candidate))
+            before = newest.get((cell.seed, cell.candidate))
             if before is None or not before.scored:
-                found[cell.seed, cell.candidate] = cell
-    return list(found.values())
+                newest[cell.seed, cell.candidate] = cell
+    return list(newest.values())
 
 
-def _cell(trial: FrozenTrial, notes: Notes, confirmed: Confirmed) -> Cell:
+def _cell(trial: FrozenTrial, notes: Notes, confirmed: ConfirmationRun) -> Cell:
     cause = notes.cause or trial.state.name.lower()
     return Cell(
         candidate=confirmed.candidate,

@@ -40,9 +40,9 @@ UNKNOWN_VARIANCE = Variance(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanEstimate:
     """A mean or a difference of means; its variance is ``factor`` times that of one score.
-    Infinite: it cannot be told.
+    Infinite: it is unknown.
     """
 
     value: float
@@ -59,10 +59,10 @@ class SeedTable:
 
     @property
     def known_CS(self) -> npt.NDArray[np.bool_]:
-        """Where there is a score."""
+        """Return where there is a score."""
         return ~np.isnan(self.scores_CS)
 
-    def mean(self, candidate: int) -> Estimate:
+    def mean(self, candidate: int) -> MeanEstimate:
         """Return a candidate's mean over all seeds, as if it had been trained with each.
 
         Where a run is missing, the seed's effect comes from the other candidates (without it, a
@@ -73,15 +73,15 @@ class SeedTable:
         two-way table.
         """
         candidates, seeds = self.scores_CS.shape
-        found = self._estimate(
+        interval = self._estimate(
             np.concatenate([np.eye(candidates)[candidate], np.full(seeds, 1.0 / seeds)])
         )
-        if math.isfinite(found.factor):
-            return found
+        if math.isfinite(interval.factor):
+            return interval
         own = self.scores_CS[candidate][self.known_CS[candidate]]
-        return Estimate(float(own.mean()), 1.0 / len(own))
+        return MeanEstimate(float(own.mean()), 1.0 / len(own))
 
-    def difference(self, first: int, second: int) -> Estimate:
+    def difference(self, first: int, second: int) -> MeanEstimate:
         """Mean of one candidate minus that of another, on the same seeds: their effects cancel.
 
         Source: as `mean`. In a full table it is the mean of the paired differences, with factor 2 /
@@ -132,16 +132,16 @@ class SeedTable:
             within / degrees, within**2 / shares if shares > 0.0 else float(min(seeds, degrees))
         )
 
-    def _estimate(self, contrast: Floats) -> Estimate:
+    def _estimate(self, contrast: Floats) -> MeanEstimate:
         y, design, inverse = self._equations
         if not np.allclose(contrast @ inverse @ design, contrast, atol=1e-9):
-            return Estimate(math.nan, math.inf)
+            return MeanEstimate(math.nan, math.inf)
         weights = contrast @ inverse
-        return Estimate(float(weights @ y), float(weights @ weights))
+        return MeanEstimate(float(weights @ y), float(weights @ weights))
 
     @cached_property
     def _equations(self) -> tuple[Floats, Floats, Floats]:
-        """The scores (N,), the additive model's design (N, C + S) and its pseudo-inverse."""
+        """Return the scores (N,), the additive model's design (N, C + S) and its pseudo-inverse."""
         candidate, seed = np.nonzero(self.known_CS)
         candidates, seeds = self.scores_CS.shape
         design = np.concatenate([np.eye(candidates)[candidate], np.eye(seeds)[seed]], axis=1)

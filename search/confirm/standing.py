@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from search.confirm.cell import Cell
 from search.confirm.plan import best_trials, cells, config_key, plan_of
 from search.confirm.state import is_lost, newest_confirmation
-from search.confirm.verdict import Choice, Confirmation, confirm
+from search.confirm.verdict import ChosenCandidate, Confirmation, confirm
 from search.study.purpose import Confirming
 from search.study.sampling import CONTROL
 from search.study.stored import Study, open_study
@@ -23,7 +23,7 @@ from search.study.stored import Study, open_study
 MOST_NAMED = 5  # trials in one sentence
 
 
-class State(StrEnum):
+class ConfirmationState(StrEnum):
     """How far a confirmation is."""
 
     NONE = "none"  # nobody has planned one
@@ -57,13 +57,15 @@ class Standing:
     better: tuple[Better, ...]
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConfirmationState:
         """How far it is."""
         if not self.runs:
-            return State.PLANNED
+            return ConfirmationState.PLANNED
         if self.behind:
-            return State.FIRST_ROUND
-        return State.ENDED if len(self.runs) == self.planned else State.DECIDED
+            return ConfirmationState.FIRST_ROUND
+        return (
+            ConfirmationState.ENDED if len(self.runs) == self.planned else ConfirmationState.DECIDED
+        )
 
     @property
     def planned(self) -> int:
@@ -87,7 +89,7 @@ class Standing:
         return tuple(run for run in self.runs if run.seed == 0 and not run.scored)
 
     @property
-    def choice(self) -> Choice | None:
+    def choice(self) -> ChosenCandidate | None:
         """The candidate to take; None as long as none is chosen."""
         return self.verdict.choice if self.verdict and not self.behind else None
 
@@ -117,7 +119,7 @@ class Standing:
     def _partial(self) -> str:
         if not (self.choice and self.missing):
             return ""
-        yet = "" if self.state is State.ENDED else " yet"
+        yet = "" if self.state is ConfirmationState.ENDED else " yet"
         return (
             f"{self.missing} of the {self.planned} runs of study {self.study!r} have no score{yet}."
         )
@@ -179,5 +181,5 @@ def _better(searched: Study, plan: Confirming) -> tuple[Better, ...]:
         for trial in best_trials(searched, complete, plan.best)
         if config_key(searched, trial) not in confirmed
     ]
-    found = [Better(trial.number, trial.value or 0.0) for trial in now]
-    return tuple(sorted(found, key=lambda each: (-each.score, each.number)))
+    better = [Better(trial.number, trial.value or 0.0) for trial in now]
+    return tuple(sorted(better, key=lambda each: (-each.score, each.number)))

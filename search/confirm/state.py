@@ -21,7 +21,7 @@ from search.database.predicates import STUDIES
 from search.process.messages import Cause
 from search.study.names import count_of
 from search.study.purpose import Confirming
-from search.study.record import Confirmed, Notes
+from search.study.record import ConfirmationRun, Notes
 from search.study.sampling import FirstTrial
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import (
@@ -110,9 +110,10 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
         number = count_of(searched.spec.name, name) + 1
         if _equal_plans(newest, plan_of(_plan(searched, wanted, number))):
             return _gone_on(name, storage, "a new plan would be of the same runs; ")
-        found = _planned(searched, storage, wanted, number)
+        planned = _planned(searched, storage, wanted, number)
         return Begun(
-            found.name, (*found.lines, f"it counts instead of study {name!r}, which stays as it is")
+            planned.name,
+            (*planned.lines, f"it counts instead of study {name!r}, which stays as it is"),
         )
 
 
@@ -176,12 +177,12 @@ def _train_again(confirming: Study) -> list[str]:
     lost = [
         cell
         for cell in cells(confirming)
-        if is_lost(cell) and Confirmed(cell.candidate, cell.seed) not in at_hand
+        if is_lost(cell) and ConfirmationRun(cell.candidate, cell.seed) not in at_hand
     ]
     params = {each.number: each.params for each in plan_of(confirming.spec).candidates}
     names = [f"trial {cell.candidate}, seed {cell.seed}" for cell in lost]
     for cell, name in zip(lost, names, strict=True):
-        notes = Notes(recipe=f"{name}, again", confirmed=Confirmed(cell.candidate, cell.seed))
+        notes = Notes(recipe=f"{name}, again", confirmed=ConfirmationRun(cell.candidate, cell.seed))
         enqueue(confirming.optuna, FirstTrial(params[cell.candidate], notes))
     # also for what a process has enqueued that was killed here
     with confirming.engine.begin() as connection:

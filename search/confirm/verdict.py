@@ -19,7 +19,7 @@ from scipy.special import stdtr, stdtrit
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.cell import Cell
-from search.confirm.seed_table import Estimate, SeedTable, Variance
+from search.confirm.seed_table import MeanEstimate, SeedTable, Variance
 from search.confirm.selection_bias import pull_together
 
 LEVEL = 0.95
@@ -32,7 +32,7 @@ _ONE_PART = Unknown("one validation part: nothing is known of how much parts mov
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class CandidateVerdict:
     """What the confirmation says of one candidate, chosen or not: nothing here is corrected for
     choosing the best.
     """
@@ -50,7 +50,7 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenCandidate:
     """The candidate to take and what to expect of it, corrected for having been chosen among the
     candidates.
     """
@@ -71,8 +71,8 @@ class Confirmation:
     first.
     """
 
-    candidates: tuple[Confirmed, ...]
-    choice: Choice
+    candidates: tuple[CandidateVerdict, ...]
+    choice: ChosenCandidate
     control: int
     # standard deviation of a score, what all candidates share with a seed apart
     noise: float | Unknown
@@ -148,10 +148,10 @@ class _Verdict:
             without_score=tuple(number for number in asked if number not in self.runs),
         )
 
-    def confirmed(self, number: int) -> Confirmed:
+    def confirmed(self, number: int) -> CandidateVerdict:
         mean = self.means[number]
         runs = self.runs[number]
-        return Confirmed(
+        return CandidateVerdict(
             candidate=number,
             runs=len(runs),
             mean=mean.value,
@@ -173,7 +173,7 @@ class _Verdict:
     def deviation(self, variance: Variance) -> float | Unknown:
         return math.sqrt(variance.value) if variance.degrees else self.too_few
 
-    def difference(self, first: int, second: int) -> Estimate:
+    def difference(self, first: int, second: int) -> MeanEstimate:
         return self.table.difference(self.numbers.index(first), self.numbers.index(second))
 
     def beats_control(self, number: int) -> float | Unknown:
@@ -184,7 +184,7 @@ class _Verdict:
             missing.value, self.noise.value * missing.factor, self.noise.degrees
         )
 
-    def no_comparison(self, number: int) -> Estimate | Unknown:
+    def no_comparison(self, number: int) -> MeanEstimate | Unknown:
         """Return the difference from the control, or why there is none."""
         if number == self.control:
             return Unknown("it is the control")
@@ -192,14 +192,14 @@ class _Verdict:
             return Unknown("the control has no score")
         if not self.noise.degrees:
             return Unknown("too few runs: nothing is known of how much seeds move a difference")
-        found = self.difference(number, self.control)
+        interval = self.difference(number, self.control)
         return (
-            found
-            if math.isfinite(found.factor)
+            interval
+            if math.isfinite(interval.factor)
             else Unknown("no seed that it shares with the control, directly or by others")
         )
 
-    def choice(self, best: int) -> Choice:
+    def choice(self, best: int) -> ChosenCandidate:
         tied = tuple(
             number for number in self.numbers if number == best or self.is_tied(best, number)
         )
@@ -211,7 +211,7 @@ class _Verdict:
         seeds = max(0.0, self.spread.value - self.noise.value) / self.table.scores_CS.shape[1]
         interval = self.around(expected, variance + seeds)
         beats_control = self.corrected_beats_control(chosen)
-        return Choice(chosen, tied, expected, corrected, interval, beats_control)
+        return ChosenCandidate(chosen, tied, expected, corrected, interval, beats_control)
 
     def is_tied(self, best: int, number: int) -> bool:
         behind = self.difference(best, number)
@@ -256,16 +256,16 @@ class _Verdict:
 def _table(scored: Sequence[Cell], numbers: Sequence[int]) -> SeedTable:
     """Scores by candidate and part; where seeds share a part, a candidate's average over them."""
     columns = list(dict.fromkeys(_column(run) for run in sorted(scored, key=lambda run: run.seed)))
-    found: dict[tuple[int, int], list[float]] = defaultdict(list)
-    told: set[tuple[int, int]] = set()
+    scores_of: dict[tuple[int, int], list[float]] = defaultdict(list)
+    seen: set[tuple[int, int]] = set()
     for run in scored:
-        assert (run.candidate, run.seed) not in told, (
+        assert (run.candidate, run.seed) not in seen, (
             f"trial {run.candidate} was confirmed twice with seed {run.seed}"
         )
-        told.add((run.candidate, run.seed))
-        found[numbers.index(run.candidate), columns.index(_column(run))].append(run.score)
+        seen.add((run.candidate, run.seed))
+        scores_of[numbers.index(run.candidate), columns.index(_column(run))].append(run.score)
     scores_CS = np.full((len(numbers), len(columns)), np.nan)
-    for cell, scores in found.items():
+    for cell, scores in scores_of.items():
         scores_CS[cell] = sum(scores) / len(scores)
     return SeedTable(scores_CS)
 

@@ -2,7 +2,7 @@
 it bears outages.
 
 It has no login: whoever reaches the port can read every study, write notes and fail trials. So it
-listens on this machine only unless told otherwise.
+listens on this machine only by default.
 """
 
 import ipaddress
@@ -78,7 +78,7 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
         WorldError: The database does not answer.
     """
     engine = open_engine(url)
-    told = ""
+    shown = ""
     answered_at = time.monotonic()
     with exit_on_sigterm():
         while True:
@@ -92,9 +92,9 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
                 if not outage(error) or time.monotonic() - answered_at >= longest_s:
                     raise WorldError(f"the database does not answer: {reason(error)}") from error
                 why = f"the database does not answer ({reason(error)}); waiting for it"
-            if why != told:
+            if why != shown:
                 print(f"dashboard: {why}", file=sys.stderr, flush=True)
-                told = why
+                shown = why
             time.sleep(_POLL_S)
 
 
@@ -189,8 +189,8 @@ def _first_line(error: Exception) -> str:
     """Return our own error's line, else its cause's: Optuna hides the database's words behind
     advice of its own.
     """
-    told = error if isinstance(error, SearchError | ArtifactNotFound) else error.__cause__ or error
-    return str(told).partition("\n")[0]
+    cause = error if isinstance(error, SearchError | ArtifactNotFound) else error.__cause__ or error
+    return str(cause).partition("\n")[0]
 
 
 def _announce(host: str, address: str, port: int, names: frozenset[str]) -> None:

@@ -128,10 +128,10 @@ def _refusal(environ: "WSGIEnvironment", names: frozenset[str]) -> tuple[HTTPSta
     if not environ.get("REQUEST_URI", "/").startswith("/"):
         return HTTPStatus.BAD_REQUEST, "the request must name a path: this is no proxy"
     header = environ.get("HTTP_HOST", "")
-    found = _HOST.fullmatch(header)
-    if not found:  # none, two of them, or no host at all
+    match = _HOST.fullmatch(header)
+    if not match:  # none, two of them, or no host at all
         return HTTPStatus.BAD_REQUEST, "the request must have one Host header that names a host"
-    name = spell(found["v6"] or found["name"])
+    name = spell(match["v6"] or match["name"])
     if not (is_loopback(name) or name in names):
         return HTTPStatus.FORBIDDEN, (
             f"this dashboard is not known as {name}: if that is its name, "

@@ -169,8 +169,8 @@ def _optuna_storage(url: str, connections: int, *, skip_table_creation: bool) ->
     except RuntimeError as error:
         if "compatible" not in str(error):
             raise
-        found = re.search(r"set up by (optuna [^)]*)\)", str(error))
-        made_by = found[1] if found else "another version of optuna"
+        match = re.search(r"set up by (optuna [^)]*)\)", str(error))
+        made_by = match[1] if match else "another version of optuna"
         raise UserError(
             f"the tables in {redacted(url)} were made by {made_by}, which optuna "
             f"{optuna.__version__} cannot use: give this "
@@ -254,8 +254,8 @@ def reachable(url: str) -> Iterator[None]:
             raise UserError(
                 f"--storage: {first_line(cause.orig or cause)} in {redacted(url)!r}"
             ) from error
-        if isinstance(cause, DBAPIError) and (told := explained(cause, url)):
-            raise told from error
+        if isinstance(cause, DBAPIError) and (explanation := explained(cause, url)):
+            raise explanation from error
         if isinstance(cause, OperationalError):
             raise WorldError(
                 f"the database {redacted(url)} cannot be used: {first_line(cause.orig or cause)}"

@@ -232,8 +232,8 @@ def _start_of(pid: int) -> float:
     care.
     """
     try:
-        found = psutil.Process(pid)
-        return 0.0 if found.status() == psutil.STATUS_ZOMBIE else float(found.create_time())
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
         return 0.0
 
@@ -241,10 +241,10 @@ def _start_of(pid: int) -> float:
 def _read_json(file: Path, otherwise: Any) -> Any:
     """Return a small file's value; ``otherwise`` where a power cut has left none."""
     try:
-        found = json.loads(file.read_text())
+        content = json.loads(file.read_text())
     except (OSError, ValueError):
         return otherwise
-    return found if isinstance(found, type(otherwise)) else otherwise
+    return content if isinstance(content, type(otherwise)) else otherwise
 
 
 class _Heard(logging.Handler):

@@ -65,11 +65,11 @@ def explained(error: DBAPIError, url: str) -> SearchError | None:
     our own mistake.
     """
     reason = first_line(error.orig or error)
-    found = CODES.get(getattr(error.orig, "pgcode", None) or "")
-    if found is None:
+    explanation = CODES.get(getattr(error.orig, "pgcode", None) or "")
+    if explanation is None:
         remedy = next((do for words, do in WORDS.items() if re.search(words, reason)), "")
         return WorldError(_line(url, reason, remedy)) if remedy else None
-    kind, remedy = found
+    kind, remedy = explanation
     return kind(_line(url, reason, remedy))
 
 

@@ -90,11 +90,13 @@ def secrets_of(url: str) -> tuple[str, ...]:
     """Return the passwords in a URL, as written and as meant; also in one that is malformed, where
     it is better to see too many.
     """
-    found = [
+    passwords = [
         match["password"] for pattern in (_USER_PART, _QUERY) for match in pattern.finditer(url)
     ]
     return tuple(
-        dict.fromkeys(word for password in found for word in (password, unquote(password)) if word)
+        dict.fromkeys(
+            word for password in passwords for word in (password, unquote(password)) if word
+        )
     )
 
 

@@ -52,8 +52,8 @@ def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None)
 
 def _memory() -> Finding:
     memory = psutil.virtual_memory()
-    found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
-    return Finding("memory", memory.available / GIB >= LEAST_MEMORY_GIB, found)
+    free = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
+    return Finding("memory", memory.available / GIB >= LEAST_MEMORY_GIB, free)
 
 
 def _tried(what: str, check: Callable[[], str], hidden: str = "") -> Finding:

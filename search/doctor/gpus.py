@@ -47,16 +47,16 @@ def _mps() -> Path:
 def _offered() -> tuple[tuple[Gpu, ...], Finding]:
     """Return the GPUs that ``--device auto`` chooses among, and what is to be said of them."""
     try:
-        found = offer("auto")
+        offered = offer("auto")
     except SearchError as error:
         return (), Finding("gpus", False, str(error))
     none = "none: trials train on the CPU, which suits the presets small and tiny"
     have = (
-        (f"{len(found.gpus)} for --device auto", *found.remarks)
-        if found.gpus
-        else found.remarks or (none,)
+        (f"{len(offered.gpus)} for --device auto", *offered.remarks)
+        if offered.gpus
+        else offered.remarks or (none,)
     )
-    return found.gpus, Finding("gpus", True, "; ".join(have))
+    return offered.gpus, Finding("gpus", True, "; ".join(have))
 
 
 def _examine_card(card: Card, usable: set[str]) -> list[Finding]:
@@ -72,13 +72,13 @@ def _examine_card(card: Card, usable: set[str]) -> list[Finding]:
 def _examine(what: str, place: Gpu | Lost, card: Card, usable: set[str]) -> Finding:
     if isinstance(place, Lost):
         return Finding(what, False, place.why)
-    found = [f"{place.name}, {place.uuid}", _memory(place), "MIG on" if card.mig else "MIG off"]
-    found += [f"compute mode {card.compute_mode}"] if card.compute_mode else []
-    found += [f"persistence {card.persistence}"] if card.persistence else []
+    facts = [f"{place.name}, {place.uuid}", _memory(place), "MIG on" if card.mig else "MIG off"]
+    facts += [f"compute mode {card.compute_mode}"] if card.compute_mode else []
+    facts += [f"persistence {card.persistence}"] if card.persistence else []
     if place.uuid not in usable:
-        return Finding(what, True, "; ".join([*found, "hidden by CUDA_VISIBLE_DEVICES"]))
+        return Finding(what, True, "; ".join([*facts, "hidden by CUDA_VISIBLE_DEVICES"]))
     fault = _fault(place)
-    return Finding(what, not fault, "; ".join([*found, fault or "computes"]))
+    return Finding(what, not fault, "; ".join([*facts, fault or "computes"]))
 
 
 def _memory(gpu: Gpu) -> str:
@@ -102,7 +102,7 @@ def _fault(gpu: Gpu) -> str:
 
 
 def _shared_memory(*, needed: bool) -> Finding:
-    """Look at /dev/shm, of which a container has 64 MiB unless told: a process that finds no room
+    """Look at /dev/shm, of which a container has 64 MiB by default: a process that finds no room
     there dies of a bus error.
     """
     try:
@@ -111,14 +111,14 @@ def _shared_memory(*, needed: bool) -> Finding:
         return Finding(
             "shared memory", not needed, f"{SHARED_MEMORY} cannot be used: {error.strerror}"
         )
-    found = f"{SHARED_MEMORY} has {total / GIB:.1f} GiB"
+    size = f"{SHARED_MEMORY} has {total / GIB:.1f} GiB"
     if not needed:
-        return Finding("shared memory", True, f"{found}; only GPUs need it")
+        return Finding("shared memory", True, f"{size}; only GPUs need it")
     if total >= SHARED_NEED_BYTES:
-        return Finding("shared memory", True, found)
+        return Finding("shared memory", True, size)
     need = f"{SHARED_NEED_BYTES / GIB:g}"
     return Finding(
         "shared memory",
         False,
-        f"{found}, a worker with a GPU needs {need} GiB: give the container --shm-size={need}g",
+        f"{size}, a worker with a GPU needs {need} GiB: give the container --shm-size={need}g",
     )

@@ -18,14 +18,14 @@ from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
 from objectives.errors import UserError
 from objectives.outputs.atomic import refuse_unwritable
-from objectives.program.settings import FlipsWanted, Settings, sensible_flips
+from objectives.program.settings import FlipsWanted, ProgramSettings, sensible_flips
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import iou_interval
 from search.database.passwords import redacted
-from search.export.candidate import Candidate
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Single
+from search.export.exportable import Exportable
 from search.export.reproduction import reproduction
 from search.export.restored import open_data, restore_run, scoring_device
 from search.export.retrain import retrained, write_retraining
@@ -117,7 +117,7 @@ def _winner(study: Study, place: Place, trial: int | None, ensemble: EnsembleCho
 
 
 def _written(
-    study: Study, place: Place, candidate: Candidate, out: Path, asked: ExportRequest
+    study: Study, place: Place, candidate: Exportable, out: Path, asked: ExportRequest
 ) -> Provenance:
     """Write the candidate's bundle, checked; returns where it comes from."""
     images_NHWC, masks_NHW = candidate.pixels("validation")
@@ -147,7 +147,7 @@ def restore_chosen(
     ensemble: EnsembleChoice,
     *,
     gpu: bool = True,
-) -> Candidate:
+) -> Exportable:
     """Return the winner, or the ensemble that is asked for, with its weights restored.
 
     It raises as `restore` and `restore_ensemble` do.
@@ -165,7 +165,7 @@ def restore_chosen(
 
 def restore(
     study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True
-) -> Candidate:
+) -> Exportable:
     """Return the winner with its weights restored.
 
     Raises:
@@ -173,19 +173,25 @@ def restore(
         WorldError: Without its weights.
     """
     data = open_data(study, place, source)
-    found = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
-    settings = Settings.single(found.config, data.spec)
-    return Candidate(
-        winner, settings, (found.origin,), found.device, found.scored_on, found.segmenter, data
+    restored = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
+    settings = ProgramSettings.single(restored.config, data.spec)
+    return Exportable(
+        winner,
+        settings,
+        (restored.origin,),
+        restored.device,
+        restored.scored_on,
+        restored.segmenter,
+        data,
     )
 
 
-def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
+def with_flips(candidate: Exportable, choice: FlipsWanted) -> Exportable:
     """Return the candidate with its program averaging over flips, as chosen, and both scores; as it
     is for ``off``.
 
     Raises:
-        WorldError: Its score without flips is not the one that was told.
+        WorldError: Its score without flips is not the one that was reported.
     """
     if choice == "off":
         return candidate
@@ -204,14 +210,14 @@ def with_flips(candidate: Candidate, choice: FlipsWanted) -> Candidate:
     )
 
 
-def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
+def describe(study: Study, candidate: Exportable, *, test: bool) -> Provenance:
     """Return where the model comes from, with its scores; who opens the sealed test part has
     counted the look.
     """
     status = read_status(study)
     winner = candidate.winner
     frames = study.spec.frames
-    # the score as it was told: the bundle's check measures it again
+    # the score as it was reported: the bundle's check measures it again
     validation = part_score(
         candidate, "validation", candidate.inspect("validation"), score=candidate.score
     )
@@ -256,13 +262,15 @@ def describe(study: Study, candidate: Candidate, *, test: bool) -> Provenance:
     )
 
 
-def part_score(candidate: Candidate, part: str, found: Inspection, *, score: float) -> PartScore:
+def part_score(
+    candidate: Exportable, part: str, inspection: Inspection, *, score: float
+) -> PartScore:
     """Return a part's scores as the bundle stores them, with an interval over its places."""
-    resampled = iou_interval(found.confusions_GKK, found.scored)
+    resampled = iou_interval(inspection.confusions_GKK, inspection.scored)
     measured = PartScore.measured(
         score,
-        found.classes,
-        found.calibration.error,
+        inspection.classes,
+        inspection.calibration.error,
         len(candidate.data.parts[part]),
         left_out=candidate.data.left_out(part),
     )

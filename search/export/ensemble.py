@@ -19,11 +19,11 @@ from objectives.ensemble.selection import Even, Greedy, RarePair, Stacked, Strat
 from objectives.ensemble.stacking import Stack
 from objectives.errors import NotBetterError
 from objectives.program.segmenter import Segmenter, placed
-from objectives.program.settings import Member, Settings
+from objectives.program.settings import Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.interval import Interval
-from search.export.candidate import Candidate
 from search.export.ensemble_choice import Combined, Listed
+from search.export.exportable import Exportable
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import Restored, restore_run
 from search.export.winner import Winner
@@ -35,7 +35,7 @@ from search.study.stored import Study
 
 def restore_ensemble(
     winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True
-) -> Candidate:
+) -> Exportable:
     """Return the ensemble of runs that the winner's study holds, which is what is handed out
     instead of the winner.
 
@@ -75,7 +75,7 @@ def restore_ensemble(
     score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
     leader = _leader(winner, runs[chosen[0]], score, belief)
     origins = tuple(member.origin for member in members)
-    return Candidate(leader, settings, origins, device, processor_of(device), program, data)
+    return Exportable(leader, settings, origins, device, processor_of(device), program, data)
 
 
 def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
@@ -95,11 +95,13 @@ def _measured(
     """
     member = restore_run(holder, run, data, place.artifacts, gpu=gpu)
     with threads_of(member.scored_on):
-        found = measure_member(member.segmenter, frames, device=member.device)
+        measured = measure_member(member.segmenter, frames, device=member.device)
     name = f"trial {member.origin.trial} of study {holder.spec.name!r}"
     here = processor_of(member.device)
-    refuse_other_score(name, member.score, found.evaluation.score, now=here, then=member.scored_on)
-    return found.codes_PK
+    refuse_other_score(
+        name, member.score, measured.evaluation.score, now=here, then=member.scored_on
+    )
+    return measured.codes_PK
 
 
 def _strategy(wanted: Combined | Listed, data: Dataset) -> Strategy:
@@ -185,16 +187,16 @@ def _bounds(judged: JudgedEnsemble) -> Bounds | None:
 
 def _program(
     rule: Rule, members: Sequence[Restored], weights: Sequence[float], data: Dataset
-) -> tuple[Settings, Segmenter | Ensemble]:
+) -> tuple[ProgramSettings, Segmenter | Ensemble]:
     """Return the members as one program on one device, in their order, and what describes it."""
     pairs = zip(members, weights, strict=True)
     parts = tuple(Member(config=member.config, weight=weight) for member, weight in pairs)
     segmenters = [member.segmenter for member in members]
     if isinstance(rule, Stack):
-        settings = Settings.of(parts, data.spec, combining="stack")
+        settings = ProgramSettings.of(parts, data.spec, combining="stack")
         program: Segmenter | Ensemble = stacked(segmenters, settings, rule)
     else:
-        settings = Settings.of(parts, data.spec)
+        settings = ProgramSettings.of(parts, data.spec)
         program = combined(segmenters, settings)
     return settings, placed(program, _device(members)).eval()
 

@@ -79,7 +79,7 @@ def listed_runs(searched: Study, members: Sequence[str]) -> list[int]:
         if trial.value is not None and trial.state == TrialState.COMPLETE
     }
     at_hand |= {trial.trial_id for trial in read_unfinished(searched)}
-    found = []
+    runs = []
     for member in members:
         named = [trial for trial in trials if member.lower() in _names(trial)]
         if len(named) > 1:
@@ -99,12 +99,12 @@ def listed_runs(searched: Study, members: Sequence[str]) -> list[int]:
                 f"number or recipe, got "
                 f"{one_line(member, 40)!r}: {state}; see `search status`"
             )
-        found.append(named[0]._trial_id)
+        runs.append(named[0]._trial_id)
     if repeated := next(
-        (member for member, run in zip(members, found, strict=True) if found.count(run) > 1), ""
+        (member for member, run in zip(members, runs, strict=True) if runs.count(run) > 1), ""
     ):
         raise UserError(f"--ensemble-of names a trial twice: {one_line(repeated, 40)}")
-    return found
+    return runs
 
 
 def _names(trial: FrozenTrial) -> set[str]:

@@ -193,10 +193,10 @@ def _gives(old: Study, new: Study, copies: Sequence[FrozenTrial]) -> bool:
     ):
         return False
     try:
-        found = find_copies(old, new.space).copies
+        copied = find_copies(old, new.space).copies
     except UserError:
         return False
-    return [_told(copy) for copy in found] == [_told(copy) for copy in copies]
+    return [_told(copy) for copy in copied] == [_told(copy) for copy in copies]
 
 
 def _told(copy: FrozenTrial) -> tuple[object, ...]:

@@ -21,14 +21,13 @@ from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed
 from search.artifacts import open_blobs
-from search.export.candidate import Candidate
+from search.export.exportable import Exportable
 from search.export.winner import Winner
 from search.place import Place
 from search.process.messages import Cause
 from search.study.budget import Order, current_budget, is_over
 from search.study.names import RETRAIN, derived_name
-from search.study.purpose import Candidate as Chosen
-from search.study.purpose import Retraining
+from search.study.purpose import Candidate, Retraining
 from search.study.record import Notes
 from search.study.spec import StudySpec
 from search.study.stored import ForeignNameError, Study, create_study, open_study
@@ -50,7 +49,7 @@ def retrain_name(winner: Winner) -> str:
     return derived_name(winner.study.spec.name, f"{RETRAIN}{winner.number}")
 
 
-def plan(searched: Study, candidate: Candidate) -> StudySpec:
+def plan(searched: Study, candidate: Exportable) -> StudySpec:
     """Return the study that trains a candidate's config on every labelled frame, once, with the
     seed of the candidate's run.
 
@@ -64,7 +63,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
     epochs = epochs_of(candidate, trial)
     purpose = Retraining(
         study=searched.spec.name,
-        candidate=Chosen(number=winner.number, params=dict(trial.params), last_epoch=epochs),
+        candidate=Candidate(number=winner.number, params=dict(trial.params), last_epoch=epochs),
         seed=candidate.origins[0].seed,
         heard=heard_merits(candidate, trial, epochs),
     )
@@ -83,7 +82,7 @@ def plan(searched: Study, candidate: Candidate) -> StudySpec:
     )
 
 
-def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
+def epochs_of(candidate: Exportable, trial: FrozenTrial) -> int:
     """To which epoch to train: the config's last, or the exported one where early stopping ended
     the run, or a limit cut it.
     """
@@ -91,7 +90,7 @@ def epochs_of(candidate: Candidate, trial: FrozenTrial) -> int:
     return candidate.origins[0].epoch if Notes.of(trial).epochs < epochs else epochs
 
 
-def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
+def heard_merits(candidate: Exportable, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
     """Return the merits by which the run's schedule went, to go the same way again; none for a
     schedule that hears none.
 
@@ -110,7 +109,7 @@ def heard_merits(candidate: Candidate, trial: FrozenTrial, epochs: int) -> tuple
     return merits if len(merits) == epochs and all(map(math.isfinite, merits)) else ()
 
 
-def write_retraining(searched: Study, candidate: Candidate, place: Place) -> str:
+def write_retraining(searched: Study, candidate: Exportable, place: Place) -> str:
     """Write the study that retrains a candidate, or find it there with equal settings; returns its
     name. It trains nothing.
 
@@ -151,8 +150,8 @@ def _retrains(storage: str, name: str, searched: str) -> bool:
 
 
 def retrained(
-    name: str, candidate: Candidate, before: Provenance, place: Place, *, device: str, source: str
-) -> tuple[Candidate, Provenance]:
+    name: str, candidate: Exportable, before: Provenance, place: Place, *, device: str, source: str
+) -> tuple[Exportable, Provenance]:
     """Return the candidate with weights of every labelled frame, and its provenance; trained first,
     unless that is done already.
 
@@ -185,7 +184,7 @@ def retrained(
     )
 
 
-def with_weights(candidate: Candidate, weights: bytes, origin: Origin) -> Candidate:
+def with_weights(candidate: Exportable, weights: bytes, origin: Origin) -> Exportable:
     """Return the candidate with weights that were trained on every labelled frame, which normalise
     by all of them.
     """

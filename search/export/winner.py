@@ -69,13 +69,13 @@ def named_trial(searched: Study, number: int) -> Winner:
     if number in cut:
         return _unfinished(searched, cut[number].trial_id, cut[number].score, Named())
     complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    found = next((trial for trial in complete if trial.number == number), None)
-    if found is None or found.value is None:
+    wanted = next((trial for trial in complete if trial.number == number), None)
+    if wanted is None or wanted.value is None:
         raise UserError(
             f"--trial must be the number of a complete trial of study {searched.spec.name!r}, got "
             f"{number}: see `search status`"
         )
-    return Winner(searched, found._trial_id, number, number, found.value, Named())
+    return Winner(searched, wanted._trial_id, number, number, wanted.value, Named())
 
 
 def refuse_confirmation(spec: StudySpec) -> None:
@@ -152,12 +152,12 @@ def estimated_optimism(searched: Study) -> Belief:
         [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
         for trial in complete
     ]
-    found = optimism(histories)
-    if isinstance(found, Unknown):
+    estimate = optimism(histories)
+    if isinstance(estimate, Unknown):
         return Unconfirmed(
-            reason=found.reason, alone=len(complete) + len(read_unfinished(searched)) == 1
+            reason=estimate.reason, alone=len(complete) + len(read_unfinished(searched)) == 1
         )
-    return Optimistic(value=found.value, basis=found.basis)
+    return Optimistic(value=estimate.value, basis=estimate.basis)
 
 
 def _bounds(interval: Interval | Unknown) -> tuple[float, float] | None:

@@ -113,10 +113,10 @@ def collect(
     rows, pointers, named = drop_rows(engine, dry_run=dry_run)
     shown = _shown_pictures(engine)
 
-    def sweep(kind: str, found: Iterator[Stored], delete: Callable[[Stored], bool]) -> Swept:
+    def sweep(kind: str, stored: Iterator[Stored], delete: Callable[[Stored], bool]) -> Swept:
         gone = [
             each.size_bytes
-            for each in found
+            for each in stored
             if each.written_at <= before and (dry_run or delete(each))
         ]
         return Swept(kind, len(gone), sum(gone))

@@ -107,8 +107,10 @@ def _start(pipe: Connection, gpu: str) -> None:
     import torch
 
     try:
-        found = torch.cuda.get_device_properties(torch.cuda.current_device())  # takes no memory
-        pipe.send(Facts(found.total_memory, found.major >= BF16_SINCE))
+        properties = torch.cuda.get_device_properties(
+            torch.cuda.current_device()
+        )  # takes no memory
+        pipe.send(Facts(properties.total_memory, properties.major >= BF16_SINCE))
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         pipe.send(first_line(error))
 

@@ -148,7 +148,7 @@ def _read_slices(card: object, number: int, card_uuid: str) -> tuple[Gpu | Lost,
     """Read the slices of a card that this process may see: in a container those that it
     was given.
     """
-    found = []
+    slices = []
     for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(card)):
         try:
             handle = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index)
@@ -157,10 +157,10 @@ def _read_slices(card: object, number: int, card_uuid: str) -> tuple[Gpu | Lost,
                 continue
             raise
         instances = _unless_withheld(partial(_instances, handle), "")
-        found.append(
+        slices.append(
             _read_gpu(handle, card, old_uuid=f"MIG-{card_uuid}/{instances}" if instances else "")
         )
-    return tuple(found) or (
+    return tuple(slices) or (
         Lost(
             number, "MIG is on and no slice is here: make one with nvidia-smi mig, or turn MIG off"
         ),

@@ -77,7 +77,7 @@ class Link:
     def __init__(self, pipe: Connection, beats: Count) -> None:
         self.pipe = pipe
         self.beats = beats
-        self.told = 0
+        self.sent = 0
 
     def beat(self) -> None:
         """Say that this process gets on."""
@@ -95,11 +95,11 @@ class Link:
         A worker that does not answer in time (its database is away) does not hold training up: its
         word counts later. Nothing that it could say matters to a training that is finished.
         """
-        self.told += 1
-        self.pipe.send(Saved(self.told, tuple(state.history), checkpoint, state.finished))
+        self.sent += 1
+        self.pipe.send(Saved(self.sent, tuple(state.history), checkpoint, state.finished))
         while judged and not state.finished and self.pipe.poll(REPLY_S):
             match self._hear():
-                case Reply(to, stop) if stop or to == self.told:
+                case Reply(to, stop) if stop or to == self.sent:
                     return stop
         return False
 
@@ -146,7 +146,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
             pipe.send(Finished())
     except (ConnectionError, EOFError):
         os._exit(3)
-    # whatever goes wrong ends this trial's process alone, and its cause is told
+    # whatever goes wrong ends this trial's process alone, and its cause is reported
     except Exception as error:
         short = shortage_in(error, torch.device("cuda" if job.gpu else "cpu"))
         cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
@@ -240,10 +240,10 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     def prepared() -> Training:
         return begin(batches, last_epoch=job.run.last_epoch, heard=job.run.heard)
 
-    training, found = restore(job.checkpoints, blobs, prepared, link.note, device)
+    training, checkpoint = restore(job.checkpoints, blobs, prepared, link.note, device)
     state = training.state
-    saver = Saver(training.state, blobs, found.best)
-    stop = link.tell(state, found, judged=True) if found.last else False
+    saver = Saver(training.state, blobs, checkpoint.best)
+    stop = link.tell(state, checkpoint, judged=True) if checkpoint.last else False
     at_once = config.train.batch_size
     if not stop:
         for result in fit(training, link.beat):

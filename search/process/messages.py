@@ -19,7 +19,7 @@ class Cause(StrEnum):
     ERROR = "error"
     CRASHED = "crashed"  # its process died, time and again
     HUNG = "hung"  # its process stood still, twice
-    # not the trial's own: no artifact store, a full disk. It is tried again, and never told
+    # not the trial's own: no artifact store, a full disk. It is tried again, and never reported
     SURROUNDINGS = "surroundings"
 
 
@@ -59,7 +59,7 @@ class Job:
     gpu: str  # its uuid; empty on a CPU
     threads: int
     prefetchers: int  # processes that augment ahead of the GPU
-    rungs: tuple[int, ...]  # epochs after which the worker may prune: always saved and told
+    rungs: tuple[int, ...]  # epochs after which the worker may prune: always saved and reported
     # to go on from, the newest first; the next one is for when the first is damaged
     checkpoints: tuple[Checkpoint, ...]
     memory_bytes: int  # what the device has for one trial; 0: unknown
@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a config needs, told before any training; with a ``problem`` it cannot work, and nothing
+    """What a config needs, sent before any training; with a ``problem`` it cannot work, and nothing
     follows.
     """
 

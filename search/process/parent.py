@@ -128,7 +128,7 @@ class TrialProcess:
             except queue.Empty:
                 pass
             if interrupted():
-                raise InterruptedTrialError("the worker was told to leave this trial")
+                raise InterruptedTrialError("the worker was asked to leave this trial")
             if over:  # and it has said nothing since
                 self.process.join(END_S)
                 if self.process.exitcode is None:

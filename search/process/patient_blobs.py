@@ -17,7 +17,7 @@ BEAT_S = 1.0
 
 
 class PatientBlobs:
-    """Repeats every call until the store answers, with growing waits; ``note`` is told of each.
+    """Repeats every call until the store answers, with growing waits; ``note`` is called with each.
 
     ``beat`` is called every second of a wait and of a call itself, which S3 or a network's disk may
     hold for minutes: who waits for the store gets on.

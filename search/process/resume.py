@@ -40,11 +40,11 @@ def restore(
             except SearchError as error:
                 note(f"has a damaged checkpoint, the one before is used: {first_line(error)}")
                 continue
-        found = Checkpoint(
+        resumed = Checkpoint(
             checkpoint.last, whole_weights(checkpoint.best, blobs, training.state, note)
         )
         note(f"goes on after epoch {training.state.epoch}")
-        return training, found
+        return training, resumed
     if checkpoints:
         note("has no checkpoint that is whole, and starts anew")
     return prepared(), NONE_YET

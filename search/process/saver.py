@@ -1,4 +1,4 @@
-"""Saving a training state as often as its cost allows: blobs first, so that nothing is told before
+"""Saving a training state as often as its cost allows: blobs first, so that nothing is reported before
 it can be resumed.
 """
 
@@ -44,8 +44,8 @@ class Saver:
         return Checkpoint(last, self.best)
 
     def note_cost(self) -> None:
-        """The last save has taken until now: called again after the worker's answer, which training
-        waits for too.
+        """Count the time until now to the last save; called again after the worker's answer, which
+        training waits for too.
         """
         self.saved_at = time.monotonic()
         self.cost_s = self.saved_at - self.began_at

@@ -46,11 +46,11 @@ def progress_chart(
         )
     chart.lines([_steps(moments, total_s, unit)], "best")
     if best := study.best:
-        (found,) = (moment for moment in moments if moment.number == best.number)
+        (last_rise,) = (moment for moment in moments if moment.number == best.number)
         chart.dot(
-            (found.spent_s / unit.seconds, found.score),
+            (last_rise.spent_s / unit.seconds, last_rise.score),
             "best",
-            f"the best: {_told(found.number, found.score)}",
+            f"the best: {_told(last_rise.number, last_rise.score)}",
             radius=5,
         )
     return chart.svg("best score so far against device time", f"device time, {unit.name}")
@@ -143,12 +143,12 @@ def _options(trial: TrialRecord, name: str) -> Sequence[object]:
 
 def _steps(moments: Sequence[Moment], total_s: float, unit: shown.Unit) -> list[Point]:
     """Return the best so far as a staircase up to now."""
-    found: list[Point] = []
+    points: list[Point] = []
     for moment in moments:
         x = moment.spent_s / unit.seconds
-        found += [(x, found[-1][1])] if found else []
-        found.append((x, moment.best))
-    return [*found, (total_s / unit.seconds, found[-1][1])]
+        points += [(x, points[-1][1])] if points else []
+        points.append((x, moment.best))
+    return [*points, (total_s / unit.seconds, points[-1][1])]
 
 
 def _told(number: int, score: float) -> str:

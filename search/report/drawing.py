@@ -47,7 +47,7 @@ class Chart:
         self._path("".join(f"M{self._place(point)}h0" for point in points), f"dots {kind}")
 
     def crosses(self, points: Iterable[Point], kind: str) -> None:
-        """Where something ended early."""
+        """Mark where something ended early."""
         arms = f"l{2 * _CROSS:g} {2 * _CROSS:g}m0 {-2 * _CROSS:g}l{-2 * _CROSS:g} {2 * _CROSS:g}"
         moved = ((self.x(x) - _CROSS, self.y(y) - _CROSS) for x, y in points)
         self._path("".join(f"M{x:.1f} {y:.1f}{arms}" for x, y in moved), f"cross {kind}")
@@ -57,11 +57,11 @@ class Chart:
         self._marks.append(_circle(self.x(point[0]), self.y(point[1]), radius, kind, title))
 
     def level(self, y: float, kind: str) -> None:
-        """A horizontal line across."""
+        """Draw a horizontal line across."""
         self._path(f"M{self.x.start:.1f} {self.y(y):.1f}H{self.x.end:.1f}", f"line level {kind}")
 
     def gate(self, x: float, label: str) -> None:
-        """A vertical line with a label above the area."""
+        """Draw a vertical line with a label above the area."""
         self._path(f"M{self.x(x):.1f} {self.y.start:.1f}V{self.y.end:.1f}", "gate")
         self._label(label, self.x(x), self.y.end - 6, "middle")
 
@@ -135,7 +135,7 @@ class Strip:
         self._marks: list[Html] = []
 
     def level(self, value: float, kind: str) -> None:
-        """A line across, the same in every strip."""
+        """Draw a line across, the same in every strip."""
         self._marks.append(
             element(
                 "path", d=f"M{self.scale(value):.1f} 0V{STRIP_HEIGHT}", class_=f"line level {kind}"
@@ -143,7 +143,7 @@ class Strip:
         )
 
     def reach(self, low: float, high: float, kind: str) -> None:
-        """An interval."""
+        """Draw an interval."""
         middle = STRIP_HEIGHT / 2
         ends = "".join(f"M{self.scale(value):.1f} {middle - 4:g}v8" for value in (low, high))
         d = f"M{self.scale(low):.1f} {middle:g}H{self.scale(high):.1f}{ends}"

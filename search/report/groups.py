@@ -28,10 +28,10 @@ def origins(study: StudyRecord) -> tuple[Group, ...]:
     """Return the groups with a scored trial, the best first; those that were only pruned
     come last.
     """
-    found: dict[str, list[TrialRecord]] = {}
+    trials_of: dict[str, list[TrialRecord]] = {}
     for trial in study.trials:
-        found.setdefault(trial.recipe or SAMPLED, []).append(trial)
-    groups = [_group(name, trials) for name, trials in found.items()]
+        trials_of.setdefault(trial.recipe or SAMPLED, []).append(trial)
+    groups = [_group(name, trials) for name, trials in trials_of.items()]
     return tuple(
         sorted(
             filter(_has_score, groups),

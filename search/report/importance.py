@@ -41,11 +41,11 @@ def importances(study: StudyRecord) -> Importances | Unknown:
             f"too few complete trials ({len(complete)}): importances need at least {LEAST_TRIALS}"
         )
     quantile = max(TOP_SHARE, TOP_TRIALS / len(complete))
-    found = _evaluate(study, quantile)
-    total = sum(found.values())
+    shares = _evaluate(study, quantile)
+    total = sum(shares.values())
     if not total > 0:
         return Unknown("no parameter tells the best trials from the others")
-    ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))
+    ranked = sorted(shares.items(), key=lambda each: (-each[1], each[0]))
     return Importances(
         {name: value / total for name, value in ranked},
         math.ceil(quantile * len(complete)),
@@ -62,7 +62,7 @@ def _evaluate(study: StudyRecord, quantile: float) -> dict[str, float]:
         copy.add_trial(create_trial(params=drawn, distributions=kinds, value=trial.score))
     # rare branches of a space: said in the report's own words
     with warnings.catch_warnings(action="ignore"):
-        found = get_param_importances(
+        shares = get_param_importances(
             copy, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile), normalize=False
         )
-    return dict(found)
+    return dict(shares)

@@ -31,12 +31,12 @@ def element(name: str, *children: str, **attributes: str | float) -> Html:
     ``class_`` and ``stroke_width`` are written ``class`` and ``stroke-width``. An attribute that is
     an empty text is left out.
     """
-    told = "".join(
+    written = "".join(
         f' {_name(key)}="{_value(value)}"' for key, value in attributes.items() if value != ""
     )
     if not children and name in _CLOSED:
-        return Html(f"<{name}{told} />")
-    return Html(f"<{name}{told}>{join(children)}</{name}>")
+        return Html(f"<{name}{written} />")
+    return Html(f"<{name}{written}>{join(children)}</{name}>")
 
 
 def join(parts: Iterable[str]) -> Html:

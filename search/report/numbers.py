@@ -26,7 +26,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """A line of the ledger; what copied trials have cost is in that of the study they come from."""
 
     state: str
@@ -39,8 +39,8 @@ class Entry:
 class Ledger:
     """The cost of a study by state; the entries add up to the total."""
 
-    entries: tuple[Entry, ...]  # of states that occur
-    total: Entry
+    entries: tuple[LedgerEntry, ...]  # of states that occur
+    total: LedgerEntry
     saved_s: float  # by pruning
     gain: float  # of the best over the control, NaN when either is missing
     improved_s: float  # what had been spent when the best was found, NaN without one
@@ -96,13 +96,13 @@ def keep_ledger(study: StudyRecord) -> Ledger:
     """Return the cost of the study so far."""
     entries = tuple(_entry(state, study.of(state)) for state in STATES if study.of(state))
     best = study.best
-    found = [moment for moment in best_so_far(study) if best and moment.number == best.number]
+    moments = [moment for moment in best_so_far(study) if best and moment.number == best.number]
     return Ledger(
         entries=entries,
         total=_entry("all", study.trials),
         saved_s=saved_s(study),
         gain=best.score - study.control_score if best else math.nan,
-        improved_s=found[0].spent_s if found else math.nan,
+        improved_s=moments[0].spent_s if moments else math.nan,
     )
 
 
@@ -110,6 +110,6 @@ def _epoch_s(trial: TrialRecord) -> float:
     return (trial.train_s or trial.device_s) / trial.epochs
 
 
-def _entry(state: str, trials: Sequence[TrialRecord]) -> Entry:
+def _entry(state: str, trials: Sequence[TrialRecord]) -> LedgerEntry:
     epochs = sum(trial.epochs for trial in trials if not trial.copied)
-    return Entry(state, len(trials), epochs, math.fsum(trial.device_s for trial in trials))
+    return LedgerEntry(state, len(trials), epochs, math.fsum(trial.device_s for trial in trials))

@@ -93,9 +93,9 @@ def _head(name: str) -> Html:
 
 def _footer(findings: Findings) -> Html:
     spec = findings.study.spec
-    told = (
+    sentence = (
         f"segmentation-search {version('segmentation-search')}, objective version "
         f"{spec.objective_version}, space "
         f"{spec.space_fingerprint[:12]}, data {spec.data_fingerprint[:12]}, seed {spec.seed}."
     )
-    return element("footer", told)
+    return element("footer", sentence)

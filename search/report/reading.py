@@ -192,7 +192,7 @@ def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialReco
         per_class=notes.per_class,
         params=trial.params,
         distributions=trial.distributions,
-        # told when it was cut, it may have gone on since
+        # read when it was cut, it may have gone on since
         epochs=max(notes.epochs, curve[-1][0] if curve else 0),
         best_epoch=notes.best_epoch,
         parameters=notes.parameters,

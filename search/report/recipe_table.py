@@ -37,7 +37,7 @@ STATES = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class RecipeResult:
     """What one trial of a recipe came to; ``score`` and IoU are fractions, NaN where
     there is none.
     """
@@ -54,7 +54,7 @@ class Measured:
     minutes: float
 
 
-def measure(study: Study) -> list[Measured]:
+def measure(study: Study) -> list[RecipeResult]:
     """Return the named trials of a study that have ended, or that its limit has cut, the best
     first.
     """
@@ -64,18 +64,18 @@ def measure(study: Study) -> list[Measured]:
         if Notes.of(trial).recipe
     ]
     cut = {each.number: each.score for each in read_unfinished(study)}
-    found = [_measured(trial) for trial in named if trial.state.is_finished()]
+    measured = [_measured(trial) for trial in named if trial.state.is_finished()]
     unfinished = [trial for trial in named if trial.number in cut]
-    found += [
+    measured += [
         replace(_measured(trial), state=State.UNFINISHED, score=cut[trial.number])
         for trial in unfinished
     ]
-    return sorted(found, key=lambda each: (math.isnan(each.score), -each.score, each.number))
+    return sorted(measured, key=lambda each: (math.isnan(each.score), -each.score, each.number))
 
 
-def _measured(trial: FrozenTrial) -> Measured:
+def _measured(trial: FrozenTrial) -> RecipeResult:
     notes = Notes.of(trial)
-    return Measured(
+    return RecipeResult(
         recipe=notes.recipe,
         number=trial.number,
         state=STATES.get(trial.state, State.RUNNING),
@@ -123,7 +123,7 @@ def write_table(study: Study, out: Path, *, command: str, replace: bool = False)
             draft.write_text(table, encoding="utf-8")
 
 
-def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
+def markdown(measured: Iterable[RecipeResult], class_names: Iterable[str]) -> str:
     """Return the table: each recipe with the figures of its report and of this study, in
     percent.
     """
@@ -143,7 +143,7 @@ def markdown(measured: Iterable[Measured], class_names: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(each: Measured, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
+def _cells(each: RecipeResult, recipe: Recipe | None, names: tuple[str, ...]) -> list[str]:
     scored = {
         State.COMPLETE: _percent(each.score),
         State.UNFINISHED: f"{_percent(each.score)} (unfinished)",

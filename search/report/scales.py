@@ -21,7 +21,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         share = (self._position(value) - self._position(self.low)) / (
             self._position(self.high) - self._position(self.low)
         )
@@ -43,9 +43,9 @@ def padded(values: Iterable[float], start: float, end: float, *, log: bool = Fal
     """Return a scale that holds all values, with a little room at either end; around a single value
     there is room, too.
     """
-    found = list(values)
-    low = min(found)
-    high = max(found)
+    numbers = list(values)
+    low = min(numbers)
+    high = max(numbers)
     if log:
         room = _PAD * math.log10(high / low) if high > low else 0.5
         return Scale(low / 10**room, high * 10**room, start, end, log=True)
@@ -82,8 +82,10 @@ def log_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
     first = math.floor(math.log10(low))
     last = math.ceil(math.log10(high))
     for factors in ((1, 2, 5), (1, 3), (1,)):
-        found = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
-        kept = tuple(value for value in found if low <= value <= high)
+        candidates = [
+            factor * 10.0**power for power in range(first, last + 1) for factor in factors
+        ]
+        kept = tuple(value for value in candidates if low <= value <= high)
         if len(kept) <= most:
             return kept
     return kept[:: math.ceil(len(kept) / most)]

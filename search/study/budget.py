@@ -157,11 +157,13 @@ def read_budget(connection: Connection, study: Study) -> Budget:
     row = connection.execute(READ, {"study_id": study.id}).mappings().first()
     if row is None or not row["there"]:
         raise UserError(f"study {study.spec.name!r} was deleted")
-    found = {name: value for name, value in row.items() if name not in ("budget", "there", "order")}
+    values = {
+        name: value for name, value in row.items() if name not in ("budget", "there", "order")
+    }
     fixed = not study.spec.purpose.searches or (
         study.spec.fixed and row["budget"] <= study.spec.trials
     )
-    return Budget(trials=row["budget"], order=Order(row["order"]), fixed=fixed, **found)
+    return Budget(trials=row["budget"], order=Order(row["order"]), fixed=fixed, **values)
 
 
 def is_over(study: Study) -> bool:

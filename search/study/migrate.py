@@ -49,14 +49,14 @@ class Migration:
 
     def __str__(self) -> str:
         states = Counter(copy.state.name.lower() for copy in self.copies)
-        told = (
+        sentence = (
             f"{len(self.copies)} trials copied "
             f"({', '.join(f'{n} {state}' for state, n in sorted(states.items()))})"
         )
         if not self.left_out:
-            return told
+            return sentence
         reasons = "; ".join(f"{number}: {why}" for why, number in self.left_out.most_common())
-        return f"{told}, {self.left_out.total()} left out ({reasons})"
+        return f"{sentence}, {self.left_out.total()} left out ({reasons})"
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
             for trial in study.get_trials(deepcopy=False)
             if Notes.of(trial).original
         ]
-        # a copy too many is told by the number of all
+        # a copy too many is recognised by the number of all
         pairs = zip(ids, migration.copies, strict=False)
         connection.execute(
             COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs]

@@ -47,8 +47,8 @@ class HalvingPruner(BasePruner):
         if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
             return bool(noted["ends"])
         score = trial.intermediate_values[rung]
-        found = _scores_at(study, rung)
-        ends = _better(found, (-score, trial.number)) >= -(-len(found) // REDUCTION)
+        scores = _scores_at(study, rung)
+        ends = _better(scores, (-score, trial.number)) >= -(-len(scores) // REDUCTION)
         study._storage.set_trial_system_attr(
             trial._trial_id, f"{JUDGED}{rung}", {"score": score, "ends": ends}
         )

@@ -43,7 +43,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmationRun:
     """What a run of a confirmation trains again."""
 
     candidate: int  # the trial's number in the study that is confirmed
@@ -64,7 +64,7 @@ class Notes:
     """The attributes of one trial; empty, 0 or None where nothing of the kind has happened."""
 
     recipe: str = ""  # what it was enqueued as; empty: the sampler drew it
-    confirmed: Confirmed | None = None
+    confirmed: ConfirmationRun | None = None
     original: Original | None = None
     parameters: int = 0  # of the network
     multiply_adds: int = 0  # of one frame, forward
@@ -97,7 +97,9 @@ class Notes:
         original = attributes.get(ORIGINAL)
         return cls(
             **plain,
-            confirmed=None if candidate is None or seed is None else Confirmed(candidate, seed),
+            confirmed=None
+            if candidate is None or seed is None
+            else ConfirmationRun(candidate, seed),
             original=None if original is None else Original(**original),
             losses=tuple(attributes.get("validation_losses", ())),
             per_class={
@@ -112,32 +114,32 @@ class Notes:
     def attributes(self) -> dict[str, Any]:
         """Return the attributes that say this, in the order in which they are to be written."""
         empty = Notes()
-        found = {
+        attributes = {
             key: getattr(self, name)
             for name, key in _PLAIN.items()
             if getattr(self, name) != getattr(empty, name)
         }
         if self.confirmed:
-            found |= dict(
+            attributes |= dict(
                 zip(CONFIRMED, (self.confirmed.candidate, self.confirmed.seed), strict=True)
             )
         if self.original:
-            found[ORIGINAL] = {
+            attributes[ORIGINAL] = {
                 each.name: getattr(self.original, each.name) for each in fields(Original)
             }
-        found |= {f"{IOU}{name}": iou for name, iou in self.per_class.items()}
+        attributes |= {f"{IOU}{name}": iou for name, iou in self.per_class.items()}
         if self.scored_on:
-            found |= dict(
+            attributes |= dict(
                 zip(
                     PROCESSOR,
                     (self.scored_on.type, self.scored_on.name, self.scored_on.threads),
                     strict=True,
                 )
             )
-        found |= {"validation_losses": list(self.losses)} if self.losses else {}
-        found |= {"value_is": FITTED} if self.fitted else {}
-        verdict = {key: found.pop(key) for key in (CAUSE, MESSAGE) if key in found}
-        return found | verdict  # last: whoever writes them may be killed on the way
+        attributes |= {"validation_losses": list(self.losses)} if self.losses else {}
+        attributes |= {"value_is": FITTED} if self.fitted else {}
+        verdict = {key: attributes.pop(key) for key in (CAUSE, MESSAGE) if key in attributes}
+        return attributes | verdict  # last: whoever writes them may be killed on the way
 
 
 _PLAIN = {

@@ -9,7 +9,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 
 from search.study.purpose import Confirming, Retraining, Searching
-from search.study.record import Confirmed, Notes
+from search.study.record import ConfirmationRun, Notes
 from search.study.spec import StudySpec, stable_seed
 from spaces import choose_recipes, load_stored_space
 from spaces.recipes import scaled
@@ -57,11 +57,11 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
     """
     space = load_stored_space(spec.space)
     control = dict(space.control)
-    found = [FirstTrial(control, Notes(recipe="control"))]
+    first = [FirstTrial(control, Notes(recipe="control"))]
     if spec.recipes:
         chosen = choose_recipes(",".join(spec.recipes))
         chosen = tuple(scaled(recipe, spec.recipe_filters) for recipe in chosen)
-        return found + [
+        return first + [
             FirstTrial(space.encode(space.paced(recipe.config)), Notes(recipe=recipe.name))
             for recipe in chosen
         ]
@@ -72,8 +72,8 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
             sorted(control), 1
         )
         kept = {name: value for name, value in control.items() if name not in redrawn}
-        found.append(FirstTrial(kept, Notes(recipe="neighbour of the control")))
-    return found
+        first.append(FirstTrial(kept, Notes(recipe="neighbour of the control")))
+    return first
 
 
 def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
@@ -84,7 +84,8 @@ def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
         FirstTrial(
             each.params,
             Notes(
-                recipe=f"trial {each.number}, seed {seed}", confirmed=Confirmed(each.number, seed)
+                recipe=f"trial {each.number}, seed {seed}",
+                confirmed=ConfirmationRun(each.number, seed),
             ),
         )
         for seed in range(purpose.seeds)

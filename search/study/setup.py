@@ -61,7 +61,7 @@ def prepare(request: Request, place: Place) -> Prepared:
     space = load_space(request.space, request.sets)
     wanted = request.recipes or ",".join(space.recipes)
     if wanted:
-        choose_recipes(wanted)  # a misspelt name is told before the data is prepared
+        choose_recipes(wanted)  # a misspelt name is refused before the data is prepared
     blobs = open_blobs(place.artifacts)
     data = open_dataset(data_path(request.source), request.frames, place.cache)
     check_writable(blobs)

@@ -112,22 +112,22 @@ class Status:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is wrong with the study, in lines for people."""
-        found = []
+        lines = []
         unfit = self.infeasible
         if beyond_budget(unfit.trials, self.budget.trials):
             remedy = "nothing takes their place" if self.budget.fixed else "narrow the space"
-            found.append(
+            lines.append(
                 f"{unfit.trials} trials could not work, {unfit.trials - unfit.uncounted} of them "
                 f"at the budget's cost; "
                 f"{remedy} (the last: {unfit.last})"
             )
         if foreign := self.budget.foreign_failures:
             counts = "are not replaced" if self.budget.fixed else "do not count"
-            found.append(
+            lines.append(
                 f"{foreign} trial(s) were ended as failed by somebody else than a worker; they "
                 f"{counts}"
             )
-        return tuple(found)
+        return tuple(lines)
 
     @property
     def halted(self) -> bool:
@@ -218,19 +218,19 @@ def read_status(study: Study) -> Status:
 
 def _best(connection: Connection, study: Study, budget: Budget) -> Best | None:
     complete = [Exportable(*row) for row in connection.execute(BEST, {"study_id": study.id})]
-    found = max(
+    best = max(
         complete + unfinished_trials(connection, study.id, budget),
         key=lambda trial: trial.score,
         default=None,
     )
-    if found is None:
+    if best is None:
         return None
-    notes = Notes.read(study.storage.get_trial_user_attrs(found.trial_id))
-    unfinished = found not in complete
+    notes = Notes.read(study.storage.get_trial_user_attrs(best.trial_id))
+    unfinished = best not in complete
     return Best(
-        found.trial_id,
-        found.number,
-        found.score,
+        best.trial_id,
+        best.number,
+        best.score,
         dict(notes.per_class),
         notes.recipe,
         unfinished=unfinished,

@@ -16,7 +16,7 @@ from search.study.record import BEST_EPOCH
 from search.study.stored import Study
 
 # whose numbers are those of its best weights: a trial that went on after a limit and lost its
-# worker then has told older ones
+# worker then has reported older ones
 CUT = text(f"""
     SELECT trials.trial_id, number, score FROM trials JOIN search_checkpoint USING (trial_id)
     JOIN trial_user_attributes AS told

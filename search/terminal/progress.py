@@ -65,18 +65,18 @@ def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None
 
 
 def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
-    """A line for every trial that begins or ends, and the whole at the end; one line for an outage
-    or a halt, however long.
+    """Print a line for every trial that begins or ends, and the whole at the end; one line for an
+    outage or a halt, however long.
     """
-    told: set[tuple[int, str]] = set()
+    printed: set[tuple[int, str]] = set()
     away = False
     halted = False
     while True:
         last = over()
         try:
             for trial in read_trials(study):
-                if (line := _news(trial)) and (trial.number, line) not in told:
-                    told.add((trial.number, line))
+                if (line := _news(trial)) and (trial.number, line) not in printed:
+                    printed.add((trial.number, line))
                     console.print(line)
             status = read_status(study)
             if status.halted != halted and not last:

@@ -1,6 +1,4 @@
-"""The lock between those who name blobs in rows and those who delete the blobs that no
-row names.
-"""
+"""Guards blobs against deletion while a row that refers to them is written."""
 
 from collections.abc import Iterable
 from contextlib import suppress

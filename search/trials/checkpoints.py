@@ -2,8 +2,8 @@
 before them.
 
 Blobs are immutable and named by their SHA-256; only a row of this table, written under the fence,
-gives one a meaning. The pair before the newest is kept while the trial runs, for the day on which
-the newest turns out to be damaged.
+gives one a meaning. The pair before the newest is kept while the trial runs, in case the newest is
+damaged.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Kept:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What a query that drops the others is told."""
+        """The parameters of a query that drops the others."""
         return {"best": self.best, "recipes": list(self.recipes)}
 
 

@@ -90,7 +90,7 @@ def release(engine: Engine, lease: Lease) -> None:
 def note_death(engine: Engine, lease: Lease, *, hung: bool) -> Lease:
     """Note that the trial's process has died, or was ``hung``; returns the lease with it.
 
-    A lease ends with its process, so it counts one death: told again because its answer was lost,
+    A lease ends with its process, so it counts one death: reported again because its answer was lost,
     it is the same one.
 
     Raises:

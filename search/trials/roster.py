@@ -18,7 +18,7 @@ ALIVE = text(ALIVE_WORKER)
 
 
 @dataclass(frozen=True)
-class Member:
+class RosterEntry:
     """One worker, registered, with its device as it was on joining, and what a person should know
     of the choice.
     """
@@ -33,13 +33,13 @@ class Member:
         return self.device.uuid
 
 
-def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
+def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
     """Register a worker. ``device``: ``auto`` (the least loaded GPU, else the CPU), ``cpu``,
     ``cuda`` or ``cuda:N``.
 
     Workers of all studies in the database are counted, and those of other databases that hold a
     lock on this host; one lock in each place keeps two from taking the same idle GPU. ``name`` is
-    the worker's id, chosen by itself: it may be told again, when an answer was lost.
+    the worker's id, chosen by itself: it may be sent again, when an answer was lost.
 
     Raises:
         UserError: There is no such GPU.
@@ -63,7 +63,7 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> Member:
     return member
 
 
-def beat(engine: Engine, member: Member) -> None:
+def beat(engine: Engine, member: RosterEntry) -> None:
     """Say that a worker is alive."""
     with engine.begin() as connection:
         connection.execute(
@@ -102,19 +102,19 @@ def threads(engine: Engine) -> int:
     return thread_share(on_host, here)
 
 
-def _choose(connection: Connection, offered: Offer, name: str) -> Member:
+def _choose(connection: Connection, offered: Offer, name: str) -> RosterEntry:
     """Choose the GPU with the fewest workers, of these the one whose memory is taken least, and
     hold it.
     """
     if not offered.gpus:
-        return Member(name, CPU, offered.remarks)
+        return RosterEntry(name, CPU, offered.remarks)
     ours = _workers_by_device(connection)
     with gpu_locks.gate():
         on_host = {gpu.uuid: gpu_locks.workers_on(gpu.uuid) for gpu in offered.gpus}
         load = {uuid: max(ours.get(uuid, 0), count) for uuid, count in on_host.items()}
         chosen = min(offered.gpus, key=lambda gpu: (load[gpu.uuid], gpu.used_bytes // GIB))
         gpu_locks.hold(chosen.uuid, name)
-    return Member(
+    return RosterEntry(
         name,
         chosen,
         offered.remarks + _shared(chosen, on_host[chosen.uuid] - ours.get(chosen.uuid, 0)),

@@ -1,4 +1,4 @@
-"""A worker: what it is told, and what it has at hand."""
+"""A worker: its settings, its orders, and what it has at hand."""
 
 import os
 import signal
@@ -14,18 +14,20 @@ from search.artifacts import BlobStore
 from search.artifacts.pictures import PictureStore
 from search.study.stored import Study
 from search.trials import leases
-from search.trials.roster import Member
+from search.trials.roster import RosterEntry
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
 
 HANG_S = 600.0
 BY_DEVICE = -1  # prefetchers: none on a CPU, on a GPU as many as there are cores for
-LEAVE_S = 8.0  # a worker that was told to stop and hangs on a dead connection is gone after so long
+LEAVE_S = (
+    8.0  # a worker that was asked to stop and hangs on a dead connection is gone after so long
+)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a worker is told by its command line and environment."""
+class WorkerSettings:
+    """What the command line and environment of a worker say."""
 
     artifacts: str  # URL of the artifact store
     cache: Path  # folder of the memory maps, shared by the workers of a host
@@ -41,10 +43,10 @@ class Settings:
 
 
 class Orders:
-    """What a worker has been told: ``stop`` leaves the trial at hand to others, ``leave`` takes no
+    """What a worker has been asked: ``stop`` leaves the trial at hand to others, ``leave`` takes no
     further one.
 
-    A worker that was told to leave ends with ``leave_code``: an engine that takes 0 for "done"
+    A worker that was asked to leave ends with ``leave_code``: an engine that takes 0 for "done"
     would not start another.
     """
 
@@ -104,11 +106,11 @@ class Worker:
     """A worker at work: its study, data, stores and pulse."""
 
     study: Study
-    settings: Settings
+    settings: WorkerSettings
     data: Dataset
     blobs: BlobStore
     pictures: PictureStore
-    member: Member
+    member: RosterEntry
     pulse: Pulse
     marker: str  # of the database in the artifact store
     orders: Orders
@@ -116,5 +118,5 @@ class Worker:
     say: Callable[[str], None]
 
     def interrupted(self) -> bool:
-        """Return whether to leave the trial at hand: told to stop, or its lease is lost."""
+        """Return whether to leave the trial at hand: asked to stop, or its lease is lost."""
         return self.orders.stop.is_set() or self.pulse.lost.is_set()

@@ -38,12 +38,12 @@ class Ending:
 
 
 def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
-    """Return the verdict of a worker that died while it told that this trial cannot work; a
+    """Return the verdict of a worker that died while it recorded that this trial cannot work; a
     constraint once set stays.
     """
-    found = study.storage.get_trial(lease.trial_id)
-    if found.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
-        return Ending(TrialState.PRUNED, Cause.INFEASIBLE, Notes.of(found).message)
+    trial = study.storage.get_trial(lease.trial_id)
+    if trial.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
+        return Ending(TrialState.PRUNED, Cause.INFEASIBLE, Notes.of(trial).message)
     return None
 
 
@@ -79,14 +79,14 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
 
     May be repeated when its answer was lost.
     """
-    found = worker.study.storage.get_trial(trial._trial_id)
-    if found.state.is_finished():
+    stored = worker.study.storage.get_trial(trial._trial_id)
+    if stored.state.is_finished():
         return
     notes = replace(
         numbers(worker, trial, ending.history), cause=ending.cause.value, message=ending.message
     )
-    show(trial, notes, there=found.user_attrs)
-    if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in found.constraints:
+    show(trial, notes, there=stored.user_attrs)
+    if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in stored.constraints:
         # the sampler learns the border; of a failed trial it learns nothing
         trial.set_constraint(Cause.INFEASIBLE.value, 1.0)
     scored = _scored(worker, trial, ending.history) if ending.state == TrialState.COMPLETE else None

@@ -1,5 +1,5 @@
-"""A worker's loop: claim and run trials until every trial of the budget has ended, or it is told to
-stop.
+"""A worker's loop: claim and run trials until every trial of the budget has ended, or it is asked
+to stop.
 """
 
 import os
@@ -25,7 +25,7 @@ from search.trials import leases, roster
 from search.trials.claims import Claimed, Done, Waiting, claim
 from search.trials.leases import Lease
 from search.waits import growing_waits
-from search.worker.context import Orders, Settings, Worker
+from search.worker.context import Orders, Worker, WorkerSettings
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
 from search.worker.trial import run_trial
@@ -36,9 +36,9 @@ RETRIES_S = (10.0, 120.0)
 
 
 def run_worker(
-    study: Study, settings: Settings, orders: Orders, say: Callable[[str], None]
+    study: Study, settings: WorkerSettings, orders: Orders, say: Callable[[str], None]
 ) -> None:
-    """Join a study and work until it is done or it is told to stop.
+    """Join a study and work until it is done or it is asked to stop.
 
     Raises:
         UserError: This worker may not join.
@@ -135,8 +135,8 @@ def _claim(worker: Worker) -> Claimed | Waiting | Done:
     return claim(worker.study, worker.member.id, threads=threads, lease_s=worker.settings.lease_s)
 
 
-def threads_of(settings: Settings, engine: Engine) -> int:
-    """Return the CPU threads of a trial that this worker claims now: those it was told, or its
+def threads_of(settings: WorkerSettings, engine: Engine) -> int:
+    """Return the CPU threads of a trial that this worker claims now: those of its options, or its
     share of the host's.
     """
     if settings.threads:

@@ -22,10 +22,10 @@ class Patience:
         self.say = say
 
     def __call__(self, call: Callable[[], Result]) -> Result:
-        """The call's result. A call may be repeated after it took effect, so it must bear that.
+        """Return the call's result. A call may be repeated after it took effect, so it must bear that.
 
         Raises:
-            InterruptedTrialError: The worker was told to stop meanwhile; what the call raises,
+            InterruptedTrialError: The worker was asked to stop meanwhile; what the call raises,
                 unless an outage.
         """
         for wait_s in growing_waits():
@@ -39,5 +39,5 @@ class Patience:
                 why = f"the database does not answer ({reason(error)})"
             self.say(f"{why}; trying again in {wait_s:g} s")
             if self.stop.wait(wait_s):
-                raise InterruptedTrialError(f"told to stop while waiting: {why}")
+                raise InterruptedTrialError(f"asked to stop while waiting: {why}")
         raise AssertionError("the waits do not end")

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.database.connections import LeaseLostError
 from search.trials import leases, roster
 from search.trials.leases import Lease
-from search.trials.roster import Member
+from search.trials.roster import RosterEntry
 
 
 class Pulse:
@@ -20,7 +20,7 @@ class Pulse:
     may succeed.
     """
 
-    def __init__(self, engine: Engine, member: Member, lease_s: float) -> None:
+    def __init__(self, engine: Engine, member: RosterEntry, lease_s: float) -> None:
         self.engine = engine
         self.member = member
         self.lease_s = lease_s

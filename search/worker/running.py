@@ -201,15 +201,15 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
     )
 
 
-def prefetchers(told: int, *, on_gpu: bool, cores: int) -> int:
-    """Return how many processes augment ahead of training: as told, else on a GPU one for each of
+def prefetchers(wanted: int, *, on_gpu: bool, cores: int) -> int:
+    """Return how many processes augment ahead of training: ``wanted``, else on a GPU one for each of
     so many cores but one.
 
     They change no batch, so unlike its threads they are no part of a trial: the cores are those of
     its worker now.
     """
-    if told != BY_DEVICE:
-        return told
+    if wanted != BY_DEVICE:
+        return wanted
     return max(1, cores - 1) if on_gpu else 0
 
 

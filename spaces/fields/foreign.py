@@ -32,7 +32,7 @@ def foreign_of(domains: Mapping[str, Domain]) -> ForeignParts:
         if isinstance(domain, Fixed)
         else ()
     )
-    found = {
+    packages = {
         f"networks.{name}": each.package
         for name, each in foreign_parts("networks").items()
         if name in kinds
@@ -44,6 +44,6 @@ def foreign_of(domains: Mapping[str, Domain]) -> ForeignParts:
         for section in sections:
             weight = domains.get(f"{section}.{name}", Fixed(0.0))
             if not (isinstance(weight, Fixed) and weight.value == 0):
-                found[f"losses.{name}"] = each.package
+                packages[f"losses.{name}"] = each.package
                 unused -= {f"{section}.{field}" for field in fields_of(name)}
-    return ForeignParts(found, frozenset(unused))
+    return ForeignParts(packages, frozenset(unused))

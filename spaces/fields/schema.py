@@ -73,11 +73,11 @@ def leaves_by_path() -> Mapping[str, tuple[Leaf, ...]]:
     """Return the leaves that each path means: one per variant for a shared path, a single one for a
     variant's own.
     """
-    found: dict[str, tuple[Leaf, ...]] = {}
+    by_path: dict[str, tuple[Leaf, ...]] = {}
     for leaf in leaves():
         for path in dict.fromkeys((leaf.path, leaf.own_path)):
-            found[path] = (*found.get(path, ()), leaf)
-    return found
+            by_path[path] = (*by_path.get(path, ()), leaf)
+    return by_path
 
 
 def flatten(config: Config) -> dict[str, Value]:
@@ -104,11 +104,11 @@ def build(values: Mapping[str, Value]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        found = [
+        problems = [
             Problem(".".join(map(str, each["loc"])), each["msg"], shown(each["input"]))
             for each in error.errors()
         ]
-        raise ProblemsError("config", found) from None
+        raise ProblemsError("config", problems) from None
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,14 @@ def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> I
 
 def _conditions(field: FieldInfo, place: _Place) -> tuple[ReadWhile, ...]:
     """Return the conditions of a field, with the paths of what governs it."""
-    found = [each for each in field.metadata if isinstance(each, ReadWhile)]
+    read_while = [each for each in field.metadata if isinstance(each, ReadWhile)]
     paths = [
         each.governor if "." in each.governor else f"{place.prefix}{each.governor}"
-        for each in found
+        for each in read_while
     ]
-    return tuple(ReadWhile(path, each.options) for path, each in zip(paths, found, strict=True))
+    return tuple(
+        ReadWhile(path, each.options) for path, each in zip(paths, read_while, strict=True)
+    )
 
 
 def _union_leaves(

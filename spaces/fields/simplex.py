@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from objectives.errors import Problem
 from spaces.domains import Domain, Fixed, Weight
 from spaces.fields.schema import Leaf, leaves
-from spaces.source import Source
+from spaces.source import ValueSource
 from spaces.values import Scalar, Value, shown
 
 LOWEST_WEIGHT = 0.05  # of a term that is on, where the largest possible is 1
@@ -56,10 +56,12 @@ def _by_own_path() -> Mapping[str, Simplex]:
         if leaf.is_share:
             terms.setdefault(_section(leaf.own_path), []).append(leaf)
     mixtures = {
-        own: Simplex(_section(found[0].path), tuple(leaf.path for leaf in found), found[0].when)
-        for own, found in terms.items()
+        own: Simplex(
+            _section(members[0].path), tuple(leaf.path for leaf in members), members[0].when
+        )
+        for own, members in terms.items()
     }
-    return {leaf.own_path: mixtures[own] for own, found in terms.items() for leaf in found}
+    return {leaf.own_path: mixtures[own] for own, members in terms.items() for leaf in members}
 
 
 def check_simplex(
@@ -113,7 +115,7 @@ def settle_simplex(simplex: Simplex, domains: Mapping[str, Domain]) -> dict[str,
 
 
 def draw_weights(
-    simplex: Simplex, domains: Mapping[str, Domain], source: Source
+    simplex: Simplex, domains: Mapping[str, Domain], source: ValueSource
 ) -> dict[str, Value]:
     """Return the weight of each term by path."""
     free = _free(simplex, domains)

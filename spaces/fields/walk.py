@@ -47,8 +47,8 @@ def governor_domain(
     variant; None: not known.
     """
     for governor in leaves_by_path()[condition.governor]:
-        if set(governor.when) <= set(leaf.when) and (found := named_domain(domains, governor)):
-            return found[1]
+        if set(governor.when) <= set(leaf.when) and (named := named_domain(domains, governor)):
+            return named[1]
     return None
 
 
@@ -71,9 +71,9 @@ def fill(
     for leaf in leaves():
         if leaf.path in values or not leaf.exists(values):
             continue
-        found = named_domain(domains, leaf)
-        assert found is not None, f"{leaf.path} has no domain"
-        name, domain = found
+        named = named_domain(domains, leaf)
+        assert named is not None, f"{leaf.path} has no domain"
+        name, domain = named
         match domain:
             case _ if leaf.is_share:
                 values |= weigh(simplex_of(leaf))

@@ -80,6 +80,6 @@ def _is_vain(path: str, wished: Value, values: Mapping[str, Value]) -> bool:
 
 def _allowed(path: str, domains: Mapping[str, Domain]) -> str:
     for leaf in leaves_by_path()[path]:
-        if found := named_domain(domains, leaf):
-            return f"{path}: {found[1]}"
+        if named := named_domain(domains, leaf):
+            return f"{path}: {named[1]}"
     return f"which has no {path}"

@@ -40,11 +40,11 @@ def load_space(name_or_path: str, overrides: Sequence[str] = ()) -> Space:
         else _file_layers(name_or_path)
     )
     if overrides:
-        layer, found = _override_layer(overrides)
-        layers, problems = [*layers, layer], problems + found
-    space, found = _assemble(layers, problems)
-    if found:
-        raise ProblemsError(f"space {_named(name_or_path)}", found)
+        layer, more = _override_layer(overrides)
+        layers, problems = [*layers, layer], problems + more
+    space, more = _assemble(layers, problems)
+    if more:
+        raise ProblemsError(f"space {_named(name_or_path)}", more)
     return space
 
 
@@ -58,9 +58,13 @@ def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Spa
     )
     recipes = next((layer.recipes for layer in reversed(layers) if layer.recipes is not None), ())
     domains, unfit = resolve_domains(layers, own=frozenset(layers[-1].domains))
-    found = [*problems, *unfit, *(problem for layer in layers for problem in check_control(layer))]
-    if found:
-        return Space(domains, {}, pruning, recipes), found
+    all_problems = [
+        *problems,
+        *unfit,
+        *(problem for layer in layers for problem in check_control(layer)),
+    ]
+    if all_problems:
+        return Space(domains, {}, pruning, recipes), all_problems
     control, vain = choose_control(domains, layers)
     space = Space(domains, control, pruning, recipes)
     return space, [*vain, *check_length(pruning, space.default().train.epochs)]
@@ -110,8 +114,8 @@ def _layers(text: str, where: str) -> tuple[list[Layer], list[Problem]]:
         ]
     written = dict(tree or {})
     below, problems = _extended(written.pop("extends", None))
-    layer, found = read_layer(written)
-    return [*below, layer], problems + found
+    layer, more = read_layer(written)
+    return [*below, layer], problems + more
 
 
 def _extended(name: Tree) -> tuple[list[Layer], list[Problem]]:
@@ -130,13 +134,13 @@ def _override_layer(overrides: Sequence[str]) -> tuple[Layer, list[Problem]]:
     for override in overrides:
         path, equals, text = override.partition("=")
         path = path.strip()
-        value, found = read_yaml(text, f"--set {shown(path)}")
-        problems += found
+        value, more = read_yaml(text, f"--set {shown(path)}")
+        problems += more
         if not equals or not path:
             problems.append(
                 Problem("--set", "must be FIELD=VALUE, as in model.depth=3", shown(override))
             )
-        elif not found:
+        elif not more:
             written[path] = value  # the last one wins, as with every repeated option
-    layer, found = read_layer(written)
-    return layer, problems + found
+    layer, more = read_layer(written)
+    return layer, problems + more

@@ -55,10 +55,10 @@ def _unfit(merged: dict[str, Domain]) -> list[Problem]:
     problems: dict[tuple[str, str], Problem] = {}
     broken: set[str] = set()
     for leaf in leaves():
-        found = named_domain(merged, leaf)
-        if found is None or not can_exist(leaf, merged):
+        named = named_domain(merged, leaf)
+        if named is None or not can_exist(leaf, merged):
             continue
-        name, domain = found
+        name, domain = named
         for rule, value in _broken_rules(leaf, domain):
             problems[name, rule] = Problem(name, rule, shown(plain(value)))
             broken.add(name)
@@ -138,8 +138,8 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
     for leaf in leaves():
         if not can_exist(leaf, merged):
             continue
-        if found := named_domain(merged, leaf):
-            users.setdefault(found[0], []).append(leaf)
+        if named := named_domain(merged, leaf):
+            users.setdefault(named[0], []).append(leaf)
         else:
             unnamed.setdefault(leaf.path, []).append(leaf)
     domains = {name: _settled(variants, merged[name], merged) for name, variants in users.items()}
@@ -148,7 +148,7 @@ def _complete(merged: Mapping[str, Domain]) -> tuple[dict[str, Domain], list[Pro
         shared = len({leaf.default for leaf in variants}) == 1
         for leaf in variants:
             if leaf.default is None and not all(kind_path in merged for kind_path, _ in leaf.when):
-                continue  # its kind is broken, which is told already
+                continue  # its kind is broken, which is reported already
             if leaf.default is None:
                 chosen = " and ".join(
                     f"{kind_path} may be '{kind}'" for kind_path, kind in leaf.when

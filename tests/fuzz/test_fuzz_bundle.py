@@ -35,7 +35,7 @@ from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.predict.masks import predict
 from objectives.program.segmenter import build_segmenter
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from objectives.training.fit import prepare
 from tests.support.bundles_made import origin, seal
 from tests.support.fuzzing import cases, changed_bytes, changed_trees, good_or_refused
@@ -81,7 +81,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     segmenter = build_segmenter(CONFIGURATION, SPEC).eval()
     frames = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
     write_bundle(
-        root / "good", segmenter, Settings.single(CONFIGURATION, SPEC), provenance, frames=frames
+        root / "good",
+        segmenter,
+        ProgramSettings.single(CONFIGURATION, SPEC),
+        provenance,
+        frames=frames,
     )
     generator = np.random.default_rng(0)
     frames_N2HW = generator.integers(0, 3, (8, 2, 16, 24)).astype(np.uint8)

@@ -13,7 +13,7 @@ from objectives.bundle.provenance import PartScore
 from objectives.config import Config, UNet
 from objectives.data.dataset import Dataset
 from objectives.program.segmenter import build_segmenter
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from search.study.looks import test_looks as looks_at_test
 from search.study.stored import Study
 from tests.support.bundles_made import origin
@@ -30,7 +30,7 @@ def write(directory: Path, terrain: Dataset, study: str) -> Path:
     write_bundle(
         directory,
         build_segmenter(config, spec),
-        Settings.single(config, spec),
+        ProgramSettings.single(config, spec),
         stated,
         frames=frames,
     )

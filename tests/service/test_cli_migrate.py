@@ -15,7 +15,7 @@ from search.study.status import read_status
 from search.study.stored import open_study
 from search.trials import checkpoints
 from search.trials.checkpoints import pointers_of
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.studies_written import trials_of, write
 
@@ -28,7 +28,7 @@ def test_through_the_command_line_with_workers_and_the_export_of_a_copy(
 ) -> None:
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     old = write(place, "old", trials=2, sets=("train.epochs=2",))
-    settings = Settings(place.artifacts, place.cache, device="cpu", threads=1)
+    settings = WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1)
     run_worker(old, settings, Orders(), print)
     words = (
         *(

@@ -27,7 +27,7 @@ from search.study.names import LONGEST_NAME, confirm_name
 from search.study.orders import extend_budget
 from search.study.stored import Study, open_study
 from search.trials import checkpoints
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
@@ -103,7 +103,7 @@ def test_candidates_are_trained_to_their_last_epoch_and_that_one_is_scored(
     confirming = open_study(database, confirm_name("small"))
     run_worker(
         confirming,
-        Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1),
+        WorkerSettings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1),
         Orders(),
         print,
     )
@@ -137,7 +137,10 @@ def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(
     assert isinstance(unconfirmed.belief, Unconfirmed)
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     run_worker(
-        confirming, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+        confirming,
+        WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1),
+        Orders(),
+        print,
     )
     found = cells(confirming)
     tell(searched, 0.95)  # by now it would be confirmed, too

@@ -31,7 +31,7 @@ from objectives.bundle.belief import Confirmed
 from objectives.errors import UserError
 from search.cli.actions.confirm import standing_json
 from search.confirm.plan import plan
-from search.confirm.standing import State, read_standing
+from search.confirm.standing import ConfirmationState, read_standing
 from search.confirm.state import Asked, begin
 from search.export.winner import best_trial, find_winner
 from search.study.budget import current_budget, is_over
@@ -348,7 +348,7 @@ class Walk(RuleBasedStateMachine):
         if not ended:
             return "planned"
         if not {(each, 0) for each in newest.candidates} <= ended:
-            return State.FIRST_ROUND
+            return ConfirmationState.FIRST_ROUND
         return "ended" if len(ended) == planned else "decided"
 
     def true_sentences(self) -> list[str]:

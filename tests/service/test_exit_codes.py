@@ -1,4 +1,4 @@
-"""What a worker's exit code says to an engine that starts workers: done, told to leave, a mistake,
+"""What a worker's exit code says to an engine that starts workers: done, asked to leave, a mistake,
 or the world's fault.
 """
 

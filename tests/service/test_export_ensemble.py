@@ -34,7 +34,7 @@ from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
 from search.trials import checkpoints
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.bundles_made import seal
 
@@ -75,7 +75,10 @@ def searched(
     )
     study = open_study(place.storage, "small")
     run_worker(
-        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+        study,
+        WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1),
+        Orders(),
+        print,
     )
     return Searched(study, place)
 
@@ -312,7 +315,7 @@ def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
     assert (provenance.trial, provenance.validation.score) == (other.number, other.value)
     assert isinstance(provenance.belief, Named)
     assert (
-        "This model is one of 3 trials. Whoever exported it named it"
+        "This model is one of 3 trials. It was exported by name"
         in (out / "README.md").read_text()
     )
     for wrong in (3, -1, 10**30):

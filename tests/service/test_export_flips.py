@@ -17,11 +17,11 @@ from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.scoring.evaluate import evaluate
 from search.export.best import ExportRequest, export_best, restore, with_flips
-from search.export.candidate import Candidate
+from search.export.exportable import Exportable
 from search.export.winner import find_winner
 from search.place import Place
 from search.study.stored import Study, open_study
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 CPU = torch.device("cpu")
@@ -33,12 +33,14 @@ def trained(database: str, make_study: Maker, tmp_path: Path) -> Study:
     """A study of one trial, trained."""
     make_study(database, trials=1, sets=("train.epochs=2",))
     study = open_study(database, "small")
-    settings = Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1)
+    settings = WorkerSettings(
+        str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1
+    )
     run_worker(study, settings, Orders(), print)
     return study
 
 
-def score_of(candidate: Candidate, *, flipping: bool) -> float:
+def score_of(candidate: Exportable, *, flipping: bool) -> float:
     program, _ = reflipped(
         candidate.segmenter, candidate.settings, ("horizontal",) if flipping else ()
     )

@@ -18,7 +18,7 @@ from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.trials.claims import Claimed, Done, claim
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 HALF = DataOptions(size=(16, 32))
@@ -29,7 +29,7 @@ TOO_DEEP = ("train.scale=0.25", "train.epochs=2")  # the network sees 16x32 pixe
 
 
 def work(study: Study, root: Path, said: list[str]) -> None:
-    settings = Settings(str(root / "artifacts"), root / "cache", device="cpu", threads=1)
+    settings = WorkerSettings(str(root / "artifacts"), root / "cache", device="cpu", threads=1)
     run_worker(study, settings, Orders(), said.append)
 
 

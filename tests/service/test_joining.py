@@ -18,7 +18,7 @@ from search.place import Place
 from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import Study, open_study
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.waiting import wait_for
 
@@ -40,7 +40,7 @@ def join(study: Study, place: Place, said: list[str], source: str = "") -> None:
     orders.leave.set()
     run_worker(
         study,
-        Settings(place.artifacts, place.cache, device="cpu", source=source),
+        WorkerSettings(place.artifacts, place.cache, device="cpu", source=source),
         orders,
         said.append,
     )

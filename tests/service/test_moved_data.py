@@ -13,7 +13,7 @@ from search.database.connections import NoStudyError
 from search.place import Place
 from search.study.setup import Request, set_up
 from search.study.stored import open_study
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.studies_written import trials_of
 
@@ -38,7 +38,10 @@ def test_each_command_goes_on_with_equal_data_elsewhere(
     )
     study = open_study(database, "small")
     run_worker(
-        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+        study,
+        WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1),
+        Orders(),
+        print,
     )
     there.rename(now)
 

@@ -17,7 +17,7 @@ from search.place import Place
 from search.study.looks import test_looks as looks_at
 from search.study.setup import Request, set_up
 from search.study.stored import open_study
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 READ = DataOptions(shares=(0.8, 0.2, 0.0), leave_out=("3", "5"))
@@ -40,7 +40,10 @@ def test_the_bundle_the_card_and_the_report_say_that_nothing_is_sealed(
     assert any(line.startswith("warning: there is no test part") for line in lines)
     study = open_study(database, "all")
     run_worker(
-        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+        study,
+        WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1),
+        Orders(),
+        print,
     )
     provenance = export_best(study, place, tmp_path / "out")
     assert (provenance.test, provenance.has_test, provenance.test_looks) == (None, False, 0)

@@ -25,15 +25,15 @@ from objectives.errors import UserError, WorldError
 from objectives.training.fit import fit, prepare
 from search.export import best as export
 from search.export.best import ExportRequest, export_best, restore
-from search.export.candidate import Candidate
 from search.export.ensemble_choice import Combined
+from search.export.exportable import Exportable
 from search.export.retrain import completed_trial, epochs_of, retrain_name, write_retraining
 from search.export.winner import find_winner
 from search.place import Place
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
 from search.trials import checkpoints
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 Maker = Callable[..., None]
@@ -68,16 +68,19 @@ def make_trained(make_study: Maker, place: Place) -> Iterator[Callable[..., Stud
 
 def work(study: Study, place: Place) -> None:
     run_worker(
-        study, Settings(place.artifacts, place.cache, device="cpu", threads=1), Orders(), print
+        study,
+        WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1),
+        Orders(),
+        print,
     )
 
 
-def winner_of(study: Study, place: Place) -> Candidate:
+def winner_of(study: Study, place: Place) -> Exportable:
     return restore(study, find_winner(study, place.storage), place, "")
 
 
 def weights_of_everything(
-    candidate: Candidate, study: Study
+    candidate: Exportable, study: Study
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """What training on all frames gives in this process, uninterrupted, and its learning rates."""
     run = study.run(0)
@@ -263,7 +266,7 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
         write_retraining(trained, unlike, place)
 
 
-def with_epochs(candidate: Candidate, epochs: int) -> Candidate:
+def with_epochs(candidate: Exportable, epochs: int) -> Exportable:
     (member,) = candidate.settings.members
     train = member.config.train.model_copy(update={"epochs": epochs})
     changed = member.model_copy(

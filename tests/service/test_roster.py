@@ -24,7 +24,7 @@ from search.machine.gpus import list_gpus
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.trials import roster
-from search.worker.context import BY_DEVICE, Orders, Settings
+from search.worker.context import BY_DEVICE, Orders, WorkerSettings
 from search.worker.loop import run_worker, threads_of
 from search.worker.running import device_limits, prefetchers
 from tests.support.stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
@@ -33,7 +33,7 @@ UUIDS = [chip.uuid for chip in TWO]
 GIB = 2**30
 
 
-def join(engine: Engine, study_id: int, device: str) -> roster.Member:
+def join(engine: Engine, study_id: int, device: str) -> roster.RosterEntry:
     return roster.join(engine, study_id, device, uuid.uuid4().hex)
 
 
@@ -106,7 +106,7 @@ def test_a_gpu_that_the_driver_lists_and_cuda_cannot_use_takes_no_trial(
 ) -> None:
     make_study(database, trials=1)
     study = open_study(database, "small")
-    settings = Settings(str(tmp_path / "artifacts"), tmp_path / "cache", device="auto")
+    settings = WorkerSettings(str(tmp_path / "artifacts"), tmp_path / "cache", device="auto")
     with pytest.raises(WorldError, match=r"CUDA does not start on GPU-.+: .+; use --device cpu"):
         run_worker(study, settings, Orders(), print)
     assert [worker["alive"] for worker in read_status(study).workers] == [False]
@@ -122,7 +122,7 @@ def test_live_workers_of_a_host_share_its_cores(
     members = [join(small_study.engine, small_study.id, "cpu") for _ in range(3)]
     assert roster.threads(small_study.engine) == 2
     # of two workers of a run: another run's are here, too
-    half = Settings("", Path(), threads=0, most_threads=4)
+    half = WorkerSettings("", Path(), threads=0, most_threads=4)
     assert threads_of(half, small_study.engine) == 2
     roster.leave(small_study.engine, members[0].id)
     roster.leave(small_study.engine, members[1].id)
@@ -212,7 +212,7 @@ def test_workers_of_two_databases_on_one_host_take_a_gpu_each(
         studies.append(open_study(database, "small"))
     start = threading.Barrier(2)
 
-    def take(study: Study) -> roster.Member:
+    def take(study: Study) -> roster.RosterEntry:
         start.wait()
         return join(study.engine, study.id, "auto")
 

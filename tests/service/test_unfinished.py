@@ -24,7 +24,7 @@ from search.study.orders import extend_budget, give_order
 from search.study.status import read_status, read_trials
 from search.study.stored import Study, open_study
 from search.study.unfinished import read_unfinished
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.waiting import wait_for
 
@@ -42,7 +42,7 @@ def place(database: str, tmp_path: Path) -> Place:
 def work(study: Study, place: Place, meanwhile: Callable[[], None] = lambda: None) -> list[str]:
     """Run a worker until it leaves by itself; returns what it said."""
     said: list[str] = []
-    settings = Settings(place.artifacts, place.cache, device="cpu", threads=1)
+    settings = WorkerSettings(place.artifacts, place.cache, device="cpu", threads=1)
     orders = Orders()
     worker = threading.Thread(
         target=run_worker, args=(study, settings, orders, said.append), daemon=True

@@ -19,7 +19,7 @@ from search.study.stored import open_study
 from search.worker import loop as worker_loop
 from search.worker import trial as trials
 from search.worker.blame import MOST_CRASHES
-from search.worker.context import Orders, Settings, Worker
+from search.worker.context import Orders, Worker, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support import broken_trials
 from tests.support.spoken import MESSAGES, checkpoint, epoch, saved
@@ -74,7 +74,7 @@ def on_stage(
     def play(body: Callable[[Stage], None]) -> None:
         monkeypatch.setattr(worker_loop, "pull", lambda worker: body(Stage(worker, tmp_path)))
         study = open_study(database, "small")
-        settings = Settings(
+        settings = WorkerSettings(
             str(tmp_path / "artifacts"), tmp_path / "cache", device="cpu", threads=1
         )
         run_worker(study, settings, Orders(), lambda line: None)

@@ -25,7 +25,7 @@ from search.study.stored import Study, open_study
 from search.trials import checkpoints
 from search.worker import trial as trials
 from search.worker.blame import MOST_CRASHES
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.waiting import wait_for
 
@@ -41,7 +41,7 @@ class Work:
         self.study = study
         self.said: list[str] = []
         self.orders = Orders()
-        told = Settings(
+        told = WorkerSettings(
             str(root / "artifacts"), root / "cache", device="cpu", threads=1, **settings
         )
         self.thread = threading.Thread(

@@ -11,7 +11,7 @@ from objectives.config import Config, ConvStack, Train, UNet
 from objectives.data.spec import FrameSpec
 from objectives.predict.engines import EngineName
 from objectives.predict.masks import predict
-from objectives.program.settings import FlipsWanted, Member, Settings
+from objectives.program.settings import FlipsWanted, Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
 from tests.support.bundles_made import origin
 
@@ -33,7 +33,9 @@ HALF = Config(model=ConvStack(depth=1, base_filters=4), train=Train(scale=0.5))
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (7, 16, 24, 1)).astype(np.uint8)
 MASKS = RNG.integers(0, 5, (7, 16, 24)).astype(np.uint8)
-TWO = Settings.of((Member(config=SMALL, weight=3.0), Member(config=HALF)), SPEC, ("horizontal",))
+TWO = ProgramSettings.of(
+    (Member(config=SMALL, weight=3.0), Member(config=HALF)), SPEC, ("horizontal",)
+)
 
 
 def provenance_of(program: nn.Module, members: int) -> Provenance:

@@ -7,7 +7,7 @@ import torch
 
 from objectives.bundle.bundle_folder import check_bundle, write_bundle
 from objectives.ensemble.program import build_program
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from tests.support.small_bundles import IMAGES, MASKS, SMALL, SPEC, TWO, provenance_of
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One network that takes frames of any size."""
     directory = tmp_path_factory.mktemp("formats") / "single"
     torch.manual_seed(1)
-    settings = Settings.single(SMALL, SPEC)
+    settings = ProgramSettings.single(SMALL, SPEC)
     program = build_program(settings).eval()
     write_bundle(directory, program, settings, provenance_of(program, 1), frames={"validation": []})
     return directory

@@ -17,7 +17,7 @@ from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
-from objectives.data.reading.frames import Source
+from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.source import open_source
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, WorldError, condensed
@@ -33,15 +33,15 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
         OSError: The disk cannot take it.
     """
     opened = open_source(source, options.exif)
-    found = survey(opened, options)
-    if found.problems:
-        raise ProblemsError(source, condensed(found.problems))
+    surveyed = survey(opened, options)
+    if surveyed.problems:
+        raise ProblemsError(source, condensed(surveyed.problems))
     for left_over in directory.parent.glob(f".{directory.name}.*"):  # by a builder that was killed
         shutil.rmtree(left_over)
     draft = directory.parent / f".{directory.name}.{os.getpid()}"
     draft.mkdir()
     try:
-        index = _write(opened, found, options, draft)
+        index = _write(opened, surveyed, options, draft)
         (draft / "index.json").write_text(json.dumps(index), encoding="utf-8")
         if directory.exists():
             shutil.rmtree(directory)
@@ -50,15 +50,17 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write(source: Source, found: Survey, options: DataOptions, draft: Path) -> dict[str, Any]:
-    height, width, _ = found.shape
+def _write(
+    source: FrameSource, surveyed: Survey, options: DataOptions, draft: Path
+) -> dict[str, Any]:
+    height, width, _ = surveyed.shape
     pixels = hashlib.sha256()
     labels = hashlib.sha256()
-    train = set(found.parts[0].tolist())
-    pixels_seen = TrainingPixels(found.shape[2], int(np.iinfo(found.dtype).max))
+    train = set(surveyed.parts[0].tolist())
+    pixels_seen = TrainingPixels(surveyed.shape[2], int(np.iinfo(surveyed.dtype).max))
 
     def images() -> Iterator[np.ndarray]:
-        for position, index in enumerate(found.kept):
+        for position, index in enumerate(surveyed.kept):
             image_HWC = resize_image(source.image(index), height, width)
             pixels.update(np.ascontiguousarray(image_HWC).data)
             if position in train:
@@ -66,19 +68,27 @@ def _write(source: Source, found: Survey, options: DataOptions, draft: Path) -> 
             yield image_HWC
 
     def masks() -> Iterator[np.ndarray]:
-        for index in found.kept:
-            mask_HW = found.classes.encode(resize_mask(source.mask(index), height, width))
+        for index in surveyed.kept:
+            mask_HW = surveyed.classes.encode(resize_mask(source.mask(index), height, width))
             labels.update(np.ascontiguousarray(mask_HW).data)
             yield mask_HW
 
     _write_array(
-        draft / "images.npy", (len(found.kept), *found.shape), np.dtype(found.dtype), images()
+        draft / "images.npy",
+        (len(surveyed.kept), *surveyed.shape),
+        np.dtype(surveyed.dtype),
+        images(),
     )
-    _write_array(draft / "masks.npy", (len(found.kept), height, width), np.dtype(np.uint8), masks())
-    counts_NK = found.pixel_counts.astype(np.int64)
+    _write_array(
+        draft / "masks.npy", (len(surveyed.kept), height, width), np.dtype(np.uint8), masks()
+    )
+    counts_NK = surveyed.pixel_counts.astype(np.int64)
     _write_array(draft / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK))
     return _index(
-        source, found, _spec(found, options, pixels_seen), (pixels.hexdigest(), labels.hexdigest())
+        source,
+        surveyed,
+        _spec(surveyed, options, pixels_seen),
+        (pixels.hexdigest(), labels.hexdigest()),
     )
 
 
@@ -101,8 +111,8 @@ def _write_array(
         os.fsync(opened.fileno())
 
 
-def _spec(found: Survey, options: DataOptions, seen: TrainingPixels) -> FrameSpec:
-    height, width, channels = found.shape
+def _spec(surveyed: Survey, options: DataOptions, seen: TrainingPixels) -> FrameSpec:
+    height, width, channels = surveyed.shape
     return FrameSpec(
         height=height,
         width=width,
@@ -111,25 +121,25 @@ def _spec(found: Survey, options: DataOptions, seen: TrainingPixels) -> FrameSpe
         mean=seen.mean,
         std=seen.deviation,
         ranges=seen.ranges,
-        class_names=found.classes.names,
-        colours=found.classes.colours,
-        ignore_label=found.classes.ignore_label,
-        scored=found.scored,
-        raw_ignore=found.classes.raw_ignore,
+        class_names=surveyed.classes.names,
+        colours=surveyed.classes.colours,
+        ignore_label=surveyed.classes.ignore_label,
+        scored=surveyed.scored,
+        raw_ignore=surveyed.classes.raw_ignore,
         exif=options.exif,
     )
 
 
 def _index(
-    source: Source, found: Survey, spec: FrameSpec, hashes: tuple[str, str]
+    source: FrameSource, surveyed: Survey, spec: FrameSpec, hashes: tuple[str, str]
 ) -> dict[str, Any]:
-    parts = {name: indices.tolist() for name, indices in zip(PARTS, found.parts, strict=True)}
+    parts = {name: indices.tolist() for name, indices in zip(PARTS, surveyed.parts, strict=True)}
     meaning = {
-        "pixels": [*hashes, found.dtype, len(found.kept), *found.shape],
-        "names": [source.names[index] for index in found.kept],
-        "groups": list(found.groups),
+        "pixels": [*hashes, surveyed.dtype, len(surveyed.kept), *surveyed.shape],
+        "names": [source.names[index] for index in surveyed.kept],
+        "groups": list(surveyed.groups),
         "parts": parts,
-        "classes": [found.classes.names, found.classes.ignore_label, found.scored],
+        "classes": [surveyed.classes.names, surveyed.classes.ignore_label, surveyed.scored],
     }
     return {
         "spec": spec.model_dump(mode="json"),
@@ -137,8 +147,8 @@ def _index(
         "names": meaning["names"],
         "groups": meaning["groups"],
         "parts": parts,
-        "frame_hashes": list(found.hashes),
-        "left_out_hashes": list(found.left_out),
-        "dropped": [asdict(dropped) for dropped in found.dropped],
-        "warnings": list(found.warnings),
+        "frame_hashes": list(surveyed.hashes),
+        "left_out_hashes": list(surveyed.left_out),
+        "dropped": [asdict(dropped) for dropped in surveyed.dropped],
+        "warnings": list(surveyed.warnings),
     }

@@ -50,23 +50,25 @@ def check(source: str, options: DataOptions) -> Report:
     raises.
     """
     try:
-        found = survey(open_source(source, options.exif), options)
+        surveyed = survey(open_source(source, options.exif), options)
     except ProblemsError as error:
         return Report(0, 0, problems=error.problems)
-    totals = found.pixel_counts.sum(axis=0)
+    totals = surveyed.pixel_counts.sum(axis=0)
     shares = (totals / max(int(totals.sum()), 1)).tolist()
-    sizes = tuple((name, len(indices)) for name, indices in zip(PARTS, found.parts, strict=False))
+    sizes = tuple(
+        (name, len(indices)) for name, indices in zip(PARTS, surveyed.parts, strict=False)
+    )
     return Report(
-        found.frames,
-        len(found.kept),
-        found.dropped,
-        tuple(zip(found.classes.names, shares, strict=True)) if np.any(totals) else (),
+        surveyed.frames,
+        len(surveyed.kept),
+        surveyed.dropped,
+        tuple(zip(surveyed.classes.names, shares, strict=True)) if np.any(totals) else (),
         sizes,
-        len(set(found.groups)),
-        found.classes.colours,
-        tuple((found.pixel_counts > 0).sum(axis=0).tolist()),
-        found.means,
-        found.dropped_means,
-        found.warnings,
-        found.problems,
+        len(set(surveyed.groups)),
+        surveyed.classes.colours,
+        tuple((surveyed.pixel_counts > 0).sum(axis=0).tolist()),
+        surveyed.means,
+        surveyed.dropped_means,
+        surveyed.warnings,
+        surveyed.problems,
     )

@@ -62,7 +62,7 @@ def alike_clusters(thumbnails: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
     by a tighter likeness among its own frames.
     """
     exact = np.unique(np.asarray(hashes), return_inverse=True)[1]
-    found: list[Hashable] = [(0.0, cluster) for cluster in exact.tolist()]
+    keys: list[Hashable] = [(0.0, cluster) for cluster in exact.tolist()]
     uncut = np.arange(len(thumbnails))
     for threshold in LIKENESS:
         clusters = _joined_alike(_smallest_member(exact[uncut]), thumbnails[uncut], threshold)
@@ -72,9 +72,9 @@ def alike_clusters(thumbnails: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
             else np.zeros(0, np.bool_)
         )
         for frame, cluster in zip(uncut[fits].tolist(), clusters[fits].tolist(), strict=True):
-            found[frame] = (threshold, cluster)
+            keys[frame] = (threshold, cluster)
         uncut = uncut[~fits]
-    return in_order_of_appearance(found)
+    return in_order_of_appearance(keys)
 
 
 def _joined_alike(clusters: np.ndarray, thumbnails: np.ndarray, threshold: float) -> np.ndarray:

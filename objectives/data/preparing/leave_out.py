@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from objectives.data.reading.frames import Source
+from objectives.data.reading.frames import FrameSource
 from objectives.errors import Problem, UserError, listed
 
 REASON = "named by --leave-out"
@@ -39,7 +39,7 @@ def read_leave_out(path: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def named_frames(source: Source, names: Sequence[str]) -> tuple[set[int], list[Problem]]:
+def named_frames(source: FrameSource, names: Sequence[str]) -> tuple[set[int], list[Problem]]:
     """Return the indices of the frames that are meant, and what names none: a file may be named
     with or without suffix and folder.
     """
@@ -53,11 +53,11 @@ def named_frames(source: Source, names: Sequence[str]) -> tuple[set[int], list[P
         name: unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
         for name in names
     }
-    found = {name: known.get(name, known.get(plain, -1)) for name, plain in spelled.items()}
-    unknown = [name for name, index in found.items() if index < 0]
+    index_of = {name: known.get(name, known.get(plain, -1)) for name, plain in spelled.items()}
+    unknown = [name for name, index in index_of.items() if index < 0]
     problems = (
         [Problem("leave_out", "each line must name a frame of the data", listed(unknown))]
         if unknown
         else []
     )
-    return {index for index in found.values() if index >= 0}, problems
+    return {index for index in index_of.values() if index >= 0}, problems

@@ -43,8 +43,8 @@ def marks_of(frame: Frame) -> Marks:
     labels = tuple(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
     unmeasured: dict[int, int] = {}
     if value is not None:
-        found = np.bincount(mask_HW[(image_HWC == value).all(axis=2)])
-        unmeasured = {int(label): int(found[label]) for label in np.flatnonzero(found)}
+        counts = np.bincount(mask_HW[(image_HWC == value).all(axis=2)])
+        unmeasured = {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
     return Marks(frame.image_tags, frame.mask_tags, labels, frame.colours, mask_HW.size, unmeasured)
 
 
@@ -52,12 +52,12 @@ def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> 
     """Masks whose no-data value would be learned as a class, by the place of each; ``ignore`` is
     the user's own word.
     """
-    found = defaultdict(list)
+    places_of = defaultdict(list)
     for place, mark in marks.items():
         value = mark.mask.no_data
         if not ignore and value in mark.labels and value != classes.raw_ignore:
-            found[f"{value:g}"].append(place)
-    for shown, places in found.items():
+            places_of[f"{value:g}"].append(place)
+    for shown, places in places_of.items():
         yield Problem(f"masks of {examples(places)}", _NO_DATA_RULE, shown)
 
 

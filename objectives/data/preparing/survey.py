@@ -32,7 +32,7 @@ from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.preparing.split import split
 from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
-from objectives.data.reading.frames import Frame, Source, frame_hash
+from objectives.data.reading.frames import Frame, FrameSource, frame_hash
 from objectives.errors import Problem, ProblemsError, listed
 
 
@@ -85,7 +85,7 @@ class Survey:
     parts: tuple[np.ndarray, ...] = ()  # indices into the kept frames, in the order of PARTS
 
 
-def survey(source: Source, options: DataOptions) -> Survey:
+def survey(source: FrameSource, options: DataOptions) -> Survey:
     """Reads every frame once and judges the whole; bad data becomes problems, never an
     exception.
     """
@@ -95,15 +95,15 @@ def survey(source: Source, options: DataOptions) -> Survey:
     named, unknown = named_frames(source, options.leave_out)
     problems += unknown
     looked = list(_look_at_all(source, options))
-    readable = {index: found for index, found in enumerate(looked) if isinstance(found, _Facts)}
-    facts = {index: found for index, found in readable.items() if index not in named}
+    readable = {index: frame for index, frame in enumerate(looked) if isinstance(frame, _Facts)}
+    facts = {index: frame for index, frame in readable.items() if index not in named}
     broken = [
-        found
-        for index, found in enumerate(looked)
-        if not isinstance(found, _Facts) and index not in named
+        frame
+        for index, frame in enumerate(looked)
+        if not isinstance(frame, _Facts) and index not in named
     ]
-    problems += gathered([problem for found in broken for problem in found])
-    marks = {source.place(index): found.marks for index, found in facts.items()}
+    problems += gathered([problem for frame in broken for problem in frame])
+    marks = {source.place(index): frame.marks for index, frame in facts.items()}
     classes, class_problems = _settle_classes(source, facts, options.ignore)
     problems += [
         *class_problems,
@@ -125,7 +125,7 @@ def survey(source: Source, options: DataOptions) -> Survey:
         problems.append(
             Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}")
         )
-    found = Survey(
+    frame = Survey(
         len(looked),
         tuple(problems),
         warnings,
@@ -135,19 +135,21 @@ def survey(source: Source, options: DataOptions) -> Survey:
         pixel_counts=pixel_counts,
     )
     if problems:
-        return found
+        return frame
     gone = [readable[index] for index in reasons if index in readable]
-    found = replace(
-        found,
+    frame = replace(
+        frame,
         left_out=tuple(readable[index].hash for index in sorted(named & readable.keys())),
         means=tuple(facts[index].mean for index in kept),
         dropped_means=tuple(fact.mean for fact in gone),
     )
     dropped_counts_K = _pixel_counts(gone, classes).sum(axis=0)
-    return _with_parts(found, source, [facts[index] for index in kept], options, dropped_counts_K)
+    return _with_parts(frame, source, [facts[index] for index in kept], options, dropped_counts_K)
 
 
-def _look_at_all(source: Source, options: DataOptions) -> Iterator[_Facts | tuple[Problem, ...]]:
+def _look_at_all(
+    source: FrameSource, options: DataOptions
+) -> Iterator[_Facts | tuple[Problem, ...]]:
     def look(index: int) -> _Facts | tuple[Problem, ...]:
         return _look_at(source, index, options)
 
@@ -155,7 +157,7 @@ def _look_at_all(source: Source, options: DataOptions) -> Iterator[_Facts | tupl
         yield from pool.map(look, range(len(source.names)))
 
 
-def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple[Problem, ...]:
+def _look_at(source: FrameSource, index: int, options: DataOptions) -> _Facts | tuple[Problem, ...]:
     try:
         frame = source.frame(index)
     except ProblemsError as error:
@@ -176,8 +178,8 @@ def _look_at(source: Source, index: int, options: DataOptions) -> _Facts | tuple
     dtype = image_HWC.dtype.name
     mean = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max)
     look = thumbnail(image_HWC)
-    found = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
-    return _Facts(shape, dtype, key, *found, mean, look, frame_hash(image_HWC), marks_of(frame))
+    labelled = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
+    return _Facts(shape, dtype, key, *labelled, mean, look, frame_hash(image_HWC), marks_of(frame))
 
 
 def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
@@ -223,8 +225,8 @@ def _reasons_to_drop(
     """Return why frames are left out, by their index, ascending. Spoilt ones first: their masks and
     looks say nothing of the rest.
     """
-    keys = [found.mask_key for found in facts.values()]
-    labels = [len(found.labels) for found in facts.values()]
+    keys = [frame.mask_key for frame in facts.values()]
+    labels = [len(frame.labels) for frame in facts.values()]
     readable = list(facts)
     reasons = {
         readable[position]: reason
@@ -242,17 +244,17 @@ def _reasons_to_drop(
     )
 
 
-def _labelled_share(found: _Facts, classes: Classes) -> float:
+def _labelled_share(frame: _Facts, classes: Classes) -> float:
     labelled = sum(
         pixels
-        for label, pixels in zip(found.labels, found.pixels, strict=True)
+        for label, pixels in zip(frame.labels, frame.pixels, strict=True)
         if label != classes.raw_ignore
     )
-    return labelled / sum(found.pixels)
+    return labelled / sum(frame.pixels)
 
 
 def _settle_classes(
-    source: Source, facts: dict[int, _Facts], ignore: str
+    source: FrameSource, facts: dict[int, _Facts], ignore: str
 ) -> tuple[Classes, list[Problem]]:
     """Return the declared classes, or those that the labels found make; and each frame with a label
     outside them.
@@ -261,10 +263,10 @@ def _settle_classes(
     rule = f"labels must be among the {len(classes.names) if classes else 0} classes"
     if classes is None:
         labels = sorted(
-            {label for found in facts.values() for label in found.labels if str(label) != ignore}
+            {label for frame in facts.values() for label in frame.labels if str(label) != ignore}
         )
         count = labels[-1] + 1 if labels else 0
-        # one absent label is told as a class absent from training
+        # one absent label is reported as a class absent from training
         if len(labels) < count - 1 or count > MOST_CLASSES:
             count = next(label for label in range(count + 1) if label not in labels)
         classes = source.guess(max(count, 2))
@@ -283,20 +285,20 @@ def _settle_classes(
         ]
     problems = [
         Problem(f"mask of {source.place(index)}", rule, listed(outside))
-        for index, found in facts.items()
-        if (outside := classes.outside(found.labels))
+        for index, frame in facts.items()
+        if (outside := classes.outside(frame.labels))
     ]
     return classes, problems
 
 
 def _uniform_problems(
-    source: Source, facts: dict[int, _Facts], options: DataOptions
+    source: FrameSource, facts: dict[int, _Facts], options: DataOptions
 ) -> Iterator[Problem]:
     sizes = defaultdict(list)
     kinds = defaultdict(list)
-    for index, found in facts.items():
-        sizes[f"{found.shape[0]}x{found.shape[1]}"].append(source.place(index))
-        kinds[f"{found.shape[2]} channels of {found.dtype}"].append(source.place(index))
+    for index, frame in facts.items():
+        sizes[f"{frame.shape[0]}x{frame.shape[1]}"].append(source.place(index))
+        kinds[f"{frame.shape[2]} channels of {frame.dtype}"].append(source.place(index))
     if options.size is None and len(sizes) > 1:
         yield Problem(
             "images", "all frames must have one size; choose one with --size HxW", _examples(sizes)
@@ -323,8 +325,8 @@ def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
     out.
     """
     counts = np.zeros((len(facts), len(classes.names)), np.int64)
-    for row, found in zip(counts, facts, strict=True):
-        for label, pixels in zip(found.labels, found.counts.tolist(), strict=True):
+    for row, frame in zip(counts, facts, strict=True):
+        for label, pixels in zip(frame.labels, frame.counts.tolist(), strict=True):
             stored = classes.ignore_label if label == classes.raw_ignore else label
             if stored is not None and stored < len(row):
                 row[stored] += pixels
@@ -332,37 +334,37 @@ def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
 
 
 def _with_parts(
-    found: Survey,
-    source: Source,
+    surveyed: Survey,
+    source: FrameSource,
     facts: Sequence[_Facts],
     options: DataOptions,
     dropped_counts_K: np.ndarray,
 ) -> Survey:
-    classes = found.classes
+    classes = surveyed.classes
     unscored = {classes.ignore_label}
     scored = tuple(sorted(set(options.scored))) or tuple(
         k for k in range(len(classes.names)) if k not in unscored
     )
-    groups = _settle_groups(found, source, facts)
-    parts = split(groups, found.pixel_counts[:, scored], options.shares, options.seed)
+    groups = _settle_groups(surveyed, source, facts)
+    parts = split(groups, surveyed.pixel_counts[:, scored], options.shares, options.seed)
     hashes = tuple(fact.hash for fact in facts)
     cut = Cut(
         parts,
         groups,
         bool(source.groups),
         hashes,
-        found.pixel_counts,
+        surveyed.pixel_counts,
         scored,
         classes.names,
         without_test=not options.shares[2],
-        cleaning=cleaning(found.dropped),
+        cleaning=cleaning(surveyed.dropped),
         dropped_counts_K=dropped_counts_K,
     )
     problems = tuple(cut.problems())
     return replace(
-        found,
+        surveyed,
         problems=problems,
-        warnings=(*found.warnings, *(() if problems else cut.warnings())),
+        warnings=(*surveyed.warnings, *(() if problems else cut.warnings())),
         scored=scored,
         shape=(*(options.size or facts[0].shape[:2]), facts[0].shape[2]) if facts else (0, 0, 0),
         dtype=facts[0].dtype if facts else "uint8",
@@ -385,12 +387,12 @@ def drop_reasons(dropped: Sequence[Dropped]) -> list[str]:
     return [f"{count} frame{'s' * (count > 1)}, {reason}" for reason, count in counts.items()]
 
 
-def _settle_groups(found: Survey, source: Source, facts: Sequence[_Facts]) -> np.ndarray:
+def _settle_groups(surveyed: Survey, source: FrameSource, facts: Sequence[_Facts]) -> np.ndarray:
     """Return the group of each kept frame: its known place, else the cluster of frames that look
     alike; names drop out.
     """
     if source.groups:
-        return in_order_of_appearance([source.groups[index] for index in found.kept])
+        return in_order_of_appearance([source.groups[index] for index in surveyed.kept])
     if not facts:
         return np.zeros(0, np.int64)
     return alike_clusters(np.stack([fact.look for fact in facts]), [fact.hash for fact in facts])

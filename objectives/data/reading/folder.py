@@ -141,7 +141,7 @@ def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem
     are a problem.
     """
     listing = list_files(folder, root)
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     problems = [*listing.problems]
     for path in map(Path, listing.files):
         if path.suffix.lower() not in SUFFIXES:
@@ -151,14 +151,16 @@ def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem
                 )
             continue
         name = frame_name(path, folder)
-        if name in found:
+        if name in images:
             problems.append(
                 Problem(
-                    _show(path, root), "two files must not share one name", _show(found[name], root)
+                    _show(path, root),
+                    "two files must not share one name",
+                    _show(images[name], root),
                 )
             )
-        found.setdefault(name, path)
-    return found, problems
+        images.setdefault(name, path)
+    return images, problems
 
 
 def frame_name(path: Path, folder: Path) -> str:

@@ -45,13 +45,15 @@ class FolderReader:
 
 def _images_of_folder(root: Path, exif: Exif) -> Sequence[NamedImage]:
     folder = root / "images" if (root / "images").is_dir() else root
-    found, problems = find_images(folder, root)
-    if not found:
+    images, problems = find_images(folder, root)
+    if not images:
         problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
     if problems:
         raise ProblemsError(str(root), condensed(problems))
     # names as the files have them, in whatever normal form: masks are looked for under them
-    named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found.values()]
+    named = [
+        (path.relative_to(folder).with_suffix("").as_posix(), path) for path in images.values()
+    ]
     items = sorted(named, key=lambda item: _by_number(item[0]))
 
     def read(index: int) -> NamedImage:

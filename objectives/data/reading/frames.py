@@ -26,7 +26,7 @@ class Frame:
     colours: dict[int, Colour] = field(default_factory=dict)
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """Labelled frames, read one by one; ``problems`` are those seen when it was opened."""
 
     @property

@@ -109,8 +109,8 @@ def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -> None:
-    """What the archive states is all that is ever unpacked of a member, so that a bomb is seen
-    before it bursts.
+    """Refuse an archive that states more bytes than memory holds; no more than it states is
+    ever unpacked of a member.
     """
     assert archive.zip is not None
     stated = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}

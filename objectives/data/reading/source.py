@@ -6,7 +6,7 @@ from typing import Protocol
 
 from objectives.data.options import Exif
 from objectives.data.reading.folder_reader import FolderReader
-from objectives.data.reading.frames import Source
+from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.npz import NpzReader
 from objectives.data.reading.on_demand import NamedImage
 from objectives.data.reading.synthetic import SyntheticReader, is_synthetic
@@ -18,7 +18,7 @@ class Reader(Protocol):
     `reader_of`.
     """
 
-    def labelled(self, exif: Exif) -> Source:
+    def labelled(self, exif: Exif) -> FrameSource:
         """Return its labelled frames; ``exif`` as in `DataOptions`.
 
         Raises:
@@ -48,7 +48,7 @@ def reader_of(source: str) -> Reader:
     return FolderReader(path) if path.is_dir() else NpzReader(path)
 
 
-def open_source(source: str, exif: Exif = "turn") -> Source:
+def open_source(source: str, exif: Exif = "turn") -> FrameSource:
     """Return the labelled frames of a source.
 
     Raises:

@@ -18,7 +18,7 @@ from objectives.data.options import Exif
 from objectives.data.reading.classes import COURSE
 from objectives.data.reading.frames import ArraySource
 from objectives.data.reading.on_demand import NamedImage, numbered
-from objectives.data.reading.terrain import Place, draw_place, paste_alien, take_frame
+from objectives.data.reading.terrain import Panorama, draw_place, paste_alien, take_frame
 from objectives.errors import Problem, ProblemsError
 
 # counted up whenever the drawing changes, so that prepared copies are made anew
@@ -170,7 +170,7 @@ def _draw_frames(
     return images, masks, groups
 
 
-def _is_plain(place: Place) -> bool:
+def _is_plain(place: Panorama) -> bool:
     return bool((place.mask == place.mask[0, 0]).all())
 
 

@@ -18,7 +18,7 @@ _MARGIN = 24  # how far windows of one place may shift
 
 
 @dataclass(frozen=True)
-class Place:
+class Panorama:
     """A panorama, larger than a frame on every side: ``grey`` (H, W) in about 0..1 and ``mask`` (H,
     W) uint8.
     """
@@ -27,7 +27,9 @@ class Place:
     mask: np.ndarray
 
 
-def draw_place(generator: np.random.Generator, *, with_rocks: bool, plain: bool = False) -> Place:
+def draw_place(
+    generator: np.random.Generator, *, with_rocks: bool, plain: bool = False
+) -> Panorama:
     """Return a new place; ``with_rocks`` puts big rocks on it, ``plain`` makes it all soil."""
     shape = (HEIGHT + _MARGIN, WIDTH + 2 * _MARGIN)
     mask = np.full(shape, SOIL, np.uint8)
@@ -43,11 +45,11 @@ def draw_place(generator: np.random.Generator, *, with_rocks: bool, plain: bool 
             _put_rock(generator, grey, mask)
     if not plain:
         _put_sky(generator, grey, mask)
-    return Place(grey.astype(np.float32), mask)
+    return Panorama(grey.astype(np.float32), mask)
 
 
 def take_frame(
-    generator: np.random.Generator, place: Place, *, bordered: bool = False
+    generator: np.random.Generator, place: Panorama, *, bordered: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a frame (H, W) uint8 of the place and its mask; ``bordered`` unlabels the bottom row
     only.
@@ -125,7 +127,7 @@ def _put_rock(generator: np.random.Generator, grey: np.ndarray, mask: np.ndarray
 
 
 def _put_sky(generator: np.random.Generator, grey: np.ndarray, mask: np.ndarray) -> None:
-    """A bright, even sky above a wavy horizon; unlabelled, as far hills are."""
+    """Draw a bright, even sky above a wavy horizon; unlabelled, as far hills are."""
     horizon = generator.uniform(6, 22) + 2 * _noise(generator, (3, mask.shape[1]), 20)[0]
     sky = np.arange(mask.shape[0])[:, None] < horizon[None, :]
     grey[sky] = 0.72

@@ -15,9 +15,9 @@ from objectives.statistics.interval import Interval, Unknown
 from search.cli.commands.confirm import ConfirmOptions
 from search.cli.opened import opened_place
 from search.confirm.dealt_parts import parts_told
-from search.confirm.standing import Standing, State, read_standing
+from search.confirm.standing import ConfirmationState, Standing, read_standing
 from search.confirm.state import Asked, begin
-from search.confirm.verdict import Choice, Confirmation
+from search.confirm.verdict import ChosenCandidate, Confirmation
 from search.export.restored import open_data
 from search.machine.gpus import offer
 from search.place import Place
@@ -97,18 +97,18 @@ def standing_json(standing: Standing | None) -> dict[str, Any]:
             "missing_runs": 0,
             "parts": [],
         }
-        return {"study": None, "state": State.NONE, **nothing, "remarks": []}
-    found = (
+        return {"study": None, "state": ConfirmationState.NONE, **nothing, "remarks": []}
+    verdict = (
         confirmation_json(standing.verdict)
         if standing.verdict
         else {"candidates": [], "choice": None, "control": 0}
     )
     chosen = {} if standing.choice else {"choice": None}
-    told = {"study": standing.study, "state": standing.state}
+    head = {"study": standing.study, "state": standing.state}
     parts = list(parts_told(standing.runs))
     return {
-        **told,
-        **found,
+        **head,
+        **verdict,
         **chosen,
         "missing_runs": standing.missing,
         "remarks": list(standing.remarks),
@@ -185,7 +185,7 @@ def candidate_table(verdict: Confirmation) -> Table:
     return table
 
 
-def print_choice(console: Console, choice: Choice, control: int) -> None:
+def print_choice(console: Console, choice: ChosenCandidate, control: int) -> None:
     """Print which candidate to take, and what to expect of it."""
     tied = [str(number) for number in choice.tied if number != choice.candidate]
     why = (

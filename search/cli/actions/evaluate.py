@@ -36,10 +36,10 @@ def evaluate(
     if pictures is not None:
         refuse_pictures_folder(pictures)
     if split == "validation":
-        found = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, device=each))
+        evaluation = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, device=each))
     else:
-        found = look_at_test(bundle, data, on, storage, home)
-    show_evaluation(found, pictures, as_json=as_json)
+        evaluation = look_at_test(bundle, data, on, storage, home)
+    show_evaluation(evaluation, pictures, as_json=as_json)
 
 
 def look_at_test(
@@ -49,24 +49,24 @@ def look_at_test(
     made = load_bundle(bundle).provenance
     with opened_study(made.study, storage, home) as (opened, _):  # no look without its count
         refuse_namesake(opened.spec, made.data)
-        found = gpu_or_cpu(
+        evaluation = gpu_or_cpu(
             on, lambda each: evaluate_bundle(bundle, data, split="test", device=each)
         )
-        if found.looked_at_test:
+        if evaluation.looked_at_test:
             count_look(opened)
-    return found
+    return evaluation
 
 
-def show_evaluation(found: BundleEvaluation, pictures: Path | None, *, as_json: bool) -> None:
+def show_evaluation(evaluation: BundleEvaluation, pictures: Path | None, *, as_json: bool) -> None:
     """Print a bundle's scores on labelled frames, and draw them to a folder when one is given.
 
     Scores come first: where the folder cannot be written after all, a look at the test part was not
     in vain.
     """
     if as_json:
-        typer.echo(json.dumps(evaluation_json(found), allow_nan=False))
+        typer.echo(json.dumps(evaluation_json(evaluation), allow_nan=False))
     else:
-        print_evaluation(found)
+        print_evaluation(evaluation)
     if pictures is not None:
-        count = write_pictures(found, pictures)
+        count = write_pictures(evaluation, pictures)
         typer.echo(f"{count} pictures written to {pictures}", err=as_json)

@@ -46,14 +46,14 @@ def gc(
             sweep_prepared(engine, name_cache(cache, home), dry_run=dry_run) if prepared else []
         )
         engine.dispose()
-    found = total(swept)
+    totals = total(swept)
     if as_json:
         removed = {
-            kind: {"count": each.count, "bytes": each.size_bytes} for kind, each in found.items()
+            kind: {"count": each.count, "bytes": each.size_bytes} for kind, each in totals.items()
         }
         typer.echo(json.dumps({"dry_run": dry_run, "removed": removed}))
     else:
-        _print(list(found.values()), dry_run=dry_run)
+        _print(list(totals.values()), dry_run=dry_run)
 
 
 def _print(swept: list[Swept], *, dry_run: bool) -> None:

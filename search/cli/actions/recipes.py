@@ -23,15 +23,15 @@ from spaces.recipes import implied_sets
 def show(wanted: str) -> None:
     """Print recipes as YAML."""
     for recipe in choose_recipes(wanted):
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "report": recipe.report,
             "reported": dict(recipe.reported),
             "note": recipe.note,
         }
-        told |= {"learns_ignored": True} if recipe.learns_ignored else {}
+        entry |= {"learns_ignored": True} if recipe.learns_ignored else {}
         # those are the study's
         config = recipe.config.model_dump(mode="json", exclude={"train": {"epochs"}})
-        written = {recipe.name: {**told, "config": config}}
+        written = {recipe.name: {**entry, "config": config}}
         typer.echo(
             yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100), nl=False
         )

@@ -14,12 +14,12 @@ from search.database.connections import reachable
 from search.machine.gpus import offer
 from search.place import open_place
 from search.worker.arrival import wait_for_study
-from search.worker.context import Orders, Settings
+from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 
 def work(asked: WorkerOptions) -> None:
-    """Pull trials of a study until it is over, or the worker is told to leave."""
+    """Pull trials of a study until it is over, or the worker is asked to leave."""
     leave_code = asked.leave_code
     if leave_code in (SearchError.exit_code, UserError.exit_code):
         raise UserError(
@@ -37,7 +37,7 @@ def work(asked: WorkerOptions) -> None:
         open_place(asked.storage, asked.artifacts, asked.home, asked.cache) as place,
         reachable(place.storage),
     ):
-        settings = Settings(
+        settings = WorkerSettings(
             artifacts=place.artifacts,
             cache=place.cache,
             device=asked.device,

@@ -48,7 +48,7 @@ class WorkerOptions:
             envvar="SEARCH_LEAVE_CODE",
             min=0,
             max=255,
-            help="Exit code of a worker that was told to leave. An engine that takes 0 for done "
+            help="Exit code of a worker that was asked to leave. An engine that takes 0 for done "
             "wants another: 75, say.",
         ),
     ] = 0

@@ -7,8 +7,7 @@ import math
 from objectives.statistics.interval import Interval
 from search.confirm.dealt_parts import parts_told
 from search.confirm.standing import Standing
-from search.confirm.verdict import Confirmation
-from search.confirm.verdict import Confirmed as Candidate
+from search.confirm.verdict import CandidateVerdict, Confirmation
 from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
 from search.report.findings import Findings
 from search.report.markup import Html, element
@@ -30,27 +29,27 @@ def confirmed(findings: Findings) -> Html:
     """Return a row for each candidate, the highest mean first; nothing before a confirmation has a
     score.
     """
-    found = findings.confirmed
-    if found is None or found.verdict is None:
+    standing = findings.confirmed
+    if standing is None or standing.verdict is None:
         return NOTHING
-    verdict = found.verdict
-    scale = padded(_ends(found, verdict), 8, STRIP_WIDTH - 8)
-    rows = [_row(found, verdict, each, scale) for each in verdict.candidates]
+    verdict = standing.verdict
+    scale = padded(_ends(standing, verdict), 8, STRIP_WIDTH - 8)
+    rows = [_row(standing, verdict, each, scale) for each in verdict.candidates]
     rows.append(element("tr", *[cell("")] * 5, cell(strip_axis(scale), "drawn")))
     titles = heads("candidate", "runs", "mean", "95 % interval", "beats the control", "")
-    legend = [("best", "dots", "the choice")] if found.choice else []
+    legend = [("best", "dots", "the choice")] if standing.choice else []
     legend += [("complete", "dots", "mean"), ("pruned", "dots", "one run")]
     content = figure(
         "Candidates trained again",
         table(titles, rows, folds=True),
         legend=legend,
-        caption=_caption(found),
+        caption=_caption(standing),
     )
     return section("Confirmation", content, name="confirmation")
 
 
-def _caption(found: Standing) -> str:
-    choice = found.choice
+def _caption(standing: Standing) -> str:
+    choice = standing.choice
     tied = [str(each) for each in choice.tied if each != choice.candidate] if choice else []
     sentences = [
         "Each candidate was trained again with the same seeds as the others, and scored at its "
@@ -64,22 +63,22 @@ def _caption(found: Standing) -> str:
         if tied
         else []
     )
-    sentences += [f"{line[0].upper()}{line[1:]}." for line in parts_told(found.runs)]
-    return " ".join([*sentences, *found.remarks])
+    sentences += [f"{line[0].upper()}{line[1:]}." for line in parts_told(standing.runs)]
+    return " ".join([*sentences, *standing.remarks])
 
 
-def _row(found: Standing, verdict: Confirmation, each: Candidate, scale: Scale) -> Html:
+def _row(standing: Standing, verdict: Confirmation, each: CandidateVerdict, scale: Scale) -> Html:
     strip = Strip(scale)
     if isinstance(each.interval, Interval):
-        strip.reach(each.interval.low, each.interval.high, _kind(found, verdict, each))
-    for run in found.runs:
+        strip.reach(each.interval.low, each.interval.high, _kind(standing, verdict, each))
+    for run in standing.runs:
         if run.candidate == each.candidate and not math.isnan(run.score):
             strip.dot(run.score, "pruned", f"seed {run.seed}: {score(run.score)}", radius=2.8)
-    strip.dot(each.mean, _kind(found, verdict, each), f"mean: {score(each.mean)}", radius=5)
+    strip.dot(each.mean, _kind(standing, verdict, each), f"mean: {score(each.mean)}", radius=5)
     name = f"trial {each.candidate}" + (
         ", the control" if each.candidate == verdict.control else ""
     )
-    chosen = "mark-best" if found.choice and each.candidate == found.choice.candidate else ""
+    chosen = "mark-best" if standing.choice and each.candidate == standing.choice.candidate else ""
     beats = percent(each.beats_control) if isinstance(each.beats_control, float) else "-"
     reach = (
         f"{score(each.interval.low)} to {score(each.interval.high)}"
@@ -95,16 +94,16 @@ def _row(found: Standing, verdict: Confirmation, each: Candidate, scale: Scale) 
     return element("tr", row_head(name), *numbers, cell(strip.svg(f"runs of {name}"), "drawn"))
 
 
-def _kind(found: Standing, verdict: Confirmation, each: Candidate) -> str:
-    if found.choice and each.candidate == found.choice.candidate:
+def _kind(standing: Standing, verdict: Confirmation, each: CandidateVerdict) -> str:
+    if standing.choice and each.candidate == standing.choice.candidate:
         return "best"
     return "control" if each.candidate == verdict.control else "complete"
 
 
-def _ends(found: Standing, verdict: Confirmation) -> list[float]:
+def _ends(standing: Standing, verdict: Confirmation) -> list[float]:
     reaches = [each.interval for each in verdict.candidates if isinstance(each.interval, Interval)]
     return [
-        *(run.score for run in found.runs if not math.isnan(run.score)),
+        *(run.score for run in standing.runs if not math.isnan(run.score)),
         *(end for reach in reaches for end in (reach.low, reach.high)),
         *(each.mean for each in verdict.candidates),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from search.report.findings import Findings
 from search.report.markup import Html, element
-from search.report.numbers import Entry
+from search.report.numbers import LedgerEntry
 from search.report.sections.parts import (
     NOTHING,
     bar,
@@ -34,7 +34,7 @@ def costs(findings: Findings) -> Html:
     )
 
 
-def _row(entry: Entry, total: Entry, unit: Unit, kind: str = "") -> Html:
+def _row(entry: LedgerEntry, total: LedgerEntry, unit: Unit, kind: str = "") -> Html:
     share = entry.device_s / total.device_s
     cells = [
         number(f"{entry.trials:,}"),

@@ -8,7 +8,7 @@ from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
 from search.confirm.optimism import Optimism
 from search.confirm.standing import Standing
-from search.confirm.verdict import Choice
+from search.confirm.verdict import ChosenCandidate
 from search.report import shown
 from search.report.findings import Findings
 from search.report.markup import Html, element
@@ -141,14 +141,14 @@ def _unconfirmed(findings: Findings) -> Iterator[Html]:
         " trains the best trials again with other seeds.",
     )
     if isinstance(findings.optimism, Optimism):
-        told = (
+        sentence = (
             f"Trained again, the best trial can be expected to score about "
             f"{score(findings.optimism.value)} less"
         )
-        yield joined(f"{told} ({findings.optimism.basis}).")
+        yield joined(f"{sentence} ({findings.optimism.basis}).")
 
 
-def _confirmed(confirmed: Standing, choice: Choice, study: StudyRecord) -> Iterator[Html]:
+def _confirmed(confirmed: Standing, choice: ChosenCandidate, study: StudyRecord) -> Iterator[Html]:
     runs = [run for run in confirmed.runs if run.scored]
     searched = next(
         (trial.score for trial in study.trials if trial.number == choice.candidate), math.nan

@@ -27,15 +27,17 @@ SLICED = 6
 
 def parameters(findings: Findings) -> Html:
     """Importances and slices, or why there are none yet."""
-    found = findings.importances
-    if isinstance(found, Unknown):
+    importances = findings.importances
+    if isinstance(importances, Unknown):
         if not findings.study.of("complete"):
             return NOTHING
-        return section("What mattered", paragraph(f"Not shown: {found.reason}."), name="parameters")
-    charts = [_slice(findings.study, name) for name in islice(found.shares, SLICED)]
+        return section(
+            "What mattered", paragraph(f"Not shown: {importances.reason}."), name="parameters"
+        )
+    charts = [_slice(findings.study, name) for name in islice(importances.shares, SLICED)]
     return section(
         "What mattered",
-        _ranking(found),
+        _ranking(importances),
         element("h3", "Mean IoU against the values of the most important parameters"),
         element("div", *charts, class_="slices"),
         paragraph(
@@ -48,8 +50,8 @@ def parameters(findings: Findings) -> Html:
     )
 
 
-def _ranking(found: Importances) -> Html:
-    largest = next(iter(found.shares.values()))
+def _ranking(importances: Importances) -> Html:
+    largest = next(iter(importances.shares.values()))
     rows = [
         element(
             "tr",
@@ -57,17 +59,17 @@ def _ranking(found: Importances) -> Html:
             number(f"{100 * share:.0f} %"),
             cell(bar(share / largest), "drawn"),
         )
-        for name, share in islice(found.shares.items(), SHOWN)
+        for name, share in islice(importances.shares.items(), SHOWN)
     ]
     caption = (
-        f"How much each parameter tells the best {found.top} of {found.trials} complete trials "
+        f"How much each parameter tells the best {importances.top} of {importances.trials} complete trials "
         f"from the rest (PED-ANOVA, "
         "within what the search has tried). It shows what went together with good scores, one "
         "parameter at a time, not what "
         "caused them; a parameter that hardly varied cannot show, and with few trials the order of "
         "the lower ones is chance."
     )
-    left = len(found.shares) - SHOWN
+    left = len(importances.shares) - SHOWN
     caption += f" {left} less important ones are left out." if left > 0 else ""
     return figure(
         "Importance of the parameters",

@@ -43,8 +43,8 @@ def _lost(panel: Panel) -> Html:
 
 
 def _titled(panel: Panel) -> str:
-    told = f"Trial {panel.trial.number}, {panel.role}"
-    return told + (
+    title = f"Trial {panel.trial.number}, {panel.role}"
+    return title + (
         f" ({score(panel.trial.score)})"
         if not math.isnan(panel.trial.score)
         else f" ({panel.trial.state})"

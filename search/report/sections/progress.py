@@ -34,18 +34,18 @@ def _progress(findings: Findings) -> Html:
     legend = [("best", "line", "best so far"), ("complete", "dots", "a complete trial")]
     legend += [] if math.isnan(study.control_score) else [("control", "line level", "the control")]
     since = ledger.total.device_s - ledger.improved_s
-    told = (
+    caption = (
         f"The best was found after {unit.shown(ledger.improved_s)} of "
         f"{unit.shown(ledger.total.device_s)} on devices"
     )
-    told += f", with {unit.shown(since)} spent since." if since > 0 else "."
+    caption += f", with {unit.shown(since)} spent since." if since > 0 else "."
     gained = "" if math.isnan(ledger.gain) else f" Gained over the control: {change(ledger.gain)}."
     chart = progress_chart(study, findings.moments, ledger.total.device_s, unit)
     return figure(
         "Mean IoU: best so far",
         chart,
         legend=legend,
-        caption=f"{told}{gained} Scores far below the others lie on the lower edge.",
+        caption=f"{caption}{gained} Scores far below the others lie on the lower edge.",
     )
 
 
@@ -58,7 +58,9 @@ def _curves(study: StudyRecord) -> Html:
     legend += [("control", "line", "the control")] if study.control and study.control.curve else []
     legend += [mark for state, mark in MARKS.items() if state in states]
     pruned = len([trial for trial in drawn if trial.state == "pruned"])
-    told = f"{counted(len(drawn), 'trial')}, {pruned:,} of them pruned."
+    caption = f"{counted(len(drawn), 'trial')}, {pruned:,} of them pruned."
     if study.rungs:
-        told += " Dotted lines: the epochs after which trials that lie behind are ended."
-    return figure("Mean IoU: learning curves", learning_chart(study), legend=legend, caption=told)
+        caption += " Dotted lines: the epochs after which trials that lie behind are ended."
+    return figure(
+        "Mean IoU: learning curves", learning_chart(study), legend=legend, caption=caption
+    )

@@ -34,7 +34,7 @@ from objectives.errors import ProblemsError, UserError
 from search.cli.actions.recipes_list import count_trainable
 from search.cli.app import answer
 from search.place import Place
-from search.report.recipe_table import Measured, markdown, shown_reported
+from search.report.recipe_table import RecipeResult, markdown, shown_reported
 from search.study.record import State
 from search.study.setup import Prepared, Request, prepare
 from spaces import (
@@ -319,7 +319,7 @@ def test_a_cell_of_the_table_holds_a_report_s_figures_but_not_those_by_class() -
 
 
 def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> None:
-    nothing = Measured(
+    nothing = RecipeResult(
         "B16-manet-mobileone-s4-focal-repeated",
         3,
         State.PRUNED,

@@ -8,7 +8,7 @@ import pytest
 
 from objectives.config import SGD, AdamW, Config, GivenClassWeights
 from objectives.errors import ProblemsError
-from spaces import FromParams, Source, load_space, load_stored_space
+from spaces import FromParams, ValueSource, load_space, load_stored_space
 from spaces.domains import Fixed
 from spaces.values import Scalar
 
@@ -47,7 +47,7 @@ PINNED = (  # the numbers of the preset may be tuned; these tests are not about 
 
 def test_only_the_chosen_variant_is_drawn() -> None:
     first = First()
-    source: Source = first
+    source: ValueSource = first
     config = load_space("mars").draw(source)
 
     assert isinstance(config.optimiser, AdamW)

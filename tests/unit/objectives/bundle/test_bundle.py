@@ -34,7 +34,7 @@ from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from objectives.scoring.evaluate import evaluate, predict
 from tests.support.bundles_made import origin, seal
 
@@ -82,7 +82,7 @@ def provenance_of(segmenter: Segmenter, spec: FrameSpec) -> Provenance:
     )
 
 
-SETTINGS = Settings.single(CONFIG, spec_of())
+SETTINGS = ProgramSettings.single(CONFIG, spec_of())
 FRAMES = {"train": ["aa", "bb"], "validation": ["cc"], "test": ["dd"]}
 
 
@@ -181,7 +181,7 @@ def test_a_class_may_have_any_name_in_the_card(written: Path) -> None:
     bundle = load_bundle(written)
     names = ("void", "a|b", "so<i>l", "`x\\", "big_rock")
     spec = bundle.spec.model_copy(update={"class_names": names})
-    settings = Settings.single(bundle.settings.members[0].config, spec)
+    settings = ProgramSettings.single(bundle.settings.members[0].config, spec)
     rows = [
         line
         for line in model_card(settings, bundle.provenance, {"validation": 3}).splitlines()

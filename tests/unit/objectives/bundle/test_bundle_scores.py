@@ -24,7 +24,7 @@ from objectives.errors import SearchError, UserError
 from objectives.pictures.evaluation import draw_evaluation, refuse_pictures_folder, write_pictures
 from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
 from objectives.program.segmenter import build_segmenter
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import predict
 from objectives.scoring.inspection import inspect_frames
@@ -67,7 +67,9 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     provenance = origin(validation, test=PartScore(frames=3, score=0.5, iou=(None, 0.5, 0.5, None)))
     frames = {"train": [frame_hash(IMAGES[index]) for index in TRAINED]}
-    write_bundle(directory, segmenter, Settings.single(CONFIG, SPEC), provenance, frames=frames)
+    write_bundle(
+        directory, segmenter, ProgramSettings.single(CONFIG, SPEC), provenance, frames=frames
+    )
     return directory
 
 

@@ -20,7 +20,7 @@ from objectives.data.reading.frames import frame_hash
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from search.cli.app import app
 from search.place import Place
 from search.study.setup import Request, prepare
@@ -171,7 +171,7 @@ def bundle_of(root: Path, exif: Exif) -> Path:
     spec = PLAIN.model_copy(
         update={"class_names": ("a", "b", "c"), "colours": PLAIN.colours[:3], "scored": (1, 2)}
     )
-    settings = Settings.single(SMALL, spec.model_copy(update={"exif": exif}))
+    settings = ProgramSettings.single(SMALL, spec.model_copy(update={"exif": exif}))
     frames = {"validation": [frame_hash(bare(root, index)[..., None]) for index in range(FRAMES)]}
     provenance = origin(PartScore(frames=FRAMES, score=0.5, iou=(None, 0.5, 0.5)))
     write_bundle(

@@ -17,7 +17,7 @@ from objectives.ensemble.program import (
 )
 from objectives.ensemble.stacking import Stack
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.program.settings import Flip, Member, Settings, sensible_flips, ways_of
+from objectives.program.settings import Flip, Member, ProgramSettings, sensible_flips, ways_of
 from objectives.scoring.evaluate import evaluate, predict
 
 CPU = torch.device("cpu")
@@ -50,10 +50,10 @@ def members() -> list[Segmenter]:
     return [build_segmenter(config, SPEC).eval() for config in (SMALL, OTHER)]
 
 
-def settings_of(*weights: float, flips: tuple[Flip, ...] = ()) -> Settings:
+def settings_of(*weights: float, flips: tuple[Flip, ...] = ()) -> ProgramSettings:
     configs = (SMALL, OTHER)[: len(weights)]
     pairs = zip(configs, weights, strict=True)
-    return Settings.of(
+    return ProgramSettings.of(
         tuple(Member(config=config, weight=weight) for config, weight in pairs), SPEC, flips
     )
 
@@ -186,8 +186,8 @@ def test_flips_can_be_put_on_and_taken_off_again(weights: tuple[float, ...]) -> 
 
 
 def test_frames_are_turned_upside_down_only_where_all_members_were_trained_so() -> None:
-    def trained(*augments: Augment) -> Settings:
-        return Settings.of(
+    def trained(*augments: Augment) -> ProgramSettings:
+        return ProgramSettings.of(
             tuple(Member(config=Config(augment=augment)) for augment in augments), SPEC
         )
 
@@ -199,7 +199,7 @@ def test_frames_are_turned_upside_down_only_where_all_members_were_trained_so() 
 
 def test_a_flip_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="must not repeat"):
-        Settings(
+        ProgramSettings(
             members=(Member(config=SMALL),),
             flips=("vertical", "vertical"),
             spec=SPEC,

@@ -27,7 +27,7 @@ from objectives.predict.engines import open_engine
 from objectives.predict.masks import predict, predict_frames
 from objectives.predict.prediction_files import write_csv
 from objectives.program.segmenter import build_segmenter
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.evaluate import predict as predict_labels_of
 from search.cli.app import app
@@ -55,7 +55,7 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bundle(
         directory,
         build_segmenter(config, SPEC),
-        Settings.single(config, SPEC),
+        ProgramSettings.single(config, SPEC),
         provenance,
         frames=frames,
     )

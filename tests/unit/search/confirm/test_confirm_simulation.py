@@ -20,7 +20,7 @@ from objectives.scoring.scores import class_scores, mean_over
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import Resampling
 from search.confirm.cell import Cell
-from search.confirm.verdict import Confirmation, Confirmed, confirm
+from search.confirm.verdict import CandidateVerdict, Confirmation, confirm
 
 # of a score: what its seed gives all candidates, and what it gives one
 SEED_SHIFT, NOISE = 0.01, 0.01
@@ -37,7 +37,7 @@ class Simulated:
     best: int
     verdict: Confirmation
 
-    def mean(self, candidate: int) -> Confirmed:
+    def mean(self, candidate: int) -> CandidateVerdict:
         return next(each for each in self.verdict.candidates if each.candidate == candidate)
 
 

@@ -14,7 +14,7 @@ from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.cell import Cell
 from search.confirm.seed_table import SeedTable
-from search.confirm.verdict import Confirmation, Confirmed, confirm, probability_above
+from search.confirm.verdict import CandidateVerdict, Confirmation, confirm, probability_above
 
 NAN = math.nan
 
@@ -30,7 +30,7 @@ def runs_of(
     ]
 
 
-def of(verdict: Confirmation, number: int) -> Confirmed:
+def of(verdict: Confirmation, number: int) -> CandidateVerdict:
     return next(each for each in verdict.candidates if each.candidate == number)
 
 

@@ -6,7 +6,14 @@ import pytest
 from scipy.optimize import minimize
 
 from objectives.statistics.interval import Unknown
-from search.confirm.optimism import LIKE_EPOCHS, Measured, Optimism, SeedNoise, optimism, true_means
+from search.confirm.optimism import (
+    LIKE_EPOCHS,
+    MeasuredNoise,
+    Optimism,
+    SeedNoise,
+    optimism,
+    true_means,
+)
 
 
 def estimate(histories: list[list[float]], seed_noise: SeedNoise = LIKE_EPOCHS) -> Optimism:
@@ -77,7 +84,7 @@ def test_the_mean_estimate_is_near_the_mean_truth(
     ]
     truth = np.array([too_high for _, too_high in studies])
     # both are right here: seeds move scores as epochs do
-    for noise in (Measured(seed_noise), LIKE_EPOCHS):
+    for noise in (MeasuredNoise(seed_noise), LIKE_EPOCHS):
         wrong = np.array([estimate(histories, noise).value for histories, _ in studies]) - truth
         error = wrong.std() / np.sqrt(len(wrong))
         # 0.2: the likeliest distribution is a little too wide
@@ -93,11 +100,11 @@ def test_noise_that_curves_do_not_show_is_missed_unless_it_was_measured() -> Non
     truth = np.mean([too_high for _, too_high in studies])
     assert np.mean([estimate(histories).value for histories, _ in studies]) < 0.5 * truth
     assert (
-        np.mean([estimate(histories, Measured(0.02)).value for histories, _ in studies])
+        np.mean([estimate(histories, MeasuredNoise(0.02)).value for histories, _ in studies])
         > 0.7 * truth
     )
     assert "too low" in estimate(studies[0][0]).basis
-    assert "0.0200" in estimate(studies[0][0], Measured(0.02)).basis
+    assert "0.0200" in estimate(studies[0][0], MeasuredNoise(0.02)).basis
 
 
 def test_curves_without_noise_are_not_too_high() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from objectives.device.processor import Processor
-from search.study.record import CAUSE, MESSAGE, Confirmed, Notes, Original
+from search.study.record import CAUSE, MESSAGE, ConfirmationRun, Notes, Original
 
 WORDS = st.text(max_size=8)
 COUNTS = st.integers(0, 2**40)
@@ -16,7 +16,7 @@ SHARES = st.floats(0, 1)
 NOTES = st.builds(
     Notes,
     recipe=WORDS,
-    confirmed=st.none() | st.builds(Confirmed, COUNTS, COUNTS),
+    confirmed=st.none() | st.builds(ConfirmationRun, COUNTS, COUNTS),
     original=st.none() | st.builds(Original, WORDS, COUNTS, COUNTS),
     parameters=COUNTS,
     multiply_adds=COUNTS,

@@ -13,20 +13,20 @@ from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor, refuse_other_score
 from objectives.ensemble.program import Ensemble
 from objectives.program.segmenter import Segmenter
-from objectives.program.settings import Settings
+from objectives.program.settings import ProgramSettings
 from objectives.scoring.evaluate import evaluate
 from objectives.scoring.inspection import Inspection, inspect_frames
 from search.export.winner import Winner
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Exportable:
     """The program to export, whose run, score and belief are the ``winner``'s, with the data of its
     study.
     """
 
     winner: Winner
-    settings: Settings
+    settings: ProgramSettings
     # of the members, in the order of the settings: the winner's run is the first
     origins: tuple[Origin, ...]
     device: torch.device  # of the type on which it was scored, where this host has it
@@ -37,7 +37,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """Of its program on the validation part: the winner's score, as it was told, unless it
+        """Of its program on the validation part: the winner's score, as it was reported, unless it
         averages over flips.
         """
         return self.flips.averaged if self.flips and self.flips.used else self.winner.score
