@@ -19,7 +19,7 @@ SearchError
     ├── ChildHungError            it stands still
     ├── UnusableError             it said what cannot be used
     ├── SurroundingsError         the trial cannot be run here, through no fault of its own
-    ├── InterruptedTrialError     the worker puts the trial aside: it was told to, or a limit is reached
+    ├── InterruptedTrialError     the worker puts the trial aside: it was asked to, or a limit is reached
     └── BrokenDeviceError         the worker's device fails a test
 
 Below this file each stands where it is raised.

@@ -83,8 +83,8 @@ class Space:
         problems: list[Problem] = []
         for simplex in simplices():
             if all(path in self.domains and path in values for path in simplex.paths):
-                weights, found_problems = encode_weights(simplex, self.domains, values)
-                params, problems = params | weights, problems + found_problems
+                weights, more = encode_weights(simplex, self.domains, values)
+                params, problems = params | weights, problems + more
         for leaf in leaves():
             named = named_domain(self.domains, leaf)
             if (

@@ -17,7 +17,7 @@ class Confirmed(Frozen):
     kind: Literal["confirmed"] = "confirmed"
     seeds: int
     candidates: int  # that were trained again, the control among them
-    mean: float  # over the seeds, of mean IoU
+    mean: float  # over the seeds, of the score
     expected: (
         float  # corrected for having been chosen among the candidates, where that can be estimated
     )
@@ -38,7 +38,7 @@ class Confirmed(Frozen):
         )
         sentence = (
             f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean "
-            f"IoU is {self.mean:.4f}"
+            f"score is {self.mean:.4f}"
         )
         if self.corrected:
             chosen = (
@@ -69,7 +69,7 @@ class Optimistic(Frozen):
     """
 
     kind: Literal["optimistic"] = "optimistic"
-    value: float  # of mean IoU
+    value: float  # of the score
     basis: str
 
     def __str__(self) -> str:
@@ -110,8 +110,8 @@ class Named(Frozen):
 
     def __str__(self) -> str:
         return (
-            "It was exported by name, and how it was chosen is not recorded: if by its validation "
-            "score, that score is optimistic."
+            "It was exported by its number, and how it was chosen is not recorded: if by its "
+            "validation score, that score is optimistic."
         )
 
 
@@ -142,7 +142,7 @@ class Judged(Frozen):
     stacked: bool = False  # a second model reads the members, instead of an average of them
     listed: bool = False  # whoever exported it named the members, which count alike
     members: tuple[Share, ...]  # the largest share first, of a stack the best run
-    # mean IoU of ensembles chosen on one half of the places and judged on the other, both ways
+    # score of ensembles chosen on one half of the places and judged on the other, both ways
     # round
     score: float
     member_score: float  # the same of the best single model
@@ -157,7 +157,7 @@ class Judged(Frozen):
             return (
                 f"It is the even average of {', '.join(share.run for share in self.members)}, "
                 f"which whoever exported it named. "
-                f"Over the {self.places} validation places its mean IoU is {self.score:.4f}; that "
+                f"Over the {self.places} validation places its score is {self.score:.4f}; that "
                 f"of the best of its members, "
                 f"chosen on one half of them and judged on the other, both ways round, "
                 f"{self.member_score:.4f}: a gain of "
@@ -168,7 +168,7 @@ class Judged(Frozen):
             f"{self._what()} chosen on the validation part, so its score there is optimistic. "
             f"Chosen on one half of the "
             f"{self.places} places and judged on the other, both ways round, such an ensemble has "
-            f"a mean IoU of "
+            f"a score of "
             f"{self.score:.4f}, the best single model {self.member_score:.4f}: a gain of "
             f"{self.score - self.member_score:+.4f}{around}. {self._luck()}"
         )

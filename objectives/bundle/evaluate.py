@@ -39,7 +39,7 @@ class WorstFrame:
 
     name: str
     index: int  # among all frames of the source
-    score: float  # see `mean_iou`
+    score: float  # see `Scoring.of`
     image_HWC: np.ndarray
     mask_HW: np.ndarray
     labels_HW: np.ndarray

@@ -35,7 +35,7 @@ def model_card(
         *([str(provenance.retrained), ""] if provenance.retrained else []),
         *_scores(spec, provenance),
         "",
-        *_caveats(provenance),
+        *_caveats(spec.score_title, provenance),
         "",
         *_details(spec, provenance),
         "## Data",
@@ -149,7 +149,7 @@ def _origin(provenance: Provenance) -> list[str]:
 def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
     """Return a table of the IoU per class, a column for each part that was scored."""
     parts = _opened_parts(provenance)
-    titles = [f"{name} IoU ({part.frames} frames)" for name, part in parts.items()]
+    titles = [f"{name} ({part.frames} frames)" for name, part in parts.items()]
     rows = [
         _row(
             f"{label} {_escaped(spec.class_names[label])}",
@@ -157,9 +157,10 @@ def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
         )
         for label in spec.scored
     ]
-    mean = _row("**mean**", [part.score for part in parts.values()])
+    package = f" ({spec.measure_package})" if spec.measure_package else ""
+    mean = _row(f"**{spec.score_words}**{package}", [part.score for part in parts.values()])
     return [
-        f"| class | {' | '.join(titles)} |",
+        f"| class, IoU | {' | '.join(titles)} |",
         "|---|" + "---|" * len(parts),
         *rows,
         mean,
@@ -237,7 +238,7 @@ def _escaped(name: str) -> str:
     return name.replace("<", "&lt;")
 
 
-def _caveats(provenance: Provenance) -> list[str]:
+def _caveats(words: str, provenance: Provenance) -> list[str]:
     how = "is one of" if isinstance(provenance.belief, Named) else "was chosen out of"
     lines = [f"This model {how} {provenance.trials} trials. {provenance.belief}", ""]
     lines += [provenance.confirmation_then, ""] if provenance.confirmation else []
@@ -245,12 +246,12 @@ def _caveats(provenance: Provenance) -> list[str]:
         if part.interval:
             low, high = part.interval
             lines += [
-                f"Mean IoU on the {name} part, with its {part.places} places resampled: 95 % in "
+                f"{words} on the {name} part, with its {part.places} places resampled: 95 % in "
                 f"{low:.4f} to {high:.4f}.",
                 "",
             ]
         elif part.no_interval:
-            lines += [f"Mean IoU on the {name} part has no interval: {part.no_interval}.", ""]
+            lines += [f"{words} on the {name} part has no interval: {part.no_interval}.", ""]
     if provenance.flips:
         lines += [str(provenance.flips), ""]
     return [*lines, _test_caveat(provenance)]

@@ -16,7 +16,7 @@ from objectives.config import Frozen
 from objectives.data.options import IGNORE, DataOptions
 from objectives.device.processor import Processor
 from objectives.program.settings import Flip
-from objectives.scoring.scores import ClassScores
+from objectives.statistics.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
 NO_TEST = (
@@ -41,7 +41,7 @@ class PartScore(Frozen):
     """
 
     frames: int = Field(ge=1)
-    score: float = Field(ge=0.0, le=1.0)  # mean IoU over the scored classes that occur
+    score: float = Field(ge=0.0, le=1.0)  # the mean over the scored classes that occur
     iou: tuple[float | None, ...]  # per class; None where a class does not occur
     precision: tuple[float | None, ...] = ()
     recall: tuple[float | None, ...] = ()
@@ -49,7 +49,7 @@ class PartScore(Frozen):
     support: tuple[Annotated[int, Field(ge=0)], ...] = ()  # labelled pixels
     # None: not measured, or no pixel of a scored class
     calibration_error: float | None = Field(None, ge=0.0, le=1.0)
-    # of the mean IoU over places like these, 95 %; None: not measured, or not known
+    # of the score over places like these, 95 %; None: not measured, or not known
     interval: Bounds | None = None
     no_interval: str = ""  # why it is not known
     places: int = 0
@@ -115,7 +115,7 @@ class Origin(Frozen):
 
 
 class FlipScores(Frozen):
-    """What averaging over flipped frames does to the mean IoU on the validation part; ``used``: the
+    """What averaging over flipped frames does to the score on the validation part; ``used``: the
     program does it.
     """
 
@@ -127,7 +127,7 @@ class FlipScores(Frozen):
     def __str__(self) -> str:
         verdict = "The program does it." if self.used else "The program does without."
         return (
-            f"Averaged over frames flipped ({' and '.join(self.flips)}), the validation mean IoU "
+            f"Averaged over frames flipped ({' and '.join(self.flips)}), the validation score "
             f"is {self.averaged:.4f}, "
             f"without {self.without:.4f}. {verdict}"
         )

@@ -6,7 +6,13 @@ weights) is distinguished by its ``kind``.
 """
 
 from objectives.config.augmentation import Augment
-from objectives.config.foreign import Architecture, ForeignLoss, ForeignNetwork, packages_here
+from objectives.config.foreign import (
+    Architecture,
+    ForeignLoss,
+    ForeignNetwork,
+    ForeignScore,
+    packages_here,
+)
 from objectives.config.losses import (
     LOSS_TERMS,
     ClassWeights,
@@ -71,6 +77,7 @@ __all__ = [
     "DoubleUNet",
     "ForeignLoss",
     "ForeignNetwork",
+    "ForeignScore",
     "Frozen",
     "GivenClassWeights",
     "InverseFrequency",

@@ -1,4 +1,4 @@
-"""Networks and losses that other installed packages bring, found by their entry points.
+"""Networks, losses and scores that other installed packages bring, found by their entry points.
 
 A package names a class in its metadata, which imports no torch before it is asked to build:
 
@@ -8,8 +8,12 @@ A package names a class in its metadata, which imports no torch before it is ask
     [project.entry-points."segmentation_search.losses"]
     logarithmic = "package.module:Logarithmic"       # a ForeignLoss
 
-Spaces can then vary its fields like any other, and the package's version is part of a space that
-uses it.
+    [project.entry-points."segmentation_search.scores"]
+    f2 = "package.module:F2"       # a ForeignScore
+
+Spaces can then vary the fields of a network or loss like any other, ``--score f2`` makes the mean of
+a score over the classes what trials are compared by, and the package's version is part of a space or
+data set that uses it.
 """
 
 import functools
@@ -26,7 +30,7 @@ from pydantic import SerializerFunctionWrapHandler, create_model, model_serializ
 from objectives.config.parts import Argument, Frozen, ReadWhile, TermWeight
 from objectives.errors import Problem, UserError, first_line
 
-Kind = Literal["networks", "losses"]
+Kind = Literal["networks", "losses", "scores"]
 NAME = re.compile("[a-z][a-z0-9_]{0,60}")
 
 
@@ -67,6 +71,23 @@ class ForeignLoss(Frozen):
         """Return the loss of a batch, a scalar, of an `objectives.losses.pixels.LabelledPixels`."""
 
 
+class ForeignScore(Frozen):
+    """A score of another package."""
+
+    @abstractmethod
+    def compute(self, hits: Any, true: Any, predicted: Any) -> Any:
+        """Return a fraction in 0..1 for each class by itself, of which more is better: see
+        `objectives.statistics.scores.Measure`.
+        """
+
+
+BASES: Mapping[Kind, type[Frozen]] = {
+    "networks": ForeignNetwork,
+    "losses": ForeignLoss,
+    "scores": ForeignScore,
+}
+
+
 @dataclass(frozen=True)
 class Foreign:
     """A class of another package, and which package that is."""
@@ -82,7 +103,6 @@ def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
     Raises:
         UserError: A package brings what cannot be used.
     """
-    base = ForeignNetwork if kind == "networks" else ForeignLoss
     parts: dict[str, Foreign] = {}
     for point in entry_points(group=f"segmentation_search.{kind}"):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
@@ -91,7 +111,7 @@ def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
                 f"{package} and {parts[point.name].package} both bring {kind} {point.name!r}: "
                 f"uninstall one"
             )
-        parts[point.name] = Foreign(package, _loaded(point, package, base))
+        parts[point.name] = Foreign(package, _loaded(point, package, BASES[kind]))
     return parts
 
 
@@ -178,10 +198,9 @@ def fields_of(loss: str) -> tuple[str, ...]:
 
 def packages_here() -> dict[str, str]:
     """Return the package and version of every foreign part that is installed, by kind and name."""
-    kinds: tuple[Kind, ...] = ("networks", "losses")
     return {
         f"{kind}.{name}": each.package
-        for kind in kinds
+        for kind in BASES
         for name, each in foreign_parts(kind).items()
     }
 

@@ -45,7 +45,7 @@ class Lion(Frozen):
 Optimiser = Annotated[AdamW | Adam | SGD | Lion, Field(discriminator="kind")]
 
 
-# of validation: the mean IoU, which should rise, or the loss, which should fall
+# of validation: the score, which should rise, or the loss, which should fall
 Watched = Literal["score", "loss"]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from objectives.config.measures import measure_package
 from objectives.data.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.preparing.build import FORMAT_VERSION, build
@@ -101,6 +102,10 @@ class Dataset:
         return left_out(self.spec, self.pixels_in(part), part)
 
 
+# options of which what was prepared before there was a choice stays found
+CHOSEN_SINCE = ("exif", "leave_out", "measure")
+
+
 def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
     """Return the prepared data set of a source, built below ``cache`` when no process has done so
     yet; milliseconds otherwise.
@@ -184,9 +189,11 @@ def has_labels(dataset: Dataset, part: str) -> bool:
 
 def _key(source: str, options: DataOptions) -> str:
     decided = asdict(options)
-    for name in ("exif", "leave_out"):  # what was prepared before there was a choice stays found
+    for name in CHOSEN_SINCE:
         if decided[name] == getattr(DataOptions(), name):
             del decided[name]
+    if package := measure_package(options.measure):
+        decided["measure"] = [options.measure, package]
     return hashlib.sha256(
         json.dumps([FORMAT_VERSION, source_stamp(source), decided]).encode()
     ).hexdigest()[:24]

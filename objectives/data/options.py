@@ -1,4 +1,4 @@
-"""What a study decides about its data: size, dropping, parts, seed and scored classes."""
+"""What a study decides about its data: size, dropping, parts, seed, and what a score is."""
 
 import math
 import re
@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
+from objectives.config.measures import IOU, measure_names
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
@@ -30,7 +31,7 @@ class DataOptions:
     the label out of loss and score, as mask files write it, or ``none``, and empty means as the
     source says; ``exif`` says whether images and masks with an orientation tag are turned as
     viewers turn them, or kept as their pixels lie in the file; frames that ``leave_out`` names are
-    dropped unseen.
+    dropped unseen; ``measure`` names what of a class is averaged over the scored ones: the score.
     """
 
     # of a study's specification that has them
@@ -46,6 +47,7 @@ class DataOptions:
     ignore: str = ""
     exif: Exif = "turn"
     leave_out: tuple[str, ...] = ()
+    measure: str = IOU
 
     def problems(self) -> Iterator[Problem]:
         """Yield every option that cannot work, whatever the data."""
@@ -74,6 +76,11 @@ class DataOptions:
             yield Problem("ignore", f"must be a label 0..{LARGEST_LABEL} or none", self.ignore)
         if self.exif not in get_args(Exif):
             yield Problem("exif", f"must be {' or '.join(get_args(Exif))}", self.exif)
+        if self.measure not in measure_names():
+            rule = (
+                f"must be one of {', '.join(measure_names())}, or come from a package: install it"
+            )
+            yield Problem("score", rule, self.measure)
         if not 0 <= self.min_labelled <= 1:
             yield Problem(
                 "min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}"

@@ -9,7 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from objectives.config import Frozen
+from objectives.config.foreign import NAME
+from objectives.config.measures import IOU, mean_of, measure_named, title_of
 from objectives.data.options import Exif
+from objectives.statistics.scores import Scoring
 
 MOST_LABELS = 256  # masks are kept as uint8
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
@@ -39,6 +42,9 @@ class FrameSpec(Frozen):
     # the ignored label as mask files write it; not known to older bundles
     raw_ignore: int | None = Field(None, ge=0)
     exif: Exif = "turn"  # what an orientation tag does to the pixels of a file: see DataOptions
+    # the measure whose mean over the scored labels is the score, and the package that brings it
+    measure: str = Field(IOU, pattern=rf"^{NAME.pattern}$")
+    measure_package: str = Field("", max_length=200)
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -60,6 +66,25 @@ class FrameSpec(Frozen):
     def num_classes(self) -> int:
         """K: how many labels there are, the ignored one included."""
         return len(self.class_names)
+
+    @property
+    def scoring(self) -> Scoring:
+        """What a score of these frames is.
+
+        Raises:
+            ProblemsError: Its package is not installed.
+        """
+        return Scoring(self.scored, measure_named(self.measure, self.measure_package))
+
+    @property
+    def score_words(self) -> str:
+        """What a score is, in two words: ``mean IoU``."""
+        return mean_of(self.measure)
+
+    @property
+    def score_title(self) -> str:
+        """The same to begin a line with: ``Mean IoU``."""
+        return title_of(self.measure)
 
 
 def left_out(spec: FrameSpec, support_K: Sequence[int] | np.ndarray, part: str) -> str:

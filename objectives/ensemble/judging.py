@@ -17,14 +17,14 @@ from objectives.data.preparing.split import deal
 from objectives.ensemble.library import Library, Rule
 from objectives.ensemble.selection import Strategy, best_member, select, single
 from objectives.errors import UserError
-from objectives.scoring.scores import mean_iou
 from objectives.statistics.resampling import (
     PLAIN,
-    ResampledIou,
+    ResampledScores,
     Resampling,
     difference_interval,
-    iou_interval,
+    score_interval,
 )
+from objectives.statistics.scores import Scoring
 
 Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ class Turn:
 
     rule: Rule
     member: int  # the best single member on the choosing half
-    choosing: float  # mean IoU of the ensemble on the half that it was chosen on: optimistic
+    choosing: float  # score of the ensemble on the half that it was chosen on: optimistic
     judging: float  # on the other half
     member_choosing: float
     member_judging: float
@@ -55,18 +55,18 @@ class JudgedEnsemble:
     turns: tuple[Turn, Turn]
     confusions_GKK: Counts
     member_confusions_GKK: Counts
-    scored: tuple[int, ...]
+    scoring: Scoring
     how: Resampling
 
     @property
     def score(self) -> float:
-        """Mean IoU over all places, each judged by the ensemble that was chosen on the others."""
-        return _score(self.confusions_GKK, self.scored)
+        """The score over all places, each judged by the ensemble that was chosen on the others."""
+        return _score(self.confusions_GKK, self.scoring)
 
     @property
     def member_score(self) -> float:
         """The same of the best single member, chosen on the same halves."""
-        return _score(self.member_confusions_GKK, self.scored)
+        return _score(self.member_confusions_GKK, self.scoring)
 
     @property
     def beats_member(self) -> bool:
@@ -74,16 +74,16 @@ class JudgedEnsemble:
         return self.score > self.member_score
 
     @cached_property
-    def gain(self) -> ResampledIou:
+    def gain(self) -> ResampledScores:
         """Ensemble minus best single member, judged, with intervals over places."""
         return difference_interval(
-            self.confusions_GKK, self.member_confusions_GKK, self.scored, self.how
+            self.confusions_GKK, self.member_confusions_GKK, self.scoring, self.how
         )
 
     @cached_property
-    def iou(self) -> ResampledIou:
-        """The judged IoU of the ensemble, with intervals over places."""
-        return iou_interval(self.confusions_GKK, self.scored, self.how)
+    def interval(self) -> ResampledScores:
+        """The judged score of the ensemble, with intervals over places."""
+        return score_interval(self.confusions_GKK, self.scoring, self.how)
 
 
 def judged_ensemble(
@@ -114,7 +114,7 @@ def judged_ensemble(
         turns=(ways[0].turn, ways[1].turn),
         confusions_GKK=ways[0].judged_GKK + ways[1].judged_GKK,
         member_confusions_GKK=ways[0].member_judged_GKK + ways[1].member_judged_GKK,
-        scored=library.scored,
+        scoring=library.scoring,
         how=how,
     )
 
@@ -168,14 +168,14 @@ def _turn(
     rule = select(sample, strategy, generator)
     ensemble_GKK = library.confusions_GKK(rule)
     member_GKK = library.confusions_GKK(single(member, len(library.members)))
-    scored = library.scored
+    scoring = library.scoring
     turn = Turn(
         rule=rule,
         member=member,
-        choosing=_score(ensemble_GKK[choosing], scored),
-        judging=_score(ensemble_GKK[judging], scored),
-        member_choosing=_score(member_GKK[choosing], scored),
-        member_judging=_score(member_GKK[judging], scored),
+        choosing=_score(ensemble_GKK[choosing], scoring),
+        judging=_score(ensemble_GKK[judging], scoring),
+        member_choosing=_score(member_GKK[choosing], scoring),
+        member_judging=_score(member_GKK[judging], scoring),
     )
     return _Way(turn, _only(ensemble_GKK, judging), _only(member_GKK, judging))
 
@@ -186,5 +186,5 @@ def _only(confusions_GKK: Counts, places: Places) -> Counts:
     return kept
 
 
-def _score(confusions_GKK: Counts, scored: tuple[int, ...]) -> float:
-    return mean_iou(confusions_GKK.sum(axis=0), scored)
+def _score(confusions_GKK: Counts, scoring: Scoring) -> float:
+    return scoring.of(confusions_GKK.sum(axis=0))

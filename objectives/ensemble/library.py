@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from objectives.ensemble.probability_codes import decode_probabilities
 from objectives.ensemble.stacking import Stack
+from objectives.statistics.scores import Measure, Scoring, iou, measured
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
@@ -37,7 +38,7 @@ class Library:
     members: tuple[npt.NDArray[np.uint8] | npt.NDArray[np.floating], ...]
     labels_P: Integers  # 0..K-1, ignored pixels left out
     places_P: Integers  # which place each pixel belongs to: 0..G-1
-    scored: tuple[int, ...]
+    scoring: Scoring
 
     def __post_init__(self) -> None:
         assert self.members, "no member"
@@ -45,6 +46,11 @@ class Library:
             member.shape for member in self.members
         ]
         assert len(self.labels_P) == len(self.places_P) == len(self.members[0]), len(self.labels_P)
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """The labels that the score is over."""
+        return self.scoring.scored
 
     @property
     def num_classes(self) -> int:
@@ -92,7 +98,9 @@ class Library:
         )
         position = np.full(self.num_classes, len(self.scored), dtype=np.int64)
         position[list(self.scored)] = np.arange(len(self.scored))
-        return Sample(np.ascontiguousarray(planes), position[self.labels_P[inside]])
+        return Sample(
+            np.ascontiguousarray(planes), position[self.labels_P[inside]], self.scoring.measure
+        )
 
     def _parts(self) -> Iterator[slice]:
         step = max(1, _CHUNK // self.num_classes)
@@ -124,26 +132,27 @@ class Sample:
 
     planes_MSQ: Floats
     labels_Q: Counts
+    measure: Measure = iou
 
     def iou_S(self, sum_SQ: Floats) -> npt.NDArray[np.float64]:
         """IoU of each scored class for a sum of members' probabilities; NaN where a class does not
         occur.
         """
-        classes = len(sum_SQ)
-        predicted = highest(sum_SQ)
-        hits = np.bincount(predicted[predicted == self.labels_Q], minlength=classes)
-        true = np.bincount(self.labels_Q, minlength=classes + 1)[:classes]
-        union = np.bincount(predicted, minlength=classes) + true - hits
-        iou: npt.NDArray[np.float64] = np.divide(
-            hits, union, out=np.full(classes, np.nan), where=true > 0
-        )
-        return iou
+        return measured(iou, *self._counts(sum_SQ))
 
     def score(self, sum_SQ: Floats) -> float:
-        """Mean IoU over the scored classes that occur; 0 when none does."""
-        iou = self.iou_S(sum_SQ)
-        known = iou[~np.isnan(iou)]
+        """The mean of the measure over the scored classes that occur; 0 when none does."""
+        values = measured(self.measure, *self._counts(sum_SQ))
+        known = values[~np.isnan(values)]
         return float(known.mean()) if known.size else 0.0
+
+    def _counts(self, sum_SQ: Floats) -> tuple[Counts, Counts, Counts]:
+        """Hits, true and predicted pixels of each scored class."""
+        classes = len(sum_SQ)
+        labels = highest(sum_SQ)
+        hits = np.bincount(labels[labels == self.labels_Q], minlength=classes)
+        true = np.bincount(self.labels_Q, minlength=classes + 1)[:classes]
+        return hits, true, np.bincount(labels, minlength=classes)
 
 
 def highest(values_SQ: Floats) -> npt.NDArray[np.int64]:

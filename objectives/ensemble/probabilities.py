@@ -58,7 +58,7 @@ class LabelledFrames:
         inside = [self.pixels(frame) for frame in range(len(self.masks_NHW))]
         labels = [self.masks_NHW[frame].ravel()[pixels] for frame, pixels in enumerate(inside)]
         places = np.repeat(group_of_N, [len(pixels) for pixels in inside])
-        return Library(members, np.concatenate(labels), places, self.spec.scored)
+        return Library(members, np.concatenate(labels), places, self.spec.scoring)
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def measure_member(
         counts_KK = part_confusion_KK(logits_BKHW, masks_on(device, frames.masks_NHW[part]), spec)
         return counts_KK, scored_probabilities(logits_BKHW, scored).flatten(2).cpu().numpy()
 
+    scoring = spec.scoring
     total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
     codes: list[Codes] = []
     for part, (counts_KK, probable_BSP) in passes(
@@ -109,4 +110,4 @@ def measure_member(
             codes_PK = np.zeros((len(inside), spec.num_classes), dtype=np.uint8)
             codes_PK[:, list(spec.scored)] = encode_probabilities(probable_SP[:, inside].T)
             codes.append(codes_PK)
-    return MeasuredMember(Evaluation(total_KK, spec.scored), np.concatenate(codes))
+    return MeasuredMember(Evaluation(total_KK, scoring), np.concatenate(codes))

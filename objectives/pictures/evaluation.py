@@ -58,7 +58,7 @@ def write_pictures(evaluation: BundleEvaluation, folder: Path) -> int:
 def draw_evaluation(evaluation: BundleEvaluation) -> Iterator[tuple[str, bytes]]:
     """File names and PNGs: ``worst-1.png`` is the frame with the lowest score."""
     for rank, frame in enumerate(evaluation.worst, start=1):
-        title = f"{one_line(frame.name, LONGEST_TITLE)}: mean IoU {frame.score:.4f}"
+        title = f"{one_line(frame.name, LONGEST_TITLE)}: {evaluation.spec.score_words} {frame.score:.4f}"
         yield (
             f"worst-{rank}.png",
             frame_panel(frame.image_HWC, frame.mask_HW, frame.labels_HW, evaluation.spec, title),

@@ -282,7 +282,7 @@ def curve_picture(history: Sequence[EpochResult]) -> bytes:
 
 def _plot_score(axes: Axes, epochs: list[int], scores: list[float]) -> None:
     axes.plot(epochs, scores, ".-", color="tab:blue")
-    axes.set_ylabel("validation mean IoU")
+    axes.set_ylabel("validation score")
     if scores:
         best = max(range(len(scores)), key=scores.__getitem__)
         axes.plot(

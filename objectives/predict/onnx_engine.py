@@ -76,8 +76,8 @@ class OnnxEngine:
         total = np.zeros((), dtype=np.float32)
         for axes in self.ways:
             seen = np.ascontiguousarray(np.flip(pixels_NCHW, axes))
-            (found_NKHW,) = self.session.run(["probabilities"], {"pixels": seen})
-            total = total + np.flip(found_NKHW[:, self.scored], axes)
+            (mapped_NKHW,) = self.session.run(["probabilities"], {"pixels": seen})
+            total = total + np.flip(mapped_NKHW[:, self.scored], axes)
         return (total / len(self.ways)).astype(np.float32)
 
     def _labels_at_size(self, probabilities_SHW: Floats, height: int, width: int) -> np.ndarray:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
-from objectives.scoring.metrics import iou_K, mean_iou
+from objectives.scoring.metrics import iou_K
 from objectives.scoring.passes import masks_on, part_confusion_KK, passes
+from objectives.statistics.scores import Scoring
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -29,13 +30,13 @@ class Evaluation:
     """
 
     confusion_KK: np.ndarray
-    scored: tuple[int, ...]
+    scoring: Scoring
     loss: float = math.nan
 
     @property
     def score(self) -> float:
-        """Mean IoU over the scored classes that occur, in 0..1."""
-        return mean_iou(self.confusion_KK, self.scored)
+        """The mean over the scored classes that occur, in 0..1."""
+        return self.scoring.of(self.confusion_KK)
 
     @property
     def iou(self) -> np.ndarray:
@@ -61,6 +62,7 @@ def evaluate(
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
+        ProblemsError: The package that brings the score is not installed.
     """
 
     def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, float]:
@@ -68,15 +70,14 @@ def evaluate(
         part_loss = float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
         return part_confusion_KK(logits_BKHW, masks_BHW, spec), part_loss
 
+    scoring = spec.scoring
     total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
     total = 0.0
     for part, (part_KK, part_loss) in passes(segmenter, images_NHWC, spec, measured, device=device):
         total_KK += part_KK
         total += part_loss * (part.stop - part.start)
         beat()
-    return Evaluation(
-        total_KK, spec.scored, total / len(images_NHWC) if len(images_NHWC) else math.nan
-    )
+    return Evaluation(total_KK, scoring, total / len(images_NHWC) if len(images_NHWC) else math.nan)
 
 
 def predict(

@@ -16,7 +16,7 @@ from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import Evaluation
 from objectives.scoring.metrics import confusion_KK
 from objectives.scoring.passes import passes
-from objectives.scoring.scores import ClassScores, class_scores, mean_iou
+from objectives.statistics.scores import ClassScores, Scoring, class_scores
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
 Frame = tuple[npt.NDArray[np.int64], Calibration]  # confusion matrix (K, K) and calibration
@@ -32,15 +32,15 @@ class Inspection:
 
     groups_G: npt.NDArray[np.integer]
     confusions_GKK: npt.NDArray[np.int64]
-    # see `mean_iou`; NaN for a frame without a scored class
+    # see `Scoring.of`; NaN for a frame without a scored class
     frame_scores_N: npt.NDArray[np.float64]
     calibration: Calibration
-    scored: tuple[int, ...]
+    scoring: Scoring
 
     @property
     def evaluation(self) -> Evaluation:
         """The score over all frames, as `evaluate` gives it."""
-        return Evaluation(self.confusions_GKK.sum(axis=0), self.scored)
+        return Evaluation(self.confusions_GKK.sum(axis=0), self.scoring)
 
     @property
     def classes(self) -> ClassScores:
@@ -93,6 +93,7 @@ def inspect_batches(
     """
     groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
     confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
+    scoring = spec.scoring
     scores: list[float] = []
     calibration = Calibration.nothing()
     for images_BHWC, masks_BHW in batches:
@@ -107,11 +108,11 @@ def inspect_batches(
             for frame_KK, more in frames:
                 confusions_GKK[group_of_N[len(scores)]] += frame_KK
                 calibration += more
-                scores.append(mean_iou(frame_KK, spec.scored))
+                scores.append(scoring.of(frame_KK))
     assert len(scores) == len(groups_N), (
         f"{len(scores)} frames, {len(groups_N)} of them with a group"
     )
-    return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, spec.scored)
+    return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, scoring)
 
 
 def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> Frame:

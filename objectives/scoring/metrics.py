@@ -1,8 +1,7 @@
-"""The score: mean intersection over union, from one confusion matrix over a whole split (not a mean
-of frames' scores).
+"""Confusion matrices, of which every score is made: one over a whole split, not a mean over
+frames.
 """
 
-from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from objectives.scoring import scores
+from objectives.statistics.scores import class_scores
 
 
 @overload
@@ -74,12 +73,7 @@ def iou_K(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.floa
     Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective),
     segmentation accuracy: true positives / (true positives + false positives + false negatives).
     """
-    return scores.class_scores(_counts(confusion_KK)).iou
-
-
-def mean_iou(confusion_KK: Tensor | npt.NDArray[np.integer], scored: Sequence[int]) -> float:
-    """Return the mean IoU over the ``scored`` labels that occur; NaN when none does."""
-    return scores.mean_iou(_counts(confusion_KK), scored)
+    return class_scores(_counts(confusion_KK)).iou
 
 
 def _counts(confusion_KK: Tensor | npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:

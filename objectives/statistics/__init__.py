@@ -1,1 +1,1 @@
-"""Intervals and the distributions behind them."""
+"""Scores from counts of pixels, and intervals around them."""

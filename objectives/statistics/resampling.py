@@ -1,4 +1,4 @@
-"""How far a mean IoU may be from that of other places: intervals from resampling places. Imports no
+"""How far a score may be from that of other places: intervals from resampling places. Imports no
 torch.
 
 Frames of one place are alike, so a place is what is drawn, never a frame: all frames of a place
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from objectives.statistics.interval import Interval, Unknown
+from objectives.statistics.scores import Scoring, iou, measured
 
 Counts = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
@@ -52,8 +53,8 @@ class Resampled:
 
 
 @dataclass(frozen=True)
-class ResampledIou:
-    """Mean IoU over the scored classes, and the IoU of each class (K), scored or not; or
+class ResampledScores:
+    """The score, and the IoU of each class (K), scored or not; or
     differences of two models' ones.
     """
 
@@ -75,97 +76,97 @@ class Resampling:
 PLAIN = Resampling()
 
 
-def iou_interval(
-    confusions_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN
-) -> ResampledIou:
-    """Return the IoU of one model with intervals, from one confusion matrix per place (rows are
+def score_interval(
+    confusions_GKK: Counts, scoring: Scoring, how: Resampling = PLAIN
+) -> ResampledScores:
+    """Return the score of one model and the IoU of each class with intervals, from one confusion matrix per place (rows are
     true labels), in pixels.
 
     Source: Efron 1979 (Bootstrap Methods: Another Look at the Jackknife); whole clusters drawn with
     replacement: Davison and Hinkley 1997 (Bootstrap Methods and Their Application), section 3.8.
     """
-    return _resample((_Sums.of(confusions_GKK),), scored, how)
+    return _resample((_Sums.of(confusions_GKK),), scoring, how)
 
 
 def difference_interval(
-    first_GKK: Counts, second_GKK: Counts, scored: tuple[int, ...], how: Resampling = PLAIN
-) -> ResampledIou:
+    first_GKK: Counts, second_GKK: Counts, scoring: Scoring, how: Resampling = PLAIN
+) -> ResampledScores:
     """First model minus second, with intervals, from confusion matrices of the same places in the
     same order.
 
     Both models are scored on the same places of each resample, so what makes a place easy or hard
     for both cancels.
 
-    Source: as `iou_interval`, for the difference of two statistics of the same observations.
+    Source: as `score_interval`, for the difference of two statistics of the same observations.
     """
     assert first_GKK.shape == second_GKK.shape, f"{first_GKK.shape} against {second_GKK.shape}"
-    return _resample((_Sums.of(first_GKK), _Sums.of(second_GKK)), scored, how)
+    return _resample((_Sums.of(first_GKK), _Sums.of(second_GKK)), scoring, how)
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """All that IoU needs of B sets of places, which adds up over them: pixels of each class that
-    are right, true, or either.
+    """All that scores need of B sets of places, which adds up over them: pixels of each class that
+    are right, true, or predicted.
     """
 
     hits_BK: Floats
     true_BK: Floats
-    union_BK: Floats
+    predicted_BK: Floats
 
     @classmethod
     def of(cls, confusions_GKK: Counts) -> Self:
         """Return each place by itself."""
         hits = confusions_GKK.diagonal(axis1=1, axis2=2).astype(np.float64)
         true = confusions_GKK.sum(axis=2).astype(np.float64)
-        return cls(hits, true, true + confusions_GKK.sum(axis=1) - hits)
+        return cls(hits, true, confusions_GKK.sum(axis=1).astype(np.float64))
 
     def drawn(self, times_BG: Floats) -> Self:
         """Sets that hold each place so many times; exact, as counts of pixels are below 2^53."""
         return type(self)(
-            times_BG @ self.hits_BK, times_BG @ self.true_BK, times_BG @ self.union_BK
+            times_BG @ self.hits_BK, times_BG @ self.true_BK, times_BG @ self.predicted_BK
         )
 
     def without_each(self) -> Self:
         """Return all places but one, for each in turn."""
-        hits, true, union = (
-            each.sum(axis=0) - each for each in (self.hits_BK, self.true_BK, self.union_BK)
+        hits, true, predicted = (
+            each.sum(axis=0) - each for each in (self.hits_BK, self.true_BK, self.predicted_BK)
         )
-        return type(self)(hits, true, union)
+        return type(self)(hits, true, predicted)
 
-    def scores(self, scored: tuple[int, ...]) -> Floats:
-        """Return the mean IoU over the scored classes that occur, then the IoU of each class; NaN
-        where nothing is; (B, 1 + K).
-        """
-        known = self.true_BK > 0
-        columns = list(scored)
-        iou = np.divide(self.hits_BK, self.union_BK, out=np.zeros_like(self.hits_BK), where=known)
-        total = iou[:, columns].sum(axis=1)
-        count = known[:, columns].sum(axis=1)
+    def scores(self, scoring: Scoring) -> Floats:
+        """Return the score, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
+        counts = self.hits_BK, self.true_BK, self.predicted_BK
+        iou_BK = measured(iou, *counts)
+        values_BS = (iou_BK if scoring.measure is iou else measured(scoring.measure, *counts))[
+            :, list(scoring.scored)
+        ]
+        total = np.nansum(values_BS, axis=1)
+        count = np.sum(~np.isnan(values_BS), axis=1)
         mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-        return np.concatenate([mean[:, None], np.where(known, iou, np.nan)], axis=1)
+        return np.concatenate([mean[:, None], iou_BK], axis=1)
 
 
-def _scores(models: Sequence[_Sums], scored: tuple[int, ...]) -> Floats:
+def _scores(models: Sequence[_Sums], scoring: Scoring) -> Floats:
     """Scores of one model, or of the first minus those of the second; (B, 1 + K)."""
-    first, *second = [model.scores(scored) for model in models]
+    first, *second = [model.scores(scoring) for model in models]
     return first - second[0] if second else first
 
 
-def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resampling) -> ResampledIou:
+def _resample(models: tuple[_Sums, ...], scoring: Scoring, how: Resampling) -> ResampledScores:
     assert 0.0 < how.level < 1.0, how.level
     places = len(models[0].hits_BK)
-    value = _scores([model.drawn(np.ones((1, places))) for model in models], scored)[0]
+    value = _scores([model.drawn(np.ones((1, places))) for model in models], scoring)[0]
     holds_GK = (models[0].true_BK > 0).astype(np.float64)
-    present = [label for label in scored if holds_GK[:, label].any()]
+    present = [label for label in scoring.scored if holds_GK[:, label].any()]
     drawn = []
     whole = []
     for times_BG in _times(places, how):
-        drawn.append(_scores([model.drawn(times_BG) for model in models], scored))
+        drawn.append(_scores([model.drawn(times_BG) for model in models], scoring))
         whole.append(((times_BG @ holds_GK)[:, present] > 0).all(axis=1))
     drawn_BS = np.concatenate(drawn)
     whole_B = np.concatenate(whole)
     drawn_BS[~whole_B, 0] = np.nan
-    left_out = _scores([model.without_each() for model in models], scored)
+    left_out = _scores([model.without_each() for model in models], scoring)
     intervals = [
         _resampled(float(value[i]), drawn_BS[:, i], left_out[:, i], how) for i in range(len(value))
     ]
@@ -177,7 +178,7 @@ def _resample(models: tuple[_Sums, ...], scored: tuple[int, ...], how: Resamplin
             f"few to tell how they differ"
         )
         mean = replace(mean, interval=Unknown(reason))
-    return ResampledIou(mean, tuple(intervals[1:]), places)
+    return ResampledScores(mean, tuple(intervals[1:]), places)
 
 
 def _times(places: int, how: Resampling) -> Iterator[Floats]:

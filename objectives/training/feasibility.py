@@ -101,14 +101,14 @@ def check(
     with torch.random.fork_rng(devices=[]):
         try:
             segmenter = _segmenter_on_meta(config, spec)
-            estimate = _measure(config, spec, segmenter, frames, bf16=bf16)
+            cost = _measure(config, spec, segmenter, frames, bf16=bf16)
         except UserError as error:
             return Unmeasurable(_one_line(error))
     largest = largest_batch(frames, config.train.batch_size)
     return Verdict(
-        estimate,
+        cost,
         _too_deep(config, segmenter)
-        or _beyond_memory(config, estimate, memory_bytes, largest, divides=divides),
+        or _beyond_memory(config, cost, memory_bytes, largest, divides=divides),
     )
 
 

@@ -13,8 +13,8 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 
 
 def evaluation_json(evaluation: "BundleEvaluation") -> dict[str, JsonValue]:
-    """Return the answer for scripts: a class that does not occur has no IoU, precision, recall or
-    Dice in it.
+    """Return the answer for scripts, where ``per_class`` is IoU, whatever the score; a class that does
+    not occur has no IoU, precision, recall or Dice in it.
     """
     classes = evaluation.inspection.classes
     calibration = evaluation.inspection.calibration
@@ -23,6 +23,7 @@ def evaluation_json(evaluation: "BundleEvaluation") -> dict[str, JsonValue]:
     fractions = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
     return {
         "score": evaluation.evaluation.score,
+        "score_is": evaluation.spec.score_words,
         "per_class": _by_name(classes.iou, names),
         "frames": evaluation.own + evaluation.foreign,
         "own": evaluation.own,
@@ -69,7 +70,8 @@ def print_evaluation(evaluation: "BundleEvaluation") -> None:
 
     console = open_console()
     console.print(
-        f"mean IoU {evaluation.evaluation.score:.4f} on {evaluation.own + evaluation.foreign} frames"
+        f"{evaluation.spec.score_words} {evaluation.evaluation.score:.4f} on "
+        f"{evaluation.own + evaluation.foreign} frames"
     )
     console.print(_table(evaluation))
     calibration = evaluation.inspection.calibration
@@ -81,7 +83,9 @@ def print_evaluation(evaluation: "BundleEvaluation") -> None:
         worst = ", ".join(
             f"{one_line(frame.name)} ({frame.score:.4f})" for frame in evaluation.worst
         )
-        console.print(f"frames with the lowest mean IoU over their own classes: {worst}")
+        console.print(
+            f"frames with the lowest {evaluation.spec.score_words} over their own classes: {worst}"
+        )
     for note in evaluation.notes:
         console.print(f"note: {note}")
 
@@ -105,15 +109,18 @@ def _table(evaluation: "BundleEvaluation") -> "Table":
 
 
 def _means(evaluation: "BundleEvaluation") -> dict[str, float]:
-    """Means over the scored classes that occur; that of the IoU is the score."""
-    from objectives.scoring.scores import mean_over
+    """Means over the scored classes that occur, one of which may be the score."""
+    from objectives.statistics.scores import mean_over
 
     classes = evaluation.inspection.classes
     scored = evaluation.spec.scored
-    rest = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
-    return {"iou": evaluation.evaluation.score} | {
-        name: mean_over(values, scored) for name, values in rest.items()
+    values = {
+        "iou": classes.iou,
+        "precision": classes.precision,
+        "recall": classes.recall,
+        "dice": classes.dice,
     }
+    return {name: mean_over(each, scored) for name, each in values.items()}
 
 
 def _by_name(values_K: "np.ndarray", names: tuple[str, ...]) -> dict[str, JsonValue]:

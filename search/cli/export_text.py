@@ -14,19 +14,23 @@ def open_names(bundle: Path) -> tuple[str, ...]:
     return tuple(json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))["class_names"])
 
 
-def print_export(out: Path, provenance: Provenance, names: tuple[str, ...]) -> None:
-    """Say what was exported: where, and its scores on validation and sealed test."""
+def print_export(out: Path, provenance: Provenance, names: tuple[str, ...], words: str) -> None:
+    """Say what was exported: where, and its scores on validation and sealed test; ``words`` are what
+    a score is.
+    """
     parts = {"validation": provenance.validation} | (
         {"sealed test": provenance.test} if provenance.test else {}
     )
-    table = Table("IoU", *parts, box=None, pad_edge=False)
-    table.add_row("mean", *[f"{part.score:.4f}" for part in parts.values()])
+    table = Table("", *parts, box=None, pad_edge=False)
+    table.add_row(words, *[f"{part.score:.4f}" for part in parts.values()])
     if any(part.interval for part in parts.values()):
         table.add_row("95 %", *[_interval(part) for part in parts.values()])
     for k, name in enumerate(names):
         values = [part.iou[k] for part in parts.values()]
         if any(value is not None for value in values):
-            table.add_row(name, *["-" if value is None else f"{value:.4f}" for value in values])
+            table.add_row(
+                f"IoU of {name}", *["-" if value is None else f"{value:.4f}" for value in values]
+            )
     console = open_console()
     console.print(
         f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: "

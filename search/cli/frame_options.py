@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from objectives.config.measures import IOU
 from objectives.data.options import DataOptions
 from search.cli.options import (
     ExifChoice,
@@ -10,6 +11,7 @@ from search.cli.options import (
     MaxDeviation,
     MinIdentical,
     MinLabelled,
+    Score,
     Scored,
     Seed,
     Size,
@@ -32,6 +34,7 @@ class FrameOptions:
     ignore: Ignore = ""
     exif: ExifChoice = "turn"
     scored: Scored = ""
+    score: Score = IOU
     split: Split = ""
     leave_out: LeaveOut = None
     seed: Seed = 0
@@ -53,4 +56,5 @@ class FrameOptions:
             ignore=self.ignore,
             exif=self.exif,
             leave_out=parse_leave_out(self.leave_out),
+            measure=self.score,
         )

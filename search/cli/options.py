@@ -93,11 +93,22 @@ Device = Annotated[
         f"order, from 0.",
     ),
 ]
+DataHere = Annotated[
+    str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")
+]
 Scored = Annotated[
     str,
     typer.Option(
         "--scored",
         help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]",
+    ),
+]
+Score = Annotated[
+    str,
+    typer.Option(
+        "--score",
+        help="What is averaged over these labels: iou, dice, precision, recall, or a score that "
+        "another installed package brings.",
     ),
 ]
 Ignore = Annotated[

@@ -59,7 +59,7 @@ class SeedTable:
 
     @property
     def known_CS(self) -> npt.NDArray[np.bool_]:
-        """Return where there is a score."""
+        """Where there is a score."""
         return ~np.isnan(self.scores_CS)
 
     def mean(self, candidate: int) -> MeanEstimate:
@@ -73,11 +73,11 @@ class SeedTable:
         two-way table.
         """
         candidates, seeds = self.scores_CS.shape
-        interval = self._estimate(
+        estimate = self._estimate(
             np.concatenate([np.eye(candidates)[candidate], np.full(seeds, 1.0 / seeds)])
         )
-        if math.isfinite(interval.factor):
-            return interval
+        if math.isfinite(estimate.factor):
+            return estimate
         own = self.scores_CS[candidate][self.known_CS[candidate]]
         return MeanEstimate(float(own.mean()), 1.0 / len(own))
 

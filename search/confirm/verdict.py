@@ -192,10 +192,10 @@ class _Verdict:
             return Unknown("the control has no score")
         if not self.noise.degrees:
             return Unknown("too few runs: nothing is known of how much seeds move a difference")
-        interval = self.difference(number, self.control)
+        difference = self.difference(number, self.control)
         return (
-            interval
-            if math.isfinite(interval.factor)
+            difference
+            if math.isfinite(difference.factor)
             else Unknown("no seed that it shares with the control, directly or by others")
         )
 

@@ -21,11 +21,11 @@ from objectives.outputs.atomic import refuse_unwritable
 from objectives.program.settings import FlipsWanted, ProgramSettings, sensible_flips
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
-from objectives.statistics.resampling import iou_interval
+from objectives.statistics.resampling import score_interval
 from search.database.passwords import redacted
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Single
-from search.export.exportable import Exportable
+from search.export.exported_program import ExportedProgram
 from search.export.reproduction import reproduction
 from search.export.restored import open_data, restore_run, scoring_device
 from search.export.retrain import retrained, write_retraining
@@ -117,7 +117,7 @@ def _winner(study: Study, place: Place, trial: int | None, ensemble: EnsembleCho
 
 
 def _written(
-    study: Study, place: Place, candidate: Exportable, out: Path, asked: ExportRequest
+    study: Study, place: Place, candidate: ExportedProgram, out: Path, asked: ExportRequest
 ) -> Provenance:
     """Write the candidate's bundle, checked; returns where it comes from."""
     images_NHWC, masks_NHW = candidate.pixels("validation")
@@ -147,7 +147,7 @@ def restore_chosen(
     ensemble: EnsembleChoice,
     *,
     gpu: bool = True,
-) -> Exportable:
+) -> ExportedProgram:
     """Return the winner, or the ensemble that is asked for, with its weights restored.
 
     It raises as `restore` and `restore_ensemble` do.
@@ -165,7 +165,7 @@ def restore_chosen(
 
 def restore(
     study: Study, winner: Winner, place: Place, source: str, *, gpu: bool = True
-) -> Exportable:
+) -> ExportedProgram:
     """Return the winner with its weights restored.
 
     Raises:
@@ -175,7 +175,7 @@ def restore(
     data = open_data(study, place, source)
     restored = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
     settings = ProgramSettings.single(restored.config, data.spec)
-    return Exportable(
+    return ExportedProgram(
         winner,
         settings,
         (restored.origin,),
@@ -186,7 +186,7 @@ def restore(
     )
 
 
-def with_flips(candidate: Exportable, choice: FlipsWanted) -> Exportable:
+def with_flips(candidate: ExportedProgram, choice: FlipsWanted) -> ExportedProgram:
     """Return the candidate with its program averaging over flips, as chosen, and both scores; as it
     is for ``off``.
 
@@ -210,7 +210,7 @@ def with_flips(candidate: Exportable, choice: FlipsWanted) -> Exportable:
     )
 
 
-def describe(study: Study, candidate: Exportable, *, test: bool) -> Provenance:
+def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provenance:
     """Return where the model comes from, with its scores; who opens the sealed test part has
     counted the look.
     """
@@ -263,10 +263,10 @@ def describe(study: Study, candidate: Exportable, *, test: bool) -> Provenance:
 
 
 def part_score(
-    candidate: Exportable, part: str, inspection: Inspection, *, score: float
+    candidate: ExportedProgram, part: str, inspection: Inspection, *, score: float
 ) -> PartScore:
     """Return a part's scores as the bundle stores them, with an interval over its places."""
-    resampled = iou_interval(inspection.confusions_GKK, inspection.scored)
+    resampled = score_interval(inspection.confusions_GKK, inspection.scoring)
     measured = PartScore.measured(
         score,
         inspection.classes,

@@ -23,7 +23,7 @@ from objectives.program.settings import Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.interval import Interval
 from search.export.ensemble_choice import Combined, Listed
-from search.export.exportable import Exportable
+from search.export.exported_program import ExportedProgram
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import Restored, restore_run
 from search.export.winner import Winner
@@ -35,7 +35,7 @@ from search.study.stored import Study
 
 def restore_ensemble(
     winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True
-) -> Exportable:
+) -> ExportedProgram:
     """Return the ensemble of runs that the winner's study holds, which is what is handed out
     instead of the winner.
 
@@ -75,7 +75,7 @@ def restore_ensemble(
     score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
     leader = _leader(winner, runs[chosen[0]], score, belief)
     origins = tuple(member.origin for member in members)
-    return Exportable(leader, settings, origins, device, processor_of(device), program, data)
+    return ExportedProgram(leader, settings, origins, device, processor_of(device), program, data)
 
 
 def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:

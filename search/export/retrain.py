@@ -21,7 +21,7 @@ from objectives.ensemble.program import combined
 from objectives.errors import UserError, WorldError
 from objectives.program.segmenter import build_segmenter, placed
 from search.artifacts import open_blobs
-from search.export.exportable import Exportable
+from search.export.exported_program import ExportedProgram
 from search.export.winner import Winner
 from search.place import Place
 from search.process.messages import Cause
@@ -49,7 +49,7 @@ def retrain_name(winner: Winner) -> str:
     return derived_name(winner.study.spec.name, f"{RETRAIN}{winner.number}")
 
 
-def plan(searched: Study, candidate: Exportable) -> StudySpec:
+def plan(searched: Study, candidate: ExportedProgram) -> StudySpec:
     """Return the study that trains a candidate's config on every labelled frame, once, with the
     seed of the candidate's run.
 
@@ -82,7 +82,7 @@ def plan(searched: Study, candidate: Exportable) -> StudySpec:
     )
 
 
-def epochs_of(candidate: Exportable, trial: FrozenTrial) -> int:
+def epochs_of(candidate: ExportedProgram, trial: FrozenTrial) -> int:
     """To which epoch to train: the config's last, or the exported one where early stopping ended
     the run, or a limit cut it.
     """
@@ -90,7 +90,7 @@ def epochs_of(candidate: Exportable, trial: FrozenTrial) -> int:
     return candidate.origins[0].epoch if Notes.of(trial).epochs < epochs else epochs
 
 
-def heard_merits(candidate: Exportable, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
+def heard_merits(candidate: ExportedProgram, trial: FrozenTrial, epochs: int) -> tuple[float, ...]:
     """Return the merits by which the run's schedule went, to go the same way again; none for a
     schedule that hears none.
 
@@ -109,7 +109,7 @@ def heard_merits(candidate: Exportable, trial: FrozenTrial, epochs: int) -> tupl
     return merits if len(merits) == epochs and all(map(math.isfinite, merits)) else ()
 
 
-def write_retraining(searched: Study, candidate: Exportable, place: Place) -> str:
+def write_retraining(searched: Study, candidate: ExportedProgram, place: Place) -> str:
     """Write the study that retrains a candidate, or find it there with equal settings; returns its
     name. It trains nothing.
 
@@ -150,8 +150,14 @@ def _retrains(storage: str, name: str, searched: str) -> bool:
 
 
 def retrained(
-    name: str, candidate: Exportable, before: Provenance, place: Place, *, device: str, source: str
-) -> tuple[Exportable, Provenance]:
+    name: str,
+    candidate: ExportedProgram,
+    before: Provenance,
+    place: Place,
+    *,
+    device: str,
+    source: str,
+) -> tuple[ExportedProgram, Provenance]:
     """Return the candidate with weights of every labelled frame, and its provenance; trained first,
     unless that is done already.
 
@@ -184,7 +190,7 @@ def retrained(
     )
 
 
-def with_weights(candidate: Exportable, weights: bytes, origin: Origin) -> Exportable:
+def with_weights(candidate: ExportedProgram, weights: bytes, origin: Origin) -> ExportedProgram:
     """Return the candidate with weights that were trained on every labelled frame, which normalise
     by all of them.
     """

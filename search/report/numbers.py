@@ -47,7 +47,7 @@ class Ledger:
 
     @property
     def gain_per_hour(self) -> float:
-        """Mean IoU gained over the control for each hour on devices."""
+        """What the score gained over the control for each hour on devices."""
         return self.gain / (self.total.device_s / 3600) if self.total.device_s > 0 else math.nan
 
 

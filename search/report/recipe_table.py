@@ -115,7 +115,7 @@ def write_table(study: Study, out: Path, *, command: str, replace: bool = False)
         f"{MADE}{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version "
         f"{spec.objective_version}."
     )
-    table = f"{made}\n\n{markdown(measured, names)}"
+    table = f"{made}\n\n{markdown(measured, names, spec.score_words)}"
     if out == PRINTED:
         print(table, end="")
     else:
@@ -123,16 +123,16 @@ def write_table(study: Study, out: Path, *, command: str, replace: bool = False)
             draft.write_text(table, encoding="utf-8")
 
 
-def markdown(measured: Iterable[RecipeResult], class_names: Iterable[str]) -> str:
-    """Return the table: each recipe with the figures of its report and of this study, in
-    percent.
+def markdown(measured: Iterable[RecipeResult], class_names: Iterable[str], words: str) -> str:
+    """Return the table: each recipe with the figures of its report and of this study, whose score
+    is described by ``words``, in percent.
     """
     recipes = {recipe.name: recipe for recipe in load_recipes()}
     names = tuple(class_names)
     head = [
         "recipe",
         "reported mIoU %",
-        "here mIoU %",
+        f"here {words} %",
         *names,
         "best epoch",
         "parameters",

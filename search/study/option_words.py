@@ -19,6 +19,7 @@ def frame_words(frames: DataOptions) -> dict[str, str]:
         "--size": f"{frames.size[0]}x{frames.size[1]}" if frames.size else "",
         "--exif": frames.exif if frames.exif != usual.exif else "",
         "--ignore": frames.ignore,
+        "--score": frames.measure if frames.measure != usual.measure else "",
         "--scored": ",".join(map(str, frames.scored)),
         "--min-identical": str(frames.min_identical)
         if frames.min_identical != usual.min_identical

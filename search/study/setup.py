@@ -134,6 +134,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         source=data_path(request.source),
         frames=request.frames,
         score=score_definition(data),
+        measure_package=data.spec.measure_package,
         data_fingerprint=data.fingerprint,
         sealed=data.sealed,
         space=space.to_dict(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from objectives.config import Frozen
+from objectives.config.measures import mean_of, title_of
 from objectives.data.options import DataOptions
 from objectives.data.reading.source import existing_path
 from objectives.data.reading.synthetic import is_synthetic
@@ -30,6 +31,7 @@ class StudySpec(Frozen):
     # how the data is read and split; its seed is also that of the sampler and the trials
     frames: DataOptions
     score: str  # what a score is, in words: see score_definition
+    measure_package: str = ""  # that brings its measure; empty for one of ours
     data_fingerprint: str
     # which frames the test part holds, whatever is made of them: see Dataset.sealed
     sealed: str = ""
@@ -56,6 +58,16 @@ class StudySpec(Frozen):
     def seed(self) -> int:
         """The seed of the split, of the sampler and of the trials."""
         return self.frames.seed
+
+    @property
+    def score_words(self) -> str:
+        """What a score is, in two words: ``mean IoU``."""
+        return mean_of(self.frames.measure)
+
+    @property
+    def score_title(self) -> str:
+        """The same to begin a line with: ``Mean IoU``."""
+        return title_of(self.frames.measure)
 
     @property
     def has_test(self) -> bool:
@@ -111,7 +123,7 @@ def score_definition(data: "Dataset") -> str:
         else f", pixels of {spec.class_names[spec.ignore_label]} left out"
     )
     missing = data.left_out("validation")
-    return f"mean IoU of {occurring}{ignored}" + (f" ({missing})" if missing else "")
+    return f"{spec.score_words} of {occurring}{ignored}" + (f" ({missing})" if missing else "")
 
 
 def stable_seed(*parts: object) -> int:

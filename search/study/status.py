@@ -108,6 +108,7 @@ class Status:
     infeasible: Infeasible
     scored: bool = True  # False: its one model is of all frames, and has no score
     score: str = ""  # what a score is, in words
+    score_words: str = ""  # the same in two: mean IoU
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -213,6 +214,7 @@ def read_status(study: Study) -> Status:
         infeasible,
         scored,
         study.spec.score,
+        study.spec.score_words,
     )
 
 

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, insert, text
 
+from objectives.config.measures import measure_named
 from objectives.data.dataset import Dataset
 from objectives.data.options import DataOptions
 from objectives.errors import UserError, WorldError
@@ -229,6 +230,7 @@ def open_study(url: str, name: str) -> Study:
         fence = Fence()
         storage = open_optuna(url, fence)
         space = load_stored_space(spec.space)
+        measure_named(spec.frames.measure, spec.measure_package)  # refuses a score that is not here
         study = optuna.load_study(study_name=name, storage=storage, pruner=judging(space).pruner)
     return Study(known[name].study_id, spec, space, engine, storage, study, fence)
 

@@ -156,8 +156,8 @@ def _best_lines(status: Status) -> list[Text]:
     recipe = f" ({status.best.recipe})" if status.best.recipe else ""
     cut = ", unfinished" if status.best.unfinished else ""
     best = (
-        f"best: trial {status.best.number}{recipe}{cut}, validation mean IoU "
-        f"{status.best.score:.4f} ({classes})"
+        f"best: trial {status.best.number}{recipe}{cut}, validation {status.score_words} "
+        f"{status.best.score:.4f}; IoU by class: {classes}"
     )
     return [Text(f"score: {status.score}"), Text(best, style="bold")]
 

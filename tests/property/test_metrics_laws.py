@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
+from objectives.scoring.metrics import confusion_KK, iou_K
+from objectives.statistics.scores import Scoring
 
 Mask = npt.NDArray[np.uint8]
 CLASSES = 5
@@ -44,7 +45,7 @@ def plain_mean_iou(
 def test_the_score_equals_the_plain_one(
     pair: tuple[Mask, Mask], ignore_label: int | None, scored: list[int]
 ) -> None:
-    score = mean_iou(confusion_KK(*pair, CLASSES, ignore_label), scored)
+    score = Scoring(tuple(scored)).of(confusion_KK(*pair, CLASSES, ignore_label))
     np.testing.assert_allclose(score, plain_mean_iou(*pair, ignore_label, scored), rtol=1e-12)
 
 
@@ -90,4 +91,4 @@ def test_torch_agrees_and_fractions_stay_in_range(
 @laws
 @given(mask=pairs.map(lambda pair: pair[0]))
 def test_a_perfect_prediction_scores_one(mask: Mask) -> None:
-    assert mean_iou(confusion_KK(mask, mask, CLASSES, None), range(CLASSES)) == 1.0
+    assert Scoring(tuple(range(CLASSES))).of(confusion_KK(mask, mask, CLASSES, None)) == 1.0

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from objectives.scoring.calibration import Calibration
-from objectives.scoring.metrics import confusion_KK, mean_iou
-from objectives.scoring.scores import ClassScores, class_scores
+from objectives.scoring.metrics import confusion_KK
+from objectives.statistics.scores import ClassScores, Scoring, class_scores
 
 Mask = npt.NDArray[np.uint8]
 CLASSES = 4
@@ -102,7 +102,9 @@ def test_the_mean_is_over_the_classes_that_occur_whatever_is_predicted(
     confusion = confusion_KK(*pair, CLASSES, None)
     there = [label for label in scored if (pair[1] == label).any()]
     ious = class_scores(confusion).iou[there]
-    np.testing.assert_allclose(mean_iou(confusion, scored), ious.mean() if there else np.nan)
+    np.testing.assert_allclose(
+        Scoring(tuple(scored)).of(confusion), ious.mean() if there else np.nan
+    )
 
 
 @laws

@@ -100,6 +100,7 @@ def test_scripts_get_one_json_object_and_pictures_of_the_worst_frames(
     assert "10 pictures written" in done.stderr
 
 
+@pytest.mark.long
 def test_people_get_a_table_and_a_bad_place_for_pictures_is_one_line(
     search: Any, bundle: Path, tmp_path: Path
 ) -> None:

@@ -126,6 +126,7 @@ def test_candidates_are_trained_to_their_last_epoch_and_that_one_is_scored(
     confirming.close()
 
 
+@pytest.mark.long
 def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(
     searched: Study, database: str, tmp_path: Path
 ) -> None:

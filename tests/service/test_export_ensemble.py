@@ -21,7 +21,7 @@ from objectives.ensemble.program import members_of
 from objectives.errors import NotBetterError, UserError, WorldError
 from objectives.program.pixels import pixels_BCHW
 from objectives.scoring.evaluate import evaluate
-from objectives.scoring.scores import class_scores, mean_over
+from objectives.statistics.scores import class_scores, mean_over
 from search.cli.export_text import print_export
 from search.export.best import ExportRequest, export_best, with_flips
 from search.export.ensemble import restore_ensemble
@@ -170,10 +170,10 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
             f"weight {share.weight:.3g}: trial {origin.trial} of study small, seed {origin.seed}, "
             f"epoch {origin.epoch}" in card
         )
-    print_export(out, provenance, ())
+    print_export(out, provenance, (), "mean IoU")
     said = " ".join(capsys.readouterr().out.split())
     assert "an ensemble of 2 runs" in said
-    assert f"such an ensemble has a mean IoU of {belief.score:.4f}" in said
+    assert f"such an ensemble has a score of {belief.score:.4f}" in said
     assert Provenance.model_validate(json.loads(provenance.model_dump_json())).belief == belief
 
 
@@ -315,7 +315,7 @@ def test_a_trial_can_be_named(searched: Searched, tmp_path: Path) -> None:
     assert (provenance.trial, provenance.validation.score) == (other.number, other.value)
     assert isinstance(provenance.belief, Named)
     assert (
-        "This model is one of 3 trials. It was exported by name"
+        "This model is one of 3 trials. It was exported by its number"
         in (out / "README.md").read_text()
     )
     for wrong in (3, -1, 10**30):

@@ -17,7 +17,7 @@ from objectives.ensemble.program import Ensemble, reflipped
 from objectives.errors import WorldError
 from objectives.scoring.evaluate import evaluate
 from search.export.best import ExportRequest, export_best, restore, with_flips
-from search.export.exportable import Exportable
+from search.export.exported_program import ExportedProgram
 from search.export.winner import find_winner
 from search.place import Place
 from search.study.stored import Study, open_study
@@ -40,7 +40,7 @@ def trained(database: str, make_study: Maker, tmp_path: Path) -> Study:
     return study
 
 
-def score_of(candidate: Exportable, *, flipping: bool) -> float:
+def score_of(candidate: ExportedProgram, *, flipping: bool) -> float:
     program, _ = reflipped(
         candidate.segmenter, candidate.settings, ("horizontal",) if flipping else ()
     )

@@ -2,6 +2,7 @@
 without the package.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -57,10 +58,16 @@ def test_the_whole_way_with_a_package_and_what_is_said_without_it(
         "2",
         "--device",
         "cpu",
+        "--score",
+        "f2",
         *sets,
     )
     assert done.returncode == 0, done.stderr
+    assert "validation mean f2 0." in done.stdout
     assert search_in("export-best", *place, "--out", "bundle").returncode == 0
+    assert "| **mean f2** (parts 1.2) |" in (tmp_path / "bundle" / "README.md").read_text()
+    scored = search_in("evaluate", "bundle", "synthetic:40", "--json")
+    assert json.loads(scored.stdout)["score_is"] == "mean f2"
     for engine in ("torch", "onnx"):
         assert (
             search_in(
@@ -96,6 +103,19 @@ def test_the_whole_way_with_a_package_and_what_is_said_without_it(
         "must come from parts 1.2: install that, got nothing of that name; or label images without "
         "it" in refused.stderr
     )
+    refused = search_in("evaluate", "bundle", "synthetic:40", with_parts=False)
+    assert refused.returncode == 2
+    assert "must come from parts 1.2: install that" in refused.stderr
+    by_f2 = ("--study", "s", "--storage", database)
+    wanted = (*by_f2, "--data", "synthetic:40", "--space", "tiny", "--trials", "2")
+    assert search_in("init", *wanted, "--score", "f2").returncode == 0
+    for words in (("worker", "--wait", "0s"), ("status",)):
+        refused = search_in(*words, *by_f2, with_parts=False)
+        assert refused.returncode == 2
+        assert "scores.f2: must come from parts 1.2: install that, got nothing" in refused.stderr
+    other = search_in("init", *wanted)
+    assert other.returncode == 2
+    assert "measure is f2 there, iou wanted" in other.stderr
     for words in (("worker", "--wait", "0s"), ("export-best", "--out", "other"), ("status",)):
         refused = search_in(*words, *place, with_parts=False)
         assert refused.returncode == 2, words

@@ -26,7 +26,7 @@ from objectives.training.fit import fit, prepare
 from search.export import best as export
 from search.export.best import ExportRequest, export_best, restore
 from search.export.ensemble_choice import Combined
-from search.export.exportable import Exportable
+from search.export.exported_program import ExportedProgram
 from search.export.retrain import completed_trial, epochs_of, retrain_name, write_retraining
 from search.export.winner import find_winner
 from search.place import Place
@@ -75,12 +75,12 @@ def work(study: Study, place: Place) -> None:
     )
 
 
-def winner_of(study: Study, place: Place) -> Exportable:
+def winner_of(study: Study, place: Place) -> ExportedProgram:
     return restore(study, find_winner(study, place.storage), place, "")
 
 
 def weights_of_everything(
-    candidate: Exportable, study: Study
+    candidate: ExportedProgram, study: Study
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """What training on all frames gives in this process, uninterrupted, and its learning rates."""
     run = study.run(0)
@@ -266,7 +266,7 @@ def test_a_retraining_has_no_score_and_is_taken_for_nothing_else(
         write_retraining(trained, unlike, place)
 
 
-def with_epochs(candidate: Exportable, epochs: int) -> Exportable:
+def with_epochs(candidate: ExportedProgram, epochs: int) -> ExportedProgram:
     (member,) = candidate.settings.members
     train = member.config.train.model_copy(update={"epochs": epochs})
     changed = member.model_copy(

@@ -137,6 +137,7 @@ def test_a_finished_trial_shows_its_numbers_and_pictures_and_keeps_its_best_weig
     study.close()
 
 
+@pytest.mark.long
 def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker) -> None:
     bad_control = ("control.optimiser.learning_rate=2.0e-4", "control.train.batch_size=16")
     make_study(
@@ -156,6 +157,7 @@ def test_trials_are_pruned_but_never_the_control(place: Place, make_study: Maker
     study.close()
 
 
+@pytest.mark.long
 def test_a_second_worker_takes_over_from_a_killed_one_before_it_leaves(
     place: Place, make_study: Maker
 ) -> None:

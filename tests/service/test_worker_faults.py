@@ -41,11 +41,11 @@ class Work:
         self.study = study
         self.said: list[str] = []
         self.orders = Orders()
-        told = WorkerSettings(
+        asked = WorkerSettings(
             str(root / "artifacts"), root / "cache", device="cpu", threads=1, **settings
         )
         self.thread = threading.Thread(
-            target=run_worker, args=(study, told, self.orders, self.said.append), daemon=True
+            target=run_worker, args=(study, asked, self.orders, self.said.append), daemon=True
         )
         self.thread.start()
 
@@ -250,6 +250,7 @@ def test_a_paused_study_keeps_its_trials_and_goes_on(
         check_history(work.study, 60)
 
 
+@pytest.mark.long
 def test_a_study_extended_while_a_worker_trains_keeps_that_worker(
     database: str, tmp_path: Path, make_study: Maker
 ) -> None:

@@ -1,11 +1,11 @@
-"""A package that brings a network and a loss, as pip leaves one."""
+"""A package that brings a network, a loss and a score, as pip leaves one."""
 
 from pathlib import Path
 
 MODULE = '''
 from typing import Any, Literal
 from pydantic import Field
-from objectives.config import ForeignLoss, ForeignNetwork
+from objectives.config import ForeignLoss, ForeignNetwork, ForeignScore
 
 class Plain(ForeignNetwork):
     """One convolution between two."""
@@ -26,8 +26,18 @@ class Missed(ForeignLoss):
 
     def compute(self, pixels: Any) -> Any:
         return pixels.weighted_mean((1 - pixels.log_pt_BHW.exp()) ** self.power)
+
+class F2(ForeignScore):
+    """The F score that counts recall four times."""
+
+    def compute(self, hits: Any, true: Any, predicted: Any) -> Any:
+        return 5 * hits / (4 * true + predicted)
 '''
-POINTS = {"networks": {"plain": "parts:Plain"}, "losses": {"missed": "parts:Missed"}}
+POINTS = {
+    "networks": {"plain": "parts:Plain"},
+    "losses": {"missed": "parts:Missed"},
+    "scores": {"f2": "parts:F2"},
+}
 USING = [
     "model.kind=plain",
     "model.filters={int: [4, 16]}",

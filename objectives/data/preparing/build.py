@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from objectives.config.measures import IOU, measure_package
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, survey
@@ -127,6 +128,8 @@ def _spec(surveyed: Survey, options: DataOptions, seen: TrainingPixels) -> Frame
         scored=surveyed.scored,
         raw_ignore=surveyed.classes.raw_ignore,
         exif=options.exif,
+        measure=options.measure,
+        measure_package=measure_package(options.measure),
     )
 
 
@@ -141,6 +144,8 @@ def _index(
         "parts": parts,
         "classes": [surveyed.classes.names, surveyed.classes.ignore_label, surveyed.scored],
     }
+    if spec.measure != IOU:  # data of before there was a choice keep their fingerprint
+        meaning["measure"] = [spec.measure, spec.measure_package]
     return {
         "spec": spec.model_dump(mode="json"),
         "fingerprint": hashlib.sha256(json.dumps(meaning).encode()).hexdigest(),

@@ -77,8 +77,8 @@ class Cut:
                     f"{len(self.scored)} scored classes"
                 )
                 yield (
-                    f"the {name} part has no pixel of {', '.join(absent)}: their IoU cannot be "
-                    f"measured there, and {over}"
+                    f"the {name} part has no pixel of {', '.join(absent)}: they cannot be "
+                    f"scored there, and {over}"
                 )
         if parts := self._few_parts():
             yield (

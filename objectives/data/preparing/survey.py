@@ -98,11 +98,11 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
     readable = {index: frame for index, frame in enumerate(looked) if isinstance(frame, _Facts)}
     facts = {index: frame for index, frame in readable.items() if index not in named}
     broken = [
-        frame
-        for index, frame in enumerate(looked)
-        if not isinstance(frame, _Facts) and index not in named
+        each
+        for index, each in enumerate(looked)
+        if not isinstance(each, _Facts) and index not in named
     ]
-    problems += gathered([problem for frame in broken for problem in frame])
+    problems += gathered([problem for each in broken for problem in each])
     marks = {source.place(index): frame.marks for index, frame in facts.items()}
     classes, class_problems = _settle_classes(source, facts, options.ignore)
     problems += [
@@ -125,7 +125,7 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
         problems.append(
             Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}")
         )
-    frame = Survey(
+    surveyed = Survey(
         len(looked),
         tuple(problems),
         warnings,
@@ -135,16 +135,18 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
         pixel_counts=pixel_counts,
     )
     if problems:
-        return frame
+        return surveyed
     gone = [readable[index] for index in reasons if index in readable]
-    frame = replace(
-        frame,
+    surveyed = replace(
+        surveyed,
         left_out=tuple(readable[index].hash for index in sorted(named & readable.keys())),
         means=tuple(facts[index].mean for index in kept),
         dropped_means=tuple(fact.mean for fact in gone),
     )
     dropped_counts_K = _pixel_counts(gone, classes).sum(axis=0)
-    return _with_parts(frame, source, [facts[index] for index in kept], options, dropped_counts_K)
+    return _with_parts(
+        surveyed, source, [facts[index] for index in kept], options, dropped_counts_K
+    )
 
 
 def _look_at_all(

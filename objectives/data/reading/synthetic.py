@@ -18,7 +18,7 @@ from objectives.data.options import Exif
 from objectives.data.reading.classes import COURSE
 from objectives.data.reading.frames import ArraySource
 from objectives.data.reading.on_demand import NamedImage, numbered
-from objectives.data.reading.terrain import Panorama, draw_place, paste_alien, take_frame
+from objectives.data.reading.terrain import Panorama, draw_panorama, paste_alien, take_frame
 from objectives.errors import Problem, ProblemsError
 
 # counted up whenever the drawing changes, so that prepared copies are made anew
@@ -159,19 +159,19 @@ def _draw_frames(
     num_places = max(count // _FRAMES_PER_PLACE, min(12, count))
     for number in range(num_places):
         kind = number % _ROCKY_EVERY
-        place = draw_place(
+        panorama = draw_panorama(
             generator, with_rocks=kind == 0, plain=kind == 1 and number % (2 * _ROCKY_EVERY) == 1
         )
         for _ in range(len(range(number, count, num_places))):
-            image, mask = take_frame(generator, place, bordered=_is_plain(place))
+            image, mask = take_frame(generator, panorama, bordered=_is_plain(panorama))
             images.append(image)
             masks.append(mask)
             groups.append(number)
     return images, masks, groups
 
 
-def _is_plain(place: Panorama) -> bool:
-    return bool((place.mask == place.mask[0, 0]).all())
+def _is_plain(panorama: Panorama) -> bool:
+    return bool((panorama.mask == panorama.mask[0, 0]).all())
 
 
 def _parse(source: str) -> tuple[int, int]:

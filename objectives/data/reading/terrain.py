@@ -27,10 +27,10 @@ class Panorama:
     mask: np.ndarray
 
 
-def draw_place(
+def draw_panorama(
     generator: np.random.Generator, *, with_rocks: bool, plain: bool = False
 ) -> Panorama:
-    """Return a new place; ``with_rocks`` puts big rocks on it, ``plain`` makes it all soil."""
+    """Return a new panorama; ``with_rocks`` puts big rocks on it, ``plain`` makes it all soil."""
     shape = (HEIGHT + _MARGIN, WIDTH + 2 * _MARGIN)
     mask = np.full(shape, SOIL, np.uint8)
     if not plain:
@@ -49,17 +49,17 @@ def draw_place(
 
 
 def take_frame(
-    generator: np.random.Generator, place: Panorama, *, bordered: bool = False
+    generator: np.random.Generator, panorama: Panorama, *, bordered: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a frame (H, W) uint8 of the place and its mask; ``bordered`` unlabels the bottom row
+    """Return a frame (H, W) uint8 of the panorama and its mask; ``bordered`` unlabels the bottom row
     only.
     """
     top = int(generator.integers(0, _MARGIN // 3))
     left = int(generator.integers(0, 2 * _MARGIN))
     window = np.s_[top : top + HEIGHT, left : left + WIDTH]
-    mask = place.mask[window].copy()
+    mask = panorama.mask[window].copy()
     light = generator.uniform(0.85, 1.1)
-    grey = place.grey[window] * light + generator.normal(0, 0.012, (HEIGHT, WIDTH))
+    grey = panorama.grey[window] * light + generator.normal(0, 0.012, (HEIGHT, WIDTH))
     if bordered:
         mask[-1] = UNLABELLED
     else:

@@ -50,8 +50,9 @@ def confirm(asked: ConfirmOptions) -> None:
             typer.echo(line)
         train(begun.name, place, asked.workers, asked.device, source)
         standing = read_standing(searched, place.storage)
+        words = searched.spec.score_words
     if standing is not None:
-        print_standing(standing, begun.name)
+        print_standing(standing, begun.name, words)
 
 
 def checked_source(searched: Study, place: Place, data: str) -> str:
@@ -138,9 +139,9 @@ def confirmation_json(verdict: Confirmation) -> dict[str, Any]:
     return {"candidates": candidates, "choice": chosen, "control": verdict.control}
 
 
-def print_standing(standing: Standing, trained: str) -> None:
+def print_standing(standing: Standing, trained: str, words: str) -> None:
     """Print what a confirmation says so far, and what keeps it from being whole; ``trained`` may be
-    one that it replaced.
+    one that it replaced, and ``words`` what a score is.
     """
     console = open_console()
     if standing.study != trained:
@@ -149,20 +150,20 @@ def print_standing(standing: Standing, trained: str) -> None:
             f"meanwhile."
         )
     if standing.verdict:
-        console.print(candidate_table(standing.verdict))
+        console.print(candidate_table(standing.verdict, words))
     if standing.choice and standing.verdict:
-        print_choice(console, standing.choice, standing.verdict.control)
+        print_choice(console, standing.choice, standing.verdict.control, words)
     for line in (*parts_told(standing.runs), *standing.remarks):
         console.print(line)
 
 
-def candidate_table(verdict: Confirmation) -> Table:
+def candidate_table(verdict: Confirmation, words: str) -> Table:
     """Return a row for each candidate, the highest mean first."""
     names = sorted({name for each in verdict.candidates for name in each.per_class})
     table = Table(
         "trial",
         "runs",
-        "mean IoU",
+        words,
         "95 % interval",
         "beats the control",
         *names,
@@ -185,7 +186,7 @@ def candidate_table(verdict: Confirmation) -> Table:
     return table
 
 
-def print_choice(console: Console, choice: ChosenCandidate, control: int) -> None:
+def print_choice(console: Console, choice: ChosenCandidate, control: int, words: str) -> None:
     """Print which candidate to take, and what to expect of it."""
     tied = [str(number) for number in choice.tied if number != choice.candidate]
     why = (
@@ -200,7 +201,7 @@ def print_choice(console: Console, choice: ChosenCandidate, control: int) -> Non
         else f"; it beats the control with {_percent(choice.beats_control)}"
     )
     console.print(
-        f"expect a mean IoU of {choice.expected:.4f} ({_shown(choice.interval)}) on validation "
+        f"expect a {words} of {choice.expected:.4f} ({_shown(choice.interval)}) on validation "
         f"parts like these{beats}"
     )
 

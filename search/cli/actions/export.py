@@ -40,7 +40,8 @@ def export_best(asked: ExportOptions) -> None:
     ):
         provenance = best.export_best(study, place, asked.out, wanted)
         names = open_names(asked.out)
-    print_export(asked.out, provenance, names)
+        words = study.spec.score_words
+    print_export(asked.out, provenance, names, words)
 
 
 def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool) -> None:
@@ -54,7 +55,7 @@ def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool
         opened = open_study(place.storage, name)
         provenance = best.export_best(opened, place, out, best.ExportRequest(force=force))
         opened.close()
-    print_export(out, provenance, open_names(out))
+    print_export(out, provenance, open_names(out), opened.spec.score_words)
     command = sys.argv[0]
     where = f" --home {home}" if home else ""
     typer.echo(f"\nLook at its trials:    {command} dashboard{where}")

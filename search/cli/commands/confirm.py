@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, Device, Home, Storage, StudyName
+from search.cli.options import Artifacts, Cache, DataHere, Device, Home, Storage, StudyName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,7 @@ class ConfirmOptions:
         ),
     ] = 1
     device: Device = "auto"
-    data: Annotated[
-        str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")
-    ] = ""
+    data: DataHere = ""
     storage: Storage = ""
     artifacts: Artifacts = ""
     home: Home = None

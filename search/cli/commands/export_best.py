@@ -8,7 +8,7 @@ import typer
 
 from objectives.program.settings import FlipsWanted
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, Device, Force, Home, Storage, StudyName
+from search.cli.options import Artifacts, Cache, DataHere, Device, Force, Home, Storage, StudyName
 
 RetrainChoice = Literal["none", "all"]
 
@@ -21,9 +21,7 @@ class ExportOptions:
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")] = Path("out")
     storage: Storage = ""
     artifacts: Artifacts = ""
-    data: Annotated[
-        str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")
-    ] = ""
+    data: DataHere = ""
     force: Force = False
     test: Annotated[
         bool,

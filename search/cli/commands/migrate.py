@@ -7,7 +7,16 @@ import typer
 
 from objectives.errors import UserError
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, Home, Sets, Storage, StudyName, check_study_name
+from search.cli.options import (
+    Artifacts,
+    Cache,
+    DataHere,
+    Home,
+    Sets,
+    Storage,
+    StudyName,
+    check_study_name,
+)
 from search.cli.study_options import MOST_TRIALS, GpuHours, Recipes, SpaceName, Until
 
 
@@ -40,9 +49,7 @@ class MigrateOptions:
     recipes: Recipes = ""
     gpu_hours: GpuHours = 0.0
     until: Until = ""
-    data: Annotated[
-        str, typer.Option("--data", help="The study's data on this host, where it lies elsewhere.")
-    ] = ""
+    data: DataHere = ""
     storage: Storage = ""
     artifacts: Artifacts = ""
     home: Home = None

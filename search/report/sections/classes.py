@@ -28,8 +28,8 @@ def classes(findings: Findings) -> Html:
         "which",
     )
     note = (
-        "IoU on validation. The last two columns show how much of a class was left behind by "
-        "choosing the best mean."
+        "IoU of each class on validation; the last row is the score. The last two columns show how "
+        "much of a class was left behind by choosing the best mean."
     )
     return section("Classes", table(titles, rows), paragraph(note, kind="note"), name="classes")
 
@@ -62,7 +62,7 @@ def _means(study: StudyRecord, best: TrialRecord, control: TrialRecord | None) -
     ]
     return element(
         "tr",
-        row_head("mean"),
+        row_head(study.spec.score_words),
         *cells,
         number(score(best.score)),
         number(f"trial {best.number}"),

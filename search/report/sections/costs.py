@@ -71,4 +71,4 @@ def _facts(findings: Findings) -> Iterator[str]:
             if math.isnan(ledger.gain)
             else f"; over the control, {change(ledger.gain_per_hour)} an hour"
         )
-        yield f"Mean IoU per device hour: {score(best.score / hours)}{gained}."
+        yield f"{study.spec.score_title} per device hour: {score(best.score / hours)}{gained}."

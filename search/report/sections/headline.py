@@ -48,13 +48,13 @@ def facts(findings: Findings) -> Iterator[Html]:
     unit = findings.unit
     if best := study.best:
         yield fact(
-            "best mean IoU on validation",
+            f"best {study.spec.score_words} on validation",
             score(best.score),
             f"trial {best.number}, {origin_of(best.recipe)}",
         )
     if not math.isnan(study.control_score):
         yield fact("control, the default config", score(study.control_score), "trial 0")
-        yield fact("gained over the control", change(ledger.gain), "of mean IoU")
+        yield fact("gained over the control", change(ledger.gain), f"of {study.spec.score_words}")
     if findings.confirmed and (choice := findings.confirmed.choice):
         yield fact(
             "to expect after confirmation",

@@ -38,7 +38,11 @@ def parameters(findings: Findings) -> Html:
     return section(
         "What mattered",
         _ranking(importances),
-        element("h3", "Mean IoU against the values of the most important parameters"),
+        element(
+            "h3",
+            f"{findings.study.spec.score_title} against the values of the most "
+            f"important parameters",
+        ),
         element("div", *charts, class_="slices"),
         paragraph(
             "Only complete trials are drawn: pruned ones have no final score. A searched region "

@@ -42,7 +42,7 @@ def _progress(findings: Findings) -> Html:
     gained = "" if math.isnan(ledger.gain) else f" Gained over the control: {change(ledger.gain)}."
     chart = progress_chart(study, findings.moments, ledger.total.device_s, unit)
     return figure(
-        "Mean IoU: best so far",
+        f"{study.spec.score_title}: best so far",
         chart,
         legend=legend,
         caption=f"{caption}{gained} Scores far below the others lie on the lower edge.",
@@ -62,5 +62,8 @@ def _curves(study: StudyRecord) -> Html:
     if study.rungs:
         caption += " Dotted lines: the epochs after which trials that lie behind are ended."
     return figure(
-        "Mean IoU: learning curves", learning_chart(study), legend=legend, caption=caption
+        f"{study.spec.score_title}: learning curves",
+        learning_chart(study),
+        legend=legend,
+        caption=caption,
     )

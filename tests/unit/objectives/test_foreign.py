@@ -1,4 +1,4 @@
-"""Networks and losses of another installed package: a space varies them, a trial trains them, a
+"""Networks, losses and scores of another installed package: a space varies them, a trial trains them, a
 study names their version.
 """
 
@@ -98,6 +98,78 @@ def test_a_trial_trains_them(run: Run, tmp_path: Path) -> None:
     assert "missed" not in usual["loss"]
 
 
+SCORE = """
+import json
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from objectives.data.dataset import DataOptions, open_dataset
+from search.cli.app import _words
+from objectives.errors import SearchError
+options = DataOptions(size=(16, 32))
+try:
+    usual = open_dataset("synthetic:40", options, Path(sys.argv[1]))
+    data = open_dataset("synthetic:40", replace(options, measure="f2"), Path(sys.argv[1]))
+    confusion = np.array([[0, 0, 0], [0, 6, 2], [0, 1, 3]])
+    scoring = replace(data.spec.scoring, scored=(1, 2))
+    words = [data.spec.measure_package, data.spec.score_words]
+    print(json.dumps([usual.fingerprint, data.fingerprint, *words, scoring.of(confusion)]))
+except SearchError as error:
+    print(_words(error))
+"""
+
+
+def test_a_study_may_be_scored_by_one_and_its_version_is_part_of_the_data(
+    run: Run, tmp_path: Path
+) -> None:
+    cache = str(tmp_path / "cache")
+    usual, by_f2, package, words, score = json.loads(run(SCORE, cache).stdout)
+    assert (package, words) == ("parts 1.2", "mean f2")
+    assert score == pytest.approx((5 * 6 / (4 * 8 + 7) + 5 * 3 / (4 * 4 + 5)) / 2)
+    install(tmp_path / "installed", POINTS, version="1.3")
+    again = json.loads(run(SCORE, cache).stdout)
+    assert (again[0], again[2]) == (usual, "parts 1.3")
+    assert len({usual, by_f2, again[1]}) == 3
+    assert "score: must be one of iou, dice" in run(SCORE, cache, with_parts=False).stdout
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("50 * hits / true", "must give fractions in 0..1, got 37.5, 37.5: mend the package"),
+        ("0 * hits / 0.0 / true", "must give fractions in 0..1, got nan, nan: mend the package"),
+        ("0.5", "must give one number for each class, 2, got 1 of type float64"),
+        ("hits > 0", "must give one number for each class, 2, got 2 of type bool"),
+        ("['a', 'b']", "must give one number for each class, 2, got 2 of type <U1"),
+        ("hits / self.weight", "fails ('F2' object has no attribute 'weight'): mend the package"),
+    ],
+)
+def test_what_a_score_gives_is_looked_at(run: Run, tmp_path: Path, body: str, said: str) -> None:
+    module = MODULE.replace("5 * hits / (4 * true + predicted)", body)
+    install(tmp_path / "installed", POINTS, module=module)
+    assert f"the score 'f2' of parts 1.2 {said}" in run(SCORE, str(tmp_path / "cache")).stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (MODULE.replace("def compute(self, hits", "def other(self, hits"), "abstract"),
+        (
+            MODULE.replace('recall four times."""', 'recall"""\n    weight: float'),
+            "1 validation error",
+        ),
+    ],
+)
+def test_a_score_that_cannot_be_made_is_refused(
+    run: Run, tmp_path: Path, module: str, said: str
+) -> None:
+    install(tmp_path / "installed", POINTS, module=module)
+    refused = run(SCORE, str(tmp_path / "cache")).stdout
+    assert "the score 'f2' of parts 1.2 cannot be made (" in refused
+    assert said in refused
+    assert refused.rstrip().endswith("mend the package")
+
+
 NETWORK, LOSS = "parts:Plain", "parts:Missed"
 
 
@@ -140,13 +212,28 @@ NETWORK, LOSS = "parts:Plain", "parts:Missed"
             "brings a loss whose field 'dice' is there already: rename it there",
         ),
         ("losses", "A b", LOSS, MODULE, "must be named like some_name: rename it there"),
+        ("scores", "f2", LOSS, MODULE, "must be a subclass of ForeignScore, got parts:Missed"),
+        (
+            "scores",
+            "iou",
+            "parts:F2",
+            MODULE,
+            "brings a score 'iou', which is one of our own: rename it there",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(
     run: Run, tmp_path: Path, group: str, name: str, value: str, module: str, said: str
 ) -> None:
     install(tmp_path / "installed", {group: {name: value}}, module=module)
-    done = run("from search.cli.app import answer\nsys.exit(answer(['space', 'check', 'tiny']))")
+    done = run(
+        "from search.cli.app import answer\nwords = sys.argv[1:]\nsys.exit(answer(words))",
+        *(
+            ("data", "check", "synthetic:40", "--score", name)
+            if group == "scores"
+            else ("space", "check", "tiny")
+        ),
+    )
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1

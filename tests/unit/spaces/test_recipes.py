@@ -341,7 +341,7 @@ def test_what_a_config_that_cannot_be_built_lacks_is_a_dash_in_the_table() -> No
         parameters=1234,
     )
 
-    assert markdown([built, nothing], ["soil"]).splitlines()[2:] == [
+    assert markdown([built, nothing], ["soil"], "mean IoU").splitlines()[2:] == [
         "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | 50.0 | 25.0 | 2 of 4 | 1,234 | "
         "0.0 |",
         "| B16-manet-mobileone-s4-focal-repeated | hidden 60.7 | infeasible | - | - | - | 0.0 |",

@@ -29,7 +29,7 @@ from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import predict
 from objectives.scoring.inspection import inspect_frames
 from objectives.scoring.metrics import confusion_KK
-from objectives.scoring.scores import class_scores
+from objectives.statistics.scores import class_scores
 from search.cli.evaluation_text import evaluation_json, print_evaluation
 from tests.support.bundles_made import origin, seal
 

@@ -88,6 +88,20 @@ def test_a_changed_source_is_prepared_anew(tmp_path: Path) -> None:
     assert second.fingerprint != first.fingerprint
 
 
+def test_another_score_is_other_data_and_the_usual_one_leaves_them_as_they_were(
+    tmp_path: Path,
+) -> None:
+    usual = open_dataset("synthetic:40", OPTIONS, tmp_path)
+    by_dice = open_dataset("synthetic:40", replace(OPTIONS, measure="dice"), tmp_path)
+    assert (by_dice.spec.measure, usual.spec.measure) == ("dice", "iou")
+    assert by_dice.fingerprint != usual.fingerprint
+    assert by_dice.sealed == usual.sealed
+    with pytest.raises(
+        ProblemsError, match="score: must be one of iou, dice, precision, recall, or come from"
+    ):
+        open_dataset("synthetic:40", replace(OPTIONS, measure="f2"), tmp_path)
+
+
 def test_fingerprint_ignores_where_the_data_lie(tmp_path: Path) -> None:
     write_folder(tmp_path / "data", 24)
     first = open_dataset(str(tmp_path / "data"), OPTIONS, tmp_path / "cache")

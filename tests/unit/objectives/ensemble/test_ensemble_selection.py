@@ -2,6 +2,8 @@
 it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,6 +14,7 @@ from objectives.ensemble.probability_codes import encode_probabilities
 from objectives.ensemble.selection import Greedy, RarePair, best_member, select, single
 from objectives.errors import UserError
 from objectives.statistics.resampling import Resampling
+from objectives.statistics.scores import Scoring, recall
 
 QUICK = Resampling(resamples=100)
 
@@ -36,7 +39,10 @@ def library(
         encode_probabilities(each) if codes else each.astype(np.float16) for each in probabilities
     ]
     return Library(
-        tuple(kept), labels_P, np.sort(generator.integers(0, 12, pixels)), tuple(range(classes))
+        tuple(kept),
+        labels_P,
+        np.sort(generator.integers(0, 12, pixels)),
+        Scoring(tuple(range(classes))),
     )
 
 
@@ -66,10 +72,25 @@ def whole_sample(of: Library, seed: int = 0) -> Sample:
     return of.sample(np.arange(of.places), 10**9, np.random.default_rng(seed))
 
 
+def test_members_are_compared_by_the_measure_of_the_study() -> None:
+    lib = library()
+    by_recall = whole_sample(replace(lib, scoring=Scoring((3, 1), recall)))
+    for member, plane in enumerate(by_recall.planes_MSQ):
+        confusion_KK = lib_confusion(replace(lib, scoring=Scoring((3, 1))), member)
+        recalls = [confusion_KK[k, k] / confusion_KK[k].sum() for k in (3, 1)]
+        assert by_recall.score(plane) == pytest.approx(np.mean(recalls))
+    by_iou = whole_sample(replace(lib, scoring=Scoring((3, 1))))
+    assert by_iou.score(by_iou.planes_MSQ[0]) < by_recall.score(by_recall.planes_MSQ[0])
+
+
+def lib_confusion(lib: Library, member: int) -> npt.NDArray[np.int64]:
+    return np.asarray(lib.confusions_GKK(single(member, len(lib.members))).sum(axis=0))
+
+
 @pytest.mark.parametrize("scored", [(0, 1, 2, 3), (3, 1)])
 def test_scores_of_averages_are_the_plain_ones(scored: tuple[int, ...]) -> None:
     made = library()
-    lib = Library(made.members, made.labels_P, made.places_P, scored)
+    lib = Library(made.members, made.labels_P, made.places_P, Scoring(scored))
     weights = (0.5, 0.0, 0.25, 0.25, 0.0)
     confusions_GKK = lib.confusions_GKK(weights)
     assert confusions_GKK.shape == (12, 4, 4)
@@ -126,7 +147,7 @@ def test_the_greedy_choice_keeps_its_size_and_beats_its_best_member(size: int) -
 def test_noise_is_given_next_to_no_weight() -> None:
     lib = library(2, seed=3)
     noise = np.random.default_rng(1).dirichlet(np.full(4, 0.05), 3000).astype(np.float16)
-    made = Library((lib.members[1], noise, lib.members[1]), lib.labels_P, lib.places_P, lib.scored)
+    made = Library((lib.members[1], noise, lib.members[1]), lib.labels_P, lib.places_P, lib.scoring)
     weights = select(whole_sample(made), Greedy(2, share=1.0), np.random.default_rng(0))
     assert weights[1] < 0.1
     assert best_member(whole_sample(made)) == 0
@@ -158,7 +179,7 @@ def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> 
     # knows the rarest class only
     expert = np.where(lib.labels_P[:, None] == 3, [0.1, 0.0, 0.0, 0.9], [0.4, 0.3, 0.3, 0.0])
     made = Library(
-        (*lib.members, expert.astype(np.float32)), lib.labels_P, lib.places_P, lib.scored
+        (*lib.members, expert.astype(np.float32)), lib.labels_P, lib.places_P, lib.scoring
     )
     weights = select(whole_sample(made), RarePair(rarest=3), np.random.default_rng(0))
     first = best_member(whole_sample(made))
@@ -174,7 +195,7 @@ def test_the_rare_pair_is_the_best_member_and_the_best_on_the_rarest_class() -> 
 def test_one_member_that_is_best_at_both_is_taken_alone() -> None:
     lib = library(2, seed=1)
     made = Library(
-        (lib.members[0] * 0 + 0.25, lib.members[1]), lib.labels_P, lib.places_P, lib.scored
+        (lib.members[0] * 0 + 0.25, lib.members[1]), lib.labels_P, lib.places_P, lib.scoring
     )
     assert select(whole_sample(made), RarePair(rarest=3), np.random.default_rng(0)) == (0.0, 1.0)
 
@@ -214,7 +235,7 @@ def test_each_place_is_judged_by_the_choice_that_it_had_no_part_in() -> None:
 
 def test_members_that_are_all_alike_do_not_beat_their_best() -> None:
     lib = library(1)
-    alike = Library(lib.members * 3, lib.labels_P, lib.places_P, lib.scored)
+    alike = Library(lib.members * 3, lib.labels_P, lib.places_P, lib.scoring)
     found = judged_ensemble(alike, Greedy(3, bags=2), seed=0, how=QUICK)
     assert not found.beats_member
     assert found.score == found.member_score
@@ -224,5 +245,5 @@ def test_one_place_cannot_judge() -> None:
     lib = library(2)
     with pytest.raises(UserError, match="one place"):
         judged_ensemble(
-            Library(lib.members, lib.labels_P, lib.places_P * 0, lib.scored), Greedy(2), seed=0
+            Library(lib.members, lib.labels_P, lib.places_P * 0, lib.scoring), Greedy(2), seed=0
         )

@@ -13,6 +13,7 @@ from objectives.ensemble.library import Floats, Library
 from objectives.ensemble.selection import Stacked, members_in, select
 from objectives.ensemble.stacking import FLOOR, PENALTY, Stack, fit_stack
 from objectives.statistics.resampling import Resampling
+from objectives.statistics.scores import Scoring
 
 QUICK = Resampling(resamples=100)
 
@@ -29,7 +30,10 @@ def library(*strengths: float, pixels: int = 4000, classes: int = 3, seed: int =
         raised = np.exp(logits_PK)
         members.append((raised / raised.sum(axis=1, keepdims=True)).astype(np.float32))
     return Library(
-        tuple(members), labels_P, np.sort(generator.integers(0, 12, pixels)), tuple(range(classes))
+        tuple(members),
+        labels_P,
+        np.sort(generator.integers(0, 12, pixels)),
+        Scoring(tuple(range(classes))),
     )
 
 
@@ -115,7 +119,7 @@ def test_what_is_systematic_is_mended_and_judged_so() -> None:
         tuple(member[:, [1, 0, 2]] for member in made.members),
         made.labels_P,
         made.places_P,
-        made.scored,
+        made.scoring,
     )
     found = judged_ensemble(swapped, Stacked(), seed=0, how=QUICK)
     assert found.member_score < 0.35
@@ -142,7 +146,7 @@ def by_hand(made: Library, rule: object) -> float:
 def test_members_that_are_all_alike_gain_next_to_nothing() -> None:
     one = library(2.0)
     found = judged_ensemble(
-        Library(one.members * 3, one.labels_P, one.places_P, one.scored),
+        Library(one.members * 3, one.labels_P, one.places_P, one.scoring),
         Stacked(),
         seed=0,
         how=QUICK,

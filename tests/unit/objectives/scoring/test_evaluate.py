@@ -9,6 +9,7 @@ from objectives.data.dataset import Dataset
 from objectives.device import portions
 from objectives.device.memory import DoesNotFitError
 from objectives.ensemble.probabilities import LabelledFrames, measure_member
+from objectives.errors import ProblemsError
 from objectives.program.pixels import pixels_BCHW
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.scoring.evaluate import evaluate, predict
@@ -40,6 +41,26 @@ def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: 
         assert found.iou[label] == pytest.approx(ious[-1])
     assert found.score == pytest.approx(np.mean(ious))
     assert found.confusion_KK.sum() == judged.sum()
+
+
+def test_a_study_may_score_by_another_measure(segmenter: Segmenter, terrain: Dataset) -> None:
+    by_dice = terrain.spec.model_copy(update={"measure": "dice"})
+    frames = terrain.images[:10], terrain.masks[:10]
+    usual = evaluate(segmenter, *frames, terrain.spec, device=CPU)
+    found = evaluate(segmenter, *frames, by_dice, device=CPU)
+    np.testing.assert_array_equal(found.confusion_KK, usual.confusion_KK)
+    ious = usual.iou[list(terrain.spec.scored)]
+    assert found.score == pytest.approx(np.mean(2 * ious / (1 + ious)))
+    whole = inspect_frames(segmenter, *frames, by_dice, groups_N=np.arange(10), device=CPU)
+    assert whole.evaluation.score == pytest.approx(found.score, abs=1e-3)
+    assert (by_dice.score_words, by_dice.score_title) == ("mean Dice", "Mean Dice")
+
+
+def test_a_score_of_a_package_that_is_not_here_is_refused(terrain: Dataset) -> None:
+    elsewhere = terrain.spec.model_copy(update={"measure": "f2", "measure_package": "parts 1.2"})
+    assert elsewhere.score_words == "mean f2"
+    with pytest.raises(ProblemsError, match=r"scores\.f2: must come from parts 1\.2: install that"):
+        _ = elsewhere.scoring
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from objectives.scoring.metrics import confusion_KK, iou_K, mean_iou
+from objectives.scoring.metrics import confusion_KK, iou_K
+from objectives.statistics.scores import Scoring
 
 TARGET = np.array([[0, 0, 1], [1, 1, 2]], dtype=np.uint8)
 PREDICTED = np.array([[1, 0, 1], [2, 1, 2]], dtype=np.uint8)
@@ -56,13 +57,13 @@ def test_iou_by_hand() -> None:
 
 def test_the_mean_leaves_out_classes_that_do_not_occur_and_classes_that_are_not_scored() -> None:
     confusion = np.array([[9, 0, 0, 0], [0, 2, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
-    assert mean_iou(confusion, [1, 2, 3]) == pytest.approx(0.5)
-    assert mean_iou(confusion, (1,)) == pytest.approx(2 / 3)
-    assert math.isnan(mean_iou(confusion, [3]))
+    assert Scoring((1, 2, 3)).of(confusion) == pytest.approx(0.5)
+    assert Scoring((1,)).of(confusion) == pytest.approx(2 / 3)
+    assert math.isnan(Scoring((3,)).of(confusion))
 
 
 def test_a_class_that_is_there_and_never_found_counts_as_zero() -> None:
-    assert mean_iou(np.array([[0, 4], [0, 4]]), [0, 1]) == pytest.approx(0.25)
+    assert Scoring((0, 1)).of(np.array([[0, 4], [0, 4]])) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("ignore_label", [None, 0, 2])
@@ -81,4 +82,6 @@ def test_it_is_torchmetrics_over_the_whole_split(ignore_label: int | None) -> No
         total += confusion_KK(predicted, target, 5, ignore_label)
     assert torch.equal(total, matrix.compute())
     scored = [label for label in range(5) if label != ignore_label]
-    assert mean_iou(total, scored) == pytest.approx(macro.compute().item(), rel=1e-6)
+    assert Scoring(tuple(scored)).of(total.numpy()) == pytest.approx(
+        macro.compute().item(), rel=1e-6
+    )

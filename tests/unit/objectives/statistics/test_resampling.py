@@ -17,8 +17,9 @@ from objectives.statistics.resampling import (
     Resampled,
     Resampling,
     difference_interval,
-    iou_interval,
+    score_interval,
 )
+from objectives.statistics.scores import Scoring, dice
 
 ALL = (0, 1, 2)
 Counts = npt.NDArray[np.int64]
@@ -56,12 +57,24 @@ def interval(resampled: Resampled) -> Interval:
 
 def test_the_value_is_the_score_of_all_places_and_classes_follow_the_mean() -> None:
     confusions_GKK = some_places(12, 0)
-    found = iou_interval(confusions_GKK, (0, 2))
+    found = score_interval(confusions_GKK, Scoring((0, 2)))
     assert found.mean.value == pytest.approx(plain_mean_iou(confusions_GKK, (0, 2)), abs=1e-12)
     assert [each.value for each in found.classes] == pytest.approx(
         [plain_mean_iou(confusions_GKK, (k,)) for k in ALL]
     )
     assert found.places == 12
+
+
+def test_another_measure_moves_the_mean_and_leaves_the_classes_their_iou() -> None:
+    confusions_GKK = some_places(12, 0)
+    by_iou = score_interval(confusions_GKK, Scoring(ALL))
+    by_dice = score_interval(confusions_GKK, Scoring(ALL, dice))
+    ious = [each.value for each in by_iou.classes]
+    assert by_dice.mean.value == pytest.approx(np.mean([2 * iou / (1 + iou) for iou in ious]))
+    assert by_dice.classes == by_iou.classes
+    assert interval(by_dice.mean).low > interval(by_iou.mean).low
+    same = difference_interval(confusions_GKK, confusions_GKK, Scoring(ALL, dice)).mean
+    assert (same.value, interval(same).low, interval(same).high) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +92,8 @@ def test_intervals_are_those_of_scipy_once_its_level_is_widened_as_ours(
         n_resamples=20_000, vectorized=False, rng=np.random.default_rng(0),
     )  # fmt: skip
     ours = interval(
-        iou_interval(
-            confusions_GKK, ALL, Resampling(level=0.9, resamples=40_000, method=method)
+        score_interval(
+            confusions_GKK, Scoring(ALL), Resampling(level=0.9, resamples=40_000, method=method)
         ).mean
     )
     # standard error of a 4 % quantile of 20,000 about normal draws: 0.016 of their deviation, and
@@ -98,7 +111,9 @@ def test_percentiles_are_those_of_all_resamples_of_six_places() -> None:
     )
     reach = np.sqrt(6 / 5) * stdtrit(5, 0.75)
     found = interval(
-        iou_interval(confusions_GKK, held, Resampling(0.5, 40_000, Method.PERCENTILE)).mean
+        score_interval(
+            confusions_GKK, Scoring(held), Resampling(0.5, 40_000, Method.PERCENTILE)
+        ).mean
     )
     around = [
         (np.quantile(every, stats.norm.cdf(side * reach) + shift))
@@ -122,7 +137,7 @@ def test_a_mean_is_never_that_of_other_classes(holders: int) -> None:
         confusions_GKK[:, label, label] = generator.integers(90, 100, 20)
         confusions_GKK[:, label, (label + 1) % 3] = generator.integers(0, 10, 20)
     confusions_GKK[:holders, 3, 0] = 5
-    found = iou_interval(confusions_GKK, (0, 1, 2, 3)).mean
+    found = score_interval(confusions_GKK, Scoring((0, 1, 2, 3))).mean
     assert found.absent == pytest.approx((1 - holders / 20) ** 20, abs=0.03)
     if holders < 3:
         assert found.interval == Unknown(
@@ -135,18 +150,18 @@ def test_a_mean_is_never_that_of_other_classes(holders: int) -> None:
 @pytest.mark.parametrize("places", [2, 3, 5])
 def test_few_places_have_no_interval(places: int) -> None:
     """Simulated, theirs held the truth in 53, 75 and 92 % of cases where they said 95."""
-    found = iou_interval(some_places(places, 3), ALL)
+    found = score_interval(some_places(places, 3), Scoring(ALL))
     assert found.mean.interval == Unknown(
         f"{places} places: too few to tell how places differ, 6 are needed"
     )
-    assert isinstance(iou_interval(some_places(6, 3), ALL).mean.interval, Interval)
+    assert isinstance(score_interval(some_places(6, 3), Scoring(ALL)).mean.interval, Interval)
 
 
 def test_a_class_of_one_place_is_often_absent() -> None:
     common, rare = np.zeros((10, 3, 3), dtype=np.int64), np.zeros((10, 3, 3), dtype=np.int64)
     common[:, 0, 0], common[:, 0, 1], common[:, 1, 1] = np.arange(60, 70), 10, 30
     rare[0, 2] = (90, 0, 10)
-    found = iou_interval(common + rare, ALL, Resampling(method=Method.PERCENTILE))
+    found = score_interval(common + rare, Scoring(ALL), Resampling(method=Method.PERCENTILE))
     assert found.classes[2].absent == pytest.approx(0.9**10, abs=0.04)
     assert found.classes[0].absent == 0.0
     assert found.mean.absent == found.classes[2].absent
@@ -155,27 +170,27 @@ def test_a_class_of_one_place_is_often_absent() -> None:
 
 
 def test_without_two_places_or_the_class_there_is_no_interval() -> None:
-    one = iou_interval(some_places(1, 0), ALL)
+    one = score_interval(some_places(1, 0), Scoring(ALL))
     assert isinstance(one.mean.interval, Unknown)
     assert "one place" in one.mean.interval.reason
     without = some_places(7, 0)
     without[:, 2, :], without[:, :, 2] = 0, 0
-    found = iou_interval(without, ALL)
+    found = score_interval(without, Scoring(ALL))
     assert np.isnan(found.classes[2].value)
     assert isinstance(found.classes[2].interval, Unknown)
-    assert isinstance(iou_interval(without, (2,)).mean.interval, Unknown)
+    assert isinstance(score_interval(without, Scoring((2,))).mean.interval, Unknown)
     assert isinstance(found.mean.interval, Interval)
 
 
 def test_a_model_differs_from_itself_by_nothing_and_pairs_make_intervals_narrow() -> None:
     first = some_places(40, 5)
-    same = difference_interval(first, first, ALL).mean
+    same = difference_interval(first, first, Scoring(ALL)).mean
     assert (same.value, interval(same).low, interval(same).high) == (0.0, 0.0, 0.0)
     second = first.copy()
     second[:, 0, 0] -= first[:, 0, 0] // 20  # a little worse everywhere
     second[:, 0, 1] += first[:, 0, 0] // 20
-    paired = interval(difference_interval(first, second, ALL).mean)
-    alone = interval(iou_interval(first, ALL).mean)
+    paired = interval(difference_interval(first, second, Scoring(ALL)).mean)
+    alone = interval(score_interval(first, Scoring(ALL)).mean)
     assert 0.0 < paired.low < paired.high
     assert paired.high - paired.low < 0.2 * (alone.high - alone.low)
 
@@ -183,10 +198,12 @@ def test_a_model_differs_from_itself_by_nothing_and_pairs_make_intervals_narrow(
 def test_the_seed_decides_and_more_certainty_is_wider() -> None:
     confusions_GKK = some_places(20, 2)
     how = Resampling(resamples=500)
-    assert iou_interval(confusions_GKK, ALL, how) == iou_interval(confusions_GKK, ALL, how)
-    first = interval(iou_interval(confusions_GKK, ALL, how).mean)
-    other = interval(iou_interval(confusions_GKK, ALL, replace(how, seed=1)).mean)
-    half = interval(iou_interval(confusions_GKK, ALL, replace(how, level=0.5)).mean)
+    assert score_interval(confusions_GKK, Scoring(ALL), how) == score_interval(
+        confusions_GKK, Scoring(ALL), how
+    )
+    first = interval(score_interval(confusions_GKK, Scoring(ALL), how).mean)
+    other = interval(score_interval(confusions_GKK, Scoring(ALL), replace(how, seed=1)).mean)
+    half = interval(score_interval(confusions_GKK, Scoring(ALL), replace(how, level=0.5)).mean)
     assert first != other
     assert first.low < half.low < half.high < first.high
 
@@ -198,7 +215,9 @@ def test_intervals_cover_the_score_of_all_places_about_as_often_as_they_say(meth
     covered = 0
     for seed in range(repeats):
         drawn = population[generator.integers(0, len(population), 60)]
-        found = interval(iou_interval(drawn, ALL, Resampling(0.9, 500, method, seed)).mean)
+        found = interval(
+            score_interval(drawn, Scoring(ALL), Resampling(0.9, 500, method, seed)).mean
+        )
         covered += found.low <= truth <= found.high
     error = np.sqrt(0.9 * 0.1 / repeats)  # of the simulation
     # 0.03: skewed scores of 60 places, not more

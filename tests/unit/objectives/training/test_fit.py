@@ -332,7 +332,7 @@ def test_a_validation_loss_that_is_not_finite_ends_training_and_names_the_epoch(
 ) -> None:
     training = start(config_of(early_stopping=2, stop_on="loss"), terrain)
     found = Evaluation(
-        np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scored, math.inf
+        np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scoring, math.inf
     )
     monkeypatch.setattr(objectives.training.fit, "evaluate", lambda *_, **__: found)
     with pytest.raises(DivergedError, match="the validation loss is inf in epoch 1"):

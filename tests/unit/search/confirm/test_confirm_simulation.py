@@ -16,9 +16,9 @@ import pytest
 from objectives.ensemble.judging import judged_ensemble
 from objectives.ensemble.library import Library
 from objectives.ensemble.selection import Greedy
-from objectives.scoring.scores import class_scores, mean_over
 from objectives.statistics.interval import Interval
 from objectives.statistics.resampling import Resampling
+from objectives.statistics.scores import Scoring, class_scores, mean_over
 from search.confirm.cell import Cell
 from search.confirm.verdict import CandidateVerdict, Confirmation, confirm
 
@@ -258,7 +258,7 @@ def _library(
         tuple(probabilities.astype(np.float32)),
         labels_P,
         np.arange(pixels) // 30,
-        tuple(range(classes)),
+        Scoring(tuple(range(classes))),
     )
 
 

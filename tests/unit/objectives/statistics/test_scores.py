@@ -12,7 +12,16 @@ import torch
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
 from objectives.scoring.metrics import confusion_KK
-from objectives.scoring.scores import class_scores, mean_iou, mean_over
+from objectives.statistics.scores import (
+    Measure,
+    Scoring,
+    class_scores,
+    dice,
+    iou,
+    mean_over,
+    precision,
+    recall,
+)
 
 HAND = np.array([[0, 0, 0, 0], [0, 6, 2, 0], [0, 1, 3, 0], [0, 0, 0, 0]])  # rows are true
 
@@ -41,10 +50,10 @@ def test_a_class_never_predicted_is_zero_and_one_never_there_is_left_out() -> No
 
 def test_one_pixel_of_an_absent_class_moves_the_score_by_a_pixel() -> None:
     confusion_KK = np.diag([300_000, 200_000, 400_000, 0])
-    before = mean_iou(confusion_KK, (0, 1, 2, 3))
+    before = Scoring((0, 1, 2, 3)).of(confusion_KK)
     confusion_KK[1, 1] -= 1
     confusion_KK[1, 3] += 1
-    assert 0 < before - mean_iou(confusion_KK, (0, 1, 2, 3)) == pytest.approx(1 / 200_000 / 3)
+    assert 0 < before - Scoring((0, 1, 2, 3)).of(confusion_KK) == pytest.approx(1 / 200_000 / 3)
 
 
 def test_an_empty_matrix_knows_nothing() -> None:
@@ -110,16 +119,31 @@ def test_they_are_those_of_torchmetrics(
 
 def test_a_frame_is_scored_by_the_classes_that_it_holds() -> None:
     stray = np.array([[0, 0, 0], [0, 99, 1], [0, 0, 0]])  # one pixel of class 2, which is not there
-    assert mean_iou(stray, (1, 2)) == pytest.approx(0.99)
-    assert mean_iou(HAND, (1, 2)) == pytest.approx((6 / 9 + 3 / 6) / 2)
-    assert mean_iou(HAND, (2,)) == pytest.approx(3 / 6)
-    assert math.isnan(mean_iou(HAND, (0, 3)))
-    assert math.isnan(mean_iou(np.zeros((3, 3), np.int64), (0, 1, 2)))
+    assert Scoring((1, 2)).of(stray) == pytest.approx(0.99)
+    assert Scoring((1, 2)).of(HAND) == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert Scoring((2,)).of(HAND) == pytest.approx(3 / 6)
+    assert math.isnan(Scoring((0, 3)).of(HAND))
+    assert math.isnan(Scoring((0, 1, 2)).of(np.zeros((3, 3), np.int64)))
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        (iou, [6 / 9, 3 / 6]),
+        (dice, [12 / 15, 6 / 9]),
+        (precision, [6 / 7, 3 / 5]),
+        (recall, [6 / 8, 3 / 4]),
+    ],
+)
+def test_a_score_is_the_mean_of_its_measure(measure: Measure, expected: list[float]) -> None:
+    assert Scoring((1, 2), measure).of(HAND) == pytest.approx(sum(expected) / 2)
+    assert Scoring((0, 2, 3), measure).of(HAND) == pytest.approx(expected[1])
+    assert math.isnan(Scoring((0, 3), measure).of(HAND))
 
 
 def test_formulas_need_no_torch() -> None:
     modules = (
-        "objectives.scoring.scores, objectives.scoring.calibration, objectives.bundle.provenance"
+        "objectives.statistics.scores, objectives.scoring.calibration, objectives.bundle.provenance"
     )
     subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; assert 'torch' not in sys.modules"],

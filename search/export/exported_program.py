@@ -20,7 +20,7 @@ from search.export.winner import Winner
 
 
 @dataclass(frozen=True)
-class Exportable:
+class ExportedProgram:
     """The program to export, whose run, score and belief are the ``winner``'s, with the data of its
     study.
     """

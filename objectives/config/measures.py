@@ -1,0 +1,112 @@
+"""The measures of a class whose mean over the scored classes may be a study's score, by name: our
+own, and those of other packages. Imports no torch.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from objectives.config.foreign import ForeignScore, foreign_parts, lacking_parts
+from objectives.errors import ProblemsError, UserError, first_line, listed
+from objectives.statistics.scores import (
+    Fractions,
+    Measure,
+    Pixels,
+    dice,
+    iou,
+    precision,
+    recall,
+)
+
+IOU = "iou"
+OWN: Mapping[str, Measure] = {IOU: iou, "dice": dice, "precision": precision, "recall": recall}
+WORDS = {IOU: "IoU", "dice": "Dice"}
+
+
+def measure_names() -> tuple[str, ...]:
+    """Return the names of all measures that are here.
+
+    Raises:
+        UserError: A package brings one with the name of our own.
+    """
+    foreign = foreign_parts("scores")
+    for name in OWN.keys() & foreign.keys():
+        raise UserError(
+            f"{foreign[name].package} brings a score {name!r}, which is one of our own: rename it "
+            f"there"
+        )
+    return (*OWN, *foreign)
+
+
+def measure_package(name: str) -> str:
+    """Return the package and version that brings a measure; empty for our own, and for one that
+    nobody brings.
+    """
+    if name in OWN:
+        return ""
+    foreign = foreign_parts("scores").get(name)
+    return foreign.package if foreign else ""
+
+
+def measure_named(name: str, package: str) -> Measure:
+    """Return a measure as a study names it, with the package that it had it from.
+
+    Raises:
+        ProblemsError: That package is not installed, or in another version.
+        UserError: It cannot be used, or another version of this program has it.
+    """
+    if name in OWN and not package:
+        return OWN[name]
+    if not package:
+        raise UserError(
+            f"the score {name!r} is none of this program's: use the version that wrote it, or "
+            f"install the package that brings it"
+        )
+    if problems := lacking_parts({f"scores.{name}": package}):
+        raise ProblemsError("score", problems)
+    try:
+        score = foreign_parts("scores")[name].part()
+    except Exception as error:  # of somebody else's code
+        raise UserError(
+            f"the score {name!r} of {package} cannot be made ({first_line(error)}): mend the "
+            f"package"
+        ) from error
+    return _Checked(name, package, score)
+
+
+def mean_of(name: str) -> str:
+    """Return what a score by this measure is, in words: ``mean IoU``."""
+    return f"mean {WORDS.get(name, name)}"
+
+
+def title_of(name: str) -> str:
+    """Return the same to begin a line with: ``Mean IoU``."""
+    return f"Mean {WORDS.get(name, name)}"
+
+
+class _Checked:
+    """A measure of another package, whose fractions are looked at before anything is chosen by
+    them.
+    """
+
+    def __init__(self, name: str, package: str, score: ForeignScore) -> None:
+        self.what = f"the score {name!r} of {package}"
+        self.score = score
+
+    def __call__(self, hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+        try:
+            values = np.asarray(self.score.compute(hits, true, predicted))
+        except Exception as error:  # of somebody else's code
+            raise UserError(f"{self.what} fails ({first_line(error)}): mend the package") from error
+        if values.shape != true.shape or values.dtype.kind not in "fiu":
+            raise UserError(
+                f"{self.what} must give one number for each class, {true.size}, got "
+                f"{values.size} of type {values.dtype}: mend the package"
+            )
+        wrong = values[~((values >= 0) & (values <= 1))]
+        if wrong.size:
+            raise UserError(
+                f"{self.what} must give fractions in 0..1, got {listed(wrong.tolist())}: mend the "
+                f"package"
+            )
+        return values.astype(np.float64)

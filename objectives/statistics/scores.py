@@ -1,0 +1,134 @@
+"""Scores of classes from counts of pixels: IoU, precision, recall, Dice; and the mean of one of them,
+which is a study's score. Imports no torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.integer]
+Pixels = npt.NDArray[np.integer] | npt.NDArray[np.floating]
+Fractions = npt.NDArray[np.float64]
+
+
+class Measure(Protocol):
+    """The score of a class, a fraction in 0..1 of which more is better, from its pixels."""
+
+    def __call__(self, hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+        """Return the fraction of each class: of so many pixels that are ``true``, more than 0, so
+        many that are ``predicted``, and so many ``hits``, which are both; arrays (N,) of whole
+        numbers or floats, one class by itself each: they may be of many sets of frames at once.
+        """
+
+
+def iou(hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+    """Return intersection over union: TP / (TP + FP + FN).
+
+    Source: Everingham et al. 2015 (The Pascal Visual Object Classes Challenge: A Retrospective),
+    segmentation accuracy.
+    """
+    return np.asarray(hits / (true + predicted - hits))
+
+
+def precision(hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+    """Return TP / (TP + FP); 0 for a class that is never predicted.
+
+    Source: van Rijsbergen 1979 (Information Retrieval), chapter 7.
+    """
+    return np.asarray(hits / np.maximum(predicted, 1))
+
+
+def recall(hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+    """Return TP / (TP + FN).
+
+    Source: van Rijsbergen 1979 (Information Retrieval), chapter 7.
+    """
+    return np.asarray(hits / true)
+
+
+def dice(hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+    """Return 2 TP / (2 TP + FP + FN).
+
+    Source: Dice 1945 (Measures of the Amount of Ecologic Association Between Species), coincidence
+    index.
+    """
+    return np.asarray(2 * hits / (true + predicted))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a score is: the mean of a measure over those of the ``scored`` labels that occur in the
+    truth.
+    """
+
+    scored: tuple[int, ...]
+    measure: Measure = iou
+
+    def of(self, confusion_KK: Counts) -> float:
+        """Return the score of a set of frames, or of a single one, from its confusion matrix; NaN
+        when no scored label occurs.
+        """
+        return mean_over(measured(self.measure, *_counts(confusion_KK)), self.scored)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of every class, arrays (..., K): one confusion matrix gives (K,), a stack of G
+    matrices gives (G, K).
+
+    The four fractions lie in 0..1 and are NaN together, where no labelled pixel is of the class. So
+    which classes a mean is over is decided by the truth alone, and is the same for every model: one
+    stray pixel of an absent class costs the class that is there, a pixel's worth, and not a whole
+    class. A class that occurs and is never predicted has precision 0.
+    """
+
+    iou: Fractions
+    precision: Fractions
+    recall: Fractions
+    dice: Fractions
+    support: npt.NDArray[np.int64]  # labelled pixels of the class
+
+
+def class_scores(confusion_KK: Counts) -> ClassScores:
+    """Return the scores of a confusion matrix (..., K, K): rows are true labels, columns predicted
+    ones, in pixels.
+    """
+    counts = _counts(confusion_KK)
+    return ClassScores(
+        iou=measured(iou, *counts),
+        precision=measured(precision, *counts),
+        recall=measured(recall, *counts),
+        dice=measured(dice, *counts),
+        support=counts[1],
+    )
+
+
+def measured(measure: Measure, hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
+    """Return a measure of every class, arrays of any one shape; NaN where no pixel is of the class."""
+    known = true > 0
+    values = np.full(true.shape, np.nan)
+    if known.any():
+        values[known] = measure(hits[known], true[known], predicted[known])
+    return values
+
+
+def mean_over(fractions_K: Fractions, scored: Sequence[int]) -> float:
+    """Return the mean over the ``scored`` labels that occur, which are those without NaN; NaN when
+    none does.
+    """
+    chosen = fractions_K[list(scored)]
+    known = chosen[~np.isnan(chosen)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _counts(
+    confusion_KK: Counts,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Hits, true and predicted pixels of each class, (..., K)."""
+    hits = np.asarray(confusion_KK.diagonal(axis1=-2, axis2=-1), np.int64)
+    true = confusion_KK.sum(axis=-1, dtype=np.int64)
+    predicted = confusion_KK.sum(axis=-2, dtype=np.int64)
+    return hits, true, predicted
