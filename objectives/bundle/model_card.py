@@ -17,12 +17,6 @@ def model_card(
     study's data.
     """
     spec = settings.spec
-    ignored = (
-        "none"
-        if spec.ignore_label is None
-        else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
-    )
-    counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
     lines = [
         f"# Segmentation model of study {provenance.study}, {provenance.title}",
         "",
@@ -38,27 +32,8 @@ def model_card(
         *_caveats(spec.score_title, provenance),
         "",
         *_details(spec, provenance),
-        "## Data",
-        "",
-        f"- Frames: {counts}. Fingerprint `{provenance.data}`.",
-        f"- Ignored label: {ignored}. Labels that are not scored are never predicted.",
-        "- The split keeps frames of one place (or that look alike) in one part. Other places and "
-        "cameras may score lower.",
-        "",
-        "## Use",
-        "",
-        f"The ONNX program takes raw pixels; normalisation is inside. "
-        f"{_sizes(settings)}{_as_they_lie(spec)}",
-        "",
-        "```python",
-        *_snippet(spec),
-        "```",
-        "",
-        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate "
-        "THIS_DIRECTORY DATA`. In torch without",
-        "this program: `torch.export.load('model.pt2').module()(pixels)`. It unpickles: open only "
-        "what you trust.",
-        "",
+        *_data(spec, provenance.data, frame_counts),
+        *_use(settings),
         "## Making",
         "",
         *_members(settings, provenance),
@@ -72,6 +47,43 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _data(spec: FrameSpec, fingerprint: str, frame_counts: Mapping[str, int]) -> list[str]:
+    ignored = (
+        "none"
+        if spec.ignore_label is None
+        else f"{spec.ignore_label} ({spec.class_names[spec.ignore_label]})"
+    )
+    counts = ", ".join(f"{count} {part}" for part, count in frame_counts.items())
+    return [
+        "## Data",
+        "",
+        f"- Frames: {counts}. Fingerprint `{fingerprint}`.",
+        f"- Ignored label: {ignored}. Labels that are not scored are never predicted.",
+        "- The split keeps frames of one place (or that look alike) in one part. Other places and "
+        "cameras may score lower.",
+        "",
+    ]
+
+
+def _use(settings: ProgramSettings) -> list[str]:
+    return [
+        "## Use",
+        "",
+        f"The ONNX program takes raw pixels; normalisation is inside. "
+        f"{_sizes(settings)}{_as_they_lie(settings.spec)}",
+        "",
+        "```python",
+        *_snippet(settings.spec),
+        "```",
+        "",
+        "Or `search predict THIS_DIRECTORY INPUT --out masks.npz` and `search evaluate "
+        "THIS_DIRECTORY DATA`. In torch without",
+        "this program: `torch.export.load('model.pt2').module()(pixels)`. It unpickles: open only "
+        "what you trust.",
+        "",
+    ]
 
 
 def _processor(provenance: Provenance) -> str:

@@ -5,7 +5,7 @@ the parts.
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -103,15 +103,8 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
         if not isinstance(each, _Facts) and index not in named
     ]
     problems += gathered([problem for each in broken for problem in each])
-    marks = {source.place(index): frame.marks for index, frame in facts.items()}
-    classes, class_problems = _settle_classes(source, facts, options.ignore)
-    problems += [
-        *class_problems,
-        *_uniform_problems(source, facts, options),
-        *_class_option_problems(options, classes),
-    ]
-    problems += mark_problems(marks, classes, options.ignore)
-    warnings = tuple(mark_warnings(marks, classes))
+    classes, more, warnings = _judged(source, facts, options)
+    problems += more
     reasons = dict(
         sorted((_reasons_to_drop(facts, classes, options) | dict.fromkeys(named, REASON)).items())
     )
@@ -147,6 +140,21 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
     return _with_parts(
         surveyed, source, [facts[index] for index in kept], options, dropped_counts_K
     )
+
+
+def _judged(
+    source: FrameSource, facts: Mapping[int, _Facts], options: DataOptions
+) -> tuple[Classes, list[Problem], tuple[str, ...]]:
+    """Return the classes of all frames, and the problems and warnings that they have together."""
+    classes, problems = _settle_classes(source, facts, options.ignore)
+    marks = {source.place(index): frame.marks for index, frame in facts.items()}
+    problems = [
+        *problems,
+        *_uniform_problems(source, facts, options),
+        *_class_option_problems(options, classes),
+        *mark_problems(marks, classes, options.ignore),
+    ]
+    return classes, problems, tuple(mark_warnings(marks, classes))
 
 
 def _look_at_all(
@@ -222,7 +230,7 @@ def _turned_apart(frame: Frame, remedy: str) -> str:
 
 
 def _reasons_to_drop(
-    facts: dict[int, _Facts], classes: Classes, options: DataOptions
+    facts: Mapping[int, _Facts], classes: Classes, options: DataOptions
 ) -> dict[int, str]:
     """Return why frames are left out, by their index, ascending. Spoilt ones first: their masks and
     looks say nothing of the rest.
@@ -256,7 +264,7 @@ def _labelled_share(frame: _Facts, classes: Classes) -> float:
 
 
 def _settle_classes(
-    source: FrameSource, facts: dict[int, _Facts], ignore: str
+    source: FrameSource, facts: Mapping[int, _Facts], ignore: str
 ) -> tuple[Classes, list[Problem]]:
     """Return the declared classes, or those that the labels found make; and each frame with a label
     outside them.
@@ -294,7 +302,7 @@ def _settle_classes(
 
 
 def _uniform_problems(
-    source: FrameSource, facts: dict[int, _Facts], options: DataOptions
+    source: FrameSource, facts: Mapping[int, _Facts], options: DataOptions
 ) -> Iterator[Problem]:
     sizes = defaultdict(list)
     kinds = defaultdict(list)
