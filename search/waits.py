@@ -7,6 +7,8 @@ from collections.abc import Iterator
 FIRST_S = 0.5
 LONGEST_S = 15.0
 
+AGAIN = "; trying again in"  # what a line says of a wait, after its reason
+
 
 def growing_waits(first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> Iterator[float]:
     """Yield seconds without end: ``first_s``, then twice the one before, at most ``longest_s``."""

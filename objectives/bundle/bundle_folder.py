@@ -124,7 +124,11 @@ def write_bundle(
         ONNX: programs.onnx,
         TORCH_EXPORT: programs.torch_export,
         METRICS: _json(
-            {"class_names": settings.spec.class_names, **provenance.model_dump(mode="json")}
+            {
+                "class_names": settings.spec.class_names,
+                "score_is": settings.spec.score_words,
+                **provenance.model_dump(mode="json"),
+            }
         ),
         FRAMES: _json({part: list(hashes) for part, hashes in frames.items()}),
         CARD: model_card(settings, provenance, counts).encode(),

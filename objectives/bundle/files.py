@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from objectives.bundle.provenance import Provenance
 from objectives.config.foreign import lacking_parts
 from objectives.data.spec import FrameSpec
@@ -90,10 +92,18 @@ def readable(directory: Path, *more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        reason = one_line(" ".join(str(error).split()) or type(error).__name__, 200)
+        reason = one_line(_reason(error) or type(error).__name__, 200)
         raise UserError(
             f"{directory} was written by another version of this program: {reason}; export it again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first, *more = error.errors(include_url=False)
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" + (f", and {len(more)} more" if more else "")
+    return " ".join(str(error).split())
 
 
 def refuse_taken(directory: Path, *, force: bool = False) -> None:

@@ -98,21 +98,44 @@ class Foreign:
 
 @functools.cache
 def foreign_parts(kind: Kind) -> Mapping[str, Foreign]:
-    """Return what other packages bring of a kind, by name.
+    """Return what other packages bring of a kind, by name; loads all of it.
 
     Raises:
         UserError: A package brings what cannot be used.
     """
-    parts: dict[str, Foreign] = {}
+    return {name: foreign_part(kind, name) for name in _points(kind)}
+
+
+@functools.cache
+def foreign_part(kind: Kind, name: str) -> Foreign:
+    """Return one part that another package brings; loads it alone.
+
+    Raises:
+        UserError: It cannot be used, or two packages bring it.
+    """
+    point, *others = _points(kind)[name]
+    if others:
+        raise UserError(
+            f"{_package(point)} and {_package(others[0])} both bring {kind} {name!r}: uninstall one"
+        )
+    return Foreign(_package(point), _loaded(point, _package(point), BASES[kind]))
+
+
+def foreign_packages(kind: Kind) -> dict[str, str]:
+    """Return the package and version of each part of a kind, by name; loads nothing."""
+    return {name: _package(points[0]) for name, points in _points(kind).items()}
+
+
+@functools.cache
+def _points(kind: Kind) -> Mapping[str, list[EntryPoint]]:
+    points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=f"segmentation_search.{kind}"):
-        package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-        if point.name in parts:
-            raise UserError(
-                f"{package} and {parts[point.name].package} both bring {kind} {point.name!r}: "
-                f"uninstall one"
-            )
-        parts[point.name] = Foreign(package, _loaded(point, package, BASES[kind]))
-    return parts
+        points.setdefault(point.name, []).append(point)
+    return points
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
 
 
 def _loaded(point: EntryPoint, package: str, base: type[Frozen]) -> type[Frozen]:
@@ -199,9 +222,9 @@ def fields_of(loss: str) -> tuple[str, ...]:
 def packages_here() -> dict[str, str]:
     """Return the package and version of every foreign part that is installed, by kind and name."""
     return {
-        f"{kind}.{name}": each.package
+        f"{kind}.{name}": package
         for kind in BASES
-        for name, each in foreign_parts(kind).items()
+        for name, package in foreign_packages(kind).items()
     }
 
 

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from objectives.config.foreign import ForeignScore, foreign_parts, lacking_parts
+from objectives.config.foreign import (
+    ForeignScore,
+    foreign_packages,
+    foreign_part,
+    lacking_parts,
+)
 from objectives.errors import ProblemsError, UserError, first_line, listed
 from objectives.statistics.scores import (
     Fractions,
@@ -23,29 +28,24 @@ OWN: Mapping[str, Measure] = {IOU: iou, "dice": dice, "precision": precision, "r
 WORDS = {IOU: "IoU", "dice": "Dice"}
 
 
-def measure_names() -> tuple[str, ...]:
-    """Return the names of all measures that are here.
+# hits, true and predicted pixels of classes that are never hit, all right, and taken for another
+PROBE = tuple(np.array(counts) for counts in ([0, 0, 5, 3], [4, 5, 5, 6], [0, 9, 5, 9]))
 
-    Raises:
-        UserError: A package brings one with the name of our own.
-    """
-    foreign = foreign_parts("scores")
-    for name in OWN.keys() & foreign.keys():
-        raise UserError(
-            f"{foreign[name].package} brings a score {name!r}, which is one of our own: rename it "
-            f"there"
-        )
-    return (*OWN, *foreign)
+
+class BadScoreError(UserError):
+    """A score of another package gives what is none."""
+
+
+def measure_names() -> tuple[str, ...]:
+    """Return the names of all measures that are here; one of ours hides one of a package."""
+    return (*OWN, *(name for name in foreign_packages("scores") if name not in OWN))
 
 
 def measure_package(name: str) -> str:
     """Return the package and version that brings a measure; empty for our own, and for one that
     nobody brings.
     """
-    if name in OWN:
-        return ""
-    foreign = foreign_parts("scores").get(name)
-    return foreign.package if foreign else ""
+    return "" if name in OWN else foreign_packages("scores").get(name, "")
 
 
 def measure_named(name: str, package: str) -> Measure:
@@ -64,14 +64,35 @@ def measure_named(name: str, package: str) -> Measure:
         )
     if problems := lacking_parts({f"scores.{name}": package}):
         raise ProblemsError("score", problems)
+    part = foreign_part("scores", name)
     try:
-        score = foreign_parts("scores")[name].part()
+        score = part.part()
     except Exception as error:  # of somebody else's code
-        raise UserError(
+        raise BadScoreError(
             f"the score {name!r} of {package} cannot be made ({first_line(error)}): mend the "
             f"package"
         ) from error
     return _Checked(name, package, score)
+
+
+def measure_fault(name: str) -> str:
+    """Return what is wrong with what a measure gives for a few made-up classes, in words; empty for
+    nothing.
+    """
+    if name in OWN:
+        return ""
+    try:
+        measure = measure_named(name, measure_package(name))
+        together = measure(*PROBE)
+        alone = [measure(*(counts[[place]] for counts in PROBE))[0] for place in range(4)]
+    except UserError as error:
+        return str(error)
+    if np.allclose(together, alone):
+        return ""
+    return (
+        f"the score {name!r} of {measure_package(name)} must take each class by itself, whatever "
+        f"others stand beside it: mend the package"
+    )
 
 
 def mean_of(name: str) -> str:
@@ -97,15 +118,17 @@ class _Checked:
         try:
             values = np.asarray(self.score.compute(hits, true, predicted))
         except Exception as error:  # of somebody else's code
-            raise UserError(f"{self.what} fails ({first_line(error)}): mend the package") from error
+            raise BadScoreError(
+                f"{self.what} fails ({first_line(error)}): mend the package"
+            ) from error
         if values.shape != true.shape or values.dtype.kind not in "fiu":
-            raise UserError(
+            raise BadScoreError(
                 f"{self.what} must give one number for each class, {true.size}, got "
                 f"{values.size} of type {values.dtype}: mend the package"
             )
         wrong = values[~((values >= 0) & (values <= 1))]
         if wrong.size:
-            raise UserError(
+            raise BadScoreError(
                 f"{self.what} must give fractions in 0..1, got {listed(wrong.tolist())}: mend the "
                 f"package"
             )

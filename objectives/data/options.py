@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
-from objectives.config.measures import IOU, measure_names
+from objectives.config.measures import IOU, measure_fault, measure_names
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
@@ -81,6 +81,8 @@ class DataOptions:
                 f"must be one of {', '.join(measure_names())}, or come from a package: install it"
             )
             yield Problem("score", rule, self.measure)
+        elif fault := measure_fault(self.measure):
+            yield Problem("score", "must give a fraction in 0..1 for each class", fault)
         if not 0 <= self.min_labelled <= 1:
             yield Problem(
                 "min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}"

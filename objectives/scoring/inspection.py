@@ -16,7 +16,7 @@ from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import Evaluation
 from objectives.scoring.metrics import confusion_KK
 from objectives.scoring.passes import passes
-from objectives.statistics.scores import ClassScores, Scoring, class_scores
+from objectives.statistics.scores import ClassScores, Fractions, Scoring, class_scores
 
 Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
 Frame = tuple[npt.NDArray[np.int64], Calibration]  # confusion matrix (K, K) and calibration
@@ -46,6 +46,11 @@ class Inspection:
     def classes(self) -> ClassScores:
         """The scores of each class over all frames, arrays (K,)."""
         return class_scores(self.evaluation.confusion_KK)
+
+    @property
+    def measured_K(self) -> Fractions:
+        """The measure of each class whose mean is the score, (K,); NaN where it does not occur."""
+        return self.scoring.by_class(self.evaluation.confusion_KK)
 
     def worst(self, count: int) -> tuple[int, ...]:
         """Return the positions of at most ``count`` frames with the lowest scores, the lowest

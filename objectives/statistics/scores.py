@@ -71,7 +71,11 @@ class Scoring:
         """Return the score of a set of frames, or of a single one, from its confusion matrix; NaN
         when no scored label occurs.
         """
-        return mean_over(measured(self.measure, *_counts(confusion_KK)), self.scored)
+        return mean_over(self.by_class(confusion_KK), self.scored)
+
+    def by_class(self, confusion_KK: Counts) -> Fractions:
+        """Return the measure of every class, scored or not, (K,); NaN where it does not occur."""
+        return measured(self.measure, *_counts(confusion_KK))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
+from objectives.config.measures import WORDS
+
 if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
@@ -20,7 +22,7 @@ def evaluation_json(evaluation: "BundleEvaluation") -> dict[str, JsonValue]:
     calibration = evaluation.inspection.calibration
     names = evaluation.spec.class_names
     support = classes.support.tolist()
-    fractions = {"precision": classes.precision, "recall": classes.recall, "dice": classes.dice}
+    fractions = {name: each for name, each in _measures(evaluation).items() if name != "iou"}
     return {
         "score": evaluation.evaluation.score,
         "score_is": evaluation.spec.score_words,
@@ -93,34 +95,36 @@ def print_evaluation(evaluation: "BundleEvaluation") -> None:
 def _table(evaluation: "BundleEvaluation") -> "Table":
     from rich.table import Table
 
-    classes = evaluation.inspection.classes
     names = evaluation.spec.class_names
-    table = Table("class", "IoU", "precision", "recall", "Dice", "pixels", box=None, pad_edge=False)
+    measures = _measures(evaluation)
+    heads = [WORDS.get(name, name) for name in measures]
+    table = Table("class", *heads, "pixels", box=None, pad_edge=False)
     for label in evaluation.spec.scored:
-        values = (
-            classes.iou[label],
-            classes.precision[label],
-            classes.recall[label],
-            classes.dice[label],
-        )
-        table.add_row(names[label], *map(_shown, values), str(classes.support[label]))
+        values = [_shown(values_K[label]) for values_K in measures.values()]
+        support = evaluation.inspection.classes.support[label]
+        table.add_row(names[label], *values, str(support))
     table.add_row("mean", *(_shown(value) for value in _means(evaluation).values()))
     return table
+
+
+def _measures(evaluation: "BundleEvaluation") -> "dict[str, np.ndarray]":
+    """Return each measure of every class, (K,), and that of the score, which may be another."""
+    classes = evaluation.inspection.classes
+    own = {
+        "iou": classes.iou,
+        "precision": classes.precision,
+        "recall": classes.recall,
+        "dice": classes.dice,
+    }
+    return own | {evaluation.spec.measure: evaluation.inspection.measured_K}
 
 
 def _means(evaluation: "BundleEvaluation") -> dict[str, float]:
     """Means over the scored classes that occur, one of which may be the score."""
     from objectives.statistics.scores import mean_over
 
-    classes = evaluation.inspection.classes
     scored = evaluation.spec.scored
-    values = {
-        "iou": classes.iou,
-        "precision": classes.precision,
-        "recall": classes.recall,
-        "dice": classes.dice,
-    }
-    return {name: mean_over(each, scored) for name, each in values.items()}
+    return {name: mean_over(each, scored) for name, each in _measures(evaluation).items()}
 
 
 def _by_name(values_K: "np.ndarray", names: tuple[str, ...]) -> dict[str, JsonValue]:

@@ -14,6 +14,7 @@ import torch
 from objectives.bundle.bundle_folder import check_bundle, refuse_taken, write_bundle
 from objectives.bundle.provenance import FlipScores, PartScore, Provenance, current_versions
 from objectives.data.dataset import has_labels
+from objectives.data.spec import FrameSpec
 from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
 from objectives.errors import UserError
@@ -236,7 +237,7 @@ def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provena
         processor=candidate.scored_on.name,
         threads=candidate.scored_on.threads,
         command=command,
-        versions=current_versions(),
+        versions=current_versions() | _score_package(candidate.data.spec),
         validation=validation,
         belief=winner.belief,
         confirmation=winner.remarks,
@@ -260,6 +261,12 @@ def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provena
         flips=candidate.flips,
         reproduce=reproduction(study, winner, candidate.data.spec.num_classes, program, command),
     )
+
+
+def _score_package(spec: FrameSpec) -> dict[str, str]:
+    """Return the package that brings the score, with its version; nothing for a score of ours."""
+    name, _, number = spec.measure_package.rpartition(" ")
+    return {name: number} if name else {}
 
 
 def part_score(

@@ -14,7 +14,7 @@ from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search.artifacts import open_blobs
 from search.place import Place
 from search.study.record import Notes
-from search.study.stored import Study, check_worker
+from search.study.stored import Study, check_program, check_worker
 from search.trials import checkpoints
 from spaces import FromParams
 
@@ -39,6 +39,7 @@ def open_data(study: Study, place: Place, source: str) -> Dataset:
     Raises:
         UserError: With other data than the study's.
     """
+    check_program(study.spec)
     data = open_dataset(source or study.spec.source, study.spec.frames, place.cache)
     check_worker(study, data)
     return data

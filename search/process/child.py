@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from objectives.config import Config
+from objectives.config.measures import BadScoreError
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import resplit, trained_on_everything
 from objectives.device.memory import DoesNotFitError
@@ -182,6 +183,8 @@ def cause_of(error: Exception, short: Shortage | None = None) -> Cause:
             return Cause.INFEASIBLE
         case DivergedError():
             return Cause.DIVERGED
+        case BadScoreError():  # somebody else's code, like a network's
+            return Cause.ERROR
         case SearchError() | OSError():
             return Cause.SURROUNDINGS
         case _ if short:

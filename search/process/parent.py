@@ -115,7 +115,8 @@ class TrialProcess:
         """Yield what the trial tells, until its last message.
 
         Raises:
-            InterruptedTrialError: As soon as ``interrupted()`` says so.
+            InterruptedTrialError: ``interrupted()`` says so, and no message waits.
+            LeaseLostError: ``interrupted()`` raises it.
             ChildDiedError: The process ended early.
             ChildHungError: It has got nowhere for ``hang_s`` seconds.
         """

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from objectives.errors import SearchError
 from search.artifacts import BlobCorruptError, BlobMissingError, BlobStore
-from search.waits import growing_waits
+from search.waits import AGAIN, growing_waits
 
 Result = TypeVar("Result")
 BEAT_S = 1.0
@@ -67,9 +67,7 @@ class PatientBlobs:
                 except (BlobMissingError, BlobCorruptError):
                     raise
                 except SearchError as error:
-                    self._note(
-                        f"waits for the artifact store, trying again in {wait_s:g} s: {error}"
-                    )
+                    self._note(f"waits for the artifact store: {error}{AGAIN} {wait_s:g} s")
                 time.sleep(wait_s)
         raise AssertionError("the waits do not end")
 

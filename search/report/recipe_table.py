@@ -113,7 +113,8 @@ def write_table(study: Study, out: Path, *, command: str, replace: bool = False)
     spec = study.spec
     made = (
         f"{MADE}{command}` on data {spec.data_fingerprint[:SHOWN]}, objective version "
-        f"{spec.objective_version}."
+        f"{spec.objective_version}. Figures are in percent: reported ones are mean IoU, ours "
+        f"{spec.score_words}, those of classes IoU."
     )
     table = f"{made}\n\n{markdown(measured, names, spec.score_words)}"
     if out == PRINTED:

@@ -44,6 +44,8 @@ MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its 
 
 KNOWN = text(f"SELECT study_id, study_name, spec FROM {STUDIES} ORDER BY study_id")
 
+# what another score changes besides
+BY_MEASURE = ("measure", "measure_package", "score", "data_fingerprint")
 CLOCK_S = 300.0  # how far a worker's clock may be off
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -230,7 +232,6 @@ def open_study(url: str, name: str) -> Study:
         fence = Fence()
         storage = open_optuna(url, fence)
         space = load_stored_space(spec.space)
-        measure_named(spec.frames.measure, spec.measure_package)  # refuses a score that is not here
         study = optuna.load_study(study_name=name, storage=storage, pruner=judging(space).pruner)
     return Study(known[name].study_id, spec, space, engine, storage, study, fence)
 
@@ -267,11 +268,13 @@ def check_worker(study: Study, data: Dataset) -> None:
 
 
 def check_program(spec: StudySpec) -> None:
-    """Refuse to train for a study that another version of this program has written.
+    """Refuse to train for a study that another version of this program has written, or that is
+    scored by what is not installed here.
 
     Raises:
-        UserError: Something differs; both values are named.
+        UserError: Something differs or lacks; both values are named.
     """
+    measure_named(spec.frames.measure, spec.measure_package)
     pairs = {
         "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
         "objective version": (spec.objective_version, OBJECTIVE_VERSION),
@@ -327,6 +330,10 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         prefix = "" if part == "domains" else "control."
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
     pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
+    if "measure" in pairs and pairs["measure"][0] != pairs["measure"][1]:
+        pairs = {"--score": pairs["measure"]} | {
+            what: pair for what, pair in pairs.items() if what not in BY_MEASURE
+        }
     differences = {what: (theirs, ours) for what, (theirs, ours) in pairs.items() if theirs != ours}
     if differences:
         listed = "; ".join(
@@ -359,5 +366,5 @@ def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) ->
 
 
 def _short(value: object) -> str:
-    words = str(value)
+    words = str(value) or "none"
     return words[:12] if re.fullmatch("[0-9a-f]{64}", words) else words

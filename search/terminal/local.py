@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from search.place import Place
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.terminal.progress import show_until
+from search.waits import AGAIN
 
 STOP_S = 30.0  # how long workers may take to give their trials back
 Process = subprocess.Popen[bytes]
@@ -58,7 +59,11 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
         paths = [Path(logs) / f"worker-{i}.log" for i in range(workers)]
         try:
             with _started(command, place, paths) as processes:
-                show_until(opened, lambda: all(process.poll() is not None for process in processes))
+                show_until(
+                    opened,
+                    lambda: all(process.poll() is not None for process in processes),
+                    Setbacks(paths),
+                )
         except (KeyboardInterrupt, SystemExit):
             _say_stopped(opened)
             raise
@@ -72,6 +77,32 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
                 f"{len(failed)} of {workers} workers failed; the first said: "
                 f"{_last_words(failed[0])}"
             )
+
+
+class Setbacks:
+    """What workers say into their logs of a trial that cannot go on here and is tried again: each
+    reason once, however often it is tried.
+    """
+
+    def __init__(self, logs: Sequence[Path]) -> None:
+        self._read_to = dict.fromkeys(logs, 0)
+        self._known = set[str]()
+
+    def __call__(self) -> list[str]:
+        """Return what is new since the last call."""
+        new = []
+        for log, start in self._read_to.items():
+            with log.open("rb") as opened:
+                opened.seek(start)
+                whole, _, _ = opened.read().rpartition(b"\n")
+            self._read_to[log] = start + len(whole) + bool(whole)
+            for line in whole.decode(errors="replace").splitlines():
+                said, again, _ = line.partition(AGAIN)
+                reason = said.partition(": ")[2]  # without the worker's number
+                if again and reason not in self._known:
+                    self._known.add(reason)
+                    new.append(f"{reason}; trying again")
+        return new
 
 
 @contextmanager

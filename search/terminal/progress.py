@@ -40,21 +40,32 @@ def watch_status(study: Study) -> None:
     show_until(study, lambda: _over(study))
 
 
-def show_until(study: Study, over: Callable[[], bool]) -> None:
-    """Show a study's progress until ``over()``, and once more at the end; an outage of the database
-    is waited out.
+def nothing_said() -> list[str]:
+    """Say nothing: of workers elsewhere only their rows are known."""
+    return []
+
+
+def show_until(
+    study: Study, over: Callable[[], bool], said: Callable[[], list[str]] = nothing_said
+) -> None:
+    """Show a study's progress until ``over()``, and once more at the end, and what is ``said``
+    meanwhile; an outage of the database is waited out.
     """
     console = open_console()
     if console.is_terminal:
-        _show_live(study, console, over)
+        _show_live(study, console, over, said)
     else:
-        _print_endings(study, console, over)
+        _print_endings(study, console, over, said)
 
 
-def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None:
+def _show_live(
+    study: Study, console: Console, over: Callable[[], bool], said: Callable[[], list[str]]
+) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             last = over()
+            for line in said():
+                console.print(line)
             try:
                 live.update(_view(read_status(study), read_trials(study)), refresh=True)
             except OUTAGES:
@@ -64,7 +75,9 @@ def _show_live(study: Study, console: Console, over: Callable[[], bool]) -> None
             time.sleep(REFRESH_S)
 
 
-def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> None:
+def _print_endings(
+    study: Study, console: Console, over: Callable[[], bool], said: Callable[[], list[str]]
+) -> None:
     """Print a line for every trial that begins or ends, and the whole at the end; one line for an
     outage or a halt, however long.
     """
@@ -73,6 +86,8 @@ def _print_endings(study: Study, console: Console, over: Callable[[], bool]) -> 
     halted = False
     while True:
         last = over()
+        for line in said():
+            console.print(line)
         try:
             for trial in read_trials(study):
                 if (line := _news(trial)) and (trial.number, line) not in printed:

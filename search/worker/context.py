@@ -118,5 +118,11 @@ class Worker:
     say: Callable[[str], None]
 
     def interrupted(self) -> bool:
-        """Return whether to leave the trial at hand: asked to stop, or its lease is lost."""
-        return self.orders.stop.is_set() or self.pulse.lost.is_set()
+        """Return whether the worker was asked to stop, and so leaves the trial at hand.
+
+        Raises:
+            LeaseLostError: The pulse has found that the trial is another worker's.
+        """
+        if self.pulse.lost:
+            raise self.pulse.lost
+        return self.orders.stop.is_set()

@@ -20,11 +20,11 @@ from search.database.connections import LeaseLostError
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.study.budget import current_budget
-from search.study.stored import Study, check_clock, check_worker
+from search.study.stored import Study, check_clock, check_program, check_worker
 from search.trials import leases, roster
 from search.trials.claims import Claimed, Done, Waiting, claim
 from search.trials.leases import Lease
-from search.waits import growing_waits
+from search.waits import AGAIN, growing_waits
 from search.worker.context import Orders, Worker, WorkerSettings
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
@@ -60,6 +60,7 @@ def run_worker(
         for remark in member.remarks:
             say(remark)
         preload()
+        check_program(study.spec)
         data = open_dataset(settings.source or study.spec.source, study.spec.frames, settings.cache)
         check_worker(study, data)
         member = replace(member, device=check_cuda(member.device))
@@ -101,7 +102,7 @@ def pull(worker: Worker) -> None:
                     return
         except InterruptedTrialError:
             continue
-        except LeaseLostError as error:
+        except LeaseLostError as error:  # refused to a write, or to the pulse
             worker.say(f"{error}: another worker has taken the trial over")
         except UpdateFinishedTrialError:
             worker.say("the trial at hand was ended by somebody else")
@@ -111,7 +112,7 @@ def pull(worker: Worker) -> None:
         # not the trial's fault: others may take it, this worker waits
         except SurroundingsError as error:
             wait_s = next(waits)
-            worker.say(f"{error}; trying again in {wait_s:g} s")
+            worker.say(f"{error}{AGAIN} {wait_s:g} s")
             worker.orders.leave.wait(wait_s)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from search.artifacts import StoreAwayError
 from search.database.connections import outage, reason
 from search.process.parent import InterruptedTrialError
-from search.waits import growing_waits
+from search.waits import AGAIN, growing_waits
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ class Patience:
                 if not outage(error):
                     raise
                 why = f"the database does not answer ({reason(error)})"
-            self.say(f"{why}; trying again in {wait_s:g} s")
+            self.say(f"{why}{AGAIN} {wait_s:g} s")
             if self.stop.wait(wait_s):
                 raise InterruptedTrialError(f"asked to stop while waiting: {why}")
         raise AssertionError("the waits do not end")

@@ -24,14 +24,14 @@ class Pulse:
         self.engine = engine
         self.member = member
         self.lease_s = lease_s
-        self.lost = threading.Event()
+        self.lost: LeaseLostError | None = None
         self._lease: Lease | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def hold(self, lease: Lease | None) -> None:
         """Renew this lease from now on; None renews no lease."""
-        self.lost.clear()
+        self.lost = None
         self._lease = lease
 
     def _run(self) -> None:
@@ -41,9 +41,9 @@ class Pulse:
                 roster.beat(self.engine, self.member)
                 if lease is not None:
                     leases.renew(self.engine, lease, self.lease_s)
-            except LeaseLostError:
+            except LeaseLostError as error:
                 if lease is self._lease:
-                    self.lost.set()
+                    self.lost = error
             except SQLAlchemyError:
                 continue
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.foreign_package import POINTS, USING, install
+from tests.support.foreign_package import MODULE, POINTS, USING, install
 
 Search = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,23 @@ def search_in(tmp_path: Path) -> Search:
         )
 
     return search_in
+
+
+def test_a_score_that_fails_in_training_ends_its_trial_and_not_the_study(
+    search_in: Search, database: str, tmp_path: Path
+) -> None:
+    late = MODULE.replace(
+        "        return 5 * hits", "        assert true.max() < 10, 'no'\n        return 5 * hits"
+    )
+    install(tmp_path / "installed", POINTS, module=late)
+    place = ("--study", "late", "--storage", database)
+    asked = ("--data", "synthetic:40", "--space", "tiny", "--trials", "2", "--score", "f2")
+    sets = ("--set", "train.epochs=1", "--set", "train.steps_per_epoch=1")
+    done = search_in("run", *place, *asked, *sets, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("failed after 0 epochs: the score 'f2' of parts 1.2 fails (no)") == 2
+    status = search_in("status", *place, with_parts=False)  # to look needs no package
+    assert (status.returncode, "2 failed" in status.stdout) == (0, True)
 
 
 @pytest.mark.long
@@ -67,7 +84,12 @@ def test_the_whole_way_with_a_package_and_what_is_said_without_it(
     assert search_in("export-best", *place, "--out", "bundle").returncode == 0
     assert "| **mean f2** (parts 1.2) |" in (tmp_path / "bundle" / "README.md").read_text()
     scored = search_in("evaluate", "bundle", "synthetic:40", "--json")
-    assert json.loads(scored.stdout)["score_is"] == "mean f2"
+    said = json.loads(scored.stdout)
+    assert said["score_is"] == "mean f2"
+    assert said["mean"]["f2"] == pytest.approx(said["score"])
+    assert set(said["f2"]) == set(said["per_class"])
+    metrics = json.loads((tmp_path / "bundle" / "metrics.json").read_text())
+    assert (metrics["score_is"], metrics["versions"]["parts"]) == ("mean f2", "1.2")
     for engine in ("torch", "onnx"):
         assert (
             search_in(
@@ -109,13 +131,12 @@ def test_the_whole_way_with_a_package_and_what_is_said_without_it(
     by_f2 = ("--study", "s", "--storage", database)
     wanted = (*by_f2, "--data", "synthetic:40", "--space", "tiny", "--trials", "2")
     assert search_in("init", *wanted, "--score", "f2").returncode == 0
-    for words in (("worker", "--wait", "0s"), ("status",)):
-        refused = search_in(*words, *by_f2, with_parts=False)
-        assert refused.returncode == 2
-        assert "scores.f2: must come from parts 1.2: install that, got nothing" in refused.stderr
+    refused = search_in("worker", "--wait", "0s", *by_f2, with_parts=False)
+    assert refused.returncode == 2
+    assert "scores.f2: must come from parts 1.2: install that, got nothing" in refused.stderr
     other = search_in("init", *wanted)
     assert other.returncode == 2
-    assert "measure is f2 there, iou wanted" in other.stderr
+    assert "exists with other settings: --score is f2 there, iou wanted; choose" in other.stderr
     for words in (("worker", "--wait", "0s"), ("export-best", "--out", "other"), ("status",)):
         refused = search_in(*words, *place, with_parts=False)
         assert refused.returncode == 2, words

@@ -51,6 +51,8 @@ def test_every_file_that_a_document_names_is_there(document: str, least: int) ->
     )
     assert len(named) >= least
     assert not [name for name in named if not (ROOT / name).exists()]
+    bare = set(re.findall(r"`([a-z_]+\.py)`", text))
+    assert not [name for name in bare if not any(ROOT.glob(f"*/**/{name}"))]
 
 
 def test_every_room_with_decisions_is_linked() -> None:

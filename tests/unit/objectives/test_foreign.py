@@ -136,11 +136,16 @@ def test_a_study_may_be_scored_by_one_and_its_version_is_part_of_the_data(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("50 * hits / true", "must give fractions in 0..1, got 37.5, 37.5: mend the package"),
-        ("0 * hits / 0.0 / true", "must give fractions in 0..1, got nan, nan: mend the package"),
-        ("0.5", "must give one number for each class, 2, got 1 of type float64"),
-        ("hits > 0", "must give one number for each class, 2, got 2 of type bool"),
-        ("['a', 'b']", "must give one number for each class, 2, got 2 of type <U1"),
+        ("50 * hits / true", "must give fractions in 0..1, got 50.0, 25.0: mend the package"),
+        (
+            "0 * hits / 0.0 / true",
+            "must give fractions in 0..1, got nan, nan, nan, nan: mend the package",
+        ),
+        ("0.5", "must give one number for each class, 4, got 1 of type float64"),
+        ("hits > 0", "must give one number for each class, 4, got 4 of type bool"),
+        ("['a', 'b']", "must give one number for each class, 4, got 2 of type <U1"),
+        ("hits / true.sum()", "must take each class by itself, whatever others stand beside it"),
+        ("hits / hits * 0.5", "must give fractions in 0..1, got nan, nan: mend the package"),
         ("hits / self.weight", "fails ('F2' object has no attribute 'weight'): mend the package"),
     ],
 )
@@ -213,13 +218,6 @@ NETWORK, LOSS = "parts:Plain", "parts:Missed"
         ),
         ("losses", "A b", LOSS, MODULE, "must be named like some_name: rename it there"),
         ("scores", "f2", LOSS, MODULE, "must be a subclass of ForeignScore, got parts:Missed"),
-        (
-            "scores",
-            "iou",
-            "parts:F2",
-            MODULE,
-            "brings a score 'iou', which is one of our own: rename it there",
-        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(
@@ -237,3 +235,13 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_score_that_nobody_names_is_not_even_loaded(run: Run, tmp_path: Path) -> None:
+    points = {"scores": {"f2": "nowhere:F2", "iou": "nowhere:Own"}}
+    install(tmp_path / "installed", points)
+    call = "from search.cli.app import answer\nsys.exit(answer(sys.argv[1:]))"
+    assert run(call, "data", "check", "synthetic:40").returncode == 0
+    refused = run(call, "data", "check", "synthetic:40", "--score", "f2")
+    assert refused.returncode == 2
+    assert "the entry point 'f2' of parts 1.2 cannot be loaded (No module" in refused.stderr

@@ -44,20 +44,25 @@ def test_epochs_are_the_same_for_all_trials(name: str) -> None:
         load_space(name, ["train.epochs={int: [2, 3]}"])
 
 
+# fields that are not worth searching, or not yet: a new one has a domain in mars.yaml or stands here
+LEFT_OUT: set[str] = set()
+
+
 def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_and_schedule() -> (
     None
 ):
     space = load_space("mars")
 
     for leaf in leaves():
-        if not leaf.path.startswith("train."):
+        if not leaf.path.startswith("train.") and leaf.path not in LEFT_OUT:
             found = named_domain(space.domains, leaf)
-            assert found is not None, leaf.own_path
+            assert found is not None, f"{leaf.own_path} has no domain in mars.yaml"
             assert not isinstance(found[1], Fixed) or leaf.path == VALUES, leaf.own_path
     assert all(
         isinstance(space.domains[f"{loss}.{term}"], Weight)
         for loss in ("loss", "second_loss")
         for term in LOSS_TERMS
+        if f"{loss}.{term}" not in LEFT_OUT
     )
     for union in (
         "model.kind",
