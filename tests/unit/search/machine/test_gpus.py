@@ -102,9 +102,12 @@ def test_a_setting_that_matches_nothing_is_an_error_and_never_the_cpu(
 @pytest.mark.parametrize(
     "command", [["worker"], ["run"], ["recipes", "run"], ["confirm"], ["demo"]]
 )
-def test_commands_refuse_it_before_any_work(command: list[str], cards: Cards) -> None:
+def test_commands_refuse_it_before_any_work(
+    command: list[str], cards: Cards, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from search.cli.app import app
 
+    monkeypatch.chdir(tmp_path)  # where no demo has left its bundle
     cards(*TWO, setting="MIG-1111")
     done = CliRunner().invoke(app, command)
     assert isinstance(done.exception, UserError)
