@@ -80,10 +80,14 @@ def followed(path: Path) -> Path:
     Raises:
         OSError: The links go round in a circle, or may not be read.
     """
+    circle = OSError(f"{path} is a link that leads to itself")
     try:
-        return path.resolve()
+        target = path.resolve()
     except RuntimeError as error:
-        raise OSError(f"{path} is a link that leads to itself") from error
+        raise circle from error
+    if target.is_symlink():  # from Python 3.13 on the links of a circle are left as they are
+        raise circle
+    return target
 
 
 def _descriptor(path: Path) -> int | None:
