@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 
 def start() -> None:
@@ -10,6 +11,9 @@ def start() -> None:
     still importing, too.
     """
     open_missing()
+    if sys.path[:1] != [str(Path(__file__).resolve().parents[1])]:  # no `python -m` of a checkout
+        # what lies in the caller's folder, a queue.py say, is not imported by processes of ours
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
     # in the background of a shell it is ignored
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:

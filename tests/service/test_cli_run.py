@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,15 @@ def test_doctor_looks_and_makes_nothing(extra: list[str], search: Any, tmp_path:
         findings = json.loads(done.stdout)
         assert {"cores", "memory", "gpus", "database", "artifacts", "cache"} <= set(findings)
         assert set(findings["database"]) == {"good", "found"}
+
+
+def test_files_in_the_callers_folder_are_not_imported(tmp_path: Path) -> None:
+    for name in ("queue", "h2", "statistics"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    command = [Path(sys.executable).with_name("search"), "run", "--study=own", "--home=home"]
+    command += ["--data=synthetic:40", "--space=tiny", "--trials=1", "--device=cpu"]
+    command += ["--set=train.epochs=1", "--set=train.steps_per_epoch=1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "trial 0 (control) complete" in done.stdout
+    assert "trying again" not in done.stdout + done.stderr
