@@ -4,7 +4,7 @@ the fence.
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
@@ -40,25 +40,14 @@ class NoStudyError(UserError):
 
 
 class Fence:
-    """What Optuna's next commits depend on: the lease of the trial at hand, and room for a trial
-    that is created.
-
-    Optuna repeats the creation of a trial by itself when the database's answer is lost, whoever
-    holds a lock by then. So whether there is room is asked in the transaction that creates one,
-    while it holds the study's row: nobody else creates one meanwhile.
-    """
+    """What Optuna's next commits depend on: the lease of the trial at hand."""
 
     def __init__(self) -> None:
         self._trial_id: int | None = None
         self._number = 0
-        # raises where there is no room for the trial just inserted
-        self._refuse: Callable[[Connection], None] | None = None
-        self._creates = False
 
     def guard(self, storage: RDBStorage) -> None:
         """Let every commit of a storage pass this fence."""
-        event.listen(storage.scoped_session.session_factory, "pending_to_persistent", self._note)
-        event.listen(storage.scoped_session.session_factory, "after_rollback", self._forget)
         event.listen(storage.scoped_session.session_factory, "before_commit", self._check)
 
     @contextmanager
@@ -73,33 +62,12 @@ class Fence:
         finally:
             self._trial_id = None
 
-    @contextmanager
-    def creating(self, refuse: Callable[[Connection], None]) -> Iterator[None]:
-        """Let ``refuse`` see each trial that is created meanwhile, before its commit, and raise
-        where there is no room.
-        """
-        self._refuse = refuse
-        try:
-            yield
-        finally:
-            self._refuse = None
-
-    def _note(self, _: Session, row: object) -> None:
-        self._creates = self._creates or getattr(row, "__tablename__", "") == "trials"
-
-    def _forget(self, _: Session) -> None:
-        self._creates = False
-
     def _check(self, session: Session) -> None:
         """Lock the lease's row until the commit is over, or refuse the commit.
 
         Raises:
-            LeaseLostError: Another worker has taken the trial; what `creating` lets raise.
+            LeaseLostError: Another worker has taken the trial.
         """
-        if self._creates:
-            if self._refuse:
-                self._refuse(session.connection())
-            self._creates = False
         if self._trial_id is None:
             return
         row = session.execute(
@@ -148,7 +116,7 @@ def open_engine(url: str) -> Engine:
 
 def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
     """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the
-    fence.
+    fence. Its engine is for our own tables, too: so nobody needs a second pool.
     """
     storage = _optuna_storage(url, connections, skip_table_creation=True)
     fence.guard(storage)

@@ -26,6 +26,9 @@ SETTINGS = (
     "SET LOCAL timezone = 'UTC'"  # times are one zone's everywhere
 )
 
+# of a connection: what is executed in one call is one transaction, which begins and ends in the server
+AT_ONCE = {"isolation_level": "AUTOCOMMIT"}
+
 PLUGIN = "search_sessions"
 
 
@@ -52,7 +55,9 @@ def engine_options(pool_size: int, max_overflow: int) -> dict[str, Any]:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(SETTINGS)
+    # statements that the server commits by itself leave no transaction idle
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql(SETTINGS)
 
 
 plugins.register(PLUGIN, __name__, Sessions.__name__)

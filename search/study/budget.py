@@ -2,35 +2,21 @@
 stop, extend.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 
 from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
-from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
-from search.study.record import CAUSE, INFEASIBLE
 from search.study.stored import Study
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
 
-READ = text(f"""
-    SELECT budget.trials AS budget, gpu_s, until_s, budget.state AS order,
+LIMITS = text("""
+    SELECT trials, gpu_s, until_s, search_study.state AS order,
            coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::float AS age_s,
-           EXISTS (SELECT 1 FROM studies WHERE studies.study_id = :study_id) AS there, counts.*
-    FROM search_study AS budget CROSS JOIN (
-        SELECT count(*) AS total,
-               count(*) FILTER (WHERE trials.state = 'WAITING') AS waiting,
-               count(*) FILTER (WHERE trials.state = 'RUNNING') AS running,
-               count(*) FILTER (WHERE trials.state = 'RUNNING' AND {LIVE_LEASE}) AS held,
-               count(*) FILTER (WHERE trials.state = 'PRUNED' AND cause = '{INFEASIBLE}') AS infeasible,
-               count(*) FILTER (WHERE trials.state = 'FAIL' AND cause IS NULL) AS foreign_failures,
-               coalesce(sum({DEVICE_SECONDS}), 0)::float AS spent_s
-        FROM trials LEFT JOIN search_lease USING (trial_id)
-        LEFT JOIN LATERAL (SELECT value_json AS cause FROM trial_user_attributes AS told
-                           WHERE told.trial_id = trials.trial_id AND key = '{CAUSE}') AS ended ON true
-        WHERE trials.study_id = :study_id
-    ) AS counts WHERE budget.study_id = :study_id
+           pg_postmaster_start_time() AS server
+    FROM search_study JOIN studies USING (study_id) WHERE study_id = :study_id
 """)
 
 
@@ -108,6 +94,13 @@ class Budget:
         return not self.waiting and (self.counted >= self.trials or hopeless)
 
     @property
+    def most(self) -> int:
+        """How many trials there may be in all, by what is known now: what ends later may make room
+        for more, never for fewer.
+        """
+        return 0 if self.closed() else self.trials + self.replaced
+
+    @property
     def to_end(self) -> int:
         """Trials at hand that still keep the study from being over: under a limit nobody goes on
         with an interrupted one.
@@ -148,22 +141,23 @@ def beyond_budget(infeasible: int, budget: int) -> int:
     return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
 
 
-def read_budget(connection: Connection, study: Study) -> Budget:
-    """Return what has been spent of the study's budget by now.
+def read_budget(connection: Connection, study: Study, *, but: str = "") -> Budget:
+    """Return what has been spent of the study's budget by now; what a worker ``but`` holds counts as
+    held by nobody.
 
     Raises:
         UserError: The study was deleted.
     """
-    row = connection.execute(READ, {"study_id": study.id}).mappings().first()
-    if row is None or not row["there"]:
+    limits = connection.execute(LIMITS, {"study_id": study.id}).mappings().first()
+    if limits is None:
         raise UserError(f"study {study.spec.name!r} was deleted")
-    values = {
-        name: value for name, value in row.items() if name not in ("budget", "there", "order")
-    }
+    values = dict(limits)
+    counts = study.tally.read(connection, values.pop("server"), but)
     fixed = not study.spec.purpose.searches or (
-        study.spec.fixed and row["budget"] <= study.spec.trials
+        study.spec.fixed and values["trials"] <= study.spec.trials
     )
-    return Budget(trials=row["budget"], order=Order(row["order"]), fixed=fixed, **values)
+    order = Order(values.pop("order"))
+    return Budget(order=order, fixed=fixed, **values, **asdict(counts))
 
 
 def is_over(study: Study) -> bool:

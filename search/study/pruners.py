@@ -1,16 +1,27 @@
 """The pruners: successive halving with rungs of its own, and the best few after one epoch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never, final
 
 from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, text
 
 from spaces import Space
 from spaces.pruning import Halving, NoPruning, TopK
 
 REDUCTION = 3  # one in so many goes on from a rung
+
+# a study's scores after an epoch, negative, with the trials' numbers; a failed trial takes no place
+Scores = list[tuple[float, int]]
+
+AT_EPOCH = text("""
+    SELECT -intermediate_value, number FROM trials JOIN trial_intermediate_values USING (trial_id)
+    WHERE study_id = :study_id AND step = :epoch AND state <> 'FAIL'
+""")
+
 # system attribute of a trial, with the rung's epoch: its own score there, and whether it ends
 JUDGED = "judged at epoch "
 
@@ -29,8 +40,11 @@ class HalvingPruner(BasePruner):
     (arXiv:1810.05934), algorithm 2, with trials that are stopped instead of paused.
     """
 
-    def __init__(self, rungs: tuple[int, ...]) -> None:
+    def __init__(
+        self, rungs: tuple[int, ...], scores_at: Callable[[Study, int], Scores] | None = None
+    ) -> None:
         self.rungs = rungs
+        self.scores_at = scores_at or scores_of
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether the trial must end at a rung that it has come to."""
@@ -47,11 +61,11 @@ class HalvingPruner(BasePruner):
         if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
             return bool(noted["ends"])
         score = trial.intermediate_values[rung]
-        scores = _scores_at(study, rung)
+        scores = self.scores_at(study, rung)
         ends = _better(scores, (-score, trial.number)) >= -(-len(scores) // REDUCTION)
-        study._storage.set_trial_system_attr(
-            trial._trial_id, f"{JUDGED}{rung}", {"score": score, "ends": ends}
-        )
+        verdict = {"score": score, "ends": ends}
+        study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", verdict)
+        trial.system_attrs[f"{JUDGED}{rung}"] = verdict
         return ends
 
 
@@ -68,22 +82,27 @@ class TopKPruner(BasePruner):
     optimization? (arXiv:2307.15422)
     """
 
-    def __init__(self, *, epoch: int, keep: int) -> None:
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        keep: int,
+        scores_at: Callable[[Study, int], Scores] | None = None,
+    ) -> None:
         self.epoch = epoch
         self.keep = keep
+        self.scores_at = scores_at or scores_of
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether the trial must end."""
         if self.epoch not in trial.intermediate_values:
             return False
         own = (-trial.intermediate_values[self.epoch], trial.number)
-        return _better(_scores_at(study, self.epoch), own) >= self.keep
+        return _better(self.scores_at(study, self.epoch), own) >= self.keep
 
 
-def _scores_at(study: Study, epoch: int) -> list[tuple[float, int]]:
-    """Return the scores of all trials after an epoch, negative, with their numbers; a failed trial
-    takes no place.
-    """
+def scores_of(study: Study, epoch: int) -> Scores:
+    """Return the scores after an epoch of any study of Optuna's, which reads all of it."""
     trials = (trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL)
     return [
         (-trial.intermediate_values[epoch], trial.number)
@@ -92,7 +111,14 @@ def _scores_at(study: Study, epoch: int) -> list[tuple[float, int]]:
     ]
 
 
-def _better(scores: list[tuple[float, int]], own: tuple[float, int]) -> int:
+def read_scores(engine: Engine, study_id: int, _: Study, epoch: int) -> Scores:
+    """Return the same of a study in a database, reading nothing else."""
+    with engine.connect() as connection:
+        rows = connection.execute(AT_EPOCH, {"study_id": study_id, "epoch": epoch})
+        return [(score, number) for score, number in rows]
+
+
+def _better(scores: Scores, own: tuple[float, int]) -> int:
     return sum(score < own for score in scores)
 
 
@@ -106,16 +132,18 @@ class Judging:
     rungs: tuple[int, ...] = ()
 
 
-def judging(space: Space) -> Judging:
-    """Return how the trials of a space are judged before their end."""
+def judging(space: Space, scores_at: Callable[[Study, int], Scores] | None = None) -> Judging:
+    """Return how the trials of a space are judged before their end. ``scores_at`` reads a study's
+    scores after an epoch; without it Optuna reads the whole study.
+    """
     match space.pruning:
         case Halving():
             rungs = halving_rungs(space.default().train.epochs)
-            return Judging(HalvingPruner(rungs), rungs)
+            return Judging(HalvingPruner(rungs, scores_at), rungs)
         case NoPruning():
             return Judging(NopPruner())
         case TopK(epoch=epoch, keep=keep):
-            return Judging(TopKPruner(epoch=epoch, keep=keep), (epoch,))
+            return Judging(TopKPruner(epoch=epoch, keep=keep, scores_at=scores_at), (epoch,))
         case _:
             assert_never(space.pruning)
 

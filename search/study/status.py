@@ -1,5 +1,6 @@
 """What a study is doing: budget, trials by state, the best so far, and its workers."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,17 +43,24 @@ BEGUN = text(f"""
                        WHERE v.trial_id = trials.trial_id ORDER BY step DESC LIMIT 1) AS last ON true
     LEFT JOIN trial_user_attributes AS told ON told.trial_id = trials.trial_id AND told.key = '{MESSAGE}'
     LEFT JOIN trial_user_attributes AS named ON named.trial_id = trials.trial_id AND named.key = '{RECIPE}'
-    WHERE study_id = :study_id AND state <> 'WAITING' ORDER BY number
+    WHERE study_id = :study_id AND state <> 'WAITING' AND (state = 'RUNNING' OR number >= greatest(:since, (
+        SELECT max(number) + 1 FROM trials WHERE study_id = :study_id AND state <> 'WAITING') - :newest))
+    ORDER BY number
 """)
 
-UNFIT = text(f"""
-    SELECT count(*) AS trials, (array_agg(why.value_json::json #>> '{{}}' ORDER BY number DESC))[1] AS last
-    FROM trials JOIN trial_user_attributes AS told
+# in the order in which they were written: classes in theirs
+ATTRIBUTES = text("""
+    SELECT key, value_json FROM trial_user_attributes WHERE trial_id = :trial_id ORDER BY trial_user_attribute_id
+""")
+
+LAST_UNFIT = text(f"""
+    SELECT coalesce(why.value_json::json #>> '{{}}', '') FROM trials JOIN trial_user_attributes AS told
          ON told.trial_id = trials.trial_id AND told.key = '{CAUSE}' AND told.value_json = '{INFEASIBLE}'
          AND state = 'PRUNED'
     LEFT JOIN trial_user_attributes AS why ON why.trial_id = trials.trial_id AND why.key = '{MESSAGE}'
-    WHERE study_id = :study_id
+    WHERE study_id = :study_id ORDER BY number DESC LIMIT 1
 """)
+ALL = 2**31 - 1
 
 REMEDY = {
     Limit.STOPPED: "; `search resume` goes on",
@@ -192,7 +200,7 @@ def read_status(study: Study) -> Status:
         which = {"study_id": study.id}
         budget = read_budget(connection, study)
         counted = {row.state: row.trials for row in connection.execute(TRIALS, which)}
-        unfit = connection.execute(UNFIT, which).one()
+        last = connection.execute(LAST_UNFIT, which).scalar() if budget.infeasible else None
         scored = study.spec.purpose.scored
         best = _best(connection, study, budget) if scored else None
         workers = tuple(
@@ -200,7 +208,7 @@ def read_status(study: Study) -> Status:
             for row in connection.execute(WORKERS, which).mappings()
         )
     foreign = 0 if budget.fixed else budget.foreign_failures
-    infeasible = Infeasible(unfit.trials, budget.replaced - foreign, unfit.last or "")
+    infeasible = Infeasible(budget.infeasible, budget.replaced - foreign, last or "")
     trials: dict[str, int] = {state: counted.get(state, 0) for state in STATES}
     trials["pruned"] -= infeasible.uncounted
     trials["failed"] -= foreign
@@ -227,7 +235,8 @@ def _best(connection: Connection, study: Study, budget: Budget) -> Best | None:
     )
     if best is None:
         return None
-    notes = Notes.read(study.storage.get_trial_user_attrs(best.trial_id))
+    rows = connection.execute(ATTRIBUTES, {"trial_id": best.trial_id})
+    notes = Notes.read({key: json.loads(value) for key, value in rows})
     unfinished = best not in complete
     return Best(
         best.trial_id,
@@ -254,11 +263,16 @@ class TrialLine:
     recipe: str
 
 
-def read_trials(study: Study) -> list[TrialLine]:
-    """Return every trial that has begun, by number; those of a study without scores have none."""
+def read_trials(study: Study, *, since: int = 0, newest: int = ALL) -> list[TrialLine]:
+    """Return the trials that have begun, by number: those that have not ended, and of the others
+    those from number ``since`` on that are among the newest. Those of a study without scores have
+    none.
+    """
     nothing = {} if study.spec.purpose.scored else {"score": None, "value": None}
     with study.engine.connect() as connection:
         return [
             TrialLine(**{**row, **nothing})
-            for row in connection.execute(BEGUN, {"study_id": study.id}).mappings()
+            for row in connection.execute(
+                BEGUN, {"study_id": study.id, "since": since, "newest": newest}
+            ).mappings()
         ]

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, assert_never
 
 import optuna
@@ -32,12 +33,14 @@ from search.database.passwords import redacted
 from search.database.predicates import STUDIES
 from search.database.tables import STUDY
 from search.process.messages import Run
-from search.study.pruners import judging
+from search.study.history import History
+from search.study.pruners import judging, read_scores
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import Notes
-from search.study.sampling import FirstTrial, build_sampler, first_trials
+from search.study.sampling import FirstTrial, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.stored_forms import in_present_form
+from search.study.tally import Tally
 from spaces import Space, load_stored_space
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
@@ -46,6 +49,7 @@ KNOWN = text(f"SELECT study_id, study_name, spec FROM {STUDIES} ORDER BY study_i
 
 # what another score changes besides
 BY_MEASURE = ("measure", "measure_package", "score", "data_fingerprint")
+CONNECTIONS = 4  # of a command that reads or writes a study
 CLOCK_S = 300.0  # how far a worker's clock may be off
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -58,16 +62,17 @@ class ForeignNameError(UserError):
 @dataclass(frozen=True)
 class Study:
     """An open study. Only the worker that holds a lease writes through ``optuna``, under
-    ``fence``.
+    ``fence``. ``tally`` and ``history`` keep what has been read of ended trials.
     """
 
     id: int
     spec: StudySpec
     space: Space
-    engine: Engine
     storage: RDBStorage
     optuna: optuna.Study
     fence: Fence
+    tally: Tally
+    history: History
 
     def run(self, number: int) -> Run:
         """Return how one trial is trained."""
@@ -112,17 +117,18 @@ class Study:
         return original.seed if original else self.run(trial.number).seed
 
     def trial(self, trial_id: int) -> Trial:
-        """Return a running trial, attached to again under its own number, with that number's
-        sampler.
+        """Return a running trial, attached to again under its own number, for reports and its end:
+        its config is drawn elsewhere.
         """
-        # Optuna draws for trials only that it has read: this one may be another's
-        self.optuna.get_trials(deepcopy=False)
-        self.optuna.sampler = build_sampler(self.spec, self.storage.get_trial(trial_id).number)
         return Trial(self.optuna, trial_id)
+
+    @property
+    def engine(self) -> Engine:
+        """The connections, to Optuna's tables and ours."""
+        return self.storage.engine
 
     def close(self) -> None:
         """Close every connection."""
-        self.storage.engine.dispose()
         self.engine.dispose()
 
 
@@ -210,8 +216,8 @@ def _empty_study(storage: RDBStorage, name: str) -> optuna.Study:
     return study
 
 
-def open_study(url: str, name: str) -> Study:
-    """Return a study that ``create_study`` wrote.
+def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
+    """Return a study that ``create_study`` wrote, with so many connections at most.
 
     Raises:
         UserError: There is none of this name, or this program cannot run it.
@@ -221,6 +227,7 @@ def open_study(url: str, name: str) -> Study:
     with reachable(url):
         with engine.connect() as connection:
             known = {row.study_name: row for row in connection.execute(KNOWN)}
+        engine.dispose()
         if name not in known:
             names = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
             there = f"name one that is there ({names})" if known else "there is none yet"
@@ -230,10 +237,13 @@ def open_study(url: str, name: str) -> Study:
             )
         spec = read_spec(name, known[name].spec)
         fence = Fence()
-        storage = open_optuna(url, fence)
+        storage = open_optuna(url, fence, connections=connections)
         space = load_stored_space(spec.space)
-        study = optuna.load_study(study_name=name, storage=storage, pruner=judging(space).pruner)
-    return Study(known[name].study_id, spec, space, engine, storage, study, fence)
+        study_id = known[name].study_id
+        pruner = judging(space, partial(read_scores, storage.engine, study_id)).pruner
+        study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+    tally, history = Tally(study_id), History(study_id)
+    return Study(study_id, spec, space, storage, study, fence, tally, history)
 
 
 def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:

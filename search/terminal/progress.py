@@ -32,7 +32,7 @@ COLOURS = {
 
 def print_status(study: Study) -> None:
     """Print a study's status once."""
-    open_console().print(_view(read_status(study), read_trials(study)))
+    open_console().print(_view(read_status(study), read_trials(study, newest=MOST_ROWS)))
 
 
 def watch_status(study: Study) -> None:
@@ -67,7 +67,8 @@ def _show_live(
             for line in said():
                 console.print(line)
             try:
-                live.update(_view(read_status(study), read_trials(study)), refresh=True)
+                trials = read_trials(study, newest=MOST_ROWS)
+                live.update(_view(read_status(study), trials), refresh=True)
             except OUTAGES:
                 live.update(AWAY, refresh=True)
             if last:
@@ -82,6 +83,7 @@ def _print_endings(
     outage or a halt, however long.
     """
     printed: set[tuple[int, str]] = set()
+    since = 0  # what was before has ended, and was said
     away = False
     halted = False
     while True:
@@ -89,10 +91,14 @@ def _print_endings(
         for line in said():
             console.print(line)
         try:
-            for trial in read_trials(study):
+            trials = read_trials(study, since=since)
+            for trial in trials:
                 if (line := _news(trial)) and (trial.number, line) not in printed:
                     printed.add((trial.number, line))
                     console.print(line)
+            since = next(
+                (each.number for each in trials if each.state not in ENDED), _after(trials, since)
+            )
             status = read_status(study)
             if status.halted != halted and not last:
                 console.print(f"study {status.study} is {status.standing}")
@@ -110,6 +116,10 @@ def _print_endings(
         time.sleep(REFRESH_S)
 
 
+def _after(trials: list[TrialLine], since: int) -> int:
+    return trials[-1].number + 1 if trials else since
+
+
 def _view(status: Status, trials: list[TrialLine]) -> Group:
     return Group(_headline(status), _trial_table(trials), *_best_lines(status), *_warnings(status))
 
@@ -124,13 +134,11 @@ def _headline(status: Status) -> Text:
 
 
 def _trial_table(trials: list[TrialLine]) -> Table:
-    """Return the newest trials; those that are not over are all shown."""
+    """Return a table of trials."""
     table = Table(
         "trial", "state", "epochs", "last score", "value", "recipe", box=None, pad_edge=False
     )
-    for trial in [
-        trial for trial in trials if trial.state not in ENDED or trial in trials[-MOST_ROWS:]
-    ]:
+    for trial in trials:
         state = Text(trial.state, style=COLOURS.get(trial.state, ""))
         table.add_row(
             str(trial.number),

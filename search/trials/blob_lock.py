@@ -1,5 +1,6 @@
 """Guards blobs against deletion while a row that refers to them is written."""
 
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -12,16 +13,19 @@ NAMING_LOCK = 7_215_004
 
 NAMED = text("SELECT 1 FROM search_checkpoint WHERE blob = :blob LIMIT 1")
 
-# many may name at once; none while somebody deletes
-HOLD = text("SELECT pg_advisory_xact_lock_shared(:key, 0)")
+# many may name a blob at once; none while somebody deletes it
+HOLD = text("SELECT pg_advisory_xact_lock_shared(:key, :of)")
 
 
 def hold_blobs(connection: Connection, blobs: BlobStore, wanted: Iterable[str]) -> set[str]:
     """Let nobody delete these blobs until this transaction, which names them, has ended; returns
     those that are gone.
     """
-    connection.execute(HOLD, {"key": NAMING_LOCK})
-    return {blob for blob in set(wanted) if not blobs.exists(blob)}
+    blobs_wanted = set(wanted)
+    # in one order everywhere: two who hold a blob each never wait for the other's
+    for of in sorted(map(_lock_of, blobs_wanted)):
+        connection.execute(HOLD, {"key": NAMING_LOCK, "of": of})
+    return {blob for blob in blobs_wanted if not blobs.exists(blob)}
 
 
 def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
@@ -29,7 +33,7 @@ def delete_left(engine: Engine, blobs: BlobStore, left: set[str]) -> None:
     `search gc`.
     """
     for blob in left:
-        with suppress(StoreAwayError), locked(engine, NAMING_LOCK) as connection:
+        with suppress(StoreAwayError), locked(engine, NAMING_LOCK, _lock_of(blob)) as connection:
             if connection.execute(NAMED, {"blob": blob}).first() is None:
                 blobs.delete(blob)
 
@@ -41,7 +45,7 @@ def delete_unnamed(engine: Engine, blobs: Objects, listed: Stored) -> bool:
     Raises:
         StoreAwayError: The store does not answer.
     """
-    with locked(engine, NAMING_LOCK) as connection:
+    with locked(engine, NAMING_LOCK, _lock_of(listed.key)) as connection:
         if connection.execute(NAMED, {"blob": listed.key}).first() is not None:
             return False
         return delete_old(blobs, listed)
@@ -56,3 +60,8 @@ def delete_old(objects: Objects, listed: Stored) -> bool:
         return False
     objects.delete(listed.key)
     return True
+
+
+def _lock_of(blob: str) -> int:
+    """Return the number of a blob's lock, of 31 bits; that two blobs share one does no harm."""
+    return zlib.crc32(blob.encode()) >> 1

@@ -7,8 +7,7 @@ successor's results.
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, TextClause, case, func, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Engine, TextClause, func, text, update
 
 from search.database.connections import LeaseLostError
 from search.database.tables import LEASE
@@ -35,49 +34,14 @@ class Lease:
     hung_by: tuple[str, ...] = ()  # or had stood still
 
 
-def take(
-    connection: Connection, trial_id: int, owner: str, *, threads: int, seconds: float
-) -> Lease:
-    """Take a trial over from whoever had it; the caller holds the study's lock and knows that no
-    live lease is on it.
-    """
-    row = connection.execute(
-        insert(LEASE)
-        .values(
-            trial_id=trial_id,
-            owner=owner,
-            fence=1,
-            threads=threads,
-            expires_at=_in(seconds),
-            renewed_at=NOW,
-        )
-        .on_conflict_do_update(
-            index_elements=["trial_id"],
-            set_={
-                "owner": owner,
-                "fence": LEASE.c.fence + 1,
-                "expires_at": _in(seconds),
-                "renewed_at": NOW,
-                "vanished": LEASE.c.vanished + case((LEASE.c.owner == NOBODY, 0), else_=1),
-            },
-        )
-        .returning(
-            LEASE.c.fence, LEASE.c.threads, LEASE.c.vanished, LEASE.c.crashed_by, LEASE.c.hung_by
-        )
-    ).one()
-    fence, threads, vanished, crashed_by, hung_by = row
-    return Lease(trial_id, owner, fence, threads, vanished, tuple(crashed_by), tuple(hung_by))
-
-
-def renew(engine: Engine, lease: Lease, seconds: float) -> None:
+def renew(connection: Connection, lease: Lease, seconds: float) -> None:
     """Extend a lease, also one that ran out while nobody else wanted it, and count the time that it
     has been held.
 
     Raises:
         LeaseLostError: Another worker has taken the trial.
     """
-    with engine.begin() as connection:
-        _change(connection, lease, expires_at=_in(seconds), spent_s=SPENT, renewed_at=NOW)
+    _change(connection, lease, expires_at=_in(seconds), spent_s=SPENT, renewed_at=NOW)
 
 
 def release(engine: Engine, lease: Lease) -> None:

@@ -63,12 +63,11 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
     return member
 
 
-def beat(engine: Engine, member: RosterEntry) -> None:
+def beat(connection: Connection, member: RosterEntry) -> None:
     """Say that a worker is alive."""
-    with engine.begin() as connection:
-        connection.execute(
-            update(WORKER).where(WORKER.c.id == member.id).values(seen_at=func.clock_timestamp())
-        )
+    connection.execute(
+        update(WORKER).where(WORKER.c.id == member.id).values(seen_at=func.clock_timestamp())
+    )
 
 
 def leave(engine: Engine, name: str) -> None:

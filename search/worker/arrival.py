@@ -10,6 +10,8 @@ from search.database.connections import NoStudyError
 from search.study.stored import Study, open_study
 from search.waits import growing_waits
 
+WORKER_CONNECTIONS = 2  # one for its trial, one for its pulse
+
 
 def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:
     """Return the study, opened as soon as it is there.
@@ -21,7 +23,7 @@ def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], N
     deadline = time.monotonic() + longest_s
     for usual_s in growing_waits():
         try:
-            return open_study(url, name)
+            return open_study(url, name, connections=WORKER_CONNECTIONS)
         except (NoStudyError, WorldError) as error:
             left_s = deadline - time.monotonic()
             if left_s <= 0:

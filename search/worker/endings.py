@@ -1,12 +1,11 @@
 """How trials end: a verdict with its cause, told to Optuna once, with its numbers before it."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from objectives.data.resplit import dealt_parts
@@ -17,8 +16,8 @@ from search.process.hearing import UnusableError
 from search.process.messages import Cause
 from search.study.budget import current_budget
 from search.study.record import Notes
-from search.study.stored import Study
 from search.trials.leases import Lease
+from search.trials.writing import write_notes
 from search.worker.context import Worker
 
 
@@ -37,11 +36,10 @@ class Ending:
         return f"{self.cause} after {len(self.history)} epochs"
 
 
-def unfinished_verdict(study: Study, lease: Lease) -> Ending | None:
+def unfinished_verdict(trial: FrozenTrial) -> Ending | None:
     """Return the verdict of a worker that died while it recorded that this trial cannot work; a
     constraint once set stays.
     """
-    trial = study.storage.get_trial(lease.trial_id)
     if trial.constraints.get(Cause.INFEASIBLE.value, 0.0) > 0:
         return Ending(TrialState.PRUNED, Cause.INFEASIBLE, Notes.of(trial).message)
     return None
@@ -74,7 +72,7 @@ def unrecordable(worker: Worker, error: Exception) -> Ending:
     )
 
 
-def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
+def tell(worker: Worker, lease: Lease, trial: optuna.Trial, ending: Ending) -> None:
     """End a trial: attributes first, since nothing can be added to a trial that has ended.
 
     May be repeated when its answer was lost.
@@ -85,7 +83,7 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
     notes = replace(
         numbers(worker, trial, ending.history), cause=ending.cause.value, message=ending.message
     )
-    show(trial, notes, there=stored.user_attrs)
+    write_notes(worker.study.engine, lease, notes)
     if ending.cause is Cause.INFEASIBLE and Cause.INFEASIBLE.value not in stored.constraints:
         # the sampler learns the border; of a failed trial it learns nothing
         trial.set_constraint(Cause.INFEASIBLE.value, 1.0)
@@ -93,15 +91,6 @@ def tell(worker: Worker, trial: optuna.Trial, ending: Ending) -> None:
     worker.study.optuna.tell(
         trial, scored.score if scored else None, state=ending.state, skip_if_finished=True
     )
-
-
-def show(trial: optuna.Trial, notes: Notes, *, there: Mapping[str, object]) -> None:
-    """Store notes with a trial, where the dashboard shows them, but for those that are there: each
-    is a transaction.
-    """
-    for key, value in notes.attributes().items():
-        if key not in there or there[key] != value:
-            trial.set_user_attr(key, value)
 
 
 def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...]) -> Notes:

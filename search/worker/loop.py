@@ -3,6 +3,7 @@ to stop.
 """
 
 import os
+import random
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,7 +31,9 @@ from search.worker.patience import Patience
 from search.worker.pulse import Pulse
 from search.worker.trial import run_trial
 
-WAIT_S = 1.0  # between two looks for a trial to claim
+# the first and the longest wait between two looks for a trial to claim, but for chance: workers that
+# wait do not look all at once
+LOOKS_S = (1.0, 5.0)
 # the first and the longest wait before this worker tries again where its surroundings have failed
 RETRIES_S = (10.0, 120.0)
 
@@ -89,6 +92,7 @@ def run_worker(
 def pull(worker: Worker) -> None:
     """Claim and run one trial after the other."""
     waits = growing_waits(*RETRIES_S)
+    looks = growing_waits(*LOOKS_S)
     while not worker.orders.leave.is_set():
         try:
             match worker.patiently(lambda: _claim(worker)):
@@ -96,8 +100,9 @@ def pull(worker: Worker) -> None:
                     with holding(worker, lease):
                         run_trial(worker, lease)
                     waits = growing_waits(*RETRIES_S)
+                    looks = growing_waits(*LOOKS_S)
                 case Waiting():
-                    worker.orders.leave.wait(WAIT_S)
+                    worker.orders.leave.wait(next(looks) * random.uniform(0.5, 1.0))
                 case Done():
                     return
         except InterruptedTrialError:

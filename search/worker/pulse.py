@@ -38,14 +38,30 @@ class Pulse:
         while not self._over.wait(self.lease_s / 6):
             lease = self._lease
             try:
-                roster.beat(self.engine, self.member)
-                if lease is not None:
-                    leases.renew(self.engine, lease, self.lease_s)
+                self._beat(lease)
             except LeaseLostError as error:
                 if lease is self._lease:
                     self.lost = error
             except SQLAlchemyError:
                 continue
+
+    def _beat(self, lease: Lease | None) -> None:
+        """Say that the worker is alive, and renew its lease, in one transaction.
+
+        Raises:
+            LeaseLostError: Another worker has the trial; that this one is alive is written all
+                the same.
+        """
+        lost = None
+        with self.engine.begin() as connection:
+            roster.beat(connection, self.member)
+            try:
+                if lease is not None:
+                    leases.renew(connection, lease, self.lease_s)
+            except LeaseLostError as error:
+                lost = error
+        if lost is not None:
+            raise lost
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, final
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
@@ -22,8 +23,9 @@ from search.study.sampling import CONTROL
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.trials.leases import Lease
+from search.trials.writing import write_notes, write_scores
 from search.worker.context import BY_DEVICE, Worker
-from search.worker.endings import numbers, show
+from search.worker.endings import numbers
 
 # between two looks at the limits, at least: a trial of short epochs asks no more often
 LOOK_S = 1.0
@@ -37,14 +39,15 @@ class RunningTrial:
     Optuna lacks.
     """
 
-    def __init__(self, worker: Worker, lease: Lease, trial: optuna.Trial) -> None:
+    def __init__(
+        self, worker: Worker, lease: Lease, trial: optuna.Trial, stored: FrozenTrial
+    ) -> None:
         self.worker = worker
         self.lease = lease
         self.trial = trial
         self.number = trial.number
-        frozen = worker.patiently(lambda: worker.study.storage.get_trial(trial._trial_id))
-        self.reported = set(frozen.intermediate_values)
-        self.pruned = Notes.of(frozen).pruned
+        self.stored = stored  # with what has been reported since
+        self.pruned = Notes.of(stored).pruned
         self.looked_at = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -80,7 +83,10 @@ class RunningTrial:
             multiply_adds=needs.multiply_adds,
             memory_bytes=needs.memory_bytes,
         )
-        self.worker.patiently(lambda: show(self.trial, needed, there={}))
+        self.worker.patiently(lambda: self._write(needed))
+
+    def _write(self, notes: Notes) -> None:
+        write_notes(self.worker.study.engine, self.lease, notes)
 
     def point(self, history: tuple[EpochResult, ...], checkpoint: Checkpoint) -> None:
         """Make the saved blobs its checkpoint."""
@@ -103,10 +109,11 @@ class RunningTrial:
         self.worker.patiently(lambda: self._report(history))
 
     def _report(self, history: tuple[EpochResult, ...]) -> None:
-        for result in history:
-            if result.number not in self.reported:
-                self.trial.report(result.score, step=result.number)
-                self.reported.add(result.number)
+        reported = self.stored.intermediate_values
+        scores = {each.number: each.score for each in history if each.number not in reported}
+        if scores:
+            write_scores(self.worker.study.engine, self.lease, scores)
+            reported.update(scores)
 
     def verdict(self) -> Cause:
         """Return whether the trial is to be pruned; else ``completed``. The control never is."""
@@ -114,11 +121,13 @@ class RunningTrial:
 
     def _verdict(self) -> Cause:
         # asked for the control too, which takes its place in the rungs
-        self.pruned = self.pruned or (self.trial.should_prune() and self.number != CONTROL)
+        study = self.worker.study.optuna
+        ends = self.pruned or study.pruner.prune(study, self.stored)
+        self.pruned = ends and self.number != CONTROL
         if not self.pruned:
             return Cause.COMPLETED
         # the pruner says it once: whoever takes the trial over must know
-        show(self.trial, Notes(pruned=True), there={})
+        self._write(Notes(pruned=True))
         return Cause.PRUNED
 
     def limit_reached(self) -> bool:
@@ -150,9 +159,7 @@ class RunningTrial:
 
     def show(self, history: tuple[EpochResult, ...]) -> None:
         """Show in the dashboard what was trained so far."""
-        self.worker.patiently(
-            lambda: show(self.trial, numbers(self.worker, self.trial, history), there={})
-        )
+        self.worker.patiently(lambda: self._write(numbers(self.worker, self.trial, history)))
 
     def attach(self, filename: str, png: bytes) -> None:
         """Keep a picture of it."""

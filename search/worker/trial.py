@@ -20,8 +20,8 @@ from search.process.messages import (
     Trained,
 )
 from search.process.parent import ChildDiedError, ChildHungError, SurroundingsError
-from search.study.draws import FromTrial
 from search.trials import checkpoints
+from search.trials.drawing import draw
 from search.trials.leases import Lease
 from search.worker.blame import check_device, judge_death, judge_lease
 from search.worker.context import Worker
@@ -47,10 +47,11 @@ def run_trial(worker: Worker, lease: Lease) -> None:
     study = worker.study
     trial = patiently(lambda: study.trial(lease.trial_id))
     try:
-        config = patiently(lambda: study.space.draw(FromTrial(trial)))
-        ending = patiently(lambda: unfinished_verdict(study, lease) or judge_lease(study, lease))
-        ending = ending or train(RunningTrial(worker, lease, trial), config)
-        patiently(partial(tell, worker, trial, ending))
+        stored = patiently(lambda: study.storage.get_trial(lease.trial_id))
+        config = patiently(lambda: draw(study, lease, stored))
+        ending = unfinished_verdict(stored) or patiently(lambda: judge_lease(study, lease))
+        ending = ending or train(RunningTrial(worker, lease, trial, stored), config)
+        patiently(partial(tell, worker, lease, trial, ending))
     except (ChildDiedError, ChildHungError) as error:
         check_device(worker.member.gpu, error)
         ending = patiently(partial(judge_death, study, lease, error))
@@ -58,11 +59,11 @@ def run_trial(worker: Worker, lease: Lease) -> None:
             worker.say(f"trial {trial.number}: {error}; it will be tried again")
             worker.orders.stop.wait(RETRY_S)
             return
-        patiently(partial(tell, worker, trial, ending))
+        patiently(partial(tell, worker, lease, trial, ending))
     except Exception as error:
         # not patiently: what it raises again is no call that may work later
         ending = unrecordable(worker, error)
-        patiently(partial(tell, worker, trial, ending))
+        patiently(partial(tell, worker, lease, trial, ending))
     kept = checkpoints.kept(study.spec)
     patiently(lambda: checkpoints.drop_unneeded(study.engine, worker.blobs, study.id, keep=kept))
     worker.say(f"trial {trial.number} {ending}")

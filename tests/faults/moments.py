@@ -41,13 +41,13 @@ LAST_STEP = (
 )
 
 STEPS = (
+    # the server goes on with it alone: the trial has an owner who never hears of it
+    Step("claimed, and never heard", "search_lease", "%insert into search_lease%", "SELECT 1"),
     Step(
-        "trial created, no lease yet", "search_lease", "insert into search_lease%",
-        f"SELECT 1 {RUNNING} AND NOT EXISTS (SELECT 1 FROM search_lease AS l WHERE l.trial_id = "
+        "parameters drawn, not written", "trial_params", "insert into trial_params%",
+        f"SELECT 1 {RUNNING} AND NOT EXISTS (SELECT 1 FROM trial_params AS p WHERE p.trial_id = "
         f"trials.trial_id)",
     ),
-    Step("parameters half "
-         "drawn", "trial_params", "insert into trial_params%", f"SELECT 1 {RUNNING}"),
     Step("checkpoint stored, no pointer "
          "yet", "search_checkpoint", "insert into search_checkpoint%", f"SELECT 1 {RUNNING}"),
     Step(
@@ -215,8 +215,8 @@ def forkserver(worker: Worker) -> int:
 
 
 def lock_lost_in_a_claim() -> Row:
-    """The connection that holds the lock of all claims is cut while a worker creates the last
-    trial, and another claims.
+    """The connection that holds the lock of all claims is cut while a worker takes the last trial,
+    and another claims.
     """
     with scene(2, 150) as at:
         at.start()
@@ -225,22 +225,24 @@ def lock_lost_in_a_claim() -> Row:
             at.start()
             at.start()
             at.wait(
-                lambda: held(at, "trials", "insert into trials%"), "the creation of a trial", 90
+                lambda: held(at, "trials", "%insert into search_lease%"),
+                "a claim with the lock",
+                90,
             )
+            at.wait(lambda: at.query(CLAIMING)[0][0] == 2, "another claim", 90)
             cut = at.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND "
-                "granted"
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'trials'::regclass "
+                "AND NOT granted"
             )
-            at.wait(lambda: at.query(CREATING)[0][0] == 2, "another that creates a trial, too", 60)
+            at.wait(lambda: at.query(CLAIMING)[0][0] == 2, "both of them again", 60)
         at.finish(3)
-        row = audit(at, "lock lost while a trial is created", len(cut))
+        row = audit(at, "lock lost while a trial is claimed", len(cut))
         row.wrong += [] if cut else ["nobody held the lock"]
         return row
 
 
-CREATING = """
-    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
-    AND (query ILIKE 'insert into trials%' OR query ILIKE '%from studies%for update%')
+CLAIMING = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE '%insert into search_lease%'
 """
 
 ALL = [lock_lost_in_a_claim, killed_at_steps, killed_half_written, killed_forkserver]

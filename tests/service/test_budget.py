@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import optuna
 import psycopg2
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -30,7 +29,7 @@ import sys, time
 from contextlib import suppress
 from optuna.trial import TrialState
 from search.trials.claims import Claimed, Done, claim
-from search.study.draws import FromTrial
+from search.trials.drawing import draw
 from search.database.connections import LeaseLostError
 from search.study.stored import open_study
 study = open_study(sys.argv[1], "small")
@@ -39,8 +38,8 @@ while True:
         case Claimed(lease):
             with suppress(LeaseLostError), study.fence.holding(lease.trial_id, lease.fence):
                 # nobody renews the lease: where all is slow, another takes the trial over
+                draw(study, lease, study.storage.get_trial(lease.trial_id))
                 trial = study.trial(lease.trial_id)
-                study.space.draw(FromTrial(trial))
                 study.optuna.tell(trial, 0.5, skip_if_finished=True)  # as workers do
         case Done():
             break
@@ -94,62 +93,73 @@ def test_processes_killed_while_they_claim_lose_and_double_no_trial(
     study.close()
 
 
-def test_a_creation_whose_answer_is_lost_makes_no_trial_too_many(
+def test_a_claim_whose_answer_is_lost_is_had_by_asking_again(
     database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Optuna creates a trial again when it did not hear that it had: the second one is refused
-    where there is no room.
-    """
+    """The server has committed it: the same worker gets the same trial, and nobody another one."""
     make_study(database, trials=2)
     study = open_study(database, "small")
     first = claim(study, "first", threads=1)
+    execute = study.engine.dialect.do_execute
     lost = []
-    dialect = study.storage.engine.dialect
-    commit = dialect.do_commit
 
-    def lose_the_answer(connection: Any) -> None:
-        commit(connection)
-        if not lost and numbers_by_state(database).total() == 2:
+    def lose_the_answer(cursor: Any, statement: str, *rest: Any) -> None:
+        execute(cursor, statement, *rest)
+        if not lost and "INSERT INTO search_lease" in statement:
             lost.append(True)
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(dialect, "do_commit", lose_the_answer)
-    assert claim(study, "second", threads=1) == Waiting()
+    monkeypatch.setattr(study.engine.dialect, "do_execute", lose_the_answer)
+    with pytest.raises(OperationalError):
+        claim(study, "second", threads=1)
     assert lost
     assert numbers_by_state(database) == Counter(RUNNING=2)
-    adopted = claim(study, "second", threads=1)
-    assert isinstance(first, Claimed)
-    assert isinstance(adopted, Claimed)
-    assert adopted.lease.trial_id != first.lease.trial_id
     assert claim(study, "third", threads=1) == Waiting()
+    had = claim(study, "second", threads=1)
+    assert isinstance(first, Claimed)
+    assert isinstance(had, Claimed)
+    assert had.lease.trial_id != first.lease.trial_id
+    assert (had.lease.fence, had.lease.vanished) == (2, 0)
     study.close()
 
 
-def test_a_claim_that_slept_while_others_spent_the_budget_creates_nothing(
+def test_a_claim_that_slept_between_its_look_and_its_lock_creates_nothing_too_many(
     database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_study(database, trials=2)
     sleeper, awake = open_study(database, "small"), open_study(database, "small")
-    ask = sleeper.optuna.ask
+    execute = sleeper.engine.dialect.do_execute
 
-    def ask_late() -> optuna.Trial:
-        with (
-            psycopg2.connect(database.replace("+psycopg2", "")) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
-            )
-        while isinstance(claim(awake, "awake", threads=1), Claimed):
-            pass
-        return ask()
+    def execute_late(cursor: Any, statement: str, *rest: Any) -> None:
+        if "INSERT INTO search_lease" in statement:
+            names = iter("ab")
+            while isinstance(claim(awake, next(names, "c"), threads=1), Claimed):
+                pass
+        execute(cursor, statement, *rest)
 
-    monkeypatch.setattr(sleeper.optuna, "ask", ask_late)
-    with pytest.raises(OperationalError):  # the lock went with its connection; a worker tries again
-        claim(sleeper, "sleeper", threads=1)
+    monkeypatch.setattr(sleeper.engine.dialect, "do_execute", execute_late)
+    assert claim(sleeper, "sleeper", threads=1) == Waiting()
     assert numbers_by_state(database) == Counter(RUNNING=2)
     for study in (sleeper, awake):
         study.close()
+
+
+def test_a_claim_of_before_a_fail_over_takes_nothing_after_it(
+    database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has counted was another server's."""
+    make_study(database, trials=2)
+    study = open_study(database, "small")
+    execute = study.engine.dialect.do_execute
+
+    def execute_elsewhere(cursor: Any, statement: str, *rest: Any) -> None:
+        execute(cursor, statement.replace("pg_postmaster_start_time() =", "now() ="), *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study.engine.dialect, "do_execute", execute_elsewhere)
+        assert claim(study, "a", threads=1) == Waiting()
+    assert isinstance(claim(study, "a", threads=1), Claimed)
+    study.close()
 
 
 @pytest.mark.long

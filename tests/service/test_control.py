@@ -175,7 +175,8 @@ def test_hours_count_what_every_claim_has_held_and_close_the_study(
         connection.execute(update(LEASE).values(back_dated))
     # also what was not written yet
     assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)
-    leases.renew(study.engine, lease, 30.0)
+    with study.engine.begin() as connection:
+        leases.renew(connection, lease, 30.0)
     assert current_budget(study).spent_s == pytest.approx(60.0, abs=5.0)
     assert current_budget(study).limit() is Limit.NONE
     with study.engine.begin() as connection:

@@ -202,7 +202,8 @@ def test_a_worker_that_slept_between_put_and_point_is_fenced(
     )
     with pytest.raises(LeaseLostError):
         point(small_study.engine, blobs, asleep.lease, pointers)
-    leases.renew(small_study.engine, awake.lease, 30.0)
+    with small_study.engine.begin() as connection:
+        leases.renew(connection, awake.lease, 30.0)
     assert not named(small_study)
     again = claim(small_study, "c", threads=1)  # and whoever comes next takes it over
     assert isinstance(again, Claimed)

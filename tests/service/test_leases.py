@@ -5,14 +5,16 @@ from contextlib import AbstractContextManager
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import update
 
 from search.artifacts import open_blobs
 from search.database.connections import LeaseLostError
-from search.study.draws import FromTrial
+from search.database.tables import LEASE
 from search.study.stored import Study, open_study
 from search.trials import checkpoints, claims, leases, roster
 from search.trials.checkpoints import Pointer
 from search.trials.claims import Claimed, Done, Waiting, claim
+from search.trials.drawing import draw
 from search.worker.blame import MOST_CRASHES, MOST_HANGS, judge_lease
 from search.worker.pulse import Pulse
 from tests.support.waiting import wait_for
@@ -27,13 +29,18 @@ def take(study: Study, owner: str, lease_s: float = 60.0) -> leases.Lease:
     return claimed.lease
 
 
+def renew(study: Study, lease: leases.Lease) -> None:
+    with study.engine.begin() as connection:
+        leases.renew(connection, lease, 60.0)
+
+
 def holding(study: Study, lease: leases.Lease) -> AbstractContextManager[None]:
     return study.fence.holding(lease.trial_id, lease.fence)
 
 
 def test_the_control_is_the_first_trial(small_study: Study) -> None:
     lease = take(small_study, "a")
-    config = small_study.space.draw(FromTrial(small_study.trial(lease.trial_id)))
+    config = draw(small_study, lease, small_study.storage.get_trial(lease.trial_id))
     assert small_study.storage.get_trial(lease.trial_id).number == 0
     assert config == small_study.space.default()
 
@@ -82,14 +89,14 @@ def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(
     small_study: Study,
 ) -> None:
     old = take(small_study, "a", lease_s=EXPIRED_S)
-    leases.renew(small_study.engine, old, 60.0)
+    renew(small_study, old)
     other = take(small_study, "b", lease_s=EXPIRED_S)
     assert other.trial_id != old.trial_id
     time.sleep(2 * EXPIRED_S)
     taken = take(small_study, "c")
     assert taken.trial_id == other.trial_id
     with pytest.raises(LeaseLostError):
-        leases.renew(small_study.engine, other, 60.0)
+        renew(small_study, other)
     # of the old fence: it must not free the new owner's trial
     leases.release(small_study.engine, other)
     assert take(small_study, "d").trial_id != taken.trial_id
@@ -97,9 +104,9 @@ def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(
 
 def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: object) -> None:
     old = take(small_study, "a", lease_s=EXPIRED_S)
+    draw(small_study, old, small_study.storage.get_trial(old.trial_id))
     trial = small_study.trial(old.trial_id)
     with holding(small_study, old):
-        small_study.space.draw(FromTrial(trial))
         trial.report(0.25, step=1)
     time.sleep(2 * EXPIRED_S)
     new = take(small_study, "b")
@@ -205,7 +212,7 @@ def test_the_owner_writes_under_its_fence(small_study: Study) -> None:
 
 
 def test_claims_end_with_the_budget(small_study: Study) -> None:
-    ids = {take(small_study, "a").trial_id for _ in range(small_study.spec.trials)}
+    ids = {take(small_study, f"w{i}").trial_id for i in range(small_study.spec.trials)}
     assert len(ids) == small_study.spec.trials
     assert claim(small_study, "b", threads=1) == Waiting()
     for trial_id in ids:
@@ -228,7 +235,7 @@ def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(
 ) -> None:
     lease = take(small_study, "killed right after the claim")
     other = open_study(database, "small")
-    config = other.space.draw(FromTrial(other.trial(lease.trial_id)))
+    config = draw(other, lease, other.storage.get_trial(lease.trial_id))
     assert config == other.space.default()
     other.close()
 
@@ -243,5 +250,8 @@ def test_the_pulse_renews_and_notices_a_loss(small_study: Study) -> None:
         # it was renewed, so it is not to be had
         assert take(small_study, "b").trial_id != lease.trial_id
         with small_study.engine.begin() as connection:
-            leases.take(connection, lease.trial_id, "thief", threads=1, seconds=60.0)
+            stolen = {"owner": "thief", "fence": lease.fence + 1}
+            connection.execute(
+                update(LEASE).where(LEASE.c.trial_id == lease.trial_id).values(stolen)
+            )
         wait_for(lambda: isinstance(pulse.lost, LeaseLostError), 5.0)

@@ -18,10 +18,12 @@ from search.database.tables import CHECKPOINT, STUDY
 from search.place import Place
 from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
+from search.study.sampling import build_sampler
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.trials.checkpoints import pointers_of
 from search.trials.claims import Claimed, Done, claim
+from search.trials.drawing import draw
 from spaces import FromParams
 from spaces.fields.schema import flatten
 from spaces.values import Value
@@ -44,7 +46,8 @@ def run_one(study: Study, score: float, cause: str = "completed") -> int:
     """A trial told without training: all its epochs, or pruned when the pruner says so, or as the
     cause says.
     """
-    trial = study.trial(study.optuna.ask()._trial_id)
+    trial = study.optuna.ask()
+    study.optuna.sampler = build_sampler(study.spec, trial.number)
     study.space.draw(FromTrial(trial))
     trial.set_user_attr("epochs", 4)
     state, value = TrialState.COMPLETE, score
@@ -154,10 +157,9 @@ def test_the_new_study_takes_as_many_new_trials_as_were_asked_for(old: Study, pl
     new = open_study(place.storage, "new")
     before = len(trials_of(new))
     ran = 0
-    while isinstance(claim(new, "a", threads=1), Claimed):
-        (running,) = [trial for trial in trials_of(new) if trial.state == TrialState.RUNNING]
-        trial = new.trial(running._trial_id)
-        new.space.draw(FromTrial(trial))
+    while isinstance(claimed := claim(new, "a", threads=1), Claimed):
+        draw(new, claimed.lease, new.storage.get_trial(claimed.lease.trial_id))
+        trial = new.trial(claimed.lease.trial_id)
         trial.set_user_attr("end_cause", "completed")
         new.optuna.tell(trial, 0.5)
         ran += 1

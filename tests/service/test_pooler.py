@@ -20,11 +20,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from search.database import sessions
 from search.database.connections import Fence, locked, open_engine, open_optuna
-from search.study.draws import FromTrial
 from search.study.status import read_status
 from search.study.stored import open_study
 from search.trials import leases
 from search.trials.claims import Claimed, claim
+from search.trials.drawing import draw
 
 PGBOUNCER = shutil.which("pgbouncer")
 CURRENT = text(
@@ -147,10 +147,11 @@ def test_a_study_lives_behind_a_pooler_in_transaction_mode(
         claimed = claim(study, owner, threads=1)
         assert isinstance(claimed, Claimed)
         with study.fence.holding(claimed.lease.trial_id, claimed.lease.fence):
+            draw(study, claimed.lease, study.storage.get_trial(claimed.lease.trial_id))
             trial = study.trial(claimed.lease.trial_id)
-            study.space.draw(FromTrial(trial))
             trial.report(0.5, 1)
-            leases.renew(study.engine, claimed.lease, 60.0)
+            with study.engine.begin() as connection:
+                leases.renew(connection, claimed.lease, 60.0)
             study.optuna.tell(trial, 0.5)
         numbers.append(trial.number)
     assert numbers == [0, 1, 2]

@@ -22,6 +22,7 @@ from search.study.budget import current_budget
 from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget
+from search.study.sampling import build_sampler
 from search.study.setup import Request, set_up
 from search.study.spec import stable_seed
 from search.study.stored import Study, open_study
@@ -89,7 +90,8 @@ def told(url: str, name: str) -> None:
     """End every trial of a study's budget with a score that follows from its parameters."""
     study = open_study(url, name)
     while (budget := current_budget(study)).waiting or budget.counted < budget.trials:
-        trial = study.trial(study.optuna.ask()._trial_id)
+        trial = study.optuna.ask()
+        study.optuna.sampler = build_sampler(study.spec, trial.number)
         study.space.draw(FromTrial(trial))
         score, state = stable_seed(sorted(trial.params.items())) / 2**31, TrialState.COMPLETE
         for epoch in range(1, 5):

@@ -1,0 +1,161 @@
+"""Drawing a trial's config: its sampler sees the study's history as it is at one moment, and all that
+it draws is written at once, under the fence.
+
+A trial whose worker dies before that has no parameters: whoever adopts it draws them, by a sampler
+with the same seed.
+"""
+
+from collections.abc import Container, Sequence
+from typing import Any, NoReturn, final
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import BaseStorage
+from optuna.storages._rdb.models import TrialParamModel
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import insert
+
+from objectives.config import Config
+from search.study.draws import FromTrial
+from search.study.sampling import build_sampler
+from search.study.stored import Study
+from search.trials.leases import Lease
+from search.trials.writing import writing_for
+
+PARAMETERS = TrialParamModel.__table__
+
+
+def draw(study: Study, lease: Lease, trial: FrozenTrial) -> Config:
+    """Return a claimed trial's config: as it was drawn before, else drawn now and written. ``trial``
+    is what is stored of it.
+
+    Raises:
+        LeaseLostError: Another worker has taken the trial; nothing is written.
+        UpdateFinishedTrialError: Somebody else has ended it.
+    """
+    storage = DrawingStorage(study, trial)
+    sampler = build_sampler(study.spec, trial.number)
+    drawing = optuna.load_study(study_name=study.spec.name, storage=storage, sampler=sampler)
+    config = study.space.draw(FromTrial(Trial(drawing, lease.trial_id)))
+    if storage.drawn:
+        with writing_for(study.engine, lease) as connection:
+            connection.execute(insert(PARAMETERS), storage.drawn)
+    return config
+
+
+@final
+class DrawingStorage(BaseStorage):
+    """What Optuna needs to draw for one trial. It reads the study's history once, when a sampler
+    first asks, and keeps what is drawn instead of writing each value in a transaction of its own.
+    """
+
+    def __init__(self, study: Study, trial: FrozenTrial) -> None:
+        self.study = study
+        self.trial = trial
+        self.drawn: list[dict[str, Any]] = []
+        self._history: list[FrozenTrial] | None = None
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the study's id."""
+        return self.study.id
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the study's name."""
+        return self.study.spec.name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return that the score is maximised."""
+        return [StudyDirection.MAXIMIZE]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return the trial that is drawn for."""
+        return self.trial
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the study's history."""
+        if self._history is None:
+            with self.study.engine.connect() as connection:
+                self._history = self.study.history.read(connection)
+        return [each for each in self._history if states is None or each.state in states]
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """Keep a value that was drawn."""
+        self.drawn.append(
+            {
+                "trial_id": trial_id,
+                "param_name": param_name,
+                "param_value": param_value_internal,
+                "distribution_json": distribution_to_json(distribution),
+            }
+        )
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep nothing: a sampler shares values here that are not written yet; ours are written
+        whole.
+        """
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return none: no sampler asks."""
+        return {}
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return none: no sampler asks."""
+        return {}
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Refuse."""
+        self._refuse()
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """Refuse."""
+        self._refuse()
+
+    def delete_study(self, study_id: int) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Refuse."""
+        self._refuse()
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Refuse."""
+        self._refuse()
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise AssertionError("a sampler draws, and does nothing else")

@@ -1,0 +1,142 @@
+"""What is drawn for a claimed trial: what Optuna would draw from the same history, written whole."""
+
+import random
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+
+from search.database.connections import LeaseLostError
+from search.process.messages import Cause
+from search.study.draws import FromTrial
+from search.study.record import Notes
+from search.study.sampling import build_sampler, startup_trials
+from search.study.stored import Study
+from search.trials import leases
+from search.trials.claims import Claimed, claim
+from search.trials.drawing import draw
+from search.trials.writing import write_notes
+
+LEARNT = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@pytest.fixture
+def study(small_study: Study) -> Study:
+    """A study with room for many trials."""
+    with small_study.engine.begin() as connection:
+        connection.execute(text("UPDATE search_study SET trials = 40"))
+    return small_study
+
+
+def take(study: Study, owner: str) -> leases.Lease:
+    claimed = claim(study, owner, threads=1)
+    assert isinstance(claimed, Claimed)
+    return claimed.lease
+
+
+def end(study: Study, lease: leases.Lease, dice: random.Random) -> None:
+    """End a trial in one of the ways in which trials end."""
+    trial = study.trial(lease.trial_id)
+    state = dice.choice(
+        (TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    )
+    for epoch in range(1, dice.randint(2, 4)):
+        trial.report(dice.random(), epoch)
+    if state == TrialState.PRUNED and dice.random() < 0.5:
+        trial.set_constraint(Cause.INFEASIBLE.value, 1.0)
+    study.optuna.tell(trial, dice.random() if state == TrialState.COMPLETE else None, state=state)
+    leases.release(study.engine, lease)
+
+
+def plainly(study: Study, number: int) -> dict[str, object]:
+    """The parameters that Optuna itself draws for a trial, in its memory."""
+    trials = study.optuna.get_trials()
+    plain = optuna.create_study(direction="maximize", sampler=build_sampler(study.spec, number))
+    for trial in trials[:number]:
+        plain.add_trial(trial)
+    fixed = trials[number].system_attrs.get("fixed_params", {})
+    plain.enqueue_trial(fixed)
+    asked = plain.ask()
+    assert asked.number == number
+    study.space.draw(FromTrial(asked))
+    return asked.params
+
+
+def test_a_draw_is_what_optuna_draws_from_the_same_history(study: Study) -> None:
+    dice = random.Random(0)
+    at_work: list[leases.Lease] = []
+    for number in range(24):
+        lease = take(study, f"w{number}")
+        config = draw(study, lease, study.storage.get_trial(lease.trial_id))
+        trial = study.storage.get_trial(lease.trial_id)
+        assert trial.number == number
+        assert trial.params == plainly(study, number)
+        assert (
+            draw(study, lease, study.storage.get_trial(lease.trial_id)) == config
+        )  # and again, as it is stored by now
+        at_work.append(lease)
+        if len(at_work) > 3:
+            end(study, at_work.pop(dice.randrange(len(at_work))), dice)
+    assert startup_trials(study.spec) < 10  # beyond which the sampler learns
+
+
+def known(trial: FrozenTrial) -> tuple[object, ...]:
+    last = max(trial.intermediate_values.items(), default=None)
+    return (
+        trial.number,
+        trial.state,
+        trial.value if trial.state == TrialState.COMPLETE else None,
+        trial.params,
+        trial.distributions,
+        trial.constraints,
+        last if trial.state == TrialState.PRUNED else None,
+    )
+
+
+def test_the_history_is_what_optuna_reads_however_often_it_is_read(study: Study) -> None:
+    dice = random.Random(1)
+    at_work = []
+    for number in range(16):
+        lease = take(study, f"w{number}")
+        if dice.random() < 0.8:  # others wait for their parameters
+            draw(study, lease, study.storage.get_trial(lease.trial_id))
+        at_work.append(lease)
+        while len(at_work) > 2:
+            end(study, at_work.pop(dice.randrange(len(at_work))), dice)
+        with study.engine.connect() as connection:
+            read = study.history.read(connection)
+        theirs = study.optuna.get_trials(deepcopy=False, states=LEARNT)
+        assert [known(each) for each in read] == [known(each) for each in theirs]
+
+
+def test_whoever_lost_the_lease_writes_neither_parameters_nor_notes(study: Study) -> None:
+    old = take(study, "a")
+    leases.release(study.engine, old)
+    new = take(study, "b")
+    assert new.trial_id == old.trial_id
+    with pytest.raises(LeaseLostError):
+        draw(study, old, study.storage.get_trial(old.trial_id))
+    with pytest.raises(LeaseLostError):
+        write_notes(study.engine, old, Notes(parameters=1))
+    trial = study.storage.get_trial(old.trial_id)
+    assert (trial.params, trial.user_attrs.get("parameters")) == ({}, None)
+
+
+def test_nothing_is_written_for_a_trial_that_somebody_ended(study: Study) -> None:
+    lease = take(study, "a")
+    study.storage.set_trial_state_values(lease.trial_id, TrialState.FAIL)
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        draw(study, lease, study.storage.get_trial(lease.trial_id))
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        write_notes(study.engine, lease, Notes(parameters=1))
+    assert "parameters" not in study.storage.get_trial(lease.trial_id).user_attrs
+
+
+def test_notes_are_replaced_and_the_others_stay(study: Study) -> None:
+    lease = take(study, "a")
+    write_notes(study.engine, lease, Notes(parameters=1, device="cpu"))
+    write_notes(study.engine, lease, Notes(parameters=2, message="two\nlines"))
+    notes = Notes.of(study.storage.get_trial(lease.trial_id))
+    assert (notes.parameters, notes.device, notes.message) == (2, "cpu", "two\nlines")
+    assert notes.recipe == "control"
