@@ -7,10 +7,10 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database compose-test dist clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv (about 6 GB with torch); .venv/bin/search is the command
 
@@ -65,6 +65,9 @@ recipes-test: install ## every recipe's network at full size under the whole con
 
 bench: install ## speed of the training loop, and what a trial costs beside its training
 	$(VENV)/bin/python tests/bench.py
+
+bench-database: install ## what the database costs many workers, compared with an earlier revision (15 minutes)
+	$(VENV)/bin/python tests/bench_database.py
 
 compose-test: install ## docker compose for real: four workers on this machine (needs docker; 2 minutes)
 	$(COMPOSE) build
