@@ -109,17 +109,24 @@ class Diaries:
 
 
 def percentile(figures: Sequence[Figure], share: float) -> Figure:
-    """Return the figure that so large a share lies at or below."""
-    ordered = sorted(figures, key=lambda figure: figure.value)
-    place = min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1) if ordered else 0
-    if not ordered:
-        return Figure(math.nan)
-    cut = any(figure.at_least for figure in ordered[: place + 1])
-    return Figure(ordered[max(0, place)].value, at_least=cut)
+    """Return the figure that so large a share lies at or below.
+
+    Those that were cut count for as long as they were seen, and not after. Source: Kaplan and Meier
+    1958, Nonparametric Estimation from Incomplete Observations.
+    """
+    # of equals those that were cut come last: they are known to be longer
+    ordered = sorted(figures, key=lambda figure: (figure.value, figure.at_least))
+    longer = 1.0  # the share that is
+    for place, figure in enumerate(ordered):
+        if not figure.at_least:
+            longer *= 1 - 1 / (len(ordered) - place)
+            if longer <= 1 - share + 1e-9:
+                return figure
+    return Figure(ordered[-1].value, at_least=True) if ordered else Figure(math.nan)
 
 
 def longest(figures: Sequence[Figure]) -> Figure:
-    """Return the longest."""
+    """Return the longest, which may be one that was cut."""
     return percentile(figures, 1.0)
 
 
