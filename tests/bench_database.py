@@ -1,9 +1,9 @@
 """``make bench-database``: what the database costs many workers, compared with an earlier revision.
 
-Both source trees run the same scenes, one after the other, each on a Postgres of its own, without
-data and without training: a worker claims, draws, reports five epochs, asks for the verdict after
-each, and ends its trial with all that is stored with one, by its tree's own functions. Checkpoints
-and pictures are left out. A ratio is of this checkout to the earlier revision.
+Both source trees run the same scenes in turn, each on a Postgres of its own, without data and
+without training: a worker claims, draws, reports five epochs, asks for the verdict after each, and
+ends its trial with all that is stored with one, by its tree's own functions. Checkpoints and
+pictures are left out. A ratio is of this checkout to the earlier revision.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from database_bench.trees import REVISION, Tree, tree_of
 from faults.postgres import Server
 
 REPEATS = 5  # of a command
+Results = dict[str, dict[str, dict[str, Any]]]  # figures by side, scene and name
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="search-bench-") as place:
         folder = Path(place)
         folder.chmod(0o755)  # the server may be another user's
-        results = {name: run_side(tree_of(name, folder), folder, chosen) for name in names}
+        results = run([tree_of(name, folder) for name in names], folder, chosen)
     text = report(chosen, results)
     print(text)
     if asked.out:
@@ -103,25 +104,35 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_side(tree: Tree, folder: Path, chosen: list[Scene]) -> dict[str, dict[str, Any]]:
-    """Run a tree's scenes; studies of one size are written once, and copied."""
-    results: dict[str, dict[str, Any]] = {}
-    mine = [scene for scene in chosen if tree.name in scene.sides]
-    for ended in dict.fromkeys(scene.ended for scene in mine):
-        original = new_server(folder / f"{tree.name}-{ended}")
-        written = tree.scene(original.url, "prepare", ended=ended)
-        original.stop()
-        results[f"written {ended}"] = written
-        say(f"{tree.name}: study with {ended:,} ended trials {written or ''}")
-        for scene in (each for each in mine if each.ended == ended):
-            server = CopiedServer(original, folder / f"{tree.name}-scene")
-            start = time.monotonic()
-            results[scene.name] = run_scene(tree, server, scene)
-            note = results[scene.name].get("note", "")
-            say(f"{tree.name}: {scene.name}: {time.monotonic() - start:.0f} s {note}")
-            server.close()
-        shutil.rmtree(original.folder)
+def run(trees: list[Tree], folder: Path, chosen: list[Scene]) -> Results:
+    """Run the scenes, each on one tree right after the other, as this machine may have other work;
+    studies of one size are written once, and copied.
+    """
+    results: Results = {tree.name: {} for tree in trees}
+    for ended in dict.fromkeys(scene.ended for scene in chosen):
+        originals = {tree.name: written(tree, folder, ended, results) for tree in trees}
+        for scene in (each for each in chosen if each.ended == ended):
+            for tree in (each for each in trees if each.name in scene.sides):
+                server = CopiedServer(originals[tree.name], folder / "scene")
+                start = time.monotonic()
+                figures = results[tree.name][scene.name] = run_scene(tree, server, scene)
+                took_s = time.monotonic() - start
+                say(f"{tree.name}: {scene.name}: {took_s:.0f} s {figures.get('note', '')}")
+                server.close()
+        for original in originals.values():
+            shutil.rmtree(original.folder)
     return results
+
+
+def written(tree: Tree, folder: Path, ended: int, results: Results) -> Server:
+    """Return a server, stopped, with a study of a tree that has so many ended trials."""
+    server = new_server(folder / f"{tree.name}-{ended}")
+    figures = results[tree.name][f"written {ended}"] = tree.scene(
+        server.url, "prepare", ended=ended
+    )
+    server.stop()
+    say(f"{tree.name}: study with {ended:,} ended trials {figures or ''}")
+    return server
 
 
 def run_scene(tree: Tree, server: Server, scene: Scene) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def run_scene(tree: Tree, server: Server, scene: Scene) -> dict[str, Any]:
     }
 
 
-def report(chosen: list[Scene], results: dict[str, dict[str, dict[str, Any]]]) -> str:
+def report(chosen: list[Scene], results: Results) -> str:
     """Return the table, and what is to be known of its figures."""
     lines: list[Line] = []
     for scene in chosen:
@@ -145,7 +156,7 @@ def report(chosen: list[Scene], results: dict[str, dict[str, dict[str, Any]]]) -
     return "\n".join([table(lines, results), "", *remarks(results)])
 
 
-def remarks(results: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
+def remarks(results: Results) -> Iterator[str]:
     """Yield lines for below the table."""
     written: dict[str, set[str]] = {}
     for side, found in results.items():
