@@ -9,6 +9,7 @@ pictures are left out. A ratio is of this checkout to the earlier revision.
 import argparse
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -115,10 +116,14 @@ def run(trees: list[Tree], folder: Path, chosen: list[Scene]) -> Results:
             for tree in (each for each in trees if each.name in scene.sides):
                 server = CopiedServer(originals[tree.name], folder / "scene")
                 start = time.monotonic()
-                figures = results[tree.name][scene.name] = run_scene(tree, server, scene)
-                took_s = time.monotonic() - start
-                say(f"{tree.name}: {scene.name}: {took_s:.0f} s {figures.get('note', '')}")
-                server.close()
+                try:
+                    figures = run_scene(tree, server, scene)
+                except subprocess.CalledProcessError:  # it has said why
+                    figures = {"note": "FAILED"}
+                finally:
+                    server.close()
+                results[tree.name][scene.name] = figures
+                say(f"{tree.name}: {scene.name}: {time.monotonic() - start:.0f} s {brief(figures)}")
         for original in originals.values():
             shutil.rmtree(original.folder)
     return results
@@ -174,6 +179,16 @@ def remarks(results: Results) -> Iterator[str]:
             yield f"- {name}: the rows of the two sides DIFFER"
     yield f"- the earlier revision is {REVISION}; > marks what had not happened when the scene's time was over"
     yield "- a worker that trains is the real pulse and look at the limits after epochs of 1 s, none of them saved"
+
+
+def brief(figures: dict[str, Any]) -> str:
+    """Return figures in one line, for whoever waits."""
+    words = [
+        f"{key} {'> ' if each['at_least'] else ''}{each['value']:.3g}"
+        for key, each in figures.items()
+        if isinstance(each, dict)
+    ]
+    return ", ".join([*words, *filter(None, [figures.get("note")])])
 
 
 def say(line: str) -> None:

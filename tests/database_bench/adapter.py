@@ -1,9 +1,12 @@
 """What a scene asks of a source tree: the same work, by each tree's own functions."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from importlib import import_module
 from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, event
 
 STUDY = "bench"
 SPACE = "small"  # about 15 parameters, and the same file in both trees
@@ -88,6 +91,22 @@ class Side(Protocol):
 
     def read_status(self, study: Any) -> object:
         """Return the study's status."""
+
+
+@contextmanager
+def unhurried(engine: Engine) -> Iterator[None]:
+    """Let transactions of an engine be idle for as long as they like: what warms a study up is not
+    measured, and a machine with other work may take minutes between two of its statements.
+    """
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+    event.listen(engine, "begin", begin)
+    try:
+        yield
+    finally:
+        event.remove(engine, "begin", begin)
 
 
 def load_side(name: str) -> Side:

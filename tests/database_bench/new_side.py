@@ -20,6 +20,7 @@ from database_bench.adapter import (
     STUDY,
     Hold,
     score,
+    unhurried,
 )
 from objectives.data.options import DataOptions
 from objectives.data.spec import FrameSpec
@@ -88,7 +89,8 @@ class NewSide:
         return open_study(url, STUDY)
 
     def warm(self, study: Study) -> None:
-        study.optuna.get_trials(deepcopy=False)
+        with unhurried(study.storage.engine):
+            study.optuna.get_trials(deepcopy=False)
 
     def detach(self, study: Study) -> None:
         study.storage.remove_session()

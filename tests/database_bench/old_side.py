@@ -22,6 +22,7 @@ from database_bench.adapter import (
     STUDY,
     Hold,
     score,
+    unhurried,
 )
 from objectives.data.spec import FrameSpec
 from objectives.processor import Processor
@@ -91,7 +92,8 @@ class OldSide:
         return open_study(url, STUDY)
 
     def warm(self, study: Study) -> None:
-        study.optuna.get_trials(deepcopy=False)
+        with unhurried(study.storage.engine):
+            study.optuna.get_trials(deepcopy=False)
 
     def detach(self, study: Study) -> None:
         study.storage.remove_session()
