@@ -27,12 +27,13 @@ from objectives.data.spec import FrameSpec
 from objectives.device.processor import Processor
 from objectives.training.results import EpochResult
 from search.process.messages import Cause, Checked
-from search.study.draws import FromTrial
+from search.study.budget import current_budget
 from search.study.spec import StudySpec
 from search.study.status import read_status
 from search.study.stored import Study, create_study, open_study
 from search.trials import roster
-from search.trials.claims import CLAIM_LOCK, Claimed
+from search.trials.claims import Claimed
+from search.trials.drawing import draw
 from search.trials.leases import LEASE_S, Lease
 from search.worker import loop
 from search.worker.blame import judge_lease
@@ -52,6 +53,7 @@ class Running:
     """A trial at work, with what it has reported by now."""
 
     trial: Any
+    lease: Lease
     running: RunningTrial
     history: tuple[EpochResult, ...] = ()
     cause: Cause = field(default=Cause.COMPLETED)
@@ -60,10 +62,10 @@ class Running:
 class NewSide:
     """This tree's functions."""
 
-    hold = Hold.FROM_ANSWER
+    hold = Hold.WITHIN
 
     def takes_lock(self, statement: str, parameters: object) -> bool:
-        return "pg_advisory_xact_lock" in statement and str(CLAIM_LOCK) in str(parameters)
+        return "FOR NO KEY UPDATE" in statement
 
     def create(self, url: str) -> None:
         spec = StudySpec(
@@ -90,7 +92,9 @@ class NewSide:
 
     def warm(self, study: Study) -> None:
         with unhurried(study.storage.engine):
-            study.optuna.get_trials(deepcopy=False)
+            current_budget(study)
+        with study.engine.connect() as connection:
+            study.history.read(connection)
 
     def detach(self, study: Study) -> None:
         study.storage.remove_session()
@@ -124,14 +128,15 @@ class NewSide:
     def begin(self, worker: Worker, lease: Lease) -> Running:
         study = worker.study
         trial = study.trial(lease.trial_id)
-        study.space.draw(FromTrial(trial))
-        assert not unfinished_verdict(study, lease)
+        stored = study.storage.get_trial(lease.trial_id)
+        draw(study, lease, stored)
+        assert not unfinished_verdict(stored)
         assert not judge_lease(study, lease)
-        running = RunningTrial(worker, lease, trial)
+        running = RunningTrial(worker, lease, trial, stored)
         running.note_needs(
             Checked(parameters=481_000, multiply_adds=10**9, memory_bytes=10**9, problem="")
         )
-        return Running(trial, running)
+        return Running(trial, lease, running)
 
     def epoch(self, running: Running, number: int) -> bool:
         running.history += (
@@ -154,7 +159,12 @@ class NewSide:
     def end(self, worker: Worker, running: Running) -> None:
         pruned = running.cause is Cause.PRUNED
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-        tell(worker, running.trial, Ending(state, running.cause, history=running.history))
+        tell(
+            worker,
+            running.lease,
+            running.trial,
+            Ending(state, running.cause, history=running.history),
+        )
 
     def end_cheaply(self, worker: Worker, lease: Lease) -> None:
         worker.study.storage.set_trial_state_values(lease.trial_id, TrialState.PRUNED)
