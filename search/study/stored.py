@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import optuna
 from optuna.storages import RDBStorage
@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, insert, text
 
 from objectives.config.measures import measure_named
-from objectives.data.dataset import Dataset
 from objectives.data.options import DataOptions
 from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
@@ -42,6 +41,10 @@ from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_
 from search.study.stored_forms import in_present_form
 from search.study.tally import Tally
 from spaces import Space, load_stored_space
+
+if TYPE_CHECKING:
+    # it decodes images: `search status` does not wait for that
+    from objectives.data.dataset import Dataset
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
 
@@ -261,7 +264,7 @@ def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
         ) from error
 
 
-def check_worker(study: Study, data: Dataset) -> None:
+def check_worker(study: Study, data: "Dataset") -> None:
     """Refuse to join a study with another Optuna, space, data, score or objective than its own.
 
     Raises:

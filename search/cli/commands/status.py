@@ -8,7 +8,7 @@ from search.cli.action import done_by
 from search.cli.options import Home, Json, Storage, StudyName
 
 
-@done_by("search.cli.actions.study.status")
+@done_by("search.cli.actions.status.status")
 def command(
     study: StudyName = "default",
     storage: Storage = "",
