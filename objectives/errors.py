@@ -4,6 +4,7 @@ SearchError
 ├── UserError                 exit code 2: the user can mend it (a wrong file, an unknown study)
 │   ├── ProblemsError             several problems found at once, one line each
 │   ├── NoStudyError              the database has no such study, or no tables yet
+│   ├── OutdatedError             a later program has upgraded the database beyond this one
 │   ├── ForeignNameError          another program has a study of this name
 │   └── BadScoreError             a score of another package gives what is none
 ├── NotBetterError            exit code 1: what was to be better was measured, and is not

@@ -103,6 +103,11 @@ COMMANDS = {
         "Start a study in a changed space with those ended trials of another one that fit into it.",
         "search.cli.commands.migrate",
     ),
+    "upgrade": Entry(
+        "Bring the tables that an older version of this program made up to this one; nothing is "
+        "lost.",
+        "search.cli.commands.upgrade",
+    ),
     "data": Entry(
         "Check data before a study is made of it, and look at it.",
         commands={

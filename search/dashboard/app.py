@@ -30,6 +30,7 @@ from search.dashboard.gate import HEADERS, answer, gate, is_loopback, refuse, sp
 from search.dashboard.http_server import THREADS, build_server, listen
 from search.dashboard.routes import guard
 from search.database.connections import Fence, open_engine, open_optuna, outage, reason
+from search.database.schema import check_version
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -75,6 +76,7 @@ def open_tables(url: str, longest_s: float) -> RDBStorage:
     one who makes the tables.
 
     Raises:
+        UserError: Our tables are of a version that this program cannot use.
         WorldError: The database does not answer.
     """
     engine = open_engine(url)
@@ -120,10 +122,14 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 def _has_tables(engine: Engine) -> bool:
     """Return whether the tables are complete: the schema's revision is the last thing that Optuna
     writes when it makes them.
+
+    Raises:
+        UserError: Ours are of a version that this program cannot use.
     """
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
+        check_version(connection)
         return bool(connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one())
 
 

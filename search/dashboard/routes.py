@@ -77,7 +77,7 @@ REFUSED: Mapping[Door, str] = {
         "delete-study`, then `search gc`"
     ),
     ("POST", "/incompatible-rdb-schema"): (
-        "the database is not changed here: stop all workers, then `optuna storage upgrade`"
+        "the database is not changed here: stop all workers, then `search upgrade`"
     ),
     ("POST", "/api/trials/<trial_id:int>/user-attrs"): _NOT_HERE,
     ("POST", "/api/studies/<study_id:int>/<trial_id:int>/skip"): _NOT_HERE,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import optuna
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -19,13 +19,12 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
-from sqlalchemy.schema import CreateColumn
 
 from objectives.errors import UserError, WorldError, first_line
 from search.database.errors import explained
 from search.database.passwords import redacted
+from search.database.schema import bring_up
 from search.database.sessions import engine_options
-from search.database.tables import METADATA
 
 SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
 UNDEFINED_TABLE = "42P01"  # the server's code
@@ -118,13 +117,13 @@ def open_optuna(url: str, fence: Fence, *, connections: int = 2) -> RDBStorage:
     """Optuna's storage on a database that ``create_tables`` has prepared; every commit passes the
     fence. Its engine is for our own tables, too: so nobody needs a second pool.
     """
-    storage = _optuna_storage(url, connections, skip_table_creation=True)
+    storage = optuna_storage(url, connections, skip_table_creation=True)
     fence.guard(storage)
     return storage
 
 
-def _optuna_storage(url: str, connections: int, *, skip_table_creation: bool) -> RDBStorage:
-    """Optuna's storage, whose connections are ours in all but name.
+def optuna_storage(url: str, connections: int, *, skip_table_creation: bool) -> RDBStorage:
+    """Return Optuna's storage, whose connections are ours in all but name.
 
     Raises:
         UserError: The tables are of another version of Optuna.
@@ -139,23 +138,42 @@ def _optuna_storage(url: str, connections: int, *, skip_table_creation: bool) ->
             raise
         match = re.search(r"set up by (optuna [^)]*)\)", str(error))
         made_by = match[1] if match else "another version of optuna"
+        behind = "storage upgrade" in str(error)  # what Optuna would have people do
+        remedy = ", or run `search upgrade` if nothing else uses them" if behind else ""
         raise UserError(
             f"the tables in {redacted(url)} were made by {made_by}, which optuna "
-            f"{optuna.__version__} cannot use: give this "
-            "program a database of its own"
+            f"{optuna.__version__} cannot use: give this program a database of its own{remedy}"
         ) from error
 
 
 def create_tables(engine: Engine, url: str) -> None:
-    """Optuna's tables and ours, made by one process while the others wait."""
-    with setting_up(engine, url):
-        pass
+    """Make Optuna's tables and ours, or bring ours up to this program's version; one process does
+    while the others wait.
+
+    Raises:
+        OutdatedError: The tables ask for a later program.
+    """
+    with setup_lock(engine) as connection:
+        optuna_storage(url, 2, skip_table_creation=False).engine.dispose()
+        bring_up(connection)
 
 
 @contextmanager
 def setting_up(engine: Engine, url: str) -> Iterator[Connection]:
     """Yield a transaction with the lock of whoever creates tables or studies; every table is there.
-    Says so when it has to wait.
+
+    Raises:
+        OutdatedError: The tables ask for a later program.
+    """
+    create_tables(engine, url)
+    with setup_lock(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def setup_lock(engine: Engine) -> Iterator[Connection]:
+    """Yield a transaction with the lock of whoever creates tables or studies. Says so when it has
+    to wait.
     """
     with engine.begin() as connection:
         key = {"key": SETUP_LOCK}
@@ -168,24 +186,7 @@ def setting_up(engine: Engine, url: str) -> Iterator[Connection]:
                 flush=True,
             )
             connection.execute(text("SELECT pg_advisory_xact_lock(:key, 0)"), key)
-        _optuna_storage(url, 2, skip_table_creation=False).engine.dispose()
-        METADATA.create_all(engine)
-        _add_columns(engine)
         yield connection
-
-
-def _add_columns(engine: Engine) -> None:
-    """Add to tables that an older version made the columns that they lack; each has a default."""
-    there = inspect(engine)
-    with engine.begin() as connection:
-        for table in METADATA.sorted_tables:
-            known = {column["name"] for column in there.get_columns(table.name)}
-            for column in table.columns:
-                if column.name not in known:
-                    definition = CreateColumn(column).compile(dialect=engine.dialect)
-                    connection.execute(
-                        text(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {definition}")
-                    )
 
 
 @contextmanager
@@ -198,6 +199,11 @@ def locked(engine: Engine, key: int, of: int = 0) -> Iterator[Connection]:
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key, :of)"), {"key": key, "of": of})
         yield connection
+
+
+def no_tables(url: str) -> NoStudyError:
+    """Return the error of a database without our tables."""
+    return NoStudyError(f"no study in {redacted(url)} yet: run `search init` first")
 
 
 @contextmanager
@@ -215,9 +221,7 @@ def reachable(url: str) -> Iterator[None]:
             isinstance(cause, ProgrammingError)
             and getattr(cause.orig, "pgcode", None) == UNDEFINED_TABLE
         ):
-            raise NoStudyError(
-                f"no study in {redacted(url)} yet: run `search init` first"
-            ) from error
+            raise no_tables(url) from error
         if isinstance(cause, ProgrammingError) and "invalid dsn" in str(cause.orig):
             raise UserError(
                 f"--storage: {first_line(cause.orig or cause)} in {redacted(url)!r}"

@@ -21,8 +21,7 @@ CODES: dict[str, tuple[type[SearchError], str]] = {
     "3F000": (UserError, "make a schema that the user may use, or set its search_path"),
     "42703": (
         UserError,
-        "its tables are an older version's: run `search init` again with equal arguments, which "
-        "adds what lacks",
+        "its tables are another version's: run `search upgrade`, or the program that upgraded them",
     ),
     "42883": (UserError, "a PostgreSQL server of version 12 or later is needed"),
     "0A000": (

@@ -11,10 +11,20 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     func,
 )
 
 METADATA = MetaData()
+
+META = Table(
+    "search_meta",  # one row
+    METADATA,
+    # of these tables: `schema.py` has the steps from each to the next
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    # the oldest version whose programs may still work on them
+    Column("oldest", Integer, nullable=False),
+)
 
 STUDY = Table(
     "search_study",
@@ -77,4 +87,6 @@ WORKER = Table(
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
+    # the version of its program; empty: not known
+    Column("program", Text, nullable=False, server_default=""),
 )

@@ -17,6 +17,7 @@ from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
 from search.database.embedded import default_home, is_made
 from search.database.passwords import redacted, scrubbed
+from search.database.schema import check_version
 from search.doctor.finding import Finding
 from search.doctor.gpus import examine_gpus
 from search.machine.hosts import cores
@@ -72,6 +73,7 @@ def _database(storage: str, home: Path | None) -> str:
             server = str(connection.execute(text("SHOW server_version")).scalar_one())
             most = str(connection.execute(text("SHOW max_connections")).scalar_one())
             refuse_unfit(connection)
+            check_version(connection)
         engine.dispose()
         return (
             f"PostgreSQL {server} at {redacted(url)}, {most} connections (a worker takes up to 4)"

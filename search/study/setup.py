@@ -9,6 +9,7 @@ from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import mark_place
 from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
+from search.database.schema import refuse_outdated
 from search.place import Place
 from search.study.names import refuse_long_name
 from search.study.spec import StudySpec, data_path, score_definition
@@ -100,12 +101,13 @@ def check_database(url: str) -> None:
     """Refuse a database that does not answer or cannot hold a study.
 
     Raises:
-        UserError: For a wrong URL, or one that names what lacks.
+        UserError: For a wrong URL, one that names what lacks, or tables of a later program.
         WorldError: It does not answer.
     """
     engine = open_engine(url)
     with reachable(url), engine.connect() as connection:
         refuse_unfit(connection)
+        refuse_outdated(connection)
     engine.dispose()
 
 

@@ -30,6 +30,7 @@ from search.database.connections import (
 )
 from search.database.passwords import redacted
 from search.database.predicates import STUDIES
+from search.database.schema import check_version
 from search.database.tables import STUDY
 from search.process.messages import Run
 from search.study.history import History
@@ -229,6 +230,7 @@ def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
     engine = open_engine(url)
     with reachable(url):
         with engine.connect() as connection:
+            check_version(connection)
             known = {row.study_name: row for row in connection.execute(KNOWN)}
         engine.dispose()
         if name not in known:

@@ -29,8 +29,6 @@ SHELLS = {
 NO_WORDS = {
     ("search/trials/claims.py", "ALIVE.text"),  # a constant of the roster
     ("search/trials/leases.py", "float(seconds)"),  # a number
-    ("search/database/connections.py", "table.name"),  # of our own tables
-    ("search/database/connections.py", "definition"),  # of our own columns
 }
 
 

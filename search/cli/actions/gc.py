@@ -7,6 +7,7 @@ import typer
 
 from search.cli.options import parse_duration
 from search.database.connections import open_engine, reachable
+from search.database.schema import check_version
 from search.garbage.cache import check_cache, sweep_prepared
 from search.garbage.store import Swept, check_age, collect, total
 from search.place import name_artifacts, name_cache, open_database
@@ -38,6 +39,8 @@ def gc(
     store = name_artifacts(artifacts, home)
     with open_database(storage, home) as url, reachable(url):
         engine = open_engine(url)
+        with engine.connect() as connection:
+            check_version(connection)
         check_age(engine, age_s)
         if prepared:
             check_cache(name_cache(cache, home))
