@@ -4,10 +4,10 @@ package.
 
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGE = "segmentation-search"
+from search.program import PACKAGE, program_version
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 10.0
 
@@ -20,10 +20,8 @@ def program_revision(checkout: Path = CHECKOUT) -> str:
     if (checkout / ".git").exists() and (commit := _git(checkout, "rev-parse", "--verify", "HEAD")):
         changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
         return f"git {commit}, with uncommitted changes" if changed else f"git {commit}"
-    try:
-        return f"{PACKAGE} {version(PACKAGE)}"
-    except PackageNotFoundError:  # run from an unpacked archive
-        return f"{PACKAGE}, version unknown"
+    known = program_version()
+    return f"{PACKAGE} {known}" if known else f"{PACKAGE}, version unknown"
 
 
 def _git(checkout: Path, *words: str) -> str:

@@ -1,11 +1,11 @@
 """The page: head, sections in their order, and the file."""
 
-from importlib.metadata import version
 from pathlib import Path
 
 from objectives.outputs.atomic import file_at_once
 from objectives.outputs.place import refuse_output
 from search.artifacts.pictures import PictureStore
+from search.program import PACKAGE, program_version
 from search.report.findings import Findings, find
 from search.report.markup import Html, document, element, join, style_sheet
 from search.report.sections.classes import classes
@@ -94,7 +94,7 @@ def _head(name: str) -> Html:
 def _footer(findings: Findings) -> Html:
     spec = findings.study.spec
     sentence = (
-        f"segmentation-search {version('segmentation-search')}, objective version "
+        f"{PACKAGE} {program_version()}, objective version "
         f"{spec.objective_version}, space "
         f"{spec.space_fingerprint[:12]}, data {spec.data_fingerprint[:12]}, seed {spec.seed}."
     )

@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from objectives.errors import listed
 from search.database.predicates import ALIVE_WORKER, LIVE_LEASE, NO_LIVE_LEASE
+from search.program import program_version
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
 from search.study.record import CAUSE, INFEASIBLE, MESSAGE, RECIPE, Notes, State
 from search.study.stored import Study
@@ -27,7 +29,7 @@ BEST = text("""
 """)
 
 WORKERS = text(f"""
-    SELECT name, device, number AS trial, {ALIVE_WORKER} AS alive,
+    SELECT name, device, program, number AS trial, {ALIVE_WORKER} AS alive,
            round(extract(epoch FROM coalesce(ended_at, clock_timestamp()) - search_worker.started_at)::numeric, 1) AS seconds
     FROM search_worker
     LEFT JOIN search_lease ON owner = search_worker.id AND {LIVE_LEASE}
@@ -67,6 +69,7 @@ REMEDY = {
     Limit.DEADLINE: "; `search extend --until 1h` gives it more",
     Limit.HOURS: "; `search extend --gpu-hours 1` gives it more",
 }
+UNKNOWN = "of unknown version"
 STATES = (
     State.COMPLETE,
     State.PRUNED,
@@ -136,7 +139,20 @@ class Status:
                 f"{foreign} trial(s) were ended as failed by somebody else than a worker; they "
                 f"{counts}"
             )
+        if others := self._other_programs():
+            lines.append(
+                f"{len(others)} worker(s) run another version of this program, which is "
+                f"{program_version() or UNKNOWN} here: {listed(others)}"
+            )
         return tuple(lines)
+
+    def _other_programs(self) -> list[str]:
+        """Return the live workers whose program is not of this one's version, each with its."""
+        return [
+            f"{worker['name']} ({worker['program'] or UNKNOWN})"
+            for worker in self.workers
+            if worker["alive"] and worker["program"] != program_version()
+        ]
 
     @property
     def halted(self) -> bool:

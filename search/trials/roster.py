@@ -11,6 +11,7 @@ from search.machine import gpu_locks
 from search.machine.driver import CPU, Gpu
 from search.machine.gpus import Offer, offer
 from search.machine.hosts import host_id, process_name, thread_share
+from search.program import program_version
 
 ROSTER_LOCK = 7_215_003
 GIB = 2**30
@@ -58,6 +59,7 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
                 host=host_id(),
                 name=process_name(),
                 device=member.gpu or "cpu",
+                program=program_version(),
             )
         )
     return member

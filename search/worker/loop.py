@@ -18,6 +18,7 @@ from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
 from search.database.connections import LeaseLostError
+from search.database.schema import refuse_outdated
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.study.budget import current_budget
@@ -44,7 +45,8 @@ def run_worker(
     """Join a study and work until it is done or it is asked to stop.
 
     Raises:
-        UserError: This worker may not join.
+        UserError: This worker may not join, or may not go on, as the database is upgraded beyond
+            its program.
         WorldError: Its data cannot be prepared, or its GPU cannot be used.
     """
     # threads that spin on cores which others share starve them
@@ -137,6 +139,13 @@ def holding(worker: Worker, lease: Lease) -> Iterator[None]:
 
 
 def _claim(worker: Worker) -> Claimed | Waiting | Done:
+    """Claim a trial.
+
+    Raises:
+        OutdatedError: Somebody has upgraded the database beyond this program.
+    """
+    with worker.study.engine.connect() as connection:
+        refuse_outdated(connection)
     threads = threads_of(worker.settings, worker.study.engine)
     return claim(worker.study, worker.member.id, threads=threads, lease_s=worker.settings.lease_s)
 

@@ -19,13 +19,17 @@ from sqlalchemy import Connection, Engine, text
 from objectives.errors import UserError
 from search.cli.app import answer
 from search.database.connections import NoStudyError, create_tables, open_engine
-from search.database.schema import OLDEST, SCHEMA, OutdatedError, stored
+from search.database.schema import OLDEST, SCHEMA, OutdatedError, refuse_outdated, stored
 from search.database.upgrading import upgrade
 from search.place import Place
+from search.program import program_version
 from search.study.setup import Request, set_up
 from search.study.status import read_status
 from search.study.stored import MARK, open_study
+from search.trials import roster
 from search.worker.arrival import wait_for_study
+from search.worker.context import Orders, WorkerSettings
+from search.worker.loop import run_worker
 from tests.support.waiting import wait_for
 
 Maker = Callable[..., None]
@@ -303,6 +307,81 @@ def test_an_upgrade_killed_between_two_steps_has_done_nothing(
     assert shape_of(old_database) == before
     assert version_of(old_database) == (1, 1)
     assert upgrade(old_database) == f"the tables are upgraded from version 1 to {SCHEMA}"
+
+
+def settings(root: Path) -> WorkerSettings:
+    return WorkerSettings(
+        str(root / "artifacts"), root / "cache", device="cpu", threads=1, lease_s=5.0
+    )
+
+
+@pytest.mark.long
+def test_a_worker_that_has_become_too_old_leaves_with_code_2(
+    database: str, make_study: Maker, tmp_path: Path, search: Any
+) -> None:
+    make_study(database, trials=400, sets=("train.epochs=1",))
+    study = open_study(database, "small")
+    place = ("--storage", database, "--artifacts", tmp_path / "artifacts")
+    worker = search.start(
+        *("worker", "--study", "small", "--device", "cpu", "--threads", "1", "--lease", "5s"),
+        *(*place, "--cache", tmp_path / "cache"),
+    )
+    wait_for(lambda: read_status(study).trials["complete"] >= 1)
+    later_program(database, SCHEMA + 1)
+    _, words = worker.communicate(timeout=120)
+    assert worker.returncode == 2
+    assert words.count("\n") == 1
+    assert "install a later one" in words
+    counts = read_status(study).trials
+    assert (counts["running"], counts["failed"]) == (0, 0)
+    assert [each["alive"] for each in read_status(study).workers] == [False]
+    study.close()
+
+
+def test_a_trial_is_given_back_by_a_worker_that_has_become_too_old(
+    database: str, make_study: Maker, tmp_path: Path
+) -> None:
+    make_study(database, trials=2)
+    study = open_study(database, "small")
+
+    def upgraded(line: str) -> None:
+        if line.endswith("starts"):  # in the middle of its trial
+            later_program(database, SCHEMA + 1)
+            with study.engine.connect() as connection:
+                refuse_outdated(connection)
+
+    with pytest.raises(OutdatedError):
+        run_worker(study, settings(tmp_path), Orders(), upgraded)
+    counts = read_status(study).trials
+    assert (counts["interrupted"], counts["failed"], counts["waiting"]) == (1, 0, 0)
+    with study.engine.connect() as connection:
+        assert connection.execute(text("SELECT owner FROM search_lease")).scalars().all() == [""]
+    study.close()
+
+
+def test_status_names_workers_of_another_version(
+    database: str, make_study: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_study(database, trials=1)
+    study = open_study(database, "small")
+    roster.join(study.engine, study.id, "cpu", "ours")
+    assert read_status(study).warnings == ()
+    assert [each["program"] for each in read_status(study).as_json()["workers"]] == [
+        program_version()
+    ]
+    for name, version in (("theirs", "0.0.9"), ("before", "")):
+        roster.join(study.engine, study.id, "cpu", name)
+        run_sql(database, f"UPDATE search_worker SET program = '{version}' WHERE id = '{name}'")
+    (line,) = read_status(study).warnings
+    assert line.startswith(
+        f"2 worker(s) run another version of this program, which is {program_version()} here: "
+    )
+    assert "(0.0.9)" in line
+    assert "(of unknown version)" in line
+    roster.leave(study.engine, "theirs")
+    roster.leave(study.engine, "before")
+    assert read_status(study).warnings == ()
+    study.close()
 
 
 def test_tables_are_made_in_the_newest_version_at_once(empty_database: str, database: str) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.export.revision import PACKAGE, program_revision
+from search.export.revision import program_revision
+from search.program import PACKAGE
 
 
 def git(folder: Path, *words: str) -> str:
