@@ -25,6 +25,7 @@ from search.database.errors import explained
 from search.database.passwords import redacted
 from search.database.schema import bring_up
 from search.database.sessions import engine_options
+from search.database.several_hosts import spread_hosts
 
 SETUP_LOCK = 7_215_001  # advisory lock of whoever creates tables or studies
 UNDEFINED_TABLE = "42P01"  # the server's code
@@ -80,12 +81,14 @@ class Fence:
 
 
 def database_url(url: str) -> str:
-    """Return the URL with its driver named: ``postgresql://`` becomes ``postgresql+psycopg2://``.
+    """Return the URL with its driver named: ``postgresql://`` becomes ``postgresql+psycopg2://``;
+    several hosts are written as SQLAlchemy reads them.
 
     Raises:
         UserError: For anything but Postgres.
     """
-    plain = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
+    named = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", url)
+    plain = spread_hosts(named)
     try:
         parsed = make_url(plain)
     except (ArgumentError, ValueError) as error:

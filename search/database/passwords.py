@@ -90,9 +90,7 @@ def secrets_of(url: str) -> tuple[str, ...]:
     """Return the passwords in a URL, as written and as meant; also in one that is malformed, where
     it is better to see too many.
     """
-    passwords = [
-        match["password"] for pattern in (_USER_PART, _QUERY) for match in pattern.finditer(url)
-    ]
+    passwords = [url[start:end] for start, end in _spans(url)]
     return tuple(
         dict.fromkeys(
             word for password in passwords for word in (password, unquote(password)) if word
@@ -102,8 +100,23 @@ def secrets_of(url: str) -> tuple[str, ...]:
 
 def redacted(url: str) -> str:
     """Return the URL with ``***`` for its passwords."""
-    hidden = _USER_PART.sub(rf"\g<before>:{HIDDEN}@", url)
-    return _QUERY.sub(rf"\g<before>{HIDDEN}", hidden)
+    shown, hidden_to = "", 0
+    for start, end in sorted(_spans(url)):
+        if start >= hidden_to:  # else it begins within what is hidden already
+            shown += url[hidden_to:start] + HIDDEN
+        hidden_to = max(hidden_to, end)
+    return shown + url[hidden_to:]
+
+
+def _spans(url: str) -> list[tuple[int, int]]:
+    """Return where passwords stand. Both patterns are asked of the whole URL: an @ within one of
+    the query makes a user's of all before it.
+    """
+    return [
+        match.span("password")
+        for pattern in (_USER_PART, _QUERY)
+        for match in pattern.finditer(url)
+    ]
 
 
 def scrubbed(text: str, url: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from search.database.passwords import Command, redacted, scrubbed, secrets_of, without_password
 
 URL = "postgresql://team:s3cr3t-word@host:5432/db"
+SEVERAL = "postgresql://team:s3cr3t-word@a:5432,b:5433/db?target_session_attrs=read-write"
 PYTHON = ["/usr/bin/python3", "-X", "dev", "-m", "search"]
 
 
@@ -25,6 +26,9 @@ PYTHON = ["/usr/bin/python3", "-X", "dev", "-m", "search"]
         ),
         ("postgresql://host/db?SSLPASSWORD=word", "postgresql://host/db?SSLPASSWORD=***"),
         ("host=h password = word", "host=h password = ***"),
+        ("postgresql://team:word@a:5432,[::1]/db", "postgresql://team:***@a:5432,[::1]/db"),
+        ("postgresql://team@a:5432,b:5433/db", "postgresql://team@a:5432,b:5433/db"),
+        ("postgresql://a:1,b:2/db?password=wo@rd&x=1", "postgresql://a:***&x=1"),
         ("postgresql://team@host:5432/db", "postgresql://team@host:5432/db"),
         ("postgresql:///db?host=/run/postgres", "postgresql:///db?host=/run/postgres"),
         ("studies.db", "studies.db"),
@@ -58,6 +62,7 @@ def test_a_text_loses_the_password_wherever_it_stands() -> None:
     [
         (["status", "--storage", URL, "--json"], ["status", "--json"], URL),
         (["status", f"--storage={URL}"], ["status"], URL),
+        (["status", f"--storage={SEVERAL}"], ["status"], SEVERAL),
         (
             ["run", "--storage", "postgresql://h/a", "--set", "a=1", f"--storage={URL}"],
             ["run", "--set", "a=1"],
