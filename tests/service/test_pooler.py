@@ -19,6 +19,7 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from search.database import sessions
+from search.database.capacity import ask_capacity
 from search.database.connections import Fence, locked, open_engine, open_optuna
 from search.study.status import read_status
 from search.study.stored import open_study
@@ -139,6 +140,7 @@ def test_a_study_lives_behind_a_pooler_in_transaction_mode(
     pooled: str, make_study: Callable[..., None]
 ) -> None:
     make_study(pooled, trials=3, source="synthetic:24")
+    assert ask_capacity(pooled).pooled
     study = open_study(pooled, "small")
     with locked(study.engine, 1) as one, locked(study.engine, 2) as two:
         assert tuple(one.execute(CURRENT).one()) == tuple(two.execute(CURRENT).one()) == OURS

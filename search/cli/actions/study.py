@@ -2,6 +2,7 @@
 
 from search.cli.study_options import StudyOptions
 from search.cli.written import request_of, written_study
+from search.database.capacity import ask_capacity
 from search.machine.gpus import offer
 from search.study.spec import data_path
 from search.terminal.local import run_locally
@@ -10,7 +11,9 @@ from search.terminal.local import run_locally
 def init(asked: StudyOptions) -> None:
     """Write the study that is asked for."""
     with written_study(request_of(asked), asked.storage, asked.artifacts, asked.home, asked.cache):
-        pass
+        if asked.storage:
+            capacity = ask_capacity(asked.storage)
+            typer.echo("\n".join(filter(None, [str(capacity), capacity.warning()])))
 
 
 def run(asked: StudyOptions, workers: int, device: str) -> None:
@@ -19,6 +22,8 @@ def run(asked: StudyOptions, workers: int, device: str) -> None:
     with written_study(
         request_of(asked), asked.storage, asked.artifacts, asked.home, asked.cache
     ) as place:
+        if asked.storage:  # the embedded one has enough
+            typer.echo(str(ask_capacity(asked.storage)))
         # the study may be of equal data that has moved since
         run_locally(
             asked.study, place, workers=workers, device=device, source=data_path(asked.data)
