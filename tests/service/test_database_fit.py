@@ -70,25 +70,21 @@ def test_a_good_database_is_not_doubted(database: str, empty_database: str, as_u
     check_database(worker)  # every table is there, so it needs to make none
 
 
-def test_init_and_doctor_name_the_right_that_lacks(
+def test_init_run_and_doctor_name_the_right_that_lacks(
     empty_database: str, as_user: As, search: Any, tmp_path: Path
 ) -> None:
     url = as_user(empty_database, "")
     said = "user user_0 may not make tables (GRANT CREATE ON SCHEMA public TO user_0)"
     assert said in doubt(url)
-    words = [
-        "--study",
-        "s",
-        "--data",
-        "synthetic:24",
-        "--artifacts",
-        tmp_path / "a",
-        "--storage",
-        url.replace("+psycopg2", ""),
-    ]
-    done = search("init", *words)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert said in done.stderr
+    where = ["--storage", url.replace("+psycopg2", ""), "--artifacts", tmp_path / "a"]
+    for command in ("init", "run"):
+        done = search(command, "--study", "s", "--data", "synthetic:24", *where)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert said in done.stderr
+    done = search("doctor", *where)
+    assert (done.returncode, done.stderr) == (1, "")
+    (line,) = [line for line in done.stdout.splitlines() if said in line]
+    assert line.startswith("LACK  database")
     run_sql(empty_database.replace("+psycopg2", ""), "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     assert "GRANT USAGE, CREATE ON SCHEMA public TO user_0" in doubt(url)
 
