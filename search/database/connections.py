@@ -15,6 +15,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InternalError,
     OperationalError,
+    PendingRollbackError,
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -217,9 +218,7 @@ def reachable(url: str) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
-        cause = (
-            error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        )
+        cause = _cause(error)
         if (
             isinstance(cause, ProgrammingError)
             and getattr(cause.orig, "pgcode", None) == UNDEFINED_TABLE
@@ -242,7 +241,7 @@ def outage(error: BaseException) -> bool:
     """Return whether an error means that the database is away for now, so that the same call may
     work later.
     """
-    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    cause = _cause(error)
     # InternalError: read-only after a fail-over, or a transaction that was ended for us
     if isinstance(cause, DBAPIError):
         return cause.connection_invalidated or isinstance(cause, OperationalError | InternalError)
@@ -251,10 +250,18 @@ def outage(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """Return why the database does not answer, in its driver's first line."""
-    cause = (
-        error.__cause__
-        if error.__cause__ is not None and hasattr(error.__cause__, "orig")
-        else error
-    )
+    cause = _cause(error)
     words = str(getattr(cause, "orig", cause)).strip().splitlines()
     return words[0] if words else type(cause).__name__
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what has happened to the database: Optuna wraps it, and where it asks at once again on
+    a connection that is lost, SQLAlchemy's refusal hides it.
+    """
+    cause = error
+    if isinstance(error, optuna.exceptions.StorageInternalError):
+        cause = error.__cause__ or error
+    if isinstance(cause, PendingRollbackError):
+        cause = cause.__context__ or cause
+    return cause
