@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from search.database.connections import open_engine, reachable
 from search.database.predicates import ALIVE_WORKER
 
-WORKER_CONNECTIONS = 2  # of a worker at most: one for our tables, one of Optuna's
+WORKER_CONNECTIONS = 2  # of a worker at most: one for its trial, one for its pulse
 
 # what other users do is not shown, but that they are there, and the names that they go by
 READ = text("""

@@ -27,7 +27,9 @@ STEPS = (
     "ALTER TABLE search_worker ADD COLUMN program TEXT NOT NULL DEFAULT ''",
 )
 SCHEMA = 1 + len(STEPS)
-OLDEST = 2  # the oldest version whose programs may still work on these tables
+# The oldest version whose programs may still work on these tables: those before lock claims and
+# blobs in other ways
+OLDEST = 3
 
 THERE = text("""
     SELECT to_regclass('search_study') IS NOT NULL AS tables, to_regclass('search_meta') IS NOT NULL AS meta
@@ -57,12 +59,20 @@ def stored(connection: Connection) -> Stored:
 
 
 def refuse_outdated(connection: Connection) -> None:
-    """Refuse to work on with tables that ask for a later program; cheap, so ask it again and again.
+    """Refuse to work on with tables that ask for a later program.
 
     Raises:
         OutdatedError: They do.
     """
-    version, oldest = stored(connection)
+    refuse_older_than(*stored(connection))
+
+
+def refuse_older_than(version: int, oldest: int) -> None:
+    """Refuse to work on with tables of this version, where they ask for a later program.
+
+    Raises:
+        OutdatedError: They do.
+    """
     if oldest > SCHEMA:
         raise OutdatedError(
             f"the database's tables, version {version}, ask for a program that knows version "

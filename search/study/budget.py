@@ -8,6 +8,7 @@ from enum import Enum, StrEnum
 from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
+from search.database.schema import refuse_older_than
 from search.study.stored import Study
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
@@ -15,8 +16,8 @@ INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
 LIMITS = text("""
     SELECT trials, gpu_s, until_s, search_study.state AS order,
            coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::float AS age_s,
-           pg_postmaster_start_time() AS server
-    FROM search_study JOIN studies USING (study_id) WHERE study_id = :study_id
+           pg_postmaster_start_time() AS server, version, oldest
+    FROM search_study JOIN studies USING (study_id) CROSS JOIN search_meta WHERE study_id = :study_id
 """)
 
 
@@ -147,11 +148,13 @@ def read_budget(connection: Connection, study: Study, *, but: str = "") -> Budge
 
     Raises:
         UserError: The study was deleted.
+        OutdatedError: Somebody has upgraded the database beyond this program.
     """
     limits = connection.execute(LIMITS, {"study_id": study.id}).mappings().first()
     if limits is None:
         raise UserError(f"study {study.spec.name!r} was deleted")
     values = dict(limits)
+    refuse_older_than(values.pop("version"), values.pop("oldest"))
     counts = study.tally.read(connection, values.pop("server"), but)
     fixed = not study.spec.purpose.searches or (
         study.spec.fixed and values["trials"] <= study.spec.trials

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 
 from objectives.errors import WorldError
+from search.database.capacity import WORKER_CONNECTIONS
 from search.database.connections import NoStudyError
 from search.study.stored import Study, open_study
 from search.waits import growing_waits
-
-WORKER_CONNECTIONS = 2  # one for its trial, one for its pulse
 
 
 def wait_for_study(url: str, name: str, longest_s: float, say: Callable[[str], None]) -> Study:

@@ -18,7 +18,6 @@ from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
 from search.database.connections import LeaseLostError
-from search.database.schema import refuse_outdated
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.study.budget import current_budget
@@ -139,13 +138,6 @@ def holding(worker: Worker, lease: Lease) -> Iterator[None]:
 
 
 def _claim(worker: Worker) -> Claimed | Waiting | Done:
-    """Claim a trial.
-
-    Raises:
-        OutdatedError: Somebody has upgraded the database beyond this program.
-    """
-    with worker.study.engine.connect() as connection:
-        refuse_outdated(connection)
     threads = threads_of(worker.settings, worker.study.engine)
     return claim(worker.study, worker.member.id, threads=threads, lease_s=worker.settings.lease_s)
 

@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import event, text
 
 from search.artifacts import open_blobs
+from search.database.capacity import WORKER_CONNECTIONS
 from search.database.connections import LeaseLostError, locked
 from search.study.stored import Study, open_study
 from search.trials import leases, roster
 from search.trials.blob_lock import NAMING_LOCK, _lock_of, hold_blobs
 from search.trials.claims import Claimed, Waiting, claim
-from search.worker.arrival import WORKER_CONNECTIONS
 from search.worker.pulse import Pulse
 
 Maker = Callable[..., None]

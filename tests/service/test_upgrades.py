@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 from objectives.errors import UserError
 from search.cli.app import answer
 from search.database.connections import NoStudyError, create_tables, open_engine
-from search.database.schema import OLDEST, SCHEMA, OutdatedError, refuse_outdated, stored
+from search.database.schema import OLDEST, SCHEMA, OutdatedError, stored
 from search.database.upgrading import upgrade
 from search.place import Place
 from search.program import program_version
@@ -332,6 +332,7 @@ def test_a_worker_that_has_become_too_old_leaves_with_code_2(
     assert worker.returncode == 2
     assert words.count("\n") == 1
     assert "install a later one" in words
+    later_program(database, SCHEMA)
     counts = read_status(study).trials
     assert (counts["running"], counts["failed"]) == (0, 0)
     assert [each["alive"] for each in read_status(study).workers] == [False]
@@ -347,11 +348,10 @@ def test_a_trial_is_given_back_by_a_worker_that_has_become_too_old(
     def upgraded(line: str) -> None:
         if line.endswith("starts"):  # in the middle of its trial
             later_program(database, SCHEMA + 1)
-            with study.engine.connect() as connection:
-                refuse_outdated(connection)
 
     with pytest.raises(OutdatedError):
         run_worker(study, settings(tmp_path), Orders(), upgraded)
+    later_program(database, SCHEMA)
     counts = read_status(study).trials
     assert (counts["interrupted"], counts["failed"], counts["waiting"]) == (1, 0, 0)
     with study.engine.connect() as connection:

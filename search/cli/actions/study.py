@@ -1,5 +1,7 @@
 """A new study: init and run."""
 
+import typer
+
 from search.cli.study_options import StudyOptions
 from search.cli.written import request_of, written_study
 from search.database.capacity import ask_capacity
