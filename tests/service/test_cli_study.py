@@ -156,7 +156,7 @@ def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finis
     assert lines[2].split()[-1] == "control"
     assert lines[4].startswith("score: mean IoU of soil, bedrock, sand")
     assert lines[5].startswith("best: trial ")
-    assert "; IoU by class: bedrock 0." in lines[5]
+    assert "; IoU by class: soil 0." in lines[5]
     assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-1] == lines[5]
 
 
