@@ -7,7 +7,9 @@ pictures are left out. A ratio is of this checkout to the earlier revision.
 """
 
 import argparse
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -39,7 +41,7 @@ class Scene:
     name: str
     kind: str
     ended: int
-    options: dict[str, object] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     sides: tuple[str, ...] = ("old", "new")
     targets: dict[str, dict[str, Fraction]] = field(default_factory=dict)
 
@@ -80,6 +82,8 @@ def scenes(box: float, *, small: bool) -> list[Scene]:
 def main() -> None:
     """Run the scenes asked for, and print the table."""
     asked = arguments()
+    # or servers would stay behind
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     chosen = [each for each in scenes(asked.box, small=asked.small) if each.letter in asked.scenes]
     names = ["old", "new"] if asked.side == "both" else [asked.side]
     with tempfile.TemporaryDirectory(prefix="search-bench-") as place:
@@ -94,7 +98,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--side", choices=("old", "new", "both"), default="both")
     parser.add_argument(
         "--scenes", type=lambda text: text.split(","), default=list("abcdef"), help="a,b,... (all)"
@@ -116,13 +120,14 @@ def run(trees: list[Tree], folder: Path, chosen: list[Scene]) -> Results:
             for tree in (each for each in trees if each.name in scene.sides):
                 server = CopiedServer(originals[tree.name], folder / "scene")
                 start = time.monotonic()
+                load = os.getloadavg()[0]
                 try:
                     figures = run_scene(tree, server, scene)
                 except subprocess.CalledProcessError:  # it has said why
                     figures = {"note": "FAILED"}
                 finally:
                     server.close()
-                results[tree.name][scene.name] = figures
+                results[tree.name][scene.name] = figures | {"load": load}
                 say(f"{tree.name}: {scene.name}: {time.monotonic() - start:.0f} s {brief(figures)}")
         for original in originals.values():
             shutil.rmtree(original.folder)
@@ -132,10 +137,11 @@ def run(trees: list[Tree], folder: Path, chosen: list[Scene]) -> Results:
 def written(tree: Tree, folder: Path, ended: int, results: Results) -> Server:
     """Return a server, stopped, with a study of a tree that has so many ended trials."""
     server = new_server(folder / f"{tree.name}-{ended}")
-    figures = results[tree.name][f"written {ended}"] = tree.scene(
-        server.url, "prepare", ended=ended
-    )
-    server.stop()
+    try:
+        figures = tree.scene(server.url, "prepare", ended=ended)
+    finally:
+        server.stop()
+    results[tree.name][f"written {ended}"] = figures
     say(f"{tree.name}: study with {ended:,} ended trials {figures or ''}")
     return server
 
@@ -177,6 +183,14 @@ def remarks(results: Results) -> Iterator[str]:
     for name, digests in written.items():
         if len(digests) > 1:
             yield f"- {name}: the rows of the two sides DIFFER"
+    loads = [
+        f"{each['load']:.1f}"
+        for found in results.values()
+        for each in found.values()
+        if "load" in each
+    ]
+    # what one scene leaves of it the next finds, so that even a quiet machine is not at 0
+    yield f"- load of the machine's {os.cpu_count()} processors as each scene began: {', '.join(loads)}"
     yield f"- the earlier revision is {REVISION}; > marks what had not happened when the scene's time was over"
     yield "- a worker that trains is the real pulse and look at the limits after epochs of 1 s, none of them saved"
 

@@ -107,7 +107,7 @@ class NewSide:
             study=study,
             settings=WorkerSettings(artifacts="", cache=Path(), device="cpu"),
             data=SimpleNamespace(spec=FrameSpec(**FRAMES)),  # type: ignore[arg-type]
-            blobs=SimpleNamespace(),  # type: ignore[arg-type]
+            blobs=SimpleNamespace(),
             pictures=SimpleNamespace(),  # type: ignore[arg-type]
             member=member,
             pulse=Pulse(study.engine, member, LEASE_S),

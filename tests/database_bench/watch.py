@@ -64,7 +64,7 @@ class Traffic:
     def install(self) -> None:
         event.listen(Engine, "before_cursor_execute", self._count)
         after_transactions(self._ended)
-        ping = PGDialect_psycopg2.do_ping
+        ping: Any = PGDialect_psycopg2.do_ping
 
         def counted(dialect: Any, connection: Any) -> bool:
             self.statements += 1

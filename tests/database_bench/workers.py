@@ -12,7 +12,7 @@ from database_bench.adapter import TRAINED, Side
 from database_bench.watch import Diary, LockWatch
 
 FORK = get_context("fork")
-STARTED_S = 180.0  # for all workers of a scene to have opened the study and joined
+STARTED_S = 600.0  # for all workers of a scene to have opened the study and joined
 
 
 class Board:
