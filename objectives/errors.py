@@ -13,7 +13,6 @@ SearchError
     ├── BlobMissingError          it does not hold what was asked for
     ├── BlobCorruptError          it holds other bytes
     ├── LeaseLostError            the trial belongs to another worker by now
-    ├── BudgetSpentError          a trial more would be one too many
     ├── DivergedError             the loss is not finite
     ├── DoesNotFitError           memory is too small, however few frames go through the model at once
     ├── MemoryTakenError          others hold the device's memory

@@ -28,6 +28,7 @@ import outages
 import poolers
 import sabotage
 import sleepers
+import upgrades
 import verdicts
 import witnesses
 from audit import HEAD, Row
@@ -41,6 +42,7 @@ OUTSIDE: tuple[Callable[[], Row], ...] = (
     *outages.ALL,
     *failovers.ALL,
     *poolers.ALL,
+    *upgrades.ALL,
     *verdicts.ALL,
     *witnesses.ALL,
     *neighbours.ALL,

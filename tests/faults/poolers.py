@@ -98,8 +98,8 @@ def pooler(at: Scene) -> Iterator[Pooler]:
 
 
 def behind_a_pooler() -> Row:
-    """Four workers share a pooler's three connections: one is frozen in a transaction whose lock
-    the others need, one is killed with -9, and so is the pooler, twice, which starts again.
+    """Four workers share a pooler's three connections: one is frozen in a transaction that
+    holds a lock, one is killed with -9, and so is the pooler, twice, which starts again.
     """
     with scene(8, 30, write=False) as at, pooler(at) as between:
         at.init("--set", "pruning={kind: none}")
@@ -152,8 +152,8 @@ def idlers(at: Scene) -> list[tuple[object, ...]]:
 
 
 def freeze_with_lock(at: Scene, between: Pooler) -> tuple[Worker, list[int]]:
-    """Freeze a worker and its trial while it moves a checkpoint's pointer, which no other may
-    delete meanwhile.
+    """Freeze a worker and its trial while it moves a checkpoint's pointer, whose blob no other
+    may delete meanwhile.
     """
     with gate(at, "search_checkpoint"):
         caught = at.wait(lambda: held_behind(at, between), "a worker that saves", 90)

@@ -60,7 +60,7 @@ class Worker:
 
 @dataclass
 class Scene:
-    """One study on one server; ``interruptions`` counts what was done to its running trials."""
+    """One study on one server."""
 
     server: Server
     root: Path
@@ -68,7 +68,6 @@ class Scene:
     epochs: int
     workers: list[Worker] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
-    interruptions: int = 0
     # when a worker was killed, its trial, its saved epoch
     saved: list[tuple[float, int, int]] = field(default_factory=list)
     halted: bool = False  # a limit has cut what its trials would still have trained

@@ -66,8 +66,15 @@ def disk_is_slow(folder: ModuleType) -> None:
     folder.os.fsync = slowly
 
 
+def later_program(schema: ModuleType) -> None:
+    """A program with one step more for the tables, which asks for its like."""
+    schema.STEPS += ("ALTER TABLE search_worker ADD COLUMN later INTEGER NOT NULL DEFAULT 0",)  # type: ignore[attr-defined]
+    schema.SCHEMA = schema.OLDEST = 1 + len(schema.STEPS)  # type: ignore[attr-defined]
+
+
 FAULTS: dict[str, dict[str, Callable[[ModuleType], None]]] = {
     "score": {"objectives.training.fit": score_is_no_number},
+    "later": {"search.database.schema": later_program},
     "disk": {"search.artifacts.folder": disk_is_slow},
     "gpu": {"torch.cuda": gpu_breaks, "search.machine.driver": driver_lists_it},
 }
