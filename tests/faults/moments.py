@@ -42,7 +42,7 @@ LAST_STEP = (
 
 STEPS = (
     # the server goes on with it alone: the trial has an owner who never hears of it
-    Step("claimed, and never heard", "search_lease", "%insert into search_lease%", "SELECT 1"),
+    Step("claimed, and never heard", "search_study", "%for no key update%", "SELECT 1"),
     Step(
         "parameters drawn, not written", "trial_params", "insert into trial_params%",
         f"SELECT 1 {RUNNING} AND NOT EXISTS (SELECT 1 FROM trial_params AS p WHERE p.trial_id = "
@@ -225,7 +225,7 @@ def lock_lost_in_a_claim() -> Row:
             at.start()
             at.start()
             at.wait(
-                lambda: held(at, "trials", "%insert into search_lease%"),
+                lambda: held(at, "trials", "%for no key update%"),
                 "a claim with the lock",
                 90,
             )
@@ -242,7 +242,7 @@ def lock_lost_in_a_claim() -> Row:
 
 
 CLAIMING = """
-    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE '%insert into search_lease%'
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE '%for no key update%'
 """
 
 ALL = [lock_lost_in_a_claim, killed_at_steps, killed_half_written, killed_forkserver]

@@ -103,9 +103,7 @@ def frozen_in_a_claim() -> Row:
         at.wait(lambda: at.epochs_done(0) >= 1, "training")
         with gate(at, "search_lease"):
             sleeper = ledger.start()
-            caught = at.wait(
-                lambda: held(at, "search_lease", "%insert into search_lease%"), "a claim", 90
-            )
+            caught = at.wait(lambda: held(at, "search_lease", "%for no key update%"), "a claim", 90)
             os.kill(caught.pid, signal.SIGSTOP)
             seen = at.query(CLAIMING)[0][0]
         opened = time.monotonic()
@@ -133,7 +131,7 @@ def frozen_in_a_claim() -> Row:
 
 CLAIMING = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE pid <> pg_backend_pid() AND xact_start IS NOT NULL AND query ILIKE '%insert into search_lease%'
+    WHERE pid <> pg_backend_pid() AND xact_start IS NOT NULL AND query ILIKE '%for no key update%'
 """
 
 ALL = [frozen_with_its_trial, frozen_alone, frozen_in_a_claim]
