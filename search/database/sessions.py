@@ -2,6 +2,8 @@
 alike.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
@@ -26,10 +28,8 @@ SETTINGS = (
     "SET LOCAL timezone = 'UTC'"  # times are one zone's everywhere
 )
 
-# of a connection: what is executed in one call is one transaction, which begins and ends in the server
-AT_ONCE = {"isolation_level": "AUTOCOMMIT"}
-
 PLUGIN = "search_sessions"
+AT_ONCE = "search_at_once"  # option of a connection
 
 
 class Sessions(CreateEnginePlugin):
@@ -54,9 +54,25 @@ def engine_options(pool_size: int, max_overflow: int) -> dict[str, Any]:
     return {**pool, "connect_args": CONNECT_ARGS, "plugins": [PLUGIN]}
 
 
+@contextmanager
+def at_once(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection on which what is executed in one call is one transaction, which begins and
+    ends in the server: no lock waits for this process.
+    """
+    with engine.connect().execution_options(**{AT_ONCE: True}) as connection:
+        # not by SQLAlchemy's isolation level: the driver would set the default anew for ever after
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
+
+
 def _begin(connection: Connection) -> None:
     # statements that the server commits by itself leave no transaction idle
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    if not connection.get_execution_options().get(AT_ONCE):
         connection.exec_driver_sql(SETTINGS)
 
 

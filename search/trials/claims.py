@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from search.database.predicates import ALIVE_WORKER
-from search.database.sessions import AT_ONCE
+from search.database.sessions import at_once
 from search.study.budget import Budget, Limit, read_budget
 from search.study.stored import Study
 from search.trials import leases
@@ -110,7 +110,7 @@ def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEA
         budget = read_budget(connection, study, but=owner)
     # what a limit has cut goes on when it is lifted, and not before
     if budget.limit() is Limit.NONE and (budget.running > budget.held or not budget.closed()):
-        with study.engine.connect().execution_options(**AT_ONCE) as connection:
+        with at_once(study.engine) as connection:
             lease = _take(connection, study, budget, owner, threads, lease_s)
         if lease is not None:
             return Claimed(lease)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
@@ -74,6 +75,14 @@ def test_a_look_that_finds_nothing_locks_nothing(small_study: Study) -> None:
     event.listen(small_study.engine, "before_cursor_execute", note)
     assert claim(small_study, "e", threads=1) == Waiting()
     assert not [each for each in statements if "FOR NO KEY" in each or "advisory" in each]
+
+
+def test_a_claim_leaves_its_connection_as_it_was(small_study: Study) -> None:
+    """A driver that was asked for an isolation level asks the server for it at every transaction."""
+    assert isinstance(claim(small_study, "a", threads=1), Claimed)
+    with small_study.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        assert (driver.autocommit, driver.isolation_level) == (False, None)
 
 
 def test_a_worker_uses_two_connections_at_most(database: str, make_study: Maker) -> None:
