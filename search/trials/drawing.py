@@ -6,6 +6,7 @@ with the same seed.
 """
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
 import optuna
@@ -27,14 +28,24 @@ from search.trials.writing import writing_for
 PARAMETERS = TrialParamModel.__table__
 
 
-def draw(study: Study, lease: Lease, trial: FrozenTrial) -> Config:
-    """Return a claimed trial's config: as it was drawn before, else drawn now and written. ``trial``
-    is what is stored of it.
+@dataclass(frozen=True)
+class Drawn:
+    """A trial as it is stored, parameters included, and the config that they are."""
+
+    trial: FrozenTrial
+    config: Config
+
+
+def draw(study: Study, lease: Lease) -> Drawn:
+    """Return a claimed trial with its config: as it was drawn before, else drawn now and written.
+
+    Called again because its answer was lost, it finds what it has written.
 
     Raises:
         LeaseLostError: Another worker has taken the trial; nothing is written.
         UpdateFinishedTrialError: Somebody else has ended it.
     """
+    trial = study.storage.get_trial(lease.trial_id)
     storage = DrawingStorage(study, trial)
     sampler = build_sampler(study.spec, trial.number)
     drawing = optuna.load_study(study_name=study.spec.name, storage=storage, sampler=sampler)
@@ -42,7 +53,7 @@ def draw(study: Study, lease: Lease, trial: FrozenTrial) -> Config:
     if storage.drawn:
         with writing_for(study.engine, lease) as connection:
             connection.execute(insert(PARAMETERS), storage.drawn)
-    return config
+    return Drawn(trial, config)
 
 
 @final
@@ -70,7 +81,7 @@ class DrawingStorage(BaseStorage):
         return [StudyDirection.MAXIMIZE]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return the trial that is drawn for."""
+        """Return the trial that is drawn for; Optuna adds to it what it draws."""
         return self.trial
 
     def get_all_trials(

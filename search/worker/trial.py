@@ -47,10 +47,9 @@ def run_trial(worker: Worker, lease: Lease) -> None:
     study = worker.study
     trial = patiently(lambda: study.trial(lease.trial_id))
     try:
-        stored = patiently(lambda: study.storage.get_trial(lease.trial_id))
-        config = patiently(lambda: draw(study, lease, stored))
-        ending = unfinished_verdict(stored) or patiently(lambda: judge_lease(study, lease))
-        ending = ending or train(RunningTrial(worker, lease, trial, stored), config)
+        drawn = patiently(lambda: draw(study, lease))
+        ending = unfinished_verdict(drawn.trial) or patiently(lambda: judge_lease(study, lease))
+        ending = ending or train(RunningTrial(worker, lease, trial, drawn.trial), drawn.config)
         patiently(partial(tell, worker, lease, trial, ending))
     except (ChildDiedError, ChildHungError) as error:
         check_device(worker.member.gpu, error)

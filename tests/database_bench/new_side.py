@@ -128,8 +128,7 @@ class NewSide:
     def begin(self, worker: Worker, lease: Lease) -> Running:
         study = worker.study
         trial = study.trial(lease.trial_id)
-        stored = study.storage.get_trial(lease.trial_id)
-        draw(study, lease, stored)
+        stored = draw(study, lease).trial
         assert not unfinished_verdict(stored)
         assert not judge_lease(study, lease)
         running = RunningTrial(worker, lease, trial, stored)

@@ -38,7 +38,7 @@ while True:
         case Claimed(lease):
             with suppress(LeaseLostError), study.fence.holding(lease.trial_id, lease.fence):
                 # nobody renews the lease: where all is slow, another takes the trial over
-                draw(study, lease, study.storage.get_trial(lease.trial_id))
+                draw(study, lease)
                 trial = study.trial(lease.trial_id)
                 study.optuna.tell(trial, 0.5, skip_if_finished=True)  # as workers do
         case Done():

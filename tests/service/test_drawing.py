@@ -1,8 +1,11 @@
 """What is drawn for a claimed trial: what Optuna would draw from the same history, written whole."""
 
 import random
+import threading
+from typing import Any
 
 import optuna
+import psycopg2
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
@@ -17,6 +20,7 @@ from search.trials import leases
 from search.trials.claims import Claimed, claim
 from search.trials.drawing import draw
 from search.trials.writing import write_notes
+from search.worker.patience import Patience
 
 LEARNT = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -68,17 +72,47 @@ def test_a_draw_is_what_optuna_draws_from_the_same_history(study: Study) -> None
     at_work: list[leases.Lease] = []
     for number in range(24):
         lease = take(study, f"w{number}")
-        config = draw(study, lease, study.storage.get_trial(lease.trial_id))
+        config = draw(study, lease).config
         trial = study.storage.get_trial(lease.trial_id)
         assert trial.number == number
         assert trial.params == plainly(study, number)
-        assert (
-            draw(study, lease, study.storage.get_trial(lease.trial_id)) == config
-        )  # and again, as it is stored by now
+        assert draw(study, lease).config == config  # and again, as it is stored by now
         at_work.append(lease)
         if len(at_work) > 3:
             end(study, at_work.pop(dice.randrange(len(at_work))), dice)
     assert startup_trials(study.spec) < 10  # beyond which the sampler learns
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["its answer", "its write"])
+def test_a_draw_that_lost_its_answer_or_its_write_is_repeated(
+    committed: bool, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is written twice, and none is trained without parameters."""
+    for number in range(12):  # beyond the control, which needs no draw, and the start-up
+        lease = take(study, f"w{number}")
+        draw(study, lease)
+        end(study, lease, random.Random(number))
+    lease = take(study, "unlucky")
+    commit = study.engine.dialect.do_commit
+    lost = []
+
+    def lose(connection: Any) -> None:
+        if lost:
+            commit(connection)
+            return
+        lost.append(True)
+        if committed:
+            commit(connection)
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(study.engine.dialect, "do_commit", lose)
+    said: list[str] = []
+    drawn = Patience(threading.Event(), said.append)(lambda: draw(study, lease))
+    assert len(said) == len(lost) == 1
+    stored = study.storage.get_trial(lease.trial_id)
+    assert stored.params == drawn.trial.params
+    assert stored.params
+    assert draw(study, lease).config == drawn.config
 
 
 def known(trial: FrozenTrial) -> tuple[object, ...]:
@@ -100,7 +134,7 @@ def test_the_history_is_what_optuna_reads_however_often_it_is_read(study: Study)
     for number in range(16):
         lease = take(study, f"w{number}")
         if dice.random() < 0.8:  # others wait for their parameters
-            draw(study, lease, study.storage.get_trial(lease.trial_id))
+            draw(study, lease)
         at_work.append(lease)
         while len(at_work) > 2:
             end(study, at_work.pop(dice.randrange(len(at_work))), dice)
@@ -116,7 +150,7 @@ def test_whoever_lost_the_lease_writes_neither_parameters_nor_notes(study: Study
     new = take(study, "b")
     assert new.trial_id == old.trial_id
     with pytest.raises(LeaseLostError):
-        draw(study, old, study.storage.get_trial(old.trial_id))
+        draw(study, old)
     with pytest.raises(LeaseLostError):
         write_notes(study.engine, old, Notes(parameters=1))
     trial = study.storage.get_trial(old.trial_id)
@@ -127,7 +161,7 @@ def test_nothing_is_written_for_a_trial_that_somebody_ended(study: Study) -> Non
     lease = take(study, "a")
     study.storage.set_trial_state_values(lease.trial_id, TrialState.FAIL)
     with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
-        draw(study, lease, study.storage.get_trial(lease.trial_id))
+        draw(study, lease)
     with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
         write_notes(study.engine, lease, Notes(parameters=1))
     assert "parameters" not in study.storage.get_trial(lease.trial_id).user_attrs

@@ -40,7 +40,7 @@ def holding(study: Study, lease: leases.Lease) -> AbstractContextManager[None]:
 
 def test_the_control_is_the_first_trial(small_study: Study) -> None:
     lease = take(small_study, "a")
-    config = draw(small_study, lease, small_study.storage.get_trial(lease.trial_id))
+    config = draw(small_study, lease).config
     assert small_study.storage.get_trial(lease.trial_id).number == 0
     assert config == small_study.space.default()
 
@@ -104,7 +104,7 @@ def test_a_renewed_lease_stays_and_a_lost_one_cannot_be_renewed_or_released(
 
 def test_whoever_lost_the_lease_writes_nothing(small_study: Study, tmp_path: object) -> None:
     old = take(small_study, "a", lease_s=EXPIRED_S)
-    draw(small_study, old, small_study.storage.get_trial(old.trial_id))
+    draw(small_study, old)
     trial = small_study.trial(old.trial_id)
     with holding(small_study, old):
         trial.report(0.25, step=1)
@@ -235,7 +235,7 @@ def test_a_trial_whose_creator_died_before_its_parameters_is_drawn_by_another(
 ) -> None:
     lease = take(small_study, "killed right after the claim")
     other = open_study(database, "small")
-    config = draw(other, lease, other.storage.get_trial(lease.trial_id))
+    config = draw(other, lease).config
     assert config == other.space.default()
     other.close()
 

@@ -158,7 +158,7 @@ def test_the_new_study_takes_as_many_new_trials_as_were_asked_for(old: Study, pl
     before = len(trials_of(new))
     ran = 0
     while isinstance(claimed := claim(new, "a", threads=1), Claimed):
-        draw(new, claimed.lease, new.storage.get_trial(claimed.lease.trial_id))
+        draw(new, claimed.lease)
         trial = new.trial(claimed.lease.trial_id)
         trial.set_user_attr("end_cause", "completed")
         new.optuna.tell(trial, 0.5)

@@ -149,7 +149,7 @@ def test_a_study_lives_behind_a_pooler_in_transaction_mode(
         claimed = claim(study, owner, threads=1)
         assert isinstance(claimed, Claimed)
         with study.fence.holding(claimed.lease.trial_id, claimed.lease.fence):
-            draw(study, claimed.lease, study.storage.get_trial(claimed.lease.trial_id))
+            draw(study, claimed.lease)
             trial = study.trial(claimed.lease.trial_id)
             trial.report(0.5, 1)
             with study.engine.begin() as connection:
