@@ -31,8 +31,13 @@ def postgres_server() -> Iterator[str]:
     """The URL of an embedded server's database ``postgres``; a prepared database
     ``template_search`` is beside it.
     """
-    from search.database.connections import create_tables, open_engine
+    from search.database.connections import (
+        open_engine,
+    )
     from search.database.embedded import embedded_postgres
+    from search.database.optuna_storage import (
+        create_tables,
+    )
 
     with (
         tempfile.TemporaryDirectory(prefix="search-tests-") as folder,

@@ -19,6 +19,7 @@ from search.confirm.plan import CONFIRM_THAT, cells, plan, plan_of, write_plan
 from search.database.connections import locked
 from search.database.predicates import STUDIES
 from search.process.messages import Cause
+from search.study.known import read_spec
 from search.study.names import count_of
 from search.study.purpose import Confirming
 from search.study.record import ConfirmationRun, Notes
@@ -30,7 +31,6 @@ from search.study.stored import (
     check_program,
     enqueue,
     open_study,
-    read_spec,
 )
 
 PLAN_LOCK = 7_215_006

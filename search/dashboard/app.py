@@ -29,7 +29,15 @@ from search.artifacts.pictures import open_pictures
 from search.dashboard.gate import HEADERS, answer, gate, is_loopback, refuse, spell
 from search.dashboard.http_server import THREADS, build_server, listen
 from search.dashboard.routes import guard
-from search.database.connections import Fence, open_engine, open_optuna, outage, reason
+from search.database.connections import (
+    open_engine,
+    outage,
+    reason,
+)
+from search.database.optuna_storage import (
+    Fence,
+    open_optuna,
+)
 from search.database.schema import check_version
 
 if TYPE_CHECKING:

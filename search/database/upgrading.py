@@ -8,9 +8,11 @@ from search.database.connections import (
     database_url,
     no_tables,
     open_engine,
-    optuna_storage,
     reachable,
     setup_lock,
+)
+from search.database.optuna_storage import (
+    optuna_storage,
 )
 from search.database.schema import SCHEMA, bring_up, refuse_outdated, stored
 from search.database.sessions import engine_options

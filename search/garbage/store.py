@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from objectives.errors import UserError
 from search.artifacts import Objects, Stored, open_objects
 from search.artifacts.marker import check_sole_owner
-from search.study.stored import KNOWN, read_spec
+from search.study.known import KNOWN, read_spec
 from search.trials.blob_lock import delete_old, delete_unnamed
 from search.trials.checkpoints import EVERY, UNNEEDED, Kept, kept
 

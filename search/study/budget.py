@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from objectives.errors import UserError
 from search.database.schema import refuse_older_than
-from search.study.stored import Study
+from search.study.known import Readable
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
 
@@ -142,7 +142,7 @@ def beyond_budget(infeasible: int, budget: int) -> int:
     return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
 
 
-def read_budget(connection: Connection, study: Study, *, but: str = "") -> Budget:
+def read_budget(connection: Connection, study: Readable, *, but: str = "") -> Budget:
     """Return what has been spent of the study's budget by now; what a worker ``but`` holds counts as
     held by nobody.
 
@@ -163,14 +163,14 @@ def read_budget(connection: Connection, study: Study, *, but: str = "") -> Budge
     return Budget(order=order, fixed=fixed, **values, **asdict(counts))
 
 
-def is_over(study: Study) -> bool:
+def is_over(study: Readable) -> bool:
     """Return whether nobody trains a trial of the study, and nobody will unless its
     limits change.
     """
     return current_budget(study).over
 
 
-def current_budget(study: Study) -> Budget:
+def current_budget(study: Readable) -> Budget:
     """Return what has been spent of the study's budget by now.
 
     Raises:

@@ -20,12 +20,13 @@ from objectives.errors import ProblemsError, UserError
 from search.place import Place
 from search.process.messages import Cause
 from search.study.draws import FromTrial
+from search.study.known import KNOWN
 from search.study.pruners import JUDGED
 from search.study.record import RECIPE, Notes, Original
 from search.study.sampling import FirstTrial, first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
 from search.study.spec import StudySpec, refuse_derived
-from search.study.stored import KNOWN, Study, create_study, enqueue
+from search.study.stored import Study, create_study, enqueue
 from spaces import FromParams, Space, load_stored_space
 
 # of the attributes of Optuna and its pruner: the border of what works, and verdicts

@@ -8,12 +8,14 @@ happened to it so far.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
-
-from optuna.trial import FrozenTrial
+from typing import TYPE_CHECKING, Any
 
 from objectives.device.processor import Processor
 from search.process.messages import Cause
+
+if TYPE_CHECKING:
+    # a look at a study does not wait for Optuna
+    from optuna.trial import FrozenTrial
 
 # names of attributes that queries look for, too
 CAUSE = "end_cause"
@@ -84,7 +86,7 @@ class Notes:
     fitted: bool = False  # its value is no score: it was trained on all frames
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> "Notes":
+    def of(cls, trial: "FrozenTrial") -> "Notes":
         """Return what is stored with a trial."""
         return cls.read(trial.user_attrs)
 

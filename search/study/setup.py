@@ -11,8 +11,9 @@ from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
 from search.database.schema import refuse_outdated
 from search.place import Place
+from search.study.data_path import data_path
 from search.study.names import refuse_long_name
-from search.study.spec import StudySpec, data_path, score_definition
+from search.study.spec import StudySpec, score_definition
 from search.study.stored import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
 from spaces.fitting import fit_recipes, fit_space

@@ -9,8 +9,6 @@ from pydantic import Field
 from objectives.config import Frozen
 from objectives.config.measures import mean_of, title_of
 from objectives.data.options import DataOptions
-from objectives.data.reading.source import existing_path
-from objectives.data.reading.synthetic import is_synthetic
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.study.names import LONGEST_NAME
@@ -129,12 +127,3 @@ def score_definition(data: "Dataset") -> str:
 def stable_seed(*parts: object) -> int:
     """Return a 31-bit seed that depends on its parts alone."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "big") >> 1
-
-
-def data_path(source: str) -> str:
-    """Return a data source as the study stores it: an absolute path, or the generator's word.
-
-    Raises:
-        ProblemsError: Nothing is there.
-    """
-    return source if is_synthetic(source) else str(existing_path(source).resolve())

@@ -10,8 +10,8 @@ from objectives.errors import listed
 from search.database.predicates import ALIVE_WORKER, LIVE_LEASE, NO_LIVE_LEASE
 from search.program import program_version
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
+from search.study.known import Readable
 from search.study.record import CAUSE, INFEASIBLE, MESSAGE, RECIPE, Notes, State
-from search.study.stored import Study
 from search.study.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
@@ -206,7 +206,7 @@ class Status:
         }
 
 
-def read_status(study: Study) -> Status:
+def read_status(study: Readable) -> Status:
     """Return the study's present status, read without touching it.
 
     Raises:
@@ -242,7 +242,7 @@ def read_status(study: Study) -> Status:
     )
 
 
-def _best(connection: Connection, study: Study, budget: Budget) -> Best | None:
+def _best(connection: Connection, study: Readable, budget: Budget) -> Best | None:
     complete = [Exportable(*row) for row in connection.execute(BEST, {"study_id": study.id})]
     best = max(
         complete + unfinished_trials(connection, study.id, budget),
@@ -279,7 +279,7 @@ class TrialLine:
     recipe: str
 
 
-def read_trials(study: Study, *, since: int = 0, newest: int = ALL) -> list[TrialLine]:
+def read_trials(study: Readable, *, since: int = 0, newest: int = ALL) -> list[TrialLine]:
     """Return the trials that have begun, by number: those that have not ended, and of the others
     those from number ``since`` on that are among the newest. Those of a study without scores have
     none.

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, insert, text
 
 from objectives.config.measures import measure_named
@@ -21,25 +20,23 @@ from objectives.data.options import DataOptions
 from objectives.errors import UserError, WorldError
 from objectives.version import OBJECTIVE_VERSION
 from search.database.connections import (
-    Fence,
-    NoStudyError,
     open_engine,
-    open_optuna,
     reachable,
+)
+from search.database.optuna_storage import (
+    Fence,
+    open_optuna,
     setting_up,
 )
-from search.database.passwords import redacted
-from search.database.predicates import STUDIES
-from search.database.schema import check_version
 from search.database.tables import STUDY
 from search.process.messages import Run
 from search.study.history import History
+from search.study.known import KNOWN, find_study, read_spec
 from search.study.pruners import judging, read_scores
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import Notes
 from search.study.sampling import FirstTrial, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
-from search.study.stored_forms import in_present_form
 from search.study.tally import Tally
 from spaces import Space, load_stored_space
 
@@ -48,8 +45,6 @@ if TYPE_CHECKING:
     from objectives.data.dataset import Dataset
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
-
-KNOWN = text(f"SELECT study_id, study_name, spec FROM {STUDIES} ORDER BY study_id")
 
 # what another score changes besides
 BY_MEASURE = ("measure", "measure_package", "score", "data_fingerprint")
@@ -228,42 +223,16 @@ def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
         WorldError: Without a database.
     """
     engine = open_engine(url)
+    study_id, spec = find_study(engine, url, name)
+    engine.dispose()
     with reachable(url):
-        with engine.connect() as connection:
-            check_version(connection)
-            known = {row.study_name: row for row in connection.execute(KNOWN)}
-        engine.dispose()
-        if name not in known:
-            names = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
-            there = f"name one that is there ({names})" if known else "there is none yet"
-            raise NoStudyError(
-                f"no study {name!r} in {redacted(url)}: {there}, or run `search init --study "
-                f"{name}`"
-            )
-        spec = read_spec(name, known[name].spec)
         fence = Fence()
         storage = open_optuna(url, fence, connections=connections)
         space = load_stored_space(spec.space)
-        study_id = known[name].study_id
         pruner = judging(space, partial(read_scores, storage.engine, study_id)).pruner
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
     tally, history = Tally(study_id), History(study_id)
     return Study(study_id, spec, space, storage, study, fence, tally, history)
-
-
-def read_spec(name: str, stored: dict[str, Any]) -> StudySpec:
-    """Return a study's specification as it was written.
-
-    Raises:
-        UserError: Another version of this program wrote it.
-    """
-    try:
-        return StudySpec.model_validate(in_present_form(stored))
-    except ValidationError as error:
-        raise UserError(
-            f"study {name!r} was written by another version of this program: use that version, or "
-            f"start another study"
-        ) from error
 
 
 def check_worker(study: Study, data: "Dataset") -> None:

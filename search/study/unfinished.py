@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 
 from search.database.predicates import NO_LIVE_LEASE
 from search.study.budget import Budget, Limit, read_budget
+from search.study.known import Readable
 from search.study.record import BEST_EPOCH
-from search.study.stored import Study
 
 # whose numbers are those of its best weights: a trial that went on after a limit and lost its
 # worker then has reported older ones
@@ -47,7 +47,7 @@ def unfinished_trials(connection: Connection, study_id: int, budget: Budget) -> 
     return [Exportable(*row) for row in connection.execute(CUT, {"study_id": study_id})]
 
 
-def read_unfinished(study: Study) -> list[Exportable]:
+def read_unfinished(study: Readable) -> list[Exportable]:
     """Return the same as the study is now.
 
     Raises:

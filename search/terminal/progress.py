@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable
 
-from optuna.exceptions import StorageInternalError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -12,14 +11,14 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from search.study.budget import is_over
+from search.study.known import Readable
 from search.study.status import Status, TrialLine, read_status, read_trials
-from search.study.stored import Study
 from search.terminal.console import open_console
 
 REFRESH_S = 1.0
 MOST_ROWS = 24
 ENDED = ("complete", "pruned", "failed")
-OUTAGES = (DBAPIError, StorageInternalError)
+OUTAGES = (DBAPIError,)
 AWAY = Text("the database does not answer; waiting")
 COLOURS = {
     "interrupted": "magenta",
@@ -30,12 +29,12 @@ COLOURS = {
 }
 
 
-def print_status(study: Study) -> None:
+def print_status(study: Readable) -> None:
     """Print a study's status once."""
     open_console().print(_view(read_status(study), read_trials(study, newest=MOST_ROWS)))
 
 
-def watch_status(study: Study) -> None:
+def watch_status(study: Readable) -> None:
     """Show a study's status until every trial of its budget has ended."""
     show_until(study, lambda: _over(study))
 
@@ -46,7 +45,7 @@ def nothing_said() -> list[str]:
 
 
 def show_until(
-    study: Study, over: Callable[[], bool], said: Callable[[], list[str]] = nothing_said
+    study: Readable, over: Callable[[], bool], said: Callable[[], list[str]] = nothing_said
 ) -> None:
     """Show a study's progress until ``over()``, and once more at the end, and what is ``said``
     meanwhile; an outage of the database is waited out.
@@ -59,7 +58,7 @@ def show_until(
 
 
 def _show_live(
-    study: Study, console: Console, over: Callable[[], bool], said: Callable[[], list[str]]
+    study: Readable, console: Console, over: Callable[[], bool], said: Callable[[], list[str]]
 ) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -77,7 +76,7 @@ def _show_live(
 
 
 def _print_endings(
-    study: Study, console: Console, over: Callable[[], bool], said: Callable[[], list[str]]
+    study: Readable, console: Console, over: Callable[[], bool], said: Callable[[], list[str]]
 ) -> None:
     """Print a line for every trial that begins or ends, and the whole at the end; one line for an
     outage or a halt, however long.
@@ -185,7 +184,7 @@ def _best_lines(status: Status) -> list[Text]:
     return [Text(f"score: {status.score}"), Text(best, style="bold")]
 
 
-def _over(study: Study) -> bool:
+def _over(study: Readable) -> bool:
     try:
         return is_over(study)
     except OUTAGES:

@@ -11,7 +11,15 @@ import pytest
 from sqlalchemy import inspect, text
 
 from objectives.errors import UserError, WorldError
-from search.database.connections import Fence, create_tables, open_engine, open_optuna, reachable
+from search.database.connections import (
+    open_engine,
+    reachable,
+)
+from search.database.optuna_storage import (
+    Fence,
+    create_tables,
+    open_optuna,
+)
 from search.doctor.checks import examine
 from search.study.setup import check_database
 from search.study.stored import open_study

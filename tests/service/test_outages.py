@@ -11,7 +11,15 @@ import pytest
 from sqlalchemy import event
 
 from objectives.errors import WorldError
-from search.database.connections import Fence, open_optuna, outage, reachable, reason
+from search.database.connections import (
+    outage,
+    reachable,
+    reason,
+)
+from search.database.optuna_storage import (
+    Fence,
+    open_optuna,
+)
 
 
 @pytest.mark.parametrize("part", ["FROM studies", "FROM trials"])

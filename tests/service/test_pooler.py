@@ -20,7 +20,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from search.database import sessions
 from search.database.capacity import ask_capacity
-from search.database.connections import Fence, locked, open_engine, open_optuna
+from search.database.connections import (
+    locked,
+    open_engine,
+)
+from search.database.optuna_storage import (
+    Fence,
+    open_optuna,
+)
 from search.study.status import read_status
 from search.study.stored import open_study
 from search.trials import leases

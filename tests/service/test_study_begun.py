@@ -13,7 +13,15 @@ import pytest
 from optuna.storages import RDBStorage
 
 from objectives.errors import UserError, WorldError
-from search.database.connections import SETUP_LOCK, Fence, locked, open_engine, open_optuna
+from search.database.connections import (
+    SETUP_LOCK,
+    locked,
+    open_engine,
+)
+from search.database.optuna_storage import (
+    Fence,
+    open_optuna,
+)
 from search.place import Place
 from search.study.migrate import copies_there
 from search.study.sampling import first_trials

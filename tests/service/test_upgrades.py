@@ -18,7 +18,13 @@ from sqlalchemy import Connection, Engine, text
 
 from objectives.errors import UserError
 from search.cli.app import answer
-from search.database.connections import NoStudyError, create_tables, open_engine
+from search.database.connections import (
+    NoStudyError,
+    open_engine,
+)
+from search.database.optuna_storage import (
+    create_tables,
+)
 from search.database.schema import OLDEST, SCHEMA, OutdatedError, stored
 from search.database.upgrading import upgrade
 from search.place import Place

@@ -14,7 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, text
 
 from objectives.data.options import DataOptions
-from search.database.connections import Fence, open_engine, open_optuna
+from search.database.connections import (
+    open_engine,
+)
+from search.database.optuna_storage import (
+    Fence,
+    open_optuna,
+)
 from search.database.tables import LEASE, STUDY
 from search.study.draws import FromTrial
 from search.study.pruners import judging

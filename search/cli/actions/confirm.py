@@ -22,7 +22,7 @@ from search.export.restored import open_data
 from search.machine.gpus import offer
 from search.place import Place
 from search.study.budget import Order, current_budget, is_over
-from search.study.spec import data_path
+from search.study.data_path import data_path
 from search.study.stored import Study, open_study
 from search.terminal.console import open_console
 from search.terminal.local import run_locally

@@ -13,7 +13,7 @@ from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.commands.data_preview import PreviewOptions
 from search.cli.options import parse_size
 from search.place import name_place
-from search.study.spec import data_path
+from search.study.data_path import data_path
 
 
 def preview(asked: PreviewOptions) -> None:

@@ -11,9 +11,9 @@ from search.cli.commands.recipes_run import RecipeOptions
 from search.cli.written import written_study
 from search.machine.gpus import offer
 from search.report.recipe_table import refuse_table, write_table
+from search.study.data_path import data_path
 from search.study.option_words import frame_words
 from search.study.setup import Request
-from search.study.spec import data_path
 from search.study.stored import open_study
 from search.terminal.local import run_locally
 from spaces import choose_recipes

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from objectives.errors import UserError
-from search.cli.opened import opened_study
+from search.cli.looked_at import looked_at
 from search.study.status import read_status
 from search.terminal.progress import print_status, watch_status
 
@@ -18,7 +18,7 @@ def status(study: str, storage: str, home: Path | None, *, as_json: bool, watch:
             "--json and --watch do not go together: call `search status --json` as often as you "
             "need"
         )
-    with opened_study(study, storage, home) as (opened, _):
+    with looked_at(study, storage, home) as opened:
         if as_json:
             typer.echo(json.dumps(read_status(opened).as_json()))
         elif watch:

@@ -6,7 +6,7 @@ from search.cli.study_options import StudyOptions
 from search.cli.written import request_of, written_study
 from search.database.capacity import ask_capacity
 from search.machine.gpus import offer
-from search.study.spec import data_path
+from search.study.data_path import data_path
 from search.terminal.local import run_locally
 
 

@@ -20,8 +20,8 @@ from search.cli.options import parse_split
 from search.cli.study_options import StudyOptions
 from search.cli.written import request_of
 from search.place import Place, open_database, open_place
+from search.study.data_path import data_path
 from search.study.setup import Request, prepare
-from search.study.spec import data_path
 
 RUNNER = CliRunner()
 WORDS = [
