@@ -101,7 +101,7 @@ def behind_a_pooler() -> Row:
     """Four workers share a pooler's three connections: one is frozen in a transaction that
     holds a lock, one is killed with -9, and so is the pooler, twice, which starts again.
     """
-    with scene(8, 60, write=False) as at, pooler(at) as between:
+    with scene(8, 300, write=False) as at, pooler(at) as between:
         at.init("--set", "pruning={kind: none}")
         for _ in range(WORKERS):
             at.start()
