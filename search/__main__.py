@@ -12,7 +12,9 @@ def start() -> None:
     still importing, too.
     """
     open_missing()
-    gc.set_threshold(100_000, 20, 20)  # what imports make stays: looking for garbage costs a seventh
+    gc.set_threshold(
+        100_000, 20, 20
+    )  # what imports make stays: looking for garbage costs a seventh
     if sys.path[:1] != [str(Path(__file__).resolve().parents[1])]:  # no `python -m` of a checkout
         # what lies in the caller's folder, a queue.py say, is not imported by processes of ours
         os.environ.setdefault("PYTHONSAFEPATH", "1")
