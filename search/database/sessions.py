@@ -24,6 +24,8 @@ CONNECT_ARGS = {
 IDLE_S = 60  # a frozen worker's locks are freed by the server after so long
 
 SETTINGS = (
+    # whoever waited for a lock must see what was written before it, or trials get equal numbers
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'; "
     "SET LOCAL timezone = 'UTC'"  # times are one zone's everywhere
 )

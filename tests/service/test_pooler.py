@@ -79,6 +79,30 @@ def test_optunas_own_sessions_and_our_locks_have_the_settings(database: str) -> 
     engine.dispose()
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_every_transaction_reads_what_is_committed_whatever_the_database_prefers(
+    level: str, database: str
+) -> None:
+    """In others, whoever waited for a lock counts trials as they were before."""
+    name = make_url(database).database
+    setting = f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{level}'"
+    first = open_engine(database)
+    with first.begin() as connection:
+        connection.execute(text(setting))
+    first.dispose()
+    storage, engine = open_optuna(database, Fence()), open_engine(database)
+    asked = text(
+        "SELECT current_setting('transaction_isolation'), "
+        "current_setting('default_transaction_isolation')"
+    )
+    with storage.scoped_session() as session:
+        assert tuple(session.execute(asked).one()) == ("read committed", level)
+    with engine.begin() as connection:
+        assert tuple(connection.execute(asked).one()) == ("read committed", level)
+    storage.engine.dispose()
+    engine.dispose()
+
+
 def test_the_lock_of_a_frozen_transaction_is_freed(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
