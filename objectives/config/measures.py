@@ -1,18 +1,14 @@
-"""The measures of a class whose mean over the scored classes may be a study's score, by name: our
-own, and those of other packages. Imports no torch.
+"""The measures of a class whose mean over the scored classes may be a study's score: our own, and
+those of other packages. Imports no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from objectives.config.foreign import (
-    ForeignScore,
-    foreign_packages,
-    foreign_part,
-    lacking_parts,
-)
-from objectives.errors import ProblemsError, UserError, first_line, listed
+from objectives.config.foreign import ForeignScore, foreign_part, lacking_parts
+from objectives.config.measure_names import OWN, measure_names, measure_package
+from objectives.errors import Problem, ProblemsError, UserError, first_line, listed
 from objectives.statistics.scores import (
     Fractions,
     Measure,
@@ -23,10 +19,7 @@ from objectives.statistics.scores import (
     recall,
 )
 
-IOU = "iou"
-OWN: Mapping[str, Measure] = {IOU: iou, "dice": dice, "precision": precision, "recall": recall}
-WORDS = {IOU: "IoU", "dice": "Dice"}
-
+MEASURES: dict[str, Measure] = dict(zip(OWN, (iou, dice, precision, recall), strict=True))
 
 # hits, true and predicted pixels of classes that are never hit, all right, and taken for another
 PROBE = tuple(np.array(counts) for counts in ([0, 0, 5, 3], [4, 5, 5, 6], [0, 9, 5, 9]))
@@ -34,18 +27,6 @@ PROBE = tuple(np.array(counts) for counts in ([0, 0, 5, 3], [4, 5, 5, 6], [0, 9,
 
 class BadScoreError(UserError):
     """A score of another package gives what is none."""
-
-
-def measure_names() -> tuple[str, ...]:
-    """Return the names of all measures that are here; one of ours hides one of a package."""
-    return (*OWN, *(name for name in foreign_packages("scores") if name not in OWN))
-
-
-def measure_package(name: str) -> str:
-    """Return the package and version that brings a measure; empty for our own, and for one that
-    nobody brings.
-    """
-    return "" if name in OWN else foreign_packages("scores").get(name, "")
 
 
 def measure_named(name: str, package: str) -> Measure:
@@ -56,7 +37,7 @@ def measure_named(name: str, package: str) -> Measure:
         UserError: It cannot be used, or another version of this program has it.
     """
     if name in OWN and not package:
-        return OWN[name]
+        return MEASURES[name]
     if not package:
         raise UserError(
             f"the score {name!r} is none of this program's: use the version that wrote it, or "
@@ -75,7 +56,19 @@ def measure_named(name: str, package: str) -> Measure:
     return _Checked(name, package, score)
 
 
-def measure_fault(name: str) -> str:
+def measure_problems(name: str) -> Iterator[Problem]:
+    """Yield why a study cannot choose by a measure."""
+    if name not in measure_names():
+        yield Problem(
+            "score",
+            f"must be one of {', '.join(measure_names())}, or come from a package: install it",
+            name,
+        )
+    elif fault := _fault(name):
+        yield Problem("score", "must give a fraction in 0..1 for each class", fault)
+
+
+def _fault(name: str) -> str:
     """Return what is wrong with what a measure gives for a few made-up classes, in words; empty for
     nothing.
     """
@@ -93,16 +86,6 @@ def measure_fault(name: str) -> str:
         f"the score {name!r} of {measure_package(name)} must take each class by itself, whatever "
         f"others stand beside it: mend the package"
     )
-
-
-def mean_of(name: str) -> str:
-    """Return what a score by this measure is, in words: ``mean IoU``."""
-    return f"mean {WORDS.get(name, name)}"
-
-
-def title_of(name: str) -> str:
-    """Return the same to begin a line with: ``Mean IoU``."""
-    return f"Mean {WORDS.get(name, name)}"
 
 
 class _Checked:

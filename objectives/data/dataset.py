@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from objectives.config.measures import measure_package
+from objectives.config.measure_names import measure_package
 from objectives.data.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.preparing.build import FORMAT_VERSION, build

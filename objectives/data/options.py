@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
-from objectives.config.measures import IOU, measure_fault, measure_names
+from objectives.config.measure_names import IOU
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
@@ -50,7 +50,7 @@ class DataOptions:
     measure: str = IOU
 
     def problems(self) -> Iterator[Problem]:
-        """Yield every option that cannot work, whatever the data."""
+        """Yield every option but the measure that cannot work, whatever the data."""
         if self.size is not None and not all(1 <= side <= 65535 for side in self.size):
             yield Problem(
                 "size", "height and width must be 1 to 65535", f"{self.size[0]}x{self.size[1]}"
@@ -76,13 +76,6 @@ class DataOptions:
             yield Problem("ignore", f"must be a label 0..{LARGEST_LABEL} or none", self.ignore)
         if self.exif not in get_args(Exif):
             yield Problem("exif", f"must be {' or '.join(get_args(Exif))}", self.exif)
-        if self.measure not in measure_names():
-            rule = (
-                f"must be one of {', '.join(measure_names())}, or come from a package: install it"
-            )
-            yield Problem("score", rule, self.measure)
-        elif fault := measure_fault(self.measure):
-            yield Problem("score", "must give a fraction in 0..1 for each class", fault)
         if not 0 <= self.min_labelled <= 1:
             yield Problem(
                 "min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}"

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from objectives.config import Frozen
 from objectives.config.foreign import NAME
-from objectives.config.measures import IOU, mean_of, measure_named, title_of
+from objectives.config.measure_names import IOU, mean_of, title_of
+from objectives.config.measures import measure_named
 from objectives.data.options import Exif
 from objectives.statistics.scores import Scoring
 

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from objectives.config.measures import WORDS
+from objectives.config.measure_names import WORDS
 
 if TYPE_CHECKING:
     import numpy as np

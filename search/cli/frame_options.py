@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from objectives.config.measures import IOU
+from objectives.config.measure_names import IOU
 from objectives.data.options import DataOptions
 from search.cli.options import (
     ExifChoice,

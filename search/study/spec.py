@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from objectives.config import Frozen
-from objectives.config.measures import mean_of, title_of
+from objectives.config.measure_names import mean_of, title_of
 from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION

@@ -45,6 +45,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert not set(HEAVY) & set(done.stderr.split())
 
 
+def test_a_look_at_a_study_imports_little() -> None:
+    words = ["status", "--storage", "postgresql://postgres@127.0.0.1:1/nobody"]
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED.format(words=words)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "cannot be used" in done.stderr
+    assert "sqlalchemy" in done.stderr.split()
+    assert not {"torch", "optuna", "numpy", "yaml"} & set(done.stderr.split())
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
     program = LISTED.format(words=[*words, "--help"])

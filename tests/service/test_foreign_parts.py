@@ -137,7 +137,7 @@ def test_the_whole_way_with_a_package_and_what_is_said_without_it(
     other = search_in("init", *wanted)
     assert other.returncode == 2
     assert "exists with other settings: --score is f2 there, iou wanted; choose" in other.stderr
-    for words in (("worker", "--wait", "0s"), ("export-best", "--out", "other"), ("status",)):
+    for words in (("worker", "--wait", "0s"), ("export-best", "--out", "other")):
         refused = search_in(*words, *place, with_parts=False)
         assert refused.returncode == 2, words
         assert (
@@ -145,3 +145,6 @@ def test_the_whole_way_with_a_package_and_what_is_said_without_it(
             in refused.stderr
         )
         assert "Traceback" not in refused.stderr
+    looked = search_in("status", *place, with_parts=False)
+    assert looked.returncode == 0, looked.stderr
+    assert "validation mean f2 0." in looked.stdout

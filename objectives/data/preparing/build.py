@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from objectives.config.measures import IOU, measure_package
+from objectives.config.measure_names import IOU, measure_package
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, survey

@@ -3,9 +3,13 @@
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from objectives.data.reading.frames import FrameSource
 from objectives.errors import Problem, UserError, listed
+
+if TYPE_CHECKING:
+    # the command line does not wait for the readers
+    from objectives.data.reading.frames import FrameSource
 
 REASON = "named by --leave-out"
 MOST_BYTES = 2**26
@@ -39,7 +43,7 @@ def read_leave_out(path: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def named_frames(source: FrameSource, names: Sequence[str]) -> tuple[set[int], list[Problem]]:
+def named_frames(source: "FrameSource", names: Sequence[str]) -> tuple[set[int], list[Problem]]:
     """Return the indices of the frames that are meant, and what names none: a file may be named
     with or without suffix and folder.
     """

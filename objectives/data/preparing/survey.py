@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from objectives.config.measures import measure_problems
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.cut import Cut
 from objectives.data.preparing.duplicates import (
@@ -89,8 +90,9 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
     """Reads every frame once and judges the whole; bad data becomes problems, never an
     exception.
     """
-    problems = [*options.problems(), *source.problems]
-    if any(True for _ in options.problems()):
+    asked = [*options.problems(), *measure_problems(options.measure)]
+    problems = [*asked, *source.problems]
+    if asked:
         return Survey(len(source.names), tuple(problems))
     named, unknown = named_frames(source, options.leave_out)
     problems += unknown
