@@ -5,4 +5,6 @@ another score.
 # 5: scores are means over the classes that occur in the part, transforms of light work in the range
 # that the training part uses, parts are dealt at random within a tolerance, near duplicates of long
 # scenes stay together
-OBJECTIVE_VERSION = "5"
+# 6: batches of an epoch are of one size, overlap losses are summed in a fixed order, optimisers are
+# fused
+OBJECTIVE_VERSION = "6"

@@ -69,7 +69,7 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
         UNet(depth=3, base_filters=16), in_channels=spec.channels, num_classes=spec.num_classes
     )
     network = network.to(memory_format=torch.channels_last).train()
-    optimiser = optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
+    optimiser = optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
     frames = data.parts["train"][: BATCH * STEPS].reshape(STEPS, BATCH)
     images = [
         (pixels_BCHW(data.images[batch]) / 255).contiguous(memory_format=torch.channels_last)

@@ -62,27 +62,34 @@ class LabelledPixels:
         counted_K = self.occurs_K & among_K
         return torch.where(counted_K, loss_K, 0.0).sum() / counted_K.sum().clamp_min(1)
 
+    @property
+    def _own_BKHW(self) -> Tensor:
+        """1.0 where a pixel is of the class, ignored ones of class 0."""
+        return torch.zeros_like(self.log_p_BKHW).scatter_(1, self.target_BHW[:, None], 1.0)
+
     @cached_property
     def soft_counts(self) -> SoftCounts:
         """Soft overlaps of the whole batch, as the score too is counted over all frames
         together.
         """
-        batch, classes = self.log_p_BKHW.shape[:2]
-        # summed by frame first: one long float32 sum would lose digits
-        empty_BK = self.log_p_BKHW.new_zeros(batch, classes)
-
-        def by_own_class_K(value_BHW: Tensor) -> Tensor:
-            return empty_BK.scatter_add(
-                1, self.target_BHW.flatten(1), (value_BHW * self.labelled_BHW).flatten(1)
-            ).sum(0)
-
-        others_BKHW = self.log_p_BKHW.exp().scatter(1, self.target_BHW[:, None], 0.0)
-        return SoftCounts(
-            true_K=by_own_class_K(self.log_pt_BHW.exp()),
-            extra_K=(others_BKHW * self.labelled_BHW[:, None]).sum((0, 2, 3)),
-            missed_K=by_own_class_K(-torch.expm1(self.log_pt_BHW)),
-            target_K=by_own_class_K(self.labelled_BHW),
+        # sums in a fixed order, where adding each pixel to its class has none on a GPU; by frame
+        # first: one long float32 sum would lose digits
+        own_BKP = self._own_BKHW.flatten(2)
+        values_BPS = torch.stack(
+            [
+                value_BHW.flatten(1)
+                for value_BHW in (
+                    self.log_pt_BHW.exp() * self.labelled_BHW,
+                    -torch.expm1(self.log_pt_BHW) * self.labelled_BHW,
+                    self.labelled_BHW,
+                )
+            ],
+            dim=2,
         )
+        true_K, missed_K, target_K = torch.bmm(own_BKP, values_BPS).sum(0).unbind(1)
+        others_BKHW = self.log_p_BKHW.exp().scatter(1, self.target_BHW[:, None], 0.0)
+        extra_K = (others_BKHW * self.labelled_BHW[:, None]).sum((0, 2, 3))
+        return SoftCounts(true_K, extra_K, missed_K, target_K)
 
 
 Term = Callable[[LabelledPixels], Tensor]  # one loss: a scalar, 0 at best

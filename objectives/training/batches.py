@@ -45,8 +45,8 @@ def count_batches(frames: int, batch_size: int) -> int:
     return max(1, math.ceil(frames / batch_size))
 
 
-def largest_batch(frames: int, batch_size: int) -> int:
-    """Return how many frames the largest batch of an epoch of so many holds."""
+def frames_a_batch(frames: int, batch_size: int) -> int:
+    """Return how many frames each batch of an epoch of so many holds."""
     return math.ceil(frames / count_batches(frames, batch_size))
 
 
@@ -54,11 +54,12 @@ class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
     Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat``
-    times as often, in an order drawn from (seed, epoch). Batches differ in size by one at most, and
-    none is dropped: a lone frame is left only where batches are of two, or where there is no other.
-    ``steps_per_epoch`` above 0 keeps the first so many. With ``rare_pasted`` the frames that get
-    pieces of the rarest class are drawn once, from the seed, and are repeated like those that hold
-    it.
+    times as often, in an order drawn from (seed, epoch). All batches are of one size, which
+    differs from ``batch_size`` by as little as it can: where the frames do not go into it, the last
+    batch is filled with the first frames of the epoch, once more and augmented anew.
+    ``steps_per_epoch`` above 0 keeps the first so many batches. With ``rare_pasted`` the frames
+    that get pieces of the rarest class are drawn once, from the seed, and are repeated like those
+    that hold it.
     """
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
@@ -75,8 +76,9 @@ class EpochOrder(Sampler[list[Key]]):
         self.frames = np.concatenate(
             [*[every] * train.repeat, *[rare] * (train.repeat * (train.rare_repeat - 1))]
         )
-        self.batches = count_batches(len(self.frames), config.train.batch_size)
-        self.steps = min(self.batches, config.train.steps_per_epoch or self.batches)
+        self.batches = count_batches(len(self.frames), train.batch_size)
+        self.size = frames_a_batch(len(self.frames), train.batch_size)
+        self.steps = min(self.batches, train.steps_per_epoch or self.batches)
         self.seed = seed
         self.epoch = NONE_YET
 
@@ -87,12 +89,15 @@ class EpochOrder(Sampler[list[Key]]):
         if self.epoch == NONE_YET:
             return
         order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.frames))
-        for places in np.array_split(order, self.batches)[: self.steps]:
-            yield [self._key(int(place)) for place in places]
+        # fewer than a batch holds, so none is in one batch twice for this
+        lacking = self.batches * self.size - len(order)
+        places = np.concatenate([order, order[:lacking] + len(order)])
+        for batch in places.reshape(self.batches, self.size)[: self.steps]:
+            yield [self._key(int(place)) for place in batch]
 
     def _key(self, place: int) -> Key:
         # the place, not only the frame: a frame that is repeated is augmented anew each time
-        frame = int(self.frames[place])
+        frame = int(self.frames[place % len(self.frames)])
         pasted = None if self.pasted is None else float(frame in self.pasted)
         return Key(
             frame,

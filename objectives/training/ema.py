@@ -39,8 +39,9 @@ class AveragedModel(Generic[Model]):
             [value for _, value in self._floats],
             1 - decay,
         )
-        for average, value in self._counters:
-            average.copy_(value)
+        torch._foreach_copy_(
+            [average for average, _ in self._counters], [value for _, value in self._counters]
+        )
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

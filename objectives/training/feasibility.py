@@ -17,7 +17,7 @@ from objectives.losses import build_phases, class_weights_K
 from objectives.networks import all_outputs, count_parameters
 from objectives.networks.smp import SmpNetwork
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.training.batches import largest_batch
+from objectives.training.batches import frames_a_batch
 from objectives.training.micro_batches import SMALLEST, part_sizes
 from objectives.training.saved_memory import EmulatedAutocast, SavedStorages
 
@@ -104,7 +104,7 @@ def check(
             cost = _measure(config, spec, segmenter, frames, bf16=bf16)
         except UserError as error:
             return Unmeasurable(_one_line(error))
-    largest = largest_batch(frames, config.train.batch_size)
+    largest = frames_a_batch(frames, config.train.batch_size)
     return Verdict(
         cost,
         _too_deep(config, segmenter)
@@ -128,9 +128,7 @@ def _measure(
     config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames: int, *, bf16: bool
 ) -> ResourceEstimate:
     batch_size = config.train.batch_size
-    # of the smallest batch: an odd number in batches of 2 leaves a lone frame, if not in this cut
-    # of the data, in another
-    frames = 1 if batch_size <= 2 else min(2, epoch_frames)
+    frames = min(2, frames_a_batch(epoch_frames, batch_size))
     work = FlopCounterMode(display=False)
     autocast = EmulatedAutocast(enabled=bf16)
     with work, autocast, SavedStorages(segmenter) as saved:
@@ -143,7 +141,7 @@ def _measure(
             rule = (
                 "the training part must have at least 2 frames"
                 if few
-                else "train.batch_size must be at least 3"
+                else "train.batch_size must be at least 2"
             )
             raise UserError(
                 f"{rule} for this {config.model.kind} network on frames of {spec.height} x "
@@ -163,7 +161,7 @@ def _measure(
         parameters=count_parameters(segmenter),
         # the counter takes a multiplication and an addition as two
         multiply_adds=work.get_total_flops() // (2 * frames),
-        memory_bytes=state_bytes + largest_batch(epoch_frames, batch_size) * frame_bytes,
+        memory_bytes=state_bytes + frames_a_batch(epoch_frames, batch_size) * frame_bytes,
         state_bytes=state_bytes,
         frame_bytes=frame_bytes,
     )

@@ -10,8 +10,8 @@ from objectives.training import lion
 
 
 def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
-    """Return the optimiser over all weights; norms and biases (one axis or none) are not
-    decayed.
+    """Return the optimiser over all weights, one launch for all of them on a GPU; norms and biases
+    (one axis or none) are not decayed.
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -21,15 +21,16 @@ def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
     ]
     match config:
         case AdamW():
-            return optim.AdamW(groups, lr=config.learning_rate)
+            return optim.AdamW(groups, lr=config.learning_rate, fused=True)
         case Adam():
-            return optim.Adam(groups, lr=config.learning_rate)
+            return optim.Adam(groups, lr=config.learning_rate, fused=True)
         case SGD():
             return optim.SGD(
                 groups,
                 lr=config.learning_rate,
                 momentum=config.momentum,
                 nesterov=config.momentum > 0,
+                fused=True,
             )
         case Lion():
             return lion.Lion(groups, config.learning_rate)

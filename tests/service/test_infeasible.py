@@ -61,7 +61,7 @@ def test_it_is_told_as_pruned_with_its_constraint_and_cause(
             ("model.encoder=mit_b0", "model.decoder=linknet"),
             "the decoder linknet .* does not work with mit_b0",
         ),
-        (("model.decoder=deeplabv3", "train.batch_size=2"), "train.batch_size must be at least 3"),
+        (("model.decoder=deeplabv3", "train.batch_size=1"), "train.batch_size must be at least 2"),
     ],
     ids=["pair", "batch"],
 )

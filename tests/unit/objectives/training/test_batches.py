@@ -2,6 +2,7 @@
 they are augmented.
 """
 
+import math
 import resource
 from collections import Counter
 from dataclasses import replace
@@ -28,7 +29,7 @@ from objectives.training.batches import (
     Key,
     TrainingBatches,
     collate,
-    largest_batch,
+    frames_a_batch,
 )
 from search.process.child import cause_of, dies_of, said_by
 from search.process.messages import Cause
@@ -46,6 +47,11 @@ def epoch_of(order: EpochOrder, number: int) -> list[list[Key]]:
 
 def frames_of(batches: list[list[Key]]) -> list[int]:
     return [key.frame for batch in batches for key in batch]
+
+
+def unfilled(order: EpochOrder, epoch: int) -> list[Key]:
+    """The keys of an epoch without those that fill its last batch."""
+    return [key for batch in epoch_of(order, epoch) for key in batch][: len(order.frames)]
 
 
 def in_memory(
@@ -74,14 +80,17 @@ def test_an_epoch_holds_every_training_frame_and_rare_ones_more_often(
     batches = epoch_of(order, epoch)
     rare = set(rare_frames(terrain).tolist())
     train = [int(frame) for frame in terrain.parts["train"]]
-    assert Counter(frames_of(batches)) == {
+    assert sorted(key.frame for batch in batches for key in batch if not key.again) == sorted(train)
+    frames = frames_of(batches)
+    asked = sum(repeat * (rare_repeat if frame in rare else 1) for frame in train)
+    assert Counter(frames[:asked]) == {
         frame: repeat * (rare_repeat if frame in rare else 1) for frame in train
     }
-    assert sorted(key.frame for batch in batches for key in batch if not key.again) == sorted(train)
-    sizes = [len(batch) for batch in batches]
     assert len(batches) == len(order)
-    assert max(sizes) <= batch_size
-    assert max(sizes) - min(sizes) <= 1
+    assert {len(batch) for batch in batches} == {math.ceil(asked / math.ceil(asked / batch_size))}
+    lacking = len(frames) - asked
+    assert lacking < len(batches)
+    assert frames[asked:] == frames[:lacking]
 
 
 def test_originals_are_kept_once_an_epoch_and_their_repetitions_augmented(terrain: Dataset) -> None:
@@ -108,7 +117,7 @@ def test_frames_that_get_pieces_count_as_rare_when_asked(terrain: Dataset) -> No
     assert len(pasted) == round(0.5 * len(train - rare))
     assert pasted < train - rare
     for epoch in (0, 1):  # the same frames in every epoch
-        keys = [key for batch in epoch_of(order, epoch) for key in batch]
+        keys = unfilled(order, epoch)
         assert Counter(key.frame for key in keys) == {
             frame: 6 if frame in rare | pasted else 2 for frame in train
         }
@@ -116,7 +125,7 @@ def test_frames_that_get_pieces_count_as_rare_when_asked(terrain: Dataset) -> No
             assert (frames[key][1] == 4).any() == (key.frame in rare | pasted)
     assert EpochOrder(config, terrain, 1).pasted != pasted
     plain = config.model_copy(update={"train": Train(repeat=2, rare_repeat=3)})
-    assert Counter(frames_of(epoch_of(EpochOrder(plain, terrain, 0), 0))) == {
+    assert Counter(key.frame for key in unfilled(EpochOrder(plain, terrain, 0), 0)) == {
         f: 6 if f in rare else 2 for f in train
     }
 
@@ -124,7 +133,7 @@ def test_frames_that_get_pieces_count_as_rare_when_asked(terrain: Dataset) -> No
 def test_without_pieces_no_frame_counts_as_rare(terrain: Dataset) -> None:
     bare = replace(terrain, masks=np.where(terrain.masks[:] == 4, 1, terrain.masks[:]))
     config = Config(augment=Augment(copy_paste=1.0), train=Train(rare_repeat=3, rare_pasted=True))
-    assert sorted(frames_of(epoch_of(EpochOrder(config, bare, 0), 0))) == sorted(
+    assert sorted(key.frame for key in unfilled(EpochOrder(config, bare, 0), 0)) == sorted(
         bare.parts["train"].tolist()
     )
 
@@ -150,7 +159,8 @@ def test_the_order_is_a_function_of_seed_and_epoch(terrain: Dataset) -> None:
 
 
 def test_every_appearance_of_a_frame_is_augmented_with_a_seed_of_its_own(terrain: Dataset) -> None:
-    order = EpochOrder(Config(train=Train(rare_repeat=3)), terrain, 0)
+    order = EpochOrder(Config(train=Train(rare_repeat=3, batch_size=9)), terrain, 0)
+    assert len(order.frames) % 9, "no batch is filled"
     keys = [key for epoch in range(5) for batch in epoch_of(order, epoch) for key in batch]
     assert len({key.seed for key in keys}) == len(keys)
     assert all(0 <= key.seed < 2**32 for key in keys)
@@ -179,7 +189,7 @@ def test_steps_per_epoch_keeps_the_first_batches(terrain: Dataset, wanted: int) 
 )
 def test_the_largest_batch_is_told_beforehand(terrain: Dataset, train: Train) -> None:
     order = EpochOrder(Config(train=train), terrain, 0)
-    assert max(len(batch) for batch in epoch_of(order, 0)) == largest_batch(
+    assert max(len(batch) for batch in epoch_of(order, 0)) == frames_a_batch(
         len(order.frames), train.batch_size
     )
 
