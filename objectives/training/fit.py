@@ -115,11 +115,13 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             device=state.device,
             beat=beat,
             loss=criterion,
+            soft=True,
         )
         if criterion and not math.isfinite(evaluation.loss):
             raise DivergedError(
                 f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}"
             )
+        assert evaluation.soft
         result = EpochResult(
             number=state.epoch + 1,
             score=evaluation.score,
@@ -129,12 +131,20 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             seconds=time.monotonic() - start,
             scored_on=processor_of(state.device),
             validation_loss=evaluation.loss,
+            measured=tuple(float(value) for value in evaluation.measured),
+            soft_score=finite_or_nan(evaluation.soft.score(evaluation.scoring)),
+            balanced_nll=finite_or_nan(evaluation.soft.balanced_nll(evaluation.scoring)),
         )
         afresh = watched == "loss" and training.losses.begins(state.epoch)
         state.note(result, torch.from_numpy(evaluation.confusion_KK))
         merit = training.heard[result.number - 1] if training.heard else result.merit(watched)
         state.learning_rate.after_epoch(merit, afresh=afresh)
         yield result
+
+
+def finite_or_nan(value: float) -> float:
+    """Return a number, NaN for an infinite one: weights that still score may be close to none."""
+    return value if math.isfinite(value) else math.nan
 
 
 def train_epoch(training: Training, beat: Beat = unheard) -> float:

@@ -24,6 +24,12 @@ class EpochResult:
     seconds: float
     scored_on: Processor
     validation_loss: float = math.nan  # by the mixture of that epoch; NaN where it was not computed
+    # the study's measure of each class, whose mean over the scored ones is the score; NaN as in iou
+    measured: tuple[float, ...] = ()
+    # the score of probabilities, and the class-balanced -ln p in nats (see `SoftSums`): of the same
+    # weights and frames as the score, and smoother
+    soft_score: float = math.nan
+    balanced_nll: float = math.nan
 
     def merit(self, watched: Watched) -> float:
         """Return what should rise while a training gets better: the score, or the negative

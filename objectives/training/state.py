@@ -234,9 +234,12 @@ class TrainingState:
 
 
 def _epoch(stored: dict[str, Any]) -> EpochResult:
-    return EpochResult(
-        **{**stored, "iou": tuple(stored["iou"]), "scored_on": Processor(**stored["scored_on"])}
-    )
+    whole = {
+        "iou": tuple(stored["iou"]),
+        "measured": tuple(stored["measured"]),
+        "scored_on": Processor(**stored["scored_on"]),
+    }
+    return EpochResult(**(stored | whole))
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -25,6 +25,13 @@ STEPS = (
     );
     """,
     "ALTER TABLE search_worker ADD COLUMN program TEXT NOT NULL DEFAULT ''",
+    """
+    CREATE TABLE search_epoch (
+        trial_id INTEGER NOT NULL, epoch INTEGER NOT NULL, measured FLOAT[] NOT NULL,
+        soft_score FLOAT NOT NULL, balanced_nll FLOAT NOT NULL, seconds FLOAT NOT NULL,
+        PRIMARY KEY (trial_id, epoch)
+    );
+    """,
 )
 SCHEMA = 1 + len(STEPS)
 # The oldest version whose programs may still work on these tables: those before lock claims and

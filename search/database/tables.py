@@ -76,6 +76,20 @@ CHECKPOINT = Table(
     Column("score", Float, nullable=False),
 )
 
+# beside Optuna's intermediate values, which are the scores; written with them
+EPOCH = Table(
+    "search_epoch",
+    METADATA,
+    Column("trial_id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    # the study's measure by class, in the order of labels; NaN of one that does not occur
+    Column("measured", ARRAY(Float), nullable=False),
+    # NaN where weights are too far off to say
+    Column("soft_score", Float, nullable=False),
+    Column("balanced_nll", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+
 WORKER = Table(
     "search_worker",
     METADATA,

@@ -46,6 +46,10 @@ ROWS_OF_THE_DELETED = (
         "DELETE FROM search_lease WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.trial_id = "
         "search_lease.trial_id)"
     ),
+    text(
+        "DELETE FROM search_epoch WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.trial_id = "
+        "search_epoch.trial_id)"
+    ),
     text("""
         DELETE FROM search_study WHERE NOT EXISTS (SELECT 1 FROM studies WHERE studies.study_id = search_study.study_id)
           AND test_looks = 0

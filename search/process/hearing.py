@@ -97,13 +97,16 @@ def _check_result(result: EpochResult, num_classes: int) -> None:
     _check_number_or_nan(result.validation_loss, f"the validation loss {epoch}")
     _check_number(result.learning_rate, f"the learning rate {epoch}")
     _check_number(result.seconds, f"the seconds {epoch}")
-    if not isinstance(result.iou, Sequence) or len(result.iou) != num_classes:
-        raise UnusableError(
-            f"the IoU {epoch} must be one number for each of {num_classes} classes, got "
-            f"{_shown(result.iou)}"
-        )
-    for iou in result.iou:
-        _check_number_or_nan(iou, f"an IoU {epoch}", 0.0, 1.0)  # NaN of a class that does not occur
+    _check_number_or_nan(result.soft_score, f"the score of probabilities {epoch}", 0.0, 1.0)
+    _check_number_or_nan(result.balanced_nll, f"the balanced -ln p {epoch}")
+    for what, values in (("IoU", result.iou), ("measure", result.measured)):
+        if not isinstance(values, Sequence) or len(values) != num_classes:
+            raise UnusableError(
+                f"the {what} {epoch} must be one number for each of {num_classes} classes, got "
+                f"{_shown(values)}"
+            )
+        for value in values:  # NaN of a class that does not occur
+            _check_number_or_nan(value, f"{what} of a class {epoch}", 0.0, 1.0)
     match result.scored_on:
         case Processor(str() as kind, str() as name, int() as threads) if (
             len(kind + name) <= 500 and 0 <= threads < LARGEST

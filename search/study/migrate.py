@@ -37,6 +37,11 @@ COPY_POINTERS = text("""
     SELECT :copy, kind, blob, epoch, score FROM search_checkpoint WHERE trial_id = :original AND kind = 'best' FOR SHARE
 """)  # the share lock keeps the originals, and so their blobs, until the copies are there
 
+COPY_EPOCHS = text("""
+    INSERT INTO search_epoch (trial_id, epoch, measured, soft_score, balanced_nll, seconds)
+    SELECT :copy, epoch, measured, soft_score, balanced_nll, seconds FROM search_epoch WHERE trial_id = :original
+""")
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -180,10 +185,12 @@ def write_migration(url: str, old: Study, prepared: Prepared, migration: Migrati
             if Notes.of(trial).original
         ]
         # a copy too many is recognised by the number of all
-        pairs = zip(ids, migration.copies, strict=False)
-        connection.execute(
-            COPY_POINTERS, [{"copy": copied, "original": copy._trial_id} for copied, copy in pairs]
-        )
+        pairs = [
+            {"copy": copied, "original": copy._trial_id}
+            for copied, copy in zip(ids, migration.copies, strict=False)
+        ]
+        connection.execute(COPY_POINTERS, pairs)
+        connection.execute(COPY_EPOCHS, pairs)
         return len(control) + len(migration.copies) + len(rest)
 
     create_study(url, whole, begin=begin)

@@ -1,7 +1,7 @@
 """Writing for a trial: rows of Optuna's tables, together in one transaction under the fence."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -9,7 +9,9 @@ from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialUserAt
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 
+from objectives.training.results import EpochResult
 from search.database.connections import LeaseLostError
+from search.database.tables import EPOCH
 from search.study.record import Notes
 from search.trials.leases import Lease
 
@@ -67,16 +69,29 @@ def write_notes(engine: Engine, lease: Lease, notes: Notes) -> None:
         )
 
 
-def write_scores(engine: Engine, lease: Lease, scores: Mapping[int, float]) -> None:
-    """Report a trial's scores by epoch; of an epoch that is there the first one stays.
+def write_epochs(engine: Engine, lease: Lease, results: Sequence[EpochResult]) -> None:
+    """Report epochs of a trial, their scores to Optuna; of an epoch that is there the first one
+    stays.
 
     Raises:
         LeaseLostError: Another worker has taken the trial; nothing is written.
         UpdateFinishedTrialError: Somebody else has ended it.
     """
-    rows = [
-        dict(zip(SCORED, (lease.trial_id, epoch, *stored_as(score)), strict=True))
-        for epoch, score in scores.items()
+    scores = [
+        dict(zip(SCORED, (lease.trial_id, each.number, *stored_as(each.score)), strict=True))
+        for each in results
+    ]
+    epochs = [
+        {
+            "trial_id": lease.trial_id,
+            "epoch": each.number,
+            "measured": list(each.measured),
+            "soft_score": each.soft_score,
+            "balanced_nll": each.balanced_nll,
+            "seconds": each.seconds,
+        }
+        for each in results
     ]
     with writing_for(engine, lease) as connection:
-        connection.execute(insert(SCORES).values(rows).on_conflict_do_nothing())
+        connection.execute(insert(SCORES).values(scores).on_conflict_do_nothing())
+        connection.execute(insert(EPOCH).values(epochs).on_conflict_do_nothing())

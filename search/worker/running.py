@@ -23,7 +23,7 @@ from search.study.sampling import CONTROL
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.trials.leases import Lease
-from search.trials.writing import write_notes, write_scores
+from search.trials.writing import write_epochs, write_notes
 from search.worker.context import BY_DEVICE, Worker
 from search.worker.endings import numbers
 
@@ -110,10 +110,10 @@ class RunningTrial:
 
     def _report(self, history: tuple[EpochResult, ...]) -> None:
         reported = self.stored.intermediate_values
-        scores = {each.number: each.score for each in history if each.number not in reported}
-        if scores:
-            write_scores(self.worker.study.engine, self.lease, scores)
-            reported.update(scores)
+        lacking = [each for each in history if each.number not in reported]
+        if lacking:
+            write_epochs(self.worker.study.engine, self.lease, lacking)
+            reported.update({each.number: each.score for each in lacking})
 
     def verdict(self) -> Cause:
         """Return whether the trial is to be pruned; else ``completed``. The control never is."""

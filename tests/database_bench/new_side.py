@@ -147,6 +147,9 @@ class NewSide:
                 iou=(0.0, 0.5, 0.5, 0.5, 0.5),
                 seconds=1.0,
                 scored_on=PROCESSOR,
+                measured=(0.0, 0.5, 0.5, 0.5, 0.5),
+                soft_score=0.4,
+                balanced_nll=0.7,
             ),
         )
         running.running.report(running.history)

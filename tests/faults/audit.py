@@ -128,8 +128,8 @@ def cut_without_checkpoint(scene: Scene) -> list[int]:
 
 
 def histories(scene: Scene) -> list[str]:
-    """Every trial's epochs were reported without a gap; none is twice in the table, whose key
-    forbids it.
+    """Every trial's epochs were reported without a gap, each with its measures; none is twice in
+    the tables, whose keys forbid it.
     """
     epochs = "trials LEFT JOIN trial_intermediate_values USING (trial_id)"
     asked = (
@@ -148,6 +148,13 @@ def histories(scene: Scene) -> list[str]:
             and len(steps) != scene.epochs
         ):
             wrong.append(f"trial {number} completed after {len(steps)} of {scene.epochs} epochs")
+    apart = scene.query("""
+        SELECT number, coalesce(step, epoch) FROM trials JOIN (
+            trial_intermediate_values AS told
+            FULL JOIN search_epoch AS ours ON told.trial_id = ours.trial_id AND step = epoch
+        ) ON trials.trial_id = coalesce(told.trial_id, ours.trial_id)
+        WHERE step IS NULL OR epoch IS NULL""")
+    wrong += [f"trial {number} has half of epoch {epoch}" for number, epoch in apart]
     return wrong
 
 

@@ -105,6 +105,11 @@ SPOILT: dict[str, Spoiling] = {
         f"DELETE FROM trial_intermediate_values WHERE trial_id = {OF_ONE}",
         "INSERT INTO trial_intermediate_values SELECT * FROM aside; DROP TABLE aside",
     ),
+    "an epoch has a score and no measures": _in_the_database(
+        f"CREATE TABLE aside AS SELECT * FROM search_epoch WHERE epoch = 3 AND trial_id = {OF_ONE};"
+        f"DELETE FROM search_epoch WHERE epoch = 3 AND trial_id = {OF_ONE}",
+        "INSERT INTO search_epoch SELECT * FROM aside; DROP TABLE aside",
+    ),
     "another score than the best epoch's": _in_the_database(
         f"UPDATE trial_values SET value = value + 0.01 WHERE trial_id = {OF_ONE}",
         f"UPDATE trial_values SET value = value - 0.01 WHERE trial_id = {OF_ONE}",

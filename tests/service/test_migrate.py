@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import func, insert, select
 
 from objectives.errors import UserError
 from search.database.connections import NoStudyError
-from search.database.tables import CHECKPOINT, STUDY
+from search.database.tables import CHECKPOINT, EPOCH, STUDY
 from search.place import Place
 from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
@@ -80,6 +81,9 @@ def old(place: Place) -> Study:
                 for kind in ("last", "best")]  # fmt: skip
         with study.engine.begin() as connection:
             connection.execute(insert(CHECKPOINT), rows)
+            measured = {"measured": [0.5, score], "balanced_nll": 1.0, "seconds": float(trial_id)}
+            epoch = {"trial_id": trial_id, "epoch": 1, "soft_score": score, **measured}
+            connection.execute(insert(EPOCH).values(epoch))
     study.optuna.ask()
     return study
 
@@ -98,6 +102,13 @@ def fitting(old: Study) -> list[FrozenTrial]:
         if "end_cause" in trial.user_attrs and trial.state != TrialState.FAIL
     ]
     return [trial for trial in told if trial.params["model.dropout"] <= 0.15]
+
+
+def epochs_of(study: Study, trial: FrozenTrial) -> list[tuple[Any, ...]]:
+    """What is stored of a trial's epochs beside its scores."""
+    asked = select(EPOCH).where(EPOCH.c.trial_id == trial._trial_id).order_by(EPOCH.c.epoch)
+    with study.engine.connect() as connection:
+        return [(row.epoch, row.soft_score, row.seconds) for row in connection.execute(asked)]
 
 
 def flat(study: Study, trial: FrozenTrial) -> dict[str, Value]:
@@ -119,6 +130,8 @@ def test_ended_trials_that_fit_begin_the_new_study(old: Study, place: Place) -> 
         assert copy.user_attrs["migrated_from"] == {
             "study": "old", "number": original.number, "seed": old.run(original.number).seed
         }  # fmt: skip
+        assert epochs_of(new, copy) == epochs_of(old, original)
+        assert len(epochs_of(new, copy)) == 1
         assert flat(new, copy) == pytest.approx(flat(old, original))
         for what in (
             "state",

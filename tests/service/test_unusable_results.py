@@ -85,14 +85,16 @@ def on_stage(
 
 def test_a_score_that_is_no_number_fails_its_trial_alone(on_stage: Callable[..., None]) -> None:
     def body(stage: Stage) -> None:
-        failed = stage.play([stage.saved(epoch(1, iou=IOU, score=math.nan)), Finished()])
+        failed = stage.play(
+            [stage.saved(epoch(1, iou=IOU, measured=IOU, score=math.nan)), Finished()]
+        )
         assert (failed.state.name, failed.user_attrs["end_cause"]) == ("FAIL", "error")
         assert (
             failed.user_attrs["message"]
             == "the score of epoch 1 must be a number from 0 to 1, got nan"
         )
         assert failed.intermediate_values == {}
-        sound = stage.play([stage.saved(epoch(1, iou=IOU)), Finished()])
+        sound = stage.play([stage.saved(epoch(1, iou=IOU, measured=IOU)), Finished()])
         assert (sound.state.name, sound.value, sound.user_attrs["end_cause"]) == (
             "COMPLETE",
             0.5,
@@ -104,7 +106,7 @@ def test_a_score_that_is_no_number_fails_its_trial_alone(on_stage: Callable[...,
 
 def test_epochs_before_an_unusable_one_stay(on_stage: Callable[..., None]) -> None:
     def body(stage: Stage) -> None:
-        first, second = epoch(1, iou=IOU), epoch(2, iou=IOU[:-1])
+        first, second = epoch(1, iou=IOU, measured=IOU), epoch(2, iou=IOU[:-1])
         failed = stage.play(
             [stage.saved(first, finished=False), stage.saved(first, second, number=2), Finished()]
         )
@@ -118,7 +120,7 @@ def test_epochs_before_an_unusable_one_stay(on_stage: Callable[..., None]) -> No
 def test_no_picture_costs_a_trial_its_score(on_stage: Callable[..., None]) -> None:
     def body(stage: Stage) -> None:
         said = [
-            stage.saved(epoch(1, iou=IOU)),
+            stage.saved(epoch(1, iou=IOU, measured=IOU)),
             Drawn("curve.png", b"no picture"),
             Drawn("a\0b", b""),
             Finished(),
@@ -145,7 +147,7 @@ def test_whatever_trials_say_each_ends_with_a_cause_and_the_worker_goes_on(
 ) -> None:
     def body(stage: Stage) -> None:
         sound = st.builds(
-            lambda score: stage.saved(epoch(1, iou=IOU, score=score), finished=False),
+            lambda score: stage.saved(epoch(1, iou=IOU, measured=IOU, score=score), finished=False),
             st.floats(0.0, 1.0),
         )
 
@@ -157,7 +159,10 @@ def test_whatever_trials_say_each_ends_with_a_cause_and_the_worker_goes_on(
             check_ended(stage.play([*said, Finished()]))
 
         play()
-        assert stage.play([stage.saved(epoch(1, iou=IOU)), Finished()]).state.name == "COMPLETE"
+        assert (
+            stage.play([stage.saved(epoch(1, iou=IOU, measured=IOU)), Finished()]).state.name
+            == "COMPLETE"
+        )
 
     on_stage(body)
 

@@ -3,6 +3,7 @@ foreigners may not join.
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,11 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import select
 
 from objectives.data.dataset import open_dataset
 from objectives.errors import UserError
 from search.artifacts import open_blobs
 from search.artifacts.pictures import open_pictures
+from search.database.tables import EPOCH
 from search.export.best import export_best
 from search.place import Place as CommandPlace
 from search.study.pruners import judging
@@ -85,9 +88,19 @@ def epochs_of(study: Study, number: int) -> int:
 
 
 def check_history(study: Study, number: int, epochs: int) -> None:
-    """Every epoch was reported once, in order."""
+    """Every epoch was reported once, in order, and its measures beside its score."""
     trial = study.optuna.get_trials()[number]
     assert list(trial.intermediate_values) == list(range(1, epochs + 1))
+    with study.engine.connect() as connection:
+        rows = connection.execute(select(EPOCH).order_by(EPOCH.c.epoch)).all()
+    ours = {row.epoch: row for row in rows if row.trial_id == trial._trial_id}
+    assert list(ours) == list(trial.intermediate_values)
+    for epoch, score in trial.intermediate_values.items():
+        known = [value for value in ours[epoch].measured if not math.isnan(value)]
+        assert sum(known) / len(known) == pytest.approx(score), "of all classes but the ignored"
+        assert 0 < ours[epoch].soft_score < 1
+        assert ours[epoch].balanced_nll > 0
+        assert ours[epoch].seconds > 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

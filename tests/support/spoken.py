@@ -30,6 +30,9 @@ SOUND = EpochResult(
     iou=(0.5, 0.5),
     seconds=1.0,
     scored_on=Processor("cpu", "any", 1),
+    measured=(0.5, 0.5),
+    soft_score=0.45,
+    balanced_nll=0.7,
 )
 
 

@@ -66,7 +66,7 @@ def test_a_score_that_is_no_number_is_named_with_its_epoch(score: Any) -> None:
         ),
         (saved(epoch(1, validation_loss=None)), "the validation loss of epoch 1 must be a number"),
         (saved(epoch(1, iou=(0.5,))), "must be one number for each of 2 classes"),
-        (saved(epoch(1, iou=(0.5, None))), "an IoU of epoch 1 must be a number"),
+        (saved(epoch(1, iou=(0.5, None))), "IoU of a class of epoch 1 must be a number"),
         (saved(epoch(2)), "must be those of epochs 1, 2"),
         (saved(epoch(1), epoch(1)), "in place 2"),
         (saved(), "one epoch or more"),

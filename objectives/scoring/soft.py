@@ -1,0 +1,72 @@
+"""Scores of probabilities, which move smoothly where the score of labels jumps: a rare class of a few
+hundred pixels changes its IoU by whole hundredths when a pixel changes its label.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from objectives.data.spec import FrameSpec
+from objectives.statistics.scores import Scoring, mean_over, measured
+
+
+@dataclass(frozen=True)
+class SoftSums:
+    """Sums over labelled pixels, of probabilities among the scored classes; those of batches add up.
+
+    ``expected_KK`` float64: rows are true labels, columns hold the probability of each label, summed
+    over the pixels of the row: a confusion matrix as it is to be expected of a draw by these
+    probabilities. ``surprise_K`` float64: the sum of ``-ln p`` of the true label, in nats.
+    """
+
+    expected_KK: np.ndarray
+    surprise_K: np.ndarray
+
+    def __add__(self, other: "SoftSums") -> "SoftSums":
+        return SoftSums(self.expected_KK + other.expected_KK, self.surprise_K + other.surprise_K)
+
+    def score(self, scoring: Scoring) -> float:
+        """Return the study's score of the expected confusion matrix, in 0..1; NaN when no scored
+        label occurs.
+        """
+        true_K, predicted_K = self.expected_KK.sum(1), self.expected_KK.sum(0)
+        hits_K = self.expected_KK.diagonal()
+        return mean_over(measured(scoring.measure, hits_K, true_K, predicted_K), scoring.scored)
+
+    def balanced_nll(self, scoring: Scoring) -> float:
+        """Return the mean over the scored labels that occur of the mean ``-ln p`` of their pixels,
+        in nats; NaN when none occurs.
+        """
+        pixels_K = self.expected_KK.sum(1)
+        occurs_K = pixels_K > 0
+        means_K = np.full(len(pixels_K), np.nan)
+        means_K[occurs_K] = self.surprise_K[occurs_K] / pixels_K[occurs_K]
+        return mean_over(means_K, scoring.scored)
+
+
+def no_soft_sums(num_classes: int) -> SoftSums:
+    """Return the sums of no pixel."""
+    return SoftSums(np.zeros((num_classes, num_classes)), np.zeros(num_classes))
+
+
+def soft_sums(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> SoftSums:
+    """Return the sums of a batch of logits (B, K, H, W) and masks (B, H, W); ignored pixels are not
+    in them.
+    """
+    device = logits_BKHW.device
+    scored = list(spec.scored)
+    scored_S = torch.tensor(scored, device=device)
+    labels_K = torch.arange(spec.num_classes, device=device)
+    if spec.ignore_label is not None:
+        labels_K[labels_K == spec.ignore_label] = -1  # of no pixel
+    log_p_BSP = torch.log_softmax(logits_BKHW.float().index_select(1, scored_S), dim=1).flatten(2)
+    own_BKP = (masks_BHW.flatten(1)[:, None] == labels_K[:, None]).to(log_p_BSP.dtype)
+    # by frame first: one long float32 sum would lose digits
+    expected_KS = torch.bmm(own_BKP, log_p_BSP.exp().transpose(1, 2)).double().sum(0)
+    surprise_S = -(own_BKP.index_select(1, scored_S) * log_p_BSP).sum(2).double().sum(0)
+    sums = no_soft_sums(spec.num_classes)
+    sums.expected_KK[:, scored] = expected_KS.cpu().numpy()
+    sums.surprise_K[scored] = surprise_S.cpu().numpy()
+    return sums
