@@ -1,0 +1,1 @@
+"""What the runs of a study say together about its configs: a posterior instead of the luckiest score."""

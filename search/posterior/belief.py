@@ -1,0 +1,108 @@
+"""What is believed of the configs of a study, by all of its runs together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from search.posterior.carried import carry
+from search.posterior.coordinates import Coordinates, points_of
+from search.posterior.gaussian import Observed, Posterior, Process, spread_of
+from spaces.values import Value
+
+Floats = npt.NDArray[np.float64]
+
+MOST_FITTED = 120  # runs by which scales are chosen; all of them count in the posterior
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training: the values of the free fields that its config reads, and its scores (E,) of the
+    epochs that it has trained, at least one.
+    """
+
+    values: Mapping[str, Value]
+    scores_E: Floats
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of C configs: their true scores, which are means over seeds."""
+
+    posterior: Posterior
+    control: int  # its place among them
+
+    @property
+    def means_C(self) -> Floats:
+        """Means (C,)."""
+        return self.posterior.means_C
+
+    @property
+    def sds_C(self) -> Floats:
+        """Deviations (C,)."""
+        return self.posterior.sds_C
+
+    @property
+    def beats_control_C(self) -> Floats:
+        """The probability (C,) that each is truly better than the control; 1/2 for the control."""
+        covariances_CC = self.posterior.covariances_CC
+        variances_C = np.diagonal(covariances_CC)
+        differing_C = variances_C + variances_C[self.control] - 2 * covariances_CC[self.control]
+        leads_C = self.means_C - self.means_C[self.control]
+        return np.asarray(norm.cdf(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
+
+
+class Believer:
+    """All runs of a study, as a Gaussian process has them.
+
+    Scores far below the usual are pressed together: that a config is bad is told by a few
+    deviations, and more of them would only stretch the scales for those that matter.
+    """
+
+    def __init__(self, coordinates: Coordinates, runs: Sequence[Run], epochs: int) -> None:
+        self.coordinates = coordinates
+        self.points_ND = points_of(coordinates, [run.values for run in runs])
+        carried = carry([run.scores_E for run in runs], epochs)
+        falls_N = coordinates.from_control(self.points_ND)
+        scores_N = pressed(carried.scores_N)
+        few = chosen_for_scales(len(runs))
+        squared_DNN = coordinates.squared(self.points_ND, self.points_ND)
+
+        def observed(which: npt.NDArray[np.intp]) -> Observed:
+            return Observed(
+                squared_DNN[:, which][:, :, which],
+                falls_N[which],
+                scores_N[which],
+                carried.epoch_sds_N[which],
+                carried.early_sds_N[which],
+            )
+
+        scales = Process(observed(few)).scales
+        self.process = Process(observed(np.arange(len(runs))), scales)
+
+    def of(self, configs: Sequence[Mapping[str, Value]]) -> Belief:
+        """Return what is believed of configs, by their values, and of the control, which is the last
+        of them.
+        """
+        points_CD = points_of(self.coordinates, [*configs, {}])
+        squared_DCN = self.coordinates.squared(points_CD, self.points_ND)
+        squared_DCC = self.coordinates.squared(points_CD, points_CD)
+        falls_C = self.coordinates.from_control(points_CD)
+        return Belief(self.process.at(squared_DCN, squared_DCC, falls_C), len(configs))
+
+
+def pressed(scores_N: Floats) -> Floats:
+    """Return scores of which those below the usual, the median less one spread, are pressed
+    together: ``a - s ln(1 + (a - y) / s)``.
+    """
+    spread = spread_of(scores_N)
+    usual = float(np.median(scores_N)) - spread
+    below_N = np.maximum(usual - scores_N, 0.0)
+    return np.where(below_N > 0, usual - spread * np.log1p(below_N / spread), scores_N)
+
+
+def chosen_for_scales(runs: int) -> npt.NDArray[np.intp]:
+    """Return the places of the runs by which scales are chosen: all, or as many as may be, evenly."""
+    return np.unique(np.linspace(0, runs - 1, min(runs, MOST_FITTED)).round().astype(np.intp))

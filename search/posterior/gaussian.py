@@ -1,0 +1,202 @@
+"""A Gaussian process over configs that knows how noisy a run is, and falls away from the control
+until the runs say otherwise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, solve_triangular
+
+Floats = npt.NDArray[np.float64]
+
+SEED_SD = 0.015  # of the score of one config, by seed, before repeated runs say more
+LEVEL_SD = 0.1  # of the level of all scores, around their mean
+LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # times the base, which is 0.7 of a field's range for 6 fields
+AMPLITUDES = (0.5, 1.0, 2.0)  # shares of half the spread
+SEED_SDS = (0.4, 0.6, 1.0, 1.5, 2.2)  # times SEED_SD
+SWEEPS = 2
+LENGTH_VARIANCE, AMPLITUDE_VARIANCE, SEED_VARIANCE = 0.8, 0.25, 0.1  # of their logarithms, a priori
+JITTER = 1e-8
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Runs: what a Gaussian process is told of each of N.
+
+    ``squared_DNN`` are squared differences of their configs by field, ``falls_N`` how far each is
+    from the control (see `Coordinates.from_control`), ``early_sds_N`` and ``epoch_sds_N`` as in
+    `Carried`.
+    """
+
+    squared_DNN: Floats
+    falls_N: Floats
+    scores_N: Floats
+    epoch_sds_N: Floats
+    early_sds_N: Floats
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What the marginal likelihood chooses: a length for each of D fields, in shares of its range,
+    the amplitude of what differs between configs, and the deviation by seed.
+    """
+
+    lengths_D: Floats
+    amplitude: float
+    seed_sd: float
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is believed of C configs: means (C,) and covariances (C, C) of their true scores, which
+    are means over seeds.
+    """
+
+    means_C: Floats
+    covariances_CC: Floats
+
+    @property
+    def sds_C(self) -> Floats:
+        """Deviations (C,)."""
+        return np.asarray(np.sqrt(np.maximum(np.diagonal(self.covariances_CC), 0.0)))
+
+
+def matern(squared_NM: Floats) -> Floats:
+    """Return the correlation at squared distances.
+
+    Source: Rasmussen and Williams 2006 (Gaussian Processes for Machine Learning), equation 4.17.
+    """
+    scaled_NM = np.sqrt(5.0 * np.maximum(squared_NM, 0.0))
+    return np.asarray((1.0 + scaled_NM + scaled_NM**2 / 3.0) * np.exp(-scaled_NM))
+
+
+class Process:
+    """A Gaussian process, fitted to runs.
+
+    The score of a config is a level, less a fall away from the control, plus what differs smoothly
+    between configs; a run adds its seed's luck, its epochs' jumps, and what an early look gets wrong,
+    which is smooth over configs, too. Level and fall have normal priors and are integrated out:
+    Rasmussen and Williams 2006, equations 2.41 and 2.42. Scales are chosen from short lists, one
+    after the other, by the logarithm of the marginal likelihood (their equation 5.8) and of priors
+    that are normal in their logarithms: so equal runs give equal scales on every machine.
+    """
+
+    def __init__(self, observed: Observed, scales: Scales | None = None) -> None:
+        self.observed = observed
+        self.level = float(np.mean(observed.scores_N))
+        self.spread = spread_of(observed.scores_N)
+        self.fall = self.spread / 3.0  # and its deviation, a priori
+        self.base = 0.7 * (max(len(observed.squared_DNN), 1) / 6.0) ** 0.5
+        self._residuals_N = observed.scores_N - self.level + self.fall * observed.falls_N
+        self._fixed_NN = self._whatever_scales()
+        self.scales = scales or self._chosen()
+        self._lower_NN = np.linalg.cholesky(self._covariance_NN(self.scales))
+        self._weights_N = cho_solve((self._lower_NN, True), self._residuals_N)
+
+    def at(self, squared_DCN: Floats, squared_DCC: Floats, falls_C: Floats) -> Posterior:
+        """Return the posterior of C configs, from their squared differences to the runs' configs and
+        among each other.
+
+        Source: Rasmussen and Williams 2006, equations 2.23 and 2.24.
+        """
+        across_CN = self._between(squared_DCN, falls_C, self.observed.falls_N)
+        prior_CC = self._between(squared_DCC, falls_C, falls_C)
+        means_C = self.level - self.fall * falls_C + across_CN @ self._weights_N
+        half_NC = solve_triangular(self._lower_NN, across_CN.T, lower=True)
+        return Posterior(means_C, prior_CC - half_NC.T @ half_NC)
+
+    def log_evidence(self, scales: Scales) -> float:
+        """Return the logarithm of the marginal likelihood of the runs, the level and the fall
+        integrated out.
+        """
+        return self._log_evidence(self._distances_NN(scales.lengths_D), scales)
+
+    def _log_evidence(self, distances_NN: Floats, scales: Scales) -> float:
+        covariance_NN = self._covariance_at_NN(distances_NN, scales)
+        lower_NN = np.linalg.cholesky(covariance_NN)
+        half_N = solve_triangular(lower_NN, self._residuals_N, lower=True)
+        return float(
+            -0.5 * half_N @ half_N
+            - np.log(np.diagonal(lower_NN)).sum()
+            - 0.5 * len(half_N) * np.log(2.0 * np.pi)
+        )
+
+    def _chosen(self) -> Scales:
+        squared_DNN = self.observed.squared_DNN
+        best = Scales(np.full(len(squared_DNN), self.base), self.spread / 2.0, SEED_SD)
+        distances_NN = self._distances_NN(best.lengths_D)
+        most = self._log_evidence(distances_NN, best) + self._log_prior(best)
+        for _ in range(SWEEPS):
+            before = most
+            for tried in self._other_sizes(best):
+                found = self._log_evidence(distances_NN, tried) + self._log_prior(tried)
+                if found > most:
+                    best, most = tried, found
+            for field, squared_NN in enumerate(squared_DNN):
+                if not squared_NN.any():  # no run says anything of it
+                    continue
+                rest_NN = distances_NN - squared_NN / best.lengths_D[field] ** 2
+                for tried in self._other_lengths(field, best):
+                    moved_NN = rest_NN + squared_NN / tried.lengths_D[field] ** 2
+                    found = self._log_evidence(moved_NN, tried) + self._log_prior(tried)
+                    if found > most:
+                        best, most, distances_NN = tried, found, moved_NN
+            if most == before:
+                break
+        return best
+
+    def _other_sizes(self, best: Scales) -> Iterator[Scales]:
+        """Yield scales with another amplitude and deviation by seed: every pair, for one explains
+        what the other does not.
+        """
+        for amplitude in AMPLITUDES:
+            for seed in SEED_SDS:
+                yield replace(best, amplitude=amplitude * self.spread / 2.0, seed_sd=seed * SEED_SD)
+
+    def _other_lengths(self, field: int, best: Scales) -> Iterator[Scales]:
+        """Yield scales with another length of one field."""
+        for length in LENGTHS:
+            lengths_D = best.lengths_D.copy()
+            lengths_D[field] = length * self.base
+            yield replace(best, lengths_D=lengths_D)
+
+    def _log_prior(self, scales: Scales) -> float:
+        lengths = np.log(scales.lengths_D / self.base) ** 2 / LENGTH_VARIANCE
+        amplitude = np.log(scales.amplitude / (self.spread / 2.0)) ** 2 / AMPLITUDE_VARIANCE
+        seed = np.log(scales.seed_sd / SEED_SD) ** 2 / SEED_VARIANCE
+        return float(-0.5 * (lengths.sum() + amplitude + seed))
+
+    def _distances_NN(self, lengths_D: Floats) -> Floats:
+        return np.asarray(np.tensordot(lengths_D**-2.0, self.observed.squared_DNN, 1))
+
+    def _whatever_scales(self) -> Floats:
+        """Return the part of the runs' covariance (N, N) that no scale changes."""
+        seen = self.observed
+        alike_NN = matern(self._distances_NN(np.full(len(seen.squared_DNN), self.base)))
+        fixed_NN = LEVEL_SD**2 + self.fall**2 * np.outer(seen.falls_N, seen.falls_N)
+        fixed_NN += np.outer(seen.early_sds_N, seen.early_sds_N) * alike_NN
+        return np.asarray(fixed_NN + np.diag(seen.epoch_sds_N**2 + JITTER))
+
+    def _covariance_NN(self, scales: Scales) -> Floats:
+        return self._covariance_at_NN(self._distances_NN(scales.lengths_D), scales)
+
+    def _covariance_at_NN(self, distances_NN: Floats, scales: Scales) -> Floats:
+        covariance_NN = self._fixed_NN + scales.amplitude**2 * matern(distances_NN)
+        covariance_NN[np.diag_indices_from(covariance_NN)] += scales.seed_sd**2
+        return covariance_NN
+
+    def _between(self, squared_DAB: Floats, falls_A: Floats, falls_B: Floats) -> Floats:
+        """Return the prior covariance of the true scores of configs."""
+        distances_AB = np.tensordot(self.scales.lengths_D**-2.0, squared_DAB, 1)
+        smooth_AB = self.scales.amplitude**2 * matern(distances_AB)
+        return np.asarray(smooth_AB + LEVEL_SD**2 + self.fall**2 * np.outer(falls_A, falls_B))
+
+
+def spread_of(scores_N: Floats) -> float:
+    """Return a deviation of scores that a few bad ones do not move: half of what lies between their
+    16th and 84th percentile.
+    """
+    low, high = np.quantile(scores_N, [0.16, 0.84])
+    return max(float(high - low) / 2.0, SEED_SD)
