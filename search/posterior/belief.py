@@ -1,6 +1,7 @@
 """What is believed of the configs of a study, by all of its runs together."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,22 +66,34 @@ class Believer:
         self.coordinates = coordinates
         self.points_ND = points_of(coordinates, [run.values for run in runs])
         carried = carry([run.scores_E for run in runs], epochs)
-        falls_N = coordinates.from_control(self.points_ND)
-        scores_N = pressed(carried.scores_N)
-        few = chosen_for_scales(len(runs))
         squared_DNN = coordinates.squared(self.points_ND, self.points_ND)
+        observed = Observed(
+            squared_DNN,
+            coordinates.from_control(self.points_ND),
+            pressed(carried.scores_N),
+            carried.epoch_sds_N,
+            carried.early_sds_N,
+        )
+        scales = Process(observed.some(chosen_for_scales(len(runs)))).scales
+        self.process = Process(observed, scales)
 
-        def observed(which: npt.NDArray[np.intp]) -> Observed:
-            return Observed(
-                squared_DNN[:, which][:, :, which],
-                falls_N[which],
-                scores_N[which],
-                carried.epoch_sds_N[which],
-                carried.early_sds_N[which],
-            )
-
-        scales = Process(observed(few)).scales
-        self.process = Process(observed(np.arange(len(runs))), scales)
+    def believing(self, configs: Sequence[Mapping[str, Value]]) -> "Believer":
+        """Return a believer that takes configs as scored as they are expected to, by a run each."""
+        expected = self.of(configs)
+        points_CD = points_of(self.coordinates, configs)
+        seen = self.process.observed
+        nothing_C = np.zeros(len(configs))
+        after = copy(self)
+        after.points_ND = np.concatenate([self.points_ND, points_CD])
+        more = Observed(
+            self.coordinates.squared(after.points_ND, after.points_ND),
+            np.concatenate([seen.falls_N, self.coordinates.from_control(points_CD)]),
+            np.concatenate([seen.scores_N, expected.means_C[:-1]]),
+            np.concatenate([seen.epoch_sds_N, nothing_C]),
+            np.concatenate([seen.early_sds_N, nothing_C]),
+        )
+        after.process = self.process.with_runs(more)
+        return after
 
     def of(self, configs: Sequence[Mapping[str, Value]]) -> Belief:
         """Return what is believed of configs, by their values, and of the control, which is the last

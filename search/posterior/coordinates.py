@@ -10,7 +10,7 @@ from spaces import Space
 from spaces.dice import share_of
 from spaces.domains import Choice, Fixed, Float, Int, Weight
 from spaces.fields.schema import flatten
-from spaces.values import Value, token
+from spaces.values import Scalar, Value, token
 
 UNIT = 0.25  # a number is far from another when they differ by so much of its range,
 MOST_UNITS = 4.0  # squared; the far end of a range says no more than this
@@ -97,20 +97,20 @@ class Coordinates:
 
 def coordinates_of(space: Space) -> Coordinates:
     """Return the coordinates of a space: its free numbers and choices, and the shares of its loss."""
-    control = space.default()
     return Coordinates(
         {
             path: _field(domain)
             for path, domain in space.domains.items()
             if not isinstance(domain, Fixed)
         },
-        values_of(space, control),
+        values_of(space, space.control, space.default()),
     )
 
 
-def values_of(space: Space, config: Config) -> dict[str, Value]:
-    """Return the values of the free fields that a config of the space reads."""
-    params = space.encode(config)
+def values_of(space: Space, params: Mapping[str, Scalar], config: Config) -> dict[str, Value]:
+    """Return the values of the free fields that a config of the space reads, from its parameters
+    and itself.
+    """
     every = flatten(config)
     shares = {
         path: every[path]

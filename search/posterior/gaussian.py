@@ -36,6 +36,16 @@ class Observed:
     epoch_sds_N: Floats
     early_sds_N: Floats
 
+    def some(self, which: npt.NDArray[np.intp]) -> "Observed":
+        """Return some of the runs, by their places."""
+        return Observed(
+            self.squared_DNN[:, which][:, :, which],
+            self.falls_N[which],
+            self.scores_N[which],
+            self.epoch_sds_N[which],
+            self.early_sds_N[which],
+        )
+
 
 @dataclass(frozen=True)
 class Scales:
@@ -83,10 +93,16 @@ class Process:
     that are normal in their logarithms: so equal runs give equal scales on every machine.
     """
 
-    def __init__(self, observed: Observed, scales: Scales | None = None) -> None:
+    def __init__(
+        self,
+        observed: Observed,
+        scales: Scales | None = None,
+        level: float | None = None,
+        spread: float | None = None,
+    ) -> None:
         self.observed = observed
-        self.level = float(np.mean(observed.scores_N))
-        self.spread = spread_of(observed.scores_N)
+        self.level = float(np.mean(observed.scores_N)) if level is None else level
+        self.spread = spread_of(observed.scores_N) if spread is None else spread
         self.fall = self.spread / 3.0  # and its deviation, a priori
         self.base = 0.7 * (max(len(observed.squared_DNN), 1) / 6.0) ** 0.5
         self._residuals_N = observed.scores_N - self.level + self.fall * observed.falls_N
@@ -106,6 +122,10 @@ class Process:
         means_C = self.level - self.fall * falls_C + across_CN @ self._weights_N
         half_NC = solve_triangular(self._lower_NN, across_CN.T, lower=True)
         return Posterior(means_C, prior_CC - half_NC.T @ half_NC)
+
+    def with_runs(self, observed: Observed) -> "Process":
+        """Return this process fitted to other runs, whose scales, level and spread stay."""
+        return Process(observed, self.scales, self.level, self.spread)
 
     def log_evidence(self, scales: Scales) -> float:
         """Return the logarithm of the marginal likelihood of the runs, the level and the fall

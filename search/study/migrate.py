@@ -18,8 +18,8 @@ from sqlalchemy import Connection, text
 
 from objectives.errors import ProblemsError, UserError
 from search.place import Place
+from search.posterior.draws import FromTrial
 from search.process.messages import Cause
-from search.study.draws import FromTrial
 from search.study.known import KNOWN
 from search.study.pruners import JUDGED
 from search.study.record import RECIPE, Notes, Original

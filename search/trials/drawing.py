@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import insert
 
 from objectives.config import Config
-from search.study.draws import FromTrial
+from search.posterior.draws import FromTrial
 from search.study.sampling import build_sampler
 from search.study.stored import Study
 from search.trials.leases import Lease

@@ -21,8 +21,8 @@ from search.confirm.state import Asked, begin
 from search.export.best import ExportRequest, export_best
 from search.export.winner import find_winner
 from search.place import Place
+from search.posterior.draws import FromTrial
 from search.study.budget import current_budget
-from search.study.draws import FromTrial
 from search.study.names import LONGEST_NAME, confirm_name
 from search.study.orders import extend_budget
 from search.study.stored import Study, open_study

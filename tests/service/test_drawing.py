@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from search.database.connections import LeaseLostError
+from search.posterior.draws import FromTrial
 from search.process.messages import Cause
-from search.study.draws import FromTrial
 from search.study.record import Notes
 from search.study.sampling import build_sampler, startup_trials
 from search.study.stored import Study

@@ -11,7 +11,7 @@ from objectives.errors import UserError
 from search.confirm.plan import plan, write_plan
 from search.database.tables import CHECKPOINT
 from search.export.member_runs import member_runs
-from search.study.draws import FromTrial
+from search.posterior.draws import FromTrial
 from search.study.names import confirm_name
 from search.study.stored import Study, open_study
 

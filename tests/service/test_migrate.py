@@ -17,7 +17,7 @@ from objectives.errors import UserError
 from search.database.connections import NoStudyError
 from search.database.tables import CHECKPOINT, EPOCH, STUDY
 from search.place import Place
-from search.study.draws import FromTrial
+from search.posterior.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
 from search.study.sampling import build_sampler
 from search.study.status import read_status

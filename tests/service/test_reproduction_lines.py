@@ -18,8 +18,8 @@ from search.database.tables import STUDY
 from search.export.reproduction import reproduction, study_lines
 from search.export.winner import Winner, best_trial, find_winner
 from search.place import Place
+from search.posterior.draws import FromTrial
 from search.study.budget import current_budget
-from search.study.draws import FromTrial
 from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget
 from search.study.sampling import build_sampler

@@ -22,7 +22,7 @@ from search.database.optuna_storage import (
     open_optuna,
 )
 from search.database.tables import LEASE, STUDY
-from search.study.draws import FromTrial
+from search.posterior.draws import FromTrial
 from search.study.pruners import judging
 from search.study.purpose import Candidate, Confirming
 from search.study.spec import StudySpec

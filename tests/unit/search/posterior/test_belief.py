@@ -26,7 +26,7 @@ class World:
         self.weights = np.array([0.3, 0.15, 0.1, 0.05, 0.0])
 
     def truth(self, values: dict[str, Value]) -> float:
-        point = np.array([float(values[name]) for name in CONTROL])
+        point = np.array([values[name] for name in CONTROL], float)
         return float(0.65 - self.weights @ (point - self.best) ** 2)
 
     def run(self, values: dict[str, Value], epochs: int = EPOCHS) -> Run:
@@ -101,6 +101,17 @@ def test_an_early_run_is_believed_less_than_a_whole_one() -> None:
     whole = [*early[:5], world.run(configs[5]), *early[6:]]
     sds = [Believer(COORDINATES, runs, EPOCHS).of(configs).sds_C[5] for runs in (early, whole)]
     assert sds[0] > sds[1]
+
+
+def test_what_is_believed_of_runs_at_work_makes_surer_and_moves_no_mean() -> None:
+    world = World(4)
+    configs = world.configs(14)
+    believer = Believer(COORDINATES, [world.run(config) for config in configs[:10]], EPOCHS)
+    before = believer.of(configs)
+    after = believer.believing(configs[10:]).of(configs)
+    np.testing.assert_allclose(after.means_C, before.means_C, atol=1e-6)
+    assert (after.sds_C[10:14] < before.sds_C[10:14]).all()
+    assert (after.sds_C <= before.sds_C + 1e-9).all()
 
 
 def test_one_run_is_enough_for_a_belief() -> None:

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 
+from objectives.config import Config
 from search.posterior.coordinates import (
     Coordinates,
     Number,
@@ -14,8 +15,9 @@ from search.posterior.coordinates import (
     points_of,
     values_of,
 )
-from spaces import FromParams, Space, load_space
+from spaces import Space, load_space
 from spaces.dice import FromDice, Near
+from spaces.values import Value
 
 
 @pytest.fixture(scope="module", params=["mars", "small", "tiny"])
@@ -23,16 +25,16 @@ def space(request: pytest.FixtureRequest) -> Space:
     return load_space(request.param)
 
 
-def drawn(space: Space, seed: int, near: Near | None = None) -> dict[str, object]:
+def drawn(space: Space, seed: int, near: Near | None = None) -> tuple[Config, dict[str, Value]]:
     source = FromDice(random.Random(seed), near)
-    space.draw(source)
-    return dict(source.answers)
+    config = space.draw(source)
+    return config, values_of(space, source.answers, config)
 
 
 def test_equal_configs_are_one_point_and_others_are_not(space: Space) -> None:
     coordinates = coordinates_of(space)
-    configs = [space.draw(FromParams(drawn(space, seed))) for seed in range(30)]
-    points = points_of(coordinates, [values_of(space, config) for config in configs])
+    configs, values = zip(*(drawn(space, seed) for seed in range(30)), strict=True)
+    points = points_of(coordinates, values)
     assert points.shape == (30, len(coordinates.fields))
     squared = coordinates.squared(points, points)
     assert (np.diagonal(squared, axis1=1, axis2=2) == 0).all()
@@ -46,18 +48,13 @@ def test_equal_configs_are_one_point_and_others_are_not(space: Space) -> None:
 
 def test_the_control_is_where_nothing_is_read_otherwise(space: Space) -> None:
     coordinates = coordinates_of(space)
-    control = values_of(space, space.default())
+    control = values_of(space, space.control, space.default())
     assert (coordinates.of(control) == coordinates.of({})).all()
     assert coordinates.from_control(coordinates.of({})[None])[0] == 0
-    near = [drawn(space, seed, Near(space.control, 0.05, 0.95)) for seed in range(30)]
-    far = [drawn(space, seed) for seed in range(30)]
+    near = [drawn(space, seed, Near(space.control, 0.05, 0.95))[1] for seed in range(30)]
+    far = [drawn(space, seed)[1] for seed in range(30)]
     near_by, far_off = (
-        coordinates.from_control(
-            points_of(
-                coordinates, [values_of(space, space.draw(FromParams(each))) for each in params]
-            )
-        ).mean()
-        for params in (near, far)
+        coordinates.from_control(points_of(coordinates, values)).mean() for values in (near, far)
     )
     assert near_by < far_off / 2
 
@@ -90,8 +87,5 @@ def test_choices_among_numbers_are_numbers() -> None:
 def test_a_field_that_is_not_read_changes_nothing() -> None:
     space = load_space("mars")
     coordinates = coordinates_of(space)
-    params = dict(space.control)
     assert "optimiser.momentum" in coordinates.fields
-    assert "optimiser.momentum" not in params
-    config = space.draw(FromParams(params))
-    assert "optimiser.momentum" not in values_of(space, config)
+    assert "optimiser.momentum" not in values_of(space, space.control, space.default())
