@@ -15,7 +15,7 @@ from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
 
-MOST_FITTED = 120  # runs by which scales are chosen; all of them count in the posterior
+MOST_FITTED = 100  # runs by which scales are chosen; all of them count in the posterior
 
 
 @dataclass(frozen=True)

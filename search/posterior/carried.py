@@ -53,6 +53,10 @@ def carry(runs: Sequence[Floats], epochs: int) -> Carried:
     whole = [run for run in runs if len(run) >= epochs]
     ends_J = np.array([final_score(run) for run in whole])
     jumps = _jumps(whole or runs, last_epochs(epochs))
+    then = {
+        done: np.array([_recent(run, done) for run in whole])
+        for done in {len(run) for run in runs if len(run) < epochs}
+    }
     scores, epoch_sds, early_sds = [], [], []
     for run in runs:
         done = len(run)
@@ -66,7 +70,7 @@ def carry(runs: Sequence[Floats], epochs: int) -> Carried:
         early_sd = EARLY_SD * (0.1 / share) ** 0.5 * (1 - share) ** 0.5
         score = _recent(run, done)
         if whole:
-            then_J = np.array([_recent(other, done) for other in whole])
+            then_J = then[done]
             score = float(ends_J.mean() + shrink * (score - then_J.mean()))
             wrong_J = (ends_J - ends_J.mean()) - shrink * (then_J - then_J.mean())
             early_sd = float(
