@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-tables compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: install ## speed of the training loop, and what a trial costs beside its 
 
 bench-database: install ## what the database costs many workers, compared with an earlier revision (15 minutes)
 	$(VENV)/bin/python tests/bench_database.py
+
+bench-tables: install ## record trainings of many configs for the judge of searches (TABLE=terrain; hours, resumable; MARS_NPZ for the others)
+	$(VENV)/bin/python tests/bench_tables.py --table $(or $(TABLE),terrain) --home .bench-tables/$(or $(TABLE),terrain)
 
 compose-test: install ## docker compose for real: four workers on this machine (needs docker; 2 minutes)
 	$(COMPOSE) build

@@ -16,6 +16,7 @@ from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, 
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
+from spaces.sampler import SAMPLER_BY_DEFAULT, Sampler
 from spaces.source import FromParams, ValueSource
 from spaces.values import Scalar, Value, shown, token
 
@@ -37,14 +38,15 @@ class Space:
     control.
 
     Made by ``load_space`` or ``load_stored_space``, which check it. ``domains`` is keyed by field
-    path. ``pruning`` and ``recipes`` are how a study of this space ends trials early, and what it
-    tries right after the control, as it was written.
+    path. ``pruning``, ``recipes`` and ``sampler`` are how a study of this space ends trials early,
+    what it tries right after the control, as it was written, and who draws the rest.
     """
 
     domains: Mapping[str, Domain]
     control: Mapping[str, Scalar]
     pruning: Pruning = PRUNING_BY_DEFAULT
     recipes: tuple[str, ...] = ()
+    sampler: Sampler = SAMPLER_BY_DEFAULT
 
     def draw(self, source: ValueSource) -> Config:
         """Return the config that the source's answers describe; questions and their order depend on
@@ -134,6 +136,8 @@ class Space:
             stored["pruning"] = self.pruning.model_dump()
         if self.recipes:
             stored["recipes"] = list(self.recipes)
+        if self.sampler != SAMPLER_BY_DEFAULT:
+            stored["sampler"] = self.sampler.value
         if foreign.packages:
             stored["foreign"] = dict(foreign.packages)
         return stored

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.posterior.belief import Believer, Run
 from search.posterior.ground import FlatGround, Ground, Params, Tried
-from search.posterior.proposal import propose
+from search.posterior.proposal import Proposal, propose
 
 STARTUP = 6  # trials before the model proposes
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -40,6 +40,7 @@ class ModelSampler(BaseSampler):
         self._dice = random.Random(seed)
         self._others = RandomSampler(seed)
         self._common = IntersectionSearchSpace()
+        self.proposal: Proposal | None = None  # the last one
         self._proposed: dict[int, Params] = {}  # by trial, where a ground knows their names first
 
     def reseed_rng(self) -> None:
@@ -80,10 +81,12 @@ class ModelSampler(BaseSampler):
         ground: Ground | None,
         common: Mapping[str, BaseDistribution] | None = None,
     ) -> Params:
-        """Return the parameters of a proposal; none as long as there are too few trials."""
+        """Return the parameters of a proposal; none as long as there are too few trials, and for a
+        trial that was enqueued with some.
+        """
         trials = study.get_trials(deepcopy=False)
         ended = [each for each in trials if each.state in ENDED and scores_of(study, each).size]
-        if len(ended) < max(1, self.startup):
+        if len(ended) < max(1, self.startup) or trial.system_attrs.get("fixed_params"):
             return {}
         common = common or {}
         ground = ground or FlatGround(common, _first_complete(ended).params)
@@ -95,7 +98,10 @@ class ModelSampler(BaseSampler):
             and each.params
             and set(common) <= set(each.params)
         ]
-        return propose(ground, *known(ground, study, ended, running), self._dice).params
+        infeasible = [ground.tried(each.params) for each in trials if is_infeasible(each)]
+        believer, tried = known(ground, study, ended, running)
+        self.proposal = propose(ground, believer, tried, self._dice, infeasible)
+        return self.proposal.params
 
     def sample_independent(
         self,
@@ -128,6 +134,11 @@ def known(
     if pending:
         believer = believer.believing([each.values for each in pending])
     return believer, [*tried, *pending]
+
+
+def is_infeasible(trial: FrozenTrial) -> bool:
+    """Return whether a trial has ended because its config breaks a constraint."""
+    return trial.state in ENDED and any(value > 0 for value in trial.constraints.values())
 
 
 def scores_of(study: Study, trial: FrozenTrial) -> np.ndarray:

@@ -35,6 +35,11 @@ PARAMETERS = text("""
     WHERE trial_id = ANY(:ids) ORDER BY param_id
 """)
 
+CURVES = text("""
+    SELECT trial_id, array_agg(step ORDER BY step), array_agg(intermediate_value ORDER BY step)
+    FROM trial_intermediate_values WHERE trial_id = ANY(:ids) AND intermediate_value_type = 'FINITE' GROUP BY 1
+""")
+
 CONSTRAINTS = text("""
     SELECT trial_id, key, value_json FROM trial_system_attributes
     WHERE trial_id = ANY(:ids) AND starts_with(key, 'constraints')
@@ -50,15 +55,17 @@ class _Rows:
     parameters: dict[str, Any] = field(default_factory=dict)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     constraints: dict[str, Any] = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
 
 
 class History:
     """The trials of one study, as Optuna's samplers take them: without attributes for people, and of
-    their reports only what a sampler asks for.
+    their reports only the last one of the pruned, or with ``curves`` all of all.
     """
 
-    def __init__(self, study_id: int) -> None:
+    def __init__(self, study_id: int, *, curves: bool = False) -> None:
         self.study_id = study_id
+        self.curves = curves
         self._seen = Seen()
         self._ended: dict[int, FrozenTrial] = {}
 
@@ -70,7 +77,11 @@ class History:
             self._ended = {}
         which = {"study_id": self.study_id, **self._seen.parameters}
         unread = connection.execute(TRIALS, which).mappings().all()
-        rows = _rows_of(connection, [row["trial_id"] for row in unread if row["state"] in LEARNT])
+        rows = _rows_of(
+            connection,
+            [row["trial_id"] for row in unread if row["state"] in LEARNT],
+            curves=self.curves,
+        )
         trials = {
             row["number"]: _trial(row, rows[row["trial_id"]])
             for row in unread
@@ -83,7 +94,7 @@ class History:
         return [each for _, each in sorted((self._ended | trials).items())]
 
 
-def _rows_of(connection: Connection, ids: list[int]) -> dict[int, _Rows]:
+def _rows_of(connection: Connection, ids: list[int], *, curves: bool) -> dict[int, _Rows]:
     rows = defaultdict[int, _Rows](_Rows)
     for trial_id, name, value, stored in connection.execute(PARAMETERS, {"ids": ids}):
         distribution = _distribution(stored)
@@ -91,10 +102,14 @@ def _rows_of(connection: Connection, ids: list[int]) -> dict[int, _Rows]:
         rows[trial_id].parameters[name] = distribution.to_external_repr(value)
     for trial_id, key, value in connection.execute(CONSTRAINTS, {"ids": ids}):
         rows[trial_id].constraints[key] = json.loads(value)
+    if curves:
+        for trial_id, steps, scores in connection.execute(CURVES, {"ids": ids}):
+            rows[trial_id].scores = dict(zip(steps, scores, strict=True))
     return rows
 
 
 def _trial(row: RowMapping, rows: _Rows) -> FrozenTrial:
+    last = {} if row["step"] is None else {row["step"]: row["reported"]}
     return FrozenTrial(
         number=row["number"],
         trial_id=row["trial_id"],
@@ -106,7 +121,7 @@ def _trial(row: RowMapping, rows: _Rows) -> FrozenTrial:
         distributions=rows.distributions,
         user_attrs={},
         system_attrs=rows.constraints,
-        intermediate_values={} if row["step"] is None else {row["step"]: row["reported"]},
+        intermediate_values=rows.scores or last,
     )
 
 

@@ -6,7 +6,7 @@ happened to it so far.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ IOU = "iou "  # followed by a class
 CONFIRMED = ("confirms", "seed")
 PROCESSOR = ("scored_on", "processor", "threads")
 ORIGINAL = "migrated_from"
+EXPECTED = "expected_score"
 FITTED = "the fit to frames that were trained on, no score"
 
 
@@ -61,6 +62,15 @@ class Original:
     seed: int
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a model expected of the config that it proposed."""
+
+    by: str  # where its candidate came from: see `Origin`
+    mean: float  # score
+    sd: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Notes:
     """The attributes of one trial; empty, 0 or None where nothing of the kind has happened."""
@@ -68,6 +78,7 @@ class Notes:
     recipe: str = ""  # what it was enqueued as; empty: the sampler drew it
     confirmed: ConfirmationRun | None = None
     original: Original | None = None
+    expected: Expected | None = None  # before it was trained
     parameters: int = 0  # of the network
     multiply_adds: int = 0  # of one frame, forward
     memory_bytes: int = 0  # of training, estimated
@@ -97,12 +108,14 @@ class Notes:
         candidate, seed = (attributes.get(key) for key in CONFIRMED)
         kind, model, threads = (attributes.get(key) for key in PROCESSOR)
         original = attributes.get(ORIGINAL)
+        expected = attributes.get(EXPECTED)
         return cls(
             **plain,
             confirmed=None
             if candidate is None or seed is None
             else ConfirmationRun(candidate, seed),
             original=None if original is None else Original(**original),
+            expected=None if expected is None else Expected(**expected),
             losses=tuple(attributes.get("validation_losses", ())),
             per_class={
                 key.removeprefix(IOU): iou for key, iou in attributes.items() if key.startswith(IOU)
@@ -126,9 +139,9 @@ class Notes:
                 zip(CONFIRMED, (self.confirmed.candidate, self.confirmed.seed), strict=True)
             )
         if self.original:
-            attributes[ORIGINAL] = {
-                each.name: getattr(self.original, each.name) for each in fields(Original)
-            }
+            attributes[ORIGINAL] = asdict(self.original)
+        if self.expected:
+            attributes[EXPECTED] = asdict(self.expected)
         attributes |= {f"{IOU}{name}": iou for name, iou in self.per_class.items()}
         if self.scored_on:
             attributes |= dict(

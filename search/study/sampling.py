@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, assert_never
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+from search.posterior.ground import SpaceGround
+from search.posterior.sampler import ModelSampler
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import ConfirmationRun, Notes
 from search.study.spec import StudySpec, stable_seed
-from spaces import choose_recipes, load_stored_space
+from spaces import Space, choose_recipes, load_stored_space
 from spaces.recipes import scaled
+from spaces.sampler import Sampler
 
 CONTROL = 0  # the trial number of the default config, which is never pruned
+MOST_MODELLED = 300  # trials: a proposal by the model costs the cube of what is known
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps
 
 # TPE's multivariate and group, which are what we want
@@ -98,12 +102,21 @@ def startup_trials(spec: StudySpec) -> int:
     return min(10, max(4, spec.trials // 4))
 
 
-def build_sampler(spec: StudySpec, number: int) -> TPESampler:
+def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
     """Return the sampler of one trial, seeded by its number, so that a draw depends on the study's
-    history alone.
+    history alone. From `MOST_MODELLED` trials on TPE draws instead of the model.
     """
-    startup = startup_trials(spec)
     seed = stable_seed(spec.seed, "sampler", number)
-    return TPESampler(
-        n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
-    )
+    match space.sampler:
+        case Sampler.RANDOM:
+            return RandomSampler(seed)
+        case Sampler.MODEL if number < MOST_MODELLED:
+            return ModelSampler(seed=seed, ground=SpaceGround(space))
+        case _:
+            return TPESampler(
+                n_startup_trials=startup_trials(spec),
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+                seed=seed,
+            )

@@ -39,6 +39,7 @@ from search.study.sampling import FirstTrial, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.tally import Tally
 from spaces import Space, load_stored_space
+from spaces.sampler import Sampler
 
 if TYPE_CHECKING:
     # it decodes images: `search status` does not wait for that
@@ -231,7 +232,8 @@ def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
         space = load_stored_space(spec.space)
         pruner = judging(space, partial(read_scores, storage.engine, study_id)).pruner
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
-    tally, history = Tally(study_id), History(study_id)
+    tally = Tally(study_id)
+    history = History(study_id, curves=space.sampler is Sampler.MODEL)
     return Study(study_id, spec, space, storage, study, fence, tally, history)
 
 
@@ -313,7 +315,8 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         # as in a space file; a path may be in both
         prefix = "" if part == "domains" else "control."
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
-    pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
+    for part in ("pruning", "sampler"):
+        pairs[part] = there.space.get(part), wanted.space.get(part)
     if "measure" in pairs and pairs["measure"][0] != pairs["measure"][1]:
         pairs = {"--score": pairs["measure"]} | {
             what: pair for what, pair in pairs.items() if what not in BY_MEASURE

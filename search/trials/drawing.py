@@ -11,6 +11,7 @@ from typing import Any, NoReturn, final
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.storages._rdb.models import TrialParamModel
 from optuna.study import StudyDirection
@@ -20,10 +21,12 @@ from sqlalchemy import insert
 
 from objectives.config import Config
 from search.posterior.draws import FromTrial
+from search.posterior.sampler import ModelSampler
+from search.study.record import Expected, Notes
 from search.study.sampling import build_sampler
 from search.study.stored import Study
 from search.trials.leases import Lease
-from search.trials.writing import writing_for
+from search.trials.writing import put_notes, writing_for
 
 PARAMETERS = TrialParamModel.__table__
 
@@ -47,13 +50,22 @@ def draw(study: Study, lease: Lease) -> Drawn:
     """
     trial = study.storage.get_trial(lease.trial_id)
     storage = DrawingStorage(study, trial)
-    sampler = build_sampler(study.spec, trial.number)
+    sampler = build_sampler(study.spec, study.space, trial.number)
     drawing = optuna.load_study(study_name=study.spec.name, storage=storage, sampler=sampler)
     config = study.space.draw(FromTrial(Trial(drawing, lease.trial_id)))
     if storage.drawn:
+        notes = Notes(expected=_expected(sampler))
         with writing_for(study.engine, lease) as connection:
             connection.execute(insert(PARAMETERS), storage.drawn)
+            put_notes(connection, lease, notes)
     return Drawn(trial, config)
+
+
+def _expected(sampler: BaseSampler) -> Expected | None:
+    """Return what a model expects of what it has proposed."""
+    if not isinstance(sampler, ModelSampler) or not (found := sampler.proposal):
+        return None
+    return Expected(found.origin.value, round(found.mean, 6), round(found.sd, 6))
 
 
 @final

@@ -52,6 +52,13 @@ def write_notes(engine: Engine, lease: Lease, notes: Notes) -> None:
         LeaseLostError: Another worker has taken the trial; nothing is written.
         UpdateFinishedTrialError: Somebody else has ended it.
     """
+    if notes.attributes():
+        with writing_for(engine, lease) as connection:
+            put_notes(connection, lease, notes)
+
+
+def put_notes(connection: Connection, lease: Lease, notes: Notes) -> None:
+    """Store notes within a transaction of `writing_for`."""
     rows = [
         {"trial_id": lease.trial_id, "key": key, "value_json": json.dumps(value)}
         for key, value in notes.attributes().items()
@@ -59,14 +66,13 @@ def write_notes(engine: Engine, lease: Lease, notes: Notes) -> None:
     if not rows:
         return
     insertion = insert(ATTRIBUTES).values(rows)
-    with writing_for(engine, lease) as connection:
-        connection.execute(
-            insertion.on_conflict_do_update(
-                index_elements=["trial_id", "key"],
-                set_={"value_json": insertion.excluded.value_json},
-                where=ATTRIBUTES.c.value_json != insertion.excluded.value_json,
-            )
+    connection.execute(
+        insertion.on_conflict_do_update(
+            index_elements=["trial_id", "key"],
+            set_={"value_json": insertion.excluded.value_json},
+            where=ATTRIBUTES.c.value_json != insertion.excluded.value_json,
         )
+    )
 
 
 def write_epochs(engine: Engine, lease: Lease, results: Sequence[EpochResult]) -> None:

@@ -15,9 +15,11 @@ from spaces.fields.simplex import share_paths, simplices
 from spaces.files.notation import is_domain, read_domain
 from spaces.pruning import Pruning, read_pruning
 from spaces.recipes import choose_recipes
+from spaces.sampler import Sampler, read_sampler
 from spaces.values import Value, shown
 
 _CONTROL = "control."
+ABOUT_STUDIES = ("pruning", "recipes", "sampler")  # what a file says besides its fields
 
 Entry = TypeVar("Entry")
 
@@ -27,32 +29,35 @@ class Layer:
     """Domains and control values by field path, in the notation's bounds but not yet checked
     against the config.
 
-    ``pruning`` and ``recipes`` are None where this layer leaves them to the one below.
+    ``pruning``, ``recipes`` and ``sampler`` are None where this layer leaves them to the one below.
     """
 
     domains: Mapping[str, Domain]
     control: Mapping[str, Value]
     pruning: Pruning | None = None
     recipes: tuple[str, ...] | None = None
+    sampler: Sampler | None = None
 
 
 def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
     """Return the layer that is written, and every problem in it.
 
-    It may hold flat paths, nested sections, and the sections ``control``, ``pruning`` and
-    ``recipes``.
+    It may hold flat paths, nested sections, and the sections ``control``, ``pruning``, ``recipes``
+    and ``sampler``.
     """
-    fields = {key: value for key, value in written.items() if key not in ("pruning", "recipes")}
+    fields = {key: value for key, value in written.items() if key not in ABOUT_STUDIES}
     domains, control, problems = _read_fields(fields)
     pruning = read_pruning(written["pruning"]) if "pruning" in written else None
     recipes = _read_recipes(written["recipes"]) if "recipes" in written else None
-    for part in (pruning, recipes):
+    sampler = read_sampler(written["sampler"]) if "sampler" in written else None
+    for part in (pruning, recipes, sampler):
         problems += part if isinstance(part, list) else []
     return Layer(
         domains,
         control,
         pruning=None if isinstance(pruning, list) else pruning,
         recipes=None if isinstance(recipes, list) else recipes,
+        sampler=None if isinstance(sampler, list) else sampler,
     ), problems
 
 

@@ -11,6 +11,7 @@ from spaces.files.control import check_control, choose_control
 from spaces.files.layer import Layer, read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT, check_length
+from spaces.sampler import SAMPLER_BY_DEFAULT
 from spaces.space import Space
 from spaces.values import shown
 from spaces.yaml_text import Tree, read_yaml
@@ -57,6 +58,10 @@ def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Spa
         PRUNING_BY_DEFAULT,
     )
     recipes = next((layer.recipes for layer in reversed(layers) if layer.recipes is not None), ())
+    sampler = next(
+        (layer.sampler for layer in reversed(layers) if layer.sampler is not None),
+        SAMPLER_BY_DEFAULT,
+    )
     domains, unfit = resolve_domains(layers, own=frozenset(layers[-1].domains))
     all_problems = [
         *problems,
@@ -64,9 +69,9 @@ def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Spa
         *(problem for layer in layers for problem in check_control(layer)),
     ]
     if all_problems:
-        return Space(domains, {}, pruning, recipes), all_problems
+        return Space(domains, {}, pruning, recipes, sampler), all_problems
     control, vain = choose_control(domains, layers)
-    space = Space(domains, control, pruning, recipes)
+    space = Space(domains, control, pruning, recipes, sampler)
     return space, [*vain, *check_length(pruning, space.default().train.epochs)]
 
 

@@ -7,6 +7,7 @@ from objectives.errors import Problem, ProblemsError
 from spaces.files.layer import read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT
+from spaces.sampler import SAMPLER_BY_DEFAULT
 from spaces.space import Space
 from spaces.values import shown
 
@@ -21,6 +22,7 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
         case {"domains": dict(written), "control": dict(control), **rest} if rest.keys() <= {
             "pruning",
             "recipes",
+            "sampler",
             "foreign",
         }:
             foreign = rest.pop("foreign", {})
@@ -38,6 +40,12 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
     domains, unfit = resolve_domains([layer], own=frozenset())
     if problems or unfit:
         raise ProblemsError("stored space", [*problems, *unfit])
-    space = Space(domains, control, layer.pruning or PRUNING_BY_DEFAULT, layer.recipes or ())
+    space = Space(
+        domains,
+        control,
+        layer.pruning or PRUNING_BY_DEFAULT,
+        layer.recipes or (),
+        layer.sampler or SAMPLER_BY_DEFAULT,
+    )
     space.default()  # raises when the control does not fit
     return space

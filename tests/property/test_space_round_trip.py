@@ -60,6 +60,8 @@ OVERRIDES = (
     "pruning={kind: none}",
     "pruning={kind: top_k, keep: 2}",
     "recipes=[A5, C1]",
+    "sampler=model",
+    "sampler=random",
 )
 
 
@@ -224,6 +226,7 @@ WORDS = st.one_of(
                 "always",
             ),
             *("pruning", "recipes", "kind", "top_k", "keep", "epoch", "all", "A5"),
+            *("sampler", "model", "tpe"),
         ]
     ),
     st.sampled_from(sorted(leaves_by_path())),
@@ -279,7 +282,7 @@ def test_no_override_is_a_traceback(path: str, value: str, name: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     stored=st.dictionaries(
-        st.sampled_from(["domains", "control", "pruning", "recipes", "x"]),
+        st.sampled_from(["domains", "control", "pruning", "recipes", "sampler", "x"]),
         st.one_of(VALUES, st.dictionaries(WORDS, VALUES)),
     )
 )

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -14,8 +15,8 @@ from search.database.connections import LeaseLostError
 from search.posterior.draws import FromTrial
 from search.process.messages import Cause
 from search.study.record import Notes
-from search.study.sampling import build_sampler, startup_trials
-from search.study.stored import Study
+from search.study.sampling import build_sampler, first_trials, startup_trials
+from search.study.stored import Study, open_study
 from search.trials import leases
 from search.trials.claims import Claimed, claim
 from search.trials.drawing import draw
@@ -56,7 +57,9 @@ def end(study: Study, lease: leases.Lease, dice: random.Random) -> None:
 def plainly(study: Study, number: int) -> dict[str, object]:
     """The parameters that Optuna itself draws for a trial, in its memory."""
     trials = study.optuna.get_trials()
-    plain = optuna.create_study(direction="maximize", sampler=build_sampler(study.spec, number))
+    plain = optuna.create_study(
+        direction="maximize", sampler=build_sampler(study.spec, study.space, number)
+    )
     for trial in trials[:number]:
         plain.add_trial(trial)
     fixed = trials[number].system_attrs.get("fixed_params", {})
@@ -68,6 +71,43 @@ def plainly(study: Study, number: int) -> dict[str, object]:
 
 
 def test_a_draw_is_what_optuna_draws_from_the_same_history(study: Study) -> None:
+    draw_and_compare(study)
+    assert startup_trials(study.spec) < 10  # beyond which the sampler learns
+
+
+def test_the_model_draws_from_the_same_history(
+    database: str, make_study: Callable[..., None]
+) -> None:
+    """What Optuna draws with all curves in its memory, by the same sampler; and what it expects."""
+    make_study(database, trials=40, sets=("sampler=model",))
+    study = open_study(database, "small")
+    draw_and_compare(study)
+    notes = [Notes.of(trial) for trial in study.optuna.get_trials()]
+    expected = [each.expected for each in notes]
+    begun = len(first_trials(study.spec))
+    assert begun < 24
+    assert not any(expected[:begun]), "what was enqueued nobody has proposed"
+    assert all(expected[begun + 6 :])
+    assert all(each.by and each.sd > 0 for each in expected if each)
+    study.close()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_other_samplers_expect_nothing(
+    sampler: str, database: str, make_study: Callable[..., None]
+) -> None:
+    make_study(database, trials=8, sets=(f"sampler={sampler}",))
+    study = open_study(database, "small")
+    for number in range(6):
+        lease = take(study, f"w{number}")
+        assert draw(study, lease).trial.params == plainly(study, number)
+        end(study, lease, random.Random(number))
+    assert not any(Notes.of(trial).expected for trial in study.optuna.get_trials())
+    study.close()
+
+
+def draw_and_compare(study: Study) -> None:
+    """Draw the configs of 24 trials, of which some end, and compare each with what Optuna draws."""
     dice = random.Random(0)
     at_work: list[leases.Lease] = []
     for number in range(24):
@@ -80,7 +120,6 @@ def test_a_draw_is_what_optuna_draws_from_the_same_history(study: Study) -> None
         at_work.append(lease)
         if len(at_work) > 3:
             end(study, at_work.pop(dice.randrange(len(at_work))), dice)
-    assert startup_trials(study.spec) < 10  # beyond which the sampler learns
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["its answer", "its write"])

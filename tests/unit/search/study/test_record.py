@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from objectives.device.processor import Processor
-from search.study.record import CAUSE, MESSAGE, ConfirmationRun, Notes, Original
+from search.study.record import CAUSE, MESSAGE, ConfirmationRun, Expected, Notes, Original
 
 WORDS = st.text(max_size=8)
 COUNTS = st.integers(0, 2**40)
@@ -18,6 +18,7 @@ NOTES = st.builds(
     recipe=WORDS,
     confirmed=st.none() | st.builds(ConfirmationRun, COUNTS, COUNTS),
     original=st.none() | st.builds(Original, WORDS, COUNTS, COUNTS),
+    expected=st.none() | st.builds(Expected, WORDS, SHARES, SHARES),
     parameters=COUNTS,
     multiply_adds=COUNTS,
     memory_bytes=COUNTS,

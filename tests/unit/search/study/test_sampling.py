@@ -92,7 +92,8 @@ def test_rungs_are_a_warm_up_and_its_triples_of_the_first_half(
 
 
 def test_a_sampler_depends_on_study_and_number_alone() -> None:
-    draws = [build_sampler(spec(20), number)._rng.rng.randint(2**31) for number in (3, 3, 4)]
+    samplers = [build_sampler(spec(20), load_space("tiny"), number) for number in (3, 3, 4)]
+    draws = [sampler._rng.rng.randint(2**31) for sampler in samplers]
     assert draws[0] == draws[1] != draws[2]
 
 
@@ -108,7 +109,7 @@ def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bo
     """
     study, drawn = optuna.create_study(direction="maximize"), list[bool]()
     for number in range(trials):
-        study.sampler = build_sampler(spec(trials, seed), number)
+        study.sampler = build_sampler(spec(trials, seed), load_space("tiny"), number)
         trial = study.ask()
         depth, batch = (
             trial.suggest_int("depth", 2, 5),

@@ -6,9 +6,10 @@ import pytest
 
 from objectives.config import Config
 from objectives.errors import ProblemsError, UserError
-from spaces import Space, load_space, preset_names
+from spaces import Space, load_space, load_stored_space, preset_names
 from spaces.domains import Choice, Fixed, Float, Int
 from spaces.pruning import NoPruning, TopK
+from spaces.sampler import Sampler
 from spaces.yaml_text import read_yaml
 
 
@@ -214,6 +215,18 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
     assert load_text(tmp_path, "extends: one-epoch\n").pruning == TopK(epoch=1, keep=5)
 
 
+def test_a_file_may_say_who_draws(tmp_path: Path) -> None:
+    assert load_space("small").sampler is Sampler.TPE
+    assert "sampler" not in load_space("small").to_dict()
+    drawn = load_text(tmp_path, "extends: small\nsampler: model\n")
+    assert drawn.sampler is Sampler.MODEL
+    assert load_stored_space(drawn.to_dict()) == drawn
+    assert drawn.fingerprint != load_space("small").fingerprint
+    assert load_text(tmp_path, "extends: small\nsampler: model\n", "sampler=tpe") == load_space(
+        "small"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -237,6 +250,8 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
             "pruning: {kind: top_k, epoch: 30}\ntrain.epochs: 30\n",
             "pruning.epoch: must be below train.epochs (30), or nothing is pruned, got 30",
         ),
+        ("sampler: gp\n", "sampler: must be model, tpe, random, got gp"),
+        ("sampler: [tpe]\n", "sampler: must be model, tpe, random, got"),
         ("recipes: A5\n", "recipes: must be all, or a list like [A5, C1], got A5"),
         ("recipes: [A5, 3]\n", 'recipes: must be all, or a list like [A5, C1], got ["A5", 3]'),
         (
