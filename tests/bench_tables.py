@@ -21,6 +21,7 @@ from search_bench.plans import ALL, SPACE, Planned, Table, plan_of
 from search_bench.runs import Recorded, append, runs_of
 from sqlalchemy import Connection, text
 
+from search.artifacts.marker import mark_place
 from search.place import Place, open_place
 from search.process.messages import Cause
 from search.study.record import Notes
@@ -102,6 +103,7 @@ def study_of(table: Table, plan: list[Planned], place: Place) -> Study:
         return len(plan)
 
     print(*prepared.findings, sep="\n", flush=True)
+    mark_place(place.storage, place.artifacts, prepared.spec.name)
     create_study(place.storage, prepared.spec, begin=begin)
     return open_study(place.storage, prepared.spec.name)
 
@@ -133,8 +135,8 @@ def record(table: Table, plan: list[Planned], study: Study) -> None:
         and trial.number not in there
         and Notes.of(trial).recipe != BEFORE
     ]
-    append(table.name, [read(study, plan[trial.number], trial) for trial in ended])
     if ended:
+        append(table.name, [read(study, plan[trial.number], trial) for trial in ended])
         lines = ", ".join(f"{each.number} ({plan[each.number].config})" for each in ended)
         print(
             f"{table.name}: recorded {lines}; {len(there) + len(ended)} of {len(plan)}", flush=True
