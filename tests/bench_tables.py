@@ -120,8 +120,13 @@ def at_work(study: Study, place: Place, count: int) -> Iterator[list[subprocess.
     finally:
         for worker in workers:
             worker.terminate()
+        deadline = time.monotonic() + LEAVE_S
         for worker in workers:
-            worker.wait(LEAVE_S)
+            try:
+                worker.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
 
 
 def record(table: Table, plan: list[Planned], study: Study) -> None:
@@ -145,7 +150,9 @@ def record(table: Table, plan: list[Planned], study: Study) -> None:
 
 def read(study: Study, planned: Planned, trial: FrozenTrial) -> Recorded:
     """Return a trial as a table has it."""
-    assert dict(trial.params) == dict(planned.params), f"trial {trial.number} is another config"
+    # without parameters somebody else has ended it
+    same = not trial.params or dict(trial.params) == dict(planned.params)
+    assert same, f"trial {trial.number} is another config"
     with study.engine.connect() as connection:
         epochs = connection.execute(EPOCHS, {"trial_id": trial._trial_id}).all()
     scores = [score for _, score in sorted(trial.intermediate_values.items())]

@@ -54,9 +54,9 @@ class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
     Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat``
-    times as often, in an order drawn from (seed, epoch). All batches are of one size, which
-    differs from ``batch_size`` by as little as it can: where the frames do not go into it, the last
-    batch is filled with the first frames of the epoch, once more and augmented anew.
+    times as often, in an order drawn from (seed, epoch). All batches are of one size: the frames
+    dealt evenly into as few as ``batch_size`` allows, the last one filled with the first frames of
+    the epoch, once more and augmented anew.
     ``steps_per_epoch`` above 0 keeps the first so many batches. With ``rare_pasted`` the frames
     that get pieces of the rarest class are drawn once, from the seed, and are repeated like those
     that hold it.

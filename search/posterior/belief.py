@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from search.posterior.carried import carry
 from search.posterior.coordinates import Coordinates, points_of
@@ -20,12 +20,13 @@ MOST_FITTED = 100  # runs by which scales are chosen; all of them count in the p
 
 @dataclass(frozen=True)
 class Run:
-    """A training: the values of the free fields that its config reads, and its scores (E,) of the
-    epochs that it has trained, at least one.
+    """A training: the values of the free fields that its config reads, its scores (E,) of the epochs
+    that it has trained, at least one, and whether it came to its end.
     """
 
     values: Mapping[str, Value]
     scores_E: Floats
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Belief:
         variances_C = np.diagonal(covariances_CC)
         differing_C = variances_C + variances_C[self.control] - 2 * covariances_CC[self.control]
         leads_C = self.means_C - self.means_C[self.control]
-        return np.asarray(norm.cdf(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
+        return np.asarray(ndtr(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
 
 
 class Believer:
@@ -65,7 +66,7 @@ class Believer:
     def __init__(self, coordinates: Coordinates, runs: Sequence[Run], epochs: int) -> None:
         self.coordinates = coordinates
         self.points_ND = points_of(coordinates, [run.values for run in runs])
-        carried = carry([run.scores_E for run in runs], epochs)
+        carried = carry([run.scores_E for run in runs], [run.whole for run in runs], epochs)
         squared_DNN = coordinates.squared(self.points_ND, self.points_ND)
         observed = Observed(
             squared_DNN,

@@ -41,42 +41,42 @@ def last_epochs(epochs: int) -> int:
     return max(1, min(LAST, epochs // 4))
 
 
-def carry(runs: Sequence[Floats], epochs: int) -> Carried:
+def carry(runs: Sequence[Floats], whole: Sequence[bool], epochs: int) -> Carried:
     """Return runs, each its scores by epoch (at least one), carried to ``epochs``; without any whole
-    run all stay where they are.
+    run all stay where they are. A run may be ``whole`` before: where it ended by itself.
 
     What a run leads the whole ones by at its last epoch is shrunk, the more the earlier that is:
     ``y = mean_J y_j + b_t (m(t) - mean_J m_j(t))`` over whole runs J, with m the mean of the last
     three scores and b rising from 1/2 to 1. The deviation of an early look begins as
     ``0.045 sqrt(T / 10 t) sqrt(1 - t / T)`` and moves to what it has been for the whole runs.
     """
-    whole = [run for run in runs if len(run) >= epochs]
-    ends_J = np.array([final_score(run) for run in whole])
-    jumps = _jumps(whole or runs, last_epochs(epochs))
+    ended = [run for run, is_whole in zip(runs, whole, strict=True) if is_whole]
+    ends_J = np.array([final_score(run) for run in ended])
+    jumps = _jumps(ended or runs, last_epochs(epochs))
     then = {
-        done: np.array([_recent(run, done) for run in whole])
-        for done in {len(run) for run in runs if len(run) < epochs}
+        done: np.array([_recent(run, done) for run in ended])
+        for done in {len(run) for run, is_whole in zip(runs, whole, strict=True) if not is_whole}
     }
     scores, epoch_sds, early_sds = [], [], []
-    for run in runs:
+    for run, is_whole in zip(runs, whole, strict=True):
         done = len(run)
-        if done >= epochs:
+        if is_whole:
             scores.append(final_score(run))
-            epoch_sds.append(jumps / last_epochs(epochs) ** 0.5)
+            epoch_sds.append(jumps / last_epochs(done) ** 0.5)
             early_sds.append(0.0)
             continue
-        share = done / epochs
+        share = min(done / epochs, 1.0)
         shrink = 0.5 + 0.5 * share
         early_sd = EARLY_SD * (0.1 / share) ** 0.5 * (1 - share) ** 0.5
         score = _recent(run, done)
-        if whole:
+        if ended:
             then_J = then[done]
             score = float(ends_J.mean() + shrink * (score - then_J.mean()))
             wrong_J = (ends_J - ends_J.mean()) - shrink * (then_J - then_J.mean())
             early_sd = float(
                 (
                     (EARLY_RUNS * early_sd**2 + (wrong_J**2).sum())
-                    / (EARLY_RUNS + max(len(whole) - 1, 0))
+                    / (EARLY_RUNS + max(len(ended) - 1, 0))
                 )
                 ** 0.5
             )
@@ -87,6 +87,7 @@ def carry(runs: Sequence[Floats], epochs: int) -> Carried:
 
 
 def _recent(run: Floats, done: int) -> float:
+    done = min(done, len(run))
     return float(run[max(0, done - RECENT) : done].mean())
 
 

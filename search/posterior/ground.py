@@ -64,6 +64,10 @@ class Ground(Protocol):
     def distributions(self, params: Params) -> dict[str, BaseDistribution]:
         """Return what each of a config's parameters is drawn from."""
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs a whole training has; 0: not known."""
+
 
 @dataclass(frozen=True)
 class SpaceGround:
@@ -107,6 +111,11 @@ class SpaceGround:
             self.space.draw(FromTrial(fixed))
         return fixed.distributions
 
+    @cached_property
+    def epochs(self) -> int:
+        """How many epochs a whole training has."""
+        return self.space.default().train.epochs
+
 
 @dataclass(frozen=True)
 class FlatGround:
@@ -147,14 +156,28 @@ class FlatGround:
         """Return what each of a config's parameters is drawn from."""
         return {name: each for name, each in self.space.items() if name in params}
 
+    @property
+    def epochs(self) -> int:
+        """Not known."""
+        return 0
+
     def _values(self, params: Params) -> dict[str, Scalar]:
         return {
-            name: each.to_internal_repr(params[name])
-            if not isinstance(each, CategoricalDistribution)
-            else int(each.to_internal_repr(params[name]))
+            name: value
             for name, each in self.space.items()
-            if name in params and each._contains(each.to_internal_repr(params[name]))
+            if name in params and (value := _value(each, params[name])) is not None
         }
+
+
+def _value(distribution: BaseDistribution, given: Any) -> Scalar | None:
+    """Return a parameter as `_ask` gives it; None where the distribution does not have it."""
+    try:
+        internal = distribution.to_internal_repr(given)
+    except ValueError:
+        return None
+    if not distribution._contains(internal):
+        return None
+    return internal if isinstance(distribution, FloatDistribution) else int(internal)
 
 
 def _field(distribution: BaseDistribution) -> Field:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import erfcx, ndtr
 
 from search.posterior.belief import Believer
-from search.posterior.gaussian import matern
+from search.posterior.feasibility import LIKELY, Feasibility
 from search.posterior.ground import Ground, Params, Tried
 from spaces.dice import Near
 from spaces.values import Value
@@ -51,8 +51,8 @@ def propose(
     infeasible: Sequence[Tried] = (),
 ) -> Proposal:
     """Return the candidate with the largest expected improvement over the best posterior mean of
-    what was tried, by the probability that it can be trained where some were ``infeasible``; none
-    that was tried before, where there is another.
+    what was tried, or of the control, by the probability that it can be trained. None that probably
+    cannot, by those that were ``infeasible``, and none that was tried before, where there is another.
 
     A fifth of the candidates are from all of the space; the others lie near the control, or near
     the incumbent with half of its values kept, by how likely the better third of what was tried is
@@ -76,37 +76,19 @@ def propose(
     found = believer.of([candidate.values for candidate in candidates])
     means_C, sds_C = found.means_C[:-1], found.sds_C[:-1]
     gains_C = log_improvement(means_C, sds_C, float(known.means_C.max()))
-    gains_C += np.log(feasible_C(believer, candidates, tried, infeasible))
-    new_C = news_among(believer, candidates, tried)
-    chosen = int(np.argmax(np.where(new_C, gains_C, -np.inf) if new_C.any() else gains_C))
+    feasible_C = Feasibility(
+        believer.coordinates,
+        [each.values for each in tried],
+        [each.values for each in infeasible],
+    ).of([candidate.values for candidate in candidates])
+    gains_C += np.log(feasible_C)
+    for wanted_C in (feasible_C >= LIKELY, news_among(believer, candidates, [*tried, *infeasible])):
+        if (wanted_C & np.isfinite(gains_C)).any():
+            gains_C = np.where(wanted_C, gains_C, -np.inf)
+    chosen = int(np.argmax(gains_C))
     return Proposal(
         candidates[chosen].params, origins[chosen], float(means_C[chosen]), float(sds_C[chosen])
     )
-
-
-def feasible_C(
-    believer: Believer,
-    candidates: Sequence[Tried],
-    tried: Sequence[Tried],
-    infeasible: Sequence[Tried],
-) -> Floats:
-    """Return the probability (C,) that candidates can be trained: the share of those that could be
-    among the configs that are alike, one more counted, weighted by how alike they are.
-
-    Source: Nadaraya 1964 (On Estimating Regression), for the weighted share.
-    """
-    coordinates = believer.coordinates
-    here = np.array([coordinates.of(each.values) for each in candidates])
-
-    def alike_C(others: Sequence[Tried]) -> Floats:
-        there = np.array([coordinates.of(each.values) for each in others])
-        distances = coordinates.squared(here, there).sum(axis=0) / believer.process.base**2
-        return np.asarray(matern(distances).sum(axis=1))
-
-    if not infeasible:
-        return np.ones(len(candidates))
-    could_C = 1.0 + alike_C(tried)
-    return could_C / (could_C + alike_C(infeasible))
 
 
 def news_among(

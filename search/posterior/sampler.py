@@ -1,7 +1,8 @@
 """A sampler for Optuna that proposes what the posterior of all runs expects most of."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from objectives.errors import ProblemsError
 from search.posterior.belief import Believer, Run
 from search.posterior.ground import FlatGround, Ground, Params, Tried
 from search.posterior.proposal import Proposal, propose
 
 STARTUP = 6  # trials before the model proposes
+USUAL_SPREAD = 0.03  # of the scores of a study
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -25,7 +28,9 @@ class ModelSampler(BaseSampler):
     With a ``ground`` its conditions hold for all that is proposed. Without one, what the trials of a
     study have in common is searched, and the first that is complete is the control. The first
     ``startup`` trials, and parameters that not all trials have, are drawn at random. A trial's
-    intermediate values are taken for the scores of its epochs. It needs one objective.
+    intermediate values are taken for the scores of its epochs, as far as they are finite; a complete
+    trial has them all. Trials that break a constraint, and failed ones, teach where not to go. It
+    needs one objective.
 
     Running trials without a report count as scored as they are expected to: what is near them is
     known already. Source: Ginsbourger et al. 2010 (Kriging Is Well-Suited to Parallelize
@@ -84,23 +89,19 @@ class ModelSampler(BaseSampler):
         """Return the parameters of a proposal; none as long as there are too few trials, and for a
         trial that was enqueued with some.
         """
-        trials = study.get_trials(deepcopy=False)
-        ended = [each for each in trials if each.state in ENDED and scores_of(study, each).size]
-        if len(ended) < max(1, self.startup) or trial.system_attrs.get("fixed_params"):
+        self._raise_error_if_multi_objective(study)
+        if trial.system_attrs.get("fixed_params"):
             return {}
-        common = common or {}
-        ground = ground or FlatGround(common, _first_complete(ended).params)
-        running = [
-            each
-            for each in trials
-            if each.state == TrialState.RUNNING
-            and each.number != trial.number
-            and each.params
-            and set(common) <= set(each.params)
-        ]
-        infeasible = [ground.tried(each.params) for each in trials if is_infeasible(each)]
-        believer, tried = known(ground, study, ended, running)
-        self.proposal = propose(ground, believer, tried, self._dice, infeasible)
+        others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
+        sound = [each for each in others if each.state in ENDED and not is_infeasible(each)]
+        ended = [each for each in sound if each.params and scores_of(study, each).size]
+        if len(ended) < max(1, self.startup):
+            return {}
+        ground = ground or FlatGround(common or {}, _first_complete(ended).params)
+        known = Known(ground, study, others)
+        if not known.tried:
+            return {}
+        self.proposal = propose(ground, known.believer(), known.tried, self._dice, known.infeasible)
         return self.proposal.params
 
     def sample_independent(
@@ -119,36 +120,82 @@ class ModelSampler(BaseSampler):
         return self._others.sample_independent(study, trial, param_name, param_distribution)
 
 
-def known(
-    ground: Ground, study: Study, ended: Sequence[FrozenTrial], running: Sequence[FrozenTrial]
-) -> tuple[Believer, list[Tried]]:
-    """Return what is known by a study's trials, and their configs."""
-    tried = [ground.tried(each.params) for each in ended]
-    runs = [
-        Run(config.values, scores_of(study, each))
-        for config, each in zip(tried, ended, strict=True)
+class Known:
+    """What the trials of a study say: runs, configs that were tried or are, and those that could not
+    be trained. Trials whose parameters are none of the ground's, or not there yet, say nothing.
+    """
+
+    def __init__(self, ground: Ground, study: Study, trials: Iterable[FrozenTrial]) -> None:
+        self.ground = ground
+        self.runs: list[Run] = []
+        self.tried: list[Tried] = []
+        self.infeasible: list[Tried] = []
+        self.pending: list[Tried] = []
+        for trial in trials:
+            if trial.state == TrialState.WAITING or (tried := _tried(ground, trial)) is None:
+                continue
+            if is_infeasible(trial):
+                self.infeasible.append(tried)
+                continue
+            scores = scores_of(study, trial)
+            if scores.size:
+                whole = trial.state == TrialState.COMPLETE
+                self.runs.append(Run(tried.values, scores, whole))
+            elif trial.state == TrialState.RUNNING:
+                self.pending.append(tried)
+            else:
+                continue
+            self.tried.append(tried)
+
+    def believer(self) -> Believer:
+        """Return what is believed of configs; needs a run."""
+        longest = max(len(run.scores_E) for run in self.runs)
+        epochs = max(self.ground.epochs, longest)
+        runs = as_fractions(self.runs) if isinstance(self.ground, FlatGround) else self.runs
+        found = Believer(self.ground.coordinates, runs, epochs)
+        if self.pending:
+            return found.believing([each.values for each in self.pending])
+        return found
+
+
+def as_fractions(runs: Sequence[Run]) -> list[Run]:
+    """Return runs in the unit in which scores of segmentation differ: what a study of Optuna's
+    scores may be of any size.
+    """
+    ends = np.array([run.scores_E[-1] for run in runs])
+    low, high = np.quantile(ends, [0.16, 0.84])
+    spread = float(high - low) / 2 or float(ends.std()) or 1.0
+    middle = float(np.median(ends))
+    return [
+        replace(run, scores_E=(run.scores_E - middle) * (USUAL_SPREAD / spread)) for run in runs
     ]
-    epochs = max(len(run.scores_E) for run in runs)
-    believer = Believer(ground.coordinates, runs, epochs)
-    pending = [ground.tried(each.params) for each in running]
-    if pending:
-        believer = believer.believing([each.values for each in pending])
-    return believer, [*tried, *pending]
+
+
+def _tried(ground: Ground, trial: FrozenTrial) -> Tried | None:
+    if not trial.params:
+        return None
+    try:
+        return ground.tried(trial.params)
+    except ProblemsError:
+        return None
 
 
 def is_infeasible(trial: FrozenTrial) -> bool:
-    """Return whether a trial has ended because its config breaks a constraint."""
-    return trial.state in ENDED and any(value > 0 for value in trial.constraints.values())
+    """Return whether a trial has ended because its config breaks a constraint, or failed."""
+    broken = any(value > 0 for value in trial.constraints.values())
+    return trial.state == TrialState.FAIL or (trial.state in ENDED and broken)
 
 
 def scores_of(study: Study, trial: FrozenTrial) -> np.ndarray:
     """Return a trial's scores by epoch, of which more is better; of one that reports none its value.
-    None that is not finite counts.
+    One that is not finite is taken to be the one before, and nothing at the beginning.
     """
     reported = [value for _, value in sorted(trial.intermediate_values.items())]
     values = np.array(reported or ([] if trial.value is None else [trial.value]), float)
     sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-    return np.asarray(sign * values[np.isfinite(values)])
+    finite = np.isfinite(values)
+    newest = np.maximum.accumulate(np.where(finite, np.arange(len(values)), -1))
+    return np.asarray(sign * values[newest[newest >= 0]])
 
 
 def _first_complete(ended: Sequence[FrozenTrial]) -> FrozenTrial:

@@ -13,14 +13,20 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, RowMapping, text
 
+from search.process.messages import Cause
+from search.study.record import CAUSE
 from search.study.seen import UNREAD, Seen
 
 SERVER = text("SELECT pg_postmaster_start_time()")
 
 # of a pruned trial its last report is what it is known by
 TRIALS = text(f"""
-    SELECT trial_id, number, state, value, step, reported
+    SELECT trial_id, number, state, value, step, reported, cause
     FROM trials LEFT JOIN trial_values USING (trial_id)
+    LEFT JOIN LATERAL (
+        SELECT value_json AS cause FROM trial_user_attributes AS told
+        WHERE told.trial_id = trials.trial_id AND trials.state = 'FAIL' AND key = '{CAUSE}'
+    ) AS why ON true
     LEFT JOIN LATERAL (
         SELECT step, CASE intermediate_value_type WHEN 'FINITE' THEN intermediate_value
                      WHEN 'INF_POS' THEN 'Infinity' WHEN 'INF_NEG' THEN '-Infinity' ELSE 'NaN' END AS reported
@@ -45,7 +51,8 @@ CONSTRAINTS = text("""
     WHERE trial_id = ANY(:ids) AND starts_with(key, 'constraints')
 """)
 
-LEARNT = ("RUNNING", "COMPLETE", "PRUNED")  # of a failed trial nothing is learnt
+LEARNT = ("RUNNING", "COMPLETE", "PRUNED")  # of a failed trial nothing is learnt,
+DIVERGED = f'"{Cause.DIVERGED}"'  # as JSON; but of a config at which training diverges
 
 
 @dataclass
@@ -60,7 +67,8 @@ class _Rows:
 
 class History:
     """The trials of one study, as Optuna's samplers take them: without attributes for people, and of
-    their reports only the last one of the pruned, or with ``curves`` all of all.
+    their reports only the last one of the pruned; or with ``curves`` all of all, and the trials that
+    diverged.
     """
 
     def __init__(self, study_id: int, *, curves: bool = False) -> None:
@@ -77,21 +85,17 @@ class History:
             self._ended = {}
         which = {"study_id": self.study_id, **self._seen.parameters}
         unread = connection.execute(TRIALS, which).mappings().all()
-        rows = _rows_of(
-            connection,
-            [row["trial_id"] for row in unread if row["state"] in LEARNT],
-            curves=self.curves,
-        )
-        trials = {
-            row["number"]: _trial(row, rows[row["trial_id"]])
-            for row in unread
-            if row["state"] in LEARNT
-        }
+        learnt = [row for row in unread if self._is_learnt(row)]
+        rows = _rows_of(connection, [row["trial_id"] for row in learnt], curves=self.curves)
+        trials = {row["number"]: _trial(row, rows[row["trial_id"]]) for row in learnt}
         self._ended |= {number: each for number, each in trials.items() if each.state.is_finished()}
         newest = max((row["trial_id"] for row in unread), default=self._seen.after)
         still_open = (row["trial_id"] for row in unread if row["state"] in ("RUNNING", "WAITING"))
         self._seen = self._seen.then(newest, still_open)
         return [each for _, each in sorted((self._ended | trials).items())]
+
+    def _is_learnt(self, row: RowMapping) -> bool:
+        return row["state"] in LEARNT or (self.curves and row["cause"] == DIVERGED)
 
 
 def _rows_of(connection: Connection, ids: list[int], *, curves: bool) -> dict[int, _Rows]:

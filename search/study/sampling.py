@@ -112,7 +112,7 @@ def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
             return RandomSampler(seed)
         case Sampler.MODEL if number < MOST_MODELLED:
             return ModelSampler(seed=seed, ground=SpaceGround(space))
-        case _:
+        case Sampler.TPE | Sampler.MODEL:
             return TPESampler(
                 n_startup_trials=startup_trials(spec),
                 multivariate=True,
@@ -120,3 +120,5 @@ def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
                 constant_liar=True,
                 seed=seed,
             )
+        case _:
+            assert_never(space.sampler)

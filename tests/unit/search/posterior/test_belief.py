@@ -32,7 +32,7 @@ class World:
     def run(self, values: dict[str, Value], epochs: int = EPOCHS) -> Run:
         rise = 1 - np.exp(-4 * np.arange(1, EPOCHS + 1) / EPOCHS)
         noise = SEED_SD * self.random.normal() + EPOCH_SD * self.random.normal(size=EPOCHS)
-        return Run(values, (self.truth(values) * rise + noise)[:epochs])
+        return Run(values, (self.truth(values) * rise + noise)[:epochs], epochs == EPOCHS)
 
     def configs(self, count: int) -> list[dict[str, Value]]:
         return [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.posterior.carried import EARLY_SD, carry, final_score, last_epochs
+from search.posterior.carried import EARLY_SD, Carried, carry, final_score, last_epochs
 
 EPOCHS = 20
 
@@ -13,9 +13,13 @@ def curve(end: float, *, epochs: int = EPOCHS, start: float = 0.2) -> np.ndarray
     return np.asarray((start + (end - start) * share)[:epochs])
 
 
+def carried(runs: list[np.ndarray]) -> Carried:
+    return carry(runs, [len(run) == EPOCHS for run in runs], EPOCHS)
+
+
 def test_whole_runs_keep_the_mean_of_their_last_epochs() -> None:
     runs = [curve(0.6), curve(0.7)]
-    found = carry(runs, EPOCHS)
+    found = carried(runs)
     assert found.scores_N == pytest.approx([run[-5:].mean() for run in runs])
     assert (found.early_sds_N == 0).all()
     assert [last_epochs(epochs) for epochs in (1, 3, 8, 12, 48)] == [1, 1, 2, 3, 5]
@@ -25,7 +29,7 @@ def test_whole_runs_keep_the_mean_of_their_last_epochs() -> None:
 def test_an_early_run_gains_what_whole_runs_gained_and_its_lead_is_shrunk() -> None:
     whole = [curve(0.6), curve(0.7)]
     early = curve(0.7, epochs=10) + 0.04
-    found = carry([*whole, early], EPOCHS)
+    found = carried([*whole, early])
     then = np.mean([run[7:10].mean() for run in whole])
     lead = early[-3:].mean() - then
     ends = np.mean([run[-5:].mean() for run in whole])
@@ -34,9 +38,9 @@ def test_an_early_run_gains_what_whole_runs_gained_and_its_lead_is_shrunk() -> N
 
 def test_the_first_looks_are_believed_least() -> None:
     runs = [curve(0.6), *(curve(0.6, epochs=epochs) for epochs in (1, 2, 10, 19))]
-    found = carry(runs, EPOCHS)
+    found = carried(runs)
     assert (np.diff(found.early_sds_N[1:]) < 0).all()
-    alone = carry([curve(0.6, epochs=2)], EPOCHS)
+    alone = carried([curve(0.6, epochs=2)])
     assert alone.early_sds_N[0] == pytest.approx(EARLY_SD * 0.9**0.5)
     assert alone.scores_N[0] == pytest.approx(curve(0.6)[:2].mean())
 
@@ -47,14 +51,22 @@ def test_looks_that_proved_right_are_believed_more() -> None:
         run[:] = curve(0.5) + (run[-1] - 0.5)  # the lead is there from the first epoch
     crossing = [curve(0.5, start=start) for start in np.linspace(0.1, 0.4, 12)]
     early = curve(0.5, epochs=5)
-    sure = carry([*parallel, early], EPOCHS).early_sds_N[-1]
-    unsure = carry([*crossing, early], EPOCHS).early_sds_N[-1]
+    sure = carried([*parallel, early]).early_sds_N[-1]
+    unsure = carried([*crossing, early]).early_sds_N[-1]
     assert sure < unsure
 
 
 def test_jumps_of_epochs_count_by_how_many_are_averaged() -> None:
     random = np.random.default_rng(0)
     runs = [0.6 + 0.01 * random.normal(size=EPOCHS) for _ in range(200)]
-    found = carry([*runs, runs[0][:2]], EPOCHS)
+    found = carried([*runs, runs[0][:2]])
     assert found.epoch_sds_N[0] == pytest.approx(0.01 / 5**0.5, rel=0.1)
     assert found.epoch_sds_N[-1] == pytest.approx(0.55 * 0.01 / 2**0.5, rel=0.1), "a shrunk lead"
+
+
+def test_a_run_that_ended_by_itself_is_whole_however_short() -> None:
+    stopped = curve(0.7, epochs=8)
+    found = carry([curve(0.6), stopped, curve(0.6, epochs=12)], [True, True, False], EPOCHS)
+    assert found.scores_N[1] == pytest.approx(stopped[-2:].mean())
+    assert found.early_sds_N[1] == 0
+    assert np.isfinite(found.scores_N).all()

@@ -1,12 +1,13 @@
 """The sampler under Optuna's own suite, and what it does with running, pruned and odd trials."""
 
+import random
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
@@ -16,7 +17,7 @@ from optuna.testing.pytest_samplers import (
 from optuna.trial import TrialState, create_trial
 
 from search.posterior.draws import FromTrial
-from search.posterior.ground import SpaceGround
+from search.posterior.ground import FlatGround, SpaceGround
 from search.posterior.sampler import ModelSampler, scores_of
 from spaces import load_space
 
@@ -119,11 +120,99 @@ def test_pruned_trials_count_by_their_last_scores() -> None:
     assert max(asked) > 0.6
 
 
-def test_scores_that_are_none_do_not_count() -> None:
+def test_scores_that_are_none_are_taken_from_the_epoch_before() -> None:
     study = study_of(ModelSampler(seed=6))
-    trial = create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.5, 2: float("nan")})
-    assert scores_of(study, trial).tolist() == [0.5]
+    values = {1: float("inf"), 2: 0.5, 3: float("nan"), 4: 0.7}
+    trial = create_trial(state=TrialState.PRUNED, intermediate_values=values)
+    assert scores_of(study, trial).tolist() == [0.5, 0.5, 0.7]
     assert scores_of(study, create_trial(state=TrialState.PRUNED)).size == 0
+
+
+@pytest.mark.parametrize("how", ["constraint", "failure"])
+def test_what_cannot_be_trained_is_avoided(how: str) -> None:
+    """The best would lie beyond the border."""
+
+    def objective(trial: optuna.Trial) -> float:
+        x, _ = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        if x <= 0.6:
+            return 0.5 + 0.2 * x
+        if how == "failure":
+            raise RuntimeError("it diverged")
+        trial.set_constraint("c", 1.0)
+        raise optuna.TrialPruned
+
+    study = study_of(ModelSampler(seed=8))
+    study.enqueue_trial({"x": 0.4, "y": 0.5})
+    study.optimize(objective, n_trials=40, catch=RuntimeError)
+    broken = [trial.params["x"] > 0.6 for trial in study.trials]
+    assert any(broken)
+    assert sum(broken[-20:]) <= 6
+    assert study.best_value > 0.6
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_scores_may_be_of_any_size(scale: float) -> None:
+    study = study_of(ModelSampler(seed=9))
+    study.optimize(
+        lambda trial: (
+            scale
+            * (trial.suggest_categorical("kind", ["a", "b"]) == "b")
+            * (1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2)
+        ),
+        n_trials=25,
+    )
+    assert study.best_params["kind"] == "b"
+    assert study.best_params["x"] == pytest.approx(0.3, abs=0.1)
+
+
+def test_numbers_of_the_best_are_kept_in_half_of_the_draws() -> None:
+    space = {"n": IntDistribution(0, 1000), "x": FloatDistribution(0, 1)}
+    ground = FlatGround(space, {"n": 500, "x": 0.5})
+    near = ground.near({"n": 700, "x": 0.7}, changes=0.5)
+    drawn = [ground.drawn(random.Random(seed), near).params for seed in range(400)]
+    for name, value in (("n", 700), ("x", 0.7)):
+        kept = sum(params[name] == value for params in drawn) / len(drawn)
+        assert kept == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.mark.parametrize("odd", ["nothing", "elsewhere"])
+def test_trials_that_somebody_else_made_stop_nobody(odd: str) -> None:
+    space = load_space("small")
+    study = study_of(ModelSampler(seed=10, startup=2, ground=SpaceGround(space)))
+    study.enqueue_trial(dict(space.control))
+    study.optimize(lambda trial: float(space.draw(FromTrial(trial)).train.ema), n_trials=4)
+    params = {} if odd == "nothing" else {"x": 1.0}
+    distributions: dict[str, BaseDistribution] = {name: FloatDistribution(0, 2) for name in params}
+    for state in (TrialState.COMPLETE, TrialState.RUNNING):
+        value = 0.9 if state == TrialState.COMPLETE else None
+        study.add_trial(
+            create_trial(state=state, value=value, params=params, distributions=distributions)
+        )
+    study.optimize(lambda trial: float(space.draw(FromTrial(trial)).train.ema), n_trials=2)
+    assert study.trials[-1].state == TrialState.COMPLETE
+
+
+def test_running_trials_count_by_their_scores() -> None:
+    asked = []
+    for score in (0.1, 0.9):
+        study = study_of(ModelSampler(seed=11))
+        for place in range(8):
+            study.add_trial(at(place / 10, dict.fromkeys(range(1, 13), 0.5)))
+        running = study.ask({"x": FloatDistribution(0, 1)})
+        for epoch in range(1, 12):
+            running.report(score, epoch)
+        asked.append(study.ask({"x": FloatDistribution(0, 1)}).params["x"])
+    assert asked[0] != asked[1]
+
+
+def at(x: float, curve: dict[int, float]) -> optuna.trial.FrozenTrial:
+    """A complete trial."""
+    return create_trial(
+        params={"x": x},
+        distributions={"x": FloatDistribution(0, 1)},
+        intermediate_values=curve,
+        value=max(curve.values()),
+    )
 
 
 def test_with_a_space_every_condition_holds() -> None:
