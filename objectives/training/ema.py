@@ -39,9 +39,10 @@ class AveragedModel(Generic[Model]):
             [value for _, value in self._floats],
             1 - decay,
         )
-        torch._foreach_copy_(
-            [average for average, _ in self._counters], [value for _, value in self._counters]
-        )
+        if self._counters:  # torch refuses an empty list
+            torch._foreach_copy_(
+                [average for average, _ in self._counters], [value for _, value in self._counters]
+            )
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -56,6 +56,17 @@ def test_the_average_follows_its_formula_for_weights_and_statistics(decay: float
             torch.testing.assert_close(value.double(), expected[name], atol=1e-5, rtol=1e-5)
 
 
+def test_a_model_that_counts_nothing_is_averaged_too() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4))
+    average = AveragedModel(model, 0.9)
+    walk(model)
+    average.update()
+    assert torch.equal(
+        average.model.state_dict()["0.weight"].isfinite(), torch.ones(4, 1, 3, 3) > 0
+    )
+    assert not torch.equal(average.model.state_dict()["0.weight"], model.state_dict()["0.weight"])
+
+
 def test_constants_of_the_program_are_no_part_of_the_average() -> None:
     """Buffers that are not saved are the same in both: averaging them at each step would cost more
     than the weights do.
