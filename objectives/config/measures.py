@@ -78,14 +78,17 @@ def _fault(name: str) -> str:
         measure = measure_named(name, measure_package(name))
         together = measure(*PROBE)
         alone = [measure(*(counts[[place]] for counts in PROBE))[0] for place in range(4)]
+        # expected counts of pixels, and those of resampled frames, are floats
+        of_floats = measure(*(counts.astype(np.float64) for counts in PROBE))
     except UserError as error:
         return str(error)
-    if np.allclose(together, alone):
+    if not np.allclose(together, alone):
+        rule = "must take each class by itself, whatever others stand beside it"
+    elif not np.allclose(together, of_floats):
+        rule = "must give the same for floats as for whole numbers"
+    else:
         return ""
-    return (
-        f"the score {name!r} of {measure_package(name)} must take each class by itself, whatever "
-        f"others stand beside it: mend the package"
-    )
+    return f"the score {name!r} of {measure_package(name)} {rule}: mend the package"
 
 
 class _Checked:

@@ -146,6 +146,8 @@ def test_a_study_may_be_scored_by_one_and_its_version_is_part_of_the_data(
         ("['a', 'b']", "must give one number for each class, 4, got 2 of type <U1"),
         ("hits / true.sum()", "must take each class by itself, whatever others stand beside it"),
         ("hits / hits * 0.5", "must give fractions in 0..1, got nan, nan: mend the package"),
+        ("(hits & hits) / true", "fails (ufunc 'bitwise_and' not supported for the input types"),
+        ("hits / (true * 2 if hits.dtype.kind == 'f' else true)", "must give the same for floats"),
         ("hits / self.weight", "fails ('F2' object has no attribute 'weight'): mend the package"),
     ],
 )
