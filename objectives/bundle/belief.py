@@ -63,9 +63,41 @@ class Confirmed(Frozen):
         )
 
 
+class Believed(Frozen):
+    """Nobody has confirmed the model; what its config is worth is told from all runs of the search
+    together, by a posterior.
+    """
+
+    kind: Literal["believed"] = "believed"
+    mean: float  # score that a training with the config is expected to have at its end
+    sd: float  # how far off that may be
+    beats_control: float | None  # probability; None: it is the control
+    runs: int  # of the search, its own among them
+
+    def __str__(self) -> str:
+        return (
+            f"The score is of its best epoch, which was chosen for being high. {self.expected}"
+            f"{self._beats} `search confirm` measures it."
+        )
+
+    @property
+    def expected(self) -> str:
+        """What to expect of the config, as a sentence."""
+        return (
+            f"By all {self.runs} runs of the search together, a training with its config is "
+            f"expected to end at {self.mean:.4f} ± {self.sd:.4f} (posterior mean and deviation)."
+        )
+
+    @property
+    def _beats(self) -> str:
+        if self.beats_control is None:
+            return " It is the control."
+        return f" It beats the control with {100 * self.beats_control:.0f} %."
+
+
 class Optimistic(Frozen):
-    """Nobody has confirmed the model; how much lower its score would be is estimated from the study's
-    own curves.
+    """Nobody has confirmed the model; how much lower its score would be was estimated from the
+    study's own curves. Bundles of before have it.
     """
 
     kind: Literal["optimistic"] = "optimistic"
@@ -149,7 +181,7 @@ class Judged(Frozen):
     gain: Bounds | None  # of their difference, 95 %, over places; None: too few places
     places: int
     # how far to believe one model
-    single: Annotated[Confirmed | Optimistic | Unconfirmed, Field(discriminator="kind")]
+    single: Annotated[Confirmed | Believed | Optimistic | Unconfirmed, Field(discriminator="kind")]
 
     def __str__(self) -> str:
         around = "" if self.gain is None else f" (95 %: {self.gain[0]:+.4f} to {self.gain[1]:+.4f})"
@@ -190,6 +222,11 @@ class Judged(Frozen):
                     "chosen "
                     "them by their score."
                 )
+            case Believed():
+                return (
+                    "The search chose the members by their score, which makes both numbers "
+                    f"optimistic. Of the best single one: {self.single.expected}"
+                )
             case Optimistic(value=value, basis=basis):
                 less = f"trained again, expect about {value:.4f} less ({basis})"
             case Unconfirmed(reason=reason):
@@ -204,5 +241,5 @@ class Judged(Frozen):
 
 
 Belief = Annotated[
-    Confirmed | Optimistic | Unconfirmed | Named | Judged, Field(discriminator="kind")
+    Confirmed | Believed | Optimistic | Unconfirmed | Named | Judged, Field(discriminator="kind")
 ]

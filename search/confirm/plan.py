@@ -5,13 +5,12 @@ The best of many noisy scores is high partly by luck. What is trained again, for
 with the same seeds and on the same parts, and scored at its last epoch, was chosen by nobody.
 """
 
-from collections.abc import Iterable
-
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import UserError
 from search.confirm.cell import Cell
 from search.process.messages import Cause
+from search.study.beliefs import read_beliefs
 from search.study.names import confirm_name
 from search.study.purpose import Candidate, Confirming
 from search.study.record import ConfirmationRun, Notes
@@ -67,22 +66,29 @@ def plan_of(spec: StudySpec) -> Confirming:
 
 
 def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
-    """Return the control, then the best complete trials by score, equal configs once.
+    """Return the control, then the complete trials that are believed best, equal configs once.
 
     Raises:
         UserError: Without a complete trial.
     """
-    complete = study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    if not complete:
+    chosen = best_trials(study, top)
+    if not chosen:
         raise UserError(
             f"study {study.spec.name!r} has no complete trial to confirm yet: see `search status`"
         )
-    return tuple(candidate(study, trial) for trial in best_trials(study, complete, top))
+    return tuple(candidate(study, trial) for trial in chosen)
 
 
-def best_trials(study: Study, complete: Iterable[FrozenTrial], top: int) -> list[FrozenTrial]:
-    """Return the control, then the best of the complete trials by score, equal configs once."""
-    ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
+def best_trials(study: Study, top: int) -> list[FrozenTrial]:
+    """Return the control, then the complete trials that are believed best, equal configs once; as
+    they are stored.
+    """
+    complete = {
+        trial.number: trial
+        for trial in study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    }
+    believed = read_beliefs(study).ranked
+    ranked = [complete[each.number] for each in believed if each.number in complete]
     control = [trial for trial in ranked if trial.number == CONTROL]
     chosen: dict[str, FrozenTrial] = {}
     for trial in [*control, *ranked]:

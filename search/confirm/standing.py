@@ -172,14 +172,11 @@ def _better(searched: Study, plan: Confirming) -> tuple[Better, ...]:
     """
     try:
         complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        best = best_trials(searched, plan.best)
     except KeyError:  # the search was deleted meanwhile; what was confirmed of it stands
         return ()
     numbers = {each.number for each in plan.candidates}
     confirmed = {config_key(searched, trial) for trial in complete if trial.number in numbers}
-    now = [
-        trial
-        for trial in best_trials(searched, complete, plan.best)
-        if config_key(searched, trial) not in confirmed
-    ]
+    now = [trial for trial in best if config_key(searched, trial) not in confirmed]
     better = [Better(trial.number, trial.value or 0.0) for trial in now]
     return tuple(sorted(better, key=lambda each: (-each.score, each.number)))

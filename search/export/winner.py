@@ -1,22 +1,29 @@
-"""Which run's weights a study hands out: the confirmed winner's, else those of the best trial; or
-those of a named one.
+"""Which run's weights a study hands out: the confirmed winner's, else those of the trial that is
+believed best; or those of a named one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from optuna.trial import TrialState
+from sqlalchemy import Row, text
 
-from objectives.bundle.belief import Belief, Confirmed, Named, Optimistic, Unconfirmed
+from objectives.bundle.belief import Belief, Believed, Confirmed, Named, Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
-from search.confirm.optimism import optimism
 from search.confirm.standing import Standing, read_standing
+from search.study.beliefs import TrialBelief, read_beliefs
 from search.study.record import Notes
 from search.study.spec import StudySpec, refuse_derived, refuse_without_scores
-from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.study.unfinished import read_unfinished
+from search.trials.checkpoints import BEST
 from spaces import FromParams
+
+WITH_WEIGHTS = text("""
+    SELECT trial_id FROM search_checkpoint JOIN trials USING (trial_id)
+    WHERE study_id = :study_id AND kind = :kind
+""")
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Winner:
 
 
 def find_winner(searched: Study, storage: str) -> Winner:
-    """Return the run to export: the confirmed winner's, or the best trial as long as the
-    confirmation chooses none.
+    """Return the run to export: the confirmed winner's, or the trial that is believed best as long
+    as the confirmation chooses none.
 
     Its validation part is the study's own.
 
@@ -89,22 +96,53 @@ def refuse_confirmation(spec: StudySpec) -> None:
 
 
 def best_trial(searched: Study) -> Winner:
-    """Return the trial with the best score, which is optimistic: complete, or cut by the study's
-    limit.
+    """Return the trial whose config has the highest posterior mean, among those whose weights can be
+    had: complete, or cut by the study's limit.
 
     Raises:
         UserError: Without one.
     """
-    best = read_status(searched).best
-    if best is None:
+    cut = {trial.number for trial in read_unfinished(searched)}
+    ranked = [each for each in read_beliefs(searched).ranked if each.complete or each.number in cut]
+    if not ranked:
         name = searched.spec.name
         raise UserError(
             f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)"
         )
-    if best.unfinished:
-        return _unfinished(searched, best.trial_id, best.score, estimated_optimism(searched))
-    return Winner(
-        searched, best.trial_id, best.number, best.number, best.score, estimated_optimism(searched)
+    there = {row.trial_id for row in _kept(searched)}
+    best = next((each for each in ranked if each.trial_id in there), ranked[0])
+    belief = _belief(best, alone=len(ranked) == 1)
+    winner = (
+        Winner(searched, best.trial_id, best.number, best.number, best.score, belief)
+        if best.complete
+        else _unfinished(searched, best.trial_id, best.score, belief)
+    )
+    return replace(winner, remarks=(*winner.remarks, *_without_weights(best, ranked[0])))
+
+
+def _kept(searched: Study) -> Sequence[Row[tuple[int]]]:
+    with searched.engine.connect() as connection:
+        return connection.execute(WITH_WEIGHTS, {"study_id": searched.id, "kind": BEST}).all()
+
+
+def _belief(best: TrialBelief, *, alone: bool) -> Belief:
+    if alone:
+        return Unconfirmed(reason="no other run says anything of it", alone=True)
+    believed = best.believed
+    return Believed(
+        mean=believed.mean,
+        sd=believed.sd,
+        beats_control=believed.beats_control,
+        runs=believed.runs,
+    )
+
+
+def _without_weights(best: TrialBelief, first: TrialBelief) -> tuple[str, ...]:
+    if best.number == first.number or first.believed.mean <= best.believed.mean:
+        return ()
+    return (
+        f"Trial {first.number} is believed better by now ({first.believed.mean:.4f} instead of "
+        f"{best.believed.mean:.4f}), but its weights were not kept: `search confirm` trains it again.",
     )
 
 
@@ -143,21 +181,6 @@ def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
     return Winner(
         confirming, cell.trial_id, number, choice.candidate, cell.score, belief, standing.remarks
     )
-
-
-def estimated_optimism(searched: Study) -> Belief:
-    """By how much the best score of an unconfirmed study is likely too high."""
-    complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    histories = [
-        [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
-        for trial in complete
-    ]
-    estimate = optimism(histories)
-    if isinstance(estimate, Unknown):
-        return Unconfirmed(
-            reason=estimate.reason, alone=len(complete) + len(read_unfinished(searched)) == 1
-        )
-    return Optimistic(value=estimate.value, basis=estimate.basis)
 
 
 def _bounds(interval: Interval | Unknown) -> tuple[float, float] | None:

@@ -128,6 +128,7 @@ class Known:
     def __init__(self, ground: Ground, study: Study, trials: Iterable[FrozenTrial]) -> None:
         self.ground = ground
         self.runs: list[Run] = []
+        self.sources: list[FrozenTrial] = []  # of the runs
         self.tried: list[Tried] = []
         self.infeasible: list[Tried] = []
         self.pending: list[Tried] = []
@@ -141,18 +142,23 @@ class Known:
             if scores.size:
                 whole = trial.state == TrialState.COMPLETE
                 self.runs.append(Run(tried.values, scores, whole))
+                self.sources.append(trial)
             elif trial.state == TrialState.RUNNING:
                 self.pending.append(tried)
             else:
                 continue
             self.tried.append(tried)
 
-    def believer(self) -> Believer:
-        """Return what is believed of configs; needs a run."""
+    def from_runs(self) -> Believer:
+        """Return what is believed of configs by the runs alone; needs one."""
         longest = max(len(run.scores_E) for run in self.runs)
         epochs = max(self.ground.epochs, longest)
         runs = as_fractions(self.runs) if isinstance(self.ground, FlatGround) else self.runs
-        found = Believer(self.ground.coordinates, runs, epochs)
+        return Believer(self.ground.coordinates, runs, epochs)
+
+    def believer(self) -> Believer:
+        """Return what is believed of configs with those that are tried now; needs a run."""
+        found = self.from_runs()
         if self.pending:
             return found.believing([each.values for each in self.pending])
         return found

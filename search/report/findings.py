@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from objectives.statistics.interval import Unknown
 from search.artifacts.pictures import PictureStore
-from search.confirm.optimism import Optimism, optimism
 from search.confirm.standing import Standing, read_standing
 from search.report import shown
 from search.report.importance import Importances, importances
@@ -24,7 +23,6 @@ class Findings:
     unit: shown.Unit
     importances: Importances | Unknown
     panels: tuple[Panel, ...]
-    optimism: Optimism | Unknown  # of the best score
     confirmed: Standing | None  # None without a confirmation, also for one itself
 
 
@@ -43,6 +41,5 @@ def find(study: Study, url: str, pictures: PictureStore) -> Findings:
         unit=shown.unit_of(ledger.total.device_s),
         importances=importances(record),
         panels=read_panels(record, pictures),
-        optimism=optimism([[score for _, score in trial.curve] for trial in record.of("complete")]),
         confirmed=read_standing(study, url) if study.spec.purpose.searches else None,
     )

@@ -42,7 +42,7 @@ class Ledger:
     entries: tuple[LedgerEntry, ...]  # of states that occur
     total: LedgerEntry
     saved_s: float  # by pruning
-    gain: float  # of the best over the control, NaN when either is missing
+    gain: float  # of the best over the control, as it is believed; NaN when either is missing
     improved_s: float  # what had been spent when the best was found, NaN without one
 
     @property
@@ -101,7 +101,7 @@ def keep_ledger(study: StudyRecord) -> Ledger:
         entries=entries,
         total=_entry("all", study.trials),
         saved_s=saved_s(study),
-        gain=best.score - study.control_score if best else math.nan,
+        gain=best.height - study.control_height if best else math.nan,
         improved_s=moments[0].spent_s if moments else math.nan,
     )
 

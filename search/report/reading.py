@@ -19,10 +19,11 @@ from sqlalchemy import text
 from search.artifacts.pictures import pictures_of
 from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
 from search.process.messages import Cause
+from search.study.beliefs import read_beliefs
 from search.study.budget import Budget
 from search.study.looks import test_looks
 from search.study.pruners import judging
-from search.study.record import Notes, State
+from search.study.record import Believed, Notes, State
 from search.study.sampling import CONTROL
 from search.study.spec import StudySpec
 from search.study.status import read_status
@@ -59,6 +60,7 @@ class TrialRecord:
     message: str
     recipe: str  # what it was enqueued as; empty: the sampler drew it
     score: float  # NaN unless complete, or cut by the study's limit with weights that can be had
+    believed: Believed | None  # None: it was pruned, has no score yet, or its study does not search
     curve: tuple[tuple[int, float], ...]  # epoch and score
     per_class: Mapping[str, float]
     params: Mapping[str, Any]
@@ -72,6 +74,11 @@ class TrialRecord:
     started_at: float
     ended_at: float  # now for a trial that has not ended
     pictures: Mapping[str, str]  # artifact id by file name
+
+    @property
+    def height(self) -> float:
+        """By what it ranks: the posterior mean of its config, where there is one, else its score."""
+        return self.score if self.believed is None else self.believed.mean
 
     @property
     def last_score(self) -> float:
@@ -106,24 +113,35 @@ class StudyRecord:
 
     @cached_property
     def best(self) -> TrialRecord | None:
-        """The trial with the highest score, complete or cut by the study's limit; a complete one
-        and the first of equals.
+        """The trial that is believed best, complete or cut by the study's limit; of a study that
+        does not search the one with the highest score. A complete one and the first of equals.
         """
         scored = [trial for trial in self.trials if not math.isnan(trial.score)]
         return max(
             scored,
-            key=lambda trial: (trial.score, trial.state is State.COMPLETE, -trial.number),
+            key=lambda trial: (
+                round(trial.height, 9),
+                trial.score,
+                trial.state is State.COMPLETE,
+                -trial.number,
+            ),
             default=None,
         )
 
     @property
     def control_score(self) -> float:
         """The control's score, NaN unless it is complete."""
-        return (
-            self.control.score
-            if self.control and self.control.state is State.COMPLETE
-            else math.nan
-        )
+        return self.control.score if self.control and self.control_complete else math.nan
+
+    @property
+    def control_height(self) -> float:
+        """By what the control ranks, NaN unless it is complete."""
+        return self.control.height if self.control and self.control_complete else math.nan
+
+    @property
+    def control_complete(self) -> bool:
+        """Whether the control was trained to its end."""
+        return self.control is not None and self.control.state is State.COMPLETE
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -155,6 +173,12 @@ def read_study(study: Study) -> StudyRecord:
             for trial in unfinished_trials(connection, study.id, status.budget)
         }
     frozen = study.storage.get_all_trials(study.id, deepcopy=False)
+    believed = read_beliefs(study).by_number
+
+    def record(trial: FrozenTrial) -> TrialRecord:
+        score = cut.get(trial._trial_id, math.nan)
+        return _record(trial, leases.get(trial._trial_id), score, believed.get(trial.number), now)
+
     return StudyRecord(
         spec=study.spec,
         budget=status.budget,
@@ -163,14 +187,13 @@ def read_study(study: Study) -> StudyRecord:
         rungs=judging(study.space).rungs,
         test_looks=test_looks(study),
         read_at=now,
-        trials=tuple(
-            _record(trial, leases.get(trial._trial_id), cut.get(trial._trial_id, math.nan), now)
-            for trial in frozen
-        ),
+        trials=tuple(map(record, frozen)),
     )
 
 
-def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialRecord:
+def _record(
+    trial: FrozenTrial, lease: Any, cut: float, believed: Believed | None, now: float
+) -> TrialRecord:
     notes = Notes.of(trial)
     curve = tuple(
         sorted(
@@ -188,6 +211,7 @@ def _record(trial: FrozenTrial, lease: Any, cut: float, now: float) -> TrialReco
         message=notes.message,
         recipe=notes.recipe,
         score=trial.value if trial.state.name == "COMPLETE" and trial.value is not None else cut,
+        believed=believed,
         curve=curve,
         per_class=notes.per_class,
         params=trial.params,

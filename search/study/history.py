@@ -1,5 +1,5 @@
-"""What a sampler learns from: parameters, results and constraints of a study's trials, read by
-queries that ask for nothing else. What has ended is read once.
+"""What a sampler and the posterior learn from: parameters, scores and constraints of a study's trials,
+read by queries that ask for nothing else. What has ended is read once.
 """
 
 import json
@@ -19,20 +19,13 @@ from search.study.seen import UNREAD, Seen
 
 SERVER = text("SELECT pg_postmaster_start_time()")
 
-# of a pruned trial its last report is what it is known by
 TRIALS = text(f"""
-    SELECT trial_id, number, state, value, step, reported, cause
+    SELECT trial_id, number, state, value, cause
     FROM trials LEFT JOIN trial_values USING (trial_id)
     LEFT JOIN LATERAL (
         SELECT value_json AS cause FROM trial_user_attributes AS told
         WHERE told.trial_id = trials.trial_id AND trials.state = 'FAIL' AND key = '{CAUSE}'
     ) AS why ON true
-    LEFT JOIN LATERAL (
-        SELECT step, CASE intermediate_value_type WHEN 'FINITE' THEN intermediate_value
-                     WHEN 'INF_POS' THEN 'Infinity' WHEN 'INF_NEG' THEN '-Infinity' ELSE 'NaN' END AS reported
-        FROM trial_intermediate_values AS v WHERE v.trial_id = trials.trial_id AND trials.state = 'PRUNED'
-        ORDER BY step DESC LIMIT 1
-    ) AS last ON true
     WHERE study_id = :study_id AND {UNREAD}
 """)
 
@@ -42,8 +35,10 @@ PARAMETERS = text("""
 """)
 
 CURVES = text("""
-    SELECT trial_id, array_agg(step ORDER BY step), array_agg(intermediate_value ORDER BY step)
-    FROM trial_intermediate_values WHERE trial_id = ANY(:ids) AND intermediate_value_type = 'FINITE' GROUP BY 1
+    SELECT trial_id, array_agg(step ORDER BY step), array_agg(
+        CASE intermediate_value_type WHEN 'FINITE' THEN intermediate_value
+        WHEN 'INF_POS' THEN 'Infinity' WHEN 'INF_NEG' THEN '-Infinity' ELSE 'NaN' END ORDER BY step
+    ) FROM trial_intermediate_values WHERE trial_id = ANY(:ids) GROUP BY 1
 """)
 
 CONSTRAINTS = text("""
@@ -66,27 +61,23 @@ class _Rows:
 
 
 class History:
-    """The trials of one study, as Optuna's samplers take them: without attributes for people, and of
-    their reports only the last one of the pruned; or with ``curves`` all of all, and the trials that
-    diverged.
-    """
+    """The trials of one study, as Optuna's samplers take them, without attributes for people."""
 
-    def __init__(self, study_id: int, *, curves: bool = False) -> None:
+    def __init__(self, study_id: int) -> None:
         self.study_id = study_id
-        self.curves = curves
         self._seen = Seen()
         self._ended: dict[int, FrozenTrial] = {}
 
     def read(self, connection: Connection) -> list[FrozenTrial]:
-        """Return the running, complete and pruned trials by number, as they are now."""
+        """Return the running, complete, pruned and diverged trials by number, as they are now."""
         server: datetime = connection.execute(SERVER).scalar_one()
         if server != self._seen.server:
             self._seen = Seen(server)
             self._ended = {}
         which = {"study_id": self.study_id, **self._seen.parameters}
         unread = connection.execute(TRIALS, which).mappings().all()
-        learnt = [row for row in unread if self._is_learnt(row)]
-        rows = _rows_of(connection, [row["trial_id"] for row in learnt], curves=self.curves)
+        learnt = [row for row in unread if row["state"] in LEARNT or row["cause"] == DIVERGED]
+        rows = _rows_of(connection, [row["trial_id"] for row in learnt])
         trials = {row["number"]: _trial(row, rows[row["trial_id"]]) for row in learnt}
         self._ended |= {number: each for number, each in trials.items() if each.state.is_finished()}
         newest = max((row["trial_id"] for row in unread), default=self._seen.after)
@@ -94,11 +85,8 @@ class History:
         self._seen = self._seen.then(newest, still_open)
         return [each for _, each in sorted((self._ended | trials).items())]
 
-    def _is_learnt(self, row: RowMapping) -> bool:
-        return row["state"] in LEARNT or (self.curves and row["cause"] == DIVERGED)
 
-
-def _rows_of(connection: Connection, ids: list[int], *, curves: bool) -> dict[int, _Rows]:
+def _rows_of(connection: Connection, ids: list[int]) -> dict[int, _Rows]:
     rows = defaultdict[int, _Rows](_Rows)
     for trial_id, name, value, stored in connection.execute(PARAMETERS, {"ids": ids}):
         distribution = _distribution(stored)
@@ -106,14 +94,12 @@ def _rows_of(connection: Connection, ids: list[int], *, curves: bool) -> dict[in
         rows[trial_id].parameters[name] = distribution.to_external_repr(value)
     for trial_id, key, value in connection.execute(CONSTRAINTS, {"ids": ids}):
         rows[trial_id].constraints[key] = json.loads(value)
-    if curves:
-        for trial_id, steps, scores in connection.execute(CURVES, {"ids": ids}):
-            rows[trial_id].scores = dict(zip(steps, scores, strict=True))
+    for trial_id, steps, scores in connection.execute(CURVES, {"ids": ids}):
+        rows[trial_id].scores = dict(zip(steps, scores, strict=True))
     return rows
 
 
 def _trial(row: RowMapping, rows: _Rows) -> FrozenTrial:
-    last = {} if row["step"] is None else {row["step"]: row["reported"]}
     return FrozenTrial(
         number=row["number"],
         trial_id=row["trial_id"],
@@ -125,7 +111,7 @@ def _trial(row: RowMapping, rows: _Rows) -> FrozenTrial:
         distributions=rows.distributions,
         user_attrs={},
         system_attrs=rows.constraints,
-        intermediate_values=rows.scores or last,
+        intermediate_values=rows.scores,
     )
 
 

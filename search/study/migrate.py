@@ -269,7 +269,9 @@ def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) 
     drawn = FixedTrial(params)
     space.draw(FromTrial(drawn))  # asks for each parameter, and so records its distribution
     notes = replace(
-        Notes.of(trial), original=Original(old.spec.name, trial.number, old.seed_of(trial))
+        Notes.of(trial),
+        original=Original(old.spec.name, trial.number, old.seed_of(trial)),
+        believed=None,
     )
     # its constraint teaches the sampler; the new budget counts its own alone
     if notes.cause == Cause.INFEASIBLE:

@@ -22,7 +22,16 @@ CAUSE = "end_cause"
 MESSAGE = "message"
 RECIPE = "recipe"
 BEST_EPOCH = "best_epoch"
+MEAN = "posterior_mean"
+BELIEVED = (MEAN, "posterior_sd", "beats_control", "posterior_runs")
 INFEASIBLE = f'"{Cause.INFEASIBLE}"'  # a cause as JSON, which is how Optuna stores it
+
+# of a query on ``trials`` and ``trial_values``: by what a trial ranks. One of which nothing is believed
+# yet does by its score, which is higher than what will be
+BELIEVING = f"""LEFT JOIN LATERAL (
+    SELECT value_json::float AS mean FROM trial_user_attributes AS told
+    WHERE told.trial_id = trials.trial_id AND key = '{MEAN}') AS believing ON true"""
+HEIGHT = "coalesce(believing.mean, value)"
 
 IOU = "iou "  # followed by a class
 CONFIRMED = ("confirms", "seed")
@@ -71,6 +80,33 @@ class Expected:
     sd: float
 
 
+@dataclass(frozen=True)
+class Believed:
+    """What all runs of the study together say of a trial's config: see `search.study.beliefs`."""
+
+    mean: float  # score that a training with it is expected to have at its end
+    sd: float  # how far off that may be, seeds apart
+    beats_control: float | None  # probability; None: it is the control
+    runs: int  # of the study that had ended by then
+
+    def attributes(self) -> dict[str, float]:
+        """Return it as attributes of a trial."""
+        values = (self.mean, self.sd, self.beats_control, self.runs)
+        return {
+            key: round(value, 6)
+            for key, value in zip(BELIEVED, values, strict=True)
+            if value is not None
+        }
+
+    @classmethod
+    def read(cls, attributes: Mapping[str, Any]) -> "Believed | None":
+        """Return what attributes of a trial say, if anything."""
+        mean, sd, beats_control, runs = (attributes.get(key) for key in BELIEVED)
+        if mean is None or sd is None or runs is None:
+            return None
+        return cls(mean, sd, beats_control, runs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Notes:
     """The attributes of one trial; empty, 0 or None where nothing of the kind has happened."""
@@ -95,6 +131,7 @@ class Notes:
     scored_on: Processor | None = None
     places: str = ""  # of the validation part, where a study deals parts anew: see `places_text`
     fitted: bool = False  # its value is no score: it was trained on all frames
+    believed: Believed | None = None
 
     @classmethod
     def of(cls, trial: "FrozenTrial") -> "Notes":
@@ -124,6 +161,7 @@ class Notes:
             if kind is None or model is None or threads is None
             else Processor(kind, model, threads),
             fitted="value_is" in attributes,
+            believed=Believed.read(attributes),
         )
 
     def attributes(self) -> dict[str, Any]:
@@ -153,6 +191,7 @@ class Notes:
             )
         attributes |= {"validation_losses": list(self.losses)} if self.losses else {}
         attributes |= {"value_is": FITTED} if self.fitted else {}
+        attributes |= self.believed.attributes() if self.believed else {}
         verdict = {key: attributes.pop(key) for key in (CAUSE, MESSAGE) if key in attributes}
         return attributes | verdict  # last: whoever writes them may be killed on the way
 

@@ -11,7 +11,17 @@ from search.database.predicates import ALIVE_WORKER, LIVE_LEASE, NO_LIVE_LEASE
 from search.program import program_version
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
 from search.study.known import Readable
-from search.study.record import CAUSE, INFEASIBLE, MESSAGE, RECIPE, Notes, State
+from search.study.record import (
+    BELIEVING,
+    CAUSE,
+    HEIGHT,
+    INFEASIBLE,
+    MESSAGE,
+    RECIPE,
+    Believed,
+    Notes,
+    State,
+)
 from search.study.unfinished import Exportable, unfinished_trials
 
 # a running trial without a live lease has lost its worker: whoever comes next goes on with it
@@ -23,9 +33,9 @@ TRIALS = text(f"""
     FROM trials LEFT JOIN search_lease USING (trial_id) WHERE study_id = :study_id GROUP BY 1
 """)
 
-BEST = text("""
-    SELECT trial_id, number, value FROM trials JOIN trial_values USING (trial_id)
-    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1
+BEST = text(f"""
+    SELECT trial_id, number, value, {HEIGHT} AS height FROM trials JOIN trial_values USING (trial_id) {BELIEVING}
+    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY height DESC, value DESC, number LIMIT 1
 """)
 
 WORKERS = text(f"""
@@ -82,8 +92,8 @@ STATES = (
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial: its number, score and IoU per scored class, all fractions. Complete, or cut
-    by the study's limit.
+    """The trial whose config is believed best: its number, score and IoU per scored class, all
+    fractions. Complete, or cut by the study's limit.
     """
 
     trial_id: int
@@ -92,6 +102,7 @@ class Best:
     per_class: dict[str, float]
     recipe: str  # what it was enqueued as; empty: the sampler drew it
     unfinished: bool = False  # not trained to its end, and the best there is for now
+    believed: Believed | None = None  # None: its trial has just ended, or its study is of before
 
 
 @dataclass(frozen=True)
@@ -246,7 +257,7 @@ def _best(connection: Connection, study: Readable, budget: Budget) -> Best | Non
     complete = [Exportable(*row) for row in connection.execute(BEST, {"study_id": study.id})]
     best = max(
         complete + unfinished_trials(connection, study.id, budget),
-        key=lambda trial: trial.score,
+        key=lambda trial: trial.height,
         default=None,
     )
     if best is None:
@@ -261,6 +272,7 @@ def _best(connection: Connection, study: Readable, budget: Budget) -> Best | Non
         dict(notes.per_class),
         notes.recipe,
         unfinished=unfinished,
+        believed=notes.believed,
     )
 
 

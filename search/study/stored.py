@@ -39,7 +39,6 @@ from search.study.sampling import FirstTrial, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.tally import Tally
 from spaces import Space, load_stored_space
-from spaces.sampler import Sampler
 
 if TYPE_CHECKING:
     # it decodes images: `search status` does not wait for that
@@ -233,7 +232,7 @@ def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
         pruner = judging(space, partial(read_scores, storage.engine, study_id)).pruner
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
     tally = Tally(study_id)
-    history = History(study_id, curves=space.sampler is Sampler.MODEL)
+    history = History(study_id)
     return Study(study_id, spec, space, storage, study, fence, tally, history)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from search.study.budget import is_over
 from search.study.known import Readable
+from search.study.record import Believed
 from search.study.status import Status, TrialLine, read_status, read_trials
 from search.terminal.console import open_console
 
@@ -181,7 +182,21 @@ def _best_lines(status: Status) -> list[Text]:
         f"best: trial {status.best.number}{recipe}{cut}, validation {status.score_words} "
         f"{status.best.score:.4f}; IoU by class: {classes}"
     )
-    return [Text(f"score: {status.score}"), Text(best, style="bold")]
+    lines = [Text(f"score: {status.score}"), Text(best, style="bold")]
+    if believed := status.best.believed:
+        lines.append(Text(_expected(believed)))
+    return lines
+
+
+def _expected(believed: Believed) -> str:
+    beats = believed.beats_control
+    against = (
+        "it is the control" if beats is None else f"beats the control with {100 * beats:.0f} %"
+    )
+    return (
+        f"expected of its config, by {believed.runs} runs: {believed.mean:.4f} ± {believed.sd:.4f}; "
+        f"{against}"
+    )
 
 
 def _over(study: Readable) -> bool:

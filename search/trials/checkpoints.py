@@ -13,27 +13,30 @@ from sqlalchemy.dialects.postgresql import insert
 
 from search.artifacts import BlobMissingError, BlobStore
 from search.database.tables import CHECKPOINT
+from search.study.record import BELIEVING, HEIGHT
 from search.study.spec import StudySpec
 from search.trials import leases
 from search.trials.blob_lock import delete_left, hold_blobs
 from search.trials.leases import Lease
 
-KEEP_BEST = 5  # finished trials whose weights are kept, besides the control's
+# finished trials whose weights are kept, besides the control's: the best may be another one tomorrow
+KEEP_BEST = 8
 EVERY = 2**31 - 1
 
 LAST = "last"
 BEST = "best"
 BEFORE = {LAST: "last before", BEST: "best before"}
 
-UNNEEDED = text("""
+UNNEEDED = text(f"""
     DELETE FROM search_checkpoint USING (
-        SELECT trial_id, number, state, rank() OVER (ORDER BY state = 'COMPLETE' DESC, value DESC NULLS LAST, number) AS place
-        FROM trials LEFT JOIN trial_values USING (trial_id) WHERE study_id = :study_id
+        SELECT trial_id, number, state,
+               rank() OVER (ORDER BY state = 'COMPLETE' DESC, {HEIGHT} DESC NULLS LAST, number) AS place
+        FROM trials LEFT JOIN trial_values USING (trial_id) {BELIEVING} WHERE study_id = :study_id
     ) AS ranked
     WHERE search_checkpoint.trial_id = ranked.trial_id AND ranked.state NOT IN ('RUNNING', 'WAITING')
       AND (kind <> 'best' OR ranked.state <> 'COMPLETE' OR (place > :best AND number <> 0 AND NOT EXISTS (
           SELECT 1 FROM trial_user_attributes AS told
-          WHERE told.trial_id = ranked.trial_id AND key = 'recipe' AND value_json::json #>> '{}' = ANY(:recipes)
+          WHERE told.trial_id = ranked.trial_id AND key = 'recipe' AND value_json::json #>> '{{}}' = ANY(:recipes)
       )))
     RETURNING search_checkpoint.blob
 """)

@@ -23,6 +23,7 @@ from search.process.parent import InterruptedTrialError, SurroundingsError, prel
 from search.study.budget import current_budget
 from search.study.stored import Study, check_clock, check_program, check_worker
 from search.trials import leases, roster
+from search.trials.believing import believe
 from search.trials.claims import Claimed, Done, Waiting, claim
 from search.trials.leases import Lease
 from search.waits import AGAIN, growing_waits
@@ -105,6 +106,8 @@ def pull(worker: Worker) -> None:
                 case Waiting():
                     worker.orders.leave.wait(next(looks) * random.uniform(0.5, 1.0))
                 case Done():
+                    # also of what others have ended, or a limit has cut, since it last looked
+                    worker.patiently(lambda: believe(worker.study))
                     return
         except InterruptedTrialError:
             continue

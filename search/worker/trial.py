@@ -21,6 +21,7 @@ from search.process.messages import (
 )
 from search.process.parent import ChildDiedError, ChildHungError, SurroundingsError
 from search.trials import checkpoints
+from search.trials.believing import believe
 from search.trials.drawing import draw
 from search.trials.leases import Lease
 from search.worker.blame import check_device, judge_death, judge_lease
@@ -63,6 +64,7 @@ def run_trial(worker: Worker, lease: Lease) -> None:
         # not patiently: what it raises again is no call that may work later
         ending = unrecordable(worker, error)
         patiently(partial(tell, worker, lease, trial, ending))
+    patiently(lambda: believe(study))
     kept = checkpoints.kept(study.spec)
     patiently(lambda: checkpoints.drop_unneeded(study.engine, worker.blobs, study.id, keep=kept))
     worker.say(f"trial {trial.number} {ending}")

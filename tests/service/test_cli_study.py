@@ -96,11 +96,12 @@ def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
     for trial in ("trial 0 (control)", "trial 1"):
         assert sum(line.startswith(f"{trial} complete after 2 epochs: 0.") for line in lines) == 1
     assert (
-        lines[-3]
+        lines[-4]
         == "study a study, été 1: 2 of 2 trials (2 complete), 0 workers alive; over: every trial "
         "has ended"
     )
-    assert lines[-1].startswith("best: trial ")
+    assert lines[-2].startswith("best: trial ")
+    assert lines[-1].startswith("expected of its config, by 2 runs: 0.")
     assert "\x1b" not in finished.output
 
 
@@ -137,7 +138,13 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
     assert set(status["trials"]) == STATES
     assert sum(status["trials"].values()) == status["budget"]["spent"]
     assert status["trials"]["complete"] == 2
-    assert set(status["best"]) == {"number", "score", "per_class", "recipe", "unfinished"}
+    told = ["number", "score", "per_class", "recipe", "unfinished", "believed"]
+    assert list(status["best"]) == told
+    believed = status["best"]["believed"]
+    assert list(believed) == ["mean", "sd", "beats_control", "runs"]
+    assert believed["runs"] == 2
+    assert (believed["beats_control"] is None) == (status["best"]["number"] == 0)
+    assert believed["mean"] < status["best"]["score"]  # of its best epoch
     assert status["best"]["recipe"] == ("control" if status["best"]["number"] == 0 else "")
     assert (status["infeasible"]["trials"], status["warnings"]) == (0, [])
     assert set(status["best"]["per_class"]) <= CLASSES
@@ -151,13 +158,14 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
 
 def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finished) -> None:
     lines = succeeded(search("status", *finished.place)).splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert lines[1].split() == ["trial", "state", "epochs", "last", "score", "value", "recipe"]
     assert lines[2].split()[-1] == "control"
     assert lines[4].startswith("score: mean IoU of soil, bedrock, sand")
     assert lines[5].startswith("best: trial ")
     assert "; IoU by class: soil 0." in lines[5]
-    assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-1] == lines[5]
+    assert lines[6].startswith("expected of its config, by 2 runs: ")
+    assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-2:] == lines[5:]
 
 
 def test_init_again_does_nothing_and_says_so(search: Any, finished: Finished) -> None:

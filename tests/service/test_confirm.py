@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from objectives.bundle.belief import Confirmed, Unconfirmed
+from objectives.bundle.belief import Believed, Confirmed
 from objectives.errors import UserError
 from search.cli.actions.confirm import confirm, standing_json
 from search.cli.commands.confirm import ConfirmOptions
@@ -134,8 +134,8 @@ def test_the_winner_is_the_confirmed_ones_run_with_the_first_seed(
     confirming = open_study(database, confirm_name("small"))
     unconfirmed = find_winner(searched, database)
     assert (unconfirmed.study, unconfirmed.number, unconfirmed.score) == (searched, 3, 0.9)
-    # too few epochs to tell how optimistic it is
-    assert isinstance(unconfirmed.belief, Unconfirmed)
+    assert isinstance(unconfirmed.belief, Believed)
+    assert unconfirmed.belief.mean < 0.9
     place = Place(database, str(tmp_path / "artifacts"), tmp_path / "cache")
     run_worker(
         confirming,

@@ -64,7 +64,10 @@ def test_a_study_is_read_as_it_was_written(rocks: str) -> None:
         assert trial.device_s == trial.train_s + OVERHEAD_S  # of the lease
         assert trial.ended_at - trial.started_at == trial.device_s
     assert record.best
-    assert record.best.score == max(trial.value for trial in frozen if trial.value is not None)
+    assert record.best.believed
+    means = [trial.believed.mean for trial in record.of("complete") if trial.believed]
+    assert len(means) == len(record.of("complete"))
+    assert record.best.believed.mean == max(means)
     assert {trial.state for trial in record.trials} == {"complete", "pruned", "failed"}
     assert record.class_names == ("soil", "bedrock", "sand", "big rock")
 
@@ -129,10 +132,18 @@ def test_the_report_of_a_finished_study(rocks: str, pictures: PictureStore, tmp_
     assert "The study is over: 24 of 24 trials ended." in header
     assert f"{best.score:.3f} trial {best.number}, drawn by the sampler" in header
     reasons = words(part(body, "believable"))
-    assert (
-        f"{best.score:.3f} is the highest score of {len(findings.study.of('complete'))} complete "
-        f"trials" in reasons
-    )
+    complete = findings.study.of("complete")
+    highest = max(complete, key=lambda trial: trial.score)
+    assert highest is not best  # else the next lines ask nothing
+    assert best.believed
+    assert highest.believed
+    assert f"{best.score:.3f} is one score of {len(complete)} complete trials" in reasons
+    worth = f"{highest.believed.mean:.3f} ± {highest.believed.sd:.3f}"
+    assert f"Trial {highest.number} scored {highest.score:.3f}, but" in reasons
+    assert f"believed to be worth {worth}" in reasons
+    expected = f"{best.believed.mean:.3f} ± {best.believed.sd:.3f}"
+    assert f"trial {best.number}, trained again, can be expected to end at {expected}" in reasons
+    assert f"to expect of its config {expected}" in header
     assert "Not confirmed" in reasons
     assert "has been opened 2 times" in reasons
     row = next(row for row in cells(part(body, "classes")) if row[0] == "big rock")

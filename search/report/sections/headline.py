@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
-from search.confirm.optimism import Optimism
 from search.confirm.standing import Standing
 from search.confirm.verdict import ChosenCandidate
 from search.report import shown
 from search.report.findings import Findings
 from search.report.markup import Html, element
-from search.report.reading import StudyRecord
+from search.report.reading import StudyRecord, TrialRecord
 from search.report.sections.parts import NOTHING, joined, paragraph, section, sentences
 from search.report.shown import change, counted, percent, score
 from search.study.budget import WHY, Limit
+from search.study.record import Believed
 
 ENDED = ("complete", "pruned", "infeasible", "failed")
 BEGUN = (*ENDED, "running", "interrupted")
@@ -52,9 +52,13 @@ def facts(findings: Findings) -> Iterator[Html]:
             score(best.score),
             f"trial {best.number}, {origin_of(best.recipe)}",
         )
+        if best.believed:
+            yield fact(
+                "to expect of its config", _believed(best.believed), "posterior mean ± deviation"
+            )
     if not math.isnan(study.control_score):
         yield fact("control, the default config", score(study.control_score), "trial 0")
-        yield fact("gained over the control", change(ledger.gain), f"of {study.spec.score_words}")
+        yield fact("gained over the control", change(ledger.gain), _beats(study))
     if findings.confirmed and (choice := findings.confirmed.choice):
         yield fact(
             "to expect after confirmation",
@@ -75,6 +79,17 @@ def facts(findings: Findings) -> Iterator[Html]:
 def fact(name: str, value: str, more: str) -> Html:
     """Return one number with its name."""
     return element("div", element("dt", name), element("dd", value, element("small", more)))
+
+
+def _believed(believed: Believed) -> str:
+    return f"{score(believed.mean)} ± {score(believed.sd)}"
+
+
+def _beats(study: StudyRecord) -> str:
+    believed = study.best.believed if study.best else None
+    if believed is None or believed.beats_control is None:
+        return f"of {study.spec.score_words}"
+    return f"it is better with a probability of {percent(believed.beats_control)}"
 
 
 def believability(findings: Findings) -> Html:
@@ -107,16 +122,14 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
         yield joined(f"{score(best.score)} is the score of the only complete trial.")
     else:
         also = f" ({counted(others, 'other')} ended early or failed)" if others else ""
-        among = (
-            f"{score(best.score)} is the highest score of "
-            f"{counted(len(complete), 'complete trial')}{also}"
-        )
+        highest = max(complete, key=lambda trial: trial.score)
+        what = "the highest score" if best is highest else "one score"
         yield joined(
-            f"{among}. The highest of many noisy scores is high partly by luck: expect less on new "
-            f"data."
+            f"{score(best.score)} is {what} of {counted(len(complete), 'complete trial')}{also}. "
+            f"The highest of many noisy scores is high partly by luck: expect less on new data."
         )
-        second = sorted((trial.score for trial in complete), reverse=True)[1]
-        yield joined(f"It leads the second best by {score(best.score - second)}.")
+        if best is not highest:
+            yield joined(_instead(highest))
     if study.spec.purpose.searches:
         yield joined(
             "The score is that of the trial's best epoch on validation, which adds a little more "
@@ -140,12 +153,22 @@ def _unconfirmed(findings: Findings) -> Iterator[Html]:
         _code("search confirm"),
         " trains the best trials again with other seeds.",
     )
-    if isinstance(findings.optimism, Optimism):
-        sentence = (
-            f"Trained again, the best trial can be expected to score about "
-            f"{score(findings.optimism.value)} less"
+    best = findings.study.best
+    if best and best.believed:
+        yield joined(
+            f"All {best.believed.runs} runs that have ended taken together, trial {best.number}, "
+            f"trained again, can be expected to end at {_believed(best.believed)}."
         )
-        yield joined(f"{sentence} ({findings.optimism.basis}).")
+
+
+def _instead(highest: TrialRecord) -> str:
+    sentence = f"Trial {highest.number} scored {score(highest.score)}"
+    if highest.believed is None:
+        return f"{sentence}."
+    return (
+        f"{sentence}, but by all runs together it is believed to be worth "
+        f"{_believed(highest.believed)}."
+    )
 
 
 def _confirmed(confirmed: Standing, choice: ChosenCandidate, study: StudyRecord) -> Iterator[Html]:

@@ -28,20 +28,21 @@ FEW = 12  # trials whose table is not worth a scrolling box
 
 
 def trials(findings: Findings) -> Html:
-    """Return a row for each trial, the highest score first; nothing for an empty study."""
+    """Return a row for each trial, what is believed best first; nothing for an empty study."""
     study = findings.study
     if not study.trials:
         return NOTHING
     titles = [
         *heads("trial", "state", words=2),
-        *heads("score", "epochs", f"time, {findings.unit.name}", "weights", words=0),
+        *heads("score", "believed", "epochs", f"time, {findings.unit.name}", "weights", words=0),
     ]
     titles += heads("origin", "differs from the control in", words=2)
     rows = [_row(study, trial, findings.unit) for trial in sorted(study.trials, key=_rank)]
     note = (
-        "The highest score first; a score in brackets is the last of a trial that was not trained "
-        "to its end. Epochs: the best "
-        "one of those trained. Weights: those of the network, in millions."
+        "What is believed best first; a score in brackets is the last of a trial that was not trained "
+        "to its end. Believed: what a training with its config is expected to score at its end, by "
+        "all runs together. Epochs: the best one of those trained. Weights: those of the network, "
+        "in millions."
     )
     listed = table(titles, rows, kind="tall" if len(rows) > FEW else "scroll", folds=True)
     return section("All trials", paragraph(note, kind="note"), listed, name="trials")
@@ -57,7 +58,8 @@ def differences(params: Mapping[str, Any], control: Mapping[str, Any]) -> Iterat
 
 
 def _rank(trial: TrialRecord) -> tuple[int, float, int]:
-    return STATES.index(trial.state), 0.0 if math.isnan(trial.score) else -trial.score, trial.number
+    height = 0.0 if math.isnan(trial.height) else -round(trial.height, 9)
+    return STATES.index(trial.state), height, trial.number
 
 
 def _row(study: StudyRecord, trial: TrialRecord, unit: Unit) -> Html:
@@ -73,6 +75,7 @@ def _row(study: StudyRecord, trial: TrialRecord, unit: Unit) -> Html:
         row_head(f"{trial.number}"),
         cell(_state(trial), f"state state-{trial.state}"),
         number(_score(trial), "score"),
+        number(_believed(trial)),
         number(
             f"{trial.best_epoch} of {trial.epochs}"
             if trial.best_epoch
@@ -106,6 +109,11 @@ def _score(trial: TrialRecord) -> str:
     if not math.isnan(trial.score):
         return score(trial.score)
     return f"({score(trial.last_score)})" if trial.curve else "-"
+
+
+def _believed(trial: TrialRecord) -> str:
+    believed = trial.believed
+    return f"{score(believed.mean)} ± {score(believed.sd)}" if believed else "-"
 
 
 def _changed(words: str) -> Html:

@@ -27,6 +27,7 @@ BLANK = TrialRecord(
     message="",
     recipe="",
     score=NAN,
+    believed=None,
     curve=(),
     per_class={},
     params={},

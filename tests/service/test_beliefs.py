@@ -1,0 +1,246 @@
+"""What is believed of a study's trials: computed from all of them, stored with each, and what goes by
+it.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from objectives.bundle.belief import Believed as BelievedOfModel
+from search.confirm.plan import choose_candidates
+from search.export.winner import find_winner
+from search.posterior.belief import Believer, Run
+from search.posterior.ground import SpaceGround
+from search.study import beliefs as beliefs_module
+from search.study.beliefs import Beliefs, read_beliefs
+from search.study.record import BELIEVED, Notes
+from search.study.status import read_status
+from search.study.stored import Study, open_study
+from search.trials.believing import believe
+from search.trials.checkpoints import UNNEEDED
+from tests.support.report_studies import confirming_spec, confirming_trials, drawn, write_study
+
+STORED = text("""
+    SELECT number, key, value_json FROM trial_user_attributes JOIN trials USING (trial_id)
+    WHERE key = ANY(:keys) ORDER BY number
+""")
+
+
+@pytest.fixture
+def study(database: str) -> Iterator[Study]:
+    """A study of 24 trials, of which 13 were pruned or failed: nobody has believed anything yet."""
+    study = drawn(database)
+    yield study
+    study.close()
+
+
+def stored(study: Study) -> dict[int, dict[str, float]]:
+    """What is stored as believed, by trial."""
+    found: dict[int, dict[str, float]] = {}
+    with study.engine.connect() as connection:
+        for number, key, value in connection.execute(STORED, {"keys": list(BELIEVED)}):
+            found.setdefault(number, {})[key] = json.loads(value)
+    return found
+
+
+def point_at_weights(study: Study, numbers: list[int]) -> None:
+    """Let these trials have best weights."""
+    with study.engine.begin() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)
+                SELECT trial_id, 'best', 'b' || number, 1, 0.5 FROM trials WHERE number = ANY(:numbers)
+            """),
+            {"numbers": numbers},
+        )
+
+
+def test_all_runs_together_say_what_is_believed(study: Study) -> None:
+    """The same as by hand: whole, pruned and no failed runs, told to the posterior."""
+    trials = study.optuna.get_trials()
+    ground = SpaceGround(study.space)
+    told = [each for each in trials if each.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    runs = [
+        Run(
+            ground.tried(each.params).values,
+            np.array(list(each.intermediate_values.values())),
+            each.state == TrialState.COMPLETE,
+        )
+        for each in told
+    ]
+    complete = [each for each in told if each.state == TrialState.COMPLETE]
+    belief = Believer(ground.coordinates, runs, 8).of(
+        [ground.tried(each.params).values for each in complete]
+    )
+    found = read_beliefs(study)
+    assert len(found.ranked) == len(complete) == 11
+    for place, trial in enumerate(complete):
+        believed = found.by_number[trial.number]
+        assert believed.mean == pytest.approx(belief.means_C[place], abs=1e-9)
+        assert believed.sd == pytest.approx(belief.sds_C[place], abs=1e-9)
+        assert believed.runs == len(told)
+        if trial.number:
+            assert believed.beats_control == pytest.approx(belief.beats_control_C[place], abs=1e-9)
+    assert found.by_number[0].beats_control is None
+    means = [each.believed.mean for each in found.ranked]
+    assert means == sorted(means, reverse=True)
+
+
+def test_what_is_believed_is_stored_with_the_trials(study: Study) -> None:
+    assert not stored(study)
+    found = believe(study)
+    there = stored(study)
+    assert there == {
+        each.number: pytest.approx(each.believed.attributes()) for each in found.ranked
+    }
+    assert set(there[0]) == set(BELIEVED) - {"beats_control"}
+    for trial in study.optuna.get_trials():
+        believed = Notes.of(trial).believed
+        assert (believed is None) == (trial.number not in there)
+        if believed:
+            assert believed.attributes() == there[trial.number]
+    assert believe(study) == found  # again, with nothing new
+    assert stored(study) == there
+
+
+def test_what_rests_on_more_runs_stays(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was slow must not write over what one knew that came after it."""
+    before = read_beliefs(study)
+    study.optuna.add_trial(study.optuna.get_trials()[3])
+    believe(study)
+    there = stored(study)
+    assert {each["posterior_runs"] for each in there.values()} == {
+        before.ranked[0].believed.runs + 1
+    }
+    with monkeypatch.context() as patched:
+        patched.setattr("search.trials.believing.read_beliefs", lambda study: before)
+        believe(study)
+    assert stored(study) == there
+
+
+def test_of_a_trial_that_was_deleted_meanwhile_nothing_is_stored(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_beliefs(study)
+    with study.engine.begin() as connection:
+        for table in ("values", "params", "user_attributes", "intermediate_values"):
+            connection.execute(
+                text(
+                    f"DELETE FROM trial_{table} WHERE trial_id IN (SELECT trial_id FROM trials WHERE number = 0)"
+                )
+            )
+        connection.execute(text("DELETE FROM trials WHERE number = 0"))
+    monkeypatch.setattr("search.trials.believing.read_beliefs", lambda study: before)
+    believe(study)
+    assert set(stored(study)) == set(before.by_number) - {0}
+
+
+def test_everybody_goes_by_what_is_believed(study: Study, database: str) -> None:
+    """Status, export, confirm, and what keeps weights: the highest score is not the best here."""
+    ranked = read_beliefs(study).ranked
+    highest = max(ranked, key=lambda each: each.score)
+    assert highest.number != ranked[0].number
+    status = read_status(study)
+    assert status.best
+    assert (status.best.number, status.best.believed) == (highest.number, None)
+    believe(study)
+    status = read_status(study)
+    assert status.best
+    assert status.best.number == ranked[0].number
+    assert status.best.believed
+    assert status.best.believed.mean == pytest.approx(ranked[0].believed.mean, abs=1e-6)
+    others = [each.number for each in ranked if each.number]
+    assert [each.number for each in choose_candidates(study, 3)] == [0, *others[:3]]
+
+    point_at_weights(study, [each.number for each in ranked])
+    winner = find_winner(study, database)
+    assert (winner.number, winner.score, winner.remarks) == (ranked[0].number, ranked[0].score, ())
+    assert isinstance(winner.belief, BelievedOfModel)
+    assert winner.belief.mean == ranked[0].believed.mean
+    with study.engine.begin() as connection:
+        told = {"study_id": study.id, "best": 3, "recipes": []}
+        dropped = set(connection.execute(UNNEEDED, told).scalars())
+    assert dropped == {f"b{each.number}" for each in ranked[3:] if each.number}
+
+
+def test_without_its_weights_the_next_one_is_exported_and_it_is_said(
+    study: Study, database: str
+) -> None:
+    ranked = read_beliefs(study).ranked
+    point_at_weights(study, [each.number for each in ranked[1:]])
+    winner = find_winner(study, database)
+    assert winner.number == ranked[1].number
+    (remark,) = winner.remarks
+    assert remark.startswith(f"Trial {ranked[0].number} is believed better by now (")
+    assert "`search confirm` trains it again" in remark
+
+
+def test_of_a_trial_that_has_just_ended_the_score_counts(study: Study) -> None:
+    """So that its weights are not dropped before anything is believed of it."""
+    believe(study)
+    newest = study.optuna.get_trials()[0]
+    newest.value = 0.9
+    study.optuna.add_trial(newest)
+    with study.engine.begin() as connection:
+        connection.execute(
+            text(
+                "DELETE FROM trial_user_attributes WHERE key = ANY(:keys) AND trial_id = (SELECT max(trial_id) FROM trials)"
+            ),
+            {"keys": list(BELIEVED)},
+        )
+    status = read_status(study)
+    assert status.best
+    assert (status.best.number, status.best.believed) == (24, None)
+
+
+def test_of_many_trials_the_highest_and_some_of_the_others_are_told(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beliefs_module, "MOST", 10)
+    told = {"runs": 0}
+
+    def counted(self: object, coordinates: object, runs: list[Run], epochs: int) -> None:
+        told["runs"] = len(runs)
+        built(self, coordinates, runs, epochs)  # type: ignore[arg-type]
+
+    built = Believer.__init__
+    monkeypatch.setattr(Believer, "__init__", counted)
+    found = read_beliefs(study)
+    assert told["runs"] == 10
+    scores = sorted((each.value for each in study.optuna.get_trials() if each.value), reverse=True)
+    assert set(scores[:5]) <= {each.score for each in found.ranked}
+
+
+def test_nothing_is_believed_of_a_confirmation_or_before_a_score(database: str) -> None:
+    first = drawn(database)
+    runs = confirming_trials({0: [0.5, 0.6], 3: [0.6, 0.5]})
+    confirming = write_study(database, confirming_spec(first.spec, [0, 3], 2), runs)
+    assert believe(confirming) == Beliefs(())
+    assert not stored(confirming)
+    empty = write_study(database, first.spec.model_copy(update={"name": "empty"}), [])
+    assert believe(empty) == Beliefs(())
+    for each in (first, confirming, empty):
+        each.close()
+
+
+def test_scores_that_are_not_finite_say_nothing(study: Study) -> None:
+    broken = study.optuna.get_trials()[5]
+    broken.state = TrialState.RUNNING
+    broken.value = None
+    broken.datetime_complete = None
+    broken.intermediate_values = {1: math.nan, 2: math.inf}
+    study.optuna.add_trial(broken)
+    found = read_beliefs(study)
+    assert all(math.isfinite(each.believed.mean) for each in found.ranked)
+    assert 24 not in found.by_number
+
+
+def test_a_study_that_is_opened_again_believes_the_same(study: Study, database: str) -> None:
+    again = open_study(database, study.spec.name)
+    assert read_beliefs(again) == read_beliefs(study)
+    again.close()
