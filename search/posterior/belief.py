@@ -70,7 +70,7 @@ class Believer:
         squared_DNN = coordinates.squared(self.points_ND, self.points_ND)
         observed = Observed(
             squared_DNN,
-            coordinates.from_control(self.points_ND),
+            coordinates.effects(self.points_ND),
             pressed(carried.scores_N),
             carried.epoch_sds_N,
             carried.early_sds_N,
@@ -88,7 +88,7 @@ class Believer:
         after.points_ND = np.concatenate([self.points_ND, points_CD])
         more = Observed(
             self.coordinates.squared(after.points_ND, after.points_ND),
-            np.concatenate([seen.falls_N, self.coordinates.from_control(points_CD)]),
+            np.concatenate([seen.effects_NF, self.coordinates.effects(points_CD)]),
             np.concatenate([seen.scores_N, expected.means_C[:-1]]),
             np.concatenate([seen.epoch_sds_N, nothing_C]),
             np.concatenate([seen.early_sds_N, nothing_C]),
@@ -103,8 +103,8 @@ class Believer:
         points_CD = points_of(self.coordinates, [*configs, {}])
         squared_DCN = self.coordinates.squared(points_CD, self.points_ND)
         squared_DCC = self.coordinates.squared(points_CD, points_CD)
-        falls_C = self.coordinates.from_control(points_CD)
-        return Belief(self.process.at(squared_DCN, squared_DCC, falls_C), len(configs))
+        effects_CF = self.coordinates.effects(points_CD)
+        return Belief(self.process.at(squared_DCN, squared_DCC, effects_CF), len(configs))
 
 
 def pressed(scores_N: Floats) -> Floats:

@@ -14,6 +14,7 @@ from spaces.values import Scalar, Value, token
 
 UNIT = 0.25  # a number is far from another when they differ by so much of its range,
 MOST_UNITS = 4.0  # squared; the far end of a range says no more than this
+SLOPE = 0.3  # spreads of the scores that all slopes together explain, a unit from the control
 NOWHERE = 0.5  # of a field that neither the config nor the control has
 
 
@@ -85,14 +86,23 @@ class Coordinates:
             ]
         )
 
-    def from_control(self, points_ND: np.ndarray) -> np.ndarray:
-        """Return how far points are from the control, (N,): the mean over fields of the squared
-        difference in units of `UNIT`, where a changed choice counts as one.
+    def effects(self, points_ND: np.ndarray) -> np.ndarray:
+        """Return what each of D fields may do to a score by itself, (N, 1 + 2 D): how far a point is
+        from the control, which is the mean over fields of the squared difference in units of `UNIT`,
+        where a changed choice counts as one; each field's part of that mean; and each number's
+        signed difference, so that of a field the one side may be better than the other.
+
+        Effects of single fields explain most of what hyperparameters do: Duvenaud et al. 2011
+        (Additive Gaussian Processes), section 5.
         """
-        squared_DN = self.squared(points_ND, self.of({})[None])[:, :, 0]
+        control_D = self.of({})
+        squared_ND = self.squared(points_ND, control_D[None])[:, :, 0].T
         numbers_D = np.array([isinstance(field, Number) for field in self.fields.values()])
-        units_DN = np.where(numbers_D[:, None], squared_DN / UNIT**2, squared_DN)
-        return np.asarray(np.minimum(units_DN, MOST_UNITS).mean(axis=0))
+        units_ND = np.where(numbers_D, squared_ND / UNIT**2, squared_ND)
+        bends_ND = np.minimum(units_ND, MOST_UNITS) / len(self.fields)
+        signed_ND = np.clip((points_ND - control_D) / UNIT, -(MOST_UNITS**0.5), MOST_UNITS**0.5)
+        slopes_ND = np.where(numbers_D, signed_ND, 0.0) * SLOPE / len(self.fields) ** 0.5
+        return np.hstack([bends_ND.sum(axis=1, keepdims=True), bends_ND, slopes_ND])
 
 
 def coordinates_of(space: Space) -> Coordinates:

@@ -11,7 +11,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 Floats = npt.NDArray[np.float64]
 
-SEED_SD = 0.015  # of the score of one config, by seed, before repeated runs say more
+SEED_SD = 0.02  # of the score of one config, by seed, before repeated runs say more
 LEVEL_SD = 0.1  # of the level of all scores, around their mean
 LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # times the base, which is 0.7 of a field's range for 6 fields
 AMPLITUDES = (0.5, 1.0, 2.0)  # shares of half the spread
@@ -25,13 +25,13 @@ JITTER = 1e-8
 class Observed:
     """Runs: what a Gaussian process is told of each of N.
 
-    ``squared_DNN`` are squared differences of their configs by field, ``falls_N`` how far each is
-    from the control (see `Coordinates.from_control`), ``early_sds_N`` and ``epoch_sds_N`` as in
-    `Carried`.
+    ``squared_DNN`` are squared differences of their configs by field, ``effects_NF`` what each field
+    does by itself (see `Coordinates.effects`; first of all how far from the control a config is),
+    ``early_sds_N`` and ``epoch_sds_N`` as in `Carried`.
     """
 
     squared_DNN: Floats
-    falls_N: Floats
+    effects_NF: Floats
     scores_N: Floats
     epoch_sds_N: Floats
     early_sds_N: Floats
@@ -40,7 +40,7 @@ class Observed:
         """Return some of the runs, by their places."""
         return Observed(
             self.squared_DNN[:, which][:, :, which],
-            self.falls_N[which],
+            self.effects_NF[which],
             self.scores_N[which],
             self.epoch_sds_N[which],
             self.early_sds_N[which],
@@ -85,12 +85,14 @@ def matern(squared_NM: Floats) -> Floats:
 class Process:
     """A Gaussian process, fitted to runs.
 
-    The score of a config is a level, less a fall away from the control, plus what differs smoothly
-    between configs; a run adds its seed's luck, its epochs' jumps, and what an early look gets wrong,
-    which is smooth over configs, too. Level and fall have normal priors and are integrated out:
-    Rasmussen and Williams 2006, equations 2.41 and 2.42. Scales are chosen from short lists, one
-    after the other, by the logarithm of the marginal likelihood (their equation 5.8) and of priors
-    that are normal in their logarithms: so equal runs give equal scales on every machine.
+    The score of a config is a level, less a fall away from the control, plus what each field does by
+    itself, plus what differs smoothly between configs; a run adds its seed's luck, its epochs' jumps,
+    and what an early look gets wrong, which is smooth over configs, too. The level, the fall and the
+    fields' effects have normal priors, the latter ones a deviation of one spread of the scores, and
+    are integrated out: Rasmussen and Williams 2006, equations 2.41 and 2.42. Of the fall alone one
+    spread is expected before a run says anything. Scales are chosen from short lists, one after the
+    other, by the logarithm of the marginal likelihood (their equation 5.8) and of priors that are
+    normal in their logarithms: so equal runs give equal scales on every machine.
     """
 
     def __init__(
@@ -103,23 +105,22 @@ class Process:
         self.observed = observed
         self.level = float(np.mean(observed.scores_N)) if level is None else level
         self.spread = spread_of(observed.scores_N) if spread is None else spread
-        self.fall = self.spread / 3.0  # and its deviation, a priori
         self.base = 0.7 * (max(len(observed.squared_DNN), 1) / 6.0) ** 0.5
-        self._residuals_N = observed.scores_N - self.level + self.fall * observed.falls_N
+        self._residuals_N = observed.scores_N - self._expected(observed.effects_NF)
         self._fixed_NN = self._whatever_scales()
         self.scales = scales or self._chosen()
         self._lower_NN = np.linalg.cholesky(self._covariance_NN(self.scales))
         self._weights_N = cho_solve((self._lower_NN, True), self._residuals_N)
 
-    def at(self, squared_DCN: Floats, squared_DCC: Floats, falls_C: Floats) -> Posterior:
+    def at(self, squared_DCN: Floats, squared_DCC: Floats, effects_CF: Floats) -> Posterior:
         """Return the posterior of C configs, from their squared differences to the runs' configs and
-        among each other.
+        among each other, and their fields' effects.
 
         Source: Rasmussen and Williams 2006, equations 2.23 and 2.24.
         """
-        across_CN = self._between(squared_DCN, falls_C, self.observed.falls_N)
-        prior_CC = self._between(squared_DCC, falls_C, falls_C)
-        means_C = self.level - self.fall * falls_C + across_CN @ self._weights_N
+        across_CN = self._between(squared_DCN, effects_CF, self.observed.effects_NF)
+        prior_CC = self._between(squared_DCC, effects_CF, effects_CF)
+        means_C = self._expected(effects_CF) + across_CN @ self._weights_N
         half_NC = solve_triangular(self._lower_NN, across_CN.T, lower=True)
         return Posterior(means_C, prior_CC - half_NC.T @ half_NC)
 
@@ -195,7 +196,7 @@ class Process:
         """Return the part of the runs' covariance (N, N) that no scale changes."""
         seen = self.observed
         alike_NN = matern(self._distances_NN(np.full(len(seen.squared_DNN), self.base)))
-        fixed_NN = LEVEL_SD**2 + self.fall**2 * np.outer(seen.falls_N, seen.falls_N)
+        fixed_NN = LEVEL_SD**2 + self.spread**2 * (seen.effects_NF @ seen.effects_NF.T)
         fixed_NN += np.outer(seen.early_sds_N, seen.early_sds_N) * alike_NN
         return np.asarray(fixed_NN + np.diag(seen.epoch_sds_N**2 + JITTER))
 
@@ -207,11 +208,15 @@ class Process:
         covariance_NN[np.diag_indices_from(covariance_NN)] += scales.seed_sd**2
         return covariance_NN
 
-    def _between(self, squared_DAB: Floats, falls_A: Floats, falls_B: Floats) -> Floats:
+    def _expected(self, effects_AF: Floats) -> Floats:
+        """Return what is expected of configs before a run says anything but the level."""
+        return np.asarray(self.level - self.spread * effects_AF[:, 0])
+
+    def _between(self, squared_DAB: Floats, effects_AF: Floats, effects_BF: Floats) -> Floats:
         """Return the prior covariance of the true scores of configs."""
         distances_AB = np.tensordot(self.scales.lengths_D**-2.0, squared_DAB, 1)
         smooth_AB = self.scales.amplitude**2 * matern(distances_AB)
-        return np.asarray(smooth_AB + LEVEL_SD**2 + self.fall**2 * np.outer(falls_A, falls_B))
+        return np.asarray(smooth_AB + LEVEL_SD**2 + self.spread**2 * (effects_AF @ effects_BF.T))
 
 
 def spread_of(scores_N: Floats) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from objectives.config import Config
 from search.posterior.coordinates import (
+    SLOPE,
     Coordinates,
     Number,
     Option,
@@ -50,11 +51,11 @@ def test_the_control_is_where_nothing_is_read_otherwise(space: Space) -> None:
     coordinates = coordinates_of(space)
     control = values_of(space, space.control, space.default())
     assert (coordinates.of(control) == coordinates.of({})).all()
-    assert coordinates.from_control(coordinates.of({})[None])[0] == 0
+    assert not coordinates.effects(coordinates.of({})[None]).any()
     near = [drawn(space, seed, Near(space.control, 0.05, 0.95))[1] for seed in range(30)]
     far = [drawn(space, seed)[1] for seed in range(30)]
     near_by, far_off = (
-        coordinates.from_control(points_of(coordinates, values)).mean() for values in (near, far)
+        coordinates.effects(points_of(coordinates, values))[:, 0].mean() for values in (near, far)
     )
     assert near_by < far_off / 2
 
@@ -72,7 +73,12 @@ def test_numbers_lie_in_their_range_and_choices_are_one_apart() -> None:
     first, second = coordinates.of({})[None], coordinates.of({"rate": 1e-2, "kind": "b"})[None]
     assert coordinates.squared(first, second)[:, 0, 0].tolist() == pytest.approx([0.25, 0, 1])
     # a half of the range is two units, the squares of which are as far as distance goes
-    assert coordinates.from_control(second)[0] == pytest.approx((4 + 0 + 1) / 3)
+    assert coordinates.effects(second)[0, 0] == pytest.approx((4 + 0 + 1) / 3)
+    bends, slopes = coordinates.effects(second)[0, 1:4], coordinates.effects(second)[0, 4:]
+    assert bends.tolist() == pytest.approx([4 / 3, 0, 1 / 3])
+    assert slopes.tolist() == pytest.approx([SLOPE * 2 / 3**0.5, 0, 0]), "of numbers alone"
+    below = coordinates.of({"rate": 1e-4})[None]
+    assert coordinates.effects(below)[0, 4] == pytest.approx(-SLOPE * 2 / 3**0.5)
     assert coordinates.of({"rate": 5.0}).tolist()[0] == 1.0, "a value of another space"
 
 

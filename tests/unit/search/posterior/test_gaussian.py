@@ -17,8 +17,9 @@ def squared(a_ND: Floats, b_MD: Floats) -> Floats:
     return np.asarray((a_ND[:, None] - b_MD[None]) ** 2).transpose(2, 0, 1)
 
 
-def falls(points_ND: Floats) -> Floats:
-    return np.asarray((points_ND**2).mean(axis=1) * 4)
+def effects(points_ND: Floats) -> Floats:
+    fall = (points_ND**2).mean(axis=1, keepdims=True) * 4
+    return np.hstack([fall, 0.2 * points_ND])
 
 
 def observed(seed: int, runs: int = 9) -> tuple[Floats, Observed]:
@@ -27,7 +28,7 @@ def observed(seed: int, runs: int = 9) -> tuple[Floats, Observed]:
     points_ND[runs - 1] = points_ND[0]  # a config that was trained twice
     return points_ND, Observed(
         squared(points_ND, points_ND),
-        falls(points_ND),
+        effects(points_ND),
         0.6 + 0.05 * random.normal(size=runs),
         random.uniform(0.001, 0.01, runs),
         np.where(random.random(runs) < 0.5, 0.0, 0.03),
@@ -37,16 +38,18 @@ def observed(seed: int, runs: int = 9) -> tuple[Floats, Observed]:
 def by_hand(process: Process, points: Floats, seen: Observed, new: Floats) -> tuple[Floats, Floats]:
     """Mean and covariance of everything, runs first, one pair after the other."""
     everything = np.concatenate([points, new])
-    away = falls(everything)
+    away = effects(everything)
     size = len(everything)
-    mean = process.level - process.fall * away
+    mean = process.level - process.spread * away[:, 0]
     covariance = np.zeros((size, size))
     for i in range(size):
         for j in range(size):
             r = float(np.sqrt((((everything[i] - everything[j]) / SCALES.lengths_D) ** 2).sum()))
             k = (1 + 5**0.5 * r + 5 * r * r / 3) * np.exp(-(5**0.5) * r)
             covariance[i, j] = (
-                SCALES.amplitude**2 * k + LEVEL_SD**2 + process.fall**2 * away[i] * away[j]
+                SCALES.amplitude**2 * k
+                + LEVEL_SD**2
+                + process.spread**2 * sum(away[i][f] * away[j][f] for f in range(1 + FIELDS))
             )
             if i < len(points) and j < len(points):
                 near = float(np.sqrt((((everything[i] - everything[j]) / process.base) ** 2).sum()))
@@ -75,7 +78,7 @@ def test_the_posterior_is_the_conditional_of_the_joint_normal(seed: int) -> None
     n = len(points)
     inverse = np.linalg.inv(covariance[:n, :n])
     across = covariance[n:, :n]
-    found = process.at(squared(new, points), squared(new, new), falls(new))
+    found = process.at(squared(new, points), squared(new, new), effects(new))
     np.testing.assert_allclose(
         found.means_C, mean[n:] + across @ inverse @ (seen.scores_N - mean[:n]), atol=1e-9
     )
@@ -105,7 +108,7 @@ def world(seed: int, runs: int, seed_sd: float) -> tuple[Floats, Floats, Floats]
 
 def fitted(points: Floats, scores: Floats) -> Process:
     nothing = np.zeros(len(points))
-    return Process(Observed(squared(points, points), falls(points), scores, nothing, nothing))
+    return Process(Observed(squared(points, points), effects(points), scores, nothing, nothing))
 
 
 def test_scales_are_those_of_the_world() -> None:
@@ -127,7 +130,7 @@ def test_what_is_believed_is_as_far_off_as_it_says() -> None:
     for seed in range(40):
         points, truth, scores = world(seed, 40, 0.015)
         found = fitted(points, scores).at(
-            squared(points, points), squared(points, points), falls(points)
+            squared(points, points), squared(points, points), effects(points)
         )
         off.append(found.means_C - truth)
         noisy.append(scores - truth)
