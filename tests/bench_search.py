@@ -14,19 +14,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from search_bench.plans import ALL, SPACE, plan_of
+from search_bench.parts import GROUND
+from search_bench.plans import ALL, CONTROL, plan_of
 from search_bench.runs import Recorded, runs_of
 
 from search.posterior.belief import Believer, Run
 from search.posterior.carried import final_score
-from search.posterior.ground import SpaceGround
 from search.process.messages import Cause
-from spaces import load_space
 from spaces.values import Value
 
-CONTROL = "control"
 SIZES = (8, 16, 40)
-GROUND = SpaceGround(load_space(str(SPACE)))
 
 
 @dataclass(frozen=True)

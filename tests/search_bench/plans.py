@@ -1,19 +1,22 @@
 """What is recorded: tables, each a list of runs whose configs stand in a committed file before the first
 of them is trained.
+
+A plan has three parts, each written when all runs of the ones before are recorded: configs that need no
+model, those that the model proposes by what these have shown, and the best of all, trained again.
 """
 
 import csv
 import json
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from objectives.data.options import DataOptions
-from spaces import Space, load_space
+from spaces import Space
 from spaces.dice import FromDice, Near
 from spaces.values import Scalar
 
@@ -21,9 +24,12 @@ FOLDER = Path(__file__).parent
 SPACE = FOLDER / "space.yaml"
 TABLES = FOLDER / "tables"
 SHARES = (0.7, 0.3, 0.0)  # a table's truth is other seeds, so none of its frames are sealed
+CONTROL = "control"
 CONTROLS = 10
 REPEATS = 2
 EACH = 32  # configs of one kind
+BEST = 16  # configs that are trained again,
+TURNS = 4  # so often, with seeds and splits that nobody has seen
 
 
 @dataclass(frozen=True)
@@ -74,26 +80,29 @@ ALL = {
 
 @dataclass(frozen=True)
 class Planned:
-    """A run of a table, in the order in which they are trained: ``config`` is its config's name."""
+    """A run of a table, in the order in which they are trained: ``config`` is its config's name,
+    ``turn`` 0 on the table's own split, else the number of a fresh one.
+    """
 
     number: int
     config: str
     params: Mapping[str, Scalar]
+    turn: int
 
 
 def plan_of(table: Table) -> list[Planned]:
-    """Return the runs of a table as its file lists them; written now where there is none."""
-    path = TABLES / f"{table.name}.plan.csv"
+    """Return the runs of a table as its file lists them; none where there is no file."""
+    path = _path(table)
     if not path.exists():
-        _write(path, first_runs(table, load_space(str(SPACE))))
+        return []
     with path.open() as lines:
         return [
-            Planned(int(row["number"]), row["config"], json.loads(row["params"]))
+            Planned(int(row["number"]), row["config"], json.loads(row["params"]), int(row["turn"]))
             for row in csv.DictReader(lines)
         ]
 
 
-def first_runs(table: Table, space: Space) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+def first_runs(table: Table, space: Space) -> Iterator[tuple[str, Mapping[str, Scalar], int]]:
     """Yield the runs that need no model: the control, configs from all of the space, and configs near
     the control. Each has one run before any has its second, so that what is cut short is a table, too.
     """
@@ -104,19 +113,27 @@ def first_runs(table: Table, space: Space) -> Iterator[tuple[str, Mapping[str, S
             source = FromDice(dice, near)
             space.draw(source)
             configs.append((f"{kind} {number}", dict(source.answers)))
-    control = ("control", dict(space.control))
+    control = (CONTROL, dict(space.control), 0)
     for _ in range(REPEATS):
         yield control
         for place, config in enumerate(configs):
-            yield config
+            yield (*config, 0)
             if place % (2 * EACH // (CONTROLS // REPEATS - 1)) == 0 and place:
                 yield control
         yield control
 
 
-def _write(path: Path, runs: Iterator[tuple[str, Mapping[str, Scalar]]]) -> None:
-    with path.open("w", newline="") as file:
+def extend(table: Table, configs: Iterable[tuple[str, Mapping[str, Scalar], int]]) -> None:
+    """Add runs at the end of a table's plan, each with its config's name, parameters and turn."""
+    path = _path(table)
+    planned = len(plan_of(table))
+    with path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["number", "config", "params"])
-        for number, (config, params) in enumerate(runs):
-            writer.writerow([number, config, json.dumps(params, separators=(",", ":"))])
+        if not planned:
+            writer.writerow(["number", "config", "params", "turn"])
+        for number, (config, params, turn) in enumerate(configs, start=planned):
+            writer.writerow([number, config, json.dumps(params, separators=(",", ":")), turn])
+
+
+def _path(table: Table) -> Path:
+    return TABLES / f"{table.name}.plan.csv"
