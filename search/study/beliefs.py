@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial, TrialState
 from search.posterior.ground import SpaceGround
 from search.posterior.sampler import Known
 from search.study.record import Believed
-from search.study.sampling import CONTROL
 from search.study.stored import Study
 
 # trials of which something is believed: the half with the highest scores, and others evenly from
@@ -74,6 +73,10 @@ def beliefs_of(study: Study, trials: Sequence[FrozenTrial]) -> Beliefs:
     ]
     believed = known.from_runs().of([run.values for _, run in judged])
     beats = believed.beats_control_C
+    coordinates = known.ground.coordinates
+    is_control = [
+        bool((coordinates.of(run.values) == coordinates.of({})).all()) for _, run in judged
+    ]
     ranked = [
         TrialBelief(
             trial_id=source._trial_id,
@@ -83,7 +86,7 @@ def beliefs_of(study: Study, trials: Sequence[FrozenTrial]) -> Beliefs:
             believed=Believed(
                 mean=float(believed.means_C[place]),
                 sd=float(believed.sds_C[place]),
-                beats_control=None if source.number == CONTROL else float(beats[place]),
+                beats_control=None if is_control[place] else float(beats[place]),
                 runs=ended,
             ),
         )

@@ -23,7 +23,7 @@ from search.process.messages import Cause
 from search.study.known import KNOWN
 from search.study.pruners import JUDGED
 from search.study.record import RECIPE, Notes, Original
-from search.study.sampling import FirstTrial, first_trials, startup_trials
+from search.study.sampling import AGAIN, FirstTrial, first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study, enqueue
@@ -276,8 +276,8 @@ def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) 
     # its constraint teaches the sampler; the new budget counts its own alone
     if notes.cause == Cause.INFEASIBLE:
         notes = replace(notes, cause=f"{Cause.INFEASIBLE} in {old.spec.name}")
-    if notes.recipe == "control":
-        notes = replace(notes, recipe=f"control of {old.spec.name}")
+    if notes.recipe in ("control", AGAIN):
+        notes = replace(notes, recipe=f"{notes.recipe} of {old.spec.name}")
     return FrozenTrial(
         number=trial.number,
         state=trial.state,

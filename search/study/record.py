@@ -86,7 +86,7 @@ class Believed:
 
     mean: float  # score that a training with it is expected to have at its end
     sd: float  # how far off that may be, seeds apart
-    beats_control: float | None  # probability; None: it is the control
+    beats_control: float | None  # probability; None: it is the control, or as good as
     runs: int  # of the study that had ended by then
 
     def attributes(self) -> dict[str, float]:

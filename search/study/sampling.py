@@ -18,6 +18,8 @@ from spaces.recipes import scaled
 from spaces.sampler import Sampler
 
 CONTROL = 0  # the trial number of the default config, which is never pruned
+AGAIN = "control again"  # the recipe of its second run, which is never pruned either
+TWICE = 24  # trials of a study that runs its control twice
 MOST_MODELLED = 300  # trials: a proposal by the model costs the cube of what is known
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps
 
@@ -52,12 +54,15 @@ def first_trials(spec: StudySpec) -> list[FirstTrial]:
 
 
 def _searched_first(spec: StudySpec) -> list[FirstTrial]:
-    """Return the control, then the study's recipes or else neighbours of the control.
+    """Return the control, then the study's recipes or else neighbours of the control; in a study of
+    `TWICE` trials the control again, with the seed of its number.
 
-    A neighbour keeps most of the control's parameters; the sampler draws the rest at random. A good
-    control is knowledge, and a small budget has no trials to spare for draws from the whole space.
-    They are part of the sampler's start-up. Source: the expert prior of PriorBand (Mallik et al.,
-    NeurIPS 2023), reduced to its first draws.
+    All are compared with the control, so that what its seed adds to it misleads the whole study: a
+    second run halves the variance of that, and shows how large it is. A neighbour keeps most of the
+    control's parameters; the sampler draws the rest at random. A good control is knowledge, and a
+    small budget has no trials to spare for draws from the whole space. They are part of the
+    sampler's start-up. Source: the expert prior of PriorBand (Mallik et al., NeurIPS 2023), reduced
+    to its first draws.
     """
     space = load_stored_space(spec.space)
     control = dict(space.control)
@@ -69,8 +74,10 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
             FirstTrial(space.encode(space.paced(recipe.config)), Notes(recipe=recipe.name))
             for recipe in chosen
         ]
-    neighbours = min(startup_trials(spec) - 1, (spec.trials - 1) // 3)
-    for number in range(1, neighbours + 1):
+    if spec.trials >= TWICE:
+        first.append(FirstTrial(control, Notes(recipe=AGAIN)))
+    most = min(startup_trials(spec), 1 + (spec.trials - 1) // 3)
+    for number in range(len(first), most):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
         redrawn = [name for name in control if dice.random() >= NEIGHBOUR_KEEPS] or dice.sample(
             sorted(control), 1

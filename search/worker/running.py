@@ -19,7 +19,7 @@ from search.process.parent import InterruptedTrialError, SurroundingsError, Tria
 from search.study.budget import WHY, Limit, current_budget
 from search.study.pruners import judging
 from search.study.record import Notes
-from search.study.sampling import CONTROL
+from search.study.sampling import AGAIN, CONTROL
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.trials.leases import Lease
@@ -49,6 +49,11 @@ class RunningTrial:
         self.stored = stored  # with what has been reported since
         self.pruned = Notes.of(stored).pruned
         self.looked_at = time.monotonic()
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a run of the control."""
+        return self.number == CONTROL or Notes.of(self.stored).recipe == AGAIN
 
     def say(self, text: str) -> None:
         """Tell people what the trial does."""
@@ -116,14 +121,16 @@ class RunningTrial:
             reported.update({each.number: each.score for each in lacking})
 
     def verdict(self) -> Cause:
-        """Return whether the trial is to be pruned; else ``completed``. The control never is."""
+        """Return whether the trial is to be pruned; else ``completed``. The control never is, nor is
+        its second run.
+        """
         return self.worker.patiently(self._verdict)
 
     def _verdict(self) -> Cause:
         # asked for the control too, which takes its place in the rungs
         study = self.worker.study.optuna
         ends = self.pruned or study.pruner.prune(study, self.stored)
-        self.pruned = ends and self.number != CONTROL
+        self.pruned = ends and not self.is_control
         if not self.pruned:
             return Cause.COMPLETED
         # the pruner says it once: whoever takes the trial over must know

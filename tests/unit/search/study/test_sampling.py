@@ -35,12 +35,17 @@ def test_small_budgets_start_near_the_control(trials: int, startup: int, first: 
 
 def test_the_control_comes_first_and_its_neighbours_keep_most_of_it() -> None:
     control = dict(load_space("small").control)
-    (params, notes), *neighbours = first_trials(spec(100))
+    (params, notes), again, *neighbours = first_trials(spec(100))
     assert params == control
     assert notes == Notes(recipe="control")
+    assert again == (control, Notes(recipe="control again"))
+    assert first_trials(spec(24))[1] == again
+    assert first_trials(spec(23))[1].notes == neighbours[0].notes, (
+        "a small budget has no run to spare"
+    )
     assert all(neighbour.items() <= control.items() for neighbour, _ in neighbours)
     sizes = [
-        len(params) for seed in range(10) for params, _ in first_trials(spec(100, seed=seed))[1:]
+        len(params) for seed in range(10) for params, _ in first_trials(spec(100, seed=seed))[2:]
     ]
     assert sum(sizes) / (len(sizes) * len(control)) == pytest.approx(NEIGHBOUR_KEEPS, abs=0.06)
     assert len({tuple(neighbour) for neighbour, _ in neighbours}) == len(neighbours)
