@@ -146,8 +146,10 @@ class Standing:
         )
 
 
-def read_standing(searched: Study, storage: str) -> Standing | None:
-    """Return the newest confirmation of a study; None without any. It writes nothing."""
+def read_standing(searched: Study, storage: str, *, within: float = 0.0) -> Standing | None:
+    """Return the newest confirmation of a study; None without any. It writes nothing. ``within`` is
+    as in `confirm`.
+    """
     name = newest_confirmation(searched)
     if not name:
         return None
@@ -157,13 +159,13 @@ def read_standing(searched: Study, storage: str) -> Standing | None:
         plan = plan_of(confirming.spec)
     finally:
         confirming.close()
-    return Standing(name, plan, tuple(runs), _verdict(runs), _better(searched, plan))
+    return Standing(name, plan, tuple(runs), _verdict(runs, within), _better(searched, plan))
 
 
-def _verdict(runs: Sequence[Cell]) -> Confirmation | None:
+def _verdict(runs: Sequence[Cell], within: float) -> Confirmation | None:
     exported = {run.candidate for run in runs if run.seed == 0 and run.scored}
     judged = [run for run in runs if run.candidate in exported]
-    return confirm(judged, CONTROL) if judged else None
+    return confirm(judged, CONTROL, within=within) if judged else None
 
 
 def _better(searched: Study, plan: Confirming) -> tuple[Better, ...]:

@@ -26,6 +26,7 @@ LEVEL = 0.95
 # of the standard error of a paired difference: the dearer one is the better with less than 70 %
 # then
 TIE = 0.5
+SURE = 0.8  # that a cheaper candidate is within what is asked for
 _ROUNDING = 1e-12  # of scores, in 0..1
 _ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
 _ONE_PART = Unknown("one validation part: nothing is known of how much parts move a score")
@@ -81,12 +82,18 @@ class Confirmation:
 
 
 def confirm(
-    runs: Sequence[Cell], control: int, *, level: float = LEVEL, tie: float = TIE
+    runs: Sequence[Cell],
+    control: int,
+    *,
+    level: float = LEVEL,
+    tie: float = TIE,
+    within: float = 0.0,
 ) -> Confirmation:
     """Return the verdict from the runs so far. Runs that failed may be left out or have a NaN score.
 
     The highest mean wins. Candidates within ``tie`` standard errors of it, those of their paired difference from it, are tied,
-    and the one with fewest multiply-adds is taken. The control takes part like any other.
+    and the one with fewest multiply-adds is taken. With ``within`` those count as tied that are truly no more than so much
+    worse with a probability of `SURE`. The control takes part like any other.
 
     Source: the tie rule is the one-standard-error rule of Breiman et al. 1984 (Classification and Regression Trees), section
     3.4.3, for paired differences, with a smaller share.
@@ -97,7 +104,7 @@ def confirm(
     scored = [run for run in runs if not math.isnan(run.score)]
     if not scored:
         raise UserError("no run of the confirmation has a score yet")
-    return _Verdict(scored, control, level, tie).confirmation(
+    return _Verdict(scored, control, level, tie, within).confirmation(
         sorted({run.candidate for run in runs})
     )
 
@@ -119,7 +126,9 @@ def probability_above(difference: float, variance: float, degrees: float) -> flo
 class _Verdict:
     """The table of scores with the variances that all questions share."""
 
-    def __init__(self, scored: Sequence[Cell], control: int, level: float, tie: float) -> None:
+    def __init__(
+        self, scored: Sequence[Cell], control: int, level: float, tie: float, within: float
+    ) -> None:
         self.runs = {
             number: [run for run in scored if run.candidate == number]
             for number in {run.candidate for run in scored}
@@ -128,6 +137,7 @@ class _Verdict:
         self.control = control
         self.level = level
         self.tie = tie
+        self.within = within
         self.table = _table(scored, self.numbers)
         self.too_few = _ONE_SEED if len({run.seed for run in scored}) == 1 else _ONE_PART
         self.noise = self.table.noise()
@@ -215,12 +225,21 @@ class _Verdict:
 
     def is_tied(self, best: int, number: int) -> bool:
         behind = self.difference(best, number)
+        if self.within:
+            return self.no_worse(behind)
         reach = (
             self.tie * math.sqrt(self.noise.value * behind.factor)
             if math.isfinite(behind.factor)
             else 0.0
         )
         return behind.value <= reach + _ROUNDING
+
+    def no_worse(self, behind: MeanEstimate) -> bool:
+        """Return whether a candidate that is so far behind is surely within what is asked for."""
+        if not (self.noise.degrees and math.isfinite(behind.factor)):
+            return False
+        variance = self.noise.value * behind.factor
+        return probability_above(self.within - behind.value, variance, self.noise.degrees) >= SURE
 
     def corrected(self, chosen: int) -> tuple[float, float]:
         """Return what to expect of the chosen one, and the variance of that without the seeds'

@@ -60,6 +60,7 @@ class ExportRequest:
     ensemble: EnsembleChoice = SINGLE
     retrain: RetrainChoice = "none"
     device: str = "auto"
+    within: float = 0.0  # of the best score: the cheapest that is so close
 
     def __post_init__(self) -> None:
         """Refuse choices that exclude each other.
@@ -71,6 +72,12 @@ class ExportRequest:
             raise UserError("--retrain all trains one config: leave out either it or --ensemble")
         if self.trial is not None and self.ensemble != SINGLE:
             raise UserError("--trial names one model: leave out either it or --ensemble")
+        if not 0.0 <= self.within < 1.0:
+            raise UserError(
+                f"--within must be a share of the score from 0 to 1, got {self.within:g}"
+            )
+        if self.within and (self.trial is not None or self.ensemble != SINGLE):
+            raise UserError("--within chooses one model: leave out --trial and --ensemble")
 
 
 USUAL = ExportRequest()
@@ -89,7 +96,7 @@ def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = US
     """
     refuse_taken(out, force=asked.force)
     refuse_unwritable(out)  # before minutes of work, and before the seal is broken
-    winner = _winner(study, place, asked.trial, asked.ensemble)
+    winner = _winner(study, place, asked)
 
     def export(scoring: torch.device) -> Provenance:
         chosen = restore_chosen(
@@ -108,13 +115,15 @@ def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = US
             winner.study.close()
 
 
-def _winner(study: Study, place: Place, trial: int | None, ensemble: EnsembleChoice) -> Winner:
-    if trial is not None:
-        return named_trial(study, trial)
-    if isinstance(ensemble, Listed):  # trials of the search itself, whatever its confirmation says
+def _winner(study: Study, place: Place, asked: ExportRequest) -> Winner:
+    if asked.trial is not None:
+        return named_trial(study, asked.trial)
+    if isinstance(
+        asked.ensemble, Listed
+    ):  # trials of the search itself, whatever its confirmation says
         refuse_confirmation(study.spec)
         return replace(best_trial(study), remarks=())
-    return find_winner(study, place.storage)
+    return find_winner(study, place.storage, within=asked.within)
 
 
 def _written(

@@ -12,7 +12,8 @@ from objectives.bundle.belief import Belief, Believed, Confirmed, Named, Unconfi
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.standing import Standing, read_standing
-from search.study.beliefs import TrialBelief, read_beliefs
+from search.confirm.verdict import SURE
+from search.study.beliefs import Beliefs, TrialBelief, read_beliefs
 from search.study.record import Notes
 from search.study.spec import StudySpec, refuse_derived, refuse_without_scores
 from search.study.stored import Study, open_study
@@ -45,9 +46,10 @@ class Winner:
     remarks: tuple[str, ...] = ()
 
 
-def find_winner(searched: Study, storage: str) -> Winner:
+def find_winner(searched: Study, storage: str, *, within: float = 0.0) -> Winner:
     """Return the run to export: the confirmed winner's, or the trial that is believed best as long
-    as the confirmation chooses none.
+    as the confirmation chooses none. With ``within`` the cheapest of those that are no more than so
+    much worse, with a probability of `SURE`.
 
     Its validation part is the study's own.
 
@@ -55,13 +57,15 @@ def find_winner(searched: Study, storage: str) -> Winner:
         UserError: Without a complete trial, and for a study that confirms another.
     """
     refuse_confirmation(searched.spec)
-    standing = read_standing(searched, storage)
+    standing = read_standing(searched, storage, within=within)
     if standing is None:
-        return best_trial(searched)
+        return best_trial(searched, within=within)
     if standing.choice is None:
-        best = best_trial(searched)
+        best = best_trial(searched, within=within)
         return replace(best, remarks=(*best.remarks, *standing.remarks))
-    return confirmed_winner(open_study(storage, standing.study), standing)
+    confirmed = confirmed_winner(open_study(storage, standing.study), standing)
+    remarks = (*confirmed.remarks, *_cheaper_candidate(standing, within))
+    return replace(confirmed, remarks=remarks)
 
 
 def named_trial(searched: Study, number: int) -> Winner:
@@ -95,29 +99,57 @@ def refuse_confirmation(spec: StudySpec) -> None:
     refuse_derived(spec, "export that one, which picks by what was confirmed")
 
 
-def best_trial(searched: Study) -> Winner:
+def best_trial(searched: Study, *, within: float = 0.0) -> Winner:
     """Return the trial whose config has the highest posterior mean, among those whose weights can be
-    had: complete, or cut by the study's limit.
+    had: complete, or cut by the study's limit. With ``within`` as in `find_winner`.
 
     Raises:
         UserError: Without one.
     """
     cut = {trial.number for trial in read_unfinished(searched)}
-    ranked = [each for each in read_beliefs(searched).ranked if each.complete or each.number in cut]
-    if not ranked:
+    beliefs = read_beliefs(searched)
+    places = [
+        place for place, each in enumerate(beliefs.ranked) if each.complete or each.number in cut
+    ]
+    if not places:
         name = searched.spec.name
         raise UserError(
             f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)"
         )
     there = {row.trial_id for row in _kept(searched)}
-    best = next((each for each in ranked if each.trial_id in there), ranked[0])
-    belief = _belief(best, alone=len(ranked) == 1)
+    kept = [place for place in places if beliefs.ranked[place].trial_id in there] or places[:1]
+    first = beliefs.ranked[kept[0]]
+    best = beliefs.ranked[_cheapest(beliefs, kept, within)]
+    belief = _belief(best, alone=len(places) == 1)
     winner = (
         Winner(searched, best.trial_id, best.number, best.number, best.score, belief)
         if best.complete
         else _unfinished(searched, best.trial_id, best.score, belief)
     )
-    return replace(winner, remarks=(*winner.remarks, *_without_weights(best, ranked[0])))
+    missed = _without_weights(first, beliefs.ranked[places[0]])
+    return replace(winner, remarks=(*winner.remarks, *missed, *_cheaper(best, first, within)))
+
+
+def _cheapest(beliefs: Beliefs, places: Sequence[int], within: float) -> int:
+    """Return the place of the config with the fewest multiply-adds, of those that are close to the
+    best; of equals the better one.
+    """
+    if not within:
+        return places[0]
+    close = [place for place in places[1:] if beliefs.within(place, within) >= SURE]
+    known = [place for place in close if beliefs.ranked[place].multiply_adds]
+    return min([places[0], *known], key=lambda place: beliefs.ranked[place].multiply_adds)
+
+
+def _cheaper(best: TrialBelief, first: TrialBelief, within: float) -> tuple[str, ...]:
+    if best.number == first.number:
+        return ()
+    share = best.multiply_adds / first.multiply_adds
+    return (
+        f"It is the cheapest that is within {within:g} of the best, trial {first.number}, with a "
+        f"probability of {SURE:.0%} or more: {share:.2f} of its multiply-adds, "
+        f"{first.believed.mean - best.believed.mean:.4f} less expected.",
+    )
 
 
 def _kept(searched: Study) -> Sequence[Row[tuple[int]]]:
@@ -134,6 +166,18 @@ def _belief(best: TrialBelief, *, alone: bool) -> Belief:
         sd=believed.sd,
         beats_control=believed.beats_control,
         runs=believed.runs,
+    )
+
+
+def _cheaper_candidate(standing: Standing, within: float) -> tuple[str, ...]:
+    assert standing.verdict, standing
+    assert standing.choice, standing
+    first = standing.verdict.candidates[0].candidate
+    if not within or standing.choice.candidate == first:
+        return ()
+    return (
+        f"It is the cheapest candidate that is within {within:g} of the best, trial {first}, with a "
+        f"probability of {SURE:.0%} or more.",
     )
 
 

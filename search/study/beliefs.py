@@ -5,21 +5,33 @@ at a function of its config, of which all other trials have seen something, too.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import ndtr
+from sqlalchemy import text
 
 from search.posterior.ground import SpaceGround
 from search.posterior.sampler import Known
-from search.study.record import Believed
+from search.study.record import MULTIPLY_ADDS, Believed
 from search.study.stored import Study
 
 # trials of which something is believed: the half with the highest scores, and others evenly from
 # first to last, so that what is known is not only of good ones
 MOST = 400
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+LEAST = 1e-12  # of a variance
+
+COSTS = text(f"""
+    SELECT trial_id, value_json::bigint AS multiply_adds FROM trial_user_attributes JOIN trials USING (trial_id)
+    WHERE study_id = :study_id AND key = '{MULTIPLY_ADDS}'
+""")
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class TrialBelief:
     number: int
     score: float  # the trial's value, or the best so far
     complete: bool  # trained to its end
+    multiply_adds: int  # of one frame, forward; 0: not known
     believed: Believed
 
 
@@ -42,6 +55,17 @@ class Beliefs:
     """
 
     ranked: tuple[TrialBelief, ...]
+    # of the true scores of those, in their order
+    covariances_CC: Floats = field(default_factory=lambda: np.zeros((0, 0)), compare=False)
+
+    def within(self, place: int, margin: float) -> float:
+        """Return the probability that the config at a place is truly no more than ``margin`` worse
+        than that of the first.
+        """
+        each, first = self.ranked[place].believed, self.ranked[0].believed
+        covariances = self.covariances_CC
+        variance = covariances[0, 0] + covariances[place, place] - 2 * covariances[0, place]
+        return float(ndtr((margin + each.mean - first.mean) / max(variance, LEAST) ** 0.5))
 
     @cached_property
     def by_number(self) -> dict[int, Believed]:
@@ -57,11 +81,12 @@ def read_beliefs(study: Study) -> Beliefs:
         return Beliefs(())
     with study.engine.connect() as connection:
         trials = study.history.read(connection)
-    return beliefs_of(study, trials)
+        rows = connection.execute(COSTS, {"study_id": study.id})
+        costs = {row.trial_id: row.multiply_adds for row in rows}
+    return _beliefs_of(study, trials, costs)
 
 
-def beliefs_of(study: Study, trials: Sequence[FrozenTrial]) -> Beliefs:
-    """Return what is believed of a study's configs from these of its trials."""
+def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int, int]) -> Beliefs:
     ended = sum(trial.state in ENDED for trial in trials)
     known = Known(SpaceGround(study.space), study.optuna, _told(trials))
     if not known.runs:
@@ -83,6 +108,7 @@ def beliefs_of(study: Study, trials: Sequence[FrozenTrial]) -> Beliefs:
             number=source.number,
             score=_height(source),
             complete=source.state == TrialState.COMPLETE,
+            multiply_adds=costs.get(source._trial_id, 0),
             believed=Believed(
                 mean=float(believed.means_C[place]),
                 sd=float(believed.sds_C[place]),
@@ -92,7 +118,9 @@ def beliefs_of(study: Study, trials: Sequence[FrozenTrial]) -> Beliefs:
         )
         for place, (source, _) in enumerate(judged)
     ]
-    return Beliefs(tuple(sorted(ranked, key=_rank)))
+    order = sorted(range(len(ranked)), key=lambda place: _rank(ranked[place]))
+    covariances_CC = believed.posterior.covariances_CC
+    return Beliefs(tuple(ranked[place] for place in order), covariances_CC[np.ix_(order, order)])
 
 
 def _rank(each: TrialBelief) -> tuple[float, float, int]:

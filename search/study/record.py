@@ -22,6 +22,7 @@ CAUSE = "end_cause"
 MESSAGE = "message"
 RECIPE = "recipe"
 BEST_EPOCH = "best_epoch"
+MULTIPLY_ADDS = "multiply_adds"
 MEAN = "posterior_mean"
 BELIEVED = (MEAN, "posterior_sd", "beats_control", "posterior_runs")
 INFEASIBLE = f'"{Cause.INFEASIBLE}"'  # a cause as JSON, which is how Optuna stores it
@@ -199,7 +200,7 @@ class Notes:
 _PLAIN = {
     "recipe": RECIPE,
     "parameters": "parameters",
-    "multiply_adds": "multiply_adds",
+    "multiply_adds": MULTIPLY_ADDS,
     "memory_bytes": "memory_bytes",
     "pruned": "pruned",
     "cause": CAUSE,

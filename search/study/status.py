@@ -10,6 +10,7 @@ from objectives.errors import listed
 from search.database.predicates import ALIVE_WORKER, LIVE_LEASE, NO_LIVE_LEASE
 from search.program import program_version
 from search.study.budget import WHY, Budget, Limit, beyond_budget, read_budget
+from search.study.front import Model, read_front
 from search.study.known import Readable
 from search.study.record import (
     BELIEVING,
@@ -131,6 +132,7 @@ class Status:
     scored: bool = True  # False: its one model is of all frames, and has no score
     score: str = ""  # what a score is, in words
     score_words: str = ""  # the same in two: mean IoU
+    front: tuple[Model, ...] = ()  # the best, and what is cheaper
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -210,6 +212,7 @@ class Status:
             "standing": self.standing,
             "trials": self.trials,
             "best": best,
+            "front": [asdict(model) for model in self.front],
             "score": self.score,
             "workers": list(self.workers),
             "infeasible": asdict(self.infeasible),
@@ -230,6 +233,7 @@ def read_status(study: Readable) -> Status:
         last = connection.execute(LAST_UNFIT, which).scalar() if budget.infeasible else None
         scored = study.spec.purpose.scored
         best = _best(connection, study, budget) if scored else None
+        cheaper = read_front(connection, study.id) if study.spec.purpose.searches else ()
         workers = tuple(
             {**row, "seconds": float(row["seconds"])}
             for row in connection.execute(WORKERS, which).mappings()
@@ -250,6 +254,7 @@ def read_status(study: Readable) -> Status:
         scored,
         study.spec.score,
         study.spec.score_words,
+        cheaper,
     )
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,6 +11,7 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from search.study.budget import is_over
+from search.study.front import Model
 from search.study.known import Readable
 from search.study.record import Believed
 from search.study.status import Status, TrialLine, read_status, read_trials
@@ -185,7 +186,25 @@ def _best_lines(status: Status) -> list[Text]:
     lines = [Text(f"score: {status.score}"), Text(best, style="bold")]
     if believed := status.best.believed:
         lines.append(Text(_expected(believed)))
+    if len(status.front) > 1:
+        lines.append(Text(_cheaper(status.front)))
     return lines
+
+
+MOST_CHEAPER = 4  # that are named
+
+
+def _cheaper(front: Sequence[Model]) -> str:
+    first, *others = front
+    shares = "; ".join(
+        f"trial {each.number}, {each.multiply_adds / first.multiply_adds:.2f} times as many, "
+        f"{first.mean - each.mean:.4f} less"
+        for each in others[:MOST_CHEAPER]
+    )
+    return (
+        f"cheaper than trial {first.number} ({first.multiply_adds / 1e6:,.1f} million multiply-adds "
+        f"a frame): {shares}"
+    )
 
 
 def _expected(believed: Believed) -> str:

@@ -18,6 +18,7 @@ from search.posterior.belief import Believer, Run
 from search.posterior.ground import SpaceGround
 from search.study import beliefs as beliefs_module
 from search.study.beliefs import Beliefs, read_beliefs
+from search.study.front import Model, front
 from search.study.record import BELIEVED, Notes
 from search.study.status import read_status
 from search.study.stored import Study, open_study
@@ -244,3 +245,67 @@ def test_a_study_that_is_opened_again_believes_the_same(study: Study, database: 
     again = open_study(database, study.spec.name)
     assert read_beliefs(again) == read_beliefs(study)
     again.close()
+
+
+def cost(study: Study, multiply_adds: dict[int, int]) -> None:
+    """Let trials have so many multiply-adds."""
+    with study.engine.begin() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO trial_user_attributes (trial_id, key, value_json)
+                SELECT trial_id, 'multiply_adds', :cost FROM trials WHERE number = :number
+            """),
+            [{"number": number, "cost": str(each)} for number, each in multiply_adds.items()],
+        )
+
+
+def test_the_probability_to_be_within_a_margin_is_that_of_the_posterior(study: Study) -> None:
+    found = read_beliefs(study)
+    means = np.array([each.believed.mean for each in found.ranked])
+    drawn_SC = np.random.default_rng(0).multivariate_normal(
+        means, found.covariances_CC, size=200_000, method="eigh"
+    )
+    for place in (1, 4, len(means) - 1):
+        close = (drawn_SC[:, 0] - drawn_SC[:, place] <= 0.01).mean()
+        assert found.within(place, 0.01) == pytest.approx(close, abs=0.01)
+        assert found.within(place, 0.0) < found.within(place, 0.01) < found.within(place, 0.1)
+
+
+def test_the_cheapest_that_is_close_is_exported(study: Study, database: str) -> None:
+    found = read_beliefs(study)
+    ranked = found.ranked
+    point_at_weights(study, [each.number for each in ranked])
+    cost(study, {each.number: 1000 - 10 * place for place, each in enumerate(ranked)})
+    margin = 0.03
+    close = [place for place in range(1, len(ranked)) if found.within(place, margin) >= 0.8]
+    assert close
+    assert close[-1] < len(ranked) - 1, "not all are close"
+    chosen = find_winner(study, database, within=margin)
+    assert chosen.number == ranked[close[-1]].number
+    (remark,) = chosen.remarks
+    share = (1000 - 10 * close[-1]) / 1000
+    assert f"within 0.03 of the best, trial {ranked[0].number}, with a probability of 80%" in remark
+    assert f"{share:.2f} of its multiply-adds" in remark
+    assert find_winner(study, database).number == ranked[0].number
+    assert find_winner(study, database, within=1e-6).number == ranked[0].number
+
+
+def test_status_shows_what_is_cheaper(study: Study) -> None:
+    assert read_status(study).front == (), "nothing is known of what they cost"
+    ranked = believe(study).ranked
+    cost(
+        study, {each.number: 100 for each in ranked} | {ranked[2].number: 40, ranked[3].number: 70}
+    )
+    assert [each.number for each in read_status(study).front] == [
+        ranked[0].number,
+        ranked[2].number,
+    ]
+
+
+def test_a_front_has_nothing_that_another_beats() -> None:
+    models = [
+        Model(n, m, c)
+        for n, m, c in ((0, 0.5, 9), (1, 0.6, 9), (2, 0.6, 8), (3, 0.4, 8), (4, 0.3, 2))
+    ]
+    assert [each.number for each in front(models)] == [2, 4]
+    assert front([]) == ()

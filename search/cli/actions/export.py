@@ -31,6 +31,7 @@ def export_best(asked: ExportOptions) -> None:
         ensemble=choice,
         retrain=asked.retrain,
         device=asked.device,
+        within=asked.within,
     )
     offer(asked.device)  # refuses one that this host lacks
     refuse_taken(asked.out, force=asked.force)

@@ -62,9 +62,17 @@ class ExportOptions:
         typer.Option(
             "--trial",
             help="Export this trial, as the search scored it: the control (0), or one of the best "
-            "five.",
+            "eight.",
         ),
     ] = None
+    within: Annotated[
+        float,
+        typer.Option(
+            "--within",
+            help="Export the cheapest model that is within so much of the best with 80 %, like "
+            "0.01; 0: the best.",
+        ),
+    ] = 0.0
     retrain: Annotated[
         RetrainChoice,
         typer.Option(
@@ -92,6 +100,7 @@ def command(asked: ExportOptions) -> None:
     \b
     Example:
       search export-best --study mars --storage postgresql://user@host/db --artifacts /shared/artifacts --out out
+      search export-best --study mars --within 0.01 --out small
       search export-best --study mars --ensemble 4 --out ensemble
       search export-best --study mars --retrain all --out final
     """

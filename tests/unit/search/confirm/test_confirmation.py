@@ -286,3 +286,34 @@ def test_one_part_for_all_seeds_tells_nothing_of_other_parts() -> None:
     # parts that were not to be dealt: seeds are what differs
     anew = [Cell(run.candidate, run.seed, run.score) for run in runs]
     assert isinstance(of(confirm(anew, 0), 1).interval, Interval)
+
+
+def test_within_a_margin_the_cheapest_is_chosen_that_surely_is() -> None:
+    """Against the t distribution of a paired difference by hand."""
+    scores = noisy(5, 6, seed=3)
+    runs = runs_of(
+        {number: list(row) for number, row in enumerate(scores)},
+        {number: 100 - number for number in range(5)},
+    )
+    means = scores.mean(axis=1)
+    best = int(np.argmax(means))
+    residual = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+    noise = (residual**2).sum() / (4 * 5)
+    error = math.sqrt(noise * 2 / 6)
+    chosen = {}
+    for margin in (0.005, 0.02, 0.06, 0.2):
+        sure = [
+            number
+            for number in range(5)
+            if number == best
+            or stats.t.cdf((margin - (means[best] - means[number])) / error, 20) >= 0.8
+        ]
+        chosen[margin] = confirm(runs, 0, within=margin).choice.candidate
+        assert chosen[margin] == max(sure), "the last one costs least"
+    assert len(set(chosen.values())) > 1
+    assert chosen[0.2] == 4
+
+
+def test_with_one_seed_nothing_is_surely_within_a_margin() -> None:
+    runs = runs_of({0: [0.5], 1: [0.6], 2: [0.599]}, {0: 1, 1: 9, 2: 1})
+    assert confirm(runs, 0, within=0.01).choice.candidate == 1

@@ -1,0 +1,45 @@
+"""What a cheaper model would cost in score: the trials of which none is both cheaper and believed
+better.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from search.study.record import BELIEVING, MULTIPLY_ADDS
+
+COMPLETE = text(f"""
+    SELECT number, mean, value_json::bigint AS multiply_adds
+    FROM trials JOIN trial_user_attributes AS cost USING (trial_id) {BELIEVING}
+    WHERE study_id = :study_id AND state = 'COMPLETE' AND cost.key = '{MULTIPLY_ADDS}' AND mean IS NOT NULL
+    ORDER BY number
+""")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A complete trial: the posterior mean of its config's score, and its network's multiply-adds of
+    one frame.
+    """
+
+    number: int
+    mean: float
+    multiply_adds: int
+
+
+def front(models: Iterable[Model]) -> tuple[Model, ...]:
+    """Return the models of which no other has a mean that is as high and fewer multiply-adds: the one
+    with the highest mean first. Of equals the first counts.
+    """
+    found: list[Model] = []
+    for model in sorted(models, key=lambda each: (-each.mean, each.multiply_adds, each.number)):
+        if not found or model.multiply_adds < found[-1].multiply_adds:
+            found.append(model)
+    return tuple(found)
+
+
+def read_front(connection: Connection, study_id: int) -> tuple[Model, ...]:
+    """Return the front of a study's complete trials, by what is stored with them."""
+    rows = connection.execute(COMPLETE, {"study_id": study_id})
+    return front(Model(*row) for row in rows)
