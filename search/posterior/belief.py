@@ -67,9 +67,8 @@ class Believer:
         self.coordinates = coordinates
         self.points_ND = points_of(coordinates, [run.values for run in runs])
         carried = carry([run.scores_E for run in runs], [run.whole for run in runs], epochs)
-        squared_DNN = coordinates.squared(self.points_ND, self.points_ND)
         observed = Observed(
-            squared_DNN,
+            coordinates.distances(self.points_ND, self.points_ND),
             coordinates.effects(self.points_ND),
             pressed(carried.scores_N),
             carried.epoch_sds_N,
@@ -87,7 +86,7 @@ class Believer:
         after = copy(self)
         after.points_ND = np.concatenate([self.points_ND, points_CD])
         more = Observed(
-            self.coordinates.squared(after.points_ND, after.points_ND),
+            self.coordinates.distances(after.points_ND, after.points_ND),
             np.concatenate([seen.effects_NF, self.coordinates.effects(points_CD)]),
             np.concatenate([seen.scores_N, expected.means_C[:-1]]),
             np.concatenate([seen.epoch_sds_N, nothing_C]),
@@ -101,10 +100,10 @@ class Believer:
         of them.
         """
         points_CD = points_of(self.coordinates, [*configs, {}])
-        squared_DCN = self.coordinates.squared(points_CD, self.points_ND)
-        squared_DCC = self.coordinates.squared(points_CD, points_CD)
+        squared_CN = self.coordinates.distances(points_CD, self.points_ND)
+        squared_CC = self.coordinates.distances(points_CD, points_CD)
         effects_CF = self.coordinates.effects(points_CD)
-        return Belief(self.process.at(squared_DCN, squared_DCC, effects_CF), len(configs))
+        return Belief(self.process.at(squared_CN, squared_CC, effects_CF), len(configs))
 
 
 def pressed(scores_N: Floats) -> Floats:

@@ -86,6 +86,13 @@ class Coordinates:
             ]
         )
 
+    def distances(self, a_ND: np.ndarray, b_MD: np.ndarray) -> np.ndarray:
+        """Return squared distances (N, M) of points: the sum over fields."""
+        total = np.zeros((len(a_ND), len(b_MD)))
+        for place, field in enumerate(self.fields.values()):
+            total += field.squared(a_ND[:, place], b_MD[:, place])
+        return total
+
     def effects(self, points_ND: np.ndarray) -> np.ndarray:
         """Return what each of D fields may do to a score by itself, (N, 1 + 2 D): how far a point is
         from the control, which is the mean over fields of the squared difference in units of `UNIT`,

@@ -2,8 +2,7 @@
 until the runs say otherwise.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,9 @@ Floats = npt.NDArray[np.float64]
 
 SEED_SD = 0.02  # of the score of one config, by seed, before repeated runs say more
 LEVEL_SD = 0.1  # of the level of all scores, around their mean
-LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # times the base, which is 0.7 of a field's range for 6 fields
+LENGTHS = (0.5, 1.0, 2.0)  # times the base, which is 0.7 of a field's range for 6 fields
 AMPLITUDES = (0.5, 1.0, 2.0)  # shares of half the spread
 SEED_SDS = (0.4, 0.6, 1.0, 1.5, 2.2)  # times SEED_SD
-SWEEPS = 2
 LENGTH_VARIANCE, AMPLITUDE_VARIANCE, SEED_VARIANCE = 0.8, 0.25, 0.1  # of their logarithms, a priori
 JITTER = 1e-8
 
@@ -25,12 +23,12 @@ JITTER = 1e-8
 class Observed:
     """Runs: what a Gaussian process is told of each of N.
 
-    ``squared_DNN`` are squared differences of their configs by field, ``effects_NF`` what each field
-    does by itself (see `Coordinates.effects`; first of all how far from the control a config is),
+    ``squared_NN`` are the squared distances of their configs, ``effects_NF`` what each field does by
+    itself (see `Coordinates.effects`; first of all how far from the control a config is),
     ``early_sds_N`` and ``epoch_sds_N`` as in `Carried`.
     """
 
-    squared_DNN: Floats
+    squared_NN: Floats
     effects_NF: Floats
     scores_N: Floats
     epoch_sds_N: Floats
@@ -39,7 +37,7 @@ class Observed:
     def some(self, which: npt.NDArray[np.intp]) -> "Observed":
         """Return some of the runs, by their places."""
         return Observed(
-            self.squared_DNN[:, which][:, :, which],
+            self.squared_NN[np.ix_(which, which)],
             self.effects_NF[which],
             self.scores_N[which],
             self.epoch_sds_N[which],
@@ -49,11 +47,11 @@ class Observed:
 
 @dataclass(frozen=True)
 class Scales:
-    """What the marginal likelihood chooses: a length for each of D fields, in shares of its range,
-    the amplitude of what differs between configs, and the deviation by seed.
+    """What the marginal likelihood chooses: the distance beyond which configs say little of each
+    other, the amplitude of what differs between them, and the deviation by seed.
     """
 
-    lengths_D: Floats
+    length: float
     amplitude: float
     seed_sd: float
 
@@ -90,9 +88,10 @@ class Process:
     and what an early look gets wrong, which is smooth over configs, too. The level, the fall and the
     fields' effects have normal priors, the latter ones a deviation of one spread of the scores, and
     are integrated out: Rasmussen and Williams 2006, equations 2.41 and 2.42. Of the fall alone one
-    spread is expected before a run says anything. Scales are chosen from short lists, one after the
-    other, by the logarithm of the marginal likelihood (their equation 5.8) and of priors that are
-    normal in their logarithms: so equal runs give equal scales on every machine.
+    spread is expected before a run says anything. Scales are chosen from short lists by the logarithm
+    of the marginal likelihood (their equation 5.8) and of priors that are normal in their logarithms:
+    so equal runs give equal scales on every machine. One length is for all fields: what single fields
+    do is told by their effects, and a length for each has told the recorded tables no better.
     """
 
     def __init__(
@@ -105,21 +104,24 @@ class Process:
         self.observed = observed
         self.level = float(np.mean(observed.scores_N)) if level is None else level
         self.spread = spread_of(observed.scores_N) if spread is None else spread
-        self.base = 0.7 * (max(len(observed.squared_DNN), 1) / 6.0) ** 0.5
+        # half of the effects but the first are of fields
+        fields = (observed.effects_NF.shape[1] - 1) // 2
+        self.base = 0.7 * (max(fields, 1) / 6.0) ** 0.5
         self._residuals_N = observed.scores_N - self._expected(observed.effects_NF)
         self._fixed_NN = self._whatever_scales()
         self.scales = scales or self._chosen()
-        self._lower_NN = np.linalg.cholesky(self._covariance_NN(self.scales))
+        alike_NN = self._alike_NN(self.scales.length)
+        self._lower_NN = np.linalg.cholesky(self._covariance_NN(alike_NN, self.scales))
         self._weights_N = cho_solve((self._lower_NN, True), self._residuals_N)
 
-    def at(self, squared_DCN: Floats, squared_DCC: Floats, effects_CF: Floats) -> Posterior:
-        """Return the posterior of C configs, from their squared differences to the runs' configs and
+    def at(self, squared_CN: Floats, squared_CC: Floats, effects_CF: Floats) -> Posterior:
+        """Return the posterior of C configs, from their squared distances to the runs' configs and
         among each other, and their fields' effects.
 
         Source: Rasmussen and Williams 2006, equations 2.23 and 2.24.
         """
-        across_CN = self._between(squared_DCN, effects_CF, self.observed.effects_NF)
-        prior_CC = self._between(squared_DCC, effects_CF, effects_CF)
+        across_CN = self._between(squared_CN, effects_CF, self.observed.effects_NF)
+        prior_CC = self._between(squared_CC, effects_CF, effects_CF)
         means_C = self._expected(effects_CF) + across_CN @ self._weights_N
         half_NC = solve_triangular(self._lower_NN, across_CN.T, lower=True)
         return Posterior(means_C, prior_CC - half_NC.T @ half_NC)
@@ -132,10 +134,10 @@ class Process:
         """Return the logarithm of the marginal likelihood of the runs, the level and the fall
         integrated out.
         """
-        return self._log_evidence(self._distances_NN(scales.lengths_D), scales)
+        return self._log_evidence(self._alike_NN(scales.length), scales)
 
-    def _log_evidence(self, distances_NN: Floats, scales: Scales) -> float:
-        covariance_NN = self._covariance_at_NN(distances_NN, scales)
+    def _log_evidence(self, alike_NN: Floats, scales: Scales) -> float:
+        covariance_NN = self._covariance_NN(alike_NN, scales)
         lower_NN = np.linalg.cholesky(covariance_NN)
         half_N = solve_triangular(lower_NN, self._residuals_N, lower=True)
         return float(
@@ -145,66 +147,38 @@ class Process:
         )
 
     def _chosen(self) -> Scales:
-        squared_DNN = self.observed.squared_DNN
-        best = Scales(np.full(len(squared_DNN), self.base), self.spread / 2.0, SEED_SD)
-        distances_NN = self._distances_NN(best.lengths_D)
-        most = self._log_evidence(distances_NN, best) + self._log_prior(best)
-        for _ in range(SWEEPS):
-            before = most
-            for tried in self._other_sizes(best):
-                found = self._log_evidence(distances_NN, tried) + self._log_prior(tried)
-                if found > most:
-                    best, most = tried, found
-            for field, squared_NN in enumerate(squared_DNN):
-                if not squared_NN.any():  # no run says anything of it
-                    continue
-                rest_NN = distances_NN - squared_NN / best.lengths_D[field] ** 2
-                for tried in self._other_lengths(field, best):
-                    moved_NN = rest_NN + squared_NN / tried.lengths_D[field] ** 2
-                    found = self._log_evidence(moved_NN, tried) + self._log_prior(tried)
-                    if found > most:
-                        best, most, distances_NN = tried, found, moved_NN
-            if most == before:
-                break
-        return best
-
-    def _other_sizes(self, best: Scales) -> Iterator[Scales]:
-        """Yield scales with another amplitude and deviation by seed: every pair, for one explains
-        what the other does not.
-        """
-        for amplitude in AMPLITUDES:
-            for seed in SEED_SDS:
-                yield replace(best, amplitude=amplitude * self.spread / 2.0, seed_sd=seed * SEED_SD)
-
-    def _other_lengths(self, field: int, best: Scales) -> Iterator[Scales]:
-        """Yield scales with another length of one field."""
+        """Return the scales of the highest marginal likelihood with their priors, of all on the lists."""
+        found: list[tuple[float, Scales]] = []
         for length in LENGTHS:
-            lengths_D = best.lengths_D.copy()
-            lengths_D[field] = length * self.base
-            yield replace(best, lengths_D=lengths_D)
+            alike_NN = self._alike_NN(length * self.base)
+            for amplitude in AMPLITUDES:
+                for seed in SEED_SDS:
+                    tried = Scales(
+                        length * self.base, amplitude * self.spread / 2.0, seed * SEED_SD
+                    )
+                    evidence = self._log_evidence(alike_NN, tried) + self._log_prior(tried)
+                    found.append((evidence, tried))
+        return max(found, key=lambda each: each[0])[1]
 
     def _log_prior(self, scales: Scales) -> float:
-        lengths = np.log(scales.lengths_D / self.base) ** 2 / LENGTH_VARIANCE
+        length = np.log(scales.length / self.base) ** 2 / LENGTH_VARIANCE
         amplitude = np.log(scales.amplitude / (self.spread / 2.0)) ** 2 / AMPLITUDE_VARIANCE
         seed = np.log(scales.seed_sd / SEED_SD) ** 2 / SEED_VARIANCE
-        return float(-0.5 * (lengths.sum() + amplitude + seed))
+        return float(-0.5 * (length + amplitude + seed))
 
-    def _distances_NN(self, lengths_D: Floats) -> Floats:
-        return np.asarray(np.tensordot(lengths_D**-2.0, self.observed.squared_DNN, 1))
+    def _alike_NN(self, length: float) -> Floats:
+        return matern(self.observed.squared_NN / length**2)
 
     def _whatever_scales(self) -> Floats:
         """Return the part of the runs' covariance (N, N) that no scale changes."""
         seen = self.observed
-        alike_NN = matern(self._distances_NN(np.full(len(seen.squared_DNN), self.base)))
+        alike_NN = self._alike_NN(self.base)
         fixed_NN = LEVEL_SD**2 + self.spread**2 * (seen.effects_NF @ seen.effects_NF.T)
         fixed_NN += np.outer(seen.early_sds_N, seen.early_sds_N) * alike_NN
         return np.asarray(fixed_NN + np.diag(seen.epoch_sds_N**2 + JITTER))
 
-    def _covariance_NN(self, scales: Scales) -> Floats:
-        return self._covariance_at_NN(self._distances_NN(scales.lengths_D), scales)
-
-    def _covariance_at_NN(self, distances_NN: Floats, scales: Scales) -> Floats:
-        covariance_NN = self._fixed_NN + scales.amplitude**2 * matern(distances_NN)
+    def _covariance_NN(self, alike_NN: Floats, scales: Scales) -> Floats:
+        covariance_NN = self._fixed_NN + scales.amplitude**2 * alike_NN
         covariance_NN[np.diag_indices_from(covariance_NN)] += scales.seed_sd**2
         return covariance_NN
 
@@ -212,10 +186,9 @@ class Process:
         """Return what is expected of configs before a run says anything but the level."""
         return np.asarray(self.level - self.spread * effects_AF[:, 0])
 
-    def _between(self, squared_DAB: Floats, effects_AF: Floats, effects_BF: Floats) -> Floats:
+    def _between(self, squared_AB: Floats, effects_AF: Floats, effects_BF: Floats) -> Floats:
         """Return the prior covariance of the true scores of configs."""
-        distances_AB = np.tensordot(self.scales.lengths_D**-2.0, squared_DAB, 1)
-        smooth_AB = self.scales.amplitude**2 * matern(distances_AB)
+        smooth_AB = self.scales.amplitude**2 * matern(squared_AB / self.scales.length**2)
         return np.asarray(smooth_AB + LEVEL_SD**2 + self.spread**2 * (effects_AF @ effects_BF.T))
 
 

@@ -98,7 +98,7 @@ def news_among(
     coordinates = believer.coordinates
     here = np.array([coordinates.of(each.values) for each in candidates])
     there = np.array([coordinates.of(each.values) for each in tried])
-    return np.asarray((coordinates.squared(here, there).sum(axis=0) > 0).all(axis=1))
+    return np.asarray((coordinates.distances(here, there) > 0).all(axis=1))
 
 
 def shares_of(
@@ -111,7 +111,7 @@ def shares_of(
     coordinates = believer.coordinates
     points = np.array([coordinates.of(values) for values in top])
     centres = np.stack([coordinates.of({}), coordinates.of(incumbent)])
-    squared_CT = coordinates.squared(centres, points).sum(axis=0)
+    squared_CT = coordinates.distances(centres, points)
     ranks_T = np.arange(len(top), 0, -1)
     # in units of the density's width; less the smallest, so that not both are 0
     exponents_CT = -squared_CT / (2 * Near({}).width ** 2)
