@@ -1,31 +1,26 @@
 """What searches choose, in virtual time: the real code of each, on worlds made of the recorded tables.
 
-Each line of the file is what one study would hand out after a budget, chosen by the highest score and by the
-posterior of its runs. What stands in the file is skipped: it may be stopped at any time.
-``python tests/bench_search.py --searches`` judges it.
+Each line of a table's file is a study: which of its trials it would hand out after each budget, chosen by the
+highest score and by the posterior of its runs, and the parameters of those. What stands in the file is skipped:
+it may be stopped at any time. ``make bench-search`` judges it.
 """
 
 import argparse
-import csv
-import json
 import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import optuna
+from search_bench.choices import BUDGETS, Params, Study, append, studies_of
 from search_bench.parts import GROUND
-from search_bench.plans import ALL, TABLES
+from search_bench.plans import ALL
 from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
 
 from search.posterior.belief import Believer, Run
 from spaces.pruning import Halving, NoPruning
 from spaces.sampler import Sampler
-
-BUDGETS = (8, 16, 40)
-COLUMNS = ("method", "workers", "repetition", "budget", "choice", "params", "trials", "complete")
 
 
 def methods() -> list[Method]:
@@ -53,72 +48,46 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     until = time.monotonic() + 60 * asked.minutes
     world = Surrogate(asked.table)
-    path = file_of(asked.table)
-    there = {(row["method"], row["workers"], row["repetition"]) for row in rows_of(path)}
+    there = {(each.method, each.workers, each.repetition) for each in studies_of(asked.table)}
     for repetition in range(asked.repetitions):
         for name in asked.method or known:
-            if (name, str(asked.workers), str(repetition)) in there:
+            if (name, asked.workers, repetition) in there:
                 continue
             if time.monotonic() > until:
                 return
             trained = play(
                 known[name], world, workers=asked.workers, budget=BUDGETS[-1], seed=repetition
             )
-            write(
-                path,
-                [
-                    {"method": name, "workers": asked.workers, "repetition": repetition} | row
-                    for budget in BUDGETS
-                    for row in choices(trained, budget, world.epochs)
-                ],
+            append(
+                asked.table,
+                Study(name, asked.workers, repetition, *chosen_in(trained, world.epochs)),
             )
 
 
-def file_of(table: str) -> Path:
-    """Return where the choices on a table are."""
-    return TABLES / f"{table}.choices.csv"
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """Return the lines that are there."""
-    if not path.exists():
-        return []
-    with path.open() as lines:
-        return list(csv.DictReader(lines))
-
-
-def write(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Add lines at the end."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
-def choices(trained: Sequence[Trained], budget: float, epochs: int) -> list[dict[str, object]]:
-    """Return what a study hands out when so much is spent; the control where no trial is complete."""
-    known = [(trial, *trial.by(budget, epochs)) for trial in trained]
-    begun = [(trial, scores_E, whole) for trial, scores_E, whole in known if scores_E.size]
-    runs = [Run(trial.values, scores_E, whole) for trial, scores_E, whole in begun]
-    complete = [place for place, (*_, whole) in enumerate(begun) if whole]
-    chosen = {choice: dict(GROUND.control) for choice in ("highest", "posterior")}
-    if complete:
-        heights = [float(begun[place][1].max()) for place in complete]
+def chosen_in(
+    trained: Sequence[Trained], epochs: int
+) -> tuple[list[int], list[int], list[int], list[int], dict[int, Params]]:
+    """Return of each budget how many trials had begun and were complete, the numbers of what the highest
+    score and the posterior choose (the control where no trial is complete), and the parameters of these.
+    """
+    begun, complete, highest, posterior = [], [], [], []
+    for budget in BUDGETS:
+        known = [(number, *trial.by(budget, epochs)) for number, trial in enumerate(trained)]
+        scored = [(number, scores_E, whole) for number, scores_E, whole in known if scores_E.size]
+        whole = [place for place, (*_, is_whole) in enumerate(scored) if is_whole]
+        begun.append(len(scored))
+        complete.append(len(whole))
+        if not whole:
+            highest.append(0)
+            posterior.append(0)
+            continue
+        heights = [scored[place][1].max() for place in whole]
+        runs = [Run(trained[number].values, *seen) for number, *seen in scored]
         means = Believer(GROUND.coordinates, runs, epochs).of([run.values for run in runs]).means_C
-        for choice, values in (("highest", heights), ("posterior", means[complete])):
-            chosen[choice] = begun[complete[int(np.argmax(values))]][0].params
-    return [
-        {
-            "budget": budget,
-            "choice": choice,
-            "params": json.dumps(params, separators=(",", ":")),
-            "trials": len(begun),
-            "complete": len(complete),
-        }
-        for choice, params in chosen.items()
-    ]
+        highest.append(scored[whole[int(np.argmax(heights))]][0])
+        posterior.append(scored[whole[int(np.argmax(means[whole]))]][0])
+    params = {number: trained[number].params for number in sorted({*highest, *posterior})}
+    return begun, complete, highest, posterior, params
 
 
 if __name__ == "__main__":

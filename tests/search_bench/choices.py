@@ -1,0 +1,62 @@
+"""What searches in virtual time chose: one line of a table's file for each study."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search_bench.plans import TABLES
+
+BUDGETS = tuple(range(4, 41, 4))  # trainings
+COLUMNS = ("method", "workers", "repetition", "begun", "complete", "highest", "posterior", "params")
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: how many trials had begun and were complete after each budget, and the numbers of those that
+    the highest score and the posterior choose, with their parameters.
+    """
+
+    method: str
+    workers: int
+    repetition: int
+    begun: list[int]
+    complete: list[int]
+    highest: list[int]
+    posterior: list[int]
+    params: Mapping[int, Params]
+
+
+def studies_of(table: str) -> list[Study]:
+    """Return the studies that a table's file has."""
+    path = TABLES / f"{table}.choices.csv"
+    if not path.exists():
+        return []
+    with path.open() as lines:
+        return [_study(row) for row in csv.DictReader(lines)]
+
+
+def append(table: str, study: Study) -> None:
+    """Add a study at the end of a table's file."""
+    path = TABLES / f"{table}.choices.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        lists = (study.begun, study.complete, study.highest, study.posterior)
+        numbers = [" ".join(map(str, each)) for each in lists]
+        params = json.dumps(
+            {str(key): value for key, value in study.params.items()}, separators=(",", ":")
+        )
+        writer.writerow([study.method, study.workers, study.repetition, *numbers, params])
+
+
+def _study(row: Mapping[str, str]) -> Study:
+    lists = (
+        [*map(int, row[name].split())] for name in ("begun", "complete", "highest", "posterior")
+    )
+    params = {int(number): params for number, params in json.loads(row["params"]).items()}
+    return Study(row["method"], int(row["workers"]), int(row["repetition"]), *lists, params)
