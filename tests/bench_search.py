@@ -5,6 +5,8 @@ each rule chooses is judged by the mean of its *other* runs less that of the con
 seen judges it, and no model does. A run that did not come to its end cannot be chosen, and counts in judging as
 the worst that did. Rules see the same studies, so their differences are surer than their gains, which share the
 control's few runs. The errors are of the replay alone: they say nothing of how few configs and runs a table has.
+
+What whole searches are worth is judged in the worlds that `make bench-peers` played in, where the truth is known.
 """
 
 import argparse
@@ -14,9 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from search_bench.choices import studies_of
+from search_bench.judging import Verdict, shown
 from search_bench.parts import GROUND
 from search_bench.plans import ALL, CONTROL, plan_of
 from search_bench.runs import Recorded, runs_of
+from search_bench.surrogate import Surrogate, quality
 
 from search.posterior.belief import Believer, Run
 from search.posterior.carried import final_score
@@ -134,20 +139,31 @@ RULES: Mapping[str, Rule] = {
 
 
 def main() -> None:
-    """Print what each rule gains, by table and size of the study."""
+    """Print what each rule gains, by table and size of the study, and what each search does."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", choices=ALL, action="append")
     parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2, help="of searches (%(default)s)")
     asked = parser.parse_args()
+    names = asked.table or [name for name in ALL if runs_of(name)]
     print(
         "| table | trainings | choice by | gain over the control | less that of the highest score |"
     )
     print("|---|--:|---|--:|--:|")
-    for name in asked.table or [name for name in ALL if runs_of(name)]:
+    for name in names:
         world = world_of(name)
         for size in SIZES:
             if size <= len(world.runs):
                 report(world, size, asked.repetitions)
+    for name in names:
+        if studies_of(name):
+            found = quality(name)
+            print(
+                f"\n{name}: rank correlation of the surrogate with configs that it has not seen: "
+                f"all {found.all[0]:.2f} of {found.all[1]}, the best quarter "
+                f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
+            )
+            print(*Verdict(Surrogate(name), asked.workers).lines(), sep="\n", flush=True)
 
 
 def report(world: World, size: int, repetitions: int) -> None:
@@ -164,11 +180,6 @@ def report(world: World, size: int, repetitions: int) -> None:
             f"| {world.name} | {size} | {name} | {shown(np.array(values))} | {shown(lead)} |",
             flush=True,
         )
-
-
-def shown(values: np.ndarray) -> str:
-    """Return a mean and its standard error."""
-    return f"{values.mean():+.4f} ± {values.std(ddof=1) / len(values) ** 0.5:.4f}"
 
 
 if __name__ == "__main__":
