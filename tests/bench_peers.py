@@ -42,13 +42,18 @@ def main() -> None:
     parser.add_argument("--method", choices=known, action="append")
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--told", type=int, default=0, help="recorded runs of its world; 0: all")
     parser.add_argument("--minutes", type=float, default=1e6)
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     until = time.monotonic() + 60 * asked.minutes
-    world = Surrogate(asked.table)
-    there = {(each.method, each.workers, each.repetition) for each in studies_of(asked.table)}
+    world = Surrogate(asked.table, told=asked.told)
+    there = {
+        (each.method, each.workers, each.repetition)
+        for each in studies_of(asked.table)
+        if each.runs == world.told
+    }
     for repetition in range(asked.repetitions):
         for name in asked.method or known:
             if (name, asked.workers, repetition) in there:
@@ -60,7 +65,9 @@ def main() -> None:
             )
             append(
                 asked.table,
-                Study(name, asked.workers, repetition, *chosen_in(trained, world.epochs)),
+                Study(
+                    world.told, name, asked.workers, repetition, *chosen_in(trained, world.epochs)
+                ),
             )
 
 

@@ -163,7 +163,9 @@ def main() -> None:
                 f"all {found.all[0]:.2f} of {found.all[1]}, the best quarter "
                 f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
             )
-            print(*Verdict(Surrogate(name), asked.workers).lines(), sep="\n", flush=True)
+            told = max(study.runs for study in studies_of(name))
+            world = Surrogate(name, told=told)
+            print(*Verdict(world, asked.workers).lines(), sep="\n", flush=True)
 
 
 def report(world: World, size: int, repetitions: int) -> None:

@@ -9,16 +9,27 @@ from typing import Any
 from search_bench.plans import TABLES
 
 BUDGETS = tuple(range(4, 41, 4))  # trainings
-COLUMNS = ("method", "workers", "repetition", "begun", "complete", "highest", "posterior", "params")
+COLUMNS = (
+    "runs",
+    "method",
+    "workers",
+    "repetition",
+    "begun",
+    "complete",
+    "highest",
+    "posterior",
+    "params",
+)
 Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study: how many trials had begun and were complete after each budget, and the numbers of those that
-    the highest score and the posterior choose, with their parameters.
+    """A study in the world of so many recorded runs: how many trials had begun and were complete after each
+    budget, and the numbers of those that the highest score and the posterior choose, with their parameters.
     """
 
+    runs: int
     method: str
     workers: int
     repetition: int
@@ -51,7 +62,9 @@ def append(table: str, study: Study) -> None:
         params = json.dumps(
             {str(key): value for key, value in study.params.items()}, separators=(",", ":")
         )
-        writer.writerow([study.method, study.workers, study.repetition, *numbers, params])
+        writer.writerow(
+            [study.runs, study.method, study.workers, study.repetition, *numbers, params]
+        )
 
 
 def _study(row: Mapping[str, str]) -> Study:
@@ -59,4 +72,6 @@ def _study(row: Mapping[str, str]) -> Study:
         [*map(int, row[name].split())] for name in ("begun", "complete", "highest", "posterior")
     )
     params = {int(number): params for number, params in json.loads(row["params"]).items()}
-    return Study(row["method"], int(row["workers"]), int(row["repetition"]), *lists, params)
+    return Study(
+        int(row["runs"]), row["method"], int(row["workers"]), int(row["repetition"]), *lists, params
+    )

@@ -47,13 +47,17 @@ class Scales:
 
 
 class Surrogate:
-    """A table as a world: true curves of any config, and runs of it."""
+    """A table as a world: true curves of any config, and runs of it; made of the first ``told`` runs that
+    were recorded, or of all.
+    """
 
-    def __init__(self, name: str, leave_out: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, leave_out: Sequence[str] = (), told: int = 0) -> None:
         params = {each.config: each.params for each in plan_of(ALL[name])}
         split = {each.number for each in plan_of(ALL[name]) if not each.turn}
         runs: dict[str, list[Recorded]] = {}
-        for run in runs_of(name).values():
+        recorded = list(runs_of(name).values())
+        self.told = told or len(recorded)
+        for run in recorded[: self.told]:
             whole = run.cause == Cause.COMPLETED and run.number in split
             if whole and run.config not in leave_out:
                 runs.setdefault(run.config, []).append(run)
