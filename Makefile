@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-search bench-tables compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-peers bench-search bench-tables compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-database: install ## what the database costs many workers, compared with a
 
 bench-tables: install ## record trainings of many configs for the judge of searches (TABLE=terrain; hours, resumable; MARS_NPZ for the others)
 	$(VENV)/bin/python tests/bench_tables.py --table $(or $(TABLE),terrain) --home .bench-tables/$(or $(TABLE),terrain) $(ARGS)
+
+bench-peers: install ## searches in virtual time on a recorded table, the real code of each (TABLE=mars-a; hours, resumable)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/bench_peers.py --table $(or $(TABLE),mars-a) $(ARGS)
 
 bench-search: install ## what choices and searches are worth, replayed on the recorded tables (minutes)
 	$(VENV)/bin/python tests/bench_search.py

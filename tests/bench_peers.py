@@ -18,7 +18,7 @@ from search_bench.plans import ALL
 from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
 
-from search.posterior.belief import Believer, Run
+from search.posterior.belief import Believer, Run, best_of
 from spaces.pruning import Halving, NoPruning
 from spaces.sampler import Sampler
 
@@ -90,9 +90,10 @@ def chosen_in(
             continue
         heights = [scored[place][1].max() for place in whole]
         runs = [Run(trained[number].values, *seen) for number, *seen in scored]
-        means = Believer(GROUND.coordinates, runs, epochs).of([run.values for run in runs]).means_C
+        believed = Believer(GROUND.coordinates, runs, epochs).of([run.values for run in runs])
+        chosen = best_of(believed, whole)
         highest.append(scored[whole[int(np.argmax(heights))]][0])
-        posterior.append(scored[whole[int(np.argmax(means[whole]))]][0])
+        posterior.append(scored[chosen][0])
     params = {number: trained[number].params for number in sorted({*highest, *posterior})}
     return begun, complete, highest, posterior, params
 

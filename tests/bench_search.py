@@ -23,7 +23,7 @@ from search_bench.plans import ALL, CONTROL, plan_of
 from search_bench.runs import Recorded, runs_of
 from search_bench.surrogate import Surrogate, quality
 
-from search.posterior.belief import Believer, Run
+from search.posterior.belief import Believer, Run, best_of
 from search.posterior.carried import final_score
 from search.process.messages import Cause
 from spaces.values import Value
@@ -121,20 +121,19 @@ def last(study: Sequence[Seen], epochs: int) -> int:
 
 
 def posterior(study: Sequence[Seen], epochs: int) -> int:
-    """Choose the highest posterior mean."""
+    """Choose as the service does."""
     runs = [
         Run(each.values, each.run.scores_E, each.whole) for each in study if each.run.scores_E.size
     ]
     belief = Believer(GROUND.coordinates, runs, epochs).of([seen.values for seen in study])
-    whole = np.array([seen.whole for seen in study])
-    return int(np.argmax(np.where(whole, belief.means_C[:-1], -np.inf)))
+    return best_of(belief, [place for place, seen in enumerate(study) if seen.whole])
 
 
 RULES: Mapping[str, Rule] = {
     "control only": lambda study, epochs: 0,
     "highest score": highest,
     "highest mean of the last epochs": last,
-    "highest posterior mean": posterior,
+    "posterior": posterior,
 }
 
 

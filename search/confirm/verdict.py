@@ -21,12 +21,12 @@ from objectives.statistics.interval import Interval, Unknown
 from search.confirm.cell import Cell
 from search.confirm.seed_table import MeanEstimate, SeedTable, Variance
 from search.confirm.selection_bias import pull_together
+from search.posterior.standing import SURE
 
 LEVEL = 0.95
 # of the standard error of a paired difference: the dearer one is the better with less than 70 %
 # then
 TIE = 0.5
-SURE = 0.8  # that a cheaper candidate is within what is asked for
 _ROUNDING = 1e-12  # of scores, in 0..1
 _ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
 _ONE_PART = Unknown("one validation part: nothing is known of how much parts move a score")

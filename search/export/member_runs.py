@@ -22,7 +22,8 @@ from search.study.unfinished import Exportable, read_unfinished
 from search.trials.checkpoints import BEST
 
 KEPT = text("""
-    SELECT trial_id, number, value, value FROM trials JOIN trial_values USING (trial_id) JOIN search_checkpoint USING (trial_id)
+    SELECT trial_id, number, value, 0, value
+    FROM trials JOIN trial_values USING (trial_id) JOIN search_checkpoint USING (trial_id)
     WHERE study_id = :study_id AND state = 'COMPLETE' AND kind = :kind ORDER BY value DESC, number
 """)
 

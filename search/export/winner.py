@@ -12,7 +12,7 @@ from objectives.bundle.belief import Belief, Believed, Confirmed, Named, Unconfi
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.standing import Standing, read_standing
-from search.confirm.verdict import SURE
+from search.posterior.standing import SURE
 from search.study.beliefs import Beliefs, TrialBelief, read_beliefs
 from search.study.record import Notes
 from search.study.spec import StudySpec, refuse_derived, refuse_without_scores

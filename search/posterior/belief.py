@@ -11,6 +11,7 @@ from scipy.special import ndtr
 from search.posterior.carried import carry
 from search.posterior.coordinates import Coordinates, points_of
 from search.posterior.gaussian import Observed, Posterior, Process, spread_of
+from search.posterior.standing import standing_of
 from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +36,11 @@ class Belief:
 
     posterior: Posterior
     control: int  # its place among them
+    points_CD: Floats
+
+    def is_control(self, place: int) -> bool:
+        """Return whether a config is the control."""
+        return bool((self.points_CD[place] == self.points_CD[self.control]).all())
 
     @property
     def means_C(self) -> Floats:
@@ -54,6 +60,18 @@ class Belief:
         differing_C = variances_C + variances_C[self.control] - 2 * covariances_CC[self.control]
         leads_C = self.means_C - self.means_C[self.control]
         return np.asarray(ndtr(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
+
+
+def best_of(belief: Belief, places: Sequence[int]) -> int:
+    """Return which of these configs to hand out: the highest mean among those that surely beat the
+    control, else the control where it is one of them, else the highest mean.
+    """
+
+    def rank(place: int) -> tuple[int, float]:
+        beats = None if belief.is_control(place) else float(belief.beats_control_C[place])
+        return standing_of(beats), float(belief.means_C[place])
+
+    return max(places, key=rank)
 
 
 class Believer:
@@ -103,7 +121,8 @@ class Believer:
         squared_CN = self.coordinates.distances(points_CD, self.points_ND)
         squared_CC = self.coordinates.distances(points_CD, points_CD)
         effects_CF = self.coordinates.effects(points_CD)
-        return Belief(self.process.at(squared_CN, squared_CC, effects_CF), len(configs))
+        posterior = self.process.at(squared_CN, squared_CC, effects_CF)
+        return Belief(posterior, len(configs), points_CD)
 
 
 def pressed(scores_N: Floats) -> Floats:

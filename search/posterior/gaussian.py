@@ -13,7 +13,11 @@ Floats = npt.NDArray[np.float64]
 SEED_SD = 0.02  # of the score of one config, by seed, before repeated runs say more
 LEVEL_SD = 0.1  # of the level of all scores, around their mean
 LENGTHS = (0.5, 1.0, 2.0)  # times the base, which is 0.7 of a field's range for 6 fields
-AMPLITUDES = (0.5, 1.0, 2.0)  # shares of half the spread
+AMPLITUDES = (
+    0.5,
+    1.0,
+    2.0,
+)  # times the usual one: half the spread, or a third of the best one's lead
 SEED_SDS = (0.4, 0.6, 1.0, 1.5, 2.2)  # times SEED_SD
 LENGTH_VARIANCE, AMPLITUDE_VARIANCE, SEED_VARIANCE = 0.8, 0.25, 0.1  # of their logarithms, a priori
 JITTER = 1e-8
@@ -104,6 +108,9 @@ class Process:
         self.observed = observed
         self.level = float(np.mean(observed.scores_N)) if level is None else level
         self.spread = spread_of(observed.scores_N) if spread is None else spread
+        # a single config far above all others is no noise
+        lead = float(observed.scores_N.max() - np.median(observed.scores_N))
+        self.usual = max(self.spread / 2.0, lead / 3.0)  # amplitude, a priori
         # half of the effects but the first are of fields
         fields = (observed.effects_NF.shape[1] - 1) // 2
         self.base = 0.7 * (max(fields, 1) / 6.0) ** 0.5
@@ -153,16 +160,14 @@ class Process:
             alike_NN = self._alike_NN(length * self.base)
             for amplitude in AMPLITUDES:
                 for seed in SEED_SDS:
-                    tried = Scales(
-                        length * self.base, amplitude * self.spread / 2.0, seed * SEED_SD
-                    )
+                    tried = Scales(length * self.base, amplitude * self.usual, seed * SEED_SD)
                     evidence = self._log_evidence(alike_NN, tried) + self._log_prior(tried)
                     found.append((evidence, tried))
         return max(found, key=lambda each: each[0])[1]
 
     def _log_prior(self, scales: Scales) -> float:
         length = np.log(scales.length / self.base) ** 2 / LENGTH_VARIANCE
-        amplitude = np.log(scales.amplitude / (self.spread / 2.0)) ** 2 / AMPLITUDE_VARIANCE
+        amplitude = np.log(scales.amplitude / self.usual) ** 2 / AMPLITUDE_VARIANCE
         seed = np.log(scales.seed_sd / SEED_SD) ** 2 / SEED_VARIANCE
         return float(-0.5 * (length + amplitude + seed))
 

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from search.artifacts.pictures import pictures_of
 from search.database.predicates import DEVICE_SECONDS, LIVE_LEASE
+from search.posterior.standing import CONTROL as CONTROL_STANDS
 from search.process.messages import Cause
 from search.study.beliefs import read_beliefs
 from search.study.budget import Budget
@@ -81,6 +82,11 @@ class TrialRecord:
         return self.score if self.believed is None else self.believed.mean
 
     @property
+    def standing(self) -> int:
+        """By what it ranks before that."""
+        return CONTROL_STANDS if self.believed is None else self.believed.standing
+
+    @property
     def last_score(self) -> float:
         """The score after its last reported epoch."""
         return self.curve[-1][1] if self.curve else math.nan
@@ -113,13 +119,15 @@ class StudyRecord:
 
     @cached_property
     def best(self) -> TrialRecord | None:
-        """The trial that is believed best, complete or cut by the study's limit; of a study that
-        does not search the one with the highest score. A complete one and the first of equals.
+        """The trial to hand out, complete or cut by the study's limit: what is believed best of those
+        that surely beat the control, else the control; of a study that does not search the one with
+        the highest score. A complete one and the first of equals.
         """
         scored = [trial for trial in self.trials if not math.isnan(trial.score)]
         return max(
             scored,
             key=lambda trial: (
+                trial.standing,
                 round(trial.height, 9),
                 trial.score,
                 trial.state is State.COMPLETE,

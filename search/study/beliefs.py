@@ -50,8 +50,9 @@ class TrialBelief:
 
 @dataclass(frozen=True)
 class Beliefs:
-    """A study's trials that have scores and were not pruned, the highest posterior mean first: among
-    equal configs the highest score.
+    """A study's trials that have scores and were not pruned, what is to be handed out first: those that
+    surely beat the control, then the control, then the others, each by posterior mean; among equal
+    configs by score.
     """
 
     ranked: tuple[TrialBelief, ...]
@@ -98,10 +99,6 @@ def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int,
     ]
     believed = known.from_runs().of([run.values for _, run in judged])
     beats = believed.beats_control_C
-    coordinates = known.ground.coordinates
-    is_control = [
-        bool((coordinates.of(run.values) == coordinates.of({})).all()) for _, run in judged
-    ]
     ranked = [
         TrialBelief(
             trial_id=source._trial_id,
@@ -112,7 +109,7 @@ def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int,
             believed=Believed(
                 mean=float(believed.means_C[place]),
                 sd=float(believed.sds_C[place]),
-                beats_control=None if is_control[place] else float(beats[place]),
+                beats_control=None if believed.is_control(place) else float(beats[place]),
                 runs=ended,
             ),
         )
@@ -123,8 +120,9 @@ def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int,
     return Beliefs(tuple(ranked[place] for place in order), covariances_CC[np.ix_(order, order)])
 
 
-def _rank(each: TrialBelief) -> tuple[float, float, int]:
-    return -round(each.believed.mean, 9), -each.score, each.number
+def _rank(each: TrialBelief) -> tuple[int, float, float, int]:
+    believed = each.believed
+    return -believed.standing, -round(believed.mean, 9), -each.score, each.number
 
 
 def _told(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from objectives.device.processor import Processor
+from search.posterior.standing import BETTER, CONTROL, SURE, UNCLEAR, standing_of
 from search.process.messages import Cause
 
 if TYPE_CHECKING:
@@ -24,15 +25,21 @@ RECIPE = "recipe"
 BEST_EPOCH = "best_epoch"
 MULTIPLY_ADDS = "multiply_adds"
 MEAN = "posterior_mean"
-BELIEVED = (MEAN, "posterior_sd", "beats_control", "posterior_runs")
+BEATS = "beats_control"
+BELIEVED = (MEAN, "posterior_sd", BEATS, "posterior_runs")
 INFEASIBLE = f'"{Cause.INFEASIBLE}"'  # a cause as JSON, which is how Optuna stores it
 
 # of a query on ``trials`` and ``trial_values``: by what a trial ranks. One of which nothing is believed
 # yet does by its score, which is higher than what will be
 BELIEVING = f"""LEFT JOIN LATERAL (
-    SELECT value_json::float AS mean FROM trial_user_attributes AS told
-    WHERE told.trial_id = trials.trial_id AND key = '{MEAN}') AS believing ON true"""
+    SELECT max(value_json::float) FILTER (WHERE key = '{MEAN}') AS mean,
+           max(value_json::float) FILTER (WHERE key = '{BEATS}') AS beats_control
+    FROM trial_user_attributes AS told
+    WHERE told.trial_id = trials.trial_id AND key IN ('{MEAN}', '{BEATS}')) AS believing ON true"""
 HEIGHT = "coalesce(believing.mean, value)"
+# first of all what surely beats the control, then the control: see `standing_of`
+STANDING = f"""CASE WHEN beats_control IS NULL THEN {CONTROL} WHEN beats_control > {SURE} THEN {BETTER}
+                    ELSE {UNCLEAR} END"""
 
 IOU = "iou "  # followed by a class
 CONFIRMED = ("confirms", "seed")
@@ -89,6 +96,11 @@ class Believed:
     sd: float  # how far off that may be, seeds apart
     beats_control: float | None  # probability; None: it is the control, or as good as
     runs: int  # of the study that had ended by then
+
+    @property
+    def standing(self) -> int:
+        """By what it ranks before its mean."""
+        return standing_of(self.beats_control)
 
     def attributes(self) -> dict[str, float]:
         """Return it as attributes of a trial."""

@@ -19,6 +19,7 @@ from search.study.record import (
     INFEASIBLE,
     MESSAGE,
     RECIPE,
+    STANDING,
     Believed,
     Notes,
     State,
@@ -35,8 +36,9 @@ TRIALS = text(f"""
 """)
 
 BEST = text(f"""
-    SELECT trial_id, number, value, {HEIGHT} AS height FROM trials JOIN trial_values USING (trial_id) {BELIEVING}
-    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY height DESC, value DESC, number LIMIT 1
+    SELECT trial_id, number, value, {STANDING} AS standing, {HEIGHT} AS height
+    FROM trials JOIN trial_values USING (trial_id) {BELIEVING}
+    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY standing DESC, height DESC, value DESC, number LIMIT 1
 """)
 
 WORKERS = text(f"""
@@ -262,7 +264,7 @@ def _best(connection: Connection, study: Readable, budget: Budget) -> Best | Non
     complete = [Exportable(*row) for row in connection.execute(BEST, {"study_id": study.id})]
     best = max(
         complete + unfinished_trials(connection, study.id, budget),
-        key=lambda trial: trial.height,
+        key=lambda trial: trial.rank,
         default=None,
     )
     if best is None:

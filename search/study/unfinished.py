@@ -13,19 +13,19 @@ from sqlalchemy import Connection, text
 from search.database.predicates import NO_LIVE_LEASE
 from search.study.budget import Budget, Limit, read_budget
 from search.study.known import Readable
-from search.study.record import BELIEVING, BEST_EPOCH
+from search.study.record import BELIEVING, BEST_EPOCH, STANDING
 
 # whose numbers are those of its best weights: a trial that went on after a limit and lost its
 # worker then has reported older ones
 CUT = text(f"""
-    SELECT trials.trial_id, number, score, coalesce(believing.mean, score) AS height
+    SELECT trials.trial_id, number, score, {STANDING} AS standing, coalesce(believing.mean, score) AS height
     FROM trials JOIN search_checkpoint USING (trial_id) {BELIEVING}
     JOIN trial_user_attributes AS told
          ON told.trial_id = trials.trial_id AND told.key = '{BEST_EPOCH}' AND told.value_json = search_checkpoint.epoch::text
     LEFT JOIN search_lease ON search_lease.trial_id = trials.trial_id
     WHERE study_id = :study_id AND state = 'RUNNING' AND kind = 'best'
       AND {NO_LIVE_LEASE}
-    ORDER BY height DESC, score DESC, number
+    ORDER BY standing DESC, height DESC, score DESC, number
 """)
 
 
@@ -38,7 +38,13 @@ class Exportable:
     trial_id: int
     number: int
     score: float
+    standing: int  # see `search.posterior.standing`
     height: float  # its config's posterior mean, or else the score
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """By what it ranks, the best highest."""
+        return self.standing, self.height
 
 
 def unfinished_trials(connection: Connection, study_id: int, budget: Budget) -> list[Exportable]:

@@ -39,7 +39,8 @@ def trials(findings: Findings) -> Html:
     titles += heads("origin", "differs from the control in", words=2)
     rows = [_row(study, trial, findings.unit) for trial in sorted(study.trials, key=_rank)]
     note = (
-        "What is believed best first; a score in brackets is the last of a trial that was not trained "
+        "First what surely beats the control, then the control, each by what is believed; a score "
+        "in brackets is the last of a trial that was not trained "
         "to its end. Believed: what a training with its config is expected to score at its end, by "
         "all runs together. Epochs: the best one of those trained. Weights: those of the network, "
         "in millions."
@@ -57,9 +58,9 @@ def differences(params: Mapping[str, Any], control: Mapping[str, Any]) -> Iterat
             yield f"{name}={parameter(params[name])}"
 
 
-def _rank(trial: TrialRecord) -> tuple[int, float, int]:
+def _rank(trial: TrialRecord) -> tuple[int, int, float, int]:
     height = 0.0 if math.isnan(trial.height) else -round(trial.height, 9)
-    return STATES.index(trial.state), height, trial.number
+    return STATES.index(trial.state), -trial.standing, height, trial.number
 
 
 def _row(study: StudyRecord, trial: TrialRecord, unit: Unit) -> Html:
