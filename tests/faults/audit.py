@@ -175,9 +175,10 @@ def checkpoints(scene: Scene) -> list[str]:
             wrong.append(f"the {kind} of trial {number} is not in the store as it was written")
         if kind != "best" and state not in ("RUNNING", "WAITING"):
             wrong.append(f"trial {number} has ended and keeps its {kind}")
-    best = scene.query(
-        f"SELECT number FROM {valued} WHERE state = 'COMPLETE' ORDER BY value DESC, number LIMIT 1"
-    )
+    best = scene.query(f"""
+        SELECT number FROM {valued} LEFT JOIN trial_user_attributes AS told
+             ON told.trial_id = trials.trial_id AND key = 'posterior_mean'
+        WHERE state = 'COMPLETE' ORDER BY coalesce(value_json::float, value) DESC, number LIMIT 1""")
     if best and best[0][0] not in [number for number, _, kind, _, _ in pointers if kind == "best"]:
         wrong.append(f"the best trial, {best[0][0]}, has no weights")
     scored = scene.query("""SELECT number, value, max(intermediate_value) FROM trials JOIN trial_values USING (trial_id)

@@ -105,6 +105,7 @@ def play(
     )
     for params in ({**GROUND.control}, *method.first(seed)):
         study.enqueue_trial(params)
+    control = dict(GROUND.control)  # never pruned
     trained: list[Trained] = []
     spent = 0.0
     epoch_costs = 1 / world.epochs
@@ -125,7 +126,7 @@ def play(
                 this.state = TrialState.COMPLETE
                 study.tell(trial, max(this.scores))
                 trial = None
-            elif trial.number and trial.should_prune():
+            elif this.params != control and trial.should_prune():
                 this.state = TrialState.PRUNED
                 study.tell(trial, state=TrialState.PRUNED)
                 trial = None

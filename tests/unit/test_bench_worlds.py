@@ -1,0 +1,115 @@
+"""The judge of searches: worlds made of recorded runs, studies in virtual time, and what is said of them."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+TESTS = Path(__file__).parents[1]  # where the benches find each other
+TOLD = 138  # the first part of the table
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Any]:
+    """The modules of the bench, and the world of table mars-a."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(TESTS))
+        names = ("choices", "judging", "parts", "plans", "runs", "surrogate", "virtual")
+        modules = {name: importlib.import_module(f"search_bench.{name}") for name in names}
+        peers = importlib.import_module("bench_peers")
+        world = modules["surrogate"].Surrogate("mars-a", told=TOLD)
+        yield SimpleNamespace(**modules, peers=peers, world=world)
+
+
+def test_a_world_tells_the_configs_it_is_made_of_and_their_noise(bench: Any) -> None:
+    world = bench.world
+    assert len(world.configs) == 65
+    truths = world.truth(world.points_CD)
+    assert np.corrcoef(truths, world.finals_C)[0, 1] > 0.9
+    assert abs(truths - world.finals_C).mean() < 0.02
+    curves = np.array([world.run(world.control, np.random.default_rng(n)) for n in range(300)])
+    assert curves.shape == (300, 12)
+    true_E = world.true_curves(world.control[None])[0]
+    np.testing.assert_allclose(curves.mean(axis=0), true_E, atol=0.01)
+    recorded = np.std([curve[-1] for curve in world.curves[world.configs.index("control")]])
+    assert 0.5 * recorded < curves[:, -1].std() < 2 * recorded
+    again = world.run(world.control, np.random.default_rng(0))
+    assert (again == curves[0]).all()
+
+
+def test_a_world_is_of_the_first_runs_alone(bench: Any) -> None:
+    few = bench.surrogate.Surrogate("mars-a", told=80)
+    assert few.told == 80
+    assert sum(map(len, few.curves)) == 80
+    without = bench.surrogate.Surrogate("mars-a", ["control"], told=TOLD)
+    assert set(bench.world.configs) - set(without.configs) == {"control"}
+
+
+def test_a_study_spends_its_budget_and_is_known_as_far_as_it_was(bench: Any) -> None:
+    method = bench.virtual.Method("random", lambda seed, number: RandomSampler(seed))
+    trained = bench.virtual.play(method, bench.world, workers=2, budget=4.0, seed=3)
+    assert sum(len(each.scores) for each in trained) == 4 * 12
+    assert [each.state for each in trained[:4]] == [TrialState.COMPLETE] * 4
+    assert trained[0].values == dict(bench.parts.GROUND.tried(bench.parts.GROUND.control).values)
+    times = sorted(at for each in trained for at in each.known_at)
+    np.testing.assert_allclose(times, np.arange(1, 49) / 12)
+    scores, whole = trained[0].by(1.0, 12)
+    assert (len(scores), whole) == (6, False)  # the other worker has spent the other half
+    scores, whole = trained[0].by(2.0, 12)
+    assert (len(scores), whole) == (12, True)
+    assert [each.params for each in trained] == [
+        each.params
+        for each in bench.virtual.play(method, bench.world, workers=2, budget=4.0, seed=3)
+    ]
+
+
+def test_pruners_end_trials_but_not_the_control(bench: Any) -> None:
+    (method,) = (each for each in bench.peers.methods() if each.name == "tpe + halving")
+    trained = bench.virtual.play(method, bench.world, workers=2, budget=6.0, seed=1)
+    states = [each.state for each in trained]
+    assert states[0] is TrialState.COMPLETE
+    assert TrialState.PRUNED in states
+    assert {len(each.scores) for each in trained if each.state is TrialState.PRUNED} <= {2, 6}
+
+
+def test_choices_come_back_as_they_were_written(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = bench.virtual.Method("random", lambda seed, number: RandomSampler(seed))
+    trained = bench.virtual.play(method, bench.world, workers=1, budget=8.0, seed=0)
+    chosen = bench.peers.chosen_in(trained, 12)
+    study = bench.choices.Study(TOLD, "random", 1, 0, *chosen)
+    monkeypatch.setattr(bench.choices, "TABLES", tmp_path)
+    assert bench.choices.studies_of("mars-a") == []
+    bench.choices.append("mars-a", study)
+    bench.choices.append("mars-a", study)
+    assert bench.choices.studies_of("mars-a") == [study, study]
+    begun, complete, highest, _, params = chosen
+    assert (begun[0], complete[0]) == (4, 4)
+    scores = [max(each.scores) for each in trained[:4]]
+    assert highest[0] == int(np.argmax(scores))
+    assert params[highest[0]] == trained[highest[0]].params
+
+
+def test_how_much_sooner_is_told_from_the_curves(bench: Any) -> None:
+    judging = bench.judging
+    budgets = np.array(bench.choices.BUDGETS)
+    theirs = judging.Gains(
+        "random", "highest", np.array([0.005 * budgets / 40, 0.015 * budgets / 40])
+    )
+    ours = judging.Gains("model", "posterior", np.array([0.02 * budgets / 40, 0.02 * budgets / 40]))
+    slow = judging.Gains("model", "posterior", np.zeros((2, len(budgets))))
+    verdict = judging.Verdict(bench.world, 2)
+    verdict.__dict__["all"] = [theirs, ours, slow]
+    both = np.arange(2)
+    assert verdict.speed_up(ours, both) == pytest.approx(2.0)  # 0.01 of 0.02
+    assert verdict.speed_up(ours, np.array([0, 0])) == pytest.approx(4.0)
+    assert verdict.speed_up(slow, both) == 0.0
+    assert (ours.ours, ours.theirs, theirs.ours, theirs.theirs) == (True, False, False, True)
+    assert not judging.Gains("model", "highest", np.zeros((1, 10))).ours
