@@ -124,6 +124,7 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
         "standing",
         "trials",
         "best",
+        "front",
         "score",
         "workers",
     ]
@@ -145,6 +146,8 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
     assert believed["runs"] == 2
     assert (believed["beats_control"] is None) == (status["best"]["number"] == 0)
     assert believed["mean"] < status["best"]["score"]  # of its best epoch
+    assert status["front"][0].keys() == {"number", "mean", "multiply_adds"}
+    assert status["front"][0]["multiply_adds"] > 0
     assert status["best"]["recipe"] == ("control" if status["best"]["number"] == 0 else "")
     assert (status["infeasible"]["trials"], status["warnings"]) == (0, [])
     assert set(status["best"]["per_class"]) <= CLASSES
