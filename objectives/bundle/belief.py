@@ -71,7 +71,7 @@ class Believed(Frozen):
     kind: Literal["believed"] = "believed"
     mean: float  # score that a training with the config is expected to have at its end
     sd: float  # how far off that may be
-    beats_control: float | None  # probability; None: it is the control
+    beats_control: float | None  # probability; None: it is the control, or that has no score
     runs: int  # of the search, its own among them
 
     def __str__(self) -> str:
@@ -84,14 +84,15 @@ class Believed(Frozen):
     def expected(self) -> str:
         """What to expect of the config, as a sentence."""
         return (
-            f"By all {self.runs} runs of the search together, a training with its config is "
-            f"expected to end at {self.mean:.4f} ± {self.sd:.4f} (posterior mean and deviation)."
+            f"By all {self.runs} runs of the search together, trainings with its config are "
+            f"expected to end at {self.mean:.4f} ± {self.sd:.4f} in the mean over seeds (posterior "
+            f"mean and deviation); a single one differs from that by its seed."
         )
 
     @property
     def _beats(self) -> str:
         if self.beats_control is None:
-            return " It is the control."
+            return ""
         return f" It beats the control with {100 * self.beats_control:.0f} %."
 
 

@@ -88,7 +88,9 @@ def best_trials(study: Study, top: int) -> list[FrozenTrial]:
         for trial in study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     }
     believed = read_beliefs(study).ranked
-    ranked = [complete[each.number] for each in believed if each.number in complete]
+    judged = [complete[each.number] for each in believed if each.number in complete]
+    others = [trial for trial in complete.values() if trial not in judged]
+    ranked = judged + sorted(others, key=lambda trial: (-(trial.value or 0.0), trial.number))
     control = [trial for trial in ranked if trial.number == CONTROL]
     chosen: dict[str, FrozenTrial] = {}
     for trial in [*control, *ranked]:

@@ -92,8 +92,8 @@ def confirm(
     """Return the verdict from the runs so far. Runs that failed may be left out or have a NaN score.
 
     The highest mean wins. Candidates within ``tie`` standard errors of it, those of their paired difference from it, are tied,
-    and the one with fewest multiply-adds is taken. With ``within`` those count as tied that are truly no more than so much
-    worse with a probability of `SURE`. The control takes part like any other.
+    and the one with fewest multiply-adds is taken. With ``within`` those count as tied, too, that are truly no more than so
+    much worse with a probability of `SURE`. The control takes part like any other.
 
     Source: the tie rule is the one-standard-error rule of Breiman et al. 1984 (Classification and Regression Trees), section
     3.4.3, for paired differences, with a smaller share.
@@ -225,8 +225,8 @@ class _Verdict:
 
     def is_tied(self, best: int, number: int) -> bool:
         behind = self.difference(best, number)
-        if self.within:
-            return self.no_worse(behind)
+        if self.within and self.no_worse(behind):
+            return True
         reach = (
             self.tie * math.sqrt(self.noise.value * behind.factor)
             if math.isfinite(behind.factor)

@@ -13,11 +13,12 @@ from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.standing import Standing, read_standing
 from search.posterior.standing import SURE
-from search.study.beliefs import Beliefs, TrialBelief, read_beliefs
+from search.study.beliefs import Beliefs, TrialBelief
 from search.study.record import Notes
 from search.study.spec import StudySpec, refuse_derived, refuse_without_scores
 from search.study.stored import Study, open_study
 from search.study.unfinished import read_unfinished
+from search.trials.believing import believe
 from search.trials.checkpoints import BEST
 from spaces import FromParams
 
@@ -100,18 +101,21 @@ def refuse_confirmation(spec: StudySpec) -> None:
 
 
 def best_trial(searched: Study, *, within: float = 0.0) -> Winner:
-    """Return the trial whose config has the highest posterior mean, among those whose weights can be
-    had: complete, or cut by the study's limit. With ``within`` as in `find_winner`.
+    """Return the trial to hand out among those whose weights can be had, complete or cut by the study's
+    limit: the highest posterior mean of those that surely beat the control, else the control. With
+    ``within`` as in `find_winner`.
 
     Raises:
         UserError: Without one.
     """
     cut = {trial.number for trial in read_unfinished(searched)}
-    beliefs = read_beliefs(searched)
+    beliefs = believe(searched)
     places = [
         place for place, each in enumerate(beliefs.ranked) if each.complete or each.number in cut
     ]
     if not places:
+        if unjudged := _highest(searched):
+            return unjudged
         name = searched.spec.name
         raise UserError(
             f"study {name!r} has no complete trial yet: wait for one (`search status --watch`)"
@@ -120,7 +124,7 @@ def best_trial(searched: Study, *, within: float = 0.0) -> Winner:
     kept = [place for place in places if beliefs.ranked[place].trial_id in there] or places[:1]
     first = beliefs.ranked[kept[0]]
     best = beliefs.ranked[_cheapest(beliefs, kept, within)]
-    belief = _belief(best, alone=len(places) == 1)
+    belief = _belief(best)
     winner = (
         Winner(searched, best.trial_id, best.number, best.number, best.score, belief)
         if best.complete
@@ -130,13 +134,25 @@ def best_trial(searched: Study, *, within: float = 0.0) -> Winner:
     return replace(winner, remarks=(*winner.remarks, *missed, *_cheaper(best, first, within)))
 
 
+def _highest(searched: Study) -> Winner | None:
+    """Return the complete trial with the highest score where none is judged: somebody else has written
+    them, with parameters that are none of the space's.
+    """
+    complete = searched.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    if best is None or best.value is None:
+        return None
+    belief = Unconfirmed(reason="its parameters are none of the space's")
+    return Winner(searched, best._trial_id, best.number, best.number, best.value, belief)
+
+
 def _cheapest(beliefs: Beliefs, places: Sequence[int], within: float) -> int:
     """Return the place of the config with the fewest multiply-adds, of those that are close to the
     best; of equals the better one.
     """
     if not within:
         return places[0]
-    close = [place for place in places[1:] if beliefs.within(place, within) >= SURE]
+    close = [place for place in places[1:] if beliefs.within(place, within, places[0]) >= SURE]
     known = [place for place in close if beliefs.ranked[place].multiply_adds]
     return min([places[0], *known], key=lambda place: beliefs.ranked[place].multiply_adds)
 
@@ -145,10 +161,11 @@ def _cheaper(best: TrialBelief, first: TrialBelief, within: float) -> tuple[str,
     if best.number == first.number:
         return ()
     share = best.multiply_adds / first.multiply_adds
+    more = best.believed.mean - first.believed.mean
     return (
         f"It is the cheapest that is within {within:g} of the best, trial {first.number}, with a "
         f"probability of {SURE:.0%} or more: {share:.2f} of its multiply-adds, "
-        f"{first.believed.mean - best.believed.mean:.4f} less expected.",
+        f"{abs(more):.4f} {'more' if more > 0 else 'less'} expected.",
     )
 
 
@@ -157,8 +174,8 @@ def _kept(searched: Study) -> Sequence[Row[tuple[int]]]:
         return connection.execute(WITH_WEIGHTS, {"study_id": searched.id, "kind": BEST}).all()
 
 
-def _belief(best: TrialBelief, *, alone: bool) -> Belief:
-    if alone:
+def _belief(best: TrialBelief) -> Belief:
+    if best.believed.runs <= 1:
         return Unconfirmed(reason="no other run says anything of it", alone=True)
     believed = best.believed
     return Believed(
@@ -177,7 +194,7 @@ def _cheaper_candidate(standing: Standing, within: float) -> tuple[str, ...]:
         return ()
     return (
         f"It is the cheapest candidate that is within {within:g} of the best, trial {first}, with a "
-        f"probability of {SURE:.0%} or more.",
+        f"probability of {SURE:.0%} or more, or tied with it.",
     )
 
 

@@ -95,6 +95,11 @@ class Believer:
         scales = Process(observed.some(chosen_for_scales(len(runs)))).scales
         self.process = Process(observed, scales)
 
+    @property
+    def has_control(self) -> bool:
+        """Whether a run is of the control."""
+        return bool((self.points_ND == self.coordinates.of({})).all(axis=1).any())
+
     def believing(self, configs: Sequence[Mapping[str, Value]]) -> "Believer":
         """Return a believer that takes configs as scored as they are expected to, by a run each."""
         expected = self.of(configs)

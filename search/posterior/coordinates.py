@@ -99,9 +99,11 @@ class Coordinates:
         where a changed choice counts as one; each field's part of that mean; and each number's
         signed difference, so that of a field the one side may be better than the other.
 
-        Effects of single fields explain most of what hyperparameters do: Duvenaud et al. 2011
-        (Additive Gaussian Processes), section 5.
+        Effects of single fields explain most of what hyperparameters do: Hutter et al. 2014 (An
+        Efficient Approach for Assessing Hyperparameter Importance), section 5.
         """
+        if not self.fields:
+            return np.zeros((len(points_ND), 1))
         control_D = self.of({})
         squared_ND = self.squared(points_ND, control_D[None])[:, :, 0].T
         numbers_D = np.array([isinstance(field, Number) for field in self.fields.values()])

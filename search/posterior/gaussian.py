@@ -91,7 +91,7 @@ class Process:
     itself, plus what differs smoothly between configs; a run adds its seed's luck, its epochs' jumps,
     and what an early look gets wrong, which is smooth over configs, too. The level, the fall and the
     fields' effects have normal priors, the latter ones a deviation of one spread of the scores, and
-    are integrated out: Rasmussen and Williams 2006, equations 2.41 and 2.42. Of the fall alone one
+    are integrated out: Rasmussen and Williams 2006, equations 2.39 to 2.41. Of the fall alone one
     spread is expected before a run says anything. Scales are chosen from short lists by the logarithm
     of the marginal likelihood (their equation 5.8) and of priors that are normal in their logarithms:
     so equal runs give equal scales on every machine. One length is for all fields: what single fields

@@ -5,7 +5,7 @@ have in common.
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -71,9 +71,12 @@ class Ground(Protocol):
 
 @dataclass(frozen=True)
 class SpaceGround:
-    """A space, whose conditions hold for every config that is drawn."""
+    """A space, whose conditions hold for every config that is drawn. What it was asked of a config it
+    knows.
+    """
 
     space: Space
+    _known: dict[tuple[Any, ...], Tried] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def control(self) -> Params:
@@ -97,8 +100,11 @@ class SpaceGround:
         Raises:
             ProblemsError: They are none of the space's.
         """
-        config = self.space.draw(FromParams(params))
-        return Tried(params, values_of(self.space, params, config))
+        key = tuple(sorted(params.items()))
+        if key not in self._known:
+            config = self.space.draw(FromParams(params))
+            self._known[key] = Tried(dict(params), values_of(self.space, params, config))
+        return self._known[key]
 
     def near(self, params: Params, *, changes: float = 1.0) -> Near:
         """Return how to draw near a config."""

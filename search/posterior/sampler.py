@@ -149,11 +149,14 @@ class Known:
                 continue
             self.tried.append(tried)
 
-    def from_runs(self) -> Believer:
-        """Return what is believed of configs by the runs alone; needs one."""
-        longest = max(len(run.scores_E) for run in self.runs)
+    def from_runs(self, told: Sequence[int] | None = None) -> Believer:
+        """Return what is believed of configs by the runs alone, or by those at these places; needs
+        one.
+        """
+        runs = self.runs if told is None else [self.runs[place] for place in told]
+        longest = max(len(run.scores_E) for run in runs)
         epochs = max(self.ground.epochs, longest)
-        runs = as_fractions(self.runs) if isinstance(self.ground, FlatGround) else self.runs
+        runs = as_fractions(runs) if isinstance(self.ground, FlatGround) else runs
         return Believer(self.ground.coordinates, runs, epochs)
 
     def believer(self) -> Believer:
@@ -178,7 +181,7 @@ def as_fractions(runs: Sequence[Run]) -> list[Run]:
 
 
 def _tried(ground: Ground, trial: FrozenTrial) -> Tried | None:
-    if not trial.params:
+    if not trial.params and isinstance(ground, FlatGround):
         return None
     try:
         return ground.tried(trial.params)

@@ -45,14 +45,15 @@ def progress_chart(
             radius=2.6,
         )
     chart.lines([_steps(moments, total_s, unit)], "best")
-    if best := study.best:
-        (last_rise,) = (moment for moment in moments if moment.number == best.number)
-        chart.dot(
-            (last_rise.spent_s / unit.seconds, last_rise.score),
-            "best",
-            f"the best: {_told(last_rise.number, last_rise.score)}",
-            radius=5,
-        )
+    # none of a best one that a limit has cut
+    for moment in moments:
+        if study.best and moment.number == study.best.number:
+            chart.dot(
+                (moment.spent_s / unit.seconds, moment.score),
+                "best",
+                f"the best: {_told(moment.number, moment.score)}",
+                radius=5,
+            )
     return chart.svg("best score so far against device time", f"device time, {unit.name}")
 
 

@@ -129,8 +129,8 @@ class StudyRecord:
             key=lambda trial: (
                 trial.standing,
                 round(trial.height, 9),
-                trial.score,
                 trial.state is State.COMPLETE,
+                0.0 if trial.standing == CONTROL_STANDS and trial.believed else trial.score,
                 -trial.number,
             ),
             default=None,

@@ -15,14 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
 from sqlalchemy import text
 
-from search.posterior.ground import SpaceGround
 from search.posterior.sampler import Known
 from search.study.record import MULTIPLY_ADDS, Believed
 from search.study.stored import Study
 
-# trials of which something is believed: the half with the highest scores, and others evenly from
-# first to last, so that what is known is not only of good ones
+# trials that tell something: the half with the highest scores, and others evenly from first to last,
+# so that what is known is not only of good ones. Of all of them something is believed
 MOST = 400
+CHUNK = 200  # configs that are judged at once
+TOGETHER = 100  # of the first it is known how they hang together
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 LEAST = 1e-12  # of a variance
 
@@ -45,27 +46,38 @@ class TrialBelief:
     score: float  # the trial's value, or the best so far
     complete: bool  # trained to its end
     multiply_adds: int  # of one frame, forward; 0: not known
+    is_control: bool
     believed: Believed
+
+    @property
+    def rank(self) -> tuple[int, float, float, int]:
+        """By what it is handed out, the first lowest. Among runs of the control the first one counts,
+        whose weights are always kept; among those of another config the highest score.
+        """
+        score = 0.0 if self.is_control else -self.score
+        return -self.believed.standing, -round(self.believed.mean, 9), score, self.number
 
 
 @dataclass(frozen=True)
 class Beliefs:
     """A study's trials that have scores and were not pruned, what is to be handed out first: those that
     surely beat the control, then the control, then the others, each by posterior mean; among equal
-    configs by score.
+    configs see `TrialBelief.rank`.
     """
 
     ranked: tuple[TrialBelief, ...]
-    # of the true scores of those, in their order
+    # of the true scores of the first `TOGETHER` of those, in their order
     covariances_CC: Floats = field(default_factory=lambda: np.zeros((0, 0)), compare=False)
 
-    def within(self, place: int, margin: float) -> float:
+    def within(self, place: int, margin: float, of: int = 0) -> float:
         """Return the probability that the config at a place is truly no more than ``margin`` worse
-        than that of the first.
+        than that of another place; 0 for one far down.
         """
-        each, first = self.ranked[place].believed, self.ranked[0].believed
+        if max(place, of) >= len(self.covariances_CC):
+            return 0.0
+        each, first = self.ranked[place].believed, self.ranked[of].believed
         covariances = self.covariances_CC
-        variance = covariances[0, 0] + covariances[place, place] - 2 * covariances[0, place]
+        variance = covariances[of, of] + covariances[place, place] - 2 * covariances[of, place]
         return float(ndtr((margin + each.mean - first.mean) / max(variance, LEAST) ** 0.5))
 
     @cached_property
@@ -88,53 +100,51 @@ def read_beliefs(study: Study) -> Beliefs:
 
 
 def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int, int]) -> Beliefs:
-    ended = sum(trial.state in ENDED for trial in trials)
-    known = Known(SpaceGround(study.space), study.optuna, _told(trials))
+    ended = sum(trial.state in ENDED and bool(trial.intermediate_values) for trial in trials)
+    known = Known(study.ground, study.optuna, trials)
     if not known.runs:
         return Beliefs(())
+    believer = known.from_runs(_told(known.sources))
     judged = [
-        (source, run)
-        for source, run in zip(known.sources, known.runs, strict=True)
-        if source.state != TrialState.PRUNED
+        place for place, source in enumerate(known.sources) if source.state != TrialState.PRUNED
     ]
-    believed = known.from_runs().of([run.values for _, run in judged])
-    beats = believed.beats_control_C
-    ranked = [
-        TrialBelief(
-            trial_id=source._trial_id,
-            number=source.number,
-            score=_height(source),
-            complete=source.state == TrialState.COMPLETE,
-            multiply_adds=costs.get(source._trial_id, 0),
-            believed=Believed(
-                mean=float(believed.means_C[place]),
-                sd=float(believed.sds_C[place]),
-                beats_control=None if believed.is_control(place) else float(beats[place]),
-                runs=ended,
-            ),
-        )
-        for place, (source, _) in enumerate(judged)
-    ]
-    order = sorted(range(len(ranked)), key=lambda place: _rank(ranked[place]))
-    covariances_CC = believed.posterior.covariances_CC
-    return Beliefs(tuple(ranked[place] for place in order), covariances_CC[np.ix_(order, order)])
+    ranked = []
+    for start in range(0, len(judged), CHUNK):
+        places = judged[start : start + CHUNK]
+        belief = believer.of([known.runs[place].values for place in places])
+        for number, place in enumerate(places):
+            compared = believer.has_control and not belief.is_control(number)
+            source = known.sources[place]
+            found = TrialBelief(
+                trial_id=source._trial_id,
+                number=source.number,
+                score=_height(source),
+                complete=source.state == TrialState.COMPLETE,
+                multiply_adds=costs.get(source._trial_id, 0),
+                is_control=belief.is_control(number),
+                believed=Believed(
+                    mean=float(belief.means_C[number]),
+                    sd=float(belief.sds_C[number]),
+                    beats_control=float(belief.beats_control_C[number]) if compared else None,
+                    runs=ended,
+                ),
+            )
+            ranked.append((found, known.runs[place].values))
+    ranked.sort(key=lambda each: each[0].rank)
+    first = believer.of([values for _, values in ranked[:TOGETHER]])
+    covariances_CC = first.posterior.covariances_CC[:-1, :-1]
+    return Beliefs(tuple(found for found, _ in ranked), covariances_CC)
 
 
-def _rank(each: TrialBelief) -> tuple[int, float, float, int]:
-    believed = each.believed
-    return -believed.standing, -round(believed.mean, 9), -each.score, each.number
-
-
-def _told(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that are to tell something: all, or as many as may be."""
-    scored = [trial for trial in trials if trial.value is not None or trial.intermediate_values]
-    if len(scored) <= MOST:
-        return scored
-    by_height = sorted(scored, key=lambda trial: (-_height(trial), trial.number))
-    rest = sorted(by_height[MOST // 2 :], key=lambda trial: trial.number)
+def _told(sources: Sequence[FrozenTrial]) -> list[int]:
+    """Return the places of the trials that are to tell something: all, or as many as may be."""
+    if len(sources) <= MOST:
+        return [*range(len(sources))]
+    by_height = sorted(range(len(sources)), key=lambda place: (-_height(sources[place]), place))
+    rest = sorted(by_height[MOST // 2 :])
     step = len(rest) / (MOST // 2)
     kept = by_height[: MOST // 2] + [rest[int(place * step)] for place in range(MOST // 2)]
-    return sorted(kept, key=lambda trial: trial.number)
+    return sorted(kept)
 
 
 def _height(trial: FrozenTrial) -> float:

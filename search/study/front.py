@@ -1,6 +1,4 @@
-"""What a cheaper model would cost in score: the trials of which none is both cheaper and believed
-better.
-"""
+"""What a cheaper model than the best would cost in score."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,18 +26,22 @@ class Model:
     multiply_adds: int
 
 
-def front(models: Iterable[Model]) -> tuple[Model, ...]:
-    """Return the models of which no other has a mean that is as high and fewer multiply-adds: the one
-    with the highest mean first. Of equals the first counts.
+def front(models: Iterable[Model], best: int) -> tuple[Model, ...]:
+    """Return the model of trial ``best``, then of the cheaper ones those of which no other has a mean
+    that is as high and fewer multiply-adds, the highest mean first; of equals the first. Nothing where
+    the best is none of the models.
     """
-    found: list[Model] = []
-    for model in sorted(models, key=lambda each: (-each.mean, each.multiply_adds, each.number)):
-        if not found or model.multiply_adds < found[-1].multiply_adds:
+    there = list(models)
+    found = [model for model in there if model.number == best]
+    if not found:
+        return ()
+    for model in sorted(there, key=lambda each: (-each.mean, each.multiply_adds, each.number)):
+        if model.multiply_adds < found[-1].multiply_adds:
             found.append(model)
     return tuple(found)
 
 
-def read_front(connection: Connection, study_id: int) -> tuple[Model, ...]:
+def read_front(connection: Connection, study_id: int, best: int) -> tuple[Model, ...]:
     """Return the front of a study's complete trials, by what is stored with them."""
     rows = connection.execute(COMPLETE, {"study_id": study_id})
-    return front(Model(*row) for row in rows)
+    return front((Model(*row) for row in rows), best)

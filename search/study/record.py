@@ -38,6 +38,8 @@ BELIEVING = f"""LEFT JOIN LATERAL (
     WHERE told.trial_id = trials.trial_id AND key IN ('{MEAN}', '{BEATS}')) AS believing ON true"""
 HEIGHT = "coalesce(believing.mean, value)"
 # first of all what surely beats the control, then the control: see `standing_of`
+# among runs of one config: of the control the first, of others the highest score
+TIE = "CASE WHEN mean IS NOT NULL AND beats_control IS NULL THEN 0 ELSE -value END"
 STANDING = f"""CASE WHEN beats_control IS NULL THEN {CONTROL} WHEN beats_control > {SURE} THEN {BETTER}
                     ELSE {UNCLEAR} END"""
 
@@ -92,9 +94,9 @@ class Expected:
 class Believed:
     """What all runs of the study together say of a trial's config: see `search.study.beliefs`."""
 
-    mean: float  # score that a training with it is expected to have at its end
-    sd: float  # how far off that may be, seeds apart
-    beats_control: float | None  # probability; None: it is the control, or as good as
+    mean: float  # expected score of trainings with it at their end, over seeds
+    sd: float  # how far off that mean may be
+    beats_control: float | None  # probability; None: it is the control, or that has no score
     runs: int  # of the study that had ended by then
 
     @property

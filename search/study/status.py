@@ -20,6 +20,7 @@ from search.study.record import (
     MESSAGE,
     RECIPE,
     STANDING,
+    TIE,
     Believed,
     Notes,
     State,
@@ -38,7 +39,7 @@ TRIALS = text(f"""
 BEST = text(f"""
     SELECT trial_id, number, value, {STANDING} AS standing, {HEIGHT} AS height
     FROM trials JOIN trial_values USING (trial_id) {BELIEVING}
-    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY standing DESC, height DESC, value DESC, number LIMIT 1
+    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY standing DESC, height DESC, {TIE}, number LIMIT 1
 """)
 
 WORKERS = text(f"""
@@ -235,7 +236,7 @@ def read_status(study: Readable) -> Status:
         last = connection.execute(LAST_UNFIT, which).scalar() if budget.infeasible else None
         scored = study.spec.purpose.scored
         best = _best(connection, study, budget) if scored else None
-        cheaper = read_front(connection, study.id) if study.spec.purpose.searches else ()
+        cheaper = read_front(connection, study.id, best.number) if best else ()
         workers = tuple(
             {**row, "seconds": float(row["seconds"])}
             for row in connection.execute(WORKERS, which).mappings()

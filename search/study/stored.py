@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, assert_never
 
 import optuna
@@ -29,6 +29,7 @@ from search.database.optuna_storage import (
     setting_up,
 )
 from search.database.tables import STUDY
+from search.posterior.ground import SpaceGround
 from search.process.messages import Run
 from search.study.history import History
 from search.study.known import KNOWN, find_study, read_spec
@@ -72,6 +73,11 @@ class Study:
     fence: Fence
     tally: Tally
     history: History
+
+    @cached_property
+    def ground(self) -> SpaceGround:
+        """What is searched, as the posterior sees it."""
+        return SpaceGround(self.space)
 
     def run(self, number: int) -> Run:
         """Return how one trial is trained."""

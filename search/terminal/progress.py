@@ -209,12 +209,10 @@ def _cheaper(front: Sequence[Model]) -> str:
 
 def _expected(believed: Believed) -> str:
     beats = believed.beats_control
-    against = (
-        "it is the control" if beats is None else f"beats the control with {100 * beats:.0f} %"
-    )
+    against = "" if beats is None else f"; beats the control with {100 * beats:.0f} %"
     return (
-        f"expected of its config, by {believed.runs} runs: {believed.mean:.4f} ± {believed.sd:.4f}; "
-        f"{against}"
+        f"expected of its config in the mean over seeds, by {believed.runs} runs: "
+        f"{believed.mean:.4f} ± {believed.sd:.4f}{against}"
     )
 
 

@@ -25,9 +25,17 @@ WRITE = text("""
     SELECT trial_id, key, value_json FROM unnest(
         cast(:trial_ids AS int[]), cast(:keys AS text[]), cast(:values AS text[])
     ) AS told (trial_id, key, value_json) JOIN trials USING (trial_id)
-    ORDER BY trial_id, key
+    ORDER BY trial_id, key FOR KEY SHARE OF trials
     ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json
     WHERE trial_user_attributes.value_json <> excluded.value_json
+""")
+
+
+# of what was pruned or has failed since nothing is believed
+DROP = text("""
+    DELETE FROM trial_user_attributes USING trials
+    WHERE trials.trial_id = trial_user_attributes.trial_id AND study_id = :study_id
+      AND key = ANY(:keys) AND state IN ('PRUNED', 'FAIL')
 """)
 
 
@@ -51,4 +59,5 @@ def believe(study: Study) -> Beliefs:
         if newest <= beliefs.ranked[0].believed.runs:
             told = {"trial_ids": trial_ids, "keys": keys, "values": values}
             connection.execute(WRITE, told)
+            connection.execute(DROP, {"study_id": study.id, "keys": list(BELIEVED)})
     return beliefs

@@ -4,7 +4,8 @@ it.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,17 @@ from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.trials.believing import believe
 from search.trials.checkpoints import UNNEEDED
-from tests.support.report_studies import confirming_spec, confirming_trials, drawn, write_study
+from spaces import Space, load_space
+from spaces.domains import Fixed
+from spaces.fields.schema import flatten
+from tests.support.report_studies import (
+    confirming_spec,
+    confirming_trials,
+    drawn,
+    spec_of,
+    trial_of,
+    write_study,
+)
 
 STORED = text("""
     SELECT number, key, value_json FROM trial_user_attributes JOIN trials USING (trial_id)
@@ -228,22 +239,66 @@ def test_whoever_is_to_be_handed_out_surely_beats_the_control(study: Study, data
     again.close()
 
 
-def test_of_many_trials_the_highest_and_some_of_the_others_are_told(
-    study: Study, monkeypatch: pytest.MonkeyPatch
+def test_of_many_trials_some_tell_and_all_are_judged(
+    study: Study, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beliefs_module, "MOST", 10)
-    told = {"runs": 0}
-
-    def counted(self: object, coordinates: object, runs: list[Run], epochs: int) -> None:
-        told["runs"] = len(runs)
-        built(self, coordinates, runs, epochs)  # type: ignore[arg-type]
-
+    """So that none keeps its place, or its weights, by a score that nobody has judged."""
+    monkeypatch.setattr(beliefs_module, "MOST", 6)
+    monkeypatch.setattr(beliefs_module, "CHUNK", 4)
+    told: list[int] = []
     built = Believer.__init__
+
+    def counted(self: Believer, coordinates: Any, runs: Sequence[Run], epochs: int) -> None:
+        told.append(len(runs))
+        built(self, coordinates, runs, epochs)
+
     monkeypatch.setattr(Believer, "__init__", counted)
-    found = read_beliefs(study)
-    assert told["runs"] == 10
-    scores = sorted((each.value for each in study.optuna.get_trials() if each.value), reverse=True)
-    assert set(scores[:5]) <= {each.score for each in found.ranked}
+    ranked = believe(study).ranked
+    assert told == [6]
+    complete = [each for each in study.optuna.get_trials() if each.state == TrialState.COMPLETE]
+    assert {each.number for each in ranked} == {each.number for each in complete}
+    assert set(stored(study)) == {each.number for each in complete}
+    point_at_weights(study, [each.number for each in ranked])
+    assert find_winner(study, database).number == ranked[0].number
+
+
+def test_of_what_was_pruned_since_nothing_is_believed(study: Study) -> None:
+    believe(study)
+    running = study.optuna.get_trials()[5]
+    assert running.state == TrialState.COMPLETE
+    with study.engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET state = 'PRUNED' WHERE number = 5"))
+    again = open_study(str(study.engine.url.render_as_string(hide_password=False)), "rocks")
+    believe(again)
+    assert 5 not in stored(again)
+    again.close()
+
+
+def test_without_a_run_of_the_control_nothing_is_said_to_beat_it(study: Study) -> None:
+    with study.engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET state = 'FAIL' WHERE number = 0"))
+    ranked = read_beliefs(study).ranked
+    assert ranked
+    assert {each.believed.beats_control for each in ranked} == {None}
+    means = [each.believed.mean for each in ranked]
+    assert means == sorted(means, reverse=True)
+
+
+def test_a_space_without_a_free_field_has_a_best_trial(database: str) -> None:
+    space = load_space("tiny")
+    fixed = {path: Fixed(value) for path, value in flatten(space.default()).items()}
+    domains = {path: fixed.get(path, domain) for path, domain in space.domains.items()}
+    spec = spec_of("fixed").model_copy(
+        update={"space": Space(domains, {}, space.pruning).to_dict()}
+    )
+    study = write_study(
+        database, spec, [trial_of(n, "COMPLETE", {}, {}, [0.3, 0.5 + n / 10]) for n in range(2)]
+    )
+    point_at_weights(study, [0, 1])
+    assert [each.number for each in choose_candidates(study, 2)] == [0]
+    winner = find_winner(study, database)
+    assert winner.number == 0, "both are the control, whose first run counts"
+    study.close()
 
 
 def test_nothing_is_believed_of_a_confirmation_or_before_a_score(database: str) -> None:
@@ -332,9 +387,14 @@ def test_status_shows_what_is_cheaper(study: Study) -> None:
 
 
 def test_a_front_has_nothing_that_another_beats() -> None:
+    assert front([Model(0, 0.5, 9)], 1) == ()
     models = [
         Model(n, m, c)
         for n, m, c in ((0, 0.5, 9), (1, 0.6, 9), (2, 0.6, 8), (3, 0.4, 8), (4, 0.3, 2))
     ]
-    assert [each.number for each in front(models)] == [2, 4]
-    assert front([]) == ()
+    assert [each.number for each in front(models, 2)] == [2, 4]
+    assert [each.number for each in front(models, 1)] == [1, 2, 4], (
+        "the best comes first, whatever it is"
+    )
+    assert [each.number for each in front(models, 0)] == [0, 2, 4]
+    assert front([], 0) == ()

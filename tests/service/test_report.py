@@ -139,7 +139,7 @@ def test_the_report_of_a_finished_study(rocks: str, pictures: PictureStore, tmp_
     assert highest.believed
     assert f"{best.score:.3f} is one score of {len(complete)} complete trials" in reasons
     worth = f"{highest.believed.mean:.3f} ± {highest.believed.sd:.3f}"
-    assert f"Trial {highest.number} scored {highest.score:.3f}, but" in reasons
+    assert f"Trial {highest.number} scored {highest.score:.3f}; by all runs" in reasons
     assert f"believed to be worth {worth}" in reasons
     expected = f"{best.believed.mean:.3f} ± {best.believed.sd:.3f}"
     assert f"trial {best.number}, trained again, can be expected to end at {expected}" in reasons

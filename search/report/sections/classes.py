@@ -55,6 +55,7 @@ def _row(study: StudyRecord, best: TrialRecord, control: TrialRecord | None, nam
 
 def _means(study: StudyRecord, best: TrialRecord, control: TrialRecord | None) -> Html:
     base = control.score if control else math.nan
+    top = max([best, *study.of("complete")], key=lambda trial: (trial.score, -trial.number))
     cells = [
         number(score(base)),
         number(score(best.score), "mark-best"),
@@ -64,8 +65,8 @@ def _means(study: StudyRecord, best: TrialRecord, control: TrialRecord | None) -
         "tr",
         row_head(study.spec.score_words),
         *cells,
-        number(score(best.score)),
-        number(f"trial {best.number}"),
+        number(score(top.score)),
+        number(f"trial {top.number}"),
         class_="total",
     )
 

@@ -8,6 +8,7 @@ from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
 from search.confirm.standing import Standing
 from search.confirm.verdict import ChosenCandidate
+from search.posterior.standing import BETTER
 from search.report import shown
 from search.report.findings import Findings
 from search.report.markup import Html, element
@@ -115,8 +116,7 @@ def _reasons(findings: Findings, study: StudyRecord) -> Iterator[Html]:
         yield joined(
             f"{score(best.score)} is the score of a trial that is unfinished: the study's limit "
             f"cut it after "
-            f"{counted(best.epochs, 'epoch')}, and it goes on when the study does. None that is "
-            f"complete scores as high."
+            f"{counted(best.epochs, 'epoch')}, and it goes on when the study does."
         )
     elif len(complete) == 1:
         yield joined(f"{score(best.score)} is the score of the only complete trial.")
@@ -157,17 +157,22 @@ def _unconfirmed(findings: Findings) -> Iterator[Html]:
     if best and best.believed:
         yield joined(
             f"All {best.believed.runs} runs that have ended taken together, trial {best.number}, "
-            f"trained again, can be expected to end at {_believed(best.believed)}."
+            f"trained again, can be expected to end at {_believed(best.believed)} in the mean over "
+            f"seeds."
         )
 
 
 def _instead(highest: TrialRecord) -> str:
     sentence = f"Trial {highest.number} scored {score(highest.score)}"
-    if highest.believed is None:
+    believed = highest.believed
+    if believed is None:
         return f"{sentence}."
+    worth = f"{sentence}; by all runs together it is believed to be worth {_believed(believed)}"
+    if believed.beats_control is None or believed.standing == BETTER:
+        return f"{worth}."
     return (
-        f"{sentence}, but by all runs together it is believed to be worth "
-        f"{_believed(highest.believed)}."
+        f"{worth}, and to beat the control with {percent(believed.beats_control)}, which is too "
+        f"little to be handed out instead of it."
     )
 
 

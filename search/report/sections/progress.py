@@ -31,14 +31,16 @@ def _progress(findings: Findings) -> Html:
     study = findings.study
     ledger = findings.ledger
     unit = findings.unit
-    legend = [("best", "line", "best so far"), ("complete", "dots", "a complete trial")]
+    legend = [("best", "line", "highest score so far"), ("complete", "dots", "a complete trial")]
     legend += [] if math.isnan(study.control_score) else [("control", "line level", "the control")]
     since = ledger.total.device_s - ledger.improved_s
-    caption = (
-        f"The best was found after {unit.shown(ledger.improved_s)} of "
-        f"{unit.shown(ledger.total.device_s)} on devices"
-    )
-    caption += f", with {unit.shown(since)} spent since." if since > 0 else "."
+    caption = f"{unit.shown(ledger.total.device_s)} on devices."
+    if not math.isnan(ledger.improved_s):
+        caption = (
+            f"The best was found after {unit.shown(ledger.improved_s)} of "
+            f"{unit.shown(ledger.total.device_s)} on devices"
+        )
+        caption += f", with {unit.shown(since)} spent since." if since > 0 else "."
     gained = "" if math.isnan(ledger.gain) else f" Gained over the control: {change(ledger.gain)}."
     chart = progress_chart(study, findings.moments, ledger.total.device_s, unit)
     return figure(
