@@ -100,10 +100,10 @@ def read_beliefs(study: Study) -> Beliefs:
 
 
 def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int, int]) -> Beliefs:
-    ended = sum(trial.state in ENDED and bool(trial.intermediate_values) for trial in trials)
     known = Known(study.ground, study.optuna, trials)
     if not known.runs:
         return Beliefs(())
+    ended = sum(source.state in ENDED for source in known.sources)
     believer = known.from_runs(_told(known.sources))
     judged = [
         place for place, source in enumerate(known.sources) if source.state != TrialState.PRUNED
