@@ -13,12 +13,11 @@ from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.standing import Standing, read_standing
 from search.posterior.standing import SURE
-from search.study.beliefs import Beliefs, TrialBelief
+from search.study.beliefs import Beliefs, TrialBelief, read_beliefs
 from search.study.record import Notes
 from search.study.spec import StudySpec, refuse_derived, refuse_without_scores
 from search.study.stored import Study, open_study
 from search.study.unfinished import read_unfinished
-from search.trials.believing import believe
 from search.trials.checkpoints import BEST
 from spaces import FromParams
 
@@ -109,7 +108,7 @@ def best_trial(searched: Study, *, within: float = 0.0) -> Winner:
         UserError: Without one.
     """
     cut = {trial.number for trial in read_unfinished(searched)}
-    beliefs = believe(searched)
+    beliefs = read_beliefs(searched)
     places = [
         place for place, each in enumerate(beliefs.ranked) if each.complete or each.number in cut
     ]

@@ -101,7 +101,7 @@ def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
         "has ended"
     )
     assert lines[-2].startswith("best: trial ")
-    assert lines[-1].startswith("expected of its config, by 2 runs: 0.")
+    assert lines[-1].startswith("expected of its config in the mean over seeds, by 2 runs: 0.")
     assert "\x1b" not in finished.output
 
 
@@ -167,7 +167,7 @@ def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finis
     assert lines[4].startswith("score: mean IoU of soil, bedrock, sand")
     assert lines[5].startswith("best: trial ")
     assert "; IoU by class: soil 0." in lines[5]
-    assert lines[6].startswith("expected of its config, by 2 runs: ")
+    assert lines[6].startswith("expected of its config in the mean over seeds, by 2 runs: ")
     assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-2:] == lines[5:]
 
 

@@ -34,6 +34,7 @@ from search.confirm.plan import plan
 from search.confirm.standing import ConfirmationState, read_standing
 from search.confirm.state import Asked, begin
 from search.export.winner import best_trial, find_winner
+from search.study.beliefs import read_beliefs
 from search.study.budget import current_budget, is_over
 from search.study.spec import StudySpec
 from search.study.stored import Study, create_study, enqueue_first, open_study
@@ -191,7 +192,7 @@ class Walk(RuleBasedStateMachine):
         assert self.rows() == before
         assert list(winner.remarks) == self.true_sentences()
         if not choosable:
-            assert (winner.study, winner.number) == (self.searched, self.complete_by_score()[0])
+            assert (winner.study, winner.number) == (self.searched, self.complete_by_belief()[0])
             assert winner.belief == best_trial(self.searched).belief
             return
         newest = self.plans[-1]
@@ -286,8 +287,11 @@ class Walk(RuleBasedStateMachine):
         score = self.searches[number][1]
         return -1.0 if math.isnan(score) else score
 
-    def complete_by_score(self) -> list[int]:
-        return sorted(self.complete(), key=lambda number: (-self.score(number), number))
+    def complete_by_belief(self) -> list[int]:
+        """What is to be handed out first, as another test compares with the posterior."""
+        ranked = [each.number for each in read_beliefs(self.searched).ranked]
+        assert sorted(ranked) == self.complete()
+        return ranked
 
     def complete_is(self, number: int) -> bool:
         return not math.isnan(self.searches[number][1])
@@ -305,7 +309,7 @@ class Walk(RuleBasedStateMachine):
         """
         chosen = [0] if self.searches and self.complete_is(0) else []
         most = len(chosen) + top
-        for number in self.complete_by_score():
+        for number in self.complete_by_belief():
             if len(chosen) < most and self.searches[number][0] not in [
                 self.searches[each][0] for each in chosen
             ]:
