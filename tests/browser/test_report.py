@@ -23,6 +23,7 @@ from tests.support.report_studies import (
     confirming_trials,
     drawn_trials,
     spec_of,
+    surely_best,
     write_study,
 )
 
@@ -71,6 +72,7 @@ def report(
     pictures = open_pictures(str(folder / "artifacts"))
     spec = spec_of("rocks <script>alert(1)</script>", preset="small", trials=60)
     trials = drawn_trials(load_stored_space(spec.space), 48)
+    surely_best(trials)
     ranked = sorted(
         (trial for trial in trials if trial.value is not None),
         key=lambda trial: -(trial.value or 0.0),

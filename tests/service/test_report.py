@@ -29,6 +29,7 @@ from tests.support.report_studies import (
     drawn_trials,
     multiply,
     spec_of,
+    surely_best,
     trial_of,
     write_study,
 )
@@ -232,15 +233,10 @@ def pictured(database: str, pictures: PictureStore) -> Iterator[Study]:
     """A study whose control and best trial have left pictures."""
     spec = spec_of("pictured")
     trials = drawn_trials(load_stored_space(spec.space), 12)
-    best = max(
-        (trial for trial in trials if trial.value is not None), key=lambda trial: trial.value or 0.0
-    ).number
+    best = surely_best(trials).number
     with_pictures(trials, pictures, 0, predictions=PNG + b"control", confusion=PNG, curve=PNG)
     with_pictures(trials, pictures, best, predictions=PNG + b"best", confusion=b"<html>")
     assert best
-    surely = {epoch: 0.1 + score for epoch, score in trials[best].intermediate_values.items()}
-    trials[best].intermediate_values = surely
-    trials[best].value = max(surely.values())
     study = write_study(database, spec, trials)
     yield study
     study.close()
