@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 from search_bench.choices import BUDGETS, Params, Study, append, studies_of
-from search_bench.parts import GROUND
+from search_bench.parts import GROUND, best_of
 from search_bench.plans import ALL
 from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
 
-from search.posterior.belief import Believer, Run, best_of
+from search.posterior.belief import Believer, Run
 from spaces.pruning import Halving, NoPruning
 from spaces.sampler import Sampler
 

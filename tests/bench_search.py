@@ -18,12 +18,12 @@ from functools import cached_property
 import numpy as np
 from search_bench.choices import studies_of
 from search_bench.judging import Verdict, shown
-from search_bench.parts import GROUND
+from search_bench.parts import GROUND, best_of
 from search_bench.plans import ALL, CONTROL, plan_of
 from search_bench.runs import Recorded, runs_of
 from search_bench.surrogate import Surrogate, quality
 
-from search.posterior.belief import Believer, Run, best_of
+from search.posterior.belief import Believer, Run
 from search.posterior.carried import final_score
 from search.process.messages import Cause
 from spaces.values import Value

@@ -9,6 +9,13 @@ from objectives.config import Frozen
 Bounds = tuple[float, float]
 
 
+def chance(probability: float) -> str:
+    """Return a probability in words, none of which says that something is certain."""
+    if probability > 0.99:
+        return "over 99 %"
+    return "under 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
+
+
 class Confirmed(Frozen):
     """The model's config was trained again with seeds that nobody chose it by, and scored at its
     last epoch.
@@ -29,7 +36,7 @@ class Confirmed(Frozen):
         beats = (
             ""
             if self.beats_control is None
-            else f" It beats the control with {100 * self.beats_control:.0f} %."
+            else f" It beats the control with {chance(self.beats_control)}."
         )
         around = (
             ""
@@ -93,7 +100,7 @@ class Believed(Frozen):
     def _beats(self) -> str:
         if self.beats_control is None:
             return ""
-        return f" It beats the control with {100 * self.beats_control:.0f} %."
+        return f" It beats the control with {chance(self.beats_control)}."
 
 
 class Optimistic(Frozen):

@@ -11,7 +11,6 @@ from scipy.special import ndtr
 from search.posterior.carried import carry
 from search.posterior.coordinates import Coordinates, points_of
 from search.posterior.gaussian import Observed, Posterior, Process, spread_of
-from search.posterior.standing import standing_of
 from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
@@ -60,18 +59,6 @@ class Belief:
         differing_C = variances_C + variances_C[self.control] - 2 * covariances_CC[self.control]
         leads_C = self.means_C - self.means_C[self.control]
         return np.asarray(ndtr(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
-
-
-def best_of(belief: Belief, places: Sequence[int]) -> int:
-    """Return which of these configs to hand out: the highest mean among those that surely beat the
-    control, else the control where it is one of them, else the highest mean.
-    """
-
-    def rank(place: int) -> tuple[int, float]:
-        beats = None if belief.is_control(place) else float(belief.beats_control_C[place])
-        return standing_of(beats), float(belief.means_C[place])
-
-    return max(places, key=rank)
 
 
 class Believer:

@@ -37,9 +37,9 @@ BELIEVING = f"""LEFT JOIN LATERAL (
     FROM trial_user_attributes AS told
     WHERE told.trial_id = trials.trial_id AND key IN ('{MEAN}', '{BEATS}')) AS believing ON true"""
 HEIGHT = "coalesce(believing.mean, value)"
-# first of all what surely beats the control, then the control: see `standing_of`
 # among runs of one config: of the control the first, of others the highest score
 TIE = "CASE WHEN mean IS NOT NULL AND beats_control IS NULL THEN 0 ELSE -value END"
+# first of all what surely beats the control, then the control: see `standing_of`
 STANDING = f"""CASE WHEN beats_control IS NULL THEN {CONTROL} WHEN beats_control > {SURE} THEN {BETTER}
                     ELSE {UNCLEAR} END"""
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
+from objectives.bundle.belief import chance
 from search.study.budget import is_over
 from search.study.front import Model
 from search.study.known import Readable
@@ -198,7 +199,7 @@ def _cheaper(front: Sequence[Model]) -> str:
     first, *others = front
     shares = "; ".join(
         f"trial {each.number}, {each.multiply_adds / first.multiply_adds:.2f} times as many, "
-        f"{first.mean - each.mean:.4f} less"
+        f"{each.mean - first.mean:+.4f}"
         for each in others[:MOST_CHEAPER]
     )
     return (
@@ -209,7 +210,7 @@ def _cheaper(front: Sequence[Model]) -> str:
 
 def _expected(believed: Believed) -> str:
     beats = believed.beats_control
-    against = "" if beats is None else f"; beats the control with {100 * beats:.0f} %"
+    against = "" if beats is None else f"; beats the control with {chance(beats)}"
     return (
         f"expected of its config in the mean over seeds, by {believed.runs} runs: "
         f"{believed.mean:.4f} ± {believed.sd:.4f}{against}"

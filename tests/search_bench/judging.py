@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from search_bench.choices import BUDGETS, Study, studies_of
 from search_bench.parts import GROUND
 from search_bench.surrogate import Surrogate, point_of
+from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
@@ -75,9 +76,8 @@ class Verdict:
             tops.append(height)
         return max(tops) - self.control
 
-    def _truths(self, values: Sequence[object]) -> Floats:
-        points = np.array([point_of(dict(each)) for each in values])  # type: ignore[call-overload]
-        return self.world.truth(points)
+    def _truths(self, values: Sequence[Mapping[str, Value]]) -> Floats:
+        return self.world.truth(np.array([point_of(dict(each)) for each in values]))
 
     @cached_property
     def all(self) -> list[Gains]:

@@ -1,11 +1,12 @@
 """The later parts of a table's plan, which what was recorded before decides."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from search.posterior.belief import Believer, Run
+from search.posterior.belief import Belief, Believer, Run
 from search.posterior.ground import SpaceGround, Tried
 from search.posterior.proposal import propose
+from search.posterior.standing import standing_of
 from search.process.messages import Cause
 from search_bench.plans import (
     BEST,
@@ -96,3 +97,15 @@ def write_next_part(table: Table) -> bool:
         return False
     extend(table, list(runs))
     return True
+
+
+def best_of(belief: Belief, places: Sequence[int]) -> int:
+    """Return which of these configs the service would hand out: the highest mean among those that surely beat the
+    control, else the control where it is one of them, else the highest mean.
+    """
+
+    def rank(place: int) -> tuple[int, float]:
+        beats = None if belief.is_control(place) else float(belief.beats_control_C[place])
+        return standing_of(beats), float(belief.means_C[place])
+
+    return max(places, key=rank)

@@ -103,7 +103,7 @@ def play(
     study = optuna.create_study(
         direction="maximize", sampler=method.sampler(seed, 0), pruner=method.pruner()
     )
-    for params in ({**GROUND.control}, *method.first(seed)):
+    for params in (dict(GROUND.control), *method.first(seed)):
         study.enqueue_trial(params)
     control = dict(GROUND.control)  # never pruned
     trained: list[Trained] = []

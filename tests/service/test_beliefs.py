@@ -5,6 +5,7 @@ it.
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from search.study.front import Model, front
 from search.study.record import BELIEVED, Notes
 from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.trials import believing
 from search.trials.believing import believe
 from search.trials.checkpoints import UNNEEDED
 from spaces import Space, load_space
@@ -398,3 +400,47 @@ def test_a_front_has_nothing_that_another_beats() -> None:
     )
     assert [each.number for each in front(models, 0)] == [0, 2, 4]
     assert front([], 0) == ()
+
+
+def test_a_control_that_failed_since_is_beaten_by_nobody(study: Study, database: str) -> None:
+    """While it ran, others were compared with what it had scored by then."""
+    for state, compared in (("RUNNING", True), ("FAIL", False)):
+        with study.engine.begin() as connection:
+            told = {"state": state}
+            connection.execute(text("UPDATE trials SET state = :state WHERE number = 0"), told)
+        again = open_study(database, study.spec.name)
+        believe(again)
+        there = stored(again)
+        again.close()
+        assert (0 in there) == compared
+        assert any("beats_control" in each for each in there.values()) == compared
+
+
+def test_of_many_only_what_has_moved_is_written(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(believing, "FIRST", 1)
+    ranked = believe(study).ranked
+    assert len(stored(study)) == len(ranked)
+    count = {each["posterior_runs"] for each in stored(study).values()}
+    assert len(count) == 1
+    slightly = replace(
+        Beliefs(ranked),
+        ranked=tuple(
+            replace(
+                each,
+                believed=replace(
+                    each.believed,
+                    mean=each.believed.mean + (0.001 if place == 2 else 0.0001),
+                    runs=each.believed.runs + 1,
+                ),
+            )
+            for place, each in enumerate(ranked)
+        ),
+    )
+    monkeypatch.setattr(believing, "read_beliefs", lambda study: slightly)
+    believe(study)
+    newer = [
+        number for number, each in stored(study).items() if each["posterior_runs"] not in count
+    ]
+    assert sorted(newer) == sorted([ranked[0].number, ranked[2].number])
