@@ -1,8 +1,10 @@
 """Searches in virtual time: the real code of samplers and pruners, with trainings that a surrogate makes."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import optuna
@@ -41,9 +43,37 @@ class Trained:
         return scores_E, len(scores_E) == epochs
 
 
+class Search(Protocol):
+    """A study as its method sees it: it is asked for trials, and told each epoch of them."""
+
+    def ask(self) -> tuple[int, Mapping[str, object]]:
+        """Return the number and parameters of the trial that a free worker is to train: the next number
+        for a new one, that of a paused one to go on with it. The first is the control.
+        """
+
+    def report(self, number: int, scores: Sequence[float]) -> TrialState:
+        """Take a trial's scores as far as they are known, and return how it stands: running, waiting for
+        more (paused), pruned, or complete after all epochs. The control is never pruned nor paused.
+        """
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Method(Protocol):
+    """A way to search."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    def begin(self, seed: int, epochs: int) -> Search:
+        """Return a new study whose whole trainings have so many epochs."""
+
+
 @dataclass(frozen=True)
-class Method:
-    """A way to search: what draws trial ``number`` of a study, what ends trials early, and what it
+class OptunaMethod:
+    """A way to search by Optuna's classes: what draws trial ``number`` of a study, what ends trials early, and what it
     begins with beside the control.
     """
 
@@ -53,8 +83,53 @@ class Method:
     first: Callable[[int], Sequence[dict[str, object]]] = lambda seed: ()
     each: bool = False  # a sampler of its own for each trial, as the service has
 
+    def begin(self, seed: int, epochs: int) -> Search:
+        """Return a new study."""
+        return OptunaSearch(self, seed, epochs)
 
-def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int) -> Method:
+
+class OptunaSearch:
+    """A study of Optuna's."""
+
+    def __init__(self, method: OptunaMethod, seed: int, epochs: int) -> None:
+        self._method, self._seed, self._epochs = method, seed, epochs
+        self._control = dict(GROUND.control)
+        self._study = optuna.create_study(
+            study_name=f"virtual {seed}",  # Hyperband deals its brackets by the name
+            direction="maximize",
+            sampler=method.sampler(seed, 0),
+            pruner=method.pruner(),
+        )
+        for params in (self._control, *method.first(seed)):
+            self._study.enqueue_trial(params)
+        self._trials: list[Trial] = []
+
+    def ask(self) -> tuple[int, Mapping[str, object]]:
+        """Return a new trial."""
+        if self._method.each:
+            self._study.sampler = self._method.sampler(self._seed, len(self._trials))
+        trial = self._study.ask()
+        GROUND.space.draw(FromTrial(trial))
+        self._trials.append(trial)
+        return trial.number, trial.params
+
+    def report(self, number: int, scores: Sequence[float]) -> TrialState:
+        """Report the last score, and end the trial where it is over."""
+        trial = self._trials[number]
+        trial.report(scores[-1], len(scores))
+        if len(scores) == self._epochs:
+            self._study.tell(trial, max(scores))
+            return TrialState.COMPLETE
+        if trial.params != self._control and trial.should_prune():
+            self._study.tell(trial, state=TrialState.PRUNED)
+            return TrialState.PRUNED
+        return TrialState.RUNNING
+
+    def close(self) -> None:
+        """Leave it: it is in memory alone."""
+
+
+def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int) -> OptunaMethod:
     """Return a search of the service: its samplers, first trials and rungs."""
     space = Space(GROUND.space.domains, GROUND.space.control, pruning, sampler=sampler)
 
@@ -71,7 +146,7 @@ def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int)
             until_s=0.0,
         )
 
-    return Method(
+    return OptunaMethod(
         name,
         lambda seed, number: build_sampler(spec(seed), space, number),
         lambda: judging(space).pruner,
@@ -80,16 +155,18 @@ def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int)
     )
 
 
-def peers() -> Iterator[Method]:
+def peers() -> Iterator[OptunaMethod]:
     """Yield searches of Optuna's own, as their documentation has them."""
-    yield Method("random", lambda seed, number: RandomSampler(seed))
-    yield Method("optuna TPE + median", lambda seed, number: TPESampler(seed=seed), MedianPruner)
-    yield Method(
+    yield OptunaMethod("random", lambda seed, number: RandomSampler(seed))
+    yield OptunaMethod(
+        "optuna TPE + median", lambda seed, number: TPESampler(seed=seed), MedianPruner
+    )
+    yield OptunaMethod(
         "optuna TPE + Hyperband",
         lambda seed, number: TPESampler(seed=seed),
         lambda: HyperbandPruner(max_resource=GROUND.epochs),
     )
-    yield Method(
+    yield OptunaMethod(
         "optuna GP", lambda seed, number: GPSampler(seed=seed, deterministic_objective=False)
     )
 
@@ -97,49 +174,34 @@ def peers() -> Iterator[Method]:
 def play(
     method: Method, world: Surrogate, *, workers: int, budget: float, seed: int
 ) -> list[Trained]:
-    """Return the trials of a study in which so many workers together spend the budget, in trainings. The
-    control is the first trial.
+    """Return the trials of a study in which so many workers together spend the budget, in trainings. A
+    paused trial goes on where it was.
     """
-    study = optuna.create_study(
-        direction="maximize", sampler=method.sampler(seed, 0), pruner=method.pruner()
-    )
-    for params in (dict(GROUND.control), *method.first(seed)):
-        study.enqueue_trial(params)
-    control = dict(GROUND.control)  # never pruned
     trained: list[Trained] = []
-    spent = 0.0
-    epoch_costs = 1 / world.epochs
-    # the next epoch of each worker: when it is over, whose it is, the trial, and its scores to come
-    events: list[tuple[float, int, Trial | None, Floats]] = [
-        (0.0, worker, None, np.zeros(0)) for worker in range(workers)
-    ]
-    while events:
-        now, worker, trial, rest_E = heapq.heappop(events)
-        if trial is not None:
-            spent += epoch_costs
-            this = trained[trial.number]
-            this.scores.append(float(rest_E[0]))
-            this.known_at.append(spent)
-            rest_E = rest_E[1:]
-            trial.report(this.scores[-1], len(this.scores))
-            if not rest_E.size:
-                this.state = TrialState.COMPLETE
-                study.tell(trial, max(this.scores))
-                trial = None
-            elif this.params != control and trial.should_prune():
-                this.state = TrialState.PRUNED
-                study.tell(trial, state=TrialState.PRUNED)
-                trial = None
-        if spent >= budget - 1e-9:
-            break
-        if trial is None:
-            if method.each:
-                study.sampler = method.sampler(seed, len(trained))
-            trial = study.ask()
-            GROUND.space.draw(FromTrial(trial))
-            tried = GROUND.tried(trial.params)
-            trained.append(Trained(dict(trial.params), dict(tried.values)))
-            dice = np.random.default_rng((seed, trial.number))
-            rest_E = world.run(point_of(dict(tried.values)), dice)
-        heapq.heappush(events, (now + epoch_costs, worker, trial, rest_E))
+    curves: list[Floats] = []  # of each trial all scores, known and to come
+    spent, epoch_costs = 0.0, 1 / world.epochs
+    # when each worker's next epoch is over, whose it is, and the trial's number; -1 where it has none
+    events = [(0.0, worker, -1) for worker in range(workers)]
+    with closing(method.begin(seed, world.epochs)) as search:
+        while events:
+            now, worker, number = heapq.heappop(events)
+            if number >= 0:
+                spent += epoch_costs
+                this = trained[number]
+                this.scores.append(float(curves[number][len(this.scores)]))
+                this.known_at.append(spent)
+                this.state = search.report(number, this.scores)
+                if this.state is not TrialState.RUNNING:
+                    number = -1
+            if spent >= budget - 1e-9:
+                break
+            if number < 0:
+                number, params = search.ask()
+                if number == len(trained):
+                    tried = GROUND.tried(params)
+                    trained.append(Trained(dict(params), dict(tried.values)))
+                    dice = np.random.default_rng((seed, number))
+                    curves.append(world.run(point_of(dict(tried.values)), dice))
+                trained[number].state = TrialState.RUNNING
+            heapq.heappush(events, (now + epoch_costs, worker, number))
     return trained

@@ -52,7 +52,7 @@ def test_a_world_is_of_the_first_runs_alone(bench: Any) -> None:
 
 
 def test_a_study_spends_its_budget_and_is_known_as_far_as_it_was(bench: Any) -> None:
-    method = bench.virtual.Method("random", lambda seed, number: RandomSampler(seed))
+    method = bench.virtual.OptunaMethod("random", lambda seed, number: RandomSampler(seed))
     trained = bench.virtual.play(method, bench.world, workers=2, budget=4.0, seed=3)
     assert sum(len(each.scores) for each in trained) == 4 * 12
     assert [each.state for each in trained[:4]] == [TrialState.COMPLETE] * 4
@@ -81,7 +81,7 @@ def test_pruners_end_trials_but_not_the_control(bench: Any) -> None:
 def test_choices_come_back_as_they_were_written(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method = bench.virtual.Method("random", lambda seed, number: RandomSampler(seed))
+    method = bench.virtual.OptunaMethod("random", lambda seed, number: RandomSampler(seed))
     trained = bench.virtual.play(method, bench.world, workers=1, budget=8.0, seed=0)
     chosen = bench.peers.chosen_in(trained, 12)
     study = bench.choices.Study(TOLD, "random", 1, 0, *chosen)
