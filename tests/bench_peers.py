@@ -15,8 +15,8 @@ import optuna
 from search_bench.choices import BUDGETS, Params, Study, append, studies_of
 from search_bench.parts import GROUND, best_of
 from search_bench.plans import ALL
-from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
+from search_bench.worlds import KINDS, worlds_of
 
 from search.posterior.belief import Believer, Run
 from spaces.pruning import Halving, NoPruning
@@ -42,19 +42,20 @@ def main() -> None:
     parser.add_argument("--method", choices=known, action="append")
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--world", choices=KINDS, default=KINDS[0])
     parser.add_argument("--told", type=int, default=0, help="recorded runs of its world; 0: all")
     parser.add_argument("--minutes", type=float, default=1e6)
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     until = time.monotonic() + 60 * asked.minutes
-    world = Surrogate(asked.table, told=asked.told)
+    worlds = worlds_of(asked.table, asked.world, asked.repetitions, asked.told)
     there = {
         (each.method, each.workers, each.repetition)
-        for each in studies_of(asked.table)
-        if each.runs == world.told
+        for each in studies_of(worlds[0].name)
+        if each.runs == worlds[0].told
     }
-    for repetition in range(asked.repetitions):
+    for repetition, world in enumerate(worlds):
         for name in asked.method or known:
             if (name, asked.workers, repetition) in there:
                 continue
@@ -64,7 +65,7 @@ def main() -> None:
                 known[name], world, workers=asked.workers, budget=BUDGETS[-1], seed=repetition
             )
             append(
-                asked.table,
+                world.name,
                 Study(
                     world.told, name, asked.workers, repetition, *chosen_in(trained, world.epochs)
                 ),

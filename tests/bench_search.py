@@ -21,7 +21,8 @@ from search_bench.judging import Verdict, shown
 from search_bench.parts import GROUND, best_of
 from search_bench.plans import ALL, CONTROL, plan_of
 from search_bench.runs import Recorded, runs_of
-from search_bench.surrogate import Surrogate, quality
+from search_bench.surrogate import quality
+from search_bench.worlds import KINDS, worlds_of
 
 from search.posterior.belief import Believer, Run
 from search.posterior.carried import final_score
@@ -162,9 +163,14 @@ def main() -> None:
                 f"all {found.all[0]:.2f} of {found.all[1]}, the best quarter "
                 f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
             )
-            told = max(study.runs for study in studies_of(name))
-            world = Surrogate(name, told=told)
-            print(*Verdict(world, asked.workers).lines(), sep="\n", flush=True)
+        for kind in KINDS:
+            played = studies_of(worlds_of(name, kind, 1)[0].name)
+            if not played:
+                continue
+            told = max(study.runs for study in played)
+            repetitions = 1 + max(study.repetition for study in played)
+            verdict = Verdict(worlds_of(name, kind, repetitions, told), asked.workers)
+            print(*verdict.lines(), sep="\n", flush=True)
 
 
 def report(world: World, size: int, repetitions: int) -> None:

@@ -1,8 +1,7 @@
 """What the choices of searches in virtual time are worth, by the truth of the world they were made in."""
 
-import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,14 +10,13 @@ import numpy.typing as npt
 
 from search_bench.choices import BUDGETS, Study, studies_of
 from search_bench.parts import GROUND
-from search_bench.surrogate import Surrogate, point_of
-from spaces.values import Value
+from search_bench.surrogate import point_of
+from search_bench.worlds import World, gain_of
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
 OURS = ("model", "tpe + halving")  # ways of the service; what begins like them is ours, too
 BOOTSTRAPS = 2000
-CLIMBS, STEPS, AROUND = 8, 40, 50  # for the best config of a world
 
 
 @dataclass(frozen=True)
@@ -46,45 +44,28 @@ class Gains:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gains of all searches on one world."""
+    """The gains of all searches on worlds made of one table."""
 
-    world: Surrogate
+    worlds: Sequence[World]  # by repetition; those that all were played in may be fewer
     workers: int
 
-    @cached_property
-    def control(self) -> float:
-        """The control's true score."""
-        return float(self.world.truth(self.world.control[None])[0])
+    @property
+    def name(self) -> str:
+        """What the worlds are made of."""
+        return self.worlds[0].name
 
     @cached_property
     def attainable(self) -> float:
-        """What the best config that is found by climbing gains over the control."""
-        dice = random.Random(0)
-        near = GROUND.near(GROUND.control, changes=0.5)
-        begun = [GROUND.drawn(dice, near) for _ in range(AROUND * CLIMBS)]
-        truths = self._truths([each.values for each in begun])
-        tops = []
-        for place in np.argsort(-truths)[:CLIMBS]:
-            best, height = begun[int(place)], float(truths[int(place)])
-            for _ in range(STEPS):
-                around = [
-                    GROUND.drawn(dice, GROUND.near(best.params, changes=0.2)) for _ in range(AROUND)
-                ]
-                found = self._truths([each.values for each in around])
-                if found.max() > height:
-                    best, height = around[int(found.argmax())], float(found.max())
-            tops.append(height)
-        return max(tops) - self.control
-
-    def _truths(self, values: Sequence[Mapping[str, Value]]) -> Floats:
-        return self.world.truth(np.array([point_of(dict(each)) for each in values]))
+        """What the best config of a world gains over the control, on average."""
+        return float(np.mean([world.attainable for world in self.worlds]))
 
     @cached_property
     def all(self) -> list[Gains]:
         """The gains of each search by each choice, over the repetitions that all have."""
         studies = defaultdict[str, dict[int, Study]](dict)
-        for study in studies_of(self.world.name):
-            if (study.workers, study.runs) == (self.workers, self.world.told):
+        for study in studies_of(self.name):
+            known = study.repetition < len(self.worlds)
+            if known and (study.workers, study.runs) == (self.workers, self.worlds[0].told):
                 studies[study.method][study.repetition] = study
         shared = sorted(set.intersection(*(set(each) for each in studies.values())))
         return [
@@ -94,9 +75,10 @@ class Verdict:
         ]
 
     def _gains(self, study: Study, choice: str) -> Floats:
+        world = self.worlds[study.repetition]
         numbers = study.highest if choice == "highest" else study.posterior
         gain = {
-            number: self._truths([GROUND.tried(params).values])[0] - self.control
+            number: gain_of(world, point_of(GROUND.tried(params).values))
             for number, params in study.params.items()
         }
         return np.array([gain[number] for number in numbers])
@@ -118,7 +100,7 @@ class Verdict:
         """Yield what is to be printed."""
         repetitions = len(self.all[0].gains_RB)
         yield (
-            f"{self.world.name}: {repetitions} repetitions, {self.workers} workers; the best config "
+            f"{self.name}: {repetitions} repetitions, {self.workers} workers; the best config "
             f"found gains {self.attainable:+.4f}"
         )
         yield (

@@ -6,8 +6,10 @@ It has nothing of the product's posterior but the coordinates: a judge that thou
 favour it.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from search.posterior.carried import final_score, last_epochs
+from search.posterior.ground import Tried
 from search.process.messages import Cause
 from search_bench.parts import GROUND
 from search_bench.plans import ALL, plan_of
@@ -27,6 +30,7 @@ NEIGHBOURS = 5  # configs of which one lends a run's residuals
 FOLDS = 10
 LENGTH, LENGTH_SD = 1.5, 0.8  # of a field's range, and of its logarithm, a priori
 STARTS = 3
+CLIMBS, STEPS, AROUND = 8, 40, 50  # for the best config
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,32 @@ class Surrogate:
         residual_E = dice.choice(self.residuals[lender])
         return np.asarray(np.clip(self.true_curves(point_D[None])[0] + residual_E, 0.0, 1.0))
 
-    @property
+    @cached_property
     def control(self) -> Floats:
         """The control's point."""
         return GROUND.coordinates.of({})
+
+    @cached_property
+    def attainable(self) -> float:
+        """What the best config that is found by climbing gains over the control."""
+        dice = random.Random(0)
+        near = GROUND.near(GROUND.control, changes=0.5)
+        begun = [GROUND.drawn(dice, near) for _ in range(AROUND * CLIMBS)]
+        truths = self._truths(begun)
+        tops = []
+        for place in np.argsort(-truths)[:CLIMBS]:
+            best, height = begun[int(place)], float(truths[int(place)])
+            for _ in range(STEPS):
+                near = GROUND.near(best.params, changes=0.2)
+                around = [GROUND.drawn(dice, near) for _ in range(AROUND)]
+                found = self._truths(around)
+                if found.max() > height:
+                    best, height = around[int(found.argmax())], float(found.max())
+            tops.append(height)
+        return max(tops) - float(self.truth(self.control[None])[0])
+
+    def _truths(self, configs: Sequence[Tried]) -> Floats:
+        return self.truth(np.array([point_of(dict(each.values)) for each in configs]))
 
     def _fitted(self) -> Scales:
         """Return the scales of the highest marginal likelihood of the configs' mean final scores, with

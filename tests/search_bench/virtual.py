@@ -1,4 +1,4 @@
-"""Searches in virtual time: the real code of samplers and pruners, with trainings that a surrogate makes."""
+"""Searches in virtual time: the real code of samplers and pruners, with trainings that a world of recorded runs makes."""
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,8 @@ from search.study.pruners import judging
 from search.study.sampling import build_sampler, first_trials
 from search.study.spec import StudySpec
 from search_bench.parts import GROUND
-from search_bench.surrogate import Floats, Surrogate, point_of
+from search_bench.surrogate import Floats, point_of
+from search_bench.worlds import World
 from spaces import Space
 from spaces.pruning import Halving, NoPruning
 from spaces.sampler import Sampler
@@ -171,9 +172,7 @@ def peers() -> Iterator[OptunaMethod]:
     )
 
 
-def play(
-    method: Method, world: Surrogate, *, workers: int, budget: float, seed: int
-) -> list[Trained]:
+def play(method: Method, world: World, *, workers: int, budget: float, seed: int) -> list[Trained]:
     """Return the trials of a study in which so many workers together spend the budget, in trainings. A
     paused trial goes on where it was.
     """

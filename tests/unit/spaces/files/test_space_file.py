@@ -216,15 +216,21 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
 
 
 def test_a_file_may_say_who_draws(tmp_path: Path) -> None:
-    assert load_space("small").sampler is Sampler.TPE
-    assert "sampler" not in load_space("small").to_dict()
-    drawn = load_text(tmp_path, "extends: small\nsampler: model\n")
-    assert drawn.sampler is Sampler.MODEL
+    assert load_space("small").sampler is Sampler.MODEL
+    drawn = load_text(tmp_path, "extends: small\nsampler: random\n")
+    assert drawn.sampler is Sampler.RANDOM
     assert load_stored_space(drawn.to_dict()) == drawn
     assert drawn.fingerprint != load_space("small").fingerprint
-    assert load_text(tmp_path, "extends: small\nsampler: model\n", "sampler=tpe") == load_space(
+    assert load_text(tmp_path, "extends: small\nsampler: random\n", "sampler=model") == load_space(
         "small"
     )
+
+
+def test_a_stored_space_that_says_nothing_is_drawn_by_tpe() -> None:
+    stored = load_space("small", ["sampler=tpe"]).to_dict()
+    assert "sampler" not in stored  # as before there was a choice
+    assert load_stored_space(stored).sampler is Sampler.TPE
+    assert load_stored_space(load_space("small").to_dict()).sampler is Sampler.MODEL
 
 
 @pytest.mark.parametrize(
