@@ -14,7 +14,8 @@ class Sampler(StrEnum):
     RANDOM = "random"
 
 
-SAMPLER_BY_DEFAULT = Sampler.TPE
+SAMPLER_BY_DEFAULT = Sampler.MODEL
+UNSTATED = Sampler.TPE  # of a stored space that says nothing: it was the only one
 
 
 def read_sampler(written: object) -> Sampler | list[Problem]:

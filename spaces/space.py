@@ -16,7 +16,7 @@ from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, 
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
 from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
-from spaces.sampler import SAMPLER_BY_DEFAULT, Sampler
+from spaces.sampler import SAMPLER_BY_DEFAULT, UNSTATED, Sampler
 from spaces.source import FromParams, ValueSource
 from spaces.values import Scalar, Value, shown, token
 
@@ -136,7 +136,7 @@ class Space:
             stored["pruning"] = self.pruning.model_dump()
         if self.recipes:
             stored["recipes"] = list(self.recipes)
-        if self.sampler != SAMPLER_BY_DEFAULT:
+        if self.sampler != UNSTATED:
             stored["sampler"] = self.sampler.value
         if foreign.packages:
             stored["foreign"] = dict(foreign.packages)

@@ -40,6 +40,7 @@ from search.study.sampling import FirstTrial, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.tally import Tally
 from spaces import Space, load_stored_space
+from spaces.sampler import UNSTATED
 
 if TYPE_CHECKING:
     # it decodes images: `search status` does not wait for that
@@ -320,8 +321,10 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         # as in a space file; a path may be in both
         prefix = "" if part == "domains" else "control."
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
-    for part in ("pruning", "sampler"):
-        pairs[part] = there.space.get(part), wanted.space.get(part)
+    pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
+    pairs["--set sampler"] = tuple(
+        spec.space.get("sampler", UNSTATED.value) for spec in (there, wanted)
+    )
     if "measure" in pairs and pairs["measure"][0] != pairs["measure"][1]:
         pairs = {"--score": pairs["measure"]} | {
             what: pair for what, pair in pairs.items() if what not in BY_MEASURE

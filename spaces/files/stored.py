@@ -7,7 +7,7 @@ from objectives.errors import Problem, ProblemsError
 from spaces.files.layer import read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT
-from spaces.sampler import SAMPLER_BY_DEFAULT
+from spaces.sampler import UNSTATED
 from spaces.space import Space
 from spaces.values import shown
 
@@ -45,7 +45,7 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
         control,
         layer.pruning or PRUNING_BY_DEFAULT,
         layer.recipes or (),
-        layer.sampler or SAMPLER_BY_DEFAULT,
+        layer.sampler or UNSTATED,
     )
     space.default()  # raises when the control does not fit
     return space
