@@ -143,6 +143,8 @@ def main() -> None:
     parser.add_argument("--table", choices=ALL, action="append")
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2, help="of searches (%(default)s)")
+    parser.add_argument("--budget", type=int, default=40, help="of searches (%(default)s)")
+    parser.add_argument("--told", type=int, help="recorded runs of their world; else the most")
     asked = parser.parse_args()
     names = asked.table or [name for name in ALL if runs_of(name)]
     print(
@@ -162,9 +164,9 @@ def main() -> None:
                 f"all {found.all[0]:.2f} of {found.all[1]}, the best quarter "
                 f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
             )
-            told = max(study.runs for study in studies_of(name))
+            told = asked.told or max(study.runs for study in studies_of(name))
             world = Surrogate(name, told=told)
-            print(*Verdict(world, asked.workers).lines(), sep="\n", flush=True)
+            print(*Verdict(world, asked.workers, asked.budget).lines(), sep="\n", flush=True)
 
 
 def report(world: World, size: int, repetitions: int) -> None:

@@ -9,13 +9,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from search_bench.choices import BUDGETS, Study, studies_of
+from search_bench.choices import EVERY, Study, studies_of
 from search_bench.parts import GROUND
 from search_bench.surrogate import Surrogate, point_of
 from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
+SHOWN = (8, 16, 40)  # budgets; and the whole of a larger one
+CONTROL_ONLY = "control only"
 OURS = ("model", "tpe + halving")  # ways of the service; what begins like them is ours, too
 BOOTSTRAPS = 2000
 CLIMBS, STEPS, AROUND = 8, 40, 50  # for the best config of a world
@@ -41,15 +43,16 @@ class Gains:
 
     def at(self, budget: int) -> Floats:
         """Return the gains (R,) after a budget."""
-        return self.gains_RB[:, BUDGETS.index(budget)]
+        return self.gains_RB[:, budget // EVERY - 1]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gains of all searches on one world."""
+    """The gains of all searches on one world, each with the same workers and budget."""
 
     world: Surrogate
     workers: int
+    budget: int = 40
 
     @cached_property
     def control(self) -> float:
@@ -81,13 +84,25 @@ class Verdict:
 
     @cached_property
     def all(self) -> list[Gains]:
-        """The gains of each search by each choice, over the repetitions that all have."""
+        """The gains of each search by each choice, over the repetitions that all have, and of a study that
+        trains and chooses its control alone.
+
+        Raises:
+            SystemExit: No study is there, or they share no repetition.
+        """
         studies = defaultdict[str, dict[int, Study]](dict)
+        wanted = (self.workers, self.world.told, self.budget)
         for study in studies_of(self.world.name):
-            if (study.workers, study.runs) == (self.workers, self.world.told):
+            if (study.workers, study.runs, study.budget) == wanted:
                 studies[study.method][study.repetition] = study
-        shared = sorted(set.intersection(*(set(each) for each in studies.values())))
-        return [
+        shared = sorted(set.intersection(*map(set, studies.values()))) if studies else []
+        if not shared:
+            raise SystemExit(
+                f"bench-search: no repetition of {self.world.name} has studies of all searches with "
+                f"{self.workers} workers and {self.budget} trainings: make bench-peers plays them"
+            )
+        nothing = Gains(CONTROL_ONLY, "-", np.zeros((len(shared), self.budget // EVERY)))
+        return [nothing] + [
             Gains(method, choice, np.array([self._gains(by[each], choice) for each in shared]))
             for method, by in studies.items()
             for choice in CHOICES
@@ -110,9 +125,9 @@ class Verdict:
             return 0.0
         first = int(above[0])
         if first == 0:
-            return BUDGETS[-1] / BUDGETS[0]
+            return self.budget / EVERY
         share = (theirs - curve_B[first - 1]) / (curve_B[first] - curve_B[first - 1])
-        return BUDGETS[-1] / (BUDGETS[first - 1] + share * (BUDGETS[first] - BUDGETS[first - 1]))
+        return float(self.budget / (EVERY * (first + share)))
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be printed."""
@@ -121,15 +136,17 @@ class Verdict:
             f"{self.world.name}: {repetitions} repetitions, {self.workers} workers; the best config "
             f"found gains {self.attainable:+.4f}"
         )
+        budgets = [each for each in SHOWN if each < self.budget] + [self.budget]
+        gains = " | ".join(f"gain at {each}" for each in budgets)
         yield (
-            "| search | chosen by | gain at 8 | at 16 | at 40 | share of the attainable "
-            "| worse than the control at 8, 16, 40 |"
+            f"| search | chosen by | {gains} | share of the attainable "
+            f"| worse than the control at {', '.join(map(str, budgets))} |"
         )
-        yield "|---|---|--:|--:|--:|--:|--:|"
-        for each in sorted(self.all, key=lambda gains: -gains.at(40).mean()):
-            cells = [shown(each.at(budget)) for budget in (8, 16, 40)]
-            share = each.at(40).mean() / self.attainable
-            worse = ", ".join(f"{(each.at(budget) < 0).mean():.0%}" for budget in (8, 16, 40))
+        yield "|---|---|" + "--:|" * (len(budgets) + 2)
+        for each in sorted(self.all, key=lambda gains: -gains.at(self.budget).mean()):
+            cells = [shown(each.at(budget)) for budget in budgets]
+            share = each.at(self.budget).mean() / self.attainable
+            worse = ", ".join(f"{(each.at(budget) < 0).mean():.0%}" for budget in budgets)
             yield f"| {each.method} | {each.choice} | {' | '.join(cells)} | {share:.0%} | {worse} |"
         theirs = [each.gains_RB[:, -1].mean() for each in self.all if each.theirs]
         if not theirs or max(theirs) <= 0:
@@ -142,7 +159,7 @@ class Verdict:
                 now = self.speed_up(each, np.arange(repetitions))
                 low = np.quantile([self.speed_up(each, row) for row in picked], 0.025)
                 yield (
-                    f"{each.method}: what the best peer has at 40, {now:.1f} times sooner (lower "
+                    f"{each.method}: what the best peer has at {self.budget}, {now:.1f} times sooner (lower "
                     f"bound of 95 %: {low:.1f}; 0: never)"
                 )
 
