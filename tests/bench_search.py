@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from bench_peers import methods
 from search_bench.choices import studies_of
 from search_bench.judging import Verdict, shown
 from search_bench.parts import GROUND, best_of
@@ -165,8 +166,16 @@ def main() -> None:
                 f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
             )
             told = asked.told or max(study.runs for study in studies_of(name))
-            world = Surrogate(name, told=told)
-            print(*Verdict(world, asked.workers, asked.budget).lines(), sep="\n", flush=True)
+            verdict = Verdict(Surrogate(name, told=told), asked.workers, asked.budget)
+            print(*verdict.lines(), sep="\n", flush=True)
+            played = {each.method for each in verdict.all}
+            if missing := [each for each in names_of(asked.budget) if each not in played]:
+                print(f"not played here: {', '.join(missing)}", flush=True)
+
+
+def names_of(budget: int) -> list[str]:
+    """Return the names of all searches that can be played."""
+    return [method.name for method in methods(budget)]
 
 
 def report(world: World, size: int, repetitions: int) -> None:
