@@ -2,7 +2,8 @@
 
 Each line of a table's file is a study: which of its trials it would hand out after each budget, chosen by the
 highest score and by the posterior of its runs, and the parameters of those. What stands in the file is skipped:
-it may be stopped at any time. ``make bench-search`` judges it.
+it may be stopped at any time. ``make bench-search`` judges it. Peers outside Optuna have environments of their
+own, which are built where one is asked for; what cannot be installed or driven is named with the reason.
 """
 
 import argparse
@@ -12,8 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import optuna
-from search_bench.choices import BUDGETS, Params, Study, append, studies_of
+from search_bench.choices import EVERY, Params, Study, append, budgets_to, studies_of
+from search_bench.one_epoch import OneEpoch
 from search_bench.parts import GROUND, best_of
+from search_bench.piped import PeerError, piped
 from search_bench.plans import ALL
 from search_bench.virtual import Method, Trained, ours, peers, play
 from search_bench.worlds import KINDS, worlds_of
@@ -23,29 +26,33 @@ from spaces.pruning import Halving, NoPruning
 from spaces.sampler import Sampler
 
 
-def methods() -> list[Method]:
-    """Return what is compared: the service's ways and the peers'."""
-    most = BUDGETS[-1]
+def methods(budget: int) -> list[Method]:
+    """Return what is compared, each to spend so many trainings: the service's ways and the peers'."""
     return [
-        ours("model", Sampler.MODEL, NoPruning(), most),
-        ours("model + halving", Sampler.MODEL, Halving(), 3 * most),
-        ours("tpe + halving", Sampler.TPE, Halving(), 3 * most),
+        ours("model", Sampler.MODEL, NoPruning(), budget),
+        ours("model + halving", Sampler.MODEL, Halving(), 3 * budget),
+        ours("tpe + halving", Sampler.TPE, Halving(), 3 * budget),
         *peers(),
+        OneEpoch(),
+        *piped(),
     ]
 
 
 def main() -> None:
     """Play what the file lacks."""
-    known = {method.name: method for method in methods()}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", choices=ALL, required=True)
-    parser.add_argument("--method", choices=known, action="append")
+    names = [method.name for method in methods(EVERY)]
+    parser.add_argument("--method", choices=names, action="append")
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--world", choices=KINDS, default=KINDS[0])
+    parser.add_argument("--budget", type=int, default=40, help=f"trainings, a multiple of {EVERY}")
     parser.add_argument("--told", type=int, default=0, help="recorded runs of its world; 0: all")
     parser.add_argument("--minutes", type=float, default=1e6)
     asked = parser.parse_args()
+    if asked.budget < EVERY or asked.budget % EVERY:
+        parser.error(f"--budget must be a multiple of {EVERY}, got {asked.budget}")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     until = time.monotonic() + 60 * asked.minutes
@@ -53,34 +60,39 @@ def main() -> None:
     there = {
         (each.method, each.workers, each.repetition)
         for each in studies_of(worlds[0].name)
-        if each.runs == worlds[0].told
+        if (each.runs, each.budget) == (worlds[0].told, asked.budget)
     }
+    missing: set[str] = set()  # what cannot be played here
     for repetition, world in enumerate(worlds):
-        for name in asked.method or known:
+        for method in methods(asked.budget):
+            name = method.name
+            if name not in (asked.method or names) or name in missing:
+                continue
             if (name, asked.workers, repetition) in there:
                 continue
             if time.monotonic() > until:
                 return
-            trained = play(
-                known[name], world, workers=asked.workers, budget=BUDGETS[-1], seed=repetition
-            )
-            append(
-                world.name,
-                Study(
-                    world.told, name, asked.workers, repetition, *chosen_in(trained, world.epochs)
-                ),
-            )
+            try:
+                trained = play(
+                    method, world, workers=asked.workers, budget=asked.budget, seed=repetition
+                )
+            except PeerError as error:
+                missing.add(name)
+                print(f"| {name} | not played: {error} |", flush=True)
+                continue
+            chosen = chosen_in(trained, world.epochs, asked.budget)
+            append(world.name, Study(world.told, name, asked.workers, repetition, *chosen))
 
 
 def chosen_in(
-    trained: Sequence[Trained], epochs: int
+    trained: Sequence[Trained], epochs: int, budget: int
 ) -> tuple[list[int], list[int], list[int], list[int], dict[int, Params]]:
-    """Return of each budget how many trials had begun and were complete, the numbers of what the highest
+    """Return of each budget up to this one how many trials had begun and were complete, the numbers of what the highest
     score and the posterior choose (the control where no trial is complete), and the parameters of these.
     """
     begun, complete, highest, posterior = [], [], [], []
-    for budget in BUDGETS:
-        known = [(number, *trial.by(budget, epochs)) for number, trial in enumerate(trained)]
+    for spent in budgets_to(budget):
+        known = [(number, *trial.by(spent, epochs)) for number, trial in enumerate(trained)]
         scored = [(number, scores_E, whole) for number, scores_E, whole in known if scores_E.size]
         whole = [place for place, (*_, is_whole) in enumerate(scored) if is_whole]
         begun.append(len(scored))

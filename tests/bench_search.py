@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from bench_peers import methods
 from search_bench.choices import studies_of
 from search_bench.judging import Verdict, shown
 from search_bench.parts import GROUND, best_of
@@ -144,6 +145,8 @@ def main() -> None:
     parser.add_argument("--table", choices=ALL, action="append")
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2, help="of searches (%(default)s)")
+    parser.add_argument("--budget", type=int, default=40, help="of searches (%(default)s)")
+    parser.add_argument("--told", type=int, help="recorded runs of their world; else the most")
     asked = parser.parse_args()
     names = asked.table or [name for name in ALL if runs_of(name)]
     print(
@@ -167,10 +170,18 @@ def main() -> None:
             played = studies_of(worlds_of(name, kind, 1)[0].name)
             if not played:
                 continue
-            told = max(study.runs for study in played)
+            told = asked.told or max(study.runs for study in played)
             repetitions = 1 + max(study.repetition for study in played)
-            verdict = Verdict(worlds_of(name, kind, repetitions, told), asked.workers)
+            verdict = Verdict(worlds_of(name, kind, repetitions, told), asked.workers, asked.budget)
             print(*verdict.lines(), sep="\n", flush=True)
+            there = {each.method for each in verdict.all}
+            if missing := [each for each in names_of(asked.budget) if each not in there]:
+                print(f"not played here: {', '.join(missing)}", flush=True)
+
+
+def names_of(budget: int) -> list[str]:
+    """Return the names of all searches that can be played."""
+    return [method.name for method in methods(budget)]
 
 
 def report(world: World, size: int, repetitions: int) -> None:

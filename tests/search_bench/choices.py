@@ -8,7 +8,7 @@ from typing import Any
 
 from search_bench.plans import TABLES
 
-BUDGETS = tuple(range(4, 41, 4))  # trainings
+EVERY = 4  # trainings, after which a choice is asked for again
 COLUMNS = (
     "runs",
     "method",
@@ -25,8 +25,9 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Study:
-    """A study in the world of so many recorded runs: how many trials had begun and were complete after each
-    budget, and the numbers of those that the highest score and the posterior choose, with their parameters.
+    """A study in the world of so many recorded runs, asked for its choice every so many trainings: how many
+    trials had begun and were complete by then, and the numbers of those that the highest score and the
+    posterior choose, with their parameters.
     """
 
     runs: int
@@ -38,6 +39,16 @@ class Study:
     highest: list[int]
     posterior: list[int]
     params: Mapping[int, Params]
+
+    @property
+    def budget(self) -> int:
+        """Its whole budget."""
+        return EVERY * len(self.begun)
+
+
+def budgets_to(budget: int) -> list[int]:
+    """Return after which budgets a study with this whole budget is asked for its choice."""
+    return list(range(EVERY, budget + 1, EVERY))
 
 
 def studies_of(table: str) -> list[Study]:

@@ -8,20 +8,24 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from search_bench.choices import BUDGETS, Study, studies_of
+from search_bench.choices import EVERY, Study, studies_of
 from search_bench.parts import GROUND
 from search_bench.surrogate import point_of
 from search_bench.worlds import World, gain_of
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
+SHOWN = (8, 16, 40)  # budgets; and the whole of a larger one
+CONTROL_ONLY = "control only"
 OURS = ("model", "tpe + halving")  # ways of the service; what begins like them is ours, too
 BOOTSTRAPS = 2000
 
 
 @dataclass(frozen=True)
 class Gains:
-    """What a search's choices gain over the control by repetition and budget, (R, B)."""
+    """What a search's choices gain over the control by repetition and budget, (R, B); NaN in repetitions
+    that it has not played.
+    """
 
     method: str
     choice: str
@@ -38,16 +42,23 @@ class Gains:
         return not self.method.startswith(OURS) and self.choice == "highest"
 
     def at(self, budget: int) -> Floats:
-        """Return the gains (R,) after a budget."""
-        return self.gains_RB[:, BUDGETS.index(budget)]
+        """Return the gains (R,) after a budget, in the repetitions that it has played."""
+        gains_R = self.gains_RB[:, budget // EVERY - 1]
+        return gains_R[np.isfinite(gains_R)]
+
+    @property
+    def played(self) -> int:
+        """How many repetitions it has played."""
+        return len(self.at(EVERY))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gains of all searches on worlds made of one table."""
+    """The gains of all searches on worlds made of one table, each with the same workers and budget."""
 
     worlds: Sequence[World]  # by repetition; those that all were played in may be fewer
     workers: int
+    budget: int = 40
 
     @property
     def name(self) -> str:
@@ -61,18 +72,42 @@ class Verdict:
 
     @cached_property
     def all(self) -> list[Gains]:
-        """The gains of each search by each choice, over the repetitions that all have."""
+        """The gains of each search by each choice, NaN in repetitions that it has not played, and of a study
+        that trains and chooses its control alone.
+
+        Raises:
+            SystemExit: No study is there.
+        """
         studies = defaultdict[str, dict[int, Study]](dict)
+        wanted = (self.workers, self.worlds[0].told, self.budget)
         for study in studies_of(self.name):
             known = study.repetition < len(self.worlds)
-            if known and (study.workers, study.runs) == (self.workers, self.worlds[0].told):
+            if known and (study.workers, study.runs, study.budget) == wanted:
                 studies[study.method][study.repetition] = study
-        shared = sorted(set.intersection(*(set(each) for each in studies.values())))
-        return [
-            Gains(method, choice, np.array([self._gains(by[each], choice) for each in shared]))
+        if not studies:
+            raise SystemExit(
+                f"bench-search: no study of {self.name} with {self.workers} workers and "
+                f"{self.budget} trainings: make bench-peers plays them"
+            )
+        every = sorted(set.union(*map(set, studies.values())))
+        nothing = Gains(CONTROL_ONLY, "-", np.zeros((len(every), self.budget // EVERY)))
+        unplayed_B = np.full(self.budget // EVERY, np.nan)
+        return [nothing] + [
+            Gains(
+                method,
+                choice,
+                np.array(
+                    [self._gains(by[each], choice) if each in by else unplayed_B for each in every]
+                ),
+            )
             for method, by in studies.items()
             for choice in CHOICES
         ]
+
+    @property
+    def compared(self) -> list[Gains]:
+        """The peers' gains by which ours are measured: of those that have at least half of the repetitions."""
+        return [each for each in self.all if each.theirs and 2 * each.played >= len(each.gains_RB)]
 
     def _gains(self, study: Study, choice: str) -> Floats:
         world = self.worlds[study.repetition]
@@ -85,50 +120,57 @@ class Verdict:
 
     def speed_up(self, ours: Gains, picked_R: npt.NDArray[np.intp]) -> float:
         """Return how many times sooner ours has what the best peer has at last; 0 when it never has."""
-        theirs = max(each.gains_RB[picked_R, -1].mean() for each in self.all if each.theirs)
-        curve_B = ours.gains_RB[picked_R].mean(axis=0)
+        theirs = max(np.nanmean(each.gains_RB[picked_R, -1]) for each in self.compared)
+        curve_B = np.nanmean(ours.gains_RB[picked_R], axis=0)
         above = np.flatnonzero(curve_B >= theirs)
         if not above.size:
             return 0.0
         first = int(above[0])
         if first == 0:
-            return BUDGETS[-1] / BUDGETS[0]
+            return self.budget / EVERY
         share = (theirs - curve_B[first - 1]) / (curve_B[first] - curve_B[first - 1])
-        return BUDGETS[-1] / (BUDGETS[first - 1] + share * (BUDGETS[first] - BUDGETS[first - 1]))
+        return float(self.budget / (EVERY * (first + share)))
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be printed."""
-        repetitions = len(self.all[0].gains_RB)
         yield (
-            f"{self.name}: {repetitions} repetitions, {self.workers} workers; the best config "
+            f"{self.name}: {self.workers} workers; the best config "
             f"found gains {self.attainable:+.4f}"
         )
+        budgets = [each for each in SHOWN if each < self.budget] + [self.budget]
+        gains = " | ".join(f"gain at {each}" for each in budgets)
         yield (
-            "| search | chosen by | gain at 8 | at 16 | at 40 | share of the attainable "
-            "| worse than the control at 8, 16, 40 |"
+            f"| search | chosen by | repetitions | {gains} | share of the attainable "
+            f"| worse than the control at {', '.join(map(str, budgets))} |"
         )
-        yield "|---|---|--:|--:|--:|--:|--:|"
-        for each in sorted(self.all, key=lambda gains: -gains.at(40).mean()):
-            cells = [shown(each.at(budget)) for budget in (8, 16, 40)]
-            share = each.at(40).mean() / self.attainable
-            worse = ", ".join(f"{(each.at(budget) < 0).mean():.0%}" for budget in (8, 16, 40))
-            yield f"| {each.method} | {each.choice} | {' | '.join(cells)} | {share:.0%} | {worse} |"
-        theirs = [each.gains_RB[:, -1].mean() for each in self.all if each.theirs]
+        yield "|---|---|" + "--:|" * (len(budgets) + 3)
+        for each in sorted(self.all, key=lambda gains: -gains.at(self.budget).mean()):
+            cells = [shown(each.at(budget)) for budget in budgets]
+            share = each.at(self.budget).mean() / self.attainable
+            worse = ", ".join(f"{(each.at(budget) < 0).mean():.0%}" for budget in budgets)
+            yield (
+                f"| {each.method} | {each.choice} | {each.played} | {' | '.join(cells)} | {share:.0%} "
+                f"| {worse} |"
+            )
+        theirs = [each.at(self.budget).mean() for each in self.compared]
         if not theirs or max(theirs) <= 0:
             yield "no peer ends above the control, so nothing can be said of who is there sooner"
             return
         dice = np.random.default_rng(0)
+        repetitions = len(self.all[0].gains_RB)
         picked = dice.integers(0, repetitions, (BOOTSTRAPS, repetitions))
         for each in self.all:
             if each.ours:
                 now = self.speed_up(each, np.arange(repetitions))
                 low = np.quantile([self.speed_up(each, row) for row in picked], 0.025)
                 yield (
-                    f"{each.method}: what the best peer has at 40, {now:.1f} times sooner (lower "
+                    f"{each.method}: what the best peer has at {self.budget}, {now:.1f} times sooner (lower "
                     f"bound of 95 %: {low:.1f}; 0: never)"
                 )
 
 
 def shown(values: Floats) -> str:
-    """Return a mean and its standard error."""
+    """Return a mean and its standard error, where there are two or more."""
+    if len(values) < 2:
+        return f"{values.mean():+.4f}"
     return f"{values.mean():+.4f} ± {values.std(ddof=1) / len(values) ** 0.5:.4f}"

@@ -44,6 +44,18 @@ class Trained:
         return scores_E, len(scores_E) == epochs
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a study knows from the beginning: its budget in trainings, the epochs of one, and how many
+    workers train at once.
+    """
+
+    seed: int
+    budget: int
+    epochs: int
+    workers: int
+
+
 class Search(Protocol):
     """A study as its method sees it: it is asked for trials, and told each epoch of them."""
 
@@ -68,8 +80,8 @@ class Method(Protocol):
     def name(self) -> str:
         """What it is called in tables."""
 
-    def begin(self, seed: int, epochs: int) -> Search:
-        """Return a new study whose whole trainings have so many epochs."""
+    def begin(self, terms: Terms) -> Search:
+        """Return a new study."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +96,9 @@ class OptunaMethod:
     first: Callable[[int], Sequence[dict[str, object]]] = lambda seed: ()
     each: bool = False  # a sampler of its own for each trial, as the service has
 
-    def begin(self, seed: int, epochs: int) -> Search:
+    def begin(self, terms: Terms) -> Search:
         """Return a new study."""
-        return OptunaSearch(self, seed, epochs)
+        return OptunaSearch(self, terms.seed, terms.epochs)
 
 
 class OptunaSearch:
@@ -172,7 +184,7 @@ def peers() -> Iterator[OptunaMethod]:
     )
 
 
-def play(method: Method, world: World, *, workers: int, budget: float, seed: int) -> list[Trained]:
+def play(method: Method, world: World, *, workers: int, budget: int, seed: int) -> list[Trained]:
     """Return the trials of a study in which so many workers together spend the budget, in trainings. A
     paused trial goes on where it was.
     """
@@ -181,7 +193,8 @@ def play(method: Method, world: World, *, workers: int, budget: float, seed: int
     spent, epoch_costs = 0.0, 1 / world.epochs
     # when each worker's next epoch is over, whose it is, and the trial's number; -1 where it has none
     events = [(0.0, worker, -1) for worker in range(workers)]
-    with closing(method.begin(seed, world.epochs)) as search:
+    terms = Terms(seed, budget, world.epochs, workers)
+    with closing(method.begin(terms)) as search:
         while events:
             now, worker, number = heapq.heappop(events)
             if number >= 0:
@@ -201,6 +214,10 @@ def play(method: Method, world: World, *, workers: int, budget: float, seed: int
                     trained.append(Trained(dict(params), dict(tried.values)))
                     dice = np.random.default_rng((seed, number))
                     curves.append(world.run(point_of(dict(tried.values)), dice))
+                elif trained[number].state is not TrialState.WAITING:
+                    raise AssertionError(
+                        f"{method.name} asks for trial {number}, which is not paused"
+                    )
                 trained[number].state = TrialState.RUNNING
             heapq.heappush(events, (now + epoch_costs, worker, number))
     return trained

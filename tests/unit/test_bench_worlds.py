@@ -53,7 +53,7 @@ def test_a_world_is_of_the_first_runs_alone(bench: Any) -> None:
 
 def test_a_study_spends_its_budget_and_is_known_as_far_as_it_was(bench: Any) -> None:
     method = bench.virtual.OptunaMethod("random", lambda seed, number: RandomSampler(seed))
-    trained = bench.virtual.play(method, bench.world, workers=2, budget=4.0, seed=3)
+    trained = bench.virtual.play(method, bench.world, workers=2, budget=4, seed=3)
     assert sum(len(each.scores) for each in trained) == 4 * 12
     assert [each.state for each in trained[:4]] == [TrialState.COMPLETE] * 4
     assert trained[0].values == dict(bench.parts.GROUND.tried(bench.parts.GROUND.control).values)
@@ -64,14 +64,13 @@ def test_a_study_spends_its_budget_and_is_known_as_far_as_it_was(bench: Any) -> 
     scores, whole = trained[0].by(2.0, 12)
     assert (len(scores), whole) == (12, True)
     assert [each.params for each in trained] == [
-        each.params
-        for each in bench.virtual.play(method, bench.world, workers=2, budget=4.0, seed=3)
+        each.params for each in bench.virtual.play(method, bench.world, workers=2, budget=4, seed=3)
     ]
 
 
 def test_pruners_end_trials_but_not_the_control(bench: Any) -> None:
-    (method,) = (each for each in bench.peers.methods() if each.name == "tpe + halving")
-    trained = bench.virtual.play(method, bench.world, workers=2, budget=6.0, seed=1)
+    (method,) = (each for each in bench.peers.methods(40) if each.name == "tpe + halving")
+    trained = bench.virtual.play(method, bench.world, workers=2, budget=6, seed=1)
     states = [each.state for each in trained]
     assert states[0] is TrialState.COMPLETE
     assert TrialState.PRUNED in states
@@ -82,8 +81,8 @@ def test_choices_come_back_as_they_were_written(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = bench.virtual.OptunaMethod("random", lambda seed, number: RandomSampler(seed))
-    trained = bench.virtual.play(method, bench.world, workers=1, budget=8.0, seed=0)
-    chosen = bench.peers.chosen_in(trained, 12)
+    trained = bench.virtual.play(method, bench.world, workers=1, budget=8, seed=0)
+    chosen = bench.peers.chosen_in(trained, 12, 8)
     study = bench.choices.Study(TOLD, "random", 1, 0, *chosen)
     monkeypatch.setattr(bench.choices, "TABLES", tmp_path)
     assert bench.choices.studies_of("mars-a") == []
@@ -99,7 +98,7 @@ def test_choices_come_back_as_they_were_written(
 
 def test_how_much_sooner_is_told_from_the_curves(bench: Any) -> None:
     judging = bench.judging
-    budgets = np.array(bench.choices.BUDGETS)
+    budgets = np.array(bench.choices.budgets_to(40))
     theirs = judging.Gains(
         "random", "highest", np.array([0.005 * budgets / 40, 0.015 * budgets / 40])
     )
