@@ -170,7 +170,9 @@ def main() -> None:
             print(*verdict.lines(), sep="\n", flush=True)
             played = {each.method for each in verdict.all}
             if missing := [each for each in names_of(asked.budget) if each not in played]:
-                print(f"not played here: {', '.join(missing)}", flush=True)
+                print(
+                    f"not played here, or less than half as often: {', '.join(missing)}", flush=True
+                )
 
 
 def names_of(budget: int) -> list[str]:

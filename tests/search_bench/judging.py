@@ -85,7 +85,8 @@ class Verdict:
     @cached_property
     def all(self) -> list[Gains]:
         """The gains of each search by each choice, over the repetitions that all have, and of a study that
-        trains and chooses its control alone.
+        trains and chooses its control alone. A search with less than half the repetitions of another is left
+        out.
 
         Raises:
             SystemExit: No study is there, or they share no repetition.
@@ -95,7 +96,9 @@ class Verdict:
         for study in studies_of(self.world.name):
             if (study.workers, study.runs, study.budget) == wanted:
                 studies[study.method][study.repetition] = study
-        shared = sorted(set.intersection(*map(set, studies.values()))) if studies else []
+        most = max(map(len, studies.values()), default=0)
+        often = {method: by for method, by in studies.items() if 2 * len(by) >= most}
+        shared = sorted(set.intersection(*map(set, often.values()))) if often else []
         if not shared:
             raise SystemExit(
                 f"bench-search: no repetition of {self.world.name} has studies of all searches with "
@@ -104,7 +107,7 @@ class Verdict:
         nothing = Gains(CONTROL_ONLY, "-", np.zeros((len(shared), self.budget // EVERY)))
         return [nothing] + [
             Gains(method, choice, np.array([self._gains(by[each], choice) for each in shared]))
-            for method, by in studies.items()
+            for method, by in often.items()
             for choice in CHOICES
         ]
 

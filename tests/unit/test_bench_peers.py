@@ -4,6 +4,7 @@ import importlib
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,5 +191,12 @@ def test_studies_are_played_once_and_told_apart_by_their_budget(
         ("random", "posterior", (2, 2)),
     ]
     assert not gains[0].gains_RB.any()
+    third = replace(studies[3], repetition=2)
+    for study in (third, replace(third, method="seldom")):
+        bench.choices.append("mars-a", study)
+    assert {each.method for each in bench.judging.Verdict(bench.world, 2, 8).all} == {
+        "control only",
+        "random",
+    }
     with pytest.raises(SystemExit, match="12 trainings"):
         _ = bench.judging.Verdict(bench.world, 2, 12).all
