@@ -72,7 +72,7 @@ bench-database: install ## what the database costs many workers, compared with a
 bench-tables: install ## record trainings of many configs for the judge of searches (TABLE=terrain; hours, resumable; MARS_NPZ for the others)
 	$(VENV)/bin/python tests/bench_tables.py --table $(or $(TABLE),terrain) --home .bench-tables/$(or $(TABLE),terrain) $(ARGS)
 
-bench-peers: install ## searches in virtual time on a recorded table, the real code of each, peers in .bench-peers (TABLE=mars-a; 1.3 GB, hours, resumable)
+bench-peers: install ## searches in virtual time on a recorded table, the real code of each, peers in .bench-peers (TABLE=mars-a; 1.2 GB, hours, resumable)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/bench_peers.py --table $(or $(TABLE),mars-a) $(ARGS)
 
 bench-search: install ## what choices and searches are worth, replayed on the recorded tables (minutes)
