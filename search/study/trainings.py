@@ -7,9 +7,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
+from statistics import fmean, median
 
-import numpy as np
 from sqlalchemy import Connection, text
 
 from search.database.predicates import DEVICE_SECONDS
@@ -106,12 +105,14 @@ def epoch_s(timed: Sequence[Training], multiply_adds: float) -> float:
     known = [each for each in timed if each.multiply_adds]
     if not known or not multiply_adds:
         return median(each.train_s / each.epochs for each in timed)
-    sizes_N = np.log([each.multiply_adds for each in known])
-    seconds_N = np.log([each.train_s / each.epochs for each in known])
-    off_N = sizes_N - sizes_N.mean()
-    slope = (off_N @ seconds_N + PROPORTIONAL) / (off_N @ off_N + PROPORTIONAL)
-    height = float(np.median(seconds_N - slope * off_N))
-    return math.exp(height + slope * (math.log(multiply_adds) - float(sizes_N.mean())))
+    sizes = [math.log(each.multiply_adds) for each in known]
+    seconds = [math.log(each.train_s / each.epochs) for each in known]
+    middle = fmean(sizes)
+    off = [size - middle for size in sizes]
+    together = sum(away * log_s for away, log_s in zip(off, seconds, strict=True))
+    slope = (together + PROPORTIONAL) / (sum(away**2 for away in off) + PROPORTIONAL)
+    height = median(log_s - slope * away for away, log_s in zip(off, seconds, strict=True))
+    return math.exp(height + slope * (math.log(multiply_adds) - middle))
 
 
 class Trainings:
