@@ -22,6 +22,11 @@ COMMANDS = {
         "Check data and space, and write the study. With equal arguments again: nothing happens.",
         "search.cli.commands.init",
     ),
+    "plan": Entry(
+        "Say before a study is begun what its budget buys, from a few steps of training on this "
+        "machine.",
+        "search.cli.commands.plan",
+    ),
     "worker": Entry(
         "Pull trials until every trial of the budget has ended. SIGTERM or Ctrl-C: leave; the "
         "trial goes on elsewhere.",

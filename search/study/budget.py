@@ -2,6 +2,7 @@
 stop, extend.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, text
 from objectives.errors import UserError
 from search.database.schema import refuse_older_than
 from search.study.known import Readable
+from search.study.trainings import UNKNOWN, Expense, expense
 
 INFEASIBLE_SHARE = 0.2  # of the trials, that those which cannot work may spend
 
@@ -68,6 +70,7 @@ class Budget:
     foreign_failures: int
     # the trials that it began with are all that was asked for: nothing takes the place of one
     fixed: bool
+    expense: Expense = UNKNOWN  # of trainings, where hours or a deadline limit them
 
     def limit(self) -> Limit:
         """Return what keeps the study from taking further trials, and from training those at hand
@@ -87,10 +90,51 @@ class Budget:
         """Seconds until the deadline, 0 after it; None without one."""
         return max(0.0, self.until_s - self.age_s) if self.until_s else None
 
+    @property
+    def room(self) -> float:
+        """How many trials more may begin, so that each is expected to end within the deadline, and
+        all together with those at hand within the hours; infinite where none is there, or where it
+        is not known yet how long a training takes.
+        """
+        each_s = self.expense.each_s
+        if not each_s:
+            return math.inf
+        by_hours = self._free_s // each_s if self.gpu_s else math.inf
+        return 0.0 if self.is_late else by_hours
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a training that begins now is expected to end after the deadline."""
+        return self.left_s is not None and self.left_s < self.expense.each_s
+
+    @property
+    def _free_s(self) -> float:
+        """Seconds on devices that trials at hand leave to others."""
+        return max(0.0, self.gpu_s - self.spent_s - self.expense.at_hand_s)
+
+    @property
+    def no_room(self) -> str:
+        """Why no trial more begins, though no limit is reached and trials are left; empty where one
+        may.
+        """
+        if self.limit() is not Limit.NONE or self.room >= 1 or self._spent:
+            return ""
+        left = (
+            f"{time_text(self.left_s or 0.0)} are left"
+            if self.is_late
+            else f"{time_text(self._free_s)} on devices are left"
+        )
+        return f"nothing more is begun: a training takes about {time_text(self.expense.each_s)}, {left}"
+
     def closed(self) -> bool:
         """Return whether no further trial may begin."""
         if self.limit() is not Limit.NONE:
             return self.limit() is not Limit.PAUSED
+        return self._spent or self.room < 1
+
+    @property
+    def _spent(self) -> bool:
+        """Whether its number of trials is spent, or would be spent in vain."""
         hopeless = self.infeasible >= 2 * self.trials  # a space in which next to nothing works
         return not self.waiting and (self.counted >= self.trials or hopeless)
 
@@ -142,9 +186,12 @@ def beyond_budget(infeasible: int, budget: int) -> int:
     return max(0, infeasible - max(1, int(INFEASIBLE_SHARE * budget)))
 
 
-def read_budget(connection: Connection, study: Readable, *, but: str = "") -> Budget:
+def read_budget(
+    connection: Connection, study: Readable, *, but: str = "", device: str = ""
+) -> Budget:
     """Return what has been spent of the study's budget by now; what a worker ``but`` holds counts as
-    held by nobody.
+    held by nobody. What a training takes is that on a kind of ``device``, or else on the kind that
+    needs the least.
 
     Raises:
         UserError: The study was deleted.
@@ -155,12 +202,24 @@ def read_budget(connection: Connection, study: Readable, *, but: str = "") -> Bu
         raise UserError(f"study {study.spec.name!r} was deleted")
     values = dict(limits)
     refuse_older_than(values.pop("version"), values.pop("oldest"))
-    counts = study.tally.read(connection, values.pop("server"), but)
+    server = values.pop("server")
+    counts = study.tally.read(connection, server, but)
+    takes = UNKNOWN
+    if values["gpu_s"] or values["until_s"]:
+        takes = expense(study.trainings.read(connection, server), device)
     fixed = not study.spec.purpose.searches or (
         study.spec.fixed and values["trials"] <= study.spec.trials
     )
     order = Order(values.pop("order"))
-    return Budget(order=order, fixed=fixed, **values, **asdict(counts))
+    return Budget(order=order, fixed=fixed, expense=takes, **values, **asdict(counts))
+
+
+def time_text(seconds: float) -> str:
+    """Return a time for people, like ``7 min``."""
+    for unit, unit_s in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.{int(unit == 'h')}f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def is_over(study: Readable) -> bool:

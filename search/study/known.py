@@ -16,6 +16,7 @@ from search.database.schema import check_version
 from search.study.spec import StudySpec
 from search.study.stored_forms import in_present_form
 from search.study.tally import Tally
+from search.study.trainings import Trainings
 
 KNOWN = text(f"SELECT study_id, study_name, spec FROM {STUDIES} ORDER BY study_id")
 
@@ -39,6 +40,10 @@ class Readable(Protocol):
     def tally(self) -> Tally:
         """What has been counted of it by now."""
 
+    @property
+    def trainings(self) -> Trainings:
+        """What has been read of its trainings by now."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -48,6 +53,7 @@ class Look:
     spec: StudySpec
     engine: Engine
     tally: Tally
+    trainings: Trainings
 
 
 def look_at(url: str, name: str) -> Look:
@@ -59,7 +65,7 @@ def look_at(url: str, name: str) -> Look:
     """
     engine = open_engine(url)
     study_id, spec = find_study(engine, url, name)
-    return Look(study_id, spec, engine, Tally(study_id))
+    return Look(study_id, spec, engine, Tally(study_id), Trainings(study_id))
 
 
 def find_study(engine: Engine, url: str, name: str) -> tuple[int, StudySpec]:

@@ -6,7 +6,7 @@ from sqlalchemy import update
 
 from objectives.errors import UserError
 from search.database.tables import STUDY
-from search.study.budget import Limit, Order, current_budget, is_over
+from search.study.budget import Limit, Order, current_budget
 from search.study.spec import refuse_derived
 from search.study.stored import Study
 
@@ -58,10 +58,10 @@ def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) ->
         else []
     )
     closed = (
-        "; another limit still keeps it closed"
-        if is_over(study) or now.limit() is not Limit.NONE
-        else ""
+        "; another limit still keeps it closed" if now.over or now.limit() is not Limit.NONE else ""
     )
+    if now.no_room:
+        closed = f"; {now.no_room}"
     return f"study {study.spec.name!r} now has {', '.join(limits)}{closed}"
 
 

@@ -24,6 +24,9 @@ MESSAGE = "message"
 RECIPE = "recipe"
 BEST_EPOCH = "best_epoch"
 MULTIPLY_ADDS = "multiply_adds"
+DEVICE_NAME = "device_name"
+EPOCHS = "epochs"
+TRAIN_S = "train_seconds"
 MEAN = "posterior_mean"
 BEATS = "beats_control"
 BELIEVED = (MEAN, "posterior_sd", BEATS, "posterior_runs")
@@ -137,6 +140,7 @@ class Notes:
     cause: str = ""  # why it ended: a `Cause`, or words with one for a copy
     message: str = ""
     device: str = ""  # cpu, or the GPU's uuid
+    device_name: str = ""  # CPU, or the GPU's kind
     epochs: int = 0  # trained
     best_epoch: int = 0  # the one that counts
     train_s: float = 0.0
@@ -220,8 +224,9 @@ _PLAIN = {
     "cause": CAUSE,
     "message": MESSAGE,
     "device": "device",
-    "epochs": "epochs",
+    "device_name": DEVICE_NAME,
+    "epochs": EPOCHS,
     "best_epoch": BEST_EPOCH,
-    "train_s": "train_seconds",
+    "train_s": TRAIN_S,
     "places": "validation_places",
 }

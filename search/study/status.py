@@ -182,16 +182,22 @@ class Status:
         """Whether the study goes on, and if not, why, and what makes it go on."""
         limit = self.budget.limit()
         alive = any(worker["alive"] for worker in self.workers)
-        why = WHY.get(limit, "every trial has ended")
+        why = WHY.get(limit) or self.budget.no_room or "every trial has ended"
         if self.budget.closed():
             ending = f"ends, {self.budget.to_end} trial(s) to end" if self.budget.to_end else "over"
             cut = (
                 f", {self.budget.unfinished} trial(s) unfinished" if self.budget.unfinished else ""
             )
-            return f"{ending}: {why}{cut}{REMEDY.get(limit, '')}"
+            return f"{ending}: {why}{cut}{self._remedy}"
         if limit is Limit.PAUSED:
             return "paused: `search resume` goes on"
         return "running" if alive else "waits: no worker is alive"
+
+    @property
+    def _remedy(self) -> str:
+        """What makes a closed study go on; empty where its trials are spent."""
+        too_near = Limit.DEADLINE if self.budget.is_late else Limit.HOURS
+        return REMEDY.get(too_near if self.budget.no_room else self.budget.limit(), "")
 
     @property
     def spent(self) -> int:

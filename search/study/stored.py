@@ -39,6 +39,7 @@ from search.study.record import Notes
 from search.study.sampling import FirstTrial, first_trials
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.tally import Tally
+from search.study.trainings import Trainings
 from spaces import Space, load_stored_space
 from spaces.sampler import UNSTATED
 
@@ -63,7 +64,7 @@ class ForeignNameError(UserError):
 @dataclass(frozen=True)
 class Study:
     """An open study. Only the worker that holds a lease writes through ``optuna``, under
-    ``fence``. ``tally`` and ``history`` keep what has been read of ended trials.
+    ``fence``. ``tally``, ``trainings`` and ``history`` keep what has been read of ended trials.
     """
 
     id: int
@@ -73,6 +74,7 @@ class Study:
     optuna: optuna.Study
     fence: Fence
     tally: Tally
+    trainings: Trainings
     history: History
 
     @cached_property
@@ -238,9 +240,8 @@ def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
         space = load_stored_space(spec.space)
         pruner = judging(space, partial(read_scores, storage.engine, study_id)).pruner
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
-    tally = Tally(study_id)
-    history = History(study_id)
-    return Study(study_id, spec, space, storage, study, fence, tally, history)
+    read = Tally(study_id), Trainings(study_id), History(study_id)
+    return Study(study_id, spec, space, storage, study, fence, *read)
 
 
 def check_worker(study: Study, data: "Dataset") -> None:

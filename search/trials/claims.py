@@ -15,11 +15,13 @@ from sqlalchemy import Connection, text
 from search.database.predicates import ALIVE_WORKER
 from search.database.sessions import at_once
 from search.study.budget import Budget, Limit, read_budget
+from search.study.seen import UNREAD
 from search.study.stored import Study
 from search.trials import leases
 from search.trials.leases import NOBODY, Lease
 
 GRACE = 1.0  # of a lease, after the server's start
+UNLIMITED = 2**31 - 1  # trials: as many as PostgreSQL numbers
 
 # While the server was away nobody could renew a lease: each gets the time to, once it is back. What
 # was given back is free, and so is what this worker holds without knowing: an answer was lost. A
@@ -31,6 +33,12 @@ TAKE = text(f"""
     WITH study AS (
         SELECT study_id FROM search_study JOIN studies USING (study_id)
         WHERE study_id = :study_id AND search_study.state = 'running' AND pg_postmaster_start_time() = :server
+    ), others AS (
+        SELECT count(*) FILTER (WHERE trial_id > :after) AS newer,
+               count(*) FILTER (WHERE trial_id = ANY(:open) AND state = 'WAITING') AS waiting
+        FROM trials WHERE study_id = :study_id AND {UNREAD}
+    ), room AS (
+        SELECT newer, newer + :waiting - waiting < :room AS there FROM others
     ), lost AS (
         SELECT trial_id FROM search_lease JOIN trials USING (trial_id) JOIN study USING (study_id)
         WHERE trial_id = ANY(:open) AND trials.state = 'RUNNING'
@@ -49,17 +57,15 @@ TAKE = text(f"""
         SELECT trial_id FROM lost UNION ALL SELECT trial_id FROM never_held
     ), begun AS (
         UPDATE trials SET state = 'RUNNING', datetime_start = clock_timestamp() AT TIME ZONE 'UTC'
-        WHERE NOT EXISTS (SELECT 1 FROM adopted) AND trial_id = (
+        WHERE NOT EXISTS (SELECT 1 FROM adopted) AND (SELECT there FROM room) AND trial_id = (
             SELECT trial_id FROM trials JOIN study USING (study_id)
             WHERE trial_id = ANY(:open) AND state = 'WAITING' ORDER BY number LIMIT 1 FOR UPDATE OF trials)
         RETURNING trial_id
     ), created AS (
         INSERT INTO trials (study_id, number, state, datetime_start)
         SELECT study_id, :total + newer, 'RUNNING', clock_timestamp() AT TIME ZONE 'UTC'
-        FROM study CROSS JOIN (
-            SELECT count(*) AS newer FROM trials WHERE study_id = :study_id AND trial_id > :after
-        ) AS others
-        WHERE NOT EXISTS (SELECT 1 FROM adopted) AND NOT EXISTS (SELECT 1 FROM begun)
+        FROM study CROSS JOIN room
+        WHERE there AND NOT EXISTS (SELECT 1 FROM adopted) AND NOT EXISTS (SELECT 1 FROM begun)
           AND :total + newer < :most
         RETURNING trial_id
     ), first_claim AS (
@@ -87,34 +93,42 @@ class Claimed:
 @dataclass(frozen=True)
 class Waiting:
     """There is no trial to claim now, but some still run elsewhere, and one may be lost; or the
-    study is paused.
+    study is paused. ``why`` says why none is begun, where one is left.
     """
+
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Done:
-    """Every trial of the budget has ended, or a limit is reached and nobody trains any longer."""
+    """Every trial of the budget has ended, or a limit is reached or too near and nobody trains any
+    longer; ``why`` says that it is too near.
+    """
+
+    why: str = ""
 
 
 Claim = Claimed | Waiting | Done
 
 
-def claim(study: Study, owner: str, *, threads: int, lease_s: float = leases.LEASE_S) -> Claim:
-    """Claim a trial for a worker that runs none. ``threads`` is recorded with a trial's first claim
-    only.
+def claim(
+    study: Study, owner: str, *, threads: int, device: str = "", lease_s: float = leases.LEASE_S
+) -> Claim:
+    """Claim a trial for a worker that runs none, on a kind of ``device``. ``threads`` is recorded
+    with a trial's first claim only.
 
     Raises:
         UserError: The study was deleted.
     """
     with study.engine.connect() as connection:
-        budget = read_budget(connection, study, but=owner)
+        budget = read_budget(connection, study, but=owner, device=device)
     # what a limit has cut goes on when it is lifted, and not before
     if budget.limit() is Limit.NONE and (budget.running > budget.held or not budget.closed()):
         with at_once(study.engine) as connection:
             lease = _take(connection, study, budget, owner, threads, lease_s)
         if lease is not None:
             return Claimed(lease)
-    return Done() if budget.over else Waiting()
+    return Done(budget.no_room) if budget.over else Waiting(budget.no_room)
 
 
 def _take(
@@ -131,6 +145,8 @@ def _take(
         "grace_s": GRACE * lease_s,
         "total": budget.total,
         "most": budget.most,
+        "waiting": budget.waiting,
+        "room": int(min(budget.room, UNLIMITED)),
         **seen.parameters,
     }
     row = connection.execute(TAKE, values).first()

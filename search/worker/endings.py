@@ -99,7 +99,7 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
     """
     device = worker.member.gpu or "cpu"
     if not history:
-        return Notes(device=device)
+        return Notes(device=device, device_name=worker.member.device.name)
     scored = _scored(worker, trial, history)
     names = worker.data.spec.class_names
     iou = scored.iou
@@ -107,6 +107,7 @@ def numbers(worker: Worker, trial: optuna.Trial, history: tuple[EpochResult, ...
     losses = tuple(result.validation_loss for result in history)
     return Notes(
         device=device,
+        device_name=worker.member.device.name,
         epochs=len(history),
         best_epoch=scored.number,
         train_s=round(sum(result.seconds for result in history), 3),

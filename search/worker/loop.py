@@ -95,9 +95,15 @@ def pull(worker: Worker) -> None:
     """Claim and run one trial after the other."""
     waits = growing_waits(*RETRIES_S)
     looks = growing_waits(*LOOKS_S)
+    told = False  # why it begins nothing more
     while not worker.orders.leave.is_set():
         try:
-            match worker.patiently(lambda: _claim(worker)):
+            claimed = worker.patiently(lambda: _claim(worker))
+            why = "" if isinstance(claimed, Claimed) else claimed.why
+            if why and not told:
+                worker.say(why)
+            told = bool(why)
+            match claimed:
                 case Claimed(lease):
                     with holding(worker, lease):
                         run_trial(worker, lease)
@@ -142,7 +148,13 @@ def holding(worker: Worker, lease: Lease) -> Iterator[None]:
 
 def _claim(worker: Worker) -> Claimed | Waiting | Done:
     threads = threads_of(worker.settings, worker.study.engine)
-    return claim(worker.study, worker.member.id, threads=threads, lease_s=worker.settings.lease_s)
+    return claim(
+        worker.study,
+        worker.member.id,
+        threads=threads,
+        device=worker.member.device.name,
+        lease_s=worker.settings.lease_s,
+    )
 
 
 def threads_of(settings: WorkerSettings, engine: Engine) -> int:

@@ -230,6 +230,21 @@ def test_the_process_of_a_trial_ends_with_its_killed_worker(
     study.close()
 
 
+@pytest.mark.long
+def test_a_worker_leaves_before_the_deadline_when_no_training_would_end_by_it(
+    place: Place, make_study: Maker
+) -> None:
+    make_study(place.database, trials=200, until_s=30.0, sets=("train.epochs=1",))
+    assert place.start().wait(120) == 0, place.words()
+    assert place.words().count("nothing more is begun: a training takes about") == 1
+    study = open_study(place.database, "small")
+    status = read_status(study)
+    study.close()
+    assert status.trials["complete"] + status.trials["pruned"] >= 1
+    assert status.trials["waiting"] + status.spent < 200
+    assert status.budget.over
+
+
 def test_a_worker_with_other_data_or_another_version_may_not_join(
     small_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ PINS: dict[str, tuple[str, ...]] = {
     ),
     "report": (*ABSENT, "--out", "report.html", "--home", "home"),
     "confirm": (*ABSENT, "--workers", "0", "--home", "home"),
+    "plan": ("--workers", "0", "--home", "home"),
     "worker": (*ABSENT, "--wait", "0s", "--home", "home"),
     "demo": ("--home", "/dev/null/home"),
     "dashboard": ("--host", "no host", "--wait", "0s", "--home", "home"),

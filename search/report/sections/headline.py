@@ -218,7 +218,7 @@ def state_of(study: StudyRecord) -> str:
     if not study.of(*BEGUN):
         return "has not begun: no trial has started yet"
     if study.is_over:
-        why = WHY.get(study.budget.limit())
+        why = WHY.get(study.budget.limit()) or study.budget.no_room
         return f"is over: {done}{f', {why}' if why else ''}"
     doing = (
         "is paused"
