@@ -103,6 +103,22 @@ def difference_interval(
     return _resample((_Sums.of(first_GKK), _Sums.of(second_GKK)), scoring, how)
 
 
+def score_covariances(models_MGKK: Counts, scoring: Scoring) -> Floats:
+    """Return the covariances (M, M) of the scores of M models, were their places others, from
+    confusion matrices of the same places, at least two. What all models find hard moves their scores
+    together and cancels in differences.
+
+    Source: the jackknife, Efron and Tibshirani 1993 (An Introduction to the Bootstrap), equation
+    11.5, for several statistics of the same observations.
+    """
+    left_out_MG = np.stack(
+        [_Sums.of(each).without_each().scores(scoring)[:, 0] for each in models_MGKK]
+    )
+    places = left_out_MG.shape[1]
+    away_MG = np.nan_to_num(left_out_MG - np.nanmean(left_out_MG, axis=1, keepdims=True))
+    return np.asarray((places - 1) / places * away_MG @ away_MG.T)
+
+
 @dataclass(frozen=True)
 class _Sums:
     """All that scores need of B sets of places, which adds up over them: pixels of each class that

@@ -17,6 +17,7 @@ from objectives.statistics.resampling import (
     Resampled,
     Resampling,
     difference_interval,
+    score_covariances,
     score_interval,
 )
 from objectives.statistics.scores import Scoring, dice
@@ -222,3 +223,15 @@ def test_intervals_cover_the_score_of_all_places_about_as_often_as_they_say(meth
     error = np.sqrt(0.9 * 0.1 / repeats)  # of the simulation
     # 0.03: skewed scores of 60 places, not more
     assert 0.9 - 0.03 - 3 * error < covered / repeats < 0.9 + 3 * error
+
+
+def test_covariances_of_scores_are_those_of_leaving_out_each_place() -> None:
+    models = np.stack([some_places(9, seed) for seed in (1, 2, 3)])
+    found = score_covariances(models, Scoring(ALL))
+    left_out = np.array(
+        [[plain_mean_iou(np.delete(each, place, axis=0)) for place in range(9)] for each in models]
+    )
+    np.testing.assert_allclose(found, np.cov(left_out, bias=True) * 8, rtol=1e-9)
+    # three models of one: no difference is uncertain
+    alike = score_covariances(np.stack([models[0]] * 3), Scoring(ALL))
+    np.testing.assert_allclose(alike, found[0, 0])
