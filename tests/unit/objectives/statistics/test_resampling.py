@@ -16,7 +16,6 @@ from objectives.statistics.resampling import (
     Method,
     Resampled,
     Resampling,
-    difference_interval,
     score_covariances,
     score_interval,
 )
@@ -74,8 +73,6 @@ def test_another_measure_moves_the_mean_and_leaves_the_classes_their_iou() -> No
     assert by_dice.mean.value == pytest.approx(np.mean([2 * iou / (1 + iou) for iou in ious]))
     assert by_dice.classes == by_iou.classes
     assert interval(by_dice.mean).low > interval(by_iou.mean).low
-    same = difference_interval(confusions_GKK, confusions_GKK, Scoring(ALL, dice)).mean
-    assert (same.value, interval(same).low, interval(same).high) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -181,19 +178,6 @@ def test_without_two_places_or_the_class_there_is_no_interval() -> None:
     assert isinstance(found.classes[2].interval, Unknown)
     assert isinstance(score_interval(without, Scoring((2,))).mean.interval, Unknown)
     assert isinstance(found.mean.interval, Interval)
-
-
-def test_a_model_differs_from_itself_by_nothing_and_pairs_make_intervals_narrow() -> None:
-    first = some_places(40, 5)
-    same = difference_interval(first, first, Scoring(ALL)).mean
-    assert (same.value, interval(same).low, interval(same).high) == (0.0, 0.0, 0.0)
-    second = first.copy()
-    second[:, 0, 0] -= first[:, 0, 0] // 20  # a little worse everywhere
-    second[:, 0, 1] += first[:, 0, 0] // 20
-    paired = interval(difference_interval(first, second, Scoring(ALL)).mean)
-    alone = interval(score_interval(first, Scoring(ALL)).mean)
-    assert 0.0 < paired.low < paired.high
-    assert paired.high - paired.low < 0.2 * (alone.high - alone.low)
 
 
 def test_the_seed_decides_and_more_certainty_is_wider() -> None:
