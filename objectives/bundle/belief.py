@@ -173,9 +173,77 @@ class Share(Frozen):
         return f"trial {self.trial} of {self.study}"
 
 
+class Weighed(Frozen):
+    """The model is an ensemble; it was weighed against the single model that would be handed out
+    instead, by what is believed of all its members and what the validation places say, without
+    averaging over flips.
+    """
+
+    kind: Literal["weighed"] = "weighed"
+    stacked: bool = False  # a second model reads the members, instead of an average of them
+    listed: bool = False  # whoever exported it named the members, which count alike
+    members: tuple[Share, ...]  # the largest share first, of a stack the best run
+    against: Share  # the single model, which may be a member
+    gain: float  # expected of the true scores
+    sd: float  # how far off that may be
+    better: float  # probability
+    believed: float  # part of the gain: what is believed of the members less that of the single one
+    over_members: float  # observed: the ensemble's score less its members' mean
+    optimism: float  # part of that which the choice has made, and which the gain is without
+    places: int
+    times: float | None  # the single model's multiply-adds; None: not known
+    # how far to believe one model
+    single: Annotated[Confirmed | Believed | Optimistic | Unconfirmed, Field(discriminator="kind")]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.what, self.verdict, self._why, self._luck)))
+
+    @property
+    def what(self) -> str:
+        """What it combines, as a sentence."""
+        named = ", ".join(share.run for share in self.members)
+        if self.stacked:
+            return f"A second model reads the probabilities of {named}."
+        if self.listed:
+            return f"It is the even average of {named}, which whoever exported it named."
+        return f"It averages {', '.join(map(str, self.members))}."
+
+    @property
+    def verdict(self) -> str:
+        """What it gains, how probably, and what it costs, as a sentence."""
+        cost = f"{len(self.members)} networks for each prediction"
+        if self.times is not None:
+            cost += f", {self.times:.1f} times the multiply-adds"
+        return (
+            f"Against {self.against.run} alone it is expected to gain {self.gain:+.4f} ± "
+            f"{self.sd:.4f} in true score and is better with {chance(self.better)}, at the cost of "
+            f"{cost}."
+        )
+
+    @property
+    def _why(self) -> str:
+        return (
+            f"Its members are believed {self.believed:+.4f} against that one in the mean; on the "
+            f"{self.places} validation places it scores {self.over_members:+.4f} against their mean, "
+            f"of which {self.optimism:.4f} are taken off for having been chosen there."
+        )
+
+    @property
+    def _luck(self) -> str:
+        """Return how far to believe the single model."""
+        if isinstance(self.single, Believed):
+            return f"Of the single one: {self.single.expected}"
+        if isinstance(self.single, Confirmed):
+            return (
+                "Its members were trained again for the confirmation, and nobody had chosen them "
+                "by their score."
+            )
+        return ""
+
+
 class Judged(Frozen):
     """The model is an ensemble; it was judged on places that had no part in its choice, without
-    averaging over flips.
+    averaging over flips. Bundles of before have it.
     """
 
     kind: Literal["judged"] = "judged"
@@ -249,5 +317,6 @@ class Judged(Frozen):
 
 
 Belief = Annotated[
-    Confirmed | Believed | Optimistic | Unconfirmed | Named | Judged, Field(discriminator="kind")
+    Confirmed | Believed | Optimistic | Unconfirmed | Named | Weighed | Judged,
+    Field(discriminator="kind"),
 ]

@@ -11,11 +11,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from objectives.bundle.belief import Belief, Bounds, Unconfirmed
+from objectives.bundle.belief import Belief, Bounds, Unconfirmed, chance
 from objectives.config import Frozen
 from objectives.data.options import IGNORE, DataOptions
 from objectives.device.processor import Processor
-from objectives.program.settings import Flip
+from objectives.program.settings import Flip, ways_of
 from objectives.statistics.scores import ClassScores
 from objectives.version import OBJECTIVE_VERSION
 
@@ -116,20 +116,24 @@ class Origin(Frozen):
 
 class FlipScores(Frozen):
     """What averaging over flipped frames does to the score on the validation part; ``used``: the
-    program does it.
+    program does it. ``better`` is how probably the true score is higher: None in bundles of before,
+    and with one place.
     """
 
     flips: tuple[Flip, ...]
     without: float
     averaged: float
     used: bool
+    better: float | None = None
 
     def __str__(self) -> str:
+        sure = "" if self.better is None else f", better with {chance(self.better)}"
         verdict = "The program does it." if self.used else "The program does without."
         return (
             f"Averaged over frames flipped ({' and '.join(self.flips)}), the validation score "
             f"is {self.averaged:.4f}, "
-            f"without {self.without:.4f}. {verdict}"
+            f"without {self.without:.4f}{sure}, at {len(ways_of(self.flips))} times the "
+            f"multiply-adds. {verdict}"
         )
 
 

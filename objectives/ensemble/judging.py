@@ -1,89 +1,52 @@
-"""An ensemble judged on places that it was not chosen on, against the best single member judged the
-same way.
+"""What an ensemble gains over its members on the places that it was chosen on, how far off that may
+be, and by how much choosing there has flattered it.
 
-The score that a choice was made by is optimistic, and the more so the more could be chosen from. So
-the places are cut into two halves: chosen on one, judged on the other, both ways round, until each
-place has judged a choice that it had no part in. What is used in the end is chosen on all places;
-its judged score is that of the same procedure with half of them.
+The gain is paired: what makes a place hard is hard for the members and for their average. Choosing
+on the places that judge is optimistic, the more so the more could be chosen from. So the places are
+cut into halves, several times: chosen on one, what the gain loses on the other is what the choice
+has made of it.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from objectives.data.preparing.split import deal
-from objectives.ensemble.library import Library, Rule
-from objectives.ensemble.selection import Strategy, best_member, select, single
+from objectives.ensemble.library import Library, Rule, Weights
+from objectives.ensemble.selection import Strategy, select, shares_of, single
 from objectives.errors import UserError
-from objectives.statistics.resampling import (
-    PLAIN,
-    ResampledScores,
-    Resampling,
-    difference_interval,
-    score_interval,
-)
+from objectives.statistics.resampling import score_covariances
 from objectives.statistics.scores import Scoring
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 SAMPLED_PIXELS = 200_000  # of a half, for choosing
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One way round: chosen on one half of the places, scored on both."""
-
-    rule: Rule
-    member: int  # the best single member on the choosing half
-    choosing: float  # score of the ensemble on the half that it was chosen on: optimistic
-    judging: float  # on the other half
-    member_choosing: float
-    member_judging: float
+HALVINGS = 5
+# the highest of noisy scores is too high by a multiple of their deviation, which on all places is so
+# much of that on half of them
+OF_A_HALF = 0.5**0.5
 
 
 @dataclass(frozen=True)
 class JudgedEnsemble:
-    """An ensemble to use, and what was judged of its procedure. Confusion matrices (G, K, K) are of
-    the judging turns.
-    """
+    """An ensemble of some of M members, chosen on all places, and what these say of it."""
 
-    rule: Rule  # chosen on all places
-    member: int  # the best single member on all places
-    turns: tuple[Turn, Turn]
-    confusions_GKK: Counts
-    member_confusions_GKK: Counts
-    scoring: Scoring
-    how: Resampling
-
-    @property
-    def score(self) -> float:
-        """The score over all places, each judged by the ensemble that was chosen on the others."""
-        return _score(self.confusions_GKK, self.scoring)
+    rule: Rule
+    score: float  # on all places
+    scores_M: Floats  # of each member alone
+    shares_M: Weights  # of each in the ensemble, of sum 1
+    optimism: float  # how much of the gain the choice has made, estimated: 0 or more
+    # (1 + M, 1 + M), of the score and the members' scores, over places: see `score_covariances`
+    covariances: Floats
+    places: int
 
     @property
-    def member_score(self) -> float:
-        """The same of the best single member, chosen on the same halves."""
-        return _score(self.member_confusions_GKK, self.scoring)
-
-    @property
-    def beats_member(self) -> bool:
-        """Whether the ensemble was judged better than the best single member."""
-        return self.score > self.member_score
-
-    @cached_property
-    def gain(self) -> ResampledScores:
-        """Ensemble minus best single member, judged, with intervals over places."""
-        return difference_interval(
-            self.confusions_GKK, self.member_confusions_GKK, self.scoring, self.how
-        )
-
-    @cached_property
-    def interval(self) -> ResampledScores:
-        """The judged score of the ensemble, with intervals over places."""
-        return score_interval(self.confusions_GKK, self.scoring, self.how)
+    def over_members(self) -> float:
+        """By how much the ensemble scores more than its members do in their weighted mean."""
+        return self.score - float(np.dot(self.shares_M, self.scores_M))
 
 
 def judged_ensemble(
@@ -92,30 +55,39 @@ def judged_ensemble(
     *,
     seed: int,
     pixels: int = SAMPLED_PIXELS,
-    how: Resampling = PLAIN,
+    halvings: int = HALVINGS,
 ) -> JudgedEnsemble:
-    """Choose an ensemble on all places and judge its procedure on halves; equal arguments give an
-    equal one.
+    """Choose an ensemble on all places and judge it; equal arguments give an equal one.
 
     Raises:
         UserError: With fewer than two places.
     """
     refuse_one_place(library.places)
     generator = np.random.default_rng(seed)
-    halves = place_halves(library.class_pixels_GK(), library.scored, seed)
-    ways = [
-        _turn(library, strategy, choosing, judging, pixels, generator)
-        for choosing, judging in (halves, halves[::-1])
-    ]
+    members = len(library.members)
+    members_MGKK = np.stack(
+        [library.confusions_GKK(single(member, members)) for member in range(members)]
+    )
     sample = library.sample(np.arange(library.places), 2 * pixels, generator)
+    rule = select(sample, strategy, generator)
+    whole = _Combination(library, rule, members_MGKK)
+    flattery = []
+    for turn in range(halvings):
+        halves = place_halves(library.class_pixels_GK(), library.scored, seed + turn)
+        for choosing, judging in (halves, halves[::-1]):
+            sample = library.sample(choosing, pixels, generator)
+            half = _Combination(library, select(sample, strategy, generator), members_MGKK)
+            flattery.append(half.over_members(choosing) - half.over_members(judging))
     return JudgedEnsemble(
-        rule=select(sample, strategy, generator),
-        member=best_member(sample),
-        turns=(ways[0].turn, ways[1].turn),
-        confusions_GKK=ways[0].judged_GKK + ways[1].judged_GKK,
-        member_confusions_GKK=ways[0].member_judged_GKK + ways[1].member_judged_GKK,
-        scoring=library.scoring,
-        how=how,
+        rule=rule,
+        score=_score(whole.confusions_GKK, library.scoring),
+        scores_M=np.array([_score(each, library.scoring) for each in members_MGKK]),
+        shares_M=whole.shares_M,
+        optimism=OF_A_HALF * max(0.0, float(np.mean(flattery))),
+        covariances=score_covariances(
+            np.concatenate([whole.confusions_GKK[None], members_MGKK]), library.scoring
+        ),
+        places=library.places,
     )
 
 
@@ -144,46 +116,23 @@ def place_halves(
     return halves[0], halves[1]
 
 
-@dataclass(frozen=True)
-class _Way:
-    """A turn, and the confusion matrices (G, K, K) of its judging half; those of other places are
-    0.
-    """
+class _Combination:
+    """A combination of members on all places, which may have been chosen on some of them."""
 
-    turn: Turn
-    judged_GKK: Counts
-    member_judged_GKK: Counts
+    def __init__(self, library: Library, rule: Rule, members_MGKK: Counts) -> None:
+        self.scoring = library.scoring
+        self.shares_M = shares_of(rule, len(members_MGKK))
+        self.confusions_GKK = library.confusions_GKK(rule)
+        self.members_MGKK = members_MGKK
 
-
-def _turn(
-    library: Library,
-    strategy: Strategy,
-    choosing: Places,
-    judging: Places,
-    pixels: int,
-    generator: np.random.Generator,
-) -> _Way:
-    sample = library.sample(choosing, pixels, generator)
-    member = best_member(sample)
-    rule = select(sample, strategy, generator)
-    ensemble_GKK = library.confusions_GKK(rule)
-    member_GKK = library.confusions_GKK(single(member, len(library.members)))
-    scoring = library.scoring
-    turn = Turn(
-        rule=rule,
-        member=member,
-        choosing=_score(ensemble_GKK[choosing], scoring),
-        judging=_score(ensemble_GKK[judging], scoring),
-        member_choosing=_score(member_GKK[choosing], scoring),
-        member_judging=_score(member_GKK[judging], scoring),
-    )
-    return _Way(turn, _only(ensemble_GKK, judging), _only(member_GKK, judging))
-
-
-def _only(confusions_GKK: Counts, places: Places) -> Counts:
-    kept = np.zeros_like(confusions_GKK)
-    kept[places] = confusions_GKK[places]
-    return kept
+    def over_members(self, places: Places) -> float:
+        """By how much it scores more than its members do in their weighted mean, on some places."""
+        alone = sum(
+            share * _score(each[places], self.scoring)
+            for share, each in zip(self.shares_M, self.members_MGKK, strict=True)
+            if share
+        )
+        return _score(self.confusions_GKK[places], self.scoring) - alone
 
 
 def _score(confusions_GKK: Counts, scoring: Scoring) -> float:

@@ -51,7 +51,9 @@ class Stacked:
 
 @dataclass(frozen=True)
 class Even:
-    """All members with equal weights: nothing is chosen."""
+    """The first members with equal weights: nothing is chosen."""
+
+    members: int
 
 
 Strategy = Greedy | RarePair | Stacked | Even
@@ -69,8 +71,8 @@ def select(sample: Sample, strategy: Strategy, generator: np.random.Generator) -
         case Stacked():
             return _stacked(sample, strategy)
         case Even():
-            members = len(sample.planes_MSQ)
-            return (1.0 / members,) * members
+            others = len(sample.planes_MSQ) - strategy.members
+            return (1.0 / strategy.members,) * strategy.members + (0.0,) * others
         case _:
             assert_never(strategy)
 
@@ -95,6 +97,13 @@ def members_in(rule: Rule) -> list[int]:
         (member for member, weight in enumerate(rule) if weight),
         key=lambda member: (-rule[member], member),
     )
+
+
+def shares_of(rule: Rule, members: int) -> Weights:
+    """Return each member's part in a combination, of sum 1; those in a stack count alike."""
+    if isinstance(rule, Stack):
+        return tuple(float(member in rule.members) / len(rule.members) for member in range(members))
+    return rule
 
 
 def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) -> Weights:

@@ -12,7 +12,7 @@ with less than ``LEAST_PLACES`` places: intervals of fewer hold far less than th
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import NormalDist
@@ -54,9 +54,7 @@ class Resampled:
 
 @dataclass(frozen=True)
 class ResampledScores:
-    """The score, and the IoU of each class (K), scored or not; or
-    differences of two models' ones.
-    """
+    """The score, and the IoU of each class (K), scored or not."""
 
     mean: Resampled
     classes: tuple[Resampled, ...]
@@ -85,22 +83,23 @@ def score_interval(
     Source: Efron 1979 (Bootstrap Methods: Another Look at the Jackknife); whole clusters drawn with
     replacement: Davison and Hinkley 1997 (Bootstrap Methods and Their Application), section 3.8.
     """
-    return _resample((_Sums.of(confusions_GKK),), scoring, how)
+    return _resample(_Sums.of(confusions_GKK), scoring, how)
 
 
-def difference_interval(
-    first_GKK: Counts, second_GKK: Counts, scoring: Scoring, how: Resampling = PLAIN
-) -> ResampledScores:
-    """First model minus second, with intervals, from confusion matrices of the same places in the
-    same order.
+def score_covariances(models_MGKK: Counts, scoring: Scoring) -> Floats:
+    """Return the covariances (M, M) of the scores of M models, were their places others, from
+    confusion matrices of the same places, at least two. What all models find hard moves their scores
+    together and cancels in differences.
 
-    Both models are scored on the same places of each resample, so what makes a place easy or hard
-    for both cancels.
-
-    Source: as `score_interval`, for the difference of two statistics of the same observations.
+    Source: the jackknife, Efron and Tibshirani 1993 (An Introduction to the Bootstrap), equation
+    11.5, for several statistics of the same observations.
     """
-    assert first_GKK.shape == second_GKK.shape, f"{first_GKK.shape} against {second_GKK.shape}"
-    return _resample((_Sums.of(first_GKK), _Sums.of(second_GKK)), scoring, how)
+    left_out_MG = np.stack(
+        [_Sums.of(each).without_each().scores(scoring)[:, 0] for each in models_MGKK]
+    )
+    places = left_out_MG.shape[1]
+    away_MG = np.nan_to_num(left_out_MG - np.nanmean(left_out_MG, axis=1, keepdims=True))
+    return np.asarray((places - 1) / places * away_MG @ away_MG.T)
 
 
 @dataclass(frozen=True)
@@ -146,27 +145,21 @@ class _Sums:
         return np.concatenate([mean[:, None], iou_BK], axis=1)
 
 
-def _scores(models: Sequence[_Sums], scoring: Scoring) -> Floats:
-    """Scores of one model, or of the first minus those of the second; (B, 1 + K)."""
-    first, *second = [model.scores(scoring) for model in models]
-    return first - second[0] if second else first
-
-
-def _resample(models: tuple[_Sums, ...], scoring: Scoring, how: Resampling) -> ResampledScores:
+def _resample(model: _Sums, scoring: Scoring, how: Resampling) -> ResampledScores:
     assert 0.0 < how.level < 1.0, how.level
-    places = len(models[0].hits_BK)
-    value = _scores([model.drawn(np.ones((1, places))) for model in models], scoring)[0]
-    holds_GK = (models[0].true_BK > 0).astype(np.float64)
+    places = len(model.hits_BK)
+    value = model.drawn(np.ones((1, places))).scores(scoring)[0]
+    holds_GK = (model.true_BK > 0).astype(np.float64)
     present = [label for label in scoring.scored if holds_GK[:, label].any()]
     drawn = []
     whole = []
     for times_BG in _times(places, how):
-        drawn.append(_scores([model.drawn(times_BG) for model in models], scoring))
+        drawn.append(model.drawn(times_BG).scores(scoring))
         whole.append(((times_BG @ holds_GK)[:, present] > 0).all(axis=1))
     drawn_BS = np.concatenate(drawn)
     whole_B = np.concatenate(whole)
     drawn_BS[~whole_B, 0] = np.nan
-    left_out = _scores([model.without_each() for model in models], scoring)
+    left_out = model.without_each().scores(scoring)
     intervals = [
         _resampled(float(value[i]), drawn_BS[:, i], left_out[:, i], how) for i in range(len(value))
     ]

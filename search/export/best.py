@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, assert_never
 
+import numpy as np
 import torch
 
 from objectives.bundle.bundle_folder import check_bundle, refuse_taken, write_bundle
@@ -22,7 +23,7 @@ from objectives.outputs.atomic import refuse_unwritable
 from objectives.program.settings import FlipsWanted, ProgramSettings, sensible_flips
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.interval import Interval
-from objectives.statistics.resampling import score_interval
+from objectives.statistics.resampling import score_covariances, score_interval
 from search.database.passwords import redacted
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Single
@@ -33,6 +34,8 @@ from search.export.retrain import retrained, write_retraining
 from search.export.revision import program_revision
 from search.export.winner import Winner, best_trial, find_winner, named_trial, refuse_confirmation
 from search.place import Place
+from search.posterior.networks import probability_above
+from search.posterior.standing import SURE
 from search.study.looks import counted_look, test_looks
 from search.study.status import read_status
 from search.study.stored import Study
@@ -46,8 +49,8 @@ class ExportRequest:
     """What is to be exported, and how.
 
     ``test`` opens the sealed test part; the look is counted in the study and printed in the model
-    card. ``flips`` averages over flipped frames; ``auto`` only where that raises the validation
-    score. ``ensemble`` combines several runs instead of the one. ``retrain`` exports the config
+    card. ``flips`` averages over flipped frames; ``auto`` only where that is surely better.
+    ``ensemble`` combines several runs instead of the one. ``retrain`` exports the config
     trained on every labelled frame instead, by a worker on ``device`` of this host, with the scores
     of the model before.
     """
@@ -92,7 +95,7 @@ def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = US
     Raises:
         UserError: There is no complete trial, or ``out`` is taken.
         WorldError: A check fails.
-        NotBetterError: An ensemble is judged no better than its best member.
+        NotBetterError: An ensemble is not surely better than the single model.
     """
     refuse_taken(out, force=asked.force)
     refuse_unwritable(out)  # before minutes of work, and before the seal is broken
@@ -198,7 +201,7 @@ def restore(
 
 def with_flips(candidate: ExportedProgram, choice: FlipsWanted) -> ExportedProgram:
     """Return the candidate with its program averaging over flips, as chosen, and both scores; as it
-    is for ``off``.
+    is for ``off``. For ``auto`` it does where that is better with more than `SURE`.
 
     Raises:
         WorldError: Its score without flips is not the one that was reported.
@@ -207,17 +210,32 @@ def with_flips(candidate: ExportedProgram, choice: FlipsWanted) -> ExportedProgr
         return candidate
     flips = sensible_flips(candidate.settings)
     segmenter, settings = reflipped(candidate.segmenter, candidate.settings, flips)
-    without = candidate.scored(candidate.segmenter)
-    averaged = candidate.scored(segmenter)
+    plain = candidate.inspect("validation")
+    mirrored = candidate.inspect("validation", segmenter)
+    without, averaged = plain.evaluation.score, mirrored.evaluation.score
     candidate.refuse_other_score(without)
-    used = choice == "on" or averaged > without
-    scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used)
+    better = _better(plain, mirrored)
+    used = choice == "on" or (better is not None and better > SURE)
+    scores = FlipScores(flips=flips, without=without, averaged=averaged, used=used, better=better)
     measured = replace(candidate, flips=scores)
     return (
         replace(measured, segmenter=segmenter, settings=settings, scored_on=candidate.scores_on)
         if used
         else measured
     )
+
+
+def _better(plain: Inspection, mirrored: Inspection) -> float | None:
+    """Return how probably mirrored predictions of the same network are truly better, None with one
+    place. Nobody has chosen anything by them, so the gain on the same frames needs no correction.
+    """
+    confusions = np.stack([mirrored.confusions_GKK, plain.confusions_GKK])
+    places = confusions.shape[1]
+    if places < 2:
+        return None
+    covariances = score_covariances(confusions, plain.scoring)
+    sd = float(np.array([1.0, -1.0]) @ covariances @ np.array([1.0, -1.0])) ** 0.5
+    return probability_above(mirrored.evaluation.score - plain.evaluation.score, sd, places)
 
 
 def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provenance:

@@ -5,9 +5,10 @@ program.
 from collections.abc import Sequence
 from typing import assert_never
 
+import numpy as np
 import torch
 
-from objectives.bundle.belief import Bounds, Judged, Named, Share
+from objectives.bundle.belief import Judged, Named, Share, Weighed
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import refuse_other_score
@@ -21,16 +22,18 @@ from objectives.errors import NotBetterError
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
-from objectives.statistics.interval import Interval
 from search.export.ensemble_choice import Combined, Listed
 from search.export.exported_program import ExportedProgram
 from search.export.member_runs import listed_runs, member_runs
 from search.export.restored import Restored, restore_run
 from search.export.winner import Winner
 from search.place import Place
+from search.posterior.networks import Networks, Seen, advantage
+from search.posterior.standing import SURE
 from search.study.record import Notes
 from search.study.spec import stable_seed
 from search.study.stored import Study
+from search.study.trained import read_networks
 
 
 def restore_ensemble(
@@ -40,18 +43,19 @@ def restore_ensemble(
     instead of the winner.
 
     Its score is that of its program on the validation part, where it was chosen; the belief in it
-    is the judged score. Without ``gpu`` all is computed on the CPU.
+    is what it is expected to have over the winner. Without ``gpu`` all is computed on the CPU.
 
     Raises:
         UserError: With fewer than two runs or places.
-        NotBetterError: It is judged no better than its best member.
+        NotBetterError: It is not surely better than the winner.
         WorldError: A run's weights are gone, or score otherwise than they did.
     """
-    runs = (
+    candidates = (
         listed_runs(winner.study, wanted.members)
         if isinstance(wanted, Listed)
         else member_runs(winner.study)
     )
+    runs = [*dict.fromkeys([*candidates, winner.trial_id])]
     frames = _validation_frames(data, members=len(runs))
     refuse_one_place(frames.places)
     library = frames.library(
@@ -64,10 +68,8 @@ def restore_ensemble(
         restore_run(winner.study, runs[run], data, place.artifacts, gpu=gpu) for run in chosen
     ]
     weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
-    shares = tuple(_share(member, weight) for member, weight in zip(members, weights, strict=True))
-    listed = isinstance(wanted, Listed)
-    _refuse_unproven(judged, shares, frames.places, listed=listed, anyway=wanted.anyway)
-    belief = _belief(judged, shares, frames.places, winner, listed=listed)
+    belief = _belief(judged, members, weights, winner, runs, listed=isinstance(wanted, Listed))
+    _refuse_unproven(belief, anyway=wanted.anyway)
     settings, program = _program(judged.rule, members, weights, data)
     device = _device(members)
     images_NHWC = frames.images_NHWC
@@ -107,7 +109,7 @@ def _measured(
 def _strategy(wanted: Combined | Listed, data: Dataset) -> Strategy:
     match wanted.members:
         case tuple():
-            return Even()
+            return Even(len(wanted.members))
         case "rare":
             return RarePair(data.spec.scored.index(rarest_class(data)))
         case int(most):
@@ -118,71 +120,66 @@ def _strategy(wanted: Combined | Listed, data: Dataset) -> Strategy:
             assert_never(wanted.members)
 
 
-def _share(member: Restored, weight: float) -> Share:
-    return Share(study=member.origin.study, trial=member.origin.trial, weight=weight)
-
-
-def _refuse_unproven(
-    judged: JudgedEnsemble, shares: Sequence[Share], places: int, *, listed: bool, anyway: bool
-) -> None:
-    """Refuse an ensemble that was not judged better than its best member.
+def _refuse_unproven(belief: Weighed, *, anyway: bool) -> None:
+    """Refuse an ensemble that is not surely better than the single model.
 
     Raises:
         NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single
             member.
     """
-    if len(shares) == 1:
+    if len(belief.members) == 1:
+        share = belief.members[0]
         raise NotBetterError(
-            f"the best of all averages is trial {shares[0].trial} of study {shares[0].study!r} "
+            f"the best of all averages is trial {share.trial} of study {share.study!r} "
             f"alone: nothing was exported; "
             "export without --ensemble"
         )
-    if not (judged.beats_member or anyway):
-        halves = (
-            f"on one half of the {places} validation places and judged on the other, both "
-            f"ways round,"
-        )
-        if listed:
-            scores = (
-                f"it scores {judged.score:.4f}, the best of its members, chosen {halves} "
-                f"{judged.member_score:.4f}"
-            )
-        else:
-            scores = (
-                f"chosen {halves} it scores {judged.score:.4f}, the best single model "
-                f"{judged.member_score:.4f}"
-            )
+    if not (belief.better > SURE or anyway):
         raise NotBetterError(
-            f"{_what(judged.rule, shares)} is not better here: {scores}; nothing was exported. "
-            "Export without an ensemble, or add --ensemble-anyway"
+            f"{belief.what} {belief.verdict} That is no more than {SURE:.0%}: nothing was exported. "
+            f"Export without an ensemble, or add --ensemble-anyway"
         )
-
-
-def _what(rule: Rule, shares: Sequence[Share]) -> str:
-    if isinstance(rule, Stack):
-        return f"a second model over {', '.join(share.run for share in shares)}"
-    return f"an average ({', '.join(map(str, shares))})"
 
 
 def _belief(
-    judged: JudgedEnsemble, shares: tuple[Share, ...], places: int, winner: Winner, *, listed: bool
-) -> Judged:
-    assert not isinstance(winner.belief, Judged | Named), winner.belief
-    return Judged(
+    judged: JudgedEnsemble,
+    members: Sequence[Restored],
+    weights: Sequence[float],
+    winner: Winner,
+    runs: Sequence[int],
+    *,
+    listed: bool,
+) -> Weighed:
+    """Return what the ensemble of these members is expected to have over the winner, which is one of
+    the runs that were measured.
+    """
+    assert not isinstance(winner.belief, Weighed | Judged | Named), winner.belief
+    study = winner.study
+    # a confirmation's runs were not chosen by their scores
+    networks = read_networks(study, runs) or Networks.observed(judged.scores_M)
+    shares_M = np.array(judged.shares_M)
+    seen = Seen(shares_M, judged.over_members, judged.optimism, judged.covariances, judged.places)
+    found = advantage(networks, seen, runs.index(winner.trial_id))
+    costs = [member.multiply_adds for member in members]
+    alone = Notes.of(study.storage.get_trial(winner.trial_id)).multiply_adds
+    return Weighed(
         stacked=isinstance(judged.rule, Stack),
         listed=listed,
-        members=shares,
-        score=judged.score,
-        member_score=judged.member_score,
-        gain=_bounds(judged),
-        places=places,
+        members=tuple(
+            Share(study=member.origin.study, trial=member.origin.trial, weight=weight)
+            for member, weight in zip(members, weights, strict=True)
+        ),
+        against=Share(study=study.spec.name, trial=winner.run_number, weight=1.0),
+        gain=found.gain,
+        sd=found.sd,
+        better=found.probability,
+        believed=found.members,
+        over_members=judged.over_members,
+        optimism=judged.optimism,
+        places=judged.places,
+        times=sum(costs) / alone if alone and all(costs) else None,
         single=winner.belief,
     )
-
-
-def _bounds(judged: JudgedEnsemble) -> Bounds | None:
-    interval = judged.gain.mean.interval
-    return (interval.low, interval.high) if isinstance(interval, Interval) else None
 
 
 def _program(
@@ -205,7 +202,7 @@ def _device(members: Sequence[Restored]) -> torch.device:
     return max((member.device for member in members), key=lambda each: each.type == "cuda")
 
 
-def _leader(winner: Winner, run: int, score: float, belief: Judged) -> Winner:
+def _leader(winner: Winner, run: int, score: float, belief: Weighed) -> Winner:
     """Return the ensemble as the winner that is handed out, under the number of its first run."""
     first = winner.study.storage.get_trial(run)
     confirmed = Notes.of(first).confirmed

@@ -20,7 +20,7 @@ class Combined:
     """
 
     members: int | Literal["rare", "stack"]
-    anyway: bool = False  # also where it is judged no better than its best member
+    anyway: bool = False  # also where it is not surely better than the single model
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from objectives.device.processor import Processor, refuse_other_score
 from objectives.ensemble.program import Ensemble
 from objectives.program.segmenter import Segmenter
 from objectives.program.settings import ProgramSettings
-from objectives.scoring.evaluate import evaluate
 from objectives.scoring.inspection import Inspection, inspect_frames
 from search.export.winner import Winner
 
@@ -62,25 +61,20 @@ class ExportedProgram:
             then=self.scored_on,
         )
 
-    def scored(self, program: Segmenter | Ensemble) -> float:
-        """Return the score of a program on the validation part, measured as its own was."""
-        images_NHWC, masks_NHW = self.pixels("validation")
-        with threads_of(self.scored_on):
-            return evaluate(
-                program, images_NHWC, masks_NHW, self.data.spec, device=self.device
-            ).score
-
-    def inspect(self, part: str) -> Inspection:
+    def inspect(self, part: str, program: Segmenter | Ensemble | None = None) -> Inspection:
         """Return its scores on one part of the study's frames, with a confusion matrix for each
-        place.
+        place; or those of another ``program``, measured in the same way.
         """
         images_NHWC, masks_NHW = self.pixels(part)
         groups_N = self.data.groups[self.data.parts[part]]
-        spec = self.data.spec
-        device = self.device
         with threads_of(self.scored_on):
             return inspect_frames(
-                self.segmenter, images_NHWC, masks_NHW, spec, groups_N=groups_N, device=device
+                program or self.segmenter,
+                images_NHWC,
+                masks_NHW,
+                self.data.spec,
+                groups_N=groups_N,
+                device=self.device,
             )
 
     def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,7 @@ class Restored:
     score: float  # that was measured of these very weights
     device: torch.device  # of the type on which the run was scored, where this host has it
     scored_on: Processor
+    multiply_adds: int  # of one frame, forward; 0: not known
 
 
 def open_data(study: Study, place: Place, source: str) -> Dataset:
@@ -70,7 +71,8 @@ def restore_run(
         )
     segmenter = build_segmenter(config, data.spec)
     segmenter.load_state_dict(load(open_blobs(artifacts).read(pointer.blob)))
-    scored_on = Notes.of(frozen).scored_on
+    notes = Notes.of(frozen)
+    scored_on = notes.scored_on
     assert scored_on, frozen.number  # it is stored before a pointer to weights counts
     device = scoring_device() if gpu and scored_on.type == "cuda" else torch.device("cpu")
     segmenter = placed(segmenter, device).eval()
@@ -80,4 +82,6 @@ def restore_run(
         seed=holder.seed_of(frozen),
         epoch=pointer.epoch,
     )
-    return Restored(segmenter, config, origin, pointer.score, device, scored_on)
+    return Restored(
+        segmenter, config, origin, pointer.score, device, scored_on, notes.multiply_adds
+    )

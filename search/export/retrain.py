@@ -119,7 +119,7 @@ def write_retraining(searched: Study, candidate: ExportedProgram, place: Place) 
     """
     spec = plan(searched, candidate)
     # of what it trains there will be no score to check
-    candidate.refuse_other_score(candidate.scored(candidate.segmenter))
+    candidate.refuse_other_score(candidate.inspect("validation").evaluation.score)
     for number in count(1):
         named = (
             spec

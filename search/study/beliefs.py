@@ -104,7 +104,7 @@ def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int,
     if not known.runs:
         return Beliefs(())
     ended = sum(source.state in ENDED for source in known.sources)
-    believer = known.from_runs(_told(known.sources))
+    believer = known.from_runs(told_among(known.sources))
     judged = [
         place for place, source in enumerate(known.sources) if source.state != TrialState.PRUNED
     ]
@@ -136,7 +136,7 @@ def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int,
     return Beliefs(tuple(found for found, _ in ranked), covariances_CC)
 
 
-def _told(sources: Sequence[FrozenTrial]) -> list[int]:
+def told_among(sources: Sequence[FrozenTrial]) -> list[int]:
     """Return the places of the trials that are to tell something: all, or as many as may be."""
     if len(sources) <= MOST:
         return [*range(len(sources))]

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 import torch
 from onnxruntime import InferenceSession
+from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
-from objectives.bundle.belief import Judged, Named
+from objectives.bundle.belief import Named, Weighed, chance
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.provenance import Provenance
 from objectives.data.options import DataOptions
@@ -31,6 +32,7 @@ from search.export.restored import open_data, restore_run
 from search.export.winner import find_winner
 from search.place import Place
 from search.study.looks import test_looks as looks_at
+from search.study.record import Notes
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
 from search.trials import checkpoints
@@ -151,12 +153,17 @@ def test_a_bundle_averages_its_members_and_says_so(
         ["probabilities"], {"pixels": images.transpose(0, 3, 1, 2).astype(np.float32)}
     )
     np.testing.assert_allclose(probabilities[:, list(spec.scored)], mean_NSHW, atol=1e-4)
-    _check_words(out, provenance, capsys)
+    _check_words(out, provenance, searched.study.optuna.get_trials(), capsys)
 
 
-def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixture[str]) -> None:
+def _check_words(
+    out: Path,
+    provenance: Provenance,
+    trials: list[FrozenTrial],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     belief = provenance.belief
-    assert isinstance(belief, Judged)
+    assert isinstance(belief, Weighed)
     assert sum(share.weight for share in belief.members) == pytest.approx(1.0)
     assert [share.trial for share in belief.members] == [
         origin.trial for origin in provenance.members
@@ -164,7 +171,7 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
     assert provenance.trial == belief.members[0].trial
     card = (out / "README.md").read_text()
     assert "study small, an ensemble of 2 runs" in card
-    assert f"a gain of {belief.score - belief.member_score:+.4f}" in card
+    assert f"is expected to gain {belief.gain:+.4f} ± {belief.sd:.4f} in true score" in card
     for share, origin in zip(belief.members, provenance.members, strict=True):
         assert (
             f"weight {share.weight:.3g}: trial {origin.trial} of study small, seed {origin.seed}, "
@@ -173,7 +180,11 @@ def _check_words(out: Path, provenance: Provenance, capsys: pytest.CaptureFixtur
     print_export(out, provenance, (), "mean IoU")
     said = " ".join(capsys.readouterr().out.split())
     assert "an ensemble of 2 runs" in said
-    assert f"such an ensemble has a score of {belief.score:.4f}" in said
+    assert f"is better with {chance(belief.better)}, at the cost of 2 networks" in said
+    costs = {trial.number: Notes.of(trial).multiply_adds for trial in trials}
+    members = sum(costs[share.trial] for share in belief.members)
+    assert belief.times == pytest.approx(members / costs[belief.against.trial])
+    assert f"for each prediction, {belief.times:.1f} times the multiply-adds." in said
     assert Provenance.model_validate(json.loads(provenance.model_dump_json())).belief == belief
 
 
@@ -188,7 +199,7 @@ def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path
     )
     bundle = load_bundle(out)
     belief = provenance.belief
-    assert isinstance(belief, Judged)
+    assert isinstance(belief, Weighed)
     assert belief.stacked
     assert (
         len(members_of(bundle.segmenter))
@@ -285,7 +296,7 @@ def test_what_is_not_judged_better_is_not_exported(searched: Searched, tmp_path:
                 one,
             )
         with pytest.raises(
-            NotBetterError, match=r"scores (0\.\d+), the best single model \1; .*--ensemble-anyway"
+            NotBetterError, match=r"no more than 80%: nothing was exported.*--ensemble-anyway"
         ):
             export_best(
                 study, searched.place, tmp_path / "out", ExportRequest(ensemble=Combined(2))
@@ -349,7 +360,7 @@ def test_named_trials_are_averaged_evenly_and_judged(searched: Searched, tmp_pat
         study, place, out, ExportRequest(ensemble=Listed(("2", "control"), anyway=True))
     )
     belief = told.belief
-    assert isinstance(belief, Judged)
+    assert isinstance(belief, Weighed)
     assert belief.listed
     assert [(share.trial, share.weight) for share in belief.members] == [(2, 0.5), (0, 0.5)]
     total_NSHW, images, masks = averaged_in_numpy(searched, out)
@@ -366,8 +377,10 @@ def test_named_trials_are_averaged_evenly_and_judged(searched: Searched, tmp_pat
         "even average of trial 2 of small, trial 0 of small, which whoever exported it named"
         in str(belief)
     )
-    # of the same program, over the same places
-    assert belief.score == pytest.approx(told.validation.score, abs=0.02)
+    scores = {trial.number: trial.value for trial in study.optuna.get_trials()}
+    over = told.validation.score - (scores[2] + scores[0]) / 2
+    assert belief.over_members == pytest.approx(over, abs=1e-2)  # 8-bit probabilities
+    assert belief.optimism == pytest.approx(0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from objectives.bundle.belief import chance
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor
@@ -20,6 +21,7 @@ from search.export.best import ExportRequest, export_best, restore, with_flips
 from search.export.exported_program import ExportedProgram
 from search.export.winner import find_winner
 from search.place import Place
+from search.posterior.standing import SURE
 from search.study.stored import Study, open_study
 from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
@@ -62,15 +64,20 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(
     hook = candidate.segmenter.register_forward_pre_hook(
         lambda *_: seen.append(torch.get_num_threads())
     )
-    candidate.scored(candidate.segmenter)
+    candidate.inspect("validation")
     hook.remove()
     assert set(seen) == {1}
     assert with_flips(candidate, "off") is candidate
     kept = with_flips(candidate, "auto")
     assert kept.flips is not None
     assert (kept.flips.without, kept.flips.averaged) == (without, averaged)
-    assert kept.flips.used == (averaged > without) == isinstance(kept.segmenter, Ensemble)
-    assert kept.score == max(without, averaged)
+    better = kept.flips.better
+    assert better is not None
+    assert (better > 0.5) == (averaged > without)
+    assert kept.flips.used == (better > SURE) == isinstance(kept.segmenter, Ensemble)
+    assert kept.score == (averaged if better > SURE else without)
+    said = f"{averaged:.4f}, without {without:.4f}, better with {chance(better)}, at 2 times the"
+    assert said in str(kept.flips)
     other = dataclasses.replace(
         candidate, winner=dataclasses.replace(candidate.winner, score=without + 0.01)
     )
@@ -88,6 +95,7 @@ def test_flips_are_measured_and_kept_when_asked_for_or_better(
         "without": without,
         "averaged": averaged,
         "used": True,
+        "better": better,
     }
     assert (metrics["processor"], metrics["threads"]) == (then.name, then.threads)
     assert (

@@ -31,7 +31,7 @@ class ExportOptions:
         FlipsWanted,
         typer.Option(
             "--flips",
-            help="Average over flipped frames; auto: only if that raises the validation score.",
+            help="Average over flipped frames; auto: only if that is truly better with more than 80 %.",
         ),
     ] = "off"
     ensemble: Annotated[
@@ -54,7 +54,7 @@ class ExportOptions:
         bool,
         typer.Option(
             "--ensemble-anyway",
-            help="Export the ensemble even where it is judged no better than its best run.",
+            help="Export the ensemble also where it is not better than the single model with 80 %.",
         ),
     ] = False
     trial: Annotated[
@@ -91,9 +91,9 @@ class ExportOptions:
 def command(asked: ExportOptions) -> None:
     """Write the best trial's model as a bundle, and check it after writing: same score, same masks from ONNX and torch.export.
 
-    An ensemble is chosen on one half of the validation places and judged on the other, both ways round. One that is not judged
-    better than the best single run is not exported: both scores are said, and the exit code is 1. --ensemble-of judges an
-    average of trials that you name in the same way.
+    An ensemble is weighed against the single model: by what is believed of its members, and what it gains over them on the
+    validation places. One that is not truly better with more than 80 % is not exported: what is expected of it is said, and the
+    exit code is 1. --ensemble-of weighs an average of trials that you name in the same way.
     --device is where --retrain trains. Scores that come from a GPU are checked on one, where this host has one with memory
     left, all others on the CPU.
 

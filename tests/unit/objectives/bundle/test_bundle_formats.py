@@ -89,7 +89,7 @@ def test_the_card_and_the_metrics_tell_the_origin(ensemble: Path) -> None:
     assert "secret" not in card + json.dumps(metrics)
     assert f"git {'a' * 40}" in card
     assert f"`{'b' * 64}`" in card
-    assert "without 0.2500. The program does it." in card
+    assert "without 0.2500, at 2 times the multiply-adds. The program does it." in card
     assert metrics["flips"]["without"] == 0.25
     assert [origin["trial"] for origin in metrics["members"]] == [7, 8]
 

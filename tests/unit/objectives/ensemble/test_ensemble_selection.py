@@ -8,15 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from objectives.ensemble.judging import judged_ensemble, place_halves
+from objectives.ensemble.judging import SAMPLED_PIXELS, judged_ensemble, place_halves
 from objectives.ensemble.library import Library, Sample, highest
 from objectives.ensemble.probability_codes import encode_probabilities
-from objectives.ensemble.selection import Greedy, RarePair, best_member, select, single
+from objectives.ensemble.selection import Even, Greedy, RarePair, best_member, select, single
 from objectives.errors import UserError
-from objectives.statistics.resampling import Resampling
 from objectives.statistics.scores import Scoring, recall
-
-QUICK = Resampling(resamples=100)
 
 
 def library(
@@ -212,33 +209,47 @@ def test_halves_are_disjoint_whole_and_share_the_rarest_class() -> None:
     assert place_halves(counts_GK, (0, 1, 2), seed=1)[0].tolist() != first.tolist()
 
 
-def test_each_place_is_judged_by_the_choice_that_it_had_no_part_in() -> None:
+def test_the_gain_is_over_the_members_and_its_optimism_is_what_halves_lose() -> None:
     lib = library(4)
-    found = judged_ensemble(lib, Greedy(2, bags=3), seed=0, how=QUICK)
-    halves = place_halves(lib.class_pixels_GK(), lib.scored, 0)
-    by_hand = np.zeros_like(found.confusions_GKK)
-    for turn, judging in zip(found.turns, halves[::-1], strict=True):
-        by_hand[judging] = lib.confusions_GKK(turn.rule)[judging]
-        inside = np.isin(lib.places_P, judging)
-        assert turn.judging == pytest.approx(plain_score(lib, turn.rule, inside), abs=2e-3)
-        assert turn.choosing == pytest.approx(plain_score(lib, turn.rule, ~inside), abs=2e-3)
-        assert turn.member_judging == pytest.approx(
-            plain_score(lib, single(turn.member, 4), inside), abs=2e-3
-        )
-    np.testing.assert_array_equal(found.confusions_GKK, by_hand)
-    assert found.confusions_GKK.sum() == found.member_confusions_GKK.sum() == len(lib.labels_P)
-    assert found.gain.mean.value == pytest.approx(found.score - found.member_score)
-    assert found.beats_member
-    again = judged_ensemble(lib, Greedy(2, bags=3), seed=0, how=QUICK)
-    assert (again.rule, again.turns) == (found.rule, found.turns)
+    found = judged_ensemble(lib, Greedy(2, bags=3), seed=0, halvings=2)
+    alone = [plain_score(lib, single(member, 4)) for member in range(4)]
+    np.testing.assert_allclose(found.scores_M, alone, atol=2e-3)
+    assert found.score == pytest.approx(plain_score(lib, found.rule), abs=2e-3)
+    assert found.over_members == pytest.approx(found.score - np.dot(found.rule, found.scores_M))
+    assert found.over_members > 0.02
+    generator = np.random.default_rng(0)
+    lib.sample(np.arange(12), 2 * SAMPLED_PIXELS, generator)
+    select(whole_sample(lib), Greedy(2, bags=3), generator)
+    lost = []
+    for turn in range(2):
+        halves = place_halves(lib.class_pixels_GK(), lib.scored, turn)
+        for choosing, judging in (halves, halves[::-1]):
+            sample = lib.sample(choosing, SAMPLED_PIXELS, generator)
+            rule = select(sample, Greedy(2, bags=3), generator)
+            gains = []
+            for half in (choosing, judging):
+                inside = np.isin(lib.places_P, half)
+                members = [plain_score(lib, single(m, 4), inside) for m in range(4)]
+                gains.append(plain_score(lib, rule, inside) - np.dot(rule, members))
+            lost.append(gains[0] - gains[1])
+    assert found.optimism == pytest.approx(max(0.0, np.mean(lost)) * 0.5**0.5, abs=2e-3)
+    again = judged_ensemble(lib, Greedy(2, bags=3), seed=0, halvings=2)
+    assert (again.rule, again.optimism) == (found.rule, found.optimism)
 
 
-def test_members_that_are_all_alike_do_not_beat_their_best() -> None:
+def test_what_was_not_chosen_has_no_optimism() -> None:
+    lib = library(4)
+    found = judged_ensemble(lib, Even(3), seed=0, halvings=2)
+    assert found.shares_M == pytest.approx((1 / 3, 1 / 3, 1 / 3, 0.0))
+    assert found.optimism == pytest.approx(0.0, abs=1e-12)
+
+
+def test_members_that_are_all_alike_gain_nothing() -> None:
     lib = library(1)
     alike = Library(lib.members * 3, lib.labels_P, lib.places_P, lib.scoring)
-    found = judged_ensemble(alike, Greedy(3, bags=2), seed=0, how=QUICK)
-    assert not found.beats_member
-    assert found.score == found.member_score
+    found = judged_ensemble(alike, Greedy(3, bags=2), seed=0, halvings=1)
+    assert found.over_members == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(found.covariances, found.covariances[0, 0])
 
 
 def test_one_place_cannot_judge() -> None:
