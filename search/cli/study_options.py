@@ -57,6 +57,13 @@ Until = Annotated[
         help="Time from the first trial on, like 60m: then running trials end, none begins.",
     ),
 ]
+LearnFrom = Annotated[
+    str,
+    typer.Option(
+        "--learn-from",
+        help="Studies of this database with the same score to learn from, A,B or auto; empty: none.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ class StudyOptions(FrameOptions):
     until: Until = ""
     sets: Sets = field(default_factory=list)
     recipes: Recipes = ""
+    learn_from: LearnFrom = ""
     storage: Storage = ""
     artifacts: Artifacts = ""
     home: Home = None

@@ -10,6 +10,7 @@ from search.cli.options import parse_duration
 from search.cli.study_options import StudyOptions
 from search.database.embedded import refuse_home
 from search.place import Place, home_folder, name_place, open_place
+from search.study.learned import AUTO
 from search.study.setup import Request, check_database, prepare, write
 
 
@@ -29,6 +30,7 @@ def request_of(asked: StudyOptions) -> Request:
         gpu_s=3600 * asked.gpu_hours,
         frames=asked.frames(),
         recipes=asked.recipes,
+        learn_from=asked.learn_from,
     )
 
 
@@ -46,6 +48,7 @@ def written_study(
     prepared = prepare(request, name_place(storage, artifacts, home, cache))
     for line in prepared.findings:
         typer.echo(line)
-    with open_place(storage, artifacts, home, cache, make=True) as place:
+    make = request.learn_from in ("", AUTO)  # named ones are in a database that is there
+    with open_place(storage, artifacts, home, cache, make=make) as place:
         typer.echo(write(prepared, place))
         yield place

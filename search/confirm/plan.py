@@ -11,6 +11,7 @@ from objectives.errors import UserError
 from search.confirm.cell import Cell
 from search.process.messages import Cause
 from search.study.beliefs import read_beliefs
+from search.study.learned import Lessons
 from search.study.names import confirm_name
 from search.study.purpose import Candidate, Confirming
 from search.study.record import ConfirmationRun, Notes
@@ -46,6 +47,7 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -
     space = Space(study.space.domains, study.space.control, NoPruning())
     return study.spec.model_copy(
         update={
+            "lessons": Lessons(),
             "name": name,
             "space": space.to_dict(),
             "space_fingerprint": space.fingerprint,

@@ -85,6 +85,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
             **_limits(spec.gpu_s, spec.until_s),
             **_frame_words(spec),
             "--recipes": ",".join(spec.recipes),
+            "--learn-from": spec.lessons.asked,
         },
     )
 

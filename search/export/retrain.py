@@ -26,6 +26,7 @@ from search.export.winner import Winner
 from search.place import Place
 from search.process.messages import Cause
 from search.study.budget import Order, current_budget, is_over
+from search.study.learned import Lessons
 from search.study.names import RETRAIN, derived_name
 from search.study.purpose import Candidate, Retraining
 from search.study.record import Notes
@@ -69,6 +70,7 @@ def plan(searched: Study, candidate: ExportedProgram) -> StudySpec:
     )
     return searched.spec.model_copy(
         update={
+            "lessons": Lessons(),
             "name": name,
             "space": space.to_dict(),
             "space_fingerprint": space.fingerprint,

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from search.posterior.carried import carry
+from search.posterior.carried import Carried, carry
 from search.posterior.coordinates import Coordinates, points_of
 from search.posterior.gaussian import Observed, Posterior, Process, spread_of
+from search.posterior.ground import Tried
 from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +28,19 @@ class Run:
     values: Mapping[str, Value]
     scores_E: Floats
     whole: bool = True
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What another study tells: its runs, by their configs in the coordinates of this one, and what
+    it believes of its own control, from which its scores are told. A run of any number of epochs
+    counts by its share of that study's training.
+    """
+
+    tried: Sequence[Tried]  # a config for each run
+    runs: Sequence[Run]
+    epochs: int
+    level: float
 
 
 @dataclass(frozen=True)
@@ -62,30 +76,61 @@ class Belief:
 
 
 class Believer:
-    """All runs of a study, as a Gaussian process has them.
+    """All runs of a study, and of those that it learns from, as a Gaussian process has them; at least
+    one run.
 
     Scores far below the usual are pressed together: that a config is bad is told by a few
-    deviations, and more of them would only stretch the scales for those that matter.
+    deviations, and more of them would only stretch the scales for those that matter. Those of other
+    studies are told as differences to their controls.
     """
 
-    def __init__(self, coordinates: Coordinates, runs: Sequence[Run], epochs: int) -> None:
+    def __init__(
+        self,
+        coordinates: Coordinates,
+        runs: Sequence[Run],
+        epochs: int,
+        learned: Sequence[Learned] = (),
+    ) -> None:
         self.coordinates = coordinates
-        self.points_ND = points_of(coordinates, [run.values for run in runs])
-        carried = carry([run.scores_E for run in runs], [run.whole for run in runs], epochs)
+        every = [*runs, *(run for each in learned for run in each.runs)]
+        self.points_ND = points_of(coordinates, [run.values for run in every])
+        told = [_carried(runs, epochs)]
+        level = self._level(told[0].scores_N, learned)
+        for each in learned:
+            theirs = _carried(each.runs, each.epochs)
+            told.append(replace(theirs, scores_N=theirs.scores_N - each.level + level))
         observed = Observed(
             coordinates.distances(self.points_ND, self.points_ND),
             coordinates.effects(self.points_ND),
-            pressed(carried.scores_N),
-            carried.epoch_sds_N,
-            carried.early_sds_N,
+            np.concatenate([each.scores_N for each in told]),
+            np.concatenate([each.epoch_sds_N for each in told]),
+            np.concatenate([each.early_sds_N for each in told]),
+            np.repeat(np.arange(len(told)), [len(each.scores_N) for each in told]),
+            others=len(learned),
         )
-        scales = Process(observed.some(chosen_for_scales(len(runs)))).scales
+        scales = Process(observed.some(chosen_for_scales(len(every)))).scales
         self.process = Process(observed, scales)
+
+    def _level(self, scores_N: Floats, learned: Sequence[Learned]) -> float:
+        """Return about what the control scores: in its runs, or all, or in the other studies."""
+        of_control_N = self._of_control(self.points_ND[: len(scores_N)])
+        for some_N in (
+            scores_N[of_control_N],
+            scores_N,
+            np.array([each.level for each in learned]),
+        ):
+            if some_N.size:
+                return float(some_N.mean())
+        raise AssertionError("no run")
+
+    def _of_control(self, points_ND: Floats) -> npt.NDArray[np.bool_]:
+        return np.asarray((points_ND == self.coordinates.of({})).all(axis=1))
 
     @property
     def has_control(self) -> bool:
-        """Whether a run is of the control."""
-        return bool((self.points_ND == self.coordinates.of({})).all(axis=1).any())
+        """Whether a run of the study itself is of the control."""
+        own_N = self.process.observed.studies_N == 0
+        return bool(self._of_control(self.points_ND[own_N]).any())
 
     def believing(self, configs: Sequence[Mapping[str, Value]]) -> "Believer":
         """Return a believer that takes configs as scored as they are expected to, by a run each."""
@@ -101,6 +146,8 @@ class Believer:
             np.concatenate([seen.scores_N, expected.means_C[:-1]]),
             np.concatenate([seen.epoch_sds_N, nothing_C]),
             np.concatenate([seen.early_sds_N, nothing_C]),
+            np.concatenate([seen.studies_N, np.zeros(len(configs), np.intp)]),
+            seen.others,
         )
         after.process = self.process.with_runs(more)
         return after
@@ -115,6 +162,14 @@ class Believer:
         effects_CF = self.coordinates.effects(points_CD)
         posterior = self.process.at(squared_CN, squared_CC, effects_CF)
         return Belief(posterior, len(configs), points_CD)
+
+
+def _carried(runs: Sequence[Run], epochs: int) -> Carried:
+    """Return the runs of one study carried to their end, bad scores pressed together."""
+    if not runs:
+        return Carried(np.zeros(0), np.zeros(0), np.zeros(0))
+    carried = carry([run.scores_E for run in runs], [run.whole for run in runs], epochs)
+    return replace(carried, scores_N=pressed(carried.scores_N))
 
 
 def pressed(scores_N: Floats) -> Floats:

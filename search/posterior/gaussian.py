@@ -2,7 +2,8 @@
 until the runs say otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ AMPLITUDES = (
     2.0,
 )  # times the usual one: half the spread, or a third of the best one's lead
 SEED_SDS = (0.4, 0.6, 1.0, 1.5, 2.2)  # times SEED_SD
+# how alike another study is: the correlation of what its configs do with what they do here, the
+# first of which is taken as long as no run says otherwise; 0 switches it off
+LIKENESSES = (0.8, 0.95, 0.5, 0.0)
 LENGTH_VARIANCE, AMPLITUDE_VARIANCE, SEED_VARIANCE = 0.8, 0.25, 0.1  # of their logarithms, a priori
 JITTER = 1e-8
 
@@ -29,7 +33,8 @@ class Observed:
 
     ``squared_NN`` are the squared distances of their configs, ``effects_NF`` what each field does by
     itself (see `Coordinates.effects`; first of all how far from the control a config is),
-    ``early_sds_N`` and ``epoch_sds_N`` as in `Carried`.
+    ``early_sds_N`` and ``epoch_sds_N`` as in `Carried`. ``studies_N`` are 0 for runs of the study
+    itself, then 1 to ``others`` for those of each study that it learns from.
     """
 
     squared_NN: Floats
@@ -37,6 +42,8 @@ class Observed:
     scores_N: Floats
     epoch_sds_N: Floats
     early_sds_N: Floats
+    studies_N: npt.NDArray[np.intp]
+    others: int = 0
 
     def some(self, which: npt.NDArray[np.intp]) -> "Observed":
         """Return some of the runs, by their places."""
@@ -46,18 +53,22 @@ class Observed:
             self.scores_N[which],
             self.epoch_sds_N[which],
             self.early_sds_N[which],
+            self.studies_N[which],
+            self.others,
         )
 
 
 @dataclass(frozen=True)
 class Scales:
     """What the marginal likelihood chooses: the distance beyond which configs say little of each
-    other, the amplitude of what differs between them, and the deviation by seed.
+    other, the amplitude of what differs between them, the deviation by seed, and how alike each of
+    the other studies is.
     """
 
     length: float
     amplitude: float
     seed_sd: float
+    likenesses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,10 @@ class Process:
     of the marginal likelihood (their equation 5.8) and of priors that are normal in their logarithms:
     so equal runs give equal scales on every machine. One length is for all fields: what single fields
     do is told by their effects, and a length for each has told the recorded tables no better.
+
+    Another study that it learns from has a level of its own, and what configs do there is correlated
+    with what they do here by one number: with a likeness of 0 it says nothing. Source: Bonilla et al.
+    2007 (Multi-task Gaussian Process Prediction), equation 1, with a task matrix of one factor.
     """
 
     def __init__(
@@ -115,7 +130,8 @@ class Process:
         fields = (observed.effects_NF.shape[1] - 1) // 2
         self.base = 0.7 * (max(fields, 1) / 6.0) ** 0.5
         self._residuals_N = observed.scores_N - self._expected(observed.effects_NF)
-        self._fixed_NN = self._whatever_scales()
+        self._same_NN = np.equal.outer(observed.studies_N, observed.studies_N).astype(float)
+        self._whatever: dict[tuple[float, ...], tuple[Floats, Floats]] = {}
         self.scales = scales or self._chosen()
         alike_NN = self._alike_NN(self.scales.length)
         self._lower_NN = np.linalg.cholesky(self._covariance_NN(alike_NN, self.scales))
@@ -127,8 +143,10 @@ class Process:
 
         Source: Rasmussen and Williams 2006, equations 2.23 and 2.24.
         """
-        across_CN = self._between(squared_CN, effects_CF, self.observed.effects_NF)
-        prior_CC = self._between(squared_CC, effects_CF, effects_CF)
+        seen = self.observed
+        across_CN = self._between(squared_CN, effects_CF, seen.effects_NF, seen.studies_N)
+        here_C = np.zeros(len(effects_CF), np.intp)
+        prior_CC = self._between(squared_CC, effects_CF, effects_CF, here_C)
         means_C = self._expected(effects_CF) + across_CN @ self._weights_N
         half_NC = solve_triangular(self._lower_NN, across_CN.T, lower=True)
         return Posterior(means_C, prior_CC - half_NC.T @ half_NC)
@@ -138,7 +156,7 @@ class Process:
         return Process(observed, self.scales, self.level, self.spread)
 
     def log_evidence(self, scales: Scales) -> float:
-        """Return the logarithm of the marginal likelihood of the runs, the level and the fall
+        """Return the logarithm of the marginal likelihood of the runs, the levels and the fall
         integrated out.
         """
         return self._log_evidence(self._alike_NN(scales.length), scales)
@@ -154,15 +172,29 @@ class Process:
         )
 
     def _chosen(self) -> Scales:
-        """Return the scales of the highest marginal likelihood with their priors, of all on the lists."""
+        """Return the scales of the highest marginal likelihood with their priors: of all on the lists,
+        then the likeness of each other study, then with these of all on the lists again.
+        """
+        chosen = self._of_the_lists((LIKENESSES[0],) * self.observed.others)
+        if not self.observed.others:
+            return chosen
+        alike_NN = self._alike_NN(chosen.length)
+        for place in range(self.observed.others):
+            before, after = chosen.likenesses[:place], chosen.likenesses[place + 1 :]
+            tried = [replace(chosen, likenesses=(*before, each, *after)) for each in LIKENESSES]
+            chosen = max(tried, key=lambda scales: self._log_evidence(alike_NN, scales))
+        return self._of_the_lists(chosen.likenesses)
+
+    def _of_the_lists(self, likenesses: tuple[float, ...]) -> Scales:
         found: list[tuple[float, Scales]] = []
         for length in LENGTHS:
             alike_NN = self._alike_NN(length * self.base)
-            for amplitude in AMPLITUDES:
-                for seed in SEED_SDS:
-                    tried = Scales(length * self.base, amplitude * self.usual, seed * SEED_SD)
-                    evidence = self._log_evidence(alike_NN, tried) + self._log_prior(tried)
-                    found.append((evidence, tried))
+            for amplitude, seed in product(AMPLITUDES, SEED_SDS):
+                tried = Scales(
+                    length * self.base, amplitude * self.usual, seed * SEED_SD, likenesses
+                )
+                evidence = self._log_evidence(alike_NN, tried) + self._log_prior(tried)
+                found.append((evidence, tried))
         return max(found, key=lambda each: each[0])[1]
 
     def _log_prior(self, scales: Scales) -> float:
@@ -174,16 +206,24 @@ class Process:
     def _alike_NN(self, length: float) -> Floats:
         return matern(self.observed.squared_NN / length**2)
 
-    def _whatever_scales(self) -> Floats:
-        """Return the part of the runs' covariance (N, N) that no scale changes."""
-        seen = self.observed
-        alike_NN = self._alike_NN(self.base)
-        fixed_NN = LEVEL_SD**2 + self.spread**2 * (seen.effects_NF @ seen.effects_NF.T)
-        fixed_NN += np.outer(seen.early_sds_N, seen.early_sds_N) * alike_NN
-        return np.asarray(fixed_NN + np.diag(seen.epoch_sds_N**2 + JITTER))
+    def _whatever_scales(self, likenesses: tuple[float, ...]) -> tuple[Floats, Floats]:
+        """Return the part of the runs' covariance (N, N) that no other scale changes, and how alike
+        their studies are.
+        """
+        if likenesses not in self._whatever:
+            seen = self.observed
+            shared_NN = _shared(likenesses, seen.studies_N, seen.studies_N)
+            alike_NN = self._alike_NN(self.base)
+            effects_NN = self.spread**2 * (seen.effects_NF @ seen.effects_NF.T)
+            fixed_NN = LEVEL_SD**2 * self._same_NN + effects_NN * shared_NN
+            fixed_NN += np.outer(seen.early_sds_N, seen.early_sds_N) * alike_NN * self._same_NN
+            fixed_NN += np.diag(seen.epoch_sds_N**2 + JITTER)
+            self._whatever[likenesses] = fixed_NN, shared_NN
+        return self._whatever[likenesses]
 
     def _covariance_NN(self, alike_NN: Floats, scales: Scales) -> Floats:
-        covariance_NN = self._fixed_NN + scales.amplitude**2 * alike_NN
+        fixed_NN, shared_NN = self._whatever_scales(scales.likenesses)
+        covariance_NN = fixed_NN + scales.amplitude**2 * alike_NN * shared_NN
         covariance_NN[np.diag_indices_from(covariance_NN)] += scales.seed_sd**2
         return covariance_NN
 
@@ -191,10 +231,33 @@ class Process:
         """Return what is expected of configs before a run says anything but the level."""
         return np.asarray(self.level - self.spread * effects_AF[:, 0])
 
-    def _between(self, squared_AB: Floats, effects_AF: Floats, effects_BF: Floats) -> Floats:
-        """Return the prior covariance of the true scores of configs."""
+    def _between(
+        self,
+        squared_AB: Floats,
+        effects_AF: Floats,
+        effects_BF: Floats,
+        studies_B: npt.NDArray[np.intp],
+    ) -> Floats:
+        """Return the prior covariance of the true scores of configs here and of those of studies."""
+        here_A = np.zeros(len(effects_AF), np.intp)
+        shared_AB = _shared(self.scales.likenesses, here_A, studies_B)
         smooth_AB = self.scales.amplitude**2 * matern(squared_AB / self.scales.length**2)
-        return np.asarray(smooth_AB + LEVEL_SD**2 + self.spread**2 * (effects_AF @ effects_BF.T))
+        effects_AB = self.spread**2 * (effects_AF @ effects_BF.T)
+        level_AB = LEVEL_SD**2 * np.equal.outer(here_A, studies_B)
+        return np.asarray(smooth_AB * shared_AB + level_AB + effects_AB * shared_AB)
+
+
+def _shared(
+    likenesses: tuple[float, ...],
+    studies_A: npt.NDArray[np.intp],
+    studies_B: npt.NDArray[np.intp],
+) -> Floats:
+    """Return the correlations (A, B) of runs' studies: 1 in the same, that of another one with this
+    one its likeness, and that of two others the product of theirs.
+    """
+    with_this = np.array([1.0, *likenesses])
+    apart_AB = np.outer(with_this[studies_A], with_this[studies_B])
+    return np.where(np.equal.outer(studies_A, studies_B), 1.0, apart_AB)
 
 
 def spread_of(scores_N: Floats) -> float:

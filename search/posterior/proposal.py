@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.special import erfcx, ndtr
 
 from search.posterior.belief import Believer
+from search.posterior.coordinates import points_of
 from search.posterior.feasibility import LIKELY, Feasibility
 from search.posterior.ground import Ground, Params, Tried
 from spaces.dice import Near
@@ -19,6 +20,7 @@ from spaces.values import Value
 Floats = npt.NDArray[np.float64]
 
 CANDIDATES = 64
+MOST_LEARNED = 16  # candidates more, those of other studies that are believed best
 UNIFORM = 0.2  # the share of candidates from all of the space
 CHANGES = 0.5  # of the incumbent's values, those that a candidate draws anew
 FAR = (-50.0, -1.0)  # deviations below the best, between which one form of the improvement is exact
@@ -31,6 +33,7 @@ class Origin(StrEnum):
     UNIFORM = "uniform"  # all of the space
     CONTROL = "control"  # near it
     INCUMBENT = "incumbent"  # near the config that is believed best
+    LEARNED = "learned"  # a config of another study
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def propose(
     tried: Sequence[Tried],
     dice: random.Random,
     infeasible: Sequence[Tried] = (),
+    elsewhere: Sequence[Tried] = (),
 ) -> Proposal:
     """Return the candidate with the largest expected improvement over the best posterior mean of
     what was tried, or of the control, by the probability that it can be trained. None that probably
@@ -56,15 +60,17 @@ def propose(
 
     A fifth of the candidates are from all of the space; the others lie near the control, or near
     the incumbent with half of its values kept, by how likely the better third of what was tried is
-    under each.
+    under each. What was tried ``elsewhere``, in studies that this one learns from, may be the
+    incumbent, and the best of it are candidates as they are.
 
     Source: Mallik et al. 2023 (PriorBand: Practical Hyperparameter Optimization in the Age of Deep
     Learning), section 5, for the candidates.
     """
-    known = believer.of([each.values for each in tried])
+    seen = [*tried, *elsewhere]
+    known = believer.of([each.values for each in seen])
     order = np.argsort(-known.means_C[:-1], kind="stable")
-    incumbent = tried[int(order[0])]
-    top = [tried[place].values for place in order[: max(1, math.ceil(TOP * len(tried)))]]
+    incumbent = seen[int(order[0])]
+    top = [seen[place].values for place in order[: max(1, math.ceil(TOP * len(seen)))]]
     near = {
         Origin.UNIFORM: None,
         Origin.CONTROL: ground.near(ground.control),
@@ -73,9 +79,13 @@ def propose(
     shares = shares_of(believer, incumbent.values, top)
     origins = dice.choices(list(shares), list(shares.values()), k=CANDIDATES)
     candidates = [ground.drawn(dice, near[origin]) for origin in origins]
+    learned = [seen[place] for place in order if place >= len(tried)][:MOST_LEARNED]
+    candidates += learned
+    origins += [Origin.LEARNED] * len(learned)
     found = believer.of([candidate.values for candidate in candidates])
     means_C, sds_C = found.means_C[:-1], found.sds_C[:-1]
-    gains_C = log_improvement(means_C, sds_C, float(known.means_C.max()))
+    here_C = np.append(known.means_C[: len(tried)], known.means_C[-1])
+    gains_C = log_improvement(means_C, sds_C, float(here_C.max()))
     feasible_C = Feasibility(
         believer.coordinates,
         [each.values for each in tried],
@@ -96,8 +106,8 @@ def news_among(
 ) -> npt.NDArray[np.bool_]:
     """Return which candidates (C,) are no config that was tried."""
     coordinates = believer.coordinates
-    here = np.array([coordinates.of(each.values) for each in candidates])
-    there = np.array([coordinates.of(each.values) for each in tried])
+    here = points_of(coordinates, [each.values for each in candidates])
+    there = points_of(coordinates, [each.values for each in tried])
     return np.asarray((coordinates.distances(here, there) > 0).all(axis=1))
 
 

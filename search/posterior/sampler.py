@@ -13,7 +13,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import ProblemsError
-from search.posterior.belief import Believer, Run
+from search.posterior.belief import Believer, Learned, Run
 from search.posterior.ground import FlatGround, Ground, Params, Tried
 from search.posterior.proposal import Proposal, propose
 
@@ -27,7 +27,8 @@ class ModelSampler(BaseSampler):
 
     With a ``ground`` its conditions hold for all that is proposed. Without one, what the trials of a
     study have in common is searched, and the first that is complete is the control. The first
-    ``startup`` trials, and parameters that not all trials have, are drawn at random. A trial's
+    ``startup`` trials, and parameters that not all trials have, are drawn at random; runs of other
+    studies that are ``learned`` from, which need a ground, count among those. A trial's
     intermediate values are taken for the scores of its epochs, as far as they are finite; a complete
     trial has them all. Trials that break a constraint, and failed ones, teach where not to go. It
     needs one objective.
@@ -38,10 +39,16 @@ class ModelSampler(BaseSampler):
     """
 
     def __init__(
-        self, *, seed: int | None = None, startup: int = STARTUP, ground: Ground | None = None
+        self,
+        *,
+        seed: int | None = None,
+        startup: int = STARTUP,
+        ground: Ground | None = None,
+        learned: Sequence[Learned] = (),
     ) -> None:
         self.startup = startup
         self.ground = ground
+        self.learned = learned
         self._dice = random.Random(seed)
         self._others = RandomSampler(seed)
         self._common = IntersectionSearchSpace()
@@ -95,13 +102,17 @@ class ModelSampler(BaseSampler):
         others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
         sound = [each for each in others if each.state in ENDED and not is_infeasible(each)]
         ended = [each for each in sound if each.params and scores_of(study, each).size]
-        if len(ended) < max(1, self.startup):
+        learned = sum(len(each.runs) for each in self.learned)
+        if len(ended) + learned < max(1, self.startup):
             return {}
         ground = ground or FlatGround(common or {}, _first_complete(ended).params)
-        known = Known(ground, study, others)
-        if not known.tried:
+        known = Known(ground, study, others, self.learned)
+        if not known.tried and not learned:
             return {}
-        self.proposal = propose(ground, known.believer(), known.tried, self._dice, known.infeasible)
+        elsewhere = [tried for each in self.learned for tried in each.tried]
+        self.proposal = propose(
+            ground, known.believer(), known.tried, self._dice, known.infeasible, elsewhere
+        )
         return self.proposal.params
 
     def sample_independent(
@@ -125,10 +136,18 @@ class Known:
     be trained. Trials whose parameters are none of the ground's, or not there yet, say nothing.
     """
 
-    def __init__(self, ground: Ground, study: Study, trials: Iterable[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        study: Study,
+        trials: Iterable[FrozenTrial],
+        learned: Sequence[Learned] = (),
+    ) -> None:
         self.ground = ground
+        self.learned = learned  # from other studies
         self.runs: list[Run] = []
-        self.sources: list[FrozenTrial] = []  # of the runs
+        self.sources: list[FrozenTrial] = []  # of the runs,
+        self.configs: list[Tried] = []  # and their configs
         self.tried: list[Tried] = []
         self.infeasible: list[Tried] = []
         self.pending: list[Tried] = []
@@ -143,6 +162,7 @@ class Known:
                 whole = trial.state == TrialState.COMPLETE
                 self.runs.append(Run(tried.values, scores, whole))
                 self.sources.append(trial)
+                self.configs.append(tried)
             elif trial.state == TrialState.RUNNING:
                 self.pending.append(tried)
             else:
@@ -150,14 +170,14 @@ class Known:
             self.tried.append(tried)
 
     def from_runs(self, told: Sequence[int] | None = None) -> Believer:
-        """Return what is believed of configs by the runs alone, or by those at these places; needs
-        one.
+        """Return what is believed of configs by the runs alone, or by those at these places, and by
+        what is learned from other studies; needs a run.
         """
         runs = self.runs if told is None else [self.runs[place] for place in told]
-        longest = max(len(run.scores_E) for run in runs)
+        longest = max((len(run.scores_E) for run in runs), default=0)
         epochs = max(self.ground.epochs, longest)
         runs = as_fractions(runs) if isinstance(self.ground, FlatGround) else runs
-        return Believer(self.ground.coordinates, runs, epochs)
+        return Believer(self.ground.coordinates, runs, epochs, self.learned)
 
     def believer(self) -> Believer:
         """Return what is believed of configs with those that are tried now; needs a run."""

@@ -100,7 +100,7 @@ def read_beliefs(study: Study) -> Beliefs:
 
 
 def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int, int]) -> Beliefs:
-    known = Known(study.ground, study.optuna, trials)
+    known = Known(study.ground, study.optuna, trials, study.learned)
     if not known.runs:
         return Beliefs(())
     ended = sum(source.state in ENDED for source in known.sources)
@@ -138,12 +138,20 @@ def _beliefs_of(study: Study, trials: Sequence[FrozenTrial], costs: Mapping[int,
 
 def told_among(sources: Sequence[FrozenTrial]) -> list[int]:
     """Return the places of the trials that are to tell something: all, or as many as may be."""
-    if len(sources) <= MOST:
-        return [*range(len(sources))]
-    by_height = sorted(range(len(sources)), key=lambda place: (-_height(sources[place]), place))
-    rest = sorted(by_height[MOST // 2 :])
-    step = len(rest) / (MOST // 2)
-    kept = by_height[: MOST // 2] + [rest[int(place * step)] for place in range(MOST // 2)]
+    return most_telling([_height(each) for each in sources], MOST)
+
+
+def most_telling(heights: Sequence[float], most: int) -> list[int]:
+    """Return the places of the runs that are to tell something, by their highest scores: all, or as
+    many as may be.
+    """
+    if len(heights) <= most:
+        return [*range(len(heights))]
+    by_height = sorted(range(len(heights)), key=lambda place: (-heights[place], place))
+    rest = sorted(by_height[most // 2 :])
+    evenly = most - most // 2
+    step = len(rest) / evenly
+    kept = by_height[: most // 2] + [rest[int(place * step)] for place in range(evenly)]
     return sorted(kept)
 
 

@@ -5,11 +5,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple, assert_never
 
+import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+from search.posterior.belief import Learned, Run
 from search.posterior.ground import SpaceGround
-from search.posterior.sampler import ModelSampler
+from search.posterior.sampler import STARTUP, ModelSampler
+from search.study.learned import Lessons
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import ConfirmationRun, Notes
 from search.study.spec import StudySpec, stable_seed
@@ -61,8 +64,8 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
     second run halves the variance of that, and shows how large it is. A neighbour keeps most of the
     control's parameters; the sampler draws the rest at random. A good control is knowledge, and a
     small budget has no trials to spare for draws from the whole space. They are part of the
-    sampler's start-up. Source: the expert prior of PriorBand (Mallik et al., NeurIPS 2023), reduced
-    to its first draws.
+    sampler's start-up: a model that has learned from other studies needs none. Source: the expert
+    prior of PriorBand (Mallik et al., NeurIPS 2023), reduced to its first draws.
     """
     space = load_stored_space(spec.space)
     control = dict(space.control)
@@ -76,6 +79,8 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
         ]
     if spec.trials >= TWICE:
         first.append(FirstTrial(control, Notes(recipe=AGAIN)))
+    if space.sampler is Sampler.MODEL and spec.lessons.runs >= STARTUP:
+        return first
     most = min(startup_trials(spec), 1 + (spec.trials - 1) // 3)
     for number in range(len(first), most):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))
@@ -118,7 +123,9 @@ def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
         case Sampler.RANDOM:
             return RandomSampler(seed)
         case Sampler.MODEL if number < MOST_MODELLED:
-            return ModelSampler(seed=seed, ground=SpaceGround(space))
+            ground = SpaceGround(space)
+            learned = learned_on(ground, spec.lessons)
+            return ModelSampler(seed=seed, ground=ground, learned=learned)
         case Sampler.TPE | Sampler.MODEL:
             return TPESampler(
                 n_startup_trials=startup_trials(spec),
@@ -129,3 +136,19 @@ def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
             )
         case _:
             assert_never(space.sampler)
+
+
+def learned_on(ground: SpaceGround, lessons: Lessons) -> tuple[Learned, ...]:
+    """Return what a study has learned from others, as the posterior takes it."""
+    return tuple(
+        Learned(
+            tried=(tried := [ground.tried(run.params) for run in each.runs]),
+            runs=[
+                Run(config.values, np.array(run.scores), run.whole)
+                for config, run in zip(tried, each.runs, strict=True)
+            ],
+            epochs=each.epochs,
+            level=each.control,
+        )
+        for each in lessons.studies
+    )

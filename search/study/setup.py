@@ -12,7 +12,9 @@ from search.database.connections import open_engine, reachable
 from search.database.schema import refuse_outdated
 from search.place import Place
 from search.study.data_path import data_path
+from search.study.learned import Lessons
 from search.study.names import refuse_long_name
+from search.study.sisters import with_lessons
 from search.study.spec import StudySpec, score_definition
 from search.study.stored import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
@@ -34,6 +36,7 @@ class Request:
     frames: DataOptions = field(default_factory=DataOptions)
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
     filters: float = 1.0  # the recipes' filters are multiplied by this
+    learn_from: str = ""  # other studies, as `Lessons` takes them
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,10 @@ def write(prepared: Prepared, place: Place) -> str:
     """Write the study, or find it there with equal settings; says which.
 
     Raises:
-        UserError: Another study has its name.
+        UserError: Another study has its name, or it cannot learn from those that are named.
         WorldError: Without a database.
     """
-    spec = prepared.spec
+    spec = with_lessons(prepared.spec, place.storage)
     mark_place(place.storage, place.artifacts, spec.name)
     if create_study(place.storage, spec):
         first = (
@@ -127,7 +130,8 @@ def write(prepared: Prepared, place: Place) -> str:
             if spec.recipes
             else "the control first"
         )
-        return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, {first}"
+        learned = f", learning from {spec.lessons}" if spec.lessons.asked else ""
+        return f"study {spec.name!r}: {spec.trials} trials of {prepared.epochs} epochs, {first}{learned}"
     return f"study {spec.name!r} is there already, with equal settings"
 
 
@@ -147,6 +151,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         gpu_s=request.gpu_s,
         recipes=recipes,
         recipe_filters=request.filters,
+        lessons=Lessons(asked=request.learn_from),
     )
 
 

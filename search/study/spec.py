@@ -11,6 +11,7 @@ from objectives.config.measure_names import mean_of, title_of
 from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
+from search.study.learned import Lessons
 from search.study.names import LONGEST_NAME
 from search.study.purpose import Purpose, Searching
 
@@ -41,6 +42,7 @@ class StudySpec(Frozen):
     recipes: tuple[str, ...] = ()  # names of those that follow the control
     recipe_filters: float = 1.0  # their filters are multiplied by this
     purpose: Purpose = Searching()
+    lessons: Lessons = Lessons()  # what it learns from other studies
     objective_version: str = OBJECTIVE_VERSION
     # its major version: two of them write different things into one database
     optuna: str = OPTUNA_MAJOR

@@ -136,6 +136,7 @@ class Status:
     score: str = ""  # what a score is, in words
     score_words: str = ""  # the same in two: mean IoU
     front: tuple[Model, ...] = ()  # the best, and what is cheaper
+    learned: str = ""  # the runs of other studies that it has learned from
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -223,6 +224,7 @@ class Status:
             "best": best,
             "front": [asdict(model) for model in self.front],
             "score": self.score,
+            "learns_from": self.learned,
             "workers": list(self.workers),
             "infeasible": asdict(self.infeasible),
             "warnings": list(self.warnings),
@@ -264,6 +266,7 @@ def read_status(study: Readable) -> Status:
         study.spec.score,
         study.spec.score_words,
         cheaper,
+        str(study.spec.lessons),
     )
 
 

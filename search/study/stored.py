@@ -29,6 +29,7 @@ from search.database.optuna_storage import (
     setting_up,
 )
 from search.database.tables import STUDY
+from search.posterior.belief import Learned
 from search.posterior.ground import SpaceGround
 from search.process.messages import Run
 from search.study.history import History
@@ -36,7 +37,7 @@ from search.study.known import KNOWN, find_study, read_spec
 from search.study.pruners import judging, read_scores
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import Notes
-from search.study.sampling import FirstTrial, first_trials
+from search.study.sampling import FirstTrial, first_trials, learned_on
 from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
 from search.study.tally import Tally
 from search.study.trainings import Trainings
@@ -81,6 +82,11 @@ class Study:
     def ground(self) -> SpaceGround:
         """What is searched, as the posterior sees it."""
         return SpaceGround(self.space)
+
+    @cached_property
+    def learned(self) -> tuple[Learned, ...]:
+        """What it has learned from other studies."""
+        return learned_on(self.ground, self.spec.lessons)
 
     def run(self, number: int) -> Run:
         """Return how one trial is trained."""
@@ -311,9 +317,10 @@ def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     own = [
         name
         for name in StudySpec.model_fields
-        if name not in ("source", "space", "space_fingerprint", "frames")
+        if name not in ("source", "space", "space_fingerprint", "frames", "lessons")
     ]
     pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in own}
+    pairs["--learn-from"] = there.lessons.asked, wanted.lessons.asked
     for name in (each.name for each in fields(DataOptions)):
         pairs[name] = getattr(there.frames, name), getattr(wanted.frames, name)
     for part in ("domains", "control"):

@@ -123,7 +123,9 @@ def _after(trials: list[TrialLine], since: int) -> int:
 
 
 def _view(status: Status, trials: list[TrialLine]) -> Group:
-    return Group(_headline(status), _trial_table(trials), *_best_lines(status), *_warnings(status))
+    learned = [Text(f"learns from {status.learned}")] if status.learned else []
+    rest = (*_best_lines(status), *_warnings(status))
+    return Group(_headline(status), _trial_table(trials), *learned, *rest)
 
 
 def _headline(status: Status) -> Text:

@@ -39,6 +39,9 @@ def headline(findings: Findings) -> Html:
             f"Data: {data_of(study)}. Score: {study.spec.score}, on the validation part. Budget: "
             f"{budget_of(study)}."
         ),
+        paragraph(f"It learns from {learned}.")
+        if (learned := str(study.spec.lessons))
+        else NOTHING,
     )
 
 

@@ -1,5 +1,7 @@
 """The Gaussian process against independent computations, and on worlds whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -22,7 +24,8 @@ def effects(points_ND: Floats) -> Floats:
     return np.hstack([fall, 0.2 * points_ND, 0.1 * points_ND**2])
 
 
-def observed(seed: int, runs: int = 9) -> tuple[Floats, Observed]:
+def observed(seed: int, runs: int = 9, others: int = 0) -> tuple[Floats, Observed]:
+    """Runs, a third of them of each of two other studies where there are such."""
     random = np.random.default_rng(seed)
     points_ND = random.uniform(0, 1, (runs, FIELDS))
     points_ND[runs - 1] = points_ND[0]  # a config that was trained twice
@@ -32,26 +35,33 @@ def observed(seed: int, runs: int = 9) -> tuple[Floats, Observed]:
         0.6 + 0.05 * random.normal(size=runs),
         random.uniform(0.001, 0.01, runs),
         np.where(random.random(runs) < 0.5, 0.0, 0.03),
+        np.arange(runs) % (1 + others),
+        others,
     )
 
 
-def by_hand(process: Process, points: Floats, seen: Observed, new: Floats) -> tuple[Floats, Floats]:
+def by_hand(
+    process: Process, points: Floats, seen: Observed, new: Floats, scales: Scales = SCALES
+) -> tuple[Floats, Floats]:
     """Mean and covariance of everything, runs first, one pair after the other."""
     everything = np.concatenate([points, new])
     away = effects(everything)
     size = len(everything)
+    study = [*seen.studies_N, *[0] * len(new)]
+    with_this = [1.0, *scales.likenesses]
     mean = process.level - process.spread * away[:, 0]
     covariance = np.zeros((size, size))
     for i in range(size):
         for j in range(size):
             r = float(np.sqrt((((everything[i] - everything[j]) / SCALES.length) ** 2).sum()))
             k = (1 + 5**0.5 * r + 5 * r * r / 3) * np.exp(-(5**0.5) * r)
-            covariance[i, j] = (
+            same = study[i] == study[j]
+            shared = 1.0 if same else with_this[study[i]] * with_this[study[j]]
+            covariance[i, j] = LEVEL_SD**2 * same + shared * (
                 SCALES.amplitude**2 * k
-                + LEVEL_SD**2
                 + process.spread**2 * sum(away[i][f] * away[j][f] for f in range(1 + 2 * FIELDS))
             )
-            if i < len(points) and j < len(points):
+            if i < len(points) and j < len(points) and same:
                 near = float(np.sqrt((((everything[i] - everything[j]) / process.base) ** 2).sum()))
                 alike = (1 + 5**0.5 * near + 5 * near * near / 3) * np.exp(-(5**0.5) * near)
                 covariance[i, j] += seen.early_sds_N[i] * seen.early_sds_N[j] * alike
@@ -70,11 +80,15 @@ def test_the_correlation_is_the_matern_function_of_five_halves() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_posterior_is_the_conditional_of_the_joint_normal(seed: int) -> None:
-    points, seen = observed(seed)
+@pytest.mark.parametrize("likenesses", [(), (0.8, 0.3)])
+def test_the_posterior_is_the_conditional_of_the_joint_normal(
+    seed: int, likenesses: tuple[float, ...]
+) -> None:
+    points, seen = observed(seed, others=len(likenesses))
     new = np.random.default_rng(seed + 99).uniform(0, 1, (4, FIELDS))
-    process = Process(seen, SCALES)
-    mean, covariance = by_hand(process, points, seen, new)
+    scales = replace(SCALES, likenesses=likenesses)
+    process = Process(seen, scales)
+    mean, covariance = by_hand(process, points, seen, new, scales)
     n = len(points)
     inverse = np.linalg.inv(covariance[:n, :n])
     across = covariance[n:, :n]
@@ -88,13 +102,28 @@ def test_the_posterior_is_the_conditional_of_the_joint_normal(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_evidence_is_the_density_of_the_runs(seed: int) -> None:
-    points, seen = observed(seed)
-    process = Process(seen, SCALES)
-    mean, covariance = by_hand(process, points, seen, points[:0])
-    assert process.log_evidence(SCALES) == pytest.approx(
+@pytest.mark.parametrize("likenesses", [(), (0.8, 0.3)])
+def test_the_evidence_is_the_density_of_the_runs(seed: int, likenesses: tuple[float, ...]) -> None:
+    points, seen = observed(seed, others=len(likenesses))
+    scales = replace(SCALES, likenesses=likenesses)
+    process = Process(seen, scales)
+    mean, covariance = by_hand(process, points, seen, points[:0], scales)
+    assert process.log_evidence(scales) == pytest.approx(
         multivariate_normal(mean, covariance).logpdf(seen.scores_N)
     )
+
+
+def test_a_study_that_is_nothing_like_this_one_says_nothing() -> None:
+    points, seen = observed(5, others=1)
+    own = seen.some(np.flatnonzero(seen.studies_N == 0))
+    process = Process(seen, replace(SCALES, likenesses=(0.0,)))
+    alone = Process(replace(own, others=0), SCALES, process.level, process.spread)
+    new = np.random.default_rng(7).uniform(0, 1, (4, FIELDS))
+    here = points[seen.studies_N == 0]
+    found = process.at(squared(new, points), squared(new, new), effects(new))
+    expected = alone.at(squared(new, here), squared(new, new), effects(new))
+    np.testing.assert_allclose(found.means_C, expected.means_C, atol=1e-9)
+    np.testing.assert_allclose(found.covariances_CC, expected.covariances_CC, atol=1e-9)
 
 
 def world(seed: int, runs: int, seed_sd: float) -> tuple[Floats, Floats, Floats]:
@@ -108,7 +137,16 @@ def world(seed: int, runs: int, seed_sd: float) -> tuple[Floats, Floats, Floats]
 
 def fitted(points: Floats, scores: Floats) -> Process:
     nothing = np.zeros(len(points))
-    return Process(Observed(squared(points, points), effects(points), scores, nothing, nothing))
+    return Process(
+        Observed(
+            squared(points, points),
+            effects(points),
+            scores,
+            nothing,
+            nothing,
+            np.zeros(len(scores), np.intp),
+        )
+    )
 
 
 def test_scales_are_those_of_the_world() -> None:

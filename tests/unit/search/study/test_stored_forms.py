@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from objectives.data.options import DataOptions
+from search.study.learned import Lessons
 from search.study.purpose import Candidate, Confirming, Purpose, Retraining, Searching
 from search.study.spec import StudySpec
 from search.study.stored_forms import in_present_form
@@ -81,6 +82,7 @@ def test_a_study_of_before_is_what_it_was(confirm: dict[str, Any], purpose: Purp
         ("A5-unet-ra",),
         0.5,
     )
+    assert spec.lessons == Lessons(), "it learned from none"
     assert "confirm" not in STORED
     stored = json.loads(spec.model_dump_json())
     assert in_present_form(stored) == stored
