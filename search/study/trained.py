@@ -16,7 +16,7 @@ def read_networks(study: Study, trial_ids: Sequence[int]) -> Networks | None:
         return None
     with study.engine.connect() as connection:
         trials = study.history.read(connection)
-    known = Known(study.ground, study.optuna, trials)
+    known = Known(study.ground, study.optuna, trials, study.learned)
     place_of = {source._trial_id: place for place, source in enumerate(known.sources)}
     if not all(trial_id in place_of for trial_id in trial_ids):
         return None
