@@ -18,8 +18,8 @@ from search_bench.one_epoch import OneEpoch
 from search_bench.parts import GROUND, best_of
 from search_bench.piped import PeerError, piped
 from search_bench.plans import ALL
+from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
-from search_bench.worlds import KINDS, worlds_of
 
 from search.posterior.belief import Believer, Run
 from spaces.pruning import Halving, NoPruning
@@ -46,7 +46,6 @@ def main() -> None:
     parser.add_argument("--method", choices=names, action="append")
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--world", choices=KINDS, default=KINDS[0])
     parser.add_argument("--budget", type=int, default=40, help=f"trainings, a multiple of {EVERY}")
     parser.add_argument("--told", type=int, default=0, help="recorded runs of its world; 0: all")
     parser.add_argument("--minutes", type=float, default=1e6)
@@ -56,14 +55,14 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     until = time.monotonic() + 60 * asked.minutes
-    worlds = worlds_of(asked.table, asked.world, asked.repetitions, asked.told)
+    world = Surrogate(asked.table, told=asked.told)
     there = {
         (each.method, each.workers, each.repetition)
-        for each in studies_of(worlds[0].name)
-        if (each.runs, each.budget) == (worlds[0].told, asked.budget)
+        for each in studies_of(asked.table)
+        if (each.runs, each.budget) == (world.told, asked.budget)
     }
     missing: set[str] = set()  # what cannot be played here
-    for repetition, world in enumerate(worlds):
+    for repetition in range(asked.repetitions):
         for method in methods(asked.budget):
             name = method.name
             if name not in (asked.method or names) or name in missing:
@@ -81,7 +80,7 @@ def main() -> None:
                 print(f"| {name} | not played: {error} |", flush=True)
                 continue
             chosen = chosen_in(trained, world.epochs, asked.budget)
-            append(world.name, Study(world.told, name, asked.workers, repetition, *chosen))
+            append(asked.table, Study(world.told, name, asked.workers, repetition, *chosen))
 
 
 def chosen_in(

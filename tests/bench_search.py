@@ -22,8 +22,7 @@ from search_bench.judging import Verdict, shown
 from search_bench.parts import GROUND, best_of
 from search_bench.plans import ALL, CONTROL, plan_of
 from search_bench.runs import Recorded, runs_of
-from search_bench.surrogate import quality
-from search_bench.worlds import KINDS, worlds_of
+from search_bench.surrogate import Surrogate, quality
 
 from search.posterior.belief import Believer, Run
 from search.posterior.carried import final_score
@@ -166,13 +165,8 @@ def main() -> None:
                 f"all {found.all[0]:.2f} of {found.all[1]}, the best quarter "
                 f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
             )
-        for kind in KINDS:
-            played = studies_of(worlds_of(name, kind, 1)[0].name)
-            if not played:
-                continue
-            told = asked.told or max(study.runs for study in played)
-            repetitions = 1 + max(study.repetition for study in played)
-            verdict = Verdict(worlds_of(name, kind, repetitions, told), asked.workers, asked.budget)
+            told = asked.told or max(study.runs for study in studies_of(name))
+            verdict = Verdict(Surrogate(name, told=told), asked.workers, asked.budget)
             print(*verdict.lines(), sep="\n", flush=True)
             there = {each.method for each in verdict.all}
             if missing := [each for each in names_of(asked.budget) if each not in there]:

@@ -16,7 +16,7 @@ from search.study.learned import Lessons
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import ConfirmationRun, Notes
 from search.study.spec import StudySpec, stable_seed
-from spaces import Space, choose_recipes, load_stored_space
+from spaces import choose_recipes, load_stored_space
 from spaces.recipes import scaled
 from spaces.sampler import Sampler
 
@@ -114,16 +114,15 @@ def startup_trials(spec: StudySpec) -> int:
     return min(10, max(4, spec.trials // 4))
 
 
-def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
+def build_sampler(spec: StudySpec, ground: SpaceGround, number: int) -> BaseSampler:
     """Return the sampler of one trial, seeded by its number, so that a draw depends on the study's
     history alone. From `MOST_MODELLED` trials on TPE draws instead of the model.
     """
     seed = stable_seed(spec.seed, "sampler", number)
-    match space.sampler:
+    match ground.space.sampler:
         case Sampler.RANDOM:
             return RandomSampler(seed)
         case Sampler.MODEL if number < MOST_MODELLED:
-            ground = SpaceGround(space)
             learned = learned_on(ground, spec.lessons)
             return ModelSampler(seed=seed, ground=ground, learned=learned)
         case Sampler.TPE | Sampler.MODEL:
@@ -135,7 +134,7 @@ def build_sampler(spec: StudySpec, space: Space, number: int) -> BaseSampler:
                 seed=seed,
             )
         case _:
-            assert_never(space.sampler)
+            assert_never(ground.space.sampler)
 
 
 def learned_on(ground: SpaceGround, lessons: Lessons) -> tuple[Learned, ...]:

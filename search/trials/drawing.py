@@ -50,7 +50,7 @@ def draw(study: Study, lease: Lease) -> Drawn:
     """
     trial = study.storage.get_trial(lease.trial_id)
     storage = DrawingStorage(study, trial)
-    sampler = build_sampler(study.spec, study.space, trial.number)
+    sampler = build_sampler(study.spec, study.ground, trial.number)
     drawing = optuna.load_study(study_name=study.spec.name, storage=storage, sampler=sampler)
     config = study.space.draw(FromTrial(Trial(drawing, lease.trial_id)))
     if storage.drawn:

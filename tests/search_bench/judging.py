@@ -1,7 +1,7 @@
 """What the choices of searches in virtual time are worth, by the truth of the world they were made in."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from search_bench.choices import EVERY, Study, studies_of
 from search_bench.parts import GROUND
-from search_bench.surrogate import point_of
-from search_bench.worlds import World, gain_of
+from search_bench.surrogate import Surrogate, point_of
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
@@ -19,6 +18,7 @@ SHOWN = (8, 16, 40)  # budgets; and the whole of a larger one
 CONTROL_ONLY = "control only"
 OURS = ("model", "tpe + halving")  # ways of the service; what begins like them is ours, too
 BOOTSTRAPS = 2000
+ROUNDING = 1e-9  # of a score
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,16 @@ class Gains:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gains of all searches on worlds made of one table, each with the same workers and budget."""
+    """The gains of all searches on one world, each with the same workers and budget."""
 
-    worlds: Sequence[World]  # by repetition; those that all were played in may be fewer
+    world: Surrogate
     workers: int
     budget: int = 40
 
-    @property
-    def name(self) -> str:
-        """What the worlds are made of."""
-        return self.worlds[0].name
-
     @cached_property
-    def attainable(self) -> float:
-        """What the best config of a world gains over the control, on average."""
-        return float(np.mean([world.attainable for world in self.worlds]))
+    def control(self) -> float:
+        """The control's true score."""
+        return float(self.world.truth(self.world.control[None])[0])
 
     @cached_property
     def all(self) -> list[Gains]:
@@ -79,14 +74,13 @@ class Verdict:
             SystemExit: No study is there.
         """
         studies = defaultdict[str, dict[int, Study]](dict)
-        wanted = (self.workers, self.worlds[0].told, self.budget)
-        for study in studies_of(self.name):
-            known = study.repetition < len(self.worlds)
-            if known and (study.workers, study.runs, study.budget) == wanted:
+        wanted = (self.workers, self.world.told, self.budget)
+        for study in studies_of(self.world.name):
+            if (study.workers, study.runs, study.budget) == wanted:
                 studies[study.method][study.repetition] = study
         if not studies:
             raise SystemExit(
-                f"bench-search: no study of {self.name} with {self.workers} workers and "
+                f"bench-search: no study of {self.world.name} with {self.workers} workers and "
                 f"{self.budget} trainings: make bench-peers plays them"
             )
         every = sorted(set.union(*map(set, studies.values())))
@@ -110,12 +104,11 @@ class Verdict:
         return [each for each in self.all if each.theirs and 2 * each.played >= len(each.gains_RB)]
 
     def _gains(self, study: Study, choice: str) -> Floats:
-        world = self.worlds[study.repetition]
         numbers = study.highest if choice == "highest" else study.posterior
-        gain = {
-            number: gain_of(world, point_of(GROUND.tried(params).values))
-            for number, params in study.params.items()
-        }
+        points = [point_of(dict(GROUND.tried(each).values)) for each in study.params.values()]
+        gains = self.world.truth(np.array(points)) - self.control
+        gains[np.abs(gains) < ROUNDING] = 0.0
+        gain = dict(zip(study.params, gains, strict=True))
         return np.array([gain[number] for number in numbers])
 
     def speed_up(self, ours: Gains, picked_R: npt.NDArray[np.intp]) -> float:
@@ -134,8 +127,8 @@ class Verdict:
     def lines(self) -> Iterator[str]:
         """Yield what is to be printed."""
         yield (
-            f"{self.name}: {self.workers} workers; the best config "
-            f"found gains {self.attainable:+.4f}"
+            f"{self.world.name}: {self.workers} workers; the best config "
+            f"found gains {self.world.attainable:+.4f}"
         )
         budgets = [each for each in SHOWN if each < self.budget] + [self.budget]
         gains = " | ".join(f"gain at {each}" for each in budgets)
@@ -146,7 +139,7 @@ class Verdict:
         yield "|---|---|" + "--:|" * (len(budgets) + 3)
         for each in sorted(self.all, key=lambda gains: -gains.at(self.budget).mean()):
             cells = [shown(each.at(budget)) for budget in budgets]
-            share = each.at(self.budget).mean() / self.attainable
+            share = each.at(self.budget).mean() / self.world.attainable
             worse = ", ".join(f"{(each.at(budget) < 0).mean():.0%}" for budget in budgets)
             yield (
                 f"| {each.method} | {each.choice} | {each.played} | {' | '.join(cells)} | {share:.0%} "

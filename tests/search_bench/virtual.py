@@ -14,12 +14,12 @@ from optuna.trial import Trial, TrialState
 
 from objectives.data.options import DataOptions
 from search.posterior.draws import FromTrial
+from search.posterior.ground import SpaceGround
 from search.study.pruners import judging
 from search.study.sampling import build_sampler, first_trials
 from search.study.spec import StudySpec
 from search_bench.parts import GROUND
-from search_bench.surrogate import Floats, point_of
-from search_bench.worlds import World
+from search_bench.surrogate import Floats, Surrogate, point_of
 from spaces import Space
 from spaces.pruning import Halving, NoPruning
 from spaces.sampler import Sampler
@@ -145,6 +145,7 @@ class OptunaSearch:
 def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int) -> OptunaMethod:
     """Return a search of the service: its samplers, first trials and rungs."""
     space = Space(GROUND.space.domains, GROUND.space.control, pruning, sampler=sampler)
+    ground = SpaceGround(space)
 
     def spec(seed: int) -> StudySpec:
         return StudySpec(
@@ -161,7 +162,7 @@ def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int)
 
     return OptunaMethod(
         name,
-        lambda seed, number: build_sampler(spec(seed), space, number),
+        lambda seed, number: build_sampler(spec(seed), ground, number),
         lambda: judging(space).pruner,
         lambda seed: [dict(each.params) for each in first_trials(spec(seed))[1:]],
         each=True,
@@ -184,7 +185,9 @@ def peers() -> Iterator[OptunaMethod]:
     )
 
 
-def play(method: Method, world: World, *, workers: int, budget: int, seed: int) -> list[Trained]:
+def play(
+    method: Method, world: Surrogate, *, workers: int, budget: int, seed: int
+) -> list[Trained]:
     """Return the trials of a study in which so many workers together spend the budget, in trainings. A
     paused trial goes on where it was.
     """

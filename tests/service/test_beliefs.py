@@ -250,9 +250,9 @@ def test_of_many_trials_some_tell_and_all_are_judged(
     told: list[int] = []
     built = Believer.__init__
 
-    def counted(self: Believer, coordinates: Any, runs: Sequence[Run], epochs: int) -> None:
+    def counted(self: Believer, coordinates: Any, runs: Sequence[Run], *rest: Any) -> None:
         told.append(len(runs))
-        built(self, coordinates, runs, epochs)
+        built(self, coordinates, runs, *rest)
 
     monkeypatch.setattr(Believer, "__init__", counted)
     ranked = believe(study).ranked

@@ -126,6 +126,7 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
         "best",
         "front",
         "score",
+        "learns_from",
         "workers",
     ]
     assert list(status) == [*told, "infeasible", "warnings"]

@@ -60,7 +60,7 @@ def plainly(study: Study, number: int) -> dict[str, object]:
     """The parameters that Optuna itself draws for a trial, in its memory."""
     trials = study.optuna.get_trials()
     plain = optuna.create_study(
-        direction="maximize", sampler=build_sampler(study.spec, study.space, number)
+        direction="maximize", sampler=build_sampler(study.spec, study.ground, number)
     )
     for trial in trials[:number]:
         if trial.state == TrialState.FAIL and Notes.of(trial).cause != Cause.DIVERGED:

@@ -91,7 +91,7 @@ def told(url: str, name: str) -> None:
     study = open_study(url, name)
     while (budget := current_budget(study)).waiting or budget.counted < budget.trials:
         trial = study.optuna.ask()
-        study.optuna.sampler = build_sampler(study.spec, study.space, trial.number)
+        study.optuna.sampler = build_sampler(study.spec, study.ground, trial.number)
         study.space.draw(FromTrial(trial))
         score, state = stable_seed(sorted(trial.params.items())) / 2**31, TrialState.COMPLETE
         for epoch in range(1, 5):

@@ -173,10 +173,7 @@ def test_studies_are_played_once_and_told_apart_by_their_budget(
     plain = bench.virtual.OptunaMethod("random", lambda seed, number: RandomSampler(seed))
     broken = Piped(bench, "broken")
     monkeypatch.setattr(bench.choices, "TABLES", tmp_path)
-    worlds = [bench.world] * 3
-    monkeypatch.setattr(
-        bench.bench_peers, "worlds_of", lambda table, kind, repetitions, told: worlds[:repetitions]
-    )
+    monkeypatch.setattr(bench.bench_peers, "Surrogate", lambda table, told: bench.world)
     monkeypatch.setattr(bench.bench_peers, "methods", lambda budget: [broken, plain])
     for budget in (4, 8, 8):
         arguments = f"--table mars-a --told {TOLD} --repetitions 2 --budget {budget}".split()
@@ -187,7 +184,7 @@ def test_studies_are_played_once_and_told_apart_by_their_budget(
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 3  # once in each run
     assert all(line.startswith("| broken | not played: broken ended: ") for line in shown)
-    gains = bench.judging.Verdict(worlds, 2, 8).all
+    gains = bench.judging.Verdict(bench.world, 2, 8).all
     assert [(each.method, each.choice, each.gains_RB.shape) for each in gains] == [
         ("control only", "-", (2, 2)),
         ("random", "highest", (2, 2)),
@@ -197,7 +194,7 @@ def test_studies_are_played_once_and_told_apart_by_their_budget(
     third = replace(studies[3], repetition=2)
     for study in (third, replace(third, method="seldom")):
         bench.choices.append("mars-a", study)
-    verdict = bench.judging.Verdict(worlds, 2, 8)
+    verdict = bench.judging.Verdict(bench.world, 2, 8)
     assert {each.method: each.played for each in verdict.all} == {
         "control only": 3,
         "random": 3,
@@ -205,4 +202,4 @@ def test_studies_are_played_once_and_told_apart_by_their_budget(
     }
     assert {each.method for each in verdict.compared} == {"random"}
     with pytest.raises(SystemExit, match="12 trainings"):
-        _ = bench.judging.Verdict(worlds, 2, 12).all
+        _ = bench.judging.Verdict(bench.world, 2, 12).all

@@ -20,7 +20,7 @@ def bench() -> Iterator[Any]:
     """The modules of the bench, and the world of table mars-a."""
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(TESTS))
-        names = ("choices", "judging", "parts", "plans", "runs", "surrogate", "virtual", "nearest")
+        names = ("choices", "judging", "parts", "plans", "runs", "surrogate", "virtual")
         modules = {name: importlib.import_module(f"search_bench.{name}") for name in names}
         peers = importlib.import_module("bench_peers")
         world = modules["surrogate"].Surrogate("mars-a", told=TOLD)
@@ -104,7 +104,7 @@ def test_how_much_sooner_is_told_from_the_curves(bench: Any) -> None:
     )
     ours = judging.Gains("model", "posterior", np.array([0.02 * budgets / 40, 0.02 * budgets / 40]))
     slow = judging.Gains("model", "posterior", np.zeros((2, len(budgets))))
-    verdict = judging.Verdict([bench.world], 2)
+    verdict = judging.Verdict(bench.world, 2)
     verdict.__dict__["all"] = [theirs, ours, slow]
     both = np.arange(2)
     assert verdict.speed_up(ours, both) == pytest.approx(2.0)  # 0.01 of 0.02
@@ -112,21 +112,3 @@ def test_how_much_sooner_is_told_from_the_curves(bench: Any) -> None:
     assert verdict.speed_up(slow, both) == 0.0
     assert (ours.ours, ours.theirs, theirs.ours, theirs.theirs) == (True, False, False, True)
     assert not judging.Gains("model", "highest", np.zeros((1, 10))).ours
-
-
-def test_the_nearest_config_is_judged_by_runs_that_nobody_has_seen(bench: Any) -> None:
-    nearest = bench.nearest
-    first, second = (nearest.Nearest("mars-a", repetition) for repetition in (0, 1))
-    assert first.configs == second.configs
-    assert first.configs[0] == "control"
-    assert [len(runs) for runs in (first.seen[0], first.judging[0])] == [5, 5]
-    assert any((a != b).any() for a, b in zip(first.seen, second.seen, strict=True))
-    place = first.configs.index("near 3")
-    point = first.points_CD[place]
-    run = first.run(point, np.random.default_rng(0))
-    assert any((run == seen).all() for seen in first.seen[place])
-    assert not any((run == unseen).all() for unseen in first.judging[place])
-    others = [unseen[-3:].mean() for unseen in first.judging[place]]  # of 12 epochs the last 3
-    assert first.truth(point[None])[0] == pytest.approx(np.mean(others))
-    moved = point + 1e-3 * np.random.default_rng(1).normal(size=point.shape)
-    assert first.truth(moved[None])[0] == first.truth(point[None])[0]

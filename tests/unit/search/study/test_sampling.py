@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from objectives.data.options import DataOptions
+from search.posterior.ground import SpaceGround
 from search.process.messages import Cause
 from search.study.pruners import halving_rungs
 from search.study.record import Notes
@@ -96,8 +97,11 @@ def test_rungs_are_a_warm_up_and_its_triples_of_the_first_half(
     assert halving_rungs(epochs) == expected
 
 
+BY_TPE = SpaceGround(load_space("tiny", ["sampler=tpe"]))
+
+
 def test_a_sampler_depends_on_study_and_number_alone() -> None:
-    samplers = [build_sampler(spec(20), load_space("tiny"), number) for number in (3, 3, 4)]
+    samplers = [build_sampler(spec(20), BY_TPE, number) for number in (3, 3, 4)]
     draws = [sampler._rng.rng.randint(2**31) for sampler in samplers]
     assert draws[0] == draws[1] != draws[2]
 
@@ -114,7 +118,7 @@ def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bo
     """
     study, drawn = optuna.create_study(direction="maximize"), list[bool]()
     for number in range(trials):
-        study.sampler = build_sampler(spec(trials, seed), load_space("tiny"), number)
+        study.sampler = build_sampler(spec(trials, seed), BY_TPE, number)
         trial = study.ask()
         depth, batch = (
             trial.suggest_int("depth", 2, 5),
@@ -132,7 +136,7 @@ def infeasible_draws(seed: int, *, as_failed: bool, trials: int = 60) -> list[bo
     return drawn
 
 
-def test_the_sampler_learns_the_border_of_what_cannot_work() -> None:
+def test_tpe_learns_the_border_of_what_cannot_work() -> None:
     """Of failed trials it would learn nothing, and even draw more of them: they leave no trace
     where it has looked.
     """
