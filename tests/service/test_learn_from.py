@@ -28,7 +28,7 @@ def tell(study: Study, scores: list[float], epochs: int) -> list[dict[str, objec
     drawn = []
     for score in scores:
         trial = study.optuna.ask()
-        study.optuna.sampler = build_sampler(study.spec, study.space, trial.number)
+        study.optuna.sampler = build_sampler(study.spec, study.ground, trial.number)
         study.space.draw(FromTrial(trial))
         for epoch in range(1, 1 + epochs):
             trial.report(score * epoch / epochs, step=epoch)

@@ -48,7 +48,7 @@ def run_one(study: Study, score: float, cause: str = "completed") -> int:
     cause says.
     """
     trial = study.optuna.ask()
-    study.optuna.sampler = build_sampler(study.spec, study.space, trial.number)
+    study.optuna.sampler = build_sampler(study.spec, study.ground, trial.number)
     study.space.draw(FromTrial(trial))
     trial.set_user_attr("epochs", 4)
     state, value = TrialState.COMPLETE, score
