@@ -18,6 +18,15 @@ class Halving(Frozen):
     kind: Literal["halving"] = "halving"
 
 
+class ModelStopping(Frozen):
+    """At a ninth, a third and half of its epochs a trial ends whose network becomes the best of the study
+    with a probability below ``below``, by the posterior of all runs.
+    """
+
+    kind: Literal["model"] = "model"
+    below: float = Field(0.05, gt=0.0, lt=1.0)
+
+
 class NoPruning(Frozen):
     """Every trial trains all its epochs."""
 
@@ -32,14 +41,17 @@ class TopK(Frozen):
     keep: int = Field(5, ge=1)
 
 
-Pruning = Halving | NoPruning | TopK
-PRUNING_BY_DEFAULT: Pruning = Halving()
+Pruning = Halving | ModelStopping | NoPruning | TopK
+PRUNING_BY_DEFAULT: Pruning = ModelStopping()
+UNSTATED_PRUNING: Pruning = Halving()  # of a stored space that says nothing: what was the default
 
 _Tagged = Annotated[Pruning, Field(discriminator="kind")]
 
 _ADAPTER: TypeAdapter[Pruning] = TypeAdapter(_Tagged)
 _KINDS = tuple(each.model_fields["kind"].default for each in get_args(Pruning))
-_FORMS = "{kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}"
+_FORMS = (
+    "{kind: halving}, {kind: model, below: 0.05}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}"
+)
 
 
 def read_pruning(written: object) -> Pruning | list[Problem]:

@@ -15,7 +15,7 @@ class Sampler(StrEnum):
 
 
 SAMPLER_BY_DEFAULT = Sampler.MODEL
-UNSTATED = Sampler.TPE  # of a stored space that says nothing: it was the only one
+UNSTATED_SAMPLER = Sampler.TPE  # of a stored space that says nothing: it was the only one
 
 
 def read_sampler(written: object) -> Sampler | list[Problem]:

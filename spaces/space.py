@@ -15,8 +15,8 @@ from spaces.fields.foreign import foreign_of
 from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
-from spaces.pruning import PRUNING_BY_DEFAULT, Pruning
-from spaces.sampler import SAMPLER_BY_DEFAULT, UNSTATED, Sampler
+from spaces.pruning import PRUNING_BY_DEFAULT, UNSTATED_PRUNING, Pruning
+from spaces.sampler import SAMPLER_BY_DEFAULT, UNSTATED_SAMPLER, Sampler
 from spaces.source import FromParams, ValueSource
 from spaces.values import Scalar, Value, shown, token
 
@@ -128,15 +128,12 @@ class Space:
             },
             "control": dict(self.control),
         }
-        if (
-            self.pruning != PRUNING_BY_DEFAULT
-            # what is as ever stays unsaid, so that spaces stored by earlier versions keep their
-            # form
-        ):
+        # what was ever so stays unsaid, so that spaces stored by earlier versions keep their form
+        if self.pruning != UNSTATED_PRUNING:
             stored["pruning"] = self.pruning.model_dump()
         if self.recipes:
             stored["recipes"] = list(self.recipes)
-        if self.sampler != UNSTATED:
+        if self.sampler != UNSTATED_SAMPLER:
             stored["sampler"] = self.sampler.value
         if foreign.packages:
             stored["foreign"] = dict(foreign.packages)

@@ -22,7 +22,7 @@ from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
 
 from search.posterior.belief import Believer, Run
-from spaces.pruning import Halving, NoPruning
+from spaces.pruning import Halving, ModelStopping, NoPruning
 from spaces.sampler import Sampler
 
 
@@ -30,6 +30,8 @@ def methods(budget: int) -> list[Method]:
     """Return what is compared, each to spend so many trainings: the service's ways and the peers'."""
     return [
         ours("model", Sampler.MODEL, NoPruning(), budget),
+        ours("model + stopping", Sampler.MODEL, ModelStopping(), 3 * budget),
+        ours("model + stopping 0.35", Sampler.MODEL, ModelStopping(below=0.35), 3 * budget),
         ours("model + halving", Sampler.MODEL, Halving(), 3 * budget),
         ours("tpe + halving", Sampler.TPE, Halving(), 3 * budget),
         *peers(),

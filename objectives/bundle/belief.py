@@ -71,12 +71,13 @@ class Confirmed(Frozen):
 
 
 class Believed(Frozen):
-    """Nobody has confirmed the model; what its config is worth is told from all runs of the search
-    together, by a posterior.
+    """Nobody has confirmed the model; what it is worth is told from all runs of the search together, by
+    a posterior: its own ``weights``, or in bundles of before its config.
     """
 
     kind: Literal["believed"] = "believed"
-    mean: float  # score that a training with the config is expected to have at its end
+    weights: bool = False
+    mean: float  # expected score, of a config in the mean over seeds
     sd: float  # how far off that may be
     beats_control: float | None  # probability; None: it is the control, or that has no score
     runs: int  # of the search, its own among them
@@ -89,7 +90,13 @@ class Believed(Frozen):
 
     @property
     def expected(self) -> str:
-        """What to expect of the config, as a sentence."""
+        """What to expect of it, as a sentence."""
+        if self.weights:
+            return (
+                f"By all {self.runs} runs of the search together, these weights are expected to score "
+                f"{self.mean:.4f} ± {self.sd:.4f} on other frames like those of the validation part "
+                f"(posterior mean and deviation)."
+            )
         return (
             f"By all {self.runs} runs of the search together, trainings with its config are "
             f"expected to end at {self.mean:.4f} ± {self.sd:.4f} in the mean over seeds (posterior "

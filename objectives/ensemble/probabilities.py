@@ -14,7 +14,7 @@ from objectives.ensemble.library import Library
 from objectives.ensemble.probability_codes import encode_probabilities
 from objectives.program.segmenter import scored_probabilities
 from objectives.scoring.evaluate import Evaluation
-from objectives.scoring.passes import masks_on, part_confusion_KK, passes
+from objectives.scoring.passes import masks_on, part_confusions_GKK, passes
 
 Codes = npt.NDArray[np.uint8]
 
@@ -95,19 +95,21 @@ def measure_member(
     scored = torch.tensor(spec.scored, device=device)
 
     def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, npt.NDArray[np.float32]]:
-        counts_KK = part_confusion_KK(logits_BKHW, masks_on(device, frames.masks_NHW[part]), spec)
-        return counts_KK, scored_probabilities(logits_BKHW, scored).flatten(2).cpu().numpy()
+        masks_BHW = masks_on(device, frames.masks_NHW[part])
+        together_B = np.zeros(len(masks_BHW), dtype=np.int64)
+        counts_1KK = part_confusions_GKK(logits_BKHW, masks_BHW, spec, together_B, 1)
+        return counts_1KK, scored_probabilities(logits_BKHW, scored).flatten(2).cpu().numpy()
 
     scoring = spec.scoring
-    total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
+    total_1KK = np.zeros((1, spec.num_classes, spec.num_classes), dtype=np.int64)
     codes: list[Codes] = []
-    for part, (counts_KK, probable_BSP) in passes(
+    for part, (counts_1KK, probable_BSP) in passes(
         segmenter, frames.images_NHWC, spec, measured, device=device
     ):
-        total_KK += counts_KK
+        total_1KK += counts_1KK
         for frame, probable_SP in zip(range(part.start, part.stop), probable_BSP, strict=True):
             inside = frames.pixels(frame)
             codes_PK = np.zeros((len(inside), spec.num_classes), dtype=np.uint8)
             codes_PK[:, list(spec.scored)] = encode_probabilities(probable_SP[:, inside].T)
             codes.append(codes_PK)
-    return MeasuredMember(Evaluation(total_KK, scoring), np.concatenate(codes))
+    return MeasuredMember(Evaluation(total_1KK, scoring), np.concatenate(codes))

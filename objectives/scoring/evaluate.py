@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from objectives.beat import Beat, unheard
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.metrics import iou_K
-from objectives.scoring.passes import masks_on, part_confusion_KK, passes
+from objectives.scoring.passes import masks_on, part_confusions_GKK, passes
 from objectives.scoring.soft import SoftSums, no_soft_sums, soft_sums
 from objectives.statistics.scores import Scoring
 
@@ -25,15 +26,20 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 class Evaluation:
     """Scores of one model on one set of frames, all from one confusion matrix over the whole set.
 
-    ``confusion_KK`` int64: rows are true labels, columns predicted ones, in pixels; ignored pixels
-    are not in it. ``loss`` is the mean over frames of that of each batch, NaN where none was asked
-    for, and ``soft`` has the sums of probabilities, where they were.
+    ``confusions_GKK`` int64 are those of G groups of frames: rows are true labels, columns predicted
+    ones, in pixels; ignored pixels are in none. ``loss`` is the mean over frames of that of each
+    batch, NaN where none was asked for, and ``soft`` has the sums of probabilities, where they were.
     """
 
-    confusion_KK: np.ndarray
+    confusions_GKK: np.ndarray
     scoring: Scoring
     loss: float = math.nan
     soft: SoftSums | None = None
+
+    @property
+    def confusion_KK(self) -> np.ndarray:
+        """The confusion matrix (K, K) over the whole set."""
+        return np.asarray(self.confusions_GKK.sum(axis=0))
 
     @property
     def score(self) -> float:
@@ -61,39 +67,45 @@ def evaluate(
     beat: Beat = unheard,
     loss: Criterion | None = None,
     soft: bool = False,
+    group_of_N: npt.NDArray[np.integer] | None = None,
 ) -> Evaluation:
     """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in
     evaluation mode.
 
     ``loss`` is computed of the same logits, (B, K, H, W), and masks, (B, H, W) int64, where it is
-    given; the sums of probabilities are made where ``soft`` asks for them. ``beat`` is called after
-    each batch.
+    given; the sums of probabilities are made where ``soft`` asks for them. ``group_of_N`` (N,) has
+    the group 0..G-1 of each frame, where there are any. ``beat`` is called after each batch.
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
         ProblemsError: The package that brings the score is not installed.
     """
 
+    together_N = np.zeros(len(images_NHWC), dtype=np.int64)
+    groups_N = together_N if group_of_N is None else group_of_N
+    groups = int(groups_N.max(initial=0)) + 1
+
     def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, float, SoftSums | None]:
         masks_BHW = masks_on(device, masks_NHW[part])
         part_loss = float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
         part_soft = soft_sums(logits_BKHW, masks_BHW, spec) if soft else None
-        return part_confusion_KK(logits_BKHW, masks_BHW, spec), part_loss, part_soft
+        part_GKK = part_confusions_GKK(logits_BKHW, masks_BHW, spec, groups_N[part], groups)
+        return part_GKK, part_loss, part_soft
 
     scoring = spec.scoring
-    total_KK = np.zeros((spec.num_classes, spec.num_classes), dtype=np.int64)
+    total_GKK = np.zeros((groups, spec.num_classes, spec.num_classes), dtype=np.int64)
     total = 0.0
     sums = no_soft_sums(spec.num_classes) if soft else None
-    for part, (part_KK, part_loss, part_soft) in passes(
+    for part, (part_GKK, part_loss, part_soft) in passes(
         segmenter, images_NHWC, spec, measured, device=device
     ):
-        total_KK += part_KK
+        total_GKK += part_GKK
         total += part_loss * (part.stop - part.start)
         if sums and part_soft:
             sums += part_soft
         beat()
     mean = total / len(images_NHWC) if len(images_NHWC) else math.nan
-    return Evaluation(total_KK, scoring, mean, sums)
+    return Evaluation(total_GKK, scoring, mean, sums)
 
 
 def predict(

@@ -40,7 +40,7 @@ class Inspection:
     @property
     def evaluation(self) -> Evaluation:
         """The score over all frames, as `evaluate` gives it."""
-        return Evaluation(self.confusions_GKK.sum(axis=0), self.scoring)
+        return Evaluation(self.confusions_GKK, self.scoring)
 
     @property
     def classes(self) -> ClassScores:

@@ -38,17 +38,37 @@ def confusion_KK(
     assert predicted.shape == target.shape, (
         f"{tuple(predicted.shape)} against {tuple(target.shape)}"
     )
-    cells = num_classes * num_classes
     if isinstance(predicted, Tensor) and isinstance(target, Tensor):
-        cell = target.long() * num_classes + predicted.long()
-        # one spare cell
-        cell = (
-            torch.where(target == ignore_label, cells, cell) if ignore_label is not None else cell
-        )
-        counts = torch.bincount(cell.flatten(), minlength=cells + 1)
-        assert len(counts) == cells + 1, f"a label outside 0..{num_classes - 1}"
-        return counts[:cells].reshape(num_classes, num_classes)
+        one = torch.zeros(1, dtype=torch.long, device=target.device)
+        return confusions_GKK(
+            predicted.reshape(1, -1), target.reshape(1, -1), one, 1, num_classes, ignore_label
+        )[0]
     return _confusion_numpy_KK(np.asarray(predicted), np.asarray(target), num_classes, ignore_label)
+
+
+def confusions_GKK(
+    predicted_BP: Tensor,
+    target_BP: Tensor,
+    group_of_B: Tensor,
+    groups: int,
+    num_classes: int,
+    ignore_label: int | None,
+) -> Tensor:
+    """Return the confusion matrices (G, K, K) int64 of B frames, as `confusion_KK` has them, of each of
+    so many groups that ``group_of_B`` puts them in; P pixels in each frame.
+    """
+    size = groups * num_classes * num_classes
+    cell_BP = group_of_B[:, None] * num_classes + target_BP.long()
+    cell_BP = cell_BP * num_classes + predicted_BP.long()
+    spare, outside = size, size + 1
+    if ignore_label is not None:
+        cell_BP = torch.where(target_BP == ignore_label, spare, cell_BP)
+    known_BP = (predicted_BP < num_classes) & (target_BP < num_classes)
+    counts = torch.bincount(
+        torch.where(known_BP | (cell_BP == spare), cell_BP, outside).flatten(), minlength=size + 1
+    )
+    assert len(counts) == size + 1, f"a label outside 0..{num_classes - 1}"
+    return counts[:size].reshape(groups, num_classes, num_classes)
 
 
 def _confusion_numpy_KK(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
 from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import predict_labels
-from objectives.scoring.metrics import confusion_KK
+from objectives.scoring.metrics import confusions_GKK
 
 Found = TypeVar("Found")
 
@@ -69,12 +70,23 @@ def masks_on(device: torch.device, masks_BHW: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(masks_BHW)).to(device)
 
 
-def part_confusion_KK(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> np.ndarray:
-    """Return the confusion matrix (K, K) int64 of predicted labels, which have no ignored pixel, as
-    `Evaluation` has it.
+def part_confusions_GKK(
+    logits_BKHW: Tensor,
+    masks_BHW: Tensor,
+    spec: FrameSpec,
+    group_of_B: npt.NDArray[np.integer],
+    groups: int,
+) -> np.ndarray:
+    """Return the confusion matrices (G, K, K) int64 of predicted labels, which have no ignored pixel,
+    of so many groups of frames, as `Evaluation` has them.
     """
     return np.asarray(
-        confusion_KK(
-            predict_labels(logits_BKHW, spec), masks_BHW, spec.num_classes, spec.ignore_label
+        confusions_GKK(
+            predict_labels(logits_BKHW, spec).flatten(1),
+            masks_BHW.flatten(1),
+            torch.from_numpy(np.array(group_of_B, dtype=np.int64)).to(masks_BHW.device),
+            groups,
+            spec.num_classes,
+            spec.ignore_label,
         ).cpu()
     )

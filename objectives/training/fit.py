@@ -14,6 +14,7 @@ from objectives.device.computing import processor_of
 from objectives.errors import WorldError
 from objectives.losses import Phases, build_phases, class_weights_K
 from objectives.scoring.evaluate import evaluate
+from objectives.statistics.resampling import blocks_of
 from objectives.training.batches import TrainingBatches
 from objectives.training.micro_batches import StepStart
 from objectives.training.results import EpochResult
@@ -102,6 +103,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     validation = data.parts["validation"]
     images_NHWC = data.images[validation]
     masks_NHW = data.masks[validation]
+    blocks_N = blocks_of(data.groups[validation])
     watched = state.config.schedule.hears or "score"
     while not state.finished:
         start = time.monotonic()
@@ -116,6 +118,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             beat=beat,
             loss=criterion,
             soft=True,
+            group_of_N=blocks_N,
         )
         if criterion and not math.isfinite(evaluation.loss):
             raise DivergedError(
@@ -136,7 +139,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             balanced_nll=finite_or_nan(evaluation.soft.balanced_nll(evaluation.scoring)),
         )
         afresh = watched == "loss" and training.losses.begins(state.epoch)
-        state.note(result, torch.from_numpy(evaluation.confusion_KK))
+        state.note(result, torch.from_numpy(evaluation.confusions_GKK))
         merit = training.heard[result.number - 1] if training.heard else result.merit(watched)
         state.learning_rate.after_epoch(merit, afresh=afresh)
         yield result

@@ -21,6 +21,7 @@ from objectives.device.running_out import shortage_in
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
 from objectives.program.segmenter import build_segmenter, placed
+from objectives.statistics.resampling import left_out_scores
 from objectives.training.ema import AveragedModel
 from objectives.training.optimise import LearningRate, build_optimiser
 from objectives.training.results import EpochResult, scored_epoch
@@ -60,6 +61,7 @@ class TrainingState:
     ) -> None:
         torch.manual_seed(seed)
         self.config = config
+        self.spec = spec
         self.seed = seed
         self.only_last = bool(last_epoch)  # the last epoch is the one that counts, not the best
         self.last_epoch = min(last_epoch or config.train.epochs, config.train.epochs)
@@ -78,7 +80,8 @@ class TrainingState:
         # frames at once; fewer from the step on for which memory was too small
         self.micro_batch = config.train.batch_size
         self.history: list[EpochResult] = []
-        self.confusion_KK = torch.zeros(0, dtype=torch.int64)  # of the scored epoch
+        # of the scored epoch, for groups of validation frames
+        self.confusions_GKK = torch.zeros((0, 0, 0), dtype=torch.int64)
         # tensors until somebody wants the bytes
         self._scored_weights: bytes | dict[str, Tensor] = b""
 
@@ -111,14 +114,23 @@ class TrainingState:
         comparable = self.history[since if self.epoch > since else 0 :]
         return max(comparable, key=lambda result: result.merit(watched)).number
 
-    def note(self, result: EpochResult, confusion_KK: Tensor) -> None:
+    def note(self, result: EpochResult, confusions_GKK: Tensor) -> None:
         """Add an epoch that has just been trained and scored; its weights are kept when it is the
         run's.
         """
         self.history.append(result)
         if self.scored is result:
-            self.confusion_KK = confusion_KK
+            self.confusions_GKK = confusions_GKK
             self._scored_weights = self._weights()
+
+    def left_out(self) -> tuple[float, ...]:
+        """Return the score of the scored epoch without each block of validation frames in turn; nothing
+        where there are not two, or where a block holds all that is scored.
+        """
+        if len(self.confusions_GKK) < 2:
+            return ()
+        found = left_out_scores(self.confusions_GKK.numpy(), self.spec.scoring)
+        return tuple(found.tolist()) if np.isfinite(found).all() else ()
 
     @property
     def scored_weights(self) -> bytes:
@@ -151,7 +163,7 @@ class TrainingState:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        tensors["confusion"] = self.confusion_KK
+        tensors["confusion"] = self.confusions_GKK
         tensors["scored_weights"] = torch.from_numpy(
             np.frombuffer(self.scored_weights, np.uint8).copy()
         )
@@ -204,7 +216,8 @@ class TrainingState:
         )
         self.learning_rate.load_state_dict(plain["learning_rate"])
         self.history = [_epoch(result) for result in plain["history"]]
-        self.confusion_KK = tensors["confusion"]
+        confusions = tensors["confusion"]  # of before there were groups: (K, K)
+        self.confusions_GKK = confusions[None] if confusions.dim() == 2 else confusions
         self._scored_weights = tensors["scored_weights"].numpy().tobytes()
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:

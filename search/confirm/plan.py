@@ -68,7 +68,7 @@ def plan_of(spec: StudySpec) -> Confirming:
 
 
 def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
-    """Return the control, then the complete trials that are believed best, equal configs once.
+    """Return the control, then the complete trials whose configs are believed best, equal configs once.
 
     Raises:
         UserError: Without a complete trial.
@@ -82,14 +82,14 @@ def choose_candidates(study: Study, top: int) -> tuple[Candidate, ...]:
 
 
 def best_trials(study: Study, top: int) -> list[FrozenTrial]:
-    """Return the control, then the complete trials that are believed best, equal configs once; as
-    they are stored.
+    """Return the control, then the complete trials whose configs are believed best, equal configs once;
+    as they are stored.
     """
     complete = {
         trial.number: trial
         for trial in study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     }
-    believed = read_beliefs(study).ranked
+    believed = sorted(read_beliefs(study).ranked, key=lambda each: each.config_rank)
     judged = [complete[each.number] for each in believed if each.number in complete]
     others = [trial for trial in complete.values() if trial not in judged]
     ranked = judged + sorted(others, key=lambda trial: (-(trial.value or 0.0), trial.number))

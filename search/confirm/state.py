@@ -19,19 +19,14 @@ from search.confirm.plan import CONFIRM_THAT, cells, plan, plan_of, write_plan
 from search.database.connections import locked
 from search.database.predicates import STUDIES
 from search.process.messages import Cause
+from search.study.joining import check_program
 from search.study.known import read_spec
 from search.study.names import count_of
 from search.study.purpose import Confirming
 from search.study.record import ConfirmationRun, Notes
 from search.study.sampling import FirstTrial
 from search.study.spec import StudySpec, refuse_derived
-from search.study.stored import (
-    ForeignNameError,
-    Study,
-    check_program,
-    enqueue,
-    open_study,
-)
+from search.study.stored import ForeignNameError, Study, enqueue, open_study
 
 PLAN_LOCK = 7_215_006
 

@@ -13,8 +13,9 @@ from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search.artifacts import open_blobs
 from search.place import Place
+from search.study.joining import check_program, check_worker
 from search.study.record import Notes
-from search.study.stored import Study, check_program, check_worker
+from search.study.stored import Study
 from search.trials import checkpoints
 from spaces import FromParams
 

@@ -101,7 +101,8 @@ def refuse_confirmation(spec: StudySpec) -> None:
 
 def best_trial(searched: Study, *, within: float = 0.0) -> Winner:
     """Return the trial to hand out among those whose weights can be had, complete or cut by the study's
-    limit: the highest posterior mean of those that surely beat the control, else the control. With
+    limit: the network of the highest posterior mean of those that surely beat the control's, else the
+    control's best. With
     ``within`` as in `find_winner`.
 
     Raises:
@@ -146,7 +147,7 @@ def _highest(searched: Study) -> Winner | None:
 
 
 def _cheapest(beliefs: Beliefs, places: Sequence[int], within: float) -> int:
-    """Return the place of the config with the fewest multiply-adds, of those that are close to the
+    """Return the place of the network with the fewest multiply-adds, of those that are close to the
     best; of equals the better one.
     """
     if not within:
@@ -178,6 +179,7 @@ def _belief(best: TrialBelief) -> Belief:
         return Unconfirmed(reason="no other run says anything of it", alone=True)
     believed = best.believed
     return Believed(
+        weights=True,
         mean=believed.mean,
         sd=believed.sd,
         beats_control=believed.beats_control,

@@ -68,11 +68,18 @@ class Belief:
     @property
     def beats_control_C(self) -> Floats:
         """The probability (C,) that each is truly better than the control; 1/2 for the control."""
-        covariances_CC = self.posterior.covariances_CC
-        variances_C = np.diagonal(covariances_CC)
-        differing_C = variances_C + variances_C[self.control] - 2 * covariances_CC[self.control]
-        leads_C = self.means_C - self.means_C[self.control]
-        return np.asarray(ndtr(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
+        return beats(self.posterior, self.control)
+
+
+def beats(posterior: Posterior, other: int) -> Floats:
+    """Return the probability (C,) that each of C true scores is above that of the one at a place; 1/2
+    for itself.
+    """
+    covariances_CC = posterior.covariances_CC
+    variances_C = np.diagonal(covariances_CC)
+    differing_C = variances_C + variances_C[other] - 2 * covariances_CC[other]
+    leads_C = posterior.means_C - posterior.means_C[other]
+    return np.asarray(ndtr(leads_C / np.sqrt(np.maximum(differing_C, 1e-12))))
 
 
 class Believer:
@@ -125,12 +132,6 @@ class Believer:
 
     def _of_control(self, points_ND: Floats) -> npt.NDArray[np.bool_]:
         return np.asarray((points_ND == self.coordinates.of({})).all(axis=1))
-
-    @property
-    def has_control(self) -> bool:
-        """Whether a run of the study itself is of the control."""
-        own_N = self.process.observed.studies_N == 0
-        return bool(self._of_control(self.points_ND[own_N]).any())
 
     def believing(self, configs: Sequence[Mapping[str, Value]]) -> "Believer":
         """Return a believer that takes configs as scored as they are expected to, by a run each."""

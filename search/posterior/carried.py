@@ -28,6 +28,11 @@ class Carried:
     epoch_sds_N: Floats
     early_sds_N: Floats  # 0 for a whole run
 
+    def some(self, places: Sequence[int]) -> "Carried":
+        """Return some of the runs, by their places."""
+        which = list(places)
+        return Carried(self.scores_N[which], self.epoch_sds_N[which], self.early_sds_N[which])
+
 
 def final_score(scores_E: Floats) -> float:
     """Return the score of a whole run: the mean of its last epochs. Its best epoch would be a score

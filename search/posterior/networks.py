@@ -6,6 +6,7 @@ network stays with its weights; the luck is of the frames that scored it, and on
 much of what runs of one config differ by is luck, the places of the frames say.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,11 +15,16 @@ import numpy.typing as npt
 from scipy.special import stdtr
 
 from search.posterior.belief import Believer
+from search.posterior.carried import Carried
 from search.posterior.gaussian import Posterior
+from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
 
 LEAST_SD = 1e-6
+# of what runs of one config differ by, in variance, so much at least is luck, whatever the places tell:
+# they say too little of what differs from one part of the data to another
+LEAST_LUCK = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,17 +39,17 @@ class Networks:
     epoch_sds_M: Floats
 
     @classmethod
-    def believed(cls, believer: Believer, runs: list[int]) -> Self:
-        """Return the networks of some of the runs that a believer was told, by their places."""
-        coordinates, points_MD = believer.coordinates, believer.points_ND[runs]
-        seen = believer.process.observed
-        posterior = believer.process.at(
-            coordinates.distances(points_MD, believer.points_ND),
-            coordinates.distances(points_MD, points_MD),
-            coordinates.effects(points_MD),
-        )
-        off_M = np.hypot(seen.epoch_sds_N[runs], seen.early_sds_N[runs])
-        return cls(posterior, seen.scores_N[runs], believer.process.scales.seed_sd, off_M)
+    def believed(
+        cls, believer: Believer, configs: Sequence[Mapping[str, Value]], runs: Carried
+    ) -> Self:
+        """Return the networks that runs have trained, by the values of their configs; the believer was
+        told these runs, too. (Of one that it was not told, a little too much is believed.)
+        """
+        believed = believer.of(configs).posterior
+        configs_MM = believed.covariances_CC[:-1, :-1]
+        posterior = Posterior(believed.means_C[:-1], configs_MM)
+        off_M = np.hypot(runs.epoch_sds_N, runs.early_sds_N)
+        return cls(posterior, runs.scores_N, believer.process.scales.seed_sd, off_M)
 
     @classmethod
     def observed(cls, scores_M: Floats) -> Self:
@@ -65,6 +71,22 @@ class Networks:
         """
         return self.configs.means_C + self.kept_M(luck) * (self.runs_M - self.configs.means_C)
 
+    def scores(self, luck: float) -> Posterior:
+        """Return what is believed of the true scores of the networks themselves: means as in `means_M`,
+        and covariances ``(1 - kept) C (1 - kept)`` of their configs', with ``kept (n^2 + e^2)`` beside.
+        """
+        kept_M = self.kept_M(luck)
+        rest_M = 1.0 - kept_M
+        covariances_MM = self.configs.covariances_CC * np.outer(rest_M, rest_M)
+        covariances_MM[np.diag_indices_from(covariances_MM)] += kept_M * (
+            luck**2 + self.epoch_sds_M**2
+        )
+        return Posterior(self.means_M(luck), covariances_MM)
+
+    def luck(self, by_places: float | None) -> float:
+        """Return the deviation by the frames that is believed, from what places tell, if they do."""
+        return max(by_places or 0.0, self.seed_sd * float(LEAST_LUCK**0.5))
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -84,11 +106,17 @@ class Seen:
         """The deviation of one network's score by the frames alone: differences of two have twice its
         variance.
         """
-        members_MM = self.covariances[1:, 1:]
-        variances_M = np.diagonal(members_MM)
-        pairs_MM = variances_M[:, None] + variances_M[None] - 2.0 * members_MM
-        pairs = len(pairs_MM) * (len(pairs_MM) - 1)
-        return float(max(pairs_MM.sum() / max(pairs, 1) / 2.0, 0.0) ** 0.5)
+        return luck_of(self.covariances[1:, 1:])
+
+
+def luck_of(covariances_MM: Floats) -> float:
+    """Return the deviation of one network's score by the frames alone, from the covariances over places
+    of the scores of M networks: differences of two have twice its variance.
+    """
+    variances_M = np.diagonal(covariances_MM)
+    pairs_MM = variances_M[:, None] + variances_M[None] - 2.0 * covariances_MM
+    pairs = len(pairs_MM) * (len(pairs_MM) - 1)
+    return float(max(pairs_MM.sum() / max(pairs, 1) / 2.0, 0.0) ** 0.5)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.errors import ProblemsError
 from search.posterior.belief import Believer, Learned, Run
+from search.posterior.carried import Carried, carry
 from search.posterior.ground import FlatGround, Ground, Params, Tried
 from search.posterior.proposal import Proposal, propose
 
@@ -173,11 +175,25 @@ class Known:
         """Return what is believed of configs by the runs alone, or by those at these places, and by
         what is learned from other studies; needs a run.
         """
-        runs = self.runs if told is None else [self.runs[place] for place in told]
-        longest = max((len(run.scores_E) for run in runs), default=0)
-        epochs = max(self.ground.epochs, longest)
-        runs = as_fractions(runs) if isinstance(self.ground, FlatGround) else runs
-        return Believer(self.ground.coordinates, runs, epochs, self.learned)
+        runs = self._runs if told is None else [self._runs[place] for place in told]
+        return Believer(self.ground.coordinates, runs, self._epochs, self.learned)
+
+    @property
+    def carried(self) -> Carried:
+        """The runs carried to their end."""
+        scores = [run.scores_E for run in self._runs]
+        return carry(scores, [run.whole for run in self._runs], self._epochs)
+
+    @cached_property
+    def _runs(self) -> list[Run]:
+        """The runs in the unit in which scores of segmentation differ."""
+        flat = isinstance(self.ground, FlatGround)
+        return as_fractions(self.runs) if flat and self.runs else self.runs
+
+    @property
+    def _epochs(self) -> int:
+        longest = max((len(run.scores_E) for run in self.runs), default=0)
+        return max(self.ground.epochs, longest)
 
     def believer(self) -> Believer:
         """Return what is believed of configs with those that are tried now; needs a run."""

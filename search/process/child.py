@@ -24,6 +24,7 @@ from objectives.device.running_out import shortage_in
 from objectives.device.shortage import Shortage
 from objectives.errors import SearchError, first_line, one_line
 from objectives.lifeline import end_with_parent
+from objectives.scoring.latency import latency_s
 from objectives.training.batches import EpochOrder, TrainingBatches
 from objectives.training.feasibility import Unmeasurable, Verdict, check
 from objectives.training.fit import DivergedError, Training, begin, fit
@@ -42,6 +43,7 @@ from search.process.messages import (
     Noted,
     Reply,
     Saved,
+    Timed,
     Trained,
     Word,
 )
@@ -97,7 +99,9 @@ class Link:
         word counts later. Nothing that it could say matters to a training that is finished.
         """
         self.sent += 1
-        self.pipe.send(Saved(self.sent, tuple(state.history), checkpoint, state.finished))
+        left_out = state.left_out()
+        history = tuple(state.history)
+        self.pipe.send(Saved(self.sent, history, checkpoint, state.finished, left_out))
         while judged and not state.finished and self.pipe.poll(REPLY_S):
             match self._hear():
                 case Reply(to, stop) if stop or to == self.sent:
@@ -272,10 +276,12 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
 
 
 def show(state: TrainingState, data: Dataset, link: Link) -> None:
-    """Send each picture as soon as it is drawn; where one cannot be, the score stands
-    without it.
+    """Send how fast the network is, then each picture as soon as it is drawn; where one cannot be, the
+    score stands without it.
     """
     try:
+        seconds = latency_s(state.average.model, data.spec, device=state.device)
+        link.pipe.send(Timed(seconds))
         for filename, png in draw_pictures(state, data, state.scored_weights):
             link.pipe.send(Drawn(filename, png))
     except Exception as error:  # of a plotting library, a font, the device's memory

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from objectives.device.processor import Processor
 from objectives.errors import WorldError, one_line
+from objectives.statistics.resampling import MOST_BLOCKS
 from objectives.training.results import EpochResult
 from search.process.messages import (
     Cause,
@@ -23,6 +24,7 @@ from search.process.messages import (
     Message,
     Noted,
     Saved,
+    Timed,
     Trained,
 )
 
@@ -58,11 +60,15 @@ def usable(message: object, num_classes: int) -> Message:
             return Noted(_text(text))
         case Trained() | Finished():
             return message
-        case Saved(number, results, checkpoint, finished):
+        case Saved(number, results, checkpoint, finished, left_out):
             _check_count(number, "the message's number")
             _check_results(results, num_classes)
             _check_checkpoint(checkpoint)
-            return Saved(number, tuple(results), checkpoint, bool(finished))
+            _check_left_out(left_out)
+            return Saved(number, tuple(results), checkpoint, bool(finished), tuple(left_out))
+        case Timed(seconds):
+            _check_number(seconds, "the seconds for a frame", 0.0)
+            return message
         case Drawn(filename, png):
             why = _why_not_shown(filename, png)
             return Noted(f"lacks a picture: {why}") if why else message
@@ -115,6 +121,15 @@ def _check_result(result: EpochResult, num_classes: int) -> None:
     raise UnusableError(
         f"the processor {epoch} must be a type, a name and threads, got {_shown(result.scored_on)}"
     )
+
+
+def _check_left_out(scores: object) -> None:
+    if not isinstance(scores, Sequence) or len(scores) > MOST_BLOCKS:
+        raise UnusableError(
+            f"its scores without a block of places must be {MOST_BLOCKS} at most, got {_shown(scores)}"
+        )
+    for score in scores:
+        _check_number(score, "the score without a block of places", 0.0, 1.0)
 
 
 def _check_checkpoint(checkpoint: object) -> None:

@@ -93,12 +93,24 @@ class Trained:
 
 @dataclass(frozen=True)
 class Saved:
-    """The state after some epochs is in the store, and ``results`` are all epochs so far."""
+    """The state after some epochs is in the store, and ``results`` are all epochs so far.
+
+    ``left_out`` has the score of the epoch that counts without each block of validation places in turn
+    (see `blocks_of`); nothing where there is but one.
+    """
 
     number: int  # of this message, from 1
     results: tuple[EpochResult, ...]
     checkpoint: Checkpoint
     finished: bool  # no epoch is left to train: too late to prune
+    left_out: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timed:
+    """How long the trained network takes for one frame, on the trial's device and threads."""
+
+    latency_s: float
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class Failed:
     message: str
 
 
-Message = Checked | Noted | Trained | Saved | Drawn | Finished | Failed
+Message = Checked | Noted | Trained | Saved | Timed | Drawn | Finished | Failed
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def draw_pictures(
     prediction panel.
     """
     yield "curve.png", curve_picture(state.history)
-    yield "confusion.png", confusion_picture(state.confusion_KK.numpy(), data.spec)
+    yield "confusion.png", confusion_picture(state.confusions_GKK.sum(0).numpy(), data.spec)
     model = state.average.model
     model.load_state_dict(load(weights))
     frames = panel_frames(data)

@@ -78,7 +78,7 @@ class TrialRecord:
 
     @property
     def height(self) -> float:
-        """By what it ranks: the posterior mean of its config, where there is one, else its score."""
+        """By what it ranks: the posterior mean of its network, where there is one, else its score."""
         return self.score if self.believed is None else self.believed.mean
 
     @property
@@ -130,7 +130,6 @@ class StudyRecord:
                 trial.standing,
                 round(trial.height, 9),
                 trial.state is State.COMPLETE,
-                0.0 if trial.standing == CONTROL_STANDS and trial.believed else trial.score,
                 -trial.number,
             ),
             default=None,

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from search.study.record import BELIEVING, MULTIPLY_ADDS
+from search.study.record import BELIEVING, LATENCY_S, MULTIPLY_ADDS
 
 COMPLETE = text(f"""
-    SELECT number, mean, value_json::bigint AS multiply_adds
+    SELECT number, mean, cost.value_json::bigint AS multiply_adds, coalesce(timed.value_json::float, 0) AS latency_s
     FROM trials JOIN trial_user_attributes AS cost USING (trial_id) {BELIEVING}
+    LEFT JOIN trial_user_attributes AS timed ON timed.trial_id = trials.trial_id AND timed.key = '{LATENCY_S}'
     WHERE study_id = :study_id AND state = 'COMPLETE' AND cost.key = '{MULTIPLY_ADDS}' AND mean IS NOT NULL
     ORDER BY number
 """)
@@ -17,13 +18,14 @@ COMPLETE = text(f"""
 
 @dataclass(frozen=True)
 class Model:
-    """A complete trial: the posterior mean of its config's score, and its network's multiply-adds of
-    one frame.
+    """A complete trial: the posterior mean of its network's score, its multiply-adds of one
+    frame, and how long that takes.
     """
 
     number: int
     mean: float
     multiply_adds: int
+    latency_s: float = 0.0  # for one frame, as its worker measured it; 0: not known
 
 
 def front(models: Iterable[Model], best: int) -> tuple[Model, ...]:

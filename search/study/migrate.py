@@ -21,9 +21,9 @@ from search.place import Place
 from search.posterior.draws import FromTrial
 from search.process.messages import Cause
 from search.study.known import KNOWN
-from search.study.pruners import JUDGED
-from search.study.record import RECIPE, Notes, Original
-from search.study.sampling import AGAIN, FirstTrial, first_trials, startup_trials
+from search.study.record import AGAIN, RECIPE, Notes, Original
+from search.study.rungs import JUDGED
+from search.study.sampling import FirstTrial, first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study, enqueue

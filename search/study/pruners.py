@@ -1,16 +1,23 @@
-"""The pruners: successive halving with rungs of its own, and the best few after one epoch."""
+"""The pruners of a space: successive halving with rungs of its own, what the model gives up, and the best
+few after one epoch.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never, final
+from functools import partial
+from typing import Any, assert_never, final
 
 from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, text
 
+from search.posterior.ground import SpaceGround
+from search.posterior.sampler import Known
+from search.study.rungs import RungPruner
+from search.study.stopping import KnownWith, ModelPruner, known_with
 from spaces import Space
-from spaces.pruning import Halving, NoPruning, TopK
+from spaces.pruning import Halving, ModelStopping, NoPruning, TopK
 
 REDUCTION = 3  # one in so many goes on from a rung
 
@@ -22,17 +29,13 @@ AT_EPOCH = text("""
     WHERE study_id = :study_id AND step = :epoch AND state <> 'FAIL'
 """)
 
-# system attribute of a trial, with the rung's epoch: its own score there, and whether it ends
-JUDGED = "judged at epoch "
-
 
 @final
-class HalvingPruner(BasePruner):
+class HalvingPruner(RungPruner):
     """At each rung, the best third of the scores that the study has there by now go on: ``ceil(n /
     3)`` of n, its own included.
 
-    A trial is judged once at each rung, when it comes there, and the verdict stands, whoever asks
-    for it again. Those who come first are judged among few: rounded up, one of 1 to 3 goes on, two
+    Those who come first are judged among few: rounded up, one of 1 to 3 goes on, two
     of 4 to 6. Rounded down, as in `optuna.pruners.SuccessiveHalvingPruner`, a study of 30 trials
     ends with hardly any that has been trained whole. Equal scores: the lower number.
 
@@ -46,27 +49,12 @@ class HalvingPruner(BasePruner):
         self.rungs = rungs
         self.scores_at = scores_at or scores_of
 
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Return whether the trial must end at a rung that it has come to."""
-        return any(
-            self._ends(study, trial, rung)
-            for rung in self.rungs
-            if rung in trial.intermediate_values
-        )
-
-    def _ends(self, study: Study, trial: FrozenTrial, rung: int) -> bool:
-        """Return the verdict at one rung: the one that was noted, else a new one, noted before
-        anybody hears it.
-        """
-        if noted := trial.system_attrs.get(f"{JUDGED}{rung}"):
-            return bool(noted["ends"])
+    def verdict(self, study: Study, trial: FrozenTrial, rung: int) -> dict[str, Any]:
+        """Return its score, and whether it is none of the best third."""
         score = trial.intermediate_values[rung]
         scores = self.scores_at(study, rung)
         ends = _better(scores, (-score, trial.number)) >= -(-len(scores) // REDUCTION)
-        verdict = {"score": score, "ends": ends}
-        study._storage.set_trial_system_attr(trial._trial_id, f"{JUDGED}{rung}", verdict)
-        trial.system_attrs[f"{JUDGED}{rung}"] = verdict
-        return ends
+        return {"score": score, "ends": ends}
 
 
 @final
@@ -132,20 +120,32 @@ class Judging:
     rungs: tuple[int, ...] = ()
 
 
-def judging(space: Space, scores_at: Callable[[Study, int], Scores] | None = None) -> Judging:
+def judging(
+    space: Space,
+    scores_at: Callable[[Study, int], Scores] | None = None,
+    known: KnownWith | None = None,
+) -> Judging:
     """Return how the trials of a space are judged before their end. ``scores_at`` reads a study's
-    scores after an epoch; without it Optuna reads the whole study.
+    scores after an epoch, ``known`` what its trials say; without them Optuna reads the whole study.
     """
+    epochs = space.default().train.epochs
     match space.pruning:
         case Halving():
-            rungs = halving_rungs(space.default().train.epochs)
+            rungs = halving_rungs(epochs)
             return Judging(HalvingPruner(rungs, scores_at), rungs)
         case NoPruning():
             return Judging(NopPruner())
+        case ModelStopping(below=below):
+            pruner = ModelPruner(known or partial(_known, SpaceGround(space)), below, epochs=epochs)
+            return Judging(pruner, pruner.rungs)
         case TopK(epoch=epoch, keep=keep):
             return Judging(TopKPruner(epoch=epoch, keep=keep, scores_at=scores_at), (epoch,))
         case _:
             assert_never(space.pruning)
+
+
+def _known(ground: SpaceGround, study: Study, trial: FrozenTrial) -> Known:
+    return known_with(ground, study, trial, study.get_trials(deepcopy=False))
 
 
 def halving_rungs(epochs: int) -> tuple[int, ...]:

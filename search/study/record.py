@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 CAUSE = "end_cause"
 MESSAGE = "message"
 RECIPE = "recipe"
+AGAIN = "control again"  # the recipe of the control's second run, which is never pruned either
 BEST_EPOCH = "best_epoch"
 MULTIPLY_ADDS = "multiply_adds"
 DEVICE_NAME = "device_name"
 EPOCHS = "epochs"
 TRAIN_S = "train_seconds"
+LATENCY_S = "frame_seconds"
 MEAN = "posterior_mean"
 BEATS = "beats_control"
 BELIEVED = (MEAN, "posterior_sd", BEATS, "posterior_runs")
@@ -40,8 +42,6 @@ BELIEVING = f"""LEFT JOIN LATERAL (
     FROM trial_user_attributes AS told
     WHERE told.trial_id = trials.trial_id AND key IN ('{MEAN}', '{BEATS}')) AS believing ON true"""
 HEIGHT = "coalesce(believing.mean, value)"
-# among runs of one config: of the control the first, of others the highest score
-TIE = "CASE WHEN mean IS NOT NULL AND beats_control IS NULL THEN 0 ELSE -value END"
 # first of all what surely beats the control, then the control: see `standing_of`
 STANDING = f"""CASE WHEN beats_control IS NULL THEN {CONTROL} WHEN beats_control > {SURE} THEN {BETTER}
                     ELSE {UNCLEAR} END"""
@@ -51,6 +51,8 @@ CONFIRMED = ("confirms", "seed")
 PROCESSOR = ("scored_on", "processor", "threads")
 ORIGINAL = "migrated_from"
 EXPECTED = "expected_score"
+LEFT_OUT = "scores_without_places"
+LEFT_OUT_DIGITS = 7  # of differences of scores without one block, the spread counts
 FITTED = "the fit to frames that were trained on, no score"
 
 
@@ -95,9 +97,11 @@ class Expected:
 
 @dataclass(frozen=True)
 class Believed:
-    """What all runs of the study together say of a trial's config: see `search.study.beliefs`."""
+    """What all runs of the study together say of a trial's network, or of its config: see
+    `search.study.beliefs`.
+    """
 
-    mean: float  # expected score of trainings with it at their end, over seeds
+    mean: float  # expected score, of a config in the mean over seeds
     sd: float  # how far off that mean may be
     beats_control: float | None  # probability; None: it is the control, or that has no score
     runs: int  # of the study that had ended by then
@@ -144,13 +148,17 @@ class Notes:
     epochs: int = 0  # trained
     best_epoch: int = 0  # the one that counts
     train_s: float = 0.0
+    latency_s: float = 0.0  # for one frame, alone, on that device
     losses: tuple[float, ...] = ()  # on validation, of each epoch, where training goes by them
     # IoU of the scored classes that occur
     per_class: Mapping[str, float] = field(default_factory=dict)
     scored_on: Processor | None = None
+    left_out: tuple[
+        float, ...
+    ] = ()  # scores without each block of validation places: see `blocks_of`
     places: str = ""  # of the validation part, where a study deals parts anew: see `places_text`
     fitted: bool = False  # its value is no score: it was trained on all frames
-    believed: Believed | None = None
+    believed: Believed | None = None  # of its network
 
     @classmethod
     def of(cls, trial: "FrozenTrial") -> "Notes":
@@ -173,6 +181,7 @@ class Notes:
             original=None if original is None else Original(**original),
             expected=None if expected is None else Expected(**expected),
             losses=tuple(attributes.get("validation_losses", ())),
+            left_out=tuple(attributes.get(LEFT_OUT, ())),
             per_class={
                 key.removeprefix(IOU): iou for key, iou in attributes.items() if key.startswith(IOU)
             },
@@ -209,6 +218,8 @@ class Notes:
                 )
             )
         attributes |= {"validation_losses": list(self.losses)} if self.losses else {}
+        if self.left_out:
+            attributes[LEFT_OUT] = [round(score, LEFT_OUT_DIGITS) for score in self.left_out]
         attributes |= {"value_is": FITTED} if self.fitted else {}
         attributes |= self.believed.attributes() if self.believed else {}
         verdict = {key: attributes.pop(key) for key in (CAUSE, MESSAGE) if key in attributes}
@@ -228,5 +239,6 @@ _PLAIN = {
     "epochs": EPOCHS,
     "best_epoch": BEST_EPOCH,
     "train_s": TRAIN_S,
+    "latency_s": LATENCY_S,
     "places": "validation_places",
 }

@@ -14,14 +14,13 @@ from search.posterior.ground import SpaceGround
 from search.posterior.sampler import STARTUP, ModelSampler
 from search.study.learned import Lessons
 from search.study.purpose import Confirming, Retraining, Searching
-from search.study.record import ConfirmationRun, Notes
+from search.study.record import AGAIN, ConfirmationRun, Notes
 from search.study.spec import StudySpec, stable_seed
 from spaces import choose_recipes, load_stored_space
 from spaces.recipes import scaled
 from spaces.sampler import Sampler
 
 CONTROL = 0  # the trial number of the default config, which is never pruned
-AGAIN = "control again"  # the recipe of its second run, which is never pruned either
 TWICE = 24  # trials of a study that runs its control twice
 MOST_MODELLED = 300  # trials: a proposal by the model costs the cube of what is known
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps

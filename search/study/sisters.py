@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from objectives.errors import ProblemsError, UserError
 from search.database.connections import open_engine, reachable
 from search.posterior.sampler import ENDED, Known
-from search.study.beliefs import most_telling
+from search.posterior.telling import most_telling
 from search.study.known import KNOWN, read_spec
 from search.study.learned import AUTO, LearnedRun, LearnedStudy, Lessons
 from search.study.spec import StudySpec

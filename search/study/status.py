@@ -20,7 +20,6 @@ from search.study.record import (
     MESSAGE,
     RECIPE,
     STANDING,
-    TIE,
     Believed,
     Notes,
     State,
@@ -39,7 +38,7 @@ TRIALS = text(f"""
 BEST = text(f"""
     SELECT trial_id, number, value, {STANDING} AS standing, {HEIGHT} AS height
     FROM trials JOIN trial_values USING (trial_id) {BELIEVING}
-    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY standing DESC, height DESC, {TIE}, number LIMIT 1
+    WHERE study_id = :study_id AND state = 'COMPLETE' ORDER BY standing DESC, height DESC, number LIMIT 1
 """)
 
 WORKERS = text(f"""
@@ -96,7 +95,7 @@ STATES = (
 
 @dataclass(frozen=True)
 class Best:
-    """The trial whose config is believed best: its number, score and IoU per scored class, all
+    """The trial whose network is believed best: its number, score and IoU per scored class, all
     fractions. Complete, or cut by the study's limit.
     """
 

@@ -1,24 +1,18 @@
-"""A study in the database: writing it once, opening it, and refusing workers that would compute
-something else.
-"""
+"""A study in the database: writing it once, and opening it."""
 
-import re
-import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import Connection, Engine, insert, text
+from sqlalchemy import Connection, Engine, insert
 
-from objectives.config.measures import measure_named
-from objectives.data.options import DataOptions
 from objectives.errors import UserError, WorldError
-from objectives.version import OBJECTIVE_VERSION
 from search.database.connections import (
     open_engine,
     reachable,
@@ -31,29 +25,24 @@ from search.database.optuna_storage import (
 from search.database.tables import STUDY
 from search.posterior.belief import Learned
 from search.posterior.ground import SpaceGround
+from search.posterior.sampler import Known
 from search.process.messages import Run
+from search.study.differences import refuse_other
 from search.study.history import History
 from search.study.known import KNOWN, find_study, read_spec
 from search.study.pruners import judging, read_scores
 from search.study.purpose import Confirming, Retraining, Searching
 from search.study.record import Notes
 from search.study.sampling import FirstTrial, first_trials, learned_on
-from search.study.spec import OPTUNA_MAJOR, StudySpec, score_definition, stable_seed
+from search.study.spec import StudySpec, stable_seed
+from search.study.stopping import known_with
 from search.study.tally import Tally
 from search.study.trainings import Trainings
 from spaces import Space, load_stored_space
-from spaces.sampler import UNSTATED
-
-if TYPE_CHECKING:
-    # it decodes images: `search status` does not wait for that
-    from objectives.data.dataset import Dataset
 
 MARK = {"made_by": "search"}  # attribute of Optuna's study, written before its trials
 
-# what another score changes besides
-BY_MEASURE = ("measure", "measure_package", "score", "data_fingerprint")
 CONNECTIONS = 4  # of a command that reads or writes a study
-CLOCK_S = 300.0  # how far a worker's clock may be off
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -130,6 +119,12 @@ class Study:
         original = Notes.of(trial).original
         return original.seed if original else self.run(trial.number).seed
 
+    def known_with(self, study: OptunaStudy, trial: FrozenTrial) -> Known:
+        """Return what all trials say by now, and last of all one as it is given."""
+        with self.engine.connect() as connection:
+            trials = self.history.read(connection)
+        return known_with(self.ground, study, trial, trials, self.learned)
+
     def trial(self, trial_id: int) -> Trial:
         """Return a running trial, attached to again under its own number, for reports and its end:
         its config is drawn elsewhere.
@@ -177,7 +172,7 @@ def create_study(
     with reachable(url), setting_up(engine, url) as connection:
         row = next((row for row in connection.execute(KNOWN) if row.study_name == spec.name), None)
         if row is not None:
-            _refuse_other(read_spec(spec.name, row.spec), spec)
+            refuse_other(read_spec(spec.name, row.spec), spec)
             return False
         storage = open_optuna(url, Fence())
         study = _empty_study(storage, spec.name)
@@ -244,130 +239,9 @@ def open_study(url: str, name: str, *, connections: int = CONNECTIONS) -> Study:
         fence = Fence()
         storage = open_optuna(url, fence, connections=connections)
         space = load_stored_space(spec.space)
-        pruner = judging(space, partial(read_scores, storage.engine, study_id)).pruner
-        study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        study = optuna.load_study(study_name=name, storage=storage)
     read = Tally(study_id), Trainings(study_id), History(study_id)
-    return Study(study_id, spec, space, storage, study, fence, *read)
-
-
-def check_worker(study: Study, data: "Dataset") -> None:
-    """Refuse to join a study with another Optuna, space, data, score or objective than its own.
-
-    Raises:
-        UserError: Something differs; both values are named.
-    """
-    check_program(study.spec)
-    spec = study.spec
-    pairs = {
-        "space": (spec.space_fingerprint, study.space.fingerprint),
-        "data": (spec.data_fingerprint, data.fingerprint),
-        "score": (spec.score, score_definition(data)),
-    }
-    _refuse_different(spec, pairs)
-
-
-def check_program(spec: StudySpec) -> None:
-    """Refuse to train for a study that another version of this program has written, or that is
-    scored by what is not installed here.
-
-    Raises:
-        UserError: Something differs or lacks; both values are named.
-    """
-    measure_named(spec.frames.measure, spec.measure_package)
-    pairs = {
-        "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
-        "objective version": (spec.objective_version, OBJECTIVE_VERSION),
-    }
-    _refuse_different(spec, pairs)
-
-
-def _refuse_different(spec: StudySpec, pairs: Mapping[str, tuple[object, object]]) -> None:
-    for what, (theirs, ours) in pairs.items():
-        if theirs != ours:
-            raise UserError(
-                f"this program's {what} differs from that of study {spec.name!r}: {_short(ours)} "
-                f"here, {_short(theirs)} there; "
-                "use the same program version and the same data, or start another study"
-            )
-
-
-def check_clock(study: Study) -> None:
-    """Refuse to join with a clock that is far off the database's, which would falsify the times of
-    trials.
-
-    Raises:
-        UserError: It is; by how much is said.
-    """
-    with study.engine.connect() as connection:
-        theirs = float(
-            connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
-        )
-    ahead_s = time.time() - theirs
-    if abs(ahead_s) > CLOCK_S:
-        way = "ahead of" if ahead_s > 0 else "behind"
-        raise UserError(
-            f"this worker's clock is {abs(ahead_s) / 3600:.1f} h {way} the database's: set the "
-            f"clock (is it in the right "
-            "time zone?), then start the worker again"
-        )
-
-
-def _refuse_other(there: StudySpec, wanted: StudySpec) -> None:
-    # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
-    own = [
-        name
-        for name in StudySpec.model_fields
-        if name not in ("source", "space", "space_fingerprint", "frames", "lessons")
-    ]
-    pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in own}
-    pairs["--learn-from"] = there.lessons.asked, wanted.lessons.asked
-    for name in (each.name for each in fields(DataOptions)):
-        pairs[name] = getattr(there.frames, name), getattr(wanted.frames, name)
-    for part in ("domains", "control"):
-        theirs = there.space[part]
-        ours = wanted.space[part]
-        # as in a space file; a path may be in both
-        prefix = "" if part == "domains" else "control."
-        pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
-    pairs["pruning"] = there.space.get("pruning"), wanted.space.get("pruning")
-    pairs["--set sampler"] = tuple(
-        spec.space.get("sampler", UNSTATED.value) for spec in (there, wanted)
-    )
-    if "measure" in pairs and pairs["measure"][0] != pairs["measure"][1]:
-        pairs = {"--score": pairs["measure"]} | {
-            what: pair for what, pair in pairs.items() if what not in BY_MEASURE
-        }
-    differences = {what: (theirs, ours) for what, (theirs, ours) in pairs.items() if theirs != ours}
-    if differences:
-        listed = "; ".join(
-            f"{what} is {_short(theirs)} there, {_short(ours)} wanted"
-            for what, (theirs, ours) in differences.items()
-        )
-        more = (
-            ", or give it more budget with `search extend`"
-            if _extends(there, wanted, differences)
-            else ""
-        )
-        raise UserError(
-            f"study {wanted.name!r} exists with other settings: {listed}; choose another --study "
-            f"name{more}"
-        )
-
-
-def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:
-    """Return whether ``search extend`` leads from one study to the other: from limits that it has
-    to higher ones, and nothing else.
-    """
-    limits = {
-        "trials": (there.trials, wanted.trials),
-        "gpu_s": (there.gpu_s, wanted.gpu_s),
-        "until_s": (there.until_s, wanted.until_s),
-    }
-    return there.purpose.searches and all(
-        what in limits and 0 < limits[what][0] < limits[what][1] for what in differing
-    )
-
-
-def _short(value: object) -> str:
-    words = str(value) or "none"
-    return words[:12] if re.fullmatch("[0-9a-f]{64}", words) else words
+    found = Study(study_id, spec, space, storage, study, fence, *read)
+    scores_at = partial(read_scores, storage.engine, study_id)
+    study.pruner = judging(space, scores_at, found.known_with).pruner
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from search.posterior.networks import Networks
 from search.posterior.sampler import Known
-from search.study.beliefs import told_among
+from search.posterior.telling import told_among
 from search.study.stored import Study
 
 
@@ -21,5 +21,6 @@ def read_networks(study: Study, trial_ids: Sequence[int]) -> Networks | None:
     if not all(trial_id in place_of for trial_id in trial_ids):
         return None
     wanted = [place_of[trial_id] for trial_id in trial_ids]
-    told = sorted({*told_among(known.sources), *wanted})
-    return Networks.believed(known.from_runs(told), [told.index(place) for place in wanted])
+    believer = known.from_runs(sorted({*told_among(known.sources), *wanted}))
+    configs = [known.runs[place].values for place in wanted]
+    return Networks.believed(believer, configs, known.carried.some(wanted))

@@ -39,7 +39,7 @@ class Exportable:
     number: int
     score: float
     standing: int  # see `search.posterior.standing`
-    height: float  # its config's posterior mean, or else the score
+    height: float  # its network's posterior mean, or else the score
 
     @property
     def rank(self) -> tuple[int, float]:

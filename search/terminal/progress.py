@@ -201,20 +201,24 @@ def _cheaper(front: Sequence[Model]) -> str:
     first, *others = front
     shares = "; ".join(
         f"trial {each.number}, {each.multiply_adds / first.multiply_adds:.2f} times as many, "
-        f"{each.mean - first.mean:+.4f}"
+        f"{each.mean - first.mean:+.4f}{_latency(each, ', {}')}"
         for each in others[:MOST_CHEAPER]
     )
     return (
         f"cheaper than trial {first.number} ({first.multiply_adds / 1e6:,.1f} million multiply-adds "
-        f"a frame): {shares}"
+        f"a frame{_latency(first, ', {}')}): {shares}"
     )
+
+
+def _latency(model: Model, within: str) -> str:
+    return within.format(f"{1000 * model.latency_s:.3g} ms") if model.latency_s else ""
 
 
 def _expected(believed: Believed) -> str:
     beats = believed.beats_control
     against = "" if beats is None else f"; beats the control with {chance(beats)}"
     return (
-        f"expected of its config in the mean over seeds, by {believed.runs} runs: "
+        f"expected of its network on other frames, by {believed.runs} runs: "
         f"{believed.mean:.4f} ± {believed.sd:.4f}{against}"
     )
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from search.artifacts import BlobMissingError, BlobStore
 from search.database.tables import CHECKPOINT
-from search.study.record import BELIEVING, HEIGHT
+from search.study.record import AGAIN, BELIEVING, HEIGHT
 from search.study.spec import StudySpec
 from search.trials import leases
 from search.trials.blob_lock import delete_left, hold_blobs
@@ -107,10 +107,10 @@ def pointers_of(engine: Engine, trial_id: int) -> dict[str, Pointer]:
 
 
 def kept(spec: StudySpec) -> Kept:
-    """Return which finished trials of a study keep their weights: of a search a few and its
-    recipes, all that confirm one.
+    """Return which finished trials of a study keep their weights: of a search a few, the control's second
+    run and its recipes, all that confirm one.
     """
-    return Kept(recipes=spec.recipes) if spec.purpose.searches else Kept(EVERY)
+    return Kept(recipes=(AGAIN, *spec.recipes)) if spec.purpose.searches else Kept(EVERY)
 
 
 def drop_unneeded(engine: Engine, blobs: BlobStore, study_id: int, keep: Kept = SOME) -> None:

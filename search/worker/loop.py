@@ -21,7 +21,8 @@ from search.database.connections import LeaseLostError
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.study.budget import current_budget
-from search.study.stored import Study, check_clock, check_program, check_worker
+from search.study.joining import check_clock, check_program, check_worker
+from search.study.stored import Study
 from search.trials import leases, roster
 from search.trials.believing import believe
 from search.trials.claims import Claimed, Done, Waiting, claim

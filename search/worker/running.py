@@ -1,6 +1,7 @@
 """A trial at work, as its worker sees it: each of its calls waits out an outage by itself."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
@@ -18,8 +19,8 @@ from search.process.messages import Cause, Checked, Checkpoint, Job, Message
 from search.process.parent import InterruptedTrialError, SurroundingsError, TrialProcess
 from search.study.budget import WHY, Limit, current_budget
 from search.study.pruners import judging
-from search.study.record import Notes
-from search.study.sampling import AGAIN, CONTROL
+from search.study.record import AGAIN, Notes
+from search.study.sampling import CONTROL
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.trials.leases import Lease
@@ -90,6 +91,10 @@ class RunningTrial:
         )
         self.worker.patiently(lambda: self._write(needed))
 
+    def note_latency(self, seconds: float) -> None:
+        """Keep how long its network takes for a frame."""
+        self.worker.patiently(lambda: self._write(Notes(latency_s=round(seconds, 6))))
+
     def _write(self, notes: Notes) -> None:
         write_notes(self.worker.study.engine, self.lease, notes)
 
@@ -148,7 +153,7 @@ class RunningTrial:
         self.looked_at = time.monotonic()
         return limit is not Limit.NONE
 
-    def leave_at_limit(self, history: tuple[EpochResult, ...]) -> None:
+    def leave_at_limit(self, history: tuple[EpochResult, ...], left_out: tuple[float, ...]) -> None:
         """Leave the trial where it stands, if a limit keeps the study from training on.
 
         Raises:
@@ -157,16 +162,20 @@ class RunningTrial:
         limit = self._limit()
         if limit is Limit.NONE:
             return
-        self.show(history)
+        self.show(history, left_out)
         self.say(f"is left where it stands: {WHY[limit]}")
         raise InterruptedTrialError(WHY[limit])
 
     def _limit(self) -> Limit:
         return self.worker.patiently(lambda: current_budget(self.worker.study).limit())
 
-    def show(self, history: tuple[EpochResult, ...]) -> None:
-        """Show in the dashboard what was trained so far."""
-        self.worker.patiently(lambda: self._write(numbers(self.worker, self.trial, history)))
+    def show(self, history: tuple[EpochResult, ...], left_out: tuple[float, ...]) -> None:
+        """Show in the dashboard what was trained so far, and keep how its score moves with the places."""
+        self.worker.patiently(
+            lambda: self._write(
+                replace(numbers(self.worker, self.trial, history), left_out=left_out)
+            )
+        )
 
     def attach(self, filename: str, png: bytes) -> None:
         """Keep a picture of it."""

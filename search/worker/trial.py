@@ -17,6 +17,7 @@ from search.process.messages import (
     Finished,
     Noted,
     Saved,
+    Timed,
     Trained,
 )
 from search.process.parent import ChildDiedError, ChildHungError, SurroundingsError
@@ -94,17 +95,19 @@ def train(running: RunningTrial, config: Config) -> Ending:
                 case Trained():
                     if running.limit_reached():
                         process.save_now()
-                case Saved(number, history, checkpoint, finished):
+                case Saved(number, history, checkpoint, finished, left_out):
                     running.point(history, checkpoint)
                     running.report(history)
                     # a verdict stands, also if the process has not heard it yet
                     if cause is Cause.COMPLETED and not finished:
                         cause = running.verdict()
                         if cause is Cause.COMPLETED:
-                            running.leave_at_limit(history)
+                            running.leave_at_limit(history, left_out)
                     process.reply(number, stop=cause is not Cause.COMPLETED)
                     if finished or cause is not Cause.COMPLETED:  # while the process draws
-                        running.show(history)
+                        running.show(history, left_out)
+                case Timed(seconds):
+                    running.note_latency(seconds)
                 case Drawn(filename, png):
                     running.attach(filename, png)
                 case Finished():

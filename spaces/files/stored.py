@@ -6,8 +6,8 @@ from objectives.config.foreign import lacking_parts
 from objectives.errors import Problem, ProblemsError
 from spaces.files.layer import read_layer
 from spaces.files.resolve import resolve_domains
-from spaces.pruning import PRUNING_BY_DEFAULT
-from spaces.sampler import UNSTATED
+from spaces.pruning import UNSTATED_PRUNING
+from spaces.sampler import UNSTATED_SAMPLER
 from spaces.space import Space
 from spaces.values import shown
 
@@ -43,9 +43,9 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
     space = Space(
         domains,
         control,
-        layer.pruning or PRUNING_BY_DEFAULT,
+        layer.pruning or UNSTATED_PRUNING,
         layer.recipes or (),
-        layer.sampler or UNSTATED,
+        layer.sampler or UNSTATED_SAMPLER,
     )
     space.default()  # raises when the control does not fit
     return space

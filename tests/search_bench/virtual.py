@@ -21,7 +21,7 @@ from search.study.spec import StudySpec
 from search_bench.parts import GROUND
 from search_bench.surrogate import Floats, Surrogate, point_of
 from spaces import Space
-from spaces.pruning import Halving, NoPruning
+from spaces.pruning import Pruning
 from spaces.sampler import Sampler
 from spaces.values import Value
 
@@ -142,7 +142,7 @@ class OptunaSearch:
         """Leave it: it is in memory alone."""
 
 
-def ours(name: str, sampler: Sampler, pruning: Halving | NoPruning, trials: int) -> OptunaMethod:
+def ours(name: str, sampler: Sampler, pruning: Pruning, trials: int) -> OptunaMethod:
     """Return a search of the service: its samplers, first trials and rungs."""
     space = Space(GROUND.space.domains, GROUND.space.control, pruning, sampler=sampler)
     ground = SpaceGround(space)

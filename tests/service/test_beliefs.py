@@ -16,11 +16,13 @@ from sqlalchemy import text
 from objectives.bundle.belief import Believed as BelievedOfModel
 from search.confirm.plan import choose_candidates
 from search.export.winner import find_winner
+from search.posterior import telling
 from search.posterior.belief import Believer, Run
 from search.posterior.ground import SpaceGround
 from search.study import beliefs as beliefs_module
 from search.study.beliefs import Beliefs, read_beliefs
 from search.study.front import Model, front
+from search.study.luck import read_luck
 from search.study.record import BELIEVED, Notes
 from search.study.status import read_status
 from search.study.stored import Study, open_study
@@ -35,6 +37,7 @@ from tests.support.report_studies import (
     confirming_trials,
     drawn,
     spec_of,
+    tell_luck,
     trial_of,
     write_study,
 )
@@ -47,8 +50,11 @@ STORED = text("""
 
 @pytest.fixture
 def study(database: str) -> Iterator[Study]:
-    """A study of 24 trials, of which 13 were pruned or failed: nobody has believed anything yet."""
+    """A study of 24 trials, of which 13 were pruned or failed: nobody has believed anything yet. What its
+    scores differ by from their configs is luck of the frames, so that networks are worth what configs are.
+    """
     study = drawn(database)
+    tell_luck(study, 0.2)
     yield study
     study.close()
 
@@ -103,6 +109,48 @@ def test_all_runs_together_say_what_is_believed(study: Study) -> None:
     assert found.by_number[0].beats_control is None
     ranks = [(each.believed.standing, each.believed.mean) for each in found.ranked]
     assert ranks == sorted(ranks, reverse=True)
+
+
+def test_a_network_keeps_of_its_score_what_is_no_luck(study: Study, database: str) -> None:
+    """Half of what its run differs by from its config, though places tell no luck. What surely beats the
+    control's network is handed out; candidates of a confirmation go by their configs all the same.
+    """
+    configs = {each.number: each.config for each in read_beliefs(study).ranked}
+    candidates = [each.number for each in choose_candidates(study, 3)]
+    tell_luck(study, 1e-4)
+    found = read_beliefs(study)
+    assert {each.number: each.config for each in found.ranked} == configs
+    assert [each.number for each in choose_candidates(study, 3)] == candidates
+    trials = {trial.number: trial for trial in study.optuna.get_trials()}
+    for each in found.ranked:
+        last = list(trials[each.number].intermediate_values.values())[-2:]
+        ended = np.mean(last)
+        config = configs[each.number].mean
+        assert each.believed.mean - config == pytest.approx(0.5 * (ended - config), rel=0.15)
+    first = found.ranked[0]
+    point_at_weights(study, [each.number for each in found.ranked])
+    winner = find_winner(study, database)
+    assert (winner.number, winner.score) == (first.number, first.score)
+    assert isinstance(winner.belief, BelievedOfModel)
+    assert winner.belief.weights
+    assert winner.belief.mean == first.believed.mean
+
+
+def test_the_luck_of_the_frames_is_told_by_what_is_left_without_places(study: Study) -> None:
+    with study.engine.connect() as connection:
+        assert read_luck(connection, study.id) == pytest.approx(0.2)
+    tell_luck(study, 0.03)
+    with study.engine.begin() as connection:
+        assert read_luck(connection, study.id) == pytest.approx(0.03)
+        connection.execute(
+            text("""
+                DELETE FROM trial_user_attributes WHERE key = 'scores_without_places' AND trial_id =
+                (SELECT min(trial_id) FROM trial_user_attributes WHERE key = 'scores_without_places')
+            """)
+        )
+        assert read_luck(connection, study.id) is None, "one network tells no difference"
+    means = [each.believed.mean for each in read_beliefs(study).ranked]
+    assert means != [each.config.mean for each in read_beliefs(study).ranked], "the usual share"
 
 
 def test_what_is_believed_is_stored_with_the_trials(study: Study) -> None:
@@ -245,7 +293,7 @@ def test_of_many_trials_some_tell_and_all_are_judged(
     study: Study, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that none keeps its place, or its weights, by a score that nobody has judged."""
-    monkeypatch.setattr(beliefs_module, "MOST", 6)
+    monkeypatch.setattr(telling, "MOST", 6)
     monkeypatch.setattr(beliefs_module, "CHUNK", 4)
     told: list[int] = []
     built = Believer.__init__
@@ -299,7 +347,7 @@ def test_a_space_without_a_free_field_has_a_best_trial(database: str) -> None:
     point_at_weights(study, [0, 1])
     assert [each.number for each in choose_candidates(study, 2)] == [0]
     winner = find_winner(study, database)
-    assert winner.number == 0, "both are the control, whose first run counts"
+    assert winner.number == 1, "both are the control, and the second network is the better one"
     study.close()
 
 

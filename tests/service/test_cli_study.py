@@ -101,7 +101,7 @@ def test_run_without_a_terminal_prints_lines(finished: Finished) -> None:
         "has ended"
     )
     assert lines[-2].startswith("best: trial ")
-    assert lines[-1].startswith("expected of its config in the mean over seeds, by 2 runs: 0.")
+    assert lines[-1].startswith("expected of its network on other frames, by 2 runs: 0.")
     assert "\x1b" not in finished.output
 
 
@@ -147,8 +147,9 @@ def test_status_as_json(search: Any, finished: Finished) -> None:
     assert believed["runs"] == 2
     assert (believed["beats_control"] is None) == (status["best"]["number"] == 0)
     assert believed["mean"] < status["best"]["score"]  # of its best epoch
-    assert status["front"][0].keys() == {"number", "mean", "multiply_adds"}
+    assert status["front"][0].keys() == {"number", "mean", "multiply_adds", "latency_s"}
     assert status["front"][0]["multiply_adds"] > 0
+    assert status["front"][0]["latency_s"] > 0
     assert status["best"]["recipe"] == ("control" if status["best"]["number"] == 0 else "")
     assert (status["infeasible"]["trials"], status["warnings"]) == (0, [])
     assert set(status["best"]["per_class"]) <= CLASSES
@@ -168,7 +169,7 @@ def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finis
     assert lines[4].startswith("score: mean IoU of soil, bedrock, sand")
     assert lines[5].startswith("best: trial ")
     assert "; IoU by class: soil 0." in lines[5]
-    assert lines[6].startswith("expected of its config in the mean over seeds, by 2 runs: ")
+    assert lines[6].startswith("expected of its network on other frames, by 2 runs: ")
     assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-2:] == lines[5:]
 
 

@@ -15,9 +15,10 @@ from sqlalchemy import text, update
 from objectives.errors import UserError
 from search.database.tables import LEASE, STUDY
 from search.study.budget import Budget, Limit, Order, current_budget, is_over
+from search.study.joining import check_clock
 from search.study.orders import extend_budget, give_order
 from search.study.status import read_status
-from search.study.stored import Study, check_clock, open_study
+from search.study.stored import Study, open_study
 from search.terminal.progress import print_status, show_until
 from search.trials import leases
 from search.trials.claims import Claimed, Done, Waiting, claim
@@ -212,7 +213,7 @@ def test_a_worker_whose_clock_is_off_may_not_join(
 ) -> None:
     check_clock(small_study)
     now = time.time
-    monkeypatch.setattr("search.study.stored.time.time", lambda: now() - 7200.0)
+    monkeypatch.setattr("search.study.joining.time.time", lambda: now() - 7200.0)
     with pytest.raises(UserError, match=r"clock is 2\.0 h behind"):
         check_clock(small_study)
 

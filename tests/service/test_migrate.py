@@ -250,7 +250,7 @@ def test_again_with_equal_arguments_nothing_happens(old: Study, place: Place) ->
         UserError, match=f"trials is {len(before) + 4} there, {len(before) + 5} wanted"
     ):
         migrate(old, place, trials=5)
-    with pytest.raises(UserError, match="other settings: pruning is None there"):
+    with pytest.raises(UserError, match="other settings: --set pruning is"):
         migrate(old, place, sets=(*WIDER, "pruning={kind: none}"))
     third = write(place, "third", trials=2, sets=EPOCHS)
     with pytest.raises(UserError, match="'third' exists, and has not come from 'old'"):

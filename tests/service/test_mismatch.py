@@ -12,7 +12,8 @@ from sqlalchemy import text
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import UserError
 from search.confirm.state import Asked, begin
-from search.study.stored import Study, check_worker, create_study, open_study
+from search.study.joining import check_worker
+from search.study.stored import Study, create_study, open_study
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]

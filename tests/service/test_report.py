@@ -30,6 +30,7 @@ from tests.support.report_studies import (
     multiply,
     spec_of,
     surely_best,
+    tell_luck,
     trial_of,
     write_study,
 )
@@ -44,7 +45,9 @@ def rocks(make_database: Callable[[], str]) -> str:
     only read.
     """
     url = make_database()
-    drawn(url, looks=2).close()
+    study = drawn(url, looks=2)
+    tell_luck(study, 0.2)  # so that the highest score is not what is believed best
+    study.close()
     return url
 
 
@@ -143,8 +146,8 @@ def test_the_report_of_a_finished_study(rocks: str, pictures: PictureStore, tmp_
     assert f"Trial {highest.number} scored {highest.score:.3f}; by all runs" in reasons
     assert f"believed to be worth {worth}" in reasons
     expected = f"{best.believed.mean:.3f} ± {best.believed.sd:.3f}"
-    assert f"trial {best.number}, trained again, can be expected to end at {expected}" in reasons
-    assert f"to expect of its config {expected}" in header
+    assert f"the network of trial {best.number} can be expected to score {expected} on" in reasons
+    assert f"to expect of its network {expected}" in header
     assert "Not confirmed" in reasons
     assert "has been opened 2 times" in reasons
     row = next(row for row in cells(part(body, "classes")) if row[0] == "big rock")
@@ -343,7 +346,7 @@ def test_a_thousand_trials_cost_few_queries(
     study.close()
     rows = list(part(body, "trials").iter("tr"))
     assert len(rows) == 1001
-    assert one <= 30
+    assert one <= 31
     assert many <= one + 5  # Optuna reads its five tables for 500 trials at a time
     assert sum(1 for _ in body.iter()) < 20_000  # elements: a browser must show it
     assert (tmp_path / "many.html").stat().st_size < 4_000_000

@@ -22,9 +22,10 @@ from search.artifacts.pictures import open_pictures
 from search.database.tables import EPOCH
 from search.export.best import export_best
 from search.place import Place as CommandPlace
+from search.study.joining import check_worker
 from search.study.pruners import judging
 from search.study.status import read_status, read_trials
-from search.study.stored import Study, check_worker, open_study
+from search.study.stored import Study, open_study
 from search.trials import checkpoints
 from tests.support.blob_names import names_in
 from tests.support.waiting import wait_for
@@ -253,7 +254,7 @@ def test_a_worker_with_other_data_or_another_version_may_not_join(
     other = open_dataset("synthetic:40:seed=9", small_study.spec.frames, tmp_path)
     with pytest.raises(UserError, match="data differs"):
         check_worker(small_study, other)
-    monkeypatch.setattr("search.study.stored.OBJECTIVE_VERSION", "0")
+    monkeypatch.setattr("search.study.joining.OBJECTIVE_VERSION", "0")
     with pytest.raises(UserError, match="objective version differs"):
         check_worker(small_study, own)
 

@@ -16,11 +16,15 @@ import numpy.typing as npt
 from objectives.ensemble.judging import JudgedEnsemble, judged_ensemble, place_halves
 from objectives.ensemble.library import Library, Rule
 from objectives.ensemble.selection import Greedy, best_member, members_in, select, single
+from objectives.statistics.resampling import covariances_of, left_out_scores
 from objectives.statistics.scores import Scoring
-from search.posterior.belief import Believer, Run
+from search.posterior.belief import Believer, Run, beats
+from search.posterior.carried import carry
 from search.posterior.coordinates import Coordinates, Number
-from search.posterior.networks import Advantage, Networks, Seen, advantage
+from search.posterior.gaussian import Posterior
+from search.posterior.networks import Advantage, Networks, Seen, advantage, luck_of
 from search.posterior.standing import standing_of
+from search.study.luck import NETWORKS
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,6 +48,16 @@ class World:
     seeds: float
 
 
+def chosen(believed: Posterior) -> int:
+    """Return what would be handed out, of networks or of configs of which the first is the control."""
+    beats_C = beats(believed, 0)
+    ranks = [
+        (-standing_of(None if n == 0 else float(beats_C[n])), -float(mean), n)
+        for n, mean in enumerate(believed.means_C)
+    ]
+    return min(ranks)[-1]
+
+
 @dataclass(frozen=True)
 class _Network:
     strength: float
@@ -64,19 +78,23 @@ class MadeStudy:
         networks = [_Network(float(each), seed * 1000 + n) for n, each in enumerate(strengths)]
         values = [dict(zip(FIELDS, map(float, point), strict=True)) for point in points]
         here = [self._library([network], world.places, 0) for network in networks]
-        scores = [_score_of(each, single(0, 1)) for each in here]
-        runs = [Run(value, self._curve(score)) for value, score in zip(values, scores, strict=True)]
+        self.scores = np.array([_score_of(each, single(0, 1)) for each in here])
+        runs = [Run(*each) for each in zip(values, map(self._curve, self.scores), strict=True)]
         self.believer = Believer(COORDINATES, runs, EPOCHS)
-        belief = self.believer.of(values)
-        ranks = [
-            (-standing_of(None if n == 0 else float(beats)), -float(mean))
-            for n, (beats, mean) in enumerate(
-                zip(belief.beats_control_C[:-1], belief.means_C[:-1], strict=True)
-            )
+        self.networks = Networks.believed(
+            self.believer, values, carry([run.scores_E for run in runs], [True] * RUNS, EPOCHS)
+        )
+        left_out = [
+            left_out_scores(each.confusions_GKK(single(0, 1)), each.scoring) for each in here
         ]
-        by_mean = np.argsort(-belief.means_C[:-1], kind="stable")[:KEPT].tolist()
-        self.kept = sorted({0, *by_mean}, key=lambda n: (-scores[n], n))
-        self.winner = self.kept.index(min(self.kept, key=lambda n: ranks[n]))
+        best = np.argsort(-self.scores, kind="stable")[:NETWORKS]
+        self.luck = luck_of(covariances_of(np.stack(left_out)[best]))
+        believed = self.networks.scores(self.networks.luck(self.luck))
+        self.first = chosen(believed)
+        by_mean = np.argsort(-believed.means_C, kind="stable")[:KEPT].tolist()
+        self.kept = sorted({0, self.first, *by_mean}, key=lambda n: (-self.scores[n], n))
+        self.winner = self.kept.index(self.first)
+        self._all = networks
         kept = [networks[n] for n in self.kept]
         self.library = self._library(kept, world.places, 0)
         self.fresh = self._library(kept, TRUE_PLACES, 1)
@@ -97,7 +115,17 @@ class MadeStudy:
             judged.covariances,
             judged.places,
         )
-        return advantage(Networks.believed(self.believer, self.kept), seen, self.winner)
+        kept, every = self.kept, self.networks
+        configs = every.configs
+        some = Posterior(configs.means_C[kept], configs.covariances_CC[np.ix_(kept, kept)])
+        networks = Networks(some, every.runs_M[kept], every.seed_sd, every.epoch_sds_M[kept])
+        return advantage(networks, seen, self.winner)
+
+    @cached_property
+    def truths(self) -> Floats:
+        """The true score of each network."""
+        fresh = [self._library([network], TRUE_PLACES, 1) for network in self._all]
+        return np.array([_score_of(each, single(0, 1)) for each in fresh])
 
     @cached_property
     def truth(self) -> float:

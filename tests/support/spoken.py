@@ -18,6 +18,7 @@ from search.process.messages import (
     Message,
     Noted,
     Saved,
+    Timed,
     Trained,
 )
 
@@ -50,8 +51,9 @@ def saved(
     where: Any = Checkpoint(BLOB, BLOB),  # noqa: B008
     number: Any = 1,
     finished: Any = True,
+    left_out: Any = (),
 ) -> Saved:
-    return Saved(number, results, where, finished)
+    return Saved(number, results, where, finished, left_out)
 
 
 BAD_NUMBERS = st.sampled_from(
@@ -112,7 +114,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.one_of(st.tuples(SPOILT_RESULTS), st.lists(SPOILT_RESULTS, max_size=3), ANYTHING),
         st.one_of(st.just(Checkpoint(BLOB, BLOB)), st.builds(Checkpoint, TEXTS, TEXTS), st.none()),
         st.one_of(st.booleans(), BAD_NUMBERS),
+        st.one_of(st.just(()), st.lists(NUMBERS, max_size=40), ANYTHING),
     ),
+    st.builds(Timed, NUMBERS),
     st.builds(
         Drawn,
         TEXTS,

@@ -114,7 +114,8 @@ from objectives.data.dataset import DataOptions, open_dataset
 from objectives.training.fit import fit, prepare
 from spaces import FromParams, load_space
 space = load_space("tiny", ["train.epochs=2", "train.steps_per_epoch=2", "model.kind=plain", "model.filters={int: [4, 16]}",
-                            "loss.missed={weight: optional}", "loss.missed_power=3.0", "schedule.kind=constant"])
+                            "loss.missed={weight: optional}", "loss.missed_power=3.0", "schedule.kind=constant",
+                            "control.optimiser.learning_rate=8e-3"])
 data = open_dataset("synthetic:40", DataOptions(size=(16, 32)), Path("cache"))
 config = space.draw(FromParams({**space.control, "model.filters": 5, "loss.missed.on": True, "loss.missed.weight": 0.5}))
 results = list(fit(prepare(config, data, seed=0, device=torch.device("cpu"))))

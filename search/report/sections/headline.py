@@ -58,7 +58,7 @@ def facts(findings: Findings) -> Iterator[Html]:
         )
         if best.believed:
             yield fact(
-                "to expect of its config", _believed(best.believed), "posterior mean ± deviation"
+                "to expect of its network", _believed(best.believed), "posterior mean ± deviation"
             )
     if not math.isnan(study.control_score):
         yield fact("control, the default config", score(study.control_score), "trial 0")
@@ -159,9 +159,9 @@ def _unconfirmed(findings: Findings) -> Iterator[Html]:
     best = findings.study.best
     if best and best.believed:
         yield joined(
-            f"All {best.believed.runs} runs that have ended taken together, trial {best.number}, "
-            f"trained again, can be expected to end at {_believed(best.believed)} in the mean over "
-            f"seeds."
+            f"All {best.believed.runs} runs that have ended taken together, the network of trial "
+            f"{best.number} can be expected to score {_believed(best.believed)} on other frames like "
+            f"those of the validation part."
         )
 
 

@@ -41,7 +41,7 @@ def trials(findings: Findings) -> Html:
     note = (
         "First what surely beats the control, then the control, each by what is believed; a score "
         "in brackets is the last of a trial that was not trained "
-        "to its end. Believed: what a training with its config is expected to score at its end, by "
+        "to its end. Believed: what its network is expected to score on other frames like these, by "
         "all runs together. Epochs: the best one of those trained. Weights: those of the network, "
         "in millions."
     )

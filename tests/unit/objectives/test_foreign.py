@@ -77,7 +77,8 @@ from objectives.config import Config
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.training.fit import fit, prepare
 from spaces import FromParams, load_space
-space = load_space("tiny", ["train.epochs=2", "train.steps_per_epoch=2", *sys.argv[2:]])
+fast = "control.optimiser.learning_rate=3e-2"
+space = load_space("tiny", ["train.epochs=2", "train.steps_per_epoch=2", fast, *sys.argv[2:]])
 data = open_dataset("synthetic:40", DataOptions(size=(16, 32)), Path(sys.argv[1]))
 config = space.draw(FromParams({**space.control, "model.filters": 5, "loss.missed.on": True, "loss.missed.weight": 0.5}))
 training = prepare(config, data, seed=0, device=torch.device("cpu"))

@@ -12,6 +12,7 @@ from objectives.ensemble.probabilities import LabelledFrames, measure_member
 from objectives.errors import ProblemsError
 from objectives.program.pixels import pixels_BCHW
 from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.scoring import latency
 from objectives.scoring.evaluate import evaluate, predict
 from objectives.scoring.inspection import inspect_frames
 from tests.support.training_checks import TOO_MUCH
@@ -41,6 +42,24 @@ def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: 
         assert found.iou[label] == pytest.approx(ious[-1])
     assert found.score == pytest.approx(np.mean(ious))
     assert found.confusion_KK.sum() == judged.sum()
+
+
+def test_groups_of_frames_are_scored_apart_and_together(
+    segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one pass, in parts that hold several groups."""
+    images, masks, spec = terrain.images[:10], terrain.masks[:10], terrain.spec
+    group_of = np.array([2, 0, 1, 2, 0, 0, 1, 2, 2, 1])
+    monkeypatch.setattr(portions, "PIXELS", 4 * spec.height * spec.width)
+    found = evaluate(segmenter, images, masks, spec, device=CPU, group_of_N=group_of)
+    for group in range(3):
+        mine = group_of == group
+        alone = evaluate(segmenter, images[mine], masks[mine], spec, device=CPU)
+        # pixels that rounding turns
+        np.testing.assert_allclose(found.confusions_GKK[group], alone.confusion_KK, atol=3)
+    whole = evaluate(segmenter, images, masks, spec, device=CPU)
+    np.testing.assert_array_equal(found.confusion_KK, whole.confusion_KK)
+    assert found.score == whole.score
 
 
 def test_a_study_may_score_by_another_measure(segmenter: Segmenter, terrain: Dataset) -> None:
@@ -173,3 +192,25 @@ def test_a_single_frame_that_does_not_fit_is_an_error_in_one_line(
     assert "\n" not in str(caught.value)
     with pytest.raises(DoesNotFitError):
         predict(Cramped(segmenter, 0), images, spec, device=CPU)
+
+
+def test_a_frame_is_timed_alone_and_a_slow_network_once(
+    segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that the network itself sets forward: the first pass, which warms up, does not count."""
+    clock, passed = [0.0], []
+
+    def costs(images: np.ndarray, first: float, others: float) -> None:
+        passed.append(images.shape)
+        clock[0] += others if len(passed) > 1 else first
+
+    monkeypatch.setattr(latency, "predict", lambda _, images, *__, **___: costs(images, 0.2, 0.01))
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
+    spec = terrain.spec
+    assert latency.latency_s(segmenter, spec, device=CPU) == pytest.approx(0.01)
+    assert set(passed) == {(1, spec.height, spec.width, spec.channels)}
+    assert len(passed) == 10
+    passed.clear()
+    monkeypatch.setattr(latency, "predict", lambda _, images, *__, **___: costs(images, 3.0, 3.0))
+    assert latency.latency_s(segmenter, spec, device=CPU) == pytest.approx(3.0)
+    assert len(passed) == 1

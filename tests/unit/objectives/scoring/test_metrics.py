@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from objectives.scoring.metrics import confusion_KK, iou_K
+from objectives.scoring.metrics import confusion_KK, confusions_GKK, iou_K
 from objectives.statistics.scores import Scoring
 
 TARGET = np.array([[0, 0, 1], [1, 1, 2]], dtype=np.uint8)
@@ -85,3 +85,24 @@ def test_it_is_torchmetrics_over_the_whole_split(ignore_label: int | None) -> No
     assert Scoring(tuple(scored)).of(total.numpy()) == pytest.approx(
         macro.compute().item(), rel=1e-6
     )
+
+
+def test_frames_are_counted_in_their_groups() -> None:
+    random = np.random.default_rng(4)
+    predicted, target = random.integers(0, 5, (2, 6, 40))
+    group_of = np.array([1, 0, 3, 1, 1, 0])
+    found = confusions_GKK(
+        torch.from_numpy(predicted), torch.from_numpy(target), torch.from_numpy(group_of), 4, 5, 2
+    )
+    for group in range(4):
+        mine = group_of == group
+        expected = confusion_KK(predicted[mine], target[mine], 5, 2)
+        np.testing.assert_array_equal(found[group].numpy(), expected)
+
+
+@pytest.mark.parametrize("spoilt", ["predicted", "target"])
+def test_a_label_outside_is_counted_in_no_other_group(spoilt: str) -> None:
+    labels = {name: torch.zeros((2, 3), dtype=torch.uint8) for name in ("predicted", "target")}
+    labels[spoilt][0, 0] = 7
+    with pytest.raises(AssertionError, match=r"a label outside 0\.\.4"):
+        confusions_GKK(labels["predicted"], labels["target"], torch.tensor([0, 1]), 2, 5, None)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
-from objectives.scoring.passes import part_confusion_KK
+from objectives.scoring.passes import part_confusions_GKK
 from objectives.scoring.soft import no_soft_sums, soft_sums
 
 CLASSES = 4
@@ -78,7 +78,9 @@ def test_sure_predictions_score_as_their_labels() -> None:
     labels_BHW = predict_labels(logits_BKHW, spec)
     sure_BKHW = 1e4 * functional.one_hot(labels_BHW, CLASSES).movedim(3, 1).float()
     sums = soft_sums(sure_BKHW, masks_BHW, spec)
-    confusion_KK = part_confusion_KK(sure_BKHW, masks_BHW, spec)
+    confusion_KK = part_confusions_GKK(
+        sure_BKHW, masks_BHW, spec, np.zeros(len(masks_BHW), np.int64), 1
+    )[0]
     assert sums.expected_KK == pytest.approx(confusion_KK)
     assert sums.score(spec.scoring) == pytest.approx(spec.scoring.of(confusion_KK))
 

@@ -16,6 +16,8 @@ from objectives.statistics.resampling import (
     Method,
     Resampled,
     Resampling,
+    blocks_of,
+    left_out_scores,
     score_covariances,
     score_interval,
 )
@@ -219,3 +221,28 @@ def test_covariances_of_scores_are_those_of_leaving_out_each_place() -> None:
     # three models of one: no difference is uncertain
     alike = score_covariances(np.stack([models[0]] * 3), Scoring(ALL))
     np.testing.assert_allclose(alike, found[0, 0])
+
+
+def test_places_are_blocks_and_many_share_one() -> None:
+    assert blocks_of(np.array([70, 5, 5, 9])).tolist() == [2, 0, 0, 1]
+    blocks = blocks_of(np.repeat(np.arange(100) * 3, 2))
+    assert sorted(set(blocks.tolist())) == list(range(32))
+    assert np.bincount(blocks).max() == 8  # four places of two frames
+    assert (blocks[0::2] == blocks[1::2]).all(), "a place is never cut"
+    assert blocks_of(np.zeros(0, np.int64)).size == 0
+
+
+def test_blocks_of_places_tell_how_a_score_moves_about_as_places_do() -> None:
+    random = np.random.default_rng(6)
+    models = random.integers(1, 200, (2, 192, 4, 4)) + 300 * np.eye(4, dtype=np.int64)
+    blocks = blocks_of(np.arange(192))
+    of_blocks = np.stack(
+        [[model[blocks == block].sum(axis=0) for block in range(32)] for model in models]
+    )
+    scoring = Scoring((0, 1, 2, 3))
+    places, coarse = score_covariances(models, scoring), score_covariances(of_blocks, scoring)
+    np.testing.assert_allclose(
+        np.sqrt(np.diagonal(coarse)), np.sqrt(np.diagonal(places)), rtol=0.35
+    )
+    without = left_out_scores(of_blocks[0], scoring)
+    assert without[3] == pytest.approx(scoring.of(np.delete(of_blocks[0], 3, axis=0).sum(axis=0)))

@@ -201,14 +201,14 @@ def test_training_ends_early_and_the_best_weights_are_at_hand_when_they_are_made
     for result in fit(training):
         if training.state.scored is result:
             best = (score_of_weights(training), training.state.weights_bytes())
-            kept = training.state.confusion_KK.clone()
+            kept = training.state.confusions_GKK.clone()
     scores = [result.score for result in training.state.history]
     top = scores.index(max(scores)) + 1
     assert len(scores) == top + 2 < 30
     assert training.state.scored.number == top
     assert best[0] == max(scores)
     assert best[1] != training.state.weights_bytes(), "the last weights are not the best ones"
-    assert torch.equal(training.state.confusion_KK, kept)
+    assert torch.equal(training.state.confusions_GKK, kept)
     resumed = resume(training.state.config, terrain, training.state.to_bytes())
     assert resumed.state.finished
     assert list(fit(resumed)) == []
@@ -332,7 +332,7 @@ def test_a_validation_loss_that_is_not_finite_ends_training_and_names_the_epoch(
 ) -> None:
     training = start(config_of(early_stopping=2, stop_on="loss"), terrain)
     found = Evaluation(
-        np.eye(terrain.spec.num_classes, dtype=np.int64), terrain.spec.scoring, math.inf
+        np.eye(terrain.spec.num_classes, dtype=np.int64)[None], terrain.spec.scoring, math.inf
     )
     monkeypatch.setattr(objectives.training.fit, "evaluate", lambda *_, **__: found)
     with pytest.raises(DivergedError, match="the validation loss is inf in epoch 1"):

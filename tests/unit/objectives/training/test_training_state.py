@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from safetensors.torch import load, save
 from objectives.config import SGD, AdamW, Config, Optimiser, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.errors import WorldError
+from objectives.statistics.resampling import blocks_of
 from objectives.training import state as training_state
 from objectives.training.fit import Training, fit, prepare
 from objectives.training.results import EpochResult
@@ -145,13 +147,34 @@ def test_a_state_holds_the_weights_that_are_scored(terrain: Dataset) -> None:
     best = training.state.weights_bytes()
     assert training.state.scored_weights == best
     training.state.note(
-        replace(training.state.history[0], number=2, score=0.0), training.state.confusion_KK
+        replace(training.state.history[0], number=2, score=0.0), training.state.confusions_GKK
     )
     assert training.state.scored_weights == best
     other = start(config_of(), terrain).state
     other.load_bytes(training.state.to_bytes())
     assert other.scored_weights == best
     assert other.scored.number == 1
+
+
+def test_a_state_knows_what_it_scores_without_some_places(terrain: Dataset) -> None:
+    """Of the epoch that counts, also after it was written and read; a state of before has one matrix."""
+    training = start(config_of(), terrain)
+    state = training.state
+    assert state.left_out() == ()
+    next(fit(training))
+    blocks = blocks_of(terrain.groups[terrain.parts["validation"]])
+    found = state.left_out()
+    assert len(found) == len(set(blocks.tolist())) >= 2
+    without = np.delete(state.confusions_GKK.numpy(), 1, axis=0).sum(axis=0)
+    assert found[1] == pytest.approx(terrain.spec.scoring.of(without))
+    again = start(config_of(), terrain).state
+    again.load_bytes(state.to_bytes())
+    assert again.left_out() == found
+    whole = state.confusions_GKK.sum(0)
+    state.confusions_GKK = whole
+    again.load_bytes(state.to_bytes())
+    assert torch.equal(again.confusions_GKK.sum(0), whole)
+    assert again.left_out() == ()
 
 
 def test_a_state_is_plain_data(written: tuple[Training, bytes]) -> None:

@@ -146,13 +146,6 @@ def test_levels_and_epochs_of_the_other_study_change_nothing() -> None:
     assert np.corrcoef(found, means[0])[0, 1] > 0.9
 
 
-def test_learned_runs_are_no_runs_of_the_control_here() -> None:
-    other = learned_from(World(3, np.full(FIELDS, 0.6)), 5)
-    run = World(4, np.full(FIELDS, 0.6)).run(dict.fromkeys(CONTROL, 0.6))
-    assert not Believer(GROUND.coordinates, [run], EPOCHS, [other]).has_control
-    assert Believer(GROUND.coordinates, [], EPOCHS, [other]).of([CONTROL]).means_C.size == 2
-
-
 def test_from_the_first_trial_on_the_model_proposes_with_enough_learned_runs() -> None:
     """None of them is a trial, whatever the control is doing."""
     ground = SpaceGround(load_space("small"))

@@ -29,6 +29,7 @@ from search.process.messages import (
     Run,
     Saved,
     SaveNow,
+    Timed,
     Trained,
     Word,
 )
@@ -160,6 +161,8 @@ def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
         "confusion.png",
         "predictions.png",
     ]
+    (timed,) = [each for each in told if isinstance(each, Timed)]
+    assert 0.0 < timed.latency_s < 60.0
     told = trained(terrain, tmp_path, SaveNow(), epochs=3)
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [1, 3]
 
@@ -185,9 +188,10 @@ def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
         raise error
 
     monkeypatch.setattr(child, "draw_pictures", fail)
-    saved, noted = trained(terrain, tmp_path, epochs=1)
+    saved, timed, noted = trained(terrain, tmp_path, epochs=1)
     assert isinstance(saved, Saved)
     assert saved.finished
+    assert isinstance(timed, Timed)
     assert isinstance(noted, Noted)
     assert noted.text.startswith("lacks pictures")
 

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from objectives.errors import LONGEST
 from search.process.hearing import LARGEST_PICTURE, PNG, UnusableError, usable
-from search.process.messages import Cause, Checked, Drawn, Failed, Finished, Noted, Saved, Trained
+from search.process.messages import (
+    Cause,
+    Checked,
+    Drawn,
+    Failed,
+    Finished,
+    Noted,
+    Saved,
+    Timed,
+    Trained,
+)
 from tests.support.spoken import ANYTHING, MESSAGES, checkpoint, epoch, saved
 
 CLASSES = 2
@@ -31,6 +41,8 @@ CLASSES = 2
         Noted("goes on after epoch 3"),
         Failed(Cause.DIVERGED, "the loss is nan in epoch 4"),
         Drawn("curve.png", PNG + b"..."),
+        saved(epoch(1), left_out=(0.4, 0.6)),
+        Timed(0.004),
     ],
 )
 def test_what_a_sound_trial_says_is_taken_as_it_is(message: Any) -> None:
@@ -39,7 +51,7 @@ def test_what_a_sound_trial_says_is_taken_as_it_is(message: Any) -> None:
 
 def test_a_class_that_neither_occurs_nor_is_predicted_has_no_iou() -> None:
     match usable(saved(epoch(1, iou=(math.nan, 1.0))), CLASSES):
-        case Saved(_, (result,), _, _):
+        case Saved(results=(result,)):
             assert math.isnan(result.iou[0])
         case other:
             pytest.fail(f"{other} is no result")
@@ -72,6 +84,11 @@ def test_a_score_that_is_no_number_is_named_with_its_epoch(score: Any) -> None:
         (saved(), "one epoch or more"),
         (saved(epoch(1), where=checkpoint("a/../b")), "the names of two blobs"),
         (saved(epoch(1), where=None), "the names of two blobs"),
+        (saved(epoch(1), left_out=[0.5, math.nan]), "without a block of places must be a number"),
+        (saved(epoch(1), left_out=(0.5,) * 33), "must be 32 at most"),
+        (saved(epoch(1), left_out=None), "must be 32 at most"),
+        (Timed(-1.0), "seconds for a frame must be a number from 0"),
+        (Timed(math.inf), "seconds for a frame must be a number"),
         (Checked(math.nan, 1, 1, ""), "parameters must be a count"),  # type: ignore[arg-type]
         (Failed("tired", "so it was"), "must be a known one"),  # type: ignore[arg-type]
         (b"\0" * 10, "must send messages of a trial"),
@@ -111,7 +128,8 @@ def test_whatever_is_said_is_taken_or_refused_and_what_is_taken_can_be_recorded(
     except UnusableError:
         return
     match taken:
-        case Saved(_, results, _, _):
+        case Saved(results=results, left_out=left_out):
+            assert all(0.0 <= score <= 1.0 for score in left_out)
             assert [result.number for result in results] == list(range(1, len(results) + 1))
             assert all(
                 0.0 <= result.score <= 1.0 and len(result.iou) == CLASSES for result in results
@@ -119,6 +137,8 @@ def test_whatever_is_said_is_taken_or_refused_and_what_is_taken_can_be_recorded(
         case Noted(text) | Failed(_, text) | Checked(_, _, _, text):
             assert len(text) <= LONGEST + 3
             assert text.isprintable()
+        case Timed(seconds):
+            assert 0.0 <= seconds < math.inf
         case Drawn(_, png):
             assert png.startswith(PNG)
         case Trained() | Finished():

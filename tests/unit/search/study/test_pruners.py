@@ -4,7 +4,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from search.study.pruners import JUDGED, HalvingPruner, TopKPruner
+from search.study.pruners import HalvingPruner, TopKPruner
+from search.study.rungs import JUDGED
 
 
 def study_with(*trials: tuple[dict[int, float], TrialState]) -> optuna.Study:

@@ -211,7 +211,7 @@ def test_a_later_layer_decides_pruning_and_recipes(tmp_path: Path) -> None:
     )
     assert changed.pruning == TopK(epoch=1, keep=3)
     assert changed.recipes == ("a5", "C1-unet-scag")
-    assert load_text(tmp_path, below, "pruning={kind: halving}", "recipes=[]") == load_space("mars")
+    assert load_text(tmp_path, below, "pruning={kind: model}", "recipes=[]") == load_space("mars")
     assert load_text(tmp_path, "extends: one-epoch\n").pruning == TopK(epoch=1, keep=5)
 
 
@@ -238,12 +238,12 @@ def test_a_stored_space_that_says_nothing_is_drawn_by_tpe() -> None:
     [
         (
             "pruning: none\n",
-            "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, "
+            "pruning: must be {kind: halving}, {kind: model, below: 0.05}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, "
             "got none",
         ),
         (
             "pruning: {kind: half}\n",
-            "pruning: must be {kind: halving}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, "
+            "pruning: must be {kind: halving}, {kind: model, below: 0.05}, {kind: none} or {kind: top_k, epoch: 1, keep: 5}, "
             "got",
         ),
         (

@@ -13,7 +13,7 @@ from spaces.domains import Choice, Fixed, Int, Weight
 from spaces.fields.schema import FIXED_PER_STUDY, leaves, leaves_by_path
 from spaces.fields.walk import named_domain
 from spaces.fitting import VALUES
-from spaces.pruning import Halving, NoPruning, TopK
+from spaces.pruning import ModelStopping, NoPruning, TopK
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -113,7 +113,7 @@ def test_one_epoch_and_recipes_are_mars_pruned_and_begun_otherwise() -> None:
     mars, one_epoch, recipes = (load_space(name) for name in ("mars", "one-epoch", "recipes"))
 
     assert mars.domains == one_epoch.domains == recipes.domains
-    assert (mars.pruning, mars.recipes) == (Halving(), ())
+    assert (mars.pruning, mars.recipes) == (ModelStopping(), ())
     assert (one_epoch.pruning, one_epoch.recipes) == (TopK(epoch=1, keep=5), ())
     assert (recipes.pruning, recipes.recipes) == (NoPruning(), ("all",))
     assert len({mars.fingerprint, one_epoch.fingerprint, recipes.fingerprint}) == 3

@@ -1,0 +1,82 @@
+"""What differs between two studies that one name asks for, or between a study and who joins it, in words."""
+
+import re
+from collections.abc import Collection
+from dataclasses import fields
+
+from objectives.data.options import DataOptions
+from objectives.errors import UserError
+from search.study.spec import StudySpec
+from spaces.pruning import UNSTATED_PRUNING
+from spaces.sampler import UNSTATED_SAMPLER
+
+# what another score changes besides
+BY_MEASURE = ("measure", "measure_package", "score", "data_fingerprint")
+
+
+def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
+    """Refuse a study that is there with other settings.
+
+    Raises:
+        UserError: It is; every difference is named.
+    """
+    # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
+    own = [
+        name
+        for name in StudySpec.model_fields
+        if name not in ("source", "space", "space_fingerprint", "frames", "lessons")
+    ]
+    pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in own}
+    pairs["--learn-from"] = there.lessons.asked, wanted.lessons.asked
+    for name in (each.name for each in fields(DataOptions)):
+        pairs[name] = getattr(there.frames, name), getattr(wanted.frames, name)
+    for part in ("domains", "control"):
+        theirs = there.space[part]
+        ours = wanted.space[part]
+        # as in a space file; a path may be in both
+        prefix = "" if part == "domains" else "control."
+        pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
+    unstated = {"pruning": UNSTATED_PRUNING.model_dump(), "sampler": UNSTATED_SAMPLER.value}
+    pairs |= {
+        f"--set {what}": (there.space.get(what, before), wanted.space.get(what, before))
+        for what, before in unstated.items()
+    }
+    if "measure" in pairs and pairs["measure"][0] != pairs["measure"][1]:
+        pairs = {"--score": pairs["measure"]} | {
+            what: pair for what, pair in pairs.items() if what not in BY_MEASURE
+        }
+    differences = {what: (theirs, ours) for what, (theirs, ours) in pairs.items() if theirs != ours}
+    if differences:
+        listed = "; ".join(
+            f"{what} is {short(theirs)} there, {short(ours)} wanted"
+            for what, (theirs, ours) in differences.items()
+        )
+        more = (
+            ", or give it more budget with `search extend`"
+            if _extends(there, wanted, differences)
+            else ""
+        )
+        raise UserError(
+            f"study {wanted.name!r} exists with other settings: {listed}; choose another --study "
+            f"name{more}"
+        )
+
+
+def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:
+    """Return whether ``search extend`` leads from one study to the other: from limits that it has
+    to higher ones, and nothing else.
+    """
+    limits = {
+        "trials": (there.trials, wanted.trials),
+        "gpu_s": (there.gpu_s, wanted.gpu_s),
+        "until_s": (there.until_s, wanted.until_s),
+    }
+    return there.purpose.searches and all(
+        what in limits and 0 < limits[what][0] < limits[what][1] for what in differing
+    )
+
+
+def short(value: object) -> str:
+    """Return a value for people, of a hash its beginning."""
+    words = str(value) or "none"
+    return words[:12] if re.fullmatch("[0-9a-f]{64}", words) else words
