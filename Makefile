@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-peers bench-search bench-tables compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-live bench-peers bench-search bench-tables compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-peers: install ## searches in virtual time on a recorded table, the real c
 
 bench-search: install ## what choices and searches are worth, replayed on the recorded tables (minutes)
 	$(VENV)/bin/python tests/bench_search.py
+
+bench-live: install ## a live study beside a plain Optuna script, judged on a sealed part (MARS_NPZ; half an hour)
+	$(VENV)/bin/python tests/bench_live.py $(ARGS)
 
 compose-test: install ## docker compose for real: four workers on this machine (needs docker; 2 minutes)
 	$(COMPOSE) build
