@@ -1,7 +1,7 @@
 """What differs between two studies that one name asks for, or between a study and who joins it, in words."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 
 from objectives.data.options import DataOptions
@@ -9,6 +9,8 @@ from objectives.errors import UserError
 from search.study.spec import StudySpec
 from spaces.pruning import UNSTATED_PRUNING
 from spaces.sampler import UNSTATED_SAMPLER
+
+SET = "--set "  # before a field of a space
 
 # what another score changes besides
 BY_MEASURE = ("measure", "measure_package", "score", "data_fingerprint")
@@ -38,7 +40,7 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
     unstated = {"pruning": UNSTATED_PRUNING.model_dump(), "sampler": UNSTATED_SAMPLER.value}
     pairs |= {
-        f"--set {what}": (there.space.get(what, before), wanted.space.get(what, before))
+        f"{SET}{what}": (there.space.get(what, before), wanted.space.get(what, before))
         for what, before in unstated.items()
     }
     if "measure" in pairs and pairs["measure"][0] != pairs["measure"][1]:
@@ -51,11 +53,15 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
             f"{what} is {short(theirs)} there, {short(ours)} wanted"
             for what, (theirs, ours) in differences.items()
         )
-        more = (
-            ", or give it more budget with `search extend`"
-            if _extends(there, wanted, differences)
-            else ""
-        )
+        more = ""
+        if _extends(there, wanted, differences):
+            more = ", or give it more budget with `search extend`"
+        elif all(what.startswith(SET) for what in differences):  # defaults that have changed since
+            sets = (
+                f"{SET}'{what.removeprefix(SET)}={_written(theirs)}'"
+                for what, (theirs, _) in differences.items()
+            )
+            more = f", or go on with {' '.join(sets)}"
         raise UserError(
             f"study {wanted.name!r} exists with other settings: {listed}; choose another --study "
             f"name{more}"
@@ -74,6 +80,13 @@ def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) ->
     return there.purpose.searches and all(
         what in limits and 0 < limits[what][0] < limits[what][1] for what in differing
     )
+
+
+def _written(value: object) -> str:
+    """Return a value as a space file has it, in one line."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return f"{{{', '.join(f'{name}: {each}' for name, each in value.items())}}}"
 
 
 def short(value: object) -> str:

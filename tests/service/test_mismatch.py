@@ -1,6 +1,7 @@
 """Whatever decides a study and differs where a worker comes from keeps it out, and is named."""
 
 import json
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from sqlalchemy import text
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import UserError
 from search.confirm.state import Asked, begin
+from search.study.differences import refuse_other
 from search.study.joining import check_worker
 from search.study.stored import Study, create_study, open_study
+from spaces import load_space
 
 Maker = Callable[..., None]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,4 +116,29 @@ def test_more_budget_is_offered_where_nothing_else_is_asked(
     with pytest.raises(UserError, match="exists with other settings") as refused:
         create_study(database, study.spec.model_copy(update=change))
     assert ("`search extend`" in str(refused.value)) == extends
+    study.close()
+
+
+def test_a_study_of_older_defaults_tells_how_to_go_on_with_it(
+    database: str, make_study: Maker
+) -> None:
+    """What is said can be typed as it is, and leads there."""
+    make_study(database, trials=4)
+    study = open_study(database, "small")
+    before = study.spec
+    old = load_space("small", ["pruning={kind: halving}", "sampler=tpe"]).to_dict()
+    new = load_space("small").to_dict()
+    assert not {"pruning", "sampler"} & old.keys()
+    with pytest.raises(UserError) as refused:
+        refuse_other(
+            before.model_copy(update={"space": old}), before.model_copy(update={"space": new})
+        )
+    _, _, command = str(refused.value).partition(", or go on with ")
+    words = shlex.split(command)
+    assert words[::2] == ["--set", "--set"]
+    assert load_space("small", words[1::2]).to_dict() == old
+    more = {"space": new, "trials": 5}
+    with pytest.raises(UserError) as refused:
+        refuse_other(before.model_copy(update={"space": old}), before.model_copy(update=more))
+    assert "go on with" not in str(refused.value)
     study.close()
