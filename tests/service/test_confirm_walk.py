@@ -288,7 +288,7 @@ class Walk(RuleBasedStateMachine):
         return -1.0 if math.isnan(score) else score
 
     def complete_by_belief(self) -> list[int]:
-        """What is to be handed out first, as another test compares with the posterior."""
+        """What network is handed out first, as another test compares with the posterior."""
         ranked = [each.number for each in read_beliefs(self.searched).ranked]
         assert sorted(ranked) == self.complete()
         return ranked
@@ -304,12 +304,13 @@ class Walk(RuleBasedStateMachine):
             return tuple(connection.execute(ROWS).one())
 
     def best_now(self, top: int) -> list[int]:
-        """The control where it is complete, then the best others, none of them with a config that
-        is taken.
+        """The control where it is complete, then the others whose configs are believed best, none of
+        them with a config that is taken.
         """
         chosen = [0] if self.searches and self.complete_is(0) else []
         most = len(chosen) + top
-        for number in self.complete_by_belief():
+        believed = sorted(read_beliefs(self.searched).ranked, key=lambda each: each.config_rank)
+        for number in (each.number for each in believed):
             if len(chosen) < most and self.searches[number][0] not in [
                 self.searches[each][0] for each in chosen
             ]:
