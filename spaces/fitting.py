@@ -3,6 +3,7 @@ for one number of them.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from objectives.config import GivenClassWeights
@@ -11,8 +12,9 @@ from spaces.domains import Choice, Domain, Fixed
 from spaces.fields.schema import leaves_by_path
 from spaces.fields.walk import named_domain
 from spaces.recipes import Recipe, choose_recipes, scaled
+from spaces.source import FromParams
 from spaces.space import Space
-from spaces.values import Value, plain, shown
+from spaces.values import Scalar, Value, plain, shown
 
 KIND = "loss.class_weights.kind"
 VALUES = "loss.class_weights.values"
@@ -36,13 +38,23 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
     weights = config.loss.class_weights
     if isinstance(weights, GivenClassWeights) and not _fits(weights.values, num_classes):
         raise ProblemsError("control", [_problem(f"control.{VALUES}", num_classes, weights.values)])
-    narrowed = replace(space, domains=_narrowed(space.domains, name, fitting), control={})
+    narrowed = replace(space, domains=_narrowed(space.domains, name, fitting), control={}, steps=())
     unfit = (shown(plain(option)) for option in options if option not in fitting)
     lines = (
         f"{name}: {option} is left out, since the data has {num_classes} classes"
         for option in unfit
     )
-    return replace(narrowed, control=narrowed.encode(config)), tuple(lines)
+    control = narrowed.encode(config)
+    return replace(narrowed, control=control, steps=_inside(narrowed, space)), tuple(lines)
+
+
+def _inside(narrowed: Space, space: Space) -> tuple[Mapping[str, Scalar], ...]:
+    """Return the steps of a space that lie in the narrowed one, too."""
+    steps = []
+    for step in space.steps:
+        with suppress(ProblemsError):
+            steps.append(narrowed.encode(space.draw(FromParams(step))))
+    return tuple(steps)
 
 
 def _narrowed(

@@ -39,7 +39,8 @@ class Space:
 
     Made by ``load_space`` or ``load_stored_space``, which check it. ``domains`` is keyed by field
     path. ``pruning``, ``recipes`` and ``sampler`` are how a study of this space ends trials early,
-    what it tries right after the control, as it was written, and who draws the rest.
+    what it tries right after the control, as it was written, and who draws the rest. ``steps`` are
+    the parameters of configs a little off the control, which it tries where it has no recipes.
     """
 
     domains: Mapping[str, Domain]
@@ -47,6 +48,7 @@ class Space:
     pruning: Pruning = PRUNING_BY_DEFAULT
     recipes: tuple[str, ...] = ()
     sampler: Sampler = SAMPLER_BY_DEFAULT
+    steps: tuple[Mapping[str, Scalar], ...] = ()
 
     def draw(self, source: ValueSource) -> Config:
         """Return the config that the source's answers describe; questions and their order depend on
@@ -135,6 +137,8 @@ class Space:
             stored["recipes"] = list(self.recipes)
         if self.sampler != UNSTATED_SAMPLER:
             stored["sampler"] = self.sampler.value
+        if self.steps:
+            stored["steps"] = [dict(step) for step in self.steps]
         if foreign.packages:
             stored["foreign"] = dict(foreign.packages)
         return stored

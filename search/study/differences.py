@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from typing import TypeGuard
 
 from objectives.data.options import DataOptions
 from objectives.errors import UserError
@@ -38,7 +39,11 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         # as in a space file; a path may be in both
         prefix = "" if part == "domains" else "control."
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
-    unstated = {"pruning": UNSTATED_PRUNING.model_dump(), "sampler": UNSTATED_SAMPLER.value}
+    unstated: dict[str, object] = {
+        "pruning": UNSTATED_PRUNING.model_dump(),
+        "sampler": UNSTATED_SAMPLER.value,
+        "steps": [],
+    }
     pairs |= {
         f"{SET}{what}": (there.space.get(what, before), wanted.space.get(what, before))
         for what, before in unstated.items()
@@ -56,7 +61,10 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         more = ""
         if _extends(there, wanted, differences):
             more = ", or give it more budget with `search extend`"
-        elif all(what.startswith(SET) for what in differences):  # defaults that have changed since
+        elif all(
+            what.startswith(SET) and not _are_steps(theirs)
+            for what, (theirs, _) in differences.items()
+        ):  # defaults that have changed since
             sets = (
                 f"{SET}'{what.removeprefix(SET)}={_written(theirs)}'"
                 for what, (theirs, _) in differences.items()
@@ -89,7 +97,12 @@ def _written(value: object) -> str:
     return f"{{{', '.join(f'{name}: {each}' for name, each in value.items())}}}"
 
 
+def _are_steps(value: object) -> TypeGuard[list[object]]:
+    """Return whether this is a list of steps, which no option can write."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
 def short(value: object) -> str:
     """Return a value for people, of a hash its beginning."""
-    words = str(value) or "none"
+    words = f"{len(value)} of them" if _are_steps(value) else str(value) or "none"
     return words[:12] if re.fullmatch("[0-9a-f]{64}", words) else words

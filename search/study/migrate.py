@@ -205,17 +205,16 @@ def first_of(
     spec: StudySpec, whole: StudySpec, migration: Migration
 ) -> tuple[list[FirstTrial], list[FirstTrial]]:
     """Return what a migrated study trains first, besides its copies: the control before them,
-    recipes or neighbours after them.
+    recipes, or steps and neighbours, after them.
 
-    ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes that were copied are not
-    tried again, and neighbours of the control only as far as the copies are too few for the sampler
-    to start with.
+    ``spec`` counts the new trials alone, ``whole`` the copies too. Recipes and steps that were copied are
+    not tried again, and steps and neighbours of the control only as far as the copies are too few for the
+    sampler to start with.
     """
     control, *rest = first_trials(spec)
-    if spec.recipes:
-        tried = [copy.params for copy in migration.copies]
-        rest = [first for first in rest if first.params not in tried]
-    else:
+    tried = [copy.params for copy in migration.copies]
+    rest = [first for first in rest if first.params not in tried]
+    if not spec.recipes:
         rest = rest[: max(0, startup_trials(whole) - 1 - len(migration.copies))]
     return ([] if migration.with_control else [control]), rest
 

@@ -24,6 +24,7 @@ CONTROL = 0  # the trial number of the default config, which is never pruned
 TWICE = 24  # trials of a study that runs its control twice
 MOST_MODELLED = 300  # trials: a proposal by the model costs the cube of what is known
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps
+STEP = "step from the control"
 
 # TPE's multivariate and group, which are what we want
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -56,11 +57,12 @@ def first_trials(spec: StudySpec) -> list[FirstTrial]:
 
 
 def _searched_first(spec: StudySpec) -> list[FirstTrial]:
-    """Return the control, then the study's recipes or else neighbours of the control; in a study of
-    `TWICE` trials the control again, with the seed of its number.
+    """Return the control, then the study's recipes, or else its space's steps and neighbours of the
+    control; in a study of `TWICE` trials the control again, with the seed of its number.
 
     All are compared with the control, so that what its seed adds to it misleads the whole study: a
-    second run halves the variance of that, and shows how large it is. A neighbour keeps most of the
+    second run halves the variance of that, and shows how large it is. Steps are configs that
+    somebody thinks worth a trial; half of what is left goes to them at most. A neighbour keeps most of the
     control's parameters; the sampler draws the rest at random. A good control is knowledge, and a
     small budget has no trials to spare for draws from the whole space. They are part of the
     sampler's start-up: a model that has learned from other studies needs none. Source: the expert
@@ -80,6 +82,8 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
         first.append(FirstTrial(control, Notes(recipe=AGAIN)))
     if space.sampler is Sampler.MODEL and spec.lessons.runs >= STARTUP:
         return first
+    steps = space.steps[: (spec.trials - len(first)) // 2]
+    first += [FirstTrial(step, Notes(recipe=STEP)) for step in steps]
     most = min(startup_trials(spec), 1 + (spec.trials - 1) // 3)
     for number in range(len(first), most):
         dice = random.Random(stable_seed(spec.seed, "neighbour", number))

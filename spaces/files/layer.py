@@ -19,7 +19,7 @@ from spaces.sampler import Sampler, read_sampler
 from spaces.values import Value, shown
 
 _CONTROL = "control."
-ABOUT_STUDIES = ("pruning", "recipes", "sampler")  # what a file says besides its fields
+ABOUT_STUDIES = ("pruning", "recipes", "sampler", "steps")  # what a file says besides its fields
 
 Entry = TypeVar("Entry")
 
@@ -29,7 +29,8 @@ class Layer:
     """Domains and control values by field path, in the notation's bounds but not yet checked
     against the config.
 
-    ``pruning``, ``recipes`` and ``sampler`` are None where this layer leaves them to the one below.
+    ``pruning``, ``recipes``, ``sampler`` and ``steps`` (the values by which each differs from the
+    control) are None where this layer leaves them to the one below.
     """
 
     domains: Mapping[str, Domain]
@@ -37,19 +38,24 @@ class Layer:
     pruning: Pruning | None = None
     recipes: tuple[str, ...] | None = None
     sampler: Sampler | None = None
+    steps: tuple[Mapping[str, Value], ...] | None = None
 
 
 def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
     """Return the layer that is written, and every problem in it.
 
-    It may hold flat paths, nested sections, and the sections ``control``, ``pruning``, ``recipes``
-    and ``sampler``.
+    It may hold flat paths, nested sections, and the sections ``control``, ``pruning``, ``recipes``,
+    ``sampler`` and ``steps``.
     """
     fields = {key: value for key, value in written.items() if key not in ABOUT_STUDIES}
     domains, control, problems = _read_fields(fields)
     pruning = read_pruning(written["pruning"]) if "pruning" in written else None
     recipes = _read_recipes(written["recipes"]) if "recipes" in written else None
     sampler = read_sampler(written["sampler"]) if "sampler" in written else None
+    steps = None
+    if "steps" in written:
+        steps, more = _read_steps(written["steps"])
+        problems += more
     for part in (pruning, recipes, sampler):
         problems += part if isinstance(part, list) else []
     return Layer(
@@ -58,6 +64,7 @@ def read_layer(written: Mapping[str, object]) -> tuple[Layer, list[Problem]]:
         pruning=None if isinstance(pruning, list) else pruning,
         recipes=None if isinstance(recipes, list) else recipes,
         sampler=None if isinstance(sampler, list) else sampler,
+        steps=steps,
     ), problems
 
 
@@ -97,6 +104,35 @@ def _read_recipes(written: object) -> tuple[str, ...] | list[Problem]:
     except UserError as error:
         return [Problem("recipes", str(error), shown(written))]
     return tuple(wanted)
+
+
+def _read_steps(written: object) -> tuple[tuple[Mapping[str, Value], ...], list[Problem]]:
+    """Return the values of each step, by field path, and every problem in them."""
+    rule = "must be a list of what steps change of the control, like [{train.batch_size: 8}]"
+    if not isinstance(written, list):
+        return (), [Problem("steps", rule, shown(written))]
+    steps: list[Mapping[str, Value]] = []
+    problems: list[Problem] = []
+    for number, step in enumerate(written, start=1):
+        if not isinstance(step, Mapping) or not step:
+            problems.append(Problem(step_path(number), rule, shown(step)))
+            continue
+        _, values, more = _read_fields({_CONTROL.removesuffix("."): step})
+        steps.append(values)
+        problems += [
+            Problem(
+                step_path(number, each.where.removeprefix(_CONTROL)),
+                each.rule.replace(_CONTROL, ""),
+                each.value,
+            )
+            for each in more
+        ]
+    return tuple(steps), problems
+
+
+def step_path(number: int, path: str = "") -> str:
+    """Return how a step is named, or a field of it, the first as 1."""
+    return f"steps[{number}]{'.' if path else ''}{path}"
 
 
 def _drawn_path(path: str) -> str:

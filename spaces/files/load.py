@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from objectives.errors import Problem, ProblemsError, UserError, one_line
-from spaces.files.control import check_control, choose_control
+from spaces.files.control import check_control, choose_control, choose_steps
 from spaces.files.layer import Layer, read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import PRUNING_BY_DEFAULT, check_length
@@ -71,8 +71,9 @@ def _assemble(layers: Sequence[Layer], problems: Sequence[Problem]) -> tuple[Spa
     if all_problems:
         return Space(domains, {}, pruning, recipes, sampler), all_problems
     control, vain = choose_control(domains, layers)
-    space = Space(domains, control, pruning, recipes, sampler)
-    return space, [*vain, *check_length(pruning, space.default().train.epochs)]
+    steps, unfit = choose_steps(domains, layers, control)
+    space = Space(domains, control, pruning, recipes, sampler, steps)
+    return space, [*vain, *unfit, *check_length(pruning, space.default().train.epochs)]
 
 
 def _presets() -> Traversable:

@@ -8,6 +8,7 @@ from spaces.files.layer import read_layer
 from spaces.files.resolve import resolve_domains
 from spaces.pruning import UNSTATED_PRUNING
 from spaces.sampler import UNSTATED_SAMPLER
+from spaces.source import FromParams
 from spaces.space import Space
 from spaces.values import shown
 
@@ -24,11 +25,17 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
             "recipes",
             "sampler",
             "foreign",
+            "steps",
         }:
             foreign = rest.pop("foreign", {})
             if not isinstance(foreign, dict):
                 raise ProblemsError(
                     "stored space", [Problem("foreign", "must name packages", shown(foreign))]
+                )
+            steps = rest.pop("steps", [])
+            if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+                raise ProblemsError(
+                    "stored space", [Problem("steps", "must be parameters", shown(steps))]
                 )
             if absent := lacking_parts(foreign):
                 raise ProblemsError("stored space", absent)
@@ -46,6 +53,8 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
         layer.pruning or UNSTATED_PRUNING,
         layer.recipes or (),
         layer.sampler or UNSTATED_SAMPLER,
+        tuple(steps),
     )
-    space.default()  # raises when the control does not fit
+    for params in (control, *steps):
+        space.draw(FromParams(params))  # raises when they do not fit
     return space

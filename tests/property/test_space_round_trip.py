@@ -62,6 +62,8 @@ OVERRIDES = (
     "recipes=[A5, C1]",
     "sampler=model",
     "sampler=random",
+    "steps=[{model.dropout: 0.07}, {augment.intensity: 0.4, model.dropout: 0.02}]",
+    "steps=[{loss: {cross_entropy: 0.7, dice: 0.3}}]",
 )
 
 
@@ -226,7 +228,7 @@ WORDS = st.one_of(
                 "always",
             ),
             *("pruning", "recipes", "kind", "top_k", "keep", "epoch", "all", "A5"),
-            *("sampler", "model", "tpe"),
+            *("sampler", "model", "tpe", "steps"),
         ]
     ),
     st.sampled_from(sorted(leaves_by_path())),

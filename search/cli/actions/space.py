@@ -4,7 +4,8 @@ import typer
 from rich.table import Table
 
 from search.terminal.console import open_console
-from spaces import Fixed, load_space
+from spaces import Fixed, FromParams, load_space
+from spaces.fields.schema import flatten
 
 
 def show(name: str, sets: list[str]) -> None:
@@ -18,6 +19,13 @@ def show(name: str, sets: list[str]) -> None:
     console.print("\ncontrol (trial 0):")
     for section, values in space.default().model_dump().items():
         console.print(f"  {section}: {values}")
+    if space.steps:
+        console.print("\nsteps from the control (the trials after it):")
+    control = flatten(space.default())
+    for step in space.steps:
+        config = flatten(space.draw(FromParams(step)))
+        changed = {path: value for path, value in config.items() if control.get(path) != value}
+        console.print(f"  {changed}")
 
 
 def check(name: str, sets: list[str]) -> None:

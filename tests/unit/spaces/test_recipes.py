@@ -202,6 +202,13 @@ def test_a_space_is_cut_to_the_classes_of_the_data() -> None:
         f"{VALUES}: [0.0, 1.0, 1.0, 1.0, 2.0] is left out, since the data has 3 classes",
     )
 
+    steps = (
+        "[{loss.class_weights: {kind: given, values: [0, 1, 1, 1, 2]}}, {model.base_filters: 24}]"
+    )
+    cut, _ = fit_space(load_space("mars", [f"steps={steps}"]), 3)
+    (left,) = (cut.draw(FromParams(step)) for step in cut.steps)
+    assert left.model.base_filters == 24
+
 
 def test_lists_of_weights_that_fit_stay_and_a_control_that_does_not_fit_is_refused() -> None:
     given = [

@@ -1,5 +1,6 @@
 """The first trials, the start-up and the rungs of a study."""
 
+from collections.abc import Sequence
 from statistics import mean
 
 import optuna
@@ -11,15 +12,25 @@ from search.posterior.ground import SpaceGround
 from search.process.messages import Cause
 from search.study.pruners import halving_rungs
 from search.study.record import Notes
-from search.study.sampling import NEIGHBOUR_KEEPS, build_sampler, first_trials, startup_trials
+from search.study.sampling import (
+    NEIGHBOUR_KEEPS,
+    STEP,
+    build_sampler,
+    first_trials,
+    startup_trials,
+)
 from search.study.spec import StudySpec
 from spaces import FromParams, choose_recipes, load_space
 
 
 def spec(
-    trials: int, seed: int = 0, space: str = "small", recipes: tuple[str, ...] = ()
+    trials: int,
+    seed: int = 0,
+    space: str = "small",
+    recipes: tuple[str, ...] = (),
+    sets: Sequence[str] = (),
 ) -> StudySpec:
-    loaded = load_space(space)
+    loaded = load_space(space, sets)
     return StudySpec(
         name="s", source="synthetic", frames=DataOptions(seed=seed), score="", data_fingerprint="",
         space=loaded.to_dict(), space_fingerprint=loaded.fingerprint, trials=trials, until_s=0.0, recipes=recipes,
@@ -147,3 +158,21 @@ def test_tpe_learns_the_border_of_what_cannot_work() -> None:
 
     assert mean(learnt) < 0.7 * SHARE_AT_RANDOM
     assert max(learnt) < SHARE_AT_RANDOM < min(failed)
+
+
+def test_steps_follow_the_control_and_have_half_of_the_trials_at_most() -> None:
+    sets = ["steps=[{model.depth: 4}, {augment.elastic: true}, {model.dropout: 0.05}]"]
+    space = load_space("small", sets)
+
+    def first(trials: int) -> list[str]:
+        return [each.notes.recipe for each in first_trials(spec(trials, sets=sets))]
+
+    assert first(1) == first(2) == ["control"]
+    assert first(4) == ["control", STEP]
+    assert first(8) == ["control", *[STEP] * 3]
+    assert first(40) == ["control", "control again", *[STEP] * 3, *["neighbour of the control"] * 5]
+    steps = [space.draw(FromParams(each.params)) for each in first_trials(spec(8, sets=sets))[1:]]
+    assert [each.model.depth for each in steps] == [4, 3, 3]
+    sets = ["steps=[{augment.elastic: true}]"]
+    recipes = first_trials(spec(8, sets=sets, recipes=("A5-unet-ra",), space="mars"))
+    assert [each.notes.recipe for each in recipes] == ["control", "A5-unet-ra"]
