@@ -18,6 +18,8 @@ from search_bench.one_epoch import OneEpoch
 from search_bench.parts import GROUND, best_of
 from search_bench.piped import PeerError, piped
 from search_bench.plans import ALL
+from search_bench.portfolio import commended
+from search_bench.runs import runs_of
 from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
 
@@ -26,10 +28,16 @@ from spaces.pruning import Halving, ModelStopping, NoPruning
 from spaces.sampler import Sampler
 
 
-def methods(budget: int) -> list[Method]:
-    """Return what is compared, each to spend so many trainings: the service's ways and the peers'."""
+def methods(budget: int, table: str = "") -> list[Method]:
+    """Return what is compared, each to spend so many trainings: the service's ways and the peers'. Its space has no
+    steps, or those that the tables other than this one commend.
+    """
+    others = [ALL[name] for name in ALL if name != table and runs_of(name)] if table else []
     return [
         ours("model", Sampler.MODEL, NoPruning(), budget),
+        ours(
+            "model + steps", Sampler.MODEL, NoPruning(), budget, commended(others) if others else ()
+        ),
         ours("model + stopping", Sampler.MODEL, ModelStopping(), 3 * budget),
         ours("model + stopping 0.35", Sampler.MODEL, ModelStopping(below=0.35), 3 * budget),
         ours("model + halving", Sampler.MODEL, Halving(), 3 * budget),
@@ -44,7 +52,7 @@ def main() -> None:
     """Play what the file lacks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", choices=ALL, required=True)
-    names = [method.name for method in methods(EVERY)]
+    names = [method.name for method in methods(EVERY)]  # of any table
     parser.add_argument("--method", choices=names, action="append")
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
@@ -64,8 +72,9 @@ def main() -> None:
         if (each.runs, each.budget) == (world.told, asked.budget)
     }
     missing: set[str] = set()  # what cannot be played here
+    played = methods(asked.budget, asked.table)
     for repetition in range(asked.repetitions):
-        for method in methods(asked.budget):
+        for method in played:
             name = method.name
             if name not in (asked.method or names) or name in missing:
                 continue

@@ -23,7 +23,7 @@ from search_bench.surrogate import Floats, Surrogate, point_of
 from spaces import Space
 from spaces.pruning import Pruning
 from spaces.sampler import Sampler
-from spaces.values import Value
+from spaces.values import Scalar, Value
 
 
 @dataclass
@@ -142,9 +142,17 @@ class OptunaSearch:
         """Leave it: it is in memory alone."""
 
 
-def ours(name: str, sampler: Sampler, pruning: Pruning, trials: int) -> OptunaMethod:
+def ours(
+    name: str,
+    sampler: Sampler,
+    pruning: Pruning,
+    trials: int,
+    steps: Sequence[Mapping[str, Scalar]] = (),
+) -> OptunaMethod:
     """Return a search of the service: its samplers, first trials and rungs."""
-    space = Space(GROUND.space.domains, GROUND.space.control, pruning, sampler=sampler)
+    space = Space(
+        GROUND.space.domains, GROUND.space.control, pruning, sampler=sampler, steps=tuple(steps)
+    )
     ground = SpaceGround(space)
 
     def spec(seed: int) -> StudySpec:

@@ -137,6 +137,18 @@ def test_a_study_of_older_defaults_tells_how_to_go_on_with_it(
     words = shlex.split(command)
     assert words[::2] == ["--set", "--set"]
     assert load_space("small", words[1::2]).to_dict() == old
+    stepped = load_space("small", ["steps=[{augment.elastic: true}]"]).to_dict()
+    for theirs, ours in ((new | {"steps": []}, stepped), (stepped, new)):
+        theirs = {what: value for what, value in theirs.items() if value != []}
+        with pytest.raises(UserError, match=r"--set steps is (\[\]|1 of them) there") as refused:
+            refuse_other(
+                before.model_copy(update={"space": theirs}),
+                before.model_copy(update={"space": ours}),
+            )
+        said = str(refused.value)
+        assert said.endswith(", or go on with --set 'steps=[]'") == (theirs == new), (
+            "no option writes one"
+        )
     more = {"space": new, "trials": 5}
     with pytest.raises(UserError) as refused:
         refuse_other(before.model_copy(update={"space": old}), before.model_copy(update=more))

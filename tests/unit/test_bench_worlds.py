@@ -20,7 +20,16 @@ def bench() -> Iterator[Any]:
     """The modules of the bench, and the world of table mars-a."""
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(TESTS))
-        names = ("choices", "judging", "parts", "plans", "runs", "surrogate", "virtual")
+        names = (
+            "choices",
+            "judging",
+            "parts",
+            "plans",
+            "portfolio",
+            "runs",
+            "surrogate",
+            "virtual",
+        )
         modules = {name: importlib.import_module(f"search_bench.{name}") for name in names}
         peers = importlib.import_module("bench_peers")
         world = modules["surrogate"].Surrogate("mars-a", told=TOLD)
@@ -112,3 +121,47 @@ def test_how_much_sooner_is_told_from_the_curves(bench: Any) -> None:
     assert verdict.speed_up(slow, both) == 0.0
     assert (ours.ours, ours.theirs, theirs.ours, theirs.theirs) == (True, False, False, True)
     assert not judging.Gains("model", "highest", np.zeros((1, 10))).ours
+
+
+def test_a_portfolio_takes_the_step_that_adds_most_each_time(bench: Any) -> None:
+    """Two that are good in the same worlds are worth no more than one; a poorer one for the others is."""
+    draws_DS = np.array([[4.0, 3.9, -1.0, 0.5], [-2.0, -2.0, 1.0, 0.5]])
+    gains = bench.portfolio.Gains(draws_DS.mean(axis=0), draws_DS.std(axis=0), draws_DS)
+    assert bench.portfolio.portfolio([gains], 3) == [0, 2, 0]
+    assert bench.portfolio.worth(gains, [0]) == 2.0
+    assert bench.portfolio.worth(gains, [0, 1]) == 2.0
+    assert bench.portfolio.worth(gains, [0, 2]) == 2.5
+    assert bench.portfolio.worth(gains, [1, 3]) == pytest.approx((3.9 + 0.5) / 2)
+    other = bench.portfolio.Gains(*(-each for each in (gains.means_S, gains.sds_S, draws_DS)))
+    chosen = bench.portfolio.portfolio([gains, other], 1)
+    assert chosen == [0], "the sums over tables are 3, 2.95, 1 and 0.5"
+
+
+def test_steps_gain_what_the_posterior_of_the_table_tells(bench: Any) -> None:
+    table = bench.plans.ALL["mars-a"]
+    steps = bench.portfolio.changes()
+    assert {"train.batch_size": 8} in steps
+    assert {"loss.dice.on": False} in steps
+    assert not any(step.get("optimiser.learning_rate") == 4e-3 for step in steps), "the control"
+    picked = steps[:5]
+    gains = bench.portfolio.gains_of(table, picked)
+    ground = bench.parts.GROUND
+    belief = bench.portfolio.believer_on(table).of(
+        [ground.tried({**ground.control, **step}).values for step in picked]
+    )
+    np.testing.assert_allclose(gains.means_S, belief.means_C[:-1] - belief.means_C[-1])
+    np.testing.assert_allclose(
+        gains.draws_DS.mean(axis=0), gains.means_S, atol=4 * gains.sds_S.max() / 20
+    )
+    np.testing.assert_allclose(gains.draws_DS.std(axis=0), gains.sds_S, rtol=0.15)
+    shares = (gains.draws_DS > 0).mean(axis=0)
+    np.testing.assert_allclose(shares, belief.beats_control_C[:-1], atol=0.08)
+
+
+def test_a_step_is_made_simpler_without_giving_away_what_it_gains(bench: Any) -> None:
+    tables = [bench.plans.ALL["mars-a"]]
+    singles = bench.portfolio.changes()
+    means = bench.portfolio.mean_gains(tables, singles)
+    best, worst = singles[int(means.argmax())], singles[int(means.argmin())]
+    assert bench.portfolio.simplified({**worst, **best}, tables) == best
+    assert bench.portfolio.simplified(best, tables) == best
