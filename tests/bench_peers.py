@@ -18,7 +18,7 @@ from search_bench.one_epoch import OneEpoch
 from search_bench.parts import GROUND, best_of
 from search_bench.piped import PeerError, piped
 from search_bench.plans import ALL
-from search_bench.portfolio import commended
+from search_bench.portfolio import StepsFrom
 from search_bench.runs import runs_of
 from search_bench.surrogate import Surrogate
 from search_bench.virtual import Method, Trained, ours, peers, play
@@ -26,6 +26,8 @@ from search_bench.virtual import Method, Trained, ours, peers, play
 from search.posterior.belief import Believer, Run
 from spaces.pruning import Halving, ModelStopping, NoPruning
 from spaces.sampler import Sampler
+
+STEPS = StepsFrom(GROUND.control)
 
 
 def methods(budget: int, table: str = "") -> list[Method]:
@@ -36,7 +38,11 @@ def methods(budget: int, table: str = "") -> list[Method]:
     return [
         ours("model", Sampler.MODEL, NoPruning(), budget),
         ours(
-            "model + steps", Sampler.MODEL, NoPruning(), budget, commended(others) if others else ()
+            "model + steps",
+            Sampler.MODEL,
+            NoPruning(),
+            budget,
+            STEPS.commended(others) if others else (),
         ),
         ours("model + stopping", Sampler.MODEL, ModelStopping(), 3 * budget),
         ours("model + stopping 0.35", Sampler.MODEL, ModelStopping(below=0.35), 3 * budget),

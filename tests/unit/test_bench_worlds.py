@@ -139,12 +139,13 @@ def test_a_portfolio_takes_the_step_that_adds_most_each_time(bench: Any) -> None
 
 def test_steps_gain_what_the_posterior_of_the_table_tells(bench: Any) -> None:
     table = bench.plans.ALL["mars-a"]
-    steps = bench.portfolio.changes()
+    start = bench.portfolio.StepsFrom(bench.parts.GROUND.control)
+    steps = start.changes()
     assert {"train.batch_size": 8} in steps
     assert {"loss.dice.on": False} in steps
     assert not any(step.get("optimiser.learning_rate") == 4e-3 for step in steps), "the control"
     picked = steps[:5]
-    gains = bench.portfolio.gains_of(table, picked)
+    gains = start.gains(table, picked)
     ground = bench.parts.GROUND
     belief = bench.portfolio.believer_on(table).of(
         [ground.tried({**ground.control, **step}).values for step in picked]
@@ -160,8 +161,9 @@ def test_steps_gain_what_the_posterior_of_the_table_tells(bench: Any) -> None:
 
 def test_a_step_is_made_simpler_without_giving_away_what_it_gains(bench: Any) -> None:
     tables = [bench.plans.ALL["mars-a"]]
-    singles = bench.portfolio.changes()
-    means = bench.portfolio.mean_gains(tables, singles)
+    start = bench.portfolio.StepsFrom(bench.parts.GROUND.control)
+    singles = start.changes()
+    means = start.mean_gains(tables, singles)
     best, worst = singles[int(means.argmax())], singles[int(means.argmin())]
-    assert bench.portfolio.simplified({**worst, **best}, tables) == best
-    assert bench.portfolio.simplified(best, tables) == best
+    assert start.simplified({**worst, **best}, tables) == best
+    assert start.simplified(best, tables) == best
