@@ -6,6 +6,7 @@ from rich.table import Table
 from search.terminal.console import open_console
 from spaces import Fixed, FromParams, load_space
 from spaces.fields.schema import flatten
+from spaces.values import Value, plain, shown
 
 
 def show(name: str, sets: list[str]) -> None:
@@ -25,7 +26,11 @@ def show(name: str, sets: list[str]) -> None:
     for step in space.steps:
         config = flatten(space.draw(FromParams(step)))
         changed = {path: value for path, value in config.items() if control.get(path) != value}
-        console.print(f"  {changed}")
+        console.print(f"  {', '.join(f'{path}: {_said(each)}' for path, each in changed.items())}")
+
+
+def _said(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else shown(plain(value))
 
 
 def check(name: str, sets: list[str]) -> None:

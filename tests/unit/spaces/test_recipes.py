@@ -376,7 +376,7 @@ def test_show_of_an_unknown_recipe_is_one_line(capsys: pytest.CaptureFixture[str
 
 
 def test_what_is_stored_of_a_space_names_recipes_and_pruning_only_where_they_are_given() -> None:
-    before = load_space("mars", ["pruning={kind: halving}"])
+    before = load_space("mars", ["pruning={kind: halving}", "steps=[]"])
     assert before.to_dict().keys() == {"domains", "control", "sampler"}, "as it was ever stored"
     assert load_space("mars").to_dict()["pruning"] == {"kind": "model", "below": 0.05}
     assert json.loads(json.dumps(load_space("recipes").to_dict()))["recipes"] == ["all"]

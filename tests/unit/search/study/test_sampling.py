@@ -37,32 +37,37 @@ def spec(
     )  # fmt: skip
 
 
+NO_STEPS = ("steps=[]",)
+
+
 @pytest.mark.parametrize(
     ("trials", "startup", "first"), [(1, 4, 1), (4, 4, 2), (12, 4, 4), (20, 5, 5), (100, 10, 10)]
 )
 def test_small_budgets_start_near_the_control(trials: int, startup: int, first: int) -> None:
     assert startup_trials(spec(trials)) == startup
-    assert len(first_trials(spec(trials))) == first <= trials
+    assert len(first_trials(spec(trials, sets=NO_STEPS))) == first <= trials
 
 
 def test_the_control_comes_first_and_its_neighbours_keep_most_of_it() -> None:
     control = dict(load_space("small").control)
-    (params, notes), again, *neighbours = first_trials(spec(100))
+    (params, notes), again, *neighbours = first_trials(spec(100, sets=NO_STEPS))
     assert params == control
     assert notes == Notes(recipe="control")
     assert again == (control, Notes(recipe="control again"))
-    assert first_trials(spec(24))[1] == again
-    assert first_trials(spec(23))[1].notes == neighbours[0].notes, (
+    assert first_trials(spec(24, sets=NO_STEPS))[1] == again
+    assert first_trials(spec(23, sets=NO_STEPS))[1].notes == neighbours[0].notes, (
         "a small budget has no run to spare"
     )
     assert all(neighbour.items() <= control.items() for neighbour, _ in neighbours)
     sizes = [
-        len(params) for seed in range(10) for params, _ in first_trials(spec(100, seed=seed))[2:]
+        len(params)
+        for seed in range(10)
+        for params, _ in first_trials(spec(100, seed=seed, sets=NO_STEPS))[2:]
     ]
     assert sum(sizes) / (len(sizes) * len(control)) == pytest.approx(NEIGHBOUR_KEEPS, abs=0.06)
     assert len({tuple(neighbour) for neighbour, _ in neighbours}) == len(neighbours)
-    assert first_trials(spec(100)) == first_trials(spec(100))
-    assert first_trials(spec(100, seed=1)) != first_trials(spec(100))
+    assert first_trials(spec(100, sets=NO_STEPS)) == first_trials(spec(100, sets=NO_STEPS))
+    assert first_trials(spec(100, seed=1, sets=NO_STEPS)) != first_trials(spec(100, sets=NO_STEPS))
 
 
 def test_recipes_follow_the_control_in_place_of_its_neighbours() -> None:
@@ -163,6 +168,7 @@ def test_tpe_learns_the_border_of_what_cannot_work() -> None:
 def test_steps_follow_the_control_and_have_half_of_the_trials_at_most() -> None:
     sets = ["steps=[{model.depth: 4}, {augment.elastic: true}, {model.dropout: 0.05}]"]
     space = load_space("small", sets)
+    assert len(space.steps) == 3
 
     def first(trials: int) -> list[str]:
         return [each.notes.recipe for each in first_trials(spec(trials, sets=sets))]

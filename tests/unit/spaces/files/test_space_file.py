@@ -274,10 +274,9 @@ def test_broken_pruning_and_recipes_are_told(tmp_path: Path, text: str, problem:
 
 STEPS = """
 extends: small
-train.batch_size: {choice: [8, 16]}
 steps:
-  - train.batch_size: 8
-  - {model: {block: residual}, augment.intensity: 0.3}
+  - train.batch_size: 16
+  - {model: {block: plain}, augment.intensity: 0.3}
   - loss: {cross_entropy: 1}
 """
 
@@ -288,24 +287,24 @@ def test_steps_are_the_control_with_what_they_change(tmp_path: Path) -> None:
     control = space.default()
 
     assert batch == control.model_copy(
-        update={"train": control.train.model_copy(update={"batch_size": 8})}
+        update={"train": control.train.model_copy(update={"batch_size": 16})}
     )
     assert (block.model.block, block.augment.intensity, block.train) == (
-        "residual",
+        "plain",
         0.3,
         control.train,
     )
     assert (loss.loss.cross_entropy, loss.loss.dice) == (1.0, 0.0), "a mixture is given whole"
     assert load_stored_space(space.to_dict()) == space
-    assert load_text(tmp_path, "extends: small").fingerprint != space.fingerprint
+    assert load_text(tmp_path, "extends: small\nsteps: []").fingerprint != space.fingerprint
 
 
 def test_steps_that_lie_outside_a_narrower_space_are_left_out(tmp_path: Path) -> None:
-    narrowed = load_text(tmp_path, STEPS, "train.batch_size=8", "control.augment.intensity=0.3")
+    narrowed = load_text(tmp_path, STEPS, "train.batch_size=16", "control.augment.intensity=0.3")
     block, loss = (narrowed.draw(FromParams(step)) for step in narrowed.steps)
 
-    assert narrowed.default().train.batch_size == 8
-    assert (block.model.block, loss.loss.dice) == ("residual", 0.0)
+    assert narrowed.default().train.batch_size == 16
+    assert (block.model.block, loss.loss.dice) == ("plain", 0.0)
     assert load_text(tmp_path, STEPS, "steps=[]").steps == ()
     assert len(load_text(tmp_path, STEPS, "steps=[{augment.elastic: true}]").steps) == 1
 
@@ -315,9 +314,9 @@ def test_steps_that_lie_outside_a_narrower_space_are_left_out(tmp_path: Path) ->
     [
         ("8", "steps: must be a list of what steps change of the control, like [{train.batch_size: 8}]"),
         ("[8]", "steps[1]: must be a list of what steps change"),
-        ("[{train.batch_size: 8}, {}]", "steps[2]: must be a list"),
+        ("[{train.batch_size: 16}, {}]", "steps[2]: must be a list"),
         ("[{train.bath_size: 8}]", "steps[1].train.bath_size: must be a field of the config (did you mean train.batch_size?)"),
-        ("[{train.batch_size: 8}, {train.batch_size: {int: [8, 9]}}]", "steps[2].train.batch_size: must be a plain value"),
+        ("[{train.batch_size: 16}, {train.batch_size: {int: [8, 9]}}]", "steps[2].train.batch_size: must be a plain value"),
         ("[{train.batch_size: 0}]", "steps[1].train.batch_size: must be"),
         ("[{model.dropout: 0.4}]", "steps[1].model.dropout: must lie in the space (model.dropout: "),
         ("[{train.epochs: 3}]", "steps[1].train.epochs: must lie in the space"),
@@ -328,7 +327,5 @@ def test_steps_that_lie_outside_a_narrower_space_are_left_out(tmp_path: Path) ->
 def test_a_step_of_ones_own_that_is_none_is_refused(
     tmp_path: Path, steps: str, problem: str
 ) -> None:
-    (found,) = problems_of(
-        tmp_path, f"extends: small\ntrain.batch_size: {{choice: [8, 16]}}\nsteps: {steps}"
-    )
+    (found,) = problems_of(tmp_path, f"extends: small\nsteps: {steps}")
     assert problem in found
