@@ -35,20 +35,15 @@ def methods(budget: int, table: str = "") -> list[Method]:
     steps, or those that the tables other than this one commend.
     """
     others = [ALL[name] for name in ALL if name != table and runs_of(name)] if table else []
+    steps = STEPS.commended(others) if others else []
     return [
         ours("model", Sampler.MODEL, NoPruning(), budget),
-        ours(
-            "model + steps",
-            Sampler.MODEL,
-            NoPruning(),
-            budget,
-            STEPS.commended(others) if others else (),
-        ),
+        ours("model + steps", Sampler.MODEL, NoPruning(), budget, steps),
         ours("model + stopping", Sampler.MODEL, ModelStopping(), 3 * budget),
         ours("model + stopping 0.35", Sampler.MODEL, ModelStopping(below=0.35), 3 * budget),
         ours("model + halving", Sampler.MODEL, Halving(), 3 * budget),
         ours("tpe + halving", Sampler.TPE, Halving(), 3 * budget),
-        *peers(),
+        *peers(steps),
         OneEpoch(),
         *piped(),
     ]

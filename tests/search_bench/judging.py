@@ -11,6 +11,7 @@ import numpy.typing as npt
 from search_bench.choices import EVERY, Study, studies_of
 from search_bench.parts import GROUND
 from search_bench.surrogate import Surrogate, point_of
+from search_bench.virtual import WITH_STEPS
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
@@ -38,8 +39,9 @@ class Gains:
 
     @property
     def theirs(self) -> bool:
-        """Whether it is a peer's, by the peer's own choice."""
-        return not self.method.startswith(OURS) and self.choice == "highest"
+        """Whether it is a peer's as it comes, by the peer's own choice."""
+        own = not self.method.startswith(OURS) and not self.method.endswith(WITH_STEPS)
+        return own and self.choice == "highest"
 
     def at(self, budget: int) -> Floats:
         """Return the gains (R,) after a budget, in the repetitions that it has played."""
@@ -147,7 +149,7 @@ class Verdict:
             )
         theirs = [each.at(self.budget).mean() for each in self.compared]
         if not theirs or max(theirs) <= 0:
-            yield "no peer ends above the control, so nothing can be said of who is there sooner"
+            yield "no peer with half of the repetitions ends above the control: who is there sooner cannot be said"
             return
         dice = np.random.default_rng(0)
         repetitions = len(self.all[0].gains_RB)

@@ -25,6 +25,8 @@ from spaces.pruning import Pruning
 from spaces.sampler import Sampler
 from spaces.values import Scalar, Value
 
+WITH_STEPS = " + steps"  # at the end of the name of a search that begins with them
+
 
 @dataclass
 class Trained:
@@ -177,11 +179,19 @@ def ours(
     )
 
 
-def peers() -> Iterator[OptunaMethod]:
-    """Yield searches of Optuna's own, as their documentation has them."""
+def peers(steps: Sequence[Mapping[str, Scalar]]) -> Iterator[OptunaMethod]:
+    """Yield searches of Optuna's own, as their documentation has them; of one also what it makes of the steps that a
+    space of the service may have.
+    """
     yield OptunaMethod("random", lambda seed, number: RandomSampler(seed))
     yield OptunaMethod(
         "optuna TPE + median", lambda seed, number: TPESampler(seed=seed), MedianPruner
+    )
+    yield OptunaMethod(
+        f"optuna TPE + median{WITH_STEPS}",
+        lambda seed, number: TPESampler(seed=seed),
+        MedianPruner,
+        lambda seed: [dict(step) for step in steps],
     )
     yield OptunaMethod(
         "optuna TPE + Hyperband",
