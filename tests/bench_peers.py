@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import optuna
-from search_bench.choices import EVERY, Params, Study, append, budgets_to, studies_of
+from search_bench.choices import EVERY, Params, Study, append, budgets_to, rounded, studies_of
 from search_bench.one_epoch import OneEpoch
 from search_bench.parts import GROUND, best_of
 from search_bench.piped import PeerError, piped
@@ -118,7 +118,7 @@ def chosen_in(
         chosen = best_of(believed, whole)
         highest.append(scored[whole[int(np.argmax(heights))]][0])
         posterior.append(scored[chosen][0])
-    params = {number: trained[number].params for number in sorted({*highest, *posterior})}
+    params = {number: rounded(trained[number].params) for number in sorted({*highest, *posterior})}
     return begun, complete, highest, posterior, params
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_bench.parts import GROUND
 from search_bench.plans import TABLES
 
 EVERY = 4  # trainings, after which a choice is asked for again
@@ -20,6 +21,7 @@ COLUMNS = (
     "posterior",
     "params",
 )
+DIGITS = 6  # of a parameter
 Params = Mapping[str, Any]
 
 
@@ -71,18 +73,40 @@ def append(table: str, study: Study) -> None:
         lists = (study.begun, study.complete, study.highest, study.posterior)
         numbers = [" ".join(map(str, each)) for each in lists]
         params = json.dumps(
-            {str(key): value for key, value in study.params.items()}, separators=(",", ":")
+            {str(key): _differing(value) for key, value in study.params.items()},
+            separators=(",", ":"),
         )
         writer.writerow(
             [study.runs, study.method, study.workers, study.repetition, *numbers, params]
         )
 
 
+def rounded(params: Params) -> Params:
+    """Return parameters with as many digits as are kept."""
+    return {
+        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        for name, value in params.items()
+    }
+
+
+def _differing(params: Params) -> Params:
+    """Return what parameters have otherwise than the control, None for what they lack."""
+    control = GROUND.control
+    lacking = {name: None for name in control if name not in params}
+    return {name: each for name, each in params.items() if control.get(name) != each} | lacking
+
+
+def _whole(differing: Params) -> Params:
+    return {
+        name: value for name, value in {**GROUND.control, **differing}.items() if value is not None
+    }
+
+
 def _study(row: Mapping[str, str]) -> Study:
     lists = (
         [*map(int, row[name].split())] for name in ("begun", "complete", "highest", "posterior")
     )
-    params = {int(number): params for number, params in json.loads(row["params"]).items()}
+    params = {int(number): _whole(each) for number, each in json.loads(row["params"]).items()}
     return Study(
         int(row["runs"]), row["method"], int(row["workers"]), int(row["repetition"]), *lists, params
     )

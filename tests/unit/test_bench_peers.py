@@ -174,7 +174,7 @@ def test_studies_are_played_once_and_told_apart_by_their_budget(
     broken = Piped(bench, "broken")
     monkeypatch.setattr(bench.choices, "TABLES", tmp_path)
     monkeypatch.setattr(bench.bench_peers, "Surrogate", lambda table, told: bench.world)
-    monkeypatch.setattr(bench.bench_peers, "methods", lambda budget: [broken, plain])
+    monkeypatch.setattr(bench.bench_peers, "methods", lambda budget, table="": [broken, plain])
     for budget in (4, 8, 8):
         arguments = f"--table mars-a --told {TOLD} --repetitions 2 --budget {budget}".split()
         monkeypatch.setattr(sys, "argv", ["bench_peers", *arguments])
