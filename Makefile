@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-live bench-peers bench-search bench-tables compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-live bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,12 @@ bench-peers: install ## searches in virtual time on a recorded table, the real c
 
 bench-search: install ## what choices and searches are worth, replayed on the recorded tables (minutes)
 	$(VENV)/bin/python tests/bench_search.py
+
+bench-portfolio: install ## steps from the control that the recorded tables commend, and what those of one are worth on another (a minute)
+	$(VENV)/bin/python tests/bench_portfolio.py $(ARGS)
+
+bench-steps: install ## a preset's control and its first steps trained in full, with several seeds (MARS_NPZ; ten minutes)
+	$(VENV)/bin/python tests/bench_steps.py $(ARGS)
 
 bench-live: install ## a live study beside a plain Optuna script, judged on a sealed part (MARS_NPZ; half an hour)
 	$(VENV)/bin/python tests/bench_live.py $(ARGS)
