@@ -159,13 +159,13 @@ def main() -> None:
                 report(world, size, asked.repetitions)
     for name in names:
         if studies_of(name):
-            found = quality(name)
+            told = asked.told or max(study.runs for study in studies_of(name))
+            found = quality(name, told)
             print(
-                f"\n{name}: rank correlation of the surrogate with configs that it has not seen: "
+                f"\n{name}, {told} runs: rank correlation of the surrogate with configs that it has not seen: "
                 f"all {found.all[0]:.2f} of {found.all[1]}, the best quarter "
                 f"{found.best_quarter[0]:.2f}, around the control {found.near_control[0]:.2f}"
             )
-            told = asked.told or max(study.runs for study in studies_of(name))
             verdict = Verdict(Surrogate(name, told=told), asked.workers, asked.budget)
             print(*verdict.lines(), sep="\n", flush=True)
             there = {each.method for each in verdict.all}

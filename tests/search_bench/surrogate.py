@@ -186,16 +186,16 @@ class Quality:
     near_control: tuple[float, int]
 
 
-def quality(name: str) -> Quality:
-    """Return the cross-validated rank correlation of a table's surrogate with the recorded final scores,
-    over all configs, the best quarter, and those around the control.
+def quality(name: str, told: int = 0) -> Quality:
+    """Return the cross-validated rank correlation of the surrogate of a table, or of its first ``told`` runs, with the
+    recorded final scores, over all configs, the best quarter, and those around the control.
     """
-    whole = Surrogate(name)
+    whole = Surrogate(name, told=told)
     told_C = np.full(len(whole.configs), np.nan)
     order = np.random.default_rng(0).permutation(len(whole.configs))
     for fold in range(FOLDS):
         left = order[fold::FOLDS]
-        others = Surrogate(name, [whole.configs[place] for place in left])
+        others = Surrogate(name, [whole.configs[place] for place in left], told)
         told_C[left] = others.truth(whole.points_CD[left])
     finals_C = whole.finals_C
     best_C = finals_C >= np.quantile(finals_C, 0.75)
