@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy import text
 
 from search.study.budget import current_budget, is_over
 from search.study.orders import extend_budget
@@ -20,6 +19,7 @@ from search.study.trainings import Trainings
 from search.trials import leases
 from search.trials.claims import Claimed, Done, Waiting, claim
 from search.trials.writing import write_notes
+from tests.support.taken_trials import begun, change, end, take
 
 Maker = Callable[..., None]
 HOUR = 3600.0
@@ -32,33 +32,6 @@ def timed(database: str, make_study: Maker) -> Iterator[Study]:
     study = open_study(database, "small")
     yield study
     study.close()
-
-
-def take(study: Study, owner: str, device: str = "CPU") -> leases.Lease:
-    claimed = claim(study, owner, threads=1, device=device)
-    assert isinstance(claimed, Claimed)
-    return claimed.lease
-
-
-def end(study: Study, lease: leases.Lease, train_s: float, device: str = "CPU") -> None:
-    """End a trial as a worker does, that has trained ten epochs in so many seconds."""
-    notes = Notes(device_name=device, epochs=10, train_s=train_s, multiply_adds=10**6)
-    write_notes(study.engine, lease, notes)
-    study.optuna.tell(study.trial(lease.trial_id), 0.5)
-    leases.release(study.engine, lease)
-    change(study, f"UPDATE search_lease SET spent_s = {train_s} WHERE trial_id = {lease.trial_id}")
-
-
-def change(study: Study, statement: str) -> None:
-    with study.engine.begin() as connection:
-        connection.execute(text(statement))
-
-
-def begun(study: Study, minutes_ago: float) -> None:
-    change(
-        study,
-        f"UPDATE search_study SET started_at = clock_timestamp() - interval '{minutes_ago} minutes'",
-    )
 
 
 def test_before_a_training_has_ended_nothing_is_known_and_all_may_begin(timed: Study) -> None:
