@@ -71,7 +71,7 @@ def report(
     database, folder = make_database(), tmp_path_factory.mktemp("report")
     pictures = open_pictures(str(folder / "artifacts"))
     spec = spec_of("rocks <script>alert(1)</script>", preset="small", trials=60)
-    trials = drawn_trials(load_stored_space(spec.space), 48)
+    trials = drawn_trials(load_stored_space(spec.space), 48, seed=1)
     surely_best(trials)
     ranked = sorted(
         (trial for trial in trials if trial.value is not None),
