@@ -8,11 +8,13 @@ from objectives.errors import Problem
 from spaces.domains import Domain
 from spaces.fields.conditions import is_read
 from spaces.fields.schema import Leaf, flatten, leaves, leaves_by_path
-from spaces.fields.simplex import Simplex, nearest_weights, simplices
+from spaces.fields.simplex import Simplex, nearest_weights, share_paths, simplices
 from spaces.fields.walk import fill, named_domain
 from spaces.files.layer import Layer, merge, step_path
 from spaces.space import Space
 from spaces.values import Scalar, Value, plain, shown
+
+WHOLE = ", and a mixture's terms are given whole, with a sum of 1"
 
 
 def check_control(layer: Layer) -> list[Problem]:
@@ -102,7 +104,7 @@ def _nearest(
     vain = [
         Problem(
             f"{where}{path}",
-            f"must lie in the space ({_allowed(path, domains)})",
+            f"must lie in the space ({_allowed(path, domains)}){WHOLE if path in share_paths() else ''}",
             shown(plain(value)),
         )
         for path, value in own.items()

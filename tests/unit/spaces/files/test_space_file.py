@@ -320,6 +320,7 @@ def test_steps_that_lie_outside_a_narrower_space_are_left_out(tmp_path: Path) ->
         ("[{train.batch_size: 0}]", "steps[1].train.batch_size: must be"),
         ("[{model.dropout: 0.4}]", "steps[1].model.dropout: must lie in the space (model.dropout: "),
         ("[{train.epochs: 3}]", "steps[1].train.epochs: must lie in the space"),
+        ("[{loss.dice: 0.4}]", "may be off), and a mixture's terms are given whole, with a sum of 1"),
         ("[{model.depth: 3}]", "steps[1]: must differ from the control"),
         ("[{model.depth: 4}, {model.depth: 4}]", "steps[2]: must differ from step 1"),
     ],
