@@ -21,12 +21,14 @@ from search_bench.plans import ALL
 from search_bench.portfolio import StepsFrom
 from search_bench.runs import runs_of
 from search_bench.surrogate import Surrogate
+from search_bench.tabular import NoneLeftError, Tabular
 from search_bench.virtual import Method, Trained, ours, peers, play
 
 from search.posterior.belief import Believer, Run
 from spaces.pruning import Halving, ModelStopping, NoPruning
 from spaces.sampler import Sampler
 
+WORLDS = {"surrogate": Surrogate, "table": Tabular}
 STEPS = StepsFrom(GROUND.control)
 
 
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--budget", type=int, default=40, help=f"trainings, a multiple of {EVERY}")
     parser.add_argument("--told", type=int, default=0, help="recorded runs of its world; 0: all")
+    parser.add_argument("--world", choices=WORLDS, default="surrogate", help="(%(default)s)")
     parser.add_argument("--minutes", type=float, default=1e6)
     asked = parser.parse_args()
     if asked.budget < EVERY or asked.budget % EVERY:
@@ -66,10 +69,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     until = time.monotonic() + 60 * asked.minutes
-    world = Surrogate(asked.table, told=asked.told)
+    world = WORLDS[asked.world](asked.table, told=asked.told)
     there = {
         (each.method, each.workers, each.repetition)
-        for each in studies_of(asked.table)
+        for each in studies_of(asked.table, world.kept_as)
         if (each.runs, each.budget) == (world.told, asked.budget)
     }
     missing: set[str] = set()  # what cannot be played here
@@ -87,12 +90,13 @@ def main() -> None:
                 trained = play(
                     method, world, workers=asked.workers, budget=asked.budget, seed=repetition
                 )
-            except PeerError as error:
+            except (PeerError, NoneLeftError) as error:
                 missing.add(name)
                 print(f"| {name} | not played: {error} |", flush=True)
                 continue
             chosen = chosen_in(trained, world.epochs, asked.budget)
-            append(asked.table, Study(world.told, name, asked.workers, repetition, *chosen))
+            study = Study(world.told, name, asked.workers, repetition, *chosen)
+            append(asked.table, study, world.kept_as)
 
 
 def chosen_in(

@@ -1,4 +1,4 @@
-"""What searches in virtual time chose: one line of a table's file for each study."""
+"""What searches in virtual time chose: one line of a file for each study, a file for each table and kind of world."""
 
 import csv
 import json
@@ -53,18 +53,18 @@ def budgets_to(budget: int) -> list[int]:
     return list(range(EVERY, budget + 1, EVERY))
 
 
-def studies_of(table: str) -> list[Study]:
-    """Return the studies that a table's file has."""
-    path = TABLES / f"{table}.choices.csv"
+def studies_of(table: str, kept_as: str = "choices") -> list[Study]:
+    """Return the studies of a table that a file has: one for each kind of world."""
+    path = TABLES / f"{table}.{kept_as}.csv"
     if not path.exists():
         return []
     with path.open() as lines:
         return [_study(row) for row in csv.DictReader(lines)]
 
 
-def append(table: str, study: Study) -> None:
+def append(table: str, study: Study, kept_as: str = "choices") -> None:
     """Add a study at the end of a table's file."""
-    path = TABLES / f"{table}.choices.csv"
+    path = TABLES / f"{table}.{kept_as}.csv"
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

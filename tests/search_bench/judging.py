@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from search_bench.choices import EVERY, Study, studies_of
 from search_bench.parts import GROUND
-from search_bench.surrogate import Surrogate, point_of
-from search_bench.virtual import WITH_STEPS
+from search_bench.virtual import WITH_STEPS, World
 
 Floats = npt.NDArray[np.float64]
 CHOICES = ("highest", "posterior")
@@ -19,7 +18,6 @@ SHOWN = (8, 16, 40)  # budgets; and the whole of a larger one
 CONTROL_ONLY = "control only"
 OURS = ("model", "tpe + halving")  # ways of the service; what begins like them is ours, too
 BOOTSTRAPS = 2000
-ROUNDING = 1e-9  # of a score
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,9 @@ class Gains:
 class Verdict:
     """The gains of all searches on one world, each with the same workers and budget."""
 
-    world: Surrogate
+    world: World
     workers: int
     budget: int = 40
-
-    @cached_property
-    def control(self) -> float:
-        """The control's true score."""
-        return float(self.world.truth(self.world.control[None])[0])
 
     @cached_property
     def all(self) -> list[Gains]:
@@ -77,7 +70,7 @@ class Verdict:
         """
         studies = defaultdict[str, dict[int, Study]](dict)
         wanted = (self.workers, self.world.told, self.budget)
-        for study in studies_of(self.world.name):
+        for study in studies_of(self.world.name, self.world.kept_as):
             if (study.workers, study.runs, study.budget) == wanted:
                 studies[study.method][study.repetition] = study
         if not studies:
@@ -107,10 +100,10 @@ class Verdict:
 
     def _gains(self, study: Study, choice: str) -> Floats:
         numbers = study.highest if choice == "highest" else study.posterior
-        points = [point_of(dict(GROUND.tried(each).values)) for each in study.params.values()]
-        gains = self.world.truth(np.array(points)) - self.control
-        gains[np.abs(gains) < ROUNDING] = 0.0
-        gain = dict(zip(study.params, gains, strict=True))
+        gain = {
+            number: self.world.gain(GROUND.tried(params).values, study.repetition, number)
+            for number, params in study.params.items()
+        }
         return np.array([gain[number] for number in numbers])
 
     def speed_up(self, ours: Gains, picked_R: npt.NDArray[np.intp]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from optuna.trial import TrialState
 
 from search_bench.parts import GROUND
-from search_bench.virtual import Search, Terms
+from search_bench.virtual import Offer, Search, Terms
 
 BEST = 3  # configs that are trained whole at least; more, so that all workers have as many
 
@@ -36,7 +36,7 @@ class OneEpochSearch:
         self._params: list[Mapping[str, object]] = []
         self._waiting: dict[int, float] = {}  # the score of each
 
-    def ask(self) -> tuple[int, Mapping[str, object]]:
+    def ask(self, offer: Offer) -> tuple[int, Mapping[str, object]]:
         """Return the control, then a config at random, then the best that waits; one more at random where none
         does.
         """
@@ -45,7 +45,7 @@ class OneEpochSearch:
             best = max(self._waiting, key=self._waiting.__getitem__)
             del self._waiting[best]
             return best, self._params[best]
-        params = GROUND.drawn(self._dice, None).params if number else GROUND.control
+        params = offer(GROUND.drawn(self._dice, None).params if number else GROUND.control)
         self._params.append(params)
         return number, params
 

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from search_bench.flat import fields, read
 from search_bench.parts import GROUND
-from search_bench.virtual import Search, Terms
+from search_bench.virtual import Offer, Search, Terms
 
 SERVERS = Path(__file__).parent / "peers"
 HOMES = Path(".bench-peers")
@@ -80,6 +80,7 @@ class PipedSearch:
 
     def __init__(self, name: str, command: Sequence[str], terms: Terms) -> None:
         self._name = name
+        self._params: list[Mapping[str, object]] = []
         self._folder = tempfile.TemporaryDirectory()
         self._errors = Path(self._folder.name) / "errors"
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
@@ -97,10 +98,15 @@ class PipedSearch:
             {"method": name, "fields": _fields(), "control": dict(GROUND.control)} | asdict(terms)
         )
 
-    def ask(self) -> tuple[int, Mapping[str, object]]:
-        """Return the trial that the peer wants to be trained, with what it reads of its parameters."""
+    def ask(self, offer: Offer) -> tuple[int, Mapping[str, object]]:
+        """Return the trial that the peer wants to be trained, with what it reads of its parameters. Of what is
+        offered instead it is told the scores alone.
+        """
         answer = self._answer({"ask": True})
-        return answer["number"], read(answer["params"])
+        number = answer["number"]
+        if number == len(self._params):
+            self._params.append(offer(read(answer["params"])))
+        return number, self._params[number]
 
     def report(self, number: int, scores: Sequence[float]) -> TrialState:
         """Tell the trial's last score."""

@@ -7,7 +7,7 @@ favour it.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from search.process.messages import Cause
 from search_bench.parts import GROUND
 from search_bench.plans import ALL, plan_of
 from search_bench.runs import Recorded, runs_of
+from search_bench.virtual import Offer, as_proposed
 from spaces.values import Value
 
 Floats = npt.NDArray[np.float64]
@@ -30,6 +31,7 @@ NEIGHBOURS = 5  # configs of which one lends a run's residuals
 FOLDS = 10
 LENGTH, LENGTH_SD = 1.5, 0.8  # of a field's range, and of its logarithm, a priori
 STARTS = 3
+ROUNDING = 1e-9  # of a score
 CLIMBS, STEPS, AROUND = 8, 40, 50  # for the best config
 
 
@@ -54,6 +56,8 @@ class Surrogate:
     """A table as a world: true curves of any config, and runs of it; made of the first ``told`` runs that
     were recorded, or of all.
     """
+
+    kept_as = "choices"
 
     def __init__(self, name: str, leave_out: Sequence[str] = (), told: int = 0) -> None:
         params = {each.config: each.params for each in plan_of(ALL[name])}
@@ -88,12 +92,28 @@ class Surrogate:
         last = last_epochs(self.epochs)
         return np.asarray(self.true_curves(points_ND)[:, -last:].mean(axis=1))
 
-    def run(self, point_D: Floats, dice: np.random.Generator) -> Floats:
-        """Return the scores (E,) of a run."""
+    def offer(self) -> Offer:
+        """Return that each proposal is trained as it is."""
+        return as_proposed
+
+    def run(self, values: Mapping[str, Value], seed: int, number: int) -> Floats:
+        """Return the scores (E,) of a study's trial."""
+        dice = np.random.default_rng((seed, number))
+        point_D = GROUND.coordinates.of(values)
         near_C = -self.scales.correlation(point_D[None], self.points_CD)[0]
         lender = int(dice.choice(np.argsort(near_C, kind="stable")[:NEIGHBOURS]))
         residual_E = dice.choice(self.residuals[lender])
         return np.asarray(np.clip(self.true_curves(point_D[None])[0] + residual_E, 0.0, 1.0))
+
+    def gain(self, values: Mapping[str, Value], seed: int, number: int) -> float:
+        """Return what a config truly gains over the control, whatever has been seen of it."""
+        gain = float(self.truth(GROUND.coordinates.of(values)[None])[0]) - self.control_score
+        return gain if abs(gain) > ROUNDING else 0.0
+
+    @cached_property
+    def control_score(self) -> float:
+        """The control's true score at its end."""
+        return float(self.truth(self.control[None])[0])
 
     @cached_property
     def control(self) -> Floats:
@@ -117,10 +137,10 @@ class Surrogate:
                 if found.max() > height:
                     best, height = around[int(found.argmax())], float(found.max())
             tops.append(height)
-        return max(tops) - float(self.truth(self.control[None])[0])
+        return max(tops) - self.control_score
 
     def _truths(self, configs: Sequence[Tried]) -> Floats:
-        return self.truth(np.array([point_of(dict(each.values)) for each in configs]))
+        return self.truth(np.array([GROUND.coordinates.of(each.values) for each in configs]))
 
     def _fitted(self) -> Scales:
         """Return the scales of the highest marginal likelihood of the configs' mean final scores, with
@@ -210,8 +230,3 @@ def quality(name: str, told: int = 0) -> Quality:
 
 def _correlation(told_C: Floats, seen_C: Floats) -> tuple[float, int]:
     return float(spearmanr(told_C, seen_C).statistic), len(told_C)
-
-
-def point_of(values: dict[str, Value]) -> Floats:
-    """Return a config's point, from the values that it reads."""
-    return GROUND.coordinates.of(values)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
@@ -19,12 +20,12 @@ from search.study.pruners import judging
 from search.study.sampling import build_sampler, first_trials
 from search.study.spec import StudySpec
 from search_bench.parts import GROUND
-from search_bench.surrogate import Floats, Surrogate, point_of
 from spaces import Space
 from spaces.pruning import Pruning
 from spaces.sampler import Sampler
 from spaces.values import Scalar, Value
 
+Floats = npt.NDArray[np.float64]
 WITH_STEPS = " + steps"  # at the end of the name of a search that begins with them
 
 
@@ -58,12 +59,45 @@ class Terms:
     workers: int
 
 
+Offer = Callable[[Mapping[str, object]], Mapping[str, object]]  # what is trained for a proposal
+
+
+def as_proposed(params: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a proposal: it is trained as it is."""
+    return params
+
+
+class World(Protocol):
+    """Where trainings come from, and what is true there."""
+
+    name: str  # of its table
+    told: int  # how many recorded runs it is made of
+    epochs: int  # of a training
+
+    @property
+    def kept_as(self) -> str:
+        """How the files are called that keep what was chosen in it."""
+
+    @property
+    def attainable(self) -> float:
+        """What the best config that is known there gains over the control."""
+
+    def offer(self) -> Offer:
+        """Return what a new study trains for each of its proposals."""
+
+    def run(self, values: Mapping[str, Value], seed: int, number: int) -> Floats:
+        """Return the scores (E,) of a study's trial."""
+
+    def gain(self, values: Mapping[str, Value], seed: int, number: int) -> float:
+        """Return what a config truly gains over the control, of which that trial has been seen."""
+
+
 class Search(Protocol):
     """A study as its method sees it: it is asked for trials, and told each epoch of them."""
 
-    def ask(self) -> tuple[int, Mapping[str, object]]:
+    def ask(self, offer: Offer) -> tuple[int, Mapping[str, object]]:
         """Return the number and parameters of the trial that a free worker is to train: the next number
-        for a new one, that of a paused one to go on with it. The first is the control.
+        for a new one, as it is offered; that of a paused one to go on with it. The first is the control.
         """
 
     def report(self, number: int, scores: Sequence[float]) -> TrialState:
@@ -109,24 +143,44 @@ class OptunaSearch:
     def __init__(self, method: OptunaMethod, seed: int, epochs: int) -> None:
         self._method, self._seed, self._epochs = method, seed, epochs
         self._control = dict(GROUND.control)
-        self._study = optuna.create_study(
-            study_name=f"virtual {seed}",  # Hyperband deals its brackets by the name
-            direction="maximize",
-            sampler=method.sampler(seed, 0),
-            pruner=method.pruner(),
-        )
-        for params in (self._control, *method.first(seed)):
-            self._study.enqueue_trial(params)
+        self._sampler = method.sampler(seed, 0)
+        self._pruner = method.pruner()
+        self._study = self._named()
+        self._first = [self._control, *method.first(seed)]
         self._trials: list[Trial] = []
 
-    def ask(self) -> tuple[int, Mapping[str, object]]:
-        """Return a new trial."""
+    def ask(self, offer: Offer) -> tuple[int, Mapping[str, object]]:
+        """Return a new trial. Where the proposal of one is not what is trained, a copy of the study is asked for it, so
+        that the study itself knows what was.
+        """
         if self._method.each:
-            self._study.sampler = self._method.sampler(self._seed, len(self._trials))
-        trial = self._study.ask()
-        GROUND.space.draw(FromTrial(trial))
+            self._sampler = self._method.sampler(self._seed, len(self._trials))
+        trial = self._proposed(self._study if offer is as_proposed else self._copied())
+        if offer is not as_proposed:
+            self._study.enqueue_trial(dict(offer(trial.params)))
+            trial = _drawn(self._study)
         self._trials.append(trial)
         return trial.number, trial.params
+
+    def _proposed(self, study: optuna.Study) -> Trial:
+        study.sampler = self._sampler
+        if self._first:
+            study.enqueue_trial(self._first.pop(0))
+        return _drawn(study)
+
+    def _copied(self) -> optuna.Study:
+        copied = self._named()
+        copied.add_trials(self._study.get_trials(deepcopy=False))
+        return copied
+
+    def _named(self) -> optuna.Study:
+        """Return an empty study; Hyperband deals its brackets by the name."""
+        return optuna.create_study(
+            study_name=f"virtual {self._seed}",
+            direction="maximize",
+            sampler=RandomSampler(),
+            pruner=self._pruner,
+        )
 
     def report(self, number: int, scores: Sequence[float]) -> TrialState:
         """Report the last score, and end the trial where it is over."""
@@ -142,6 +196,12 @@ class OptunaSearch:
 
     def close(self) -> None:
         """Leave it: it is in memory alone."""
+
+
+def _drawn(study: optuna.Study) -> Trial:
+    trial = study.ask()
+    GROUND.space.draw(FromTrial(trial))
+    return trial
 
 
 def ours(
@@ -203,9 +263,7 @@ def peers(steps: Sequence[Mapping[str, Scalar]]) -> Iterator[OptunaMethod]:
     )
 
 
-def play(
-    method: Method, world: Surrogate, *, workers: int, budget: int, seed: int
-) -> list[Trained]:
+def play(method: Method, world: World, *, workers: int, budget: int, seed: int) -> list[Trained]:
     """Return the trials of a study in which so many workers together spend the budget, in trainings. A
     paused trial goes on where it was.
     """
@@ -215,6 +273,7 @@ def play(
     # when each worker's next epoch is over, whose it is, and the trial's number; -1 where it has none
     events = [(0.0, worker, -1) for worker in range(workers)]
     terms = Terms(seed, budget, world.epochs, workers)
+    offer = world.offer()
     with closing(method.begin(terms)) as search:
         while events:
             now, worker, number = heapq.heappop(events)
@@ -229,12 +288,11 @@ def play(
             if spent >= budget - 1e-9:
                 break
             if number < 0:
-                number, params = search.ask()
+                number, params = search.ask(offer)
                 if number == len(trained):
                     tried = GROUND.tried(params)
                     trained.append(Trained(dict(params), dict(tried.values)))
-                    dice = np.random.default_rng((seed, number))
-                    curves.append(world.run(point_of(dict(tried.values)), dice))
+                    curves.append(world.run(tried.values, seed, number))
                 elif trained[number].state is not TrialState.WAITING:
                     raise AssertionError(
                         f"{method.name} asks for trial {number}, which is not paused"

@@ -63,8 +63,7 @@ def test_a_peer_that_pauses_keeps_the_laws_of_virtual_time(bench: Any, workers: 
     # never paused: an epoch in each round of all workers
     np.testing.assert_allclose(np.diff(trained[0].known_at), workers / EPOCHS)
     for number, each in enumerate(trained):
-        dice = np.random.default_rng((3, number))
-        whole_E = bench.world.run(bench.surrogate.point_of(each.values), dice)
+        whole_E = bench.world.run(each.values, 3, number)
         np.testing.assert_array_equal(each.scores, whole_E[: len(each.scores)])
     longest = [np.diff(each.known_at).max(initial=0) for each in trained]
     pauses = [gap > (workers + 0.5) / EPOCHS for gap in longest]

@@ -28,6 +28,7 @@ def bench() -> Iterator[Any]:
             "portfolio",
             "runs",
             "surrogate",
+            "tabular",
             "virtual",
         )
         modules = {name: importlib.import_module(f"search_bench.{name}") for name in names}
@@ -42,13 +43,13 @@ def test_a_world_tells_the_configs_it_is_made_of_and_their_noise(bench: Any) -> 
     truths = world.truth(world.points_CD)
     assert np.corrcoef(truths, world.finals_C)[0, 1] > 0.9
     assert abs(truths - world.finals_C).mean() < 0.02
-    curves = np.array([world.run(world.control, np.random.default_rng(n)) for n in range(300)])
+    curves = np.array([world.run({}, 0, n) for n in range(300)])
     assert curves.shape == (300, 12)
     true_E = world.true_curves(world.control[None])[0]
     np.testing.assert_allclose(curves.mean(axis=0), true_E, atol=0.01)
     recorded = np.std([curve[-1] for curve in world.curves[world.configs.index("control")]])
     assert 0.5 * recorded < curves[:, -1].std() < 2 * recorded
-    again = world.run(world.control, np.random.default_rng(0))
+    again = world.run({}, 0, 0)
     assert (again == curves[0]).all()
 
 
@@ -121,6 +122,84 @@ def test_how_much_sooner_is_told_from_the_curves(bench: Any) -> None:
     assert verdict.speed_up(slow, both) == 0.0
     assert (ours.ours, ours.theirs, theirs.ours, theirs.theirs) == (True, False, False, True)
     assert not judging.Gains("model", "highest", np.zeros((1, 10))).ours
+
+
+def test_a_tables_own_configs_are_trained_for_what_is_proposed(bench: Any) -> None:
+    table = bench.tabular.Tabular("mars-a", told=TOLD)
+    assert len(table.offered) == 65
+    offer = table.offer()
+    params = [dict(each.params) for each in bench.plans.plan_of(bench.plans.ALL["mars-a"])]
+    near = next(each for each in params if each != dict(bench.parts.GROUND.control))
+    assert offer(near) == near
+    second = offer({**near, "optimiser.learning_rate": near["optimiser.learning_rate"] * 1.01})
+    assert second != near, "no config twice"
+    others = [offer(near) for _ in range(63)]
+    assert len({str(each) for each in others}) == 63
+    with pytest.raises(bench.tabular.NoneLeftError, match="all 65 configs of mars-a are tried"):
+        offer(near)
+
+
+def test_a_search_among_recorded_configs_is_told_what_was_trained(bench: Any) -> None:
+    table = bench.tabular.Tabular("mars-a", told=TOLD)
+    (method,) = (each for each in bench.peers.methods(40) if each.name == "optuna TPE + median")
+    trained = bench.virtual.play(method, table, workers=2, budget=4, seed=1)
+    planned = {each.config: each for each in bench.plans.plan_of(bench.plans.ALL["mars-a"])}
+    recorded: dict[str, list[Any]] = {}
+    for run in list(bench.runs.runs_of("mars-a").values())[:TOLD]:
+        recorded.setdefault(run.config, []).append(run.scores_E)
+    for trial in trained:
+        (config,) = (name for name, each in planned.items() if dict(each.params) == trial.params)
+        seen = len(trial.scores)
+        assert any(trial.scores == list(each[:seen]) for each in recorded[config])
+
+
+def test_what_a_recorded_config_is_worth_is_told_by_other_runs_alone(bench: Any) -> None:
+    """Compared with the textbook's conditional mean (Rasmussen and Williams 2006, 2.38 and 2.42), by a plain inverse."""
+    table = bench.tabular.Tabular("mars-a", told=TOLD)
+    smooth, place = table.smooth, 7
+    finals = [
+        np.array([bench.surrogate.final_score(each) for each in curves]) for curves in smooth.curves
+    ]
+    left = [
+        values[1:] if at in (place, table.control) else values for at, values in enumerate(finals)
+    ]
+    points = smooth.points_CD
+    prior = smooth.scales.amplitude**2 * smooth.scales.correlation(points, points)
+    counts = np.array([len(each) for each in left])
+    means = np.array([each.mean() for each in left])
+    inverse = np.linalg.inv(prior + np.diag(smooth.scales.noise**2 / counts + 1e-8))
+    ones = np.ones(len(means))
+    level = (ones @ inverse @ means) / (ones @ inverse @ ones)
+    expected = level + prior @ inverse @ (means - level)
+    worth = table.worth(place, 0, 0)
+    assert worth == pytest.approx(expected[place] - expected[table.control], abs=1e-9)
+    assert worth != pytest.approx(table.worth(place, 1, 0), abs=1e-6), "the seen run is left out"
+    assert table.worth(table.control, 0, 0) == 0.0
+
+
+def test_fresh_seeds_and_splits_judge_before_all_else(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = bench.tabular.Tabular("mars-a", told=TOLD)
+    plan = bench.plans.plan_of(bench.plans.ALL["mars-a"])
+    runs = dict(bench.runs.runs_of("mars-a"))
+    one = runs[0]
+    number = max(runs) + 1
+    added = []
+    for turn, (control, other) in enumerate([(0.4, 0.5), (0.3, 0.36)], start=1):
+        for config, score in (("control", control), ("near 0", other)):
+            params = next(each.params for each in plan if each.config == config)
+            added.append(bench.plans.Planned(number, config, params, turn))
+            scores = np.full_like(one.scores_E, score)
+            runs[number] = bench.runs.Recorded(
+                **{**vars(one), "number": number, "config": config, "scores_E": scores}
+            )
+            number += 1
+    monkeypatch.setattr(bench.tabular, "runs_of", lambda name: runs)
+    monkeypatch.setattr(bench.tabular, "plan_of", lambda table: [*plan, *added])
+    assert table.fresh["near 0"] == pytest.approx(0.08)
+    place = table.smooth.configs.index("near 0")
+    assert table.worth(place, 0, 0) == pytest.approx(0.08)
 
 
 def test_a_portfolio_takes_the_step_that_adds_most_each_time(bench: Any) -> None:
