@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from search.posterior.carried import Carried, carry
+from search.posterior.carried import Carried, carry, usual_seed_sd
 from search.posterior.coordinates import Coordinates, points_of
 from search.posterior.gaussian import Observed, Posterior, Process, spread_of
 from search.posterior.ground import Tried
@@ -114,6 +114,7 @@ class Believer:
             np.concatenate([each.early_sds_N for each in told]),
             np.repeat(np.arange(len(told)), [len(each.scores_N) for each in told]),
             others=len(learned),
+            seed_sd=usual_seed_sd([run.scores_E for run in every if run.whole]),
         )
         scales = Process(observed.some(chosen_for_scales(len(every)))).scales
         self.process = Process(observed, scales)
@@ -149,6 +150,7 @@ class Believer:
             np.concatenate([seen.early_sds_N, nothing_C]),
             np.concatenate([seen.studies_N, np.zeros(len(configs), np.intp)]),
             seen.others,
+            seen.seed_sd,
         )
         after.process = self.process.with_runs(more)
         return after

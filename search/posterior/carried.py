@@ -15,6 +15,10 @@ RECENT = 3  # of a run that was stopped
 EARLY_SD = 0.045  # of what a look at a tenth of the training gets wrong, before any run says more
 EARLY_RUNS = 5.0  # how many runs that belief is worth
 LEAST_SD = 1e-4
+SHORTEST = 4  # epochs of a run whose jumps are told
+SEED_SD = 0.02  # of the score of one config, by seed, before any run is known
+SEED_JUMPS = 2.5  # the same, by what single epochs of whole runs jump,
+LEAST_SEED_SD = 0.002  # and that at least
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,22 @@ def carry(runs: Sequence[Floats], whole: Sequence[bool], epochs: int) -> Carried
         epoch_sds.append(shrink * jumps / min(RECENT, done) ** 0.5)
         early_sds.append(early_sd)
     return Carried(np.array(scores), np.array(epoch_sds), np.array(early_sds))
+
+
+def usual_seed_sd(runs: Sequence[Floats]) -> float:
+    """Return the deviation by seed that is to be expected of the score of one config, from N whole runs of any
+    configs: where single epochs jump little, seeds move little.
+
+    It is the geometric mean of 0.02, as one run, and of 2.5 jumps, as N. Jumps are those of the second half of runs,
+    from what neighbours on both sides tell of an epoch: ``mean (y_t-1 - 2 y_t + y_t+1)^2 / 6``. Source of that: Gasser,
+    Sroka and Jennen-Steinmetz 1986 (Residual Variance and Residual Pattern in Nonlinear Regression), equation 2.2.
+    """
+    bends = [np.diff(run[len(run) // 2 - 1 :], 2) for run in runs if len(run) >= SHORTEST]
+    if not bends:
+        return SEED_SD
+    jumps = float(np.sqrt((np.concatenate(bends) ** 2).mean() / 6.0))
+    by_jumps = max(LEAST_SEED_SD, SEED_JUMPS * jumps)
+    return float((SEED_SD * by_jumps ** len(bends)) ** (1.0 / (1 + len(bends))))
 
 
 def _recent(run: Floats, done: int) -> float:

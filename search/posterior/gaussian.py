@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
 
+from search.posterior.carried import SEED_SD
+
 Floats = npt.NDArray[np.float64]
 
-SEED_SD = 0.02  # of the score of one config, by seed, before repeated runs say more
+LEAST_SPREAD = 0.02  # of scores
 LEVEL_SD = 0.1  # of the level of all scores, around their mean
 LENGTHS = (0.5, 1.0, 2.0)  # times the base, which is 0.7 of a field's range for 6 fields
 AMPLITUDES = (
@@ -19,11 +21,11 @@ AMPLITUDES = (
     1.0,
     2.0,
 )  # times the usual one: half the spread, or a third of the best one's lead
-SEED_SDS = (0.4, 0.6, 1.0, 1.5, 2.2)  # times SEED_SD
+SEED_SDS = (0.25, 0.45, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)  # times the usual one
 # how alike another study is: the correlation of what its configs do with what they do here, the
 # first of which is taken as long as no run says otherwise; 0 switches it off
 LIKENESSES = (0.8, 0.95, 0.5, 0.0)
-LENGTH_VARIANCE, AMPLITUDE_VARIANCE, SEED_VARIANCE = 0.8, 0.25, 0.1  # of their logarithms, a priori
+LENGTH_VARIANCE, AMPLITUDE_VARIANCE, SEED_VARIANCE = 0.8, 0.25, 0.2  # of their logarithms, a priori
 JITTER = 1e-8
 
 
@@ -34,7 +36,8 @@ class Observed:
     ``squared_NN`` are the squared distances of their configs, ``effects_NF`` what each field does by
     itself (see `Coordinates.effects`; first of all how far from the control a config is),
     ``early_sds_N`` and ``epoch_sds_N`` as in `Carried`. ``studies_N`` are 0 for runs of the study
-    itself, then 1 to ``others`` for those of each study that it learns from.
+    itself, then 1 to ``others`` for those of each study that it learns from. ``seed_sd`` is what
+    seeds usually move a score by (`usual_seed_sd`), before repeated runs say more.
     """
 
     squared_NN: Floats
@@ -44,6 +47,7 @@ class Observed:
     early_sds_N: Floats
     studies_N: npt.NDArray[np.intp]
     others: int = 0
+    seed_sd: float = SEED_SD
 
     def some(self, which: npt.NDArray[np.intp]) -> "Observed":
         """Return some of the runs, by their places."""
@@ -55,6 +59,7 @@ class Observed:
             self.early_sds_N[which],
             self.studies_N[which],
             self.others,
+            self.seed_sd,
         )
 
 
@@ -191,7 +196,10 @@ class Process:
             alike_NN = self._alike_NN(length * self.base)
             for amplitude, seed in product(AMPLITUDES, SEED_SDS):
                 tried = Scales(
-                    length * self.base, amplitude * self.usual, seed * SEED_SD, likenesses
+                    length * self.base,
+                    amplitude * self.usual,
+                    seed * self.observed.seed_sd,
+                    likenesses,
                 )
                 evidence = self._log_evidence(alike_NN, tried) + self._log_prior(tried)
                 found.append((evidence, tried))
@@ -200,7 +208,7 @@ class Process:
     def _log_prior(self, scales: Scales) -> float:
         length = np.log(scales.length / self.base) ** 2 / LENGTH_VARIANCE
         amplitude = np.log(scales.amplitude / self.usual) ** 2 / AMPLITUDE_VARIANCE
-        seed = np.log(scales.seed_sd / SEED_SD) ** 2 / SEED_VARIANCE
+        seed = np.log(scales.seed_sd / self.observed.seed_sd) ** 2 / SEED_VARIANCE
         return float(-0.5 * (length + amplitude + seed))
 
     def _alike_NN(self, length: float) -> Floats:
@@ -265,4 +273,4 @@ def spread_of(scores_N: Floats) -> float:
     16th and 84th percentile.
     """
     low, high = np.quantile(scores_N, [0.16, 0.84])
-    return max(float(high - low) / 2.0, SEED_SD)
+    return max(float(high - low) / 2.0, LEAST_SPREAD)

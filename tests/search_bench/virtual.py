@@ -244,6 +244,7 @@ def peers(steps: Sequence[Mapping[str, Scalar]]) -> Iterator[OptunaMethod]:
     space of the service may have.
     """
     yield OptunaMethod("random", lambda seed, number: RandomSampler(seed))
+    yield OptunaMethod("optuna TPE", lambda seed, number: TPESampler(seed=seed))
     yield OptunaMethod(
         "optuna TPE + median", lambda seed, number: TPESampler(seed=seed), MedianPruner
     )

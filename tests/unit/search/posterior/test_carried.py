@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from search.posterior.carried import EARLY_SD, Carried, carry, final_score, last_epochs
+from search.posterior.carried import (
+    EARLY_SD,
+    LEAST_SEED_SD,
+    SEED_JUMPS,
+    SEED_SD,
+    Carried,
+    carry,
+    final_score,
+    last_epochs,
+    usual_seed_sd,
+)
 
 EPOCHS = 20
 
@@ -62,6 +72,25 @@ def test_jumps_of_epochs_count_by_how_many_are_averaged() -> None:
     found = carried([*runs, runs[0][:2]])
     assert found.epoch_sds_N[0] == pytest.approx(0.01 / 5**0.5, rel=0.1)
     assert found.epoch_sds_N[-1] == pytest.approx(0.55 * 0.01 / 2**0.5, rel=0.1), "a shrunk lead"
+
+
+def test_where_epochs_jump_little_seeds_are_expected_to_move_little() -> None:
+    """Gasser et al. 1986, (2.2): of white noise on a straight line what is told is its deviation."""
+    random = np.random.default_rng(1)
+    line = np.linspace(0.3, 0.7, EPOCHS)
+    restless, calm = (
+        [line + sd * random.normal(size=EPOCHS) for _ in range(100)] for sd in (0.01, 0.002)
+    )
+    for runs, sd in ((restless, 0.01), (calm, 0.002)):
+        by_jumps = SEED_JUMPS * sd
+        expected = np.exp((np.log(SEED_SD) + 100 * np.log(by_jumps)) / 101)
+        assert usual_seed_sd(runs) == pytest.approx(expected, rel=0.05)
+    first = [run.copy() for run in restless]
+    for run in first:
+        run[: EPOCHS // 2 - 1] += 0.1 * random.normal(size=EPOCHS // 2 - 1)
+    assert usual_seed_sd(first) == usual_seed_sd(restless), "the second half alone"
+    assert usual_seed_sd([]) == usual_seed_sd([line[:3]]) == SEED_SD
+    assert usual_seed_sd([line] * 50) == pytest.approx(LEAST_SEED_SD, rel=0.1)
 
 
 def test_a_run_that_ended_by_itself_is_whole_however_short() -> None:
