@@ -108,7 +108,8 @@ def usual_seed_sd(runs: Sequence[Floats]) -> float:
         return SEED_SD
     jumps = float(np.sqrt((np.concatenate(bends) ** 2).mean() / 6.0))
     by_jumps = max(LEAST_SEED_SD, SEED_JUMPS * jumps)
-    return float((SEED_SD * by_jumps ** len(bends)) ** (1.0 / (1 + len(bends))))
+    logs = np.log(SEED_SD) + len(bends) * np.log(by_jumps)
+    return float(np.exp(logs / (1 + len(bends))))
 
 
 def _recent(run: Floats, done: int) -> float:
