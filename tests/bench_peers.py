@@ -10,10 +10,12 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
+from functools import cache, partial
 
 import numpy as np
 import optuna
 from search_bench.choices import EVERY, Params, Study, append, budgets_to, rounded, studies_of
+from search_bench.lessons import lessons_of
 from search_bench.one_epoch import OneEpoch
 from search_bench.parts import GROUND, best_of
 from search_bench.piped import PeerError, piped
@@ -24,7 +26,7 @@ from search_bench.surrogate import Surrogate
 from search_bench.tabular import NoneLeftError, Tabular
 from search_bench.virtual import Method, Trained, ours, peers, play
 
-from search.posterior.belief import Believer, Run
+from search.posterior.belief import Believer, Learned, Run
 from spaces.pruning import Halving, ModelStopping, NoPruning
 from spaces.sampler import Sampler
 
@@ -41,6 +43,17 @@ def methods(budget: int, table: str = "") -> list[Method]:
     return [
         ours("model", Sampler.MODEL, NoPruning(), budget),
         ours("model + steps", Sampler.MODEL, NoPruning(), budget, steps),
+        *(
+            ours(
+                f"model + learned from {other}",
+                Sampler.MODEL,
+                NoPruning(),
+                budget,
+                lessons=cache(partial(lessons_of, other)),
+            )
+            for other in ALL
+            if other != table and runs_of(other)
+        ),
         ours("model + stopping", Sampler.MODEL, ModelStopping(), 3 * budget),
         ours("model + stopping 0.35", Sampler.MODEL, ModelStopping(below=0.35), 3 * budget),
         ours("model + halving", Sampler.MODEL, Halving(), 3 * budget),
@@ -94,13 +107,14 @@ def main() -> None:
                 missing.add(name)
                 print(f"| {name} | not played: {error} |", flush=True)
                 continue
-            chosen = chosen_in(trained, world.epochs, asked.budget)
+            learned = method.learned(repetition)
+            chosen = chosen_in(trained, world.epochs, asked.budget, learned)
             study = Study(world.told, name, asked.workers, repetition, *chosen)
             append(asked.table, study, world.kept_as)
 
 
 def chosen_in(
-    trained: Sequence[Trained], epochs: int, budget: int
+    trained: Sequence[Trained], epochs: int, budget: int, learned: Sequence[Learned] = ()
 ) -> tuple[list[int], list[int], list[int], list[int], dict[int, Params]]:
     """Return of each budget up to this one how many trials had begun and were complete, the numbers of what the highest
     score and the posterior choose (the control where no trial is complete), and the parameters of these.
@@ -118,7 +132,8 @@ def chosen_in(
             continue
         heights = [scored[place][1].max() for place in whole]
         runs = [Run(trained[number].values, *seen) for number, *seen in scored]
-        believed = Believer(GROUND.coordinates, runs, epochs).of([run.values for run in runs])
+        believer = Believer(GROUND.coordinates, runs, epochs, learned)
+        believed = believer.of([run.values for run in runs])
         chosen = best_of(believed, whole)
         highest.append(scored[whole[int(np.argmax(heights))]][0])
         posterior.append(scored[chosen][0])

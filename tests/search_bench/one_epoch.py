@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from optuna.trial import TrialState
 
+from search.posterior.belief import Learned
 from search_bench.parts import GROUND
 from search_bench.virtual import Offer, Search, Terms
 
@@ -23,6 +24,10 @@ class OneEpoch:
     def begin(self, terms: Terms) -> Search:
         """Return a new study."""
         return OneEpochSearch(terms)
+
+    def learned(self, seed: int) -> Sequence[Learned]:
+        """Return nothing: a study of it knows its own runs alone."""
+        return ()
 
 
 class OneEpochSearch:

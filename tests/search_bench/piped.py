@@ -14,6 +14,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from search.posterior.belief import Learned
 from search_bench.flat import fields, read
 from search_bench.parts import GROUND
 from search_bench.virtual import Offer, Search, Terms
@@ -71,6 +72,10 @@ class PipedMethod:
         """
         command = [str(self.environment.python()), str(SERVERS / self.server)]
         return PipedSearch(self.name, command, terms)
+
+    def learned(self, seed: int) -> Sequence[Learned]:
+        """Return nothing: a study of it knows its own runs alone."""
+        return ()
 
 
 class PipedSearch:

@@ -14,10 +14,12 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
 from objectives.data.options import DataOptions
+from search.posterior.belief import Learned
 from search.posterior.draws import FromTrial
 from search.posterior.ground import SpaceGround
+from search.study.learned import Lessons
 from search.study.pruners import judging
-from search.study.sampling import build_sampler, first_trials
+from search.study.sampling import build_sampler, first_trials, learned_on
 from search.study.spec import StudySpec
 from search_bench.parts import GROUND
 from spaces import Space
@@ -119,6 +121,9 @@ class Method(Protocol):
     def begin(self, terms: Terms) -> Search:
         """Return a new study."""
 
+    def learned(self, seed: int) -> Sequence[Learned]:
+        """Return what a study has learned from others before its first trial."""
+
 
 @dataclass(frozen=True)
 class OptunaMethod:
@@ -131,10 +136,15 @@ class OptunaMethod:
     pruner: Callable[[], BasePruner] = NopPruner
     first: Callable[[int], Sequence[dict[str, object]]] = lambda seed: ()
     each: bool = False  # a sampler of its own for each trial, as the service has
+    lessons: Callable[[int], Lessons] = lambda seed: Lessons()
 
     def begin(self, terms: Terms) -> Search:
         """Return a new study."""
         return OptunaSearch(self, terms.seed, terms.epochs)
+
+    def learned(self, seed: int) -> Sequence[Learned]:
+        """Return what a study has learned from others."""
+        return learned_on(GROUND, self.lessons(seed))
 
 
 class OptunaSearch:
@@ -210,6 +220,7 @@ def ours(
     pruning: Pruning,
     trials: int,
     steps: Sequence[Mapping[str, Scalar]] = (),
+    lessons: Callable[[int], Lessons] = lambda seed: Lessons(),
 ) -> OptunaMethod:
     """Return a search of the service: its samplers, first trials and rungs."""
     space = Space(
@@ -228,6 +239,7 @@ def ours(
             space_fingerprint=space.fingerprint,
             trials=trials,
             until_s=0.0,
+            lessons=lessons(seed),
         )
 
     return OptunaMethod(
@@ -236,6 +248,7 @@ def ours(
         lambda: judging(space).pruner,
         lambda seed: [dict(each.params) for each in first_trials(spec(seed))[1:]],
         each=True,
+        lessons=lessons,
     )
 
 
