@@ -1,11 +1,13 @@
-"""``make bench-live``: one study by the service, by one worker, beside a plain Optuna script with the same space, control
-and budget, on places of the Mars file that no table has. Both winners and the control are trained again with seeds of
-their own and judged on the sealed part. The study is kept in ``search_bench/live``, and a test makes its proposals again.
-``MARS_NPZ`` must name the file. With ``--terrain`` instead a study of generated terrain is kept, in which the model ends
-trials; with ``--demo 5`` the study of `search demo` is made with five seeds, its winner and its control judged alike.
+"""``make bench-live``: one study by the service, by one worker, which tries the steps that the recorded tables commend,
+beside a plain Optuna script with the same space, control and budget, on places of the Mars file that no table has.
+Both winners and the control are trained again with seeds of their own and judged on the sealed part. The study is
+kept in ``search_bench/live``, and a test makes its proposals again. ``MARS_NPZ`` must name the file. With
+``--terrain`` instead a study of generated terrain is kept, in which the model ends trials; with ``--demo 5`` the study
+of `search demo` is made with five seeds, its winner and its control judged alike.
 """
 
 import argparse
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +16,10 @@ import optuna
 import torch
 from safetensors.torch import load as load_weights
 from search_bench.live import recorded, save
-from search_bench.plans import SPACE, Table
+from search_bench.parts import GROUND
+from search_bench.plans import ALL, SPACE, Table
+from search_bench.portfolio import StepsFrom
+from search_bench.runs import runs_of
 from torch import nn
 
 from objectives.config import Config
@@ -35,6 +40,7 @@ from spaces import FromParams, Space, load_space
 LIVE = Table("mars-live", "live", seed=5)
 DEMO_TRIALS, DEMO_WORKERS = 10, 2  # as `search demo` has them
 SHARES = (0.6, 0.2, 0.2)
+STEPS = 3  # from the control
 AGAIN = (101, 102, 103)
 CPU = torch.device("cpu")
 
@@ -66,7 +72,8 @@ def main() -> None:
         demos(asked.home, asked.demo)
         return
     options = replace(LIVE.options(), shares=SHARES)
-    space = load_space(str(SPACE), asked.set)
+    sets = (commended(), *asked.set)
+    space = load_space(str(SPACE), list(sets))
     with open_place("", "", asked.home, make=True) as place:
         data = open_dataset(LIVE.source, options, place.cache)
         sizes = {part: len(frames) for part, frames in data.parts.items()}
@@ -76,7 +83,7 @@ def main() -> None:
             source=LIVE.source,
             space=str(SPACE),
             trials=asked.trainings,
-            sets=tuple(asked.set),
+            sets=sets,
             frames=options,
         )
         ours = by_service(place, request, data, workers=1, kept=True)
@@ -93,6 +100,19 @@ def main() -> None:
         first = f"{found.validation:.4f} | {found.sealed:.4f}" if found else "- | -"
         again = ", ".join(f"{score:.4f}" for score in seeds)
         print(f"| {name} | {first} | {again} | {np.mean(seeds):.4f} |", flush=True)
+
+
+def commended() -> str:
+    """Return the setting that gives a space the steps that the recorded tables commend, as many as the study has room
+    for; no place of this study is in a table.
+    """
+    start = StepsFrom(GROUND.control)
+    tables = [table for name, table in ALL.items() if runs_of(name)]
+    steps = [
+        {name: value for name, value in step.items() if GROUND.control.get(name) != value}
+        for step in start.commended(tables, STEPS)
+    ]
+    return f"steps={json.dumps(steps)}"
 
 
 def terrain(home: Path) -> None:
