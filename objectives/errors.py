@@ -104,15 +104,23 @@ class UserError(SearchError):
 
 
 class ProblemsError(UserError):
-    """Several problems in one input, all of them, in the order in which they were found."""
+    """Several problems in one input, all of them, in the order in which they were found.
 
-    def __init__(self, subject: str, problems: Sequence[Problem]) -> None:
+    ``remedy`` are lines to be copied that would mend some of them.
+    """
+
+    def __init__(self, subject: str, problems: Sequence[Problem], remedy: str = "") -> None:
         self.subject = subject
         self.problems = tuple(problems)
+        self.remedy = remedy
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
         super().__init__(
             "\n".join(
-                [f"{one_line(subject)}: {count}", *(f"  {problem}" for problem in self.problems)]
+                [
+                    f"{one_line(subject)}: {count}",
+                    *(f"  {problem}" for problem in self.problems),
+                    *remedy.splitlines(),
+                ]
             )
         )
 

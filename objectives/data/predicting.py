@@ -12,6 +12,7 @@ import numpy as np
 from objectives.data.options import Exif
 from objectives.data.preparing.marks import gathered
 from objectives.data.preparing.survey import size_problem
+from objectives.data.preparing.undeclared import Held, Undeclared, among
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
@@ -58,13 +59,18 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
     opened = open_source(str(source), spec.exif)
     declared = opened.classes.ignoring(ignore) if opened.classes else None
     classes = declared or _classes_of(spec, ignore)
+    if declared is None:
+        opened = opened.read_by(spec.mask_values)
     problems = [*opened.problems, *_class_problems(str(source), declared, spec)]
     masks = []
+    held = {}
     for index in range(len(opened.names)):
         try:
-            masks.append(_matching_mask(opened, index, classes, spec))
+            mask_HW, held[opened.place(index)] = _matching_mask(opened, index, spec)
+            masks.append(classes.encode(mask_HW))
         except ProblemsError as error:
             problems += error.problems
+    problems += Undeclared.of(held, classes).problems(among(classes))
     if problems:
         raise ProblemsError(str(source), condensed(gathered(problems)))
     return Labelled(opened.names, ReadOnDemand(len(opened.names), opened.image), masks)
@@ -99,10 +105,8 @@ def _scorable(names: Sequence[str], ignore_label: int | None) -> list[str]:
     return ["(ignored)" if label == ignore_label else name for label, name in enumerate(names)]
 
 
-def _matching_mask(
-    source: FrameSource, index: int, classes: Classes, spec: FrameSpec
-) -> np.ndarray:
-    """Return the stored labels of a frame whose image fits the model."""
+def _matching_mask(source: FrameSource, index: int, spec: FrameSpec) -> tuple[np.ndarray, Held]:
+    """Return the raw labels of a frame whose image fits the model, and how many pixels have each."""
     frame = source.frame(index)
     image_HWC = frame.image_HWC
     mask_HW = frame.mask_HW
@@ -112,12 +116,8 @@ def _matching_mask(
     expected = f"{spec.channels} channels of 0..{spec.max_value}"
     if pixels != expected:
         problems.append(Problem(source.place(index), f"the model takes {expected}", pixels))
-    outside = classes.outside(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
-    if outside:
-        rule = f"labels must be among the {len(classes.names)} classes"
-        problems.append(
-            Problem(f"mask of {source.place(index)}", rule, ", ".join(map(str, outside[:8])))
-        )
     if problems:
         raise ProblemsError(source.place(index), problems)
-    return classes.encode(mask_HW)
+    counts = np.bincount(mask_HW.ravel())
+    labels = {label: int(counts[label]) for label in np.flatnonzero(counts).tolist()}
+    return mask_HW, Held.of(labels, frame.undeclared)

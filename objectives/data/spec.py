@@ -12,11 +12,19 @@ from objectives.config import Frozen
 from objectives.config.foreign import NAME
 from objectives.config.measure_names import IOU, mean_of, title_of
 from objectives.config.measures import measure_named
-from objectives.data.options import Exif
+from objectives.data.options import LARGEST_LABEL, Exif
+from objectives.data.values import Values, key_problems
 from objectives.statistics.scores import Scoring
 
 MOST_LABELS = 256  # masks are kept as uint8
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
+
+
+def _is_empty(value: object) -> bool:
+    """Return whether a field says nothing: what was stored before there was such a field stays as
+    it is.
+    """
+    return not value
 
 
 class FrameSpec(Frozen):
@@ -46,6 +54,8 @@ class FrameSpec(Frozen):
     # the measure whose mean over the scored labels is the score, and the package that brings it
     measure: str = Field(IOU, pattern=rf"^{NAME.pattern}$")
     measure_package: str = Field("", max_length=200)
+    # which label each stored value of mask files means, see `Values`; none: each its own
+    values: tuple[tuple[str, int], ...] = Field((), exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -61,7 +71,16 @@ class FrameSpec(Frozen):
             0 <= label < self.num_classes for label in (self.ignore_label or 0, *self.scored)
         ):
             raise ValueError(f"ignore_label and scored must be labels 0..{self.num_classes - 1}")
+        for rule, value in key_problems(key for key, _ in self.values):
+            raise ValueError(f"values: {rule}, got {value}")
+        if not all(0 <= label <= LARGEST_LABEL for _, label in self.values):
+            raise ValueError(f"values must lead to labels 0..{LARGEST_LABEL}")
         return self
+
+    @property
+    def mask_values(self) -> Values:
+        """How mask files that declare nothing themselves are read."""
+        return Values(self.values)
 
     @property
     def num_classes(self) -> int:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from objectives.data.dataset import DataOptions, load_dataset, open_dataset
 from objectives.data.predicting import read_images, read_labelled
 from objectives.data.preparing.check import check
-from objectives.data.reading.classes import read_classes
+from objectives.data.reading.classes_file import read_classes
 from objectives.data.reading.folder import read_folder
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, SearchError

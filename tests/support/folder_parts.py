@@ -261,4 +261,6 @@ CLASS_TREES = [
         "colours": {0: [0, 0, 0], 1: [255, 0, 1]},
     },
     {"ignore": 255, "classes": dict(enumerate(f"class {n}" for n in range(40)))},
+    {"classes": {0: "soil", 1: "rock"}, "values": {0: 0, "1-9": 1, "200": 0}, "ignore": 7},
+    {"classes": {0: "soil", 1: "rock"}, "values": {"0,0,0": 0, "1, 1, 1": 1}},
 ]

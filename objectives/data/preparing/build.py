@@ -18,6 +18,7 @@ from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
+from objectives.data.preparing.undeclared import accepting
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.source import open_source
 from objectives.data.spec import FrameSpec
@@ -36,7 +37,7 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
     opened = open_source(source, options.exif)
     surveyed = survey(opened, options)
     if surveyed.problems:
-        raise ProblemsError(source, condensed(surveyed.problems))
+        raise ProblemsError(source, condensed(surveyed.problems), accepting(surveyed.remedy))
     for left_over in directory.parent.glob(f".{directory.name}.*"):  # by a builder that was killed
         shutil.rmtree(left_over)
     draft = directory.parent / f".{directory.name}.{os.getpid()}"
@@ -130,6 +131,7 @@ def _spec(surveyed: Survey, options: DataOptions, seen: TrainingPixels) -> Frame
         exif=options.exif,
         measure=options.measure,
         measure_package=measure_package(options.measure),
+        values=surveyed.classes.values.entries,
     )
 
 

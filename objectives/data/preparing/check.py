@@ -9,6 +9,7 @@ import numpy as np
 
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.survey import Dropped, survey
+from objectives.data.preparing.undeclared import accepting
 from objectives.data.reading.source import open_source
 from objectives.data.spec import Colour
 from objectives.errors import Problem, ProblemsError
@@ -30,6 +31,7 @@ class Report:
     dropped_means: tuple[float, ...] = ()  # of the dropped ones that could be read
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    remedy: str = ""  # lines to be copied that would mend some of them
 
     def as_json(self) -> dict[str, Any]:
         """Return the findings as plain values, for ``--json``."""
@@ -42,6 +44,7 @@ class Report:
             "groups": self.groups,
             "warnings": list(self.warnings),
             "problems": [asdict(problem) for problem in self.problems],
+            "remedy": self.remedy,
         }
 
 
@@ -71,4 +74,5 @@ def check(source: str, options: DataOptions) -> Report:
         surveyed.dropped_means,
         surveyed.warnings,
         surveyed.problems,
+        accepting(surveyed.remedy),
     )

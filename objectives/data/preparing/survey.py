@@ -32,9 +32,10 @@ from objectives.data.preparing.marks import (
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.preparing.split import split
+from objectives.data.preparing.undeclared import UNDECLARED, Held, Undeclared, among
 from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
 from objectives.data.reading.frames import Frame, FrameSource, frame_hash
-from objectives.errors import Problem, ProblemsError, listed
+from objectives.errors import Problem, ProblemsError
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class _Facts:
     look: np.ndarray
     hash: str
     marks: Marks
+    undeclared: Mapping[str, int]  # pixels of stored values without a label
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Survey:
     means: tuple[float, ...] = ()  # mean pixel values of the kept frames, 0..1
     dropped_means: tuple[float, ...] = ()  # the same of those that were dropped
     parts: tuple[np.ndarray, ...] = ()  # indices into the kept frames, in the order of PARTS
+    remedy: str = ""  # a classes.yaml that would accept the values that none has, if there are any
 
 
 def survey(source: FrameSource, options: DataOptions) -> Survey:
@@ -105,7 +108,7 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
         if not isinstance(each, _Facts) and index not in named
     ]
     problems += gathered([problem for each in broken for problem in each])
-    classes, more, warnings = _judged(source, facts, options)
+    classes, more, warnings, remedy = _judged(source, facts, options)
     problems += more
     reasons = dict(
         sorted((_reasons_to_drop(facts, classes, options) | dict.fromkeys(named, REASON)).items())
@@ -128,6 +131,7 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
         classes,
         kept=tuple(kept),
         pixel_counts=pixel_counts,
+        remedy=remedy,
     )
     if problems:
         return surveyed
@@ -146,9 +150,11 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
 
 def _judged(
     source: FrameSource, facts: Mapping[int, _Facts], options: DataOptions
-) -> tuple[Classes, list[Problem], tuple[str, ...]]:
-    """Return the classes of all frames, and the problems and warnings that they have together."""
-    classes, problems = _settle_classes(source, facts, options.ignore)
+) -> tuple[Classes, list[Problem], tuple[str, ...], str]:
+    """Return the classes of all frames, the problems and warnings that they have together, and the
+    classes.yaml that would mend those of values.
+    """
+    classes, problems, remedy = _settle_classes(source, facts, options.ignore)
     marks = {source.place(index): frame.marks for index, frame in facts.items()}
     problems = [
         *problems,
@@ -156,7 +162,7 @@ def _judged(
         *_class_option_problems(options, classes),
         *mark_problems(marks, classes, options.ignore),
     ]
-    return classes, problems, tuple(mark_warnings(marks, classes))
+    return classes, problems, tuple(mark_warnings(marks, classes)), remedy
 
 
 def _look_at_all(
@@ -191,7 +197,9 @@ def _look_at(source: FrameSource, index: int, options: DataOptions) -> _Facts | 
     mean = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max)
     look = thumbnail(image_HWC)
     labelled = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
-    return _Facts(shape, dtype, key, *labelled, mean, look, frame_hash(image_HWC), marks_of(frame))
+    marks = marks_of(frame)
+    hashed = frame_hash(image_HWC)
+    return _Facts(shape, dtype, key, *labelled, mean, look, hashed, marks, frame.undeclared)
 
 
 def size_problem(frame: Frame, place: str, remedy: str = "") -> Problem | None:
@@ -267,12 +275,11 @@ def _labelled_share(frame: _Facts, classes: Classes) -> float:
 
 def _settle_classes(
     source: FrameSource, facts: Mapping[int, _Facts], ignore: str
-) -> tuple[Classes, list[Problem]]:
-    """Return the declared classes, or those that the labels found make; and each frame with a label
-    outside them.
+) -> tuple[Classes, list[Problem], str]:
+    """Return the declared classes, or those that the labels found make; each value outside them;
+    and the classes.yaml that would accept those.
     """
-    classes = source.classes
-    rule = f"labels must be among the {len(classes.names) if classes else 0} classes"
+    classes = declared = source.classes
     if classes is None:
         labels = sorted(
             {label for frame in facts.values() for label in frame.labels if str(label) != ignore}
@@ -282,25 +289,29 @@ def _settle_classes(
         if len(labels) < count - 1 or count > MOST_CLASSES:
             count = next(label for label in range(count + 1) if label not in labels)
         classes = source.guess(max(count, 2))
-        rule = (
-            "labels that no classes.yaml or class_names declares must run from 0 without gaps, "
-            "up to 255"
-        )
     classes = classes.ignoring(ignore)
     if len(classes.names) > MOST_CLASSES:
-        return classes, [
-            Problem(
-                "ignore",
-                f"there must be at most {MOST_CLASSES} classes with the ignored one",
-                ignore,
-            )
-        ]
-    problems = [
-        Problem(f"mask of {source.place(index)}", rule, listed(outside))
+        return (
+            classes,
+            [
+                Problem(
+                    "ignore",
+                    f"there must be at most {MOST_CLASSES} classes with the ignored one",
+                    ignore,
+                )
+            ],
+            "",
+        )
+    masks = {
+        source.place(index): Held.of(
+            dict(zip(frame.labels, frame.pixels, strict=True)), frame.undeclared
+        )
         for index, frame in facts.items()
-        if (outside := classes.outside(frame.labels))
-    ]
-    return classes, problems
+    }
+    undeclared = Undeclared.of(masks, classes)
+    rule = UNDECLARED if declared is None else among(classes)
+    remedy = undeclared.remedy(declared, masks.values()) if source.layout_text else ""
+    return classes, list(undeclared.problems(rule)), remedy
 
 
 def _uniform_problems(

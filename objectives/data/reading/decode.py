@@ -3,6 +3,7 @@ line, never a third.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,8 @@ from objectives.data.reading.raster import (
 )
 from objectives.data.reading.tiff_file import read_tiff
 from objectives.data.spec import Colour
-from objectives.errors import Problem, ProblemsError
+from objectives.data.values import AS_STORED, Values
+from objectives.errors import Problem, ProblemsError, listed
 
 __all__ = [
     "LOSSY_MASK",
@@ -36,6 +38,11 @@ __all__ = [
 ]
 
 LOSSY_MASK = "masks must be PNG or TIFF, {form} does not keep labels"
+RENUMBERED_MASK = f"{LOSSY_MASK}, only colours that `values:` of classes.yaml declares"
+COLOURED_MASK = (
+    "a mask must be one channel of labels, not colours, unless `values:` of classes.yaml declares "
+    "them"
+)
 
 
 class Picture(NamedTuple):
@@ -48,9 +55,11 @@ class Picture(NamedTuple):
 class LabelImage(NamedTuple):
     """A mask, and what its file says of it."""
 
-    labels_HW: np.ndarray  # uint8 or uint16
-    tags: Tags
-    colours: dict[int, Colour]  # of the labels that it holds, where the file gives them any
+    labels_HW: np.ndarray  # uint8 or uint16; 0 where a value is not declared
+    tags: Tags  # the no-data value as a label, too
+    # of the values that it holds, where the file gives them any and they are not what is read
+    colours: dict[int, Colour]
+    undeclared: dict[str, int]  # stored values without a label, and their pixels
 
 
 def decode_image(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
@@ -58,9 +67,29 @@ def decode_image(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
     return read_picture(path, where, exif).pixels_HWC
 
 
-def decode_mask(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
-    """Return the labels of `read_label_image`, which raises the same."""
-    return read_label_image(path, where, exif).labels_HW
+def decode_mask(
+    path: Path, where: str, exif: Exif = "turn", values: Values = AS_STORED
+) -> np.ndarray:
+    """Return the labels of `read_label_image`, which raises the same.
+
+    Raises:
+        ProblemsError: It holds a value without a label, too.
+    """
+    mask = read_label_image(path, where, exif, values)
+    refuse_undeclared(mask.undeclared, where, values)
+    return mask.labels_HW
+
+
+def refuse_undeclared(undeclared: Mapping[str, int], where: str, values: Values) -> None:
+    """Refuse a mask that holds such values.
+
+    Raises:
+        ProblemsError: It does.
+    """
+    if undeclared:
+        coloured = "," in next(iter(undeclared)) and not values.by_colour
+        rule = COLOURED_MASK if coloured else "every value must have a label"
+        raise _problem(where, rule, listed(undeclared))
 
 
 def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
@@ -86,9 +115,11 @@ def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
     return Picture(np.ascontiguousarray(image, image.dtype.newbyteorder("=")), raster.tags)
 
 
-def read_label_image(path: Path, where: str, exif: Exif = "turn") -> LabelImage:
-    """Return the label image as (H, W), uint8 or uint16: palette indices of a paletted file, else
-    the grey values as stored.
+def read_label_image(
+    path: Path, where: str, exif: Exif = "turn", values: Values = AS_STORED
+) -> LabelImage:
+    """Return the label image as (H, W), uint8 or uint16: what ``values`` makes of palette indices
+    of a paletted file, else of grey values as stored; or of colours, where it has these.
 
     It is turned or kept like an image.
 
@@ -98,11 +129,15 @@ def read_label_image(path: Path, where: str, exif: Exif = "turn") -> LabelImage:
     """
     raster = _read(path, where, exif)
     try:
-        labels = turned(_labels(raster), raster.tags.orientation)
+        _refuse_changed(raster, values)
+        stored = _colours_stored(raster) if values.by_colour else _numbers(raster)
+        labels, undeclared = values.read(turned(stored, raster.tags.orientation))
     except RefusalError as refusal:
         raise _problem(where, refusal.rule, refusal.value) from refusal
-    labels = np.ascontiguousarray(labels, np.uint8 if labels.max() < 256 else np.uint16)
-    return LabelImage(labels, raster.tags, _colours(raster, labels))
+    no_data = raster.tags.no_data
+    tags = replace(raster.tags, no_data=None if no_data is None else values.label_of(no_data))
+    colours = {} if values.by_colour else _colours(raster, stored)
+    return LabelImage(labels, tags, colours, undeclared)
 
 
 def _read(path: Path, where: str, exif: Exif) -> Raster:
@@ -164,10 +199,33 @@ def _meant(raster: Raster) -> np.ndarray:
     return pixels * np.uint8(255 // largest) if raster.bits < 8 else pixels
 
 
-def _labels(raster: Raster) -> np.ndarray:
-    """Return the numbers as stored, where they are labels."""
-    if not raster.lossless:
+def _refuse_changed(raster: Raster, values: Values) -> None:
+    """Refuse a form that does not give back the values that were written, unless they may be a
+    little off.
+    """
+    if not raster.lossless and not values.covers_bytes:
         raise RefusalError(LOSSY_MASK.format(form=raster.form), "one")
+    if raster.renumbered and not values.by_colour:
+        raise RefusalError(RENUMBERED_MASK.format(form=raster.form), "one")
+
+
+def _colours_stored(raster: Raster) -> np.ndarray:
+    """Return what is seen: red, green and blue (H, W, 3) uint8, or greys (H, W)."""
+    pixels = _meant(raster)
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
+        pixels = pixels[:, :, :3]
+    if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
+        raise RefusalError(
+            "a mask that is read by colour must be RGB or grey of 8 bits",
+            f"{pixels.dtype} {pixels.shape}",
+        )
+    return pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels
+
+
+def _numbers(raster: Raster) -> np.ndarray:
+    """Return the numbers as stored, (H, W); colours (H, W, 3) where they are of 8 bits, which have
+    none.
+    """
     # readers disagree on whether they count from white or from black
     if raster.white_is_zero and raster.bits > 1:
         raise RefusalError(
@@ -177,9 +235,9 @@ def _labels(raster: Raster) -> np.ndarray:
     if labels.ndim == 3 and (labels == labels[:, :, :1]).all():
         labels = labels[:, :, 0]  # grey saved as RGB
     if labels.ndim != 2:
-        raise RefusalError(
-            "a mask must be one channel of labels, not colours", f"an array of shape {labels.shape}"
-        )
+        if labels.dtype == np.uint8 and labels.shape[2] == 3:
+            return labels
+        raise RefusalError(COLOURED_MASK, f"an array of shape {labels.shape}")
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
     if labels.dtype.kind not in "iu":
@@ -192,12 +250,12 @@ def _labels(raster: Raster) -> np.ndarray:
     return labels
 
 
-def _colours(raster: Raster, labels_HW: np.ndarray) -> dict[int, Colour]:
+def _colours(raster: Raster, stored: np.ndarray) -> dict[int, Colour]:
     if raster.palette is None:
         return {}
     held = [
         label
-        for label in np.flatnonzero(np.bincount(labels_HW.ravel())).tolist()
+        for label in np.flatnonzero(np.bincount(stored.ravel())).tolist()
         if label < len(raster.palette)
     ]
     return {label: tuple(raster.palette[label].tolist()) for label in held}

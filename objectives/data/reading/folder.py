@@ -4,19 +4,28 @@
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from objectives.data.options import Exif
-from objectives.data.reading.classes import Classes, numbered_classes, read_classes
-from objectives.data.reading.decode import LabelImage, Picture, read_label_image, read_picture
+from objectives.data.reading.classes import Classes, numbered_classes
+from objectives.data.reading.classes_file import classes_of
+from objectives.data.reading.decode import (
+    LabelImage,
+    Picture,
+    read_label_image,
+    read_picture,
+    refuse_undeclared,
+)
 from objectives.data.reading.frames import Frame
 from objectives.data.reading.groups_file import read_groups
 from objectives.data.reading.raster import FORMS, SUFFIXES, form_of
 from objectives.data.reading.settings_files import CLASSES, GROUPS, settings_file, unread_files
 from objectives.data.reading.walk import list_files
+from objectives.data.values import AS_STORED, Values
 from objectives.errors import Problem, ProblemsError
 
 _TEXTS = (
@@ -48,6 +57,8 @@ class FolderSource:
     problems: tuple[Problem, ...] = ()
     numbered: bool = False
     exif: Exif = "turn"
+    values: Values = AS_STORED
+    layout_text: str = "images: images/{path}.*\nmasks: masks/{path}.*\n"
 
     def guess(self, count: int) -> Classes:
         """Numbered classes, none of them ignored: only the owner of the data can say that a label
@@ -65,7 +76,10 @@ class FolderSource:
 
     def mask(self, index: int) -> np.ndarray:
         """Return its raw labels as (H, W)."""
-        return self._label_image(index).labels_HW
+        mask = self._label_image(index)
+        place = _show(self.mask_paths[index], self.root)
+        refuse_undeclared(mask.undeclared, place, self.values)
+        return mask.labels_HW
 
     def frame(self, index: int) -> Frame:
         """Image and mask, with what their files say of them."""
@@ -80,14 +94,25 @@ class FolderSource:
             problems += error.problems
         if problems:
             raise ProblemsError(self.place(index), problems)
-        return Frame(picture.pixels_HWC, mask.labels_HW, picture.tags, mask.tags, mask.colours)
+        return Frame(
+            picture.pixels_HWC,
+            mask.labels_HW,
+            picture.tags,
+            mask.tags,
+            mask.colours,
+            mask.undeclared,
+        )
+
+    def read_by(self, values: Values) -> Self:
+        """Return the same frames, the values of their masks read by this table."""
+        return replace(self, values=values)
 
     def _picture(self, index: int) -> Picture:
         return read_picture(self.image_paths[index], self.place(index), self.exif)
 
     def _label_image(self, index: int) -> LabelImage:
         path = self.mask_paths[index]
-        return read_label_image(path, _show(path, self.root), self.exif)
+        return read_label_image(path, _show(path, self.root), self.exif, self.values)
 
 
 def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
@@ -133,6 +158,7 @@ def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
         classes,
         tuple(sorted(problems, key=str) + group_problems + class_problems + [*unread_files(root)]),
         exif=exif,
+        values=classes.values if classes else AS_STORED,
     )
 
 
@@ -217,6 +243,6 @@ def _read_classes(path: Path) -> tuple[Classes | None, list[Problem]]:
     if not os.path.lexists(path):
         return None, []
     try:
-        return read_classes(path), []
+        return classes_of(path), []
     except ProblemsError as error:
         return None, list(error.problems)

@@ -3,14 +3,16 @@ holds arrays.
 """
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 import numpy as np
 
 from objectives.data.reading.classes import COURSE, Classes, numbered_classes
+from objectives.data.reading.decode import refuse_undeclared
 from objectives.data.reading.raster import Tags
 from objectives.data.spec import Colour
+from objectives.data.values import AS_STORED, Values
 from objectives.errors import Problem
 
 
@@ -22,8 +24,9 @@ class Frame:
     mask_HW: np.ndarray  # raw labels
     image_tags: Tags = field(default_factory=Tags)
     mask_tags: Tags = field(default_factory=Tags)
-    # in which the mask's file draws the labels that it holds
+    # in which the mask's file draws the values that it holds
     colours: dict[int, Colour] = field(default_factory=dict)
+    undeclared: dict[str, int] = field(default_factory=dict)  # see `LabelImage`
 
 
 class FrameSource(Protocol):
@@ -52,6 +55,10 @@ class FrameSource(Protocol):
     def numbered(self) -> bool:
         """Whether names are just the frames' numbers."""
 
+    @property
+    def layout_text(self) -> str:
+        """The data.yaml that says where its files lie; empty where no such file is read."""
+
     def place(self, index: int) -> str:
         """Return how a problem names this frame."""
 
@@ -59,12 +66,15 @@ class FrameSource(Protocol):
         """Frame ``index`` as (H, W, C), uint8 or uint16; raises ProblemsError when unreadable."""
 
     def mask(self, index: int) -> np.ndarray:
-        """Return its raw labels as (H, W), uint8 or uint16; raises ProblemsError when
-        unreadable.
+        """Return its raw labels as (H, W), uint8 or uint16; raises ProblemsError when unreadable,
+        or where a value has no label.
         """
 
     def frame(self, index: int) -> Frame:
         """Return both at once; raises ProblemsError with the problems of both."""
+
+    def read_by(self, values: Values) -> "FrameSource":
+        """Return the same frames, the values of their masks read by this table."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ class ArraySource:
     classes: Classes | None
     problems: tuple[Problem, ...] = ()
     numbered: bool = True
+    values: Values = AS_STORED
+    layout_text: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,11 +111,18 @@ class ArraySource:
 
     def mask(self, index: int) -> np.ndarray:
         """Return its raw labels as (H, W)."""
-        return np.ascontiguousarray(self.masks[index])
+        mask_HW, undeclared = self.values.read(self.masks[index])
+        refuse_undeclared(undeclared, self.place(index), self.values)
+        return mask_HW
 
     def frame(self, index: int) -> Frame:
         """Image and mask; no file says anything of them."""
-        return Frame(self.image(index), self.mask(index))
+        mask_HW, undeclared = self.values.read(self.masks[index])
+        return Frame(self.image(index), mask_HW, undeclared=undeclared)
+
+    def read_by(self, values: Values) -> Self:
+        """Return the same frames, the values of their masks read by this table."""
+        return replace(self, values=values)
 
 
 def frame_hash(image_HWC: np.ndarray) -> str:

@@ -49,8 +49,8 @@ def read_with_pillow(data: bytes, form: str) -> Raster:
             f"a {form}",
             1 if stored.mode == "1" else bits,
             _palette(stored),
-            # GIF writers renumber
-            lossless=form in ("PNG", "BMP") or (form == "WebP" and not _is_lossy_webp(data)),
+            lossless=form in ("PNG", "BMP", "GIF") or (form == "WebP" and not _is_lossy_webp(data)),
+            renumbered=form == "GIF",
             tags=Tags(orientation, None, transparent),
         )
 

@@ -55,7 +55,8 @@ class Raster:
     bits: int  # of a stored sample
     palette: np.ndarray | None = None  # (N, 3) red, green, blue
     white_is_zero: bool = False
-    lossless: bool = True  # whether numbers come back as they were given to the writer
+    lossless: bool = True  # whether colours come back as they were given to the writer
+    renumbered: bool = False  # whether the writer may have given its palette another order
     tags: Tags = Tags()
 
 

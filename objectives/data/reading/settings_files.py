@@ -10,7 +10,8 @@ from objectives.data.reading.raster import SUFFIXES
 from objectives.errors import Problem
 
 GROUPS = ("groups.csv",)
-CLASSES = ("classes.yaml", "classes.yml")  # either is read
+LABELMAP = "labelmap.txt"  # of a CVAT export
+CLASSES = ("classes.yaml", "classes.yml", LABELMAP)  # the first that is there is read
 ALIKE = {  # stems that say the same, in small letters
     GROUPS: {"group", "groups"},
     CLASSES: {
@@ -48,7 +49,7 @@ def unread_files(root: Path) -> Iterator[Problem]:
     for path, names in _alike(root):
         read = settings_file(root, names)
         there = os.path.lexists(read)
-        formats = {Path(name).suffix for name in names}
+        formats = {Path(name).suffix for name in names if name != LABELMAP}
         if path == read or (there and path.suffix.lower() not in formats):
             continue
         shown = path.relative_to(root).as_posix()

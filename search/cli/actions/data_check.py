@@ -39,6 +39,7 @@ def check(
             typer.echo(f"warning: {warning}")
         for problem in report.problems:
             typer.echo(f"problem: {problem}", err=True)
+        typer.echo(report.remedy, nl=False, err=True)
     if report.problems:
         raise typer.Exit(2)
     if picture is not None:

@@ -137,7 +137,7 @@ def test_a_damaged_copy_is_prepared_anew(tmp_path: Path, file: str) -> None:
 def test_bad_data_leave_nothing_behind(tmp_path: Path) -> None:
     write_folder(tmp_path / "data", 24)
     for path in (tmp_path / "data/masks").iterdir():
-        cv2.imwrite(str(path), np.full((64, 128), 7, np.uint8))
+        cv2.imwrite(str(path), np.zeros((64, 100), np.uint8))
     with pytest.raises(ProblemsError, match="26 more places") as raised:
         open_dataset(str(tmp_path / "data"), OPTIONS, tmp_path / "cache")
     assert len(raised.value.problems) == 11
@@ -211,8 +211,9 @@ def test_labelled_frames_must_fit_the_model(tmp_path: Path) -> None:
         read_labelled(tmp_path / "data", spec)
     texts = [str(problem) for problem in raised.value.problems]
     assert texts == [
-        "mask of images/00000.png: labels must be among the 5 classes, got 5",
         "images/00001.png: the model takes 1 channels of 0..255, got 3 channels of 0..255",
+        "masks: value 5: labels must be among the 5 classes, or `values:` of classes.yaml must lead "
+        "to one, got 2.86% of all pixels, in 1 mask (of images/00000.png)",
     ]
     frames = np.ones((2, 2, 8, 8), np.uint8)
     # one label only: still a fine truth for a model of five

@@ -56,7 +56,7 @@ def test_a_foreign_class_is_refused_and_not_taken_for_ignored(
 ) -> None:
     write_masks(foreign, 3)
     (foreign / "classes.yaml").unlink()
-    with pytest.raises(ProblemsError, match=r"labels must be among the 4 classes.*got 3"):
+    with pytest.raises(ProblemsError, match=r"value 3: labels must be among the 4 classes"):
         read_labelled(foreign, spec if known else spec.model_copy(update={"raw_ignore": None}))
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import yaml
 
-from objectives.data.reading.classes import COURSE, read_classes
+from objectives.data.reading.classes import COURSE
+from objectives.data.reading.classes_file import read_classes
 from objectives.data.reading.folder import read_folder
 from objectives.data.reading.npz import read_npz, read_test_set
 from objectives.data.reading.source import open_source, source_stamp

@@ -192,7 +192,7 @@ def test_classes_yml_is_read(linked: Path) -> None:
         ("classes.json", "classes.yaml"),
         ("masks/classes.yaml", "classes.yaml"),
         ("images/classes.txt", "classes.yaml"),
-        ("labelmap.txt", "classes.yaml"),
+        ("label_map.txt", "classes.yaml"),
         ("Groups.csv", "groups.csv"),
         ("group.csv", "groups.csv"),
         ("groups.tsv", "groups.csv"),
