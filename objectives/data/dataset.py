@@ -103,7 +103,7 @@ class Dataset:
 
 
 # options of which what was prepared before there was a choice stays found
-CHOSEN_SINCE = ("exif", "leave_out", "measure")
+CHOSEN_SINCE = ("exif", "leave_out", "measure", "channels", "folds", "fold")
 
 
 def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:

@@ -14,8 +14,30 @@ from objectives.errors import Problem
 PARTS = ("train", "validation", "test")
 LEFT_OUT = "left out"  # in a bundle's list of frames: those that the study left out by name
 LARGEST_LABEL = 65535  # of mask files
+MOST_FOLDS = 1000
 IGNORE = "|none|[0-9]{1,5}"  # as the source says, none, or a label
 Exif = Literal["turn", "keep"]
+Channels = Literal["", "rgb", "grey"]
+
+
+@dataclass(frozen=True)
+class PixelReading:
+    """What becomes of the pixels of image files, in a study and its bundle alike.
+
+    ``exif`` as in `DataOptions`; ``channels`` is what grey and colour become, empty: each stays;
+    ``range`` are the values that become 0 and 65535, None: 8 and 16 bits as they are.
+    """
+
+    exif: Exif = "turn"
+    channels: Channels = ""
+    range: tuple[float, float] | None = None
+
+    def or_else(self, other: "PixelReading") -> "PixelReading":
+        """Return this, where it says nothing of channels and range the other."""
+        return PixelReading(self.exif, self.channels or other.channels, self.range or other.range)
+
+
+AS_FILES_SAY = PixelReading()
 
 
 @dataclass(frozen=True)
@@ -31,7 +53,9 @@ class DataOptions:
     the label out of loss and score, as mask files write it, or ``none``, and empty means as the
     source says; ``exif`` says whether images and masks with an orientation tag are turned as
     viewers turn them, or kept as their pixels lie in the file; frames that ``leave_out`` names are
-    dropped unseen; ``measure`` names what of a class is averaged over the scored ones: the score.
+    dropped unseen; ``measure`` names what of a class is averaged over the scored ones: the score;
+    ``channels`` makes all images grey or RGB, empty keeps them; of ``folds`` that the frames
+    outside the test part are dealt into, number ``fold``, from 1, validates (0: no folds).
     """
 
     # of a study's specification that has them
@@ -48,6 +72,14 @@ class DataOptions:
     exif: Exif = "turn"
     leave_out: tuple[str, ...] = ()
     measure: str = IOU
+    channels: Channels = ""
+    folds: int = 0
+    fold: int = 0
+
+    @property
+    def reading(self) -> PixelReading:
+        """What they say of the pixels of image files."""
+        return PixelReading(self.exif, self.channels)
 
     def problems(self) -> Iterator[Problem]:
         """Yield every option but the measure that cannot work, whatever the data."""
@@ -70,12 +102,19 @@ class DataOptions:
             yield Problem("shares", rule, "/".join(f"{share:g}" for share in self.shares))
         if self.seed < 0:
             yield Problem("seed", "must be 0 or more", str(self.seed))
+        if self.folds == 1 or not 0 <= self.folds <= MOST_FOLDS:
+            yield Problem("folds", f"must be 2 to {MOST_FOLDS}, or 0 for none", str(self.folds))
+        elif not min(1, self.folds) <= self.fold <= self.folds:
+            rule = f"must be 1 to {self.folds}" if self.folds else "must come with --folds"
+            yield Problem("fold", rule, str(self.fold))
         if not re.fullmatch(IGNORE, self.ignore) or (
             self.ignore.isdigit() and int(self.ignore) > LARGEST_LABEL
         ):
             yield Problem("ignore", f"must be a label 0..{LARGEST_LABEL} or none", self.ignore)
         if self.exif not in get_args(Exif):
             yield Problem("exif", f"must be {' or '.join(get_args(Exif))}", self.exif)
+        if self.channels not in get_args(Channels):
+            yield Problem("channels", "must be rgb or grey", self.channels)
         if not 0 <= self.min_labelled <= 1:
             yield Problem(
                 "min_labelled", "must be a share of pixels, 0 to 1", f"{self.min_labelled:g}"

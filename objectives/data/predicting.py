@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objectives.data.options import Exif
+from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.preparing.marks import gathered
 from objectives.data.preparing.survey import size_problem
 from objectives.data.preparing.undeclared import Held, Undeclared, among
@@ -32,18 +32,18 @@ class Labelled(NamedTuple):
     masks: Sequence[np.ndarray]  # (H, W) uint8, stored labels
 
 
-def read_images(source: str | Path, exif: Exif = "turn") -> Sequence[NamedImage]:
+def read_images(source: str | Path, reading: PixelReading = AS_FILES_SAY) -> Sequence[NamedImage]:
     """Return the frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's
     images (its ``images/`` or itself).
 
     ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item
-    is asked for, which raises ProblemsError when it is damaged; ``exif`` is that of the model's
-    `FrameSpec`.
+    is asked for, which raises ProblemsError when it is damaged; ``reading`` is that of the
+    model's `FrameSpec`.
 
     Raises:
         ProblemsError: Nothing is there, or no frames are in it.
     """
-    return reader_of(str(source)).images(exif)
+    return reader_of(str(source)).images(reading)
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:
@@ -56,11 +56,11 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
         ProblemsError: It cannot be read, or its classes or pixels are not the model's; every
             problem is named.
     """
-    opened = open_source(str(source), spec.exif)
+    opened = open_source(str(source), spec.reading)
     declared = opened.classes.ignoring(ignore) if opened.classes else None
     classes = declared or _classes_of(spec, ignore)
     if declared is None:
-        opened = opened.read_by(spec.mask_values)
+        opened = opened.read_as(classes)
     problems = [*opened.problems, *_class_problems(str(source), declared, spec)]
     masks = []
     held = {}
@@ -90,6 +90,7 @@ def _class_problems(source: str, declared: Classes | None, spec: FrameSpec) -> l
 def _classes_of(spec: FrameSpec, ignore: str) -> Classes:
     """Return the model's own classes, for masks that no source declares."""
     classes = named_classes(spec.class_names, ignore_label=spec.ignore_label)
+    classes = replace(classes, values=spec.mask_values)
     if spec.raw_ignore is not None:
         return replace(classes, raw_ignore=spec.raw_ignore)
     if ignore not in ("", "none"):

@@ -12,7 +12,7 @@ from objectives.config import Frozen
 from objectives.config.foreign import NAME
 from objectives.config.measure_names import IOU, mean_of, title_of
 from objectives.config.measures import measure_named
-from objectives.data.options import LARGEST_LABEL, Exif
+from objectives.data.options import LARGEST_LABEL, Channels, Exif, PixelReading
 from objectives.data.values import Values, key_problems
 from objectives.statistics.scores import Scoring
 
@@ -56,6 +56,9 @@ class FrameSpec(Frozen):
     measure_package: str = Field("", max_length=200)
     # which label each stored value of mask files means, see `Values`; none: each its own
     values: tuple[tuple[str, int], ...] = Field((), exclude_if=_is_empty)
+    # see `PixelReading`
+    convert: Channels = Field("", exclude_if=_is_empty)
+    pixel_range: tuple[float, float] | None = Field(None, exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -73,9 +76,16 @@ class FrameSpec(Frozen):
             raise ValueError(f"ignore_label and scored must be labels 0..{self.num_classes - 1}")
         for rule, value in key_problems(key for key, _ in self.values):
             raise ValueError(f"values: {rule}, got {value}")
+        if self.pixel_range and not self.pixel_range[0] < self.pixel_range[1]:
+            raise ValueError("pixel_range must be the lowest and the highest value")
         if not all(0 <= label <= LARGEST_LABEL for _, label in self.values):
             raise ValueError(f"values must lead to labels 0..{LARGEST_LABEL}")
         return self
+
+    @property
+    def reading(self) -> PixelReading:
+        """How image files are read for the model."""
+        return PixelReading(self.exif, self.convert, self.pixel_range)
 
     @property
     def mask_values(self) -> Values:

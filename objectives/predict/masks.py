@@ -39,7 +39,7 @@ def predict(
     write = writer_for(out, source=str(source), force=force)
     opened = open_engine(directory, engine, device=device, flips=flips)
     frames = good_frames(
-        str(source), read_images(source, opened.spec.exif), opened.spec, out, on_bad
+        str(source), read_images(source, opened.spec.reading), opened.spec, out, on_bad
     )
     return write(predict_frames(opened, frames), out)
 

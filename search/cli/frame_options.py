@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from objectives.config.measure_names import IOU
 from objectives.data.options import DataOptions
 from search.cli.options import (
+    ChannelsChoice,
     ExifChoice,
+    Fold,
+    Folds,
     Ignore,
     LeaveOut,
     MaxDeviation,
@@ -33,9 +36,12 @@ class FrameOptions:
     max_deviation: MaxDeviation = 0.0
     ignore: Ignore = ""
     exif: ExifChoice = "turn"
+    channels: ChannelsChoice = ""
     scored: Scored = ""
     score: Score = IOU
     split: Split = ""
+    folds: Folds = 0
+    fold: Fold = 0
     leave_out: LeaveOut = None
     seed: Seed = 0
 
@@ -55,6 +61,9 @@ class FrameOptions:
             max_deviation=self.max_deviation,
             ignore=self.ignore,
             exif=self.exif,
+            channels=self.channels,
             leave_out=parse_leave_out(self.leave_out),
             measure=self.score,
+            folds=self.folds,
+            fold=self.fold,
         )

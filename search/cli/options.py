@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from objectives.data.options import DataOptions, Exif
+from objectives.data.options import MOST_FOLDS, Channels, DataOptions, Exif
 from objectives.data.preparing.leave_out import read_leave_out
 from objectives.errors import UserError
 from search.study.names import LONGEST_NAME
@@ -125,10 +125,18 @@ ExifChoice = Annotated[
         "lie.",
     ),
 ]
+ChannelsChoice = Annotated[
+    Channels,
+    typer.Option(
+        "--channels",
+        help="Make all images RGB, or all grey.  [default: as they are, or as data.yaml says]",
+    ),
+]
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="PATH", help="npz file, folder with images/ and masks/, or `synthetic`."
+        metavar="PATH",
+        help="npz file, folder with images/ and masks/, data.yaml, or `synthetic`.",
     ),
 ]
 SpaceArgument = Annotated[
@@ -153,6 +161,18 @@ Split = Annotated[
         "--split",
         help="Shares of train/validation/test in percent; the last may be 0.  [default: 80/10/10]",
     ),
+]
+Folds = Annotated[
+    int,
+    typer.Option(
+        "--folds",
+        min=0,
+        max=MOST_FOLDS,
+        help="Deal what is not test into so many folds; --fold N validates, the others train.",
+    ),
+]
+Fold = Annotated[
+    int, typer.Option("--fold", min=0, max=MOST_FOLDS, help="The fold that validates, from 1.")
 ]
 LeaveOut = Annotated[
     Optional[Path],  # noqa: UP045

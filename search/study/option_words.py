@@ -18,6 +18,7 @@ def frame_words(frames: DataOptions) -> dict[str, str]:
     return {
         "--size": f"{frames.size[0]}x{frames.size[1]}" if frames.size else "",
         "--exif": frames.exif if frames.exif != usual.exif else "",
+        "--channels": frames.channels,
         "--ignore": frames.ignore,
         "--score": frames.measure if frames.measure != usual.measure else "",
         "--scored": ",".join(map(str, frames.scored)),
@@ -26,6 +27,8 @@ def frame_words(frames: DataOptions) -> dict[str, str]:
         else "",
         "--min-labelled": plain(frames.min_labelled),
         "--max-deviation": plain(frames.max_deviation),
+        "--folds": str(frames.folds or ""),
+        "--fold": str(frames.fold or ""),
         "--split": _split(frames.shares) if frames.shares != usual.shares else "",
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from objectives.config.measure_names import IOU, measure_package
-from objectives.data.options import PARTS, DataOptions
+from objectives.data.options import PARTS, DataOptions, PixelReading
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.preparing.survey import Survey, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
@@ -34,7 +34,7 @@ def build(source: str, options: DataOptions, directory: Path) -> None:
         ProblemsError: The source cannot be used.
         OSError: The disk cannot take it.
     """
-    opened = open_source(source, options.exif)
+    opened = open_source(source, options.reading)
     surveyed = survey(opened, options)
     if surveyed.problems:
         raise ProblemsError(source, condensed(surveyed.problems), accepting(surveyed.remedy))
@@ -89,7 +89,7 @@ def _write(
     return _index(
         source,
         surveyed,
-        _spec(surveyed, options, pixels_seen),
+        _spec(surveyed, options, source.reading, pixels_seen),
         (pixels.hexdigest(), labels.hexdigest()),
     )
 
@@ -113,7 +113,9 @@ def _write_array(
         os.fsync(opened.fileno())
 
 
-def _spec(surveyed: Survey, options: DataOptions, seen: TrainingPixels) -> FrameSpec:
+def _spec(
+    surveyed: Survey, options: DataOptions, reading: PixelReading, seen: TrainingPixels
+) -> FrameSpec:
     height, width, channels = surveyed.shape
     return FrameSpec(
         height=height,
@@ -128,10 +130,12 @@ def _spec(surveyed: Survey, options: DataOptions, seen: TrainingPixels) -> Frame
         ignore_label=surveyed.classes.ignore_label,
         scored=surveyed.scored,
         raw_ignore=surveyed.classes.raw_ignore,
-        exif=options.exif,
+        exif=reading.exif,
         measure=options.measure,
         measure_package=measure_package(options.measure),
         values=surveyed.classes.values.entries,
+        convert=reading.channels,
+        pixel_range=reading.range,
     )
 
 

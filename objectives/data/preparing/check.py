@@ -53,7 +53,7 @@ def check(source: str, options: DataOptions) -> Report:
     raises.
     """
     try:
-        surveyed = survey(open_source(source, options.exif), options)
+        surveyed = survey(open_source(source, options.reading), options)
     except ProblemsError as error:
         return Report(0, 0, problems=error.problems)
     totals = surveyed.pixel_counts.sum(axis=0)

@@ -1,10 +1,10 @@
 """Frames that a study leaves out by name, as a list in a file gives them."""
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from objectives.data.reading.frame_names import frame_meant, spellings
 from objectives.errors import Problem, UserError, listed
 
 if TYPE_CHECKING:
@@ -49,19 +49,13 @@ def named_frames(source: "FrameSource", names: Sequence[str]) -> tuple[set[int],
     """
     if not names:
         return set(), []
-    known: dict[str, int] = {}
-    for index, name in enumerate(source.names):
-        place = source.place(index)
-        known |= dict.fromkeys((name, place, place.removeprefix("images/")), index)
-    spelled = {
-        name: unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
-        for name in names
-    }
-    index_of = {name: known.get(name, known.get(plain, -1)) for name, plain in spelled.items()}
-    unknown = [name for name, index in index_of.items() if index < 0]
+    numbers = {name: index for index, name in enumerate(source.names)}
+    known = spellings({name: source.place(index) for name, index in numbers.items()})
+    meant = {name: frame_meant(name, known) for name in names}
+    unknown = [name for name, frame in meant.items() if frame is None]
     problems = (
         [Problem("leave_out", "each line must name a frame of the data", listed(unknown))]
         if unknown
         else []
     )
-    return {index for index in index_of.values() if index >= 0}, problems
+    return {numbers[frame] for frame in meant.values() if frame is not None}, problems

@@ -37,13 +37,11 @@ class Marks:
 
 def marks_of(frame: Frame) -> Marks:
     """Return what a frame's files say."""
-    image_HWC = frame.image_HWC
     mask_HW = frame.mask_HW
-    value = frame.image_tags.no_data
     labels = tuple(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
     unmeasured: dict[int, int] = {}
-    if value is not None:
-        counts = np.bincount(mask_HW[(image_HWC == value).all(axis=2)])
+    if frame.unmeasured_HW is not None:
+        counts = np.bincount(mask_HW[frame.unmeasured_HW])
         unmeasured = {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
     return Marks(frame.image_tags, frame.mask_tags, labels, frame.colours, mask_HW.size, unmeasured)
 
@@ -111,22 +109,26 @@ def _transparent(marks: Mapping[str, Marks]) -> Iterator[str]:
 
 
 def _unmeasured(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:
-    by_value: dict[float, dict[str, int]] = defaultdict(dict)
+    by_value: dict[str, dict[str, int]] = defaultdict(dict)
     for place, mark in marks.items():
         used = sum(
             pixels for label, pixels in mark.unmeasured.items() if label != classes.raw_ignore
         )
         if used and mark.image.no_data is not None:
-            by_value[mark.image.no_data][place] = used
+            by_value[_said(mark.image.no_data)][place] = used
     total = sum(mark.pixels for mark in marks.values())
     for value, places in by_value.items():
         yield (
-            f"{len(places)} images hold no-data pixels ({value:g} by TIFF tag 42113; "
+            f"{len(places)} images hold no-data pixels ({value}; "
             f"{examples(list(places))}), "
             f"{sum(places.values()) / total:.1%} of all, under labels that count: they are trained "
             f"and scored as such; "
             "give them the ignored label in the masks"
         )
+
+
+def _said(value: float) -> str:
+    return "not a number" if np.isnan(value) else f"{value:g} by TIFF tag 42113"
 
 
 def _palettes(marks: Iterable[Marks]) -> Iterator[str]:

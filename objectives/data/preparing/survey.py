@@ -30,8 +30,8 @@ from objectives.data.preparing.marks import (
     marks_of,
 )
 from objectives.data.preparing.outliers import unfit_frames
+from objectives.data.preparing.parting import cut_parts, part_problems, part_warnings
 from objectives.data.preparing.resize import resize_mask
-from objectives.data.preparing.split import split
 from objectives.data.preparing.undeclared import UNDECLARED, Held, Undeclared, among
 from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
 from objectives.data.reading.frames import Frame, FrameSource, frame_hash
@@ -94,7 +94,7 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
     exception.
     """
     asked = [*options.problems(), *measure_problems(options.measure)]
-    problems = [*asked, *source.problems]
+    problems = [*asked, *source.problems, *part_problems(options, source.parts)]
     if asked:
         return Survey(len(source.names), tuple(problems))
     named, unknown = named_frames(source, options.leave_out)
@@ -162,7 +162,7 @@ def _judged(
         *_class_option_problems(options, classes),
         *mark_problems(marks, classes, options.ignore),
     ]
-    return classes, problems, tuple(mark_warnings(marks, classes)), remedy
+    return classes, problems, (*source.warnings, *mark_warnings(marks, classes)), remedy
 
 
 def _look_at_all(
@@ -369,7 +369,8 @@ def _with_parts(
         k for k in range(len(classes.names)) if k not in unscored
     )
     groups = _settle_groups(surveyed, source, facts)
-    parts = split(groups, surveyed.pixel_counts[:, scored], options.shares, options.seed)
+    given = [source.parts[index] for index in surveyed.kept] if source.parts else []
+    parts = cut_parts(groups, surveyed.pixel_counts[:, scored], options, given)
     hashes = tuple(fact.hash for fact in facts)
     cut = Cut(
         parts,
@@ -384,10 +385,13 @@ def _with_parts(
         dropped_counts_K=dropped_counts_K,
     )
     problems = tuple(cut.problems())
+    warnings = (
+        (*cut.warnings(), *part_warnings(options, given, groups, parts)) if not problems else ()
+    )
     return replace(
         surveyed,
         problems=problems,
-        warnings=(*surveyed.warnings, *(() if problems else cut.warnings())),
+        warnings=(*surveyed.warnings, *warnings),
         scored=scored,
         shape=(*(options.size or facts[0].shape[:2]), facts[0].shape[2]) if facts else (0, 0, 0),
         dtype=facts[0].dtype if facts else "uint8",

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objectives.data.options import Exif
+from objectives.data.options import AS_FILES_SAY, Exif, PixelReading
+from objectives.data.reading.conversion import converted
 from objectives.data.reading.pillow_file import read_with_pillow
 from objectives.data.reading.raster import (
     FORMS,
@@ -50,6 +51,7 @@ class Picture(NamedTuple):
 
     pixels_HWC: np.ndarray  # uint8 or uint16
     tags: Tags
+    unmeasured_HW: np.ndarray | None  # pixels without data, where the file has such a value
 
 
 class LabelImage(NamedTuple):
@@ -62,9 +64,9 @@ class LabelImage(NamedTuple):
     undeclared: dict[str, int]  # stored values without a label, and their pixels
 
 
-def decode_image(path: Path, where: str, exif: Exif = "turn") -> np.ndarray:
+def decode_image(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -> np.ndarray:
     """Return the pixels of `read_picture`, which raises the same."""
-    return read_picture(path, where, exif).pixels_HWC
+    return read_picture(path, where, reading).pixels_HWC
 
 
 def decode_mask(
@@ -92,27 +94,42 @@ def refuse_undeclared(undeclared: Mapping[str, int], where: str, values: Values)
         raise _problem(where, rule, listed(undeclared))
 
 
-def read_picture(path: Path, where: str, exif: Exif = "turn") -> Picture:
+def read_picture(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -> Picture:
     """Return the image as (H, W, C), uint8 or uint16, turned as its file says or kept as its pixels
     lie.
 
     Grey and RGB stay what they are, a palette becomes RGB, greys below 8 bit fill 0..255, and a
-    TIFF keeps all channels. The alpha channel of other files is left out.
+    TIFF keeps all channels. The alpha channel of other files is left out. Then range and channels
+    are those of ``reading``.
 
     Raises:
         ProblemsError: With ``where`` as the place, when the file cannot be decoded or its pixels
             are of another type.
     """
-    raster = _read(path, where, exif)
+    raster = _read(path, where, reading.exif)
     try:
-        image = turned(_meant(raster), raster.tags.orientation)
-        if image.ndim == 2:
-            image = image[:, :, None]
-        if image.dtype.kind != "u" or image.dtype.itemsize > 2:
-            raise RefusalError("pixels must be 8 or 16 bit without sign", str(image.dtype))
+        stored = turned(_meant(raster), raster.tags.orientation)
+        if stored.ndim == 2:
+            stored = stored[:, :, None]
+        tags, unmeasured_HW = _unmeasured(stored, raster.tags)
+        image = converted(stored, reading)
     except RefusalError as refusal:
         raise _problem(where, refusal.rule, refusal.value) from refusal
-    return Picture(np.ascontiguousarray(image, image.dtype.newbyteorder("=")), raster.tags)
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    return Picture(image, tags, unmeasured_HW)
+
+
+def _unmeasured(stored_HWC: np.ndarray, tags: Tags) -> tuple[Tags, np.ndarray | None]:
+    """Return which pixels hold the file's no-data value in every channel, or what is no number in
+    any, and the tags with that value.
+    """
+    unmeasured_HW = None
+    if stored_HWC.dtype.kind == "f" and (odd_HW := np.isnan(stored_HWC).any(axis=2)).any():
+        unmeasured_HW = odd_HW
+    if tags.no_data is None:
+        return replace(tags, no_data=None if unmeasured_HW is None else np.nan), unmeasured_HW
+    alike_HW = (stored_HWC == tags.no_data).all(axis=2)
+    return tags, alike_HW if unmeasured_HW is None else alike_HW | unmeasured_HW
 
 
 def read_label_image(

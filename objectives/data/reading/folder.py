@@ -1,17 +1,17 @@
-"""Reading of a folder with ``images/`` and ``masks/``, an optional ``groups.csv`` and an optional
-``classes.yaml``.
+"""Reading of a folder of frames: images and masks as a layout says, with optional ``groups.csv``,
+``splits.csv`` and ``classes.yaml``.
 """
 
 import os
-import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from objectives.data.options import Exif
-from objectives.data.reading.classes import Classes, numbered_classes
+from objectives.data.options import AS_FILES_SAY, PixelReading
+from objectives.data.reading.classes import Classes, named_classes, numbered_classes
 from objectives.data.reading.classes_file import classes_of
 from objectives.data.reading.decode import (
     LabelImage,
@@ -20,45 +20,54 @@ from objectives.data.reading.decode import (
     read_picture,
     refuse_undeclared,
 )
+from objectives.data.reading.frame_files import FrameFiles, MaskFile, find_files
+from objectives.data.reading.frame_names import spellings
+from objectives.data.reading.frame_table import read_table
 from objectives.data.reading.frames import Frame
-from objectives.data.reading.groups_file import read_groups
-from objectives.data.reading.raster import FORMS, SUFFIXES, form_of
+from objectives.data.reading.given_parts import given_parts
+from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
+from objectives.data.reading.layout import Layout
+from objectives.data.reading.merging import BACKGROUND, file_values, merged
+from objectives.data.reading.raster import Tags
 from objectives.data.reading.settings_files import CLASSES, GROUPS, settings_file, unread_files
-from objectives.data.reading.walk import list_files
 from objectives.data.values import AS_STORED, Values
 from objectives.errors import Problem, ProblemsError
 
-_TEXTS = (
-    ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py "
-    ".ipynb .sh"
-)
-_LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
-_WORLD_FILES = ".wld .tfw .tifw .tiffw .jgw .jpgw .jpegw .pgw .pngw .bpw .gfw"
-# what may lie beside images and is none
-COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())
-UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
+BACKGROUND_NAME = "background"  # of what no file of a class holds, where no classes.yaml names it
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Frames as files: mask ``masks/a.png`` belongs to image ``images/a.jpg``; sub-folders count as
-    part of the name.
+    """Frames as files. Names are in Unicode's normal form NFC: a Mac writes the same name in other
+    bytes.
 
-    Names are in Unicode's normal form NFC: a Mac writes the same name in other bytes. ``exif`` says
-    what an orientation tag of either file does.
+    ``kinds`` are the labels of the classes that mask files are named after; ``values`` and
+    ``ignored`` are what the masks' values mean, and the ignored label as those write it.
     """
 
     root: Path
-    names: tuple[str, ...]
-    image_paths: tuple[Path, ...]
-    mask_paths: tuple[Path, ...]
+    files: tuple[FrameFiles, ...]
     groups: tuple[str, ...]
     classes: Classes | None
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     numbered: bool = False
-    exif: Exif = "turn"
+    layout: Layout = PLAIN
+    reading: PixelReading = AS_FILES_SAY
     values: Values = AS_STORED
-    layout_text: str = "images: images/{path}.*\nmasks: masks/{path}.*\n"
+    ignored: int | None = None
+    kinds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One per frame, in a fixed order."""
+        return tuple(frame.name for frame in self.files)
+
+    @property
+    def layout_text(self) -> str:
+        """The data.yaml that says where the files lie."""
+        return self.layout.text()
 
     def guess(self, count: int) -> Classes:
         """Numbered classes, none of them ignored: only the owner of the data can say that a label
@@ -68,7 +77,7 @@ class FolderSource:
 
     def place(self, index: int) -> str:
         """Return the image file, as a problem names it."""
-        return self.image_paths[index].relative_to(self.root).as_posix()
+        return self._shown(self.files[index].image)
 
     def image(self, index: int) -> np.ndarray:
         """Image ``index`` as (H, W, C)."""
@@ -76,23 +85,24 @@ class FolderSource:
 
     def mask(self, index: int) -> np.ndarray:
         """Return its raw labels as (H, W)."""
-        mask = self._label_image(index)
-        place = _show(self.mask_paths[index], self.root)
-        refuse_undeclared(mask.undeclared, place, self.values)
+        needs_picture = self.layout.no_data or not self.files[index].masks
+        mask = self._mask(index, self._picture(index) if needs_picture else None)
+        refuse_undeclared(mask.undeclared, f"mask of {self.place(index)}", self.values)
         return mask.labels_HW
 
     def frame(self, index: int) -> Frame:
         """Image and mask, with what their files say of them."""
         problems: list[Problem] = []
+        picture = None
         try:
             picture = self._picture(index)
         except ProblemsError as error:
             problems += error.problems
         try:
-            mask = self._label_image(index)
+            mask = self._mask(index, picture)
         except ProblemsError as error:
             problems += error.problems
-        if problems:
+        if problems or picture is None:
             raise ProblemsError(self.place(index), problems)
         return Frame(
             picture.pixels_HWC,
@@ -101,142 +111,131 @@ class FolderSource:
             mask.tags,
             mask.colours,
             mask.undeclared,
+            picture.unmeasured_HW,
         )
 
-    def read_by(self, values: Values) -> Self:
-        """Return the same frames, the values of their masks read by this table."""
-        return replace(self, values=values)
+    def read_as(self, classes: Classes) -> Self:
+        """Return the same frames, the values of their masks read as those of these classes."""
+        return replace(self, values=classes.values, ignored=classes.raw_ignore)
 
     def _picture(self, index: int) -> Picture:
-        return read_picture(self.image_paths[index], self.place(index), self.exif)
+        return read_picture(self.files[index].image, self.place(index), self.reading)
 
-    def _label_image(self, index: int) -> LabelImage:
-        path = self.mask_paths[index]
-        return read_label_image(path, _show(path, self.root), self.exif, self.values)
+    def _mask(self, index: int, picture: Picture | None) -> LabelImage:
+        """Return a frame's mask; without its image where that cannot be read and is not needed."""
+        masks = self.files[index].masks
+        if self.layout.several_masks and masks:
+            mask = self._merged(masks)
+        elif masks:
+            mask = self._label_image(masks[0], self.values)
+        else:  # the image alone says how large it is, and has its problem if it cannot be read
+            shape = picture.pixels_HWC.shape[:2] if picture else (1, 1)
+            mask = LabelImage(np.full(shape, BACKGROUND, np.uint8), Tags(), {}, {})
+        return self._without_data(mask, picture) if self.layout.no_data and picture else mask
+
+    def _merged(self, masks: Sequence[MaskFile]) -> LabelImage:
+        """Return the mask that the files of one frame make together."""
+        layers: list[np.ndarray] = []
+        undeclared: dict[str, int] = {}
+        tags = Tags()
+        by_kind = file_values(self.layout.threshold)
+        for mask in sorted(masks, key=lambda mask: self.kinds.get(mask.kind, 0)):
+            read = self._label_image(mask, by_kind if mask.kind else self.values)
+            if layers and read.labels_HW.shape != layers[0].shape:
+                rule = "all mask files of an image must have one size"
+                shapes = [" x ".join(map(str, each.shape)) for each in (layers[0], read.labels_HW)]
+                place = self._shown(mask.path)
+                raise ProblemsError(place, [Problem(place, rule, " and ".join(shapes))])
+            painted = read.labels_HW.astype(np.uint16)
+            layers.append(painted * self.kinds[mask.kind] if mask.kind else painted)
+            undeclared |= {
+                value: undeclared.get(value, 0) + count for value, count in read.undeclared.items()
+            }
+            tags = read.tags
+        return LabelImage(merged(layers, self.layout.overlap), tags, {}, undeclared)
+
+    def _without_data(self, mask: LabelImage, picture: Picture) -> LabelImage:
+        """Return the mask with the ignored label where image or mask has no data."""
+        labels_HW = mask.labels_HW
+        if self.ignored is None:
+            return mask
+        empty_HW = np.zeros(labels_HW.shape, np.bool_)
+        if mask.tags.no_data is not None:
+            empty_HW |= labels_HW == mask.tags.no_data
+        if picture.unmeasured_HW is not None and picture.unmeasured_HW.shape == labels_HW.shape:
+            empty_HW |= picture.unmeasured_HW
+        wide = np.where(empty_HW, self.ignored, labels_HW)
+        labels_HW = wide.astype(np.uint8 if wide.max() < 256 else np.uint16)
+        return mask._replace(labels_HW=labels_HW, tags=replace(mask.tags, no_data=None))
+
+    def _label_image(self, mask: MaskFile, values: Values) -> LabelImage:
+        return read_label_image(mask.path, self._shown(mask.path), self.reading.exif, values)
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
 
-def read_folder(root: Path, exif: Exif = "turn") -> FolderSource:
-    """Return the labelled frames of a folder: every image that has a mask; what is missing stands
-    in ``problems``.
+def read_folder(path: Path, reading: PixelReading = AS_FILES_SAY) -> FolderSource:
+    """Return the labelled frames of a folder, or of a data.yaml: every image that has a mask; what
+    is missing stands in ``problems``.
 
-    Masks are label images (palette indices or grey values). Without a ``classes.yaml`` the classes
-    are the labels found, named ``class_0`` .., and no label is ignored.
+    Without a ``classes.yaml`` the classes are the labels found, named ``class_0`` .., and no label
+    is ignored; or those that mask files are named after.
 
     Raises:
-        ProblemsError: ``images/`` or ``masks/`` is not there or holds no image.
+        ProblemsError: The folders that its layout names are not there or hold no image.
     """
-    missing = [name for name in ("images", "masks") if not (root / name).is_dir()]
-    if missing:
-        rule = f"must be a folder of {FORMS} files"
-        raise ProblemsError(
-            str(root), [Problem(f"{root / name}", rule, "nothing there") for name in missing]
-        )
-    images, problems = find_images(root / "images", root)
-    masks, mask_problems = find_images(root / "masks", root)
-    if not images:
-        problems += mask_problems or [
-            Problem(f"{root / 'images'}", f"must hold {FORMS} files", "none")
-        ]
-        raise ProblemsError(str(root), problems)
-    problems += mask_problems
-    unread = {
-        Path(problem.where).with_suffix("").as_posix()
-        for problem in problems
-        if problem.rule == UNREAD
-    }
-    problems += _without_partner(images, masks, root, "mask", unread)
-    problems += _without_partner(masks, images, root, "image", unread)
-    names = sorted(images.keys() & masks.keys())
-    groups, group_problems = read_groups(settings_file(root, GROUPS), names, images)
-    classes, class_problems = _read_classes(settings_file(root, CLASSES))
+    where = laid_out(path)
+    found = find_files(where.root, where.layout)
+    images = {frame.name: found.shown(frame.image) for frame in found.images.values()}
+    known = spellings(images)
+    by_folder = {frame.name: frame.part for frame in found.images.values() if frame.part}
+    parts, part_problems = given_parts(where.settings, where.layout, by_folder, known)
+    left_out = [name for name in images if name not in parts] if "train" in parts.values() else []
+    frames = found.paired(left_out)
+    groups, group_problems = _groups(where, frames, known)
+    classes, class_problems = _read_classes(settings_file(where.settings, CLASSES))
+    classes, kinds, kind_problems = _kinds(classes, frames)
+    problems = sorted(found.problems, key=str) + group_problems + part_problems
+    problems += [*class_problems, *kind_problems, *unread_files(where.settings)]
+    if where.layout.no_data and (classes is None or classes.raw_ignore is None):
+        rule = "needs an ignored label: `ignore:` in classes.yaml"
+        problems.append(Problem("data.yaml: no_data", rule, where.layout.no_data))
     return FolderSource(
-        root,
-        tuple(names),
-        tuple(images[name] for name in names),
-        tuple(masks[name] for name in names),
+        where.root,
+        tuple(frames),
         groups,
         classes,
-        tuple(sorted(problems, key=str) + group_problems + class_problems + [*unread_files(root)]),
-        exif=exif,
+        tuple(problems),
+        tuple(_warnings(where.layout, len(images), len(left_out), frames)),
+        tuple(parts.get(frame.name, "") for frame in frames) if parts else (),
+        layout=where.layout,
+        reading=reading.or_else(where.layout.reading),
         values=classes.values if classes else AS_STORED,
+        ignored=classes.raw_ignore if classes else None,
+        kinds=kinds,
     )
 
 
-def find_images(folder: Path, root: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the image files below a folder by name (path without suffix), sorted; two of one name
-    are a problem.
-    """
-    listing = list_files(folder, root)
-    images: dict[str, Path] = {}
-    problems = [*listing.problems]
-    for path in map(Path, listing.files):
-        if path.suffix.lower() not in SUFFIXES:
-            if _may_be_an_image(path):
-                problems.append(
-                    Problem(_show(path, root), UNREAD, f"a {path.suffix or 'nameless'} file")
-                )
-            continue
-        name = frame_name(path, folder)
-        if name in images:
-            problems.append(
-                Problem(
-                    _show(path, root),
-                    "two files must not share one name",
-                    _show(images[name], root),
-                )
-            )
-        images.setdefault(name, path)
-    return images, problems
-
-
-def frame_name(path: Path, folder: Path) -> str:
-    """Return what a frame is called: its path below the folder without suffix, in Unicode's normal
-    form NFC.
-    """
-    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
-
-
-def _without_partner(
-    these: dict[str, Path], those: dict[str, Path], root: Path, partner: str, unread: set[str]
-) -> list[Problem]:
-    """Return a problem for each image without its mask, or mask without its image; names that
-    differ in case alone are shown.
-
-    One whose partner is there and ``unread`` has its problem already.
-    """
-    folded = {name.casefold(): path for name, path in those.items()}
-    problems = []
-    for name in these.keys() - those.keys():
-        if f"{partner}s/{name}" in unread:
-            continue
-        near = folded.get(name.casefold())
-        hint = f", but {_show(near, root)}: large and small letters count" if near else ""
-        article = "an" if partner == "image" else "a"
-        problems.append(
-            Problem(
-                _show(these[name], root),
-                f"must have {article} {partner}",
-                f"no {partner}s/{name}.*{hint}",
-            )
-        )
-    return problems
-
-
-def _may_be_an_image(path: Path) -> bool:
-    """Return whether a file with no suffix of an image would be missed: all but texts and other
-    companions may be one.
-    """
-    if path.suffix:
-        return path.suffix.lower() not in COMPANIONS
-    try:
-        with path.open("rb") as opened:
-            return bool(form_of(opened.read(12)))
-    except OSError:
-        return True
-
-
-def _show(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _groups(
+    where: LaidOut, frames: Sequence[FrameFiles], known: Mapping[str, str]
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """Return the group of each frame, by the field ``{group}`` or groups.csv, and what is wrong."""
+    path = settings_file(where.settings, GROUPS)
+    if frames and all(frame.group for frame in frames):
+        beside = [Problem(path.name, "must not be given where images: has {group}", path.name)]
+        return tuple(frame.group for frame in frames), beside if os.path.lexists(path) else []
+    if not os.path.lexists(path):
+        return (), []
+    groups, problems = read_table(path, "group", known)
+    shown = {frame.name: frame.image.relative_to(where.root).as_posix() for frame in frames}
+    if groups or not problems:
+        problems += [
+            Problem(place, f"must have a group in {path.name}", "none")
+            for name, place in shown.items()
+            if name not in groups
+        ]
+    return (() if problems else tuple(groups[frame.name] for frame in frames)), problems
 
 
 def _read_classes(path: Path) -> tuple[Classes | None, list[Problem]]:
@@ -246,3 +245,42 @@ def _read_classes(path: Path) -> tuple[Classes | None, list[Problem]]:
         return classes_of(path), []
     except ProblemsError as error:
         return None, list(error.problems)
+
+
+def _kinds(
+    classes: Classes | None, frames: Sequence[FrameFiles]
+) -> tuple[Classes | None, dict[str, int], list[Problem]]:
+    """Return the classes, those that mask files are named after where nobody has declared any, and
+    the label of each such name; names of no class are problems.
+    """
+    held: dict[str, Path] = {}
+    for frame in frames:
+        for mask in frame.masks:
+            if mask.kind:
+                held.setdefault(mask.kind, mask.path)
+    if not held:
+        return classes, {}, []
+    if classes is None:
+        others = sorted(held.keys() - {BACKGROUND_NAME})
+        classes = named_classes((BACKGROUND_NAME, *others))
+    raw = classes.raw_labels
+    labels = {str(label): label for label in raw} | dict(zip(classes.names, raw, strict=True))
+    problems = [
+        Problem(path.name, f"{{class}} must be one of {', '.join(classes.names)}", kind)
+        for kind, path in held.items()
+        if kind not in labels
+    ]
+    return classes, {kind: labels[kind] for kind in held if kind in labels}, problems
+
+
+def _warnings(
+    layout: Layout, images: int, left_out: int, frames: Sequence[FrameFiles]
+) -> Iterable[str]:
+    if left_out:
+        yield f"{left_out} images are in none of the given parts, and left out"
+    lacking = images - left_out - len(frames)
+    if layout.without_mask == "drop" and lacking:
+        yield f"{lacking} images have no mask, and are left out (without_mask: drop)"
+    empty = sum(not frame.masks for frame in frames)
+    if empty:
+        yield f"{empty} images have no mask, and are all background (without_mask: background)"

@@ -1,51 +1,61 @@
-"""A folder as a source: labelled frames in ``images/`` and ``masks/``, or images alone to
-predict.
-"""
+"""A folder as a source: labelled frames as its layout says, or images alone to predict."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from objectives.data.options import Exif
+from objectives.data.options import PixelReading
 from objectives.data.reading.decode import decode_image
-from objectives.data.reading.folder import FolderSource, find_images, read_folder
+from objectives.data.reading.folder import FolderSource, read_folder
+from objectives.data.reading.frame_files import common_folder, find_images
+from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
+from objectives.data.reading.layout import Layout
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
+from objectives.data.reading.pattern import Pattern
 from objectives.data.reading.raster import FORMS
 from objectives.data.reading.settings_files import seen_files
 from objectives.data.reading.stamps import stamp_of
 from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError, condensed
 
+_WITHIN = Layout(PLAIN.images, PLAIN.images)  # images alone
+_ITS_OWN = Layout((Pattern("{path}.*"),), (Pattern("{path}.*"),))
+
 
 @final
 @dataclass(frozen=True)
 class FolderReader:
-    """Reads a folder."""
+    """Reads a folder, or what a data.yaml says."""
 
     path: Path
 
-    def labelled(self, exif: Exif) -> FolderSource:
+    def labelled(self, reading: PixelReading) -> FolderSource:
         """Return its labelled frames."""
-        return read_folder(self.path, exif)
+        return read_folder(self.path, reading)
 
-    def images(self, exif: Exif) -> Sequence[NamedImage]:
-        """Return the images of its ``images/``, or its own; each is decoded when it is
-        asked for.
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
+        """Return the images that its data.yaml names, else of its ``images/``, or its own; each is
+        decoded when it is asked for.
         """
-        return _images_of_folder(self.path, exif)
+        where = laid_out(self.path)
+        layout = where.layout
+        if where.assumed:
+            layout = _WITHIN if (self.path / "images").is_dir() else _ITS_OWN
+        return _images_of_folder(where.root, layout, reading.or_else(layout.reading))
 
     def stamp(self) -> str:
         """Return a text that changes when one of its files does."""
-        folder = self.path.resolve()
-        files, problems = _files(folder)
-        return stamp_of(folder, files, "".join(map(str, problems)))
+        path = self.path.resolve()
+        files, problems = _files(path)
+        return stamp_of(path, files, "".join(map(str, problems)))
 
 
-def _images_of_folder(root: Path, exif: Exif) -> Sequence[NamedImage]:
-    folder = root / "images" if (root / "images").is_dir() else root
-    images, problems = find_images(folder, root)
+def _images_of_folder(root: Path, layout: Layout, reading: PixelReading) -> Sequence[NamedImage]:
+    images, problems = find_images(root, layout)
+    folder = root / common_folder(layout.images)
     if not images:
         problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
     if problems:
@@ -58,7 +68,7 @@ def _images_of_folder(root: Path, exif: Exif) -> Sequence[NamedImage]:
 
     def read(index: int) -> NamedImage:
         name, path = items[index]
-        return name, decode_image(path, path.relative_to(root).as_posix(), exif)
+        return name, decode_image(path, path.relative_to(root).as_posix(), reading)
 
     return ReadOnDemand(len(items), read)
 
@@ -71,15 +81,27 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def _files(folder: Path) -> tuple[list[str], list[Problem]]:
-    """Return the files that frames, groups and classes are read from or may hide in, and the
-    folders and links that cannot be read.
+def _files(path: Path) -> tuple[list[str], list[Problem]]:
+    """Return the files that frames, groups, parts and classes are read from or may hide in, and
+    what cannot be read.
     """
+    folder = path if path.is_dir() else path.parent
+    problems: list[Problem] = []
+    try:
+        where = laid_out(path)
+    except ProblemsError as error:
+        problems += error.problems
+        where = LaidOut(folder, folder, PLAIN, assumed=True)
+    layout = where.layout
     listings = [
-        list_files(folder / part, folder)
-        for part in ("images", "masks")
-        if (folder / part).is_dir()
+        list_files(where.root / below, where.root)
+        for below in sorted({pattern.folder for pattern in (*layout.images, *layout.masks)})
+        if (where.root / below).is_dir()
     ]
-    files = [str(path) for path in seen_files(folder)]
+    texts = [where.settings / file for _, files in layout.parts for file in files]
+    texts += [where.settings / layout.parts_file] if layout.parts_file else []
+    texts += [path] if path != folder else []
+    files = [str(text) for text in (*texts, *seen_files(folder)) if os.path.lexists(text)]
     files += [file for listing in listings for file in listing.files]
-    return sorted(set(files)), [problem for listing in listings for problem in listing.problems]
+    problems += [problem for listing in listings for problem in listing.problems]
+    return sorted(set(files)), problems

@@ -8,12 +8,14 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.reading.classes import COURSE, Classes, numbered_classes
+from objectives.data.reading.conversion import converted
 from objectives.data.reading.decode import refuse_undeclared
-from objectives.data.reading.raster import Tags
+from objectives.data.reading.raster import RefusalError, Tags
 from objectives.data.spec import Colour
 from objectives.data.values import AS_STORED, Values
-from objectives.errors import Problem
+from objectives.errors import Problem, ProblemsError
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Frame:
     # in which the mask's file draws the values that it holds
     colours: dict[int, Colour] = field(default_factory=dict)
     undeclared: dict[str, int] = field(default_factory=dict)  # see `LabelImage`
+    unmeasured_HW: np.ndarray | None = None  # see `Picture`
 
 
 class FrameSource(Protocol):
@@ -39,6 +42,12 @@ class FrameSource(Protocol):
     @property
     def groups(self) -> tuple[str, ...]:
         """The place of each frame; empty when places are not known."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The part of each frame that its owner has put it in, empty for none; empty when that is
+        so of none.
+        """
 
     @property
     def classes(self) -> Classes | None:
@@ -73,8 +82,16 @@ class FrameSource(Protocol):
     def frame(self, index: int) -> Frame:
         """Return both at once; raises ProblemsError with the problems of both."""
 
-    def read_by(self, values: Values) -> "FrameSource":
-        """Return the same frames, the values of their masks read by this table."""
+    @property
+    def reading(self) -> PixelReading:
+        """How its images are read."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner must know, that breaks no rule."""
+
+    def read_as(self, classes: Classes) -> "FrameSource":
+        """Return the same frames, the values of their masks read as those of these classes."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,9 @@ class ArraySource:
     numbered: bool = True
     values: Values = AS_STORED
     layout_text: str = ""
+    reading: PixelReading = AS_FILES_SAY
+    parts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +127,7 @@ class ArraySource:
 
     def image(self, index: int) -> np.ndarray:
         """Frame ``index`` as (H, W, C)."""
-        return np.ascontiguousarray(self.images[index])
+        return pixels_of(self.images[index], self.place(index), self.reading)
 
     def mask(self, index: int) -> np.ndarray:
         """Return its raw labels as (H, W)."""
@@ -120,9 +140,21 @@ class ArraySource:
         mask_HW, undeclared = self.values.read(self.masks[index])
         return Frame(self.image(index), mask_HW, undeclared=undeclared)
 
-    def read_by(self, values: Values) -> Self:
-        """Return the same frames, the values of their masks read by this table."""
-        return replace(self, values=values)
+    def read_as(self, classes: Classes) -> Self:
+        """Return the same frames, the values of their masks read as those of these classes."""
+        return replace(self, values=classes.values)
+
+
+def pixels_of(stored_HWC: np.ndarray, place: str, reading: PixelReading) -> np.ndarray:
+    """Return an image that is held in memory as ``reading`` wants it.
+
+    Raises:
+        ProblemsError: Its channels are no colours.
+    """
+    try:
+        return np.ascontiguousarray(converted(stored_HWC, reading))
+    except RefusalError as refusal:
+        raise ProblemsError(place, [Problem(place, refusal.rule, refusal.value)]) from refusal
 
 
 def frame_hash(image_HWC: np.ndarray) -> str:

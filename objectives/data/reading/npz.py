@@ -4,14 +4,14 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
 import psutil
 
-from objectives.data.options import Exif
+from objectives.data.options import PixelReading
 from objectives.data.reading.classes import (
     CLASS_NAME,
     MOST_CLASSES,
@@ -179,13 +179,13 @@ class NpzReader:
 
     path: Path
 
-    def labelled(self, exif: Exif) -> ArraySource:
+    def labelled(self, reading: PixelReading) -> ArraySource:
         """Return its ``training_set``; arrays have no orientation tag."""
-        return read_npz(self.path)
+        return replace(read_npz(self.path), reading=reading)
 
-    def images(self, exif: Exif) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
         """Return its ``test_set``."""
-        return numbered(read_test_set(self.path))
+        return numbered(read_test_set(self.path), reading)
 
     def stamp(self) -> str:
         """Return a text that changes when the file does."""

@@ -6,6 +6,9 @@ from typing import Generic, TypeVar, overload
 
 import numpy as np
 
+from objectives.data.options import PixelReading
+from objectives.data.reading.frames import pixels_of
+
 Item = TypeVar("Item")
 NamedImage = tuple[str, np.ndarray]  # name, (H, W, C) uint8 or uint16
 
@@ -35,8 +38,10 @@ class ReadOnDemand(Sequence[Item], Generic[Item]):
         )
 
 
-def numbered(frames_NHWC: np.ndarray) -> Sequence[NamedImage]:
-    """Return frames (N, H, W, C) with their numbers as names."""
-    return ReadOnDemand(
-        len(frames_NHWC), lambda index: (str(index), np.ascontiguousarray(frames_NHWC[index]))
-    )
+def numbered(frames_NHWC: np.ndarray, reading: PixelReading) -> Sequence[NamedImage]:
+    """Return frames (N, H, W, C) with their numbers as names, as ``reading`` wants them."""
+
+    def read(index: int) -> NamedImage:
+        return str(index), pixels_of(frames_NHWC[index], f"test_set[{index}]", reading)
+
+    return ReadOnDemand(len(frames_NHWC), read)

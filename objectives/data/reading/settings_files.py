@@ -1,5 +1,5 @@
-"""The two texts beside the frames, groups.csv and classes.yaml, and files that look like one of
-them and are not read.
+"""The texts beside the frames, data.yaml, classes.yaml, groups.csv and splits.csv, and files that
+look like one of them and are not read.
 """
 
 import os
@@ -9,11 +9,14 @@ from pathlib import Path
 from objectives.data.reading.raster import SUFFIXES
 from objectives.errors import Problem
 
+LAYOUT = ("data.yaml", "data.yml")
 GROUPS = ("groups.csv",)
+SPLITS = ("splits.csv",)
 LABELMAP = "labelmap.txt"  # of a CVAT export
 CLASSES = ("classes.yaml", "classes.yml", LABELMAP)  # the first that is there is read
 ALIKE = {  # stems that say the same, in small letters
     GROUPS: {"group", "groups"},
+    SPLITS: {"split", "splits"},
     CLASSES: {
         "class",
         "classes",
@@ -34,18 +37,22 @@ def settings_file(root: Path, names: tuple[str, ...]) -> Path:
 
 
 def seen_files(root: Path) -> list[Path]:
-    """Return every file that is read as one of the two, or looks like one: what a change of the
-    data may lie in.
+    """Return every file that is read as one of them, or looks like one: what a change of the data
+    may lie in.
     """
-    return [path for path, _ in _alike(root)]
+    layouts = [root / name for name in LAYOUT if os.path.lexists(root / name)]
+    return [*layouts, *(path for path, _ in _alike(root))]
 
 
 def unread_files(root: Path) -> Iterator[Problem]:
-    """Yield a problem for each file that looks like one of the two and is not read.
+    """Yield a problem for each file that looks like one of them and is not read.
 
     A file of another format is left alone where the right one lies beside the frames: another
     program may need it.
     """
+    if os.path.lexists(root / LAYOUT[0]) and os.path.lexists(root / LAYOUT[1]):
+        rule = f"must not lie beside {LAYOUT[0]}: which one is meant?"
+        yield Problem(LAYOUT[1], rule, LAYOUT[1])
     for path, names in _alike(root):
         read = settings_file(root, names)
         there = os.path.lexists(read)
@@ -63,8 +70,8 @@ def unread_files(root: Path) -> Iterator[Problem]:
 
 
 def _alike(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Yield the files whose names say that they are one of the two, in the folder, in images/ and
-    in masks/, and what they seem.
+    """Yield the files whose names say that they are one of them, in the folder, in images/ and in
+    masks/, and what they seem.
     """
     for folder in (root, root / "images", root / "masks"):
         for name in _names_in(folder):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from objectives.data.options import Exif
+from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.npz import NpzReader
@@ -18,14 +18,14 @@ class Reader(Protocol):
     `reader_of`.
     """
 
-    def labelled(self, exif: Exif) -> FrameSource:
-        """Return its labelled frames; ``exif`` as in `DataOptions`.
+    def labelled(self, reading: PixelReading) -> FrameSource:
+        """Return its labelled frames, images as ``reading`` wants them.
 
         Raises:
             ProblemsError: It cannot be read at all.
         """
 
-    def images(self, exif: Exif) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
         """Return the frames to predict.
 
         Raises:
@@ -37,7 +37,7 @@ class Reader(Protocol):
 
 
 def reader_of(source: str) -> Reader:
-    """Return what reads a path (npz or folder) or ``synthetic[:COUNT][:seed=S]``.
+    """Return what reads a path (npz, folder or data.yaml) or ``synthetic[:COUNT][:seed=S]``.
 
     Raises:
         ProblemsError: Nothing is there.
@@ -45,10 +45,12 @@ def reader_of(source: str) -> Reader:
     if is_synthetic(source):
         return SyntheticReader(source)
     path = existing_path(source)
-    return FolderReader(path) if path.is_dir() else NpzReader(path)
+    if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
+        return FolderReader(path)
+    return NpzReader(path)
 
 
-def open_source(source: str, exif: Exif = "turn") -> FrameSource:
+def open_source(source: str, reading: PixelReading = AS_FILES_SAY) -> FrameSource:
     """Return the labelled frames of a source.
 
     Raises:
@@ -56,7 +58,7 @@ def open_source(source: str, exif: Exif = "turn") -> FrameSource:
     """
     reader = reader_of(source)
     try:
-        return reader.labelled(exif)
+        return reader.labelled(reading)
     except OSError as error:
         raise ProblemsError(
             source, [Problem(source, "must be readable", error.strerror or str(error))]
@@ -73,7 +75,10 @@ def existing_path(source: str | Path) -> Path:
         path = Path(source).expanduser()
         path.stat()
     except (OSError, ValueError, RuntimeError) as error:  # a null byte; ~stranger
-        rule = "must be an npz file, a folder with images/ and masks/, or the word synthetic"
+        rule = (
+            "must be an npz file, a folder with images/ and masks/, a data.yaml, or the word "
+            "synthetic"
+        )
         raise ProblemsError(
             str(source),
             [Problem(str(source), rule, getattr(error, "strerror", None) or str(error))],

@@ -6,7 +6,7 @@ The word ``synthetic`` stands for it wherever a data path may, as do ``synthetic
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import final
@@ -14,7 +14,7 @@ from typing import final
 import cv2
 import numpy as np
 
-from objectives.data.options import Exif
+from objectives.data.options import PixelReading
 from objectives.data.reading.classes import COURSE
 from objectives.data.reading.frames import ArraySource
 from objectives.data.reading.on_demand import NamedImage, numbered
@@ -137,13 +137,13 @@ class SyntheticReader:
 
     source: str
 
-    def labelled(self, exif: Exif) -> ArraySource:
+    def labelled(self, reading: PixelReading) -> ArraySource:
         """Return labelled frames; generated ones have no orientation tag."""
-        return read_synthetic(self.source)
+        return replace(read_synthetic(self.source), reading=reading)
 
-    def images(self, exif: Exif) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
         """Return frames without labels."""
-        return numbered(read_synthetic_tests(self.source))
+        return numbered(read_synthetic_tests(self.source), reading)
 
     def stamp(self) -> str:
         """Return a text that changes when what is generated does."""

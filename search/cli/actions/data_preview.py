@@ -19,7 +19,12 @@ from search.study.data_path import data_path
 def preview(asked: PreviewOptions) -> None:
     """Draw frames before and after augmentation."""
     refuse_picture(asked.out, "--out", force=asked.force, source=asked.source)
-    options = DataOptions(size=parse_size(asked.size), ignore=asked.ignore, exif=asked.exif)
+    options = DataOptions(
+        size=parse_size(asked.size),
+        ignore=asked.ignore,
+        exif=asked.exif,
+        channels=asked.channels,
+    )
     data = open_dataset(
         data_path(asked.source), options, asked.cache or name_place("", "", asked.home).cache
     )

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from search.cli.action import done_by, with_options
-from search.cli.options import MOST_SEED, Cache, ExifChoice, Force, Home, Ignore, Size, Source
+from search.cli.options import (
+    MOST_SEED,
+    Cache,
+    ChannelsChoice,
+    ExifChoice,
+    Force,
+    Home,
+    Ignore,
+    Size,
+    Source,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,7 @@ class PreviewOptions:
     size: Size = ""
     ignore: Ignore = ""
     exif: ExifChoice = "turn"
+    channels: ChannelsChoice = ""
     force: Force = False
     home: Home = None
     cache: Cache = None

@@ -161,7 +161,10 @@ def test_damaged_files_are_problems(tmp_path: Path) -> None:
 def test_wrong_kinds_of_pixels_are_problems(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "float.tif", GREY.astype(np.float32))
     Image.fromarray(RGB).save(tmp_path / "rgb.png")
-    with pytest.raises(ProblemsError, match="8 or 16 bit without sign, got float32"):
+    with pytest.raises(
+        ProblemsError,
+        match=r"or `range:` of data.yaml must state theirs, got float32",
+    ):
         decode_image(tmp_path / "float.tif", "a")
     with pytest.raises(ProblemsError, match="whole numbers"):
         decode_mask(tmp_path / "float.tif", "a")

@@ -209,7 +209,11 @@ def test_tiff_numbers_that_are_no_pixels(place: Path, name: str, compression: in
     content = tiff_bytes(
         stored, BLACK_IS_ZERO, bits=bits, sample_format=sample_format, compression=compression
     )
-    assert_refused(place, content, f"8 or 16 bit without sign, got {name}")
+    assert_refused(
+        place,
+        content,
+        f"8 or 16 bit without sign, or `range:` of data.yaml must state theirs, got {name}",
+    )
     if "int" in name:
         assert_equal(read(place, content, decode_mask), stored[..., 0].astype(np.uint8))
     else:

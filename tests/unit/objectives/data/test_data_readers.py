@@ -123,7 +123,7 @@ def test_folder_names_everything_that_is_missing(tmp_path: Path) -> None:
         "groups.csv line 38: a file must have one group, got 00007.png: place_3, elsewhere"
         in problems
     )
-    assert "groups.csv line 39: must name a file in images/, got nobody.png" in problems
+    assert "groups.csv line 39: must name one of the images, got nobody.png" in problems
     assert "got 00003.png" not in problems  # its image is there
     assert "hidden" not in problems
     assert "notes" not in problems

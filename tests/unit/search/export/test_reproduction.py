@@ -1,6 +1,7 @@
 """The commands in a bundle lead to the study that it came from."""
 
 import shlex
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -60,6 +61,7 @@ def test_every_option_of_the_study_is_said() -> None:
     frames = DataOptions(
         (64, 128), 12, (0.725, 0.275, 0.0), 3, (1, 2), 0.1, 2.5, "none", "keep", ("a b", "c")
     )
+    frames = replace(frames, channels="grey", folds=5, fold=2)
     spec = spec_of(space, frames, gpu_s=5400.0, until_s=1234567.5, recipes=("A1", "B2"))
     words = shlex.split(init_command(spec, CLASSES))
     assert words[:6] == ["search", "init", "--study", "été 1", "--data", "/data/my frames.npz"]
@@ -78,6 +80,9 @@ def test_every_option_of_the_study_is_said() -> None:
         "--max-deviation": ["2.5"],
         "--ignore": ["none"],
         "--exif": ["keep"],
+        "--channels": ["grey"],
+        "--folds": ["5"],
+        "--fold": ["2"],
         "--scored": ["1,2"],
         "--split": ["72.5/27.5/0"],
         "--leave-out": ["left-out.txt"],

@@ -1,0 +1,223 @@
+"""The files of labelled frames below a folder, as a layout says: pairs of an image and its mask
+files.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from objectives.data.reading.layout import OF_MASKS, Layout
+from objectives.data.reading.pattern import Pattern
+from objectives.data.reading.raster import FORMS, SUFFIXES, form_of
+from objectives.data.reading.walk import list_files
+from objectives.errors import Problem, ProblemsError
+
+_TEXTS = (
+    ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py "
+    ".ipynb .sh"
+)
+_LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
+_WORLD_FILES = ".wld .tfw .tifw .tiffw .jgw .jpgw .jpegw .pgw .pngw .bpw .gfw"
+# what may lie beside images and is none
+COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())
+UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
+Key = tuple[int, tuple[str, ...]]  # which pattern, and the fields that image and mask share
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """One mask file of a frame; ``kind`` is the class whose pixels it holds, where its name says
+    so.
+    """
+
+    path: Path
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """An image and its masks, none where it has no file of them."""
+
+    name: str  # of the image, below the folder that all images share, without its suffix
+    image: Path
+    masks: tuple[MaskFile, ...]
+    part: str = ""  # as the image's path says it
+    group: str = ""
+
+
+@dataclass
+class FoundFiles:
+    """What lies below a folder: images, masks by the image that they belong to, and what is wrong."""
+
+    root: Path
+    layout: Layout
+    images: dict[Key, FrameFiles] = field(default_factory=dict)
+    masks: dict[Key, list[MaskFile]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    _unread: set[tuple[bool, Key]] = field(default_factory=set)
+    _seen: dict[tuple[object, ...], Path] = field(default_factory=dict)
+
+    def paired(self, left_out: Iterable[str] = ()) -> list[FrameFiles]:
+        """Return the frames that have an image and what they need of masks, by name; what lacks the
+        other is a problem, but for those that are ``left_out`` by name.
+        """
+        without = set(left_out)
+        needs_mask = self.layout.without_mask == "refuse"
+        frames = []
+        for key, frame in self.images.items():
+            masks = self.masks.get(key, [])
+            if frame.name in without:
+                continue
+            if masks or self.layout.without_mask == "background":
+                held = tuple(sorted(masks, key=lambda mask: mask.path.as_posix()))
+                frames.append(FrameFiles(frame.name, frame.image, held, frame.part, frame.group))
+            elif needs_mask and (True, key) not in self._unread:
+                self.problems.append(self._lonely(frame.image, key, "a mask"))
+        for key, masks in self.masks.items():
+            if key not in self.images and (False, key) not in self._unread:
+                self.problems.append(self._lonely(masks[0].path, key, "an image"))
+        return sorted(frames, key=lambda frame: frame.name)
+
+    def add(self, path: Path, index: int, fields: Mapping[str, str], *, is_mask: bool) -> None:
+        """Take a file in that fits a pattern."""
+        shared = sorted(self.layout.masks_of(index).fields - OF_MASKS)
+        key = index if len(self.layout.masks) > 1 else 0, tuple(fields[name] for name in shared)
+        if path.suffix.lower() not in SUFFIXES:
+            if may_be_an_image(path):
+                self._unread.add((is_mask, key))
+                value = f"a {path.suffix or 'nameless'} file"
+                self.problems.append(Problem(self.shown(path), UNREAD, value))
+            return
+        above = self.root / common_folder(self.layout.images)
+        name = "" if is_mask else frame_name(path, above)
+        marks: list[tuple[object, ...]] = [("image", key), ("name", name)]
+        if is_mask:
+            marks = [("mask", key, fields.get("class"), fields.get("object"))]
+        if before := next((self._seen[mark] for mark in marks if mark in self._seen), None):
+            rule = "two files must not share one name"
+            self.problems.append(Problem(self.shown(path), rule, self.shown(before)))
+            return
+        self._seen |= dict.fromkeys(marks, path)
+        if is_mask:
+            self.masks.setdefault(key, []).append(MaskFile(path, fields.get("class", "")))
+        else:
+            part, group = fields.get("part", ""), fields.get("group", "")
+            self.images[key] = FrameFiles(name, path, (), part, group)
+
+    def shown(self, path: Path) -> str:
+        """Return a path as problems name it."""
+        return path.relative_to(self.root).as_posix()
+
+    def _lonely(self, path: Path, key: Key, partner: str) -> Problem:
+        """Return the problem of a file without its partner; one that differs in case alone is
+        shown.
+        """
+        index, values = key
+        image, mask = self.layout.images[index], self.layout.masks_of(index)
+        fields = dict(zip(sorted(mask.fields - OF_MASKS), values, strict=True))
+        wanted = (mask if partner == "a mask" else image).filled(fields)
+        theirs: dict[Key, Path] = (
+            {other: masks[0].path for other, masks in self.masks.items()}
+            if partner == "a mask"
+            else {other: frame.image for other, frame in self.images.items()}
+        )
+        folded = {(at, *map(str.casefold, held)): path for (at, held), path in theirs.items()}
+        near = folded.get((index, *map(str.casefold, values)))
+        hint = f", but {self.shown(near)}: large and small letters count" if near else ""
+        return Problem(self.shown(path), f"must have {partner}", f"no {wanted}{hint}")
+
+
+def find_files(root: Path, layout: Layout) -> FoundFiles:
+    """Return the images and masks below a folder.
+
+    Raises:
+        ProblemsError: A folder that the layout names is not there, or there is no image.
+    """
+    patterns = (*layout.images, *layout.masks)
+    folders = sorted({pattern.folder for pattern in patterns})
+    missing = [folder for folder in folders if not (root / folder).is_dir()]
+    if missing:
+        rule = f"must be a folder of {FORMS} files"
+        problems = [Problem(f"{root / name}", rule, "nothing there") for name in missing]
+        raise ProblemsError(str(root), problems)
+    found = FoundFiles(root, layout)
+    for path in _listed(root, folders, found.problems):
+        for fit in _fits(found.shown(path), layout):
+            found.add(path, *fit[:2], is_mask=fit[2])
+    if not found.images:
+        where = ", ".join(str(root / pattern.text) for pattern in layout.images)
+        none = Problem(where, f"must hold {FORMS} files", "none")
+        raise ProblemsError(str(root), found.problems or [none])
+    return found
+
+
+def find_images(root: Path, layout: Layout) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the images alone by name, and what is wrong."""
+    found = FoundFiles(root, layout)
+    for path in _listed(root, sorted({each.folder for each in layout.images}), found.problems):
+        for index, fields, is_mask in _fits(found.shown(path), layout):
+            if not is_mask:
+                found.add(path, index, fields, is_mask=False)
+    return {frame.name: frame.image for frame in found.images.values()}, found.problems
+
+
+def common_folder(patterns: tuple[Pattern, ...]) -> str:
+    """Return the folder that all files of these patterns lie in."""
+    return os.path.commonpath([pattern.folder for pattern in patterns])
+
+
+def frame_name(path: Path, folder: Path) -> str:
+    """Return what a frame is called: its path below the folder without suffix, in Unicode's normal
+    form NFC.
+    """
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def may_be_an_image(path: Path) -> bool:
+    """Return whether a file with no suffix of an image would be missed: all but texts and other
+    companions may be one.
+    """
+    if path.suffix:
+        return path.suffix.lower() not in COMPANIONS
+    try:
+        with path.open("rb") as opened:
+            return bool(form_of(opened.read(12)))
+    except OSError:
+        return True
+
+
+def _fits(place: str, layout: Layout) -> Iterator[tuple[int, dict[str, str], bool]]:
+    """Yield for which image patterns a file is an image, or a mask: it is what the pattern with
+    the most given letters says.
+    """
+    path = unicodedata.normalize("NFC", place)
+    images = [
+        (pattern.weight, index, fields)
+        for index, pattern in enumerate(layout.images)
+        if (fields := pattern.values(path)) is not None
+    ]
+    masks = [
+        (pattern.weight, index, fields)
+        for index, pattern in enumerate(layout.masks)
+        if (fields := pattern.values(path)) is not None
+    ]
+    heaviest = max((weight for weight, _, _ in (*images, *masks)), default=0)
+    heavy_images = [fit for fit in images if fit[0] == heaviest]
+    for _, index, fields in heavy_images[:1] or [fit for fit in masks if fit[0] == heaviest]:
+        yield index, fields, not heavy_images
+
+
+def _listed(root: Path, folders: list[str], problems: list[Problem]) -> Iterator[Path]:
+    """Yield each file below the folders once."""
+    for folder in folders:
+        if any(folder != other and _lies_in(folder, other) for other in folders):
+            continue
+        listing = list_files(root / folder, root)
+        problems += listing.problems
+        yield from map(Path, listing.files)
+
+
+def _lies_in(folder: str, other: str) -> bool:
+    return not other or folder.startswith(f"{other}/")

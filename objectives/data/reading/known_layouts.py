@@ -1,0 +1,80 @@
+"""The layout of a folder: as its data.yaml says, or one of those that are known by their folders."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from objectives.data.reading.layout import Layout, part_named, read_layout
+from objectives.data.reading.pattern import Pattern
+from objectives.data.reading.settings_files import LAYOUT, settings_file
+from objectives.errors import Problem, ProblemsError
+
+PLAIN = Layout((Pattern("images/{path}.*"),), (Pattern("masks/{path}.*"),))
+PARTS_WITHIN = Layout((Pattern("images/{part}/{path}.*"),), (Pattern("masks/{part}/{path}.*"),))
+PARTS_ABOVE = Layout((Pattern("{part}/images/{path}.*"),), (Pattern("{part}/masks/{path}.*"),))
+VOC = Layout((Pattern("JPEGImages/{path}.*"),), (Pattern("SegmentationClass/{path}.*"),))
+VOC_LISTS = "ImageSets/Segmentation"
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """A folder of frames and how it is laid out."""
+
+    settings: Path  # the folder of classes.yaml, groups.csv, splits.csv and lists
+    root: Path  # the folder that the layout's paths begin in
+    layout: Layout
+    assumed: bool  # whether nobody has said so
+
+
+def laid_out(path: Path) -> LaidOut:
+    """Return the layout of a folder, or what a data.yaml says.
+
+    Raises:
+        ProblemsError: The file cannot be used, or its root is not there.
+    """
+    folder = path if path.is_dir() else path.parent
+    file = settings_file(folder, LAYOUT) if path.is_dir() else path
+    if not os.path.lexists(file):
+        return LaidOut(folder, folder, _guessed(folder), assumed=True)
+    layout = read_layout(file)
+    root = folder / Path(layout.root).expanduser() if layout.root else folder
+    if not root.is_dir():
+        raise ProblemsError(
+            file.name, [Problem(f"{file.name}: root", "must be a folder", layout.root)]
+        )
+    return LaidOut(folder, root, layout, assumed=False)
+
+
+def _guessed(folder: Path) -> Layout:
+    if (folder / "images").is_dir() or (folder / "masks").is_dir():
+        return PARTS_WITHIN if _are_parts(_names_in(folder / "images")) else PLAIN
+    if (folder / "JPEGImages").is_dir() and (folder / "SegmentationClass").is_dir():
+        return _with_lists(folder)
+    above = [name for name in _names_in(folder) if (folder / name / "images").is_dir()]
+    return PARTS_ABOVE if _are_parts(above) else PLAIN
+
+
+def _are_parts(names: list[str]) -> bool:
+    """Return whether folders are the parts of a data set: each one's name, one of them train's."""
+    parts = [part_named(name) for name in names]
+    return len(parts) > 1 and "train" in parts and "" not in parts
+
+
+def _with_lists(folder: Path) -> Layout:
+    return Layout(VOC.images, VOC.masks, parts=tuple(_lists(folder)))
+
+
+def _lists(folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the list of each part that has one."""
+    for name in _names_in(folder / VOC_LISTS):
+        stem, _, suffix = name.partition(".")
+        if suffix == "txt" and (part := part_named(stem)):
+            yield part, (f"{VOC_LISTS}/{name}",)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # whoever lists the frames says why
+        return []
