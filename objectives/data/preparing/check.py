@@ -2,14 +2,18 @@
 problem.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from objectives.data.options import PARTS, DataOptions
-from objectives.data.preparing.survey import Dropped, survey
+from objectives.data.preparing.survey import Dropped, Survey, survey
 from objectives.data.preparing.undeclared import accepting
+from objectives.data.reading.classes_text import classes_text
+from objectives.data.reading.frames import FrameSource
+from objectives.data.reading.settings_files import LAYOUT
 from objectives.data.reading.source import open_source
 from objectives.data.spec import Colour
 from objectives.errors import Problem, ProblemsError
@@ -32,6 +36,8 @@ class Report:
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     remedy: str = ""  # lines to be copied that would mend some of them
+    # data.yaml and classes.yaml as they were assumed, by name, where they are not there
+    assumed: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the findings as plain values, for ``--json``."""
@@ -45,6 +51,7 @@ class Report:
             "warnings": list(self.warnings),
             "problems": [asdict(problem) for problem in self.problems],
             "remedy": self.remedy,
+            "assumed": dict(self.assumed),
         }
 
 
@@ -53,7 +60,8 @@ def check(source: str, options: DataOptions) -> Report:
     raises.
     """
     try:
-        surveyed = survey(open_source(source, options.reading), options)
+        opened = open_source(source, options.reading)
+        surveyed = survey(opened, options)
     except ProblemsError as error:
         return Report(0, 0, problems=error.problems)
     totals = surveyed.pixel_counts.sum(axis=0)
@@ -75,4 +83,14 @@ def check(source: str, options: DataOptions) -> Report:
         surveyed.warnings,
         surveyed.problems,
         accepting(surveyed.remedy),
+        dict(_assumed(opened, surveyed)),
     )
+
+
+def _assumed(source: FrameSource, surveyed: Survey) -> Iterator[tuple[str, str]]:
+    """Yield the name and text of each file that could be written."""
+    for name in source.unwritten:
+        if name in LAYOUT:
+            yield name, source.layout_text
+        elif not surveyed.problems:  # what does not work is no help
+            yield name, classes_text(surveyed.classes, surveyed.classes.values.entries)

@@ -29,7 +29,14 @@ from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
 from objectives.data.reading.layout import Layout
 from objectives.data.reading.merging import BACKGROUND, file_values, merged
 from objectives.data.reading.raster import Tags
-from objectives.data.reading.settings_files import CLASSES, GROUPS, settings_file, unread_files
+from objectives.data.reading.settings_files import (
+    CLASSES,
+    GROUPS,
+    LABELMAP,
+    LAYOUT,
+    settings_file,
+    unread_files,
+)
 from objectives.data.values import AS_STORED, Values
 from objectives.errors import Problem, ProblemsError
 
@@ -58,6 +65,7 @@ class FolderSource:
     values: Values = AS_STORED
     ignored: int | None = None
     kinds: Mapping[str, int] = field(default_factory=dict)
+    unwritten: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -214,7 +222,17 @@ def read_folder(path: Path, reading: PixelReading = AS_FILES_SAY) -> FolderSourc
         values=classes.values if classes else AS_STORED,
         ignored=classes.raw_ignore if classes else None,
         kinds=kinds,
+        unwritten=tuple(_unwritten(where)),
     )
+
+
+def _unwritten(where: LaidOut) -> Iterable[str]:
+    if where.assumed:
+        yield LAYOUT[0]
+    if settings_file(where.settings, CLASSES).name in (LABELMAP, CLASSES[0]) and not (
+        os.path.lexists(where.settings / CLASSES[0])
+    ):
+        yield CLASSES[0]
 
 
 def _groups(

@@ -65,6 +65,10 @@ class FrameSource(Protocol):
         """Whether names are just the frames' numbers."""
 
     @property
+    def unwritten(self) -> tuple[str, ...]:
+        """Those of data.yaml and classes.yaml that could be written, and are not there."""
+
+    @property
     def layout_text(self) -> str:
         """The data.yaml that says where its files lie; empty where no such file is read."""
 
@@ -106,6 +110,7 @@ class ArraySource:
     numbered: bool = True
     values: Values = AS_STORED
     layout_text: str = ""
+    unwritten: tuple[str, ...] = ()
     reading: PixelReading = AS_FILES_SAY
     parts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -37,6 +37,9 @@ def check(
             typer.echo(f"{name}: {count} frames")
         for warning in report.warnings:
             typer.echo(f"warning: {warning}")
+        for name, text in report.assumed.items():
+            typer.echo(f"# {name}, assumed: save it beside the frames to change it")
+            typer.echo(text, nl=False)
         for problem in report.problems:
             typer.echo(f"problem: {problem}", err=True)
         typer.echo(report.remedy, nl=False, err=True)

@@ -3,6 +3,7 @@ several mask files of one frame, channels, ranges and no-data.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 import tifffile
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 from objectives.data.dataset import DataOptions, check, open_dataset, read_images, read_labelled
 from objectives.data.reading.folder import read_folder
-from objectives.data.reading.layout import read_layout
 from objectives.data.reading.source import open_source, source_stamp
 from objectives.errors import ProblemsError
+from search.cli.app import app
 
+RUNNER = CliRunner()
 SIDE = 8
 RNG = np.random.default_rng(3)
 IMAGES = RNG.integers(0, 256, (12, SIDE, SIDE), np.uint8)
@@ -317,13 +320,31 @@ def test_a_root_that_is_not_there_and_two_files(tmp_path: Path) -> None:
         read_folder(root)
 
 
-def test_what_was_assumed_is_written_as_it_is_read(tmp_path: Path) -> None:
+def test_what_was_assumed_is_printed_as_it_is_read(tmp_path: Path) -> None:
     root = write(tmp_path, "images/{n}.png", "masks/{n}.png")
-    source = read_folder(root)
-    (root / "data.yaml").write_text(source.layout_text)
-    assert yaml.safe_load(source.layout_text) == {
+    plain = check(str(root), DataOptions(ignore="2"))
+    assert yaml.safe_load(plain.assumed["data.yaml"]) == {
         "images": "images/{path}.*",
         "masks": "masks/{path}.*",
     }
-    assert read_layout(root / "data.yaml") == source.layout
-    assert read_folder(root).names == source.names
+    classes = yaml.safe_load(plain.assumed["classes.yaml"])
+    assert (classes["ignore"], classes["classes"]) == (2, {0: "class_0", 1: "class_1"})
+    printed = RUNNER.invoke(app, ["data", "check", str(root), "--ignore", "2"]).stdout
+    for name, text in plain.assumed.items():
+        assert f"# {name}, assumed: save it beside the frames to change it\n{text}" in printed
+        (root / name).write_text(text)
+    written = check(str(root), DataOptions())
+    assert written.assumed == {}
+    assert written == replace(plain, assumed={})
+    assert check("synthetic:40", DataOptions()).assumed == {}
+
+
+def test_the_classes_of_a_cvat_export_are_printed_as_classes_yaml(tmp_path: Path) -> None:
+    root = write(tmp_path, "JPEGImages/{n}.png", "SegmentationClass/{n}.png")
+    lines = "".join(f"name {label}:{label},{label},{label}::\n" for label in range(3))
+    (root / "labelmap.txt").write_text(lines)
+    first = open_dataset(str(root), DataOptions(), tmp_path / "cache")
+    (root / "classes.yaml").write_text(check(str(root), DataOptions()).assumed["classes.yaml"])
+    (root / "labelmap.txt").unlink()
+    again = open_dataset(str(root), DataOptions(), tmp_path / "cache")
+    assert (again.fingerprint, again.spec) == (first.fingerprint, first.spec)
