@@ -106,10 +106,25 @@ def _networks(settings: ProgramSettings) -> str:
 
 
 def _as_they_lie(spec: FrameSpec) -> str:
-    kept = (
-        " Pixels are taken as they lie in a file: an orientation tag (EXIF, TIFF) turns no image."
-    )
-    return kept if spec.exif == "keep" else ""
+    """Return what becomes of the pixels of files before they go into the program."""
+    said = []
+    if spec.exif == "keep":
+        said.append(
+            " Pixels are taken as they lie in a file: an orientation tag (EXIF, TIFF) turns no "
+            "image."
+        )
+    if spec.pixel_range is not None:
+        low, high = spec.pixel_range
+        said.append(
+            f" Before they go in, pixels of {low:g} to {high:g} become whole numbers 0 to 65535, "
+            f"those beyond the ends."
+        )
+    match spec.convert:
+        case "rgb":
+            said.append(" A grey image goes in with its channel three times.")
+        case "grey":
+            said.append(" Colours go in as grey (ITU-R BT.601).")
+    return "".join(said)
 
 
 def _sizes(settings: ProgramSettings) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.data.dataset import DataOptions, load_dataset, open_dataset
-from objectives.data.predicting import read_images, read_labelled
 from objectives.data.preparing.check import check
 from objectives.data.reading.classes_file import read_classes
 from objectives.data.reading.folder import read_folder
-from objectives.data.spec import FrameSpec
-from objectives.errors import ProblemsError, SearchError
+from objectives.errors import ProblemsError
 from tests.support.folder_parts import (
     CLASS_PARTS,
     CLASS_TREES,
@@ -30,17 +27,16 @@ from tests.support.folder_parts import (
     GREY,
     GROUP_PARTS,
     GROUPS,
-    HEIGHT,
     IMAGES,
     MASKS,
     ODD_FILES,
-    WIDTH,
     encoded,
     jpeg_stating,
     png_stating,
     tiff,
     tiff_stating,
 )
+from tests.support.folders_read import read_all, write_good
 from tests.support.fuzzing import (
     cases,
     changed_bytes,
@@ -51,29 +47,7 @@ from tests.support.fuzzing import (
 
 pytestmark = pytest.mark.long
 
-SPEC = FrameSpec(
-    height=HEIGHT,
-    width=WIDTH,
-    channels=1,
-    max_value=255,
-    mean=(0.5,),
-    std=(0.2,),
-    class_names=("void", "soil", "rock"),
-    colours=((0, 0, 0), (9, 9, 9), (99, 99, 99)),
-    ignore_label=0,
-    scored=(1, 2),
-)
-
 Change = Callable[[Path], None]
-
-
-def write_good(root: Path) -> None:
-    for part, frames in (("images", IMAGES), ("masks", MASKS)):
-        (root / part).mkdir(parents=True)
-        for number, frame in enumerate(frames):
-            (root / part / f"f{number:02d}.png").write_bytes(encoded(frame))
-    (root / "classes.yaml").write_text(CLASSES[0])
-    (root / "groups.csv").write_text(GROUPS[0])
 
 
 @st.composite
@@ -201,21 +175,6 @@ def _link(name: str, target: str) -> Change:
 
 def _remove(name: str) -> Change:
     return lambda root: (root / name).unlink(missing_ok=True)
-
-
-def read_all(root: Path, options: DataOptions, cache: Path) -> None:
-    """Every way in which the commands read a folder."""
-    report = check(str(root), options)
-    for problem in report.problems:
-        assert str(problem).isprintable()
-    json.dumps(report.as_json())
-    if not report.problems:
-        data = open_dataset(str(root), options, cache)
-        assert len(data.images) == len(data.masks) == report.kept
-    with suppress(SearchError):
-        read_labelled(str(root), SPEC)
-    for _, image in read_images(root):
-        assert image.ndim == 3
 
 
 @cases(1500)

@@ -207,6 +207,8 @@ CLASSES = [
     "ignore: 0\nclasses: {0: void, 1: soil, 2: rock}\n",
     "ignore: 255\nclasses: {0: soil, 1: rock, 2: sand}\ncolours: {0: [1, 2, 3]}\n",
     "classes:\n  0: void\n  1: 'no'\n  2: rock\n",
+    "ignore: 9\nclasses: {0: soil, 1: rock}\nvalues: {0: 0, '1-2': 1, 200: 9}\n",
+    "classes: {0: soil, 1: rock}\nvalues: {'0,0,0': 0, '1, 1, 1': 1, '2,2,2': 1}\n",
 ]
 CLASS_PARTS = [
     *(
@@ -239,6 +241,9 @@ CLASS_PARTS = [
         "ignore: -1\n",
         "colours: {0: red}\n",
         "colours: [1]\n",
+        "values: {300: 1}\n",
+        "values: {'1-9': 0, 5: 1}\n",
+        "'1,2,3': 0, ",
         "classes: []\n",
         "no",
         "~",
@@ -261,6 +266,4 @@ CLASS_TREES = [
         "colours": {0: [0, 0, 0], 1: [255, 0, 1]},
     },
     {"ignore": 255, "classes": dict(enumerate(f"class {n}" for n in range(40)))},
-    {"classes": {0: "soil", 1: "rock"}, "values": {0: 0, "1-9": 1, "200": 0}, "ignore": 7},
-    {"classes": {0: "soil", 1: "rock"}, "values": {"0,0,0": 0, "1, 1, 1": 1}},
 ]

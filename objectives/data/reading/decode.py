@@ -12,10 +12,9 @@ import numpy as np
 
 from objectives.data.options import AS_FILES_SAY, Exif, PixelReading
 from objectives.data.reading.conversion import converted
+from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.pillow_file import read_with_pillow
 from objectives.data.reading.raster import (
-    FORMS,
-    SUFFIXES,
     Raster,
     RefusalError,
     Tags,
@@ -29,7 +28,6 @@ from objectives.errors import Problem, ProblemsError, listed
 
 __all__ = [
     "LOSSY_MASK",
-    "SUFFIXES",
     "LabelImage",
     "Picture",
     "decode_image",

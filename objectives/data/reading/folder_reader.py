@@ -11,11 +11,11 @@ from objectives.data.options import PixelReading
 from objectives.data.reading.decode import decode_image
 from objectives.data.reading.folder import FolderSource, read_folder
 from objectives.data.reading.frame_files import common_folder, find_images
+from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
 from objectives.data.reading.layout import Layout
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
 from objectives.data.reading.pattern import Pattern
-from objectives.data.reading.raster import FORMS
 from objectives.data.reading.settings_files import seen_files
 from objectives.data.reading.stamps import stamp_of
 from objectives.data.reading.walk import list_files

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from objectives.data.reading.image_forms import FORMS, SUFFIXES
 from objectives.data.reading.layout import OF_MASKS, Layout
 from objectives.data.reading.pattern import Pattern
-from objectives.data.reading.raster import FORMS, SUFFIXES, form_of
+from objectives.data.reading.raster import form_of
 from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
@@ -139,7 +140,7 @@ def find_files(root: Path, layout: Layout) -> FoundFiles:
     folders = sorted({pattern.folder for pattern in patterns})
     missing = [folder for folder in folders if not (root / folder).is_dir()]
     if missing:
-        rule = f"must be a folder of {FORMS} files"
+        rule = f"must be a folder of {FORMS} files, or data.yaml must say where they lie"
         problems = [Problem(f"{root / name}", rule, "nothing there") for name in missing]
         raise ProblemsError(str(root), problems)
     found = FoundFiles(root, layout)

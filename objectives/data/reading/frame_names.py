@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from objectives.data.reading.raster import SUFFIXES
+from objectives.data.reading.image_forms import SUFFIXES
 
 
 def spellings(places: Mapping[str, str]) -> dict[str, str]:

@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FORMS = "PNG, JPG, TIFF, BMP, GIF or WebP"
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
-)
 # beyond them Pillow takes a file for a bomb, and so do we where others decode
 MOST_PIXELS = 178_956_970
 MOST_VALUES = 4 * MOST_PIXELS  # with their channels

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from objectives.data.reading.raster import SUFFIXES
+from objectives.data.reading.image_forms import SUFFIXES
 from objectives.errors import Problem
 
 LAYOUT = ("data.yaml", "data.yml")
