@@ -122,6 +122,11 @@ COMMANDS = {
                 "else.",
                 "search.cli.commands.data_check",
             ),
+            "import": Entry(
+                "Turn an export of COCO, LabelMe, YOLO or Label Studio into a folder of images and "
+                "masks.",
+                "search.cli.commands.data_import",
+            ),
             "preview": Entry(
                 "Draw frames and masks before and after augmentation as one picture.",
                 "search.cli.commands.data_preview",
