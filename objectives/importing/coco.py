@@ -82,7 +82,9 @@ def read_coco(path: Path, folders: Sequence[Path]) -> Export:
         else:
             looked = ", ".join(map(str, folders))
             export.problem(
-                picture.file_name, "must lie in the folder of images", f"none in {looked}"
+                picture.file_name,
+                "must lie in the folder of images (--images names it)",
+                f"none in {looked}",
             )
     return export
 

@@ -70,7 +70,9 @@ def read_label_studio(path: Path, folders: Sequence[Path]) -> Export:
         if found is None:
             looked = ", ".join(map(str, folders))
             export.problem(
-                where, "its image must lie in the folder of images", f"{named!r}, none in {looked}"
+                where,
+                "its image must lie in the folder of images (--images names it)",
+                f"{named!r}, none in {looked}",
             )
             continue
         marked = [each for each in done[0].result if each.original_height and each.original_width]

@@ -37,7 +37,7 @@ def command(
         typer.Option(help="What pixels of no object are: class 0, background, or ignored."),
     ] = "background",
 ) -> None:
-    """Turn an export of a labelling tool into a folder of images and masks.
+    """Turn an export of COCO, LabelMe, YOLO or Label Studio into a folder of images and masks.
 
     \b
     Example:

@@ -135,7 +135,7 @@ def test_every_problem_of_a_coco_file_is_named_and_nothing_is_written(tmp_path: 
         "annotations.2.segmentation: must be polygons",
         "annotations.3.segmentation: must have the image's size (20, 31), got (5, 5)",
         "annotations.4.segmentation: must be runs of 20x31 pixels",
-        "c.jpg: must lie in the folder of images",
+        "c.jpg: must lie in the folder of images (--images names it), got none in",
         "a.jpg: must have the size of the export, 20 x 30 in its file, got 20 x 31",
     ):
         assert part in message
