@@ -164,6 +164,17 @@ Drawn = Fixed | Int | Float | Choice  # what a field draws by itself
 Domain = Drawn | Weight
 
 
+def options_of(domain: Domain) -> tuple[Value, ...]:
+    """Return the values of a fixed field or a choice; none of a range."""
+    match domain:
+        case Choice(options):
+            return options
+        case Fixed(value):
+            return (value,)
+        case _:
+            return ()
+
+
 def _is_number(value: Value) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

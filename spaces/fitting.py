@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from objectives.config import GivenClassWeights
 from objectives.errors import Problem, ProblemsError, UserError, listed
-from spaces.domains import Choice, Domain, Fixed
+from spaces.domains import Choice, Domain, Fixed, options_of
 from spaces.fields.schema import leaves_by_path
 from spaces.fields.walk import named_domain
 from spaces.recipes import Recipe, choose_recipes, scaled
@@ -29,7 +29,7 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
     """
     (leaf,) = leaves_by_path()[VALUES]
     named = named_domain(space.domains, leaf)
-    options = _options(named[1]) if named else ()
+    options = options_of(named[1]) if named else ()
     fitting = tuple(option for option in options if _fits(option, num_classes))
     if named is None or fitting == options:
         return space, ()
@@ -45,10 +45,10 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
         for option in unfit
     )
     control = narrowed.encode(config)
-    return replace(narrowed, control=control, steps=_inside(narrowed, space)), tuple(lines)
+    return replace(narrowed, control=control, steps=steps_inside(narrowed, space)), tuple(lines)
 
 
-def _inside(narrowed: Space, space: Space) -> tuple[Mapping[str, Scalar], ...]:
+def steps_inside(narrowed: Space, space: Space) -> tuple[Mapping[str, Scalar], ...]:
     """Return the steps of a space that lie in the narrowed one, too."""
     steps = []
     for step in space.steps:
@@ -66,7 +66,7 @@ def _narrowed(
     if fitting:
         return {**domains, name: _domain(fitting)}
     # not empty: the control has one of them
-    others = tuple(kind for kind in _options(domains[KIND]) if kind != "given")
+    others = tuple(kind for kind in options_of(domains[KIND]) if kind != "given")
     return {path: domain for path, domain in domains.items() if path != name} | {
         KIND: _domain(others)
     }
@@ -145,16 +145,6 @@ def _outside(recipe: Recipe, space: Space) -> list[Problem]:
 
 def _fits(weights: Value, num_classes: int) -> bool:
     return isinstance(weights, tuple) and len(weights) == num_classes
-
-
-def _options(domain: Domain) -> tuple[Value, ...]:
-    return (
-        domain.options
-        if isinstance(domain, Choice)
-        else (domain.value,)
-        if isinstance(domain, Fixed)
-        else ()
-    )
 
 
 def _domain(options: tuple[Value, ...]) -> Domain:

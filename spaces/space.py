@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from objectives.config import Config
+from objectives.config import NO_WEIGHTS, WEIGHTS, Config, GivenWeights, Startable
 from objectives.errors import Problem, ProblemsError
-from spaces.domains import Choice, Domain, Fixed, Weight
+from spaces.domains import Domain, Fixed, Weight, options_of
 from spaces.fields.conditions import conditions_of, is_always_met, is_read
 from spaces.fields.foreign import foreign_of
 from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
-from spaces.fields.walk import can_exist, fill, governor_domain, named_domain
-from spaces.pruning import PRUNING_BY_DEFAULT, UNSTATED_PRUNING, Pruning
+from spaces.fields.walk import can_exist, fill, governor_domains, named_domain
+from spaces.pruning import PRUNING_BY_DEFAULT, UNSTATED_PRUNING, NoPruning, Pruning
 from spaces.sampler import SAMPLER_BY_DEFAULT, UNSTATED_SAMPLER, Sampler
 from spaces.source import FromParams, ValueSource
 from spaces.values import Scalar, Value, shown, token
@@ -41,6 +41,8 @@ class Space:
     path. ``pruning``, ``recipes`` and ``sampler`` are how a study of this space ends trials early,
     what it tries right after the control, as it was written, and who draws the rest. ``steps`` are
     the parameters of configs a little off the control, which it tries where it has no recipes.
+    ``weights`` are those that its study was given, whose names ``model.weights`` may have; a space
+    of no study yet has none, and draws the names alone.
     """
 
     domains: Mapping[str, Domain]
@@ -49,16 +51,38 @@ class Space:
     recipes: tuple[str, ...] = ()
     sampler: Sampler = SAMPLER_BY_DEFAULT
     steps: tuple[Mapping[str, Scalar], ...] = ()
+    weights: tuple[GivenWeights, ...] = ()
 
     def draw(self, source: ValueSource) -> Config:
         """Return the config that the source's answers describe; questions and their order depend on
         earlier answers alone.
         """
-        return fill(
-            self.domains,
-            lambda leaf, name, domain: domain.draw(name, source),
-            lambda simplex: draw_weights(simplex, self.domains, source),
+        return self._with_start(
+            fill(
+                self.domains,
+                lambda leaf, name, domain: domain.draw(name, source),
+                lambda simplex: draw_weights(simplex, self.domains, source),
+                self._reads,
+            )
         )
+
+    def _reads(self, leaf: Leaf, values: Mapping[str, Value]) -> bool:
+        """Return whether a config reads a field: of given weights one that has some that fit it."""
+        if leaf.path == WEIGHTS and self.weights:
+            return any(given.fit(values) for given in self.weights)
+        return is_read(leaf, values)
+
+    def _with_start(self, config: Config) -> Config:
+        """Return the config with what the name of its weights means in this space's study."""
+        model = config.model
+        if not isinstance(model, Startable) or model.weights == NO_WEIGHTS:
+            return config
+        values = flatten(config)
+        for given in self.weights:
+            if given.name == model.weights and given.fit(values):
+                started = model.model_copy(update={"start": given.start})
+                return config.model_copy(update={"model": started})
+        return config
 
     def default(self) -> Config:
         """Return the control: the configuration that every study tries first."""
@@ -91,23 +115,36 @@ class Space:
                 params, problems = params | weights, problems + more
         for leaf in leaves():
             named = named_domain(self.domains, leaf)
-            if (
-                named is None
-                or leaf.is_share
-                or not leaf.exists(values)
-                or not is_read(leaf, values)
-            ):
+            if named is None or leaf.is_share or not leaf.exists(values):
                 # without a domain, its variant lies outside: the problem is named at the kind
                 continue
             name, domain = named
+            if not self._reads(leaf, values):
+                problems += _unfit_weights(leaf, values[leaf.path])
+                continue
             assert not isinstance(domain, Weight)
             if not domain.holds(values[leaf.path]):
                 problems.append(_outside(leaf, domain, shown(values[leaf.path])))
             elif not isinstance(domain, Fixed):
                 params[name] = token(values[leaf.path])
+        problems += self._other_weights(config)
         if problems:
             raise ProblemsError("config outside the space", problems)
         return params
+
+    def _other_weights(self, config: Config) -> list[Problem]:
+        """Return the problem of a config of another study, where the name of its weights meant
+        others.
+        """
+        model = config.model
+        ours = self._with_start(config).model
+        if not isinstance(model, Startable) or not isinstance(ours, Startable):
+            return []
+        if model.start is None or not self.weights or ours.start == model.start:
+            return []
+        return [
+            Problem(WEIGHTS, f"must be the same weights as {model.weights} of this space", "others")
+        ]
 
     @property
     def fingerprint(self) -> str:
@@ -126,7 +163,7 @@ class Space:
             "domains": {
                 path: domain.to_yaml()
                 for path, domain in self.domains.items()
-                if path not in foreign.unused
+                if path not in foreign.unused and not _is_unsaid(path, domain)
             },
             "control": dict(self.control),
         }
@@ -139,6 +176,8 @@ class Space:
             stored["sampler"] = self.sampler.value
         if self.steps:
             stored["steps"] = [dict(step) for step in self.steps]
+        if self.weights:
+            stored["weights"] = [given.model_dump(mode="json") for given in self.weights]
         if foreign.packages:
             stored["foreign"] = dict(foreign.packages)
         return stored
@@ -162,7 +201,7 @@ class Space:
         conditions = [
             f"{kind_path} is {' or '.join(named)}"
             for kind_path, named in kinds.items()
-            if any(kind not in named for kind in _options(self.domains[kind_path]))
+            if any(kind not in named for kind in options_of(self.domains[kind_path]))
         ]
         return ", ".join([*conditions, *self._conditions_of_value(users)])
 
@@ -173,8 +212,8 @@ class Space:
         variants: dict[str, list[str]] = {}
         pairs = [(leaf, condition) for leaf in users for condition in conditions_of(leaf)]
         for leaf, condition in pairs:
-            governor = governor_domain(leaf, condition, self.domains)
-            if governor and not is_always_met(condition, governor):
+            governors = governor_domains(leaf, condition, self.domains)
+            if any(each and not is_always_met(condition, each) for each in governors):
                 variants.setdefault(str(condition), []).append(
                     leaf.when[-1][1] if leaf.when else ""
                 )
@@ -184,14 +223,23 @@ class Space:
         ]
 
 
-def _options(domain: Domain) -> tuple[object, ...]:
-    return (
-        domain.options
-        if isinstance(domain, Choice)
-        else (domain.value,)
-        if isinstance(domain, Fixed)
-        else ()
+def unpruned(space: Space) -> Space:
+    """Return the space of a study that trains configs of this one again, each to its end."""
+    return Space(space.domains, space.control, NoPruning(), weights=space.weights)
+
+
+def _is_unsaid(path: str, domain: Domain) -> bool:
+    """Return whether this is a later field at its default, which earlier versions did not store."""
+    return isinstance(domain, Fixed) and all(
+        leaf.is_later and domain.value == leaf.default for leaf in leaves_by_path()[path]
     )
+
+
+def _unfit_weights(leaf: Leaf, value: Value) -> list[Problem]:
+    if leaf.path != WEIGHTS or value == NO_WEIGHTS:
+        return []
+    rule = f"must be {NO_WEIGHTS} here, since no given weights fit the rest of the model"
+    return [Problem(leaf.path, rule, shown(value))]
 
 
 def _outside(leaf: Leaf, domain: Domain, value: str) -> Problem:

@@ -2,7 +2,10 @@
 
 import json
 
-Scalar = bool | int | float | str
+from objectives.config.parts import Scalar
+
+__all__ = ["Scalar", "Value", "plain", "shown", "token"]
+
 Value = Scalar | tuple[Scalar, ...]
 
 _SHOWN_CHARACTERS = 80

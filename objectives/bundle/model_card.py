@@ -37,6 +37,7 @@ def model_card(
         "## Making",
         "",
         *_members(settings, provenance),
+        *_starts(provenance),
         f"- Scored on {_processor(provenance)}. Command: `{provenance.command}`",
         *_origin(provenance),
         f"- Versions: "
@@ -154,6 +155,16 @@ def _members(settings: ProgramSettings, provenance: Provenance) -> list[str]:
         f"- {member.config.model.kind}{share}: trial {origin.trial} of study {origin.study}, "
         f"seed {origin.seed}, epoch {origin.epoch} of {member.config.train.epochs}"
         for member, share, origin in zip(settings.members, shares, provenance.members, strict=True)
+    ]
+
+
+def _starts(provenance: Provenance) -> list[str]:
+    """Return a line for each file of weights that a network started from."""
+    return [
+        f"- Started from weights that were trained before: {_escaped(each.name)}, from "
+        f"{_escaped(each.source)}; licence: {_escaped(each.licence) or 'not stated'}; SHA-256 "
+        f"`{each.sha256}`"
+        for each in provenance.weights
     ]
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from objectives.bundle.belief import Belief, Bounds, Unconfirmed, chance
-from objectives.config import Frozen
+from objectives.config import LATER, Frozen, Grown
+from objectives.config.pretrained import SHA256
 from objectives.data.options import IGNORE, DataOptions
 from objectives.device.processor import Processor
 from objectives.program.settings import Flip, ways_of
@@ -161,7 +162,18 @@ class Retrained(Frozen):
         )
 
 
-class Provenance(Frozen):
+class StartedFrom(Frozen):
+    """Weights that were trained before, from which a network of a bundle started; the bundle needs
+    them no more.
+    """
+
+    name: str  # as its study called them
+    sha256: str = Field(pattern=SHA256)  # of their file
+    source: str
+    licence: str = ""  # as their file said; empty: it did not
+
+
+class Provenance(Grown):
     """What the bundle's reader must know of its making; ``validation`` is the score by which the
     trial was chosen.
 
@@ -203,6 +215,7 @@ class Provenance(Frozen):
     # sentences: what kept it from being whole and of the day of the export
     confirmation: tuple[str, ...] = ()
     reproduce: tuple[str, ...] = ()  # the commands that make the study and this model again
+    weights: Annotated[tuple[StartedFrom, ...], LATER] = ()  # that its networks started from
 
     @property
     def scored_on(self) -> Processor:

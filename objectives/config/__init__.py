@@ -42,7 +42,26 @@ from objectives.config.networks import (
     UNet,
     Up,
 )
-from objectives.config.parts import TERM, Argument, Frozen, ReadWhile, Share, TermWeight
+from objectives.config.parts import (
+    FILLED_IN,
+    LATER,
+    TERM,
+    Argument,
+    Frozen,
+    Grown,
+    ReadWhile,
+    Scalar,
+    Share,
+    TermWeight,
+)
+from objectives.config.pretrained import (
+    HUB,
+    NO_WEIGHTS,
+    WEIGHTS,
+    GivenWeights,
+    Start,
+    Startable,
+)
 from objectives.config.training import (
     SGD,
     Adam,
@@ -58,9 +77,14 @@ from objectives.config.training import (
 )
 
 __all__ = [
+    "FILLED_IN",
+    "HUB",
+    "LATER",
     "LOSS_TERMS",
+    "NO_WEIGHTS",
     "SGD",
     "TERM",
+    "WEIGHTS",
     "Adam",
     "AdamW",
     "Architecture",
@@ -80,6 +104,8 @@ __all__ = [
     "ForeignScore",
     "Frozen",
     "GivenClassWeights",
+    "GivenWeights",
+    "Grown",
     "InverseFrequency",
     "Levelled",
     "Lion",
@@ -94,6 +120,7 @@ __all__ = [
     "Optimiser",
     "Plateau",
     "ReadWhile",
+    "Scalar",
     "Schedule",
     "SecondLoss",
     "SecondPhase",
@@ -101,6 +128,8 @@ __all__ = [
     "Skip",
     "Smp",
     "SmpDecoder",
+    "Start",
+    "Startable",
     "TermWeight",
     "Train",
     "UNet",

@@ -6,9 +6,10 @@ from pydantic import Field
 
 from objectives.config.foreign import Architecture, ForeignNetwork, foreign_networks
 from objectives.config.parts import ReadWhile
+from objectives.config.pretrained import Startable
 
 
-class Levelled(Architecture):
+class Levelled(Startable):
     """A family that is written here: level i has ``base_filters * growth**i`` filters, rounded;
     ``depth`` is the last one.
     """
@@ -162,8 +163,8 @@ SmpDecoder = Literal[
 ]
 
 
-class Smp(Architecture):
-    """A decoder and an encoder of segmentation-models-pytorch by name, with random weights.
+class Smp(Startable):
+    """A decoder and an encoder of segmentation-models-pytorch by name.
 
     Of its decoders DPT (Ranftl et al. 2021) is left out: it is made for vision transformers with
     patches of a fixed size, and refuses every encoder of smp's own.

@@ -3,9 +3,21 @@ fields, weights of losses.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+Scalar = bool | int | float | str  # what a field of a space is drawn as
+# what marks a field that values stored by earlier versions lack: it stands last of its section, and
+# is stored only where it is not its default
+LATER = "a later field"
+FILLED_IN = "of the study, no field of a space"  # what marks a field that nobody may vary
 
 
 class Frozen(BaseModel):
@@ -14,10 +26,26 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Grown(Frozen):
+    """A value with later fields, which are left out of its stored form where they say nothing: what
+    has none of them is stored as it ever was.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_unsaid(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unsaid = {
+            name
+            for name, info in fields.items()
+            if LATER in info.metadata and getattr(self, name) == info.default
+        }
+        return {name: value for name, value in whole(self).items() if name not in unsaid}
+
+
 @dataclass(frozen=True)
 class ReadWhile:
     """A field's condition: it is read while ``governor`` is above 0 or, where there are
-    ``options``, is one of them.
+    ``options``, is one of them, or where there is ``unless``, is none of those.
 
     ``governor`` is a field of the same section, or a path in another. Of several conditions all
     must hold.
@@ -25,6 +53,7 @@ class ReadWhile:
 
     governor: str
     options: tuple[str | bool, ...] = ()
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from objectives.config.parts import Frozen, ReadWhile
+from objectives.config.parts import LATER, Frozen, Grown, ReadWhile
+from objectives.config.pretrained import WITH_WEIGHTS
 
 
-class AdamW(Frozen):
+class Optimising(Grown):
+    """What every optimiser has: ``encoder_rate`` times its learning rate is that of what was trained
+    before.
+    """
+
+    encoder_rate: Annotated[float, WITH_WEIGHTS, LATER] = Field(1.0, gt=0.0, le=1.0)
+
+
+class AdamW(Optimising):
     """AdamW (Loshchilov and Hutter 2019)."""
 
     kind: Literal["adamw"] = "adamw"
@@ -15,7 +24,7 @@ class AdamW(Frozen):
     weight_decay: float = Field(1e-2, ge=0.0, le=1.0)
 
 
-class Adam(Frozen):
+class Adam(Optimising):
     """Adam (Kingma and Ba 2015) with L2 regularisation."""
 
     kind: Literal["adam"] = "adam"
@@ -23,7 +32,7 @@ class Adam(Frozen):
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
 
 
-class SGD(Frozen):
+class SGD(Optimising):
     """Stochastic gradient descent with Nesterov momentum (none at momentum 0)."""
 
     kind: Literal["sgd"] = "sgd"
@@ -32,7 +41,7 @@ class SGD(Frozen):
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
 
 
-class Lion(Frozen):
+class Lion(Optimising):
     """Lion (Chen et al. 2023): sign of the averaged gradient; wants a tenth of AdamW's rate and ten
     times its decay.
     """
@@ -93,7 +102,7 @@ class Plateau(Scheduled):
 Schedule = Annotated[Cosine | OneCycle | Plateau, Field(discriminator="kind")]
 
 
-class Train(Frozen):
+class Train(Grown):
     """How long and on what a trial trains."""
 
     epochs: int = Field(30, ge=1, le=10_000)
@@ -116,3 +125,5 @@ class Train(Frozen):
     # float32
     bf16: bool = True
     gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping
+    # epochs in which what was trained before stays as it is, its batch norm too
+    frozen_epochs: Annotated[int, WITH_WEIGHTS, LATER] = Field(0, ge=0, le=10_000)

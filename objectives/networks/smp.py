@@ -1,4 +1,4 @@
-"""Decoders and encoders of segmentation-models-pytorch, with random weights, for frames of any size
+"""Decoders and encoders of segmentation-models-pytorch, for frames of any size
 and channel count.
 """
 
@@ -132,6 +132,25 @@ def _of_smp(model: Smp, in_channels: int, num_classes: int) -> Any:
             classes=num_classes,
             **options,
         )
+
+
+def encoder_alone(encoder: str, in_channels: int) -> Any:
+    """Return an encoder by itself, with random weights, as deep as decoders take it.
+
+    Raises:
+        UserError: smp has no such encoder.
+    """
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    _check_encoder(encoder)
+    try:
+        with _device_to_build(encoder):
+            return get_encoder(encoder, in_channels=in_channels, weights=None)
+    except REFUSALS as error:
+        raise UserError(
+            f"model.encoder: {encoder} cannot be built by segmentation-models-pytorch "
+            f"({first_line(error)}); choose another encoder"
+        ) from error
 
 
 def _device_to_build(encoder: str) -> AbstractContextManager[object]:

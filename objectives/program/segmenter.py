@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from objectives.config import Config
+from objectives.config import Config, Model, Startable
 from objectives.data.spec import FrameSpec
 from objectives.networks import all_outputs, build_network
 
@@ -94,7 +94,17 @@ def area_matrix(size: int, shrunk: int) -> Tensor:
 def build_segmenter(config: Config, spec: FrameSpec) -> Segmenter:
     """Return the untrained program of one config for frames of one spec."""
     network = build_network(config.model, in_channels=spec.channels, num_classes=spec.num_classes)
-    return Segmenter(network, spec, config.train.scale)
+    return Segmenter(network, normalised_for(config.model, spec), config.train.scale)
+
+
+def normalised_for(model: Model, spec: FrameSpec) -> FrameSpec:
+    """Return the spec with the mean and deviation by which a network's frames are normalised: the
+    data's, or those of the weights that it started from.
+    """
+    if not isinstance(model, Startable) or model.start is None or model.normalise == "data":
+        return spec
+    mean, std = model.start.normalisation(spec.channels)
+    return spec.model_copy(update={"mean": mean, "std": std})
 
 
 def placed(program: Program, device: torch.device) -> Program:

@@ -158,7 +158,7 @@ def train_epoch(training: Training, beat: Beat = unheard) -> float:
         DoesNotFitError: Memory is too small.
     """
     state = training.state
-    state.model.train()
+    state.begin_epoch()
     step = TrainingStep(
         state, training.losses.at(state.epoch), StepStart(state.model, state.device), beat
     )

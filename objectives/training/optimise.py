@@ -1,6 +1,7 @@
 """Optimisers and learning-rate schedules, built from their configs."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 from torch import nn, optim
@@ -8,17 +9,21 @@ from torch import nn, optim
 from objectives.config import SGD, Adam, AdamW, Cosine, Lion, OneCycle, Optimiser, Plateau, Schedule
 from objectives.training import lion
 
+RATE = "rate"  # what a group's learning rate is multiplied by; without it 1
 
-def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
+
+def build_optimiser(
+    config: Optimiser, model: nn.Module, carried: Sequence[nn.Parameter] = ()
+) -> optim.Optimizer:
     """Return the optimiser over all weights, one launch for all of them on a GPU; norms and biases
-    (one axis or none) are not decayed.
+    (one axis or none) are not decayed, and ``carried`` weights have their own share of the rate.
     """
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    slower = set(carried)
+    groups = _groups([p for p in model.parameters() if p not in slower], config.weight_decay)
+    if slower:
+        groups += [
+            {**group, RATE: config.encoder_rate} for group in _groups(carried, config.weight_decay)
+        ]
     match config:
         case AdamW():
             return optim.AdamW(groups, lr=config.learning_rate, fused=True)
@@ -36,6 +41,13 @@ def build_optimiser(config: Optimiser, model: nn.Module) -> optim.Optimizer:
             return lion.Lion(groups, config.learning_rate)
         case _:
             assert_never(config)
+
+
+def _groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 class LearningRate:
@@ -66,7 +78,7 @@ class LearningRate:
     def before_step(self) -> None:
         """Give the optimiser the learning rate of this step, and count it."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.value
+            group["lr"] = self.value * group.get(RATE, 1.0)
         self.steps += 1
 
     def after_epoch(self, merit: float, *, afresh: bool = False) -> None:

@@ -20,8 +20,11 @@ from objectives.device.processor import Processor
 from objectives.device.running_out import shortage_in
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
+from objectives.networks.pretrained import carried_names, load_start
+from objectives.networks.weights_file import header_of, read_weights
 from objectives.program.segmenter import build_segmenter, placed
 from objectives.statistics.resampling import left_out_scores
+from objectives.training.carried import Carried
 from objectives.training.ema import AveragedModel
 from objectives.training.optimise import LearningRate, build_optimiser
 from objectives.training.results import EpochResult, scored_epoch
@@ -70,7 +73,10 @@ class TrainingState:
         self.bf16 = config.train.bf16 and computes_bf16(device)
         self.model = placed(build_segmenter(config, spec), device)
         self.average = AveragedModel(self.model, config.train.ema)
-        self.optimiser = build_optimiser(config.optimiser, self.model)
+        network = self.model.network
+        frames = {"channels": spec.channels, "num_classes": spec.num_classes}
+        self.carried = Carried(network, carried_names(network, config.model, **frames))
+        self.optimiser = build_optimiser(config.optimiser, self.model, self.carried.parameters)
         self.learning_rate = LearningRate(
             config.schedule,
             self.optimiser,
@@ -84,6 +90,28 @@ class TrainingState:
         self.confusions_GKK = torch.zeros((0, 0, 0), dtype=torch.int64)
         # tensors until somebody wants the bytes
         self._scored_weights: bytes | dict[str, Tensor] = b""
+
+    def start_from(self, data: bytes) -> None:
+        """Begin with the weights that the config names, which are a file of these bytes.
+
+        Raises:
+            UserError: They do not fit.
+        """
+        assert not self.epoch, self.epoch
+        spec = self.spec
+        load_start(
+            self.model.network,
+            self.config.model,
+            read_weights(data),
+            channels=spec.channels,
+            num_classes=spec.num_classes,
+        )
+        self.average.model.load_state_dict(self.model.state_dict())
+
+    def begin_epoch(self) -> None:
+        """Put the model into the mode for training an epoch."""
+        self.model.train()
+        self.carried.hold(frozen=self.epoch < self.config.train.frozen_epochs)
 
     @property
     def epoch(self) -> int:
@@ -190,7 +218,7 @@ class TrainingState:
         """
         try:
             tensors = load(blob)
-            plain = _header(blob)
+            plain = json.loads(header_of(blob)["state"])
             self._load(tensors, plain)
         except AT_FAULT:
             raise
@@ -266,13 +294,3 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _header(blob: bytes) -> dict[str, Any]:
-    """Return the JSON that ``to_bytes`` put into the safetensors header (8 bytes of length, then
-    the header's JSON).
-    """
-    (length,) = struct.unpack("<Q", blob[:8])
-    header = json.loads(blob[8 : 8 + length])
-    state: dict[str, Any] = json.loads(header["__metadata__"]["state"])
-    return state

@@ -64,6 +64,14 @@ LearnFrom = Annotated[
         help="Studies of this database with the same score to learn from, A,B or auto; empty: none.",
     ),
 ]
+Weights = Annotated[
+    list[str],
+    typer.Option(
+        "--weights",
+        help="To start encoders from: FILE (safetensors, or torch tensors), the folder of a bundle, "
+        "or imagenet; NAME= before it names it for model.weights. Repeats.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +87,7 @@ class StudyOptions(FrameOptions):
     sets: Sets = field(default_factory=list)
     recipes: Recipes = ""
     learn_from: LearnFrom = ""
+    weights: Weights = field(default_factory=list)
     storage: Storage = ""
     artifacts: Artifacts = ""
     home: Home = None

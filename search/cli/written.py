@@ -31,6 +31,7 @@ def request_of(asked: StudyOptions) -> Request:
         frames=asked.frames(),
         recipes=asked.recipes,
         learn_from=asked.learn_from,
+        weights=tuple(asked.weights),
     )
 
 

@@ -18,8 +18,8 @@ from search.study.record import ConfirmationRun, Notes
 from search.study.sampling import CONTROL
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study
-from spaces import FromParams, Space
-from spaces.pruning import NoPruning
+from spaces import FromParams
+from spaces.space import unpruned
 
 # what to do instead of confirming a study that confirms or retrains
 CONFIRM_THAT = "confirm that one"
@@ -44,7 +44,7 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -
         resplit=resplit,
         candidates=candidates,
     )
-    space = Space(study.space.domains, study.space.control, NoPruning())
+    space = unpruned(study.space)
     return study.spec.model_copy(
         update={
             "lessons": Lessons(),

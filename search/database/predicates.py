@@ -11,3 +11,7 @@ DEVICE_SECONDS = f"""(spent_s + CASE WHEN trials.state = 'RUNNING' AND {LIVE_LEA
 
 # those that are there: Optuna's row, and ours
 STUDIES = "search_study JOIN studies USING (study_id)"
+
+# the SHA-256 of the weights that the studies which are there were given, as column sha256
+GIVEN_WEIGHTS = f"""(SELECT given -> 'start' ->> 'sha256' AS sha256
+                     FROM {STUDIES}, json_array_elements(spec #> '{{space,weights}}') AS given) AS given_weights"""

@@ -13,7 +13,14 @@ import numpy as np
 import torch
 
 from objectives.bundle.bundle_folder import check_bundle, refuse_taken, write_bundle
-from objectives.bundle.provenance import FlipScores, PartScore, Provenance, current_versions
+from objectives.bundle.provenance import (
+    FlipScores,
+    PartScore,
+    Provenance,
+    StartedFrom,
+    current_versions,
+)
+from objectives.config import Startable
 from objectives.data.dataset import has_labels
 from objectives.data.spec import FrameSpec
 from objectives.device.fallback import gpu_or_cpu
@@ -278,6 +285,7 @@ def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provena
             for member in candidate.settings.members
             for name, package in member.config.foreign.items()
         },
+        weights=started_from(study, candidate),
         min_identical=frames.min_identical,
         min_labelled=frames.min_labelled,
         max_deviation=frames.max_deviation,
@@ -287,6 +295,21 @@ def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provena
         members=candidate.origins,
         flips=candidate.flips,
         reproduce=reproduction(study, winner, candidate.data.spec.num_classes, program, command),
+    )
+
+
+def started_from(study: Study, candidate: ExportedProgram) -> tuple[StartedFrom, ...]:
+    """Return the weights that the networks of a candidate started from, as its study was given
+    them.
+    """
+    models = [member.config.model for member in candidate.settings.members]
+    starts = {model.start for model in models if isinstance(model, Startable)}
+    found = [each for each in study.space.weights if each.start in starts]
+    return tuple(
+        StartedFrom(
+            name=each.name, sha256=each.start.sha256, source=each.source, licence=each.licence
+        )
+        for each in found
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from objectives.errors import UserError
+from objectives.config import HUB
+from objectives.errors import UserError, one_line
 from search.confirm.plan import choose_candidates, plan_of
 from search.export.winner import Winner
 from search.study.budget import Budget, current_budget
@@ -21,8 +22,10 @@ from search.study.record import Notes
 from search.study.spec import StudySpec
 from search.study.stored import Study, open_study
 from spaces import Space, load_space, load_stored_space, preset_names
+from spaces.files.stored import stored_weights
 from spaces.fitting import fit_space
 from spaces.recipes import implied_sets
+from spaces.starting import fit_weights
 
 LEFT_OUT_FILE = "left-out.txt"
 ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
@@ -56,7 +59,8 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
     if copies:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
     if spec.recipe_filters == 1.0:
-        return [*leave_out_lines(spec), init_command(spec, num_classes), *more, worker]
+        before = [*leave_out_lines(spec), *_weights_lines(spec)]
+        return [*before, init_command(spec, num_classes), *more, worker]
     # it trains, too
     return [
         *leave_out_lines(spec),
@@ -77,6 +81,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
         "--data",
         spec.source,
         *_space_words(spec, num_classes),
+        *(word for each in _given(spec) for word in ("--weights", each)),
     ]
     words += ["--trials", str(spec.trials), "--seed", str(spec.seed)]
     return _joined(
@@ -98,6 +103,25 @@ def leave_out_lines(spec: StudySpec) -> list[str]:
     return [f"printf '%s\\n' {names} > {LEFT_OUT_FILE}"] if names else []
 
 
+def _weights_lines(spec: StudySpec) -> list[str]:
+    """Return comments on the files of weights that a study was given."""
+    return [
+        f"# {each.name}.weights: {one_line(each.source)}"
+        + (
+            f", the file with SHA-256 {each.start.sha256}"
+            if each.start.part == "encoder"
+            else ", the folder of its bundle"
+        )
+        for each in stored_weights(spec.space)
+        if each.name != HUB
+    ]
+
+
+def _given(spec: StudySpec) -> list[str]:
+    names = dict.fromkeys(each.name for each in stored_weights(spec.space))
+    return [HUB if name == HUB else f"{name}={name}.weights" for name in names]
+
+
 def recipes_line(spec: StudySpec, num_classes: int) -> str:
     """``search recipes run``, which alone takes a share of each recipe's filters, as
     `init_command`.
@@ -105,7 +129,7 @@ def recipes_line(spec: StudySpec, num_classes: int) -> str:
     epochs = load_stored_space(spec.space).default().train.epochs
     implied = implied_sets(epochs, spec.recipe_filters)
     sets = _sets(load_space("recipes", implied), spec.space["domains"])
-    if not _leads_to("recipes", [*implied, *sets], num_classes, spec.space_fingerprint):
+    if not _leads_to("recipes", [*implied, *sets], num_classes, spec):
         return (
             f"# no command leads to study {spec.name!r}, {spec.recipe_filters:g} of its "
             f"recipes' filters and this space"
@@ -264,7 +288,7 @@ def _space_words(spec: StudySpec, num_classes: int) -> list[str]:
     wanted = spec.space["domains"]
     for name, _ in sorted(presets.items(), key=lambda item: len(_differing(item[1], wanted))):
         for sets in ([], _sets(presets[name], wanted)):
-            if _leads_to(name, sets, num_classes, spec.space_fingerprint):
+            if _leads_to(name, sets, num_classes, spec):
                 return ["--space", name, *(word for each in sets for word in ("--set", each))]
     return ["--space", ANOTHER_SPACE]
 
@@ -288,9 +312,10 @@ def _flow(written: object) -> str:
     )
 
 
-def _leads_to(name: str, sets: list[str], num_classes: int, fingerprint: str) -> bool:
+def _leads_to(name: str, sets: list[str], num_classes: int, spec: StudySpec) -> bool:
     try:
         fitted, _ = fit_space(load_space(name, sets), num_classes)
+        fitted = fit_weights(fitted, stored_weights(spec.space))
     except UserError:
         return False
-    return fitted.fingerprint == fingerprint
+    return fitted.fingerprint == spec.space_fingerprint

@@ -34,8 +34,7 @@ from search.study.spec import StudySpec
 from search.study.stored import ForeignNameError, Study, create_study, open_study
 from search.terminal.local import run_locally
 from search.trials import checkpoints
-from spaces import Space
-from spaces.pruning import NoPruning
+from spaces.space import unpruned
 
 ONLY = 0  # the number of the one trial
 
@@ -59,7 +58,7 @@ def plan(searched: Study, candidate: ExportedProgram) -> StudySpec:
     """
     winner = candidate.winner
     name = retrain_name(winner)
-    space = Space(searched.space.domains, searched.space.control, NoPruning())
+    space = unpruned(searched.space)
     trial = winner.study.storage.get_trial(winner.trial_id)
     epochs = epochs_of(candidate, trial)
     purpose = Retraining(

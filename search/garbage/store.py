@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from objectives.errors import UserError
 from search.artifacts import Objects, Stored, open_objects
 from search.artifacts.marker import check_sole_owner
+from search.database.predicates import GIVEN_WEIGHTS
 from search.study.known import KNOWN, read_spec
 from search.trials.blob_lock import delete_old, delete_unnamed
 from search.trials.checkpoints import EVERY, UNNEEDED, Kept, kept
@@ -59,6 +60,8 @@ ROWS_OF_THE_DELETED = (
           AND (ended_at IS NOT NULL OR seen_at < clock_timestamp() - interval '1 day')
     """),
 )
+
+NAMED_BLOBS = text(f"SELECT blob FROM search_checkpoint UNION SELECT sha256 FROM {GIVEN_WEIGHTS}")
 
 # Optuna's own, and the form in which older dashboards kept them; "null" was deleted in the
 # dashboard
@@ -157,9 +160,7 @@ def drop_rows(engine: Engine, *, dry_run: bool) -> tuple[int, int, set[str]]:
         for row in connection.execute(KNOWN).all():
             dropped += _drop_unneeded(connection, row.study_id, _keep(row.study_name, row.spec))
         rows = sum(connection.execute(statement).rowcount for statement in ROWS_OF_THE_DELETED)
-        named = set(
-            connection.execute(text("SELECT DISTINCT blob FROM search_checkpoint")).scalars()
-        )
+        named = set(connection.execute(NAMED_BLOBS).scalars())
         if dry_run:
             connection.rollback()
         else:

@@ -24,6 +24,7 @@ from objectives.device.running_out import shortage_in
 from objectives.device.shortage import Shortage
 from objectives.errors import SearchError, first_line, one_line
 from objectives.lifeline import end_with_parent
+from objectives.networks.pretrained import started_from
 from objectives.scoring.latency import latency_s
 from objectives.training.batches import EpochOrder, TrainingBatches
 from objectives.training.feasibility import Unmeasurable, Verdict, check
@@ -31,6 +32,7 @@ from objectives.training.fit import DivergedError, Training, begin, fit
 from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
 from search.artifacts import open_blobs
+from search.artifacts.kept import KEPT, read_once
 from search.artifacts.marker import check_mounted
 from search.process.messages import (
     Cause,
@@ -249,6 +251,9 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
 
     training, checkpoint = restore(job.checkpoints, blobs, prepared, link.note, device)
     state = training.state
+    start = started_from(config.model)
+    if start and not state.epoch:
+        state.start_from(read_once(start.sha256, blobs, job.cache / KEPT))
     saver = Saver(training.state, blobs, checkpoint.best)
     stop = link.tell(state, checkpoint, judged=True) if checkpoint.last else False
     at_once = config.train.batch_size

@@ -54,6 +54,7 @@ class Job:
     config: str  # JSON
     dataset: Path  # the memory map's folder
     blobs: str  # URL of the artifact store
+    cache: Path  # this host's, where copies of given weights lie
     marker: str  # that the store must hold: without it, it is another one
     run: Run
     gpu: str  # its uuid; empty on a CPU

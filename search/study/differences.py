@@ -8,6 +8,7 @@ from typing import TypeGuard
 from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from search.study.spec import StudySpec
+from spaces.files.stored import stored_weights
 from spaces.pruning import UNSTATED_PRUNING
 from spaces.sampler import UNSTATED_SAMPLER
 
@@ -39,6 +40,7 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
         # as in a space file; a path may be in both
         prefix = "" if part == "domains" else "control."
         pairs |= {f"{prefix}{path}": (theirs.get(path), ours.get(path)) for path in theirs | ours}
+    pairs["--weights"] = _weights(there), _weights(wanted)
     unstated: dict[str, object] = {
         "pruning": UNSTATED_PRUNING.model_dump(),
         "sampler": UNSTATED_SAMPLER.value,
@@ -74,6 +76,12 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
             f"study {wanted.name!r} exists with other settings: {listed}; choose another --study "
             f"name{more}"
         )
+
+
+def _weights(spec: StudySpec) -> str:
+    """Return the weights that a study was given, in words."""
+    given = stored_weights(spec.space)
+    return ", ".join(f"{each.name} ({each.start.sha256[:12]})" for each in given)
 
 
 def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:

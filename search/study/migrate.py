@@ -85,7 +85,7 @@ def migrate_study(old: Study, wish: Wish, place: Place) -> Iterator[str]:
     Raises:
         UserError: Space, data or study do not fit; nothing is written then.
     """
-    prepared = prepare(_request(old.spec, wish), place)
+    prepared = prepare(_request(old, wish), place)
     check_same_scores(old.spec, prepared.spec)
     migration = find_copies(old, load_stored_space(prepared.spec.space))
     yield from prepared.findings
@@ -239,17 +239,18 @@ def copies_there(old: Study, name: str) -> list[FrozenTrial]:
     return [trials[number] for number in copies]
 
 
-def _request(old: StudySpec, wish: Wish) -> Request:
+def _request(old: Study, wish: Wish) -> Request:
     return Request(
         name=wish.name,
-        source=wish.source or old.source,
+        source=wish.source or old.spec.source,
         space=wish.space,
         trials=wish.trials,
         sets=wish.sets,
         until_s=wish.until_s,
         gpu_s=wish.gpu_s,
-        frames=old.frames,
+        frames=old.spec.frames,
         recipes=wish.recipes,
+        kept_weights=old.space.weights,
     )
 
 

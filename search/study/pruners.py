@@ -14,11 +14,12 @@ from sqlalchemy import Engine, text
 
 from search.posterior.ground import SpaceGround
 from search.posterior.sampler import Known
-from search.study.rungs import RungPruner
+from search.study.rungs import FrozenOf, RungPruner, never_frozen
 from search.study.stopping import KnownWith, ModelPruner, known_with
-from spaces import Space
+from spaces import Fixed, FromParams, Space
 from spaces.pruning import Halving, ModelStopping, NoPruning, TopK
 
+FROZEN_EPOCHS = "train.frozen_epochs"
 REDUCTION = 3  # one in so many goes on from a rung
 
 # a study's scores after an epoch, negative, with the trials' numbers; a failed trial takes no place
@@ -44,9 +45,13 @@ class HalvingPruner(RungPruner):
     """
 
     def __init__(
-        self, rungs: tuple[int, ...], scores_at: Callable[[Study, int], Scores] | None = None
+        self,
+        rungs: tuple[int, ...],
+        scores_at: Callable[[Study, int], Scores] | None = None,
+        frozen_of: FrozenOf = never_frozen,
     ) -> None:
         self.rungs = rungs
+        self.frozen_of = frozen_of
         self.scores_at = scores_at or scores_of
 
     def verdict(self, study: Study, trial: FrozenTrial, rung: int) -> dict[str, Any]:
@@ -64,7 +69,8 @@ class TopKPruner(BasePruner):
 
     A running trial that others overtake ends at its next report; one that has ended stays. So more
     than ``keep`` may go to their end, about ``keep * (1 + ln(trials / keep))`` when trials come one
-    after the other in random order. Equal scores: the lower number.
+    after the other in random order. Equal scores: the lower number. One that is still frozen at
+    ``epoch`` (``frozen_of``) goes on.
 
     Source: Egele et al. 2023, Is one epoch all you need for multi-fidelity hyperparameter
     optimization? (arXiv:2307.15422)
@@ -76,14 +82,16 @@ class TopKPruner(BasePruner):
         epoch: int,
         keep: int,
         scores_at: Callable[[Study, int], Scores] | None = None,
+        frozen_of: FrozenOf = never_frozen,
     ) -> None:
+        self.frozen_of = frozen_of
         self.epoch = epoch
         self.keep = keep
         self.scores_at = scores_at or scores_of
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether the trial must end."""
-        if self.epoch not in trial.intermediate_values:
+        if self.epoch not in trial.intermediate_values or self.epoch <= self.frozen_of(trial):
             return False
         own = (-trial.intermediate_values[self.epoch], trial.number)
         return _better(self.scores_at(study, self.epoch), own) >= self.keep
@@ -129,19 +137,34 @@ def judging(
     scores after an epoch, ``known`` what its trials say; without them Optuna reads the whole study.
     """
     epochs = space.default().train.epochs
+    frozen_of = partial(_frozen, space) if _freezes(space) else never_frozen
     match space.pruning:
         case Halving():
             rungs = halving_rungs(epochs)
-            return Judging(HalvingPruner(rungs, scores_at), rungs)
+            return Judging(HalvingPruner(rungs, scores_at, frozen_of), rungs)
         case NoPruning():
             return Judging(NopPruner())
         case ModelStopping(below=below):
-            pruner = ModelPruner(known or partial(_known, SpaceGround(space)), below, epochs=epochs)
+            known = known or partial(_known, SpaceGround(space))
+            pruner = ModelPruner(known, below, epochs=epochs, frozen_of=frozen_of)
             return Judging(pruner, pruner.rungs)
         case TopK(epoch=epoch, keep=keep):
-            return Judging(TopKPruner(epoch=epoch, keep=keep, scores_at=scores_at), (epoch,))
+            return Judging(
+                TopKPruner(epoch=epoch, keep=keep, scores_at=scores_at, frozen_of=frozen_of),
+                (epoch,),
+            )
         case _:
             assert_never(space.pruning)
+
+
+def _freezes(space: Space) -> bool:
+    """Return whether some trial of a space holds a part of its network at first."""
+    return space.domains.get(FROZEN_EPOCHS, Fixed(0)) != Fixed(0)
+
+
+def _frozen(space: Space, trial: FrozenTrial) -> int:
+    """Return in how many epochs a trial of a space does."""
+    return space.draw(FromParams(trial.params)).train.frozen_epochs
 
 
 def _known(ground: SpaceGround, study: Study, trial: FrozenTrial) -> Known:

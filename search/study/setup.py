@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from objectives.config import NO_WEIGHTS, WEIGHTS, GivenWeights
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
-from objectives.errors import UserError
-from search.artifacts import check_writable, open_blobs
+from objectives.errors import UserError, listed
+from search.artifacts import BlobMissingError, BlobStore, check_writable, open_blobs
 from search.artifacts.marker import mark_place
 from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
@@ -19,6 +21,10 @@ from search.study.spec import StudySpec, score_definition
 from search.study.stored import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
 from spaces.fitting import fit_recipes, fit_space
+from spaces.starting import fit_weights, unnamed_weights
+
+if TYPE_CHECKING:
+    from search.study.given import Offered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,9 @@ class Request:
     recipes: str = ""  # as `choose_recipes` takes them; empty: those that the space names
     filters: float = 1.0  # the recipes' filters are multiplied by this
     learn_from: str = ""  # other studies, as `Lessons` takes them
+    weights: tuple[str, ...] = ()  # to start networks from, as `read_offers` takes them
+    # that another study was given, and are in the artifact store
+    kept_weights: tuple[GivenWeights, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Prepared:
     spec: StudySpec
     epochs: int
     findings: tuple[str, ...]  # lines for people
+    blobs: tuple[bytes, ...] = ()  # of weights that it is given
 
 
 def set_up(request: Request, place: Place) -> Iterator[str]:
@@ -71,6 +81,8 @@ def prepare(request: Request, place: Place) -> Prepared:
     data = open_dataset(data_path(request.source), request.frames, place.cache)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
+    offers = _offers(request, space, data)
+    space = _with_weights(space, request, offers, blobs)
     recipes = tuple[Recipe, ...]()
     left_out = tuple[str, ...]()
     if wanted:
@@ -85,7 +97,48 @@ def prepare(request: Request, place: Place) -> Prepared:
             "give more trials, or name fewer with --recipes"
         )
     spec = _spec(request, space, data, tuple(recipe.name for recipe in recipes))
-    return Prepared(spec, space.default().train.epochs, (*_findings(data), *narrowed, *left_out))
+    return Prepared(
+        spec,
+        space.default().train.epochs,
+        (*_findings(data), *narrowed, *left_out),
+        tuple(offer.data for offer in offers),
+    )
+
+
+def _offers(request: Request, space: Space, data: Dataset) -> tuple["Offered", ...]:
+    """Return the weights that are asked for, read and fitted."""
+    if not request.weights:
+        return ()
+    from search.study.given import read_offers  # torch: the others do not wait for it
+
+    return read_offers(request.weights, space, data.spec)
+
+
+def _with_weights(
+    space: Space, request: Request, offers: tuple["Offered", ...], blobs: BlobStore
+) -> Space:
+    """Return the space with the weights that the study is given.
+
+    Raises:
+        UserError: Some are given in vain.
+        ProblemsError: They do not fit.
+        WorldError: The store has lost some that another study was given.
+    """
+    given = [offer.given for offer in offers]
+    if vain := unnamed_weights(space, given):
+        choice = f"{WEIGHTS}={{choice: [{', '.join([NO_WEIGHTS, *vain])}]}}"
+        raise UserError(
+            f"--weights: no network of the space may start from {listed(vain)}: name it there, like "
+            f"--set '{choice}'"
+        )
+    fitted = fit_weights(space, [*given, *request.kept_weights])
+    for each in fitted.weights:
+        if each not in given and not blobs.exists(each.start.sha256):
+            raise BlobMissingError(
+                f"the artifact store has lost the weights {each.name} ({each.start.sha256[:12]}...): "
+                f"begin a study with --weights"
+            )
+    return fitted
 
 
 def _learns_ignored(request: Request, data: Dataset) -> bool | None:
@@ -124,6 +177,8 @@ def write(prepared: Prepared, place: Place) -> str:
     """
     spec = with_lessons(prepared.spec, place.storage)
     mark_place(place.storage, place.artifacts, spec.name)
+    for data in prepared.blobs:
+        open_blobs(place.artifacts).put(data)
     if create_study(place.storage, spec):
         first = (
             f"the control and {len(spec.recipes)} recipes first"

@@ -14,7 +14,7 @@ from search.posterior.ground import Ground
 from search.posterior.networks import Networks
 from search.posterior.sampler import Known
 from search.posterior.telling import told_among
-from search.study.rungs import RungPruner
+from search.study.rungs import FrozenOf, RungPruner, never_frozen
 
 # before so many trials are complete, what lies three deviations below the best of them is stopped
 COMPLETE_RUNS = 3
@@ -38,7 +38,15 @@ class ModelPruner(RungPruner):
     one of each curve.
     """
 
-    def __init__(self, known_with: KnownWith, p: float, *, epochs: int) -> None:
+    def __init__(
+        self,
+        known_with: KnownWith,
+        p: float,
+        *,
+        epochs: int,
+        frozen_of: FrozenOf = never_frozen,
+    ) -> None:
+        self.frozen_of = frozen_of
         self.below = rungs_of(epochs, p)
         self.rungs = tuple(self.below)
         self.known_with = known_with

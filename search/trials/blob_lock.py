@@ -8,10 +8,13 @@ from sqlalchemy import Connection, Engine, text
 
 from search.artifacts import BlobMissingError, BlobStore, Objects, StoreAwayError, Stored
 from search.database.connections import locked
+from search.database.predicates import GIVEN_WEIGHTS
 
 NAMING_LOCK = 7_215_004
 
-NAMED = text("SELECT 1 FROM search_checkpoint WHERE blob = :blob LIMIT 1")
+NAMED = text(f"""
+    SELECT 1 FROM search_checkpoint WHERE blob = :blob UNION ALL SELECT 1 FROM {GIVEN_WEIGHTS} WHERE sha256 = :blob LIMIT 1
+""")
 
 # many may name a blob at once; none while somebody deletes it
 HOLD = text("SELECT pg_advisory_xact_lock_shared(:key, :of)")

@@ -210,6 +210,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         config=config.model_dump_json(),
         dataset=worker.data.directory,
         blobs=settings.artifacts,
+        cache=settings.cache,
         marker=worker.marker,
         run=worker.study.run(number),
         gpu=gpu,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never, final
 
+from objectives.config import ReadWhile
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.fields.schema import Leaf
 from spaces.values import Scalar, Value, shown
@@ -42,20 +43,44 @@ class OneOf:
         return f"{self.governor} is {' or '.join(map(shown, self.options))}"
 
 
-Condition = Above0 | OneOf
+@final
+@dataclass(frozen=True)
+class NoneOf:
+    """Read while the governor is none of the options."""
+
+    governor: str
+    options: tuple[Scalar, ...]
+
+    def met(self, value: Value) -> bool:
+        """Return whether the governor may have this value."""
+        return value not in self.options
+
+    def __str__(self) -> str:
+        return f"{self.governor} is not {' or '.join(map(shown, self.options))}"
+
+
+Condition = Above0 | OneOf | NoneOf
 
 
 def conditions_of(leaf: Leaf) -> tuple[Condition, ...]:
     """Return what must hold, all of it, for the leaf to be read."""
-    return tuple(
-        OneOf(each.governor, each.options) if each.options else Above0(each.governor)
-        for each in leaf.read_while
-    )
+    return tuple(map(_condition, leaf.read_while))
+
+
+def _condition(stated: ReadWhile) -> Condition:
+    if stated.unless:
+        return NoneOf(stated.governor, stated.unless)
+    return OneOf(stated.governor, stated.options) if stated.options else Above0(stated.governor)
 
 
 def is_read(leaf: Leaf, values: Mapping[str, Value]) -> bool:
-    """Return whether a config with these values, which has the leaf, reads it at all."""
-    return all(condition.met(values[condition.governor]) for condition in conditions_of(leaf))
+    """Return whether a config with these values, which has the leaf, reads it at all; never, where
+    the config does not have what governs it.
+    """
+    return all(
+        condition.governor in values and condition.met(values[condition.governor])
+        for condition in conditions_of(leaf)
+    )
 
 
 def can_be_met(condition: Condition, domain: Domain) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from objectives.config import TERM, Config, ReadWhile
+from objectives.config import FILLED_IN, LATER, TERM, Config, ReadWhile
 from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
@@ -31,7 +31,8 @@ class Leaf:
     leaf exists. ``default`` is None where the config demands a value. ``annotation`` is the field's
     bare type, ``adapter`` checks its bounds too. ``is_share`` says that it is the weight of a term
     in a mixture, which `spaces.fields.simplex` draws together with the others. ``read_while`` are
-    its conditions, whose governors are paths.
+    its conditions, whose governors are paths. ``is_later`` says that spaces of earlier versions lack
+    it.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Leaf:
     adapter: TypeAdapter[Value]
     is_share: bool = False
     read_while: tuple[ReadWhile, ...] = ()
+    is_later: bool = False
 
     def exists(self, values: Mapping[str, Value]) -> bool:
         """Return whether a config with these kinds has the leaf."""
@@ -132,9 +134,7 @@ class _Place:
 
 
 def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> Iterator[Leaf]:
-    for name, field in cls.model_fields.items():
-        if name == "kind":
-            continue
+    for name, field in _in_order(cls):
         value = (
             getattr(default, name)
             if isinstance(default, cls)
@@ -150,12 +150,25 @@ def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> I
                 *field.metadata,
             )
             yield replace(
-                leaf, is_share=TERM in field.metadata, read_while=_conditions(field, place)
+                leaf,
+                is_share=TERM in field.metadata,
+                read_while=_conditions(field, place),
+                is_later=LATER in field.metadata,
             )
         elif "kind" not in models[0].model_fields:
             yield from _leaves(models[0], value, place.into(name))
         else:
             yield from _union_leaves(name, models, value, place)
+
+
+def _in_order(cls: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Return the fields that a space may vary, later ones last, but for the kind."""
+    fields = [
+        (name, field)
+        for name, field in cls.model_fields.items()
+        if name != "kind" and FILLED_IN not in field.metadata
+    ]
+    return sorted(fields, key=lambda pair: LATER in pair[1].metadata)
 
 
 def _conditions(field: FieldInfo, place: _Place) -> tuple[ReadWhile, ...]:
@@ -165,9 +178,7 @@ def _conditions(field: FieldInfo, place: _Place) -> tuple[ReadWhile, ...]:
         each.governor if "." in each.governor else f"{place.prefix}{each.governor}"
         for each in read_while
     ]
-    return tuple(
-        ReadWhile(path, each.options) for path, each in zip(paths, read_while, strict=True)
-    )
+    return tuple(replace(each, governor=path) for path, each in zip(paths, read_while, strict=True))
 
 
 def _union_leaves(

@@ -32,24 +32,35 @@ def can_be_read(leaf: Leaf, domains: Mapping[str, Domain]) -> bool:
     """Return whether some draw that has the leaf reads it, as far as the domains of its governors
     are known.
     """
-    governed = (
-        (condition, governor_domain(leaf, condition, domains)) for condition in conditions_of(leaf)
-    )
     return all(
-        governor is None or can_be_met(condition, governor) for condition, governor in governed
+        any(
+            governor is None or can_be_met(condition, governor)
+            for governor in governor_domains(leaf, condition, domains)
+        )
+        for condition in conditions_of(leaf)
     )
 
 
-def governor_domain(
+def governor_domains(
     leaf: Leaf, condition: Condition, domains: Mapping[str, Domain]
-) -> Domain | None:
-    """Return the domain of the field that decides whether the leaf is read, in the leaf's own
-    variant; None: not known.
+) -> list[Domain | None]:
+    """Return the domains of the fields that decide whether the leaf is read, of each variant that
+    some draw may have beside the leaf; None for one that is not known yet.
     """
-    for governor in leaves_by_path()[condition.governor]:
-        if set(governor.when) <= set(leaf.when) and (named := named_domain(domains, governor)):
-            return named[1]
-    return None
+    governors = [
+        governor
+        for governor in leaves_by_path()[condition.governor]
+        if can_exist(governor, domains) and _together(governor, leaf)
+    ]
+    return [
+        named[1] if (named := named_domain(domains, governor)) else None for governor in governors
+    ]
+
+
+def _together(one: Leaf, other: Leaf) -> bool:
+    """Return whether the variants of two leaves do not exclude each other."""
+    kinds = dict(one.when)
+    return all(kinds.get(path, kind) == kind for path, kind in other.when)
 
 
 def allows(domain: Domain, value: Value) -> bool:
@@ -61,9 +72,10 @@ def fill(
     domains: Mapping[str, Domain],
     pick: Callable[[Leaf, str, Drawn], Value],
     weigh: Callable[[Simplex], Mapping[str, Value]],
+    reads: Callable[[Leaf, Mapping[str, Value]], bool] = is_read,
 ) -> Config:
     """Return a config of the space: ``pick`` decides each field that is drawn by itself, ``weigh``
-    a mixture's weights together.
+    a mixture's weights together, ``reads`` whether a field is read beside the values so far.
 
     What nothing reads has its default, so that equal trainings are equal configs.
     """
@@ -77,7 +89,7 @@ def fill(
         match domain:
             case _ if leaf.is_share:
                 values |= weigh(simplex_of(leaf))
-            case _ if not is_read(leaf, values):
+            case _ if not reads(leaf, values):
                 assert leaf.default is not None, f"{leaf.path} has no default"
                 values[leaf.path] = leaf.default
             case Fixed(value):

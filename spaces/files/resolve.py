@@ -4,6 +4,7 @@ complete.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from objectives.config import WEIGHTS
 from objectives.errors import Problem
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
 from spaces.fields.schema import Leaf, leaves, leaves_by_path
@@ -42,10 +43,10 @@ def resolve_domains(
 
 
 def _is_basic(leaf: Leaf) -> bool:
-    """Return whether other leaves are judged by this one: a kind or a loss weight, so that its
-    default must be known first.
+    """Return whether other leaves are judged by this one: a kind, a loss weight or given weights, so
+    that its default must be known first.
     """
-    return leaf.path.endswith(".kind") or leaf.is_share
+    return leaf.path.endswith(".kind") or leaf.is_share or leaf.path == WEIGHTS
 
 
 def _unfit(merged: dict[str, Domain]) -> list[Problem]:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from pydantic import TypeAdapter, ValidationError
+
+from objectives.config import GivenWeights
 from objectives.config.foreign import lacking_parts
 from objectives.errors import Problem, ProblemsError
 from spaces.files.layer import read_layer
@@ -11,6 +14,22 @@ from spaces.sampler import UNSTATED_SAMPLER
 from spaces.source import FromParams
 from spaces.space import Space
 from spaces.values import shown
+
+_GIVEN: TypeAdapter[tuple[GivenWeights, ...]] = TypeAdapter(tuple[GivenWeights, ...])
+
+
+def stored_weights(stored: Mapping[str, object]) -> tuple[GivenWeights, ...]:
+    """Return the weights that the study of a stored space was given.
+
+    Raises:
+        ProblemsError: It names what are none.
+    """
+    try:
+        return _GIVEN.validate_python(stored.get("weights", ()))
+    except ValidationError:
+        raise ProblemsError(
+            "stored space", [Problem("weights", "must be given weights", shown(stored["weights"]))]
+        ) from None
 
 
 def load_stored_space(stored: Mapping[str, object]) -> Space:
@@ -26,6 +45,7 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
             "sampler",
             "foreign",
             "steps",
+            "weights",
         }:
             foreign = rest.pop("foreign", {})
             if not isinstance(foreign, dict):
@@ -37,6 +57,8 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
                 raise ProblemsError(
                     "stored space", [Problem("steps", "must be parameters", shown(steps))]
                 )
+            weights = stored_weights(rest)
+            rest.pop("weights", None)
             if absent := lacking_parts(foreign):
                 raise ProblemsError("stored space", absent)
             layer, problems = read_layer({**written, **rest})
@@ -54,6 +76,7 @@ def load_stored_space(stored: Mapping[str, object]) -> Space:
         layer.recipes or (),
         layer.sampler or UNSTATED_SAMPLER,
         tuple(steps),
+        weights,
     )
     for params in (control, *steps):
         space.draw(FromParams(params))  # raises when they do not fit

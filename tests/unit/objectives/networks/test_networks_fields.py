@@ -15,6 +15,7 @@ from objectives.config import (
     DoubleUNet,
     Levelled,
     NestedUNet,
+    Startable,
     UNet,
 )
 from objectives.networks import build_network
@@ -36,6 +37,8 @@ NUMBERS: dict[type[Levelled], dict[str, list[Any]]] = {
     ConvStack: SIZE,
     BackgroundUNet: {**SIZE, "mask_filters": [5]},
 }
+# what it starts from, and how its frames are normalised, is not the network's own
+OF_A_START = set(Startable.model_fields)
 # a layer of dropout for each block of the bases above, and for what stands beside them
 DROPOUTS: dict[type[Levelled], int] = {
     UNet: 2 + 1 + 2,
@@ -53,7 +56,7 @@ def changes_of(base: Levelled) -> dict[str, list[Any]]:
     named = {
         name: get_args(field.annotation)
         for name, field in type(base).model_fields.items()
-        if name != "kind"
+        if name not in {"kind", *OF_A_START}
     }
     others = {
         name: [option for option in every if option != getattr(base, name)]
@@ -83,7 +86,7 @@ def shapes(network: nn.Module) -> dict[str, torch.Size]:
 def test_every_field_of_every_family_is_changed() -> None:
     assert set(BASES) == set(Levelled.__subclasses__())
     assert {kind: set(changes_of(base)) for kind, base in BASES.items()} == {
-        kind: set(kind.model_fields) - {"kind", "dropout"} for kind in BASES
+        kind: set(kind.model_fields) - {"kind", "dropout", *OF_A_START} for kind in BASES
     }
     assert set(DROPOUTS) == {kind for kind in BASES if "dropout" in kind.model_fields}
 

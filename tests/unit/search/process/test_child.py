@@ -97,8 +97,8 @@ def link() -> tuple[Connection, Link]:
 
 def job_of(config: Config, data: Dataset, folder: Path) -> Job:
     return Job(
-        0, config.model_dump_json(), data.directory, str(folder), MARKER, Run(1), "", threads=1, prefetchers=0, rungs=(),
-        checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
+        0, config.model_dump_json(), data.directory, str(folder), folder, MARKER, Run(1), "", threads=1, prefetchers=0,
+        rungs=(), checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
     )  # fmt: skip
 
 

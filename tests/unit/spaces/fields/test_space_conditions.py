@@ -8,7 +8,15 @@ from objectives.config import Augment, ConvStack, Model, NestedUNet, Smp
 from objectives.errors import ProblemsError
 from spaces import FromParams, load_space
 from spaces.domains import Choice, Domain, Fixed, Float, Int, Weight
-from spaces.fields.conditions import Above0, OneOf, can_be_met, conditions_of, is_always_met
+from spaces.fields.conditions import (
+    Above0,
+    Condition,
+    NoneOf,
+    OneOf,
+    can_be_met,
+    conditions_of,
+    is_always_met,
+)
 from spaces.fields.schema import leaves, leaves_by_path
 
 
@@ -21,7 +29,7 @@ def test_every_condition_is_about_fields_that_exist_in_the_order_in_which_they_a
         governors = [
             each
             for each in leaves_by_path()[condition.governor]
-            if set(each.when) <= set(leaf.when)
+            if all(dict(leaf.when).get(path, kind) == kind for path, kind in each.when)
         ]
         assert governors, leaf.own_path
         assert order.index(condition.governor) < order.index(leaf.path)
@@ -36,7 +44,7 @@ def test_a_condition_of_one_variant_leaves_the_others_alone() -> None:
     }
 
 
-ABOVE, ONE = Above0("x"), OneOf("x", ("a", "b"))
+ABOVE, ONE, NONE = Above0("x"), OneOf("x", ("a", "b")), NoneOf("x", ("a",))
 
 
 @pytest.mark.parametrize(
@@ -52,10 +60,13 @@ ABOVE, ONE = Above0("x"), OneOf("x", ("a", "b"))
         (ONE, Fixed("c"), False, False),
         (ONE, Choice(("a", "c")), True, False),
         (ONE, Choice(("a", "b")), True, True),
+        (NONE, Fixed("a"), False, False),
+        (NONE, Choice(("a", "c")), True, False),
+        (NONE, Choice(("b", "c")), True, True),
     ],
 )
 def test_what_a_domain_says_of_a_condition(
-    condition: Above0 | OneOf, domain: Domain, possible: bool, certain: bool
+    condition: Condition, domain: Domain, possible: bool, certain: bool
 ) -> None:
     assert can_be_met(condition, domain) is possible
     assert is_always_met(condition, domain) is certain

@@ -3,6 +3,7 @@
 import pytest
 
 from objectives.config import (
+    FILLED_IN,
     LOSS_TERMS,
     SGD,
     Config,
@@ -20,7 +21,18 @@ from spaces.fields.schema import build, flatten, leaves, leaves_by_path
 def test_leaves_hold_every_field_of_the_network() -> None:
     paths = {leaf.path for leaf in leaves()}
 
-    assert {f"model.{name}" for name in UNet.model_fields} <= paths
+    varied = {name for name, info in UNet.model_fields.items() if FILLED_IN not in info.metadata}
+    assert varied == UNet.model_fields.keys() - {"start"}
+    assert {f"model.{name}" for name in varied} <= paths
+
+
+def test_later_fields_come_last_so_that_earlier_ones_are_drawn_in_the_same_order() -> None:
+    sections: dict[str, list[bool]] = {}
+    for leaf in leaves():
+        sections.setdefault(leaf.own_path.rpartition(".")[0], []).append(leaf.is_later)
+
+    assert any(any(later) for later in sections.values())
+    assert all(later == sorted(later) for later in sections.values())
 
 
 def test_a_shared_path_means_one_leaf_per_variant() -> None:

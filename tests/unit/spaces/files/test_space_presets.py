@@ -45,7 +45,8 @@ def test_epochs_are_the_same_for_all_trials(name: str) -> None:
 
 
 # fields that are not worth searching, or not yet: a new one has a domain in mars.yaml or stands here
-LEFT_OUT: set[str] = set()
+# what is for given weights alone is for those who give some
+LEFT_OUT: set[str] = {leaf.path for leaf in leaves() if leaf.is_later}
 
 
 def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_and_schedule() -> (
