@@ -121,12 +121,13 @@ class _Family:
             if (domain := self._domain_of(field)) is not None
             and not (options_of(domain) and set(options_of(domain)) <= values)
         ]
-        if open_fields or not needs:
-            why = open_fields[0] if open_fields else "model.kind"
-            rule = (
-                f"must allow {NO_WEIGHTS}, since of {why} not all that the space has can start so"
-            )
+        if not needs:
+            rule = f"must allow {NO_WEIGHTS}, since these weights are for networks of another kind"
             yield Problem(self.path, rule, str(self.domain))
+        for field in open_fields:
+            values = ", ".join(sorted(map(shown, allowed[field])))
+            rule = f"must be {values} alone where all networks start from {', '.join(self.names)}"
+            yield Problem(field, rule, str(self._domain_of(field)))
 
     def _domain_of(self, field: str) -> Domain | None:
         for leaf in leaves_by_path()[field]:

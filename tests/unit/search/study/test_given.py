@@ -1,0 +1,124 @@
+"""``--weights``: files, bundles and the hub, each read and fitted before a study is written."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from objectives.data.spec import FrameSpec
+from objectives.errors import ProblemsError, UserError
+from search.study.given import read_offers
+from spaces import Space, load_space
+from tests.support import pretrained
+
+LITE0 = pretrained.ENCODER
+SPEC = FrameSpec(
+    height=8,
+    width=8,
+    channels=1,
+    max_value=255,
+    mean=(0.4,),
+    std=(0.3,),
+    class_names=("one", "two"),
+    colours=((0, 0, 0), (255, 255, 255)),
+    ignore_label=None,
+    scored=(0, 1),
+)
+
+
+def space_of(*encoders: str) -> Space:
+    names = ", ".join(encoders)
+    return load_space("tiny", ("model.kind=smp", f"model.encoder={{choice: [{names}]}}"))
+
+
+def written(folder: Path, name: str = "lite0.safetensors") -> str:
+    (folder / name).write_bytes(pretrained.lite0_file())
+    return str(folder / name)
+
+
+def test_a_file_is_for_the_encoder_that_it_fits(tmp_path: Path) -> None:
+    file = written(tmp_path)
+
+    (offer,) = read_offers([file], space_of("resnet18", LITE0), SPEC)
+    (named,) = read_offers([f"imagenet={file}"], space_of(LITE0), SPEC)
+
+    given = offer.given
+    assert (given.name, named.given.name) == ("lite0", "imagenet")
+    assert given.fits == {"model.kind": "smp", "model.encoder": LITE0}
+    assert given.start.sha256 == hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    assert given.start.mean == given.start.std == (0.5, 0.5, 0.5)
+    assert given.licence == pretrained.LICENCE
+    assert pretrained.PACKAGE in given.source
+
+
+def test_a_wrong_tensor_is_named_with_its_file(tmp_path: Path) -> None:
+    tensors = dict(pretrained.lite0_tensors())
+    tensors["blocks.0.0.bn1.wieght"] = tensors.pop("blocks.0.0.bn1.weight")
+    (tmp_path / "typo.safetensors").write_bytes(save(tensors))
+
+    with pytest.raises(ProblemsError) as error:
+        read_offers([str(tmp_path / "typo.safetensors")], space_of(LITE0), SPEC)
+    assert "--weights typo.safetensors" in str(error.value)
+    assert {problem.where for problem in error.value.problems} == {
+        "blocks.0.0.bn1.wieght",
+        "model.blocks.0.0.bn1.weight",
+    }
+
+
+def test_what_cannot_be_given_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "noise.pth").write_bytes(b"noise")
+    (tmp_path / "1.safetensors").write_bytes(pretrained.lite0_file())
+    (tmp_path / "folder").mkdir()
+    stated = save(
+        {"a": torch.zeros(1)}, metadata={"encoder": "resnet18", "mean": "0.5", "std": "0.5"}
+    )
+    (tmp_path / "stated.safetensors").write_bytes(stated)
+    half = save(dict(pretrained.lite0_tensors()), metadata={"mean": "half"})
+    (tmp_path / "half.safetensors").write_bytes(half)
+    for name, said in [
+        ("missing.pth", "No such file"),
+        ("noise.pth", "tensors alone"),
+        ("1.safetensors", "must begin with a letter"),
+        ("folder", "must be a bundle"),
+        ("stated.safetensors", "for the encoder resnet18"),
+        ("half.safetensors", "mean and std in its header must be 3 numbers"),
+    ]:
+        with pytest.raises(UserError, match=said) as error:
+            read_offers([str(tmp_path / name)], space_of(LITE0), SPEC)
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="no network of the space has an encoder"):
+        read_offers([written(tmp_path)], load_space("tiny"), SPEC)
+
+
+def test_one_name_for_two_files_is_refused(tmp_path: Path) -> None:
+    first = written(tmp_path)
+    changed = dict(pretrained.lite0_tensors())
+    changed["conv_stem.weight"] = changed["conv_stem.weight"] + 1
+    (tmp_path / "other.safetensors").write_bytes(save(changed))
+
+    with pytest.raises(UserError, match="two are called 'lite0'"):
+        read_offers([first, f"lite0={tmp_path / 'other.safetensors'}"], space_of(LITE0), SPEC)
+
+
+def test_without_a_hub_imagenet_is_one_clear_line(tmp_path: Path) -> None:
+    words = ["init", "--home", "home", "--data", "synthetic:40", "--space", "tiny", "--weights"]
+    sets = ["--set", "model.kind=smp", "--set", f"model.encoder={LITE0}"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "search", *words, "imagenet", *sets],
+        cwd=tmp_path,
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "--weights imagenet: http://127.0.0.1:1 cannot be reached from here" in line
+    assert "give a file instead" in line
+    assert not list((tmp_path / "home").glob("artifacts/blobs/*/*"))
