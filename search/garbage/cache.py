@@ -1,5 +1,5 @@
-"""The part of ``search gc`` that clears a host's cache: prepared data and lock files that no study
-of the database uses.
+"""The part of ``search gc`` that clears a host's cache: prepared data, copies of given weights, and
+lock files that no study of the database uses.
 """
 
 import json
@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
 
 from objectives.errors import UserError, WorldError
-from search.database.predicates import STUDIES
+from search.artifacts.kept import KEPT
+from search.database.predicates import GIVEN_WEIGHTS, STUDIES
 from search.garbage.store import Swept
 
 # untouched for a day; and a day more, since file systems note that a file was read once a day
@@ -26,6 +27,7 @@ PREPARED = re.compile(r"[0-9a-f]{24}")
 LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.[0-9]+")
 LOCK = re.compile(r"([0-9a-f]{24})\.lock")
 
+GIVEN = text(f"SELECT sha256 FROM {GIVEN_WEIGHTS}")
 FINGERPRINTS = text(f"SELECT spec ->> 'data_fingerprint' FROM {STUDIES}")
 
 
@@ -49,15 +51,17 @@ def check_cache(cache: Path) -> None:
 
 
 def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> list[Swept]:
-    """Remove prepared data, and empty lock files, that no study of the database uses and nothing
-    has touched for a day.
+    """Remove prepared data, copies of given weights, and empty lock files, that no study of the
+    database uses and nothing has touched for a day.
 
     Raises:
         WorldError: The cache cannot be read or written.
     """
     with engine.connect() as connection:
         used = set(connection.execute(FINGERPRINTS).scalars())
+        given = set(connection.execute(GIVEN).scalars())
     try:
+        weights = [_remove_file(file, dry_run) for file in _unused_weights(cache / KEPT, given)]
         folders = [
             _remove(folder, cache / f"{key}.lock", dry_run) for folder, key in _unused(cache, used)
         ]
@@ -67,7 +71,27 @@ def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> lis
             f"the cache {cache} cannot be cleared: {error.strerror} ({error.filename})"
         ) from error
     gone = [size for size in folders if size is not None]
-    return [Swept("prepared", len(gone), sum(gone)), Swept("locks", sum(locks))]
+    return [
+        Swept("prepared", len(gone), sum(gone)),
+        Swept("copies", len(weights), sum(weights)),
+        Swept("locks", sum(locks)),
+    ]
+
+
+def _unused_weights(folder: Path, given: set[str]) -> Iterator[Path]:
+    """Yield the copies of weights that no study was given, and drafts of them."""
+    for file in sorted(folder.glob("*")) if folder.is_dir() else []:
+        facts = file.stat()
+        touched_at = max(facts.st_mtime, facts.st_atime)
+        if file.name not in given and time.time() - touched_at > UNTOUCHED_S:
+            yield file
+
+
+def _remove_file(file: Path, dry_run: bool) -> int:
+    size_bytes = file.stat().st_size
+    if not dry_run:
+        file.unlink(missing_ok=True)
+    return size_bytes
 
 
 def _unused(cache: Path, used: set[str]) -> Iterator[tuple[Path, str]]:

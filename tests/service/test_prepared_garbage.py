@@ -7,9 +7,13 @@ import time
 from pathlib import Path
 
 from filelock import FileLock
+from sqlalchemy import update
 
 from objectives.data.dataset import DataOptions, open_dataset
+from search.artifacts.kept import KEPT
+from search.database.tables import STUDY
 from search.garbage.cache import UNTOUCHED_S, check_cache, sweep_prepared
+from search.garbage.store import Swept
 from search.study.stored import Study
 
 
@@ -39,8 +43,8 @@ def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Pat
             for each in sweep_prepared(small_study.engine, cache, dry_run=True)
         ]
         swept = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache)]
-    assert would == [("prepared", 3), ("locks", 1)]
-    assert swept == [("prepared", 2), ("locks", 1)]
+    assert would == [("prepared", 3), ("copies", 0), ("locks", 1)]
+    assert swept == [("prepared", 2), ("copies", 0), ("locks", 1)]
     left = {path.name for path in cache.iterdir()}
     assert left == {
         "notes",
@@ -48,3 +52,18 @@ def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Pat
     }
     assert not idle.exists()
     assert open_dataset("synthetic:26", DataOptions(), cache).directory == idle
+
+
+def test_copies_of_weights_that_no_study_was_given_go(small_study: Study, tmp_path: Path) -> None:
+    kept = tmp_path / KEPT
+    kept.mkdir()
+    for name in ("a" * 64, "b" * 64, "c" * 64, ".draft"):
+        (kept / name).write_bytes(b"weights")
+    untouch(kept)
+    (kept / ("c" * 64)).write_bytes(b"just fetched")
+    spec = {"space": {"weights": [{"start": {"sha256": "b" * 64}}]}}
+    with small_study.engine.begin() as connection:
+        connection.execute(update(STUDY).values(spec={**small_study.spec.model_dump(), **spec}))
+
+    assert sweep_prepared(small_study.engine, tmp_path)[1] == Swept("copies", 2, 14)
+    assert {path.name for path in kept.iterdir()} == {"b" * 64, "c" * 64}

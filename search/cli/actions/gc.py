@@ -19,6 +19,7 @@ KINDS = {
     "pictures": "pictures",
     "drafts": "half-written files",
     "prepared": "prepared data sets",
+    "copies": "copies of given weights",
     "locks": "lock files",
 }
 

@@ -22,7 +22,7 @@ def command(
         bool,
         typer.Option(
             "--prepared",
-            help="Also prepared data in --cache that no study uses, untouched for a day.",
+            help="Also what no study uses of --cache, untouched for a day: prepared data, copies of weights.",
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,

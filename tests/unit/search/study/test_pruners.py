@@ -1,11 +1,16 @@
 import random
+from collections.abc import Callable
 
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.study.pruners import HalvingPruner, TopKPruner
+from objectives.config import GivenWeights, Start
+from search.study.pruners import HalvingPruner, TopKPruner, judging
 from search.study.rungs import JUDGED
+from spaces import load_space
+from spaces.starting import fit_weights
 
 
 def study_with(*trials: tuple[dict[int, float], TrialState]) -> optuna.Study:
@@ -168,3 +173,44 @@ def test_nearly_a_third_of_many_goes_on_and_of_few_some_more() -> None:
     }
     assert 0.42 < shares[9] < 0.55, shares
     assert 0.34 < shares[60] < 0.42, shares
+
+
+def frozen_for(epochs: int) -> Callable[[FrozenTrial], int]:
+    return lambda trial: epochs if trial.number == 3 else 0
+
+
+def test_a_trial_is_not_judged_before_its_freeze_ends() -> None:
+    scores = [({2: score, 6: score}, RUNNING) for score in (0.9, 0.8, 0.7)]
+    study = study_with(*scores, ({2: 0.1, 6: 0.1}, RUNNING))
+    last = study.get_trials()[3]
+
+    assert HalvingPruner((2, 6), frozen_of=frozen_for(1)).prune(study, last)
+    assert not HalvingPruner((2, 6), frozen_of=frozen_for(6)).prune(study, study.get_trials()[3])
+    judged_late = HalvingPruner((2, 6), frozen_of=frozen_for(2))
+    study = study_with(*scores, ({2: 0.1, 6: 0.95}, RUNNING))
+    assert not judged_late.prune(study, study.get_trials()[3]), "the rung in its freeze is left out"
+    assert TopKPruner(epoch=2, keep=1).prune(study, study.get_trials()[3])
+    assert not TopKPruner(epoch=2, keep=1, frozen_of=frozen_for(2)).prune(
+        study, study.get_trials()[3]
+    )
+    assert TopKPruner(epoch=2, keep=1, frozen_of=frozen_for(2)).prune(study, study.get_trials()[2])
+
+
+@pytest.mark.parametrize("pruning", ["{kind: halving}", "{kind: model}", "{kind: top_k, epoch: 2}"])
+def test_the_space_tells_how_long_a_trial_is_frozen(pruning: str) -> None:
+    sets = ("train.epochs=18", f"pruning={pruning}")
+    start = Start(sha256="0" * 64, part="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
+    given = GivenWeights(name="x", fits={"model.kind": "smp"}, start=start, source="x", licence="")
+    frozen = ("model.kind=smp", "model.weights=x", "train.frozen_epochs={int: [2, 4]}")
+    space = fit_weights(load_space("tiny", (*sets, *frozen)), [given])
+    trial = create_trial(
+        state=RUNNING,
+        params={**space.control, "train.frozen_epochs": 3},
+        distributions={
+            name: CategoricalDistribution((value,))
+            for name, value in {**space.control, "train.frozen_epochs": 3}.items()
+        },
+    )
+
+    assert judging(space).pruner.frozen_of(trial) == 3  # type: ignore[attr-defined]
+    assert judging(load_space("tiny", sets)).pruner.frozen_of(trial) == 0  # type: ignore[attr-defined]
