@@ -18,13 +18,13 @@ SHA256 = "^[0-9a-f]{64}$"
 class Start(Frozen):
     """The weights that a network starts from.
 
-    ``part`` is what is taken: an encoder, a whole network, or its body, without the head, where the
+    ``extent`` is what is taken: an encoder, a whole network, or its body, without the head, where the
     classes are others. ``mean`` and ``std`` are those by which the frames were normalised that they
     were trained on, one for each channel, of pixels scaled to 0..1.
     """
 
     sha256: str = Field(pattern=SHA256)
-    part: Literal["encoder", "network", "body"]
+    extent: Literal["encoder", "network", "body"]
     mean: tuple[float, ...] = Field(min_length=1)
     std: tuple[Annotated[float, Field(gt=0.0)], ...] = Field(min_length=1)
 
@@ -51,6 +51,7 @@ class GivenWeights(Frozen):
     name: str
     fits: dict[str, Scalar]
     start: Start
+    sha256: str = Field(pattern=SHA256)  # of their file, of which ``start`` may be another form
     source: str  # where they come from, as their file says, else its name
     licence: str  # as their file says; empty: it does not
 

@@ -8,11 +8,10 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from safetensors.torch import save
-
 from objectives.config import HUB
 from objectives.errors import UserError, WorldError, first_line
 from objectives.networks.pretrained import TIMM
+from objectives.networks.weights_file import WeightsFile, as_safetensors
 
 ANSWERS_S = 10.0
 
@@ -35,8 +34,7 @@ def hub_weights(encoder: str) -> bytes:
         raise WorldError(
             f"--weights {HUB}: {encoder} cannot be fetched ({first_line(error)})"
         ) from error
-    tensors = {name: value.contiguous() for name, value in loaded.state_dict().items()}
-    return save(tensors, metadata={"encoder": encoder, **header})
+    return as_safetensors(WeightsFile(loaded.state_dict(), {"encoder": encoder, **header}))
 
 
 def _of_timm(encoder: str) -> tuple[Any, dict[str, str]]:

@@ -138,7 +138,7 @@ def carried_names(
     if start is None:
         return frozenset()
     own = network.state_dict()
-    if start.part == "encoder":
+    if start.extent == "encoder":
         return frozenset(name for name in own if name.startswith(ENCODER))
     others = _shapes(model, channels, num_classes + 1)
     return frozenset(name for name, value in own.items() if others[name] == value.shape)
@@ -155,12 +155,12 @@ def load_start(
     names = carried_names(network, model, channels=channels, num_classes=num_classes)
     start = started_from(model)
     assert start is not None, model
-    if start.part == "encoder":
+    if start.extent == "encoder":
         assert isinstance(model, Smp), model
         held = {f"{ENCODER}{name}": each for name, each in fit_encoder(file, model.encoder).items()}
     else:
         held = network_tensors(file)
-        names = names if start.part == "body" else frozenset(network.state_dict())
+        names = names if start.extent == "body" else frozenset(network.state_dict())
     own = network.state_dict()
     taken = {
         name: adapted(held[name], own[name].shape)

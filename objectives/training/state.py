@@ -21,7 +21,7 @@ from objectives.device.running_out import shortage_in
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
 from objectives.networks.pretrained import carried_names, load_start
-from objectives.networks.weights_file import header_of, read_weights
+from objectives.networks.weights_file import header_of, read_safetensors
 from objectives.program.segmenter import build_segmenter, placed
 from objectives.statistics.resampling import left_out_scores
 from objectives.training.carried import Carried
@@ -92,7 +92,7 @@ class TrainingState:
         self._scored_weights: bytes | dict[str, Tensor] = b""
 
     def start_from(self, data: bytes) -> None:
-        """Begin with the weights that the config names, which are a file of these bytes.
+        """Begin with the weights that the config names, which are a safetensors file of these bytes.
 
         Raises:
             UserError: They do not fit.
@@ -102,7 +102,7 @@ class TrainingState:
         load_start(
             self.model.network,
             self.config.model,
-            read_weights(data),
+            read_safetensors(data),
             channels=spec.channels,
             num_classes=spec.num_classes,
         )

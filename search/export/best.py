@@ -306,9 +306,7 @@ def started_from(study: Study, candidate: ExportedProgram) -> tuple[StartedFrom,
     starts = {model.start for model in models if isinstance(model, Startable)}
     found = [each for each in study.space.weights if each.start in starts]
     return tuple(
-        StartedFrom(
-            name=each.name, sha256=each.start.sha256, source=each.source, licence=each.licence
-        )
+        StartedFrom(name=each.name, sha256=each.sha256, source=each.source, licence=each.licence)
         for each in found
     )
 

@@ -108,8 +108,8 @@ def _weights_lines(spec: StudySpec) -> list[str]:
     return [
         f"# {each.name}.weights: {one_line(each.source)}"
         + (
-            f", the file with SHA-256 {each.start.sha256}"
-            if each.start.part == "encoder"
+            f", the file with SHA-256 {each.sha256}"
+            if each.start.extent == "encoder"
             else ", the folder of its bundle"
         )
         for each in stored_weights(spec.space)

@@ -81,7 +81,7 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
 def _weights(spec: StudySpec) -> str:
     """Return the weights that a study was given, in words."""
     given = stored_weights(spec.space)
-    return ", ".join(f"{each.name} ({each.start.sha256[:12]})" for each in given)
+    return ", ".join(f"{each.name} ({each.sha256[:12]})" for each in given)
 
 
 def _extends(there: StudySpec, wanted: StudySpec, differing: Collection[str]) -> bool:

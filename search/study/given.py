@@ -22,7 +22,12 @@ from objectives.networks.pretrained import (
     fit_encoder,
     fit_network,
 )
-from objectives.networks.weights_file import WeightsFile, read_weights
+from objectives.networks.weights_file import (
+    WeightsFile,
+    as_safetensors,
+    is_safetensors,
+    read_weights,
+)
 from objectives.program.segmenter import normalised_for
 from spaces import Space
 from spaces.domains import options_of
@@ -37,7 +42,7 @@ CALLED = re.compile(f"({NAME.pattern})=(.+)")  # by another name than its file's
 
 @dataclass(frozen=True)
 class Offered:
-    """Weights for a study, and the bytes that they are."""
+    """Weights for a study, and the safetensors file that they are."""
 
     given: GivenWeights
     data: bytes
@@ -121,18 +126,21 @@ def _of_encoder(
     if not fitting:  # the nearest tells most
         least = min(misfits, key=lambda misfit: len(misfit.problems))
         raise ProblemsError(f"--weights {file}, {least.subject}", least.problems)
+    # nothing in the store is for an unpickler, not even for one that takes tensors alone
+    stored = data if is_safetensors(data) else as_safetensors(read)
     for encoder in fitting:
         mean, std = _normalisation(read, encoder, file)
-        start = Start(sha256=hashlib.sha256(data).hexdigest(), part="encoder", mean=mean, std=std)
+        start = Start(sha256=_sha256(stored), extent="encoder", mean=mean, std=std)
         yield Offered(
             GivenWeights(
                 name=name,
                 fits={"model.kind": Smp().kind, ENCODER: encoder},
                 start=start,
+                sha256=_sha256(data),
                 source=read.header.get("source", file),
                 licence=read.header.get("license", ""),
             ),
-            data,
+            stored,
         )
 
 
@@ -165,8 +173,8 @@ def _of_bundle(name: str, folder: Path, spec: FrameSpec) -> Offered:
     normalised = normalised_for(model, then)
     same = then.class_names == spec.class_names
     start = Start(
-        sha256=hashlib.sha256(data).hexdigest(),
-        part="network" if same else "body",
+        sha256=_sha256(data),
+        extent="network" if same else "body",
         mean=normalised.mean,
         std=normalised.std,
     )
@@ -176,6 +184,7 @@ def _of_bundle(name: str, folder: Path, spec: FrameSpec) -> Offered:
             name=_name(name or folder.resolve().name),
             fits=architecture(model),
             start=start,
+            sha256=start.sha256,
             source=f"study {made.study}, trial {made.trial}, data {made.data[:12]}",
             licence="; ".join(each.licence for each in made.weights if each.licence),
         ),
@@ -199,6 +208,10 @@ def _read(data: bytes, file: str) -> WeightsFile:
         return read_weights(data)
     except UserError as error:
         raise UserError(f"--weights {file}: {error}") from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _name(stem: str) -> str:

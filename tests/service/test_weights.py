@@ -227,7 +227,7 @@ def test_an_earlier_studys_bundle_is_gone_on_from_with_new_classes(
     same = make(tmp_path / "bundle", sets=(*short, "model.weights=bundle"), name="same")
 
     (given,) = same.space.weights
-    assert given.start.part == "network"
+    assert given.start.extent == "network"
     assert given.source.startswith("study before, trial 0")
     work(same, place)
     assert [trial.state for trial in read_trials(same)] == ["complete"]

@@ -65,8 +65,9 @@ def _of_call(call: ast.Call, tree: ast.Module, where: str) -> Iterator[str]:
         yield f"calls {name}"
     if name in SHELLS or _is(keywords.get("shell"), True):
         yield "hands text to a shell"
+    if name == "torch.load" and not _is(keywords.get("weights_only"), True):
+        yield "calls torch.load, which runs what it reads"
     if name in (
-        "torch.load",
         "torch.jit.load",
         "torch.package.PackageImporter",
         "np.save",
@@ -152,6 +153,7 @@ def test_a_module_is_safe(file: Path) -> None:
         "import pickle",
         "from dill import load",
         "torch.load(file)",
+        "torch.load(file, weights_only=False)",
         "np.load(file)",
         "np.load(file, allow_pickle=True)",
         "eval(text)",
@@ -175,6 +177,7 @@ def test_good_code_passes() -> None:
     code = """
 class L(yaml.SafeLoader): pass
 Q = "x"
+torch.load(f, weights_only=True)
 np.load(f, allow_pickle=False); yaml.load(t, Loader=L); yaml.safe_load(t); text(f"SELECT {Q}"); model.eval(); run(["ls", name])
 connection.execute(text("SELECT :name"), {"name": name})
 """

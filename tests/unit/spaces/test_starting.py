@@ -29,9 +29,11 @@ BEFORE = {
 
 
 def weights(name: str, sha: str = "0", **fits: Scalar) -> GivenWeights:
-    start = Start(sha256=sha * 64, part="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
+    start = Start(sha256=sha * 64, extent="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
     paths = {f"model.{field}": value for field, value in fits.items()}
-    return GivenWeights(name=name, fits=paths, start=start, source=name, licence="")
+    return GivenWeights(
+        name=name, fits=paths, start=start, sha256=start.sha256, source=name, licence=""
+    )
 
 
 FOR_LITE0 = weights("lite0", kind="smp", encoder=LITE0)

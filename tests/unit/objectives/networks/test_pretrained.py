@@ -47,9 +47,9 @@ FOUR_CHANNELS = FrameSpec(
 )
 
 
-def start_of(part: str, channels: int = 3) -> Start:
+def start_of(extent: str, channels: int = 3) -> Start:
     half = (0.5,) * channels
-    return Start.model_validate({"sha256": "0" * 64, "part": part, "mean": half, "std": half})
+    return Start.model_validate({"sha256": "0" * 64, "extent": extent, "mean": half, "std": half})
 
 
 def lite0(channels: int, decoder: str = "unet") -> tuple[nn.Module, Smp]:
@@ -186,7 +186,7 @@ def test_every_decoder_takes_what_it_reads_of_the_encoder(decoder: str) -> None:
 
 def test_frames_are_normalised_by_the_weights_or_by_the_data() -> None:
     spec = FOUR_CHANNELS
-    start = Start(sha256="0" * 64, part="encoder", mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0))
+    start = Start(sha256="0" * 64, extent="encoder", mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0))
     model = Smp(weights="x", start=start)
 
     ours = normalised_for(model, spec)
@@ -202,15 +202,15 @@ def test_what_an_encoder_is_normalised_by_is_what_its_library_says() -> None:
     assert (mean[0], std[0]) == (0.485, 0.229)
 
 
-@pytest.mark.parametrize(("part", "classes"), [("network", 4), ("body", 6)])
+@pytest.mark.parametrize(("extent", "classes"), [("network", 4), ("body", 6)])
 def test_a_whole_network_starts_from_another_and_its_head_only_for_the_same_classes(
-    part: str, classes: int
+    extent: str, classes: int
 ) -> None:
     model = UNet(depth=2, base_filters=4, deep_supervision=True)
     torch.manual_seed(1)
     before = build_network(model, in_channels=1, num_classes=4).state_dict()
     data = save({f"members.0.network.{name}": value for name, value in before.items()})
-    started = model.model_copy(update={"weights": "before", "start": start_of(part, 1)})
+    started = model.model_copy(update={"weights": "before", "start": start_of(extent, 1)})
     torch.manual_seed(2)
     network = build_network(started, in_channels=1, num_classes=classes)
     fresh = {name: value.clone() for name, value in network.state_dict().items()}
@@ -221,7 +221,7 @@ def test_a_whole_network_starts_from_another_and_its_head_only_for_the_same_clas
     heads = before.keys() - names
     assert heads == {"head.weight", "head.bias", "auxiliary.0.weight", "auxiliary.0.bias"}
     for name, value in network.state_dict().items():
-        theirs = fresh if part == "body" and name in heads else before
+        theirs = fresh if extent == "body" and name in heads else before
         assert torch.equal(value, theirs[name]), name
 
 

@@ -29,7 +29,7 @@ from tests.support.training_checks import assert_same_state
 
 EPOCHS = 4
 FROZEN = 2
-START = Start(sha256="0" * 64, part="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
+START = Start(sha256="0" * 64, extent="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
 SPECS = (AdamW, Adam, SGD, Lion)
 
 

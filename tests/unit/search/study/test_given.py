@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
@@ -54,6 +54,21 @@ def test_a_file_is_for_the_encoder_that_it_fits(tmp_path: Path) -> None:
     assert given.start.mean == given.start.std == (0.5, 0.5, 0.5)
     assert given.licence == pretrained.LICENCE
     assert pretrained.PACKAGE in given.source
+
+
+def test_a_torch_file_is_stored_as_safetensors_and_known_by_its_own_hash(tmp_path: Path) -> None:
+    torch.save(dict(pretrained.lite0_tensors()), tmp_path / "lite0.pth")
+    file = written(tmp_path)
+
+    (offer,) = read_offers([str(tmp_path / "lite0.pth")], space_of(LITE0), SPEC)
+    (same,) = read_offers([file], space_of(LITE0), SPEC)
+
+    stored = load(offer.data)
+    assert stored.keys() == load(same.data).keys()
+    assert all(torch.equal(stored[name], tensor) for name, tensor in load(same.data).items())
+    assert offer.given.start.sha256 == hashlib.sha256(offer.data).hexdigest()
+    assert offer.given.sha256 == hashlib.sha256((tmp_path / "lite0.pth").read_bytes()).hexdigest()
+    assert (offer.given.source, offer.given.licence) == ("lite0.pth", "")
 
 
 def test_a_wrong_tensor_is_named_with_its_file(tmp_path: Path) -> None:

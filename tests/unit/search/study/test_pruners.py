@@ -199,8 +199,15 @@ def test_a_trial_is_not_judged_before_its_freeze_ends() -> None:
 @pytest.mark.parametrize("pruning", ["{kind: halving}", "{kind: model}", "{kind: top_k, epoch: 2}"])
 def test_the_space_tells_how_long_a_trial_is_frozen(pruning: str) -> None:
     sets = ("train.epochs=18", f"pruning={pruning}")
-    start = Start(sha256="0" * 64, part="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
-    given = GivenWeights(name="x", fits={"model.kind": "smp"}, start=start, source="x", licence="")
+    start = Start(sha256="0" * 64, extent="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
+    given = GivenWeights(
+        name="x",
+        fits={"model.kind": "smp"},
+        start=start,
+        sha256=start.sha256,
+        source="x",
+        licence="",
+    )
     frozen = ("model.kind=smp", "model.weights=x", "train.frozen_epochs={int: [2, 4]}")
     space = fit_weights(load_space("tiny", (*sets, *frozen)), [given])
     trial = create_trial(
