@@ -32,7 +32,6 @@ class Annotated:
     name: str
     size: tuple[int, int]
     shapes: Sequence[Shape]
-    part: str = ""  # train, validation or test, where the export says so
 
 
 @dataclass

@@ -1,6 +1,5 @@
-"""Writing of an export as a folder of frames: images, masks of labels, classes.yaml, and splits.csv where parts are given."""
+"""Writing of an export as a folder of frames: images, masks of labels, and classes.yaml."""
 
-import csv
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -66,8 +65,6 @@ def write_export(export: Export, out: Path, unlabelled: Unlabelled) -> Imported:
             size = stored_size(image.file)
             turned += image.size == size.stored != size.shown
         (draft / "classes.yaml").write_text(classes_text(classes), encoding="utf-8")
-        if any(image.part for image in export.images):
-            _write_parts(export.images, draft / "splits.csv")
     unused = [name for name in dict.fromkeys(export.names) if not objects[name]]
     return Imported(len(export.images), objects, export.left_out, unused, turned)
 
@@ -127,10 +124,3 @@ def _copy(image: Annotated, path: Path) -> None:
 def _save(mask_HW: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask_HW).save(path)
-
-
-def _write_parts(images: Sequence[Annotated], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "part"])
-        writer.writerows([image.name, image.part] for image in images)

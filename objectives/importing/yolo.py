@@ -14,7 +14,7 @@ from objectives.errors import Problem, ProblemsError
 from objectives.importing.drawing import Outlines, Shape
 from objectives.importing.export import SUFFIXES, Annotated, Export, name_in_folder, stored_size
 
-PARTS = {"train": "train", "val": "validation", "test": "test"}
+PARTS = ("train", "val", "test")  # and the folders of a folder of frames that are these parts
 NUMBERS_OF_BOX = 4
 
 
@@ -28,7 +28,7 @@ def read_yolo(path: Path) -> Export:
     names = _names(content, path)
     export = Export([names[label] for label in sorted(names)])
     seen: set[Path] = set()
-    for part, meaning in PARTS.items():
+    for part in PARTS:
         given = content.get(part) or []
         for entry in given if isinstance(given, list) else [given]:
             found = _existing(str(entry), content, path)
@@ -40,7 +40,7 @@ def read_yolo(path: Path) -> Export:
             for image in _images(found):
                 if image not in seen:
                     seen.add(image)
-                    _add(export, image, meaning, names, path.parent)
+                    _add(export, image, f"{part}/{name_in_folder(image, found)}", names)
     return export
 
 
@@ -89,7 +89,7 @@ def _images(found: Path) -> Iterator[Path]:
             yield found.parent / line.strip()
 
 
-def _add(export: Export, image: Path, part: str, names: dict[int, str], root: Path) -> None:
+def _add(export: Export, image: Path, name: str, names: dict[int, str]) -> None:
     try:
         height, width = stored_size(image).shown
     except OSError as error:
@@ -102,8 +102,7 @@ def _add(export: Export, image: Path, part: str, names: dict[int, str], root: Pa
         if line.strip() and (shape := _shape(line, f"{labels.name} line {number}", names, export)):
             polygon_P2 = shape[1] * (width, height)
             shapes.append(Shape(shape[0], Outlines((polygon_P2,))))
-    name = name_in_folder(image, root).replace("images/", "", 1)
-    export.images.append(Annotated(image, name, (height, width), shapes, part))
+    export.images.append(Annotated(image, name, (height, width), shapes))
 
 
 def _labels(image: Path) -> Path:

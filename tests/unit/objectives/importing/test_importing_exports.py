@@ -193,13 +193,9 @@ def test_yolo_texts_lie_in_labels_and_parts_are_kept(tmp_path: Path) -> None:
     found = imported(root, tmp_path / "frames")
     assert dict(found.left_out) == {"objects with a box and no outline": 2}
     np.testing.assert_array_equal(mask(tmp_path / "frames", "train/a"), square_and_small())
-    assert (mask(tmp_path / "frames", "valid/empty") == 0).all()
-    assert (tmp_path / "frames" / "splits.csv").read_text().splitlines() == [
-        "file,part",
-        "train/a.jpg,train",
-        "valid/b.jpg,validation",
-        "valid/empty.jpg,validation",
-    ]
+    assert (mask(tmp_path / "frames", "val/empty") == 0).all()
+    report = check(str(tmp_path / "frames"), DataOptions())
+    assert dict(report.parts) == {"train": 1, "validation": 2, "test": 0}
     (root / "train" / "labels" / "a.txt").write_text("5 0 0 1 0 1 1\n0 0 0 2 0 1 1\n0 a\n0 1 1 0\n")
     with pytest.raises(ProblemsError) as raised:
         imported(root, tmp_path / "again")
