@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives.data.spec import FrameSpec
-from objectives.program.segmenter import predict_labels, scored_probabilities
+from objectives.program.segmenter import class_probabilities, predict_labels
 
 
 @final
@@ -31,8 +31,7 @@ class PixelProgram(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Labels and probabilities of raw pixels."""
         logits_BKHW = self.segmenter(pixels).float()
-        probable = scored_probabilities(logits_BKHW, self.scored)
-        probabilities = torch.zeros_like(logits_BKHW).index_copy(1, self.scored, probable)
+        probabilities = class_probabilities(logits_BKHW, self.scored)
         return predict_labels(logits_BKHW, self.spec).to(torch.uint8), probabilities
 
 

@@ -28,6 +28,12 @@ class Engine(Protocol):
         """
         ...
 
+    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the probabilities float32 (N, K, H, W) of the classes in the same images, given that a pixel
+        is of a scored one: 0 for classes that are never predicted.
+        """
+        ...
+
 
 def open_engine(
     directory: Path, name: EngineName, *, device: str = "cpu", flips: FlipsWanted = "auto"

@@ -1,12 +1,13 @@
 """Prediction by a bundle's ONNX program alone, without torch: numpy, OpenCV and ONNX Runtime."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from objectives.bundle.files import ONNX, open_bundle
 from objectives.data.preparing.resize import resize_image
@@ -60,16 +61,39 @@ class OnnxEngine:
 
     def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Labels uint8 (N, H, W) of raw images (H, W, C) of one size."""
+        return np.stack([self.scored[logs_SHW.argmax(axis=0)] for logs_SHW in self._logs(images)])
+
+    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities float32 (N, K, H, W) of the classes in raw images (H, W, C) of one size."""
+        height, width = images[0].shape[:2]
+        found = np.zeros((len(images), self.spec.num_classes, height, width), np.float32)
+        for place, logs_SHW in enumerate(self._logs(images)):
+            found[place, self.scored] = softmax(logs_SHW, axis=0)
+        return found
+
+    def _logs(self, images: Sequence[np.ndarray]) -> Iterator[Floats]:
+        """Yield the logarithms (S, H, W) of each image's probabilities of the scored classes, at its own
+        size.
+
+        Logits are what the torch model resizes. Logarithms of the probabilities differ from them by
+        one number for each pixel, which is the same for all classes, also after resizing: the
+        highest is that of the same class, and their softmax is the same.
+        """
         spec = self.spec
         height, width = images[0].shape[:2]
         sized = [resize_image(image, spec.height, spec.width) for image in images]
         pixels_NCHW = np.stack(sized).transpose(0, 3, 1, 2).astype(np.float32)
-        probabilities_NSHW = self._probabilities(pixels_NCHW)
-        if (height, width) == (spec.height, spec.width):
-            return np.asarray(self.scored[probabilities_NSHW.argmax(axis=1)])
-        return np.stack(
-            [self._labels_at_size(each_SHW, height, width) for each_SHW in probabilities_NSHW]
-        )
+        for each_SHW in self._probabilities(pixels_NCHW):
+            logs_SHW = np.log(np.maximum(each_SHW, LEAST))
+            if (height, width) == (spec.height, spec.width):
+                yield logs_SHW
+                continue
+            yield np.stack(
+                [
+                    cv2.resize(plane_HW, (width, height), interpolation=cv2.INTER_LINEAR)
+                    for plane_HW in logs_SHW
+                ]
+            )
 
     def _probabilities(self, pixels_NCHW: Floats) -> Floats:
         """Of the scored classes, (N, S, H, W)."""
@@ -79,20 +103,6 @@ class OnnxEngine:
             (mapped_NKHW,) = self.session.run(["probabilities"], {"pixels": seen})
             total = total + np.flip(mapped_NKHW[:, self.scored], axes)
         return (total / len(self.ways)).astype(np.float32)
-
-    def _labels_at_size(self, probabilities_SHW: Floats, height: int, width: int) -> np.ndarray:
-        """Return one frame's labels at its own size.
-
-        Logits are what the torch model resizes. Logarithms of the probabilities differ from them by
-        one number for each pixel, which is the same for all classes, also after resizing: the
-        highest is that of the same class.
-        """
-        logs_SHW = np.log(np.maximum(probabilities_SHW, LEAST))
-        resized = [
-            cv2.resize(plane_HW, (width, height), interpolation=cv2.INTER_LINEAR)
-            for plane_HW in logs_SHW
-        ]
-        return np.asarray(self.scored[np.stack(resized).argmax(axis=0)])
 
 
 def _session(model: bytes, directory: Path) -> Any:

@@ -1,6 +1,6 @@
 """Prediction by a bundle's torch model, on any device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self, final
 
@@ -14,7 +14,7 @@ from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import reflipped
 from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import predict_labels
+from objectives.program.segmenter import class_probabilities, predict_labels
 from objectives.program.settings import FlipsWanted, sensible_flips
 
 
@@ -43,27 +43,37 @@ class TorchEngine:
             program, _ = reflipped(program, bundle.settings, ())
         return cls(program, bundle.spec, torch.device(device))
 
-    @torch.inference_mode()
     def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its
         logits resized back.
+        """
+        found = [
+            predict_labels(logits_BKHW, self.spec).to(torch.uint8).cpu()
+            for logits_BKHW in self._logits(images)
+        ]
+        return np.asarray(torch.cat(found))
+
+    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities float32 (N, K, H, W) of the classes in raw images (H, W, C) of one size."""
+        scored = torch.tensor(self.spec.scored, device=self.device)
+        found = [
+            class_probabilities(logits_BKHW, scored).cpu() for logits_BKHW in self._logits(images)
+        ]
+        return np.asarray(torch.cat(found))
+
+    @torch.inference_mode()
+    def _logits(self, images: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        """Yield logits (B, K, H, W) at the images' size: of all of them at once, or where they are resized
+        frame by frame, as those of large frames are large.
         """
         spec = self.spec
         height, width = images[0].shape[:2]
         sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
         logits_BKHW: Tensor = self.program(pixels_on(self.device, sized_BHWC))
         if (height, width) == (spec.height, spec.width):
-            return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
-        return np.stack(
-            [_labels_at_size(logits_KHW, (height, width), spec) for logits_KHW in logits_BKHW]
-        )
-
-
-def _labels_at_size(logits_KHW: Tensor, size: tuple[int, int], spec: FrameSpec) -> np.ndarray:
-    """Return the labels (H, W) of one frame at its own size; frame by frame, as logits of large
-    frames are large.
-    """
-    logits_1KHW = functional.interpolate(
-        logits_KHW[None].float(), size=size, mode="bilinear", align_corners=False
-    )
-    return np.asarray(predict_labels(logits_1KHW, spec)[0].to(torch.uint8).cpu())
+            yield logits_BKHW
+            return
+        for logits_KHW in logits_BKHW:
+            yield functional.interpolate(
+                logits_KHW[None].float(), size=(height, width), mode="bilinear", align_corners=False
+            )

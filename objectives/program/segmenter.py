@@ -130,3 +130,9 @@ def scored_probabilities(logits_BKHW: Tensor, scored_S: Tensor) -> Tensor:
     it is a scored one.
     """
     return torch.softmax(logits_BKHW.float().index_select(1, scored_S), dim=1)
+
+
+def class_probabilities(logits_BKHW: Tensor, scored_S: Tensor) -> Tensor:
+    """Return the same for all classes, (B, K, H, W): 0 for those that are never predicted."""
+    probable = scored_probabilities(logits_BKHW, scored_S)
+    return torch.zeros_like(logits_BKHW.float()).index_copy(1, scored_S, probable)

@@ -1,0 +1,129 @@
+"""A bundle in somebody's own program: arrays in, labels or probabilities out. Imports no torch: ONNX alone can predict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+from objectives.data.spec import FrameSpec
+from objectives.device.portions import frames_at_once
+from objectives.errors import Problem, ProblemsError
+from objectives.predict.checks import foreign_problem
+from objectives.predict.engines import Engine, open_engine, torch_is_there
+from objectives.program.settings import FlipsWanted
+
+Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+def load(
+    bundle: str | Path,
+    *,
+    engine: Literal["auto", "torch", "onnx"] = "auto",
+    device: str = "cpu",
+    flips: FlipsWanted = "auto",
+) -> "Segmentation":
+    """Return the model of a bundle's folder, ready to predict.
+
+    Args:
+        bundle: A folder that ``search export-best`` has written.
+        engine: ``torch``, or ``onnx`` for ONNX Runtime; ``auto`` takes torch where it is installed.
+        device: ``cpu``, or with torch a GPU such as ``cuda`` or ``cuda:1``.
+        flips: Average over flipped frames, ``on`` or ``off``; ``auto``: as the bundle was exported.
+
+    Raises:
+        UserError: The bundle cannot be used, or not so.
+    """
+    name = engine if engine != "auto" else "torch" if torch_is_there() else "onnx"
+    return Segmentation(open_engine(Path(bundle), name, device=device, flips=flips))
+
+
+@final
+class Segmentation:
+    """A model that labels the pixels of images, each at its own size."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def spec(self) -> FrameSpec:
+        """The images that it takes, and its classes."""
+        return self._engine.spec
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label, from 0 on."""
+        return self.spec.class_names
+
+    def predict(self, image: Image) -> npt.NDArray[np.uint8]:
+        """Return the label of each pixel, (H, W) uint8.
+
+        Args:
+            image: Raw pixels (H, W, C), or (H, W) where images are grey; uint8 or uint16, as those
+                that the model was trained on.
+
+        Raises:
+            ProblemsError: It is none, or of another kind than those.
+        """
+        return np.asarray(self._engine.labels([self._checked(image, "image")])[0])
+
+    def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
+        """Return the probability of each class at each pixel, (K, H, W) float32, in the order of
+        ``class_names``: given that the pixel is of a class that may be predicted at all. Others have 0;
+        the rest add up to 1, and the highest is that of the label.
+
+        Args:
+            image: Raw pixels, as for `predict`.
+
+        Raises:
+            ProblemsError: It is none, or of another kind than those that the model takes.
+        """
+        return np.asarray(self._engine.probabilities([self._checked(image, "image")])[0])
+
+    def predict_many(self, images: Sequence[Image]) -> list[npt.NDArray[np.uint8]]:
+        """Return the labels (H, W) uint8 of images, in their order; those of one size that follow
+        each other are computed together.
+
+        Args:
+            images: Raw pixels (H, W, C) or (H, W) each, of any sizes; an array (N, H, W, C) is a
+                sequence, too.
+
+        Raises:
+            ProblemsError: One is no image, or of another kind than those that the model takes; each is named.
+        """
+        found = [self._problem(image, f"image {place}") for place, image in enumerate(images)]
+        if problems := [problem for problem in found if problem]:
+            raise ProblemsError("images", problems)
+        labels: list[npt.NDArray[np.uint8]] = []
+        batch: list[np.ndarray] = []
+        for image in map(_with_channels, images):
+            if batch and (batch[0].shape != image.shape or len(batch) == self._at_once(image)):
+                labels += list(self._engine.labels(batch))
+                batch = []
+            batch.append(image)
+        return labels + (list(self._engine.labels(batch)) if batch else [])
+
+    def _at_once(self, image_HWC: np.ndarray) -> int:
+        height, width = image_HWC.shape[:2]
+        return frames_at_once(max(self.spec.height, height), max(self.spec.width, width))
+
+    def _checked(self, image: Image, where: str) -> np.ndarray:
+        if problem := self._problem(image, where):
+            raise ProblemsError(where, [problem])
+        return _with_channels(image)
+
+    def _problem(self, image: Image, where: str) -> Problem | None:
+        """Return what keeps an array from being one of the images that the model takes."""
+        if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
+            shown = f"axes {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            return Problem(where, "must be an array of height, width and channels", shown)
+        if image.dtype not in (np.uint8, np.uint16):
+            return Problem(where, "must be raw pixels, uint8 or uint16", str(image.dtype))
+        if 0 in image.shape:
+            return Problem(where, "must have pixels", f"axes {image.shape}")
+        return foreign_problem(where, _with_channels(image), self.spec)
+
+
+def _with_channels(image: np.ndarray) -> np.ndarray:
+    return image[:, :, None] if image.ndim == 2 else image
