@@ -11,7 +11,7 @@ import numpy as np
 
 from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.preparing.marks import gathered
-from objectives.data.preparing.survey import size_problem
+from objectives.data.preparing.sizes import size_problem
 from objectives.data.preparing.undeclared import Held, Undeclared, among
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
 from objectives.data.reading.frames import FrameSource

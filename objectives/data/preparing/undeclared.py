@@ -15,6 +15,7 @@ from objectives.errors import Problem
 UNDECLARED = (
     "labels that no classes.yaml or class_names declares must run from 0 without gaps, up to 255"
 )
+_SHOWN = 10  # values that have a problem of their own
 _SOFT = 8  # values from which on a mask of two may be one with soft edges
 _SOFT_SHARE = 0.8  # of the pixels that its two ends have then
 
@@ -73,12 +74,18 @@ class Undeclared:
         return cls(dict(pixels.most_common()), places, total)
 
     def problems(self, rule: str) -> Iterator[Problem]:
-        """Yield one for each value, the commonest first."""
-        for value, pixels in self.pixels.items():
+        """Yield one for each value, the commonest first, and one for those beyond the first few."""
+        shown = [*self.pixels][:_SHOWN]
+        for value in shown:
             held = self.places[value]
-            share = f"{pixels / self.total:.2%} of all pixels"
             where = f"{len(held)} mask{'s' * (len(held) != 1)} (of {examples(held)})"
-            yield Problem(f"masks: value {value}", rule, f"{share}, in {where}")
+            yield Problem(f"masks: value {value}", rule, f"{self._share([value])}, in {where}")
+        if rest := [*self.pixels][_SHOWN:]:
+            yield Problem(f"masks: {len(rest)} more values", rule, self._share(rest))
+
+    def _share(self, values: Sequence[str]) -> str:
+        pixels = sum(self.pixels[value] for value in values)
+        return f"{pixels / self.total:.2%} of all pixels"
 
     def remedy(self, declared: Classes | None, masks: Iterable[Held]) -> str:
         """Return the classes.yaml that accepts them, empty where none can.

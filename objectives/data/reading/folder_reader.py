@@ -9,7 +9,8 @@ from typing import final
 
 from objectives.data.options import PixelReading
 from objectives.data.reading.decode import decode_image
-from objectives.data.reading.folder import FolderSource, read_folder
+from objectives.data.reading.folder import read_folder
+from objectives.data.reading.folder_source import FolderSource
 from objectives.data.reading.frame_files import common_folder, find_images
 from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
