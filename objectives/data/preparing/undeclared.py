@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from objectives.data.preparing.marks import examples
 from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
 from objectives.data.reading.classes_text import classes_text
-from objectives.data.values import OTHERS, colour_of, shown_colour
+from objectives.data.values import OTHERS, colour_of, is_colour, shown_colour
 from objectives.errors import Problem
 
 UNDECLARED = (
     "labels that no classes.yaml or class_names declares must run from 0 without gaps, up to 255"
 )
 _SHOWN = 10  # values that have a problem of their own
-_SOFT = 8  # values from which on a mask of two may be one with soft edges
-_SOFT_SHARE = 0.8  # of the pixels that its two ends have then
+# masks of two values with soft edges between: all of so many slices of the range have a value, and
+# the two ends, the commonest of all, this share of the pixels
+_SLICES = 8
+_ENDS = 0.5
+_LEAST_RANGE = 64
 
 
 def accepting(remedy: str) -> str:
@@ -108,13 +111,14 @@ def _numbered(shares: Mapping[str, float]) -> str:
     """Return a class for each value; two, where the others are but their soft edge."""
     if any("," in value for value in shares):
         shares = {shown_colour(value): share for value, share in shares.items()}
+        if not all(is_colour(value) for value in shares):
+            return ""
         order = sorted(shares, key=colour_of)
     else:
         order = sorted(shares, key=int)
-        first, last = order[0], order[-1]
-        if len(order) >= _SOFT and shares[first] + shares[last] >= _SOFT_SHARE:
-            middle = (int(first) + int(last) + 1) // 2
-            halves = ((f"0-{middle - 1}", 0), (f"{middle}-{last}", 1))
+        if _are_soft(shares):
+            middle = (int(order[0]) + int(order[-1]) + 1) // 2
+            halves = ((f"0-{middle - 1}", 0), (f"{middle}-{order[-1]}", 1))
             return classes_text(numbered_classes(2), halves)
     if not 2 <= len(order) < MOST_CLASSES:
         return ""
@@ -122,11 +126,29 @@ def _numbered(shares: Mapping[str, float]) -> str:
     return classes_text(numbered_classes(len(order)), entries, shares)
 
 
+def _are_soft(shares: Mapping[str, float]) -> bool:
+    """Return whether greys are those of two classes and of a soft edge between them."""
+    values = sorted(map(int, shares))
+    low, high = values[0], values[-1]
+    slices = {(value - low) * _SLICES // (high - low + 1) for value in values}
+    common = sorted(shares, key=lambda value: -shares[value])[:2]
+    return (
+        high - low >= _LEAST_RANGE
+        and len(slices) == _SLICES
+        and {low, high} == set(map(int, common))
+        and sum(shares[value] for value in common) >= _ENDS
+    )
+
+
 def _extended(declared: Classes, shares: Mapping[str, float], held: Mapping[int, int]) -> str:
     entries = declared.values.entries
     coloured = any("," in value for value in shares)
     if entries and coloured != declared.values.by_colour:
         return ""  # what colour the values in the table have, nobody says
+    if coloured and not entries:  # masks of one grey alone have shown themselves as labels
+        greys = {label: shown_colour(str(label)) for label, pixels in held.items() if pixels}
+        entries = tuple((key, label) for label, key in greys.items() if is_colour(key))
+        shares = {value: share for value, share in shares.items() if value not in dict(entries)}
     kept = {label for key, label in entries if key != str(label)} | {declared.raw_ignore}
     unused = [label for label in declared.raw_labels if label not in kept and not held.get(label)]
     order = sorted(shares, key=colour_of if coloured else int)

@@ -111,9 +111,29 @@ def test_soft_edges_by_a_threshold_and_jpg_where_every_value_means_something(
             "",
             {"70,130,180": 0, "128,64,128": 1},
         ),
+        (
+            drawn(labels(2) * (np.arange(COUNT) < COUNT - 4)[:, None, None], {0: VOID, 1: ROAD}),
+            "classes: {0: void, 1: road}",
+            {"0,0,0": 0, "128,64,128": 1},
+        ),
+        (
+            drawn(labels(2) * (np.arange(COUNT) < COUNT - 4)[:, None, None], {0: VOID, 1: ROAD}),
+            "",
+            {"0,0,0": 0, "128,64,128": 1},
+        ),
         (np.where(labels(12) < 9, 0, np.where(labels(12) > 10, 255, 30)) + 0, "", None),
     ],
-    ids=["0-255", "named", "new class", "beside ignored", "extended", "colours", "three"],
+    ids=[
+        "0-255",
+        "named",
+        "new class",
+        "beside ignored",
+        "extended",
+        "colours",
+        "black masks",
+        "black masks unnamed",
+        "three",
+    ],
 )
 def test_undeclared_values_are_named_and_the_printed_lines_accept_them(
     tmp_path: Path, masks: np.ndarray, declared: str, values: dict[object, int] | None
@@ -138,7 +158,7 @@ def test_undeclared_values_are_named_and_the_printed_lines_accept_them(
 
 def test_a_mask_of_two_values_with_soft_edges_gets_a_threshold(tmp_path: Path) -> None:
     masks = labels(2) * 255
-    masks[:, 0, :] = np.arange(SIDE) * 20
+    masks[:, 0, :] = np.arange(SIDE) * 23
     root = write_frames(tmp_path, masks)
     remedy = check(str(root), DataOptions()).remedy
     assert yaml.safe_load(remedy)["values"] == {"0-127": 0, "128-255": 1}
@@ -241,3 +261,11 @@ def test_a_mask_read_by_colour_must_show_some(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 8, np.uint8)).save(tmp_path / "other.png")
     with pytest.raises(ProblemsError, match="every value must have a label, got 8,8,8"):
         decode_mask(tmp_path / "other.png", "x", values=table)
+
+
+def test_labels_with_a_void_far_beyond_are_no_soft_edge(tmp_path: Path) -> None:
+    masks = labels(21)
+    masks[masks > 9] = 0
+    masks[:, :4] = 255
+    remedy = check(str(write_frames(tmp_path, masks)), DataOptions()).remedy
+    assert yaml.safe_load(remedy)["values"] == {255: 10}
