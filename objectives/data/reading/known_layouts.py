@@ -38,12 +38,21 @@ def laid_out(path: Path) -> LaidOut:
     if not os.path.lexists(file):
         return LaidOut(folder, folder, _guessed(folder), assumed=True)
     layout = read_layout(file)
-    root = folder / Path(layout.root).expanduser() if layout.root else folder
-    if not root.is_dir():
+    root = _root(folder, layout.root)
+    if root is None:
         raise ProblemsError(
             file.name, [Problem(f"{file.name}: root", "must be a folder", layout.root)]
         )
     return LaidOut(folder, root, layout, assumed=False)
+
+
+def _root(folder: Path, root: str) -> Path | None:
+    """Return the folder that a layout begins in; None where it is none."""
+    try:
+        path = folder / Path(root).expanduser() if root else folder
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long; ~stranger
+        return None
 
 
 def _guessed(folder: Path) -> Layout:

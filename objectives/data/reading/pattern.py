@@ -10,6 +10,8 @@ _NAME = re.compile(r"[a-z][a-z_]{0,30}")
 _PARTS = re.compile(r"(\{[^{}]*\}|\*)")
 DEEP = "path"  # the one field that may hold folders
 _ANY_SUFFIX = ".*"
+_LONGEST_NAME = 255  # bytes, of file systems
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Pattern:
             yield "must be a path below the folder, with / between its parts", repr(self.text)
         elif {".", "..", ""} & set(self.text.split("/")):
             yield "must not have . or .. or nothing between slashes", repr(self.text)
+        lengths = [len(part.encode("utf-8", "surrogatepass")) for part in self.text.split("/")]
+        if max(lengths) > _LONGEST_NAME or len(self.text) > _LONGEST:
+            rule = f"must have parts of at most {_LONGEST_NAME} bytes, {_LONGEST} letters in all"
+            yield rule, f"{len(self.text)} letters"
         for name in FIELD.findall(self.text):
             if not _NAME.fullmatch(name):
                 yield "a field must be a word in small letters like {stem}", f"{{{name}}}"

@@ -282,6 +282,7 @@ def test_pixels_without_data_are_ignored_when_asked(tmp_path: Path) -> None:
         ("images: 3\nmasks: [1]", ["data.yaml: images: must be a path", "data.yaml: masks"]),
         ("nc: 3\nnames: [a]", ["images: must be", "masks: must be", "got 'nc'", "got 'names'"]),
         ("images: /a/{stem}\nmasks: ../{stem}", ["below the folder", "must not have . or .."]),
+        (f"images: {'x' * 256}/{{s}}\nmasks: b/{{s}}", ["at most 255 bytes"]),
         ("images: a/{Stem}\nmasks: a/b.png", ["word in small letters", "tells the frames apart"]),
         ("images: a/{a}{b}.png\nmasks: a/{a", ["between two fields", "enclose", "tells the"]),
         ("images: a/{stem}.png\nmasks: b/{other}.png", ["{class} and {object} only", "share"]),
@@ -318,6 +319,11 @@ def test_a_root_that_is_not_there_and_two_files(tmp_path: Path) -> None:
     (root / "data.yaml").write_text(f"root: nowhere\n{layout}")
     with pytest.raises(ProblemsError, match="root: must be a folder, got nowhere"):
         read_folder(root)
+    for odd in ("~nobody-of-this-name", "x" * 300, r"'a\0b'"):
+        (root / "data.yaml").write_text(f"root: {odd}\n{layout}")
+        assert source_stamp(str(root))
+        with pytest.raises(ProblemsError, match="root: must be a"):
+            read_folder(root)
 
 
 def test_what_was_assumed_is_printed_as_it_is_read(tmp_path: Path) -> None:
