@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from objectives.data.reading.image_forms import FORMS, SUFFIXES
@@ -91,8 +92,7 @@ class FoundFiles:
                 value = f"a {path.suffix or 'nameless'} file"
                 self.problems.append(Problem(self.shown(path), UNREAD, value))
             return
-        above = self.root / common_folder(self.layout.images)
-        name = "" if is_mask else frame_name(path, above)
+        name = "" if is_mask else frame_name(path, self._above)
         marks: list[tuple[object, ...]] = [("image", key), ("name", name)]
         if is_mask:
             marks = [("mask", key, fields.get("class"), fields.get("object"))]
@@ -111,6 +111,29 @@ class FoundFiles:
         """Return a path as problems name it."""
         return path.relative_to(self.root).as_posix()
 
+    @cached_property
+    def _above(self) -> Path:
+        """The folder that names of frames begin in."""
+        return self.root / common_folder(self.layout.images)
+
+    @cached_property
+    def _folded_masks(self) -> dict[tuple[object, ...], Path]:
+        """A mask of each image, by what it is called in small letters; asked for when all are
+        known.
+        """
+        return {
+            (index, *map(str.casefold, values)): masks[0].path
+            for (index, values), masks in self.masks.items()
+        }
+
+    @cached_property
+    def _folded_images(self) -> dict[tuple[object, ...], Path]:
+        """The same of the images."""
+        return {
+            (index, *map(str.casefold, values)): frame.image
+            for (index, values), frame in self.images.items()
+        }
+
     def _lonely(self, path: Path, key: Key, partner: str) -> Problem:
         """Return the problem of a file without its partner; one that differs in case alone is
         shown.
@@ -119,13 +142,9 @@ class FoundFiles:
         image, mask = self.layout.images[index], self.layout.masks_of(index)
         fields = dict(zip(sorted(mask.fields - OF_MASKS), values, strict=True))
         wanted = (mask if partner == "a mask" else image).filled(fields)
-        theirs: dict[Key, Path] = (
-            {other: masks[0].path for other, masks in self.masks.items()}
-            if partner == "a mask"
-            else {other: frame.image for other, frame in self.images.items()}
+        near = (self._folded_masks if partner == "a mask" else self._folded_images).get(
+            (index, *map(str.casefold, values))
         )
-        folded = {(at, *map(str.casefold, held)): path for (at, held), path in theirs.items()}
-        near = folded.get((index, *map(str.casefold, values)))
         hint = f", but {self.shown(near)}: large and small letters count" if near else ""
         return Problem(self.shown(path), f"must have {partner}", f"no {wanted}{hint}")
 

@@ -1,10 +1,9 @@
 """What people call the frames in lists and tables: with or without folders and suffix."""
 
-import os
+import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from objectives.data.reading.image_forms import SUFFIXES
 
@@ -15,15 +14,15 @@ def spellings(places: Mapping[str, str]) -> dict[str, str]:
     ``places`` are the paths of the images by name. A bare file name is one where no other frame has
     it.
     """
+    paths = {name: unicodedata.normalize("NFC", place) for name, place in places.items()}
+    bare = Counter(_stem(posixpath.basename(path)) for path in paths.values())
     known: dict[str, str] = {}
-    bare = Counter(PurePosixPath(place).stem for place in places.values())
-    for name, place in places.items():
-        path = PurePosixPath(unicodedata.normalize("NFC", place))
-        if bare[path.stem] == 1:
-            known |= {path.name: name, path.stem: name}
-    for name, place in places.items():
-        path = PurePosixPath(unicodedata.normalize("NFC", place))
-        known |= dict.fromkeys((str(path), str(path.with_suffix("")), name + path.suffix), name)
+    for name, path in paths.items():
+        file = posixpath.basename(path)
+        if bare[_stem(file)] == 1:
+            known |= {file: name, _stem(file): name}
+    for name, path in paths.items():
+        known |= {path: name, _stem(path): name, name + path[len(_stem(path)) :]: name}
     return known | {name: name for name in places}
 
 
@@ -39,6 +38,10 @@ def frame_meant(text: str, known: Mapping[str, str]) -> str | None:
     return None
 
 
+def _stem(path: str) -> str:
+    return posixpath.splitext(path)[0]
+
+
 def _without_suffix(path: str) -> str:
-    stem, suffix = os.path.splitext(path)  # noqa: PTH122 - it is text
+    stem, suffix = posixpath.splitext(path)
     return stem if suffix.lower() in SUFFIXES else path
