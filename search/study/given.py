@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from objectives.bundle.files import SUMS, WEIGHTS, open_bundle
-from objectives.config import HUB, NO_WEIGHTS, Config, GivenWeights, Model, Scalar, Smp, Start
+from objectives.config import (
+    HUB,
+    NO_WEIGHTS,
+    Config,
+    GivenWeights,
+    Model,
+    Scalar,
+    Smp,
+    Start,
+    Startable,
+)
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError, listed, one_line
 from objectives.networks.hub import hub_weights
@@ -71,17 +81,19 @@ def _offers(asked: str, space: Space, spec: FrameSpec) -> Iterator[Offered]:
         for encoder in encoders_of(space, asked):
             yield from _of_encoder(HUB, hub_weights(encoder), (encoder,))
         return
-    called = CALLED.fullmatch(asked)
+    called = None if Path(asked).exists() else CALLED.fullmatch(asked)
     name, path = (called[1], Path(called[2])) if called else ("", Path(asked))
     if path.is_dir():
         yield _of_bundle(name, path, spec)
         return
     try:
-        data = path.read_bytes()
+        data = path.read_bytes() if path.is_file() else None
     except OSError as error:
         raise UserError(f"--weights {one_line(asked)}: {error.strerror or error}") from None
+    if data is None:
+        raise UserError(f"--weights {one_line(asked)}: there is no such file, nor such a bundle")
     called_so = _name(name or path.stem)
-    yield from _of_encoder(called_so, data, encoders_of(space, asked), path.name)
+    yield from _of_encoder(called_so, data, encoders_of(space, asked), one_line(path.name))
 
 
 def encoders_of(space: Space, asked: str) -> tuple[str, ...]:
@@ -156,6 +168,12 @@ def _of_bundle(name: str, folder: Path, spec: FrameSpec) -> Offered:
     files = open_bundle(folder)
     settings = files.settings
     then = settings.spec
+    model = settings.members[0].config.model
+    if not isinstance(model, Startable):
+        raise UserError(
+            f"--weights {folder}: its network {model.kind!r} comes from another package, and none of "
+            f"those starts from weights"
+        )
     if len(settings.members) > 1:
         raise UserError(
             f"--weights {folder}: it combines {len(settings.members)} networks; export a single one"
@@ -165,7 +183,6 @@ def _of_bundle(name: str, folder: Path, spec: FrameSpec) -> Offered:
             f"--weights {folder}: it is for frames of {then.channels} channel(s), and the data has "
             f"{spec.channels}"
         )
-    model = settings.members[0].config.model
     data = files.contents[WEIGHTS]
     fit_network(
         _read(data, str(folder)), model, channels=then.channels, num_classes=then.num_classes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from objectives.config import NO_WEIGHTS, WEIGHTS, GivenWeights
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
-from objectives.errors import UserError, listed
+from objectives.errors import UserError, listed, one_line
 from search.artifacts import BlobMissingError, BlobStore, check_writable, open_blobs
 from search.artifacts.marker import mark_place
 from search.database.checks import refuse_unfit
@@ -100,9 +100,18 @@ def prepare(request: Request, place: Place) -> Prepared:
     return Prepared(
         spec,
         space.default().train.epochs,
-        (*_findings(data), *narrowed, *left_out),
+        (*_findings(data), *_given(space), *narrowed, *left_out),
         tuple(offer.data for offer in offers),
     )
+
+
+def _given(space: Space) -> Iterator[str]:
+    for each in space.weights:
+        licence = each.licence or "not stated"
+        yield (
+            f"weights: {each.name} from {one_line(each.source)}, licence {one_line(licence)}, "
+            f"SHA-256 {each.sha256[:12]}..."
+        )
 
 
 def _offers(request: Request, space: Space, data: Dataset) -> tuple["Offered", ...]:

@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load, save
 
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
+from objectives.networks.weights_file import header_of
 from search.study.given import read_offers
 from spaces import Space, load_space
 from tests.support import pretrained
+from tests.support.small_hub import hub_of
 
 LITE0 = pretrained.ENCODER
 SPEC = FrameSpec(
@@ -96,7 +99,8 @@ def test_what_cannot_be_given_is_one_line(tmp_path: Path) -> None:
     half = save(dict(pretrained.lite0_tensors()), metadata={"mean": "half"})
     (tmp_path / "half.safetensors").write_bytes(half)
     for name, said in [
-        ("missing.pth", "No such file"),
+        ("missing.pth", "there is no such file"),
+        ("\0", "there is no such file"),
         ("noise.pth", "tensors alone"),
         ("1.safetensors", "must begin with a letter"),
         ("folder", "must be a bundle"),
@@ -104,7 +108,7 @@ def test_what_cannot_be_given_is_one_line(tmp_path: Path) -> None:
         ("half.safetensors", "mean and std in its header must be 3 numbers"),
     ]:
         with pytest.raises(UserError, match=said) as error:
-            read_offers([str(tmp_path / name)], space_of(LITE0), SPEC)
+            read_offers([f"{tmp_path}/{name}"], space_of(LITE0), SPEC)
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="no network of the space has an encoder"):
         read_offers([written(tmp_path)], load_space("tiny"), SPEC)
@@ -137,3 +141,37 @@ def test_without_a_hub_imagenet_is_one_clear_line(tmp_path: Path) -> None:
     assert "--weights imagenet: http://127.0.0.1:1 cannot be reached from here" in line
     assert "give a file instead" in line
     assert not list((tmp_path / "home").glob("artifacts/blobs/*/*"))
+
+
+def test_with_a_hub_the_library_fetches_once_and_the_result_is_a_file(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    whole = timm.create_model("test_efficientnet").state_dict()
+    path = "/timm/test_efficientnet.r160_in1k/resolve/main/model.safetensors"
+    file = save(whole, metadata={"format": "pt"})
+    program = (
+        "import sys; from objectives.networks.hub import hub_weights; "
+        f"open('got', 'wb').write(hub_weights({pretrained.SMALLEST!r}))"
+    )
+    with hub_of({path: file}) as (url, asked):
+        settings = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(sys.path)},
+            timeout=120,
+            check=True,
+        )
+    assert f"GET {path}" in asked
+    got = (tmp_path / "got").read_bytes()
+    assert header_of(got) == {
+        "encoder": pretrained.SMALLEST,
+        "source": "timm/test_efficientnet.r160_in1k",
+        "license": "apache-2.0",
+        "mean": "0.485,0.456,0.406",
+        "std": "0.229,0.224,0.225",
+    }
+    tensors = load(got)
+    assert len(tensors) > 50
+    assert all(
+        torch.equal(tensor, whole[name.removeprefix("model.")]) for name, tensor in tensors.items()
+    )
