@@ -12,7 +12,7 @@ from objectives.errors import Problem, ProblemsError
 from spaces.domains import Domain, Fixed, Weight, options_of
 from spaces.fields.conditions import conditions_of, is_always_met, is_read
 from spaces.fields.foreign import foreign_of
-from spaces.fields.schema import FIXED_PER_STUDY, Leaf, build, flatten, leaves, leaves_by_path
+from spaces.fields.schema import FIXED_PER_STUDY, TRAIN, Leaf, flatten, leaves, leaves_by_path
 from spaces.fields.simplex import draw_weights, encode_weights, simplices
 from spaces.fields.walk import can_exist, fill, governor_domains, named_domain
 from spaces.pruning import PRUNING_BY_DEFAULT, UNSTATED_PRUNING, NoPruning, Pruning
@@ -92,12 +92,12 @@ class Space:
         """Return the config with this space's epochs and steps, which are the same for all trials
         of a study.
         """
-        pace: dict[str, Value] = {
-            path: domain.value
+        pace = {
+            path.removeprefix(TRAIN): domain.value
             for path in FIXED_PER_STUDY
             if isinstance(domain := self.domains[path], Fixed)
         }
-        return build(flatten(config) | pace)
+        return config.model_copy(update={"train": config.train.model_copy(update=pace)})
 
     def encode(self, config: Config) -> dict[str, Scalar]:
         """Return the parameters from which ``draw`` makes this config; fields that it does not read

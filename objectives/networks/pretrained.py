@@ -48,6 +48,8 @@ def fit_encoder(file: WeightsFile, encoder: str) -> dict[str, Tensor]:
             if not name.removeprefix(INNER).startswith((*stated, *known_heads)):
                 rule = f"must be a tensor of {encoder} or of its head"
                 problems.append(Problem(name, rule, f"one of {_shown(tensor.shape)}"))
+        elif place in fitted:
+            problems.append(Problem(name, "must be there under one name", place))
         elif tensor.shape != shapes[place]:
             rule = f"must have the shape {_shown(shapes[place])} in {encoder}"
             problems.append(Problem(name, rule, _shown(tensor.shape)))

@@ -17,10 +17,8 @@ from objectives.bundle.provenance import (
     FlipScores,
     PartScore,
     Provenance,
-    StartedFrom,
     current_versions,
 )
-from objectives.config import Startable
 from objectives.data.dataset import has_labels
 from objectives.data.spec import FrameSpec
 from objectives.device.fallback import gpu_or_cpu
@@ -35,6 +33,7 @@ from search.database.passwords import redacted
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Single
 from search.export.exported_program import ExportedProgram
+from search.export.given_weights import weights_of
 from search.export.reproduction import reproduction
 from search.export.restored import open_data, restore_run, scoring_device
 from search.export.retrain import retrained, write_retraining
@@ -285,7 +284,7 @@ def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provena
             for member in candidate.settings.members
             for name, package in member.config.foreign.items()
         },
-        weights=started_from(study, candidate),
+        weights=weights_of(study, candidate),
         min_identical=frames.min_identical,
         min_labelled=frames.min_labelled,
         max_deviation=frames.max_deviation,
@@ -295,19 +294,6 @@ def describe(study: Study, candidate: ExportedProgram, *, test: bool) -> Provena
         members=candidate.origins,
         flips=candidate.flips,
         reproduce=reproduction(study, winner, candidate.data.spec.num_classes, program, command),
-    )
-
-
-def started_from(study: Study, candidate: ExportedProgram) -> tuple[StartedFrom, ...]:
-    """Return the weights that the networks of a candidate started from, as its study was given
-    them.
-    """
-    models = [member.config.model for member in candidate.settings.members]
-    starts = {model.start for model in models if isinstance(model, Startable)}
-    found = [each for each in study.space.weights if each.start in starts]
-    return tuple(
-        StartedFrom(name=each.name, sha256=each.sha256, source=each.source, licence=each.licence)
-        for each in found
     )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from objectives.config import HUB
-from objectives.errors import UserError, one_line
+from objectives.errors import UserError
 from search.confirm.plan import choose_candidates, plan_of
+from search.export.given_weights import weights_lines, weights_words
 from search.export.winner import Winner
 from search.study.budget import Budget, current_budget
 from search.study.migrate import find_copies
@@ -59,7 +59,7 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
     if copies:
         return [*_migrate_lines(study, copies, num_classes), *more, worker]
     if spec.recipe_filters == 1.0:
-        before = [*leave_out_lines(spec), *_weights_lines(spec)]
+        before = [*leave_out_lines(spec), *weights_lines(spec)]
         return [*before, init_command(spec, num_classes), *more, worker]
     # it trains, too
     return [
@@ -81,7 +81,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
         "--data",
         spec.source,
         *_space_words(spec, num_classes),
-        *(word for each in _given(spec) for word in ("--weights", each)),
+        *(word for each in weights_words(spec) for word in ("--weights", each)),
     ]
     words += ["--trials", str(spec.trials), "--seed", str(spec.seed)]
     return _joined(
@@ -101,25 +101,6 @@ def leave_out_lines(spec: StudySpec) -> list[str]:
     """
     names = shlex.join(spec.frames.leave_out)
     return [f"printf '%s\\n' {names} > {LEFT_OUT_FILE}"] if names else []
-
-
-def _weights_lines(spec: StudySpec) -> list[str]:
-    """Return comments on the files of weights that a study was given."""
-    return [
-        f"# {each.name}.weights: {one_line(each.source)}"
-        + (
-            f", the file with SHA-256 {each.sha256}"
-            if each.start.extent == "encoder"
-            else ", the folder of its bundle"
-        )
-        for each in stored_weights(spec.space)
-        if each.name != HUB
-    ]
-
-
-def _given(spec: StudySpec) -> list[str]:
-    names = dict.fromkeys(each.name for each in stored_weights(spec.space))
-    return [HUB if name == HUB else f"{name}={name}.weights" for name in names]
 
 
 def recipes_line(spec: StudySpec, num_classes: int) -> str:

@@ -232,10 +232,11 @@ def _sha256(data: bytes) -> str:
 
 
 def _name(stem: str) -> str:
-    if not NAME.fullmatch(stem) or stem == NO_WEIGHTS:
+    if not NAME.fullmatch(stem) or stem in (NO_WEIGHTS, HUB):
         raise UserError(
             f"--weights {one_line(stem)}: the space calls weights by their file's name, which must "
-            f"begin with a letter and hold letters, digits, dots, - and _ alone: rename it"
+            f"begin with a letter, hold letters, digits, dots, - and _ alone, and be neither "
+            f"{NO_WEIGHTS} nor {HUB}: rename it, or give it another with NAME=FILE"
         )
     return stem
 

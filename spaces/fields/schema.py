@@ -18,7 +18,8 @@ from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
 # the rungs of pruning compare trials epoch by epoch
-FIXED_PER_STUDY = ("train.epochs", "train.steps_per_epoch")
+TRAIN = "train."
+FIXED_PER_STUDY = (f"{TRAIN}epochs", f"{TRAIN}steps_per_epoch")
 _CHECKS = ConfigDict(strict=True, allow_inf_nan=False)
 
 

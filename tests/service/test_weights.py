@@ -210,9 +210,9 @@ def test_the_lines_that_make_a_study_again_name_its_weights(
     study = make(file)
     comment, init, *_ = study_lines(study, 5)
 
-    assert comment.startswith("# small.weights: ")
-    assert sha_of(study) in comment
-    assert "--weights small=small.weights" in init
+    name = f"small-{sha_of(study)[:8]}"
+    assert comment == f"# {name}: nowhere, the file with SHA-256 {sha_of(study)}"
+    assert f"--weights small={name}" in init
     assert "--space tiny" in init
 
 

@@ -48,10 +48,10 @@ def test_a_file_is_for_the_encoder_that_it_fits(tmp_path: Path) -> None:
     file = written(tmp_path)
 
     (offer,) = read_offers([file], space_of("resnet18", LITE0), SPEC)
-    (named,) = read_offers([f"imagenet={file}"], space_of(LITE0), SPEC)
+    (named,) = read_offers([f"pretrained={file}"], space_of(LITE0), SPEC)
 
     given = offer.given
-    assert (given.name, named.given.name) == ("lite0", "imagenet")
+    assert (given.name, named.given.name) == ("lite0", "pretrained")
     assert given.fits == {"model.kind": "smp", "model.encoder": LITE0}
     assert given.start.sha256 == hashlib.sha256(Path(file).read_bytes()).hexdigest()
     assert given.start.mean == given.start.std == (0.5, 0.5, 0.5)
@@ -91,6 +91,7 @@ def test_a_wrong_tensor_is_named_with_its_file(tmp_path: Path) -> None:
 def test_what_cannot_be_given_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "noise.pth").write_bytes(b"noise")
     (tmp_path / "1.safetensors").write_bytes(pretrained.lite0_file())
+    (tmp_path / "imagenet.safetensors").write_bytes(pretrained.lite0_file())
     (tmp_path / "folder").mkdir()
     stated = save(
         {"a": torch.zeros(1)}, metadata={"encoder": "resnet18", "mean": "0.5", "std": "0.5"}
@@ -103,6 +104,7 @@ def test_what_cannot_be_given_is_one_line(tmp_path: Path) -> None:
         ("\0", "there is no such file"),
         ("noise.pth", "tensors alone"),
         ("1.safetensors", "must begin with a letter"),
+        ("imagenet.safetensors", "be neither none nor imagenet"),
         ("folder", "must be a bundle"),
         ("stated.safetensors", "for the encoder resnet18"),
         ("half.safetensors", "mean and std in its header must be 3 numbers"),
