@@ -14,6 +14,7 @@ from objectives.data.dataset import DataOptions, check
 from objectives.errors import ProblemsError, UserError
 from objectives.importing.folder import Imported, write_export
 from objectives.importing.formats import read_export
+from search.cli.actions.data_import import import_export
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = [4.0, 4.0, 14.0, 4.0, 14.0, 14.0, 4.0, 14.0]  # x, y from 4 to 14
@@ -97,6 +98,16 @@ def test_coco_polygons_and_runs_become_masks_that_the_reader_takes(tmp_path: Pat
     assert report.frames == 2
     original = (tmp_path / "export" / "images" / "a.jpg").read_bytes()
     assert (tmp_path / "frames" / "images" / "a.jpg").read_bytes() == original
+
+
+@pytest.mark.parametrize("standing", ["a file", "a folder with a file in it"])
+def test_what_stands_there_is_never_replaced(tmp_path: Path, standing: str) -> None:
+    mine = tmp_path / "frames" if standing == "a file" else tmp_path / "frames" / "mine"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("years of work")
+    with pytest.raises(UserError, match="choose a new folder for --out"):
+        import_export(coco(tmp_path / "export"), tmp_path / "frames", None, None, "background")
+    assert mine.read_text() == "years of work"
 
 
 def test_pixels_of_no_object_can_be_ignored_instead(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ WORDS: Mapping[str, tuple[Sequence[str], str]] = {
     "recipes run": (("--workers", "1"), "recipes.md"),
 }
 
+# what people go on to change by hand, so that it is replaced by nothing
+NEVER_REPLACED = {"data import"}
+
 
 def commands_with_out() -> Iterator[tuple[str, set[str]]]:
     """Each command of the program that takes --out, and all its options."""
@@ -50,8 +53,8 @@ def commands_with_out() -> Iterator[tuple[str, set[str]]]:
 
 def test_every_command_with_an_output_is_tried_here_and_takes_force() -> None:
     found = dict(commands_with_out())
-    assert found.keys() == WORDS.keys()
-    assert all("--force" in options for options in found.values())
+    assert found.keys() == WORDS.keys() | NEVER_REPLACED
+    assert {name for name, options in found.items() if "--force" in options} == WORDS.keys()
 
 
 @pytest.fixture

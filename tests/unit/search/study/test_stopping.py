@@ -16,6 +16,7 @@ from search.study.pruners import judging
 from search.study.rungs import JUDGED
 from search.study.stopping import DISASTER, ModelPruner, known_with, rungs_of
 from spaces import load_space
+from spaces.pruning import ModelStopping
 
 FIELDS, EPOCHS = 4, 18
 CONTROL = {f"x{place}": 0.5 for place in range(FIELDS)}
@@ -156,13 +157,14 @@ def test_before_anything_is_known_all_go_on() -> None:
 
 
 def test_little_is_lost_and_much_is_saved() -> None:
-    """Of 12 studies of 16 trials one after the other: the best network is rarely among what was ended,
-    and a quarter of the epochs is saved.
+    """Of 12 studies of 16 trials one after the other, with the usual limit: the best network is rarely among what was
+    ended, and a quarter of the epochs is saved.
     """
     lost, spent, rank = [], 0, []
     for seed in range(12):
         world = World(100 + seed)
-        study = optuna.create_study(direction="maximize", pruner=pruner_of())
+        usual = pruner_of(ModelStopping().below)
+        study = optuna.create_study(direction="maximize", pruner=usual)
         ends, whole = [], []
         for number in range(16):
             params = dict(CONTROL) if number == 0 else world.params()
@@ -186,6 +188,6 @@ def test_little_is_lost_and_much_is_saved() -> None:
         best = max(end for end, is_whole in zip(ends, whole, strict=True) if is_whole)
         lost.append(max(ends) - best)
         rank.append(sum(end > best for end in ends))
-    assert np.mean(lost) < 0.004
-    assert np.mean(rank) < 0.5
+    assert np.mean(lost) < 0.001
+    assert np.mean(rank) < 0.2
     assert spent < 0.75 * 12 * 16 * EPOCHS
