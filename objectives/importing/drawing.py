@@ -19,6 +19,11 @@ class Outlines:
 
     polygons: tuple[Floats, ...]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all corners are numbers."""
+        return all(bool(np.isfinite(polygon_P2).all()) for polygon_P2 in self.polygons)
+
     @cached_property
     def size(self) -> float:
         """Its area in pixels, by the shoelace formula."""

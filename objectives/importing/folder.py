@@ -19,7 +19,7 @@ from objectives.data.reading.classes import (
 )
 from objectives.data.reading.classes_text import classes_text
 from objectives.errors import Problem, ProblemsError, condensed
-from objectives.importing.drawing import drawn
+from objectives.importing.drawing import Outlines, drawn
 from objectives.importing.export import Annotated, Export, stored_size
 from objectives.outputs.atomic import directory_at_once
 
@@ -105,6 +105,11 @@ def _problems(export: Export, names: Sequence[str]) -> Iterator[Problem]:
                 image.name,
                 f"must have the size of the export, {height} x {width} in its file",
                 f"{image.size[0]} x {image.size[1]}",
+            )
+        shapes = [shape.where for shape in image.shapes if isinstance(shape.where, Outlines)]
+        if wrong := sum(not each.is_finite for each in shapes):
+            yield Problem(
+                image.name, "corners must be finite numbers", f"{wrong} objects with others"
             )
     for same in masks.values():
         if len(same) > 1:

@@ -12,9 +12,9 @@ def from_counts(counts: Sequence[int], height: int, width: int) -> npt.NDArray[n
     Raises:
         ValueError: They do not fill the image.
     """
+    if min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise ValueError(f"counts of {sum(counts)} pixels")
     lengths = np.array(counts, np.int64)
-    if (lengths < 0).any() or lengths.sum() != height * width:
-        raise ValueError(f"counts of {int(lengths.sum())} pixels")
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(width, height).T
 
@@ -56,6 +56,8 @@ def from_brush(codes: Sequence[int], height: int, width: int) -> npt.NDArray[np.
     Raises:
         ValueError: The picture is of another size, or the stream ends too early.
     """
+    if not all(isinstance(code, int) and 0 <= code < 256 for code in codes):
+        raise ValueError("a brush that is no list of bytes")
     bits = _Bits(codes)
     count = bits.number(32)
     if count != 4 * height * width:

@@ -157,6 +157,24 @@ def test_every_problem_of_a_coco_file_is_named_and_nothing_is_written(tmp_path: 
         )
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([[float("nan"), 1, 9, 1, 9, 9]], "a.jpg: corners must be finite numbers, got 1 objects"),
+        ([[float("inf"), 1, 9, 1, 9, 9]], "a.jpg: corners must be finite numbers, got 1 objects"),
+        ({"size": [HEIGHT, WIDTH], "counts": [10**30]}, "must be runs of 20x30 pixels"),
+        ({"size": [HEIGHT, WIDTH], "counts": [-1, HEIGHT * WIDTH + 1]}, "must be runs of"),
+    ],
+)
+def test_numbers_that_are_none_are_problems(
+    tmp_path: Path, segmentation: object, message: str
+) -> None:
+    thing = {"image_id": 1, "category_id": 7, "segmentation": segmentation}
+    with pytest.raises(ProblemsError, match=message):
+        imported(coco(tmp_path / "export", annotations=[thing]), tmp_path / "frames")
+    assert not (tmp_path / "frames").exists()
+
+
 def test_labelme_files_lie_beside_their_images_or_hold_them(tmp_path: Path) -> None:
     root = tmp_path / "export"
     picture(root / "a.jpg")

@@ -49,3 +49,6 @@ def test_runs_that_are_cut_or_of_another_size_are_refused() -> None:
         from_brush(list(BRUSH[:30]), 7, 9)
     with pytest.raises(ValueError, match="a brush of 252 values"):
         from_brush(list(BRUSH), 9, 9)
+    for codes in ([-1], [256], [0.5]):
+        with pytest.raises(ValueError, match="no list of bytes"):
+            from_brush(codes, 7, 9)  # type: ignore[arg-type]
