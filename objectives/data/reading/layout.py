@@ -85,6 +85,9 @@ def read_layout(path: Path) -> Layout:
     if not isinstance(content, dict):
         rule = "must be a mapping with images: and masks:"
         raise ProblemsError(path.name, [Problem(path.name, rule, f"a {type(content).__name__}")])
+    if "names" in content and "images" not in content:
+        rule = "must say where images and masks lie; an export is turned into frames by `search data import`"
+        raise ProblemsError(path.name, [Problem(path.name, rule, "a data.yaml of YOLO")])
     parsed = _Parser(path.name, content)
     layout = Layout(
         parsed.patterns("images"),

@@ -40,13 +40,16 @@ def reader_of(source: str) -> Reader:
     """Return what reads a path (npz, folder or data.yaml) or ``synthetic[:COUNT][:seed=S]``.
 
     Raises:
-        ProblemsError: Nothing is there.
+        ProblemsError: Nothing is there, or an export of a labelling tool.
     """
     if is_synthetic(source):
         return SyntheticReader(source)
     path = existing_path(source)
     if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
         return FolderReader(path)
+    if path.suffix.lower() == ".json":
+        rule = "must be frames; an export is turned into frames by `search data import`"
+        raise ProblemsError(source, [Problem(path.name, rule, "a JSON file")])
     return NpzReader(path)
 
 

@@ -336,3 +336,10 @@ def test_names_do_not_lead_out_of_the_new_folder(tmp_path: Path, name: str) -> N
         return
     imported(source, tmp_path / "frames")
     assert [each.name for each in (tmp_path / "frames" / "images").iterdir()] == ["secret.jpg"]
+
+
+def test_an_export_given_as_data_leads_to_its_import(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [stone]\n")
+    for source in (tmp_path, tmp_path / "data.yaml", coco(tmp_path / "export")):
+        (problem,) = check(str(source), DataOptions()).problems
+        assert "turned into frames by `search data import`" in str(problem)
