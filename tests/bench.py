@@ -75,7 +75,7 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
         (pixels_BCHW(data.images[batch]) / 255).contiguous(memory_format=torch.channels_last)
         for batch in frames
     ]
-    masks = [torch.from_numpy(data.masks[batch].astype(np.int64)) for batch in frames]
+    masks = [torch.from_numpy(np.asarray(data.masks[batch], np.int64)) for batch in frames]
 
     def turn() -> None:
         for images_BCHW, masks_BHW in zip(images, masks, strict=True):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -38,6 +37,7 @@ from objectives.bundle.program_checks import (
 from objectives.bundle.programs import export_programs
 from objectives.bundle.provenance import Provenance
 from objectives.config import Config
+from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import refuse_other_score
@@ -48,6 +48,7 @@ from objectives.outputs.atomic import directory_at_once
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import ProgramSettings
 from objectives.scoring.evaluate import evaluate
+from objectives.scoring.passes import seen_batches
 
 __all__ = [
     "CARD",
@@ -161,8 +162,8 @@ def load_bundle(directory: Path) -> Bundle:
     return Bundle(directory, files.settings, files.provenance, files.frames, segmenter)
 
 
-def compare_written_programs(bundle: Bundle, images_NHWC: np.ndarray) -> dict[str, Comparison]:
-    """Compare ONNX and torch.export programs with the torch model on raw frames (N, H, W, C), by
+def compare_written_programs(bundle: Bundle, images: Frames) -> dict[str, Comparison]:
+    """Compare ONNX and torch.export programs with the torch model on raw frames (H, W, C), by
     file.
 
     Only for a bundle that this process wrote: `torch.export.load` unpickles what a forger may have
@@ -175,11 +176,12 @@ def compare_written_programs(bundle: Bundle, images_NHWC: np.ndarray) -> dict[st
         ONNX: onnx_runner((bundle.directory / ONNX).read_bytes()),
         TORCH_EXPORT: torch_export_runner((bundle.directory / TORCH_EXPORT).read_bytes()),
     }
-    return compare_programs(runners, bundle.segmenter, images_NHWC, bundle.spec)
+    batches = seen_batches(images, bundle.spec)
+    return compare_programs(runners, bundle.segmenter, batches, bundle.spec)
 
 
 def check_bundle(
-    bundle: Bundle, images_NHWC: np.ndarray, masks_NHW: np.ndarray, *, device: torch.device
+    bundle: Bundle, images: Frames, masks: Frames, *, device: torch.device
 ) -> dict[str, Comparison]:
     """Score a bundle just written on the validation frames again, by the function that scored it,
     and compare its programs.
@@ -192,15 +194,15 @@ def check_bundle(
             program differs from torch.
     """
     if bundle.provenance.retrained:
-        return compare_written_programs(bundle, images_NHWC)
+        return compare_written_programs(bundle, images)
     segmenter = bundle.segmenter.to(device)
     with threads_of(bundle.provenance.scored_on):
-        again = evaluate(segmenter, images_NHWC, masks_NHW, bundle.spec, device=device).score
+        again = evaluate(segmenter, images, masks, bundle.spec, device=device).score
     made = bundle.provenance
     refuse_other_score(
         made.title, made.validation.score, again, now=processor_of(device), then=made.scored_on
     )
-    return compare_written_programs(bundle, images_NHWC)
+    return compare_written_programs(bundle, images)
 
 
 def _refuse_other_weights(weights: Mapping[str, Tensor], settings: ProgramSettings) -> None:

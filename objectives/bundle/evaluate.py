@@ -20,11 +20,11 @@ from objectives.data.preparing.duplicates import spoilt_frames
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.data.reading.frames import frame_hash
+from objectives.data.reading.on_demand import ReadOnDemand
 from objectives.data.spec import FrameSpec, left_out
-from objectives.device.portions import frames_at_once
 from objectives.errors import UserError
 from objectives.scoring.evaluate import Evaluation, predict
-from objectives.scoring.inspection import Batch, Inspection, inspect_batches
+from objectives.scoring.inspection import Inspection, inspect_frames
 
 CPU = torch.device("cpu")
 Split = Literal["validation", "test"]
@@ -133,8 +133,8 @@ def _chosen_by_this(belief: Belief) -> str:
 def evaluate_bundle(
     directory: Path, source: str | Path, *, split: Split = "validation", device: torch.device = CPU
 ) -> BundleEvaluation:
-    """Score the bundle in ``directory`` on the labelled frames of ``source``, resized to the
-    study's size as in the study.
+    """Score the bundle in ``directory`` on the labelled frames of ``source``, at the
+    study's size as in the study, or at their own and in its windows.
 
     Of frames that belong to the bundle's own study (recognised by hash) only those of ``split``
     count; new frames all do.
@@ -220,22 +220,29 @@ def _inspect(
     bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device
 ) -> Inspection:
     """Inspect the chosen frames, few at a time: they may be more than memory holds."""
-    count = frames_at_once(bundle.spec.height, bundle.spec.width)
-    batches = (
-        _resized(labelled, chosen[start : start + count], bundle.spec)
-        for start in range(0, len(chosen), count)
-    )
+    images, masks = _as_seen(labelled, chosen, bundle.spec)
     one_group = np.zeros(len(chosen), dtype=np.int64)  # the places of foreign frames are not known
-    return inspect_batches(
-        bundle.segmenter.to(device), batches, bundle.spec, groups_N=one_group, device=device
+    return inspect_frames(
+        bundle.segmenter.to(device), images, masks, bundle.spec, groups_N=one_group, device=device
     )
 
 
-def _resized(labelled: Labelled, indices: Sequence[int], spec: FrameSpec) -> Batch:
-    """Frames and masks at the study's size."""
-    images = [resize_image(labelled.images[index], spec.height, spec.width) for index in indices]
-    masks = [resize_mask(labelled.masks[index], spec.height, spec.width) for index in indices]
-    return np.stack(images), np.stack(masks)
+def _as_seen(
+    labelled: Labelled, indices: Sequence[int], spec: FrameSpec
+) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
+    """Return frames and masks, read when they are asked for, at the study's size; at their own where
+    frames are seen in windows.
+    """
+
+    def image(place: int) -> np.ndarray:
+        whole = labelled.images[indices[place]]
+        return whole if spec.windows else resize_image(whole, spec.height, spec.width)
+
+    def mask(place: int) -> np.ndarray:
+        whole = labelled.masks[indices[place]]
+        return whole if spec.windows else resize_mask(whole, spec.height, spec.width)
+
+    return ReadOnDemand(len(indices), image), ReadOnDemand(len(indices), mask)
 
 
 def _worst_frames(
@@ -249,12 +256,10 @@ def _worst_frames(
     if not positions:
         return ()
     indices = [chosen[position] for position in positions]
-    images_NHWC, masks_NHW = _resized(labelled, indices, bundle.spec)
-    labels_NHW = predict(bundle.segmenter, images_NHWC, bundle.spec, device=device)
+    images, masks = _as_seen(labelled, indices, bundle.spec)
+    labels = predict(bundle.segmenter, images, bundle.spec, device=device)
     scores = inspection.frame_scores_N[list(positions)].tolist()
     names = [labelled.names[index] for index in indices]
     return tuple(
-        starmap(
-            WorstFrame, zip(names, indices, scores, images_NHWC, masks_NHW, labels_NHW, strict=True)
-        )
+        starmap(WorstFrame, zip(names, indices, scores, images, masks, labels, strict=True))
     )

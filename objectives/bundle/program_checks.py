@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from torch import nn
 
 from objectives.bundle.pixel_program import pixel_program
 from objectives.data.spec import FrameSpec
-from objectives.device.portions import frames_at_once
 from objectives.errors import WorldError
 from objectives.program.pixels import pixels_BCHW
 
@@ -57,18 +56,20 @@ class Comparison:
 
 
 def compare_programs(
-    runners: Mapping[str, Runner], segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec
+    runners: Mapping[str, Runner],
+    segmenter: nn.Module,
+    batches: Iterable[np.ndarray],
+    spec: FrameSpec,
 ) -> dict[str, Comparison]:
-    """Compare programs, by name, with torch on raw frames (N, H, W, C) of one size.
+    """Compare programs, by name, with torch on batches of raw frames (B, H, W, C), each of one size.
 
     Raises:
         WorldError: A probability differs by more than 1e-4, or a label does without a tie.
     """
     program = pixel_program(segmenter, spec)
     comparisons: dict[str, Comparison] = {}
-    batch = frames_at_once(*images_NHWC.shape[1:3])
-    for start in range(0, len(images_NHWC), batch):
-        pixels = pixels_BCHW(images_NHWC[start : start + batch]).float().contiguous()
+    for images_BHWC in batches:
+        pixels = pixels_BCHW(images_BHWC).float().contiguous()
         ours = _of_torch(program, pixels)
         for name, run in runners.items():
             more = Comparison.of(ours, run(pixels.numpy()))

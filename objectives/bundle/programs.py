@@ -55,8 +55,7 @@ def _try_sizes(programs: Programs, segmenter: nn.Module, spec: FrameSpec) -> Non
         "onnx": onnx_runner(programs.onnx),
         "torch.export": torch_export_runner(programs.torch_export),
     }
-    for images_NHWC in _probes(spec):
-        compare_programs(runners, segmenter, images_NHWC, spec)
+    compare_programs(runners, segmenter, _probes(spec), spec)
 
 
 def _probes(spec: FrameSpec) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
 """The prepared frames of a study: built once per host into memory-mapped files that all processes share.
 
-    source --survey--> kept frames, classes, parts --build--> three .npy, index.json --load_dataset--> Dataset
+    source --look--> draft --survey--> kept frames, classes, parts --build--> .npy, index.json --load_dataset--> Dataset
 
 Everything that other packages need of the data is importable from here.
 """
@@ -19,7 +19,9 @@ from objectives.data.options import LEFT_OUT, PARTS, DataOptions
 from objectives.data.predicting import Labelled, read_images, read_labelled
 from objectives.data.preparing.build import FORMAT_VERSION, build
 from objectives.data.preparing.check import Report, check
+from objectives.data.preparing.progress import Progress, untold
 from objectives.data.preparing.survey import Dropped, drop_reasons
+from objectives.data.ragged import Ragged, one_behind_the_other
 from objectives.data.reading.source import source_stamp
 from objectives.data.spec import FrameSpec, left_out
 from objectives.errors import SearchError, WorldError, one_line
@@ -52,8 +54,8 @@ class Dataset:
     spec: FrameSpec
     # SHA-256 over kept pixels, masks, names, groups, parts and classes: equal on every host
     fingerprint: str
-    images: np.ndarray  # (N, H, W, C) uint8 or uint16, mapped read-only
-    masks: np.ndarray  # (N, H, W) uint8, mapped read-only
+    images: Ragged  # N frames (H, W, C) uint8 or uint16, mapped read-only
+    masks: Ragged  # N masks (H, W) uint8, mapped read-only
     names: tuple[str, ...]
     groups: np.ndarray  # (N,) int32
     parts: Mapping[str, np.ndarray]  # train, validation, test: sorted int64 indices
@@ -103,14 +105,17 @@ class Dataset:
 
 
 # options of which what was prepared before there was a choice stays found
-CHOSEN_SINCE = ("exif", "leave_out", "measure", "channels", "folds", "fold")
+CHOSEN_SINCE = ("exif", "leave_out", "measure", "channels", "folds", "fold", "window", "overlap")
 
 
-def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
+def open_dataset(
+    source: str, options: DataOptions, cache: Path, progress: Progress = untold
+) -> Dataset:
     """Return the prepared data set of a source, built below ``cache`` when no process has done so
     yet; milliseconds otherwise.
 
-    Any number of processes may call it at once: one builds, the others wait for it.
+    Any number of processes may call it at once: one builds, and tells ``progress`` of it, the others
+    wait for it.
 
     Raises:
         ProblemsError: The source cannot be used; every problem is named.
@@ -124,7 +129,7 @@ def open_dataset(source: str, options: DataOptions, cache: Path) -> Dataset:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{key}.lock"):
             if not _is_whole(directory):
-                build(source, options, directory)
+                build(source, options, directory, progress)
     except OSError as error:
         raise WorldError(
             f"cannot write the prepared data to {directory}: {error}; free space or choose another "
@@ -142,12 +147,17 @@ def load_dataset(directory: Path) -> Dataset:
     """
     try:
         index = json.loads((directory / "index.json").read_text(encoding="utf-8"))
+        spec = FrameSpec.model_validate(index["spec"])
+        sizes_N2 = np.array(index["sizes"], np.int64)
+        starts_N = np.array(index["starts"], np.int64)
+        images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
+        masks = np.load(directory / "masks.npy", mmap_mode="r", allow_pickle=False)
         return Dataset(
             directory,
-            FrameSpec.model_validate(index["spec"]),
+            spec,
             index["fingerprint"],
-            np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False),
-            np.load(directory / "masks.npy", mmap_mode="r", allow_pickle=False),
+            Ragged(images, sizes_N2, starts_N, spec.channels),
+            one_behind_the_other(masks, sizes_N2),
             tuple(index["names"]),
             np.array(index["groups"], np.int32),
             {name: np.array(index["parts"][name], np.int64) for name in PARTS},
@@ -174,17 +184,15 @@ def rarest_class(dataset: Dataset) -> int:
 
 def rare_frames(dataset: Dataset) -> np.ndarray:
     """Return the training frames that hold the rarest class. Sorted int64 indices."""
-    rarest = rarest_class(dataset)
     train = dataset.parts["train"]
-    return train[[bool((dataset.masks[index] == rarest).any()) for index in train]]
+    return np.asarray(train[dataset.class_pixels[train, rarest_class(dataset)] > 0])
 
 
 def has_labels(dataset: Dataset, part: str) -> bool:
     """Return whether any pixel of a part has a scored label, without which there is no
     score of it.
     """
-    scored = list(dataset.spec.scored)
-    return any(bool(np.isin(dataset.masks[index], scored).any()) for index in dataset.parts[part])
+    return bool(dataset.pixels_in(part)[list(dataset.spec.scored)].any())
 
 
 def _key(source: str, options: DataOptions) -> str:

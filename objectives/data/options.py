@@ -15,6 +15,7 @@ PARTS = ("train", "validation", "test")
 LEFT_OUT = "left out"  # in a bundle's list of frames: those that the study left out by name
 LARGEST_LABEL = 65535  # of mask files
 MOST_FOLDS = 1000
+MOST_OVERLAP = 0.9  # of a window's side: the rest is how far the next one is
 IGNORE = "|none|[0-9]{1,5}"  # as the source says, none, or a label
 Exif = Literal["turn", "keep"]
 Channels = Literal["", "rgb", "grey"]
@@ -45,7 +46,7 @@ class DataOptions:
     """How a source becomes a prepared data set; two studies with equal options and source share
     one.
 
-    ``size`` is (H, W), None keeps the source's; ``min_identical`` frames that share one mask of
+    ``size`` is (H, W) that all frames are resized to, None: each keeps its own; ``min_identical`` frames that share one mask of
     several classes are dropped; so are those with a smaller share of labelled pixels than
     ``min_labelled``, and those whose mean pixel value lies more than ``max_deviation`` standard
     deviations from that of all (0: neither); ``shares`` are those of train, validation and test, of
@@ -55,7 +56,9 @@ class DataOptions:
     viewers turn them, or kept as their pixels lie in the file; frames that ``leave_out`` names are
     dropped unseen; ``measure`` names what of a class is averaged over the scored ones: the score;
     ``channels`` makes all images grey or RGB, empty keeps them; of ``folds`` that the frames
-    outside the test part are dealt into, number ``fold``, from 1, validates (0: no folds).
+    outside the test part are dealt into, number ``fold``, from 1, validates (0: no folds); ``window``
+    is (H, W) of what a network sees at once, None chooses, and ``overlap`` the share of its sides by
+    which windows overlap.
     """
 
     # of a study's specification that has them
@@ -75,6 +78,8 @@ class DataOptions:
     channels: Channels = ""
     folds: int = 0
     fold: int = 0
+    window: tuple[int, int] | None = None
+    overlap: float = 0.25
 
     @property
     def reading(self) -> PixelReading:
@@ -87,6 +92,11 @@ class DataOptions:
             yield Problem(
                 "size", "height and width must be 1 to 65535", f"{self.size[0]}x{self.size[1]}"
             )
+        if self.window is not None and not all(1 <= side <= 65535 for side in self.window):
+            shown = f"{self.window[0]}x{self.window[1]}"
+            yield Problem("window", "height and width must be 1 to 65535", shown)
+        if not 0.0 <= self.overlap <= MOST_OVERLAP:
+            yield Problem("overlap", f"must be 0 to {MOST_OVERLAP:g}", f"{self.overlap:g}")
         if self.min_identical < 2:
             yield Problem("min_identical", "must be at least 2", str(self.min_identical))
         train, validation, test = self.shares

@@ -9,7 +9,7 @@ import numpy as np
 
 from objectives.data.dataset import Dataset
 from objectives.data.preparing.split import deal
-from objectives.data.preparing.training_pixels import TrainingPixels
+from objectives.data.preparing.training_pixels import training_pixels
 
 
 def resplit(data: Dataset, seed: int) -> Dataset:
@@ -47,8 +47,6 @@ def with_training_part(data: Dataset) -> Dataset:
     """Return the data set with all that comes from its training part measured on the part that it
     has now.
     """
-    seen = TrainingPixels(data.spec.channels, data.spec.max_value)
-    for index in data.parts["train"].tolist():
-        seen.add(data.images[index])
+    seen = training_pixels(data.images[data.parts["train"]])
     measured = {"mean": seen.mean, "std": seen.deviation, "ranges": seen.ranges}
     return replace(data, spec=data.spec.model_copy(update=measured))

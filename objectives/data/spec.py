@@ -12,12 +12,18 @@ from objectives.config import Frozen
 from objectives.config.foreign import NAME
 from objectives.config.measure_names import IOU, mean_of, title_of
 from objectives.config.measures import measure_named
-from objectives.data.options import LARGEST_LABEL, Channels, Exif, PixelReading
+from objectives.data.options import LARGEST_LABEL, MOST_OVERLAP, Channels, Exif, PixelReading
 from objectives.data.values import Values, key_problems
 from objectives.statistics.scores import Scoring
+from objectives.windows.layout import Windows
 
 MOST_LABELS = 256  # masks are kept as uint8
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
+
+
+def _is_none(value: object) -> bool:
+    """Return whether a field is that of studies of before there was a choice."""
+    return value is None
 
 
 def _is_empty(value: object) -> bool:
@@ -28,7 +34,7 @@ def _is_empty(value: object) -> bool:
 
 
 class FrameSpec(Frozen):
-    """Shape, scaling and classes of the frames of one study.
+    """Shape, scaling and classes of what a network sees of the frames of one study.
 
     A raw pixel p becomes ``(p / max_value - mean[c]) / std[c]``; mean, std and ranges come from the
     training part alone. Labels are 0..K-1 in the order of ``class_names``; pixels of
@@ -59,6 +65,9 @@ class FrameSpec(Frozen):
     # see `PixelReading`
     convert: Channels = Field("", exclude_if=_is_empty)
     pixel_range: tuple[float, float] | None = Field(None, exclude_if=_is_empty)
+    # of a window's side that neighbours share, where frames keep their sizes and are seen in windows
+    # of ``height`` and ``width``; None: all frames are of that size, or made so
+    overlap: float | None = Field(None, ge=0.0, le=MOST_OVERLAP, exclude_if=_is_none)
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -81,6 +90,13 @@ class FrameSpec(Frozen):
         if not all(0 <= label <= LARGEST_LABEL for _, label in self.values):
             raise ValueError(f"values must lead to labels 0..{LARGEST_LABEL}")
         return self
+
+    @property
+    def windows(self) -> Windows | None:
+        """How frames are seen in windows; None where they are seen whole."""
+        if self.overlap is None:
+            return None
+        return Windows(self.height, self.width, self.overlap)
 
     @property
     def reading(self) -> PixelReading:

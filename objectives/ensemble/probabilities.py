@@ -9,12 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.library import Library
 from objectives.ensemble.probability_codes import encode_probabilities
 from objectives.program.segmenter import scored_probabilities
 from objectives.scoring.evaluate import Evaluation
-from objectives.scoring.passes import masks_on, part_confusions_GKK, passes
+from objectives.scoring.passes import Part, masks_on, part_confusions_GKK, passes
 
 Codes = npt.NDArray[np.uint8]
 
@@ -23,15 +24,15 @@ MOST_BYTES = 2**31  # of all members' codes together, one byte for each class of
 
 @dataclass(frozen=True)
 class LabelledFrames:
-    """Frames (N, H, W, C), masks (N, H, W) and places (N,), with the pixels on which members are
+    """Frames (H, W, C), masks (H, W) and places (N,), with the pixels on which members are
     compared.
 
     These are all labelled pixels or, where ``share`` is below 1, so many of them at random: the
     same for every member.
     """
 
-    images_NHWC: np.ndarray
-    masks_NHW: np.ndarray
+    images: Frames
+    masks: Frames
     groups_N: npt.NDArray[np.integer]
     spec: FrameSpec
     share: float = 1.0
@@ -43,9 +44,9 @@ class LabelledFrames:
 
     def pixels(self, frame: int) -> npt.NDArray[np.integer]:
         """Places in the flattened mask of one frame; the same at each call."""
-        labelled = np.ones(self.masks_NHW[frame].size, dtype=bool)
+        labelled = np.ones(self.masks[frame].size, dtype=bool)
         if self.spec.ignore_label is not None:
-            labelled = self.masks_NHW[frame].ravel() != self.spec.ignore_label
+            labelled = self.masks[frame].ravel() != self.spec.ignore_label
         if self.share < 1.0:
             labelled &= (
                 np.random.default_rng(frame).random(labelled.size, dtype=np.float32) < self.share
@@ -55,8 +56,8 @@ class LabelledFrames:
     def library(self, members: tuple[Codes, ...]) -> Library:
         """Return the library of members that were measured on these frames."""
         _, group_of_N = np.unique(self.groups_N, return_inverse=True)
-        inside = [self.pixels(frame) for frame in range(len(self.masks_NHW))]
-        labels = [self.masks_NHW[frame].ravel()[pixels] for frame, pixels in enumerate(inside)]
+        inside = [self.pixels(frame) for frame in range(len(self.masks))]
+        labels = [self.masks[frame].ravel()[pixels] for frame, pixels in enumerate(inside)]
         places = np.repeat(group_of_N, [len(pixels) for pixels in inside])
         return Library(members, np.concatenate(labels), places, self.spec.scoring)
 
@@ -72,14 +73,14 @@ class MeasuredMember:
 
 
 def share_that_fits(
-    masks_NHW: np.ndarray, spec: FrameSpec, members: int, most_bytes: int = MOST_BYTES
+    masks: Frames, spec: FrameSpec, members: int, most_bytes: int = MOST_BYTES
 ) -> float:
     """Return the share of the labelled pixels of which the codes of so many members fit into
     memory; 1 for all.
     """
     labelled = sum(
         int((mask_HW != spec.ignore_label).sum()) if spec.ignore_label is not None else mask_HW.size
-        for mask_HW in masks_NHW
+        for mask_HW in masks
     )
     return min(1.0, most_bytes / max(1, labelled * spec.num_classes * members))
 
@@ -94,8 +95,8 @@ def measure_member(
     spec = frames.spec
     scored = torch.tensor(spec.scored, device=device)
 
-    def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, npt.NDArray[np.float32]]:
-        masks_BHW = masks_on(device, frames.masks_NHW[part])
+    def measured(part: Part, logits_BKHW: Tensor) -> tuple[np.ndarray, npt.NDArray[np.float32]]:
+        masks_BHW = masks_on(device, part.of(frames.masks))
         together_B = np.zeros(len(masks_BHW), dtype=np.int64)
         counts_1KK = part_confusions_GKK(logits_BKHW, masks_BHW, spec, together_B, 1)
         return counts_1KK, scored_probabilities(logits_BKHW, scored).flatten(2).cpu().numpy()
@@ -104,11 +105,11 @@ def measure_member(
     total_1KK = np.zeros((1, spec.num_classes, spec.num_classes), dtype=np.int64)
     codes: list[Codes] = []
     for part, (counts_1KK, probable_BSP) in passes(
-        segmenter, frames.images_NHWC, spec, measured, device=device
+        segmenter, frames.images, spec, measured, device=device
     ):
         total_1KK += counts_1KK
-        for frame, probable_SP in zip(range(part.start, part.stop), probable_BSP, strict=True):
-            inside = frames.pixels(frame)
+        for frame, probable_SP in zip(part.numbers, probable_BSP, strict=True):
+            inside = part.pixels(frames.pixels(frame), frames.masks[frame].shape)
             codes_PK = np.zeros((len(inside), spec.num_classes), dtype=np.uint8)
             codes_PK[:, list(spec.scored)] = encode_probabilities(probable_SP[:, inside].T)
             codes.append(codes_PK)

@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from objectives.augmentation.transforms import frame_seed
 from objectives.data.preparing.check import Report
+from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.metrics import iou_K
@@ -34,6 +35,7 @@ PROGRAM = "segmentation-search"  # as each picture says
 DPI = 100  # pixels of a picture for each inch of its figure
 WIDTH_PX = 260  # of one frame
 GAP = 4  # pixels between two frames
+LARGEST_CELL_PX = 1024  # a side of one frame before it is shrunk to WIDTH_PX
 # beside a grid of pictures
 NAMES_PX = 30
 MARGIN_PX = 5
@@ -48,21 +50,19 @@ CONFUSION_IN = 30.0  # inches, the longest side of a confusion matrix
 rcParams["text.parse_math"] = False  # a $ in the name of a class is one
 
 
-def prediction_panel(
-    images_NHWC: np.ndarray, masks_NHW: np.ndarray, predictions_NHW: np.ndarray, spec: FrameSpec
-) -> bytes:
+def prediction_panel(images: Frames, masks: Frames, predictions: Frames, spec: FrameSpec) -> bytes:
     """Return one column a frame; rows: frame, truth, prediction, errors (red wrong, green right,
     grey not scored).
     """
     rows = [
-        ("frame", [displayable(image) for image in images_NHWC]),
-        ("truth", [coloured(mask, spec) for mask in masks_NHW]),
-        ("prediction", [coloured(labels, spec) for labels in predictions_NHW]),
+        ("frame", [displayable(image) for image in images]),
+        ("truth", [coloured(mask, spec) for mask in masks]),
+        ("prediction", [coloured(labels, spec) for labels in predictions]),
         (
             "errors",
             [
                 error_map(mask, labels, spec)
-                for mask, labels in zip(masks_NHW, predictions_NHW, strict=True)
+                for mask, labels in zip(masks, predictions, strict=True)
             ],
         ),
     ]
@@ -81,20 +81,21 @@ def frame_panel(
         coloured(labels_HW, spec),
         error_map(mask_HW, labels_HW, spec),
     ]
-    across = spec.width + GAP
-    canvas = np.full((spec.height, across * len(shown) - GAP, 3), 255, np.uint8)
+    height, width = cell_for(shown)
+    across = width + GAP
+    canvas = np.full((height, across * len(shown) - GAP, 3), 255, np.uint8)
     for column, picture in enumerate(shown):
-        canvas[:, column * across :][:, : spec.width] = picture
+        canvas[:, column * across :][:, :width] = fitted(picture, height, width)
     width_in = WIDTH_PX / DPI
     figure = Figure(
-        figsize=(0.2 + width_in * len(shown), width_in * spec.height / spec.width + 1.1),
+        figsize=(0.2 + width_in * len(shown), width_in * height / width + 1.1),
         layout="constrained",
     )
     axes = figure.add_subplot(frame_on=False)
     axes.imshow(canvas, interpolation="nearest")
     axes.set_title(title, fontsize="medium")
     axes.set_xticks(
-        [column * across + spec.width / 2 for column in range(4)],
+        [column * across + width / 2 for column in range(4)],
         ["frame", "truth", "prediction", "errors"],
     )
     axes.tick_params(length=0)
@@ -109,8 +110,8 @@ def frame_panel(
 
 
 def preview_sheet(
-    images_NHWC: np.ndarray,
-    masks_NHW: np.ndarray,
+    images: Frames,
+    masks: Frames,
     spec: FrameSpec,
     augmenter: Augmentation,
     seed: int,
@@ -119,12 +120,12 @@ def preview_sheet(
     both.
     """
     rows = [
-        ("frame", [displayable(image) for image in images_NHWC]),
-        ("mask", [coloured(mask, spec) for mask in masks_NHW]),
+        ("frame", [displayable(image) for image in images]),
+        ("mask", [coloured(mask, spec) for mask in masks]),
     ]
     for version in range(1, 4):
-        seeds = (frame_seed(seed, version, index, 0) for index in range(len(images_NHWC)))
-        moved = [augmenter(*pair) for pair in zip(images_NHWC, masks_NHW, seeds, strict=True)]
+        seeds = (frame_seed(seed, version, index, 0) for index in range(len(images)))
+        moved = [augmenter(*pair) for pair in zip(images, masks, seeds, strict=True)]
         rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
         rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
     return _grid(rows, spec)
@@ -319,15 +320,38 @@ def error_map(mask_HW: np.ndarray, predicted_HW: np.ndarray, spec: FrameSpec) ->
     return np.asarray(np.where(np.isin(mask_HW, spec.scored)[..., None], judged, GREY))
 
 
+def cell_for(pictures: Sequence[np.ndarray]) -> tuple[int, int]:
+    """Return the height and width that each of some pictures (H, W, 3) is shown in: as large as the
+    largest, shrunk where that is more than can be seen.
+    """
+    height, width = (max((each.shape[axis] for each in pictures), default=1) for axis in (0, 1))
+    shrink = min(1.0, LARGEST_CELL_PX / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def fitted(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a picture (H, W, 3) as large as a cell allows, in a corner of it; the rest is white."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    high, wide = (max(1, round(side * scale)) for side in picture.shape[:2])
+    cell = np.full((height, width, 3), 255, np.uint8)
+    shown = Image.fromarray(np.ascontiguousarray(picture))
+    cell[:high, :wide] = np.asarray(shown.resize((wide, high), Image.Resampling.NEAREST))
+    return cell
+
+
 def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> bytes:
     """Named rows of pictures with the legend of the classes below."""
     columns = max(len(rows[0][1]), 1)
-    down = spec.height + GAP
-    across = spec.width + GAP
+    height, width = cell_for([picture for _, pictures in rows for picture in pictures])
+    down = height + GAP
+    across = width + GAP
     canvas = np.full((down * len(rows) - GAP, across * columns - GAP, 3), 255, np.uint8)
     for row, (_, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):
-            canvas[row * down :, column * across :][: spec.height, : spec.width] = picture
+            cell = canvas[row * down :, column * across :][:height, :width]
+            cell[:] = fitted(picture, height, width)
     # placed by hand: a layout engine draws it all twice, and axes take longer to fill than pixels
     # to paste
     wide = round(WIDTH_PX * columns)
@@ -338,7 +362,7 @@ def _grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], spec: FrameSpec) -> 
         figsize=((NAMES_PX + wide + MARGIN_PX) / DPI, (MARGIN_PX + high + legend) / DPI), dpi=DPI
     )
     for row, (name, _) in enumerate(rows):
-        centre = MARGIN_PX + (row * down + spec.height / 2) * high / canvas.shape[0]
+        centre = MARGIN_PX + (row * down + height / 2) * high / canvas.shape[0]
         where = (NAMES_PX / 2, figure.bbox.height - centre)
         figure.text(*where, name, transform=None, rotation=90, ha="center", va="center")
     figure.legend(

@@ -2,13 +2,14 @@
 wanted. Imports no torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
 
 import numpy as np
 
 from objectives.data.spec import FrameSpec
+from objectives.predict.strips import Answer
 from objectives.program.settings import FlipsWanted
 
 EngineName = Literal["torch", "onnx"]
@@ -22,14 +23,14 @@ class Engine(Protocol):
         """The frames that it takes, and its classes."""
         ...
 
-    def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Labels uint8 (N, H, W) of raw images (H, W, C), all of one size, which they keep; that of
-        ``spec`` or another.
+    def labels(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
+        """Yield labels uint8 (rows, W) of raw images (H, W, C) of any sizes, which they keep: strip by
+        strip, in their order.
         """
         ...
 
-    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the probabilities float32 (N, K, H, W) of the classes in the same images, given that a pixel
+    def probabilities(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
+        """Yield the probabilities float32 (K, rows, W) of the classes in the same way, given that a pixel
         is of a scored one: 0 for classes that are never predicted.
         """
         ...

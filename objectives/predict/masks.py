@@ -2,16 +2,18 @@
 predict.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
+
 from objectives.data.dataset import read_images
-from objectives.device.portions import frames_at_once
 from objectives.errors import ProblemsError
 from objectives.predict.checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
 from objectives.predict.engines import Engine, EngineName, open_engine
 from objectives.predict.prediction_files import NamedMask, writer_for
+from objectives.predict.strips import whole
 from objectives.program.settings import FlipsWanted
 
 
@@ -51,10 +53,14 @@ def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[Nam
     Raises:
         UserError: A frame has other channels or another bit depth than the bundle's.
     """
-    for (shape, _), alike in groupby(frames, key=lambda frame: (frame[1].shape, frame[1].dtype)):
-        count = frames_at_once(max(engine.spec.height, shape[0]), max(engine.spec.width, shape[1]))
-        while batch := list(islice(alike, count)):
-            names, images = zip(*batch, strict=True)
-            if problem := foreign_problem(names[0], images[0], engine.spec):
-                raise ProblemsError(names[0], [problem])
-            yield from zip(names, engine.labels(images), strict=True)
+    names: deque[str] = deque()
+
+    def images() -> Iterator[np.ndarray]:
+        for name, image_HWC in frames:
+            if problem := foreign_problem(name, image_HWC, engine.spec):
+                raise ProblemsError(name, [problem])
+            names.append(name)
+            yield image_HWC
+
+    for labels_HW in whole(engine.labels(images())):
+        yield names.popleft(), labels_HW

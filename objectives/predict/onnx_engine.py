@@ -1,6 +1,6 @@
 """Prediction by a bundle's ONNX program alone, without torch: numpy, OpenCV and ONNX Runtime."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -12,8 +12,12 @@ from scipy.special import softmax
 from objectives.bundle.files import ONNX, open_bundle
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
+from objectives.device.portions import frames_at_once
 from objectives.errors import UserError
+from objectives.predict.strips import Answer, alike_batches
 from objectives.program.settings import Flip, FlipsWanted, sensible_flips, ways_of
+from objectives.windows.layout import Windows
+from objectives.windows.mosaic import Strip, Tile, batches, stitched, tiles_of
 
 LEAST = np.finfo(np.float32).tiny  # of a probability whose logarithm is taken
 Floats = npt.NDArray[np.float32]
@@ -59,31 +63,49 @@ class OnnxEngine:
         outside = sensible_flips(files.settings) if flips == "on" and not inside else ()
         return cls(_session(files.contents[ONNX], directory), files.settings.spec, outside)
 
-    def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Labels uint8 (N, H, W) of raw images (H, W, C) of one size."""
-        return np.stack([self.scored[logs_SHW.argmax(axis=0)] for logs_SHW in self._logs(images)])
+    def labels(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
+        """Yield labels uint8 (rows, W) of raw images (H, W, C)."""
+        for strip in self._strips(images):
+            yield Strip(strip.frame, strip.rows, self.scored[strip.values.argmax(axis=0)])
 
-    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities float32 (N, K, H, W) of the classes in raw images (H, W, C) of one size."""
-        height, width = images[0].shape[:2]
-        found = np.zeros((len(images), self.spec.num_classes, height, width), np.float32)
-        for place, logs_SHW in enumerate(self._logs(images)):
-            found[place, self.scored] = softmax(logs_SHW, axis=0)
-        return found
+    def probabilities(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
+        """Yield probabilities float32 (K, rows, W) of the classes in raw images (H, W, C)."""
+        for strip in self._strips(images):
+            shape = self.spec.num_classes, *strip.values.shape[1:]
+            found = np.zeros(shape, np.float32)
+            found[self.scored] = softmax(strip.values, axis=0)
+            yield Strip(strip.frame, strip.rows, found)
 
-    def _logs(self, images: Sequence[np.ndarray]) -> Iterator[Floats]:
-        """Yield the logarithms (S, H, W) of each image's probabilities of the scored classes, at its own
-        size.
+    def _strips(self, images: Iterable[np.ndarray]) -> Iterator[Strip[Floats]]:
+        """Yield the logarithms (S, rows, W) of the probabilities of the scored classes, at the images' sizes.
 
         Logits are what the torch model resizes. Logarithms of the probabilities differ from them by
         one number for each pixel, which is the same for all classes, also after resizing: the
         highest is that of the same class, and their softmax is the same.
         """
+        if windows := self.spec.windows:
+            for frame, rows, probable_SHW in stitched(
+                self._windows(images, windows), windows, lambda array: array
+            ):
+                yield Strip(frame, rows, np.log(np.maximum(probable_SHW, LEAST)))
+            return
+        for first, alike in alike_batches(images, self.spec):
+            for number, logs_SHW in enumerate(self._resized(alike), start=first):
+                yield Strip(number, slice(0, logs_SHW.shape[1]), logs_SHW)
+
+    def _windows(
+        self, images: Iterable[np.ndarray], windows: Windows
+    ) -> Iterator[tuple[list[Tile], Floats]]:
+        size = frames_at_once(windows.height, windows.width)
+        for tiles in batches(tiles_of(images, windows), size):
+            yield tiles, self._probabilities(np.stack([tile.seen(windows) for tile in tiles]))
+
+    def _resized(self, images: Sequence[np.ndarray]) -> Iterator[Floats]:
+        """Yield the same (S, H, W) of each of some images of one size, which the program sees at its own."""
         spec = self.spec
         height, width = images[0].shape[:2]
-        sized = [resize_image(image, spec.height, spec.width) for image in images]
-        pixels_NCHW = np.stack(sized).transpose(0, 3, 1, 2).astype(np.float32)
-        for each_SHW in self._probabilities(pixels_NCHW):
+        sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
+        for each_SHW in self._probabilities(sized_BHWC):
             logs_SHW = np.log(np.maximum(each_SHW, LEAST))
             if (height, width) == (spec.height, spec.width):
                 yield logs_SHW
@@ -95,8 +117,9 @@ class OnnxEngine:
                 ]
             )
 
-    def _probabilities(self, pixels_NCHW: Floats) -> Floats:
+    def _probabilities(self, images_NHWC: np.ndarray) -> Floats:
         """Of the scored classes, (N, S, H, W)."""
+        pixels_NCHW = images_NHWC.transpose(0, 3, 1, 2).astype(np.float32)
         total = np.zeros((), dtype=np.float32)
         for axes in self.ways:
             seen = np.ascontiguousarray(np.flip(pixels_NCHW, axes))

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from objectives.data.spec import FrameSpec
-from objectives.device.portions import frames_at_once
 from objectives.errors import Problem, ProblemsError
 from objectives.predict.checks import foreign_problem
 from objectives.predict.engines import Engine, open_engine, torch_is_there
+from objectives.predict.strips import whole
 from objectives.program.settings import FlipsWanted
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -66,7 +66,8 @@ class Segmentation:
         Raises:
             ProblemsError: It is none, or of another kind than those.
         """
-        return np.asarray(self._engine.labels([self._checked(image, "image")])[0])
+        (labels_HW,) = whole(self._engine.labels([self._checked(image, "image")]))
+        return labels_HW
 
     def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
         """Return the probability of each class at each pixel, (K, H, W) float32, in the order of
@@ -79,7 +80,8 @@ class Segmentation:
         Raises:
             ProblemsError: It is none, or of another kind than those that the model takes.
         """
-        return np.asarray(self._engine.probabilities([self._checked(image, "image")])[0])
+        (found_KHW,) = whole(self._engine.probabilities([self._checked(image, "image")]))
+        return found_KHW
 
     def predict_many(self, images: Sequence[Image]) -> list[npt.NDArray[np.uint8]]:
         """Return the labels (H, W) uint8 of images, in their order; those of one size that follow
@@ -95,18 +97,7 @@ class Segmentation:
         found = [self._problem(image, f"image {place}") for place, image in enumerate(images)]
         if problems := [problem for problem in found if problem]:
             raise ProblemsError("images", problems)
-        labels: list[npt.NDArray[np.uint8]] = []
-        batch: list[np.ndarray] = []
-        for image in map(_with_channels, images):
-            if batch and (batch[0].shape != image.shape or len(batch) == self._at_once(image)):
-                labels += list(self._engine.labels(batch))
-                batch = []
-            batch.append(image)
-        return labels + (list(self._engine.labels(batch)) if batch else [])
-
-    def _at_once(self, image_HWC: np.ndarray) -> int:
-        height, width = image_HWC.shape[:2]
-        return frames_at_once(max(self.spec.height, height), max(self.spec.width, width))
+        return list(whole(self._engine.labels(map(_with_channels, images))))
 
     def _checked(self, image: Image, where: str) -> np.ndarray:
         if problem := self._problem(image, where):

@@ -1,6 +1,6 @@
 """Prediction by a bundle's torch model, on any device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, final
 
@@ -13,9 +13,11 @@ from objectives.bundle.bundle_folder import load_bundle
 from objectives.data.preparing.resize import resize_image
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import reflipped
+from objectives.predict.strips import Answer, alike_batches
 from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import class_probabilities, predict_labels
 from objectives.program.settings import FlipsWanted, sensible_flips
+from objectives.scoring.passes import LEAST, window_strips
+from objectives.windows.mosaic import Strip
 
 
 @final
@@ -43,37 +45,50 @@ class TorchEngine:
             program, _ = reflipped(program, bundle.settings, ())
         return cls(program, bundle.spec, torch.device(device))
 
-    def labels(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Labels uint8 (N, H, W) of raw images (H, W, C) of one size: resized for the network, its
-        logits resized back.
+    def labels(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
+        """Yield labels uint8 (rows, W) of raw images (H, W, C): seen in windows, or resized for the
+        network and its logits resized back.
         """
-        found = [
-            predict_labels(logits_BKHW, self.spec).to(torch.uint8).cpu()
-            for logits_BKHW in self._logits(images)
-        ]
-        return np.asarray(torch.cat(found))
+        scored = torch.tensor(self.spec.scored, dtype=torch.uint8, device=self.device)
+        for strip in self._strips(images):
+            labels_HW = scored[strip.values.argmax(dim=0)]
+            yield Strip(strip.frame, strip.rows, np.asarray(labels_HW.cpu()))
 
-    def probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities float32 (N, K, H, W) of the classes in raw images (H, W, C) of one size."""
-        scored = torch.tensor(self.spec.scored, device=self.device)
-        found = [
-            class_probabilities(logits_BKHW, scored).cpu() for logits_BKHW in self._logits(images)
-        ]
-        return np.asarray(torch.cat(found))
+    def probabilities(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
+        """Yield probabilities float32 (K, rows, W) of the classes in raw images (H, W, C)."""
+        for strip in self._strips(images):
+            shape = self.spec.num_classes, *strip.values.shape[1:]
+            found = np.zeros(shape, np.float32)
+            found[list(self.spec.scored)] = torch.softmax(strip.values, dim=0).cpu()
+            yield Strip(strip.frame, strip.rows, found)
+
+    def _strips(self, images: Iterable[np.ndarray]) -> Iterator[Strip[Tensor]]:
+        """Yield logits (S, rows, W) of the scored classes at the images' sizes."""
+        if windows := self.spec.windows:
+            found = window_strips(self.program, images, self.spec, windows, device=self.device)
+            for frame, rows, probable_SHW in found:
+                yield Strip(frame, rows, probable_SHW.clamp_min(LEAST).log())
+            return
+        for first, alike in alike_batches(images, self.spec):
+            for number, logits_SHW in enumerate(self._resized(alike), start=first):
+                yield Strip(number, slice(0, logits_SHW.shape[1]), logits_SHW)
 
     @torch.inference_mode()
-    def _logits(self, images: Sequence[np.ndarray]) -> Iterator[Tensor]:
-        """Yield logits (B, K, H, W) at the images' size: of all of them at once, or where they are resized
-        frame by frame, as those of large frames are large.
+    def _resized(self, images: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        """Yield the logits (S, H, W) of each of some images of one size; those that are resized back, one
+        by one, as those of large images are large.
         """
         spec = self.spec
         height, width = images[0].shape[:2]
         sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
+        scored = torch.tensor(spec.scored, device=self.device)
         logits_BKHW: Tensor = self.program(pixels_on(self.device, sized_BHWC))
-        if (height, width) == (spec.height, spec.width):
-            yield logits_BKHW
-            return
-        for logits_KHW in logits_BKHW:
-            yield functional.interpolate(
-                logits_KHW[None].float(), size=(height, width), mode="bilinear", align_corners=False
+        for logits_SHW in logits_BKHW.index_select(1, scored).float():
+            if (height, width) == (spec.height, spec.width):
+                yield logits_SHW
+                continue
+            size = height, width
+            (enlarged_SHW,) = functional.interpolate(
+                logits_SHW[None], size=size, mode="bilinear", align_corners=False
             )
+            yield enlarged_SHW

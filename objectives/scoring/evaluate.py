@@ -3,7 +3,7 @@ an export.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from objectives.beat import Beat, unheard
+from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.metrics import iou_K
-from objectives.scoring.passes import masks_on, part_confusions_GKK, passes
+from objectives.scoring.passes import Part, masks_on, part_confusions_GKK, passes, unseen
 from objectives.scoring.soft import SoftSums, no_soft_sums, soft_sums
 from objectives.statistics.scores import Scoring
+from objectives.windows.layout import Corner, cut
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -59,8 +61,8 @@ class Evaluation:
 
 def evaluate(
     segmenter: nn.Module,
-    images_NHWC: np.ndarray,
-    masks_NHW: np.ndarray,
+    images: Frames,
+    masks: Frames,
     spec: FrameSpec,
     *,
     device: torch.device,
@@ -69,58 +71,97 @@ def evaluate(
     soft: bool = False,
     group_of_N: npt.NDArray[np.integer] | None = None,
 ) -> Evaluation:
-    """Score a model on labelled frames (N, H, W, C) and masks (N, H, W) in fp32; leaves it in
+    """Score a model on labelled frames (H, W, C) and masks (H, W) in fp32; leaves it in
     evaluation mode.
 
-    ``loss`` is computed of the same logits, (B, K, H, W), and masks, (B, H, W) int64, where it is
-    given; the sums of probabilities are made where ``soft`` asks for them. ``group_of_N`` (N,) has
-    the group 0..G-1 of each frame, where there are any. ``beat`` is called after each batch.
+    ``loss`` is computed of what the model sees at once, logits (B, K, H, W) and masks, (B, H, W)
+    int64, where it is given; the sums of probabilities are made where ``soft`` asks for them. ``group_of_N``
+    (N,) has the group 0..G-1 of each frame, where there are any. ``beat`` is called after each batch.
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
         ProblemsError: The package that brings the score is not installed.
     """
 
-    together_N = np.zeros(len(images_NHWC), dtype=np.int64)
+    together_N = np.zeros(len(images), dtype=np.int64)
     groups_N = together_N if group_of_N is None else group_of_N
     groups = int(groups_N.max(initial=0)) + 1
+    losses = Losses(loss, masks, spec, device)
 
-    def measured(part: slice, logits_BKHW: Tensor) -> tuple[np.ndarray, float, SoftSums | None]:
-        masks_BHW = masks_on(device, masks_NHW[part])
-        part_loss = float(loss(logits_BKHW, masks_BHW.long())) if loss else math.nan
+    def measured(part: Part, logits_BKHW: Tensor) -> tuple[np.ndarray, SoftSums | None]:
+        masks_BHW = masks_on(device, part.of(masks))
         part_soft = soft_sums(logits_BKHW, masks_BHW, spec) if soft else None
-        part_GKK = part_confusions_GKK(logits_BKHW, masks_BHW, spec, groups_N[part], groups)
-        return part_GKK, part_loss, part_soft
+        part_groups = groups_N[part.frames]
+        return part_confusions_GKK(logits_BKHW, masks_BHW, spec, part_groups, groups), part_soft
 
     scoring = spec.scoring
     total_GKK = np.zeros((groups, spec.num_classes, spec.num_classes), dtype=np.int64)
-    total = 0.0
     sums = no_soft_sums(spec.num_classes) if soft else None
-    for part, (part_GKK, part_loss, part_soft) in passes(
-        segmenter, images_NHWC, spec, measured, device=device
-    ):
+    found = passes(
+        segmenter,
+        images,
+        spec,
+        measured,
+        device=device,
+        beat=beat,
+        seen=losses.add if loss else unseen,
+    )
+    for _, (part_GKK, part_soft) in found:
         total_GKK += part_GKK
-        total += part_loss * (part.stop - part.start)
         if sums and part_soft:
             sums += part_soft
-        beat()
-    mean = total / len(images_NHWC) if len(images_NHWC) else math.nan
-    return Evaluation(total_GKK, scoring, mean, sums)
+    return Evaluation(total_GKK, scoring, losses.mean, sums)
+
+
+class Losses:
+    """The mean of a loss over all that a model has seen: frames, or windows of them."""
+
+    def __init__(
+        self, loss: Criterion | None, masks: Frames, spec: FrameSpec, device: torch.device
+    ) -> None:
+        self.loss = loss
+        self.masks = masks
+        self.spec = spec
+        self.device = device
+        self.total = 0.0
+        self.count = 0
+
+    def add(self, corners: Sequence[tuple[int, Corner]], logits_BKhw: Tensor) -> None:
+        """Take a batch in; what reaches beyond a frame is ignored, or its mirror image where nothing is."""
+        assert self.loss
+        size = self.spec.height, self.spec.width
+        masks_Bhw = np.stack(
+            [
+                cut(self.masks[frame], corner, *size, fill=self.spec.ignore_label)
+                for frame, corner in corners
+            ]
+        )
+        mean = float(self.loss(logits_BKhw, masks_on(self.device, masks_Bhw).long()))
+        self.total += mean * len(corners)
+        self.count += len(corners)
+
+    @property
+    def mean(self) -> float:
+        """NaN of nothing."""
+        return self.total / self.count if self.count else math.nan
 
 
 def predict(
-    segmenter: nn.Module, images_NHWC: np.ndarray, spec: FrameSpec, *, device: torch.device
-) -> np.ndarray:
-    """Labels uint8 (N, H, W) of raw frames (N, H, W, C); leaves the model in evaluation mode.
+    segmenter: nn.Module, images: Frames, spec: FrameSpec, *, device: torch.device
+) -> list[np.ndarray]:
+    """Labels uint8 (H, W) of each of some raw frames (H, W, C); leaves the model in evaluation mode.
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
     """
 
-    def labels(_: slice, logits_BKHW: Tensor) -> np.ndarray:
+    def labels(_: Part, logits_BKHW: Tensor) -> np.ndarray:
         return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
 
-    labels_NHW = np.zeros((len(images_NHWC), spec.height, spec.width), dtype=np.uint8)
-    for part, labels_BHW in passes(segmenter, images_NHWC, spec, labels, device=device):
-        labels_NHW[part] = labels_BHW
-    return labels_NHW
+    found: list[np.ndarray] = []
+    for part, labels_BHW in passes(segmenter, images, spec, labels, device=device):
+        if part.begins:
+            found += list(labels_BHW)
+        else:
+            found[-1] = np.concatenate([found[-1], labels_BHW[0]])
+    return found

@@ -2,7 +2,7 @@
 calibration.
 """
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels, scored_probabilities
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import Evaluation
 from objectives.scoring.metrics import confusion_KK
-from objectives.scoring.passes import passes
+from objectives.scoring.passes import Part, passes
 from objectives.statistics.scores import ClassScores, Fractions, Scoring, class_scores
 
-Batch = tuple[np.ndarray, np.ndarray]  # raw frames (B, H, W, C) and masks (B, H, W)
 Frame = tuple[npt.NDArray[np.int64], Calibration]  # confusion matrix (K, K) and calibration
 
 
@@ -66,54 +66,40 @@ class Inspection:
 
 def inspect_frames(
     segmenter: nn.Module,
-    images_NHWC: np.ndarray,
-    masks_NHW: np.ndarray,
+    images: Frames,
+    masks: Frames,
     spec: FrameSpec,
     *,
     groups_N: npt.NDArray[np.integer],
     device: torch.device,
 ) -> Inspection:
-    """Inspect a model on labelled frames (N, H, W, C) and masks (N, H, W), in fp32; leaves it in
+    """Inspect a model on labelled frames (H, W, C) and masks (H, W), in fp32; leaves it in
     evaluation mode.
 
     ``groups_N`` is the place (or another group) of each frame, any integers: its number gives a
     confusion matrix to each frame. Frames are read few at a time, so that a map of any length will
     do.
     """
-    return inspect_batches(
-        segmenter, [(images_NHWC, masks_NHW)], spec, groups_N=groups_N, device=device
-    )
-
-
-def inspect_batches(
-    segmenter: nn.Module,
-    batches: Iterable[Batch],
-    spec: FrameSpec,
-    *,
-    groups_N: npt.NDArray[np.integer],
-    device: torch.device,
-) -> Inspection:
-    """Inspect frames that come in batches, of which one at a time is held; ``groups_N`` has the
-    group of each frame.
-    """
     groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
     confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
     scoring = spec.scoring
+    frame_KK = np.zeros((spec.num_classes, spec.num_classes), np.int64)  # of the last frame so far
     scores: list[float] = []
     calibration = Calibration.nothing()
-    for images_BHWC, masks_BHW in batches:
 
-        def inspected(
-            part: slice, logits_BKHW: Tensor, masks_BHW: np.ndarray = masks_BHW
-        ) -> list[Frame]:
-            pairs = zip(logits_BKHW, masks_BHW[part], strict=True)
-            return [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
+    def inspected(part: Part, logits_BKHW: Tensor) -> list[Frame]:
+        pairs = zip(logits_BKHW, part.of(masks), strict=True)
+        return [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
 
-        for _, frames in passes(segmenter, images_BHWC, spec, inspected, device=device):
-            for frame_KK, more in frames:
-                confusions_GKK[group_of_N[len(scores)]] += frame_KK
-                calibration += more
-                scores.append(scoring.of(frame_KK))
+    for part, frames in passes(segmenter, images, spec, inspected, device=device):
+        for number, (counts_KK, more) in zip(part.numbers, frames, strict=True):
+            if part.begins:
+                frame_KK = np.zeros_like(frame_KK)
+                scores.append(math.nan)
+            frame_KK += counts_KK
+            scores[number] = scoring.of(frame_KK)
+            confusions_GKK[group_of_N[number]] += counts_KK
+            calibration += more
     assert len(scores) == len(groups_N), (
         f"{len(scores)} frames, {len(groups_N)} of them with a group"
     )

@@ -101,8 +101,8 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     state = training.state
     data = training.data
     validation = data.parts["validation"]
-    images_NHWC = data.images[validation]
-    masks_NHW = data.masks[validation]
+    images = data.images[validation]
+    masks = data.masks[validation]
     blocks_N = blocks_of(data.groups[validation])
     watched = state.config.schedule.hears or "score"
     while not state.finished:
@@ -111,8 +111,8 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
         criterion = training.losses.at(state.epoch) if state.config.reads_validation_loss else None
         evaluation = evaluate(
             state.average.model,
-            images_NHWC,
-            masks_NHW,
+            images,
+            masks,
             data.spec,
             device=state.device,
             beat=beat,

@@ -14,11 +14,13 @@ from search.cli.options import (
     MaxDeviation,
     MinIdentical,
     MinLabelled,
+    Overlap,
     Score,
     Scored,
     Seed,
     Size,
     Split,
+    Window,
     parse_labels,
     parse_leave_out,
     parse_size,
@@ -31,6 +33,8 @@ class FrameOptions:
     """The options as typed; each field is one of the command line."""
 
     size: Size = ""
+    window: Window = ""
+    overlap: Overlap = DataOptions.overlap
     min_identical: MinIdentical = 10
     min_labelled: MinLabelled = 0.0
     max_deviation: MaxDeviation = 0.0
@@ -53,6 +57,8 @@ class FrameOptions:
         """
         return DataOptions(
             size=parse_size(self.size),
+            window=parse_size(self.window, "--window"),
+            overlap=self.overlap,
             min_identical=self.min_identical,
             shares=parse_split(self.split),
             seed=self.seed,

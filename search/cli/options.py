@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from objectives.data.options import MOST_FOLDS, Channels, DataOptions, Exif
+from objectives.data.options import MOST_FOLDS, MOST_OVERLAP, Channels, DataOptions, Exif
 from objectives.data.preparing.leave_out import read_leave_out
 from objectives.errors import UserError
 from search.study.names import LONGEST_NAME
@@ -154,7 +154,29 @@ Sets = Annotated[
     list[str],
     typer.Option("--set", help="Fix or change a field of the space: model.depth=3. Repeats."),
 ]
-Size = Annotated[str, typer.Option("--size", help="Resize every frame to HxW, for example 64x128.")]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size", help="Resize every frame to HxW, for example 64x128; else each keeps its size."
+    ),
+]
+Window = Annotated[
+    str,
+    typer.Option(
+        "--window",
+        help="What a network sees at once, HxW; larger frames are seen in windows that overlap.  [default: whole "
+        "frames; windows where sizes differ or are large]",
+    ),
+]
+Overlap = Annotated[
+    float,
+    typer.Option(
+        "--overlap",
+        min=0.0,
+        max=MOST_OVERLAP,
+        help="Share of a window's sides that neighbours share.",
+    ),
+]
 Split = Annotated[
     str,
     typer.Option(
@@ -256,7 +278,7 @@ def parse_leave_out(path: Path | None) -> tuple[str, ...]:
     return () if path is None else read_leave_out(path)
 
 
-def parse_size(size: str) -> tuple[int, int] | None:
+def parse_size(size: str, option: str = "--size") -> tuple[int, int] | None:
     """``64x128`` as (height, width); None for an empty text.
 
     Raises:
@@ -265,7 +287,7 @@ def parse_size(size: str) -> tuple[int, int] | None:
     if not size:
         return None
     if not (match := re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", size)):
-        raise UserError(f"--size must be HEIGHTxWIDTH like 64x128, got {size!r}")
+        raise UserError(f"{option} must be HEIGHTxWIDTH like 64x128, got {size!r}")
     return int(match[1]), int(match[2])
 
 

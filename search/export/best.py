@@ -139,7 +139,7 @@ def _written(
     study: Study, place: Place, candidate: ExportedProgram, out: Path, asked: ExportRequest
 ) -> Provenance:
     """Write the candidate's bundle, checked; returns where it comes from."""
-    images_NHWC, masks_NHW = candidate.pixels("validation")
+    images, masks = candidate.pixels("validation")
     retraining = write_retraining(study, candidate, place) if asked.retrain == "all" else ""
     provenance = describe(study, candidate, test=asked.test)
     if retraining:
@@ -153,7 +153,7 @@ def _written(
         provenance,
         frames=candidate.data.hashes_by_part,
         force=asked.force,
-        check=lambda bundle: check_bundle(bundle, images_NHWC, masks_NHW, device=candidate.device),
+        check=lambda bundle: check_bundle(bundle, images, masks, device=candidate.device),
     )
     return provenance
 

@@ -72,9 +72,7 @@ def restore_ensemble(
     _refuse_unproven(belief, anyway=wanted.anyway)
     settings, program = _program(judged.rule, members, weights, data)
     device = _device(members)
-    images_NHWC = frames.images_NHWC
-    masks_NHW = frames.masks_NHW
-    score = evaluate(program, images_NHWC, masks_NHW, data.spec, device=device).score
+    score = evaluate(program, frames.images, frames.masks, data.spec, device=device).score
     leader = _leader(winner, runs[chosen[0]], score, belief)
     origins = tuple(member.origin for member in members)
     return ExportedProgram(leader, settings, origins, device, processor_of(device), program, data)
@@ -82,9 +80,9 @@ def restore_ensemble(
 
 def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:
     indices = data.parts["validation"]
-    masks_NHW = data.masks[indices]
-    share = share_that_fits(masks_NHW, data.spec, members)
-    return LabelledFrames(data.images[indices], masks_NHW, data.groups[indices], data.spec, share)
+    masks = data.masks[indices]
+    share = share_that_fits(masks, data.spec, members)
+    return LabelledFrames(data.images[indices], masks, data.groups[indices], data.spec, share)
 
 
 def _measured(

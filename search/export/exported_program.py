@@ -4,11 +4,11 @@ data and scores.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from objectives.bundle.provenance import FlipScores, Origin
 from objectives.data.dataset import Dataset
+from objectives.data.ragged import Frames
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor, refuse_other_score
 from objectives.ensemble.program import Ensemble
@@ -65,19 +65,19 @@ class ExportedProgram:
         """Return its scores on one part of the study's frames, with a confusion matrix for each
         place; or those of another ``program``, measured in the same way.
         """
-        images_NHWC, masks_NHW = self.pixels(part)
+        images, masks = self.pixels(part)
         groups_N = self.data.groups[self.data.parts[part]]
         with threads_of(self.scored_on):
             return inspect_frames(
                 program or self.segmenter,
-                images_NHWC,
-                masks_NHW,
+                images,
+                masks,
                 self.data.spec,
                 groups_N=groups_N,
                 device=self.device,
             )
 
-    def pixels(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Frames (N, H, W, C) and masks (N, H, W) of one part."""
+    def pixels(self, part: str) -> tuple[Frames, Frames]:
+        """Frames (H, W, C) and masks (H, W) of one part."""
         indices = self.data.parts[part]
         return self.data.images[indices], self.data.masks[indices]

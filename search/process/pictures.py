@@ -26,10 +26,9 @@ def draw_pictures(
     model = state.average.model
     model.load_state_dict(load(weights))
     frames = panel_frames(data)
-    images_NHWC = data.images[frames]
-    masks_NHW = data.masks[frames]
-    labels_NHW = predict(model, images_NHWC, data.spec, device=state.device)
-    yield "predictions.png", prediction_panel(images_NHWC, masks_NHW, labels_NHW, data.spec)
+    images = data.images[frames]
+    labels = predict(model, images, data.spec, device=state.device)
+    yield "predictions.png", prediction_panel(images, data.masks[frames], labels, data.spec)
 
 
 def panel_frames(data: Dataset) -> np.ndarray:
@@ -37,8 +36,8 @@ def panel_frames(data: Dataset) -> np.ndarray:
     evenly spaced ones.
     """
     validation = data.parts["validation"]
-    masks_NHW = data.masks[validation]
-    richest = [int(np.argmax((masks_NHW == label).sum(axis=(1, 2)))) for label in data.spec.scored]
+    pixels_NK = data.class_pixels[validation]
+    richest = [int(np.argmax(pixels_NK[:, label])) for label in data.spec.scored]
     spaced = [int(place) for place in np.linspace(0, len(validation) - 1, PANEL_FRAMES)]
     places = list(dict.fromkeys([*richest, *spaced]))[:PANEL_FRAMES]
     return validation[sorted(places)]

@@ -17,6 +17,8 @@ def frame_words(frames: DataOptions) -> dict[str, str]:
     usual = DataOptions()
     return {
         "--size": f"{frames.size[0]}x{frames.size[1]}" if frames.size else "",
+        "--window": f"{frames.window[0]}x{frames.window[1]}" if frames.window else "",
+        "--overlap": plain(frames.overlap) if frames.overlap != usual.overlap else "",
         "--exif": frames.exif if frames.exif != usual.exif else "",
         "--channels": frames.channels,
         "--ignore": frames.ignore,

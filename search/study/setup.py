@@ -219,9 +219,24 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
     )
 
 
+def _sizes(data: Dataset) -> str:
+    """Return how large frames are, and what a network sees of them at once."""
+    spec = data.spec
+    if spec.windows is None:
+        return f"{spec.height}x{spec.width}"
+    sizes = sorted(
+        {(height * width, height, width) for height, width in data.images.sizes_N2.tolist()}
+    )
+    shown = " to ".join(
+        f"{height}x{width}" for _, height, width in dict.fromkeys(sizes[:1] + sizes[-1:])
+    )
+    return f"{shown}, seen in windows of {spec.height}x{spec.width}"
+
+
 def _findings(data: Dataset) -> Iterator[str]:
     parts = ", ".join(f"{len(indices)} {part}" for part, indices in data.parts.items())
-    size = f"{data.spec.height}x{data.spec.width}"
-    yield f"data: {len(data.images)} frames of {size} ({parts}), {len(data.dropped)} dropped"
+    yield (
+        f"data: {len(data.images)} frames of {_sizes(data)} ({parts}), {len(data.dropped)} dropped"
+    )
     yield from (f"dropped: {line}" for line in drop_reasons(data.dropped))
     yield from (f"warning: {warning}" for warning in data.warnings)

@@ -1,5 +1,5 @@
-"""Writing of a prepared data set: three arrays and index.json in one directory that appears at
-once.
+"""Writing of a prepared data set: arrays and index.json in one directory that appears at once. Every
+file of the source is read once.
 """
 
 import hashlib
@@ -15,112 +15,140 @@ import numpy as np
 
 from objectives.config.measure_names import IOU, measure_package
 from objectives.data.options import PARTS, DataOptions, PixelReading
-from objectives.data.preparing.resize import resize_image, resize_mask
+from objectives.data.preparing.draft import IMAGES, Draft, image_bytes
+from objectives.data.preparing.facts import Facts, Look, look_at
+from objectives.data.preparing.in_order import in_order
+from objectives.data.preparing.progress import Progress, untold
 from objectives.data.preparing.survey import Survey, survey
-from objectives.data.preparing.training_pixels import TrainingPixels
+from objectives.data.preparing.training_pixels import training_pixels
 from objectives.data.preparing.undeclared import accepting
+from objectives.data.ragged import Ragged
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.source import open_source
 from objectives.data.spec import FrameSpec
-from objectives.errors import ProblemsError, WorldError, condensed
+from objectives.errors import ProblemsError, condensed
 
-FORMAT_VERSION = 4  # counted up whenever the files or the way to them change
+FORMAT_VERSION = 5  # counted up whenever the files or the way to them change
 
 
-def build(source: str, options: DataOptions, directory: Path) -> None:
+def build(source: str, options: DataOptions, directory: Path, progress: Progress = untold) -> None:
     """Prepare a source in ``directory``, replacing what is there; the caller holds the lock for it.
+
+    What a builder before has read when it was killed is not read again.
 
     Raises:
         ProblemsError: The source cannot be used.
         OSError: The disk cannot take it.
     """
     opened = open_source(source, options.reading)
-    surveyed = survey(opened, options)
-    if surveyed.problems:
-        raise ProblemsError(source, condensed(surveyed.problems), accepting(surveyed.remedy))
-    for left_over in directory.parent.glob(f".{directory.name}.*"):  # by a builder that was killed
-        shutil.rmtree(left_over)
-    draft = directory.parent / f".{directory.name}.{os.getpid()}"
-    draft.mkdir()
-    try:
+    folder = directory.parent / f".{directory.name}.draft"
+    with Draft(folder) as draft:
+        surveyed = survey(opened, options, lambda: _looks(opened, options, draft, progress))
+        if surveyed.problems:
+            shutil.rmtree(folder)
+            raise ProblemsError(source, condensed(surveyed.problems), accepting(surveyed.remedy))
         index = _write(opened, surveyed, options, draft)
-        (draft / "index.json").write_text(json.dumps(index), encoding="utf-8")
-        if directory.exists():
-            shutil.rmtree(directory)
-        draft.rename(directory)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    draft.forget_raw()
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    if directory.exists():
+        shutil.rmtree(directory)
+    folder.rename(directory)
+
+
+def _looks(
+    source: FrameSource, options: DataOptions, draft: Draft, progress: Progress
+) -> Iterator[Look]:
+    """Yield a look at every frame, and keep in the draft what it has not yet."""
+    count = len(source.names)
+    yield from tuple(draft.looks)
+    rest = range(len(draft.looks), count)
+    for looked in in_order(lambda index: look_at(source, index, options.size), rest):
+        draft.add(looked)
+        progress(len(draft.looks), count)
+        yield looked.look
 
 
 def _write(
-    source: FrameSource, surveyed: Survey, options: DataOptions, draft: Path
+    source: FrameSource, surveyed: Survey, options: DataOptions, draft: Draft
 ) -> dict[str, Any]:
-    height, width, _ = surveyed.shape
+    """Write what follows from the judgement over all frames, and return the index."""
+    dtype = np.dtype(surveyed.dtype)
+    draft.finish_images(dtype)
+    images = _kept_images(surveyed, draft, dtype)
     pixels = hashlib.sha256()
-    labels = hashlib.sha256()
-    train = set(surveyed.parts[0].tolist())
-    pixels_seen = TrainingPixels(surveyed.shape[2], int(np.iinfo(surveyed.dtype).max))
-
-    def images() -> Iterator[np.ndarray]:
-        for position, index in enumerate(surveyed.kept):
-            image_HWC = resize_image(source.image(index), height, width)
-            pixels.update(np.ascontiguousarray(image_HWC).data)
-            if position in train:
-                pixels_seen.add(image_HWC)
-            yield image_HWC
-
-    def masks() -> Iterator[np.ndarray]:
-        for index in surveyed.kept:
-            mask_HW = surveyed.classes.encode(resize_mask(source.mask(index), height, width))
-            labels.update(np.ascontiguousarray(mask_HW).data)
-            yield mask_HW
-
-    _write_array(
-        draft / "images.npy",
-        (len(surveyed.kept), *surveyed.shape),
-        np.dtype(surveyed.dtype),
-        images(),
-    )
-    _write_array(
-        draft / "masks.npy", (len(surveyed.kept), height, width), np.dtype(np.uint8), masks()
-    )
+    for image_HWC in images:
+        pixels.update(image_HWC.data)
+    labels = _write_masks(surveyed, draft)
     counts_NK = surveyed.pixel_counts.astype(np.int64)
-    _write_array(draft / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK))
-    return _index(
+    _write_array(
+        draft.directory / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK)
+    )
+    index = _index(
         source,
         surveyed,
-        _spec(surveyed, options, source.reading, pixels_seen),
-        (pixels.hexdigest(), labels.hexdigest()),
+        _spec(surveyed, options, source.reading, images[surveyed.parts[0]]),
+        (pixels.hexdigest(), labels),
     )
+    return index | {"sizes": surveyed.sizes, "starts": images.starts_N.tolist()}
+
+
+def _kept_images(surveyed: Survey, draft: Draft, dtype: np.dtype[Any]) -> Ragged:
+    """Return the images of the kept frames, which lie among those that were dropped."""
+    starts: dict[int, int] = {}
+    end = 0
+    for index, look in enumerate(draft.looks):
+        starts[index] = end // dtype.itemsize
+        end += image_bytes(look) if isinstance(look, Facts) else 0
+    return Ragged(
+        np.load(draft.directory / IMAGES, mmap_mode="r", allow_pickle=False),
+        np.array(surveyed.sizes, np.int64).reshape(-1, 2),
+        np.array([starts[index] for index in surveyed.kept], np.int64),
+        surveyed.channels,
+    )
+
+
+def _write_masks(surveyed: Survey, draft: Draft) -> str:
+    """Write the stored labels of the kept frames; return the SHA-256 over them."""
+    labels = hashlib.sha256()
+    kept = set(surveyed.kept)
+    readable = (index for index, look in enumerate(draft.looks) if isinstance(look, Facts))
+
+    def masks() -> Iterator[np.ndarray]:
+        for index, raw_HW in zip(readable, draft.raw_masks(), strict=True):
+            if index in kept:
+                mask_HW = np.ascontiguousarray(surveyed.classes.encode(raw_HW))
+                labels.update(mask_HW.data)
+                yield mask_HW.ravel()
+
+    values = sum(height * width for height, width in surveyed.sizes)
+    _write_array(draft.directory / "masks.npy", (values,), np.dtype(np.uint8), masks())
+    return labels.hexdigest()
 
 
 def _write_array(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], frames: Iterator[np.ndarray]
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[np.ndarray]
 ) -> None:
-    """Write frame after frame: a map written to on a full disk would kill the process instead of
+    """Write part after part: a map written to on a full disk would kill the process instead of
     raising OSError.
     """
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with path.open("wb") as opened:
         np.lib.format.write_array_header_1_0(opened, header)
-        for frame in frames:
-            if frame.shape != shape[1:]:
-                raise WorldError(
-                    "the data changed while they were read; run the same command again"
-                )
-            opened.write(np.ascontiguousarray(frame, dtype).data)
+        for part in parts:
+            opened.write(np.ascontiguousarray(part, dtype).data)
         opened.flush()
         os.fsync(opened.fileno())
 
 
 def _spec(
-    surveyed: Survey, options: DataOptions, reading: PixelReading, seen: TrainingPixels
+    surveyed: Survey, options: DataOptions, reading: PixelReading, train: Ragged
 ) -> FrameSpec:
-    height, width, channels = surveyed.shape
+    seen = training_pixels(train)
+    height, width = surveyed.window
     return FrameSpec(
         height=height,
         width=width,
-        channels=channels,
+        channels=surveyed.channels,
         max_value=seen.max_value,
         mean=seen.mean,
         std=seen.deviation,
@@ -136,6 +164,7 @@ def _spec(
         values=surveyed.classes.values.entries,
         convert=reading.channels,
         pixel_range=reading.range,
+        overlap=options.overlap if surveyed.tiled else None,
     )
 
 
@@ -143,8 +172,9 @@ def _index(
     source: FrameSource, surveyed: Survey, spec: FrameSpec, hashes: tuple[str, str]
 ) -> dict[str, Any]:
     parts = {name: indices.tolist() for name, indices in zip(PARTS, surveyed.parts, strict=True)}
+    sizes = list(set(surveyed.sizes)) if len(set(surveyed.sizes)) == 1 else [surveyed.sizes]
     meaning = {
-        "pixels": [*hashes, surveyed.dtype, len(surveyed.kept), *surveyed.shape],
+        "pixels": [*hashes, surveyed.dtype, len(surveyed.kept), *sizes[0], surveyed.channels],
         "names": [source.names[index] for index in surveyed.kept],
         "groups": list(surveyed.groups),
         "parts": parts,

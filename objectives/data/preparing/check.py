@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from objectives.data.options import PARTS, DataOptions
+from objectives.data.preparing.facts import Look, look_at
+from objectives.data.preparing.in_order import in_order
+from objectives.data.preparing.progress import Progress, untold
 from objectives.data.preparing.survey import Dropped, Survey, survey
 from objectives.data.preparing.undeclared import accepting
 from objectives.data.reading.classes_text import classes_text
@@ -55,13 +58,13 @@ class Report:
         }
 
 
-def check(source: str, options: DataOptions) -> Report:
+def check(source: str, options: DataOptions, progress: Progress = untold) -> Report:
     """Judge a source without writing anything; bad data ends up in ``problems`` and never
     raises.
     """
     try:
         opened = open_source(source, options.reading)
-        surveyed = survey(opened, options)
+        surveyed = survey(opened, options, lambda: _looks(opened, options, progress))
     except ProblemsError as error:
         return Report(0, 0, problems=error.problems)
     totals = surveyed.pixel_counts.sum(axis=0)
@@ -85,6 +88,14 @@ def check(source: str, options: DataOptions) -> Report:
         accepting(surveyed.remedy),
         dict(_assumed(opened, surveyed)),
     )
+
+
+def _looks(source: FrameSource, options: DataOptions, progress: Progress) -> Iterator[Look]:
+    count = len(source.names)
+    looks = in_order(lambda index: look_at(source, index, options.size).look, range(count))
+    for done, look in enumerate(looks, start=1):
+        progress(done, count)
+        yield look
 
 
 def _assumed(source: FrameSource, surveyed: Survey) -> Iterator[tuple[str, str]]:

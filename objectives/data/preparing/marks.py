@@ -35,10 +35,9 @@ class Marks:
     unmeasured: Mapping[int, int]  # raw label -> pixels that the image says are no data
 
 
-def marks_of(frame: Frame) -> Marks:
-    """Return what a frame's files say."""
+def marks_of(frame: Frame, labels: tuple[int, ...]) -> Marks:
+    """Return what the files of a frame say whose mask holds these raw labels."""
     mask_HW = frame.mask_HW
-    labels = tuple(np.flatnonzero(np.bincount(mask_HW.ravel())).tolist())
     unmeasured: dict[int, int] = {}
     if frame.unmeasured_HW is not None:
         counts = np.bincount(mask_HW[frame.unmeasured_HW])

@@ -2,11 +2,8 @@
 the parts.
 """
 
-import hashlib
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,25 +15,23 @@ from objectives.data.preparing.duplicates import (
     alike_clusters,
     in_order_of_appearance,
     spoilt_frames,
-    thumbnail,
 )
+from objectives.data.preparing.facts import Facts, Look
 from objectives.data.preparing.leave_out import REASON, named_frames
 from objectives.data.preparing.marks import (
-    Marks,
     examples,
     gathered,
     mark_problems,
     mark_warnings,
-    marks_of,
 )
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.parting import cut_parts, part_problems, part_warnings
-from objectives.data.preparing.resize import resize_mask
-from objectives.data.preparing.sizes import size_problem
 from objectives.data.preparing.undeclared import UNDECLARED, Held, Undeclared, among
+from objectives.data.preparing.window import size_warnings, window_for
+from objectives.data.ragged import Size
 from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
-from objectives.data.reading.frames import FrameSource, frame_hash
-from objectives.errors import Problem, ProblemsError
+from objectives.data.reading.frames import FrameSource
+from objectives.errors import Problem
 
 
 @dataclass(frozen=True)
@@ -50,23 +45,6 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What one pass keeps of a frame."""
-
-    shape: tuple[int, int, int]  # H, W, C as read
-    dtype: str
-    mask_key: bytes  # equal for equal raw masks
-    labels: tuple[int, ...]  # raw labels in the mask as read
-    counts: np.ndarray  # pixels of each of them after resizing
-    pixels: tuple[int, ...]  # of each of them as read
-    mean: float  # of all pixel values as read, 0..1
-    look: np.ndarray
-    hash: str
-    marks: Marks
-    undeclared: Mapping[str, int]  # pixels of stored values without a label
-
-
-@dataclass(frozen=True)
 class Survey:
     """The judgement over a source; usable for building only when ``problems`` is empty."""
 
@@ -77,7 +55,10 @@ class Survey:
     classes: Classes = field(default_factory=lambda: numbered_classes(2))
     scored: tuple[int, ...] = ()
     kept: tuple[int, ...] = ()
-    shape: tuple[int, int, int] = (0, 0, 0)  # H, W, C of the prepared frames
+    channels: int = 0
+    sizes: tuple[Size, ...] = ()  # H, W of each kept frame, as prepared
+    window: Size = (1, 1)  # H, W of what a network sees at once
+    tiled: bool = False  # whether a frame is seen in several windows
     dtype: str = "uint8"
     groups: tuple[int, ...] = ()  # one per kept frame
     # (kept, K)
@@ -90,9 +71,11 @@ class Survey:
     remedy: str = ""  # a classes.yaml that would accept the values that none has, if there are any
 
 
-def survey(source: FrameSource, options: DataOptions) -> Survey:
-    """Reads every frame once and judges the whole; bad data becomes problems, never an
-    exception.
+def survey(
+    source: FrameSource, options: DataOptions, looks: Callable[[], Iterable[Look]]
+) -> Survey:
+    """Judge the whole by one look at every frame, which ``looks`` gives in order; bad data becomes problems,
+    never an exception.
     """
     asked = [*options.problems(), *measure_problems(options.measure)]
     problems = [*asked, *source.problems, *part_problems(options, source.parts)]
@@ -100,13 +83,13 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
         return Survey(len(source.names), tuple(problems))
     named, unknown = named_frames(source, options.leave_out)
     problems += unknown
-    looked = list(_look_at_all(source, options))
-    readable = {index: frame for index, frame in enumerate(looked) if isinstance(frame, _Facts)}
+    looked = list(looks())
+    readable = {index: frame for index, frame in enumerate(looked) if isinstance(frame, Facts)}
     facts = {index: frame for index, frame in readable.items() if index not in named}
     broken = [
         each
         for index, each in enumerate(looked)
-        if not isinstance(each, _Facts) and index not in named
+        if not isinstance(each, Facts) and index not in named
     ]
     problems += gathered([problem for each in broken for problem in each])
     classes, more, warnings, remedy = _judged(source, facts, options)
@@ -150,7 +133,7 @@ def survey(source: FrameSource, options: DataOptions) -> Survey:
 
 
 def _judged(
-    source: FrameSource, facts: Mapping[int, _Facts], options: DataOptions
+    source: FrameSource, facts: Mapping[int, Facts], options: DataOptions
 ) -> tuple[Classes, list[Problem], tuple[str, ...], str]:
     """Return the classes of all frames, the problems and warnings that they have together, and the
     classes.yaml that would mend those of values.
@@ -166,45 +149,8 @@ def _judged(
     return classes, problems, (*source.warnings, *mark_warnings(marks, classes)), remedy
 
 
-def _look_at_all(
-    source: FrameSource, options: DataOptions
-) -> Iterator[_Facts | tuple[Problem, ...]]:
-    def look(index: int) -> _Facts | tuple[Problem, ...]:
-        return _look_at(source, index, options)
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves Python's lock
-        yield from pool.map(look, range(len(source.names)))
-
-
-def _look_at(source: FrameSource, index: int, options: DataOptions) -> _Facts | tuple[Problem, ...]:
-    try:
-        frame = source.frame(index)
-    except ProblemsError as error:
-        return error.problems
-    if problem := size_problem(
-        frame, source.place(index), remedy=" (--exif keep takes pixels as they lie)"
-    ):
-        return (problem,)
-    image_HWC = frame.image_HWC
-    mask_HW = frame.mask_HW
-    height, width, channels = image_HWC.shape
-    pixels = np.bincount(mask_HW.ravel())
-    labels = np.flatnonzero(pixels)
-    resized = resize_mask(mask_HW, *(options.size or (height, width)))
-    counts = np.bincount(resized.ravel(), minlength=int(labels[-1]) + 1)[labels]
-    key = hashlib.sha256(f"{mask_HW.shape}{mask_HW.dtype}".encode() + mask_HW.tobytes()).digest()
-    shape = (height, width, channels)
-    dtype = image_HWC.dtype.name
-    mean = float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max)
-    look = thumbnail(image_HWC)
-    labelled = tuple(labels.tolist()), counts, tuple(pixels[labels].tolist())
-    marks = marks_of(frame)
-    hashed = frame_hash(image_HWC)
-    return _Facts(shape, dtype, key, *labelled, mean, look, hashed, marks, frame.undeclared)
-
-
 def _reasons_to_drop(
-    facts: Mapping[int, _Facts], classes: Classes, options: DataOptions
+    facts: Mapping[int, Facts], classes: Classes, options: DataOptions
 ) -> dict[int, str]:
     """Return why frames are left out, by their index, ascending. Spoilt ones first: their masks and
     looks say nothing of the rest.
@@ -228,7 +174,7 @@ def _reasons_to_drop(
     )
 
 
-def _labelled_share(frame: _Facts, classes: Classes) -> float:
+def _labelled_share(frame: Facts, classes: Classes) -> float:
     labelled = sum(
         pixels
         for label, pixels in zip(frame.labels, frame.pixels, strict=True)
@@ -238,7 +184,7 @@ def _labelled_share(frame: _Facts, classes: Classes) -> float:
 
 
 def _settle_classes(
-    source: FrameSource, facts: Mapping[int, _Facts], ignore: str
+    source: FrameSource, facts: Mapping[int, Facts], ignore: str
 ) -> tuple[Classes, list[Problem], str]:
     """Return the declared classes, or those that the labels found make; each value outside them;
     and the classes.yaml that would accept those.
@@ -279,17 +225,16 @@ def _settle_classes(
 
 
 def _uniform_problems(
-    source: FrameSource, facts: Mapping[int, _Facts], options: DataOptions
+    source: FrameSource, facts: Mapping[int, Facts], options: DataOptions
 ) -> Iterator[Problem]:
-    sizes = defaultdict(list)
     kinds = defaultdict(list)
     for index, frame in facts.items():
-        sizes[f"{frame.shape[0]}x{frame.shape[1]}"].append(source.place(index))
         kinds[f"{frame.shape[2]} channels of {frame.dtype}"].append(source.place(index))
-    if options.size is None and len(sizes) > 1:
-        yield Problem(
-            "images", "all frames must have one size; choose one with --size HxW", _examples(sizes)
-        )
+    if facts and options.window:
+        largest = [max(frame.size[axis] for frame in facts.values()) for axis in (0, 1)]
+        if any(side > most for side, most in zip(options.window, largest, strict=True)):
+            rule = f"must not be larger than every frame: at most {largest[0]}x{largest[1]}"
+            yield Problem("window", rule, f"{options.window[0]}x{options.window[1]}")
     if len(kinds) > 1:
         yield Problem(
             "images", "all frames must have the same channels and bit depth", _examples(kinds)
@@ -307,13 +252,13 @@ def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[P
             yield Problem("scored", "the ignored label cannot be scored", str(label))
 
 
-def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
+def _pixel_counts(facts: Sequence[Facts], classes: Classes) -> np.ndarray:
     """Pixels per frame and stored label, (len(facts), K) int64; labels outside the classes are left
     out.
     """
     counts = np.zeros((len(facts), len(classes.names)), np.int64)
     for row, frame in zip(counts, facts, strict=True):
-        for label, pixels in zip(frame.labels, frame.counts.tolist(), strict=True):
+        for label, pixels in zip(frame.labels, frame.counts, strict=True):
             stored = classes.ignore_label if label == classes.raw_ignore else label
             if stored is not None and stored < len(row):
                 row[stored] += pixels
@@ -323,7 +268,7 @@ def _pixel_counts(facts: Sequence[_Facts], classes: Classes) -> np.ndarray:
 def _with_parts(
     surveyed: Survey,
     source: FrameSource,
-    facts: Sequence[_Facts],
+    facts: Sequence[Facts],
     options: DataOptions,
     dropped_counts_K: np.ndarray,
 ) -> Survey:
@@ -336,6 +281,8 @@ def _with_parts(
     given = [source.parts[index] for index in surveyed.kept] if source.parts else []
     parts = cut_parts(groups, surveyed.pixel_counts[:, scored], options, given)
     hashes = tuple(fact.hash for fact in facts)
+    sizes = tuple(fact.size for fact in facts)
+    window = options.window or window_for(sizes)
     cut = Cut(
         parts,
         groups,
@@ -355,9 +302,12 @@ def _with_parts(
     return replace(
         surveyed,
         problems=problems,
-        warnings=(*surveyed.warnings, *warnings),
+        warnings=(*surveyed.warnings, *size_warnings(options, sizes, window), *warnings),
         scored=scored,
-        shape=(*(options.size or facts[0].shape[:2]), facts[0].shape[2]) if facts else (0, 0, 0),
+        channels=facts[0].shape[2] if facts else 0,
+        sizes=sizes,
+        window=window,
+        tiled=any(size != window for size in sizes),
         dtype=facts[0].dtype if facts else "uint8",
         groups=tuple(groups.tolist()),
         hashes=hashes,
@@ -378,7 +328,7 @@ def drop_reasons(dropped: Sequence[Dropped]) -> list[str]:
     return [f"{count} frame{'s' * (count > 1)}, {reason}" for reason, count in counts.items()]
 
 
-def _settle_groups(surveyed: Survey, source: FrameSource, facts: Sequence[_Facts]) -> np.ndarray:
+def _settle_groups(surveyed: Survey, source: FrameSource, facts: Sequence[Facts]) -> np.ndarray:
     """Return the group of each kept frame: its known place, else the cluster of frames that look
     alike; names drop out.
     """
@@ -386,7 +336,9 @@ def _settle_groups(surveyed: Survey, source: FrameSource, facts: Sequence[_Facts
         return in_order_of_appearance([source.groups[index] for index in surveyed.kept])
     if not facts:
         return np.zeros(0, np.int64)
-    return alike_clusters(np.stack([fact.look for fact in facts]), [fact.hash for fact in facts])
+    return alike_clusters(
+        np.stack([fact.thumbnail for fact in facts]), [fact.hash for fact in facts]
+    )
 
 
 def _examples(places: dict[str, list[str]]) -> str:

@@ -2,26 +2,34 @@
 use.
 """
 
+import math
+from fractions import Fraction
+
+import cv2
 import numpy as np
+
+from objectives.data.ragged import Ragged
 
 LEAST_DEVIATION = 1e-3  # of a channel in 0..1, so that an even channel is not blown up
 # of the pixels at either end are beyond the range: a dead or a glaring pixel must not stretch it
 TAIL = 1e-3
+
+
 _CELLS = 2**22  # counters of all channels together: 32 MB
+_EXACT = 2**23  # pixels that OpenCV, which counts in float32, counts exactly
 
 
 class TrainingPixels:
     """Gathers frames one by one; what it tells is of pixels scaled to 0..1.
 
-    The range is of the values that occur: 12-bit data in 16-bit files use a sixteenth of what the
-    files could hold.
+    All of it comes from how many pixels have each value, so that no order counts; very many 16-bit channels
+    are counted in cells of a few values. The range is of the values that occur: 12-bit data in 16-bit
+    files use a sixteenth of what the files could hold.
     """
 
     def __init__(self, channels: int, max_value: int) -> None:
         self.max_value = max_value
         self.count = 0
-        self.sum = np.zeros(channels)
-        self.squares = np.zeros(channels)
         self.coarser = next(
             bits
             for bits in range(17)
@@ -31,24 +39,41 @@ class TrainingPixels:
 
     def add(self, image_HWC: np.ndarray) -> None:
         """Take a training frame in."""
-        pixels_PC = image_HWC.reshape(-1, image_HWC.shape[-1])
-        scaled_PC = pixels_PC / self.max_value
-        self.count += len(scaled_PC)
-        self.sum += scaled_PC.sum(axis=0)
-        self.squares += (scaled_PC**2).sum(axis=0)
-        for counts_L, values_P in zip(self.histogram_CL, pixels_PC.T, strict=True):
-            counts_L += np.bincount(values_P >> self.coarser, minlength=len(counts_L))
+        self.count += image_HWC.shape[0] * image_HWC.shape[1]
+        cells = [self.histogram_CL.shape[1]]
+        rows = max(1, _EXACT // image_HWC.shape[1])
+        for start in range(0, len(image_HWC), rows):
+            for channel, counts_L in enumerate(self.histogram_CL):
+                part_HW = np.ascontiguousarray(image_HWC[start : start + rows, :, channel])
+                found = cv2.calcHist([part_HW], [0], None, cells, [0, self.max_value + 1])
+                counts_L += found.ravel().astype(np.int64)
 
     @property
     def mean(self) -> tuple[float, ...]:
         """Per channel."""
-        return tuple((self.sum / self.count).tolist())
+        scale = self.count * self.max_value
+        return tuple(float(total / scale) for total in self._sums(1))
 
     @property
     def deviation(self) -> tuple[float, ...]:
         """Per channel, never quite 0."""
-        variance = np.maximum(self.squares / self.count - (self.sum / self.count) ** 2, 0)
-        return tuple(np.maximum(np.sqrt(variance), LEAST_DEVIATION).tolist())
+        scale = (self.count * self.max_value) ** 2
+        variances = [
+            float((self.count * squares - total**2) / scale)
+            for total, squares in zip(self._sums(1), self._sums(2), strict=True)
+        ]
+        return tuple(max(math.sqrt(variance), LEAST_DEVIATION) for variance in variances)
+
+    def _sums(self, power: int) -> list[Fraction]:
+        """Of that power of the values, per channel: exact; of a cell of several values, its middle's."""
+        middle = Fraction((1 << self.coarser) - 1, 2)
+        sums = []
+        for counts_L in self.histogram_CL:
+            held = np.flatnonzero(counts_L).tolist()
+            values = ((cell << self.coarser) + middle for cell in held)
+            pairs = zip(counts_L[held].tolist(), values, strict=True)
+            sums.append(sum((count * value**power for count, value in pairs), Fraction()))
+        return sums
 
     @property
     def ranges(self) -> tuple[tuple[float, float], ...]:
@@ -71,3 +96,11 @@ class TrainingPixels:
         last = ((high + 1) << self.coarser) - 1
         last = min(max(last, first + 1), self.max_value)
         return min(first, last - 1) / self.max_value, last / self.max_value
+
+
+def training_pixels(images: Ragged) -> TrainingPixels:
+    """Return what the pixels of some frames (H, W, C), uint8 or uint16, are like."""
+    seen = TrainingPixels(images.channels, int(np.iinfo(images.values.dtype).max))
+    for image_HWC in images:
+        seen.add(image_HWC)
+    return seen

@@ -116,7 +116,8 @@ def test_loading_gives_back_what_was_written(written: Path) -> None:
     assert bundle.provenance == provenance
     images, _ = frames_of(spec)
     ours, theirs = (
-        predict(model, images, spec, device=CPU) for model in (segmenter, bundle.segmenter)
+        np.stack(predict(model, images, spec, device=CPU))
+        for model in (segmenter, bundle.segmenter)
     )
     assert (ours == theirs).all()
     assert not bundle.segmenter.training
@@ -213,7 +214,8 @@ def test_the_model_card_is_honest_and_its_six_lines_run(
     results: dict[str, np.ndarray] = {}
     exec(code, results)
     assert (
-        results["labels"] == predict(load_bundle(written).segmenter, images, spec_of(), device=CPU)
+        results["labels"]
+        == np.stack(predict(load_bundle(written).segmenter, images, spec_of(), device=CPU))
     ).all()
 
 
@@ -261,7 +263,7 @@ def test_onnx_runtime_agrees_with_torch_and_unscored_classes_never_appear(
         "onnx": onnx_runner(programs.onnx),
         "pt2": torch_export_runner(programs.torch_export),
     }
-    for comparison in compare_programs(runners, segmenter, images, spec).values():
+    for comparison in compare_programs(runners, segmenter, [images], spec).values():
         assert comparison.frames == 3
         assert comparison.largest_difference < 1e-4
     session = onnxruntime.InferenceSession(programs.onnx, providers=["CPUExecutionProvider"])

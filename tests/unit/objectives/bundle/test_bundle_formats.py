@@ -50,8 +50,8 @@ def test_an_ensemble_comes_back_as_it_was_written(ensemble: Path) -> None:
     assert bundle.segmenter.weights == (0.75, 0.25)
     assert bundle.settings == TWO
     assert (
-        predict_with(bundle.segmenter, IMAGES, SPEC, device=CPU)
-        == predict_with(program, IMAGES, SPEC, device=CPU)
+        np.stack(predict_with(bundle.segmenter, IMAGES, SPEC, device=CPU))
+        == np.stack(predict_with(program, IMAGES, SPEC, device=CPU))
     ).all()
     stored = json.loads((ensemble / "config.json").read_text())
     assert [member["weight"] for member in stored["members"]] == [3.0, 1.0]
@@ -166,8 +166,8 @@ def test_a_bundle_of_the_old_format_still_works(old: Path, single: Path, tmp_pat
     assert before.settings.members == now.settings.members
     assert before.settings.axes == fixed_axes(SPEC)
     assert (
-        predict_with(before.segmenter, IMAGES, SPEC, device=CPU)
-        == predict_with(now.segmenter, IMAGES, SPEC, device=CPU)
+        np.stack(predict_with(before.segmenter, IMAGES, SPEC, device=CPU))
+        == np.stack(predict_with(now.segmenter, IMAGES, SPEC, device=CPU))
     ).all()
     np.savez(tmp_path / "frames.npz", test_set=IMAGES[..., 0])
     masks = [predicted(old, tmp_path, engine="torch"), predicted(old, tmp_path, engine="onnx")]

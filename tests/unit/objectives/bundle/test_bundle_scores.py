@@ -88,7 +88,7 @@ def found(bundle_dir: Path, source: Path) -> BundleEvaluation:
 def test_the_worst_frames_are_those_that_count_with_what_the_model_saw_and_said(
     found: BundleEvaluation, bundle_dir: Path
 ) -> None:
-    labels = predict(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU)
+    labels = np.stack(predict(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU))
     scores = {}
     for index in range(len(TRAINED), len(IMAGES)):
         confusion = confusion_KK(labels[index], MASKS[index], 4, 0)
@@ -284,7 +284,7 @@ def test_diagrams_are_drawn_with_and_without_pixels_and_for_many_classes() -> No
 def test_the_bundle_tells_every_score_of_the_parts_that_were_measured(bundle_dir: Path) -> None:
     metrics = json.loads((bundle_dir / "metrics.json").read_text())
     validation, sealed = metrics["validation"], metrics["test"]
-    labels = predict(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU)
+    labels = np.stack(predict(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU))
     expected = class_scores(confusion_KK(labels, MASKS, 4, 0))
     for name in ("iou", "precision", "recall", "dice"):
         values = getattr(expected, name).tolist()

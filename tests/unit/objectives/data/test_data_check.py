@@ -150,15 +150,13 @@ def test_all_problems_at_once(folder: Path) -> None:
     for part in ("images", "masks"):
         cv2.imwrite(str(folder / part / "00006.png"), np.zeros((32, 64), np.uint8))
     lines = _texts(folder).splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 5
     expected = [
         "images/00001.png: must have a mask",
         "images/00002.png: the file must be a readable image",
         "images/00003.png: its mask must have the image's size 64x128, got 64x100",
         "masks: value 9: labels must be among the 5 classes, or `values:` of classes.yaml must lead",
         "% of all pixels, in 1 mask (of images/00004.png)",
-        "64x128 (images/00000.png, images/00004.png, images/00005.png and 29 more); 32x64 "
-        "(images/00006.png)",
         "1 channels of uint8 (images/00000.png, images/00004.png, images/00006.png and 29 more); 3 "
         "channels of uint8",
     ]
@@ -166,11 +164,21 @@ def test_all_problems_at_once(folder: Path) -> None:
         assert any(text in line for line in lines), text
 
 
-def test_mixed_sizes_pass_with_a_size(folder: Path) -> None:
+def test_frames_keep_their_sizes_unless_one_is_asked_for(folder: Path) -> None:
     cv2.imwrite(str(folder / "images" / "00006.png"), np.zeros((32, 64), np.uint8))
     cv2.imwrite(str(folder / "masks" / "00006.png"), np.zeros((32, 64), np.uint8))
-    assert "choose one with --size HxW" in _texts(folder)
-    assert _texts(folder, replace(OPTIONS, size=(32, 64))) == ""
+    line = (
+        "frames keep their sizes (22 of 64x128, 1 of 32x64) and are seen in windows of 64x128: "
+        "--window HxW takes others, --size HxW makes all frames one size"
+    )
+    assert line in check(str(folder), OPTIONS).warnings
+    for options in (replace(OPTIONS, size=(32, 64)), replace(OPTIONS, window=(32, 64))):
+        report = check(str(folder), options)
+        assert not report.problems
+        assert not any("sizes" in warning for warning in report.warnings)
+    assert "window: must not be larger than every frame: at most 64x128" in _texts(
+        folder, replace(OPTIONS, window=(65, 128))
+    )
 
 
 def test_labels_without_classes_file(folder: Path) -> None:

@@ -29,13 +29,13 @@ OPTIONS = DataOptions()
 
 def test_prepared_frames_are_the_kept_ones(tmp_path: Path) -> None:
     dataset, terrain = open_dataset("synthetic:40", OPTIONS, tmp_path), generate(40)
-    assert dataset.images.shape == (39, 64, 128, 1)
+    assert np.shape(dataset.images) == (39, 64, 128, 1)
     assert dataset.masks.dtype == np.uint8
-    assert isinstance(dataset.images, np.memmap)
-    assert not dataset.images.flags.writeable
+    assert isinstance(dataset.images.values, np.memmap)
+    assert not dataset.images[0].flags.writeable
     kept = [int(name) for name in dataset.names]
     assert terrain.reference not in kept
-    assert np.array_equal(dataset.images[..., 0], terrain.images[kept])
+    assert np.array_equal(np.asarray(dataset.images)[..., 0], terrain.images[kept])
     assert np.array_equal(dataset.masks, terrain.masks[kept])
     assert dataset.frame_hashes[4] == frame_hash(terrain.images[kept[4]][:, :, None])
     assert len(dataset.dropped) == ALIENS + 1
@@ -45,13 +45,13 @@ def test_prepared_frames_are_the_kept_ones(tmp_path: Path) -> None:
 def test_spec_and_counts_are_of_the_training_part(tmp_path: Path) -> None:
     dataset = open_dataset("synthetic:40", OPTIONS, tmp_path)
     train = dataset.parts["train"]
-    pixels = dataset.images[train] / 255
+    pixels = np.asarray(dataset.images[train]) / 255
     assert dataset.spec.mean[0] == pytest.approx(pixels.mean())
     assert dataset.spec.std[0] == pytest.approx(pixels.std())
     assert dataset.spec.scored == (1, 2, 3, 4)
     assert (
         dataset.pixel_counts.tolist()
-        == np.bincount(dataset.masks[train].ravel(), minlength=5).tolist()
+        == np.bincount(np.ravel(dataset.masks[train]), minlength=5).tolist()
     )
     rare = rare_frames(dataset)
     assert rare.tolist() == [index for index in train if (dataset.masks[index] == 4).any()]
@@ -165,7 +165,7 @@ def test_sixteen_bit_colour_of_mixed_sizes(tmp_path: Path) -> None:
     dataset = open_dataset(
         str(tmp_path / "data"), replace(OPTIONS, size=(10, 15)), tmp_path / "cache"
     )
-    assert dataset.images.shape == (12, 10, 15, 3)
+    assert np.shape(dataset.images) == (12, 10, 15, 3)
     assert dataset.images.dtype == np.uint16
     assert dataset.spec.max_value == 65535
     assert len(dataset.spec.mean) == 3
@@ -243,7 +243,7 @@ def test_the_shared_npz(tmp_path: Path, with_groups: bool) -> None:
         [] if with_groups else ["no groups are known"]
     )
     counts = {
-        name: np.bincount(dataset.masks[indices].ravel(), minlength=5)
+        name: np.bincount(np.ravel(dataset.masks[indices]), minlength=5)
         for name, indices in dataset.parts.items()
     }
     for name, share in zip(("train", "validation", "test"), OPTIONS.shares, strict=True):

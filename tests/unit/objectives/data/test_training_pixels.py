@@ -55,6 +55,9 @@ def test_many_channels_are_counted_more_coarsely_and_never_too_narrow() -> None:
     image_HWC = np.random.default_rng(0).integers(1000, 3000, (6, 6, 300)).astype(np.uint16)
     seen = of(image_HWC)
     assert seen.histogram_CL.nbytes <= 2**25
+    middle = image_HWC.reshape(-1, 300) / 65535
+    np.testing.assert_allclose(seen.mean, middle.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(seen.deviation, np.maximum(middle.std(axis=0), 1e-3), atol=1e-4)
     ranges = np.array(seen.ranges) * 65535
     assert (ranges[:, 0] <= image_HWC.min(axis=(0, 1))).all()
     assert (ranges[:, 1] >= image_HWC.max(axis=(0, 1))).all()

@@ -132,7 +132,7 @@ def test_a_stack_is_its_second_model_over_the_members_means(
 def test_an_ensemble_is_scored_as_any_model() -> None:
     program = combined(members(), settings_of(1.0, 1.0)).eval()
     expected = np.array([1, 3])[averaged_in_numpy([1.0, 1.0], [()]).argmax(axis=1)]
-    assert (predict(program, IMAGES, SPEC, device=CPU) == expected).all()
+    assert (np.stack(predict(program, IMAGES, SPEC, device=CPU)) == expected).all()
     assert 0 < len(np.unique(expected)) <= 2
     score = evaluate(program, IMAGES, MASKS, SPEC, device=CPU).score
     labelled = MASKS != 0

@@ -72,7 +72,7 @@ def npz(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def expected(bundle_dir: Path) -> np.ndarray:
-    return predict_labels_of(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU)
+    return np.stack(predict_labels_of(load_bundle(bundle_dir).segmenter, IMAGES, SPEC, device=CPU))
 
 
 def test_an_npz_becomes_an_npz_of_masks(

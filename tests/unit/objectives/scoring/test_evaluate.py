@@ -29,9 +29,10 @@ def segmenter(terrain: Dataset) -> Segmenter:
 
 
 def test_the_score_is_that_of_ten_lines_of_numpy(segmenter: Segmenter, terrain: Dataset) -> None:
-    images, masks, spec = terrain.images[:10], terrain.masks[:10], terrain.spec
+    images, spec = terrain.images[:10], terrain.spec
+    masks = np.asarray(terrain.masks[:10])
     found = evaluate(segmenter, images, masks, spec, device=CPU)
-    labels = predict(segmenter, images, spec, device=CPU)
+    labels = np.stack(predict(segmenter, images, spec, device=CPU))
     assert (labels.dtype, labels.shape) == (np.uint8, masks.shape)
     assert set(np.unique(labels)) <= set(spec.scored)
     judged = masks != spec.ignore_label
@@ -157,8 +158,8 @@ def test_frames_that_memory_is_too_small_for_are_halved(
         evaluate(segmenter, images, masks, spec, device=CPU).confusion_KK,
         atol=3,
     )
-    labels = predict(Cramped(segmenter, room), images, spec, device=CPU)
-    assert (labels != predict(segmenter, images, spec, device=CPU)).mean() < 1e-3
+    labels = np.stack(predict(Cramped(segmenter, room), images, spec, device=CPU))
+    assert (labels != np.stack(predict(segmenter, images, spec, device=CPU))).mean() < 1e-3
 
 
 def test_an_inspection_and_a_member_of_an_ensemble_are_halved_alike(
@@ -191,7 +192,7 @@ def test_a_single_frame_that_does_not_fit_is_an_error_in_one_line(
         evaluate(Cramped(segmenter, 0), images, masks, spec, device=CPU)
     assert "\n" not in str(caught.value)
     with pytest.raises(DoesNotFitError):
-        predict(Cramped(segmenter, 0), images, spec, device=CPU)
+        np.stack(predict(Cramped(segmenter, 0), images, spec, device=CPU))
 
 
 def test_a_frame_is_timed_alone_and_a_slow_network_once(

@@ -8,6 +8,7 @@ import torch
 
 from objectives.bundle.pixel_program import PixelProgram
 from objectives.config import Config, Train, UNet
+from objectives.data.reading.on_demand import ReadOnDemand
 from objectives.data.spec import FrameSpec
 from objectives.device import portions
 from objectives.program.segmenter import Segmenter, build_segmenter
@@ -15,7 +16,6 @@ from objectives.scoring.calibration import BINS, Calibration
 from objectives.scoring.evaluate import evaluate, predict
 from objectives.scoring.inspection import (
     Inspection,
-    inspect_batches,
     inspect_frames,
     inspect_logits,
     top_probability,
@@ -95,7 +95,7 @@ def test_the_score_is_that_of_evaluate_whatever_the_groups(spec: FrameSpec) -> N
 def test_each_group_has_the_pixels_of_its_own_frames(spec: FrameSpec) -> None:
     images, masks = frames_of(spec)
     groups = np.array([4, 1, 4, 4, 7, 1, 7])
-    labels = predict(segmenter_of(spec), images, spec, device=CPU)
+    labels = np.stack(predict(segmenter_of(spec), images, spec, device=CPU))
     found = inspected(spec, groups.tolist())
     for group, confusion in zip(found.groups_G, found.confusions_GKK, strict=True):
         mine = groups == group
@@ -106,7 +106,7 @@ def test_each_group_has_the_pixels_of_its_own_frames(spec: FrameSpec) -> None:
 
 def test_frames_are_scored_by_their_own_classes_and_the_worst_come_first(spec: FrameSpec) -> None:
     images, masks = frames_of(spec)
-    labels = predict(segmenter_of(spec), images, spec, device=CPU)
+    labels = np.stack(predict(segmenter_of(spec), images, spec, device=CPU))
     expected = []
     for mask, predicted in zip(masks, labels, strict=True):
         seen = mask != (-1 if spec.ignore_label is None else spec.ignore_label)
@@ -157,15 +157,21 @@ def test_batches_change_nothing(spec: FrameSpec, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_only_one_batch_is_held_and_the_model_is_left_in_evaluation_mode() -> None:
+def test_frames_are_read_once_and_the_model_is_left_in_evaluation_mode() -> None:
     spec = KINDS["grey, first ignored"]
     segmenter = segmenter_of(spec).train()
     before = {name: value.clone() for name, value in segmenter.state_dict().items()}
     images, masks = frames_of(spec)
-    taken = ((images[[n]], masks[[n]]) for n in range(7))
-    found = inspect_batches(segmenter, taken, spec, groups_N=np.zeros(7, np.int32), device=CPU)
+    asked: list[int] = []
+
+    def read(index: int) -> np.ndarray:
+        asked.append(index)
+        return images[index]
+
+    frames = ReadOnDemand(7, read)
+    found = inspect_frames(segmenter, frames, masks, spec, groups_N=np.zeros(7, int), device=CPU)
     assert len(found.frame_scores_N) == 7
-    assert next(taken, "exhausted") == "exhausted"
+    assert asked == list(range(7))
     assert not segmenter.training
     assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
 

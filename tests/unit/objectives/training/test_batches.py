@@ -131,7 +131,10 @@ def test_frames_that_get_pieces_count_as_rare_when_asked(terrain: Dataset) -> No
 
 
 def test_without_pieces_no_frame_counts_as_rare(terrain: Dataset) -> None:
-    bare = replace(terrain, masks=np.where(terrain.masks[:] == 4, 1, terrain.masks[:]))
+    masks = np.asarray(terrain.masks)
+    pixels = np.array(terrain.class_pixels)
+    pixels[:, 4] = 0
+    bare = replace(terrain, masks=np.where(masks == 4, 1, masks), class_pixels=pixels)
     config = Config(augment=Augment(copy_paste=1.0), train=Train(rare_repeat=3, rare_pasted=True))
     assert sorted(key.frame for key in unfilled(EpochOrder(config, bare, 0), 0)) == sorted(
         bare.parts["train"].tolist()
@@ -255,7 +258,7 @@ def test_batches_depend_on_neither_prefetching_nor_torchs_generator(terrain: Dat
 def test_frames_of_16_bit_and_many_channels_become_floats_of_the_same_values(
     terrain: Dataset,
 ) -> None:
-    wide = np.repeat(terrain.images[:].astype(np.uint16) * 257, 6, axis=3)
+    wide = np.repeat(np.asarray(terrain.images).astype(np.uint16) * 257, 6, axis=3)
     spec = terrain.spec.model_copy(
         update={"channels": 6, "max_value": 65535, "mean": (0.4,) * 6, "std": (0.2,) * 6}
     )
@@ -270,7 +273,7 @@ def test_frames_of_16_bit_and_many_channels_become_floats_of_the_same_values(
 
 
 def test_frames_of_16_bit_travel_as_they_are_stored(terrain: Dataset) -> None:
-    wide = replace(terrain, images=terrain.images[:].astype(np.uint16) * 257)
+    wide = replace(terrain, images=np.asarray(terrain.images).astype(np.uint16) * 257)
     config = Config(augment=Augment(intensity=0.0), train=Train(batch_size=8))
     images, masks = collate([AugmentedFrames(config, wide)[Key(frame, 1)] for frame in range(8)])
     assert (images.dtype, masks.dtype) == (torch.uint16, torch.uint8)
@@ -360,7 +363,7 @@ def test_a_prefetcher_without_a_batch_of_an_epoch_is_not_started(terrain: Datase
 
 
 def test_batches_never_change_the_prepared_frames(terrain: Dataset) -> None:
-    images, masks = terrain.images[:].copy(), terrain.masks[:].copy()
+    images, masks = np.array(terrain.images), np.array(terrain.masks)
     batch = collate([AugmentedFrames(Config(augment=Augment(intensity=0.0)), terrain)[Key(0, 1)]])
     for tensor in batch:
         tensor.zero_()

@@ -161,7 +161,7 @@ def judge(training: Training, model: Segmenter) -> tuple[float, float]:
     """Loss and score on the frames that the training has not seen."""
     data = training.data
     unseen = np.concatenate([data.parts["validation"], data.parts["test"]])
-    masks_BHW = torch.from_numpy(data.masks[unseen].astype(np.int64))
+    masks_BHW = torch.from_numpy(np.asarray(data.masks[unseen], np.int64))
     with torch.inference_mode():
         loss = training.losses.at(0)(model.eval()(pixels_BCHW(data.images[unseen])), masks_BHW)
     return float(loss), evaluate(

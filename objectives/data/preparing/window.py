@@ -1,0 +1,41 @@
+"""How much of a frame a network sees at once, where nobody says so."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from objectives.data.options import DataOptions
+from objectives.data.ragged import Size
+
+LARGEST_WHOLE = 2**21  # pixels of frames that are seen whole: 1024 x 2048
+LARGEST_SIDE = 512  # of a window that is chosen here, pixels
+_SHOWN = 3  # sizes that a line names
+MULTIPLE = 32  # by which most networks halve
+
+
+def window_for(sizes: Sequence[Size]) -> Size:
+    """Return the height and width of a window for frames of these sizes: that of all of them, where they
+    have one and are not large; else the medians of their sides, as multiples of 32 up to 512.
+    """
+    if not sizes:
+        return 1, 1
+    if len(set(sizes)) == 1 and sizes[0][0] * sizes[0][1] <= LARGEST_WHOLE:
+        return sizes[0]
+    medians = [statistics.median_low(size[axis] for size in sizes) for axis in (0, 1)]
+    height, width = (
+        min(LARGEST_SIDE, max(MULTIPLE, median // MULTIPLE * MULTIPLE)) for median in medians
+    )
+    return height, width
+
+
+def size_warnings(options: DataOptions, sizes: Sequence[Size], window: Size) -> Iterator[str]:
+    """Yield what becomes of frames of several sizes, or of large ones, where nobody has said."""
+    if options.window or set(sizes) <= {window}:
+        return
+    counts = Counter(sizes).most_common()
+    shown = ", ".join(f"{count} of {height}x{width}" for (height, width), count in counts[:_SHOWN])
+    rest = f" and {len(counts) - _SHOWN} other sizes" if len(counts) > _SHOWN else ""
+    yield (
+        f"frames keep their sizes ({shown}{rest}) and are seen in windows of {window[0]}x{window[1]}: "
+        f"--window HxW takes others, --size HxW makes all frames one size"
+    )
