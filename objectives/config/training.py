@@ -7,6 +7,9 @@ from pydantic import Field
 from objectives.config.parts import LATER, Frozen, Grown, ReadWhile
 from objectives.config.pretrained import WITH_WEIGHTS
 
+NO_CROP = "none"
+CROP = rf"^({NO_CROP}|[1-9][0-9]{{0,4}}x[1-9][0-9]{{0,4}})$"
+
 
 class Optimising(Grown):
     """What every optimiser has: ``encoder_rate`` times its learning rate is that of what was trained
@@ -127,3 +130,20 @@ class Train(Grown):
     gradient_clip: float = Field(0.0, ge=0.0)  # largest gradient norm; 0: no clipping
     # epochs in which what was trained before stays as it is, its batch norm too
     frozen_epochs: Annotated[int, WITH_WEIGHTS, LATER] = Field(0, ge=0, le=10_000)
+    # HxW of the crops that a network is trained on; none: as much as it sees of a frame at once when it
+    # is scored
+    crop: Annotated[str, LATER] = Field(NO_CROP, pattern=CROP)
+    # regions from so many times smaller to so many times larger become a crop; 1: of its size
+    crop_scale: Annotated[float, LATER] = Field(1.0, ge=1.0, le=8.0)
+    # share of the crops that hold a class drawn evenly among those of their frame
+    crop_balance: Annotated[float, LATER] = Field(0.33, ge=0.0, le=1.0)
+    # the largest share of a crop's labelled pixels that one class may have
+    crop_most: Annotated[float, LATER] = Field(1.0, gt=0.0, le=1.0)
+
+    @property
+    def crop_size(self) -> tuple[int, int] | None:
+        """Height and width of the crops; None where they are what is seen at once."""
+        if self.crop == NO_CROP:
+            return None
+        height, width = map(int, self.crop.split("x"))
+        return height, width

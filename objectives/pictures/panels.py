@@ -29,8 +29,8 @@ from objectives.scoring.metrics import iou_K
 from objectives.training.results import EpochResult
 
 GREY, RED, GREEN = np.array([(60, 60, 60), (214, 39, 40), (200, 225, 200)], dtype=np.uint8)
-# of frame and mask by a seed
-Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+# of the frame and mask at a position, by a seed
+Augmentation = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 PROGRAM = "segmentation-search"  # as each picture says
 DPI = 100  # pixels of a picture for each inch of its figure
 WIDTH_PX = 260  # of one frame
@@ -124,8 +124,9 @@ def preview_sheet(
         ("mask", [coloured(mask, spec) for mask in masks]),
     ]
     for version in range(1, 4):
-        seeds = (frame_seed(seed, version, index, 0) for index in range(len(images)))
-        moved = [augmenter(*pair) for pair in zip(images, masks, seeds, strict=True)]
+        moved = [
+            augmenter(index, frame_seed(seed, version, index, 0)) for index in range(len(images))
+        ]
         rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
         rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
     return _grid(rows, spec)

@@ -5,6 +5,7 @@ Training, validation, checkpoints and the exported model all run this one module
 them can prepare a frame in its own way.
 """
 
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -37,7 +38,8 @@ class Segmenter(nn.Module):
         super().__init__()
         self.network = network
         self.size = (spec.height, spec.width)
-        self.shrunk = (max(1, round(spec.height * scale)), max(1, round(spec.width * scale)))
+        self.scale = scale
+        self.shrunk = shrunk(*self.size, scale)
         mean, std = (
             torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
             for values in (spec.mean, spec.std)
@@ -45,21 +47,21 @@ class Segmenter(nn.Module):
         self.register_buffer("gain", (1 / (std * spec.max_value)).float(), persistent=False)
         self.register_buffer("shift", (-mean / std).float(), persistent=False)
         shrinks = self.shrunk != self.size
-        rows = area_matrix(self.size[0], self.shrunk[0]) if shrinks else None
-        columns = area_matrix(self.size[1], self.shrunk[1]).T.contiguous() if shrinks else None
+        rows, columns = _shrinking(*self.size, scale) if shrinks else (None, None)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
-        return self.enlarge(self.network(self._images(pixels_BCHW)))
+        return self.enlarge(self.network(self._images(pixels_BCHW)), pixels_BCHW)
 
     def training_outputs(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Return what the loss reads: the logits of ``forward``, then those of a deeply supervised
         network's other heads.
         """
         return tuple(
-            self.enlarge(logits) for logits in all_outputs(self.network, self._images(pixels_BCHW))
+            self.enlarge(logits, pixels_BCHW)
+            for logits in all_outputs(self.network, self._images(pixels_BCHW))
         )
 
     def _images(self, pixels_BCHW: Tensor) -> Tensor:
@@ -67,17 +69,35 @@ class Segmenter(nn.Module):
         images_BCHW = pixels_BCHW.float() * self.gain + self.shift
         if self.rows is None or self.columns is None:
             return images_BCHW
+        rows, columns = self.rows, self.columns
+        if images_BCHW.shape[2:] != self.size:
+            height, width = images_BCHW.shape[2:]
+            rows, columns = (
+                matrix.to(images_BCHW.device) for matrix in _shrinking(height, width, self.scale)
+            )
         with torch.autocast(images_BCHW.device.type, enabled=False):
-            small_BChw = self.rows @ images_BCHW @ self.columns
+            small_BChw = rows @ images_BCHW @ columns
         return small_BChw.contiguous(memory_format=torch.channels_last)
 
-    def enlarge(self, logits_BKhw: Tensor) -> Tensor:
-        """Logits of the network (B, K, h, w) at the frames' size, (B, K, H, W)."""
-        if self.shrunk == self.size:
+    def enlarge(self, logits_BKhw: Tensor, pixels_BCHW: Tensor) -> Tensor:
+        """Logits of the network (B, K, h, w) at the size of the frames that it has seen, (B, K, H, W)."""
+        if self.rows is None:
             return logits_BKhw
         return functional.interpolate(
-            logits_BKhw.float(), size=self.size, mode="bilinear", align_corners=False
+            logits_BKhw.float(), size=pixels_BCHW.shape[2:], mode="bilinear", align_corners=False
         )
+
+
+def shrunk(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Return the size at which a network sees frames of a size."""
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@lru_cache(maxsize=8)
+def _shrinking(height: int, width: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Return the matrices that frames are multiplied with from the left and the right."""
+    h, w = shrunk(height, width, scale)
+    return area_matrix(height, h), area_matrix(width, w).T.contiguous()
 
 
 def area_matrix(size: int, shrunk: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from objectives.augmentation.copy_paste import FrameAugmenter, pasted_frames
+from objectives.augmentation.crops import Cropper, crop_size, crops_in, trained_spec
 from objectives.augmentation.transforms import frame_seed
 from objectives.config import Config
 from objectives.data.dataset import Dataset, rare_frames
@@ -53,7 +54,8 @@ def frames_a_batch(frames: int, batch_size: int) -> int:
 class EpochOrder(Sampler[list[Key]]):
     """Batches of keys for one epoch after the other; set ``epoch`` before iterating.
 
-    Every training frame appears ``repeat`` times, frames with the rarest class ``rare_repeat``
+    Every training frame appears ``repeat`` times, or so many times as often as it is larger than what the
+    network is trained on, frames with the rarest class ``rare_repeat``
     times as often, in an order drawn from (seed, epoch). All batches are of one size: the frames
     dealt evenly into as few as ``batch_size`` allows, the last one filled with the first frames of
     the epoch, once more and augmented anew.
@@ -64,7 +66,10 @@ class EpochOrder(Sampler[list[Key]]):
 
     def __init__(self, config: Config, data: Dataset, seed: int) -> None:
         train = config.train
-        every = data.parts["train"]
+        crop = crop_size(train, data.spec)
+        part = data.parts["train"]
+        times = [crops_in(data.images.size(frame), crop) for frame in part.tolist()]
+        every = np.repeat(part, times)
         share = config.augment.copy_paste
         self.pasted = (
             set(pasted_frames(data, share, seed).tolist()) if train.rare_pasted and share else None
@@ -72,7 +77,8 @@ class EpochOrder(Sampler[list[Key]]):
         rare = rare_frames(data) if train.rare_repeat > 1 else np.empty(0, np.int64)
         if train.rare_repeat > 1 and self.pasted:
             rare = np.sort(np.concatenate([rare, np.array(sorted(self.pasted), np.int64)]))
-        self.once = len(every)  # the first so many places hold each frame once
+        rare = every[np.isin(every, rare)]
+        self.once = len(every)  # the first so many places hold each frame as often as its crops
         self.frames = np.concatenate(
             [*[every] * train.repeat, *[rare] * (train.repeat * (train.rare_repeat - 1))]
         )
@@ -108,16 +114,17 @@ class EpochOrder(Sampler[list[Key]]):
 
 
 class AugmentedFrames(TorchDataset[tuple[np.ndarray, np.ndarray]]):
-    """Augmented frames (H, W, C) and masks (H, W) by key."""
+    """Augmented frames or crops of them (H, W, C), and masks (H, W), by key."""
 
     def __init__(self, config: Config, data: Dataset) -> None:
         self.data = data
+        self.crop = Cropper(config.train, data)
         self.augment = FrameAugmenter(config.augment, data)
         self.keeps_originals = config.augment.keep_originals
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
-        image_HWC = np.asarray(self.data.images[key.frame])
-        mask_HW = np.asarray(self.data.masks[key.frame])
+        whole_HWC, whole_HW = self.data.images[key.frame], self.data.masks[key.frame]
+        image_HWC, mask_HW = self.crop(whole_HWC, whole_HW, key.frame, key.seed)
         if self.keeps_originals and not key.again:
             return image_HWC, mask_HW
         return self.augment(image_HWC, mask_HW, key.seed, key.pasted)
@@ -143,7 +150,8 @@ class TrainingBatches:
         self.device = device
         self.order = EpochOrder(config, data, seed)
         useful = min(prefetchers, len(self.order))
-        self.prefetchers = prefetchers_with_room(useful, config, data.spec, shared_memory_free())
+        trained_on = trained_spec(config.train, data.spec)
+        self.prefetchers = prefetchers_with_room(useful, config, trained_on, shared_memory_free())
         self.crowded = self.prefetchers < useful  # shared memory has no room for all of them
         with _own_choice():
             self.loader = DataLoader(

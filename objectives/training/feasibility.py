@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from objectives.augmentation.crops import trained_spec
 from objectives.config import SGD, Adam, AdamW, Config, Lion, Optimiser, Smp
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
@@ -39,7 +40,7 @@ class ResourceEstimate:
     """
 
     parameters: int
-    multiply_adds: int  # of one frame's way forward
+    multiply_adds: int  # of the way forward of a frame, or of a window of one
     memory_bytes: int
     state_bytes: int  # weights, gradients, what the optimiser remembers, the averaged copy
     frame_bytes: int  # kept of one frame for the way back
@@ -70,7 +71,7 @@ def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> ResourceE
         UserError: The network cannot be built or cannot be trained with such batches.
     """
     with torch.random.fork_rng(devices=[]):  # building draws weights, even where none are kept
-        return _measure(config, spec, _segmenter_on_meta(config, spec), MANY, bf16=bf16)
+        return _measure(config, spec, MANY, bf16=bf16)
 
 
 def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> str:
@@ -100,14 +101,17 @@ def check(
     """
     with torch.random.fork_rng(devices=[]):
         try:
-            segmenter = _segmenter_on_meta(config, spec)
-            cost = _measure(config, spec, segmenter, frames, bf16=bf16)
+            cost = _measure(config, spec, frames, bf16=bf16)
+            seen = {
+                (each.height, each.width): each for each in (trained_spec(config.train, spec), spec)
+            }
+            deep = [_too_deep(config, _segmenter_on_meta(config, each)) for each in seen.values()]
         except UserError as error:
             return Unmeasurable(_one_line(error))
     largest = frames_a_batch(frames, config.train.batch_size)
     return Verdict(
         cost,
-        _too_deep(config, segmenter)
+        next(filter(None, deep), "")
         or _beyond_memory(config, cost, memory_bytes, largest, divides=divides),
     )
 
@@ -125,8 +129,11 @@ def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
 
 
 def _measure(
-    config: Config, spec: FrameSpec, segmenter: Segmenter, epoch_frames: int, *, bf16: bool
+    config: Config, scored: FrameSpec, epoch_frames: int, *, bf16: bool
 ) -> ResourceEstimate:
+    """Return the cost of training on crops, and of the way forward of what is ``scored`` at once."""
+    spec = trained_spec(config.train, scored)
+    segmenter = _segmenter_on_meta(config, spec)
     batch_size = config.train.batch_size
     frames = min(2, frames_a_batch(epoch_frames, batch_size))
     work = FlopCounterMode(display=False)
@@ -157,10 +164,13 @@ def _measure(
     state_bytes = _state_bytes(config.optimiser, segmenter) + sum(
         copy.nbytes for copy in autocast.weights
     )
+    # the counter takes a multiplication and an addition as two
+    multiply_adds = work.get_total_flops() // (2 * frames)
+    if (spec.height, spec.width) != (scored.height, scored.width):
+        multiply_adds = _multiply_adds(_segmenter_on_meta(config, scored), scored.channels)
     return ResourceEstimate(
         parameters=count_parameters(segmenter),
-        # the counter takes a multiplication and an addition as two
-        multiply_adds=work.get_total_flops() // (2 * frames),
+        multiply_adds=multiply_adds,
         memory_bytes=state_bytes + frames_a_batch(epoch_frames, batch_size) * frame_bytes,
         state_bytes=state_bytes,
         frame_bytes=frame_bytes,
@@ -172,10 +182,18 @@ def _training_outputs(segmenter: Segmenter, frames: int, channels: int) -> tuple
     autocast, which meta does not have.
     """
     images_BChw = torch.empty(frames, channels, *segmenter.shrunk, device="meta")
+    pixels_BCHW = torch.empty(frames, channels, *segmenter.size, device="meta")
     return tuple(
-        segmenter.enlarge(logits_BKhw)
+        segmenter.enlarge(logits_BKhw, pixels_BCHW)
         for logits_BKhw in all_outputs(segmenter.network, images_BChw)
     )
+
+
+def _multiply_adds(segmenter: Segmenter, channels: int) -> int:
+    """Return those of one frame's way forward."""
+    with FlopCounterMode(display=False) as work, torch.inference_mode():
+        _training_outputs(segmenter.eval(), 1, channels)
+    return int(work.get_total_flops()) // 2
 
 
 def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:

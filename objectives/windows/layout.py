@@ -50,12 +50,17 @@ class Windows:
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
-    """Return where windows begin along an axis: at even steps, the last one moved back to end with the
-    frame.
+    """Return where windows begin along an axis: at steps as even as pixels allow, and the same from either
+    end, so that a mirrored frame is seen in mirrored windows.
     """
-    step = max(1, int(window * (1.0 - overlap)))
-    count = 1 + max(0, math.ceil((length - window) / step))
-    return [min(number * step, max(0, length - window)) for number in range(count)]
+    room = max(0, length - window)
+    last = math.ceil(room / max(1, int(window * (1.0 - overlap))))
+    if room % 2 and last % 2 == 0:  # there would be a window in the middle, between two pixels
+        last += 1
+    if not last:
+        return [0]
+    first_half = [(2 * number * room + last) // (2 * last) for number in range(last // 2 + 1)]
+    return first_half + [room - start for start in first_half[: last - last // 2][::-1]]
 
 
 def cut(

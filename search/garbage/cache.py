@@ -24,7 +24,7 @@ UNTOUCHED_S = 2 * 86400.0
 
 PREPARED = re.compile(r"[0-9a-f]{24}")
 # of a builder, or of this module, that was killed
-LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.[0-9]+")
+LEFT_OVER = re.compile(r"\.([0-9a-f]{24})\.(?:draft|[0-9]+)")
 LOCK = re.compile(r"([0-9a-f]{24})\.lock")
 
 GIVEN = text(f"SELECT sha256 FROM {GIVEN_WEIGHTS}")

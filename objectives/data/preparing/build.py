@@ -42,6 +42,20 @@ def build(source: str, options: DataOptions, directory: Path, progress: Progress
     """
     opened = open_source(source, options.reading)
     folder = directory.parent / f".{directory.name}.draft"
+    try:
+        _fill(folder, opened, options, source, progress)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)  # a full disk has no room for a half
+        raise
+    if directory.exists():
+        shutil.rmtree(directory)
+    folder.rename(directory)
+
+
+def _fill(
+    folder: Path, opened: FrameSource, options: DataOptions, source: str, progress: Progress
+) -> None:
+    """Write all files of a data set."""
     with Draft(folder) as draft:
         surveyed = survey(opened, options, lambda: _looks(opened, options, draft, progress))
         if surveyed.problems:
@@ -50,9 +64,6 @@ def build(source: str, options: DataOptions, directory: Path, progress: Progress
         index = _write(opened, surveyed, options, draft)
     draft.forget_raw()
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    if directory.exists():
-        shutil.rmtree(directory)
-    folder.rename(directory)
 
 
 def _looks(

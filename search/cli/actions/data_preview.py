@@ -4,7 +4,8 @@ import numpy as np
 import typer
 
 from objectives.augmentation.copy_paste import FrameAugmenter
-from objectives.config import Augment
+from objectives.augmentation.crops import Cropper
+from objectives.config import Augment, Train
 from objectives.data.dataset import open_dataset
 from objectives.data.options import DataOptions
 from objectives.outputs.place import is_stream
@@ -24,6 +25,7 @@ def preview(asked: PreviewOptions) -> None:
         ignore=asked.ignore,
         exif=asked.exif,
         channels=asked.channels,
+        window=parse_size(asked.window, "--window"),
     )
     data = open_dataset(
         data_path(asked.source), options, asked.cache or name_place("", "", asked.home).cache
@@ -41,6 +43,12 @@ def preview(asked: PreviewOptions) -> None:
         copy_paste=asked.paste,
     )
     augmenter = FrameAugmenter(augment, data)
-    sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, augmenter, asked.seed)
+    crop = Cropper(Train(), data)
+
+    def changed(position: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        frame = int(chosen[position])
+        return augmenter(*crop(data.images[frame], data.masks[frame], frame, seed), seed)
+
+    sheet = preview_sheet(data.images[chosen], data.masks[chosen], data.spec, changed, asked.seed)
     write_picture(asked.out, sheet, force=asked.force)
     typer.echo(f"{len(chosen)} frames drawn to {asked.out}", err=is_stream(asked.out))

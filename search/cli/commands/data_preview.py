@@ -17,6 +17,7 @@ from search.cli.options import (
     Ignore,
     Size,
     Source,
+    Window,
 )
 
 
@@ -52,6 +53,7 @@ class PreviewOptions:
         ),
     ] = 0
     size: Size = ""
+    window: Window = ""
     ignore: Ignore = ""
     exif: ExifChoice = "turn"
     channels: ChannelsChoice = ""

@@ -61,8 +61,11 @@ def test_panel_and_sheet_show_any_frames(channels: int, dtype: type) -> None:
     panel = pixels_of(prediction_panel(images, masks, np.full_like(masks, 1), spec))
     assert has_colour(panel, (200, 10, 10))
     assert has_colour(panel, (214, 39, 40))  # an error
+    augmenter = Augmenter(Augment(intensity=0.5), spec)
     sheet = pixels_of(
-        preview_sheet(images, masks, spec, Augmenter(Augment(intensity=0.5), spec), 0)
+        preview_sheet(
+            images, masks, spec, lambda index, seed: augmenter(images[index], masks[index], seed), 0
+        )
     )
     assert sheet.shape[0] > sheet.shape[1]
     assert has_colour(sheet, (10, 10, 200))
@@ -76,7 +79,14 @@ def test_preview_changes_with_the_seed_only() -> None:
     )
     augmenter = Augmenter(Augment(intensity=0.8), spec_of())
     first, again, other = (
-        preview_sheet(images, masks, spec_of(), augmenter, seed) for seed in (1, 1, 2)
+        preview_sheet(
+            images,
+            masks,
+            spec_of(),
+            lambda index, each: augmenter(images[index], masks[index], each),
+            seed,
+        )
+        for seed in (1, 1, 2)
     )
     assert (pixels_of(first) == pixels_of(again)).all()
     assert (pixels_of(first) != pixels_of(other)).any()
