@@ -32,18 +32,21 @@ class Labelled(NamedTuple):
     masks: Sequence[np.ndarray]  # (H, W) uint8, stored labels
 
 
-def read_images(source: str | Path, reading: PixelReading = AS_FILES_SAY) -> Sequence[NamedImage]:
+def read_images(
+    source: str | Path, reading: PixelReading = AS_FILES_SAY, *, banded: bool = False
+) -> Sequence[NamedImage]:
     """Return the frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's
     images (its ``images/`` or itself).
 
     ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item
     is asked for, which raises ProblemsError when it is damaged; ``reading`` is that of the
-    model's `FrameSpec`.
+    model's `FrameSpec`. With ``banded`` large TIFFs and GeoTIFFs are `BandedTiff`, for those who cut windows
+    out of images.
 
     Raises:
         ProblemsError: Nothing is there, or no frames are in it.
     """
-    return reader_of(str(source)).images(reading)
+    return reader_of(str(source)).images(reading, banded=banded)
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:

@@ -3,18 +3,28 @@ predict.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from objectives.data.dataset import read_images
+from objectives.data.reading.banded import BandedTiff
 from objectives.errors import ProblemsError
 from objectives.predict.checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
 from objectives.predict.engines import Engine, EngineName, open_engine
-from objectives.predict.prediction_files import NamedMask, writer_for
-from objectives.predict.strips import whole
+from objectives.predict.prediction_files import PredictedImage, writer_for
+from objectives.predict.strips import Answer
 from objectives.program.settings import FlipsWanted
+
+Rows = Callable[
+    [str, int, int], None
+]  # of which frame, how many rows are predicted, and of how many
+
+
+def untold(_name: str, _done: int, _of: int) -> None:
+    """Tell nobody."""
 
 
 def predict(
@@ -27,12 +37,14 @@ def predict(
     flips: FlipsWanted = "auto",
     force: bool = False,
     on_bad: OnBad = refuse_bad,
+    progress: Rows = untold,
 ) -> int:
     """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder);
     returns how many.
 
     Every frame is read before the first is predicted; where ``on_bad`` lets frames that cannot be
     used pass, they are left out. With ``force`` an npz or CSV of masks that is there is replaced.
+    ``progress`` is told of each strip of a frame.
 
     Raises:
         UserError: The bundle, the frames or ``out`` cannot be used; nothing is written then.
@@ -41,26 +53,45 @@ def predict(
     write = writer_for(out, source=str(source), force=force)
     opened = open_engine(directory, engine, device=device, flips=flips)
     frames = good_frames(
-        str(source), read_images(source, opened.spec.reading), opened.spec, out, on_bad
+        str(source),
+        read_images(source, opened.spec.reading, banded=opened.spec.windows is not None),
+        opened.spec,
+        out,
+        on_bad,
     )
-    return write(predict_frames(opened, frames), out)
+    return write(predict_frames(opened, frames, progress), out)
 
 
-def predict_frames(engine: Engine, frames: Iterable[NamedImage]) -> Iterator[NamedMask]:
-    """Yield the labels (H, W) uint8 of every frame, in order and at its own size; frames are read
-    as they are needed.
+def predict_frames(
+    engine: Engine, frames: Iterable[NamedImage], progress: Rows = untold
+) -> Iterator[PredictedImage]:
+    """Yield the labels of every frame, in order and at its own size; frames are read as they are needed,
+    and so are the strips of their labels: before the next frame is asked for.
 
     Raises:
         UserError: A frame has other channels or another bit depth than the bundle's.
     """
-    names: deque[str] = deque()
+    taken: deque[NamedImage] = deque()
 
     def images() -> Iterator[np.ndarray]:
         for name, image_HWC in frames:
             if problem := foreign_problem(name, image_HWC, engine.spec):
                 raise ProblemsError(name, [problem])
-            names.append(name)
+            taken.append((name, image_HWC))
             yield image_HWC
 
-    for labels_HW in whole(engine.labels(images())):
-        yield names.popleft(), labels_HW
+    for _, answers in groupby(engine.labels(images()), key=lambda answer: answer.frame):
+        name, image_HWC = taken.popleft()
+        height, width = image_HWC.shape[:2]
+        strips = _told(answers, name, height, progress)
+        in_bands = isinstance(image_HWC, BandedTiff)
+        tags = image_HWC.georeference if isinstance(image_HWC, BandedTiff) else ()
+        yield PredictedImage(name, height, width, strips, tags, as_tiff=in_bands)
+
+
+def _told(
+    answers: Iterator[Answer], name: str, height: int, progress: Rows
+) -> Iterator[np.ndarray]:
+    for answer in answers:
+        progress(name, answer.rows.stop, height)
+        yield answer.values

@@ -4,19 +4,45 @@ or not at all.
 
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
 
+from objectives.data.reading.banded import ExtraTag
 from objectives.errors import UserError
 from objectives.outputs.atomic import directory_at_once, file_at_once
 from objectives.outputs.place import refuse_output
 
 NamedMask = tuple[str, np.ndarray]  # a frame's name and its labels (H, W) uint8
-Write = Callable[[Iterable[NamedMask], Path], int]
+TILE = 256  # pixels a side of the tiles of a TIFF
+_CLASSIC = 2**31  # pixels of a mask for which a TIFF needs no 64-bit offsets
+
+
+@dataclass(frozen=True)
+class PredictedImage:
+    """Labels of one image in strips (rows, W) uint8 from above to below, which are made as they are taken.
+
+    ``georeference`` are tags of the image's file that are those of its mask, too; ``as_tiff`` where the mask may be
+    too large for anything but a TIFF.
+    """
+
+    name: str
+    height: int
+    width: int
+    strips: Iterator[np.ndarray]
+    georeference: tuple[ExtraTag, ...] = ()
+    as_tiff: bool = False
+
+    def named(self) -> NamedMask:
+        """Return its name and all of its labels."""
+        return self.name, np.concatenate(list(self.strips))
+
+
+Write = Callable[[Iterable[PredictedImage], Path], int]
 
 
 def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
@@ -33,10 +59,10 @@ def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
             refuse_output(
                 out, "npz of masks", written_here=_holds_masks, force=force, source=source
             )
-            return partial(write_npz, replace=force)
+            return lambda images, path: write_npz(map(_named, images), path, replace=force)
         case ".csv":
             refuse_output(out, "CSV of masks", written_here=_holds_rows, force=force, source=source)
-            return partial(write_csv, replace=force)
+            return lambda images, path: write_csv(map(_named, images), path, replace=force)
         case "":
             if out.exists() and not out.is_dir():
                 raise UserError(
@@ -74,18 +100,67 @@ def write_csv(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -
     return count
 
 
-def write_folder(masks: Iterable[NamedMask], out: Path) -> int:
+def write_folder(images: Iterable[PredictedImage], out: Path) -> int:
     """Write one greyscale PNG a frame, its pixels the labels, named as the frame and of its size;
-    return their number.
+    return their number. What is read in bands becomes a tiled TIFF with its georeference.
     """
     count = 0
     with directory_at_once(out) as draft:
-        for name, labels_HW in masks:
-            path = draft / f"{name}.png"
+        for image in images:
+            path = draft / f"{image.name}.{'tif' if image.as_tiff else 'png'}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(labels_HW).save(path)
+            if image.as_tiff:
+                write_tiff(image, path)
+            else:
+                Image.fromarray(image.named()[1]).save(path)
             count += 1
     return count
+
+
+def write_tiff(image: PredictedImage, path: Path) -> None:
+    """Write labels as a tiled, compressed TIFF, a row of tiles at a time."""
+    tifffile.imwrite(
+        path,
+        _tiles(image),
+        shape=(image.height, image.width),
+        dtype=np.uint8,
+        tile=(TILE, TILE),
+        photometric="minisblack",
+        compression="deflate",
+        bigtiff=image.height * image.width > _CLASSIC,
+        extratags=image.georeference,
+        metadata=None,
+    )
+
+
+def _tiles(image: PredictedImage) -> Iterator[np.ndarray]:
+    """Yield the tiles of an image from left to right and from above to below; what lies beyond it is 0."""
+    for band_HW in _bands(image.strips):
+        across = -(-image.width // TILE)
+        whole_HW = np.zeros((TILE, across * TILE), np.uint8)
+        whole_HW[: len(band_HW), : image.width] = band_HW
+        yield from (np.ascontiguousarray(tile) for tile in np.split(whole_HW, across, axis=1))
+
+
+def _bands(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the rows of strips as many at a time as a tile has, the last ones as they are left."""
+    held: list[np.ndarray] = []
+    rows = 0
+    for strip in strips:
+        held.append(strip)
+        rows += len(strip)
+        if rows < TILE:
+            continue
+        joined = np.concatenate(held)
+        whole = rows // TILE * TILE
+        yield from (joined[start : start + TILE] for start in range(0, whole, TILE))
+        held, rows = [joined[whole:].copy()], rows - whole
+    if rows:
+        yield np.concatenate(held)
+
+
+def _named(image: PredictedImage) -> NamedMask:
+    return image.named()
 
 
 def _holds_masks(path: Path) -> bool:

@@ -89,7 +89,7 @@ def refuse_undeclared(undeclared: Mapping[str, int], where: str, values: Values)
     if undeclared:
         coloured = "," in next(iter(undeclared)) and not values.by_colour
         rule = COLOURED_MASK if coloured else "every value must have a label"
-        raise _problem(where, rule, listed(undeclared))
+        raise refused(where, rule, listed(undeclared))
 
 
 def read_picture(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -> Picture:
@@ -112,7 +112,7 @@ def read_picture(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -
         tags, unmeasured_HW = _unmeasured(stored, raster.tags)
         image = converted(stored, reading)
     except RefusalError as refusal:
-        raise _problem(where, refusal.rule, refusal.value) from refusal
+        raise refused(where, refusal.rule, refusal.value) from refusal
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     return Picture(image, tags, unmeasured_HW)
 
@@ -148,7 +148,7 @@ def read_label_image(
         stored = _colours_stored(raster) if values.by_colour else _numbers(raster)
         labels, undeclared = values.read(turned(stored, raster.tags.orientation))
     except RefusalError as refusal:
-        raise _problem(where, refusal.rule, refusal.value) from refusal
+        raise refused(where, refusal.rule, refusal.value) from refusal
     no_data = raster.tags.no_data
     tags = replace(raster.tags, no_data=None if no_data is None else values.label_of(no_data))
     colours = {} if values.by_colour else _colours(raster, stored)
@@ -169,10 +169,10 @@ def _read(path: Path, where: str, exif: Exif) -> Raster:
             )
         return _untagged(raster) if exif == "keep" else raster
     except RefusalError as refusal:
-        raise _problem(where, refusal.rule, refusal.value) from refusal
+        raise refused(where, refusal.rule, refusal.value) from refusal
     except Exception as error:  # what a decoder raises on foreign bytes is open-ended
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise _problem(where, "the file must be a readable image", reason[:200]) from error
+        raise refused(where, "the file must be a readable image", reason[:200]) from error
 
 
 def _untagged(raster: Raster) -> Raster:
@@ -189,7 +189,8 @@ def _decoded(data: bytes) -> Raster:
             return read_with_pillow(data, form)
 
 
-def _problem(where: str, rule: str, value: str) -> ProblemsError:
+def refused(where: str, rule: str, value: str) -> ProblemsError:
+    """Return the refusal of one file."""
     return ProblemsError(where, [Problem(where, rule, value)])
 
 

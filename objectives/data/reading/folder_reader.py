@@ -5,9 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import cast, final
+
+import numpy as np
 
 from objectives.data.options import PixelReading
+from objectives.data.reading.banded import open_banded
 from objectives.data.reading.decode import decode_image
 from objectives.data.reading.folder import read_folder
 from objectives.data.reading.folder_source import FolderSource
@@ -37,7 +40,7 @@ class FolderReader:
         """Return its labelled frames."""
         return read_folder(self.path, reading)
 
-    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
         """Return the images that its data.yaml names, else of its ``images/``, or its own; each is
         decoded when it is asked for.
         """
@@ -45,7 +48,7 @@ class FolderReader:
         layout = where.layout
         if where.assumed:
             layout = _WITHIN if (self.path / "images").is_dir() else _ITS_OWN
-        return _images_of_folder(where.root, layout, reading.or_else(layout.reading))
+        return _images_of_folder(where.root, layout, reading.or_else(layout.reading), banded=banded)
 
     def stamp(self) -> str:
         """Return a text that changes when one of its files does."""
@@ -54,7 +57,9 @@ class FolderReader:
         return stamp_of(path, files, "".join(map(str, problems)))
 
 
-def _images_of_folder(root: Path, layout: Layout, reading: PixelReading) -> Sequence[NamedImage]:
+def _images_of_folder(
+    root: Path, layout: Layout, reading: PixelReading, *, banded: bool
+) -> Sequence[NamedImage]:
     images, problems = find_images(root, layout)
     folder = root / common_folder(layout.images)
     if not images:
@@ -69,7 +74,10 @@ def _images_of_folder(root: Path, layout: Layout, reading: PixelReading) -> Sequ
 
     def read(index: int) -> NamedImage:
         name, path = items[index]
-        return name, decode_image(path, path.relative_to(root).as_posix(), reading)
+        where = path.relative_to(root).as_posix()
+        if banded and (in_bands := open_banded(path, where, reading)):
+            return name, cast("np.ndarray", in_bands)  # is cut like one
+        return name, decode_image(path, where, reading)
 
     return ReadOnDemand(len(items), read)
 

@@ -183,7 +183,7 @@ class NpzReader:
         """Return its ``training_set``; arrays have no orientation tag."""
         return replace(read_npz(self.path), reading=reading)
 
-    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
         """Return its ``test_set``."""
         return numbered(read_test_set(self.path), reading)
 

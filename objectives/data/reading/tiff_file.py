@@ -29,7 +29,7 @@ _REDUCED = 1
 _VALIDITY = 4
 _NO_DATA = 42113
 _MOST_PAGES = 10_000
-_JPEGS = {COMPRESSION.OJPEG, COMPRESSION.JPEG}
+JPEGS = {COMPRESSION.OJPEG, COMPRESSION.JPEG}
 _LOSSLESS = {
     *(
         COMPRESSION.NONE,
@@ -60,9 +60,7 @@ def read_tiff(data: bytes) -> Raster:
     """
     with tifffile.TiffFile(io.BytesIO(data)) as opened:
         pages = list(_pages(opened.pages, set()))
-        full = [page for page in pages if not page.subfiletype & (_REDUCED | _VALIDITY)]
-        if not full:
-            raise RefusalError(ONE_IMAGE, "a TIFF of previews only")
+        full = _full(pages)
         page = full[0]
         bits = _sample_bits(page)
         _refuse_colours(page)
@@ -80,6 +78,26 @@ def read_tiff(data: bytes) -> Raster:
             lossless=page.compression in _LOSSLESS,
             tags=_tags(page, any(other.subfiletype & _VALIDITY for other in pages)),
         )
+
+
+def lone_page(opened: tifffile.TiffFile) -> tifffile.TiffPage:
+    """Return the one image of a TIFF.
+
+    Raises:
+        RefusalError: It holds several.
+    """
+    full = _full(list(_pages(opened.pages, set())))
+    if len(full) > 1:
+        raise RefusalError(ONE_IMAGE, f"a TIFF of {len(full)} pages")
+    return full[0]
+
+
+def _full(pages: list[tifffile.TiffPage]) -> list[tifffile.TiffPage]:
+    """Return those that are no previews."""
+    full = [page for page in pages if not page.subfiletype & (_REDUCED | _VALIDITY)]
+    if not full:
+        raise RefusalError(ONE_IMAGE, "a TIFF of previews only")
+    return full
 
 
 def _pages(directories: Iterable[Any], seen: set[int]) -> Iterator[tifffile.TiffPage]:
@@ -108,7 +126,7 @@ def _refuse_colours(page: tifffile.TiffPage) -> None:
     decoded.
     """
     # the codec converts
-    is_rgb_again = page.photometric == PHOTOMETRIC.YCBCR and page.compression in _JPEGS
+    is_rgb_again = page.photometric == PHOTOMETRIC.YCBCR and page.compression in JPEGS
     if not (page.photometric in _PLAIN or is_rgb_again):
         known = page.photometric in set(PHOTOMETRIC)
         name = PHOTOMETRIC(page.photometric).name if known else str(page.photometric)
