@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import typer
 
+from objectives.data.preparing.progress import in_lines
 from search.cli.options import parse_duration
 from search.cli.study_options import StudyOptions
 from search.database.embedded import refuse_home
@@ -46,7 +48,8 @@ def written_study(
         check_database(storage)  # before the data, whose preparation may take minutes
     else:
         refuse_home(home_folder(home))
-    prepared = prepare(request, name_place(storage, artifacts, home, cache))
+    place = name_place(storage, artifacts, home, cache)
+    prepared = prepare(request, place, in_lines(partial(typer.echo, err=True)))
     for line in prepared.findings:
         typer.echo(line)
     make = request.learn_from in ("", AUTO)  # named ones are in a database that is there

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from objectives.config import NO_WEIGHTS, WEIGHTS, GivenWeights
 from objectives.data.dataset import DataOptions, Dataset, drop_reasons, open_dataset
+from objectives.data.preparing.progress import Progress, untold
 from objectives.errors import UserError, listed, one_line
 from search.artifacts import BlobMissingError, BlobStore, check_writable, open_blobs
 from search.artifacts.marker import mark_place
@@ -65,8 +66,9 @@ def set_up(request: Request, place: Place) -> Iterator[str]:
     yield write(prepared, place)
 
 
-def prepare(request: Request, place: Place) -> Prepared:
-    """Check space, data and artifact store; the database is not asked.
+def prepare(request: Request, place: Place, progress: Progress = untold) -> Prepared:
+    """Check space, data and artifact store; the database is not asked. ``progress`` is told how many frames
+    are read.
 
     Raises:
         UserError: For a name too long, or with every problem of the space or the data.
@@ -78,7 +80,7 @@ def prepare(request: Request, place: Place) -> Prepared:
     if wanted:
         choose_recipes(wanted)  # a misspelt name is refused before the data is prepared
     blobs = open_blobs(place.artifacts)
-    data = open_dataset(data_path(request.source), request.frames, place.cache)
+    data = open_dataset(data_path(request.source), request.frames, place.cache, progress)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
     offers = _offers(request, space, data)

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.data.dataset import open_dataset
+from objectives.data.preparing.progress import in_lines
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
 from search.artifacts.pictures import open_pictures
@@ -67,7 +68,8 @@ def run_worker(
             say(remark)
         preload()
         check_program(study.spec)
-        data = open_dataset(settings.source or study.spec.source, study.spec.frames, settings.cache)
+        source = settings.source or study.spec.source
+        data = open_dataset(source, study.spec.frames, settings.cache, in_lines(say))
         check_worker(study, data)
         member = replace(member, device=check_cuda(member.device))
         orders.at_work = True

@@ -1,12 +1,14 @@
 """Data checked before a study is made of it."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from objectives.data.dataset import check as examine
 from objectives.data.dataset import drop_reasons
+from objectives.data.preparing.progress import in_lines
 from objectives.pictures.panels import data_picture
 from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.frame_options import FrameOptions
@@ -19,7 +21,7 @@ def check(
     options = asked.frames()
     if picture is not None:
         refuse_picture(picture, "--picture", force=force, source=source)
-    report = examine(source, options)
+    report = examine(source, options, in_lines(partial(typer.echo, err=True)))
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:

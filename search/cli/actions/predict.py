@@ -1,5 +1,6 @@
 """New images labelled with a bundle."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 import typer
 
+from objectives.data.preparing.progress import EVERY_S
 from objectives.errors import Problem, UserError
 from objectives.outputs.place import is_stream
 from objectives.predict import masks
@@ -14,6 +16,19 @@ from objectives.predict.checks import refuse_bad
 from objectives.predict.engines import torch_is_there
 from objectives.program.settings import FlipsWanted
 from search.cli.action import NO_TORCH
+
+
+class RowsSaid:
+    """Says every few seconds how far a large image is predicted."""
+
+    def __init__(self) -> None:
+        self.said_at = time.monotonic()
+
+    def __call__(self, name: str, done: int, of: int) -> None:
+        """Say how many of an image's rows are predicted."""
+        if time.monotonic() - self.said_at >= EVERY_S:
+            self.said_at = time.monotonic()
+            typer.echo(f"{name}: {done} of {of} rows", err=True)
 
 
 def predict(
@@ -34,7 +49,16 @@ def predict(
         left_out[:] = problems  # not those of a GPU that then had no memory, too
 
     on_bad = leave_out if skip_bad else refuse_bad
-    label = partial(masks.predict, bundle, source, out, flips=flips, force=force, on_bad=on_bad)
+    label = partial(
+        masks.predict,
+        bundle,
+        source,
+        out,
+        flips=flips,
+        force=force,
+        on_bad=on_bad,
+        progress=RowsSaid(),
+    )
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
         if not torch_is_there():
