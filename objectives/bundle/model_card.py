@@ -196,14 +196,24 @@ def _scores(spec: FrameSpec, provenance: Provenance) -> list[str]:
         for label in spec.scored
     ]
     package = f" ({spec.measure_package})" if spec.measure_package else ""
-    mean = _row(f"**{spec.score_words}**{package}", [part.score for part in parts.values()])
+    words = _escaped(spec.score_words)
+    score = _row(f"**{words}**{package}", [part.score for part in parts.values()])
     return [
         f"| class, IoU | {' | '.join(titles)} |",
         "|---|" + "---|" * len(parts),
         *rows,
-        mean,
+        score,
+        *_chosen_classes(spec),
         *_absent(spec, parts),
     ]
+
+
+def _chosen_classes(spec: FrameSpec) -> list[str]:
+    """Return what the score is where not all classes count alike."""
+    if not spec.score.classes:
+        return []
+    definition = _escaped(spec.score.definition(spec.class_names, spec.counting))
+    return ["", f"The score is the {definition}; all classes of this table are predicted."]
 
 
 def _absent(spec: FrameSpec, parts: Mapping[str, PartScore]) -> list[str]:

@@ -42,7 +42,7 @@ class PartScore(Frozen):
     """
 
     frames: int = Field(ge=1)
-    score: float = Field(ge=0.0, le=1.0)  # the mean over the scored classes that occur
+    score: float = Field(ge=0.0, le=1.0)  # see `Scoring`
     iou: tuple[float | None, ...]  # per class; None where a class does not occur
     precision: tuple[float | None, ...] = ()
     recall: tuple[float | None, ...] = ()
@@ -54,7 +54,7 @@ class PartScore(Frozen):
     interval: Bounds | None = None
     no_interval: str = ""  # why it is not known
     places: int = 0
-    left_out: str = ""  # which scored classes the mean is not over, as they do not occur, in words
+    left_out: str = ""  # which classes are not in the score, as they do not occur, in words
 
     @classmethod
     def of(cls, score: float, iou: "list[float] | tuple[float, ...]", frames: int) -> Self:

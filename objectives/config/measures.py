@@ -1,5 +1,5 @@
-"""The measures of a class whose mean over the scored classes may be a study's score: our own, and
-those of other packages. Imports no torch.
+"""The measures of a class of which a study's score may be made: our own, and those of other packages.
+Imports no torch.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import numpy as np
 
 from objectives.config.foreign import ForeignScore, foreign_part, lacking_parts
 from objectives.config.measure_names import OWN, measure_names, measure_package
+from objectives.config.score import Score
 from objectives.errors import Problem, ProblemsError, UserError, first_line, listed
 from objectives.statistics.scores import (
     Fractions,
@@ -56,8 +57,13 @@ def measure_named(name: str, package: str) -> Measure:
     return _Checked(name, package, score)
 
 
-def measure_problems(name: str) -> Iterator[Problem]:
-    """Yield why a study cannot choose by a measure."""
+def measure_problems(score: str) -> Iterator[Problem]:
+    """Yield why a study cannot choose by a score, whatever the classes."""
+    try:
+        name = Score.read(score).measure
+    except ValueError as error:
+        yield Problem("score", str(error), score)
+        return
     if name not in measure_names():
         yield Problem(
             "score",

@@ -24,7 +24,14 @@ from objectives.data.preparing.survey import Dropped, drop_reasons
 from objectives.data.ragged import Ragged, one_behind_the_other
 from objectives.data.reading.source import source_stamp
 from objectives.data.spec import FrameSpec, left_out
-from objectives.errors import SearchError, WorldError, one_line
+from objectives.errors import (
+    Problem,
+    ProblemsError,
+    SearchError,
+    WorldError,
+    listed,
+    one_line,
+)
 
 __all__ = [
     "DataOptions",
@@ -98,9 +105,7 @@ class Dataset:
         return parts | ({LEFT_OUT: list(self.left_out_hashes)} if self.left_out_hashes else {})
 
     def left_out(self, part: str) -> str:
-        """Return which scored classes the mean over a part leaves out, in words; empty where all of
-        them occur.
-        """
+        """Return which classes the score of a part leaves out, in words; empty where all of them occur."""
         return left_out(self.spec, self.pixels_in(part), part)
 
 
@@ -124,7 +129,7 @@ def open_dataset(
     key = _key(source, options)
     directory = cache / key
     if _is_whole(directory):
-        return load_dataset(directory)
+        return _scorable(source, load_dataset(directory))
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{key}.lock"):
@@ -135,7 +140,7 @@ def open_dataset(
             f"cannot write the prepared data to {directory}: {error}; free space or choose another "
             f"place"
         ) from error
-    return load_dataset(directory)
+    return _scorable(source, load_dataset(directory))
 
 
 def load_dataset(directory: Path) -> Dataset:
@@ -176,6 +181,14 @@ def load_dataset(directory: Path) -> Dataset:
         ) from error
 
 
+def _scorable(source: str, data: Dataset) -> Dataset:
+    if has_labels(data, "validation"):
+        return data
+    absent = listed(data.spec.class_names[label] for label in data.spec.counting)
+    rule = "the validation part must have labelled pixels of a class that counts"
+    raise ProblemsError(source, [Problem("score", rule, f"none of {absent}")])
+
+
 def rarest_class(dataset: Dataset) -> int:
     """Return the scored label with the fewest training pixels."""
     scored = list(dataset.spec.scored)
@@ -189,10 +202,10 @@ def rare_frames(dataset: Dataset) -> np.ndarray:
 
 
 def has_labels(dataset: Dataset, part: str) -> bool:
-    """Return whether any pixel of a part has a scored label, without which there is no
+    """Return whether any pixel of a part has a label that counts, without which there is no
     score of it.
     """
-    return bool(dataset.pixels_in(part)[list(dataset.spec.scored)].any())
+    return bool(dataset.pixels_in(part)[list(dataset.spec.counting)].any())
 
 
 def _key(source: str, options: DataOptions) -> str:

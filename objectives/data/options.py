@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
-from objectives.config.measure_names import IOU
+from objectives.config.score import IOU
 from objectives.errors import Problem
 
 PARTS = ("train", "validation", "test")
@@ -54,7 +54,7 @@ class DataOptions:
     the label out of loss and score, as mask files write it, or ``none``, and empty means as the
     source says; ``exif`` says whether images and masks with an orientation tag are turned as
     viewers turn them, or kept as their pixels lie in the file; frames that ``leave_out`` names are
-    dropped unseen; ``measure`` names what of a class is averaged over the scored ones: the score;
+    dropped unseen; ``measure`` names the score, see `objectives.config.score`;
     ``channels`` makes all images grey or RGB, empty keeps them; of ``folds`` that the frames
     outside the test part are dealt into, number ``fold``, from 1, validates (0: no folds); ``window``
     is (H, W) of what a network sees at once, None chooses, and ``overlap`` the share of its sides by

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from objectives.config import Frozen
-from objectives.config.foreign import NAME
-from objectives.config.measure_names import IOU, mean_of, title_of
 from objectives.config.measures import measure_named
+from objectives.config.score import IOU, Score
 from objectives.data.options import LARGEST_LABEL, MOST_OVERLAP, Channels, Exif, PixelReading
 from objectives.data.values import Values, key_problems
+from objectives.errors import ProblemsError
 from objectives.statistics.scores import Scoring
 from objectives.windows.layout import Windows
 
@@ -57,8 +57,8 @@ class FrameSpec(Frozen):
     # the ignored label as mask files write it; not known to older bundles
     raw_ignore: int | None = Field(None, ge=0)
     exif: Exif = "turn"  # what an orientation tag does to the pixels of a file: see DataOptions
-    # the measure whose mean over the scored labels is the score, and the package that brings it
-    measure: str = Field(IOU, pattern=rf"^{NAME.pattern}$")
+    # the score, see `Score`, and the package that brings its measure
+    measure: str = IOU
     measure_package: str = Field("", max_length=200)
     # which label each stored value of mask files means, see `Values`; none: each its own
     values: tuple[tuple[str, int], ...] = Field((), exclude_if=_is_empty)
@@ -83,6 +83,8 @@ class FrameSpec(Frozen):
             0 <= label < self.num_classes for label in (self.ignore_label or 0, *self.scored)
         ):
             raise ValueError(f"ignore_label and scored must be labels 0..{self.num_classes - 1}")
+        if problems := [*self.score.class_problems(self.class_names, self.scored)]:
+            raise ProblemsError("score", problems)
         for rule, value in key_problems(key for key, _ in self.values):
             raise ValueError(f"values: {rule}, got {value}")
         if self.pixel_range and not self.pixel_range[0] < self.pixel_range[1]:
@@ -114,36 +116,53 @@ class FrameSpec(Frozen):
         return len(self.class_names)
 
     @property
+    def score(self) -> Score:
+        """What a score of these frames is, as it was named."""
+        return Score.read(self.measure)
+
+    @property
     def scoring(self) -> Scoring:
         """What a score of these frames is.
 
         Raises:
             ProblemsError: Its package is not installed.
         """
-        return Scoring(self.scored, measure_named(self.measure, self.measure_package))
+        score = self.score
+        return Scoring(
+            self.scored,
+            measure_named(score.measure, self.measure_package),
+            score.weights(self.class_names),
+            score.together,
+        )
+
+    @property
+    def counting(self) -> tuple[int, ...]:
+        """The scored labels that count in a score."""
+        return tuple(label for label, _ in self.score.weights(self.class_names)) or self.scored
 
     @property
     def score_words(self) -> str:
-        """What a score is, in two words: ``mean IoU``."""
-        return mean_of(self.measure)
+        """What a score is, in a few words: ``mean IoU``."""
+        return self.score.words
 
     @property
     def score_title(self) -> str:
         """The same to begin a line with: ``Mean IoU``."""
-        return title_of(self.measure)
+        return self.score.title
 
 
 def left_out(spec: FrameSpec, support_K: Sequence[int] | np.ndarray, part: str) -> str:
-    """Return what a mean over the scored classes leaves out in a part of which so many pixels are
-    of each class; empty for nothing.
+    """Return what a score leaves out in a part of which so many pixels are of each class; empty for
+    nothing.
     """
-    absent = [spec.class_names[label] for label in spec.scored if not support_K[label]]
+    counting = spec.counting
+    absent = [spec.class_names[label] for label in counting if not support_K[label]]
     if not absent:
         return ""
     verb = "does" if len(absent) == 1 else "do"
-    total = len(spec.scored)
+    total = len(counting)
+    which = "chosen" if spec.score.classes else "scored"
     return (
-        f"mean over {total - len(absent)} of {total} scored classes: {', '.join(absent)} "
-        f"{verb} "
-        f"not occur in {part}"
+        f"{spec.score.gathering} over {total - len(absent)} of {total} {which} classes: "
+        f"{', '.join(absent)} {verb} not occur in {part}"
     )

@@ -7,6 +7,7 @@ cut into halves, several times: chosen on one, what the gain loses on the other 
 has made of it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,9 +61,11 @@ def judged_ensemble(
     """Choose an ensemble on all places and judge it; equal arguments give an equal one.
 
     Raises:
-        UserError: With fewer than two places.
+        UserError: With fewer than two places that hold a class that counts.
     """
-    refuse_one_place(library.places)
+    class_pixels_GK = library.class_pixels_GK()
+    counting = list(library.scoring.counting)
+    refuse_one_place(int((class_pixels_GK[:, counting].sum(axis=1) > 0).sum()))
     generator = np.random.default_rng(seed)
     members = len(library.members)
     members_MGKK = np.stack(
@@ -73,17 +76,19 @@ def judged_ensemble(
     whole = _Combination(library, rule, members_MGKK)
     flattery = []
     for turn in range(halvings):
-        halves = place_halves(library.class_pixels_GK(), library.scored, seed + turn)
+        halves = place_halves(class_pixels_GK, library.scored, seed + turn)
         for choosing, judging in (halves, halves[::-1]):
             sample = library.sample(choosing, pixels, generator)
             half = _Combination(library, select(sample, strategy, generator), members_MGKK)
             flattery.append(half.over_members(choosing) - half.over_members(judging))
+    known = [each for each in flattery if not math.isnan(each)]  # each half holds what counts
+    refuse_one_place(1 + bool(known))
     return JudgedEnsemble(
         rule=rule,
         score=_score(whole.confusions_GKK, library.scoring),
         scores_M=np.array([_score(each, library.scoring) for each in members_MGKK]),
         shares_M=whole.shares_M,
-        optimism=OF_A_HALF * max(0.0, float(np.mean(flattery))),
+        optimism=OF_A_HALF * max(0.0, float(np.mean(known))),
         covariances=score_covariances(
             np.concatenate([whole.confusions_GKK[None], members_MGKK]), library.scoring
         ),
@@ -100,7 +105,7 @@ def refuse_one_place(places: int) -> None:
     if places < 2:
         raise UserError(
             "an ensemble is judged on other places than it was chosen on: one place in the "
-            "validation part is too few"
+            "validation part that holds a class of the score is too few"
         )
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from objectives.ensemble.probability_codes import decode_probabilities
 from objectives.ensemble.stacking import Stack
-from objectives.statistics.scores import Measure, Scoring, iou, measured
+from objectives.statistics.scores import Scoring, iou, measured
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
@@ -49,7 +49,7 @@ class Library:
 
     @property
     def scored(self) -> tuple[int, ...]:
-        """The labels that the score is over."""
+        """The labels that are predicted."""
         return self.scoring.scored
 
     @property
@@ -99,7 +99,7 @@ class Library:
         position = np.full(self.num_classes, len(self.scored), dtype=np.int64)
         position[list(self.scored)] = np.arange(len(self.scored))
         return Sample(
-            np.ascontiguousarray(planes), position[self.labels_P[inside]], self.scoring.measure
+            np.ascontiguousarray(planes), position[self.labels_P[inside]], self.scoring.renumbered()
         )
 
     def _parts(self) -> Iterator[slice]:
@@ -127,12 +127,12 @@ class Library:
 @dataclass(frozen=True)
 class Sample:
     """Pixels on which averages are tried: decoded probabilities of the S scored classes, and labels
-    as 0..S-1, S for others.
+    as 0..S-1, S for others; ``scoring`` is of labels so numbered.
     """
 
     planes_MSQ: Floats
     labels_Q: Counts
-    measure: Measure = iou
+    scoring: Scoring
 
     def iou_S(self, sum_SQ: Floats) -> npt.NDArray[np.float64]:
         """IoU of each scored class for a sum of members' probabilities; NaN where a class does not
@@ -141,10 +141,9 @@ class Sample:
         return measured(iou, *self._counts(sum_SQ))
 
     def score(self, sum_SQ: Floats) -> float:
-        """The mean of the measure over the scored classes that occur; 0 when none does."""
-        values = measured(self.measure, *self._counts(sum_SQ))
-        known = values[~np.isnan(values)]
-        return float(known.mean()) if known.size else 0.0
+        """The score of a sum of members' probabilities; 0 when no class that counts occurs."""
+        values_S = measured(self.scoring.measure, *self._counts(sum_SQ))
+        return float(np.nan_to_num(self.scoring.over(values_S)))
 
     def _counts(self, sum_SQ: Floats) -> tuple[Counts, Counts, Counts]:
         """Hits, true and predicted pixels of each scored class."""

@@ -45,7 +45,7 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """The mean over the scored classes that occur, in 0..1."""
+        """What the study's score is of the whole set, in 0..1."""
         return self.scoring.of(self.confusion_KK)
 
     @property

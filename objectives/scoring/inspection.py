@@ -32,7 +32,7 @@ class Inspection:
 
     groups_G: npt.NDArray[np.integer]
     confusions_GKK: npt.NDArray[np.int64]
-    # see `Scoring.of`; NaN for a frame without a scored class
+    # see `Scoring.of`; NaN for a frame without a class that counts
     frame_scores_N: npt.NDArray[np.float64]
     calibration: Calibration
     scoring: Scoring
@@ -49,7 +49,7 @@ class Inspection:
 
     @property
     def measured_K(self) -> Fractions:
-        """The measure of each class whose mean is the score, (K,); NaN where it does not occur."""
+        """The measure of each class that the score is made of, (K,); NaN where it does not occur."""
         return self.scoring.by_class(self.evaluation.confusion_KK)
 
     def worst(self, count: int) -> tuple[int, ...]:

@@ -28,16 +28,16 @@ class SoftSums:
         return SoftSums(self.expected_KK + other.expected_KK, self.surprise_K + other.surprise_K)
 
     def score(self, scoring: Scoring) -> float:
-        """Return the study's score of the expected confusion matrix, in 0..1; NaN when no scored
-        label occurs.
+        """Return the study's score of the expected confusion matrix, in 0..1; NaN when no label that
+        counts occurs.
         """
         true_K, predicted_K = self.expected_KK.sum(1), self.expected_KK.sum(0)
         hits_K = self.expected_KK.diagonal()
-        return mean_over(measured(scoring.measure, hits_K, true_K, predicted_K), scoring.scored)
+        return float(scoring.over(measured(scoring.measure, hits_K, true_K, predicted_K)))
 
     def balanced_nll(self, scoring: Scoring) -> float:
         """Return the mean over the scored labels that occur of the mean ``-ln p`` of their pixels,
-        in nats; NaN when none occurs.
+        in nats, whatever the score; NaN when none occurs.
         """
         pixels_K = self.expected_KK.sum(1)
         occurs_K = pixels_K > 0

@@ -4,8 +4,8 @@ torch.
 Frames of one place are alike, so a place is what is drawn, never a frame: all frames of a place
 come or stay away together.
 
-A score is a mean over a fixed set of classes: those that its part holds. A resample that holds no
-place with one of them would be a mean over others, which may lie where the score cannot. Such
+A score is made of a fixed set of classes: those that count and that its part holds. A resample that
+holds no place with one of them would be made of others, and may lie where the score cannot. Such
 resamples are left out where they are few; where a class lies in so few places that they are many,
 nothing is known of how it differs from place to place, and there is no interval. Neither is there
 with less than ``LEAST_PLACES`` places: intervals of fewer hold far less than they say.
@@ -157,13 +157,8 @@ class _Sums:
         """Return the score, then the IoU of each class; NaN where nothing is; (B, 1 + K)."""
         counts = self.hits_BK, self.true_BK, self.predicted_BK
         iou_BK = measured(iou, *counts)
-        values_BS = (iou_BK if scoring.measure is iou else measured(scoring.measure, *counts))[
-            :, list(scoring.scored)
-        ]
-        total = np.nansum(values_BS, axis=1)
-        count = np.sum(~np.isnan(values_BS), axis=1)
-        mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-        return np.concatenate([mean[:, None], iou_BK], axis=1)
+        own_BK = iou_BK if scoring.measure is iou else measured(scoring.measure, *counts)
+        return np.concatenate([scoring.over(own_BK)[:, None], iou_BK], axis=1)
 
 
 def _resample(model: _Sums, scoring: Scoring, how: Resampling) -> ResampledScores:
@@ -171,7 +166,7 @@ def _resample(model: _Sums, scoring: Scoring, how: Resampling) -> ResampledScore
     places = len(model.hits_BK)
     value = model.drawn(np.ones((1, places))).scores(scoring)[0]
     holds_GK = (model.true_BK > 0).astype(np.float64)
-    present = [label for label in scoring.scored if holds_GK[:, label].any()]
+    present = [label for label in scoring.counting if holds_GK[:, label].any()]
     drawn = []
     whole = []
     for times_BG in _times(places, how):

@@ -1,13 +1,15 @@
-"""Scores of classes from counts of pixels: IoU, precision, recall, Dice; and the mean of one of them,
-which is a study's score. Imports no torch.
+"""Scores of classes from counts of pixels: IoU, precision, recall, Dice; and what a study's score makes
+of one of them. Imports no torch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, assert_never
 
 import numpy as np
 import numpy.typing as npt
+
+from objectives.statistics.together import Together
 
 Counts = npt.NDArray[np.integer]
 Pixels = npt.NDArray[np.integer] | npt.NDArray[np.floating]
@@ -60,22 +62,57 @@ def dice(hits: Pixels, true: Pixels, predicted: Pixels) -> Fractions:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a score is: the mean of a measure over those of the ``scored`` labels that occur in the
-    truth.
+    """What a score is: a measure of those labels that count and occur in the truth, put together.
+
+    Labels that count have a weight above 0 each in ``weights``; there are none where all that are
+    ``scored``, and so predicted, count alike. ``together`` is their mean, by the weights of those that
+    occur, or the least.
     """
 
     scored: tuple[int, ...]
     measure: Measure = iou
+    weights: tuple[tuple[int, float], ...] = ()
+    together: Together = "mean"
+
+    @property
+    def counting(self) -> tuple[int, ...]:
+        """The labels that count."""
+        return tuple(label for label, _ in self.weights) or self.scored
 
     def of(self, confusion_KK: Counts) -> float:
         """Return the score of a set of frames, or of a single one, from its confusion matrix; NaN
-        when no scored label occurs.
+        when no label that counts occurs.
         """
-        return mean_over(self.by_class(confusion_KK), self.scored)
+        return float(self.over(self.by_class(confusion_KK)))
 
     def by_class(self, confusion_KK: Counts) -> Fractions:
         """Return the measure of every class, scored or not, (K,); NaN where it does not occur."""
         return measured(self.measure, *_counts(confusion_KK))
+
+    def over(self, fractions_K: Fractions) -> Fractions:
+        """Return the score (...) of measures of every class (..., K), NaN of those that do not occur;
+        NaN when none that counts does.
+        """
+        values_C = fractions_K[..., list(self.counting)]
+        weights_C = np.array([weight for _, weight in self.weights] or [1.0])
+        known_C = ~np.isnan(values_C)
+        match self.together:
+            case "mean":
+                total = np.where(known_C, values_C * weights_C, 0.0).sum(axis=-1)
+                weight = np.where(known_C, weights_C, 0.0).sum(axis=-1)
+                none = np.full(weight.shape, np.nan)
+                return np.asarray(np.divide(total, weight, out=none, where=weight > 0))
+            case "least":
+                least = np.where(known_C, values_C, np.inf).min(axis=-1)
+                return np.where(known_C.any(axis=-1), least, np.nan)
+            case _:
+                assert_never(self.together)
+
+    def renumbered(self) -> "Scoring":
+        """Return the same of measures of the scored labels alone, in their order."""
+        place = {label: number for number, label in enumerate(self.scored)}
+        weights = tuple((place[label], weight) for label, weight in self.weights)
+        return replace(self, scored=tuple(place.values()), weights=weights)
 
 
 @dataclass(frozen=True)
@@ -119,13 +156,9 @@ def measured(measure: Measure, hits: Pixels, true: Pixels, predicted: Pixels) ->
     return values
 
 
-def mean_over(fractions_K: Fractions, scored: Sequence[int]) -> float:
-    """Return the mean over the ``scored`` labels that occur, which are those without NaN; NaN when
-    none does.
-    """
-    chosen = fractions_K[list(scored)]
-    known = chosen[~np.isnan(chosen)]
-    return float(known.mean()) if known.size else float("nan")
+def mean_over(fractions_K: Fractions, labels: Sequence[int]) -> float:
+    """Return the mean over the labels that occur, which are those without NaN; NaN when none does."""
+    return float(Scoring(tuple(labels)).over(fractions_K))
 
 
 def _counts(

@@ -24,7 +24,7 @@ class EpochResult:
     seconds: float
     scored_on: Processor
     validation_loss: float = math.nan  # by the mixture of that epoch; NaN where it was not computed
-    # the study's measure of each class, whose mean over the scored ones is the score; NaN as in iou
+    # the study's measure of each class, of which its score is made; NaN as in iou
     measured: tuple[float, ...] = ()
     # the score of probabilities, and the class-balanced -ln p in nats (see `SoftSums`): of the same
     # weights and frames as the score, and smoother

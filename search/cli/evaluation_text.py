@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from objectives.config.measure_names import WORDS
+from objectives.config.score import WORDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,11 +116,11 @@ def _measures(evaluation: "BundleEvaluation") -> "dict[str, np.ndarray]":
         "recall": classes.recall,
         "dice": classes.dice,
     }
-    return own | {evaluation.spec.measure: evaluation.inspection.measured_K}
+    return own | {evaluation.spec.score.measure: evaluation.inspection.measured_K}
 
 
 def _means(evaluation: "BundleEvaluation") -> dict[str, float]:
-    """Means over the scored classes that occur, one of which may be the score."""
+    """Means over the scored classes that occur, of which the score may be one."""
     from objectives.statistics.scores import mean_over
 
     scored = evaluation.spec.scored

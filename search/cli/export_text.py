@@ -41,7 +41,7 @@ def print_export(out: Path, provenance: Provenance, names: tuple[str, ...], word
         if part.left_out:
             console.print(f"note: the score on {name} is a {part.left_out}")
         if part.no_interval:
-            console.print(f"note: no interval of the mean on {name}: {part.no_interval}")
+            console.print(f"note: no interval of the score on {name}: {part.no_interval}")
     console.print(str(provenance.belief))
     if provenance.confirmation:
         console.print(provenance.confirmation_then)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from objectives.config.measure_names import IOU
+from objectives.config.score import IOU
 from objectives.data.options import DataOptions
 from search.cli.options import (
     ChannelsChoice,
@@ -23,6 +23,7 @@ from search.cli.options import (
     Window,
     parse_labels,
     parse_leave_out,
+    parse_score,
     parse_size,
     parse_split,
 )
@@ -69,7 +70,7 @@ class FrameOptions:
             exif=self.exif,
             channels=self.channels,
             leave_out=parse_leave_out(self.leave_out),
-            measure=self.score,
+            measure=parse_score(self.score),
             folds=self.folds,
             fold=self.fold,
         )

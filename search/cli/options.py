@@ -7,9 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from objectives.config.score import Score as ScoreName
 from objectives.data.options import MOST_FOLDS, MOST_OVERLAP, Channels, DataOptions, Exif
 from objectives.data.preparing.leave_out import read_leave_out
-from objectives.errors import UserError
+from objectives.errors import UserError, one_line
 from search.study.names import LONGEST_NAME
 
 LONGEST_S = 366 * 86400.0
@@ -100,15 +101,15 @@ Scored = Annotated[
     str,
     typer.Option(
         "--scored",
-        help="Labels that the score averages over, like 1,2,4.  [default: all but the ignored]",
+        help="Labels that are predicted and scored, like 1,2,4.  [default: all but the ignored]",
     ),
 ]
 Score = Annotated[
     str,
     typer.Option(
         "--score",
-        help="What is averaged over these labels: iou, dice, precision, recall, or a score that "
-        "another installed package brings.",
+        help="What trials are compared by: the mean iou, dice, precision or recall of these labels (or "
+        "a score of another package); iou:big_rock=3,soil of some, weighted; least-recall of the worst.",
     ),
 ]
 Ignore = Annotated[
@@ -247,6 +248,18 @@ def parse_labels(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", text):
         raise UserError(f"--scored must be labels like 1,2,4, got {text!r}")
     return tuple(sorted({int(label) for label in text.split(",")}))
+
+
+def parse_score(text: str) -> str:
+    """``recall:soil=1,3=2`` as it is stored: classes in one order, without weights of 1.
+
+    Raises:
+        UserError: It has not the form of a score.
+    """
+    try:
+        return str(ScoreName.read(text))
+    except ValueError as error:
+        raise UserError(f"--score {error}, got {one_line(text)!r}") from error
 
 
 def parse_split(split: str) -> tuple[float, float, float]:

@@ -63,8 +63,8 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
 
 
 def _classes(known: Sequence[Cell], parts: Sequence[str]) -> Iterable[str]:
-    """Return the mean of a part without a class is over the others: where that differs, parts are
-    not quite alike.
+    """Yield which parts lack a class: their scores are over the others, so that parts are not quite
+    alike.
     """
     there = {
         part: {name for run in known if run.part == part for name in run.per_class}
@@ -74,6 +74,6 @@ def _classes(known: Sequence[Cell], parts: Sequence[str]) -> Iterable[str]:
         absent = sum(name not in names for names in there.values())
         if absent:
             yield (
-                f"{name} does not occur in {absent} of the {len(parts)} parts, whose mean is "
+                f"{name} does not occur in {absent} of the {len(parts)} parts, whose score is "
                 f"over the other classes"
             )

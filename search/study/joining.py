@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from objectives.config.measures import measure_named
+from objectives.config.score import Score
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
 from search.study.differences import short
@@ -43,7 +44,7 @@ def check_program(spec: StudySpec) -> None:
     Raises:
         UserError: Something differs or lacks; both values are named.
     """
-    measure_named(spec.frames.measure, spec.measure_package)
+    measure_named(Score.read(spec.frames.measure).measure, spec.measure_package)
     pairs = {
         "version of Optuna": (spec.optuna, OPTUNA_MAJOR),
         "objective version": (spec.objective_version, OBJECTIVE_VERSION),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from objectives.config import Frozen
-from objectives.config.measure_names import mean_of, title_of
+from objectives.config.score import Score
 from objectives.data.options import DataOptions
 from objectives.errors import UserError
 from objectives.version import OBJECTIVE_VERSION
@@ -61,13 +61,13 @@ class StudySpec(Frozen):
 
     @property
     def score_words(self) -> str:
-        """What a score is, in two words: ``mean IoU``."""
-        return mean_of(self.frames.measure)
+        """What a score is, in a few words: ``mean IoU``."""
+        return Score.read(self.frames.measure).words
 
     @property
     def score_title(self) -> str:
         """The same to begin a line with: ``Mean IoU``."""
-        return title_of(self.frames.measure)
+        return Score.read(self.frames.measure).title
 
     @property
     def has_test(self) -> bool:
@@ -111,19 +111,20 @@ def refuse_namesake(spec: StudySpec, data: str) -> None:
 
 
 def score_definition(data: "Dataset") -> str:
-    """Return what a score is: which classes it averages over, those of the validation part, and
-    which pixels it leaves out.
+    """Return what a score is: of which classes, those that count of the validation part, and which
+    pixels it leaves out.
     """
     spec = data.spec
     pixels_K = data.pixels_in("validation")
-    occurring = ", ".join(spec.class_names[label] for label in spec.scored if pixels_K[label])
+    occurring = [label for label in spec.counting if pixels_K[label]]
     ignored = (
         ""
         if spec.ignore_label is None
         else f", pixels of {spec.class_names[spec.ignore_label]} left out"
     )
     missing = data.left_out("validation")
-    return f"{spec.score_words} of {occurring}{ignored}" + (f" ({missing})" if missing else "")
+    words = spec.score.definition(spec.class_names, occurring)
+    return f"{words}{ignored}" + (f" ({missing})" if missing else "")
 
 
 def stable_seed(*parts: object) -> int:

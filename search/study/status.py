@@ -133,7 +133,7 @@ class Status:
     infeasible: Infeasible
     scored: bool = True  # False: its one model is of all frames, and has no score
     score: str = ""  # what a score is, in words
-    score_words: str = ""  # the same in two: mean IoU
+    score_words: str = ""  # the same in a few: mean IoU
     front: tuple[Model, ...] = ()  # the best, and what is cheaper
     learned: str = ""  # the runs of other studies that it has learned from
 

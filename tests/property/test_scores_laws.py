@@ -2,6 +2,8 @@
 probabilities.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.metrics import confusion_KK
-from objectives.statistics.scores import ClassScores, Scoring, class_scores
+from objectives.statistics.scores import ClassScores, Scoring, class_scores, iou, recall
 
 Mask = npt.NDArray[np.uint8]
 CLASSES = 4
@@ -105,6 +107,50 @@ def test_the_mean_is_over_the_classes_that_occur_whatever_is_predicted(
     np.testing.assert_allclose(
         Scoring(tuple(scored)).of(confusion), ious.mean() if there else np.nan
     )
+
+
+@laws
+@given(pair=pairs, weights=st.dictionaries(st.integers(0, CLASSES - 1), st.floats(1e-3, 1e3)))
+def test_a_score_is_what_a_loop_over_its_classes_gives(
+    pair: tuple[Mask, Mask], weights: dict[int, float]
+) -> None:
+    confusion = confusion_KK(*pair, CLASSES, None)
+    counting = weights or dict.fromkeys(range(CLASSES), 1.0)
+    there = [label for label in counting if (pair[1] == label).any()]
+    of = {}
+    for label in there:
+        here, said = pair[1] == label, pair[0] == label
+        of[label] = float(here[said].sum()) / float(here.sum())
+    scoring = Scoring(tuple(range(CLASSES)), recall, tuple(weights.items()))
+    total = sum(counting[label] for label in there)
+    mean = sum(counting[label] * of[label] for label in there) / total if there else np.nan
+    np.testing.assert_allclose(scoring.of(confusion), mean, rtol=1e-9)
+    least = replace(scoring, together="least").of(confusion)
+    np.testing.assert_allclose(least, min(of.values(), default=np.nan))
+
+
+@laws
+@given(
+    pairs=st.lists(pairs, min_size=1, max_size=4),
+    least=st.booleans(),
+    order=st.permutations(range(CLASSES)),
+)
+def test_scores_of_many_matrices_at_once_are_those_of_each(
+    pairs: list[tuple[Mask, Mask]], least: bool, order: list[int]
+) -> None:
+    scoring = Scoring((3, 1, 2), iou, ((2, 2.0), (3, 0.5)), "least" if least else "mean")
+    stack = np.stack([confusion_KK(*pair, CLASSES, None) for pair in pairs])
+    found = scoring.over(class_scores(stack).iou)
+    np.testing.assert_array_equal(found, [scoring.of(confusion) for confusion in stack])
+    # the scored classes alone, as an ensemble's choice has them
+    inside = class_scores(stack).iou[:, [3, 1, 2]]
+    np.testing.assert_array_equal(scoring.renumbered().over(inside), found)
+    # classes have no order
+    moved = replace(
+        scoring, scored=(order[3], order[1], order[2]), weights=((order[2], 2.0), (order[3], 0.5))
+    )
+    back = np.argsort(order)
+    np.testing.assert_array_equal(moved.over(class_scores(stack).iou[:, back]), found)
 
 
 @laws

@@ -29,7 +29,7 @@ def classes(findings: Findings) -> Html:
     )
     note = (
         "IoU of each class on validation; the last row is the score. The last two columns show how "
-        "much of a class was left behind by choosing the best mean."
+        "much of a class was left behind by choosing the best score."
     )
     return section("Classes", table(titles, rows), paragraph(note, kind="note"), name="classes")
 

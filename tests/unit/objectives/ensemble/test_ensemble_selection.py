@@ -237,6 +237,34 @@ def test_the_gain_is_over_the_members_and_its_optimism_is_what_halves_lose() -> 
     assert (again.rule, again.optimism) == (found.rule, found.optimism)
 
 
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        Scoring((3, 1, 2), weights=((3, 5.0), (1, 1.0))),
+        Scoring((0, 1, 2, 3), recall, together="least"),
+    ],
+)
+def test_members_are_chosen_and_judged_by_the_score_of_the_study(scoring: Scoring) -> None:
+    lib = replace(library(4), scoring=scoring)
+    sample = whole_sample(lib)
+    for member in range(4):
+        confusion_KK = lib.confusions_GKK(single(member, 4)).sum(axis=0)
+        assert sample.score(sample.planes_MSQ[member]) == pytest.approx(scoring.of(confusion_KK))
+    found = judged_ensemble(lib, Greedy(3, bags=3), seed=0, halvings=1)
+    whole_KK = lib.confusions_GKK(found.rule).sum(axis=0)
+    assert found.score == pytest.approx(scoring.of(whole_KK))
+    assert found.score > found.scores_M.max()
+    assert np.diag(found.covariances).min() > 0
+
+
+def test_places_without_a_class_that_counts_judge_nothing() -> None:
+    lib = library(2)
+    labels_P = np.where((lib.labels_P == 3) & (lib.places_P > 0), 0, lib.labels_P)
+    rare = replace(lib, labels_P=labels_P, scoring=replace(lib.scoring, weights=((3, 1.0),)))
+    with pytest.raises(UserError, match="one place in the validation part that holds a class of"):
+        judged_ensemble(rare, Greedy(2), seed=0)
+
+
 def test_what_was_not_chosen_has_no_optimism() -> None:
     lib = library(4)
     found = judged_ensemble(lib, Even(3), seed=0, halvings=2)

@@ -72,6 +72,26 @@ def test_both_are_what_single_pixels_add_up_to(seed: int) -> None:
     assert sums.balanced_nll(spec.scoring) == pytest.approx(nll, abs=1e-6)
 
 
+def test_the_score_of_probabilities_is_put_together_as_the_study_says() -> None:
+    logits_BKHW, masks_BHW = drawn(3)
+    alone = []
+    for label in ("sand", "rock"):
+        spec = spec_of(measure=f"recall:{label}")
+        alone.append(soft_sums(logits_BKHW, masks_BHW, spec).score(spec.scoring))
+    sums = soft_sums(logits_BKHW, masks_BHW, spec_of())
+    weighted, least = (
+        sums.score(spec_of(measure=measure).scoring)
+        for measure in ("recall:sand=1,rock=4", "least-recall")
+    )
+    assert alone[0] != pytest.approx(alone[1])
+    assert weighted == pytest.approx((alone[0] + 4 * alone[1]) / 5)
+    assert least == min(alone)
+    likely = logits_BKHW.double().numpy()[:, [1, 2]]
+    shares = np.exp(likely) / np.exp(likely).sum(1, keepdims=True)
+    masks = masks_BHW.numpy()
+    assert alone[0] == pytest.approx(shares[:, 0][masks == 1].mean(), abs=1e-6)
+
+
 def test_sure_predictions_score_as_their_labels() -> None:
     logits_BKHW, masks_BHW = drawn(0)
     spec = spec_of(measure="dice")

@@ -21,7 +21,7 @@ from objectives.statistics.resampling import (
     score_covariances,
     score_interval,
 )
-from objectives.statistics.scores import Scoring, dice
+from objectives.statistics.scores import Scoring, dice, recall
 
 ALL = (0, 1, 2)
 Counts = npt.NDArray[np.int64]
@@ -246,3 +246,31 @@ def test_blocks_of_places_tell_how_a_score_moves_about_as_places_do() -> None:
     )
     without = left_out_scores(of_blocks[0], scoring)
     assert without[3] == pytest.approx(scoring.of(np.delete(of_blocks[0], 3, axis=0).sum(axis=0)))
+
+
+WEIGHTED = Scoring(ALL, dice, ((0, 1.0), (2, 3.0)))
+LEAST = Scoring(ALL, recall, together="least")
+
+
+@pytest.mark.parametrize("scoring", [WEIGHTED, LEAST, Scoring(ALL, weights=((2, 1.0),))])
+def test_places_are_left_out_and_resampled_by_the_score_itself(scoring: Scoring) -> None:
+    confusions = some_places(14, 3)
+    others = [scoring.of(np.delete(confusions, place, 0).sum(0)) for place in range(14)]
+    np.testing.assert_allclose(left_out_scores(confusions, scoring), others, rtol=1e-12)
+    how = Resampling(resamples=400, method=Method.PERCENTILE)
+    found = score_interval(confusions, scoring, how)
+    assert found.mean.value == scoring.of(confusions.sum(0))
+    times = np.random.default_rng(how.seed).integers(0, 14, (400, 14))
+    drawn = np.array([scoring.of(confusions[picks].sum(0)) for picks in times])
+    reach = np.sqrt(14 / 13) * stdtrit(13, 0.975)
+    tails = stats.norm.cdf([-reach, reach])
+    expected = np.quantile(drawn, tails)
+    assert [interval(found.mean).low, interval(found.mean).high] == pytest.approx(expected)
+
+
+def test_a_class_that_does_not_count_may_lie_in_few_places() -> None:
+    confusions = some_places(12, 0)
+    confusions[1:, 2] = 0  # the last class lies in one place
+    assert isinstance(score_interval(confusions, Scoring(ALL)).mean.interval, Unknown)
+    assert interval(score_interval(confusions, Scoring(ALL, weights=((0, 2.0), (1, 1.0)))).mean)
+    assert isinstance(score_interval(confusions, LEAST).mean.interval, Unknown)

@@ -9,7 +9,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
+from torchmetrics.classification import (
+    MulticlassF1Score,
+    MulticlassJaccardIndex,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
 
 from objectives.scoring.metrics import confusion_KK
 from objectives.statistics.scores import (
@@ -139,6 +144,42 @@ def test_a_score_is_the_mean_of_its_measure(measure: Measure, expected: list[flo
     assert Scoring((1, 2), measure).of(HAND) == pytest.approx(sum(expected) / 2)
     assert Scoring((0, 2, 3), measure).of(HAND) == pytest.approx(expected[1])
     assert math.isnan(Scoring((0, 3), measure).of(HAND))
+
+
+def test_weights_are_shared_out_anew_among_the_classes_that_occur() -> None:
+    ious = {1: 6 / 9, 2: 3 / 6}
+    weighted = Scoring((1, 2), weights=((1, 3.0), (2, 1.0)))
+    assert weighted.of(HAND) == pytest.approx((3 * ious[1] + ious[2]) / 4)
+    absent = Scoring((1, 2, 3), weights=((1, 3.0), (3, 10.0)))
+    assert absent.of(HAND) == pytest.approx(ious[1])
+    assert math.isnan(Scoring((1, 2, 3), weights=((3, 1.0),)).of(HAND))
+    alone = Scoring((1, 2), weights=((2, 1.0),))  # what is taken for the other counts against it
+    assert alone.of(HAND) == pytest.approx(ious[2])
+
+
+def test_the_least_is_of_the_classes_that_count_and_occur() -> None:
+    assert Scoring((0, 1, 2), recall, together="least").of(HAND) == pytest.approx(6 / 8)
+    never = np.array([[5, 0, 0], [4, 0, 0], [0, 0, 0]])
+    assert Scoring((0, 1, 2), recall, together="least").of(never) == 0
+    chosen = Scoring((0, 1, 2), recall, weights=((0, 1.0), (2, 1.0)), together="least")
+    assert chosen.of(never) == 1
+    assert math.isnan(Scoring((2,), recall, together="least").of(never))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_they_are_made_of_the_measures_of_torchmetrics(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target, predicted = rng.integers(0, 5, (2, 3, 8, 9))
+    masks = torch.from_numpy(predicted), torch.from_numpy(target)
+    found_KK = confusion_KK(predicted, target, 5, 0)
+    recalls, ious = (
+        kind(5, average="none", ignore_index=0)(*masks).numpy()
+        for kind in (MulticlassRecall, MulticlassJaccardIndex)
+    )
+    scored = (1, 2, 3, 4)
+    assert Scoring(scored, recall, together="least").of(found_KK) == pytest.approx(min(recalls[1:]))
+    weighted = Scoring(scored, weights=((2, 3.0), (4, 1.0)))
+    assert weighted.of(found_KK) == pytest.approx((3 * ious[2] + ious[4]) / 4)
 
 
 def test_formulas_need_no_torch() -> None:

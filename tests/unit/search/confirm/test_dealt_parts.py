@@ -54,4 +54,4 @@ def test_nothing_is_said_of_one_seed_or_of_parts_that_are_not_dealt_anew() -> No
 
 def test_a_class_that_some_parts_lack_is_named() -> None:
     *_, said = parts_told([run_of(0, "1"), run_of(1, "2", per_class={"soil": 0.4})])
-    assert said == "rock does not occur in 1 of the 2 parts, whose mean is over the other classes"
+    assert said == "rock does not occur in 1 of the 2 parts, whose score is over the other classes"
