@@ -6,6 +6,7 @@ wait for it.
     dice:big_rock            the Dice of one class, named or by its label
     iou:big_rock=3,soil      a weighted mean of two
     least-recall             the recall of the class that has the least
+    boundary-iou             the mean IoU of the pixels near contours
 """
 
 import re
@@ -23,7 +24,10 @@ LONGEST = 30_000  # characters: every class by name
 LISTED = 4  # classes that a heading names
 LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6
 LABEL = re.compile("[0-9]{1,3}")
-FORM = "like iou, least-recall or iou:big_rock=3,soil, where each class stands once"
+NEAR = 0.02  # of the diagonal, as Cheng et al. 2021 have it
+FORM = (
+    "like iou, least-recall, boundary-iou@0.02 or iou:big_rock=3,soil, where each class stands once"
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Score:
 
     ``classes`` are those that count, each a name or a label, with its weight in the mean; none: all
     scored classes alike. The others are predicted, too, and count only by what is taken for a class
-    that does.
+    that does. ``boundary`` is the share of a frame's diagonal within which of a contour pixels count;
+    0: all do.
     """
 
     measure: str = IOU
     together: Together = "mean"
     classes: tuple[tuple[str, float], ...] = ()
+    boundary: float = 0.0
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -46,21 +52,32 @@ class Score:
         Raises:
             ValueError: It has not the form of one; the rule is said.
         """
-        form = re.fullmatch(rf"(least-)?({NAME.pattern})(?::(.+))?", text)
+        form = re.fullmatch(
+            rf"(least-)?(?:(boundary-)?({NAME.pattern})(?:@([0-9.]+))?)(?::(.+))?", text
+        )
         if not form or len(text) > LONGEST:
             raise ValueError(f"must be {FORM}")
-        words = form[3].split(",") if form[3] else []
+        words = form[5].split(",") if form[5] else []
         classes = tuple(sorted(map(_weighed, words), key=lambda each: _order(each[0])))
         if len({word for word, _ in classes}) < len(classes):
             raise ValueError(f"must be {FORM}")
         if form[1] and any(weight != 1 for _, weight in classes):
             raise ValueError("must have no weights where the least class counts")
-        return cls(form[2], "least" if form[1] else "mean", classes)
+        together: Together = "least" if form[1] else "mean"
+        return cls(form[3], together, classes, _boundary(form[2], form[4]))
 
     def __str__(self) -> str:
         least = "least-" if self.together == "least" else ""
         classes = [word + (f"={_plain(weight)}" * (weight != 1)) for word, weight in self.classes]
-        return f"{least}{self.measure}{':' * bool(classes)}{','.join(classes)}"
+        return f"{least}{self.by_class}{':' * bool(classes)}{','.join(classes)}"
+
+    @property
+    def by_class(self) -> str:
+        """What is measured of each class: ``iou``, ``boundary-iou@0.01``."""
+        if not self.boundary:
+            return self.measure
+        near = "" if self.boundary == NEAR else f"@{_plain(self.boundary)}"
+        return f"boundary-{self.measure}{near}"
 
     @property
     def weighted(self) -> bool:
@@ -78,6 +95,9 @@ class Score:
     def lead(self) -> str:
         """What it is, in words before the classes: ``mean IoU``, ``least recall``, ``IoU``."""
         measure = WORDS.get(self.measure, self.measure)
+        if self.boundary:
+            near = "" if self.boundary == NEAR else f" ({_plain(self.boundary)} of the diagonal)"
+            measure = f"boundary {measure}{near}"
         if len(self.classes) == 1:
             return measure
         return f"{'least' if self.together == 'least' else self.gathering} {measure}"
@@ -126,6 +146,21 @@ class Score:
     def _of(self, classes: Iterable[tuple[str, float]]) -> str:
         shown = [name + f" ({_plain(weight)})" * self.weighted for name, weight in classes]
         return f"{self.lead} of {', '.join(shown)}"
+
+
+def _boundary(prefix: str | None, share: str | None) -> float:
+    """Return the share of the diagonal within which pixels count, 0 where all do."""
+    if not prefix:
+        if share:
+            raise ValueError("must have a distance, @, of a boundary score alone")
+        return 0.0
+    try:
+        near = float(share or NEAR)
+    except ValueError as error:
+        raise ValueError(f"must be {FORM}") from error
+    if not LEAST_WEIGHT <= near <= 1:
+        raise ValueError("must have a distance above 0, at most 1, of the diagonal")
+    return near
 
 
 def _weighed(text: str) -> tuple[str, float]:

@@ -133,6 +133,7 @@ class FrameSpec(Frozen):
             measure_named(score.measure, self.measure_package),
             score.weights(self.class_names),
             score.together,
+            score.boundary,
         )
 
     @property

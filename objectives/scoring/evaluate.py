@@ -15,6 +15,7 @@ from objectives.beat import Beat, unheard
 from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
+from objectives.scoring.boundary import Contours
 from objectives.scoring.metrics import iou_K
 from objectives.scoring.passes import Part, masks_on, part_confusions_GKK, passes, unseen
 from objectives.scoring.soft import SoftSums, no_soft_sums, soft_sums
@@ -31,12 +32,25 @@ class Evaluation:
     ``confusions_GKK`` int64 are those of G groups of frames: rows are true labels, columns predicted
     ones, in pixels; ignored pixels are in none. ``loss`` is the mean over frames of that of each
     batch, NaN where none was asked for, and ``soft`` has the sums of probabilities, where they were.
+    ``contours_GLL`` are of the pixels near contours, see `boundary_confusion_LL`, where the score goes
+    by these.
     """
 
     confusions_GKK: np.ndarray
     scoring: Scoring
     loss: float = math.nan
     soft: SoftSums | None = None
+    contours_GLL: np.ndarray | None = None
+
+    @property
+    def matrices(self) -> tuple[np.ndarray, ...]:
+        """The confusion matrices of all pixels and, where the score goes by them, of those near contours."""
+        return (self.confusions_GKK, *([] if self.contours_GLL is None else [self.contours_GLL]))
+
+    @property
+    def judged_GKK(self) -> np.ndarray:
+        """The confusion matrices that the score is made of."""
+        return self.matrices[-1]
 
     @property
     def confusion_KK(self) -> np.ndarray:
@@ -46,12 +60,13 @@ class Evaluation:
     @property
     def score(self) -> float:
         """What the study's score is of the whole set, in 0..1."""
-        return self.scoring.of(self.confusion_KK)
+        return self.scoring.of(self.judged_GKK.sum(axis=0))
 
     @property
     def measured(self) -> np.ndarray:
         """The measure of each class (K,), scored or not, NaN where a class does not occur."""
-        return self.scoring.by_class(self.confusion_KK)
+        classes = self.confusions_GKK.shape[-1]
+        return self.scoring.by_class(self.judged_GKK.sum(axis=0))[:classes]
 
     @property
     def iou(self) -> np.ndarray:
@@ -88,13 +103,17 @@ def evaluate(
     groups = int(groups_N.max(initial=0)) + 1
     losses = Losses(loss, masks, spec, device)
 
+    scoring = spec.scoring
+    contours = Contours(masks, spec, groups_N, groups) if scoring.boundary else None
+
     def measured(part: Part, logits_BKHW: Tensor) -> tuple[np.ndarray, SoftSums | None]:
         masks_BHW = masks_on(device, part.of(masks))
         part_soft = soft_sums(logits_BKHW, masks_BHW, spec) if soft else None
+        if contours:
+            contours.add(part, labels_of(logits_BKHW, spec))
         part_groups = groups_N[part.frames]
         return part_confusions_GKK(logits_BKHW, masks_BHW, spec, part_groups, groups), part_soft
 
-    scoring = spec.scoring
     total_GKK = np.zeros((groups, spec.num_classes, spec.num_classes), dtype=np.int64)
     sums = no_soft_sums(spec.num_classes) if soft else None
     found = passes(
@@ -110,7 +129,8 @@ def evaluate(
         total_GKK += part_GKK
         if sums and part_soft:
             sums += part_soft
-    return Evaluation(total_GKK, scoring, losses.mean, sums)
+    contours_GLL = contours.by_group_GLL if contours else None
+    return Evaluation(total_GKK, scoring, losses.mean, sums, contours_GLL)
 
 
 class Losses:
@@ -146,6 +166,11 @@ class Losses:
         return self.total / self.count if self.count else math.nan
 
 
+def labels_of(logits_BKHW: Tensor, spec: FrameSpec) -> np.ndarray:
+    """Return labels uint8 (B, H, W) on the host."""
+    return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
+
+
 def predict(
     segmenter: nn.Module, images: Frames, spec: FrameSpec, *, device: torch.device
 ) -> list[np.ndarray]:
@@ -156,7 +181,7 @@ def predict(
     """
 
     def labels(_: Part, logits_BKHW: Tensor) -> np.ndarray:
-        return np.asarray(predict_labels(logits_BKHW, spec).to(torch.uint8).cpu())
+        return labels_of(logits_BKHW, spec)
 
     found: list[np.ndarray] = []
     for part, labels_BHW in passes(segmenter, images, spec, labels, device=device):

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels, scored_probabilities
+from objectives.scoring.boundary import Contours
 from objectives.scoring.calibration import Calibration
-from objectives.scoring.evaluate import Evaluation
+from objectives.scoring.evaluate import Evaluation, labels_of
 from objectives.scoring.metrics import confusion_KK
 from objectives.scoring.passes import Part, passes
 from objectives.statistics.scores import ClassScores, Fractions, Scoring, class_scores
@@ -36,11 +37,12 @@ class Inspection:
     frame_scores_N: npt.NDArray[np.float64]
     calibration: Calibration
     scoring: Scoring
+    contours_GLL: npt.NDArray[np.int64] | None = None  # see `Evaluation`
 
     @property
     def evaluation(self) -> Evaluation:
         """The score over all frames, as `evaluate` gives it."""
-        return Evaluation(self.confusions_GKK, self.scoring)
+        return Evaluation(self.confusions_GKK, self.scoring, contours_GLL=self.contours_GLL)
 
     @property
     def classes(self) -> ClassScores:
@@ -50,7 +52,7 @@ class Inspection:
     @property
     def measured_K(self) -> Fractions:
         """The measure of each class that the score is made of, (K,); NaN where it does not occur."""
-        return self.scoring.by_class(self.evaluation.confusion_KK)
+        return self.evaluation.measured
 
     def worst(self, count: int) -> tuple[int, ...]:
         """Return the positions of at most ``count`` frames with the lowest scores, the lowest
@@ -83,27 +85,34 @@ def inspect_frames(
     groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
     confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
     scoring = spec.scoring
+    contours = Contours(masks, spec, group_of_N, len(groups_G)) if scoring.boundary else None
     frame_KK = np.zeros((spec.num_classes, spec.num_classes), np.int64)  # of the last frame so far
     scores: list[float] = []
     calibration = Calibration.nothing()
 
-    def inspected(part: Part, logits_BKHW: Tensor) -> list[Frame]:
+    def inspected(part: Part, logits_BKHW: Tensor) -> tuple[list[Frame], np.ndarray]:
         pairs = zip(logits_BKHW, part.of(masks), strict=True)
-        return [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
+        frames = [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
+        return frames, labels_of(logits_BKHW, spec)
 
-    for part, frames in passes(segmenter, images, spec, inspected, device=device):
+    for part, (frames, labels_BHW) in passes(segmenter, images, spec, inspected, device=device):
         for number, (counts_KK, more) in zip(part.numbers, frames, strict=True):
             if part.begins:
                 frame_KK = np.zeros_like(frame_KK)
                 scores.append(math.nan)
             frame_KK += counts_KK
-            scores[number] = scoring.of(frame_KK)
+            scores[number] = scoring.of(frame_KK)  # of a boundary score, until the frame is whole
             confusions_GKK[group_of_N[number]] += counts_KK
             calibration += more
+        if contours and (whole := contours.add(part, labels_BHW)):
+            scores[-len(whole) :] = map(scoring.of, whole)
     assert len(scores) == len(groups_N), (
         f"{len(scores)} frames, {len(groups_N)} of them with a group"
     )
-    return Inspection(groups_G, confusions_GKK, np.array(scores), calibration, scoring)
+    contours_GLL = contours.by_group_GLL if contours else None
+    return Inspection(
+        groups_G, confusions_GKK, np.array(scores), calibration, scoring, contours_GLL
+    )
 
 
 def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> Frame:

@@ -2,6 +2,7 @@
 hundred pixels changes its IoU by whole hundredths when a pixel changes its label.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,10 @@ class SoftSums:
 
     def score(self, scoring: Scoring) -> float:
         """Return the study's score of the expected confusion matrix, in 0..1; NaN when no label that
-        counts occurs.
+        counts occurs, and of contours, which probabilities do not have.
         """
+        if scoring.boundary:
+            return math.nan
         true_K, predicted_K = self.expected_KK.sum(1), self.expected_KK.sum(0)
         hits_K = self.expected_KK.diagonal()
         return float(scoring.over(measured(scoring.measure, hits_K, true_K, predicted_K)))

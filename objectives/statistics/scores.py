@@ -66,13 +66,15 @@ class Scoring:
 
     Labels that count have a weight above 0 each in ``weights``; there are none where all that are
     ``scored``, and so predicted, count alike. ``together`` is their mean, by the weights of those that
-    occur, or the least.
+    occur, or the least. Where ``boundary`` is above 0, confusion matrices are of the pixels so near
+    contours alone, as a share of the frame's diagonal, with one label more: of pixels that are not.
     """
 
     scored: tuple[int, ...]
     measure: Measure = iou
     weights: tuple[tuple[int, float], ...] = ()
     together: Together = "mean"
+    boundary: float = 0.0
 
     @property
     def counting(self) -> tuple[int, ...]:

@@ -139,7 +139,8 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             balanced_nll=finite_or_nan(evaluation.soft.balanced_nll(evaluation.scoring)),
         )
         afresh = watched == "loss" and training.losses.begins(state.epoch)
-        state.note(result, torch.from_numpy(evaluation.confusions_GKK))
+        matrices = (torch.from_numpy(each) for each in evaluation.matrices)
+        state.note(result, *matrices)
         merit = training.heard[result.number - 1] if training.heard else result.merit(watched)
         state.learning_rate.after_epoch(merit, afresh=afresh)
         yield result

@@ -86,8 +86,9 @@ class TrainingState:
         # frames at once; fewer from the step on for which memory was too small
         self.micro_batch = config.train.batch_size
         self.history: list[EpochResult] = []
-        # of the scored epoch, for groups of validation frames
+        # of the scored epoch, for groups of validation frames: see `Evaluation.matrices`
         self.confusions_GKK = torch.zeros((0, 0, 0), dtype=torch.int64)
+        self.contours: list[Tensor] = []
         # tensors until somebody wants the bytes
         self._scored_weights: bytes | dict[str, Tensor] = b""
 
@@ -142,13 +143,13 @@ class TrainingState:
         comparable = self.history[since if self.epoch > since else 0 :]
         return max(comparable, key=lambda result: result.merit(watched)).number
 
-    def note(self, result: EpochResult, confusions_GKK: Tensor) -> None:
+    def note(self, result: EpochResult, *matrices: Tensor) -> None:
         """Add an epoch that has just been trained and scored; its weights are kept when it is the
         run's.
         """
         self.history.append(result)
         if self.scored is result:
-            self.confusions_GKK = confusions_GKK
+            self.confusions_GKK, *self.contours = matrices
             self._scored_weights = self._weights()
 
     def left_out(self) -> tuple[float, ...]:
@@ -157,7 +158,8 @@ class TrainingState:
         """
         if len(self.confusions_GKK) < 2:
             return ()
-        found = left_out_scores(self.confusions_GKK.numpy(), self.spec.scoring)
+        judged = [self.confusions_GKK, *self.contours][-1]
+        found = left_out_scores(judged.numpy(), self.spec.scoring)
         return tuple(found.tolist()) if np.isfinite(found).all() else ()
 
     @property
@@ -192,6 +194,7 @@ class TrainingState:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors["confusion"] = self.confusions_GKK
+        tensors |= dict(zip(("contours",), self.contours, strict=False))
         tensors["scored_weights"] = torch.from_numpy(
             np.frombuffer(self.scored_weights, np.uint8).copy()
         )
@@ -246,6 +249,7 @@ class TrainingState:
         self.history = [_epoch(result) for result in plain["history"]]
         confusions = tensors["confusion"]  # of before there were groups: (K, K)
         self.confusions_GKK = confusions[None] if confusions.dim() == 2 else confusions
+        self.contours = [tensors["contours"]] if "contours" in tensors else []
         self._scored_weights = tensors["scored_weights"].numpy().tobytes()
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:

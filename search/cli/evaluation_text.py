@@ -116,7 +116,7 @@ def _measures(evaluation: "BundleEvaluation") -> "dict[str, np.ndarray]":
         "recall": classes.recall,
         "dice": classes.dice,
     }
-    return own | {evaluation.spec.score.measure: evaluation.inspection.measured_K}
+    return own | {evaluation.spec.score.by_class: evaluation.inspection.measured_K}
 
 
 def _means(evaluation: "BundleEvaluation") -> dict[str, float]:

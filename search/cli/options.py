@@ -108,8 +108,9 @@ Score = Annotated[
     str,
     typer.Option(
         "--score",
-        help="What trials are compared by: the mean iou, dice, precision or recall of these labels (or "
-        "a score of another package); iou:big_rock=3,soil of some, weighted; least-recall of the worst.",
+        help="What trials are compared by: the mean iou, dice, precision or recall of these "
+        "labels (or a score of another package); iou:big_rock=3,soil of some, weighted; "
+        "least-recall of the worst; boundary-iou of pixels near contours.",
     ),
 ]
 Ignore = Annotated[

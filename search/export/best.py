@@ -235,7 +235,7 @@ def _better(plain: Inspection, mirrored: Inspection) -> float | None:
     """Return how probably mirrored predictions of the same network are truly better, None with one
     place. Nobody has chosen anything by them, so the gain on the same frames needs no correction.
     """
-    confusions = np.stack([mirrored.confusions_GKK, plain.confusions_GKK])
+    confusions = np.stack([mirrored.evaluation.judged_GKK, plain.evaluation.judged_GKK])
     places = confusions.shape[1]
     if places < 2:
         return None
@@ -307,7 +307,7 @@ def part_score(
     candidate: ExportedProgram, part: str, inspection: Inspection, *, score: float
 ) -> PartScore:
     """Return a part's scores as the bundle stores them, with an interval over its places."""
-    resampled = score_interval(inspection.confusions_GKK, inspection.scoring)
+    resampled = score_interval(inspection.evaluation.judged_GKK, inspection.scoring)
     measured = PartScore.measured(
         score,
         inspection.classes,

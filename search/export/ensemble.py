@@ -18,7 +18,7 @@ from objectives.ensemble.probabilities import Codes, LabelledFrames, measure_mem
 from objectives.ensemble.program import Ensemble, combined, stacked
 from objectives.ensemble.selection import Even, Greedy, RarePair, Stacked, Strategy, members_in
 from objectives.ensemble.stacking import Stack
-from objectives.errors import NotBetterError
+from objectives.errors import NotBetterError, UserError
 from objectives.program.segmenter import Segmenter, placed
 from objectives.program.settings import Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
@@ -50,6 +50,7 @@ def restore_ensemble(
         NotBetterError: It is not surely better than the winner.
         WorldError: A run's weights are gone, or score otherwise than they did.
     """
+    _refuse_contours(data)
     candidates = (
         listed_runs(winner.study, wanted.members)
         if isinstance(wanted, Listed)
@@ -76,6 +77,14 @@ def restore_ensemble(
     leader = _leader(winner, runs[chosen[0]], score, belief)
     origins = tuple(member.origin for member in members)
     return ExportedProgram(leader, settings, origins, device, processor_of(device), program, data)
+
+
+def _refuse_contours(data: Dataset) -> None:
+    if data.spec.score.boundary:
+        raise UserError(
+            f"an ensemble is chosen by single pixels, and {data.spec.score_words} goes by contours of whole "
+            f"frames: export without --ensemble"
+        )
 
 
 def _validation_frames(data: Dataset, *, members: int) -> LabelledFrames:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import ProblemsError, UserError
+from search.cli.evaluation_text import evaluation_json
 from search.confirm.state import Asked, begin
 from search.database.tables import EPOCH
 from search.export.best import ExportRequest, export_best
@@ -119,6 +120,31 @@ def test_the_class_that_is_recalled_least_decides_also_of_an_ensemble(
     for part in ("validation", "test"):
         scores = part_of(bundle, part)
         assert scores["score"] == min(scores["recall"][label] for label in (1, 3))
+    study.close()
+
+
+def test_contours_decide_but_choose_no_ensemble(place: Place, tmp_path: Path) -> None:
+    study = trained(place, "boundary-iou")
+    assert study.spec.score == (
+        "mean boundary IoU of soil, bedrock, sand, big_rock, pixels of background left out"
+    )
+    bands = []
+    for trial in trials_of(study):
+        of_classes = measured_KE(study, trial.number)
+        told = {epoch: float(np.nanmean(each[1:])) for epoch, each in of_classes.items()}
+        assert trial.intermediate_values == pytest.approx(told)
+        assert len(trial.user_attrs["scores_without_places"]) > 1
+        bands.append(trial.user_attrs["iou soil"])
+    assert max(bands) > max(trial.value or 0 for trial in trials_of(study)) > 0
+    two = ExportRequest(ensemble=Listed(("0", "1"), anyway=True))
+    with pytest.raises(UserError, match="chosen by single pixels, and mean boundary IoU goes by"):
+        export_best(study, place, tmp_path / "two", two)
+    bundle = tmp_path / "model"
+    made = export_best(study, place, bundle, ExportRequest(flips="auto"))
+    again = evaluate_bundle(bundle, FRAMES)
+    assert again.evaluation.score == pytest.approx(made.validation.score, abs=1e-6)
+    assert np.nanmean(again.inspection.measured_K[1:]) == pytest.approx(again.evaluation.score)
+    assert evaluation_json(again)["boundary-iou"] != evaluation_json(again)["per_class"]
     study.close()
 
 

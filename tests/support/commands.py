@@ -117,6 +117,8 @@ OF_OPTION: dict[str, list[str]] = {
         "dice:soil=3,1",
         "least-recall",
         "least-iou:a=2",
+        "boundary-iou@0.1:1",
+        "boundary-iou@9",
         "iou:nowhere",
         "iou:1=0",
         "iou:1=1e999",
