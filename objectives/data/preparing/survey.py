@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from objectives.config.measures import measure_problems
+from objectives.config.score import Score
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.cut import Cut
 from objectives.data.preparing.duplicates import (
@@ -250,6 +251,9 @@ def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[P
             yield Problem("scored", f"must be labels 0..{len(classes.names) - 1}", str(label))
         elif label == classes.ignore_label:
             yield Problem("scored", "the ignored label cannot be scored", str(label))
+    scored = options.scored or [k for k in range(len(classes.names)) if k != classes.ignore_label]
+    if set(scored) <= set(range(len(classes.names))):
+        yield from Score.read(options.measure).class_problems(classes.names, scored)
 
 
 def _pixel_counts(facts: Sequence[Facts], classes: Classes) -> np.ndarray:
