@@ -39,6 +39,14 @@ GOOD: dict[str, np.ndarray] = {
     "test_set": labelled()[:4, 0],
     "class_names": np.array(["void", "soil", "sand", "rock"]),
 }
+SETS: dict[str, np.ndarray] = {
+    "x_train": np.repeat(labelled()[:, 0, None], 3, axis=1),
+    "y_train": labelled()[:, 1].astype(np.int64),
+    "x_val": np.repeat(labelled()[:9, 0, :, :, None], 3, axis=3),
+    "y_val": labelled()[:9, 1, None],
+    "groups_train": np.arange(FRAMES) // 2,
+    "groups_val": np.arange(9),
+}
 
 
 class Trap:
@@ -129,7 +137,7 @@ NAMES = st.one_of(
     st.sampled_from(
         [
             *GOOD,
-            *(f"{key}.npy" for key in GOOD),
+            *(f"{key}.npy" for key in (*GOOD, *SETS, "images", "masks")),
             "../training_set.npy",
             "/etc/passwd",
             "TRAINING_SET.npy",
@@ -143,7 +151,8 @@ NAMES = st.one_of(
 @st.composite
 def members(draw: st.DrawFn) -> list[tuple[str, bytes]]:
     """The members of a good npz, some of them replaced, renamed, removed or doubled."""
-    found = [(f"{key}.npy", npy(array)) for key, array in GOOD.items()]
+    good = draw(st.sampled_from([GOOD, SETS]))
+    found = [(f"{key}.npy", npy(array)) for key, array in good.items()]
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(found) - 1)) if found else 0
         match draw(

@@ -3,6 +3,7 @@ holds arrays.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
@@ -100,10 +101,12 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Frames held in memory: ``images`` (N, H, W, C), ``masks`` (N, H, W)."""
+    """Frames held in memory: ``images`` (N, H, W, C), ``masks`` (N, H, W), or sequences of such of
+    one frame.
+    """
 
-    images: np.ndarray
-    masks: np.ndarray
+    images: np.ndarray | Sequence[np.ndarray]
+    masks: np.ndarray | Sequence[np.ndarray]
     groups: tuple[str, ...]
     classes: Classes | None
     problems: tuple[Problem, ...] = ()
@@ -114,6 +117,7 @@ class ArraySource:
     reading: PixelReading = AS_FILES_SAY
     parts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()  # of each frame; empty: in the course's array
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,7 +132,7 @@ class ArraySource:
 
     def place(self, index: int) -> str:
         """Return how a problem names this frame."""
-        return f"training_set[{index}]"
+        return self.places[index] if self.places else f"training_set[{index}]"
 
     def image(self, index: int) -> np.ndarray:
         """Frame ``index`` as (H, W, C)."""

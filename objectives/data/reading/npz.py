@@ -1,17 +1,19 @@
-"""Reading of the course's npz: ``training_set`` (N, 2, H, W), optional ``test_set`` and
-``training_groups``.
+"""Reading of an npz: the course's ``training_set`` (N, 2, H, W), or arrays of images and of masks;
+``test_set`` to predict.
 """
 
-import warnings
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
-import psutil
 
 from objectives.data.options import PixelReading
+from objectives.data.reading.array_frames import PIXEL_TYPES, frames_alone, groups_of
+from objectives.data.reading.array_layout import ArrayLayout, known_arrays, read_array_layout
+from objectives.data.reading.array_sets import ArraySets, made_of
 from objectives.data.reading.classes import (
     CLASS_NAME,
     MOST_CLASSES,
@@ -19,18 +21,22 @@ from objectives.data.reading.classes import (
     is_class_name,
     named_classes,
 )
+from objectives.data.reading.classes_file import classes_of
 from objectives.data.reading.frames import ArraySource
+from objectives.data.reading.npz_file import array_names, read_arrays
 from objectives.data.reading.on_demand import NamedImage, numbered
+from objectives.data.reading.settings_files import CLASSES, settings_file
 from objectives.data.reading.stamps import stamp_of
-from objectives.errors import Problem, ProblemsError
+from objectives.errors import Problem, ProblemsError, listed
 
-PIXEL_TYPES = (np.uint8, np.uint16)
-FULLEST = 0.9  # share of the free memory that the arrays may take
+COURSE_SET, COURSE_GROUPS, CLASS_NAMES = "training_set", "training_groups", "class_names"
+TO_PREDICT = ("test_set", "images")  # the first that is there
 
 
-def read_npz(path: Path) -> ArraySource:
-    """Return the labelled frames of an npz in the course's layout: ``training_set[:, 0]`` frames,
-    ``[:, 1]`` masks.
+def read_npz(path: Path, layout: ArrayLayout | None = None) -> ArraySource:
+    """Return the labelled frames of an npz: those of ``layout``, else of the course's
+    ``training_set``, whose ``[:, 0]`` are frames and ``[:, 1]`` masks, else of images and masks
+    whose names are known.
 
     Label 0 is ignored. An array ``class_names`` names the classes when present; without it five
     labels have the course's names and any other number is ``class_0`` ...
@@ -38,12 +44,27 @@ def read_npz(path: Path) -> ArraySource:
     Raises:
         ProblemsError: The file is damaged, or its arrays are of other shapes or types.
     """
-    arrays = _read_arrays(path, ("training_set", "training_groups", "class_names"))
-    frames = arrays.get("training_set")
-    if frames is None:
-        raise _problems(
-            path, [Problem(path.name, "must hold training_set (frames and masks)", "none")]
-        )
+    held = array_names(path)
+    if layout is None and COURSE_SET in held:
+        arrays = read_arrays(path, (COURSE_SET, COURSE_GROUPS, CLASS_NAMES))
+        return _course(path, arrays, *_read_class_names(arrays.get(CLASS_NAMES)))
+    if (found := layout or known_arrays(held, path.name)) is None:
+        rule = f"must hold {COURSE_SET}, or images and masks, or a data.yaml with `npz:` must name them"
+        raise _refused(path, [Problem(path.name, rule, listed(held) or "none")])
+    named = [name for each in found.named(held) for name in each[:3]]
+    arrays = read_arrays(path, (*named, CLASS_NAMES))
+    classes, problems = _read_class_names(arrays.get(CLASS_NAMES))
+    return ArraySets(path, arrays, found, held).source(classes, problems, layout is None)
+
+
+def _course(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    classes: Classes | None,
+    class_problems: list[Problem],
+) -> ArraySource:
+    """Return the frames of the course's layout."""
+    frames = arrays[COURSE_SET]
     if (
         frames.ndim != 4
         or frames.shape[1] != 2
@@ -51,100 +72,45 @@ def read_npz(path: Path) -> ArraySource:
         or frames.dtype not in PIXEL_TYPES
     ):
         rule = "must be uint8 (N, 2, H, W): frames in [:, 0], masks in [:, 1]"
-        raise _problems(path, [Problem("training_set", rule, f"{frames.dtype} {frames.shape}")])
-    groups, problems = _read_groups(arrays.get("training_groups"), len(frames))
-    classes, class_problems = _read_class_names(arrays.get("class_names"))
+        raise _refused(path, [Problem(COURSE_SET, rule, f"{frames.dtype} {frames.shape}")])
+    problems: list[Problem] = []
+    groups: tuple[str, ...] = ()
+    if COURSE_GROUPS in arrays:
+        groups = (
+            made_of(COURSE_GROUPS, problems, groups_of, arrays[COURSE_GROUPS], len(frames)) or ()
+        )
     return ArraySource(
         frames[:, 0, :, :, None], frames[:, 1], groups, classes, tuple(problems + class_problems)
     )
 
 
-def read_test_set(path: Path) -> np.ndarray:
-    """Return the unlabelled frames of an npz as (N, H, W, C): its ``test_set``, (N, H, W) or (N, H,
-    W, C).
+def read_to_predict(path: Path, layout: ArrayLayout | None = None) -> list[np.ndarray]:
+    """Return the unlabelled frames of an npz, (H, W, C) each: those of the arrays that ``layout``
+    names, else of its ``test_set`` or ``images``.
 
     Raises:
-        ProblemsError: The file is damaged, has no ``test_set``, or one of another shape or type.
+        ProblemsError: The file is damaged, or has none, or of another shape or type.
     """
-    frames = _read_arrays(path, ("test_set",)).get("test_set")
-    if frames is None:
-        raise _problems(
-            path, [Problem(path.name, "must hold test_set (frames to predict)", "none")]
-        )
-    if frames.ndim not in (3, 4) or 0 in frames.shape or frames.dtype not in PIXEL_TYPES:
-        raise _problems(
-            path,
-            [
-                Problem(
-                    "test_set",
-                    "must be uint8 or uint16 (N, H, W)",
-                    f"{frames.dtype} {frames.shape}",
-                )
-            ],
-        )
-    return frames if frames.ndim == 4 else frames[..., None]
+    held = array_names(path)
+    chosen = [name for name in TO_PREDICT if name in held][:1]
+    stated = layout or ArrayLayout((), ())
+    arrays = read_arrays(path, [each.images for each in stated.named(held)] if layout else chosen)
+    if not arrays:
+        what = listed(layout.images) if layout else TO_PREDICT[0]
+        raise _refused(path, [Problem(path.name, f"must hold {what} (frames to predict)", "none")])
+    problems: list[Problem] = []
+    ranged = stated.pixel_range is not None
+    made = [
+        made_of(name, problems, lambda each: frames_alone(each, stated.axes, ranged=ranged), array)
+        for name, array in arrays.items()
+    ]
+    if problems:
+        raise _refused(path, problems)
+    return [frame for frames in made if frames is not None for frame in frames]
 
 
-def _problems(path: Path, problems: list[Problem]) -> ProblemsError:
+def _refused(path: Path, problems: list[Problem]) -> ProblemsError:
     return ProblemsError(str(path), problems)
-
-
-def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    try:
-        # by us: np.load leaves a damaged file open
-        with warnings.catch_warnings(action="ignore"), path.open("rb") as opened:
-            # an array of objects is refused, never unpickled
-            archive = np.load(opened, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            wanted = [key for key in keys if key in archive.files]
-            _refuse_larger_than_memory(archive, wanted)
-            return {key: _plain(archive[key], key) for key in wanted}
-    # what the zip, the inflater and numpy's header parser raise on foreign bytes is open-ended
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _problems(
-            path, [Problem(path.name, "must be a readable npz of plain arrays", reason[:200])]
-        ) from error
-
-
-def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -> None:
-    """Refuse an archive that states more bytes than memory holds; no more than it states is
-    ever unpacked of a member.
-    """
-    assert archive.zip is not None
-    stated = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
-    needed = sum(stated.get(key, 0) for key in keys)
-    free = psutil.virtual_memory().available
-    if needed > FULLEST * free:
-        raise ValueError(
-            f"its arrays take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are "
-            f"free"
-        )
-
-
-def _plain(value: object, key: str) -> np.ndarray:
-    """Return the array itself: numpy gives the bytes of a member that is none, and text may hold
-    what is no character.
-    """
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"{key} is no array")
-    if value.dtype.kind == "U":
-        value.tolist()  # raises ValueError
-    return value
-
-
-def _read_groups(groups: np.ndarray | None, count: int) -> tuple[tuple[str, ...], list[Problem]]:
-    if groups is None:
-        return (), []
-    if groups.shape != (count,) or groups.dtype.kind not in "iuSU":
-        value = f"{groups.dtype} {groups.shape}"
-        return (), [
-            Problem(
-                "training_groups", f"must hold one whole number or name per frame ({count},)", value
-            )
-        ]
-    return tuple(str(group) for group in groups.tolist()), []
 
 
 def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Problem]]:
@@ -156,7 +122,7 @@ def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Pr
         and 2 <= len(set(names.tolist())) == len(names) <= MOST_CLASSES
     ):
         broken = [
-            Problem("class_names", CLASS_NAME, repr(name))
+            Problem(CLASS_NAMES, CLASS_NAME, repr(name))
             for name in names.tolist()
             if not is_class_name(name)
         ]
@@ -165,7 +131,7 @@ def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Pr
         )
     return None, [
         Problem(
-            "class_names",
+            CLASS_NAMES,
             f"must be 2 to {MOST_CLASSES} different names",
             f"{names.dtype} {names.shape}",
         )
@@ -175,19 +141,46 @@ def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Pr
 @final
 @dataclass(frozen=True)
 class NpzReader:
-    """Reads an npz file."""
+    """Reads an npz file, as the data.yaml ``stated`` says where one names it."""
 
     path: Path
+    layout: ArrayLayout | None = None
+    stated: Path | None = None
+
+    @classmethod
+    def of(cls, stated: Path) -> "NpzReader":
+        """Return the reader of the npz that a data.yaml names.
+
+        Raises:
+            ProblemsError: It breaks a rule, or the npz is not there.
+        """
+        layout = read_array_layout(stated)
+        path = stated.parent / Path(layout.npz).expanduser()
+        if not path.is_file():
+            rule = "must be an npz file, from where this file lies"
+            raise ProblemsError(stated.name, [Problem(f"{stated.name}: npz", rule, layout.npz)])
+        return cls(path, layout, stated)
 
     def labelled(self, reading: PixelReading) -> ArraySource:
-        """Return its ``training_set``; arrays have no orientation tag."""
-        return replace(read_npz(self.path), reading=reading)
+        """Return its labelled frames; arrays have no orientation tag."""
+        source = read_npz(self.path, self.layout)
+        source = replace(source, reading=reading.or_else(source.reading))
+        if self.stated is None:
+            return source
+        declared = settings_file(self.stated.parent, CLASSES)
+        if not os.path.lexists(declared):
+            unwritten = (*source.unwritten, CLASSES[0])
+            return replace(source, unwritten=unwritten)
+        classes = classes_of(declared)
+        return replace(source, classes=classes, values=classes.values)
 
     def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
-        """Return its ``test_set``."""
-        return numbered(read_test_set(self.path), reading)
+        """Return its frames to predict."""
+        stated = self.layout.reading if self.layout else PixelReading()
+        return numbered(read_to_predict(self.path, self.layout), reading.or_else(stated))
 
     def stamp(self) -> str:
-        """Return a text that changes when the file does."""
+        """Return a text that changes when the file does, or what is said of it."""
         path = self.path.resolve()
-        return stamp_of(path, [str(path)])
+        said = [self.stated, settings_file(self.stated.parent, CLASSES)] if self.stated else []
+        return stamp_of(path, [str(file) for file in (path, *said) if os.path.lexists(file)])

@@ -38,10 +38,12 @@ class ReadOnDemand(Sequence[Item], Generic[Item]):
         )
 
 
-def numbered(frames_NHWC: np.ndarray, reading: PixelReading) -> Sequence[NamedImage]:
-    """Return frames (N, H, W, C) with their numbers as names, as ``reading`` wants them."""
+def numbered(
+    frames: Sequence[np.ndarray] | np.ndarray, reading: PixelReading
+) -> Sequence[NamedImage]:
+    """Return frames, (H, W, C) each, with their numbers as names, as ``reading`` wants them."""
 
     def read(index: int) -> NamedImage:
-        return str(index), pixels_of(frames_NHWC[index], f"test_set[{index}]", reading)
+        return str(index), pixels_of(frames[index], f"test_set[{index}]", reading)
 
-    return ReadOnDemand(len(frames_NHWC), read)
+    return ReadOnDemand(len(frames), read)

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from objectives.data.options import AS_FILES_SAY, PixelReading
+from objectives.data.reading.array_layout import says_npz
 from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.npz import NpzReader
 from objectives.data.reading.on_demand import NamedImage
+from objectives.data.reading.settings_files import LAYOUT, settings_file
 from objectives.data.reading.synthetic import SyntheticReader, is_synthetic
 from objectives.errors import Problem, ProblemsError
 
@@ -40,13 +42,15 @@ def reader_of(source: str) -> Reader:
     """Return what reads a path (npz, folder or data.yaml) or ``synthetic[:COUNT][:seed=S]``.
 
     Raises:
-        ProblemsError: Nothing is there, or an export of a labelling tool.
+        ProblemsError: Nothing is there, or an export of a labelling tool, or a data.yaml names no
+            npz.
     """
     if is_synthetic(source):
         return SyntheticReader(source)
     path = existing_path(source)
     if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
-        return FolderReader(path)
+        stated = settings_file(path, LAYOUT) if path.is_dir() else path
+        return NpzReader.of(stated) if says_npz(stated) else FolderReader(path)
     if path.suffix.lower() == ".json":
         rule = "must be frames; an export is turned into frames by `search data import`"
         raise ProblemsError(source, [Problem(path.name, rule, "a JSON file")])

@@ -8,7 +8,7 @@ import yaml
 from objectives.data.reading.classes import COURSE
 from objectives.data.reading.classes_file import read_classes
 from objectives.data.reading.folder import read_folder
-from objectives.data.reading.npz import read_npz, read_test_set
+from objectives.data.reading.npz import read_npz, read_to_predict
 from objectives.data.reading.source import open_source, source_stamp
 from objectives.data.reading.synthetic import generate, write_folder, write_npz
 from objectives.errors import ProblemsError
@@ -27,7 +27,8 @@ def test_npz_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(source.image(3)[:, :, 0], terrain.images[3])
     assert np.array_equal(source.mask(3), terrain.masks[3])
     assert source.groups == tuple(map(str, terrain.groups.tolist()))
-    assert np.array_equal(read_test_set(tmp_path / "a.npz")[..., 0], terrain.test_images)
+    to_predict = np.stack(read_to_predict(tmp_path / "a.npz"))
+    assert np.array_equal(to_predict[..., 0], terrain.test_images)
 
 
 def test_npz_without_groups_and_with_class_names(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_npz_of_another_layout(tmp_path: Path, arrays: dict[str, np.ndarray], me
     with pytest.raises(ProblemsError, match=message):
         read_npz(tmp_path / "a.npz")
     with pytest.raises(ProblemsError, match="must hold test_set"):
-        read_test_set(tmp_path / "a.npz")
+        read_to_predict(tmp_path / "a.npz")
 
 
 def test_damaged_npz(tmp_path: Path) -> None:

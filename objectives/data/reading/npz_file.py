@@ -1,0 +1,79 @@
+"""The arrays that an npz file holds: plain ones, and never more than memory has room for."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from objectives.errors import Problem, ProblemsError
+
+FULLEST = 0.9  # share of the free memory that the arrays may take
+
+
+def array_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays that an npz holds.
+
+    Raises:
+        ProblemsError: The file is damaged, or holds something else.
+    """
+    with _opened(path) as archive:
+        return tuple(dict.fromkeys(archive.files))
+
+
+def read_arrays(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return those of the arrays that an npz holds.
+
+    Raises:
+        ProblemsError: The file is damaged, too large for the memory, or holds something else.
+    """
+    with _opened(path) as archive:
+        wanted = [key for key in dict.fromkeys(keys) if key in archive.files]
+        _refuse_larger_than_memory(archive, wanted)
+        return {key: _plain(archive[key], key) for key in wanted}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Yield the archive; whatever it raises is a problem of the file."""
+    try:
+        # by us: np.load leaves a damaged file open
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as opened:
+            # an array of objects is refused, never unpickled
+            archive = np.load(opened, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array")
+            yield archive
+    # what the zip, the inflater and numpy's header parser raise on foreign bytes is open-ended
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        problem = Problem(path.name, "must be a readable npz of plain arrays", reason[:200])
+        raise ProblemsError(str(path), [problem]) from error
+
+
+def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -> None:
+    """Refuse an archive that states more bytes than memory holds; no more than it states is
+    ever unpacked of a member.
+    """
+    assert archive.zip is not None
+    stated = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
+    needed = sum(stated.get(key, 0) for key in keys)
+    free = psutil.virtual_memory().available
+    if needed > FULLEST * free:
+        raise ValueError(
+            f"its arrays take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are "
+            f"free"
+        )
+
+
+def _plain(value: object, key: str) -> np.ndarray:
+    """Return the array itself: numpy gives the bytes of a member that is none, and text may hold
+    what is no character.
+    """
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{key} is no array")
+    if value.dtype.kind == "U":
+        value.tolist()  # raises ValueError
+    return value
