@@ -9,7 +9,8 @@ import yaml
 
 from objectives.data.options import Channels, PixelReading
 from objectives.data.reading.axes import Axes
-from objectives.data.reading.layout import PART_WORDS, LayoutParser, part_named
+from objectives.data.reading.layout_parser import LayoutParser
+from objectives.data.reading.part_words import PART_WORDS, part_named
 from objectives.data.reading.pattern import Pattern
 from objectives.data.reading.yaml_file import read_yaml
 from objectives.errors import Problem, ProblemsError, listed

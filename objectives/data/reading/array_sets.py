@@ -11,7 +11,7 @@ from objectives.data.reading.array_frames import frames_of, groups_of, labels_of
 from objectives.data.reading.array_layout import ArrayLayout, ArrayNames, part_problems
 from objectives.data.reading.classes import Classes
 from objectives.data.reading.frames import ArraySource
-from objectives.data.reading.layout import part_named
+from objectives.data.reading.part_words import part_named
 from objectives.data.reading.raster import RefusalError
 from objectives.data.reading.settings_files import LAYOUT
 from objectives.errors import Problem, ProblemsError, listed

@@ -10,12 +10,11 @@ from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.reading.classes import Classes, named_classes
 from objectives.data.reading.classes_file import classes_of
 from objectives.data.reading.folder_source import FolderSource
-from objectives.data.reading.frame_files import FrameFiles, find_files
+from objectives.data.reading.frame_files import FoundFiles, FrameFiles, find_files
 from objectives.data.reading.frame_names import spellings
 from objectives.data.reading.frame_table import read_table
 from objectives.data.reading.given_parts import given_parts
 from objectives.data.reading.known_layouts import LaidOut, laid_out
-from objectives.data.reading.layout import Layout
 from objectives.data.reading.settings_files import (
     CLASSES,
     GROUPS,
@@ -62,7 +61,7 @@ def read_folder(path: Path, reading: PixelReading = AS_FILES_SAY) -> FolderSourc
         groups,
         classes,
         tuple(problems),
-        tuple(_warnings(where.layout, len(images), len(left_out), frames)),
+        tuple(_warnings(found, len(left_out), frames)),
         tuple(parts.get(frame.name, "") for frame in frames) if parts else (),
         layout=where.layout,
         reading=reading.or_else(where.layout.reading),
@@ -138,12 +137,13 @@ def _kinds(
     return classes, {kind: labels[kind] for kind in held if kind in labels}, problems
 
 
-def _warnings(
-    layout: Layout, images: int, left_out: int, frames: Sequence[FrameFiles]
-) -> Iterable[str]:
+def _warnings(found: FoundFiles, left_out: int, frames: Sequence[FrameFiles]) -> Iterable[str]:
+    layout = found.layout
+    if found.unnamed:
+        yield f"{found.unnamed} image files are in no row of a table, and left out"
     if left_out:
         yield f"{left_out} images are in none of the given parts, and left out"
-    lacking = images - left_out - len(frames)
+    lacking = len(found.images) - left_out - len(frames)
     if layout.without_mask == "drop" and lacking:
         yield f"{lacking} images have no mask, and are left out (without_mask: drop)"
     empty = sum(not frame.masks for frame in frames)

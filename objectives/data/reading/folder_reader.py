@@ -14,7 +14,7 @@ from objectives.data.reading.banded import open_banded
 from objectives.data.reading.decode import decode_image
 from objectives.data.reading.folder import read_folder
 from objectives.data.reading.folder_source import FolderSource
-from objectives.data.reading.frame_files import common_folder, find_images
+from objectives.data.reading.frame_files import find_images
 from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
 from objectives.data.reading.layout import Layout
@@ -46,7 +46,7 @@ class FolderReader:
         """
         where = laid_out(self.path)
         layout = where.layout
-        if where.assumed:
+        if where.assumed and layout.table is None:
             layout = _WITHIN if (self.path / "images").is_dir() else _ITS_OWN
         return _images_of_folder(where.root, layout, reading.or_else(layout.reading), banded=banded)
 
@@ -61,7 +61,7 @@ def _images_of_folder(
     root: Path, layout: Layout, reading: PixelReading, *, banded: bool
 ) -> Sequence[NamedImage]:
     images, problems = find_images(root, layout)
-    folder = root / common_folder(layout.images)
+    folder = root / layout.above
     if not images:
         problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
     if problems:
@@ -104,7 +104,7 @@ def _files(path: Path) -> tuple[list[str], list[Problem]]:
     layout = where.layout
     listings = [
         list_files(where.root / below, where.root)
-        for below in sorted({pattern.folder for pattern in (*layout.images, *layout.masks)})
+        for below in layout.folders
         if (where.root / below).is_dir()
     ]
     texts = [where.settings / file for _, files in layout.parts for file in files]

@@ -5,6 +5,7 @@ files.
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from objectives.data.reading.image_forms import FORMS, SUFFIXES
 from objectives.data.reading.layout import OF_MASKS, Layout
 from objectives.data.reading.pattern import Pattern
 from objectives.data.reading.raster import form_of
+from objectives.data.reading.table_rows import UNREADABLE, TableRow, read_rows
 from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
@@ -58,6 +60,7 @@ class FoundFiles:
     images: dict[Key, FrameFiles] = field(default_factory=dict)
     masks: dict[Key, list[MaskFile]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unnamed: int = 0  # image files that no row of a table names
     _unread: set[tuple[bool, Key]] = field(default_factory=set)
     _seen: dict[tuple[object, ...], Path] = field(default_factory=dict)
 
@@ -107,6 +110,35 @@ class FoundFiles:
             part, group = fields.get("part", ""), fields.get("group", "")
             self.images[key] = FrameFiles(name, path, (), part, group)
 
+    def add_row(self, table: Path, row: TableRow, part: str, *, masks: bool = True) -> None:
+        """Take in the files that a row of a table names, without its mask unless ``masks``."""
+        where = f"{self.shown(table)} line {row.line}"
+        image = self._named(table, row.image, where, self.layout.columns[0])
+        mask = self._named(table, row.mask, where, self.layout.columns[1]) if row.mask else None
+        if image is None or (row.mask and mask is None and masks):
+            return
+        name = frame_name(image, self._above)
+        if before := self._seen.get(("name", name)):
+            rule = "two rows must not name one image, nor two that share a name"
+            self.problems.append(Problem(where, rule, self.shown(before)))
+            return
+        self._seen["name", name] = image
+        key = 0, (name,)
+        self.images[key] = FrameFiles(name, image, (), part)
+        if mask:
+            self.masks[key] = [MaskFile(mask)]
+
+    def _named(self, table: Path, text: str, where: str, column: str) -> Path | None:
+        """Return the file that a row names; None where it is none, which is a problem."""
+        path = Path(os.path.normpath(table.parent / text))
+        if text and path.is_relative_to(self.root) and path.suffix.lower() in SUFFIXES:
+            with suppress(OSError, ValueError):  # a name too long; a null byte
+                if path.is_file():
+                    return path
+        rule = f"{column} must be a {FORMS} file, as a path from where {table.name} lies"
+        self.problems.append(Problem(where, rule, text or "nothing"))
+        return None
+
     def shown(self, path: Path) -> str:
         """Return a path as problems name it."""
         return path.relative_to(self.root).as_posix()
@@ -114,7 +146,7 @@ class FoundFiles:
     @cached_property
     def _above(self) -> Path:
         """The folder that names of frames begin in."""
-        return self.root / common_folder(self.layout.images)
+        return self.root / self.layout.above
 
     @cached_property
     def _folded_masks(self) -> dict[tuple[object, ...], Path]:
@@ -139,6 +171,9 @@ class FoundFiles:
         shown.
         """
         index, values = key
+        if self.layout.table:
+            value = f"nothing in its row's {self.layout.columns[1]}"
+            return Problem(self.shown(path), f"must have {partner}", value)
         image, mask = self.layout.images[index], self.layout.masks_of(index)
         fields = dict(zip(sorted(mask.fields - OF_MASKS), values, strict=True))
         wanted = (mask if partner == "a mask" else image).filled(fields)
@@ -155,19 +190,21 @@ def find_files(root: Path, layout: Layout) -> FoundFiles:
     Raises:
         ProblemsError: A folder that the layout names is not there, or there is no image.
     """
-    patterns = (*layout.images, *layout.masks)
-    folders = sorted({pattern.folder for pattern in patterns})
+    folders = layout.folders
     missing = [folder for folder in folders if not (root / folder).is_dir()]
     if missing:
         rule = f"must be a folder of {FORMS} files, or data.yaml must say where they lie"
         problems = [Problem(f"{root / name}", rule, "nothing there") for name in missing]
         raise ProblemsError(str(root), problems)
     found = FoundFiles(root, layout)
-    for path in _listed(root, folders, found.problems):
-        for fit in _fits(found.shown(path), layout):
-            found.add(path, *fit[:2], is_mask=fit[2])
+    if layout.table:
+        _take_rows(found, layout.table)
+    else:
+        for path in _listed(root, folders, found.problems):
+            for fit in _fits(found.shown(path), layout):
+                found.add(path, *fit[:2], is_mask=fit[2])
     if not found.images:
-        where = ", ".join(str(root / pattern.text) for pattern in layout.images)
+        where = ", ".join(str(root / pattern.text) for pattern in layout.of_images)
         none = Problem(where, f"must hold {FORMS} files", "none")
         raise ProblemsError(str(root), found.problems or [none])
     return found
@@ -176,6 +213,8 @@ def find_files(root: Path, layout: Layout) -> FoundFiles:
 def find_images(root: Path, layout: Layout) -> tuple[dict[str, Path], list[Problem]]:
     """Return the images alone by name, and what is wrong."""
     found = FoundFiles(root, layout)
+    if layout.table:
+        _take_rows(found, layout.table, masks=False)
     for path in _listed(root, sorted({each.folder for each in layout.images}), found.problems):
         for index, fields, is_mask in _fits(found.shown(path), layout):
             if not is_mask:
@@ -183,9 +222,22 @@ def find_images(root: Path, layout: Layout) -> tuple[dict[str, Path], list[Probl
     return {frame.name: frame.image for frame in found.images.values()}, found.problems
 
 
-def common_folder(patterns: tuple[Pattern, ...]) -> str:
-    """Return the folder that all files of these patterns lie in."""
-    return os.path.commonpath([pattern.folder for pattern in patterns])
+def _take_rows(found: FoundFiles, table: Pattern, *, masks: bool = True) -> None:
+    """Take in what the rows of all tables of a pattern name, and count the images in none."""
+    files = list(_listed(found.root, [table.folder], found.problems))
+    for path in files:
+        fields = table.values(unicodedata.normalize("NFC", found.shown(path)))
+        if fields is None:
+            continue
+        try:
+            for row in read_rows(path, found.layout.columns):
+                found.add_row(path, row, fields.get("part", ""), masks=masks)
+        except UNREADABLE as error:
+            rule = f"must be CSV or JSON lines with the columns {', '.join(found.layout.columns)}"
+            found.problems.append(Problem(found.shown(path), rule, str(error)))
+    named = {frame.image for frame in found.images.values()}
+    named |= {mask.path for masks_of in found.masks.values() for mask in masks_of}
+    found.unnamed = sum(path.suffix.lower() in SUFFIXES and path not in named for path in files)
 
 
 def frame_name(path: Path, folder: Path) -> str:

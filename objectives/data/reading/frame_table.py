@@ -3,23 +3,13 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from objectives.data.reading.frame_names import frame_meant
 from objectives.errors import Problem, UserError
 
 SEPARATORS = ",;\t"  # spreadsheets write any of them, by the country
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line of the file."""
-
-    line: int
-    file: str
-    value: str
 
 
 def read_table(
@@ -33,27 +23,29 @@ def read_table(
     if not os.path.lexists(path):
         return {}, []
     try:
-        rows = list(_rows(path, column))
+        rows = list(csv_rows(path, ("file", column)))
     except (OSError, UnicodeDecodeError, csv.Error, UserError) as error:
         rule = f"must be a CSV with the columns file,{column}"
         return {}, [Problem(path.name, rule, str(error))]
     held: dict[str, str] = {}
     problems = []
-    for row in rows:
-        where = f"{path.name} line {row.line}"
-        name = frame_meant(row.file, known)
+    for line, row in rows:
+        where = f"{path.name} line {line}"
+        file, said = row.get("file", ""), row.get(column, "")
+        name = frame_meant(file, known)
         if name is None:
-            problems.append(Problem(where, "must name one of the images", row.file))
-        elif not row.value:
-            problems.append(Problem(where, f"must name a {column}", f"{row.file} without one"))
-        elif held.setdefault(name, row.value) != row.value:
-            value = f"{row.file}: {held[name]}, {row.value}"
+            problems.append(Problem(where, "must name one of the images", file))
+        elif not said:
+            problems.append(Problem(where, f"must name a {column}", f"{file} without one"))
+        elif held.setdefault(name, said) != said:
+            value = f"{file}: {held[name]}, {said}"
             problems.append(Problem(where, f"a file must have one {column}", value))
     return held, problems
 
 
-def _rows(path: Path, column: str) -> Iterator[_Row]:
-    """Yield the lines but for the header.
+def csv_rows(path: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number and the cells of each line but for the header, by column in small letters;
+    those of a short line are left away.
 
     Raises:
         UserError: Columns are missing, or a line has more or fewer cells than the header.
@@ -67,7 +59,7 @@ def _rows(path: Path, column: str) -> Iterator[_Row]:
         io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
     )
     columns = [each.strip().lower() for each in next(reader, [])]
-    if not {"file", column} <= set(columns):
+    if not set(needed) <= set(columns):
         raise UserError(f"the columns {', '.join(columns) or 'none'}")
     for cells in reader:
         if len(cells) > len(columns):
@@ -77,4 +69,4 @@ def _rows(path: Path, column: str) -> Iterator[_Row]:
             )
         if cells:
             row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            yield _Row(reader.line_num, row.get("file", ""), row.get(column, ""))
+            yield reader.line_num, row

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from objectives.data.reading.frame_names import frame_meant
 from objectives.data.reading.frame_table import read_table
-from objectives.data.reading.layout import PART_WORDS, Layout, part_named
+from objectives.data.reading.layout import Layout
+from objectives.data.reading.part_words import PART_WORDS, part_named
 from objectives.data.reading.settings_files import SPLITS
 from objectives.data.reading.yaml_file import read_text
 from objectives.errors import Problem

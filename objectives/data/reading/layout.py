@@ -1,25 +1,22 @@
 """How a folder of frames is laid out: ``data.yaml``, or what is assumed without one."""
 
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
 from objectives.data.options import Channels, PixelReading
+from objectives.data.reading.layout_parser import LayoutParser
 from objectives.data.reading.pattern import Pattern
-from objectives.data.reading.yaml_file import read_yaml, shown
+from objectives.data.reading.yaml_file import read_yaml
 from objectives.errors import Problem, ProblemsError
 
 Overlap = Literal["later", "smallest"]
 WithoutMask = Literal["refuse", "background", "drop"]
 NoData = Literal["", "ignored"]
-PART_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 OF_MASKS = frozenset({"class", "object"})  # fields by which one frame has several mask files
 
 
@@ -30,6 +27,7 @@ class Layout:
     ``images[i]`` goes with ``masks[i]``, or with the only one. Where a frame has several mask
     files, ``overlap`` says which is on top; ``threshold`` is the least value that belongs to the
     class of a file. ``parts`` are text files with the frames of each part, or one CSV of all.
+    Where there is a ``table``, its rows name the files instead, in two ``columns``: image and mask.
     """
 
     images: tuple[Pattern, ...]
@@ -43,6 +41,23 @@ class Layout:
     channels: Channels = ""
     pixel_range: tuple[float, float] | None = None
     no_data: NoData = ""
+    table: Pattern | None = None  # CSV or JSON lines; the rows' paths begin in its folder
+    columns: tuple[str, str] = ("", "")
+
+    @property
+    def of_images(self) -> tuple[Pattern, ...]:
+        """The patterns that lead to images: their own, or the table's."""
+        return (self.table,) if self.table else self.images
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that all files lie in."""
+        return sorted({pattern.folder for pattern in (*self.of_images, *self.masks)})
+
+    @property
+    def above(self) -> str:
+        """The folder that names of frames begin in: the one that all images share."""
+        return os.path.commonpath([pattern.folder for pattern in self.of_images])
 
     @property
     def several_masks(self) -> bool:
@@ -62,9 +77,13 @@ class Layout:
         """Return the data.yaml that says this."""
         usual = Layout((), ())
         content: dict[str, Any] = {"root": self.root} if self.root else {}
-        for key, patterns in (("images", self.images), ("masks", self.masks)):
-            texts = [pattern.text for pattern in patterns]
-            content[key] = texts[0] if len(texts) == 1 else texts
+        if self.table:
+            content |= {"table": self.table.text, "images": self.columns[0]}
+            content["masks"] = self.columns[1]
+        else:
+            for key, patterns in (("images", self.images), ("masks", self.masks)):
+                texts = [pattern.text for pattern in patterns]
+                content[key] = texts[0] if len(texts) == 1 else texts
         if self.parts_file or self.parts:
             content["parts"] = self.parts_file or {part: [*files] for part, files in self.parts}
         for key in ("overlap", "threshold", "without_mask", "channels", "no_data"):
@@ -89,17 +108,14 @@ def read_layout(path: Path) -> Layout:
         rule = "must say where images and masks lie; an export is turned into frames by `search data import`"
         raise ProblemsError(path.name, [Problem(path.name, rule, "a data.yaml of YOLO")])
     parsed = LayoutParser(path.name, content)
-    layout = Layout(
-        parsed.patterns("images"),
-        parsed.patterns("masks"),
-        parsed.text("root", ""),
-        *parsed.parts(),
-        parsed.choice("overlap", get_args(Overlap), "later"),
-        parsed.threshold(),
-        parsed.choice("without_mask", get_args(WithoutMask), "refuse"),
-        parsed.choice("channels", get_args(Channels), ""),
-        parsed.range(),
-        parsed.choice("no_data", get_args(NoData), ""),
+    layout = _of_table(parsed) if "table" in content else _of_patterns(parsed)
+    layout = replace(
+        layout,
+        root=parsed.text("root", ""),
+        without_mask=parsed.choice("without_mask", get_args(WithoutMask), "refuse"),
+        channels=parsed.choice("channels", get_args(Channels), ""),
+        pixel_range=parsed.range(),
+        no_data=parsed.choice("no_data", get_args(NoData), ""),
     )
     problems = [*parsed.unknown(), *parsed.problems]
     if problems or (problems := list(_together(layout, path.name))):
@@ -107,8 +123,50 @@ def read_layout(path: Path) -> Layout:
     return layout
 
 
+def _of_patterns(parsed: LayoutParser) -> Layout:
+    """Return where files lie by patterns of their paths."""
+    images, masks = parsed.patterns("images"), parsed.patterns("masks")
+    lists, table = parsed.parts()
+    overlap = parsed.choice("overlap", get_args(Overlap), "later")
+    return Layout(
+        images,
+        masks,
+        parts=lists,
+        parts_file=table,
+        overlap=overlap,
+        threshold=parsed.threshold(),
+    )
+
+
+def _of_table(parsed: LayoutParser) -> Layout:
+    """Return where files lie by the rows of a table; ``{part}`` in its path is the one field."""
+    text = parsed.text("table", "")
+    table = Pattern(text)
+    for rule, value in table.problems(fields=False):
+        parsed.refuse("table", rule, value)
+    if table.fields - {"part"} or "*" in text:
+        parsed.refuse("table", "may have {part} only", repr(text))
+    columns = parsed.text("images", ""), parsed.text("masks", "")
+    for key, column in zip(("images", "masks"), columns, strict=True):
+        if not column:
+            parsed.refuse(key, "must be a column of the table", "none")
+    lists, file = parsed.parts()
+    return Layout((), (), parts=lists, parts_file=file, table=table, columns=columns)
+
+
 def _together(layout: Layout, where: str) -> Iterator[Problem]:
     """Yield what two keys break together."""
+    if any("part" in pattern.fields for pattern in layout.of_images) and (
+        layout.parts or layout.parts_file
+    ):
+        key = "table" if layout.table else "images"
+        yield Problem(f"{where}: parts", f"must not be given where {key}: has {{part}}", "both")
+    if layout.table is None:
+        yield from _fitting(layout, where)
+
+
+def _fitting(layout: Layout, where: str) -> Iterator[Problem]:
+    """Yield what patterns of images and masks break together."""
     if len(layout.masks) not in (1, len(layout.images)):
         rule = "must be one pattern, or as many as images:"
         yield Problem(f"{where}: masks", rule, str(len(layout.masks)))
@@ -132,132 +190,7 @@ def _together(layout: Layout, where: str) -> Iterator[Problem]:
     if layout.threshold != 1 and not any(classes):
         rule = "is for masks: with {class}; in other masks `values:` of classes.yaml has ranges"
         yield Problem(f"{where}: threshold", rule, str(layout.threshold))
-    if any("part" in pattern.fields for pattern in layout.images) and (
-        layout.parts or layout.parts_file
-    ):
-        rule = "must not be given where images: has {part}"
-        yield Problem(f"{where}: parts", rule, "both")
 
 
 def _fields(names: Iterable[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in sorted(names))
-
-
-@dataclass
-class LayoutParser:
-    """A data.yaml that is being read, key by key; what is wrong gathers in ``problems``."""
-
-    where: str
-    content: dict[Any, Any]
-    problems: list[Problem] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def patterns(self, key: str) -> tuple[Pattern, ...]:
-        """Return the patterns of files that a key must hold."""
-        patterns = tuple(map(Pattern, self.texts(key, "a path like img/{stem}.jpg")))
-        for pattern in patterns:
-            for rule, value in pattern.problems():
-                self.refuse(key, rule, value)
-        return patterns
-
-    def texts(self, key: str, what: str, usual: list[str] | None = None) -> tuple[str, ...]:
-        """Return the text or texts that a key must hold, which ``what`` describes; ``usual`` where
-        it may be left away.
-        """
-        held = self._take(key, usual)
-        texts = held if isinstance(held, list) else [held]
-        if all(isinstance(text, str) for text in texts) and (texts or usual is not None):
-            return tuple(texts)
-        self.refuse(key, f"must be {what}, or a list of such", shown(held))
-        return ()
-
-    def text(self, key: str, usual: str) -> str:
-        """Return a path."""
-        held = self._take(key, usual)
-        if isinstance(held, str) and "\0" not in held:
-            return held
-        self.refuse(key, "must be a path", shown(held))
-        return usual
-
-    def choice(self, key: str, words: tuple[Any, ...], usual: Any) -> Any:
-        """Return one of some words."""
-        held = self._take(key, usual)
-        if any(held is word or held == word for word in words if isinstance(held, str)):
-            return held
-        self.refuse(key, f"must be {' or '.join(word for word in words if word)}", shown(held))
-        return usual
-
-    def threshold(self) -> int:
-        """Return the least value of a class in its mask file."""
-        held = self._take("threshold", 1)
-        if isinstance(held, int) and not isinstance(held, bool) and 1 <= held <= 65535:
-            return held
-        self.refuse("threshold", "must be a value 1 to 65535", shown(held))
-        return 1
-
-    def range(self) -> tuple[float, float] | None:
-        """Return the lowest and the highest value of pixels; None where nobody says."""
-        held = self._take("range")
-        if held is None:
-            return None
-        numbers = isinstance(held, list) and [_number(each) for each in held]
-        if isinstance(numbers, list) and len(numbers) == 2 and None not in numbers:
-            low, high = numbers
-            if low is not None and high is not None and low < high:
-                return low, high
-        self.refuse("range", "must be [lowest, highest] of the pixels, two numbers", shown(held))
-        return None
-
-    def parts(self) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], str]:
-        """Return the lists of each part, or the one CSV."""
-        held = self._take("parts", {})
-        if isinstance(held, str) and held:
-            return (), held
-        words = [word for words in PART_WORDS.values() for word in words]
-        rule = f"must be a CSV, or a mapping like {{train: train.txt}} of {', '.join(words)}"
-        if not isinstance(held, dict):
-            self.refuse("parts", rule, shown(held))
-            return (), ""
-        lists: dict[str, tuple[str, ...]] = {}
-        for word, files in held.items():
-            named = files if isinstance(files, list) else [files]
-            part = part_named(word) if isinstance(word, str) else ""
-            if not part or not named or not all(isinstance(each, str) and each for each in named):
-                self.refuse("parts", rule, f"{shown(word)}: {shown(files)}")
-            else:
-                lists[part] = (*lists.get(part, ()), *named)
-        return tuple(lists.items()), ""
-
-    def unknown(self) -> Iterator[Problem]:
-        """Yield a problem for each key that nobody has asked for."""
-        for key in self.content.keys() - set(self.asked):
-            rule = f"may hold {', '.join(self.asked)} only"
-            yield Problem(self.where, rule, shown(key))
-
-    def _take(self, key: str, usual: Any = None) -> Any:
-        self.asked.append(key)
-        held = self.content.get(key)
-        return usual if held is None else held
-
-    def refuse(self, key: str, rule: str, value: str) -> None:
-        """Note that a key breaks a rule."""
-        self.problems.append(Problem(f"{self.where}: {key}", rule, value))
-
-
-def part_named(word: str) -> str:
-    """Return the part that a word means; empty for none."""
-    for part, words in PART_WORDS.items():
-        if word.casefold() in words:
-            return part
-    return ""
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number of YAML, which writes 1e-3 as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) < float("inf") else None

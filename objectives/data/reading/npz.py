@@ -138,6 +138,15 @@ def _read_class_names(names: np.ndarray | None) -> tuple[Classes | None, list[Pr
     ]
 
 
+def _file(folder: Path, text: str) -> Path | None:
+    """Return the file that a text means; None where it is none."""
+    try:
+        path = folder / Path(text).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # a name too long; ~stranger; a lone surrogate
+        return None
+
+
 @final
 @dataclass(frozen=True)
 class NpzReader:
@@ -155,8 +164,8 @@ class NpzReader:
             ProblemsError: It breaks a rule, or the npz is not there.
         """
         layout = read_array_layout(stated)
-        path = stated.parent / Path(layout.npz).expanduser()
-        if not path.is_file():
+        path = _file(stated.parent, layout.npz)
+        if path is None:
             rule = "must be an npz file, from where this file lies"
             raise ProblemsError(stated.name, [Problem(f"{stated.name}: npz", rule, layout.npz)])
         return cls(path, layout, stated)

@@ -50,8 +50,8 @@ class Pattern:
         """Return the path of these fields; those that are not given stay."""
         return FIELD.sub(lambda match: fields.get(match[1], match[0]), self.text)
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield each rule that it breaks, and the value."""
+    def problems(self, *, fields: bool = True) -> Iterator[tuple[str, str]]:
+        """Yield each rule that it breaks, and the value; it needs no field unless ``fields``."""
         if not self.text or self.text.startswith(("/", "~")) or "\\" in self.text:
             yield "must be a path below the folder, with / between its parts", repr(self.text)
         elif {".", "..", ""} & set(self.text.split("/")):
@@ -67,7 +67,7 @@ class Pattern:
             yield "braces must enclose the name of a field, like {stem}", repr(self.text)
         if re.search(r"[}*][{*]", self.text):
             yield "something must stand between two fields", repr(self.text)
-        if not self.fields:
+        if fields and not self.fields:
             yield "must have a field that tells the frames apart, like {stem}", repr(self.text)
 
     @cached_property

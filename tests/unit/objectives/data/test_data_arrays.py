@@ -133,9 +133,6 @@ def test_floats_are_read_in_a_stated_range(tmp_path: Path) -> None:
     assert np.array_equal(source.mask(4), MASKS[4] > 1)
 
 
-CUBE = np.zeros((3, 3, 3, 3), np.uint8)
-
-
 def test_where_the_shape_does_not_tell_the_axes_are_asked_for(tmp_path: Path) -> None:
     cube = RNG.integers(0, 256, (9, 3, 3, 3)).astype(np.uint8)
     masks = RNG.integers(0, 2, (9, 3, 3)).astype(np.uint8)
@@ -192,9 +189,10 @@ def test_a_wrong_data_yaml_of_an_npz(tmp_path: Path, layout: str, message: str) 
         open_source(save(tmp_path, layout, images=IMAGES, masks=MASKS))
 
 
-def test_an_npz_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "data.yaml").write_text("npz: gone.npz\nimages: a\nmasks: b\n")
-    with pytest.raises(ProblemsError, match=r"data.yaml: npz: must be an npz file.*got gone.npz"):
+@pytest.mark.parametrize("name", ["gone.npz", "~nobody-at-all/a.npz", "n" * 300])
+def test_an_npz_that_is_not_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "data.yaml").write_text(f"npz: {name}\nimages: a\nmasks: b\n")
+    with pytest.raises(ProblemsError, match=rf"data.yaml: npz: must be an npz file.*got {name}"):
         open_source(str(tmp_path))
 
 
