@@ -4,13 +4,10 @@ import numpy as np
 
 from objectives.data.options import LARGEST_LABEL
 from objectives.data.reading.axes import Axes, as_frames, axes_alone, axes_with_masks
+from objectives.data.reading.image_forms import NO_VOLUMES, ONE_LABEL
 from objectives.data.reading.raster import RefusalError
 
 PIXEL_TYPES = (np.uint8, np.uint16)
-ONE_LABEL = (
-    "must be labels (N, H, W), one for each pixel: of one-hot masks take argmax over the classes; "
-    "several labels for a pixel and volumes (3D) are not learned"
-)
 
 
 def refuse_pixels(images: np.ndarray, *, ranged: bool) -> None:
@@ -21,7 +18,7 @@ def refuse_pixels(images: np.ndarray, *, ranged: bool) -> None:
         RefusalError: They cannot.
     """
     if images.ndim not in (3, 4) or 0 in images.shape:
-        rule = "must be images (N, H, W), (N, H, W, C) or (N, C, H, W); volumes (3D) are not read"
+        rule = f"must be images (N, H, W), (N, H, W, C) or (N, C, H, W); {NO_VOLUMES}"
         raise RefusalError(rule, f"{images.dtype} {images.shape}")
     if images.dtype not in PIXEL_TYPES and not (ranged and images.dtype.kind in "iuf"):
         rule = "must be uint8 or uint16, or `range:` in a data.yaml with `npz:` must state theirs"
@@ -63,7 +60,8 @@ def labels_of(masks: np.ndarray) -> np.ndarray:
     if masks.ndim == 4 and 1 in (masks.shape[1], masks.shape[3]):
         masks = masks[:, 0] if masks.shape[1] == 1 else masks[..., 0]
     if masks.ndim != 3 or 0 in masks.shape:
-        raise RefusalError(ONE_LABEL, f"{masks.dtype} {masks.shape}")
+        rule = f"must be labels (N, H, W); {ONE_LABEL if masks.ndim == 4 else NO_VOLUMES}"
+        raise RefusalError(rule, f"{masks.dtype} {masks.shape}")
     if masks.dtype.kind not in "biu":
         raise RefusalError("must be whole numbers", f"{masks.dtype} {masks.shape}")
     if masks.dtype in PIXEL_TYPES:

@@ -12,7 +12,7 @@ import numpy as np
 
 from objectives.data.options import AS_FILES_SAY, Exif, PixelReading
 from objectives.data.reading.conversion import converted
-from objectives.data.reading.image_forms import FORMS
+from objectives.data.reading.image_forms import FORMS, ONE_LABEL
 from objectives.data.reading.pillow_file import read_with_pillow
 from objectives.data.reading.raster import (
     Raster,
@@ -253,7 +253,8 @@ def _numbers(raster: Raster) -> np.ndarray:
     if labels.ndim != 2:
         if labels.dtype == np.uint8 and labels.shape[2] == 3:
             return labels
-        raise RefusalError(COLOURED_MASK, f"an array of shape {labels.shape}")
+        rule = COLOURED_MASK if labels.shape[2] in (3, 4) else ONE_LABEL
+        raise RefusalError(rule, f"an array of shape {labels.shape}")
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
     if labels.dtype.kind not in "iu":

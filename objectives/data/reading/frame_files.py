@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from objectives.data.reading.image_forms import FORMS, SUFFIXES
+from objectives.data.reading.image_forms import FORMS, NO_VOLUMES, SUFFIXES, is_volume
 from objectives.data.reading.layout import OF_MASKS, Layout
 from objectives.data.reading.pattern import Pattern
 from objectives.data.reading.raster import form_of
@@ -92,8 +92,9 @@ class FoundFiles:
         if path.suffix.lower() not in SUFFIXES:
             if may_be_an_image(path):
                 self._unread.add((is_mask, key))
+                rule = NO_VOLUMES if is_volume(path.name) else UNREAD
                 value = f"a {path.suffix or 'nameless'} file"
-                self.problems.append(Problem(self.shown(path), UNREAD, value))
+                self.problems.append(Problem(self.shown(path), rule, value))
             return
         name = "" if is_mask else frame_name(path, self._above)
         marks: list[tuple[object, ...]] = [("image", key), ("name", name)]

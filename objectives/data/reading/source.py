@@ -8,6 +8,7 @@ from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.reading.array_layout import says_npz
 from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
+from objectives.data.reading.image_forms import NO_VOLUMES, is_volume
 from objectives.data.reading.npz import NpzReader
 from objectives.data.reading.on_demand import NamedImage
 from objectives.data.reading.settings_files import LAYOUT, settings_file
@@ -54,6 +55,8 @@ def reader_of(source: str) -> Reader:
     if path.suffix.lower() == ".json":
         rule = "must be frames; an export is turned into frames by `search data import`"
         raise ProblemsError(source, [Problem(path.name, rule, "a JSON file")])
+    if is_volume(path.name):
+        raise ProblemsError(source, [Problem(path.name, NO_VOLUMES, f"a {path.suffix} file")])
     return NpzReader(path)
 
 

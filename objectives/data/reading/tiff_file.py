@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC
 
+from objectives.data.reading.image_forms import NO_VOLUMES
 from objectives.data.reading.raster import (
     MOST_VALUES,
     ONE_IMAGE,
@@ -184,7 +185,7 @@ def _stacked(opened: tifffile.TiffFile, count: int) -> np.ndarray:
         series.kind == "shaped" and len(axes) == 3 and series.shape[2] < min(series.shape[:2])
     )
     if len(opened.series) > 1 or not (channels or rows_of_pixels):
-        raise RefusalError(ONE_IMAGE, f"a TIFF of {count} pages")
+        raise RefusalError(f"{ONE_IMAGE}; {NO_VOLUMES}", f"a TIFF of {count} pages")
     _refuse_size(series.shape)
     array = np.asarray(series.asarray(maxworkers=1))
     return np.moveaxis(array, axes.index(channels), -1) if channels else array

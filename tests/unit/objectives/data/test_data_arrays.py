@@ -151,9 +151,15 @@ def test_where_the_shape_does_not_tell_the_axes_are_asked_for(tmp_path: Path) ->
         ({"pictures": IMAGES}, r"must hold training_set, or images and masks.*got pictures"),
         ({"images": IMAGES, "masks": MASKS[:9]}, r"images: must be as many .* \(9, 8, 12\)"),
         ({"images": IMAGES, "masks": MASKS[:, 1:]}, r"as large as their masks \(12, 7, 12\)"),
-        ({"images": IMAGES, "masks": IMAGES}, r"masks: must be labels \(N, H, W\).*argmax"),
+        (
+            {"images": IMAGES, "masks": IMAGES},
+            r"masks: must be labels \(N, H, W\); a pixel has one label.*argmax",
+        ),
         ({"images": IMAGES[None], "masks": MASKS}, r"images: must be images .*volumes \(3D\)"),
-        ({"images": IMAGES, "masks": MASKS[None, :, None]}, r"volumes \(3D\) are not learned"),
+        (
+            {"images": IMAGES, "masks": MASKS[None, :, None]},
+            r"masks: must be labels .*volumes \(3D\) are not read",
+        ),
         ({"images": IMAGES, "masks": MASKS / 2}, r"masks: must be whole numbers, got float64"),
         ({"images": IMAGES, "masks": MASKS.astype(np.int8) - 1}, r"labels 0\.\.65535.* -1\.\.1"),
         ({"images": IMAGES, "masks": MASKS, "groups": np.zeros(3)}, "groups: must hold one whole"),

@@ -170,3 +170,6 @@ def test_wrong_kinds_of_pixels_are_problems(tmp_path: Path) -> None:
         decode_mask(tmp_path / "float.tif", "a")
     with pytest.raises(ProblemsError, match="one channel of labels, not colours"):
         decode_mask(tmp_path / "rgb.png", "a")
+    tifffile.imwrite(tmp_path / "one_hot.tif", FIVE16, photometric="minisblack")
+    with pytest.raises(ProblemsError, match=r"a pixel has one label.* argmax .*\(6, 9, 5\)"):
+        decode_mask(tmp_path / "one_hot.tif", "a")

@@ -229,7 +229,7 @@ def test_tiff_masks(place: Path, layout: str, bits: int, compression: int) -> No
     assert_equal(read(place, content, decode_mask), stored[..., 0])
 
 
-TWO_PAGES = "must hold one image, got a TIFF of 2 pages"
+TWO_PAGES = "must hold one image; volumes (3D) are not read"
 NO_COLOURS = "must be grey, RGB, CMYK or have a palette"
 REFUSED_TIFFS: dict[str, tuple[Callable[[], bytes], str]] = {
     "two pages": (

@@ -170,6 +170,18 @@ def test_empty_folder_and_missing_path(tmp_path: Path) -> None:
             open_source(str(tmp_path / missing))
 
 
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "SCAN.DCM", "scan.nrrd"])
+def test_volumes_are_refused_by_their_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"volume")
+    rule = rf"{name}: volumes \(3D\) are not read: save their slices"
+    with pytest.raises(ProblemsError, match=rule):
+        open_source(str(tmp_path / name))
+    write_folder(tmp_path / "frames", 24)
+    (tmp_path / "frames/images" / name).write_bytes(b"volume")
+    (problem,) = read_folder(tmp_path / "frames").problems
+    assert str(problem).startswith(f"images/{name}: volumes (3D) are not read")
+
+
 def test_stamp_follows_the_files(tmp_path: Path) -> None:
     write_folder(tmp_path, 24)
     first = source_stamp(str(tmp_path))
