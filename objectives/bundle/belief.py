@@ -17,12 +17,13 @@ def chance(probability: float) -> str:
 
 
 class Confirmed(Frozen):
-    """The model's config was trained again with seeds that nobody chose it by, and scored at its
-    last epoch.
+    """The model's config was trained again with seeds, or on folds, that nobody chose it by, and
+    scored at its last epoch.
     """
 
     kind: Literal["confirmed"] = "confirmed"
-    seeds: int
+    seeds: int  # or folds: how often it has a score
+    folds: bool = False  # of all frames outside the test part, the first of which validates here
     candidates: int  # that were trained again, the control among them
     mean: float  # over the seeds, of the score
     expected: (
@@ -43,9 +44,9 @@ class Confirmed(Frozen):
             if self.interval is None
             else f" (95 %: {self.interval[0]:.4f} to {self.interval[1]:.4f})"
         )
+        again = f"on {self.seeds} fold(s)" if self.folds else f"with {self.seeds} seed(s)"
         sentence = (
-            f"Trained again with {self.seeds} seed(s) and scored at its last epoch, its mean "
-            f"score is {self.mean:.4f}"
+            f"Trained again {again} and scored at its last epoch, its mean score is {self.mean:.4f}"
         )
         if self.corrected:
             chosen = (
@@ -54,7 +55,7 @@ class Confirmed(Frozen):
             )
             return f"{sentence}; {chosen} on validation parts like these.{beats}"
         why = (
-            "one seed does not tell how far that was luck"
+            f"one {'fold' if self.folds else 'seed'} does not tell how far that was luck"
             if self.seeds == 1
             else "there is too little to tell how far that was luck"
         )

@@ -71,6 +71,7 @@ class Dataset:
     dropped: tuple[Dropped, ...]
     warnings: tuple[str, ...]
     left_out_hashes: tuple[str, ...] = ()  # of the frames that were left out by name
+    given: tuple[str, ...] = ()  # parts that the data's owner has decided
 
     @property
     def pixel_counts(self) -> np.ndarray:
@@ -172,6 +173,7 @@ def load_dataset(directory: Path) -> Dataset:
             tuple(index["warnings"]),
             # not in what was prepared before there were any
             tuple(index.get("left_out_hashes", ())),
+            tuple(index.get("given", ())),
         )
     # what numpy's header parser and the index raise on foreign bytes is open-ended
     except Exception as error:

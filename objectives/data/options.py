@@ -42,6 +42,22 @@ AS_FILES_SAY = PixelReading()
 
 
 @dataclass(frozen=True)
+class Dealing:
+    """How a run's training and validation come from those of its study, whose test part stays.
+
+    They are dealt anew by ``seed``; where there are ``folds``, into so many equal parts, of which
+    number ``fold``, from 1, validates. With neither they stay as they are.
+    """
+
+    seed: int = 0
+    folds: int = 0
+    fold: int = 0
+
+
+AS_THEY_ARE = Dealing()
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """How a source becomes a prepared data set; two studies with equal options and source share
     one.

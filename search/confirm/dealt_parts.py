@@ -28,13 +28,25 @@ def places_of(text: str) -> frozenset[int]:
     )
 
 
-def parts_told(runs: Sequence[Cell]) -> tuple[str, ...]:
+def parts_told(runs: Sequence[Cell], *, folds: bool = False) -> tuple[str, ...]:
     """Return what to know of the validation parts that runs with scores were judged on, a sentence
-    each; none to tell, none said.
+    each; none to tell, none said. ``folds``: they are those.
     """
     known = [run for run in runs if not math.isnan(run.score) and run.part]
     parts = sorted({run.part for run in known})
-    return (*_difference(parts, len({run.seed for run in known})), *_classes(known, parts))
+    told = _folds(len(parts)) if folds else _difference(parts, len({run.seed for run in known}))
+    return (*told, *_classes(known, parts))
+
+
+def _folds(count: int) -> Iterable[str]:
+    """Source: Bengio and Grandvalet 2004 (No Unbiased Estimator of the Variance of K-Fold
+    Cross-Validation), section 4.
+    """
+    if count > 1:
+        yield (
+            f"{count} folds validated on places of their own each; their trainings share frames, so "
+            f"that intervals may be somewhat too narrow"
+        )
 
 
 def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:

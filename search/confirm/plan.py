@@ -25,9 +25,11 @@ from spaces.space import unpruned
 CONFIRM_THAT = "confirm that one"
 
 
-def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -> StudySpec:
+def plan(
+    study: Study, *, top: int, seeds: int, resplit: bool, folds: int = 0, count: int = 1
+) -> StudySpec:
     """Return the study that confirms another, for the ``count``-th time: its best complete trials
-    and its control, with every seed.
+    and its control, with every seed, or on every fold where there are ``folds``.
 
     Raises:
         UserError: There is nothing to confirm, the study confirms one itself, or the name would be
@@ -40,8 +42,9 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -
         study=study.spec.name,
         study_id=study.id,
         top=top,
-        seeds=seeds,
-        resplit=resplit,
+        seeds=folds or seeds,
+        resplit=bool(folds) or resplit,
+        folds=folds,
         candidates=candidates,
     )
     space = unpruned(study.space)
@@ -51,7 +54,7 @@ def plan(study: Study, *, top: int, seeds: int, resplit: bool, count: int = 1) -
             "name": name,
             "space": space.to_dict(),
             "space_fingerprint": space.fingerprint,
-            "trials": len(candidates) * seeds,
+            "trials": len(candidates) * purpose.seeds,
             "until_s": 0.0,
             "gpu_s": 0.0,
             "recipes": (),
@@ -130,7 +133,8 @@ def write_plan(url: str, spec: StudySpec) -> str:
     numbers = ", ".join(str(each.number) for each in purpose.candidates)
     if create_study(url, spec):
         return (
-            f"study {spec.name!r}: trials {numbers}, each with {purpose.seeds} seeds, "
+            f"study {spec.name!r}: trials {numbers}, each {'on' if purpose.folds else 'with'} "
+            f"{purpose.seeds} {purpose.turns}, "
             f"{spec.trials} runs"
         )
     return f"study {spec.name!r} is there already, with equal settings"

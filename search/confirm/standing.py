@@ -3,7 +3,7 @@ export and report.
 
 A candidate is chosen once each has ended its run with the first seed, which is the run that is
 exported: before that, those that come first in the plan would win against nobody. Whoever has no
-score with that seed cannot be chosen.
+score with that seed cannot be chosen. Of folds the first is in its place.
 """
 
 from collections.abc import Sequence
@@ -110,10 +110,10 @@ class Standing:
         if self.behind:
             why = (
                 f"{len(self.behind)} of {len(self.plan.candidates)} candidates have not ended "
-                f"their run with the first seed"
+                f"their run {self.plan.first}"
             )
         else:
-            why = "no candidate has a score with the first seed"
+            why = f"no candidate has a score {self.plan.first}"
         return f"Study {self.study!r} chooses no trial{' yet' if self.behind else ''}: {why}."
 
     def _partial(self) -> str:
@@ -131,7 +131,7 @@ class Standing:
         repeat = any(is_lost(run) for run in self.lost)
         again = "; `search confirm` trains again what did not diverge" if repeat else ""
         return (
-            f"Without a score with the first seed, and so not to be chosen: trials {causes}{again}."
+            f"Without a score {self.plan.first}, and so not to be chosen: trials {causes}{again}."
         )
 
     def _stale(self) -> str:

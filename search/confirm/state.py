@@ -8,7 +8,7 @@ that, the one before it counts.
 """
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
 from sqlalchemy import text
@@ -16,6 +16,7 @@ from sqlalchemy import text
 from objectives.errors import UserError
 from search.confirm.cell import Cell
 from search.confirm.plan import CONFIRM_THAT, cells, plan, plan_of, write_plan
+from search.confirm.wanted import Asked, Wanted, told_of_given
 from search.database.connections import locked
 from search.database.predicates import STUDIES
 from search.process.messages import Cause
@@ -46,29 +47,6 @@ MAKE_ROOM = text("""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What somebody asks of a confirmation; None: nothing, so that what is there will do."""
-
-    top: int | None = None
-    seeds: int | None = None
-    resplit: bool | None = None
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a confirmation is to be."""
-
-    top: int = 5
-    seeds: int = 3
-    resplit: bool = True
-
-    def but(self, asked: Asked) -> "Wanted":
-        """Return this with what was asked for."""
-        said = {name: value for name, value in asdict(asked).items() if value is not None}
-        return replace(self, **said)
-
-
-@dataclass(frozen=True)
 class Begun:
     """The study to train, and what was done to it in lines for people."""
 
@@ -96,16 +74,16 @@ def begin(searched: Study, storage: str, asked: Asked, *, again: bool) -> Begun:
     with locked(searched.engine, PLAN_LOCK, searched.id):
         there = _confirmations(searched)
         if not there:
-            return _planned(searched, storage, Wanted().but(asked), 1)
+            return _planned(searched, storage, Wanted.of(searched).but(asked), 1, asked)
         name, newest = list(there.items())[-1]
         if not again:
             _refuse_other(name, newest, asked)
             return _gone_on(name, storage, "")
-        wanted = Wanted(newest.best, newest.seeds, newest.resplit).but(asked)
+        wanted = Wanted.of(searched, newest).but(asked)
         number = count_of(searched.spec.name, name) + 1
         if _equal_plans(newest, plan_of(_plan(searched, wanted, number))):
             return _gone_on(name, storage, "a new plan would be of the same runs; ")
-        planned = _planned(searched, storage, wanted, number)
+        planned = _planned(searched, storage, wanted, number, asked)
         return Begun(
             planned.name,
             (*planned.lines, f"it counts instead of study {name!r}, which stays as it is"),
@@ -125,16 +103,24 @@ def _confirmations(searched: Study) -> dict[str, Confirming]:
 
 
 def _plan(searched: Study, wanted: Wanted, number: int) -> StudySpec:
-    return plan(searched, top=wanted.top, seeds=wanted.seeds, resplit=wanted.resplit, count=number)
+    return plan(
+        searched,
+        top=wanted.top,
+        seeds=wanted.seeds,
+        resplit=wanted.resplit,
+        folds=wanted.folds,
+        count=number,
+    )
 
 
-def _planned(searched: Study, storage: str, wanted: Wanted, first: int) -> Begun:
+def _planned(searched: Study, storage: str, wanted: Wanted, first: int, asked: Asked) -> Begun:
     """Write the plan under the first name that is free, from the ``first``-th on."""
     for number in count(first):
         spec = _plan(searched, wanted, number)
         if _is_free(searched, spec.name):
             try:
-                return Begun(spec.name, (write_plan(storage, spec),))
+                told = told_of_given(searched, wanted, asked)
+                return Begun(spec.name, (write_plan(storage, spec), *told))
             except ForeignNameError:
                 continue
     raise AssertionError("there is no last number")
@@ -174,8 +160,9 @@ def _train_again(confirming: Study) -> list[str]:
         for cell in cells(confirming)
         if is_lost(cell) and ConfirmationRun(cell.candidate, cell.seed) not in at_hand
     ]
-    params = {each.number: each.params for each in plan_of(confirming.spec).candidates}
-    names = [f"trial {cell.candidate}, seed {cell.seed}" for cell in lost]
+    purpose = plan_of(confirming.spec)
+    params = {each.number: each.params for each in purpose.candidates}
+    names = [f"trial {cell.candidate}, {purpose.named(cell.seed)}" for cell in lost]
     for cell, name in zip(lost, names, strict=True):
         notes = Notes(recipe=f"{name}, again", confirmed=ConfirmationRun(cell.candidate, cell.seed))
         enqueue(confirming.optuna, FirstTrial(params[cell.candidate], notes))
@@ -198,8 +185,18 @@ def _refuse_other(name: str, there: Confirming, asked: Asked) -> None:
     Raises:
         UserError: An option is given with another value than the one that was planned.
     """
-    planned = {"--top": there.best, "--seeds": there.seeds, "--resplit": there.resplit}
-    wanted = {"--top": asked.top, "--seeds": asked.seeds, "--resplit": asked.resplit}
+    planned = {"--top": there.best, "--folds": there.folds or None}
+    planned |= (
+        {"--seeds": None, "--resplit": None}
+        if there.folds
+        else {"--seeds": there.seeds, "--resplit": there.resplit}
+    )
+    wanted = {
+        "--top": asked.top,
+        "--seeds": asked.seeds,
+        "--resplit": asked.resplit,
+        "--folds": asked.folds,
+    }
     differing = [
         f"{option} is {_shown(planned[option])} there, {_shown(value)} wanted"
         for option, value in wanted.items()
@@ -215,13 +212,16 @@ def _refuse_other(name: str, there: Confirming, asked: Asked) -> None:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "not used"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def _equal_plans(one: Confirming, other: Confirming) -> bool:
     """Return whether two plans are of the same runs, whatever else is recorded of them."""
-    return (one.seeds, one.resplit, one.candidates) == (
+    return (one.seeds, one.resplit, one.folds, one.candidates) == (
         other.seeds,
         other.resplit,
+        other.folds,
         other.candidates,
     )

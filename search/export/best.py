@@ -19,7 +19,8 @@ from objectives.bundle.provenance import (
     Provenance,
     current_versions,
 )
-from objectives.data.dataset import has_labels
+from objectives.data.dataset import Dataset, has_labels
+from objectives.data.resplit import dealt
 from objectives.data.spec import FrameSpec
 from objectives.device.fallback import gpu_or_cpu
 from objectives.ensemble.program import reflipped
@@ -175,9 +176,8 @@ def restore_chosen(
         case Single():
             return restore(study, winner, place, source, gpu=gpu)
         case Combined() | Listed():
-            return restore_ensemble(
-                winner, open_data(study, place, source), place, ensemble, gpu=gpu
-            )
+            data = _data_of(winner, open_data(study, place, source))
+            return restore_ensemble(winner, data, place, ensemble, gpu=gpu)
         case _:
             assert_never(ensemble)
 
@@ -191,7 +191,7 @@ def restore(
         UserError: With other data than the study's.
         WorldError: Without its weights.
     """
-    data = open_data(study, place, source)
+    data = _data_of(winner, open_data(study, place, source))
     restored = restore_run(winner.study, winner.trial_id, data, place.artifacts, gpu=gpu)
     settings = ProgramSettings.single(restored.config, data.spec)
     return ExportedProgram(
@@ -203,6 +203,11 @@ def restore(
         restored.segmenter,
         data,
     )
+
+
+def _data_of(winner: Winner, data: Dataset) -> Dataset:
+    """Return the study's frames with the parts on which the winner was trained and scored."""
+    return dealt(data, winner.study.run(winner.run_number).dealing)
 
 
 def with_flips(candidate: ExportedProgram, choice: FlipsWanted) -> ExportedProgram:

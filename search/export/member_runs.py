@@ -5,8 +5,9 @@ Members must be alike in how their weights were chosen, or what made one optimis
 So a study that is not confirmed has the trials of the search, each at its best epoch, also those
 that a limit has cut. A confirmed one has the runs of its confirmation alone, each at its last
 epoch; the search's own runs of the same configs would win by the luck that the confirmation was
-made to remove. Of the confirmation only runs on the study's own parts count: those with the first
-seed, with ``--no-resplit`` all. Every other seed has trained on frames that the study validates on.
+made to remove. Of the confirmation only runs on one and the same parts count: those with the first
+seed or on the first fold, with ``--no-resplit`` all. Every other one has trained on frames that
+these are validated on.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def member_runs(holder: Study) -> list[int]:
         what = (
             "complete trial(s) with their weights"
             if purpose.searches
-            else "ended run(s) on the study's own parts"
+            else "ended run(s) on one and the same parts"
         )
         raise UserError(
             f"--ensemble combines at least two runs, and study {holder.spec.name!r} has "

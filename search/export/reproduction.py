@@ -221,10 +221,12 @@ def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
         confirm.study,
         "--top",
         str(confirm.best),
-        "--seeds",
+        f"--{confirm.turns}",
         str(confirm.seeds),
     ]
-    command = shlex.join([*words, *([] if confirm.resplit else ["--no-resplit"])])
+    if not confirm.folds:
+        words.append("--resplit" if confirm.resplit else "--no-resplit")
+    command = shlex.join(words)
     if choose_candidates(study, confirm.best) == confirm.candidates:
         return [command]
     return [

@@ -40,7 +40,7 @@ class Winner:
     trial_id: int
     run_number: int  # in that study
     number: int  # of the trial in the search
-    score: float  # of this very run, on the study's own validation part
+    score: float  # of this very run, on its validation part
     belief: Belief
     # why the study's confirmation does not count, or counts less; that the run is unfinished
     remarks: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ def find_winner(searched: Study, storage: str, *, within: float = 0.0) -> Winner
     as the confirmation chooses none. With ``within`` the cheapest of those that are no more than so
     much worse, with a probability of `SURE`.
 
-    Its validation part is the study's own.
+    Its validation part is the study's own, or of a confirmation on folds the first of those.
 
     Raises:
         UserError: Without a complete trial, and for a study that confirms another.
@@ -220,7 +220,8 @@ def _unfinished(searched: Study, trial_id: int, score: float, belief: Belief) ->
 
 
 def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
-    """Return the chosen candidate's run with the first seed, on the study's own parts.
+    """Return the chosen candidate's run with the first seed, on the study's own parts, or on the
+    first fold.
 
     Never the best of its runs: that would be chosen by luck again.
     """
@@ -232,6 +233,7 @@ def confirmed_winner(confirming: Study, standing: Standing) -> Winner:
     chosen = next(each for each in verdict.candidates if each.candidate == choice.candidate)
     belief = Confirmed(
         seeds=chosen.runs,
+        folds=bool(standing.plan.folds),
         candidates=len(verdict.candidates),
         mean=chosen.mean,
         expected=choice.expected,

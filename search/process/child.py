@@ -17,7 +17,7 @@ import torch
 from objectives.config import Config
 from objectives.config.measures import BadScoreError
 from objectives.data.dataset import Dataset, load_dataset
-from objectives.data.resplit import resplit, trained_on_everything
+from objectives.data.resplit import dealt, trained_on_everything
 from objectives.device.memory import DoesNotFitError
 from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in
@@ -143,9 +143,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     link = Link(pipe, beats)
     try:
         config = Config.model_validate_json(job.config)
-        data = load_dataset(job.dataset)
-        if job.run.split_seed:
-            data = resplit(data, job.run.split_seed)
+        data = dealt(load_dataset(job.dataset), job.run.dealing)
         if job.run.everything:
             data = trained_on_everything(data)
         if job.checkpoints or can_work(config, data, job, pipe):

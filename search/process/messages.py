@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from objectives.data.options import AS_THEY_ARE, Dealing
 from objectives.training.results import EpochResult
 
 
@@ -28,7 +29,7 @@ class Run:
     """What decides a training run beside its config and data."""
 
     seed: int  # of initialisation, data order and augmentation
-    split_seed: int = 0  # by which training and validation are dealt anew; 0: the study's own parts
+    dealing: Dealing = AS_THEY_ARE  # of training and validation; without: the study's own parts
     # to train to, and to score; 0: as the config says, and the best epoch counts
     last_epoch: int = 0
     everything: bool = False  # trains on all labelled frames: its score says nothing of new ones

@@ -24,11 +24,12 @@ def refuse_other(there: StudySpec, wanted: StudySpec) -> None:
     Raises:
         UserError: It is; every difference is named.
     """
-    # the same data may lie elsewhere: its fingerprint decides; of a space its fields are named
+    # the same data may lie elsewhere: its fingerprint decides, which knows their parts, too; of a
+    # space its fields are named
     own = [
         name
         for name in StudySpec.model_fields
-        if name not in ("source", "space", "space_fingerprint", "frames", "lessons")
+        if name not in ("source", "space", "space_fingerprint", "frames", "lessons", "given")
     ]
     pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in own}
     pairs["--learn-from"] = there.lessons.asked, wanted.lessons.asked

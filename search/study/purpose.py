@@ -31,7 +31,9 @@ class Searching(Frozen):
 
 
 class Confirming(Frozen):
-    """The study trains candidates of another again: each one once with each seed."""
+    """The study trains candidates of another again: each one once with each seed, or on each fold.
+    A turn is one of these, from 0.
+    """
 
     searches: ClassVar[bool] = False
     scored: ClassVar[bool] = True
@@ -42,14 +44,29 @@ class Confirming(Frozen):
     study_id: int = 0
     # how many of the best were asked for; 0: not recorded by earlier versions
     top: int = Field(default=0, ge=0)
-    seeds: int = Field(ge=1)
+    seeds: int = Field(ge=1)  # runs of each candidate; of folds as many as these
     resplit: bool = True  # training and validation are dealt anew for each seed but the first
+    folds: int = Field(default=0, ge=0)  # into which training and validation are dealt; 0: none
     candidates: tuple[Candidate, ...]
 
     @property
     def best(self) -> int:
         """How many of the best trials were asked for, beside the control."""
         return self.top or max(1, sum(each.number != 0 for each in self.candidates))
+
+    @property
+    def turns(self) -> str:
+        """What the runs of a candidate differ by."""
+        return "folds" if self.folds else "seeds"
+
+    def named(self, turn: int) -> str:
+        """Return what a turn is called."""
+        return f"fold {turn + 1}" if self.folds else f"seed {turn}"
+
+    @property
+    def first(self) -> str:
+        """Which run of a candidate is exported, behind its name."""
+        return "on the first fold" if self.folds else "with the first seed"
 
     @property
     def words(self) -> str:
@@ -61,7 +78,7 @@ class Confirming(Frozen):
         """Why it takes no more budget, and what to do instead."""
         again = (
             f"`search confirm --study {shlex.quote(self.study)} --again` plans anew, with "
-            f"--seeds or --top as you need"
+            f"--seeds, --folds or --top as you need"
         )
         return f"it has the runs that were planned, and no more: {again}"
 

@@ -96,18 +96,18 @@ def _searched_first(spec: StudySpec) -> list[FirstTrial]:
 
 
 def _confirming_runs(purpose: Confirming) -> list[FirstTrial]:
-    """Return each candidate with the first seed, then each with the next: a study that ends early
-    has whole rounds.
+    """Return each candidate with the first seed, or fold, then each with the next: a study that
+    ends early has whole rounds.
     """
     return [
         FirstTrial(
             each.params,
             Notes(
-                recipe=f"trial {each.number}, seed {seed}",
-                confirmed=ConfirmationRun(each.number, seed),
+                recipe=f"trial {each.number}, {purpose.named(turn)}",
+                confirmed=ConfirmationRun(each.number, turn),
             ),
         )
-        for seed in range(purpose.seeds)
+        for turn in range(purpose.seeds)
         for each in purpose.candidates
     ]
 

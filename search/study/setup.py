@@ -210,6 +210,7 @@ def _spec(request: Request, space: Space, data: Dataset, recipes: tuple[str, ...
         measure_package=data.spec.measure_package,
         data_fingerprint=data.fingerprint,
         sealed=data.sealed,
+        given=data.given,
         space=space.to_dict(),
         space_fingerprint=space.fingerprint,
         trials=request.trials or 1 + len(recipes),

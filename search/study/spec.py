@@ -34,6 +34,7 @@ class StudySpec(Frozen):
     data_fingerprint: str
     # which frames the test part holds, whatever is made of them: see Dataset.sealed
     sealed: str = ""
+    given: tuple[str, ...] = ()  # parts that the data's owner has decided
     space: dict[str, Any]
     space_fingerprint: str
     trials: int = Field(ge=1)

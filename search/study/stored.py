@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import Connection, Engine, insert
 
+from objectives.data.options import AS_THEY_ARE, Dealing
 from objectives.errors import UserError, WorldError
 from search.database.connections import (
     open_engine,
@@ -85,23 +86,29 @@ class Study:
             case Retraining() as purpose:
                 return Run(
                     purpose.seed,
-                    0,
-                    purpose.candidate.last_epoch,
+                    last_epoch=purpose.candidate.last_epoch,
                     everything=True,
                     heard=purpose.heard,
                 )
             case Confirming() as purpose:
                 turn, place = self._turn_and_place(purpose, number)
-                split_seed = (
-                    stable_seed(self.spec.seed, "split", turn) if turn and purpose.resplit else 0
-                )
                 seed = stable_seed(self.spec.seed, "confirm", turn)
-                return Run(seed, split_seed, purpose.candidates[place].last_epoch)
+                dealing = self._dealing(purpose, turn)
+                return Run(seed, dealing, purpose.candidates[place].last_epoch)
             case _:
                 assert_never(self.spec.purpose)
 
+    def _dealing(self, purpose: Confirming, turn: int) -> Dealing:
+        """Return the parts of a confirmation's runs: folds, or the study's own, dealt anew for each
+        seed but the first where that is wanted.
+        """
+        if purpose.folds:
+            return Dealing(self.spec.seed, purpose.folds, turn + 1)
+        anew = turn and purpose.resplit
+        return Dealing(stable_seed(self.spec.seed, "split", turn)) if anew else AS_THEY_ARE
+
     def _turn_and_place(self, purpose: Confirming, number: int) -> tuple[int, int]:
-        """Return which seed a run of a confirmation has, and which candidate. One that is trained
+        """Return which seed (or fold) a run of a confirmation has, and which candidate. One that is trained
         again tells it itself.
         """
         if number >= len(purpose.candidates) * purpose.seeds:

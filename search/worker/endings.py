@@ -128,8 +128,7 @@ def _validated_on(worker: Worker, trial: optuna.Trial) -> str:
     if not worker.study.spec.purpose.resplit:
         return ""
     data = worker.data
-    split_seed = worker.study.run(trial.number).split_seed
-    parts = dealt_parts(data, split_seed) if split_seed else data.parts
+    parts = dealt_parts(data, worker.study.run(trial.number).dealing)
     return places_text(data.groups[parts["validation"]].tolist())
 
 

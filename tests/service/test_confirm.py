@@ -12,12 +12,14 @@ import pytest
 from optuna.trial import TrialState
 
 from objectives.bundle.belief import Believed, Confirmed
+from objectives.data.options import AS_THEY_ARE
 from objectives.errors import UserError
 from search.cli.actions.confirm import confirm, standing_json
 from search.cli.commands.confirm import ConfirmOptions
 from search.confirm.plan import cells, choose_candidates, plan, plan_of, write_plan
 from search.confirm.standing import read_standing
-from search.confirm.state import Asked, begin
+from search.confirm.state import begin
+from search.confirm.wanted import Asked
 from search.export.best import ExportRequest, export_best
 from search.export.winner import find_winner
 from search.place import Place
@@ -78,9 +80,8 @@ def test_runs_are_paired_and_the_first_seed_keeps_the_parts(searched: Study, dat
     runs = [confirming.run(number) for number in range(9)]
     assert len({run.seed for run in runs}) == 3
     assert [run.seed for run in runs[:3]] == [runs[0].seed] * 3
-    assert {run.split_seed for run in runs[:3]} == {0}
-    assert len({run.split_seed for run in runs}) == 3
-    assert {confirming.run(n).split_seed for n in range(9)} != {0}
+    assert {run.dealing for run in runs[:3]} == {AS_THEY_ARE}
+    assert len({run.dealing for run in runs}) == 3
     told = [trial.user_attrs for trial in confirming.optuna.get_trials()]
     assert [(each["confirms"], each["seed"]) for each in told] == [
         (c, s) for s in range(3) for c in (0, 3, 4)

@@ -32,7 +32,8 @@ from objectives.errors import UserError
 from search.cli.actions.confirm import standing_json
 from search.confirm.plan import plan
 from search.confirm.standing import ConfirmationState, read_standing
-from search.confirm.state import Asked, begin
+from search.confirm.state import begin
+from search.confirm.wanted import Asked
 from search.export.winner import best_trial, find_winner
 from search.study.beliefs import read_beliefs
 from search.study.budget import current_budget, is_over

@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.errors import UserError
-from search.confirm.state import Asked, begin
+from search.confirm.state import begin
+from search.confirm.wanted import Asked
 from search.study.differences import refuse_other
 from search.study.joining import check_worker
 from search.study.stored import Study, create_study, open_study

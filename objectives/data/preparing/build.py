@@ -201,6 +201,7 @@ def _index(
         "parts": parts,
         "frame_hashes": list(surveyed.hashes),
         "left_out_hashes": list(surveyed.left_out),
+        "given": list(surveyed.given),
         "dropped": [asdict(dropped) for dropped in surveyed.dropped],
         "warnings": list(surveyed.warnings),
     }

@@ -70,6 +70,7 @@ class Survey:
     dropped_means: tuple[float, ...] = ()  # the same of those that were dropped
     parts: tuple[np.ndarray, ...] = ()  # indices into the kept frames, in the order of PARTS
     remedy: str = ""  # a classes.yaml that would accept the values that none has, if there are any
+    given: tuple[str, ...] = ()  # parts that the data's owner has decided
 
 
 def survey(
@@ -316,6 +317,7 @@ def _with_parts(
         groups=tuple(groups.tolist()),
         hashes=hashes,
         parts=tuple(parts[name] for name in PARTS),
+        given=tuple(name for name in PARTS if name in given),
     )
 
 

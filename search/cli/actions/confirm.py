@@ -10,14 +10,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from objectives.errors import UserError
+from objectives.data.resplit import fold_problems
+from objectives.errors import ProblemsError, UserError, condensed
 from objectives.statistics.interval import Interval, Unknown
 from search.cli.commands.confirm import ConfirmOptions
 from search.cli.opened import opened_place
 from search.confirm.dealt_parts import parts_told
 from search.confirm.standing import ConfirmationState, Standing, read_standing
-from search.confirm.state import Asked, begin
+from search.confirm.state import begin
 from search.confirm.verdict import ChosenCandidate, Confirmation
+from search.confirm.wanted import Asked
 from search.export.restored import open_data
 from search.machine.gpus import offer
 from search.place import Place
@@ -42,10 +44,11 @@ def confirm(asked: ConfirmOptions) -> None:
                 json.dumps(standing_json(read_standing(searched, place.storage)), allow_nan=False)
             )
             return
+        wanted = Asked(asked.top, asked.seeds, asked.resplit, asked.folds)
         source = checked_source(searched, place, asked.data) if asked.data else ""
-        begun = begin(
-            searched, place.storage, Asked(asked.top, asked.seeds, asked.resplit), again=asked.again
-        )
+        if asked.folds:
+            refuse_folds(searched, place, source, asked.folds)
+        begun = begin(searched, place.storage, wanted, again=asked.again)
         for line in begun.lines:
             typer.echo(line)
         train(begun.name, place, asked.workers, asked.device, source)
@@ -65,6 +68,18 @@ def checked_source(searched: Study, place: Place, data: str) -> str:
     source = data_path(data)
     open_data(searched, place, source)
     return source
+
+
+def refuse_folds(searched: Study, place: Place, source: str, folds: int) -> None:
+    """Refuse more folds than the study's frames can be dealt into.
+
+    Raises:
+        ProblemsError: They are.
+        UserError: For other data than the study's.
+    """
+    data = open_data(searched, place, source)
+    if problems := list(fold_problems(data, folds, searched.spec.seed)):
+        raise ProblemsError(f"study {searched.spec.name!r}", condensed(problems))
 
 
 def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
@@ -106,7 +121,7 @@ def standing_json(standing: Standing | None) -> dict[str, Any]:
     )
     chosen = {} if standing.choice else {"choice": None}
     head = {"study": standing.study, "state": standing.state}
-    parts = list(parts_told(standing.runs))
+    parts = list(parts_told(standing.runs, folds=bool(standing.plan.folds)))
     return {
         **head,
         **verdict,
@@ -153,7 +168,8 @@ def print_standing(standing: Standing, trained: str, words: str) -> None:
         console.print(candidate_table(standing.verdict, words))
     if standing.choice and standing.verdict:
         print_choice(console, standing.choice, standing.verdict.control, words)
-    for line in (*parts_told(standing.runs), *standing.remarks):
+    parts = parts_told(standing.runs, folds=bool(standing.plan.folds))
+    for line in (*parts, *standing.remarks):
         console.print(line)
 
 

@@ -27,12 +27,22 @@ class ConfirmOptions:
         int | None,
         typer.Option("--seeds", min=1, max=100, help="How often each is trained.  [default: 3]"),
     ] = None
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            max=100,
+            help="Instead of seeds: deal all but the sealed test part into so many folds, and train "
+            "each once beside each of them.",
+        ),
+    ] = None
     resplit: Annotated[
         bool | None,
         typer.Option(
             "--resplit/--no-resplit",
             help="Deal training and validation anew for each seed but the first.  [default: "
-            "resplit]",
+            "resplit, unless the validation part is given]",
         ),
     ] = None
     again: Annotated[
@@ -80,4 +90,5 @@ def command(asked: ConfirmOptions) -> None:
     \b
     Example:
       search confirm --study mars --top 5 --seeds 3 --workers 2
+      search confirm --study mars --top 3 --folds 5
     """

@@ -52,8 +52,8 @@ def _caption(standing: Standing) -> str:
     choice = standing.choice
     tied = [str(each) for each in choice.tied if each != choice.candidate] if choice else []
     sentences = [
-        "Each candidate was trained again with the same seeds as the others, and scored at its "
-        "last epoch."
+        f"Each candidate was trained again {'on' if standing.plan.folds else 'with'} the same "
+        f"{standing.plan.turns} as the others, and scored at its last epoch."
     ]
     sentences += (
         [
@@ -63,7 +63,8 @@ def _caption(standing: Standing) -> str:
         if tied
         else []
     )
-    sentences += [f"{line[0].upper()}{line[1:]}." for line in parts_told(standing.runs)]
+    told = parts_told(standing.runs, folds=bool(standing.plan.folds))
+    sentences += [f"{line[0].upper()}{line[1:]}." for line in told]
     return " ".join([*sentences, *standing.remarks])
 
 
@@ -73,7 +74,12 @@ def _row(standing: Standing, verdict: Confirmation, each: CandidateVerdict, scal
         strip.reach(each.interval.low, each.interval.high, _kind(standing, verdict, each))
     for run in standing.runs:
         if run.candidate == each.candidate and not math.isnan(run.score):
-            strip.dot(run.score, "pruned", f"seed {run.seed}: {score(run.score)}", radius=2.8)
+            strip.dot(
+                run.score,
+                "pruned",
+                f"{standing.plan.named(run.seed)}: {score(run.score)}",
+                radius=2.8,
+            )
     strip.dot(each.mean, _kind(standing, verdict, each), f"mean: {score(each.mean)}", radius=5)
     name = f"trial {each.candidate}" + (
         ", the control" if each.candidate == verdict.control else ""

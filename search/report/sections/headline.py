@@ -184,10 +184,12 @@ def _confirmed(confirmed: Standing, choice: ChosenCandidate, study: StudyRecord)
     searched = next(
         (trial.score for trial in study.trials if trial.number == choice.candidate), math.nan
     )
+    folds = confirmed.plan.folds
+    how = f"on {folds} folds" if folds else "with other seeds"
     yield joined(
         f"Confirmed in {counted(len(runs), 'run')} of {confirmed.planned} that were planned, in "
         f"which the best trials and the "
-        f"control were trained again with other seeds: trial {choice.candidate} can be expected to "
+        f"control were trained again {how}: trial {choice.candidate} can be expected to "
         f"reach "
         f"{score(choice.expected)}{_range(choice.interval)}; the search alone had said "
         f"{score(searched)}."

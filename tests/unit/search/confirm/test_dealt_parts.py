@@ -55,3 +55,10 @@ def test_nothing_is_said_of_one_seed_or_of_parts_that_are_not_dealt_anew() -> No
 def test_a_class_that_some_parts_lack_is_named() -> None:
     *_, said = parts_told([run_of(0, "1"), run_of(1, "2", per_class={"soil": 0.4})])
     assert said == "rock does not occur in 1 of the 2 parts, whose score is over the other classes"
+
+
+def test_folds_are_said_to_share_no_place_but_training_frames() -> None:
+    runs = [run_of(0, "1"), run_of(1, "2"), run_of(2, "3")]
+    (said,) = parts_told(runs, folds=True)
+    assert said.startswith("3 folds validated on places of their own each; their trainings share")
+    assert parts_told(runs[:1], folds=True) == ()
