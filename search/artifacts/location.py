@@ -35,9 +35,9 @@ class Bucket:
     endpoint_url: str
 
 
-def parse_location(url: str) -> Folder | Bucket:
+def parse_location(url: str, whose: str = "the artifacts'") -> Folder | Bucket:
     """Read what the user gave as the artifacts' place; touches neither disk nor network, save to
-    see that DIR is no file.
+    see that DIR is no file. ``whose`` it is stands in messages.
 
     Raises:
         UserError: It is neither a folder nor an S3 URL, or holds credentials.
@@ -47,16 +47,16 @@ def parse_location(url: str) -> Folder | Bucket:
     parts = _split(url)
     if "@" in parts.netloc:
         raise UserError(
-            f"the artifacts' URL ({parts.scheme}://...) must not hold credentials: set "
+            f"{whose} URL ({parts.scheme}://...) must not hold credentials: set "
             f"AWS_ACCESS_KEY_ID and so on"
         )
     match parts.scheme:
         case "file" if parts.netloc in ("", "localhost") and not parts.query:
             return _folder(unquote(parts.path))
         case "s3":
-            return _bucket(parts)
+            return _bucket(parts, whose)
         case _:
-            raise UserError(f"the artifacts' URL cannot be {url!r}: {_FORMS}")
+            raise UserError(f"{whose} URL cannot be {url!r}: {_FORMS}")
 
 
 def open_blobs(url: str) -> BlobStore:
@@ -104,30 +104,27 @@ def _folder(path: str) -> Folder:
     return Folder(folder)
 
 
-def _bucket(parts: SplitResult) -> Bucket:
+def _bucket(parts: SplitResult, whose: str) -> Bucket:
     if not _BUCKET.fullmatch(parts.netloc):
         raise UserError(
-            f"the artifacts' bucket must be 3 to 63 of a-z, 0-9, dot and dash, got {parts.netloc!r}"
+            f"{whose} bucket must be 3 to 63 of a-z, 0-9, dot and dash, got {parts.netloc!r}"
         )
     options = parse_qs(parts.query, keep_blank_values=True)
     if unknown := sorted(set(options) - {"endpoint"}):
-        raise UserError(
-            f"the artifacts' URL knows only the option endpoint, got {', '.join(unknown)}"
-        )
+        raise UserError(f"{whose} URL knows only the option endpoint, got {', '.join(unknown)}")
     endpoint_url = options.get("endpoint", [""])[-1].rstrip("/")
     if "endpoint" in options:
-        _check_endpoint(endpoint_url)
+        _check_endpoint(endpoint_url, whose)
     return Bucket(parts.netloc, unquote(parts.path).strip("/"), endpoint_url)
 
 
-def _check_endpoint(endpoint_url: str) -> None:
+def _check_endpoint(endpoint_url: str, whose: str) -> None:
     endpoint = _split(endpoint_url)
     if "@" in endpoint.netloc:
         raise UserError(
-            "the artifacts' endpoint must not hold credentials: set AWS_ACCESS_KEY_ID and so on"
+            f"{whose} endpoint must not hold credentials: set AWS_ACCESS_KEY_ID and so on"
         )
     if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
         raise UserError(
-            f"the artifacts' endpoint must be http://HOST:PORT or https://HOST, got "
-            f"{endpoint_url!r}"
+            f"{whose} endpoint must be http://HOST:PORT or https://HOST, got {endpoint_url!r}"
         )

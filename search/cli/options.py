@@ -138,7 +138,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
-        help="npz file, folder with images/ and masks/, data.yaml, or `synthetic`.",
+        help="npz file, folder with images/ and masks/, data.yaml, s3://BUCKET/PREFIX, or `synthetic`.",
     ),
 ]
 SpaceArgument = Annotated[

@@ -17,7 +17,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         envvar="SEARCH_DATA",
-        help="npz file, folder with images/ and masks/, data.yaml, or `synthetic`.",
+        help="npz file, folder with images/ and masks/, data.yaml, s3://BUCKET/PREFIX, or `synthetic`.",
     ),
 ]
 SpaceName = Annotated[

@@ -13,6 +13,7 @@ from objectives.errors import WorldError
 from objectives.program.segmenter import Segmenter, build_segmenter, placed
 from search.artifacts import open_blobs
 from search.place import Place
+from search.study.data_path import here
 from search.study.joining import check_program, check_worker
 from search.study.record import Notes
 from search.study.stored import Study
@@ -42,7 +43,8 @@ def open_data(study: Study, place: Place, source: str) -> Dataset:
         UserError: With other data than the study's.
     """
     check_program(study.spec)
-    data = open_dataset(source or study.spec.source, study.spec.frames, place.cache)
+    where = here(source or study.spec.source, place.cache)
+    data = open_dataset(where, study.spec.frames, place.cache)
     check_worker(study, data)
     return data
 

@@ -1,5 +1,5 @@
 """The part of ``search gc`` that clears a host's cache: prepared data, copies of given weights, and
-lock files that no study of the database uses.
+lock files that no study of the database uses, and copies of buckets that nobody has asked for of late.
 """
 
 import json
@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from objectives.errors import UserError, WorldError
 from search.artifacts.kept import KEPT
+from search.artifacts.sources import SOURCES
 from search.database.predicates import GIVEN_WEIGHTS, STUDIES
 from search.garbage.store import Swept
 
@@ -52,7 +53,7 @@ def check_cache(cache: Path) -> None:
 
 def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> list[Swept]:
     """Remove prepared data, copies of given weights, and empty lock files, that no study of the
-    database uses and nothing has touched for a day.
+    database uses and nothing has touched for a day, and copies of buckets as old.
 
     Raises:
         WorldError: The cache cannot be read or written.
@@ -65,15 +66,18 @@ def sweep_prepared(engine: Engine, cache: Path, *, dry_run: bool = False) -> lis
         folders = [
             _remove(folder, cache / f"{key}.lock", dry_run) for folder, key in _unused(cache, used)
         ]
+        removed = [_remove_source(copy, dry_run) for copy in _idle_sources(cache / SOURCES)]
         locks = [_remove_lock(lock, dry_run) for lock in _idle_locks(cache)]
     except OSError as error:
         raise WorldError(
             f"the cache {cache} cannot be cleared: {error.strerror} ({error.filename})"
         ) from error
     gone = [size for size in folders if size is not None]
+    sources = [size for size in removed if size is not None]
     return [
         Swept("prepared", len(gone), sum(gone)),
         Swept("copies", len(weights), sum(weights)),
+        Swept("sources", len(sources), sum(sources)),
         Swept("locks", sum(locks)),
     ]
 
@@ -85,6 +89,29 @@ def _unused_weights(folder: Path, given: set[str]) -> Iterator[Path]:
         touched_at = max(facts.st_mtime, facts.st_atime)
         if file.name not in given and time.time() - touched_at > UNTOUCHED_S:
             yield file
+
+
+def _idle_sources(folder: Path) -> Iterator[Path]:
+    """Yield the copies of buckets, whole or not, that nobody has asked for in a while: they are
+    fetched again when somebody does.
+    """
+    for copy in sorted(folder.glob("*/*")):
+        if copy.is_dir() and time.time() - copy.stat().st_mtime > UNTOUCHED_S:
+            yield copy
+
+
+def _remove_source(copy: Path, dry_run: bool) -> int | None:
+    """Return the size of what was removed; None when somebody fetches at this moment."""
+    files = [path for path in copy.rglob("*") if path.is_file()]
+    size_bytes = sum(path.stat().st_size for path in files)
+    if dry_run:
+        return size_bytes
+    with _held(copy.parent / "lock") as held:
+        if not held:
+            return None
+        copy.with_suffix(".json").unlink(missing_ok=True)
+        shutil.rmtree(copy)
+    return size_bytes
 
 
 def _remove_file(file: Path, dry_run: bool) -> int:

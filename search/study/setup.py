@@ -14,7 +14,7 @@ from search.database.checks import refuse_unfit
 from search.database.connections import open_engine, reachable
 from search.database.schema import refuse_outdated
 from search.place import Place
-from search.study.data_path import data_path
+from search.study.data_path import data_path, here
 from search.study.learned import Lessons
 from search.study.names import refuse_long_name
 from search.study.sisters import with_lessons
@@ -80,7 +80,8 @@ def prepare(request: Request, place: Place, progress: Progress = untold) -> Prep
     if wanted:
         choose_recipes(wanted)  # a misspelt name is refused before the data is prepared
     blobs = open_blobs(place.artifacts)
-    data = open_dataset(data_path(request.source), request.frames, place.cache, progress)
+    source = here(data_path(request.source), place.cache)
+    data = open_dataset(source, request.frames, place.cache, progress)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
     offers = _offers(request, space, data)

@@ -22,6 +22,7 @@ from search.database.connections import LeaseLostError
 from search.machine.cuda import check_cuda
 from search.process.parent import InterruptedTrialError, SurroundingsError, preload
 from search.study.budget import current_budget
+from search.study.data_path import here
 from search.study.joining import check_clock, check_program, check_worker
 from search.study.stored import Study
 from search.trials import leases, roster
@@ -68,7 +69,7 @@ def run_worker(
             say(remark)
         preload()
         check_program(study.spec)
-        source = settings.source or study.spec.source
+        source = patiently(lambda: here(settings.source or study.spec.source, settings.cache, say))
         data = open_dataset(source, study.spec.frames, settings.cache, in_lines(say))
         check_worker(study, data)
         member = replace(member, device=check_cuda(member.device))

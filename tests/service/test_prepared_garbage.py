@@ -43,8 +43,8 @@ def test_prepared_data_that_no_study_uses_goes(small_study: Study, tmp_path: Pat
             for each in sweep_prepared(small_study.engine, cache, dry_run=True)
         ]
         swept = [(each.kind, each.count) for each in sweep_prepared(small_study.engine, cache)]
-    assert would == [("prepared", 3), ("copies", 0), ("locks", 1)]
-    assert swept == [("prepared", 2), ("copies", 0), ("locks", 1)]
+    assert would == [("prepared", 3), ("copies", 0), ("sources", 0), ("locks", 1)]
+    assert swept == [("prepared", 2), ("copies", 0), ("sources", 0), ("locks", 1)]
     left = {path.name for path in cache.iterdir()}
     assert left == {
         "notes",

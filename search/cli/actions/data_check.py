@@ -11,6 +11,7 @@ from objectives.data.dataset import drop_reasons
 from objectives.data.preparing.progress import in_lines
 from objectives.pictures.panels import data_picture
 from search.cli.actions.picture_file import refuse_picture, write_picture
+from search.cli.found_here import found_here
 from search.cli.frame_options import FrameOptions
 
 
@@ -21,7 +22,7 @@ def check(
     options = asked.frames()
     if picture is not None:
         refuse_picture(picture, "--picture", force=force, source=source)
-    report = examine(source, options, in_lines(partial(typer.echo, err=True)))
+    report = examine(found_here(source), options, in_lines(partial(typer.echo, err=True)))
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:

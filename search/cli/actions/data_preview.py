@@ -14,7 +14,7 @@ from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.commands.data_preview import PreviewOptions
 from search.cli.options import parse_size
 from search.place import name_place
-from search.study.data_path import data_path
+from search.study.data_path import data_path, here
 
 
 def preview(asked: PreviewOptions) -> None:
@@ -27,9 +27,8 @@ def preview(asked: PreviewOptions) -> None:
         channels=asked.channels,
         window=parse_size(asked.window, "--window"),
     )
-    data = open_dataset(
-        data_path(asked.source), options, asked.cache or name_place("", "", asked.home).cache
-    )
+    cache = asked.cache or name_place("", "", asked.home).cache
+    data = open_dataset(here(data_path(asked.source), cache), options, cache)
     train = data.parts["train"]
     chosen = np.sort(
         np.random.default_rng(asked.seed).choice(

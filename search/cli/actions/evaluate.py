@@ -12,6 +12,7 @@ from objectives.device.fallback import gpu_or_cpu
 from objectives.errors import UserError
 from objectives.pictures.evaluation import refuse_pictures_folder, write_pictures
 from search.cli.evaluation_text import evaluation_json, print_evaluation
+from search.cli.found_here import found_here
 from search.cli.opened import opened_study
 from search.cli.torch_device import torch_device
 from search.study.looks import count_look
@@ -35,6 +36,7 @@ def evaluate(
     on = torch_device(device)
     if pictures is not None:
         refuse_pictures_folder(pictures)
+    data = found_here(data)
     if split == "validation":
         evaluation = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, device=each))
     else:

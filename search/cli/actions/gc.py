@@ -20,6 +20,7 @@ KINDS = {
     "drafts": "half-written files",
     "prepared": "prepared data sets",
     "copies": "copies of given weights",
+    "sources": "copies of data in buckets",
     "locks": "lock files",
 }
 

@@ -14,6 +14,7 @@ from search.doctor.speed import DRAWN, Speed, largest, measured
 from search.machine.hosts import cores
 from search.place import name_place
 from search.study.budget import time_text
+from search.study.data_path import here
 from search.study.setup import prepare
 from search.study.spec import StudySpec
 from spaces import load_stored_space
@@ -27,7 +28,7 @@ def plan(asked: StudyOptions, workers: int, device: str) -> None:
     """
     place = name_place(asked.storage, asked.artifacts, asked.home, asked.cache)
     spec = prepare(request_of(asked), place).spec
-    data = open_dataset(spec.source, spec.frames, place.cache)
+    data = open_dataset(here(spec.source, place.cache), spec.frames, place.cache)
     space = load_stored_space(spec.space)
     torch.set_num_threads(max(1, int(cores()) // workers))
     on = torch_device(device)

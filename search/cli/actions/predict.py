@@ -16,6 +16,7 @@ from objectives.predict.checks import refuse_bad
 from objectives.predict.engines import torch_is_there
 from objectives.program.settings import FlipsWanted
 from search.cli.action import NO_TORCH
+from search.cli.found_here import found_here
 
 
 class RowsSaid:
@@ -52,7 +53,7 @@ def predict(
     label = partial(
         masks.predict,
         bundle,
-        source,
+        found_here(source),
         out,
         flips=flips,
         force=force,

@@ -16,7 +16,11 @@ EngineChoice = Literal["auto", "torch", "onnx"]
 def command(
     bundle: BundleDir,
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="npz with test_set, or a folder of images.")
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="npz with test_set, or a folder of images; also in a bucket: s3://BUCKET/PREFIX.",
+        ),
     ],
     out: Annotated[
         Path,
