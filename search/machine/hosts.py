@@ -1,18 +1,8 @@
-"""The host a worker runs on: its identity, and this worker's share of its cores."""
+"""The host a worker runs on: what a worker is called on it, and this worker's share of its cores."""
 
 import os
 import socket
 from pathlib import Path
-
-
-def host_id() -> str:
-    """Return the host's boot id, which the containers of one host share; its name where the kernel
-    gives none.
-    """
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return socket.gethostname()
 
 
 def process_name() -> str:

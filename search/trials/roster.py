@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from search.database.connections import locked
+from search.database.host import host_id
 from search.database.predicates import ALIVE_WORKER
 from search.database.tables import WORKER
 from search.machine import gpu_locks
 from search.machine.driver import CPU, Gpu
 from search.machine.gpus import Offer, offer
-from search.machine.hosts import host_id, process_name, thread_share
+from search.machine.hosts import process_name, thread_share
 from search.program import program_version
 
 ROSTER_LOCK = 7_215_003

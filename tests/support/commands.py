@@ -56,6 +56,7 @@ PINS: dict[str, tuple[str, ...]] = {
     "worker": (*ABSENT, "--wait", "0s", "--home", "home"),
     "demo": ("--home", "/dev/null/home"),
     "dashboard": ("--host", "no host", "--wait", "0s", "--home", "home"),
+    "serve": ("--host", "no host", "--home", "home"),
     "status": ("--json", "--home", "home"),
     **dict.fromkeys(("stop", "pause", "resume", "extend", "migrate"), (*ABSENT, "--home", "home")),
 }
