@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-images bench-live bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-images bench-live bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench-live: install ## a live study beside a plain Optuna script, judged on a se
 compose-test: install ## docker compose for real: four workers on this machine (needs docker; 2 minutes)
 	$(COMPOSE) build
 	$(VENV)/bin/pytest tests/compose
+
+slurm-test: install ## an array of real workers under a real Slurm of one node (skips without root, slurm-wlm and munge; 4 minutes)
+	$(VENV)/bin/pytest tests/slurm -rs
 
 dist: install ## a wheel in dist/ that works without the checkout
 	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -99,6 +99,10 @@ COMMANDS = {
         "settings that they need.",
         "search.cli.commands.serve",
     ),
+    "slurm": Entry(
+        "Print a script that starts workers of a study as an array of Slurm's. It submits nothing.",
+        "search.cli.commands.slurm",
+    ),
     "doctor": Entry(
         "Say what this machine has and lacks: cores, memory, GPUs, disk, database, artifact store, "
         "versions.",

@@ -57,6 +57,7 @@ PINS: dict[str, tuple[str, ...]] = {
     "demo": ("--home", "/dev/null/home"),
     "dashboard": ("--host", "no host", "--wait", "0s", "--home", "home"),
     "serve": ("--host", "no host", "--home", "home"),
+    "slurm": ABSENT,
     "status": ("--json", "--home", "home"),
     **dict.fromkeys(("stop", "pause", "resume", "extend", "migrate"), (*ABSENT, "--home", "home")),
 }

@@ -1,0 +1,1 @@
+"""What engines that start workers are given; nothing is submitted here."""
