@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +124,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         start("/usr/sbin/slurmd", "-D", "-f", str(folder / "slurm.conf"))
         _wait(lambda: "idle" in _nodes(made), made)
         yield made
+        made.call("scancel", "--user=root")  # what a failed test has left
+        _wait(lambda: not made.call("squeue", "--noheader").strip(), made)
     finally:
         for daemon in reversed(daemons):  # the node's first
             daemon.terminate()
@@ -163,8 +165,7 @@ def _nodes(made: Cluster) -> str:
     return done.stdout
 
 
-def _wait(what: object, made: Cluster) -> None:
-    assert callable(what)
+def _wait(what: Callable[[], object], made: Cluster) -> None:
     deadline = time.monotonic() + 60
     while not what():
         assert time.monotonic() < deadline, made.logs()

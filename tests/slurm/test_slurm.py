@@ -5,6 +5,8 @@ their time limit, killed and cancelled. Needs root, slurm-wlm and munge: run by 
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections import Counter
@@ -213,3 +215,23 @@ def test_a_cancelled_array_stays_away_and_gives_its_trials_back(search: Any, arr
     assert array.query(running) == [(TASKS,)]
     assert array.query(f"{running} AND owner = ''") == [(TASKS,)], "given back at once"
     assert not marked(array.mark)
+
+
+def test_a_database_may_be_a_job(search: Any, lab: Cluster) -> None:
+    home, port = lab.folder / uuid.uuid4().hex, free_port()
+    program = f"{sys.executable} -m search"
+    serve = f"exec {program} serve --home {home} --host 127.0.0.1 --port {port}"
+    job = lab.call("sbatch", "--parsable", "--output=serve.out", f"--wrap={serve}").strip()
+    log = lab.folder / "serve.out"
+    wait_for(lambda: log.exists() and log.read_text().count("export SEARCH_") == 2, told=lab.logs)
+    password = (home / "serve.password").read_text().strip()
+    assert password not in log.read_text(), "others can read it"
+    asked = f". <(grep ^export serve.out) && {program} serve --check"
+    for code in (0, 1):
+        done = subprocess.run(["bash", "-c", asked], cwd=lab.folder, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        if code == 0:
+            assert "answers; connections" in done.stdout
+            lab.call("scancel", job)
+            wait_for(lambda: not lab.call("squeue", "--noheader").strip(), told=lab.logs)
+    assert not (home / "postgres" / "postmaster.pid").exists(), "it was stopped, not killed"
