@@ -87,6 +87,11 @@ class Array:
     def restarts(self, task: str) -> int:
         return int(self.lab.show(task)["Restarts"])
 
+    def run_s(self, task: str) -> int:
+        """Return the seconds of a task's present life."""
+        hours, minutes, seconds = map(int, self.lab.show(task)["RunTime"].split(":"))
+        return 3600 * hours + 60 * minutes + seconds
+
     def trains(self, task: str) -> bool:
         """Return whether a task's present worker has trained an epoch of some trial."""
         words = self.log(task).partition(f"worker {self.worker(task)}: trial ")[2]
@@ -165,7 +170,8 @@ def test_tasks_that_are_taken_away_come_back_and_every_trial_ends_once(
     array.wait(lambda: any(map(array.restarts, array.tasks)))
     (preempted,) = [task for task in array.tasks if array.restarts(task)]
     limited, requeued = [task for task in array.tasks if task != preempted]
-    lab.call("scontrol", "update", f"JobId={limited}", "TimeLimit=1")  # told 40 s before
+    near = (array.run_s(limited) + 30) // 60 + 1  # minutes; it is told 40 s before
+    lab.call("scontrol", "update", f"JobId={limited}", f"TimeLimit={near}")
     lab.call("scontrol", "requeue", requeued)
     array.wait(lambda: all(map(array.restarts, array.tasks)))
     lab.call("scontrol", "update", f"JobId={limited}", "TimeLimit=30")
