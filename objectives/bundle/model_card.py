@@ -20,8 +20,7 @@ def model_card(
     lines = [
         f"# Segmentation model of study {provenance.study}, {provenance.title}",
         "",
-        f"{_networks(settings)} for frames of {spec.height} x {spec.width} pixels, {spec.channels} "
-        f"channel(s), values "
+        f"{_networks(settings)} for frames of {_frames(spec)}, {spec.channels} channel(s), values "
         f"0..{spec.max_value}. It gives every pixel one of {len(spec.scored)} classes.",
         "",
         "## How good",
@@ -128,7 +127,21 @@ def _as_they_lie(spec: FrameSpec) -> str:
     return "".join(said)
 
 
+def _frames(spec: FrameSpec) -> str:
+    """Return how large frames are."""
+    size = f"{spec.height} x {spec.width} pixels"
+    if spec.overlap is None:
+        return size
+    return f"any size, seen in windows of {size} that overlap by {spec.overlap:.0%}"
+
+
 def _sizes(settings: ProgramSettings) -> str:
+    if settings.spec.windows:
+        return (
+            "It sees one window at a time. Scores are of whole frames, whose pixels have the mean of the "
+            "probabilities in the windows that show them, weighted by a Gaussian around their middles: "
+            "`search predict`, `search evaluate` and these lines do that, by torch or by ONNX Runtime alone."
+        )
     height = settings.axes.height
     width = settings.axes.width
     if (height, width) == ("any", "any"):
@@ -326,7 +339,14 @@ def _test_caveat(provenance: Provenance) -> str:
 
 
 def _snippet(spec: FrameSpec) -> list[str]:
-    """Six lines that predict with ONNX Runtime alone."""
+    """Six lines that predict with ONNX Runtime alone; fewer where windows are put together."""
+    if spec.windows:
+        return [
+            "import search",
+            "",
+            'segmentation = search.load("THIS_DIRECTORY")',
+            f"labels = segmentation.predict(image)  # raw pixels (H, W, {spec.channels}), any size",
+        ]
     axes, add_channel = (
         ("(N, H, W)", "[:, None]")
         if spec.channels == 1
