@@ -167,7 +167,7 @@ Window = Annotated[
     typer.Option(
         "--window",
         help="What a network sees at once, HxW; larger frames are seen in windows that overlap.  [default: whole "
-        "frames; windows where sizes differ or are large]",
+        "frames; windows where sizes differ]",
     ),
 ]
 Overlap = Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from objectives.data.options import DataOptions
 from objectives.data.ragged import Size
 
-LARGEST_WHOLE = 2**21  # pixels of frames that are seen whole: 1024 x 2048
+LARGEST_WHOLE = 2**21  # pixels of frames that are seen whole without a word: 1024 x 2048
 LARGEST_SIDE = 512  # of a window that is chosen here, pixels
 _SHOWN = 3  # sizes that a line names
 MULTIPLE = 32  # by which most networks halve
@@ -15,11 +15,11 @@ MULTIPLE = 32  # by which most networks halve
 
 def window_for(sizes: Sequence[Size]) -> Size:
     """Return the height and width of a window for frames of these sizes: that of all of them, where they
-    have one and are not large; else the medians of their sides, as multiples of 32 up to 512.
+    have one; else the medians of their sides, as multiples of 32 up to 512.
     """
     if not sizes:
         return 1, 1
-    if len(set(sizes)) == 1 and sizes[0][0] * sizes[0][1] <= LARGEST_WHOLE:
+    if len(set(sizes)) == 1:
         return sizes[0]
     medians = [statistics.median_low(size[axis] for size in sizes) for axis in (0, 1)]
     height, width = (
@@ -30,7 +30,14 @@ def window_for(sizes: Sequence[Size]) -> Size:
 
 def size_warnings(options: DataOptions, sizes: Sequence[Size], window: Size) -> Iterator[str]:
     """Yield what becomes of frames of several sizes, or of large ones, where nobody has said."""
-    if options.window or set(sizes) <= {window}:
+    if options.window:
+        return
+    if set(sizes) <= {window}:
+        if window[0] * window[1] > LARGEST_WHOLE:
+            yield (
+                f"frames of {window[0]}x{window[1]} are seen whole, which takes much memory: --window HxW has "
+                f"networks see less at once"
+            )
         return
     counts = Counter(sizes).most_common()
     shown = ", ".join(f"{count} of {height}x{width}" for (height, width), count in counts[:_SHOWN])
