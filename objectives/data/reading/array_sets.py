@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from objectives.data.options import PixelReading
 from objectives.data.reading.array_frames import frames_of, groups_of, labels_of
 from objectives.data.reading.array_layout import ArrayLayout, ArrayNames, part_problems
 from objectives.data.reading.classes import Classes
@@ -38,6 +39,7 @@ class ArraySets:
     arrays: dict[str, np.ndarray]
     layout: ArrayLayout
     held: Sequence[str]
+    reading: PixelReading
     images: list[np.ndarray] = field(default_factory=list)
     masks: list[np.ndarray] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
@@ -68,7 +70,7 @@ class ArraySets:
             tuple(self.groups),
             classes,
             tuple(class_problems),
-            reading=self.layout.reading,
+            reading=self.reading,
             parts=tuple(self.parts) if any(self.parts) else (),
             places=tuple(self.places),
             layout_text=self.layout.text(),
@@ -85,7 +87,7 @@ class ArraySets:
         masks = made_of(names.masks, self.problems, labels_of, self.arrays[names.masks])
         if masks is None:
             return
-        ranged = self.layout.pixel_range is not None
+        ranged = self.reading.range is not None
         images = made_of(
             names.images,
             self.problems,

@@ -10,7 +10,7 @@ from typing import final
 
 import numpy as np
 
-from objectives.data.options import PixelReading
+from objectives.data.options import AS_FILES_SAY, PixelReading
 from objectives.data.reading.array_frames import PIXEL_TYPES, frames_alone, groups_of
 from objectives.data.reading.array_layout import ArrayLayout, known_arrays, read_array_layout
 from objectives.data.reading.array_sets import ArraySets, made_of
@@ -33,10 +33,12 @@ COURSE_SET, COURSE_GROUPS, CLASS_NAMES = "training_set", "training_groups", "cla
 TO_PREDICT = ("test_set", "images")  # the first that is there
 
 
-def read_npz(path: Path, layout: ArrayLayout | None = None) -> ArraySource:
+def read_npz(
+    path: Path, layout: ArrayLayout | None = None, reading: PixelReading = AS_FILES_SAY
+) -> ArraySource:
     """Return the labelled frames of an npz: those of ``layout``, else of the course's
     ``training_set``, whose ``[:, 0]`` are frames and ``[:, 1]`` masks, else of images and masks
-    whose names are known.
+    whose names are known; pixels as ``reading`` wants them.
 
     Label 0 is ignored. An array ``class_names`` names the classes when present; without it five
     labels have the course's names and any other number is ``class_0`` ...
@@ -47,14 +49,16 @@ def read_npz(path: Path, layout: ArrayLayout | None = None) -> ArraySource:
     held = array_names(path)
     if layout is None and COURSE_SET in held:
         arrays = read_arrays(path, (COURSE_SET, COURSE_GROUPS, CLASS_NAMES))
-        return _course(path, arrays, *_read_class_names(arrays.get(CLASS_NAMES)))
+        course = _course(path, arrays, *_read_class_names(arrays.get(CLASS_NAMES)))
+        return replace(course, reading=reading)
     if (found := layout or known_arrays(held, path.name)) is None:
         rule = f"must hold {COURSE_SET}, or images and masks, or a data.yaml with `npz:` must name them"
         raise _refused(path, [Problem(path.name, rule, listed(held) or "none")])
     named = [name for each in found.named(held) for name in each[:3]]
     arrays = read_arrays(path, (*named, CLASS_NAMES))
     classes, problems = _read_class_names(arrays.get(CLASS_NAMES))
-    return ArraySets(path, arrays, found, held).source(classes, problems, layout is None)
+    wanted = reading.or_else(found.reading)
+    return ArraySets(path, arrays, found, held, wanted).source(classes, problems, layout is None)
 
 
 def _course(
@@ -84,9 +88,11 @@ def _course(
     )
 
 
-def read_to_predict(path: Path, layout: ArrayLayout | None = None) -> list[np.ndarray]:
+def read_to_predict(
+    path: Path, layout: ArrayLayout | None = None, *, ranged: bool = False
+) -> list[np.ndarray]:
     """Return the unlabelled frames of an npz, (H, W, C) each: those of the arrays that ``layout``
-    names, else of its ``test_set`` or ``images``.
+    names, else of its ``test_set`` or ``images``; any real numbers where they are ``ranged``.
 
     Raises:
         ProblemsError: The file is damaged, or has none, or of another shape or type.
@@ -99,7 +105,6 @@ def read_to_predict(path: Path, layout: ArrayLayout | None = None) -> list[np.nd
         what = listed(layout.images) if layout else TO_PREDICT[0]
         raise _refused(path, [Problem(path.name, f"must hold {what} (frames to predict)", "none")])
     problems: list[Problem] = []
-    ranged = stated.pixel_range is not None
     made = [
         made_of(name, problems, lambda each: frames_alone(each, stated.axes, ranged=ranged), array)
         for name, array in arrays.items()
@@ -172,8 +177,7 @@ class NpzReader:
 
     def labelled(self, reading: PixelReading) -> ArraySource:
         """Return its labelled frames; arrays have no orientation tag."""
-        source = read_npz(self.path, self.layout)
-        source = replace(source, reading=reading.or_else(source.reading))
+        source = read_npz(self.path, self.layout, reading)
         if self.stated is None:
             return source
         declared = settings_file(self.stated.parent, CLASSES)
@@ -185,8 +189,9 @@ class NpzReader:
 
     def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
         """Return its frames to predict."""
-        stated = self.layout.reading if self.layout else PixelReading()
-        return numbered(read_to_predict(self.path, self.layout), reading.or_else(stated))
+        wanted = reading.or_else(self.layout.reading) if self.layout else reading
+        frames = read_to_predict(self.path, self.layout, ranged=wanted.range is not None)
+        return numbered(frames, wanted)
 
     def stamp(self) -> str:
         """Return a text that changes when the file does, or what is said of it."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from objectives.data.dataset import DataOptions, open_dataset
+from objectives.data.options import PixelReading
 from objectives.data.predicting import read_images
 from objectives.data.preparing.check import check
 from objectives.data.reading.source import open_source, source_stamp
@@ -131,6 +132,12 @@ def test_floats_are_read_in_a_stated_range(tmp_path: Path) -> None:
     source = open_source(save(tmp_path, "images: images\nmasks: masks\nrange: [0, 1]\n", **arrays))
     assert np.array_equal(source.image(4), IMAGES[4].astype(np.uint16) * 257)
     assert np.array_equal(source.mask(4), MASKS[4] > 1)
+    # and in the range of a bundle, which no file states anew
+    reading = PixelReading(range=(0, 1))
+    bare = open_source(save(tmp_path, **arrays, test_set=arrays["images"]), reading)
+    assert np.array_equal(bare.image(4), source.image(4))
+    to_predict = read_images(tmp_path / "frames.npz", reading)
+    assert np.array_equal(to_predict[4][1], source.image(4))
 
 
 def test_where_the_shape_does_not_tell_the_axes_are_asked_for(tmp_path: Path) -> None:
