@@ -36,7 +36,7 @@ local all all trust
 host postgres {USER} all scram-sha-256
 """
 LOOKING_ON = 88  # connections for those who are no workers, and for superusers
-EVERYWHERE = ("0.0.0.0", "::", "*")
+EVERYWHERE = ("0.0.0.0", "::")
 HOST = re.compile(r"[0-9A-Za-z:][0-9A-Za-z:._-]*")  # pg_ctl hands it to a shell
 PASSWORD = re.compile(r"[0-9A-Za-z_-]{16,}")
 PAUSE_S = 0.5
@@ -218,7 +218,7 @@ def _let_in(local: str, password: str) -> None:
             cursor.execute(f"CREATE ROLE {USER} LOGIN")
         # its check alone is sent: a password would be in the server's log, should it keep one
         check = encrypt_password(password, USER, connection, "scram-sha-256")
-        statement = SQL("ALTER ROLE search LOGIN PASSWORD {}").format(Literal(check))
+        statement = SQL("ALTER ROLE search PASSWORD {}").format(Literal(check))
         cursor.execute(statement)
         cursor.execute(RIGHTS)
 
