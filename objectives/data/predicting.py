@@ -14,6 +14,7 @@ from objectives.data.preparing.marks import gathered
 from objectives.data.preparing.sizes import size_problem
 from objectives.data.preparing.undeclared import Held, Undeclared, among
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
+from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
 from objectives.data.reading.source import open_source, reader_of
@@ -46,7 +47,10 @@ def read_images(
     Raises:
         ProblemsError: Nothing is there, or no frames are in it.
     """
-    return reader_of(str(source)).images(reading, banded=banded)
+    reader = reader_of(str(source))
+    if banded and isinstance(reader, FolderReader):
+        return reader.images(reading, banded=True)
+    return reader.images(reading)
 
 
 def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> Labelled:

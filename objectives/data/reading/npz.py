@@ -187,7 +187,7 @@ class NpzReader:
         classes = classes_of(declared)
         return replace(source, classes=classes, values=classes.values)
 
-    def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
         """Return its frames to predict."""
         wanted = reading.or_else(self.layout.reading) if self.layout else reading
         frames = read_to_predict(self.path, self.layout, ranged=wanted.range is not None)

@@ -28,8 +28,8 @@ class Reader(Protocol):
             ProblemsError: It cannot be read at all.
         """
 
-    def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
-        """Return the frames to predict; ``banded`` as in `read_images`.
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
+        """Return the frames to predict.
 
         Raises:
             ProblemsError: It has none.

@@ -141,7 +141,7 @@ class SyntheticReader:
         """Return labelled frames; generated ones have no orientation tag."""
         return replace(read_synthetic(self.source), reading=reading)
 
-    def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
+    def images(self, reading: PixelReading) -> Sequence[NamedImage]:
         """Return frames without labels."""
         return numbered(read_synthetic_tests(self.source), reading)
 
