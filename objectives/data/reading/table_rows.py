@@ -34,7 +34,7 @@ def read_rows(path: Path, columns: tuple[str, str]) -> Iterator[TableRow]:
         UserError: Columns are missing, or a line is none of such a table.
         OSError: It cannot be read.
         UnicodeDecodeError: It is no text.
-        Error: Of the csv module: it is no CSV.
+        Exception: `csv.Error`, where it is no CSV.
     """
     if path.suffix.lower() in JSON_LINES:
         yield from _json_rows(path, columns)
