@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from objectives.data.reading.source import existing_path
@@ -24,7 +25,8 @@ def data_path(source: str) -> str:
 
 
 def _on_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # nobody listens any more
+        print(line, file=sys.stderr, flush=True)
 
 
 def here(source: str, cache: Path, say: Callable[[str], None] = _on_stderr) -> str:

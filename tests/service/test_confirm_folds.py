@@ -18,6 +18,7 @@ from objectives.data.options import Dealing
 from objectives.data.reading.synthetic import write_folder
 from objectives.data.resplit import dealt_parts
 from objectives.errors import ProblemsError, UserError
+from search.artifacts.pictures import open_pictures
 from search.cli.actions.confirm import confirm, standing_json
 from search.cli.commands.confirm import ConfirmOptions
 from search.confirm.cell import Cell
@@ -28,6 +29,7 @@ from search.confirm.wanted import Asked
 from search.export.best import ExportRequest, export_best
 from search.place import Place
 from search.posterior.draws import FromTrial
+from search.report.page import write_report
 from search.study.stored import Study, open_study
 from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
@@ -121,6 +123,11 @@ def test_each_candidate_is_trained_and_judged_on_each_fold(
     assert told["state"] == "ended"
     assert told["parts"][0].startswith("3 folds validated on places of their own each")
     assert told["choice"]["interval"] is not None
+    write_report(searched, place.storage, open_pictures(place.artifacts), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "control were trained again on 3 folds" in page
+    assert "Each candidate was trained again on the same folds as the others" in page
+    assert "fold 3: " in page
     for study in (searched, confirming):
         study.close()
 

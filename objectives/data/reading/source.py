@@ -15,6 +15,12 @@ from objectives.data.reading.settings_files import LAYOUT, settings_file
 from objectives.data.reading.synthetic import SyntheticReader, is_synthetic
 from objectives.errors import Problem, ProblemsError
 
+# files that hold labelled images, and are no frames yet
+NOT_FRAMES = {
+    ".json": "must be frames; an export is turned into frames by `search data import`",
+    ".parquet": "must be frames; images of a Parquet file must be saved as files first",
+}
+
 
 class Reader(Protocol):
     """What reads one kind of source. Adding one: a file with such a class, and a line of
@@ -52,11 +58,8 @@ def reader_of(source: str) -> Reader:
     if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
         stated = settings_file(path, LAYOUT) if path.is_dir() else path
         return NpzReader.of(stated) if says_npz(stated) else FolderReader(path)
-    if path.suffix.lower() == ".json":
-        rule = "must be frames; an export is turned into frames by `search data import`"
-        raise ProblemsError(source, [Problem(path.name, rule, "a JSON file")])
-    if is_volume(path.name):
-        raise ProblemsError(source, [Problem(path.name, NO_VOLUMES, f"a {path.suffix} file")])
+    if rule := NO_VOLUMES if is_volume(path.name) else NOT_FRAMES.get(path.suffix.lower(), ""):
+        raise ProblemsError(source, [Problem(path.name, rule, f"a {path.suffix[1:]} file")])
     return NpzReader(path)
 
 

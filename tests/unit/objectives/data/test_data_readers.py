@@ -182,6 +182,15 @@ def test_volumes_are_refused_by_their_names(tmp_path: Path, name: str) -> None:
     assert str(problem).startswith(f"images/{name}: volumes (3D) are not read")
 
 
+@pytest.mark.parametrize(
+    ("name", "rule"), [("a.json", "search data import"), ("a.parquet", "as files first")]
+)
+def test_files_of_labels_that_are_no_frames_lead_on(tmp_path: Path, name: str, rule: str) -> None:
+    (tmp_path / name).write_bytes(b"labels")
+    with pytest.raises(ProblemsError, match=rf"{name}: must be frames; .*{rule}"):
+        open_source(str(tmp_path / name))
+
+
 def test_stamp_follows_the_files(tmp_path: Path) -> None:
     write_folder(tmp_path, 24)
     first = source_stamp(str(tmp_path))
