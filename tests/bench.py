@@ -91,13 +91,13 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
 
 
 def alternate(
-    first: Callable[[], object], second: Callable[[], object]
+    first: Callable[[], object], second: Callable[[], object], rounds: int = ROUNDS
 ) -> tuple[list[float], list[float]]:
     """Seconds of every turn of two loops, one after the other; a first turn of each warms up and is
     not counted.
     """
     seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         for loop, kept in zip((first, second), seconds, strict=True):
             start = time.perf_counter()
             loop()
