@@ -197,3 +197,17 @@ def test_a_network_is_trained_on_crops_and_scored_in_windows(data: Dataset) -> N
     )
     assert small.multiply_adds == large.multiply_adds  # of what is seen at once when it is scored
     assert small.frame_bytes < 0.4 * large.frame_bytes
+
+
+def test_a_run_that_goes_on_elsewhere_sees_the_same_crops(data: Dataset) -> None:
+    train = Train(crop="16x24", crop_scale=1.5, epochs=3, batch_size=16)
+    config = Config(model=UNet(depth=2, base_filters=4), train=train)
+    device = torch.device("cpu")
+    whole = prepare(config, data, seed=0, device=device)
+    expected = [result.loss for result in fit(whole)]
+    first = prepare(config, data, seed=0, device=device)
+    runs = fit(first)
+    losses = [next(runs).loss]
+    again = prepare(config, data, seed=0, device=device)
+    again.state.load_bytes(first.state.to_bytes())
+    assert losses + [result.loss for result in fit(again)] == expected
