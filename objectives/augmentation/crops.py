@@ -31,7 +31,7 @@ def trained_spec(train: Train, spec: FrameSpec) -> FrameSpec:
     return spec.model_copy(update={"height": height, "width": width})
 
 
-def crops_in(size: Size, crop: Size) -> int:
+def crops_in(size: tuple[int, ...], crop: Size) -> int:
     """Return how many crops of a frame an epoch has: as many as it is larger, so that an epoch sees as
     many pixels whatever the crop.
     """

@@ -68,7 +68,7 @@ class EpochOrder(Sampler[list[Key]]):
         train = config.train
         crop = crop_size(train, data.spec)
         part = data.parts["train"]
-        times = [crops_in(data.images.size(frame), crop) for frame in part.tolist()]
+        times = [crops_in(data.masks[frame].shape, crop) for frame in part.tolist()]
         every = np.repeat(part, times)
         share = config.augment.copy_paste
         self.pasted = (

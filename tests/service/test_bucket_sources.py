@@ -31,9 +31,18 @@ from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FETCH = """
-import sys
+import sys, time
 from pathlib import Path
+from botocore.response import StreamingBody
 from search.artifacts.sources import fetched
+chunks = StreamingBody.iter_chunks
+
+def slowly(body, size):  # so that a test sees a file grow
+    for chunk in chunks(body, size):
+        yield chunk
+        time.sleep(0.1)
+
+StreamingBody.iter_chunks = slowly
 print(fetched(sys.argv[1], Path(sys.argv[2]), lambda line: print(line, flush=True)), flush=True)
 """
 

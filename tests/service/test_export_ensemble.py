@@ -103,7 +103,7 @@ def averaged_in_numpy(
     ]
     by_number = {trial.number: trial._trial_id for trial in searched.study.optuna.get_trials()}
     indices = data.parts["validation"]
-    images = data.images[indices]
+    images = np.asarray(data.images[indices])
     total = np.zeros(())
     for origin, weight in zip(metrics["members"], weights, strict=True):
         member = restore_run(
@@ -115,7 +115,7 @@ def averaged_in_numpy(
             )
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         total = total + weight / sum(weights) * raised / raised.sum(axis=1, keepdims=True)
-    return total, images, data.masks[indices]
+    return total, images, np.asarray(data.masks[indices])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 
 from objectives.config import Config, Train
 from objectives.data.dataset import load_dataset
+from objectives.data.ragged import Ragged
 from objectives.training.batches import TrainingBatches
 from search.process.messages import Noted
 from search.process.parent import Count
@@ -33,7 +34,11 @@ def prefetches(pipe: Connection, directory: Path, beats: Count) -> None:
     first batch took.
     """
     data, config = load_dataset(directory), Config(train=Train(batch_size=8))
-    data = replace(data, images=data.images.view(Pixels))
+    images = data.images
+    mapped = Ragged(
+        images.values.view(Pixels), images.sizes_N2, images.starts_N, images.channels
+    )
+    data = replace(data, images=mapped)
     begun = time.monotonic()
     batches = TrainingBatches(config, data, 0, device=torch.device("cpu"), prefetchers=PREFETCHERS)
     epoch = batches.epoch(0)
