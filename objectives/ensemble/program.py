@@ -65,15 +65,19 @@ class Ensemble(nn.Module):
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) of raw pixels (B, C, H, W)."""
-        # one pass, B times the ways
-        seen_BCHW = torch.cat([flipped(pixels_BCHW, axes) for axes in self.ways])
-        combined_BSHW = self._combined(
-            [self._probabilities(member, seen_BCHW) for member in self.members]
-        )
+        combined_BSHW = self.combined(self.by_member(pixels_BCHW))
         nothing_B1HW = torch.full_like(combined_BSHW[:, :1], math.log(LEAST))
         return torch.cat([combined_BSHW, nothing_B1HW], dim=1).index_select(1, self.places)
 
-    def _combined(self, members_BSHW: Sequence[Tensor]) -> Tensor:
+    def by_member(self, pixels_BCHW: Tensor) -> list[Tensor]:
+        """Return each member's probabilities (B, S, H, W) of the scored classes, of raw pixels
+        (B, C, H, W): the mean over the ways in which it sees a frame.
+        """
+        # one pass, B times the ways
+        seen_BCHW = torch.cat([flipped(pixels_BCHW, axes) for axes in self.ways])
+        return [self._probabilities(member, seen_BCHW) for member in self.members]
+
+    def combined(self, members_BSHW: Sequence[Tensor]) -> Tensor:
         """Logits (B, S, H, W) of the scored classes, from each member's probabilities of them."""
         if self.stack is not None:
             logits_BSHW: Tensor = self.stack(

@@ -2,13 +2,14 @@
 wanted. Imports no torch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
 
 import numpy as np
 
 from objectives.data.spec import FrameSpec
+from objectives.predict.layers import Layer
 from objectives.predict.strips import Answer
 from objectives.program.settings import FlipsWanted
 
@@ -23,15 +24,14 @@ class Engine(Protocol):
         """The frames that it takes, and its classes."""
         ...
 
-    def labels(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
-        """Yield labels uint8 (rows, W) of raw images (H, W, C) of any sizes, which they keep: strip by
-        strip, in their order.
-        """
+    @property
+    def no_disagreement(self) -> str:
+        """Why it cannot answer with the disagreement of members; empty where it can."""
         ...
 
-    def probabilities(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
-        """Yield the probabilities float32 (K, rows, W) of the classes in the same way, given that a pixel
-        is of a scored one: 0 for classes that are never predicted.
+    def answers(self, images: Iterable[np.ndarray], wanted: Sequence[Layer]) -> Iterator[Answer]:
+        """Yield the wanted layers of raw images (H, W, C) of any sizes, which they keep: strip by strip, in
+        their order.
         """
         ...
 

@@ -1,9 +1,9 @@
-"""A bundle on new images: every image gets a mask of its own size. Imports no torch: ONNX alone can
-predict.
+"""A bundle on new images: every image gets a mask of its own size, and what else is asked for. Imports
+no torch: ONNX alone can predict.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from objectives.data.reading.banded import BandedTiff
 from objectives.errors import ProblemsError
 from objectives.predict.checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
 from objectives.predict.engines import Engine, EngineName, open_engine
-from objectives.predict.prediction_files import PredictedImage, writer_for
+from objectives.predict.layers import Extra, Layer, Layers, layers_beside
+from objectives.predict.predicted import PredictedImage
+from objectives.predict.prediction_files import writer_for
 from objectives.predict.strips import Answer
 from objectives.program.settings import FlipsWanted
 
@@ -23,8 +25,15 @@ Rows = Callable[
 ]  # of which frame, how many rows are predicted, and of how many
 
 
+Told = Callable[[str], None]  # of what a prediction lacks, a line
+
+
 def untold(_name: str, _done: int, _of: int) -> None:
     """Tell nobody."""
+
+
+def unsaid(_line: str) -> None:
+    """Say nothing."""
 
 
 def predict(
@@ -35,22 +44,24 @@ def predict(
     engine: EngineName = "torch",
     device: str = "cpu",
     flips: FlipsWanted = "auto",
+    beside: Collection[Extra] = (),
     force: bool = False,
     on_bad: OnBad = refuse_bad,
     progress: Rows = untold,
+    on_lack: Told = unsaid,
 ) -> int:
-    """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder);
-    returns how many.
+    """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder), with
+    what is asked for ``beside`` the masks; returns how many.
 
     Every frame is read before the first is predicted; where ``on_bad`` lets frames that cannot be
     used pass, they are left out. With ``force`` an npz or CSV of masks that is there is replaced.
-    ``progress`` is told of each strip of a frame.
+    ``progress`` is told of each strip of a frame, ``on_lack`` why an uncertainty has no disagreement.
 
     Raises:
         UserError: The bundle, the frames or ``out`` cannot be used; nothing is written then.
         WorldError: ``out`` cannot be written.
     """
-    write = writer_for(out, source=str(source), force=force)
+    write = writer_for(out, source=str(source), force=force, beside=beside)
     opened = open_engine(directory, engine, device=device, flips=flips)
     frames = good_frames(
         str(source),
@@ -59,14 +70,20 @@ def predict(
         out,
         on_bad,
     )
-    return write(predict_frames(opened, frames, progress), out)
+    if "uncertainty" in beside and opened.no_disagreement:
+        on_lack(f"no disagreement of members: {opened.no_disagreement}")
+    layers = layers_beside(beside, disagreement=not opened.no_disagreement)
+    return write(predict_frames(opened, frames, layers, progress), out)
 
 
 def predict_frames(
-    engine: Engine, frames: Iterable[NamedImage], progress: Rows = untold
+    engine: Engine,
+    frames: Iterable[NamedImage],
+    layers: Sequence[Layer] = ("labels",),
+    progress: Rows = untold,
 ) -> Iterator[PredictedImage]:
-    """Yield the labels of every frame, in order and at its own size; frames are read as they are needed,
-    and so are the strips of their labels: before the next frame is asked for.
+    """Yield the layers of every frame, in order and at its own size; frames are read as they are needed,
+    and so are the strips of their layers: before the next frame is asked for.
 
     Raises:
         UserError: A frame has other channels or another bit depth than the bundle's.
@@ -80,18 +97,18 @@ def predict_frames(
             taken.append((name, image_HWC))
             yield image_HWC
 
-    for _, answers in groupby(engine.labels(images()), key=lambda answer: answer.frame):
+    for _, answers in groupby(engine.answers(images(), layers), key=lambda answer: answer.frame):
         name, image_HWC = taken.popleft()
         height, width = image_HWC.shape[:2]
         strips = _told(answers, name, height, progress)
         in_bands = isinstance(image_HWC, BandedTiff)
         tags = image_HWC.georeference if isinstance(image_HWC, BandedTiff) else ()
-        yield PredictedImage(name, height, width, strips, tags, as_tiff=in_bands)
+        yield PredictedImage(
+            name, height, width, layers, engine.spec.class_names, strips, tags, as_tiff=in_bands
+        )
 
 
-def _told(
-    answers: Iterator[Answer], name: str, height: int, progress: Rows
-) -> Iterator[np.ndarray]:
+def _told(answers: Iterator[Answer], name: str, height: int, progress: Rows) -> Iterator[Layers]:
     for answer in answers:
         progress(name, answer.rows.stop, height)
         yield answer.values

@@ -1,25 +1,26 @@
 """Prediction by a bundle's ONNX program alone, without torch: numpy, OpenCV and ONNX Runtime."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
 
 from objectives.bundle.files import ONNX, open_bundle
 from objectives.data.preparing.resize import resize_image
-from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
 from objectives.errors import UserError
+from objectives.predict.layers import Layer, Opinion, no_disagreement
 from objectives.predict.strips import Answer, alike_batches
-from objectives.program.settings import Flip, FlipsWanted, sensible_flips, ways_of
+from objectives.program.settings import Flip, FlipsWanted, ProgramSettings, sensible_flips, ways_of
 from objectives.windows.layout import Windows
 from objectives.windows.mosaic import Strip, Tile, batches, stitched, tiles_of
 
 LEAST = np.finfo(np.float32).tiny  # of a probability whose logarithm is taken
+ALONE = "ONNX Runtime has the average of members alone (--engine torch has each)"
 Floats = npt.NDArray[np.float32]
 
 
@@ -29,10 +30,13 @@ class OnnxEngine:
     that are inside it.
     """
 
-    def __init__(self, session: Any, spec: FrameSpec, flips: tuple[Flip, ...] = ()) -> None:
+    def __init__(
+        self, session: Any, settings: ProgramSettings, flips: tuple[Flip, ...] = ()
+    ) -> None:
         self.session = session
-        self.spec = spec
-        self.scored = np.array(spec.scored, dtype=np.uint8)
+        self.spec = settings.spec
+        self.no_disagreement = no_disagreement(settings) or ALONE
+        self.scored = np.array(self.spec.scored, dtype=np.uint8)
         self.ways = ways_of(flips)
 
     @classmethod
@@ -61,20 +65,15 @@ class OnnxEngine:
                 f"torch for --flips on"
             )
         outside = sensible_flips(files.settings) if flips == "on" and not inside else ()
-        return cls(_session(files.contents[ONNX], directory), files.settings.spec, outside)
+        return cls(_session(files.contents[ONNX], directory), files.settings, outside)
 
-    def labels(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
-        """Yield labels uint8 (rows, W) of raw images (H, W, C)."""
+    def answers(self, images: Iterable[np.ndarray], wanted: Sequence[Layer]) -> Iterator[Answer]:
+        """Yield the wanted layers of raw images (H, W, C)."""
+        assert "disagreement" not in wanted, self.no_disagreement
         for strip in self._strips(images):
-            yield Strip(strip.frame, strip.rows, self.scored[strip.values.argmax(axis=0)])
-
-    def probabilities(self, images: Iterable[np.ndarray]) -> Iterator[Answer]:
-        """Yield probabilities float32 (K, rows, W) of the classes in raw images (H, W, C)."""
-        for strip in self._strips(images):
-            shape = self.spec.num_classes, *strip.values.shape[1:]
-            found = np.zeros(shape, np.float32)
-            found[self.scored] = softmax(strip.values, axis=0)
-            yield Strip(strip.frame, strip.rows, found)
+            labels_HW = self.scored[strip.values.argmax(axis=0)]
+            opinion = Opinion(labels_HW, partial(np.asarray, strip.values), self.spec)
+            yield Strip(strip.frame, strip.rows, opinion.layers(wanted))
 
     def _strips(self, images: Iterable[np.ndarray]) -> Iterator[Strip[Floats]]:
         """Yield the logarithms (S, rows, W) of the probabilities of the scored classes, at the images' sizes.

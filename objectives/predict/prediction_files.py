@@ -1,68 +1,64 @@
-"""The files that predictions go to: an npz, a Kaggle CSV, or a folder of PNGs; each appears whole
-or not at all.
+"""The files that predictions go to: an npz, a Kaggle CSV, or a folder of PNGs and TIFFs; each
+appears whole or not at all.
 """
 
+import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Final, final
 
 import numpy as np
-import tifffile
 from PIL import Image
 
-from objectives.data.reading.banded import ExtraTag
 from objectives.errors import UserError
 from objectives.outputs.atomic import directory_at_once, file_at_once
 from objectives.outputs.place import refuse_output
-
-NamedMask = tuple[str, np.ndarray]  # a frame's name and its labels (H, W) uint8
-TILE = 256  # pixels a side of the tiles of a TIFF
-_CLASSIC = 2**31  # pixels of a mask for which a TIFF needs no 64-bit offsets
-
-
-@dataclass(frozen=True)
-class PredictedImage:
-    """Labels of one image in strips (rows, W) uint8 from above to below, which are made as they are taken.
-
-    ``georeference`` are tags of the image's file that are those of its mask, too; ``as_tiff`` where the mask may be
-    too large for anything but a TIFF.
-    """
-
-    name: str
-    height: int
-    width: int
-    strips: Iterator[np.ndarray]
-    georeference: tuple[ExtraTag, ...] = ()
-    as_tiff: bool = False
-
-    def named(self) -> NamedMask:
-        """Return its name and all of its labels."""
-        return self.name, np.concatenate(list(self.strips))
-
+from objectives.predict.layers import EXTRAS, Extra, Layer, Layers
+from objectives.predict.predicted import PredictedImage
+from objectives.predict.tiff_files import BandsFile, write_labels
 
 Write = Callable[[Iterable[PredictedImage], Path], int]
+# what the layers of all frames are called in an npz
+ARRAYS: Final[dict[Layer, str]] = {
+    "labels": "masks",
+    "probabilities": "probabilities",
+    "entropy": "entropy",
+    "disagreement": "disagreement",
+}
 
 
-def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
+def writer_for(
+    out: Path, *, source: str = "", force: bool = False, beside: Collection[Extra] = ()
+) -> Write:
     """Return the function that writes predictions to ``out`` and returns how many; chosen by the
     suffix: .npz, .csv, none (a folder).
 
-    With ``force`` it replaces a file of predictions. ``source`` is what they are made from.
+    With ``force`` it replaces a file of predictions. ``source`` is what they are made from, ``beside`` what
+    they hold beside masks.
 
     Raises:
-        UserError: The suffix is another one, or what stands there must not be replaced.
+        UserError: The suffix is another one, what stands there must not be replaced, or masks are all
+            that such a file can hold.
     """
     match out.suffix.lower():
         case ".npz":
             refuse_output(
                 out, "npz of masks", written_here=_holds_masks, force=force, source=source
             )
-            return lambda images, path: write_npz(map(_named, images), path, replace=force)
+            return partial(write_npz, replace=force)
         case ".csv":
+            if beside:
+                raise UserError(
+                    f"{out.name} can hold labels alone, no {' and no '.join(beside)}: give a folder "
+                    f"or an npz for --out instead"
+                )
             refuse_output(out, "CSV of masks", written_here=_holds_rows, force=force, source=source)
-            return lambda images, path: write_csv(map(_named, images), path, replace=force)
+            return partial(write_csv, replace=force)
         case "":
             if out.exists() and not out.is_dir():
                 raise UserError(
@@ -75,24 +71,65 @@ def writer_for(out: Path, *, source: str = "", force: bool = False) -> Write:
             raise UserError(f"--out must be a .npz, a .csv or a folder, got {suffix}")
 
 
-def write_npz(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -> int:
-    """``masks`` uint8 (N, H, W) and the ``names`` of the frames, in the order of the input."""
-    names, labels = zip(*_of_one_size(masks, out), strict=True)
-    with file_at_once(out, replace=replace) as draft, draft.open("wb") as opened:
-        np.savez_compressed(opened, masks=np.stack(labels), names=np.array(names))
+def write_npz(images: Iterable[PredictedImage], out: Path, *, replace: bool = False) -> int:
+    """``masks`` uint8 (N, H, W), the ``names`` of the frames, in the order of the input, and each other
+    layer under its name, (N, ...); until all are there they lie on the disk.
+    """
+    names: list[str] = []
+    arrays: dict[Layer, _Growing] = {}
+    with ExitStack() as stack:
+        draft = stack.enter_context(file_at_once(out, replace=replace))
+        for image in _of_one_size(images, out):
+            names.append(image.name)
+            for layer, values in image.whole().items():
+                if layer not in arrays:
+                    held = stack.enter_context(TemporaryFile(dir=draft.parent))
+                    arrays[layer] = _Growing(held, values)
+                arrays[layer].add(values)
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as opened:
+            for layer, array in arrays.items():
+                with opened.open(f"{ARRAYS[layer]}.npy", "w", force_zip64=True) as entry:
+                    array.write_to(entry)
+            with opened.open("names.npy", "w") as entry:
+                np.lib.format.write_array(entry, np.array(names), allow_pickle=False)
     return len(names)
 
 
-def write_csv(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -> int:
+@final
+class _Growing:
+    """An array (N, ...) that a file holds while its parts come, all of them like the first."""
+
+    def __init__(self, file: IO[bytes], first: np.ndarray) -> None:
+        self.file = file
+        self.shape = first.shape
+        self.descr = np.lib.format.dtype_to_descr(first.dtype)
+        self.count = 0
+
+    def add(self, values: np.ndarray) -> None:
+        self.file.write(values.tobytes())
+        self.count += 1
+
+    def write_to(self, entry: IO[bytes]) -> None:
+        """Write it as a .npy file."""
+        header = {"descr": self.descr, "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(entry, header)
+        self.file.seek(0)
+        shutil.copyfileobj(self.file, entry, 2**20)
+
+
+def write_csv(images: Iterable[PredictedImage], out: Path, *, replace: bool = False) -> int:
     """Kaggle's layout: header ``id,0,1,...,H*W-1``, then one row a frame with its number from 0 and
     its flattened mask.
     """
-    same = iter(_of_one_size(masks, out))
+    same = iter(_of_one_size(images, out))
     first = next(same)
     count = 0
     with file_at_once(out, replace=replace) as draft, draft.open("wb") as opened:
-        opened.write(",".join(["id", *map(str, range(first[1].size))]).encode() + b"\n")
-        for count, (_, labels_HW) in enumerate(chain([first], same), start=1):
+        opened.write(
+            ",".join(["id", *map(str, range(first.height * first.width))]).encode() + b"\n"
+        )
+        for count, image in enumerate(chain([first], same), start=1):
+            labels_HW = image.whole()["labels"]
             opened.write(
                 b"%d%b\n"
                 % (count - 1, _LABEL_TEXTS[labels_HW.ravel()].tobytes().translate(None, b" "))
@@ -102,70 +139,69 @@ def write_csv(masks: Iterable[NamedMask], out: Path, *, replace: bool = False) -
 
 def write_folder(images: Iterable[PredictedImage], out: Path) -> int:
     """Write one greyscale PNG a frame, its pixels the labels, named as the frame and of its size;
-    return their number. What is read in bands becomes a tiled TIFF with its georeference.
+    return their number. What is read in bands becomes a tiled TIFF with its georeference. What else
+    is asked for stands beside it, as ``NAME.probabilities.tif`` and ``NAME.uncertainty.tif``.
+
+    Raises:
+        UserError: Files of two frames would have one name.
     """
     count = 0
     with directory_at_once(out) as draft:
         for image in images:
             path = draft / f"{image.name}.{'tif' if image.as_tiff else 'png'}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            if image.as_tiff:
-                write_tiff(image, path)
-            else:
-                Image.fromarray(image.named()[1]).save(path)
+            with ExitStack() as stack:
+                beside = {
+                    layers: stack.enter_context(
+                        BandsFile(_free(draft / f"{image.name}.{extra}.tif"), image, bands)
+                    )
+                    for extra, layers, bands in _beside(image)
+                }
+                _write_mask(image, _labels(image.strips, beside), _free(path))
             count += 1
     return count
 
 
-def write_tiff(image: PredictedImage, path: Path) -> None:
-    """Write labels as a tiled, compressed TIFF, a row of tiles at a time."""
-    tifffile.imwrite(
-        path,
-        _tiles(image),
-        shape=(image.height, image.width),
-        dtype=np.uint8,
-        tile=(TILE, TILE),
-        photometric="minisblack",
-        compression="deflate",
-        bigtiff=image.height * image.width > _CLASSIC,
-        extratags=image.georeference,
-        metadata=None,
-    )
+def _beside(image: PredictedImage) -> Iterator[tuple[Extra, Sequence[Layer], Sequence[str]]]:
+    """Yield what is written beside an image's mask: the layers of each file, and its bands."""
+    for extra, layers in EXTRAS.items():
+        if there := tuple(layer for layer in layers if layer in image.layers):
+            yield extra, there, image.class_names if extra == "probabilities" else there
 
 
-def _tiles(image: PredictedImage) -> Iterator[np.ndarray]:
-    """Yield the tiles of an image from left to right and from above to below; what lies beyond it is 0."""
-    for band_HW in _bands(image.strips):
-        across = -(-image.width // TILE)
-        whole_HW = np.zeros((TILE, across * TILE), np.uint8)
-        whole_HW[: len(band_HW), : image.width] = band_HW
-        yield from (np.ascontiguousarray(tile) for tile in np.split(whole_HW, across, axis=1))
-
-
-def _bands(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the rows of strips as many at a time as a tile has, the last ones as they are left."""
-    held: list[np.ndarray] = []
-    rows = 0
+def _labels(
+    strips: Iterable[Layers], beside: Mapping[Sequence[Layer], BandsFile]
+) -> Iterator[np.ndarray]:
+    """Yield the labels of strips, whose other layers are written as they pass."""
     for strip in strips:
-        held.append(strip)
-        rows += len(strip)
-        if rows < TILE:
-            continue
-        joined = np.concatenate(held)
-        whole = rows // TILE * TILE
-        yield from (joined[start : start + TILE] for start in range(0, whole, TILE))
-        held, rows = [joined[whole:].copy()], rows - whole
-    if rows:
-        yield np.concatenate(held)
+        for layers, file in beside.items():
+            file.add(np.concatenate([_with_bands(strip[layer]) for layer in layers]))
+        yield strip["labels"]
 
 
-def _named(image: PredictedImage) -> NamedMask:
-    return image.named()
+def _with_bands(values: np.ndarray) -> np.ndarray:
+    return values[None] if values.ndim == 2 else values
+
+
+def _write_mask(image: PredictedImage, strips: Iterator[np.ndarray], path: Path) -> None:
+    if image.as_tiff:
+        write_labels(image, strips, path)
+    else:
+        Image.fromarray(np.concatenate(list(strips))).save(path)
+
+
+def _free(path: Path) -> Path:
+    """Return a path at which nothing stands."""
+    if path.exists():
+        raise UserError(f"two images would give {path.name}: rename one of them")
+    return path
 
 
 def _holds_masks(path: Path) -> bool:
     with zipfile.ZipFile(path) as opened:
-        return sorted(opened.namelist()) == ["masks.npy", "names.npy"]
+        held = set(opened.namelist())
+    known = {f"{name}.npy" for name in (*ARRAYS.values(), "names")}
+    return {"masks.npy", "names.npy"} <= held <= known
 
 
 def _holds_rows(path: Path) -> bool:
@@ -196,14 +232,15 @@ def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) 
             )
 
 
-def _of_one_size(masks: Iterable[NamedMask], out: Path) -> Iterator[NamedMask]:
-    """Yield the same masks.
+def _of_one_size(images: Iterable[PredictedImage], out: Path) -> Iterator[PredictedImage]:
+    """Yield the same images.
 
     Raises:
         UserError: They differ in size.
     """
-    first: NamedMask | None = None
-    for name, labels_HW in masks:
-        first = first or (name, labels_HW)
-        refuse_mixed_sizes([(first[0], first[1].shape), (name, labels_HW.shape)], out)
-        yield name, labels_HW
+    first: PredictedImage | None = None
+    for image in images:
+        first = first or image
+        sizes = [(each.name, (each.height, each.width)) for each in (first, image)]
+        refuse_mixed_sizes(sizes, out)
+        yield image

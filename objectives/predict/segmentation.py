@@ -1,8 +1,10 @@
-"""A bundle in somebody's own program: arrays in, labels or probabilities out. Imports no torch: ONNX alone can predict."""
+"""A bundle in somebody's own program: arrays in, labels, probabilities or uncertainty out. Imports no torch:
+ONNX alone can predict.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError
 from objectives.predict.checks import foreign_problem
 from objectives.predict.engines import Engine, open_engine, torch_is_there
+from objectives.predict.layers import Layer, Layers
 from objectives.predict.strips import whole
 from objectives.program.settings import FlipsWanted
 
@@ -40,6 +43,19 @@ def load(
 
 
 @final
+class Uncertainty(NamedTuple):
+    """How unsure a model is of each pixel, (H, W) float32 of 0..1 each.
+
+    ``entropy`` is that of the classes' probabilities; ``disagreement`` the part of it that is between the
+    members of an ensemble, or None where the model averages none or, with ONNX Runtime, does not
+    give their own: see `objectives.predict.uncertainty`.
+    """
+
+    entropy: npt.NDArray[np.float32]
+    disagreement: npt.NDArray[np.float32] | None
+
+
+@final
 class Segmentation:
     """A model that labels the pixels of images, each at its own size."""
 
@@ -66,8 +82,7 @@ class Segmentation:
         Raises:
             ProblemsError: It is none, or of another kind than those.
         """
-        (labels_HW,) = whole(self._engine.labels([self._checked(image, "image")]))
-        return labels_HW
+        return self._layers(image, "labels")["labels"]
 
     def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
         """Return the probability of each class at each pixel, (K, H, W) float32, in the order of
@@ -80,8 +95,21 @@ class Segmentation:
         Raises:
             ProblemsError: It is none, or of another kind than those that the model takes.
         """
-        (found_KHW,) = whole(self._engine.probabilities([self._checked(image, "image")]))
-        return found_KHW
+        return self._layers(image, "probabilities")["probabilities"]
+
+    def uncertainty(self, image: Image) -> Uncertainty:
+        """Return how unsure the model is of each pixel, as parts of the most that its classes allow.
+
+        Args:
+            image: Raw pixels, as for `predict`.
+
+        Raises:
+            ProblemsError: It is none, or of another kind than those that the model takes.
+        """
+        if self._engine.no_disagreement:
+            return Uncertainty(self._layers(image, "entropy")["entropy"], None)
+        found = self._layers(image, "entropy", "disagreement")
+        return Uncertainty(found["entropy"], found["disagreement"])
 
     def predict_many(self, images: Sequence[Image]) -> list[npt.NDArray[np.uint8]]:
         """Return the labels (H, W) uint8 of images, in their order; those of one size that follow
@@ -97,7 +125,12 @@ class Segmentation:
         found = [self._problem(image, f"image {place}") for place, image in enumerate(images)]
         if problems := [problem for problem in found if problem]:
             raise ProblemsError("images", problems)
-        return list(whole(self._engine.labels(map(_with_channels, images))))
+        answers = self._engine.answers(map(_with_channels, images), ["labels"])
+        return [layers["labels"] for layers in whole(answers)]
+
+    def _layers(self, image: Image, *wanted: Layer) -> Layers:
+        (layers,) = whole(self._engine.answers([self._checked(image, "image")], wanted))
+        return layers
 
     def _checked(self, image: Image, where: str) -> np.ndarray:
         if problem := self._problem(image, where):

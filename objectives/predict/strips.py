@@ -3,14 +3,16 @@ image needs to be answered as a whole. Imports no torch.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 
 from objectives.data.spec import FrameSpec
 from objectives.device.portions import frames_at_once
+from objectives.predict.layers import Layers
 from objectives.windows.mosaic import Strip
 
-Answer = Strip[np.ndarray]  # some rows of an image: labels (rows, W), or probabilities (K, rows, W)
+Answer = Strip[Layers]  # some rows of an image: the layers that are asked for
 
 
 def alike_batches(
@@ -33,17 +35,17 @@ def alike_batches(
         yield first, batch
 
 
-def whole(answers: Iterable[Answer]) -> Iterator[np.ndarray]:
-    """Yield the answer on each image as one array, in their order."""
-    held: list[np.ndarray] = []
-    for answer in answers:
-        if held and not answer.rows.start:
-            yield _joined(held)
-            held = []
-        held.append(answer.values)
-    if held:
-        yield _joined(held)
+def whole(answers: Iterable[Answer]) -> Iterator[Layers]:
+    """Yield the answer on each image with whole layers, in their order."""
+    for _, strips in groupby(answers, key=lambda answer: answer.frame):
+        yield joined(strip.values for strip in strips)
 
 
-def _joined(strips: list[np.ndarray]) -> np.ndarray:
+def joined(strips: Iterable[Layers]) -> Layers:
+    """Return the layers of strips that follow each other as one."""
+    held = list(strips)
+    return {layer: _concatenated([strip[layer] for strip in held]) for layer in held[0]}
+
+
+def _concatenated(strips: list[np.ndarray]) -> np.ndarray:
     return strips[0] if len(strips) == 1 else np.concatenate(strips, axis=-2)

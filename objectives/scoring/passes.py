@@ -117,19 +117,41 @@ def window_strips(
     """Yield strips of frames with the probabilities (S, rows, W) of the scored classes; see `passes`."""
     scored_S = torch.tensor(spec.scored, device=device)
 
-    @torch.inference_mode()
-    def probable(tiles: list[Tile]) -> Tensor:
-        pixels_BhwC = np.stack([tile.seen(windows) for tile in tiles])
-        with exact():
-            logits_BKhw: Tensor = segmenter.eval()(pixels_on(device, pixels_BhwC))
+    def probable(tiles: Sequence[Tile], pixels_BChw: Tensor) -> Tensor:
+        logits_BKhw: Tensor = segmenter.eval()(pixels_BChw)
         seen([(tile.frame, tile.corner) for tile in tiles], logits_BKhw)
         return scored_probabilities(logits_BKhw, scored_S)
+
+    yield from stitched_planes(probable, images, spec, windows, device=device, beat=beat)
+
+
+def stitched_planes(
+    planes: Callable[[Sequence[Tile], Tensor], Tensor],
+    images: Iterable[np.ndarray],
+    spec: FrameSpec,
+    windows: Windows,
+    *,
+    device: torch.device,
+    beat: Beat = unheard,
+) -> Iterator[Strip[Tensor]]:
+    """Yield strips of frames with planes (P, rows, W) of any kind that may be averaged: ``planes`` gives
+    those of some windows (B, P, h, w), from their raw pixels (B, C, h, w).
+
+    Raises:
+        DoesNotFitError: Memory is too small for a single window.
+    """
+
+    @torch.inference_mode()
+    def found_in(tiles: list[Tile]) -> Tensor:
+        pixels_BhwC = np.stack([tile.seen(windows) for tile in tiles])
+        with exact():
+            return planes(tiles, pixels_on(device, pixels_BhwC))
 
     def on_device(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     size = frames_at_once(windows.height, windows.width)
-    found = _halving(tiles_of(images, windows), probable, size, spec, device, beat)
+    found = _halving(tiles_of(images, windows), found_in, size, spec, device, beat)
     with torch.inference_mode():
         yield from stitched(found, windows, on_device)
 

@@ -14,6 +14,7 @@ from objectives.outputs.place import is_stream
 from objectives.predict import masks
 from objectives.predict.checks import refuse_bad
 from objectives.predict.engines import torch_is_there
+from objectives.predict.layers import Extra
 from objectives.program.settings import FlipsWanted
 from search.cli.action import NO_TORCH
 from search.cli.found_here import found_here
@@ -40,11 +41,16 @@ def predict(
     engine: Literal["auto", "torch", "onnx"],
     flips: FlipsWanted,
     *,
+    probabilities: bool,
+    uncertainty: bool,
     force: bool,
     skip_bad: bool,
 ) -> None:
-    """Write the masks; exit code 1 where images were left out."""
+    """Write the masks and what is asked for beside them; exit code 1 where images were left out."""
+    asked: dict[Extra, bool] = {"probabilities": probabilities, "uncertainty": uncertainty}
+    beside = [extra for extra in asked if asked[extra]]
     left_out: list[Problem] = []
+    lacks: dict[str, None] = {}  # once, though a GPU had no memory and the CPU goes on
 
     def leave_out(_: str, problems: Sequence[Problem]) -> None:
         left_out[:] = problems  # not those of a GPU that then had no memory, too
@@ -56,9 +62,11 @@ def predict(
         found_here(source),
         out,
         flips=flips,
+        beside=beside,
         force=force,
         on_bad=on_bad,
         progress=RowsSaid(),
+        on_lack=lambda line: lacks.update({line: None}),
     )
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
@@ -70,9 +78,12 @@ def predict(
     else:
         count = label(engine="onnx", device=device)
     typer.echo(
-        f"{count} masks written to {out}{'' if by_torch else ' (by ONNX Runtime)'}",
+        f"{' and '.join([f'{count} masks', *beside])} written to {out}"
+        f"{'' if by_torch else ' (by ONNX Runtime)'}",
         err=is_stream(out),
     )
+    for line in lacks:
+        typer.echo(line, err=True)
     for problem in left_out:
         typer.echo(f"left out: {problem}", err=True)
     if left_out:

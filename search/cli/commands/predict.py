@@ -39,6 +39,20 @@ def command(
             "--flips", help="Average over flipped frames; auto: as the bundle was exported."
         ),
     ] = "auto",
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write each class's probability: NAME.probabilities.tif, or an array of the npz.",
+        ),
+    ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write entropy and the disagreement of members, 0..1: NAME.uncertainty.tif, or arrays of the npz.",
+        ),
+    ] = False,
     force: Force = False,
     skip_bad: Annotated[
         bool,

@@ -25,6 +25,7 @@ from objectives.errors import ProblemsError, SearchError, UserError
 from objectives.outputs.atomic import directory_at_once
 from objectives.predict.engines import open_engine
 from objectives.predict.masks import predict, predict_frames
+from objectives.predict.predicted import PredictedImage
 from objectives.predict.prediction_files import write_csv
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import ProgramSettings
@@ -97,17 +98,19 @@ def test_a_csv_has_kaggles_layout(
     assert (np.array(rows, dtype=int)[:, 1:].reshape(20, 16, 24) == expected).all()
 
 
+def image_of(name: str, labels: np.ndarray) -> PredictedImage:
+    return PredictedImage(name, *labels.shape, ("labels",), (), iter([{"labels": labels}]))
+
+
 def test_a_csv_writes_labels_of_any_number_of_digits_and_many_frames_fast(tmp_path: Path) -> None:
     masks = np.arange(256, dtype=np.uint8).reshape(1, 8, 32)
-    write_csv([("a", masks[0])], tmp_path / "all.csv")
+    write_csv([image_of("a", masks[0])], tmp_path / "all.csv")
     assert (tmp_path / "all.csv").read_text().splitlines()[1] == ",".join(
         ["0", *map(str, range(256))]
     )
+    ones = np.ones((64, 128), np.uint8)
     start = time.process_time()
-    assert (
-        write_csv((("a", np.ones((64, 128), np.uint8)) for _ in range(1000)), tmp_path / "many.csv")
-        == 1000
-    )
+    assert write_csv((image_of("a", ones) for _ in range(1000)), tmp_path / "many.csv") == 1000
     assert time.process_time() - start < 2.0  # 10,000 frames within 20 s
 
 
@@ -251,7 +254,7 @@ def never(*_: object) -> np.ndarray:
 def test_every_bad_image_is_named_before_anything_is_computed(
     bundle_dir: Path, some_bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("objectives.predict.torch_engine.TorchEngine.labels", never)
+    monkeypatch.setattr("objectives.predict.torch_engine.TorchEngine.answers", never)
     for out in ("out", "masks.npz", "masks.csv"):
         with pytest.raises(ProblemsError) as caught:
             predict(bundle_dir, some_bad, tmp_path / out)
@@ -411,11 +414,11 @@ def test_a_csv_is_written_while_frames_are_read(tmp_path: Path) -> None:
     """So ten thousand frames need no more memory than a batch."""
     taken = []
 
-    def masks() -> Iterator[tuple[str, np.ndarray]]:
+    def masks() -> Iterator[PredictedImage]:
         for index in range(5):
             written = sum(path.stat().st_size for path in tmp_path.iterdir())
             taken.append(written)
-            yield str(index), np.ones((300, 300), np.uint8)
+            yield image_of(str(index), np.ones((300, 300), np.uint8))
 
     write_csv(masks(), tmp_path / "masks.csv")
     assert taken[-1] > taken[1]
