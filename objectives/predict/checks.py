@@ -3,7 +3,7 @@ the bundle's kind.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 from objectives.data.reading.on_demand import ReadOnDemand
 from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError, UserError, condensed
-from objectives.predict.prediction_files import refuse_mixed_sizes
+from objectives.predict.layers import Extra
+from objectives.predict.prediction_files import refuse_mixed_sizes, refuse_shared_names
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
 # is called with the source and its bad frames; raises, or they are left out
@@ -31,10 +32,15 @@ def refuse_bad(source: str, problems: Sequence[Problem]) -> None:
 
 
 def good_frames(
-    source: str, frames: Sequence[NamedImage], spec: FrameSpec, out: Path, on_bad: OnBad
+    source: str,
+    frames: Sequence[NamedImage],
+    spec: FrameSpec,
+    out: Path,
+    on_bad: OnBad,
+    beside: Collection[Extra] = (),
 ) -> Sequence[NamedImage]:
-    """Return the frames that the bundle can predict into ``out``, to be read once more; ``on_bad``
-    is called with the others, if any.
+    """Return the frames that the bundle can predict into ``out``, with what is asked for
+    ``beside`` masks, to be read once more; ``on_bad`` is called with the others, if any.
 
     Raises:
         UserError: No frame is good, or they do not fit into ``out``; what ``on_bad`` raises.
@@ -54,6 +60,8 @@ def good_frames(
             )
     if out.suffix:
         refuse_mixed_sizes(((looked[index].name, looked[index].size) for index in good), out)
+    else:
+        refuse_shared_names({looked[index].name for index in good}, beside)
     return ReadOnDemand(len(good), lambda index: frames[good[index]])
 
 

@@ -69,6 +69,7 @@ def predict(
         opened.spec,
         out,
         on_bad,
+        beside,
     )
     if "uncertainty" in beside and opened.no_disagreement:
         on_lack(f"no disagreement of members: {opened.no_disagreement}")

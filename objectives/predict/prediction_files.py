@@ -141,9 +141,6 @@ def write_folder(images: Iterable[PredictedImage], out: Path) -> int:
     """Write one greyscale PNG a frame, its pixels the labels, named as the frame and of its size;
     return their number. What is read in bands becomes a tiled TIFF with its georeference. What else
     is asked for stands beside it, as ``NAME.probabilities.tif`` and ``NAME.uncertainty.tif``.
-
-    Raises:
-        UserError: Files of two frames would have one name.
     """
     count = 0
     with directory_at_once(out) as draft:
@@ -153,11 +150,11 @@ def write_folder(images: Iterable[PredictedImage], out: Path) -> int:
             with ExitStack() as stack:
                 beside = {
                     layers: stack.enter_context(
-                        BandsFile(_free(draft / f"{image.name}.{extra}.tif"), image, bands)
+                        BandsFile(draft / f"{image.name}.{extra}.tif", image, bands)
                     )
                     for extra, layers, bands in _beside(image)
                 }
-                _write_mask(image, _labels(image.strips, beside), _free(path))
+                _write_mask(image, _labels(image.strips, beside), path)
             count += 1
     return count
 
@@ -188,13 +185,6 @@ def _write_mask(image: PredictedImage, strips: Iterator[np.ndarray], path: Path)
         write_labels(image, strips, path)
     else:
         Image.fromarray(np.concatenate(list(strips))).save(path)
-
-
-def _free(path: Path) -> Path:
-    """Return a path at which nothing stands."""
-    if path.exists():
-        raise UserError(f"two images would give {path.name}: rename one of them")
-    return path
 
 
 def _holds_masks(path: Path) -> bool:
@@ -230,6 +220,21 @@ def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) 
                 f"frames of sizes {both} ({name}) do not fit into {out.name}; give a folder for "
                 f"--out instead"
             )
+
+
+def refuse_shared_names(names: Collection[str], beside: Collection[Extra]) -> None:
+    """Refuse frames of which one's mask would have the name of what stands beside another's.
+
+    Raises:
+        UserError: There are such.
+    """
+    for name in names:
+        for extra in beside:
+            if f"{name}.{extra}" in names:
+                raise UserError(
+                    f"{name}.{extra} is an image, and what --{extra} writes for {name} is called so: "
+                    f"rename one of them"
+                )
 
 
 def _of_one_size(images: Iterable[PredictedImage], out: Path) -> Iterator[PredictedImage]:

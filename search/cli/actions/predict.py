@@ -78,7 +78,7 @@ def predict(
     else:
         count = label(engine="onnx", device=device)
     typer.echo(
-        f"{' and '.join([f'{count} masks', *beside])} written to {out}"
+        f"{count} masks{' with ' if beside else ''}{' and '.join(beside)} written to {out}"
         f"{'' if by_torch else ' (by ONNX Runtime)'}",
         err=is_stream(out),
     )
