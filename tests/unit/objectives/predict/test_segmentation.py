@@ -73,6 +73,8 @@ def test_what_is_no_such_image_is_refused_with_what_is_taken(single: Path) -> No
             segmentation.predict(image)
         with pytest.raises(ProblemsError, match=message):
             segmentation.probabilities(image)
+        with pytest.raises(ProblemsError, match=message):
+            segmentation.uncertainty(image)
     with pytest.raises(ProblemsError, match=r"image 1: .*float64"):
         segmentation.predict_many([grey, grey.astype(float)])
     with pytest.raises(UserError):
