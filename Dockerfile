@@ -17,6 +17,9 @@ RUN --mount=type=cache,target=/root/.cache/pip pip install -c constraints.txt -r
 
 FROM dependencies
 
+# Waits for orphans, as nothing else does where the program is a container's first process.
+RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
+
 # Bind mounts keep the owner they have on the host: build with your own ids when the data are private.
 ARG SEARCH_UID=1000
 ARG SEARCH_GID=1000
@@ -38,6 +41,7 @@ ENV NO_ALBUMENTATIONS_UPDATE=1 \
     SEARCH_ARTIFACTS=/artifacts \
     SEARCH_CACHE=/cache
 WORKDIR /home/search
-USER search
-ENTRYPOINT ["search"]
+# By number, since Kubernetes' runAsNonRoot knows no names.
+USER $SEARCH_UID:$SEARCH_GID
+ENTRYPOINT ["tini", "--", "search"]
 CMD ["--help"]

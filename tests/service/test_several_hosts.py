@@ -12,15 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.readme import lines_of
 from tests.support.waiting import wait_for
-
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-
-
-def lines_of(heading: str) -> list[str]:
-    """The lines of a section of the README that are to be typed."""
-    text = README.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
-    return [line[4:] for line in text.splitlines() if line.startswith("    ")]
 
 
 def with_values(lines: list[str], values: dict[str, str]) -> list[str]:

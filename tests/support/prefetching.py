@@ -35,9 +35,7 @@ def prefetches(pipe: Connection, directory: Path, beats: Count) -> None:
     """
     data, config = load_dataset(directory), Config(train=Train(batch_size=8))
     images = data.images
-    mapped = Ragged(
-        images.values.view(Pixels), images.sizes_N2, images.starts_N, images.channels
-    )
+    mapped = Ragged(images.values.view(Pixels), images.sizes_N2, images.starts_N, images.channels)
     data = replace(data, images=mapped)
     begun = time.monotonic()
     batches = TrainingBatches(config, data, 0, device=torch.device("cpu"), prefetchers=PREFETCHERS)
