@@ -20,11 +20,8 @@ from objectives.predict.prediction_files import writer_for
 from objectives.predict.strips import Answer
 from objectives.program.settings import FlipsWanted
 
-Rows = Callable[
-    [str, int, int], None
-]  # of which frame, how many rows are predicted, and of how many
-
-
+# of which frame, how many rows are predicted, and of how many
+Rows = Callable[[str, int, int], None]
 Told = Callable[[str], None]  # of what a prediction lacks, a line
 
 
