@@ -23,7 +23,7 @@ import yaml
 from tests.chart.processes import Secrets
 from tests.chart.tools import ROOT
 
-PROGRAMS = ("podman", "runc", "catatonit", "tini")
+PROGRAMS = ("podman", "runc", "conmon", "catatonit", "tini")
 INSTALL = "apt-get install --no-install-recommends podman runc conmon catatonit tini"
 IMAGE = "localhost/search-of-this-machine:1"
 START = Path("/opt/search")

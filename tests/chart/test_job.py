@@ -13,10 +13,10 @@ from tests.chart.job_controller import JobController, Running
 from tests.chart.lab import EPOCHS, TRIALS, WORKERS, Lab
 from tests.chart.tools import CHART, lacking_helm
 
-pytestmark = [
-    pytest.mark.skipif(bool(lacking_helm()), reason=lacking_helm()),
-    pytest.mark.timeout(900),
-]
+if lacking_helm():
+    pytest.skip(lacking_helm(), allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(900)
 
 
 def ended(lab: Lab, component: str, *values: str) -> JobController:

@@ -16,10 +16,12 @@ from tests.chart.tools import lacking_helm
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
-LACKING = lacking_helm() or lacking_podman()
 UID = 12345  # of no user here
 
-pytestmark = [pytest.mark.skipif(bool(LACKING), reason=LACKING), pytest.mark.timeout(600)]
+if LACKING := lacking_helm() or lacking_podman():
+    pytest.skip(LACKING, allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

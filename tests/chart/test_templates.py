@@ -31,7 +31,9 @@ from tests.chart.tools import (
 )
 from tests.support.readme import lines_of
 
-pytestmark = pytest.mark.skipif(bool(lacking_helm()), reason=lacking_helm())
+if lacking_helm():
+    pytest.skip(lacking_helm(), allow_module_level=True)
+
 needs_schemas = pytest.mark.skipif(bool(lacking_schemas()), reason=lacking_schemas())
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 
@@ -413,6 +415,21 @@ def test_the_lines_of_the_readme_make_what_the_chart_needs() -> None:
     assert asked["key"] in made[asked["name"]]
     ((store,),) = [each["secretRef"].values() for each in container_of(worker)["envFrom"]]
     assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} == made[store]
+
+
+def test_the_values_of_the_page_are_those_of_the_commands_beside_them(tmp_path: Any) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n# rocks.yaml\n(.*?)```", page, re.DOTALL)
+    values = tmp_path / "rocks.yaml"
+    values.write_text(block)
+    manifests = render("--values", values)
+    secrets = set(re.findall(r"kubectl create secret generic (\S+)", page))
+    worker = of_kind(manifests, "Job", "worker")
+    storage = environment(worker)["SEARCH_STORAGE"]["valueFrom"]["secretKeyRef"]["name"]
+    ((store,),) = [each["secretRef"].values() for each in container_of(worker)["envFrom"]]
+    assert {storage, store} == secrets
+    named = set(re.findall(r"kubectl exec (?:\S+/)(\S+) --", page))
+    assert named == {of_kind(manifests, "Deployment")["metadata"]["name"]}
 
 
 @pytest.mark.parametrize("file", ["cloudnativepg", "keda"])
