@@ -213,7 +213,7 @@ def test_a_stack_is_one_program_and_says_what_it_is(searched: Searched, tmp_path
         == 3
     )
     data = open_data(searched.study, searched.place, "")
-    frames = data.images[data.parts["validation"]]
+    frames = np.asarray(data.images[data.parts["validation"]])
     with torch.no_grad():
         logits = bundle.segmenter(pixels_BCHW(frames)).double().numpy()[:, list(bundle.spec.scored)]
     session = InferenceSession((out / "model.onnx").read_bytes())

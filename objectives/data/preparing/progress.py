@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]  # how many frames are read, and of how many
-EVERY_S = 5.0
+EVERY_S = 10.0
 
 
 def untold(_done: int, _of: int) -> None:
@@ -17,7 +17,7 @@ def in_lines(say: Callable[[str], None], every_s: float = EVERY_S) -> Progress:
 
     def told(done: int, of: int) -> None:
         nonlocal said_at
-        if time.monotonic() - said_at >= every_s:
+        if done < of and time.monotonic() - said_at >= every_s:
             said_at = time.monotonic()
             say(f"{done} of {of} frames are read")
 

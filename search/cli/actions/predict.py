@@ -28,7 +28,7 @@ class RowsSaid:
 
     def __call__(self, name: str, done: int, of: int) -> None:
         """Say how many of an image's rows are predicted."""
-        if time.monotonic() - self.said_at >= EVERY_S:
+        if done < of and time.monotonic() - self.said_at >= EVERY_S:
             self.said_at = time.monotonic()
             typer.echo(f"{name}: {done} of {of} rows", err=True)
 
