@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,21 +87,24 @@ def _write(
     dtype = np.dtype(surveyed.dtype)
     draft.finish_images(dtype)
     images = _kept_images(surveyed, draft, dtype)
-    pixels = hashlib.sha256()
-    for image_HWC in images:
-        pixels.update(image_HWC.data)
-    labels = _write_masks(surveyed, draft)
+    with ThreadPoolExecutor() as pool:  # hashing and counting leave Python's lock
+        pixels = pool.submit(_hashed, images)
+        spec = pool.submit(_spec, surveyed, options, source.reading, images[surveyed.parts[0]])
+        labels = _write_masks(surveyed, draft)
     counts_NK = surveyed.pixel_counts.astype(np.int64)
     _write_array(
         draft.directory / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK)
     )
-    index = _index(
-        source,
-        surveyed,
-        _spec(surveyed, options, source.reading, images[surveyed.parts[0]]),
-        (pixels.hexdigest(), labels),
-    )
+    index = _index(source, surveyed, spec.result(), (pixels.result(), labels))
     return index | {"sizes": surveyed.sizes, "starts": images.starts_N.tolist()}
+
+
+def _hashed(images: Ragged) -> str:
+    """Return the SHA-256 over all pixels."""
+    pixels = hashlib.sha256()
+    for image_HWC in images:
+        pixels.update(image_HWC.data)
+    return pixels.hexdigest()
 
 
 def _kept_images(surveyed: Survey, draft: Draft, dtype: np.dtype[Any]) -> Ragged:

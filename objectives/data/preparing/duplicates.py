@@ -43,11 +43,19 @@ def thumbnail(image_HWC: np.ndarray) -> np.ndarray:
     """Return the image's look in 256 numbers: grey, 16 x 16, of mean 0 and length 1 (all 0 for a
     flat image), float32.
     """
-    planes = [
-        cv2.resize(plane, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-        for plane in np.moveaxis(image_HWC, 2, 0)
+    groups = [  # OpenCV takes four channels at most in one call
+        image_HWC[:, :, first : first + 4] for first in range(0, image_HWC.shape[2], 4)
     ]
-    small = np.mean(planes, axis=0, dtype=np.float32).ravel()
+    planes = np.concatenate(
+        [
+            cv2.resize(
+                np.ascontiguousarray(group), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA
+            ).reshape(THUMBNAIL, THUMBNAIL, -1)
+            for group in groups
+        ],
+        axis=2,
+    )
+    small = np.mean(np.moveaxis(planes, 2, 0), axis=0, dtype=np.float32).ravel()
     small -= small.mean()
     length = float(np.linalg.norm(small))
     return small / length if length > 1e-3 else np.zeros_like(small)
