@@ -48,7 +48,7 @@ SIDE, FRAMES, PICTURES = 1024, 1000, 40  # pixels, frames of a source, and how m
 CROP, BATCH, STEPS = 128, 16, 2
 WINDOW, OVERLAP = 256, 0.25
 HEIGHT, WIDTH, TURNS = 640, 1024, 6  # so large that windows lie as MONAI's do
-HUGE = 16_000
+HUGE, TILE = 16_000, 256
 CPU = torch.device("cpu")
 
 
@@ -291,13 +291,19 @@ def huge_table(folder: Path) -> Table:
     settings = ProgramSettings.single(config, spec)
     write_bundle(folder / "bundle", program, settings, provenance, frames={})
     (folder / "in").mkdir()
-    tile = smooth(np.random.default_rng(0), 512, HUGE, 3)
+    picture = smooth(np.random.default_rng(0), 4 * TILE, 4 * TILE, 3)
+    tiles = [
+        np.ascontiguousarray(picture[row : row + TILE, column : column + TILE])
+        for row in range(0, 4 * TILE, TILE)
+        for column in range(0, 4 * TILE, TILE)
+    ]
+    count = (-(-HUGE // TILE)) ** 2
     tifffile.imwrite(
         folder / "in" / "huge.tif",
-        (tile[row % 512 : row % 512 + 1] for row in range(HUGE)),
+        (tiles[number % len(tiles)] for number in range(count)),
         shape=(HUGE, HUGE, 3),
         dtype=np.uint8,
-        rowsperstrip=1,
+        tile=(TILE, TILE),
         photometric="rgb",
         compression="deflate",
         compressionargs={"level": 1},
