@@ -23,8 +23,9 @@ from rich.table import Table
 from objectives.config import Augment, Config, Smp, Start, Train, UNet
 from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.networks.pretrained import encoder_normalisation
-from objectives.predict.strips import whole
+from objectives.predict.segmentation import Segmentation
 from objectives.predict.torch_engine import TorchEngine
+from objectives.program.settings import ProgramSettings
 from objectives.scoring.metrics import confusion_KK
 from objectives.training.fit import fit, prepare
 from search.machine.hosts import cores
@@ -131,7 +132,8 @@ def judged(condition: Condition, fold: int, epochs: int, cache: Path) -> list[di
     for result in fit(training):
         print(f"{condition} fold {fold} epoch {result.number}: {result.score:.4f}", flush=True)
     seconds = round(time.monotonic() - start)
-    engine = TorchEngine(training.state.average.model, data.spec, CPU)
+    settings = ProgramSettings.single(config, data.spec)
+    model = Segmentation(TorchEngine(training.state.average.model, settings, CPU))
     return [
         {
             "sizes": condition.sizes,
@@ -141,14 +143,14 @@ def judged(condition: Condition, fold: int, epochs: int, cache: Path) -> list[di
             **dict(zip(FIELDS[4:8], counts.ravel().tolist(), strict=True)),
             "seconds": seconds,
         }
-        for name, counts in counted(engine, apart)
+        for name, counts in counted(model, apart)
     ]
 
 
-def counted(engine: TorchEngine, data: Dataset) -> Iterator[tuple[str, np.ndarray]]:
+def counted(model: Segmentation, data: Dataset) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the confusion matrix (2, 2) of each image of the validation part."""
     for index in data.parts["validation"].tolist():
-        (labels_HW,) = whole(engine.labels([data.images[index]]))
+        labels_HW = model.predict(data.images[index])
         yield data.names[index], confusion_KK(labels_HW, data.masks[index], 2, None)
 
 
