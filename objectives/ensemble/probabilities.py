@@ -13,9 +13,10 @@ from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
 from objectives.ensemble.library import Library
 from objectives.ensemble.probability_codes import encode_probabilities
-from objectives.program.segmenter import scored_probabilities
+from objectives.program.segmenter import scored_on, scored_probabilities
 from objectives.scoring.evaluate import Evaluation
-from objectives.scoring.passes import Part, masks_on, part_confusions_GKK, passes
+from objectives.scoring.passes import Part, passes
+from objectives.scoring.tally import Tally, masks_on
 
 Codes = npt.NDArray[np.uint8]
 
@@ -93,24 +94,27 @@ def measure_member(
     The probabilities are those that an ensemble averages: the softmax among the scored classes.
     """
     spec = frames.spec
-    scored = torch.tensor(spec.scored, device=device)
+    scored = scored_on(device, spec)
+
+    tally = Tally(spec, groups=1, soft=False)
 
     def measured(part: Part, logits_BKHW: Tensor) -> tuple[np.ndarray, npt.NDArray[np.float32]]:
         masks_BHW = masks_on(device, part.of(frames.masks))
-        together_B = np.zeros(len(masks_BHW), dtype=np.int64)
-        counts_1KK = part_confusions_GKK(logits_BKHW, masks_BHW, spec, together_B, 1)
-        return counts_1KK, scored_probabilities(logits_BKHW, scored).flatten(2).cpu().numpy()
+        together_B = torch.zeros(len(masks_BHW), dtype=torch.int64, device=device)
+        counted_T = tally.of(logits_BKHW, masks_BHW, together_B)
+        probable_BSP = scored_probabilities(logits_BKHW, scored).flatten(2)
+        return counted_T.cpu().numpy(), probable_BSP.cpu().numpy()
 
-    scoring = spec.scoring
-    total_1KK = np.zeros((1, spec.num_classes, spec.num_classes), dtype=np.int64)
+    total_T = tally.nothing
     codes: list[Codes] = []
-    for part, (counts_1KK, probable_BSP) in passes(
+    for part, (counted_T, probable_BSP) in passes(
         segmenter, frames.images, spec, measured, device=device
     ):
-        total_1KK += counts_1KK
+        total_T += counted_T
         for frame, probable_SP in zip(part.numbers, probable_BSP, strict=True):
             inside = part.pixels(frames.pixels(frame), frames.masks[frame].shape)
             codes_PK = np.zeros((len(inside), spec.num_classes), dtype=np.uint8)
             codes_PK[:, list(spec.scored)] = encode_probabilities(probable_SP[:, inside].T)
             codes.append(codes_PK)
-    return MeasuredMember(Evaluation(total_1KK, scoring), np.concatenate(codes))
+    confusions_1KK, _ = tally.read(total_T)
+    return MeasuredMember(Evaluation(confusions_1KK, spec.scoring), np.concatenate(codes))

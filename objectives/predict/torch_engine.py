@@ -16,7 +16,7 @@ from objectives.ensemble.program import Ensemble, reflipped
 from objectives.predict.layers import Layer, Opinion, no_disagreement
 from objectives.predict.strips import Answer, alike_batches
 from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import Segmenter
+from objectives.program.segmenter import Segmenter, scored_on
 from objectives.program.settings import FlipsWanted, ProgramSettings, sensible_flips
 from objectives.scoring.passes import LEAST, stitched_planes
 from objectives.windows.mosaic import Strip, Tile
@@ -33,7 +33,7 @@ class TorchEngine:
         self.spec = settings.spec
         self.no_disagreement = no_disagreement(settings)
         self.device = device
-        self.scored_S = torch.tensor(self.spec.scored, device=device)
+        self.scored_S = scored_on(device, self.spec)
 
     @classmethod
     def load(cls, directory: Path, *, device: str, flips: FlipsWanted) -> Self:

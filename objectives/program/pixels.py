@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from objectives.transfer import sent
+
 
 def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:
     """Raw frames (B, H, W, C) as a channels-last tensor (B, C, H, W): uint8, or float32 for wider
@@ -28,4 +30,4 @@ def widened(pixels_BCHW: Tensor) -> Tensor:
 
 def pixels_on(device: torch.device, images_BHWC: np.ndarray) -> Tensor:
     """Raw frames (B, H, W, C) as `pixels_BCHW` gives them, on a device."""
-    return widened(raw_BCHW(images_BHWC).to(device))
+    return widened(sent(raw_BCHW(images_BHWC), device))

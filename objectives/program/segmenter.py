@@ -16,6 +16,7 @@ from torch.nn import functional
 from objectives.config import Config, Model, Startable
 from objectives.data.spec import FrameSpec
 from objectives.networks import all_outputs, build_network
+from objectives.transfer import sent
 
 Program = TypeVar("Program", bound=nn.Module)
 
@@ -141,8 +142,13 @@ def predict_labels(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
     """Labels (B, H, W) int64: the scored class with the largest logit; a class that is never scored
     is never predicted.
     """
-    scored = torch.tensor(spec.scored, device=logits_BKHW.device)
+    scored = scored_on(logits_BKHW.device, spec)
     return scored[logits_BKHW.index_select(1, scored).argmax(dim=1)]
+
+
+def scored_on(device: torch.device, spec: FrameSpec) -> Tensor:
+    """Return the scored classes (S,) int64 on a device."""
+    return sent(torch.tensor(spec.scored), device)
 
 
 def scored_probabilities(logits_BKHW: Tensor, scored_S: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.boundary import Contours
 from objectives.scoring.metrics import iou_K
-from objectives.scoring.passes import Part, masks_on, part_confusions_GKK, passes, unseen
-from objectives.scoring.soft import SoftSums, no_soft_sums, soft_sums
+from objectives.scoring.passes import Part, passes, unseen
+from objectives.scoring.soft import SoftSums
+from objectives.scoring.tally import Tally, groups_on, masks_on
 from objectives.statistics.scores import Scoring
+from objectives.transfer import fetched, sent
 from objectives.windows.layout import Corner, cut
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -102,20 +104,17 @@ def evaluate(
     groups_N = together_N if group_of_N is None else group_of_N
     groups = int(groups_N.max(initial=0)) + 1
     losses = Losses(loss, masks, spec, device)
-
+    tally = Tally(spec, groups, soft)
+    on_device_N = groups_on(device, groups_N)
     scoring = spec.scoring
     contours = Contours(masks, spec, groups_N, groups) if scoring.boundary else None
 
-    def measured(part: Part, logits_BKHW: Tensor) -> tuple[np.ndarray, SoftSums | None]:
+    def measured(part: Part, logits_BKHW: Tensor) -> Tensor:
         masks_BHW = masks_on(device, part.of(masks))
-        part_soft = soft_sums(logits_BKHW, masks_BHW, spec) if soft else None
         if contours:
             contours.add(part, labels_of(logits_BKHW, spec))
-        part_groups = groups_N[part.frames]
-        return part_confusions_GKK(logits_BKHW, masks_BHW, spec, part_groups, groups), part_soft
+        return tally.of(logits_BKHW, masks_BHW, on_device_N[part.frames])
 
-    total_GKK = np.zeros((groups, spec.num_classes, spec.num_classes), dtype=np.int64)
-    sums = no_soft_sums(spec.num_classes) if soft else None
     found = passes(
         segmenter,
         images,
@@ -125,12 +124,15 @@ def evaluate(
         beat=beat,
         seen=losses.add if loss else unseen,
     )
-    for _, (part_GKK, part_soft) in found:
-        total_GKK += part_GKK
-        if sums and part_soft:
-            sums += part_soft
+    total_T = sent(torch.from_numpy(tally.nothing), device)
+    for _, part_T in found:
+        total_T = total_T + part_T
+    # the one time that the device is waited for
+    numbers = fetched({"total": total_T, "losses": losses.means_L})
+    confusions_GKK, sums = tally.read(numbers["total"].numpy())
     contours_GLL = contours.by_group_GLL if contours else None
-    return Evaluation(total_GKK, scoring, losses.mean, sums, contours_GLL)
+    mean_loss = losses.mean_of(numbers["losses"].numpy())
+    return Evaluation(confusions_GKK, scoring, mean_loss, sums, contours_GLL)
 
 
 class Losses:
@@ -143,8 +145,8 @@ class Losses:
         self.masks = masks
         self.spec = spec
         self.device = device
-        self.total = 0.0
-        self.count = 0
+        # by where a batch begins: one that memory was too small for is repeated from there in parts
+        self.found: dict[tuple[int, Corner], tuple[Tensor, int]] = {}
 
     def add(self, corners: Sequence[tuple[int, Corner]], logits_BKhw: Tensor) -> None:
         """Take a batch in; what reaches beyond a frame is ignored, or its mirror image where nothing is."""
@@ -156,14 +158,19 @@ class Losses:
                 for frame, corner in corners
             ]
         )
-        mean = float(self.loss(logits_BKhw, masks_on(self.device, masks_Bhw).long()))
-        self.total += mean * len(corners)
-        self.count += len(corners)
+        mean = self.loss(logits_BKhw, masks_on(self.device, masks_Bhw).long())
+        self.found[corners[0]] = mean.detach().double(), len(corners)
 
     @property
-    def mean(self) -> float:
-        """NaN of nothing."""
-        return self.total / self.count if self.count else math.nan
+    def means_L(self) -> Tensor:
+        """The loss of each batch (L,), on the device."""
+        empty = torch.empty(0, dtype=torch.float64, device=self.device)
+        return torch.stack([mean for mean, _ in self.found.values()]) if self.found else empty
+
+    def mean_of(self, means_L: npt.NDArray[np.float64]) -> float:
+        """Return their mean over all that was seen, NaN of nothing."""
+        counts_L = [count for _, count in self.found.values()]
+        return float(np.average(means_L, weights=counts_L)) if counts_L else math.nan
 
 
 def labels_of(logits_BKHW: Tensor, spec: FrameSpec) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
-from objectives.program.segmenter import predict_labels, scored_probabilities
+from objectives.program.segmenter import predict_labels, scored_on, scored_probabilities
 from objectives.scoring.boundary import Contours
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import Evaluation, labels_of
@@ -145,6 +145,4 @@ def top_probability(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
     never scored are never predicted, have no share in it, and what the network gives them does not
     count. The ONNX program computes the same.
     """
-    return scored_probabilities(
-        logits_BKHW, torch.tensor(spec.scored, device=logits_BKHW.device)
-    ).amax(dim=1)
+    return scored_probabilities(logits_BKHW, scored_on(logits_BKHW.device, spec)).amax(dim=1)

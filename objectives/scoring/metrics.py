@@ -2,7 +2,7 @@
 frames.
 """
 
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from objectives.statistics.scores import class_scores
+
+Counted = TypeVar("Counted", Tensor, npt.NDArray[np.int64])
 
 
 @overload
@@ -57,18 +59,43 @@ def confusions_GKK(
     """Return the confusion matrices (G, K, K) int64 of B frames, as `confusion_KK` has them, of each of
     so many groups that ``group_of_B`` puts them in; P pixels in each frame.
     """
-    size = groups * num_classes * num_classes
-    cell_BP = group_of_B[:, None] * num_classes + target_BP.long()
-    cell_BP = cell_BP * num_classes + predicted_BP.long()
-    spare, outside = size, size + 1
-    if ignore_label is not None:
-        cell_BP = torch.where(target_BP == ignore_label, spare, cell_BP)
-    known_BP = (predicted_BP < num_classes) & (target_BP < num_classes)
-    counts = torch.bincount(
-        torch.where(known_BP | (cell_BP == spare), cell_BP, outside).flatten(), minlength=size + 1
+    cells_GC = cells_in_groups_GC(
+        predicted_BP, target_BP, group_of_B, groups, num_classes, ignore_label
     )
-    assert len(counts) == size + 1, f"a label outside 0..{num_classes - 1}"
-    return counts[:size].reshape(groups, num_classes, num_classes)
+    return confusions_of_GKK(cells_GC, num_classes)
+
+
+def cells_in_groups_GC(
+    predicted_BP: Tensor,
+    target_BP: Tensor,
+    group_of_B: Tensor,
+    groups: int,
+    num_classes: int,
+    ignore_label: int | None,
+) -> Tensor:
+    """Return the same flattened, (G, K * K + 1) int64, with the number of pixels that lie outside the
+    classes; nothing waits for the device.
+    """
+    size = num_classes * num_classes
+    outside, ignored = size, size + 1
+    known_BP = (predicted_BP < num_classes) & (target_BP < num_classes)
+    cell_BP = torch.where(known_BP, target_BP.long() * num_classes + predicted_BP, outside)
+    if ignore_label is not None:
+        cell_BP = torch.where(target_BP == ignore_label, ignored, cell_BP)
+    # by frame first: on a GPU pixels that are added to one place wait for each other
+    cells_BC = cell_BP.new_zeros(len(cell_BP), size + 2)
+    cells_BC.scatter_add_(1, cell_BP, torch.ones_like(cell_BP))
+    cells_GC = cell_BP.new_zeros(groups, size + 2).index_add_(0, group_of_B, cells_BC)
+    return cells_GC[:, : size + 1]
+
+
+def confusions_of_GKK(
+    cells_GC: Counted,
+    num_classes: int,
+) -> Counted:
+    """Return the confusion matrices (G, K, K) of what `cells_in_groups_GC` has counted."""
+    assert not cells_GC[:, -1].any(), f"a label outside 0..{num_classes - 1}"
+    return cells_GC[:, :-1].reshape(len(cells_GC), num_classes, num_classes)
 
 
 def _confusion_numpy_KK(

@@ -20,8 +20,8 @@ from objectives.device.memory import DoesNotFitError, TooLarge, attempt, empty_c
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
 from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import predict_labels, scored_probabilities
-from objectives.scoring.metrics import confusions_GKK
+from objectives.program.segmenter import scored_on, scored_probabilities
+from objectives.transfer import sent
 from objectives.windows.layout import Corner, Windows
 from objectives.windows.mosaic import Strip, Tile, batches, stitched, tiles_of
 
@@ -115,7 +115,7 @@ def window_strips(
     seen: Seen = unseen,
 ) -> Iterator[Strip[Tensor]]:
     """Yield strips of frames with the probabilities (S, rows, W) of the scored classes; see `passes`."""
-    scored_S = torch.tensor(spec.scored, device=device)
+    scored_S = scored_on(device, spec)
 
     def probable(tiles: Sequence[Tile], pixels_BChw: Tensor) -> Tensor:
         logits_BKhw: Tensor = segmenter.eval()(pixels_BChw)
@@ -148,7 +148,7 @@ def stitched_planes(
             return planes(tiles, pixels_on(device, pixels_BhwC))
 
     def on_device(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device)
+        return sent(torch.from_numpy(array), device)
 
     size = frames_at_once(windows.height, windows.width)
     found = _halving(tiles_of(images, windows), found_in, size, spec, device, beat)
@@ -233,30 +233,3 @@ def _as_logits(probable_SHW: Tensor, spec: FrameSpec) -> Tensor:
     )
     logits_1KHW[0, list(spec.scored)] = probable_SHW.clamp_min(LEAST).log()
     return logits_1KHW
-
-
-def masks_on(device: torch.device, masks_BHW: np.ndarray) -> Tensor:
-    """Return masks (B, H, W) uint8 on a device; a copy, for maps are read-only."""
-    return torch.from_numpy(np.array(masks_BHW)).to(device)
-
-
-def part_confusions_GKK(
-    logits_BKHW: Tensor,
-    masks_BHW: Tensor,
-    spec: FrameSpec,
-    group_of_B: npt.NDArray[np.integer],
-    groups: int,
-) -> np.ndarray:
-    """Return the confusion matrices (G, K, K) int64 of predicted labels, which have no ignored pixel,
-    of so many groups of frames, as `Evaluation` has them.
-    """
-    return np.asarray(
-        confusions_GKK(
-            predict_labels(logits_BKHW, spec).flatten(1),
-            masks_BHW.flatten(1),
-            torch.from_numpy(np.array(group_of_B, dtype=np.int64)).to(masks_BHW.device),
-            groups,
-            spec.num_classes,
-            spec.ignore_label,
-        ).cpu()
-    )

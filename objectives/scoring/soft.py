@@ -6,16 +6,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from objectives.data.spec import FrameSpec
+from objectives.program.segmenter import scored_on
 from objectives.statistics.scores import Scoring, mean_over, measured
 
 
 @dataclass(frozen=True)
 class SoftSums:
-    """Sums over labelled pixels, of probabilities among the scored classes; those of batches add up.
+    """Sums over labelled pixels, of probabilities among the scored classes.
 
     ``expected_KK`` float64: rows are true labels, columns hold the probability of each label, summed
     over the pixels of the row: a confusion matrix as it is to be expected of a draw by these
@@ -25,8 +27,15 @@ class SoftSums:
     expected_KK: np.ndarray
     surprise_K: np.ndarray
 
-    def __add__(self, other: "SoftSums") -> "SoftSums":
-        return SoftSums(self.expected_KK + other.expected_KK, self.surprise_K + other.surprise_K)
+    @classmethod
+    def of(cls, cells: npt.NDArray[np.float64], spec: FrameSpec) -> "SoftSums":
+        """Return the sums that `soft_cells_KS` of all batches add up to."""
+        classes, scored = spec.num_classes, list(spec.scored)
+        cells_KS = cells.reshape(classes + 1, len(scored))
+        sums = cls(np.zeros((classes, classes)), np.zeros(classes))
+        sums.expected_KK[:, scored] = cells_KS[:classes]
+        sums.surprise_K[scored] = cells_KS[classes]
+        return sums
 
     def score(self, scoring: Scoring) -> float:
         """Return the study's score of the expected confusion matrix, in 0..1; NaN when no label that
@@ -49,18 +58,13 @@ class SoftSums:
         return mean_over(means_K, scoring.scored)
 
 
-def no_soft_sums(num_classes: int) -> SoftSums:
-    """Return the sums of no pixel."""
-    return SoftSums(np.zeros((num_classes, num_classes)), np.zeros(num_classes))
-
-
-def soft_sums(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> SoftSums:
-    """Return the sums of a batch of logits (B, K, H, W) and masks (B, H, W); ignored pixels are not
-    in them.
+def soft_cells_KS(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> Tensor:
+    """Return the sums of a batch of logits (B, K, H, W) and masks (B, H, W), which stay on its device:
+    float64 (K + 1, S), of the S scored classes the column of expected counts (K) and the surprise.
+    Ignored pixels are not in them.
     """
     device = logits_BKHW.device
-    scored = list(spec.scored)
-    scored_S = torch.tensor(scored, device=device)
+    scored_S = scored_on(device, spec)
     labels_K = torch.arange(spec.num_classes, device=device)
     if spec.ignore_label is not None:
         labels_K[labels_K == spec.ignore_label] = -1  # of no pixel
@@ -69,7 +73,4 @@ def soft_sums(logits_BKHW: Tensor, masks_BHW: Tensor, spec: FrameSpec) -> SoftSu
     # by frame first: one long float32 sum would lose digits
     expected_KS = torch.bmm(own_BKP, log_p_BSP.exp().transpose(1, 2)).double().sum(0)
     surprise_S = -(own_BKP.index_select(1, scored_S) * log_p_BSP).sum(2).double().sum(0)
-    sums = no_soft_sums(spec.num_classes)
-    sums.expected_KK[:, scored] = expected_KS.cpu().numpy()
-    sums.surprise_K[scored] = surprise_S.cpu().numpy()
-    return sums
+    return torch.cat([expected_KS, surprise_S[None]])

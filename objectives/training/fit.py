@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from objectives.beat import Beat, unheard
 from objectives.config import Config
@@ -107,7 +108,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
     watched = state.config.schedule.hears or "score"
     while not state.finished:
         start = time.monotonic()
-        loss = train_epoch(training, beat)
+        losses = launch_epoch(training, beat)
         criterion = training.losses.at(state.epoch) if state.config.reads_validation_loss else None
         evaluation = evaluate(
             state.average.model,
@@ -120,6 +121,8 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
             soft=True,
             group_of_N=blocks_N,
         )
+        # that device is idle by now: nothing is waited for again
+        loss = mean_loss(losses, training)
         if criterion and not math.isfinite(evaluation.loss):
             raise DivergedError(
                 f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}"
@@ -158,6 +161,15 @@ def train_epoch(training: Training, beat: Beat = unheard) -> float:
         DivergedError: It is not finite.
         DoesNotFitError: Memory is too small.
     """
+    return mean_loss(launch_epoch(training, beat), training)
+
+
+def launch_epoch(training: Training, beat: Beat = unheard) -> Tensor:
+    """Do the same, and return the sum of the losses on the device, which may not have come so far yet.
+
+    Raises:
+        DoesNotFitError: Memory is too small.
+    """
     state = training.state
     state.begin_epoch()
     step = TrainingStep(
@@ -166,7 +178,16 @@ def train_epoch(training: Training, beat: Beat = unheard) -> float:
     total = torch.zeros((), device=state.device)
     for images_BCHW, masks_BHW in training.batches.epoch(state.epoch):
         total += step(images_BCHW, masks_BHW)
+    return total
+
+
+def mean_loss(total: Tensor, training: Training) -> float:
+    """Return the mean loss of the epoch that was launched, of the sum over its batches.
+
+    Raises:
+        DivergedError: It is not finite.
+    """
     mean = float(total) / len(training.batches)
     if not math.isfinite(mean):
-        raise DivergedError(f"the loss is {mean} in epoch {state.epoch + 1}")
+        raise DivergedError(f"the loss is {mean} in epoch {training.state.epoch + 1}")
     return mean

@@ -28,6 +28,7 @@ from objectives.training.carried import Carried
 from objectives.training.ema import AveragedModel
 from objectives.training.optimise import LearningRate, build_optimiser
 from objectives.training.results import EpochResult, scored_epoch
+from objectives.transfer import fetched
 
 # what reading bytes that are no state of this trial may raise, besides what a device raises that is
 # at fault itself
@@ -89,7 +90,7 @@ class TrainingState:
         # of the scored epoch, for groups of validation frames: see `Evaluation.matrices`
         self.confusions_GKK = torch.zeros((0, 0, 0), dtype=torch.int64)
         self.contours: list[Tensor] = []
-        # tensors until somebody wants the bytes
+        # tensors on the device until somebody wants the bytes: nothing waits for it meanwhile
         self._scored_weights: bytes | dict[str, Tensor] = b""
 
     def start_from(self, data: bytes) -> None:
@@ -150,7 +151,8 @@ class TrainingState:
         self.history.append(result)
         if self.scored is result:
             self.confusions_GKK, *self.contours = matrices
-            self._scored_weights = self._weights()
+            weights = self.average.model.state_dict()
+            self._scored_weights = {name: value.clone() for name, value in weights.items()}
 
     def left_out(self) -> tuple[float, ...]:
         """Return the score of the scored epoch without each block of validation frames in turn; nothing
@@ -166,15 +168,12 @@ class TrainingState:
     def scored_weights(self) -> bytes:
         """The weights of the scored epoch as safetensors; empty before the first."""
         if isinstance(self._scored_weights, dict):
-            self._scored_weights = save(self._scored_weights)
+            self._scored_weights = save(fetched(self._scored_weights))
         return self._scored_weights
 
     def weights_bytes(self) -> bytes:
         """Return the weights that are scored now, as safetensors."""
-        return save(self._weights())
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: _plain(value) for name, value in self.average.model.state_dict().items()}
+        return save(fetched(self.average.model.state_dict()))
 
     def to_bytes(self) -> bytes:
         """Return the whole state as one safetensors file."""
@@ -207,10 +206,7 @@ class TrainingState:
             "micro_batch": self.micro_batch,
             "history": [asdict(result) for result in self.history],
         }
-        return save(
-            {name: _plain(value) for name, value in tensors.items()},
-            metadata={"state": json.dumps(plain)},
-        )
+        return save(fetched(tensors), metadata={"state": json.dumps(plain)})
 
     def load_bytes(self, blob: bytes) -> None:
         """Go on from a state that ``to_bytes`` gave for the same config.
@@ -285,11 +281,6 @@ def _epoch(stored: dict[str, Any]) -> EpochResult:
         "scored_on": Processor(**stored["scored_on"]),
     }
     return EpochResult(**(stored | whole))
-
-
-def _plain(value: Tensor) -> Tensor:
-    """Contiguous, untied and on the CPU: what safetensors stores."""
-    return value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from objectives.config import Config
 from objectives.config.measures import BadScoreError
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import dealt, trained_on_everything
+from objectives.device.convolutions import search_for
 from objectives.device.memory import DoesNotFitError
 from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in
@@ -138,7 +139,6 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
         # before the first CUDA call of this process; the order is that in which cards are counted
         # everywhere else
         os.environ |= {"CUDA_VISIBLE_DEVICES": job.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    torch.backends.cudnn.benchmark = True  # frames of one study have one size
     torch.set_num_threads(job.threads)
     link = Link(pipe, beats)
     try:
@@ -235,6 +235,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     batches = TrainingBatches(
         config, data, job.run.seed, device=device, prefetchers=job.prefetchers
     )
+    search_for(config.train.epochs * len(batches))
     if batches.crowded:
         link.note(
             f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} "

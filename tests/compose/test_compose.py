@@ -162,7 +162,7 @@ def test_nothing_of_ours_runs_as_root(stack: Stack) -> None:
         service: stack.containers(service)[0]["Config"]["User"]
         for service in ("init", "dashboard", "worker")
     }
-    assert users == dict.fromkeys(users, "search")
+    assert users == dict.fromkeys(users, "1000:1000")
 
 
 def test_pixels_are_prepared_once_for_all_workers(stack: Stack) -> None:

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
-from objectives.scoring.passes import part_confusions_GKK
-from objectives.scoring.soft import no_soft_sums, soft_sums
+from objectives.scoring.soft import SoftSums, soft_cells_KS
+from objectives.scoring.tally import Tally
 
 CLASSES = 4
 IGNORED = 3
@@ -41,6 +41,10 @@ def drawn(seed: int, frames: int = 4, scale: float = 2.0) -> tuple[torch.Tensor,
     return logits_BKHW, masks_BHW
 
 
+def soft_sums(logits_BKHW: torch.Tensor, masks_BHW: torch.Tensor, spec: FrameSpec) -> SoftSums:
+    return SoftSums.of(soft_cells_KS(logits_BKHW, masks_BHW, spec).numpy(), spec)
+
+
 def by_hand(logits: np.ndarray, masks: np.ndarray, scored: tuple[int, ...]) -> tuple[float, float]:
     """Soft mean IoU and balanced -ln p, from one pixel after the other in float64."""
     hits, true, predicted, surprise = (dict.fromkeys(range(CLASSES), 0.0) for _ in range(4))
@@ -65,8 +69,11 @@ def by_hand(logits: np.ndarray, masks: np.ndarray, scored: tuple[int, ...]) -> t
 def test_both_are_what_single_pixels_add_up_to(seed: int) -> None:
     logits_BKHW, masks_BHW = drawn(seed)
     spec = spec_of()
-    first = soft_sums(logits_BKHW[:1], masks_BHW[:1], spec)
-    sums = no_soft_sums(CLASSES) + first + soft_sums(logits_BKHW[1:], masks_BHW[1:], spec)
+    parts = [
+        soft_cells_KS(logits_BKHW[part], masks_BHW[part], spec)
+        for part in (slice(1), slice(1, None))
+    ]
+    sums = SoftSums.of(sum(parts[1:], start=parts[0]).numpy(), spec)
     score, nll = by_hand(logits_BKHW.double().numpy(), masks_BHW.numpy(), spec.scored)
     assert sums.score(spec.scoring) == pytest.approx(score, abs=1e-6)
     assert sums.balanced_nll(spec.scoring) == pytest.approx(nll, abs=1e-6)
@@ -98,9 +105,9 @@ def test_sure_predictions_score_as_their_labels() -> None:
     labels_BHW = predict_labels(logits_BKHW, spec)
     sure_BKHW = 1e4 * functional.one_hot(labels_BHW, CLASSES).movedim(3, 1).float()
     sums = soft_sums(sure_BKHW, masks_BHW, spec)
-    confusion_KK = part_confusions_GKK(
-        sure_BKHW, masks_BHW, spec, np.zeros(len(masks_BHW), np.int64), 1
-    )[0]
+    tally = Tally(spec, groups=1, soft=False)
+    together_B = torch.zeros(len(masks_BHW), dtype=torch.int64)
+    (confusion_KK,), _ = tally.read(tally.of(sure_BKHW, masks_BHW, together_B).numpy())
     assert sums.expected_KK == pytest.approx(confusion_KK)
     assert sums.score(spec.scoring) == pytest.approx(spec.scoring.of(confusion_KK))
 
