@@ -76,7 +76,9 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
     optimiser = optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
     frames = data.parts["train"][: BATCH * STEPS].reshape(STEPS, BATCH)
     images = [
-        (pixels_BCHW(data.images[batch]) / 255).contiguous(memory_format=torch.channels_last)
+        (pixels_BCHW(np.stack(list(data.images[batch]))) / 255).contiguous(
+            memory_format=torch.channels_last
+        )
         for batch in frames
     ]
     masks = [torch.from_numpy(np.asarray(data.masks[batch], np.int64)) for batch in frames]
@@ -130,7 +132,7 @@ def lower_bound(ratios: list[float], doubt: float = 0.05) -> float:
     """
     chances = [math.comb(len(ratios), below) / 2 ** len(ratios) for below in range(len(ratios))]
     below = sum(total <= doubt for total in itertools.accumulate(chances))
-    return sorted(ratios)[max(0, below - 1)]
+    return float(sorted(ratios)[max(0, below - 1)])
 
 
 def loop_table(loop: list[float], bare: list[float]) -> Table:
