@@ -87,7 +87,8 @@ def _write(
     dtype = np.dtype(surveyed.dtype)
     draft.finish_images(dtype)
     images = _kept_images(surveyed, draft, dtype)
-    with ThreadPoolExecutor() as pool:  # hashing and counting leave Python's lock
+    with ThreadPoolExecutor() as pool:  # the disk, hashing and counting leave Python's lock
+        stored = pool.submit(draft.give_to_disk)
         pixels = pool.submit(_hashed, images)
         spec = pool.submit(_spec, surveyed, options, source.reading, images[surveyed.parts[0]])
         labels = _write_masks(surveyed, draft)
@@ -95,6 +96,7 @@ def _write(
     _write_array(
         draft.directory / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK)
     )
+    stored.result()
     index = _index(source, surveyed, spec.result(), (pixels.result(), labels))
     return index | {"sizes": surveyed.sizes, "starts": images.starts_N.tolist()}
 

@@ -57,7 +57,7 @@ class Draft:
         self.looks.append(looked.look)
 
     def finish_images(self, dtype: np.dtype[np.generic]) -> None:
-        """Give the file of images its header, and both to the disk."""
+        """Give the file of images its header."""
         values = (self._images.seek(0, os.SEEK_END) - HEADER_BYTES) // dtype.itemsize
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
@@ -67,8 +67,14 @@ class Draft:
         with (self.directory / IMAGES).open("r+b") as opened:
             np.lib.format.write_array_header_1_0(opened, header)
             assert opened.tell() == HEADER_BYTES, opened.tell()
-            opened.flush()
-            os.fsync(opened.fileno())
+
+    def give_to_disk(self) -> None:
+        """Wait until the disk has the images.
+
+        Raises:
+            OSError: It cannot take them.
+        """
+        os.fsync(self._images.fileno())
 
     def raw_masks(self) -> Iterator[np.ndarray]:
         """Yield the raw labels (H, W) of each frame that could be read."""

@@ -89,7 +89,7 @@ def look_at(source: FrameSource, index: int, size: Size | None) -> Looked:
         labels=tuple(labels.tolist()),
         counts=tuple(counts[labels].tolist()),
         pixels=tuple(pixels[labels].tolist()),
-        mean=float(image_HWC.mean() / np.iinfo(image_HWC.dtype).max),
+        mean=_mean(image_HWC),
         look=thumbnail(image_HWC).tobytes(),
         hash=frame_hash(image_HWC),
         marks=marks_of(frame, tuple(labels.tolist())),
@@ -100,8 +100,17 @@ def look_at(source: FrameSource, index: int, size: Size | None) -> Looked:
     return Looked(facts, resize_image(image_HWC, *prepared), resized_HW)
 
 
+def _mean(image_HWC: np.ndarray) -> float:
+    """Return the mean of all values, 0..1, of sums that are exact."""
+    rows = image_HWC.reshape(len(image_HWC), -1)
+    return float(cv2.sumElems(rows)[0] / image_HWC.size / np.iinfo(image_HWC.dtype).max)
+
+
 def counted(labels_HW: np.ndarray) -> np.ndarray:
     """Return how many pixels have each label 0, 1, ..., int64, at least up to the highest that occurs."""
+    highest = int(labels_HW.max())
+    if highest < _FEW:  # to compare is faster than to count
+        return np.array([np.count_nonzero(labels_HW == label) for label in range(highest + 1)])
     if labels_HW.dtype != np.uint8:
         return np.bincount(labels_HW.ravel())
     counts = np.zeros(256, np.int64)
@@ -112,6 +121,7 @@ def counted(labels_HW: np.ndarray) -> np.ndarray:
     return counts
 
 
+_FEW = 12  # labels
 _EXACT = 2**23  # pixels that OpenCV, which counts in float32, counts exactly
 
 

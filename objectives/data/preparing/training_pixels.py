@@ -14,7 +14,7 @@ LEAST_DEVIATION = 1e-3  # of a channel in 0..1, so that an even channel is not b
 # of the pixels at either end are beyond the range: a dead or a glaring pixel must not stretch it
 TAIL = 1e-3
 
-
+_AT_ONCE = 4  # channels that are counted side by side, so that few are copied
 _CELLS = 2**22  # counters of all channels together: 32 MB
 _EXACT = 2**23  # pixels that OpenCV, which counts in float32, counts exactly
 
@@ -43,10 +43,12 @@ class TrainingPixels:
         cells = [self.histogram_CL.shape[1]]
         rows = max(1, _EXACT // image_HWC.shape[1])
         for start in range(0, len(image_HWC), rows):
-            for channel, counts_L in enumerate(self.histogram_CL):
-                part_HW = np.ascontiguousarray(image_HWC[start : start + rows, :, channel])
-                found = cv2.calcHist([part_HW], [0], None, cells, [0, self.max_value + 1])
-                counts_L += found.ravel().astype(np.int64)
+            for first in range(0, len(self.histogram_CL), _AT_ONCE):
+                some = slice(first, first + _AT_ONCE)
+                part_HWC = np.ascontiguousarray(image_HWC[start : start + rows, :, some])
+                for place, counts_L in enumerate(self.histogram_CL[some]):
+                    found = cv2.calcHist([part_HWC], [place], None, cells, [0, self.max_value + 1])
+                    counts_L += found.ravel().astype(np.int64)
 
     @property
     def mean(self) -> tuple[float, ...]:

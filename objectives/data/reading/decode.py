@@ -14,6 +14,7 @@ from objectives.data.options import AS_FILES_SAY, Exif, PixelReading
 from objectives.data.reading.conversion import converted
 from objectives.data.reading.image_forms import FORMS, ONE_LABEL
 from objectives.data.reading.pillow_file import read_with_pillow
+from objectives.data.reading.png_file import read_plain_png
 from objectives.data.reading.raster import (
     Raster,
     RefusalError,
@@ -185,6 +186,8 @@ def _decoded(data: bytes) -> Raster:
             raise ValueError(f"something that is neither {FORMS.replace(' or ', ' nor ')}")
         case "TIFF":
             return read_tiff(data)
+        case "PNG" if plain := read_plain_png(data):
+            return plain
         case form:
             return read_with_pillow(data, form)
 

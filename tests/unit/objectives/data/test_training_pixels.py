@@ -5,7 +5,9 @@ not stretch it.
 import numpy as np
 import pytest
 
+from objectives.data.preparing.facts import Facts, counted, look_at
 from objectives.data.preparing.training_pixels import TAIL, TrainingPixels
+from objectives.data.reading.frames import ArraySource
 
 
 def of(image_HWC: np.ndarray) -> TrainingPixels:
@@ -62,3 +64,32 @@ def test_many_channels_are_counted_more_coarsely_and_never_too_narrow() -> None:
     assert (ranges[:, 0] <= image_HWC.min(axis=(0, 1))).all()
     assert (ranges[:, 1] >= image_HWC.max(axis=(0, 1))).all()
     assert (ranges[:, 1] < 3100).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_channels_beyond_those_counted_side_by_side(dtype: type) -> None:
+    highest = int(np.iinfo(dtype).max)
+    image_HWC = np.random.default_rng(0).integers(0, highest, (9, 7, 6), dtype, endpoint=True)
+    for channel, counts_L in enumerate(of(image_HWC).histogram_CL):
+        found = np.bincount(image_HWC[..., channel].ravel(), minlength=highest + 1)
+        np.testing.assert_array_equal(counts_L, found)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_mean_of_a_frame_is_numpys_to_the_last_bit(dtype: type) -> None:
+    highest = int(np.iinfo(dtype).max)
+    image_HWC = np.random.default_rng(0).integers(0, highest, (600, 501, 7), dtype, endpoint=True)
+    masks = np.zeros((1, *image_HWC.shape[:2]), np.uint8)
+    look = look_at(ArraySource([image_HWC], masks, ("",), None), 0, None).look
+    assert isinstance(look, Facts)
+    assert look.mean == float(image_HWC.mean() / highest)
+
+
+@pytest.mark.parametrize("highest", [0, 3, 11, 12, 255, 256, 65535])
+def test_labels_are_counted_however_many_there_are(highest: int) -> None:
+    dtype = np.uint8 if highest < 256 else np.uint16
+    labels_HW = np.random.default_rng(0).integers(0, highest, (40, 37), dtype, endpoint=True)
+    labels_HW[0, 0] = highest
+    counts = counted(labels_HW)
+    expected = dict(zip(*np.unique(labels_HW, return_counts=True), strict=True))
+    assert {label: counts[label] for label in np.flatnonzero(counts)} == expected
