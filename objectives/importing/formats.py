@@ -10,10 +10,14 @@ from objectives.importing.coco import read_coco
 from objectives.importing.export import Export
 from objectives.importing.label_studio import read_label_studio
 from objectives.importing.labelme import read_labelme
+from objectives.importing.run_table import is_run_table, read_run_table
 from objectives.importing.yolo import PARTS, read_yolo
 
-Form = Literal["coco", "labelme", "yolo", "label-studio"]
-WANTED = "a COCO JSON, a folder of LabelMe JSONs, a YOLO data.yaml with its labels, or a Label Studio JSON"
+Form = Literal["coco", "labelme", "yolo", "label-studio", "kaggle"]
+WANTED = (
+    "a COCO JSON, a folder of LabelMe JSONs, a YOLO data.yaml with its labels, a Label Studio JSON, or a CSV of "
+    "Kaggle's runs"
+)
 
 
 def read_export(source: Path, images: Path | None, form: Form | None) -> Export:
@@ -42,6 +46,8 @@ def read_export(source: Path, images: Path | None, form: Form | None) -> Export:
             return read_yolo(path)
         case "label-studio":
             return read_label_studio(path, folders)
+        case "kaggle":
+            return read_run_table(path, folders)
         case _:
             assert_never(kind)
 
@@ -66,6 +72,8 @@ def _seen(source: Path) -> Iterator[tuple[Path, Form]]:
 def _kind_of(path: Path) -> Form | None:
     if path.suffix.lower() in {".yaml", ".yml"}:
         return "yolo"
+    if path.suffix.lower() == ".csv":
+        return "kaggle" if is_run_table(path) else None
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

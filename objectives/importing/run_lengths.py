@@ -1,4 +1,6 @@
-"""Pixel masks that are written as lengths of runs: those of COCO, as numbers or as text, and Label Studio's."""
+"""Pixel masks that are written as lengths of runs: those of COCO, as numbers or as text, Kaggle's, and Label
+Studio's.
+"""
 
 from collections.abc import Sequence
 
@@ -17,6 +19,24 @@ def from_counts(counts: Sequence[int], height: int, width: int) -> npt.NDArray[n
     lengths = np.array(counts, np.int64)
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(width, height).T
+
+
+def from_starts(text: str, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return the mask (H, W) of Kaggle's runs: start, length, start, length, ... down the columns, from 1.
+
+    Raises:
+        ValueError: They are no such numbers, or lie outside the image.
+    """
+    numbers = text.split()
+    if len(numbers) % 2 or not all(each.isascii() and each.isdecimal() for each in numbers):
+        odd = next((each for each in numbers if not each.isdecimal()), f"{len(numbers)} numbers")
+        raise ValueError(odd)
+    inside = np.zeros(height * width, bool)
+    for start, length in zip(map(int, numbers[::2]), map(int, numbers[1::2]), strict=True):
+        if start < 1 or start + length - 1 > len(inside):
+            raise ValueError(f"{start} {length}")
+        inside[start - 1 : start - 1 + length] = True
+    return inside.reshape(width, height).T
 
 
 def from_text(text: str) -> list[int]:

@@ -132,7 +132,7 @@ COMMANDS = {
                 "search.cli.commands.data_check",
             ),
             "import": Entry(
-                "Turn an export of COCO, LabelMe, YOLO or Label Studio into a folder of images and "
+                "Turn an export of COCO, LabelMe, YOLO, Label Studio or Kaggle into a folder of images and "
                 "masks.",
                 "search.cli.commands.data_import",
             ),

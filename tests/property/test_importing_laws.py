@@ -1,10 +1,18 @@
-"""Laws of drawing: any polygon, any order."""
+"""Laws of drawing and of runs: any polygon, any order, any pixels."""
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from objectives.importing.drawing import Outlines, Pixels, Shape, drawn, filled
+from objectives.importing.folder import write_export
+from objectives.importing.formats import read_export
+from objectives.importing.run_lengths import from_starts
 
 HEIGHT, WIDTH = 9, 12
 corners = st.tuples(
@@ -78,3 +86,55 @@ def test_pixels_beyond_the_image_are_cut_off(row: int, column: int) -> None:
     columns = [each for each in range(column, column + 4) if 0 <= each < WIDTH]
     assert area.sum() == len(rows) * len(columns)
     assert all(area[each, columns].all() for each in rows)
+
+
+def kaggle_runs(inside_HW: np.ndarray) -> str:
+    """Starts and lengths down the columns, pixel by pixel."""
+    down = [bool(inside_HW[row, column]) for column, row in np.ndindex(inside_HW.T.shape)]
+    runs: list[list[int]] = []
+    for number, inside in enumerate(down, 1):
+        if inside and number > 1 and down[number - 2]:
+            runs[-1][1] += 1
+        elif inside:
+            runs.append([number, 1])
+    return " ".join(f"{start} {length}" for start, length in runs)
+
+
+label_images = st.builds(
+    lambda size, dice: np.random.default_rng(dice).integers(0, 4, size).astype(np.uint8),
+    st.tuples(st.integers(1, HEIGHT), st.integers(1, WIDTH)),
+    st.integers(0, 2**32),
+)
+
+
+@settings(deadline=None)
+@given(label_images)
+def test_runs_down_the_columns_come_back(labels_HW: np.ndarray) -> None:
+    for label in range(4):
+        text = kaggle_runs(labels_HW == label)
+        np.testing.assert_array_equal(from_starts(text, *labels_HW.shape), labels_HW == label)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(label_images, min_size=1, max_size=3), st.booleans(), st.booleans())
+def test_a_table_of_runs_becomes_the_masks_that_it_was_made_of(
+    masks: list[np.ndarray], joined: bool, suffixes: bool
+) -> None:
+    """Of labels 1, 2, 3, which no image but the first needs to hold."""
+    masks[0] = np.arange(12, dtype=np.uint8).reshape(3, 4) % 4
+    with tempfile.TemporaryDirectory() as made:
+        lines = ["Image_Label,EncodedPixels" if joined else "ImageId,ClassId,EncodedPixels"]
+        for number, labels_HW in enumerate(masks):
+            Image.fromarray(labels_HW).save(Path(made) / f"{number}.png")
+            name = f"{number}.png" if suffixes else str(number)
+            for label in (1, 2, 3):
+                runs = kaggle_runs(labels_HW == label)
+                lines.append(f"{name}_{label},{runs}" if joined else f"{name},{label},{runs}")
+        (Path(made) / "train.csv").write_text("\n".join(lines))
+        frames = Path(made) / "frames"
+        write_export(read_export(Path(made) / "train.csv", None, None), frames, "background")
+        for number, labels_HW in enumerate(masks):
+            with Image.open(frames / "masks" / f"{number}.png") as opened:
+                np.testing.assert_array_equal(np.array(opened), labels_HW)
+        classes = yaml.safe_load((frames / "classes.yaml").read_text())["classes"]
+        assert [str(name) for name in classes.values()] == ["background", "1", "2", "3"]

@@ -16,7 +16,7 @@ def command(
         Path,
         typer.Argument(
             metavar="EXPORT",
-            help="COCO or Label Studio JSON, YOLO data.yaml, or a folder with one of them or of LabelMe JSONs.",
+            help="COCO or Label Studio JSON, YOLO data.yaml, Kaggle's CSV of runs, or a folder of LabelMe JSONs.",
         ),
     ],
     out: Annotated[
@@ -37,7 +37,7 @@ def command(
         typer.Option(help="What pixels of no object are: class 0, background, or ignored."),
     ] = "background",
 ) -> None:
-    """Turn an export of COCO, LabelMe, YOLO or Label Studio into a folder of images and masks.
+    """Turn an export of COCO, LabelMe, YOLO, Label Studio or Kaggle into a folder of images and masks.
 
     \b
     Example:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,55 @@ def test_what_is_no_export_is_refused_with_what_is_read(tmp_path: Path) -> None:
         read_export(broken, None, None)
     with pytest.raises(UserError, match="nothing of yolo is recognised"):
         read_export(coco(tmp_path / "export"), None, "yolo")
+
+
+def runs(root: Path, *lines: str, header: str = "ImageId,EncodedPixels") -> Path:
+    picture(root / "images" / "a.jpg")
+    picture(root / "images" / "b.jpg", seed=1)
+    (root / "train.csv").write_text("\n".join([header, *lines]))
+    return root / "train.csv"
+
+
+def test_the_lines_of_an_image_are_its_objects_and_empty_ones_are_none(tmp_path: Path) -> None:
+    """The first pixel is 1, the second lies below it: 22 is the second of the second column."""
+    found = imported(runs(tmp_path, "a.jpg,1 3 22 1", "a.jpg,600 1", "b.jpg,"), tmp_path / "frames")
+    assert (found.frames, dict(found.objects)) == (2, {"object": 2})
+    expected = np.zeros((HEIGHT, WIDTH), int)
+    expected[:3, 0] = expected[1, 1] = expected[-1, -1] = 1
+    np.testing.assert_array_equal(mask(tmp_path / "frames", "a"), expected)
+    assert not mask(tmp_path / "frames", "b").any()
+
+
+def test_a_cell_of_runs_may_be_long(tmp_path: Path) -> None:
+    many = "1 2 " * 50_000
+    assert imported(runs(tmp_path, f"a,{many}"), tmp_path / "frames").frames == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a.jpg,1 3 22", "train.csv line 2: must be starts and lengths of runs in 20x30 pixels"),
+        ("a.jpg,0 3", "counted from 1, got 0 3"),
+        ("a.jpg,599 3", "got 599 3"),
+        ("a.jpg,1 x", "got x"),
+        ("a.jpg,1 -3", "got -3"),
+        ("c.jpg,1 3", "c.jpg: must lie in the folder of images"),
+        (",1 3", "train.csv line 2: must lie in the folder of images"),
+    ],
+)
+def test_a_table_of_runs_that_breaks_its_rules(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(ProblemsError, match=re.escape(words)):
+        imported(runs(tmp_path, line, "b.jpg,1 2"), tmp_path / "frames")
+
+
+def test_a_table_of_other_columns_is_no_export(tmp_path: Path) -> None:
+    source = runs(tmp_path, "a.jpg,3", header="file,group")
+    with pytest.raises(UserError, match="or a CSV of Kaggle's runs"):
+        imported(source, tmp_path / "frames")
+    with pytest.raises(UserError, match="nothing of kaggle is recognised"):
+        imported(source, tmp_path / "frames", form="kaggle")
+    with pytest.raises(ProblemsError, match=r"a column of images .* got no line"):
+        imported(runs(tmp_path), tmp_path / "frames")
 
 
 def test_two_images_of_one_name_would_share_a_mask(tmp_path: Path) -> None:
