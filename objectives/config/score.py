@@ -123,14 +123,14 @@ class Score:
         """Return the labels that count with their weights, by the names of all classes; none where all
         scored ones count alike. What `class_problems` yields is left aside.
         """
-        labels = [(_label(word, names), weight) for word, weight in self.classes]
+        labels = [(label_of(word, names), weight) for word, weight in self.classes]
         return tuple(sorted((label, weight) for label, weight in labels if label is not None))
 
     def class_problems(self, names: Sequence[str], scored: Sequence[int]) -> Iterator[Problem]:
         """Yield each class that is none of the scored ones, or that stands twice."""
         seen: set[int | None] = set()
         for word, _ in self.classes:
-            label = _label(word, names)
+            label = label_of(word, names)
             if label not in scored:
                 known = ", ".join(f"{each} ({names[each]})" for each in scored)
                 yield Problem("score", f"must be of scored classes: {known}", word)
@@ -178,7 +178,8 @@ def _weighed(text: str) -> tuple[str, float]:
     return str(int(word)) if LABEL.fullmatch(word) else word, weight
 
 
-def _label(word: str, names: Sequence[str]) -> int | None:
+def label_of(word: str, names: Sequence[str]) -> int | None:
+    """Return the label that a word names, a number or the name of a class; None of a name that no class has."""
     if LABEL.fullmatch(word):
         return int(word)
     return names.index(word) if word in names else None

@@ -66,7 +66,7 @@ class DataOptions:
     several classes are dropped; so are those with a smaller share of labelled pixels than
     ``min_labelled``, and those whose mean pixel value lies more than ``max_deviation`` standard
     deviations from that of all (0: neither); ``shares`` are those of train, validation and test, of
-    which there may be none; ``scored`` empty means all classes but the ignored one; ``ignore`` is
+    which there may be none; ``scored`` names classes by label or name, empty means all but the ignored one; ``ignore`` is
     the label out of loss and score, as mask files write it, or ``none``, and empty means as the
     source says; ``exif`` says whether images and masks with an orientation tag are turned as
     viewers turn them, or kept as their pixels lie in the file; frames that ``leave_out`` names are
@@ -84,7 +84,7 @@ class DataOptions:
     min_identical: int = 10
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
-    scored: tuple[int, ...] = ()
+    scored: tuple[int | str, ...] = ()
     min_labelled: float = 0.0
     max_deviation: float = 0.0
     ignore: str = ""

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from objectives.config.score import LABEL
 from objectives.config.score import Score as ScoreName
 from objectives.data.options import MOST_FOLDS, MOST_OVERLAP, Channels, DataOptions, Exif
 from objectives.data.preparing.leave_out import read_leave_out
@@ -101,7 +102,7 @@ Scored = Annotated[
     str,
     typer.Option(
         "--scored",
-        help="Labels that are predicted and scored, like 1,2,4.  [default: all but the ignored]",
+        help="Classes that are predicted and scored, by label or name, like 1,2,soil.  [default: all but the ignored]",
     ),
 ]
 Score = Annotated[
@@ -238,17 +239,17 @@ MaxDeviation = Annotated[
 ]
 
 
-def parse_labels(text: str) -> tuple[int, ...]:
-    """``1,2,4`` as labels; none for an empty text.
+def parse_scored(text: str) -> tuple[int | str, ...]:
+    """``1,2,soil`` as labels and names of classes, labels first; none for an empty text.
 
     Raises:
         UserError: For anything else.
     """
-    if not text:
-        return ()
-    if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", text):
-        raise UserError(f"--scored must be labels like 1,2,4, got {text!r}")
-    return tuple(sorted({int(label) for label in text.split(",")}))
+    words = {word.strip() for word in text.split(",")} if text else set()
+    if not all(word and word.isprintable() for word in words):
+        raise UserError(f"--scored must be classes, by label or name, like 1,2,soil, got {text!r}")
+    labels = {word for word in words if LABEL.fullmatch(word)}
+    return (*sorted({int(word) for word in labels}), *sorted(words - labels))
 
 
 def parse_score(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from objectives.config.measures import measure_problems
-from objectives.config.score import Score
+from objectives.config.score import Score, label_of
 from objectives.data.options import PARTS, DataOptions
 from objectives.data.preparing.cut import Cut
 from objectives.data.preparing.duplicates import (
@@ -247,14 +247,26 @@ def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[P
     if options.min_labelled > 0 and classes.ignore_label is None:
         rule = "must be 0 for data without an ignored label, where every pixel is labelled"
         yield Problem("min_labelled", rule, f"{options.min_labelled:g}")
-    for label in options.scored:
-        if not 0 <= label < len(classes.names):
-            yield Problem("scored", f"must be labels 0..{len(classes.names) - 1}", str(label))
+    labels = range(len(classes.names))
+    for word in options.scored:
+        label = label_of(str(word), classes.names)
+        if label not in labels:
+            known = ", ".join(f"{each} ({classes.names[each]})" for each in labels)
+            yield Problem("scored", f"must be classes, by label or name: {known}", str(word))
         elif label == classes.ignore_label:
-            yield Problem("scored", "the ignored label cannot be scored", str(label))
-    scored = options.scored or [k for k in range(len(classes.names)) if k != classes.ignore_label]
-    if set(scored) <= set(range(len(classes.names))):
+            yield Problem("scored", "the ignored label cannot be scored", str(word))
+    scored = _scored(options, classes)
+    if set(scored) <= set(labels):
         yield from Score.read(options.measure).class_problems(classes.names, scored)
+
+
+def _scored(options: DataOptions, classes: Classes) -> tuple[int, ...]:
+    """Return the labels that are scored, ascending; a word that is none is -1."""
+    labels = {label_of(str(word), classes.names) for word in options.scored}
+    named = sorted(-1 if label is None else label for label in labels)
+    return tuple(named) or tuple(
+        label for label in range(len(classes.names)) if label != classes.ignore_label
+    )
 
 
 def _pixel_counts(facts: Sequence[Facts], classes: Classes) -> np.ndarray:
@@ -278,10 +290,7 @@ def _with_parts(
     dropped_counts_K: np.ndarray,
 ) -> Survey:
     classes = surveyed.classes
-    unscored = {classes.ignore_label}
-    scored = tuple(sorted(set(options.scored))) or tuple(
-        k for k in range(len(classes.names)) if k not in unscored
-    )
+    scored = _scored(options, classes)
     groups = _settle_groups(surveyed, source, facts)
     given = [source.parts[index] for index in surveyed.kept] if source.parts else []
     parts = cut_parts(groups, surveyed.pixel_counts[:, scored], options, given)

@@ -218,6 +218,7 @@ def test_an_absent_class_is_a_problem(folder: Path) -> None:
         "lava"
     )
     assert _texts(folder, replace(OPTIONS, scored=(1, 2))) == ""
+    assert _texts(folder, replace(OPTIONS, scored=(2, "soil"))) == ""
 
 
 def test_a_class_absent_from_a_part_is_a_warning(tmp_path: Path) -> None:
@@ -342,7 +343,11 @@ def test_wrong_options_and_sources_do_not_raise(tmp_path: Path) -> None:
         assert "max_deviation: must be a number" in _texts(
             "synthetic:24", replace(OPTIONS, max_deviation=value)
         )
-    assert "must be labels 0..4, got 7" in _texts("synthetic:24", replace(OPTIONS, scored=(7,)))
+    known = "scored: must be classes, by label or name: 0 (background), 1 (soil), 2 ("
+    for word in (7, "grass"):
+        text = _texts("synthetic:24", replace(OPTIONS, scored=(word,)))
+        assert text.startswith(known)
+        assert text.endswith(f"got {word}")
     assert "ignored label cannot be scored" in _texts(
         "synthetic:24", replace(OPTIONS, scored=(0, 1))
     )

@@ -102,6 +102,15 @@ def test_another_score_is_other_data_and_the_usual_one_leaves_them_as_they_were(
         open_dataset("synthetic:40", replace(OPTIONS, measure="f2"), tmp_path)
 
 
+def test_classes_are_scored_by_label_or_name(tmp_path: Path) -> None:
+    data = [
+        open_dataset("synthetic:40", DataOptions(scored=scored), tmp_path)
+        for scored in ((1, 3), ("soil", "sand"), ("sand", 1, "soil"))
+    ]
+    assert {each.spec.scored for each in data} == {(1, 3)}
+    assert len({each.fingerprint for each in data}) == 1
+
+
 def test_fingerprint_ignores_where_the_data_lie(tmp_path: Path) -> None:
     write_folder(tmp_path / "data", 24)
     first = open_dataset(str(tmp_path / "data"), OPTIONS, tmp_path / "cache")

@@ -34,7 +34,7 @@ WORDS = [
     "--size",
     "4x8",
     "--scored",
-    "2,1",
+    "2,soil, 1",
     "--until",
     "2m",
     "--home",
@@ -74,7 +74,7 @@ def test_every_field_is_an_option_and_the_commands_own_follow(tmp_path: Path) ->
     assert (workers, asked.home) == (5, Path("/h"))
     wanted = DataOptions(
         size=(4, 8),
-        scored=(1, 2),
+        scored=(1, 2, "soil"),
         shares=(0.725, 0.175, 0.1),
         min_labelled=0.25,
         max_deviation=3.0,

@@ -59,7 +59,16 @@ def test_the_space_words_lead_to_the_very_space(preset: str, sets: list[str]) ->
 def test_every_option_of_the_study_is_said() -> None:
     space, _ = fit_space(load_space("tiny"), CLASSES)
     frames = DataOptions(
-        (64, 128), 12, (0.725, 0.275, 0.0), 3, (1, 2), 0.1, 2.5, "none", "keep", ("a b", "c")
+        (64, 128),
+        12,
+        (0.725, 0.275, 0.0),
+        3,
+        (1, 2, "my soil"),
+        0.1,
+        2.5,
+        "none",
+        "keep",
+        ("a b", "c"),
     )
     frames = replace(frames, channels="grey", folds=5, fold=2)
     spec = spec_of(space, frames, gpu_s=5400.0, until_s=1234567.5, recipes=("A1", "B2"))
@@ -83,7 +92,7 @@ def test_every_option_of_the_study_is_said() -> None:
         "--channels": ["grey"],
         "--folds": ["5"],
         "--fold": ["2"],
-        "--scored": ["1,2"],
+        "--scored": ["1,2,my soil"],
         "--split": ["72.5/27.5/0"],
         "--leave-out": ["left-out.txt"],
         "--recipes": ["A1,B2"],
