@@ -1,12 +1,12 @@
-"""What of a space and of the recipes goes with data of so many classes: hand-set class weights are
-for one number of them.
+"""What of a space and of the recipes goes with data: hand-set class weights are for one number of classes,
+crops for frames that are not smaller.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from objectives.config import GivenClassWeights
+from objectives.config import GivenClassWeights, Train
 from objectives.errors import Problem, ProblemsError, UserError, listed
 from spaces.domains import Choice, Domain, Fixed, options_of
 from spaces.fields.schema import leaves_by_path
@@ -18,6 +18,7 @@ from spaces.values import Scalar, Value, plain, shown
 
 KIND = "loss.class_weights.kind"
 VALUES = "loss.class_weights.values"
+CROP = "train.crop"
 
 
 def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
@@ -46,6 +47,26 @@ def fit_space(space: Space, num_classes: int) -> tuple[Space, tuple[str, ...]]:
     )
     control = narrowed.encode(config)
     return replace(narrowed, control=control, steps=steps_inside(narrowed, space)), tuple(lines)
+
+
+def refuse_large_crops(space: Space, sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuse crops that are higher and wider than every frame, of these heights and widths: what lies beyond
+    is filled, and teaches nothing. Where some frames are larger, a crop may be larger than the others.
+
+    Raises:
+        ProblemsError: The space has such crops.
+    """
+    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+    crops = [crop for crop in options_of(space.domains[CROP]) if isinstance(crop, str)]
+    large = [crop for crop in crops if _is_larger(crop, height, width)]
+    if large:
+        rule = f"must not be higher and wider than every frame: at most {height}x{width}"
+        raise ProblemsError("space", [Problem(CROP, rule, ", ".join(large))])
+
+
+def _is_larger(crop: str, height: int, width: int) -> bool:
+    size = Train(crop=crop).crop_size
+    return size is not None and size[0] > height and size[1] > width
 
 
 def steps_inside(narrowed: Space, space: Space) -> tuple[Mapping[str, Scalar], ...]:

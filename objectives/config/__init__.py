@@ -53,6 +53,7 @@ from objectives.config.parts import (
     Scalar,
     Share,
     TermWeight,
+    Written,
 )
 from objectives.config.pretrained import (
     HUB,
@@ -135,6 +136,7 @@ __all__ = [
     "UNet",
     "Up",
     "Watched",
+    "Written",
 ]
 
 

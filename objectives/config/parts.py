@@ -65,6 +65,13 @@ class Argument:
     name: str
 
 
+@dataclass(frozen=True)
+class Written:
+    """How a text is written, in words, for who has written another."""
+
+    form: str
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 TERM = "the weight of a loss in a mixture"  # what marks such a field
 TermWeight = Annotated[float, Field(ge=0.0, le=1.0), TERM]

@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from objectives.config.parts import LATER, Frozen, Grown, ReadWhile
+from objectives.config.parts import LATER, Frozen, Grown, ReadWhile, Written
 from objectives.config.pretrained import WITH_WEIGHTS
 
 NO_CROP = "none"
 CROP = rf"^({NO_CROP}|[1-9][0-9]{{0,4}}x[1-9][0-9]{{0,4}})$"
+CROP_FORM = Written(f"HxW, height and width in pixels like 256x256, or {NO_CROP}")
 
 
 class Optimising(Grown):
@@ -132,7 +133,7 @@ class Train(Grown):
     frozen_epochs: Annotated[int, WITH_WEIGHTS, LATER] = Field(0, ge=0, le=10_000)
     # HxW of the crops that a network is trained on; none: as much as it sees of a frame at once when it
     # is scored
-    crop: Annotated[str, LATER] = Field(NO_CROP, pattern=CROP)
+    crop: Annotated[str, LATER, CROP_FORM] = Field(NO_CROP, pattern=CROP)
     # regions from so many times smaller to so many times larger become a crop; 1: of its size
     crop_scale: Annotated[float, LATER] = Field(1.0, ge=1.0, le=8.0)
     # share of the crops that hold a class drawn evenly among those of their frame

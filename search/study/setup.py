@@ -21,7 +21,7 @@ from search.study.sisters import with_lessons
 from search.study.spec import StudySpec, score_definition
 from search.study.stored import create_study
 from spaces import Recipe, Space, choose_recipes, load_space
-from spaces.fitting import fit_recipes, fit_space
+from spaces.fitting import fit_recipes, fit_space, refuse_large_crops
 from spaces.starting import fit_weights, unnamed_weights
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def prepare(request: Request, place: Place, progress: Progress = untold) -> Prep
     data = open_dataset(source, request.frames, place.cache, progress)
     check_writable(blobs)
     space, narrowed = fit_space(space, data.spec.num_classes)
+    refuse_large_crops(space, [data.images.size(index) for index in range(len(data.images))])
     offers = _offers(request, space, data)
     space = _with_weights(space, request, offers, blobs)
     recipes = tuple[Recipe, ...]()

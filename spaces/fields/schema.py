@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from objectives.config import FILLED_IN, LATER, TERM, Config, ReadWhile
+from objectives.config import FILLED_IN, LATER, TERM, Config, ReadWhile, Written
 from objectives.errors import Problem, ProblemsError
 from spaces.values import Value, shown
 
@@ -33,7 +33,7 @@ class Leaf:
     bare type, ``adapter`` checks its bounds too. ``is_share`` says that it is the weight of a term
     in a mixture, which `spaces.fields.simplex` draws together with the others. ``read_while`` are
     its conditions, whose governors are paths. ``is_later`` says that spaces of earlier versions lack
-    it.
+    it, ``form`` how a text is written.
     """
 
     path: str
@@ -45,6 +45,7 @@ class Leaf:
     is_share: bool = False
     read_while: tuple[ReadWhile, ...] = ()
     is_later: bool = False
+    form: str = ""
 
     def exists(self, values: Mapping[str, Value]) -> bool:
         """Return whether a config with these kinds has the leaf."""
@@ -55,6 +56,8 @@ class Leaf:
         try:
             self.adapter.validate_python(value)
         except ValidationError as error:
+            if self.form:
+                return f"must be {self.form}"
             return error.errors()[0]["msg"].replace("Input should", "must")
         return None
 
@@ -155,6 +158,7 @@ def _leaves(cls: type[BaseModel], default: BaseModel | None, place: _Place) -> I
                 is_share=TERM in field.metadata,
                 read_while=_conditions(field, place),
                 is_later=LATER in field.metadata,
+                form=next((each.form for each in field.metadata if isinstance(each, Written)), ""),
             )
         elif "kind" not in models[0].model_fields:
             yield from _leaves(models[0], value, place.into(name))

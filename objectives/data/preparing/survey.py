@@ -316,7 +316,13 @@ def _with_parts(
     return replace(
         surveyed,
         problems=problems,
-        warnings=(*surveyed.warnings, *size_warnings(options, sizes, window), *warnings),
+        warnings=(
+            *surveyed.warnings,
+            *size_warnings(
+                options, sizes, window, [source.place(index) for index in surveyed.kept]
+            ),
+            *warnings,
+        ),
         scored=scored,
         channels=facts[0].shape[2] if facts else 0,
         sizes=sizes,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from objectives.data.options import DataOptions
+from objectives.data.preparing.marks import examples
 from objectives.data.ragged import Size
 
 LARGEST_WHOLE = 2**21  # pixels of frames that are seen whole without a word: 1024 x 2048
@@ -28,8 +29,12 @@ def window_for(sizes: Sequence[Size]) -> Size:
     return height, width
 
 
-def size_warnings(options: DataOptions, sizes: Sequence[Size], window: Size) -> Iterator[str]:
-    """Yield what becomes of frames of several sizes, or of large ones, where nobody has said."""
+def size_warnings(
+    options: DataOptions, sizes: Sequence[Size], window: Size, places: Sequence[str]
+) -> Iterator[str]:
+    """Yield what becomes of frames of several sizes, or of large ones, where nobody has said; where most have
+    one size, ``places`` of the others are named.
+    """
     if options.window:
         return
     if set(sizes) <= {window}:
@@ -42,7 +47,12 @@ def size_warnings(options: DataOptions, sizes: Sequence[Size], window: Size) -> 
     counts = Counter(sizes).most_common()
     shown = ", ".join(f"{count} of {height}x{width}" for (height, width), count in counts[:_SHOWN])
     rest = f" and {len(counts) - _SHOWN} other sizes" if len(counts) > _SHOWN else ""
+    (height, width), most = counts[0]
+    odd = [place for place, size in zip(places, sizes, strict=True) if size != (height, width)]
+    named, usual = "", "HxW"
+    if most > len(odd):
+        named, usual = f"; not {height}x{width}: {examples(odd)}", f"{height}x{width}"
     yield (
-        f"frames keep their sizes ({shown}{rest}) and are seen in windows of {window[0]}x{window[1]}: "
-        f"--window HxW takes others, --size HxW makes all frames one size"
+        f"frames keep their sizes ({shown}{rest}{named}) and are seen in windows of "
+        f"{window[0]}x{window[1]}: --window HxW takes others, --size {usual} makes all frames one size"
     )

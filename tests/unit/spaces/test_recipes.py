@@ -47,7 +47,7 @@ from spaces import (
     load_stored_space,
 )
 from spaces.domains import Choice, Fixed
-from spaces.fitting import VALUES, fit_recipes, fit_space
+from spaces.fitting import VALUES, fit_recipes, fit_space, refuse_large_crops
 from spaces.recipes import scaled
 
 
@@ -208,6 +208,15 @@ def test_a_space_is_cut_to_the_classes_of_the_data() -> None:
     cut, _ = fit_space(load_space("mars", [f"steps={steps}"]), 3)
     (left,) = (cut.draw(FromParams(step)) for step in cut.steps)
     assert left.model.base_filters == 24
+
+
+def test_crops_that_no_frame_fills_are_refused() -> None:
+    sizes = [(64, 128), (96, 32)]
+    for fitting in ("none", "96x128", "{choice: [none, 64x64, 500x128]}"):
+        refuse_large_crops(load_space("tiny", [f"train.crop={fitting}"]), sizes)
+    space = load_space("tiny", ["train.crop={choice: [none, 64x64, 97x129, 9999x9999]}"])
+    with pytest.raises(ProblemsError, match="at most 96x128, got 97x129, 9999x9999"):
+        refuse_large_crops(space, sizes)
 
 
 def test_lists_of_weights_that_fit_stay_and_a_control_that_does_not_fit_is_refused() -> None:

@@ -168,8 +168,8 @@ def test_frames_keep_their_sizes_unless_one_is_asked_for(folder: Path) -> None:
     cv2.imwrite(str(folder / "images" / "00006.png"), np.zeros((32, 64), np.uint8))
     cv2.imwrite(str(folder / "masks" / "00006.png"), np.zeros((32, 64), np.uint8))
     line = (
-        "frames keep their sizes (22 of 64x128, 1 of 32x64) and are seen in windows of 64x128: "
-        "--window HxW takes others, --size HxW makes all frames one size"
+        "frames keep their sizes (22 of 64x128, 1 of 32x64; not 64x128: images/00006.png) and are seen in "
+        "windows of 64x128: --window HxW takes others, --size 64x128 makes all frames one size"
     )
     assert line in check(str(folder), OPTIONS).warnings
     for options in (replace(OPTIONS, size=(32, 64)), replace(OPTIONS, window=(32, 64))):

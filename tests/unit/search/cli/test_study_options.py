@@ -199,6 +199,10 @@ def test_the_filter_belongs_to_the_study(tmp_path: Path) -> None:
     assert "13 dropped" in whole.findings[0]
     with pytest.raises(UserError, match="min_labelled: must be a share"):
         prepare(replace(asked, frames=DataOptions(min_labelled=float("nan"))), place)
+    with pytest.raises(
+        UserError, match=r"train.crop: .* every frame: at most 64x128, got 9999x9999"
+    ):
+        prepare(replace(asked, sets=("train.crop=9999x9999",)), place)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,9 @@ def test_build_refuses_values_that_do_not_go_together() -> None:
         build({"loss.cross_entropy": 0.5, "loss.dice": 0.2})
 
 
+CROP_FORM = "must be HxW, height and width in pixels like 256x256, or none"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "rule"),
     [
@@ -111,6 +114,7 @@ def test_build_refuses_values_that_do_not_go_together() -> None:
         ("model.depth", True, "must be a valid integer"),
         ("model.depth", "3", "must be a valid integer"),
         ("model.kernel_size", 4, "must be 3, 5 or 7"),
+        *(("train.crop", each, CROP_FORM) for each in ("5", 5, "0x8", "8 x 8", "256X256", "")),
         ("augment.flip", 1, "must be a valid boolean"),
         ("augment.intensity", float("inf"), "must be a finite number"),
         ("loss.class_weights.values", (1.0, -1.0), "must be greater than or equal to 0"),
