@@ -63,6 +63,14 @@ def attempt(
     raise MemoryTakenError(short.taken())
 
 
+def limit_memory(device: torch.device, most_bytes: int) -> None:
+    """Let this process take no more of a GPU's memory than that, however much is free: beyond it torch
+    raises as it does where memory has run out. It starts CUDA.
+    """
+    _, total = torch.cuda.mem_get_info(device)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, most_bytes / total), device)
+
+
 def empty_cache(device: torch.device) -> None:
     """Give memory that nothing uses back to the device, whole: pieces left by larger work may be
     too small to use again.

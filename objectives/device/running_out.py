@@ -48,7 +48,9 @@ def shortage_in(error: BaseException, device: torch.device) -> Shortage | None:
     shortage = _device_shortage(device, 0)
     if not shortage.total:
         return shortage if NO_CONTEXT in said else None
-    return shortage if shortage.total - shortage.ours - shortage.others < LIBRARIES else None
+    free = shortage.total - shortage.ours - shortage.others
+    within_limit = _allowed(device, shortage.total) - shortage.ours
+    return shortage if min(free, within_limit) < LIBRARIES else None
 
 
 def _device_shortage(device: torch.device, asked: int) -> Shortage:
@@ -58,16 +60,20 @@ def _device_shortage(device: torch.device, asked: int) -> Shortage:
     with suppress(RuntimeError, AssertionError):  # torch without CUDA asserts
         free, total = torch.cuda.mem_get_info(device)
         ours = torch.cuda.memory_reserved(device)
-        allowed = int(torch.cuda.get_per_process_memory_fraction(device) * total)
         return Shortage(
             str(device),
             asked,
             ours,
             max(0, total - free - ours),
             total,
-            min(share_of(total), allowed),
+            min(share_of(total), _allowed(device, total)),
         )
     return Shortage(str(device), asked, ours=0, others=0, total=0, share=0)
+
+
+def _allowed(device: torch.device, total: int) -> int:
+    """Bytes that torch lets this process take of a GPU's memory: all, unless it was given a limit."""
+    return int(torch.cuda.get_per_process_memory_fraction(device) * total)
 
 
 def _asked(said: str) -> int:

@@ -17,6 +17,9 @@ MIB = 2**20
 # of a device's memory, for a trial; the rest is for the driver's and the libraries' own
 MEMORY_SHARE = 0.9
 LIBRARIES = GIB  # which take so much at least, however small the device
+# by how much more may have been asked for than torch says, in two decimals of a unit from 1.00 on. A
+# trial that reaches its limit does so each time: it must not be taken for its neighbour's fault
+ROUNDED = 1.005
 CGROUP = Path("/sys/fs/cgroup")
 HOST = "this host"
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
@@ -48,7 +51,7 @@ class Shortage:
         if not self.total:
             return False
         return (
-            self.ours + self.asked > self.share
+            self.ours + ROUNDED * self.asked > self.share
             if self.asked
             else self.others <= self.total - self.share
         )
@@ -68,14 +71,16 @@ class Shortage:
         return f"{asked}{held}, a trial's share is {_size(self.share)}"
 
 
-def share_of(total: int) -> int:
+def share_of(total: int, slots: int = 0) -> int:
     """Return the bytes of a device's memory that one trial may take, whoever else is there.
 
     A verdict on a trial stays, and must not depend on who was alive at that moment: so workers that
     share a device have all of it each, one after the other where two trials do not fit side by
-    side.
+    side. Where it is divided into ``slots``, each has its part: what is left of that is for the
+    driver's and the libraries' own of one process.
     """
-    return max(total // 2, min(int(MEMORY_SHARE * total), total - LIBRARIES))
+    part = total // max(1, slots)
+    return max(part // 2, min(int(MEMORY_SHARE * part), part - LIBRARIES))
 
 
 def host_memory() -> int:

@@ -17,6 +17,8 @@ from search.study.names import LONGEST_NAME
 LONGEST_S = 366 * 86400.0
 MOST_SEED = 2**31 - 1
 DEVICES = "auto, cpu, cuda or cuda:N"
+AUTO = "auto"
+SLOTS = 32  # of a GPU, at most
 
 
 def check_study_name(name: str) -> str:
@@ -45,6 +47,19 @@ def check_device(device: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
         raise UserError(f"--device must be {DEVICES}, got {device!r}")
     return device
+
+
+def check_per_gpu(text: str) -> str:
+    """Return the text itself.
+
+    Raises:
+        UserError: It is no number of slots, nor ``auto``.
+    """
+    if text not in ("", AUTO) and not (re.fullmatch(r"[1-9][0-9]?", text) and int(text) <= SLOTS):
+        raise UserError(
+            f"--per-gpu must be {AUTO} or a number from 1 to {SLOTS}, got {one_line(text)!r}"
+        )
+    return text
 
 
 StudyName = Annotated[
@@ -93,6 +108,17 @@ Device = Annotated[
         callback=check_device,
         help=f"{DEVICES[0].upper()}{DEVICES[1:]}: of the visible GPUs the one of number N in PCI "
         f"order, from 0.",
+    ),
+]
+PerGpu = Annotated[
+    str,
+    typer.Option(
+        "--per-gpu",
+        envvar="SEARCH_PER_GPU",
+        callback=check_per_gpu,
+        metavar="N|auto",
+        help="Divide each GPU into N slots of equal memory, one for a worker; auto: as many as a large "
+        "trial of the study has room in.  [default: not divided]",
     ),
 ]
 DataHere = Annotated[

@@ -32,6 +32,10 @@ STEPS = (
         PRIMARY KEY (trial_id, epoch)
     );
     """,
+    """
+    ALTER TABLE search_worker ADD COLUMN slot INTEGER NOT NULL DEFAULT 0,
+        ADD COLUMN slots INTEGER NOT NULL DEFAULT 0, ADD COLUMN mps BOOLEAN NOT NULL DEFAULT false;
+    """,
 )
 SCHEMA = 1 + len(STEPS)
 # The oldest version whose programs may still work on these tables: those before lock claims and

@@ -4,6 +4,7 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -101,6 +102,11 @@ WORKER = Table(
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
+    # of so many slots of that GPU the one that it has claimed; of none, where the GPU is not divided
+    Column("slot", Integer, nullable=False, server_default="0"),
+    Column("slots", Integer, nullable=False, server_default="0"),
+    # whether MPS ran on its host when it was seen last
+    Column("mps", Boolean, nullable=False, server_default="false"),
     # the version of its program; empty: not known
     Column("program", Text, nullable=False, server_default=""),
 )

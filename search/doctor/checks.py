@@ -30,7 +30,9 @@ LEAST_MEMORY_GIB = 3.0
 PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "albumentations", "onnxruntime")
 
 
-def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None) -> list[Finding]:
+def examine(
+    storage: str, artifacts: str, home: Path | None, cache: Path | None, per_gpu: str = ""
+) -> list[Finding]:
     """Look at everything; nothing found wrong ends the examination early, and nothing is made for
     it.
     """
@@ -45,7 +47,7 @@ def examine(storage: str, artifacts: str, home: Path | None, cache: Path | None)
         ),
         Finding("cores", True, f"{cores():g}"),
         _memory(),
-        *examine_gpus(),
+        *examine_gpus(per_gpu),
         _tried("database", lambda: _database(storage, home), hidden=storage),
         _tried("artifacts", lambda: _artifacts(place.artifacts)),
         _tried("cache", lambda: _cache(place.cache)),

@@ -2,7 +2,6 @@
 that batches travel through.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,24 +10,25 @@ from search.doctor.finding import Finding
 from search.machine.cuda import check_cuda, device_fault
 from search.machine.driver import Card, Driver, Gpu, Lost, read_driver
 from search.machine.gpus import offer
+from search.machine.mps import HOW, mps_runs, mps_words
 from search.process.parent import preload
 
 GIB = 2**30
 SHARED_MEMORY = Path("/dev/shm")
 # for batches that are prefetched for one worker's GPU, at the sizes in docs/compose.md
 SHARED_NEED_BYTES = 2 * GIB
-MPS_PIPE = "control"  # of the daemon that lets processes compute on one GPU at the same time
 
 
-def examine_gpus() -> list[Finding]:
+def examine_gpus(per_gpu: str = "") -> list[Finding]:
     """Look at the driver and compute on each GPU that this process may use; without one it starts
-    no process.
+    no process. ``per_gpu`` is what workers are told of slots.
     """
     driver = read_driver()
     usable, offered = _offered()
     uuids = {gpu.uuid for gpu in usable}
     cards = [finding for card in driver.cards for finding in _examine_card(card, uuids)]
-    return [_driver(driver), offered, *cards, _shared_memory(needed=bool(usable))]
+    slots = [_slots(per_gpu, usable)] if usable and per_gpu not in ("", "1") else []
+    return [_driver(driver), offered, *cards, *slots, _shared_memory(needed=bool(usable))]
 
 
 def _driver(driver: Driver) -> Finding:
@@ -36,12 +36,30 @@ def _driver(driver: Driver) -> Finding:
         return Finding("gpu driver", True, "none")
     if driver.problem:
         return Finding("gpu driver", False, f"it does not answer: {driver.problem}")
-    mps = "MPS runs" if _mps().exists() else "MPS does not run"
-    return Finding("gpu driver", True, f"{driver.version or 'installed, not loaded'}; {mps}")
+    return Finding(
+        "gpu driver", True, f"{driver.version or 'installed, not loaded'}; {mps_words()}"
+    )
 
 
-def _mps() -> Path:
-    return Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps") / MPS_PIPE
+def _slots(per_gpu: str, usable: tuple[Gpu, ...]) -> Finding:
+    """Say how trials that share a GPU go on beside each other."""
+    told = f"--per-gpu {per_gpu}"
+    if mps_runs():
+        exclusive = any(gpu.exclusive for gpu in usable)
+        kept = (
+            "; in exclusive mode a trial that has died cannot be kept apart: see docs/gpus.md"
+            if exclusive
+            else ""
+        )
+        return Finding("slots", True, f"{told}, and MPS runs: trials compute side by side{kept}")
+    if any(gpu.exclusive for gpu in usable):
+        return Finding(
+            "slots",
+            False,
+            f"{told}, but a GPU in exclusive mode takes one process: {HOW}, or set its compute mode to "
+            f"default",
+        )
+    return Finding("slots", True, f"{told}: trials take turns, since MPS does not run; {HOW}")
 
 
 def _offered() -> tuple[tuple[Gpu, ...], Finding]:

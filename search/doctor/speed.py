@@ -1,6 +1,5 @@
 """How long a training takes on this machine, from a few steps of it."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from objectives.training.batches import EpochOrder
 from objectives.training.feasibility import estimate
 from objectives.training.fit import prepare, train_epoch
 from search.process.child import UNKNOWN
-from search.study.spec import stable_seed
+from search.study.spread import random_configs
 from spaces import Space
-from spaces.dice import FromDice
 
 STEPS = 4  # that are timed, after as many to warm up
 FRAMES = 32  # of validation that are scored for it, at most
-DRAWN = 32  # configs, of which the largest is looked at
 
 
 @dataclass(frozen=True)
@@ -38,9 +35,8 @@ def largest(space: Space, data: Dataset, seed: int) -> Config:
     """Return the config with the most multiply-adds of the control and `DRAWN` random ones; those
     that cannot be built are left out.
     """
-    dice = random.Random(stable_seed(seed, "plan"))
-    drawn = [space.draw(FromDice(dice)) for _ in range(DRAWN)]
-    sized = [(_multiply_adds(config, data), config) for config in (space.default(), *drawn)]
+    configs = (space.default(), *random_configs(space, seed))
+    sized = [(_multiply_adds(config, data), config) for config in configs]
     return max(sized, key=lambda each: each[0])[1]
 
 

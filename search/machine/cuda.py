@@ -2,8 +2,6 @@
 worked may be broken now.
 """
 
-import multiprocessing
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING
 from objectives.errors import WorldError, first_line
 from objectives.lifeline import end_with_parent
 from search.machine.driver import BF16_SINCE, Gpu
-from search.process.parent import END_S
+from search.process.asking import asked
+from search.process.on_gpu import use_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +21,8 @@ LONGEST_S = 120.0  # for the first call of a cold driver
 # what torch and its libraries say where a context, a handle or a tensor finds no memory; the second
 # also of a broken device
 FULL = re.compile("out of memory")
+# of a device in exclusive mode: another program has it to itself, or a server of MPS
+BUSY = re.compile("busy or unavailable")
 MAYBE_FULL = re.compile("CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)")
 FULL_BYTES = 2**29  # with less than this free, a library that does not start is short of memory
 # of the matrices that are multiplied: whole numbers so small that every arithmetic has them exactly
@@ -72,38 +73,27 @@ def device_fault(gpu: str) -> str:
 
     It allocates a little, multiplies, waits for the result and compares it with the CPU's. A GPU
     that is sound and full of other programs' data passes, since nothing is known against it; so
-    does the CPU, whose uuid is empty.
+    does the CPU, whose uuid is empty. It shares no context with others: under MPS a fault of theirs
+    would be taken for the GPU's.
     """
     return str(_asked(_multiply, gpu)) if gpu else ""
 
 
 def _asked(target: Callable[[Connection, str], None], gpu: str) -> Facts | str:
-    """Return what a process of its own finds, or in words what is wrong: this one never imports
-    torch, and outlives a fault.
-    """
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(theirs, gpu), name="cuda")
+    """Return what a process of its own finds, or in words what is wrong."""
     try:
-        process.start()
-        theirs.close()
-        if not ours.poll(LONGEST_S):
-            return f"no word in {LONGEST_S:g} s"
-        answer: Facts | str = ours.recv()
+        answer: Facts | str = asked(target, gpu, name="cuda", longest_s=LONGEST_S)
         return answer
-    except (OSError, EOFError):
+    except TimeoutError as error:
+        return str(error)
+    except OSError:
         return "the process that tried it has died"
-    finally:
-        if process.pid is not None:
-            process.kill()
-            process.join(END_S)
-        ours.close()
 
 
 def _start(pipe: Connection, gpu: str) -> None:
     """Start CUDA and say what it has, or why it does not start."""
     end_with_parent()
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    use_gpu(gpu, alone=True)
     import torch
 
     try:
@@ -118,13 +108,14 @@ def _start(pipe: Connection, gpu: str) -> None:
 def _multiply(pipe: Connection, gpu: str) -> None:
     """Compute on the device, and say what is wrong with it."""
     end_with_parent()
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    use_gpu(gpu, alone=True)
     import torch
 
     try:
         pipe.send("" if multiplies(torch.device("cuda")) else "it multiplies matrices wrongly")
     except (RuntimeError, AssertionError) as error:
-        pipe.send("" if is_full(error, lambda: torch.cuda.mem_get_info()[0]) else first_line(error))
+        taken = BUSY.search(str(error)) or is_full(error, lambda: torch.cuda.mem_get_info()[0])
+        pipe.send("" if taken else first_line(error))
 
 
 def multiplies(device: "torch.device") -> bool:

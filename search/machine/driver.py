@@ -25,6 +25,7 @@ WITHHELD = (
 NO_SLICE = (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_INVALID_ARGUMENT, *WITHHELD)
 # of a host with the packages alone
 NO_CARD = (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_GPU_NOT_FOUND)
+EXCLUSIVE = (pynvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD, pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS)
 COMPUTE_MODES = {
     pynvml.NVML_COMPUTEMODE_DEFAULT: "default",
     pynvml.NVML_COMPUTEMODE_EXCLUSIVE_THREAD: "exclusive: one process at a time",
@@ -44,6 +45,7 @@ class Gpu:
     memory_bytes: int  # 0 where the driver does not say what the device has: CUDA is asked then
     bf16: bool  # whether it computes bfloat16 natively
     used_bytes: int = 0  # when it was listed
+    exclusive: bool = False  # one process at a time, or one server of MPS, may compute on it
     # of a slice, as drivers before r470 name it: MIG-GPU-<card>/<GPU instance>/<compute instance>
     old_uuid: str = ""
 
@@ -183,7 +185,9 @@ def _read_gpu(handle: object, card: object, old_uuid: str = "") -> Gpu:
         )
     capability = _unless_withheld(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(card), None)
     known, bf16 = (total, capability[0] >= BF16_SINCE) if capability else (0, False)
-    return Gpu(uuid, name, known, bf16, int(memory.used) if memory else 0, old_uuid)
+    used = int(memory.used) if memory else 0
+    mode = _unless_withheld(lambda: pynvml.nvmlDeviceGetComputeMode(card), None)
+    return Gpu(uuid, name, known, bf16, used, mode in EXCLUSIVE, old_uuid)
 
 
 def _unless_withheld(ask: Callable[[], Any], otherwise: Any) -> Any:

@@ -19,7 +19,7 @@ from objectives.config.measures import BadScoreError
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import dealt, trained_on_everything
 from objectives.device.convolutions import search_for
-from objectives.device.memory import DoesNotFitError
+from objectives.device.memory import DoesNotFitError, limit_memory
 from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import Shortage
@@ -50,6 +50,7 @@ from search.process.messages import (
     Trained,
     Word,
 )
+from search.process.on_gpu import use_gpu
 from search.process.parent import Count
 from search.process.patient_blobs import PatientBlobs
 from search.process.pictures import draw_pictures
@@ -60,11 +61,13 @@ from search.process.saver import Saver
 # NotImplementedError is a RuntimeError
 UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 # what torch says, in errors that have no class of their own, when no config could be trained here:
-# there is no CUDA, or no room in /dev/shm, which the other trials of a container have filled
-# meanwhile
+# there is no CUDA, or its server of MPS takes no process now, or no room is in /dev/shm, which the
+# other trials of a container have filled meanwhile
 ELSEWHERE = re.compile(
     "No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is "
     "insufficient"
+    # MPS: no daemon, one that ends or recovers, no room for one process more; exclusive mode
+    "|MPS client|MPS server|support device connections|busy or unavailable"
     "|killed by signal: Bus error|unable to allocate shared memory|unable to resize file|No space "
     "left on device"
 )
@@ -136,9 +139,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(VICTIM)
     if job.gpu:
-        # before the first CUDA call of this process; the order is that in which cards are counted
-        # everywhere else
-        os.environ |= {"CUDA_VISIBLE_DEVICES": job.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        use_gpu(job.gpu, alone=job.alone)
     torch.set_num_threads(job.threads)
     link = Link(pipe, beats)
     try:
@@ -241,6 +242,8 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
             f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} "
             f"prefetchers: give /dev/shm more"
         )
+    if job.limited:
+        limit_memory(device, job.memory_bytes)
     blobs = PatientBlobs(
         open_blobs(job.blobs), link.note, partial(check_mounted, job.blobs, job.marker), link.beat
     )

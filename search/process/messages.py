@@ -65,6 +65,8 @@ class Job:
     # to go on from, the newest first; the next one is for when the first is damaged
     checkpoints: tuple[Checkpoint, ...]
     memory_bytes: int  # what the device has for one trial; 0: unknown
+    limited: bool  # whether it may take no more of its GPU, which others share, than that
+    alone: bool  # whether it stays out of a context that processes of its GPU share: see `use_gpu`
     gpu_bf16: bool  # whether the GPU computes bfloat16 natively
     verbose: bool  # print a line for each epoch
 

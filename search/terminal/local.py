@@ -28,7 +28,9 @@ STOP_S = 30.0  # how long workers may take to give their trials back
 Process = subprocess.Popen[bytes]
 
 
-def run_locally(study: str, place: Place, *, workers: int, device: str, source: str = "") -> None:
+def run_locally(
+    study: str, place: Place, *, workers: int, device: str, per_gpu: str = "", source: str = ""
+) -> None:
     """Run so many workers on a study until they have ended, with progress in the terminal.
 
     ``source`` is where the data lies on this host, if not where the study says. Ctrl-C or SIGTERM
@@ -42,6 +44,12 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     # workers say it into their logs, which nobody reads while all goes well
     for remark in offered.remarks:
         print(f"search: {remark}", file=sys.stderr)
+    if per_gpu.isdecimal() and 0 < (slots := int(per_gpu) * len(offered.gpus)) < workers:
+        print(
+            f"search: {len(offered.gpus)} GPU(s) have {slots} slot(s) for {workers} workers: the others "
+            f"stand by",
+            file=sys.stderr,
+        )
     # fewer beside the workers of another run
     most_threads = 0 if offered.gpus else max(1, int(cores()) // workers)
     command = [
@@ -54,6 +62,7 @@ def run_locally(study: str, place: Place, *, workers: int, device: str, source: 
     ]
     command += [f"--cache={place.cache}", f"--device={device}", f"--most-threads={most_threads}"]
     command += [f"--data={source}"] if source else []
+    command += [f"--per-gpu={per_gpu}"] if per_gpu else []
     command += [f"--with-parent={os.getpid()}"]
     if warning := ask_capacity(place.storage).warning(workers):
         print(f"search: {warning}", file=sys.stderr)

@@ -124,8 +124,9 @@ def _after(trials: list[TrialLine], since: int) -> int:
 
 def _view(status: Status, trials: list[TrialLine]) -> Group:
     learned = [Text(f"learns from {status.learned}")] if status.learned else []
+    gpus = map(Text, status.shared_gpus)
     rest = (*_best_lines(status), *_warnings(status))
-    return Group(_headline(status), _trial_table(trials), *learned, *rest)
+    return Group(_headline(status), *gpus, _trial_table(trials), *learned, *rest)
 
 
 def _headline(status: Status) -> Text:

@@ -10,12 +10,14 @@ from search.database.predicates import ALIVE_WORKER
 from search.database.tables import WORKER
 from search.machine import gpu_locks
 from search.machine.driver import CPU, Gpu
-from search.machine.gpus import Offer, offer
+from search.machine.gpus import offer
 from search.machine.hosts import process_name, thread_share
+from search.machine.mps import mps_runs
+from search.machine.slots import NOT_AT_ALL, UNDIVIDED, Division, Slot
 from search.program import program_version
+from search.trials.choosing import choose
 
 ROSTER_LOCK = 7_215_003
-GIB = 2**30
 ALIVE = text(ALIVE_WORKER)
 
 
@@ -27,6 +29,7 @@ class RosterEntry:
 
     id: str
     device: Gpu = CPU
+    slot: Slot = UNDIVIDED
     remarks: tuple[str, ...] = ()
 
     @property
@@ -35,9 +38,11 @@ class RosterEntry:
         return self.device.uuid
 
 
-def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
+def join(
+    engine: Engine, study_id: int, device: str, name: str, wanted: Division = NOT_AT_ALL
+) -> RosterEntry:
     """Register a worker. ``device``: ``auto`` (the least loaded GPU, else the CPU), ``cpu``,
-    ``cuda`` or ``cuda:N``.
+    ``cuda`` or ``cuda:N``. It claims a slot of its GPU, where that is to be divided.
 
     Workers of all studies in the database are counted, and those of other databases that hold a
     lock on this host; one lock in each place keeps two from taking the same idle GPU. ``name`` is
@@ -46,13 +51,16 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
     Raises:
         UserError: There is no such GPU.
         WorldError: The driver or all its cards do not answer.
+        DividedError: Each of these GPUs is divided by its workers already, and in another way.
+        NoSlotError: All their slots are taken.
     """
     # before the lock: a driver that no process holds awake takes seconds to answer
     offered = offer(device)
     gpu_locks.release(name)
     with locked(engine, ROSTER_LOCK) as connection:
         connection.execute(delete(WORKER).where(WORKER.c.id == name))
-        member = _choose(connection, offered, name)
+        choice = choose(connection, offered, wanted, name)
+        member = RosterEntry(name, choice.device, choice.slot, choice.remarks)
         connection.execute(
             insert(WORKER).values(
                 id=member.id,
@@ -60,6 +68,9 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
                 host=host_id(),
                 name=process_name(),
                 device=member.gpu or "cpu",
+                slot=member.slot.number,
+                slots=member.slot.of,
+                mps=bool(member.gpu) and mps_runs(),
                 program=program_version(),
             )
         )
@@ -69,7 +80,9 @@ def join(engine: Engine, study_id: int, device: str, name: str) -> RosterEntry:
 def beat(connection: Connection, member: RosterEntry) -> None:
     """Say that a worker is alive."""
     connection.execute(
-        update(WORKER).where(WORKER.c.id == member.id).values(seen_at=func.clock_timestamp())
+        update(WORKER)
+        .where(WORKER.c.id == member.id)
+        .values(seen_at=func.clock_timestamp(), mps=bool(member.gpu) and mps_runs())
     )
 
 
@@ -102,37 +115,3 @@ def threads(engine: Engine) -> int:
     with engine.connect() as connection:
         on_host, here = connection.execute(counts).one()
     return thread_share(on_host, here)
-
-
-def _choose(connection: Connection, offered: Offer, name: str) -> RosterEntry:
-    """Choose the GPU with the fewest workers, of these the one whose memory is taken least, and
-    hold it.
-    """
-    if not offered.gpus:
-        return RosterEntry(name, CPU, offered.remarks)
-    ours = _workers_by_device(connection)
-    with gpu_locks.gate():
-        on_host = {gpu.uuid: gpu_locks.workers_on(gpu.uuid) for gpu in offered.gpus}
-        load = {uuid: max(ours.get(uuid, 0), count) for uuid, count in on_host.items()}
-        chosen = min(offered.gpus, key=lambda gpu: (load[gpu.uuid], gpu.used_bytes // GIB))
-        gpu_locks.hold(chosen.uuid, name)
-    return RosterEntry(
-        name,
-        chosen,
-        offered.remarks + _shared(chosen, on_host[chosen.uuid] - ours.get(chosen.uuid, 0)),
-    )
-
-
-def _workers_by_device(connection: Connection) -> dict[str, int]:
-    counts = select(WORKER.c.device, func.count()).where(ALIVE).group_by(WORKER.c.device)
-    return {row[0]: row[1] for row in connection.execute(counts)}
-
-
-def _shared(gpu: Gpu, strangers: int) -> tuple[str, ...]:
-    """Return that a GPU is shared with workers of another database, where it is."""
-    if strangers <= 0:
-        return ()
-    return (
-        f"{gpu.name} ({gpu.uuid}) is shared with {strangers} worker(s) of another database on this "
-        f"host",
-    )

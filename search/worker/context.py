@@ -19,6 +19,7 @@ from search.worker.patience import Patience
 from search.worker.pulse import Pulse
 
 HANG_S = 600.0
+BY_NEED = -1  # slots: as many as have room for a large trial
 BY_DEVICE = -1  # prefetchers: none on a CPU, on a GPU as many as there are cores for
 LEAVE_S = (
     8.0  # a worker that was asked to stop and hangs on a dead connection is gone after so long
@@ -32,6 +33,7 @@ class WorkerSettings:
     artifacts: str  # URL of the artifact store
     cache: Path  # folder of the memory maps, shared by the workers of a host
     device: str = "auto"
+    per_gpu: int = 0  # slots of each GPU; 0: it is not divided
     source: str = ""  # the data's place on this host, when it is not the study's
     threads: int = 0  # CPU threads; 0: this worker's share
     most_threads: int = 0  # of that share, where others may be about to join; 0: all of it

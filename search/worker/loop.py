@@ -13,7 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from objectives.data.dataset import open_dataset
+from objectives.data.dataset import Dataset, open_dataset
 from objectives.data.preparing.progress import in_lines
 from search.artifacts import check_writable, open_blobs
 from search.artifacts.marker import check_marked
@@ -33,6 +33,7 @@ from search.waits import AGAIN, growing_waits
 from search.worker.context import Orders, Worker, WorkerSettings
 from search.worker.patience import Patience
 from search.worker.pulse import Pulse
+from search.worker.slots import division, joined
 from search.worker.trial import run_trial
 
 # the first and the longest wait between two looks for a trial to claim, but for chance: workers that
@@ -61,16 +62,24 @@ def run_worker(
     marker = patiently(lambda: check_marked(study.engine, settings.artifacts))
     patiently(lambda: check_writable(blobs))
     name = uuid.uuid4().hex
+
+    def opened() -> Dataset:
+        source = patiently(lambda: here(settings.source or study.spec.source, settings.cache, say))
+        return open_dataset(source, study.spec.frames, settings.cache, in_lines(say))
+
     try:
-        # first of all: workers that start together shall see each other before they share out the
-        # cores
-        member = patiently(lambda: roster.join(study.engine, study.id, settings.device, name))
-        for remark in member.remarks:
-            say(remark)
         preload()
         check_program(study.spec)
-        source = patiently(lambda: here(settings.source or study.spec.source, settings.cache, say))
-        data = open_dataset(source, study.spec.frames, settings.cache, in_lines(say))
+        # before the data, where these do not decide it: workers that start together shall see each
+        # other before they share out the cores
+        member = joined(study, settings, name, division(study, settings, opened, say), patiently)
+        if member is None:
+            return
+        for remark in member.remarks:
+            say(remark)
+        if member.slot.of:
+            say(f"has {member.slot} of {member.device.name} ({member.gpu})")
+        data = opened()
         check_worker(study, data)
         member = replace(member, device=check_cuda(member.device))
         orders.at_work = True

@@ -14,6 +14,7 @@ from objectives.training.results import EpochResult, scored_epoch
 from search.artifacts import BlobMissingError
 from search.artifacts.pictures import attach_picture
 from search.machine.driver import Gpu
+from search.machine.slots import Slot
 from search.process.hearing import UnusableError, usable
 from search.process.messages import Cause, Checked, Checkpoint, Job, Message
 from search.process.parent import InterruptedTrialError, SurroundingsError, TrialProcess
@@ -221,7 +222,8 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
             Checkpoint(last.blob, best.blob) for last, best in pairs if last and best
         ),
         verbose=settings.verbose,
-        **device_limits(worker.member.device),
+        alone=runs_alone(lease, worker.member.device),
+        **device_limits(worker.member.device, worker.member.slot),
     )
 
 
@@ -237,12 +239,25 @@ def prefetchers(wanted: int, *, on_gpu: bool, cores: int) -> int:
     return max(1, cores - 1) if on_gpu else 0
 
 
-def device_limits(gpu: Gpu) -> dict[str, Any]:
-    """Return what a trial may count on: the memory of the whole device, and bf16 on a GPU.
+def runs_alone(lease: Lease, gpu: Gpu) -> bool:
+    """Return whether a trial shares no context with others of its GPU from now on: its process has
+    died, or stood still, before.
+
+    Under MPS a fault of one ends all, and none is told whose it was. Apart, who is to blame dies by
+    itself, and the others live: each can be taken along by a neighbour once. A GPU in exclusive mode
+    admits nobody beside its server of MPS.
+    """
+    return bool(lease.crashed_by or lease.hung_by) and not gpu.exclusive
+
+
+def device_limits(gpu: Gpu, slot: Slot) -> dict[str, Any]:
+    """Return what a trial may count on: the memory of the whole device or of its slot, and bf16 on a
+    GPU.
 
     Others may share the device for a while, but an infeasible trial is so for ever: it must not
     depend on who is there.
     """
     if not gpu.uuid:
-        return {"memory_bytes": share_of(host_memory()), "gpu_bf16": False}
-    return {"memory_bytes": share_of(gpu.memory_bytes), "gpu_bf16": gpu.bf16}
+        return {"memory_bytes": share_of(host_memory()), "limited": False, "gpu_bf16": False}
+    memory_bytes = share_of(gpu.memory_bytes, slot.of)
+    return {"memory_bytes": memory_bytes, "limited": slot.of > 0, "gpu_bf16": gpu.bf16}

@@ -21,6 +21,7 @@ from search.database.tables import WORKER
 from search.machine import driver, gpu_locks, hosts
 from search.machine.driver import CPU
 from search.machine.gpus import list_gpus
+from search.machine.slots import UNDIVIDED
 from search.study.status import read_status
 from search.study.stored import Study, open_study
 from search.trials import roster
@@ -162,10 +163,11 @@ def test_a_worker_that_joins_again_since_an_answer_was_lost_counts_once(
 
 
 def test_a_trial_may_count_on_the_whole_device_whoever_shares_it(two_gpus: None) -> None:
-    old, new = (device_limits(gpu) for gpu in list_gpus())
-    assert old == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": False}
-    assert new == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": True}
-    assert 0 < device_limits(CPU)["memory_bytes"] <= psutil.virtual_memory().total
+    old, new = (device_limits(gpu, UNDIVIDED) for gpu in list_gpus())
+    whole = {"memory_bytes": share_of(8 * GIB), "limited": False}
+    assert old == whole | {"gpu_bf16": False}
+    assert new == whole | {"gpu_bf16": True}
+    assert 0 < device_limits(CPU, UNDIVIDED)["memory_bytes"] <= psutil.virtual_memory().total
 
 
 def test_a_worker_knows_its_device_from_joining_on_and_lists_no_card_again(
@@ -175,7 +177,7 @@ def test_a_worker_knows_its_device_from_joining_on_and_lists_no_card_again(
     monkeypatch.setattr(
         driver, "pynvml", StandInDriver(LOST, replace(TWO[1], error=pynvml.NVML_ERROR_GPU_IS_LOST))
     )
-    assert device_limits(member.device) == {"memory_bytes": share_of(8 * GIB), "gpu_bf16": True}
+    assert device_limits(member.device, member.slot)["memory_bytes"] == share_of(8 * GIB)
 
 
 def test_a_lost_card_ends_no_worker_of_the_others_and_is_named(
@@ -197,7 +199,7 @@ def test_each_worker_of_a_card_under_mig_claims_a_slice_with_the_memory_of_that_
     use_driver(monkeypatch, tmp_path, MIG)
     members = [join(small_study.engine, small_study.id, "auto") for _ in range(3)]
     assert [member.gpu for member in members] == ["MIG-1111", "MIG-1222", "MIG-1111"]
-    assert {device_limits(member.device)["memory_bytes"] for member in members} == {
+    assert {device_limits(member.device, member.slot)["memory_bytes"] for member in members} == {
         share_of(10 * GIB)
     }
 

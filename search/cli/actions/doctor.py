@@ -9,10 +9,16 @@ from search.doctor.checks import examine
 
 
 def doctor(
-    storage: str, artifacts: str, home: Path | None, cache: Path | None, *, as_json: bool
+    storage: str,
+    artifacts: str,
+    home: Path | None,
+    cache: Path | None,
+    per_gpu: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Print what was found; exit code 1 where something lacks."""
-    findings = examine(storage, artifacts, home, cache)
+    findings = examine(storage, artifacts, home, cache, per_gpu)
     if as_json:
         typer.echo(
             json.dumps(

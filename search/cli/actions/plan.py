@@ -10,13 +10,14 @@ from search.cli.study_options import StudyOptions
 from search.cli.torch_device import torch_device
 from search.cli.written import request_of
 from search.doctor.gains import expected_gain
-from search.doctor.speed import DRAWN, Speed, largest, measured
+from search.doctor.speed import Speed, largest, measured
 from search.machine.hosts import cores
 from search.place import name_place
 from search.study.budget import time_text
 from search.study.data_path import here
 from search.study.setup import prepare
 from search.study.spec import StudySpec
+from search.study.spread import DRAWN
 from spaces import load_stored_space
 
 GIB = 2**30

@@ -18,7 +18,7 @@ def init(asked: StudyOptions) -> None:
             typer.echo("\n".join(filter(None, [str(capacity), capacity.warning()])))
 
 
-def run(asked: StudyOptions, workers: int, device: str) -> None:
+def run(asked: StudyOptions, workers: int, device: str, per_gpu: str) -> None:
     """Write the study that is asked for, and train it here."""
     offer(device)  # refuses one that this host lacks, before any work
     with written_study(
@@ -28,5 +28,10 @@ def run(asked: StudyOptions, workers: int, device: str) -> None:
             typer.echo(str(ask_capacity(asked.storage)))
         # the study may be of equal data that has moved since
         run_locally(
-            asked.study, place, workers=workers, device=device, source=data_path(asked.data)
+            asked.study,
+            place,
+            workers=workers,
+            device=device,
+            per_gpu=per_gpu,
+            source=data_path(asked.data),
         )

@@ -9,12 +9,12 @@ import typer
 from objectives.errors import SearchError, UserError
 from objectives.lifeline import leave_with
 from search.cli.commands.worker import WorkerOptions
-from search.cli.options import parse_duration
+from search.cli.options import AUTO, parse_duration
 from search.database.connections import reachable
 from search.machine.gpus import offer
 from search.place import open_place
 from search.worker.arrival import wait_for_study
-from search.worker.context import Orders, WorkerSettings
+from search.worker.context import BY_NEED, Orders, WorkerSettings
 from search.worker.loop import run_worker
 
 
@@ -41,6 +41,7 @@ def work(asked: WorkerOptions) -> None:
             artifacts=place.artifacts,
             cache=place.cache,
             device=asked.device,
+            per_gpu=BY_NEED if asked.per_gpu == AUTO else int(asked.per_gpu or 0),
             source=asked.data,
             threads=asked.threads,
             most_threads=asked.most_threads,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from search.cli.action import done_by, with_options
-from search.cli.options import Device
+from search.cli.options import Device, PerGpu
 from search.cli.study_options import StudyOptions
 
 
@@ -17,6 +17,7 @@ def command(
         int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")
     ] = 1,
     device: Device = "auto",
+    per_gpu: PerGpu = "",
 ) -> None:
     """Init, local workers and live progress in one terminal. Interrupted, the same command goes on
     where it stood.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, DataHere, Device, Home, Storage, StudyName
+from search.cli.options import Artifacts, Cache, DataHere, Device, Home, PerGpu, Storage, StudyName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class WorkerOptions:
     storage: Storage = ""
     artifacts: Artifacts = ""
     device: Device = "auto"
+    per_gpu: PerGpu = ""
     data: DataHere = ""
     threads: Annotated[
         int,

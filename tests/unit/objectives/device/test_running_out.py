@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from objectives.device.memory import TooLarge, attempt
+from objectives.device.memory import TooLarge, attempt, limit_memory
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import GIB, MemoryTakenError, Shortage, host_memory, share_of
 from objectives.errors import WorldError
@@ -119,6 +119,63 @@ def test_a_process_with_a_limit_of_its_own_has_no_larger_share(
 ) -> None:
     holding(10, 0.5, allowed=0.25)
     assert verdict(torch.OutOfMemoryError(ASKED)) is Cause.INFEASIBLE
+
+
+QUARTER = 18 / 80  # of 80 GiB, a slot of four
+
+
+@pytest.mark.parametrize(
+    ("asked", "ours", "others", "cause"),
+    [
+        # torch refuses what goes beyond the limit, also on a card with room
+        ("2.00 GiB", 16.5, 0.5, Cause.INFEASIBLE),
+        ("2.00 GiB", 16.5, 55, Cause.INFEASIBLE),
+        # it rounds what was asked for: here from 1.504 to 1.50
+        ("1.50 GiB", 16.497, 0.5, Cause.INFEASIBLE),
+        # neighbours that hold more than theirs, or a stranger
+        ("2.00 GiB", 10, 69, Cause.SURROUNDINGS),
+        ("512.00 MiB", 17, 62.8, Cause.SURROUNDINGS),
+        # whoever held it has gone since
+        ("2.00 GiB", 10, 3, Cause.SURROUNDINGS),
+    ],
+)
+def test_in_a_slot_a_trial_is_to_blame_for_what_it_takes_beyond_that(
+    asked: str, ours: float, others: float, cause: Cause, holding: Callable[..., None]
+) -> None:
+    holding(ours, others, allowed=QUARTER)
+    said = f"CUDA out of memory. Tried to allocate {asked}. GPU 0 has a total capacity of 79.10 GiB"
+    assert verdict(torch.OutOfMemoryError(said)) == cause
+
+
+@pytest.mark.parametrize("said", UNSAID)
+def test_in_a_slot_what_does_not_say_how_much_is_judged_by_the_slots_share(
+    said: str, holding: Callable[..., None]
+) -> None:
+    error = (
+        torch.AcceleratorError(said) if said.startswith("CUDA error: out") else RuntimeError(said)
+    )
+    holding(17.5, 20, allowed=QUARTER)  # cuDNN finds no room for a workspace within the limit
+    assert verdict(error) is Cause.INFEASIBLE
+    holding(10, 69.5, allowed=QUARTER)
+    assert verdict(error) is Cause.SURROUNDINGS
+    holding(10, 20, allowed=QUARTER)
+    if "ALLOC" not in said:
+        assert verdict(error) in ("crash", Cause.ERROR), "there was room, of both"
+
+
+@pytest.mark.parametrize(("most_gib", "fraction"), [(18, QUARTER), (80, 1.0), (90, 1.0)])
+def test_a_limit_is_a_share_of_what_the_device_has(
+    most_gib: int, fraction: float, holding: Holding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holding(0, 1)
+    given = list[tuple[float, torch.device]]()
+    monkeypatch.setattr(
+        torch.cuda,
+        "set_per_process_memory_fraction",
+        lambda share, device: given.append((share, device)),
+    )
+    limit_memory(GPU, most_gib * GIB)
+    assert given == [(fraction, GPU)]
 
 
 def test_parts_are_not_made_smaller_for_a_neighbour(holding: Holding) -> None:

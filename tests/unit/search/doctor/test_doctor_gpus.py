@@ -2,6 +2,8 @@
 stand-in too.
 """
 
+import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,6 +105,53 @@ def test_without_shared_memory_it_is_a_lack(
     assert not look(monkeypatch, tmp_path, TWO[0])["shared memory"].good
 
 
-def test_mps_is_seen_by_its_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "control").touch()
+@pytest.fixture
+def mps(tmp_path: Path) -> Iterator[None]:
+    """A daemon that listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as daemon:
+        daemon.bind(str(tmp_path / "control"))
+        daemon.listen()
+        yield
+
+
+def test_mps_is_seen_by_its_daemon(
+    mps: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert look(monkeypatch, tmp_path, *TWO)["gpu driver"].found == "580.65.06; MPS runs"
+
+
+EXCLUSIVE = replace(TWO[0], compute_mode=pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS)
+
+
+def slots(
+    monkeypatch: pytest.MonkeyPatch, locks: Path, per_gpu: str, *chips: Chip
+) -> Finding | None:
+    use_driver(monkeypatch, locks, *chips)
+    found = {finding.what: finding for finding in examine_gpus(per_gpu)}
+    return found.get("slots")
+
+
+def test_who_divides_gpus_is_told_how_trials_go_on_without_mps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    turns = slots(monkeypatch, tmp_path, "4", TWO[0])
+    assert turns
+    assert turns.good
+    assert "--per-gpu 4: trials take turns" in turns.found
+    assert "nvidia-cuda-mps-control -d" in turns.found
+    refused = slots(monkeypatch, tmp_path, "auto", EXCLUSIVE)
+    assert refused
+    assert not refused.good
+    assert "a GPU in exclusive mode takes one process: start it by" in refused.found
+    assert slots(monkeypatch, tmp_path, "1", EXCLUSIVE) is None
+    assert slots(monkeypatch, tmp_path, "4") is None
+
+
+def test_under_mps_trials_go_on_side_by_side(
+    mps: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = slots(monkeypatch, tmp_path, "4", TWO[0])
+    assert found == Finding("slots", True, "--per-gpu 4, and MPS runs: trials compute side by side")
+    found = slots(monkeypatch, tmp_path, "4", EXCLUSIVE)
+    assert found
+    assert "a trial that has died cannot be kept apart" in found.found

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,10 @@ MARKER = "ab" * 32
         "Unexpected error from cudaGetDeviceCount(). Error 35: CUDA driver version is insufficient "
         "for CUDA runtime version",
         "CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+        "CUDA error: MPS client failed to connect to the MPS control daemon or the MPS server",
+        "CUDA error: MPS server is not ready to accept new MPS client requests",
+        "CUDA error: the remote procedural call between the MPS server and the MPS client failed",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
         "DataLoader worker (pid 4711) is killed by signal: Bus error. It is possible that "
         "dataloader's workers are out of "
         "shared memory. Please try to raise your shared memory limit.",
@@ -98,7 +103,7 @@ def link() -> tuple[Connection, Link]:
 def job_of(config: Config, data: Dataset, folder: Path) -> Job:
     return Job(
         0, config.model_dump_json(), data.directory, str(folder), folder, MARKER, Run(1), "", threads=1, prefetchers=0,
-        rungs=(), checkpoints=(), memory_bytes=0, gpu_bf16=False, verbose=False,
+        rungs=(), checkpoints=(), memory_bytes=0, limited=False, alone=False, gpu_bf16=False, verbose=False,
     )  # fmt: skip
 
 
@@ -127,6 +132,30 @@ def heard(pipe: Connection) -> list[Message]:
         while True:
             told.append(pipe.recv())
     return told
+
+
+def test_a_limit_is_set_after_prefetchers_are_forked_and_before_anything_is_on_the_device(
+    terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = list[str]()
+    for name in ("TrainingBatches", "limit_memory", "restore"):
+        made = getattr(child, name)
+
+        def noted(*given: object, made: Any = made, name: str = name, **named: object) -> Any:
+            order.append(f"{name} {given[-1]}" if name == "limit_memory" else name)
+            return None if name == "limit_memory" else made(*given, **named)
+
+        monkeypatch.setattr(child, name, noted)
+    open_objects(str(tmp_path), MARKERS).write(MARKER, b"")
+    config = load_space("tiny", ("train.epochs=1", "train.steps_per_epoch=1")).default()
+    job = replace(job_of(config, terrain, tmp_path), limited=True, memory_bytes=123)
+    worker, ours = link()
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(heard, worker)
+        with ours.pipe:
+            train(job, config, terrain, ours)
+        told.result()
+    assert order == ["TrainingBatches", "limit_memory 123", "restore"]
 
 
 @pytest.mark.parametrize(
