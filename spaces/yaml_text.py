@@ -7,6 +7,7 @@ import re
 import yaml
 
 from objectives.errors import Problem
+from objectives.plain_yaml import WithoutAliases
 from spaces.values import Scalar, shown
 
 Tree = Scalar | None | list["Tree"] | dict[str, "Tree"]
@@ -38,18 +39,8 @@ def read_yaml(text: str, where: str) -> tuple[Tree, list[Problem]]:
     return tree, problems
 
 
-class _Loader(yaml.BaseLoader):
-    """Composes plain nodes; aliases are refused, since a small text could grow without bound
-    through them.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, "an alias, which space files do not have", event.start_mark
-            )
-        return super().compose_node(parent, index)
+class _Loader(WithoutAliases, yaml.BaseLoader):
+    """Composes plain nodes."""
 
 
 def _tree(node: yaml.Node, where: str, problems: list[Problem]) -> Tree:

@@ -7,7 +7,6 @@ that takes.
 """
 
 import argparse
-import resource
 import shutil
 import statistics
 import subprocess
@@ -46,6 +45,7 @@ from objectives.training.fit import prepare, train_epoch
 from objectives.windows.layout import Windows
 from search.machine.hosts import cores
 from tests.support.bundles_made import origin
+from tests.support.peaks import peak_bytes
 
 SIDE, FRAMES, PICTURES = 1024, 1000, 40  # pixels, frames of a source, and how many of them differ
 CROP, BATCH, STEPS = 128, 16, 2
@@ -339,8 +339,7 @@ def predict_huge(folder: Path) -> None:
     predict(folder / "bundle", folder / "in", folder / "out")
     with tifffile.TiffFile(folder / "out" / "huge.tif") as opened:
         assert opened.pages[0].shape == (HUGE, HUGE)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(f"{peak:.2f} {(time.perf_counter() - start) / 60:.1f}")
+    print(f"{peak_bytes() / 1e9:.2f} {(time.perf_counter() - start) / 60:.1f}")
 
 
 if __name__ == "__main__":

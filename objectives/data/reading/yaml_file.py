@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from objectives.errors import Problem, ProblemsError
+from objectives.plain_yaml import WithoutAliases
 
 MOST_BYTES = 2**20
 
@@ -36,21 +37,12 @@ def shown(value: Any) -> str:
         return f"a {type(value).__name__} too large to show"
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, through which a small text grows without bound, and without keys that
-    appear twice.
+class _PlainLoader(WithoutAliases, yaml.SafeLoader):
+    """YAML without aliases, and without keys that appear twice.
 
     A value that is not what its tag says (``!!timestamp noon``) is an error of the file, whatever
     the parser makes of it.
     """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, "found an alias, which this file may not have", event.start_mark
-            )
-        return super().compose_node(parent, index)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

@@ -227,6 +227,7 @@ def test_classes_without_an_ignored_label(tmp_path: Path) -> None:
     ("content", "messages"),
     [
         ("a: [", ["readable YAML"]),
+        ("classes: &a {0: x, 1: y}\ncolours: *a", ["readable YAML, got an alias"]),
         ("just text", ["must hold a mapping `classes: {0: name, 1: name, ...}`, got a str"]),
         ({"classes": ["a", "b"]}, ["got a list"]),
         ({"classes": {0: "a", 2: "b"}}, ["without gaps"]),
