@@ -7,7 +7,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-database bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test chart-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-augment bench-database bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test chart-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ recipes-test: install ## every recipe's network at full size under the whole con
 
 bench: install ## speed of the training loop, and what a trial costs beside its training
 	$(VENV)/bin/python tests/bench.py
+
+bench-augment: install ## augmentation on the device against albumentations: speed; ARGS="--seeds 12": scores of pairs of trainings (an hour, resumable)
+	$(VENV)/bin/python tests/bench_augment.py $(ARGS)
 
 bench-nuclei: install ## crops and windows against resizing, with weights and without, five folds (NUCLEI; hours, resumable)
 	$(VENV)/bin/python tests/bench_nuclei.py $(ARGS)

@@ -2,7 +2,7 @@
 and seed alone.
 """
 
-from typing import Final, final
+from typing import Final, NamedTuple, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,18 @@ def crops_in(size: tuple[int, ...], crop: Size) -> int:
     return max(1, round(size[0] * size[1] / (crop[0] * crop[1])))
 
 
+class Region(NamedTuple):
+    """A part of a frame that becomes a crop; it may reach beyond the frame, to the right and below."""
+
+    corner: Corner
+    size: Size
+
+    @classmethod
+    def of_whole(cls, size: Size) -> Self:
+        """Return all of a frame of that size."""
+        return cls(Corner(0, 0), size)
+
+
 @final
 class Cropper:
     """Cuts a frame and its mask to the size that a network is trained on.
@@ -71,19 +83,25 @@ class Cropper:
         """Return the crop (h, w, C) and its mask (h, w); ``frame`` is the number of the frame in the data."""
         if self.whole(mask_HW):
             return image_HWC, mask_HW
-        generator = np.random.default_rng((seed, _STREAM))
-        for _ in range(TRIES if self.most < 1.0 else 1):
-            region = self._region(generator)
-            corner = self._corner(mask_HW, frame, region, generator)
-            cut_hw = cut(mask_HW, corner, *region, fill=self.spec.ignore_label)
-            if self._mixed(cut_hw):
-                break
+        corner, region = self.region(mask_HW, frame, seed)
         return (
             resize_image(cut(image_HWC, corner, *region), *self.size),
-            resize_mask(cut_hw, *self.size),
+            resize_mask(cut(mask_HW, corner, *region, fill=self.spec.ignore_label), *self.size),
         )
 
-    def _region(self, generator: np.random.Generator) -> Size:
+    def region(self, mask_HW: np.ndarray, frame: int, seed: int) -> Region:
+        """Return which part of a frame becomes the crop."""
+        if self.whole(mask_HW):
+            return Region.of_whole(self.size)
+        generator = np.random.default_rng((seed, _STREAM))
+        for _ in range(TRIES if self.most < 1.0 else 1):
+            size = self._size(generator)
+            corner = self._corner(mask_HW, frame, size, generator)
+            if self._mixed(mask_HW, corner, size):
+                break
+        return Region(corner, size)
+
+    def _size(self, generator: np.random.Generator) -> Size:
         if self.scale == 1.0:
             return self.size
         factor = self.scale ** generator.uniform(-1.0, 1.0)
@@ -109,9 +127,10 @@ class Cropper:
         )
         return Corner(row, column)
 
-    def _mixed(self, mask_hw: np.ndarray) -> bool:
+    def _mixed(self, mask_HW: np.ndarray, corner: Corner, size: Size) -> bool:
         if self.most == 1.0:
             return True
+        mask_hw = cut(mask_HW, corner, *size, fill=self.spec.ignore_label)
         counts = np.bincount(mask_hw.ravel(), minlength=self.spec.num_classes)
         if self.spec.ignore_label is not None:
             counts[self.spec.ignore_label] = 0

@@ -9,6 +9,7 @@ import struct
 
 import numpy as np
 
+from objectives.augmentation.strengths import Strengths
 from objectives.config import Augment
 from objectives.data.spec import FrameSpec
 
@@ -45,9 +46,7 @@ class Augmenter:
 
     def __init__(self, augment: Augment, spec: FrameSpec) -> None:
         moving = _moving(augment, spec) if augment.intensity else []
-        self.photometric = (
-            _photometric(augment) if augment.intensity and augment.photometric else []
-        )
+        self.photometric = _photometric(Strengths.of(augment))
         self.identity = not moving and not self.photometric
         self.moving = albu.Compose(moving)
         self.lighting = albu.Compose(self.photometric)
@@ -151,17 +150,16 @@ def _restore(moved_HWC: np.ndarray, original_HWC: np.ndarray) -> np.ndarray:
 
 
 def _moving(augment: Augment, spec: FrameSpec) -> list[albu.BasicTransform]:
-    """Return the transforms of the geometric groups that are on, in their order; strengths grow
-    linearly with the intensity.
-    """
+    """Return the transforms of the geometric groups that are on, in their order."""
+    strengths = Strengths.of(augment)
     borders = _borders(spec)
     chosen: list[albu.BasicTransform] = []
-    if augment.flip:
-        chosen.append(albu.HorizontalFlip(p=0.5))
-    if augment.vertical_flip:
-        chosen.append(albu.VerticalFlip(p=0.5))
-    if augment.geometry and (augment.rotation or augment.shift or augment.zoom or augment.shear):
-        chosen.append(_affine(augment, borders))
+    if strengths.flip:
+        chosen.append(albu.HorizontalFlip(p=strengths.flip))
+    if strengths.vertical_flip:
+        chosen.append(albu.VerticalFlip(p=strengths.vertical_flip))
+    if strengths.moved:
+        chosen.append(_affine(strengths, borders))
     if augment.elastic and (augment.elastic_waves or augment.grid_distortion):
         chosen.append(_elastic(augment, borders))
     return chosen
@@ -176,26 +174,28 @@ def _borders(spec: FrameSpec) -> dict[str, object]:
 
 
 def _fill_colour(spec: FrameSpec) -> tuple[float, ...]:
-    """Return the mean colour as the four numbers that OpenCV wants, whatever the channels; it warps
-    four channels at a time.
+    """Return the four numbers that OpenCV wants, whatever the channels: it warps four at a time."""
+    values = fill_values(spec)
+    if spec.max_value > 255:  # see _to_supported
+        values = tuple(value / 65535 for value in values)
+    return (*values[:4], 0.0, 0.0, 0.0)[:4]
+
+
+def fill_values(spec: FrameSpec) -> tuple[float, ...]:
+    """Return what the channels of a frame show where it has no pixels of its own: the mean colour; of more
+    than four channels the mean of them all, in each.
     """
-    mean = spec.mean if spec.channels <= 4 else (sum(spec.mean) / spec.channels,) * 4
+    mean = spec.mean if spec.channels <= 4 else (sum(spec.mean) / spec.channels,) * spec.channels
     if spec.max_value <= 255:
-        mean = tuple(float(round(value * spec.max_value)) for value in mean)
-    else:  # 16 bit, see _to_supported
-        mean = tuple(value * spec.max_value / 65535 for value in mean)
-    return (*mean, 0.0, 0.0, 0.0)[:4]
+        return tuple(float(round(value * spec.max_value)) for value in mean)
+    return tuple(value * spec.max_value for value in mean)
 
 
-def _affine(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform:
+def _affine(strengths: Strengths, borders: dict[str, object]) -> albu.BasicTransform:
     """Return the transform of the group; those of the four that are off change nothing, and draw
     their numbers all the same.
     """
-    zoom = 0.5 * augment.intensity * augment.zoom
-    shift, turn, slant = (
-        most * augment.intensity * on
-        for most, on in ((0.2, augment.shift), (30, augment.rotation), (16, augment.shear))
-    )
+    zoom, shift, turn, slant = strengths.zoom, strengths.shift, strengths.turn, strengths.slant
     return albu.Affine(
         scale=(1 / (1 + zoom), 1 + zoom),
         translate_percent=(-shift, shift),
@@ -205,7 +205,7 @@ def _affine(augment: Augment, borders: dict[str, object]) -> albu.BasicTransform
         balanced_scale=True,
         interpolation=cv2.INTER_LINEAR,
         mask_interpolation=cv2.INTER_NEAREST,
-        p=0.8,
+        p=strengths.moved,
         **borders,
     )
 
@@ -230,25 +230,22 @@ def _elastic(augment: Augment, borders: dict[str, object]) -> albu.BasicTransfor
     return albu.OneOf(chosen, p=0.5)
 
 
-def _photometric(augment: Augment) -> list[albu.BasicTransform]:
+def _photometric(strengths: Strengths) -> list[albu.BasicTransform]:
     """Return the transforms of light that are on, in units of the range that pixels use."""
-    strength = augment.intensity
-    brightness = 0.25 * strength * augment.brightness
-    contrast = 0.4 * strength * augment.contrast
-    gamma = (100 / (1 + strength), 100 * (1 + strength))
     chosen: list[albu.BasicTransform] = []
-    if augment.brightness or augment.contrast:
+    if strengths.lit:
         limits = {
-            "brightness_limit": (-brightness, brightness),
-            "contrast_limit": (-contrast, contrast),
+            "brightness_limit": (-strengths.brightness, strengths.brightness),
+            "contrast_limit": (-strengths.contrast, strengths.contrast),
         }
-        chosen.append(albu.RandomBrightnessContrast(**limits, p=0.5))
-    if augment.gamma:
-        chosen.append(albu.RandomGamma(gamma_limit=gamma, p=0.25))
-    if augment.noise:
-        chosen.append(albu.GaussNoise(std_range=(0.0, 0.06 * strength), p=0.25))
-    if augment.blur:
+        chosen.append(albu.RandomBrightnessContrast(**limits, p=strengths.lit))
+    if strengths.gammas:
+        percent = tuple(100 * gamma for gamma in strengths.gamma)
+        chosen.append(albu.RandomGamma(gamma_limit=percent, p=strengths.gammas))
+    if strengths.noisy:
+        chosen.append(albu.GaussNoise(std_range=strengths.noise, p=strengths.noisy))
+    if strengths.blurred:
         chosen.append(
-            albu.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 0.1 + 1.2 * strength), p=0.15)
+            albu.GaussianBlur(blur_limit=0, sigma_limit=strengths.blur, p=strengths.blurred)
         )
     return chosen

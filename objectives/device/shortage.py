@@ -63,12 +63,12 @@ class Shortage:
     def __str__(self) -> str:
         if not self.total:
             return "so much of it that the device cannot even be asked how much"
-        asked = f"{_size(self.asked)} more were asked for, " if self.asked > 1 else ""
+        asked = f"{in_words(self.asked)} more were asked for, " if self.asked > 1 else ""
         held = (
-            f"this process held {_size(self.ours)}, others {_size(self.others)} of "
-            f"{_size(self.total)}"
+            f"this process held {in_words(self.ours)}, others {in_words(self.others)} of "
+            f"{in_words(self.total)}"
         )
-        return f"{asked}{held}, a trial's share is {_size(self.share)}"
+        return f"{asked}{held}, a trial's share is {in_words(self.share)}"
 
 
 def share_of(total: int, slots: int = 0) -> int:
@@ -126,5 +126,6 @@ def _host_free(total: int) -> int:
     return max(0, free)
 
 
-def _size(count: int) -> str:
+def in_words(count: int) -> str:
+    """Return a number of bytes as people read it."""
     return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB"

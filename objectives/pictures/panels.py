@@ -3,7 +3,7 @@ frames.
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -113,22 +113,23 @@ def preview_sheet(
     images: Frames,
     masks: Frames,
     spec: FrameSpec,
-    augmenter: Augmentation,
+    augmenters: Mapping[str, Augmentation],
     seed: int,
 ) -> bytes:
     """Return one column a frame; rows: frame and mask as they are, then three augmented versions of
-    both.
+    both, by each augmenter, whose name stands beside its rows.
     """
     rows = [
         ("frame", [displayable(image) for image in images]),
         ("mask", [coloured(mask, spec) for mask in masks]),
     ]
     for version in range(1, 4):
-        moved = [
-            augmenter(index, frame_seed(seed, version, index, 0)) for index in range(len(images))
-        ]
-        rows.append((f"frame {version}", [displayable(image) for image, _ in moved]))
-        rows.append((f"mask {version}", [coloured(mask, spec) for _, mask in moved]))
+        seeds = [frame_seed(seed, version, index, 0) for index in range(len(images))]
+        for name, augmenter in augmenters.items():
+            moved = [augmenter(index, each) for index, each in enumerate(seeds)]
+            what = f"{version} {name}".strip()
+            rows.append((f"frame {what}", [displayable(image) for image, _ in moved]))
+            rows.append((f"mask {what}", [coloured(mask, spec) for _, mask in moved]))
     return _grid(rows, spec)
 
 

@@ -2,7 +2,7 @@
 no GPU, no arithmetic.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import numpy as np
@@ -18,8 +18,8 @@ from objectives.losses import build_phases, class_weights_K
 from objectives.networks import all_outputs, count_parameters
 from objectives.networks.smp import SmpNetwork
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.training.batches import frames_a_batch
 from objectives.training.micro_batches import SMALLEST, part_sizes
+from objectives.training.order import frames_a_batch
 from objectives.training.saved_memory import EmulatedAutocast, SavedStorages
 
 FLOAT32 = 4  # bytes
@@ -42,7 +42,8 @@ class ResourceEstimate:
     parameters: int
     multiply_adds: int  # of the way forward of a frame, or of a window of one
     memory_bytes: int
-    state_bytes: int  # weights, gradients, what the optimiser remembers, the averaged copy
+    # weights, gradients, what the optimiser remembers, the averaged copy; frames that live on the device
+    state_bytes: int
     frame_bytes: int  # kept of one frame for the way back
 
 
@@ -89,6 +90,7 @@ def check(
     frames: int = MANY,
     bf16: bool = True,
     divides: bool = False,
+    held_bytes: int = 0,
 ) -> Verdict | Unmeasurable:
     """Return the estimate of ``config`` and, if it cannot be trained in ``memory_bytes``, why; 0
     checks no memory.
@@ -98,10 +100,12 @@ def check(
     ``divides``: on a device that says when its memory is too small, batches are divided until they
     fit (see micro_batches), so only the smallest part of one must. The kernel of a host kills the
     process instead: there the whole batch must fit.
+
+    ``held_bytes`` are those of frames that live on the device all the while.
     """
     with torch.random.fork_rng(devices=[]):
         try:
-            cost = _measure(config, spec, frames, bf16=bf16)
+            cost = _holding(held_bytes, _measure(config, spec, frames, bf16=bf16))
             seen = {
                 (each.height, each.width): each for each in (trained_spec(config.train, spec), spec)
             }
@@ -113,6 +117,14 @@ def check(
         cost,
         next(filter(None, deep), "")
         or _beyond_memory(config, cost, memory_bytes, largest, divides=divides),
+    )
+
+
+def _holding(held_bytes: int, cost: ResourceEstimate) -> ResourceEstimate:
+    return replace(
+        cost,
+        memory_bytes=cost.memory_bytes + held_bytes,
+        state_bytes=cost.state_bytes + held_bytes,
     )
 
 

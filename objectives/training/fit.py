@@ -16,6 +16,7 @@ from objectives.errors import WorldError
 from objectives.losses import Phases, build_phases, class_weights_K
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.resampling import blocks_of
+from objectives.training.augment_on import AugmentOn
 from objectives.training.batches import TrainingBatches
 from objectives.training.micro_batches import StepStart
 from objectives.training.results import EpochResult
@@ -46,6 +47,7 @@ def prepare(
     seed: int,
     device: torch.device,
     prefetchers: int = 0,
+    augment_on: AugmentOn = "host",
     last_epoch: int = 0,
     heard: tuple[float, ...] = (),
 ) -> Training:
@@ -57,7 +59,9 @@ def prepare(
     epoch, a schedule that listens goes the same way again.
     """
     # first: it may fork
-    batches = TrainingBatches(config, data, seed, device=device, prefetchers=prefetchers)
+    batches = TrainingBatches(
+        config, data, seed, device=device, prefetchers=prefetchers, augment_on=augment_on
+    )
     return begin(batches, last_epoch=last_epoch, heard=heard)
 
 

@@ -27,11 +27,13 @@ from objectives.errors import SearchError, first_line, one_line
 from objectives.lifeline import end_with_parent
 from objectives.networks.pretrained import started_from
 from objectives.scoring.latency import latency_s
-from objectives.training.batches import EpochOrder, TrainingBatches
+from objectives.training.batches import TrainingBatches
 from objectives.training.feasibility import Unmeasurable, Verdict, check
 from objectives.training.fit import DivergedError, Training, begin, fit
+from objectives.training.order import EpochOrder
 from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
+from objectives.training.ways import choose
 from search.artifacts import open_blobs
 from search.artifacts.kept import KEPT, read_once
 from search.artifacts.marker import check_mounted
@@ -154,7 +156,7 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
         os._exit(3)
     # whatever goes wrong ends this trial's process alone, and its cause is reported
     except Exception as error:
-        short = shortage_in(error, torch.device("cuda" if job.gpu else "cpu"))
+        short = shortage_in(error, device_of(job))
         cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
         pipe.send(
             Failed(
@@ -206,15 +208,23 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
     """
     bf16 = config.train.bf16 and (job.gpu_bf16 if job.gpu else computes_bf16(torch.device("cpu")))
     try:
-        frames = len(EpochOrder(config, data, job.run.seed).frames)
-        memory_bytes = job.memory_bytes
+        order = EpochOrder(config, data, job.run.seed)
+        held = choose(
+            job.augment_on,
+            config,
+            data,
+            order,
+            device=device_of(job),
+            memory_bytes=job.memory_bytes,
+        )
         verdict = check(
             config,
             data.spec,
-            memory_bytes=memory_bytes,
-            frames=frames,
+            memory_bytes=job.memory_bytes,
+            frames=len(order.frames),
             bf16=bf16,
             divides=bool(job.gpu),
+            held_bytes=held.held_bytes,
         )
     except UNKNOWN:  # an encoder by name may do what cannot be estimated, and train all the same
         return True
@@ -230,13 +240,21 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     """Train from the beginning, or from the last good state, until all epochs are done or the
     worker says stop; then draw.
     """
-    device = torch.device("cuda" if job.gpu else "cpu")
+    device = device_of(job)
     # before all else: prefetchers are forked here, and must inherit neither CUDA nor the threads of
     # an artifact store
     batches = TrainingBatches(
-        config, data, job.run.seed, device=device, prefetchers=job.prefetchers
+        config,
+        data,
+        job.run.seed,
+        device=device,
+        prefetchers=job.prefetchers,
+        augment_on=job.augment_on,
+        memory_bytes=job.memory_bytes,
     )
     search_for(config.train.epochs * len(batches))
+    if batches.choice.said:
+        link.note(batches.choice.said)
     if batches.crowded:
         link.note(
             f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} "
@@ -280,6 +298,11 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
                 break
     if not job.run.everything:  # no frame is left there that would show what it does on new ones
         show(state, data, link)
+
+
+def device_of(job: Job) -> torch.device:
+    """Return the device that a trial trains on."""
+    return torch.device("cuda" if job.gpu else "cpu")
 
 
 def show(state: TrainingState, data: Dataset, link: Link) -> None:

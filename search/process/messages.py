@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from objectives.data.options import AS_THEY_ARE, Dealing
+from objectives.training.augment_on import AugmentOn
 from objectives.training.results import EpochResult
 
 
@@ -69,6 +70,7 @@ class Job:
     alone: bool  # whether it stays out of a context that processes of its GPU share: see `use_gpu`
     gpu_bf16: bool  # whether the GPU computes bfloat16 natively
     verbose: bool  # print a line for each epoch
+    augment_on: AugmentOn = "host"
 
 
 @dataclass(frozen=True)

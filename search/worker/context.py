@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Self
 
 from objectives.data.dataset import Dataset
+from objectives.training.augment_on import AugmentOn
 from search.artifacts import BlobStore
 from search.artifacts.pictures import PictureStore
 from search.study.stored import Study
@@ -39,6 +40,7 @@ class WorkerSettings:
     most_threads: int = 0  # of that share, where others may be about to join; 0: all of it
     # processes that augment ahead of training; 0: frames are augmented in line
     prefetchers: int = BY_DEVICE
+    augment_on: AugmentOn = "host"
     lease_s: float = leases.LEASE_S
     hang_s: float = HANG_S  # a trial's process that gets nowhere for so long is killed
     verbose: bool = False

@@ -223,6 +223,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         ),
         verbose=settings.verbose,
         alone=runs_alone(lease, worker.member.device),
+        augment_on=settings.augment_on,
         **device_limits(worker.member.device, worker.member.slot),
     )
 

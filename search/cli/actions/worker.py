@@ -46,6 +46,7 @@ def work(asked: WorkerOptions) -> None:
             threads=asked.threads,
             most_threads=asked.most_threads,
             prefetchers=asked.prefetchers,
+            augment_on=asked.augment,
             lease_s=lease_s,
             hang_s=hang_s,
             verbose=asked.verbose,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,13 @@ class PreviewOptions:
             help="Share of frames that get pieces of the rarest class.",
         ),
     ] = 0.0
+    device: Annotated[
+        Literal["none", "cpu", "cuda"],
+        typer.Option(
+            "--device",
+            help="Also draw what `search worker --augment device` makes there of the same frames.",
+        ),
+    ] = "none"
     frames: Annotated[int, typer.Option("--frames", min=1, max=32, help="How many frames.")] = 8
     seed: Annotated[
         int,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from objectives.training.augment_on import AugmentOn
 from search.cli.action import done_by, with_options
 from search.cli.options import Artifacts, Cache, DataHere, Device, Home, PerGpu, Storage, StudyName
 
@@ -37,6 +38,17 @@ class WorkerOptions:
             "on a CPU none, where they pay only with cores to spare. They change no score.",
         ),
     ] = -1
+    augment: Annotated[
+        AugmentOn,
+        typer.Option(
+            "--augment",
+            envvar="SEARCH_AUGMENT",
+            help="Where frames are augmented: by processes of the host, or in whole batches on the device "
+            "that trains, where the training part lives then if it takes no more than 0.3 of its memory; "
+            "auto: there on a GPU. The same for all workers of a study: the two mean the same, but draw "
+            "other numbers.",
+        ),
+    ] = "host"
     drain: Annotated[
         bool, typer.Option("--drain", help="On SIGTERM finish the trial at hand, then leave.")
     ] = False

@@ -64,7 +64,11 @@ def test_panel_and_sheet_show_any_frames(channels: int, dtype: type) -> None:
     augmenter = Augmenter(Augment(intensity=0.5), spec)
     sheet = pixels_of(
         preview_sheet(
-            images, masks, spec, lambda index, seed: augmenter(images[index], masks[index], seed), 0
+            images,
+            masks,
+            spec,
+            {"": lambda index, seed: augmenter(images[index], masks[index], seed)},
+            0,
         )
     )
     assert sheet.shape[0] > sheet.shape[1]
@@ -83,7 +87,7 @@ def test_preview_changes_with_the_seed_only() -> None:
             images,
             masks,
             spec_of(),
-            lambda index, each: augmenter(images[index], masks[index], each),
+            {"": lambda index, each: augmenter(images[index], masks[index], each)},
             seed,
         )
         for seed in (1, 1, 2)

@@ -23,14 +23,9 @@ from objectives.device import shared_memory
 from objectives.device.shared_memory import batch_bytes, prefetchers_with_room, shared_memory_needed
 from objectives.program.pixels import pixels_BCHW
 from objectives.training import fit
-from objectives.training.batches import (
-    AugmentedFrames,
-    EpochOrder,
-    Key,
-    TrainingBatches,
-    collate,
-    frames_a_batch,
-)
+from objectives.training.batches import TrainingBatches
+from objectives.training.loader import AugmentedFrames, collate
+from objectives.training.order import EpochOrder, Key, frames_a_batch
 from search.process.child import cause_of, dies_of, said_by
 from search.process.messages import Cause
 

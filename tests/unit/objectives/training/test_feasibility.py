@@ -288,6 +288,27 @@ def test_where_batches_are_divided_the_smallest_part_must_fit(
     assert f"with {at_once} frame(s) at a time" in problem
 
 
+@pytest.mark.parametrize("divides", [True, False])
+def test_frames_that_live_on_the_device_count(divides: bool) -> None:
+    config, held = Config(train=Train(batch_size=8)), 3_000_000_000
+    plain, holding = (
+        check(config, spec_of(), memory_bytes=0, held_bytes=each) for each in (0, held)
+    )
+    assert isinstance(plain, Verdict)
+    assert isinstance(holding, Verdict)
+    assert holding.estimate.memory_bytes == plain.estimate.memory_bytes + held
+    enough = holding.estimate.state_bytes + (2 if divides else 8) * plain.estimate.frame_bytes
+    for lacking in (0, 1):
+        verdict = check(
+            config,
+            spec_of(),
+            memory_bytes=enough - lacking,
+            divides=divides,
+            held_bytes=held,
+        )
+        assert bool(verdict.problem) == bool(lacking)
+
+
 def test_a_network_too_large_for_one_frame_is_named_by_its_size() -> None:
     assert infeasible(Config(), spec_of(), memory_bytes=2**20).startswith(
         "model.base_filters 16 needs about"

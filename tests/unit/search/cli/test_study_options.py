@@ -1,5 +1,6 @@
 """What init and run ask of a new study: the same options, which reach the study and its data."""
 
+import io
 import json
 import os
 import pwd
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from objectives.data.options import DataOptions
@@ -157,7 +159,8 @@ def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted
     )
     pictures = []
     where = ["--cache", str(tmp_path / "cache")]
-    for number, words in enumerate(([], ["--copy-paste", "1"], ["--vertical-flip"])):
+    asked = ([], ["--copy-paste", "1"], ["--vertical-flip"], ["--device", "cpu"])
+    for number, words in enumerate(asked):
         out = tmp_path / f"{number}.png"
         done = RUNNER.invoke(
             app,
@@ -165,7 +168,10 @@ def test_data_check_tells_what_the_filter_drops_and_preview_draws_what_is_pasted
         )
         assert done.exit_code == 0, done.output
         pictures.append(out.read_bytes())
-    assert len(set(pictures)) == 3
+    assert len(set(pictures)) == 4
+    alone, beside = (Image.open(io.BytesIO(pictures[number])).size for number in (0, 3))
+    assert beside[0] > alone[0] * 0.9
+    assert beside[1] > 1.5 * alone[1]  # eight rows, and six more of the device's
 
 
 def test_data_are_stored_by_their_whole_path(

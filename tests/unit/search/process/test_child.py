@@ -196,6 +196,45 @@ def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [1, 3]
 
 
+@pytest.mark.parametrize(
+    ("memory_bytes", "said"),
+    [
+        (0, "augments on cpu, where its frames take"),
+        (10**6, "augments on the host: its frames are"),
+    ],
+)
+def test_a_trial_says_where_it_augments_when_asked(
+    terrain: Dataset, tmp_path: Path, memory_bytes: int, said: str
+) -> None:
+    open_objects(str(tmp_path), MARKERS).write(MARKER, b"")
+    config = load_space("tiny", ("train.epochs=1", "train.steps_per_epoch=1")).default()
+    for asked in ("device", "auto", "host"):
+        job = replace(
+            job_of(config, terrain, tmp_path), augment_on=asked, memory_bytes=memory_bytes
+        )
+        worker, ours = link()
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(heard, worker)
+            with ours.pipe:
+                train(job, config, terrain, ours)
+            notes = [each.text for each in told.result() if isinstance(each, Noted)]
+        assert [text for text in notes if text.startswith(said)] == notes
+        assert len(notes) == (asked == "device")
+
+
+def test_frames_on_the_device_count_in_what_a_config_needs(
+    terrain: Dataset, tmp_path: Path
+) -> None:
+    config = load_space("tiny", ()).default()
+    needs = []
+    for asked in ("host", "device"):
+        worker, ours = link()
+        job = replace(job_of(config, terrain, tmp_path), augment_on=asked)
+        assert can_work(config, terrain, job, ours.pipe)
+        needs.append(worker.recv().memory_bytes)
+    assert needs[1] - needs[0] == len(terrain.parts["train"]) * 64 * 128 * 2
+
+
 def test_only_a_trial_that_is_judged_waits_for_an_answer(terrain: Dataset) -> None:
     worker, ours = link()
     config = load_space("tiny", ()).default()
