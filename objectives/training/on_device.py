@@ -20,6 +20,7 @@ from objectives.program.pixels import widened
 from objectives.training.loader import FrameLoader
 from objectives.training.order import EpochOrder, Key
 from objectives.training.ways import held_sizes
+from objectives.transfer import sent
 
 BANK_EPOCHS = 4  # that what the host has made of a frame is used for
 
@@ -202,7 +203,7 @@ class Bank:
     def _keep(
         self, held: HeldFrames, keys: list[Key], images_BCHW: Tensor, masks_BHW: Tensor
     ) -> None:
-        places = torch.tensor([key.place for key in keys]).to(self.device)
+        places = sent(torch.tensor([key.place for key in keys]), self.device)
         height, width = self.whole.size
         pixels_NHWC = held.pixels_PC.view(-1, height, width, held.pixels_PC.shape[1])
         pixels_NHWC[places] = images_BCHW.permute(0, 2, 3, 1).to(self.device, non_blocking=True)

@@ -16,6 +16,7 @@ import objectives.scoring.evaluate
 import objectives.training.fit
 from objectives.config import Augment, Config, Lion, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
+from objectives.training.augment_on import AugmentOn
 from objectives.training.fit import fit, prepare
 from objectives.transfer import fetched, fetched_together, sent
 
@@ -60,7 +61,7 @@ class Reading(TorchFunctionMode):
 
     WAITS = frozenset(
         {
-            *(getattr(Tensor, name) for name in ("cpu", "item", "tolist", "nonzero")),
+            *(getattr(Tensor, name) for name in ("cpu", "item", "tolist", "nonzero", "new_tensor")),
             *(getattr(Tensor, f"__{name}__") for name in ("bool", "float", "int", "index")),
             *(torch.bincount, torch.nonzero, torch.masked_select, torch.unique),
         }
@@ -86,6 +87,7 @@ class Reading(TorchFunctionMode):
         return func(*args, **named)
 
 
+@pytest.mark.parametrize("augment_on", ["host", "device"])
 @pytest.mark.parametrize("windowed", [False, True], ids=["whole", "windows"])
 @pytest.mark.parametrize(
     "config",
@@ -95,13 +97,18 @@ class Reading(TorchFunctionMode):
             loss=Loss(cross_entropy=0.2, focal=0.3, dice=0.3, boundary=0.2),
             optimiser=Lion(),
             schedule=Plateau(watch="loss"),
-            train=Train(gradient_clip=1.0),
+            train=Train(gradient_clip=1.0, crop_scale=1.5),
+            augment=Augment(intensity=0.5, vertical_flip=True),
         ),
     ],
     ids=["plain", "everything"],
 )
 def test_an_epoch_waits_for_its_device_once(
-    terrain: Dataset, config: Config, windowed: bool, monkeypatch: pytest.MonkeyPatch
+    terrain: Dataset,
+    config: Config,
+    windowed: bool,
+    augment_on: AugmentOn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All is launched before anything is read, and what is read goes together."""
     train = config.train.model_copy(update={"steps_per_epoch": 2, "batch_size": 4, "epochs": 3})
@@ -109,7 +116,7 @@ def test_an_epoch_waits_for_its_device_once(
     seen_in_windows = {"height": 32, "width": 48, "overlap": 0.25}
     spec = terrain.spec.model_copy(update=seen_in_windows if windowed else {})
     data = replace(terrain, spec=spec)
-    training = prepare(config, data, seed=0, device=CPU)
+    training = prepare(config, data, seed=0, device=CPU, augment_on=augment_on)
     reading = Reading()
     evaluate = objectives.training.fit.evaluate
 

@@ -15,6 +15,7 @@ from objectives.augmentation.strengths import Strengths
 from objectives.config import Augment
 from objectives.data.ragged import Size
 from objectives.data.spec import FrameSpec
+from objectives.transfer import sent
 
 # values of frames that go through at once: so many stay in a CPU's cache and are no news to its memory; on a
 # GPU they bound what is taken for a moment, some ten times four bytes each
@@ -71,7 +72,7 @@ class DeviceAugmenter:
             ],
             axis=1,
         ).astype(np.float32)
-        return Drawn(seeds_N, draws, torch.from_numpy(numbers_ND).to(self.device))
+        return Drawn(seeds_N, draws, sent(torch.from_numpy(numbers_ND), self.device))
 
     def __call__(
         self, images_BCHW: Tensor, masks_BHW: Tensor, drawn: Drawn

@@ -11,6 +11,7 @@ from torch import Tensor
 from objectives.augmentation.crops import Region
 from objectives.data.dataset import Dataset
 from objectives.data.ragged import Size
+from objectives.transfer import sent
 
 
 @final
@@ -72,9 +73,9 @@ class HeldFrames:
             [self.starts_N[places_B][:, None], self.sizes_N2[places_B], corners_B2], axis=1
         )
         device = self.pixels_PC.device
-        start_B, height_B, width_B, row_B, column_B = (
-            torch.from_numpy(facts_B5).to(device).unbind(1)
-        )
+        start_B, height_B, width_B, row_B, column_B = sent(
+            torch.from_numpy(facts_B5), device
+        ).unbind(1)
         rows_Bh, columns_Bw = (
             first_B[:, None] + torch.arange(side, device=device)
             for first_B, side in zip((row_B, column_B), size, strict=True)

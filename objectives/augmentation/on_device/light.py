@@ -10,6 +10,7 @@ from torch import Tensor
 from objectives.augmentation.on_device.draws import Draws
 from objectives.augmentation.transforms import OwnRange
 from objectives.data.spec import FrameSpec
+from objectives.transfer import sent
 
 REACH = 3.5  # deviations that a blur's kernel reaches, rounded down to whole pixels
 
@@ -98,7 +99,7 @@ def _rows(wanted_B: npt.NDArray[np.bool_], on: Tensor) -> Tensor | None:
     """Return the numbers of the frames that are wanted, on the device; None for none."""
     if not wanted_B.any():
         return None
-    return torch.from_numpy(np.flatnonzero(wanted_B)).to(on.device, non_blocking=True)
+    return sent(torch.from_numpy(np.flatnonzero(wanted_B)), on.device)
 
 
 def _stored(units: Tensor, one: float) -> Tensor:

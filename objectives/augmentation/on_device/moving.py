@@ -12,6 +12,7 @@ from objectives.augmentation.on_device.draws import Draws
 from objectives.augmentation.transforms import fill_values
 from objectives.data.ragged import Size
 from objectives.data.spec import FrameSpec
+from objectives.transfer import sent
 
 
 def origins(draws: Draws, size: Size, *, reflects: bool) -> npt.NDArray[np.float64]:
@@ -57,7 +58,7 @@ class Mover:
         """
         height, width = masks_BHW.shape[1:]
         grid_BHW2 = self._grid(origins_B23, height, width)
-        fill_1C11 = pixels_BCHW.new_tensor(self.fill_C)[None, :, None, None]
+        fill_1C11 = sent(torch.tensor(self.fill_C), pixels_BCHW.device)[None, :, None, None]
         moved_BCHW = self._sampled(pixels_BCHW, grid_BHW2, fill_1C11, "bilinear")
         labels_B1HW = masks_BHW[:, None].to(pixels_BCHW.dtype)
         ignored = labels_B1HW.new_full((), float(self.ignored or 0))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.ragged import Size
+from objectives.transfer import sent
 
 
 def resized(
@@ -57,4 +58,4 @@ def _nearest(now: int, then: int, device: torch.device) -> Tensor:
     since a centre may lie between two.
     """
     pixel_1H = np.arange(now, dtype=np.uint16)[None]
-    return torch.from_numpy(resize_mask(pixel_1H, 1, then)[0].astype(np.int64)).to(device)
+    return sent(torch.from_numpy(resize_mask(pixel_1H, 1, then)[0].astype(np.int64)), device)
