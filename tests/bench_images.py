@@ -45,6 +45,7 @@ from objectives.training.fit import prepare, train_epoch
 from objectives.windows.layout import Windows
 from search.machine.hosts import cores
 from tests.support.bundles_made import origin
+from tests.support.frame_specs import frame_spec
 from tests.support.peaks import peak_bytes
 
 SIDE, FRAMES, PICTURES = 1024, 1000, 40  # pixels, frames of a source, and how many of them differ
@@ -223,17 +224,13 @@ class AsMonai(Windows):
 
 def spec_of(channels: int) -> FrameSpec:
     """Return frames of four classes in windows."""
-    return FrameSpec(
-        height=WINDOW,
-        width=WINDOW,
-        channels=channels,
-        max_value=255,
+    return frame_spec(
+        (WINDOW, WINDOW),
+        ("a", "b", "c", "d"),
+        channels,
         mean=(0.5,) * channels,
         std=(0.25,) * channels,
-        class_names=("a", "b", "c", "d"),
-        colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)),
         ignore_label=None,
-        scored=(0, 1, 2, 3),
         overlap=OVERLAP,
     )
 

@@ -31,13 +31,13 @@ from objectives.bundle.evaluate import evaluate_bundle
 from objectives.bundle.provenance import PartScore, current_versions
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import DataOptions, open_dataset
-from objectives.data.spec import FrameSpec
 from objectives.errors import UserError, WorldError
 from objectives.predict.masks import predict
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import ProgramSettings
 from objectives.training.fit import prepare
 from tests.support.bundles_made import origin, seal
+from tests.support.frame_specs import frame_spec
 from tests.support.fuzzing import cases, changed_bytes, changed_trees, good_or_refused
 
 pytestmark = pytest.mark.long
@@ -47,18 +47,7 @@ CONFIGURATION = Config(
     model=UNet(depth=2, base_filters=4), train=Train(scale=0.5, bf16=False, batch_size=8)
 )
 NAMES = ("void", "soil", "rock")
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=1,
-    max_value=255,
-    mean=(0.4,),
-    std=(0.2,),
-    class_names=NAMES,
-    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0)),
-    ignore_label=0,
-    scored=(1, 2),
-)
+SPEC = frame_spec((16, 24), NAMES, colours=((0, 0, 0), (200, 0, 0), (0, 200, 0)), scored=(1, 2))
 
 
 class Trap:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from objectives.augmentation.transforms import Augmenter
 from objectives.config import Augment
 from objectives.data.spec import FrameSpec
+from tests.support.frame_specs import frame_spec
 
 AUGMENTS = st.builds(
     Augment,
@@ -33,14 +34,10 @@ SIZES = st.tuples(st.integers(8, 40), st.integers(8, 40))
 
 
 def spec_of(height: int, width: int, channels: int, ignore_label: int | None) -> FrameSpec:
-    return FrameSpec(
-        height=height,
-        width=width,
-        channels=channels,
-        max_value=255,
-        mean=(0.4,) * channels,
-        std=(0.2,) * channels,
-        class_names=tuple("abcdef"),
+    return frame_spec(
+        (height, width),
+        tuple("abcdef"),
+        channels,
         colours=((0, 0, 0),) * 6,
         ignore_label=ignore_label,
         scored=(1, 2),

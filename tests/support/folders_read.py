@@ -7,22 +7,11 @@ from pathlib import Path
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.predicting import read_images, read_labelled
 from objectives.data.preparing.check import check
-from objectives.data.spec import FrameSpec
 from objectives.errors import SearchError
 from tests.support.folder_parts import CLASSES, GROUPS, HEIGHT, IMAGES, MASKS, WIDTH, encoded
+from tests.support.frame_specs import frame_spec
 
-SPEC = FrameSpec(
-    height=HEIGHT,
-    width=WIDTH,
-    channels=1,
-    max_value=255,
-    mean=(0.5,),
-    std=(0.2,),
-    class_names=("void", "soil", "rock"),
-    colours=((0, 0, 0), (9, 9, 9), (99, 99, 99)),
-    ignore_label=0,
-    scored=(1, 2),
-)
+SPEC = frame_spec((HEIGHT, WIDTH), ("void", "soil", "rock"), mean=(0.5,))
 
 
 def write_good(root: Path) -> None:

@@ -8,26 +8,15 @@ from torch import nn
 
 from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 from objectives.config import Config, ConvStack, Train, UNet
-from objectives.data.spec import FrameSpec
 from objectives.predict.engines import EngineName
 from objectives.predict.masks import predict
 from objectives.program.settings import FlipsWanted, Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
 from tests.support.bundles_made import origin
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=1,
-    max_value=255,
-    mean=(0.4,),
-    std=(0.2,),
-    class_names=("background", "soil", "bedrock", "sand", "big_rock"),
-    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)),
-    ignore_label=0,
-    scored=(1, 2, 4),
-)
+SPEC = frame_spec((16, 24), ("background", "soil", "bedrock", "sand", "big_rock"), scored=(1, 2, 4))
 SMALL = Config(model=UNet(depth=2, base_filters=4))
 HALF = Config(model=ConvStack(depth=1, base_filters=4), train=Train(scale=0.5))
 RNG = np.random.default_rng(0)

@@ -15,6 +15,7 @@ from objectives.augmentation.transforms import Augmenter, frame_seed
 from objectives.config import Augment
 from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.spec import FrameSpec
+from tests.support.frame_specs import frame_spec
 
 GROUPS = ("flip", "vertical_flip", "geometry", "elastic", "photometric")
 SWITCHES = {
@@ -26,16 +27,14 @@ EVERYTHING = Augment(intensity=1.0, vertical_flip=True, elastic=True)
 
 
 def spec_of(channels: int = 1, ignore_label: int | None = 0, max_value: int = 255) -> FrameSpec:
-    return FrameSpec(
-        height=24,
-        width=40,
-        channels=channels,
+    return frame_spec(
+        (24, 40),
+        ("void", "soil", "rock", "sand"),
+        channels,
         max_value=max_value,
         mean=tuple(0.2 + 0.1 * channel for channel in range(channels))
         if channels < 5
         else (0.5,) * channels,
-        std=(0.2,) * channels,
-        class_names=("void", "soil", "rock", "sand"),
         colours=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)),
         ignore_label=ignore_label,
         scored=(1, 2, 3),

@@ -37,21 +37,18 @@ from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import ProgramSettings
 from objectives.scoring.evaluate import evaluate, predict
 from tests.support.bundles_made import origin, seal
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5))
 
 
 def spec_of(channels: int = 1, max_value: int = 255, ignore_label: int | None = 0) -> FrameSpec:
-    return FrameSpec(
-        height=16,
-        width=24,
-        channels=channels,
+    return frame_spec(
+        (16, 24),
+        ("background", "soil", "bedrock", "sand", "big_rock"),
+        channels,
         max_value=max_value,
-        mean=(0.4,) * channels,
-        std=(0.2,) * channels,
-        class_names=("background", "soil", "bedrock", "sand", "big_rock"),
-        colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)),
         ignore_label=ignore_label,
         scored=(1, 2, 3, 4) if ignore_label == 0 else (0, 2, 4),
     )

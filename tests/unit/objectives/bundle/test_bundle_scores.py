@@ -19,7 +19,6 @@ from objectives.bundle.evaluate import WORST_FRAMES, BundleEvaluation, evaluate_
 from objectives.bundle.provenance import PartScore
 from objectives.config import Config, UNet
 from objectives.data.reading.frames import frame_hash
-from objectives.data.spec import FrameSpec
 from objectives.errors import SearchError, UserError
 from objectives.pictures.evaluation import draw_evaluation, refuse_pictures_folder, write_pictures
 from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
@@ -32,20 +31,14 @@ from objectives.scoring.metrics import confusion_KK
 from objectives.statistics.scores import class_scores
 from search.cli.evaluation_text import evaluation_json, print_evaluation
 from tests.support.bundles_made import origin, seal
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
 CONFIG = Config(model=UNet(depth=2, base_filters=4))
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=1,
-    max_value=255,
-    mean=(0.4,),
-    std=(0.2,),
-    class_names=("void", "soil", "rock", "sand"),
+SPEC = frame_spec(
+    (16, 24),
+    ("void", "soil", "rock", "sand"),
     colours=((0, 0, 0), (200, 10, 10), (10, 200, 10), (10, 10, 200)),
-    ignore_label=0,
-    scored=(1, 2, 3),
 )
 RNG = np.random.default_rng(1)
 IMAGES = RNG.integers(0, 256, (14, 16, 24, 1)).astype(np.uint8)

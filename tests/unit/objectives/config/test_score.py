@@ -13,21 +13,11 @@ from objectives.config.score import Score
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
 from search.cli.options import parse_score
+from tests.support.frame_specs import frame_spec
 
 NAMES = ("ground", "soil", "bed rock", "sand", "7")
 SCORED = (1, 2, 4)
-SPEC = FrameSpec(
-    height=8,
-    width=8,
-    channels=1,
-    max_value=255,
-    mean=(0.4,),
-    std=(0.2,),
-    class_names=NAMES,
-    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), (9, 9, 9)),
-    ignore_label=0,
-    scored=SCORED,
-)
+SPEC = frame_spec((8, 8), NAMES, scored=SCORED)
 words = st.text("abc é-._", min_size=1, max_size=6).filter(lambda text: text == text.strip())
 weights = st.floats(1e-6, 1e6) | st.integers(1, 9).map(float)
 scores = st.builds(

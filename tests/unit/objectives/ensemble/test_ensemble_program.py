@@ -6,7 +6,6 @@ import torch
 
 from objectives.bundle.pixel_program import PixelProgram
 from objectives.config import Augment, Config, ConvStack, Train, UNet
-from objectives.data.spec import FrameSpec
 from objectives.ensemble.program import (
     Ensemble,
     build_program,
@@ -19,19 +18,11 @@ from objectives.ensemble.stacking import Stack
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.program.settings import Flip, Member, ProgramSettings, sensible_flips, ways_of
 from objectives.scoring.evaluate import evaluate, predict
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=2,
-    max_value=255,
-    mean=(0.4, 0.5),
-    std=(0.2, 0.3),
-    class_names=("void", "a", "b", "c"),
-    colours=((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3)),
-    ignore_label=0,
-    scored=(1, 3),
+SPEC = frame_spec(
+    (16, 24), ("void", "a", "b", "c"), 2, mean=(0.4, 0.5), std=(0.2, 0.3), scored=(1, 3)
 )
 SMALL = Config(model=UNet(depth=2, base_filters=4), train=Train(scale=0.5))
 OTHER = Config(model=ConvStack(depth=1, base_filters=4))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from objectives.config import Config, UNet
-from objectives.data.spec import FrameSpec
 from objectives.ensemble.probabilities import LabelledFrames, measure_member, share_that_fits
 from objectives.ensemble.probability_codes import decode_probabilities
 from objectives.errors import UserError
@@ -15,17 +14,15 @@ from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import MOST_MEMBERS
 from objectives.scoring.evaluate import evaluate
 from search.export.ensemble_choice import Combined, Listed, Single, parse_ensemble
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=2,
-    max_value=255,
+SPEC = frame_spec(
+    (16, 24),
+    ("a", "void", "b", "c"),
+    2,
     mean=(0.4, 0.5),
     std=(0.2, 0.3),
-    class_names=("a", "void", "b", "c"),
-    colours=((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3)),
     ignore_label=1,
     scored=(0, 3),
 )

@@ -14,7 +14,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from objectives.config import Config, Smp, Start, UNet
-from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
 from objectives.networks import build_network
 from objectives.networks.pretrained import (
@@ -29,21 +28,18 @@ from objectives.networks.pretrained import (
 from objectives.networks.weights_file import WeightsFile, read_weights
 from objectives.program.segmenter import normalised_for
 from tests.support import pretrained
+from tests.support.frame_specs import frame_spec
 
 LITE0 = pretrained.ENCODER
 
 
-FOUR_CHANNELS = FrameSpec(
-    height=8,
-    width=8,
-    channels=4,
-    max_value=255,
-    mean=(0.4,) * 4,
+FOUR_CHANNELS = frame_spec(
+    (8, 8),
+    ("one", "two"),
+    4,
     std=(0.3,) * 4,
-    class_names=("one", "two"),
     colours=((0, 0, 0), (255, 255, 255)),
     ignore_label=None,
-    scored=(0, 1),
 )
 
 

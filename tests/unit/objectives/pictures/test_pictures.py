@@ -23,20 +23,17 @@ from objectives.pictures.panels import (
     preview_sheet,
 )
 from objectives.training.results import EpochResult
+from tests.support.frame_specs import frame_spec
 
 
 def spec_of(channels: int = 1, max_value: int = 255) -> FrameSpec:
-    return FrameSpec(
-        height=16,
-        width=32,
-        channels=channels,
+    return frame_spec(
+        (16, 32),
+        ("void", "soil", "rock"),
+        channels,
         max_value=max_value,
         mean=(0.5,) * channels,
-        std=(0.2,) * channels,
-        class_names=("void", "soil", "rock"),
         colours=((0, 0, 0), (200, 10, 10), (10, 10, 200)),
-        ignore_label=0,
-        scored=(1, 2),
     )
 
 

@@ -12,20 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from objectives.config import Config, Train, UNet
-from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import Segmenter, area_matrix, build_segmenter, predict_labels
+from tests.support.frame_specs import frame_spec
 
-SPEC = FrameSpec(
-    height=24,
-    width=40,
-    channels=3,
-    max_value=255,
-    mean=(0.2, 0.4, 0.6),
-    std=(0.1, 0.2, 0.3),
-    class_names=("void", "a", "b", "c"),
-    colours=((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3)),
-    ignore_label=0,
-    scored=(1, 3),
+SPEC = frame_spec(
+    (24, 40), ("void", "a", "b", "c"), 3, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3), scored=(1, 3)
 )
 
 

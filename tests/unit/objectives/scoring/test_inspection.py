@@ -21,6 +21,7 @@ from objectives.scoring.inspection import (
     top_probability,
 )
 from objectives.scoring.metrics import confusion_KK
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
 
@@ -28,15 +29,13 @@ CPU = torch.device("cpu")
 def spec_of(
     channels: int, max_value: int, classes: int, ignore_label: int | None, scored: tuple[int, ...]
 ) -> FrameSpec:
-    return FrameSpec(
-        height=12,
-        width=20,
-        channels=channels,
+    return frame_spec(
+        (12, 20),
+        tuple(f"class {label}" for label in range(classes)),
+        channels,
         max_value=max_value,
         mean=(0.5,) * channels,
         std=(0.25,) * channels,
-        class_names=tuple(f"class {label}" for label in range(classes)),
-        colours=tuple((label, 2 * label, 255 - label) for label in range(classes)),
         ignore_label=ignore_label,
         scored=scored,
     )

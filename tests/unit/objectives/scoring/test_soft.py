@@ -13,21 +13,18 @@ from objectives.data.spec import FrameSpec
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.soft import SoftSums, soft_cells_KS
 from objectives.scoring.tally import Tally
+from tests.support.frame_specs import frame_spec
 
 CLASSES = 4
 IGNORED = 3
 
 
 def spec_of(*, ignore_label: int | None = IGNORED, measure: str = "iou") -> FrameSpec:
-    return FrameSpec(
-        height=3,
-        width=5,
-        channels=1,
-        max_value=255,
+    return frame_spec(
+        (3, 5),
+        ("ground", "sand", "rock", "unknown"),
         mean=(0.5,),
         std=(0.5,),
-        colours=((0, 0, 0), (9, 9, 9), (99, 99, 99), (255, 0, 0)),
-        class_names=("ground", "sand", "rock", "unknown"),
         ignore_label=ignore_label,
         scored=(1, 2),
         measure=measure,

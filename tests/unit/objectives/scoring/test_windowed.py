@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from objectives.config import Config, Train, UNet
 from objectives.data.ragged import one_behind_the_other
-from objectives.data.spec import FrameSpec
 from objectives.device import portions
 from objectives.ensemble.probabilities import LabelledFrames, measure_member
 from objectives.ensemble.probability_codes import decode_probabilities
@@ -19,18 +18,15 @@ from objectives.scoring.evaluate import evaluate, predict
 from objectives.scoring.inspection import inspect_frames
 from objectives.scoring.passes import seen_batches
 from objectives.windows.layout import cut
+from tests.support.frame_specs import frame_spec
 
 CPU = torch.device("cpu")
-SPEC = FrameSpec(
-    height=16,
-    width=24,
-    channels=2,
-    max_value=255,
+SPEC = frame_spec(
+    (16, 24),
+    ("void", "soil", "rock", "sky"),
+    2,
     mean=(0.4, 0.5),
     std=(0.2, 0.3),
-    class_names=("void", "soil", "rock", "sky"),
-    colours=((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)),
-    ignore_label=0,
     scored=(1, 3),
     overlap=0.3,
 )

@@ -28,23 +28,13 @@ from objectives.losses import build_phases
 from objectives.program.segmenter import build_segmenter
 from objectives.training.feasibility import Unmeasurable, Verdict, check, estimate, infeasible
 from objectives.training.saved_memory import EmulatedAutocast
+from tests.support.frame_specs import frame_spec
 
 CLASSES = 5
 
 
 def spec_of(height: int = 32, width: int = 64) -> FrameSpec:
-    return FrameSpec(
-        height=height,
-        width=width,
-        channels=1,
-        max_value=255,
-        mean=(0.5,),
-        std=(0.2,),
-        class_names=tuple("abcde"),
-        colours=tuple((i, i, i) for i in range(CLASSES)),
-        ignore_label=0,
-        scored=(1, 2, 3, 4),
-    )
+    return frame_spec((height, width), tuple("abcde"), mean=(0.5,), scored=(1, 2, 3, 4))
 
 
 def really_kept(config: Config, spec: FrameSpec, frames: int) -> float:

@@ -11,27 +11,16 @@ import timm
 import torch
 from safetensors.torch import load, save
 
-from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
 from objectives.networks.weights_file import header_of
 from search.study.given import read_offers
 from spaces import Space, load_space
 from tests.support import pretrained
+from tests.support.frame_specs import frame_spec
 from tests.support.small_hub import hub_of
 
 LITE0 = pretrained.ENCODER
-SPEC = FrameSpec(
-    height=8,
-    width=8,
-    channels=1,
-    max_value=255,
-    mean=(0.4,),
-    std=(0.3,),
-    class_names=("one", "two"),
-    colours=((0, 0, 0), (255, 255, 255)),
-    ignore_label=None,
-    scored=(0, 1),
-)
+SPEC = frame_spec((8, 8), ("one", "two"), std=(0.3,), ignore_label=None)
 
 
 def space_of(*encoders: str) -> Space:
