@@ -9,7 +9,8 @@ from pathlib import Path
 from objectives.bundle.evaluate import BundleEvaluation
 from objectives.errors import UserError, WorldError, one_line
 from objectives.outputs.atomic import directory_at_once
-from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
+from objectives.pictures.charts import confusion_picture, reliability_picture
+from objectives.pictures.panels import frame_panel
 
 LONGEST_TITLE = 90  # characters of a frame's name that fit above its picture
 

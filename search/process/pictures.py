@@ -8,7 +8,8 @@ import numpy as np
 from safetensors.torch import load
 
 from objectives.data.dataset import Dataset
-from objectives.pictures.panels import confusion_picture, curve_picture, prediction_panel
+from objectives.pictures.charts import confusion_picture, curve_picture
+from objectives.pictures.panels import prediction_panel
 from objectives.scoring.evaluate import predict
 from objectives.training.state import TrainingState
 

@@ -13,7 +13,8 @@ import search.process.child
 from objectives.data.spec import FrameSpec
 from objectives.device.processor import Processor
 from objectives.lifeline import end_with_parent
-from objectives.pictures.panels import curve_picture, prediction_panel
+from objectives.pictures.charts import curve_picture
+from objectives.pictures.panels import prediction_panel
 from objectives.training.results import EpochResult
 
 __all__ = ["matplotlib", "search", "torch"]

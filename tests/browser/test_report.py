@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from objectives.data.dataset import Dataset
-from objectives.pictures.panels import confusion_picture, prediction_panel
+from objectives.pictures.charts import confusion_picture
+from objectives.pictures.panels import prediction_panel
 from search.artifacts.pictures import PictureStore, open_pictures
 from search.report.page import write_report
 from spaces import load_stored_space

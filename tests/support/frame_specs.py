@@ -1,4 +1,4 @@
-"""Frames in a few words, of which a test says what it is about."""
+"""What frames are like, in the few words that a test is about."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from objectives.data.spec import FrameSpec
 def frame_spec(
     size: tuple[int, int], classes: Sequence[str], channels: int = 1, **said: Any
 ) -> FrameSpec:
-    """Of 8-bit frames of this height and width, whose label 0 is ignored and all others are scored, but for what
-    is ``said``.
+    """Return what frames of this height and width are like: of 8 bits, label 0 ignored and all others scored, but
+    for what is ``said``.
     """
     ignored = said.get("ignore_label", 0)
     usual: dict[str, Any] = {

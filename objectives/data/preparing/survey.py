@@ -9,8 +9,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from objectives.config.measures import measure_problems
-from objectives.config.score import Score, label_of
 from objectives.data.options import PARTS, DataOptions
+from objectives.data.preparing.classes_held import (
+    class_option_problems,
+    pixel_counts,
+    scored_labels,
+    settle_classes,
+)
 from objectives.data.preparing.cut import Cut
 from objectives.data.preparing.duplicates import (
     alike_clusters,
@@ -27,10 +32,9 @@ from objectives.data.preparing.marks import (
 )
 from objectives.data.preparing.outliers import unfit_frames
 from objectives.data.preparing.parting import cut_parts, part_problems, part_warnings
-from objectives.data.preparing.undeclared import UNDECLARED, Held, Undeclared, among
 from objectives.data.preparing.window import size_warnings, window_for
 from objectives.data.ragged import Size
-from objectives.data.reading.classes import MOST_CLASSES, Classes, numbered_classes
+from objectives.data.reading.classes import Classes, numbered_classes
 from objectives.data.reading.frames import FrameSource
 from objectives.errors import Problem
 
@@ -104,7 +108,7 @@ def survey(
         for index, reason in reasons.items()
     )
     kept = [index for index in facts if index not in reasons]
-    pixel_counts = _pixel_counts([facts[index] for index in kept], classes)
+    counts_NK = pixel_counts([facts[index] for index in kept], classes)
     if (facts or named) and not kept:
         problems.append(
             Problem("frames", "cleaning must leave some frames", f"none: {cleaning(dropped)}")
@@ -116,7 +120,7 @@ def survey(
         dropped,
         classes,
         kept=tuple(kept),
-        pixel_counts=pixel_counts,
+        pixel_counts=counts_NK,
         remedy=remedy,
     )
     if problems:
@@ -128,7 +132,7 @@ def survey(
         means=tuple(facts[index].mean for index in kept),
         dropped_means=tuple(fact.mean for fact in gone),
     )
-    dropped_counts_K = _pixel_counts(gone, classes).sum(axis=0)
+    dropped_counts_K = pixel_counts(gone, classes).sum(axis=0)
     return _with_parts(
         surveyed, source, [facts[index] for index in kept], options, dropped_counts_K
     )
@@ -140,12 +144,12 @@ def _judged(
     """Return the classes of all frames, the problems and warnings that they have together, and the
     classes.yaml that would mend those of values.
     """
-    classes, problems, remedy = _settle_classes(source, facts, options.ignore)
+    classes, problems, remedy = settle_classes(source, facts, options.ignore)
     marks = {source.place(index): frame.marks for index, frame in facts.items()}
     problems = [
         *problems,
         *_uniform_problems(source, facts, options),
-        *_class_option_problems(options, classes),
+        *class_option_problems(options, classes),
         *mark_problems(marks, classes, options.ignore),
     ]
     return classes, problems, (*source.warnings, *mark_warnings(marks, classes)), remedy
@@ -185,47 +189,6 @@ def _labelled_share(frame: Facts, classes: Classes) -> float:
     return labelled / sum(frame.pixels)
 
 
-def _settle_classes(
-    source: FrameSource, facts: Mapping[int, Facts], ignore: str
-) -> tuple[Classes, list[Problem], str]:
-    """Return the declared classes, or those that the labels found make; each value outside them;
-    and the classes.yaml that would accept those.
-    """
-    classes = declared = source.classes
-    if classes is None:
-        labels = sorted(
-            {label for frame in facts.values() for label in frame.labels if str(label) != ignore}
-        )
-        count = labels[-1] + 1 if labels else 0
-        # one absent label is reported as a class absent from training
-        if len(labels) < count - 1 or count > MOST_CLASSES:
-            count = next(label for label in range(count + 1) if label not in labels)
-        classes = source.guess(max(count, 2))
-    classes = classes.ignoring(ignore)
-    if len(classes.names) > MOST_CLASSES:
-        return (
-            classes,
-            [
-                Problem(
-                    "ignore",
-                    f"there must be at most {MOST_CLASSES} classes with the ignored one",
-                    ignore,
-                )
-            ],
-            "",
-        )
-    masks = {
-        source.place(index): Held.of(
-            dict(zip(frame.labels, frame.pixels, strict=True)), frame.undeclared
-        )
-        for index, frame in facts.items()
-    }
-    undeclared = Undeclared.of(masks, classes)
-    rule = UNDECLARED if declared is None else among(classes)
-    remedy = undeclared.remedy(declared, masks.values()) if source.layout_text else ""
-    return classes, list(undeclared.problems(rule)), remedy
-
-
 def _uniform_problems(
     source: FrameSource, facts: Mapping[int, Facts], options: DataOptions
 ) -> Iterator[Problem]:
@@ -243,45 +206,6 @@ def _uniform_problems(
         )
 
 
-def _class_option_problems(options: DataOptions, classes: Classes) -> Iterator[Problem]:
-    if options.min_labelled > 0 and classes.ignore_label is None:
-        rule = "must be 0 for data without an ignored label, where every pixel is labelled"
-        yield Problem("min_labelled", rule, f"{options.min_labelled:g}")
-    labels = range(len(classes.names))
-    for word in options.scored:
-        label = label_of(str(word), classes.names)
-        if label not in labels:
-            known = ", ".join(f"{each} ({classes.names[each]})" for each in labels)
-            yield Problem("scored", f"must be classes, by label or name: {known}", str(word))
-        elif label == classes.ignore_label:
-            yield Problem("scored", "the ignored label cannot be scored", str(word))
-    scored = _scored(options, classes)
-    if set(scored) <= set(labels):
-        yield from Score.read(options.measure).class_problems(classes.names, scored)
-
-
-def _scored(options: DataOptions, classes: Classes) -> tuple[int, ...]:
-    """Return the labels that are scored, ascending; a word that is none is -1."""
-    labels = {label_of(str(word), classes.names) for word in options.scored}
-    named = sorted(-1 if label is None else label for label in labels)
-    return tuple(named) or tuple(
-        label for label in range(len(classes.names)) if label != classes.ignore_label
-    )
-
-
-def _pixel_counts(facts: Sequence[Facts], classes: Classes) -> np.ndarray:
-    """Pixels per frame and stored label, (len(facts), K) int64; labels outside the classes are left
-    out.
-    """
-    counts = np.zeros((len(facts), len(classes.names)), np.int64)
-    for row, frame in zip(counts, facts, strict=True):
-        for label, pixels in zip(frame.labels, frame.counts, strict=True):
-            stored = classes.ignore_label if label == classes.raw_ignore else label
-            if stored is not None and stored < len(row):
-                row[stored] += pixels
-    return counts
-
-
 def _with_parts(
     surveyed: Survey,
     source: FrameSource,
@@ -290,7 +214,7 @@ def _with_parts(
     dropped_counts_K: np.ndarray,
 ) -> Survey:
     classes = surveyed.classes
-    scored = _scored(options, classes)
+    scored = scored_labels(options, classes)
     groups = _settle_groups(surveyed, source, facts)
     given = [source.parts[index] for index in surveyed.kept] if source.parts else []
     parts = cut_parts(groups, surveyed.pixel_counts[:, scored], options, given)

@@ -9,7 +9,7 @@ import typer
 from objectives.data.dataset import check as examine
 from objectives.data.dataset import drop_reasons
 from objectives.data.preparing.progress import in_lines
-from objectives.pictures.panels import data_picture
+from objectives.pictures.charts import data_picture
 from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.found_here import found_here
 from search.cli.frame_options import FrameOptions

@@ -5,7 +5,7 @@ from pathlib import Path
 from objectives.errors import UserError
 from objectives.outputs.atomic import file_at_once
 from objectives.outputs.place import refuse_output
-from objectives.pictures.panels import is_picture
+from objectives.pictures.figures import is_picture
 
 
 def refuse_picture(out: Path, option: str, *, force: bool, source: str) -> None:

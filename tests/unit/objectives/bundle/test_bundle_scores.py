@@ -20,8 +20,9 @@ from objectives.bundle.provenance import PartScore
 from objectives.config import Config, UNet
 from objectives.data.reading.frames import frame_hash
 from objectives.errors import SearchError, UserError
+from objectives.pictures.charts import confusion_picture, reliability_picture
 from objectives.pictures.evaluation import draw_evaluation, refuse_pictures_folder, write_pictures
-from objectives.pictures.panels import confusion_picture, frame_panel, reliability_picture
+from objectives.pictures.panels import frame_panel
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import ProgramSettings
 from objectives.scoring.calibration import Calibration

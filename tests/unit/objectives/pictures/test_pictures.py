@@ -12,16 +12,9 @@ from objectives.config import Augment
 from objectives.data.preparing.check import Report
 from objectives.data.spec import FrameSpec
 from objectives.device.processor import Processor
-from objectives.pictures.panels import (
-    coloured,
-    confusion_picture,
-    curve_picture,
-    data_picture,
-    displayable,
-    error_map,
-    prediction_panel,
-    preview_sheet,
-)
+from objectives.pictures.cells import coloured, displayable, error_map
+from objectives.pictures.charts import confusion_picture, curve_picture, data_picture
+from objectives.pictures.panels import prediction_panel, preview_sheet
 from objectives.training.results import EpochResult
 from tests.support.frame_specs import frame_spec
 

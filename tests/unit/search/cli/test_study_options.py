@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from objectives.data.options import DataOptions
 from objectives.errors import ProblemsError, UserError, WorldError
-from objectives.pictures.panels import is_picture
+from objectives.pictures.figures import is_picture
 from search.cli.action import with_options
 from search.cli.app import app
 from search.cli.options import parse_split
