@@ -53,7 +53,7 @@ faults-compose: install ## the same to containers (needs docker; 12 minutes)
 browser-test: install ## the dashboard of a finished study in a real browser (needs chromium)
 	$(VENV)/bin/pytest tests/browser
 
-gpu-test: install ## memory that runs out, precision and resume on a real GPU (skips without CUDA)
+gpu-test: install ## training, trials in their processes and two workers in slots on a real GPU (skips without CUDA; GPU_TESTS_ON=cpu tries some of it there)
 	$(VENV)/bin/pytest tests/gpu -rs
 
 gpu-lab: install ## scripts for a GPU machine into .gpulab, and all their steps here at tiny sizes on the CPU (15 minutes)

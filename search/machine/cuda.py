@@ -114,7 +114,7 @@ def _multiply(pipe: Connection, gpu: str) -> None:
     try:
         pipe.send("" if multiplies(torch.device("cuda")) else "it multiplies matrices wrongly")
     except (RuntimeError, AssertionError) as error:
-        taken = BUSY.search(str(error)) or is_full(error, lambda: torch.cuda.mem_get_info()[0])
+        taken = is_taken(error, lambda: torch.cuda.mem_get_info()[0])
         pipe.send("" if taken else first_line(error))
 
 
@@ -133,11 +133,11 @@ def multiplies(device: "torch.device") -> bool:
     return torch.equal(on_device.cpu(), left @ right)
 
 
-def is_full(error: Exception, free_bytes: Callable[[], int]) -> bool:
-    """Return whether an error of a device says that it has no memory left, which is no fault of its
-    own.
+def is_taken(error: Exception, free_bytes: Callable[[], int]) -> bool:
+    """Return whether an error of a device says that others have it, or all its memory, which is no
+    fault of its own.
     """
-    if FULL.search(str(error)):
+    if FULL.search(str(error)) or BUSY.search(str(error)):
         return True
     try:
         return bool(MAYBE_FULL.search(str(error))) and free_bytes() < FULL_BYTES

@@ -44,12 +44,8 @@ def run_locally(
     # workers say it into their logs, which nobody reads while all goes well
     for remark in offered.remarks:
         print(f"search: {remark}", file=sys.stderr)
-    if per_gpu.isdecimal() and 0 < (slots := int(per_gpu) * len(offered.gpus)) < workers:
-        print(
-            f"search: {len(offered.gpus)} GPU(s) have {slots} slot(s) for {workers} workers: the others "
-            f"stand by",
-            file=sys.stderr,
-        )
+    if remark := too_many(workers, per_gpu, gpus=len(offered.gpus)):
+        print(f"search: {remark}", file=sys.stderr)
     # fewer beside the workers of another run
     most_threads = 0 if offered.gpus else max(1, int(cores()) // workers)
     command = [
@@ -89,6 +85,14 @@ def run_locally(
                 f"{len(failed)} of {workers} workers failed; the first said: "
                 f"{_last_words(failed[0])}"
             )
+
+
+def too_many(workers: int, per_gpu: str, *, gpus: int) -> str:
+    """Return that GPUs have fewer slots than there are workers, where that is known; else nothing."""
+    slots = gpus * int(per_gpu) if per_gpu.isdecimal() else 0
+    if not 0 < slots < workers:
+        return ""
+    return f"{gpus} GPU(s) have {slots} slot(s): {workers - slots} of {workers} workers stand by"
 
 
 class Setbacks:

@@ -38,9 +38,9 @@ def division(
     trial for which its slot is too small is trained in parts, or refused. Needs `preload`, and
     ``data`` only for that.
     """
-    gpus = offer(settings.device).gpus
     if settings.per_gpu != BY_NEED:
         return Into(settings.per_gpu)
+    gpus = offer(settings.device).gpus
     most = min(MOST_FITTING, int(cores() / max(1, len(gpus))))
     if not gpus or most < 2:
         return Fitting(0, 1)

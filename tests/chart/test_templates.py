@@ -125,6 +125,13 @@ def test_a_worker_says_75_and_has_time_to(example: Any) -> None:
     assert worker["spec"]["podReplacementPolicy"] == "Failed"
 
 
+@pytest.mark.parametrize("slots", ["4", "auto"])
+def test_slots_of_a_shared_gpu_are_told_where_they_are_wanted(slots: str) -> None:
+    assert "SEARCH_PER_GPU" not in environment(of_kind(render(*GPU), "Job", "worker"))
+    worker = of_kind(render(*GPU, "--set", f"worker.perGpu={slots}"), "Job", "worker")
+    assert environment(worker)["SEARCH_PER_GPU"]["value"] == slots
+
+
 def test_time_to_leave_cannot_be_taken() -> None:
     done = helm("template", "x", CHART, *GPU, "--set", "worker.graceSeconds=10")
     assert "/worker/graceSeconds" in done.stderr
@@ -138,6 +145,7 @@ CHANGES = {  # of values: which Jobs are made anew
     "worker.options={--verbose}": {"worker"},
     "worker.run=2": {"worker"},
     "worker.device=cpu": {"worker"},
+    "worker.perGpu=4": {"worker"},
     "worker.podLabels.a=b": {"worker"},
     "worker.cache=30Gi": {"init", "worker"},
     "image.tag=0.2.0": {"init", "worker"},
@@ -367,6 +375,8 @@ def test_what_has_no_default_must_be_given_and_is_all_named_at_once() -> None:
         (["database.url=postgresql://a:b@c/d"], "additional properties 'url' not allowed"),
         (["worker.device=gpu"], "'/worker/device'"),
         (["worker.gpus=2"], "'/worker/gpus'"),
+        (["worker.perGpu=33"], "'/worker/perGpu'"),
+        (["worker.perGpu=all"], "'/worker/perGpu'"),
         (["workers=3"], "additional properties 'workers' not allowed"),
         (["podSecurityContext.runAsUser=0"], "'/podSecurityContext/runAsUser'"),
         (["podSecurityContext.runAsNonRoot=false"], "'/podSecurityContext/runAsNonRoot'"),

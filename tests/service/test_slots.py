@@ -30,7 +30,8 @@ from search.study.stored import Study, open_study
 from search.trials import roster
 from search.trials.choosing import DividedError, NoSlotError
 from search.trials.leases import Lease
-from search.worker.context import BY_NEED, WorkerSettings
+from search.worker.context import BY_NEED, Orders, WorkerSettings
+from search.worker.loop import run_worker
 from search.worker.patience import Patience
 from search.worker.running import device_limits, runs_alone
 from search.worker.slots import FRAGMENTS, division, joined
@@ -252,6 +253,23 @@ def test_auto_goes_by_the_largest_of_the_studys_configs(
     assert control < plain < dropped, "a dropout keeps its mask"
     assert FRAGMENTS * plain <= wanted.need_bytes <= FRAGMENTS * dropped
     assert said == ["estimates what trials need of a GPU's memory, for --per-gpu auto"]
+    study.close()
+
+
+def test_a_worker_of_another_number_leaves_and_claims_nothing(
+    database: str, make_study: Callable[..., None], tmp_path: Path
+) -> None:
+    make_study(database, trials=1)
+    study = open_study(database, "small")
+    join(study, Into(4), "cuda:0")
+    asks = WorkerSettings(
+        str(tmp_path / "artifacts"), tmp_path / "cache", device="cuda:0", per_gpu=2
+    )
+    with pytest.raises(DividedError, match=r"told --per-gpu 2: give it --per-gpu 4") as refused:
+        run_worker(study, asks, Orders(), print)
+    assert refused.value.exit_code == 1, "an engine may try again"
+    assert [each["slots"] for each in read_status(study).workers] == [4]
+    assert {trial.state.name for trial in study.optuna.get_trials()} == {"WAITING"}
     study.close()
 
 

@@ -83,7 +83,7 @@ else
   exit 1
 fi
 step 1 40 "$python" "$lab/lab/steps.py" versions
-step 2 110 "$python" -m pytest tests/gpu -rs -W default -p no:cacheprovider --tb=short
+step 2 240 "$python" -m pytest tests/gpu -rs -W default -p no:cacheprovider --tb=short
 step 3 160 "$python" "$lab/lab/steps.py" study
 step 4 45 "$python" "$lab/lab/steps.py" precision
 step 5 150 "$python" "$lab/lab/steps.py" kill

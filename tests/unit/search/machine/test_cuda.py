@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from search.machine import cuda
-from search.machine.cuda import FULL_BYTES, device_fault, is_full, multiplies
+from search.machine.cuda import FULL_BYTES, device_fault, is_taken, multiplies
 from search.process.parent import preload
 from tests.support import stand_in_cuda
 
@@ -55,16 +55,17 @@ def test_the_product_is_compared_to_the_last_bit(monkeypatch: pytest.MonkeyPatch
             FULL_BYTES,
             False,
         ),
+        ("CUDA error: CUDA-capable device(s) is/are busy or unavailable", FULL_BYTES, True),
         ("CUDA error: uncorrectable ECC error encountered", 0, False),
         ("CUDA error: an illegal memory access was encountered", 0, False),
     ],
 )
 def test_a_full_device_is_told_from_a_broken_one(words: str, free: int, full: bool) -> None:
-    assert is_full(RuntimeError(words), lambda: free) is full
+    assert is_taken(RuntimeError(words), lambda: free) is full
 
 
 def test_a_device_that_cannot_tell_what_is_free_is_broken() -> None:
     def raises() -> int:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    assert not is_full(RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"), raises)
+    assert not is_taken(RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"), raises)
