@@ -3,7 +3,6 @@
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from objectives.device.running_out import shortage_in
 from objectives.device.shortage import MemoryTakenError, share_of
 from search.process.messages import Cause, Failed, Finished, Message, Saved
 from search.process.parent import TrialProcess, preload
+from tests.support import held_memory
 from tests.support.on_device import DEVICE, job_on_device, on_gpu
 
 pytestmark = on_gpu
@@ -24,20 +24,11 @@ MIB = 2**20
 LEFT = 300 * MIB  # less than a context and the libraries take
 
 
-def hold(pipe: Connection, left_bytes: int) -> None:
-    """Hold all of the GPU's memory but so much, until the other end says or is gone."""
-    free, _ = torch.cuda.mem_get_info(DEVICE)
-    held = [torch.empty(max(0, free - left_bytes), dtype=torch.uint8, device=DEVICE)]
-    torch.cuda.synchronize()
-    pipe.send(len(held))
-    pipe.poll(300.0)
-
-
 @contextmanager
 def another_holds_all_but(left_bytes: int) -> Iterator[None]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=hold, args=(theirs, left_bytes))
+    process = context.Process(target=held_memory.hold, args=(theirs, left_bytes))
     process.start()
     try:
         assert ours.poll(120.0), "the other process has not said that it holds the memory"

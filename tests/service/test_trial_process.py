@@ -2,19 +2,28 @@
 goes on.
 """
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from objectives.config import Config
+from objectives.data.dataset import Dataset
 from search.process import parent as process
+from search.process.messages import Finished, Noted
+from search.process.on_gpu import NO_PIPES, PIPES
 from search.process.parent import (
     ChildDiedError,
     ChildHungError,
     InterruptedTrialError,
     TrialProcess,
 )
-from tests.support import broken_trials
+from tests.support import broken_trials, told_environments
+from tests.support.on_device import job_on_device
 
 Start = Callable[..., TrialProcess]
 
@@ -66,3 +75,22 @@ def test_a_process_is_heard_while_nobody_reads(start: Start) -> None:
             assert next(messages).text.startswith(f"{number} ")  # type: ignore[union-attr]
         with pytest.raises(ChildDiedError, match="code 0"):
             next(messages)
+
+
+@pytest.mark.parametrize(
+    ("alone", "pipes"), [(False, told_environments.PIPES_HERE), (True, NO_PIPES)]
+)
+def test_a_process_sees_its_gpu_alone_and_where_it_must_no_daemon(
+    alone: bool, pipes: str, terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_enter", told_environments.tells_environment)
+    job = replace(job_on_device(Config(), terrain, tmp_path), gpu="GPU-0", alone=alone)
+    with TrialProcess(job, hang_s=60.0) as trial:
+        told, ended = islice(trial.messages(never), 2)
+    assert isinstance(told, Noted)
+    assert json.loads(told.text) == {
+        "CUDA_VISIBLE_DEVICES": "GPU-0",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        PIPES: pipes,
+    }
+    assert isinstance(ended, Finished)
