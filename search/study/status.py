@@ -171,21 +171,6 @@ class Status:
         ]
 
     @property
-    def shared_gpus(self) -> tuple[str, ...]:
-        """What people should know of GPUs that are divided, or that live workers of the study share: a
-        line for each.
-        """
-        on: dict[str, list[dict[str, Any]]] = {}
-        for worker in self.workers:
-            if worker["alive"] and worker["device"] != "cpu":
-                on.setdefault(worker["device"], []).append(worker)
-        return tuple(
-            _shared_gpu(gpu, workers)
-            for gpu, workers in on.items()
-            if len(workers) > 1 or workers[0]["slots"]
-        )
-
-    @property
     def halted(self) -> bool:
         """Whether no trial goes on though the study is not spent: paused, stopped, or
         over a limit.
@@ -243,13 +228,6 @@ class Status:
             "infeasible": asdict(self.infeasible),
             "warnings": list(self.warnings),
         }
-
-
-def _shared_gpu(gpu: str, workers: list[dict[str, Any]]) -> str:
-    slots = sorted({worker["slot"] for worker in workers})
-    have = f"slots {listed(map(str, slots))} of {workers[0]['slots']}" if slots[0] else "all of it"
-    mps = "MPS runs" if workers[-1]["mps"] else "MPS does not run"
-    return f"{gpu}: {len(workers)} worker(s) have {have}; {mps}"
 
 
 def read_status(study: Readable) -> Status:

@@ -15,6 +15,7 @@ from search.study.budget import is_over
 from search.study.front import Model
 from search.study.known import Readable
 from search.study.record import Believed
+from search.study.shared_gpus import shared_gpus
 from search.study.status import Status, TrialLine, read_status, read_trials
 from search.terminal.console import open_console
 
@@ -124,7 +125,7 @@ def _after(trials: list[TrialLine], since: int) -> int:
 
 def _view(status: Status, trials: list[TrialLine]) -> Group:
     learned = [Text(f"learns from {status.learned}")] if status.learned else []
-    gpus = map(Text, status.shared_gpus)
+    gpus = map(Text, shared_gpus(status.workers))
     rest = (*_best_lines(status), *_warnings(status))
     return Group(_headline(status), *gpus, _trial_table(trials), *learned, *rest)
 
