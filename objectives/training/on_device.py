@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 
 from objectives.augmentation.crops import Cropper, Region, crop_size
 from objectives.augmentation.on_device.augmenter import DeviceAugmenter
-from objectives.augmentation.on_device.frames import HeldFrames
+from objectives.augmentation.on_device.frames import HeldFrames, indexable
 from objectives.augmentation.on_device.left_to_host import left_to_host, needs_host
 from objectives.augmentation.on_device.resizing import resized
 from objectives.augmentation.transforms import frame_seed
@@ -118,19 +118,17 @@ class Held:
         places = [self.places[key.frame] for key in batch]
         if all(region.size == size for region in regions):
             return held.take(places, regions, size)
-        crops = [
-            self._resized(held, place, region)
-            for place, region in zip(places, regions, strict=True)
-        ]
-        images, masks = zip(*crops, strict=True)
-        return torch.stack(images), torch.stack(masks)
+        images_BCHW = torch.empty(
+            len(batch), self.data.spec.channels, *size, dtype=held.stored, device=self.device
+        )
+        masks_BHW = torch.empty(len(batch), *size, dtype=torch.uint8, device=self.device)
+        for number, (place, region) in enumerate(zip(places, regions, strict=True)):
+            images_BCHW[number], masks_BHW[number] = self._resized(held, place, region)
+        return images_BCHW, masks_BHW
 
     def _resized(self, held: HeldFrames, place: int, region: Region) -> tuple[Tensor, Tensor]:
         images_1CHW, masks_1HW = held.take([place], [region], region.size)
-        image_CHW, mask_HW = resized(
-            images_1CHW[0].float(), masks_1HW[0], self.crop.size, stored=images_1CHW.dtype
-        )
-        return image_CHW.to(images_1CHW.dtype), mask_HW
+        return resized(images_1CHW[0].float(), masks_1HW[0], self.crop.size, stored=held.stored)
 
 
 @final
@@ -206,7 +204,8 @@ class Bank:
         places = sent(torch.tensor([key.place for key in keys]), self.device)
         height, width = self.whole.size
         pixels_NHWC = held.pixels_PC.view(-1, height, width, held.pixels_PC.shape[1])
-        pixels_NHWC[places] = images_BCHW.permute(0, 2, 3, 1).to(self.device, non_blocking=True)
+        images_BCHW = indexable(images_BCHW).to(self.device, non_blocking=True)
+        pixels_NHWC[places] = images_BCHW.permute(0, 2, 3, 1)
         held.labels_P.view(-1, height, width)[places] = masks_BHW.to(self.device, non_blocking=True)
         self.made.update(key.place for key in keys)
 

@@ -230,7 +230,15 @@ def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:
         return True
     match verdict:
         case Verdict(need, problem):
-            pipe.send(Checked(need.parameters, need.multiply_adds, need.memory_bytes, problem))
+            pipe.send(
+                Checked(
+                    need.parameters,
+                    need.multiply_adds,
+                    need.memory_bytes,
+                    problem,
+                    held.on_device,
+                )
+            )
         case Unmeasurable(problem):
             pipe.send(Failed(Cause.INFEASIBLE, problem))
     return not problem

@@ -55,7 +55,8 @@ def usable(message: object, num_classes: int) -> Message:
             }
             for what, count in counts.items():
                 _check_count(count, what)
-            return Checked(parameters, multiply_adds, memory_bytes, _text(problem))
+            there = bool(message.on_device)
+            return Checked(parameters, multiply_adds, memory_bytes, _text(problem), there)
         case Noted(text):
             return Noted(_text(text))
         case Trained() | Finished():

@@ -83,6 +83,7 @@ class Checked:
     multiply_adds: int  # of one frame, forward
     memory_bytes: int  # of training, estimated
     problem: str  # one line, or empty
+    on_device: bool = False  # frames are augmented there
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,7 @@ class Notes:
     parameters: int = 0  # of the network
     multiply_adds: int = 0  # of one frame, forward
     memory_bytes: int = 0  # of training, estimated
+    augmented_on: str = ""  # host or device; empty: the host
     pruned: bool = False  # judged so, and to be ended
     cause: str = ""  # why it ended: a `Cause`, or words with one for a copy
     message: str = ""
@@ -231,6 +232,7 @@ _PLAIN = {
     "parameters": "parameters",
     "multiply_adds": MULTIPLY_ADDS,
     "memory_bytes": "memory_bytes",
+    "augmented_on": "augmented_on",
     "pruned": "pruned",
     "cause": CAUSE,
     "message": MESSAGE,

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from objectives.config import Config
 from objectives.device.shortage import host_memory, share_of
+from objectives.training.augment_on import AugmentOn
 from objectives.training.results import EpochResult, scored_epoch
 from search.artifacts import BlobMissingError
 from search.artifacts.pictures import attach_picture
@@ -67,8 +68,9 @@ class RunningTrial:
 
     def job(self, config: Config) -> Job:
         """Return what its process gets."""
+        augmented_on = Notes.of(self.stored).augmented_on
         return self.worker.patiently(
-            lambda: build_job(self.worker, self.lease, self.number, config)
+            lambda: build_job(self.worker, self.lease, self.number, config, augmented_on)
         )
 
     def process(self, job: Job) -> TrialProcess:
@@ -84,11 +86,14 @@ class RunningTrial:
         return usable(message, len(self.worker.data.spec.class_names))
 
     def note_needs(self, needs: Checked) -> None:
-        """Show in the dashboard what its config needs."""
+        """Show in the dashboard what its config needs, and keep where its frames are augmented."""
+        # a start before may have been on the device
+        on_host = "host" if Notes.of(self.stored).augmented_on else ""
         needed = Notes(
             parameters=needs.parameters,
             multiply_adds=needs.multiply_adds,
             memory_bytes=needs.memory_bytes,
+            augmented_on="device" if needs.on_device else on_host,
         )
         self.worker.patiently(lambda: self._write(needed))
 
@@ -196,8 +201,10 @@ class RunningTrial:
             )
 
 
-def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
-    """Return the job of a trial, with its checkpoints when it has some."""
+def build_job(worker: Worker, lease: Lease, number: int, config: Config, augmented_on: str) -> Job:
+    """Return the job of a trial, with its checkpoints when it has some; ``augmented_on`` is where its frames
+    were augmented before.
+    """
     pointers = checkpoints.pointers_of(worker.study.engine, lease.trial_id)
     pairs = [
         (pointers.get(last), pointers.get(best))
@@ -206,6 +213,7 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
     gpu = worker.member.gpu
     settings = worker.settings
     cores = settings.threads or roster.threads(worker.study.engine)
+    saved = tuple(Checkpoint(last.blob, best.blob) for last, best in pairs if last and best)
     return Job(
         number=number,
         config=config.model_dump_json(),
@@ -218,12 +226,10 @@ def build_job(worker: Worker, lease: Lease, number: int, config: Config) -> Job:
         threads=lease.threads,
         prefetchers=prefetchers(settings.prefetchers, on_gpu=bool(gpu), cores=cores),
         rungs=judging(worker.study.space).rungs,
-        checkpoints=tuple(
-            Checkpoint(last.blob, best.blob) for last, best in pairs if last and best
-        ),
+        checkpoints=saved,
         verbose=settings.verbose,
         alone=runs_alone(lease, worker.member.device),
-        augment_on=settings.augment_on,
+        augment_on=augment_on(settings.augment_on, augmented_on, begun=bool(saved)),
         **device_limits(worker.member.device, worker.member.slot),
     )
 
@@ -238,6 +244,15 @@ def prefetchers(wanted: int, *, on_gpu: bool, cores: int) -> int:
     if wanted != BY_DEVICE:
         return wanted
     return max(1, cores - 1) if on_gpu else 0
+
+
+def augment_on(asked: AugmentOn, before: str, *, begun: bool) -> AugmentOn:
+    """Return where a trial's frames are augmented: as its worker is asked, but one that goes on does so where
+    it began, or it would go on with other numbers.
+    """
+    if not begun:
+        return asked
+    return "device" if before == "device" else "host"
 
 
 def runs_alone(lease: Lease, gpu: Gpu) -> bool:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pynvml
@@ -16,6 +17,7 @@ from sqlalchemy import Engine, func, select, update
 
 from objectives.device.shortage import share_of
 from objectives.errors import UserError, WorldError
+from objectives.training.augment_on import AugmentOn
 from search.database.connections import open_engine
 from search.database.tables import WORKER
 from search.machine import driver, gpu_locks, hosts
@@ -27,7 +29,7 @@ from search.study.stored import Study, open_study
 from search.trials import roster
 from search.worker.context import BY_DEVICE, Orders, WorkerSettings
 from search.worker.loop import run_worker, threads_of
-from search.worker.running import device_limits, prefetchers
+from search.worker.running import augment_on, device_limits, prefetchers
 from tests.support.stand_in_driver import ABSENT, LOST, MIG, TWO, StandInDriver, use_driver
 
 UUIDS = [chip.uuid for chip in TWO]
@@ -259,3 +261,11 @@ def test_prefetchers_follow_the_share_of_cores_on_a_gpu(
     told: int, on_gpu: bool, cores: int, expected: int
 ) -> None:
     assert prefetchers(told, on_gpu=on_gpu, cores=cores) == expected
+
+
+@pytest.mark.parametrize("asked", get_args(AugmentOn))
+def test_a_trial_that_goes_on_is_augmented_where_it_began(asked: AugmentOn) -> None:
+    assert augment_on(asked, "", begun=False) == asked
+    assert augment_on(asked, "device", begun=False) == asked  # it starts anew
+    assert augment_on(asked, "device", begun=True) == "device"
+    assert augment_on(asked, "host", begun=True) == augment_on(asked, "", begun=True) == "host"

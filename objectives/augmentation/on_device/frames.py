@@ -25,7 +25,8 @@ class HeldFrames:
         sizes_N2: npt.NDArray[np.int64],
         ignored: int | None,
     ) -> None:
-        self.pixels_PC = pixels_PC
+        self.stored = pixels_PC.dtype
+        self.pixels_PC = indexable(pixels_PC)
         self.labels_P = labels_P
         self.sizes_N2 = sizes_N2
         self.starts_N = np.concatenate([[0], np.cumsum(sizes_N2.prod(axis=1))])[:-1]
@@ -56,7 +57,7 @@ class HeldFrames:
         """Keep a frame of the size that its place has."""
         where = slice(int(self.starts_N[place]), int(self.starts_N[place]) + mask_HW.size)
         image = np.array(image_HWC).reshape(-1, self.pixels_PC.shape[1])
-        self.pixels_PC[where].copy_(torch.from_numpy(image))
+        self.pixels_PC[where].copy_(indexable(torch.from_numpy(image)))
         self.labels_P[where].copy_(torch.from_numpy(np.array(mask_HW).reshape(-1)))
 
     def take(
@@ -93,7 +94,12 @@ class HeldFrames:
                 columns_Bw >= width_B[:, None]
             )[:, None, :]
             labels_Bhw = labels_Bhw.masked_fill(outside_Bhw, self.ignored)
-        return self.pixels_PC[index_Bhw].permute(0, 3, 1, 2), labels_Bhw
+        return self.pixels_PC[index_Bhw].view(self.stored).permute(0, 3, 1, 2), labels_Bhw
+
+
+def indexable(pixels: Tensor) -> Tensor:
+    """Return the same pixels, those of 16 bits as signed numbers: CUDA indexes no unsigned ones."""
+    return pixels.view(torch.int16) if pixels.dtype == torch.uint16 else pixels
 
 
 def mirrored(places: Tensor, sides: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ class WorkerOptions:
             envvar="SEARCH_AUGMENT",
             help="Where frames are augmented: by processes of the host, or in whole batches on the device "
             "that trains, where the training part lives then if it takes no more than 0.3 of its memory; "
-            "auto: there on a GPU. The same for all workers of a study: the two mean the same, but draw "
-            "other numbers.",
+            "auto: there on a GPU. The two mean the same and draw other numbers: a trial goes on as it "
+            "began.",
         ),
     ] = "host"
     drain: Annotated[

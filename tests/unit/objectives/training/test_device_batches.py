@@ -3,10 +3,12 @@ resume, of any size and depth; and a training on them.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from objectives.augmentation.copy_paste import FrameAugmenter
 from objectives.augmentation.on_device.frames import HeldFrames
@@ -304,6 +306,64 @@ def test_frames_of_16_bit_and_many_channels(terrain: Dataset) -> None:
     assert images.shape[1] == 6
     assert 255 < images.max() <= 65535
     assert (images == images.round()).all()
+
+
+class WithoutUnsigned(TorchDispatchMode):
+    """Refuses what CUDA does with no unsigned numbers of 16 bits: all but to copy and to look at them."""
+
+    able = frozenset(
+        {
+            "_to_copy",
+            "copy_",
+            "view",
+            "permute",
+            "slice",
+            "select",
+            "empty",
+            "detach",
+            "lift_fresh",
+            "as_strided",
+            "split",
+        }
+    )
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        values = [*args, *(kwargs or {}).values()]
+        unsigned = any(isinstance(v, torch.Tensor) and v.dtype == torch.uint16 for v in values)
+        name = func.overloadpacket.__name__
+        assert not unsigned or name in self.able, f"{name} of unsigned numbers"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(augment=Augment(intensity=0.8), train=Train(batch_size=8)),
+        Config(augment=PASTED, train=Train(batch_size=8)),
+        Config(augment=STILL, train=Train(batch_size=8, crop="24x24", crop_scale=1.5)),
+    ],
+    ids=["moved", "banked", "scaled"],
+)
+def test_frames_of_16_bit_are_only_looked_at_and_copied_as_such(
+    terrain: Dataset, config: Config
+) -> None:
+    """torch 2.8 on a GPU says: "index_cuda" not implemented for 'UInt16'."""
+    batches = batches_of(config, wide(terrain))
+    next(batches.epoch(0))
+    with WithoutUnsigned():
+        expected = next(batches.epoch(1))
+    assert expected[0].dtype == torch.float32
+    found, theirs = (
+        list(batches_of(config.model_copy(update={"augment": STILL}), wide(terrain), on).epoch(1))
+        for on in ("device", "host")
+    )
+    assert (
+        max(
+            float((one - other).abs().max())
+            for (one, _), (other, _) in zip(found, theirs, strict=True)
+        )
+        <= 1.0
+    )
 
 
 def test_held_frames_are_the_data(ragged: Dataset) -> None:

@@ -231,7 +231,9 @@ def test_frames_on_the_device_count_in_what_a_config_needs(
         worker, ours = link()
         job = replace(job_of(config, terrain, tmp_path), augment_on=asked)
         assert can_work(config, terrain, job, ours.pipe)
-        needs.append(worker.recv().memory_bytes)
+        told = worker.recv()
+        assert told.on_device == (asked == "device")
+        needs.append(told.memory_bytes)
     assert needs[1] - needs[0] == len(terrain.parts["train"]) * 64 * 128 * 2
 
 

@@ -38,6 +38,7 @@ CLASSES = 2
         Trained(),
         Finished(),
         Checked(10, 20, 30, ""),
+        Checked(10, 20, 30, "", on_device=True),
         Noted("goes on after epoch 3"),
         Failed(Cause.DIVERGED, "the loss is nan in epoch 4"),
         Drawn("curve.png", PNG + b"..."),
