@@ -8,6 +8,7 @@ are kept in a CSV as they end, and are not repeated.
 
 import argparse
 import csv
+import hashlib
 import statistics
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench import alternate, ratio_of
+from bench import alternate
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t as student
@@ -27,9 +28,11 @@ from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.training.augment_on import AugmentOn
 from objectives.training.batches import TrainingBatches
 from objectives.training.fit import fit, prepare
+from objectives.training.on_device import BANK_EPOCHS
 from search.machine.hosts import cores
 
-BATCH, TURNS = 32, 7
+BATCH = 32
+TURNS = 2 * BANK_EPOCHS  # so that a bank is made as often as in a training
 LEVEL, WITHIN = 0.9, 0.005
 WAYS: tuple[AugmentOn, AugmentOn] = ("host", "device")
 MIXES = {
@@ -42,10 +45,11 @@ RECIPE = Config(
     augment=Augment(intensity=0.5),
     loss=Loss(cross_entropy=0.5, dice=0.5),
     optimiser=AdamW(learning_rate=8e-3),
-    train=Train(batch_size=8, scale=0.5, epochs=15, ema=0.99),
+    train=Train(batch_size=8, scale=0.5, epochs=40, ema=0.99),
 )
-FRAMES = 300
-COLUMNS = ("seed", "way", "best", "last", "seconds")
+FRAMES = 400
+COLUMNS = ("recipe", "device", "seed", "way", "best", "last", "seconds")
+SCORES = ("best", "last")
 
 
 def main() -> None:
@@ -89,12 +93,12 @@ def speed_table(data: Dataset, device: torch.device, prefetchers: int) -> Table:
             config = Config(augment=augment, train=Train(batch_size=BATCH, steps_per_epoch=batches))
             turns = [epochs(config, frames, way, device, prefetchers) for way in WAYS]
             host, other = alternate(*turns, rounds=TURNS)
-            rates = [BATCH * batches / statistics.median(each) for each in (host, other)]
+            rates = [BATCH * batches * TURNS / sum(each) for each in (host, other)]
             table.add_row(
                 f"{frames.spec.height}x{frames.spec.width}x{frames.spec.channels}",
                 words,
                 *(f"{rate:.0f}" for rate in rates),
-                f"{ratio_of(other, host):.2f}",
+                f"{rates[1] / rates[0]:.2f}",
             )
     return table
 
@@ -152,15 +156,16 @@ def trained(
     data: Dataset, seeds: int, file: Path, device: torch.device
 ) -> dict[str, dict[str, list[float]]]:
     """Scores of each way, seed by seed; what the file has is not trained again."""
-    known = {(row["seed"], row["way"]): row for row in rows_of(file)}
+    same = {"recipe": recipe_key(), "device": device.type}
+    known = {(row["seed"], row["way"]): row for row in rows_of(file) if same.items() <= row.items()}
     for seed in range(seeds):
         for way in WAYS:
             if (str(seed), way) not in known:
-                known[str(seed), way] = added(file, one_training(data, seed, way, device))
+                row = same | one_training(data, seed, way, device)
+                known[str(seed), way] = added(file, row)
     return {
         way: {
-            name: [float(known[str(seed), way][name]) for seed in range(seeds)]
-            for name in COLUMNS[2:]
+            name: [float(known[str(seed), way][name]) for seed in range(seeds)] for name in SCORES
         }
         for way in WAYS
     }
@@ -193,7 +198,12 @@ def one_training(data: Dataset, seed: int, way: AugmentOn, device: torch.device)
     scores = [result.score for result in fit(training)]
     last = statistics.mean(scores[-len(scores) // 4 :])
     values = (seed, way, f"{max(scores):.6f}", f"{last:.6f}", f"{time.monotonic() - start:.1f}")
-    return dict(zip(COLUMNS, map(str, values), strict=True))
+    return dict(zip(COLUMNS[2:], map(str, values), strict=True))
+
+
+def recipe_key() -> str:
+    """What is trained on how many frames, as eight digits: other trainings are not taken for it."""
+    return hashlib.sha256(f"{RECIPE.model_dump_json()} {FRAMES}".encode()).hexdigest()[:8]
 
 
 def pairs_table(scores: dict[str, dict[str, list[float]]]) -> Table:

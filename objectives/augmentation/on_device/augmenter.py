@@ -19,7 +19,7 @@ from objectives.transfer import sent
 
 # values of frames that go through at once: so many stay in a CPU's cache and are no news to its memory; on a
 # GPU they bound what is taken for a moment, some ten times four bytes each
-AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
+AT_ONCE = {"cpu": 2**19, "cuda": 2**23}
 _OF_MOVING = 6  # the first of a frame's numbers on the device
 
 

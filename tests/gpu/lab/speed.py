@@ -25,6 +25,7 @@ from objectives.data.dataset import Dataset
 from objectives.losses import build_phases, class_weights_K
 from objectives.networks import build_network
 from objectives.program.pixels import pixels_BCHW
+from objectives.training.augment_on import AugmentOn
 from objectives.training.fit import prepare, train_epoch
 
 ON = torch.device(DEVICE)
@@ -245,7 +246,15 @@ def stacked(model: Model, data: Dataset, batch: int, networks: int) -> Step:
     return step
 
 
-def real(model: Model, data: Dataset, batch: int, prefetchers: int, *, epochs: int = 2) -> float:
+def real(
+    model: Model,
+    data: Dataset,
+    batch: int,
+    prefetchers: int,
+    *,
+    epochs: int = 2,
+    augment_on: AugmentOn = "host",
+) -> float:
     """Return the images a second of the project's own loop after its first epoch, in which its
     prefetchers fill up.
     """
@@ -260,7 +269,9 @@ def real(model: Model, data: Dataset, batch: int, prefetchers: int, *, epochs: i
             epochs=100,
         ),
     )
-    training = prepare(config, data, seed=0, device=ON, prefetchers=prefetchers)
+    training = prepare(
+        config, data, seed=0, device=ON, prefetchers=prefetchers, augment_on=augment_on
+    )
     began = time.perf_counter()
     train_epoch(training)
     first = time.perf_counter() - began
@@ -475,6 +486,8 @@ def measure_small(prefetchers: tuple[int, ...]) -> dict[str, float]:
     for count in prefetchers:
         name = f"the project's loop with augmentation, batch {batch}, {count} prefetchers"
         found[f"loop {count}"] = tried(name, partial(real, SMALL, data, batch, count))
+    name = f"the project's loop with augmentation on the device, batch {batch}"
+    found["loop device"] = tried(name, partial(real, SMALL, data, batch, 0, augment_on="device"))
     most = prefetchers[-1]
     name = f"Lightning + DataLoader({most}) + albumentations, batch {batch}"
     found["peer"] = tried(name, partial(peer, SMALL, data, batch, most))
@@ -506,6 +519,8 @@ def measure_large(prefetchers: int) -> dict[str, float]:
         say("    " + launches(bare(RESNET, data, batch)))
     name = f"the project's loop with augmentation, batch {batch}, {prefetchers} prefetchers"
     found[f"large {prefetchers}"] = tried(name, partial(real, RESNET, data, batch, prefetchers))
+    name = f"the project's loop with augmentation on the device, batch {batch}"
+    found["large device"] = tried(name, partial(real, RESNET, data, batch, 0, augment_on="device"))
     return found
 
 
