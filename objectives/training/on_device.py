@@ -75,6 +75,7 @@ class OnDevice:
         every = [key for batch in keys for key in batch]
         seeds_N = np.array([key.seed for key in every], np.uint32)
         changed_N = np.array([key.again or not self.keeps_originals for key in every], bool)
+        # here, not before: it uses the device
         augment = DeviceAugmenter(self.config.augment, self.data.spec, self.device)
         drawn = augment.drawn(seeds_N, self.size, changed_N)
         done = 0

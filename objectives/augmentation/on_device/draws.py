@@ -92,55 +92,37 @@ class Draws:
         drawn = _Uniform(uniforms(seeds_N, len(_Column)), changed_N)
         moved_N = drawn.happens(_Column.MOVED, strengths.moved)
         lit_N = drawn.happens(_Column.LIT, strengths.lit)
-        shares_N2 = np.stack(
-            [
-                drawn.within(column, _either(strengths.shift))
-                for column in (_Column.SHIFT_X, _Column.SHIFT_Y)
-            ],
-            axis=1,
-        )
-        slant_N2 = np.stack(
-            [
-                drawn.within(column, _either(strengths.slant))
-                for column in (_Column.SLANT_X, _Column.SLANT_Y)
-            ],
-            axis=1,
-        )
         # as often larger as smaller
         zoom = 1 + strengths.zoom
         scale_N = np.where(
             drawn.happens(_Column.GROWS, 0.5),
-            drawn.within(_Column.ZOOM, (1.0, zoom)),
-            drawn.within(_Column.ZOOM, (1 / zoom, 1.0)),
+            drawn.number(moved_N, _Column.ZOOM, (1.0, zoom), 1.0),
+            drawn.number(moved_N, _Column.ZOOM, (1 / zoom, 1.0), 1.0),
         )
-        contrast_N = 1 + drawn.within(_Column.CONTRAST, _either(strengths.contrast))
-        brightness_N = drawn.within(_Column.BRIGHTNESS, _either(strengths.brightness))
+        shares_N2 = drawn.pair(moved_N, (_Column.SHIFT_X, _Column.SHIFT_Y), strengths.shift)
+        gammas_N, noisy_N, blurred_N = (
+            drawn.happens(column, share)
+            for column, share in (
+                (_Column.GAMMAS, strengths.gammas),
+                (_Column.NOISY, strengths.noisy),
+                (_Column.BLURRED, strengths.blurred),
+            )
+        )
+        dimmer, brighter = 1 - strengths.contrast, 1 + strengths.contrast
         return cls(
-            flip_N=np.where(drawn.happens(_Column.FLIP, strengths.flip), -1.0, 1.0),
-            vertical_flip_N=np.where(
-                drawn.happens(_Column.VERTICAL_FLIP, strengths.vertical_flip), -1.0, 1.0
+            flip_N=drawn.sign(_Column.FLIP, strengths.flip),
+            vertical_flip_N=drawn.sign(_Column.VERTICAL_FLIP, strengths.vertical_flip),
+            shift_N2=np.trunc(shares_N2 * (size[1], size[0])),
+            slant_N2=drawn.pair(moved_N, (_Column.SLANT_X, _Column.SLANT_Y), strengths.slant),
+            scale_N=scale_N,
+            turn_N=drawn.number(moved_N, _Column.TURN, _either(strengths.turn), 0.0),
+            contrast_N=drawn.number(lit_N, _Column.CONTRAST, (dimmer, brighter), 1.0),
+            brightness_N=drawn.number(
+                lit_N, _Column.BRIGHTNESS, _either(strengths.brightness), 0.0
             ),
-            shift_N2=np.where(moved_N[:, None], np.trunc(shares_N2 * (size[1], size[0])), 0.0),
-            slant_N2=np.where(moved_N[:, None], slant_N2, 0.0),
-            scale_N=np.where(moved_N, scale_N, 1.0),
-            turn_N=np.where(moved_N, drawn.within(_Column.TURN, _either(strengths.turn)), 0.0),
-            contrast_N=np.where(lit_N, contrast_N, 1.0),
-            brightness_N=np.where(lit_N, brightness_N, 0.0),
-            gamma_N=np.where(
-                drawn.happens(_Column.GAMMAS, strengths.gammas),
-                drawn.within(_Column.GAMMA, strengths.gamma),
-                1.0,
-            ),
-            noise_N=np.where(
-                drawn.happens(_Column.NOISY, strengths.noisy),
-                drawn.within(_Column.NOISE, strengths.noise),
-                0.0,
-            ),
-            blur_N=np.where(
-                drawn.happens(_Column.BLURRED, strengths.blurred),
-                drawn.within(_Column.BLUR, strengths.blur),
-                0.0,
-            ),
+            gamma_N=drawn.number(gammas_N, _Column.GAMMA, strengths.gamma, 1.0),
+            noise_N=drawn.number(noisy_N, _Column.NOISE, strengths.noise, 0.0),
+            blur_N=drawn.number(blurred_N, _Column.BLUR, strengths.blur, 0.0),
         )
 
 
@@ -154,9 +136,21 @@ class _Uniform:
     def happens(self, column: _Column, share: float) -> npt.NDArray[np.bool_]:
         return np.asarray((self.values_ND[:, column] < share) & self.changed_N)
 
-    def within(self, column: _Column, limits: Limits) -> Numbers:
+    def number(
+        self, happens_N: npt.NDArray[np.bool_], column: _Column, limits: Limits, else_: float
+    ) -> Numbers:
         low, high = limits
-        return np.asarray(low + (high - low) * self.values_ND[:, column])
+        return np.where(happens_N, low + (high - low) * self.values_ND[:, column], else_)
+
+    def pair(
+        self, happens_N: npt.NDArray[np.bool_], columns: tuple[_Column, _Column], most: float
+    ) -> Numbers:
+        return np.stack(
+            [self.number(happens_N, column, _either(most), 0.0) for column in columns], axis=1
+        )
+
+    def sign(self, column: _Column, share: float) -> Numbers:
+        return np.where(self.happens(column, share), -1.0, 1.0)
 
 
 def _either(most: float) -> Limits:

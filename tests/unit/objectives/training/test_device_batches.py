@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from objectives.augmentation.copy_paste import FrameAugmenter
 from objectives.augmentation.on_device.frames import HeldFrames
 from objectives.augmentation.on_device.resizing import resized
 from objectives.augmentation.transforms import frame_seed
@@ -21,6 +20,7 @@ from objectives.data.preparing.resize import resize_image, resize_mask
 from objectives.training.augment_on import AugmentOn
 from objectives.training.batches import TrainingBatches
 from objectives.training.fit import begin, fit, prepare
+from objectives.training.loader import AugmentedFrames
 from objectives.training.on_device import BANK_EPOCHS
 from objectives.training.order import EpochOrder
 from objectives.training.ways import HELD_SHARE, choose
@@ -182,12 +182,23 @@ def test_originals_are_kept_once_an_epoch(terrain: Dataset) -> None:
             assert kept < 1.2 * len(terrain.parts["train"])
 
 
+WARPED = Augment(intensity=0.8, elastic=True, flip=False, geometry=False, photometric=False)
+
+
 def test_the_bank_holds_what_the_host_makes_of_frames(terrain: Dataset) -> None:
-    """Pasted pieces, by a seed of the first of its epochs; made anew for the next."""
-    config = Config(augment=PASTED, train=Train(batch_size=8))
-    batches = batches_of(config, terrain)
-    order = EpochOrder(config, terrain, 3)
-    host = FrameAugmenter(PASTED, terrain)
+    check_bank(Config(augment=PASTED, train=Train(batch_size=8)), terrain)
+
+
+def test_the_bank_holds_what_the_host_makes_of_crops(ragged: Dataset) -> None:
+    train = Train(crop="24x24", crop_scale=1.3, batch_size=8)
+    check_bank(Config(augment=WARPED, train=train), ragged)
+    check_bank(Config(augment=PASTED, train=train), ragged)
+
+
+def check_bank(config: Config, data: Dataset) -> None:
+    """What is in the bank is made by a seed of the first of its epochs, and made anew for the next."""
+    batches, order = batches_of(config, data), EpochOrder(config, data, 3)
+    host = AugmentedFrames(config, data)
     seen: list[dict[int, bytes]] = []
     for epoch in (0, 1, BANK_EPOCHS):
         order.epoch = epoch
@@ -195,11 +206,9 @@ def test_the_bank_holds_what_the_host_makes_of_frames(terrain: Dataset) -> None:
         seen.append({})
         for keys, (images, masks) in zip(order, batches.epoch(epoch), strict=True):
             for key, image, mask in zip(keys, images, masks, strict=True):
-                expected, label = host(
-                    np.asarray(terrain.images[key.frame]),
-                    np.asarray(terrain.masks[key.frame]),
-                    frame_seed(3, first, key.frame, key.place),
-                )
+                expected, label = host[
+                    replace(key, seed=frame_seed(3, first, key.frame, key.place))
+                ]
                 np.testing.assert_array_equal(image.permute(1, 2, 0), expected)
                 np.testing.assert_array_equal(mask, label)
                 seen[-1][key.place] = expected.tobytes()
