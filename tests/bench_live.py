@@ -34,6 +34,7 @@ from search.place import Place, open_place
 from search.posterior.draws import FromTrial
 from search.study import setup
 from search.study.stored import open_study
+from search.terminal.how import How
 from search.terminal.local import run_locally
 from spaces import FromParams, Space, load_space
 
@@ -165,7 +166,7 @@ def by_service(
     """Search by the service's own workers; the study may be kept."""
     for line in setup.set_up(request, place):
         print(line, flush=True)
-    run_locally(request.name, place, workers=workers, device="cpu")
+    run_locally(request.name, place, workers=workers, how=How("cpu"))
     study = open_study(place.storage, request.name)
     winner = best_trial(study)
     if kept:

@@ -32,6 +32,7 @@ from search.study.purpose import Candidate, Retraining
 from search.study.record import Notes
 from search.study.spec import StudySpec
 from search.study.stored import ForeignNameError, Study, create_study, open_study
+from search.terminal.how import How
 from search.terminal.local import run_locally
 from search.trials import checkpoints
 from spaces.space import unpruned
@@ -171,7 +172,7 @@ def retrained(
     study = open_study(place.storage, name)
     try:
         if not is_over(study):
-            run_locally(name, place, workers=1, device=device, source=source)
+            run_locally(name, place, workers=1, how=How(device), source=source)
         trial = completed_trial(study)
         pointer = checkpoints.pointers_of(study.engine, trial._trial_id).get(checkpoints.BEST)
         run = study.run(ONLY)

@@ -21,15 +21,17 @@ from search.machine.hosts import cores
 from search.place import Place
 from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.terminal.how import How
 from search.terminal.progress import show_until
 from search.waits import AGAIN
 
 STOP_S = 30.0  # how long workers may take to give their trials back
 Process = subprocess.Popen[bytes]
+ANYHOW = How()
 
 
 def run_locally(
-    study: str, place: Place, *, workers: int, device: str, per_gpu: str = "", source: str = ""
+    study: str, place: Place, *, workers: int, how: How = ANYHOW, source: str = ""
 ) -> None:
     """Run so many workers on a study until they have ended, with progress in the terminal.
 
@@ -40,11 +42,11 @@ def run_locally(
     Raises:
         WorldError: A worker has failed, with the words of the first.
     """
-    offered = offer(device)
+    offered = offer(how.device)
     # workers say it into their logs, which nobody reads while all goes well
     for remark in offered.remarks:
         print(f"search: {remark}", file=sys.stderr)
-    if remark := too_many(workers, per_gpu, gpus=len(offered.gpus)):
+    if remark := too_many(workers, how.per_gpu, gpus=len(offered.gpus)):
         print(f"search: {remark}", file=sys.stderr)
     # fewer beside the workers of another run
     most_threads = 0 if offered.gpus else max(1, int(cores()) // workers)
@@ -56,9 +58,8 @@ def run_locally(
         f"--study={study}",
         f"--artifacts={place.artifacts}",
     ]
-    command += [f"--cache={place.cache}", f"--device={device}", f"--most-threads={most_threads}"]
+    command += [f"--cache={place.cache}", f"--most-threads={most_threads}", *how.words]
     command += [f"--data={source}"] if source else []
-    command += [f"--per-gpu={per_gpu}"] if per_gpu else []
     command += [f"--with-parent={os.getpid()}"]
     if warning := ask_capacity(place.storage).warning(workers):
         print(f"search: {warning}", file=sys.stderr)

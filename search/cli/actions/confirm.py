@@ -27,6 +27,7 @@ from search.study.budget import Order, current_budget, is_over
 from search.study.data_path import data_path
 from search.study.stored import Study, open_study
 from search.terminal.console import open_console
+from search.terminal.how import How
 from search.terminal.local import run_locally
 
 
@@ -51,7 +52,7 @@ def confirm(asked: ConfirmOptions) -> None:
         begun = begin(searched, place.storage, wanted, again=asked.again)
         for line in begun.lines:
             typer.echo(line)
-        train(begun.name, place, asked.workers, asked.device, source)
+        train(begun.name, place, asked.workers, asked.how, source)
         standing = read_standing(searched, place.storage)
         words = searched.spec.score_words
     if standing is not None:
@@ -82,7 +83,7 @@ def refuse_folds(searched: Study, place: Place, source: str, folds: int) -> None
         raise ProblemsError(f"study {searched.spec.name!r}", condensed(problems))
 
 
-def train(name: str, place: Place, workers: int, device: str, source: str) -> None:
+def train(name: str, place: Place, workers: int, how: How, source: str) -> None:
     """Run so many workers on a confirmation, unless it is over; without any, say how to
     start one.
     """
@@ -95,7 +96,7 @@ def train(name: str, place: Place, workers: int, device: str, source: str) -> No
     if over:
         return
     if workers:
-        run_locally(name, place, workers=workers, device=device, source=source)
+        run_locally(name, place, workers=workers, how=how, source=source)
     else:
         words = ["search", "worker", "--study", name, *(["--data", source] if source else [])]
         typer.echo(f"workers for it: {shlex.join(words)}")

@@ -52,7 +52,7 @@ def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool
     name = time.strftime("demo-%Y%m%d-%H%M%S")
     request = Request(name=name, source="synthetic", space="tiny", trials=trials)
     with written_study(request, "", "", home, None) as place:
-        run_locally(name, place, workers=workers, device="auto")
+        run_locally(name, place, workers=workers)
         opened = open_study(place.storage, name)
         provenance = best.export_best(opened, place, out, best.ExportRequest(force=force))
         opened.close()

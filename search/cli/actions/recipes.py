@@ -56,7 +56,7 @@ def run(asked: RecipeOptions) -> None:
             asked.study,
             place,
             workers=asked.workers,
-            device=asked.device,
+            how=asked.how,
             source=data_path(asked.data),
         )
         opened = open_study(place.storage, asked.study)

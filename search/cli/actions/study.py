@@ -2,6 +2,7 @@
 
 import typer
 
+from search.cli.commands.run import RunOptions
 from search.cli.study_options import StudyOptions
 from search.cli.written import request_of, written_study
 from search.database.capacity import ask_capacity
@@ -18,9 +19,9 @@ def init(asked: StudyOptions) -> None:
             typer.echo("\n".join(filter(None, [str(capacity), capacity.warning()])))
 
 
-def run(asked: StudyOptions, workers: int, device: str, per_gpu: str) -> None:
+def run(asked: RunOptions) -> None:
     """Write the study that is asked for, and train it here."""
-    offer(device)  # refuses one that this host lacks, before any work
+    offer(asked.device)  # refuses one that this host lacks, before any work
     with written_study(
         request_of(asked), asked.storage, asked.artifacts, asked.home, asked.cache
     ) as place:
@@ -30,8 +31,7 @@ def run(asked: StudyOptions, workers: int, device: str, per_gpu: str) -> None:
         run_locally(
             asked.study,
             place,
-            workers=workers,
-            device=device,
-            per_gpu=per_gpu,
+            workers=asked.workers,
+            how=asked.how,
             source=data_path(asked.data),
         )

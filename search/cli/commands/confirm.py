@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, DataHere, Device, Home, Storage, StudyName
+from search.cli.local_options import LocalOptions
+from search.cli.options import Artifacts, Cache, DataHere, Home, Storage, StudyName
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmOptions:
+class ConfirmOptions(LocalOptions):
     """What is confirmed, and where."""
 
     study: StudyName = "default"
@@ -61,7 +62,6 @@ class ConfirmOptions:
             help="Worker processes on this host; 0: only write the study.",
         ),
     ] = 1
-    device: Device = "auto"
     data: DataHere = ""
     storage: Storage = ""
     artifacts: Artifacts = ""

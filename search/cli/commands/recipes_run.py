@@ -8,12 +8,13 @@ import typer
 
 from search.cli.action import done_by, with_options
 from search.cli.frame_options import FrameOptions
-from search.cli.options import Artifacts, Cache, Device, Force, Home, Sets, Storage, StudyName
+from search.cli.local_options import LocalOptions
+from search.cli.options import Artifacts, Cache, Force, Home, Sets, Storage, StudyName
 from search.cli.study_options import Data
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeOptions(FrameOptions):
+class RecipeOptions(FrameOptions, LocalOptions):
     """Which recipes are trained, and on what."""
 
     recipes: Annotated[
@@ -41,7 +42,6 @@ class RecipeOptions(FrameOptions):
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=256, help="Worker processes on this host.")
     ] = 1
-    device: Device = "auto"
     storage: Storage = ""
     artifacts: Artifacts = ""
     home: Home = None

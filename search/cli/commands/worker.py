@@ -5,20 +5,18 @@ from typing import Annotated
 
 import typer
 
-from objectives.training.augment_on import AugmentOn
 from search.cli.action import done_by, with_options
-from search.cli.options import Artifacts, Cache, DataHere, Device, Home, PerGpu, Storage, StudyName
+from search.cli.local_options import LocalOptions
+from search.cli.options import Artifacts, Cache, DataHere, Home, Storage, StudyName
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
+class WorkerOptions(LocalOptions):
     """Where a worker works, and how."""
 
     study: StudyName = "default"
     storage: Storage = ""
     artifacts: Artifacts = ""
-    device: Device = "auto"
-    per_gpu: PerGpu = ""
     data: DataHere = ""
     threads: Annotated[
         int,
@@ -38,17 +36,6 @@ class WorkerOptions:
             "on a CPU none, where they pay only with cores to spare. They change no score.",
         ),
     ] = -1
-    augment: Annotated[
-        AugmentOn,
-        typer.Option(
-            "--augment",
-            envvar="SEARCH_AUGMENT",
-            help="Where frames are augmented: by processes of the host, or in whole batches on the device "
-            "that trains, where the training part lives then if it takes no more than 0.3 of its memory; "
-            "auto: there on a GPU. The two mean the same and draw other numbers: a trial goes on as it "
-            "began.",
-        ),
-    ] = "host"
     drain: Annotated[
         bool, typer.Option("--drain", help="On SIGTERM finish the trial at hand, then leave.")
     ] = False

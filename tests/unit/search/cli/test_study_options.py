@@ -137,7 +137,12 @@ def test_init_and_run_take_the_same_options() -> None:
         name: {each.name: (each.opts, each.default, each.envvar) for each in command.params}
         for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
     }
-    assert set(parameters["run"]) - set(parameters["init"]) == {"workers", "device", "per_gpu"}
+    assert set(parameters["run"]) - set(parameters["init"]) == {
+        "workers",
+        "device",
+        "per_gpu",
+        "augment",
+    }
     assert parameters["init"].items() <= parameters["run"].items()
     assert {"min_labelled", "max_deviation", "min_identical", "exif", "split", "leave_out"} <= set(
         parameters["init"]
