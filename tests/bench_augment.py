@@ -45,9 +45,9 @@ RECIPE = Config(
     augment=Augment(intensity=0.5),
     loss=Loss(cross_entropy=0.5, dice=0.5),
     optimiser=AdamW(learning_rate=8e-3),
-    train=Train(batch_size=8, scale=0.5, epochs=40, ema=0.99),
+    train=Train(batch_size=8, scale=0.25, epochs=18, ema=0.99),
 )
-FRAMES = 400
+FRAMES = 300
 COLUMNS = ("recipe", "device", "seed", "way", "best", "last", "seconds")
 SCORES = ("best", "last")
 

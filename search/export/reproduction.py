@@ -44,14 +44,14 @@ def reproduction(
         [f"git checkout {program.split()[1].rstrip(',')}"] if program.startswith("git ") else []
     )
     confirming = winner.study.spec
-    confirm = [] if confirming.purpose.searches else _confirm_lines(study, confirming)
+    confirm = [] if confirming.purpose.searches else _confirm_lines(study, winner.study)
     return (*checkout, *study_lines(study, num_classes), *confirm, export)
 
 
 def study_lines(study: Study, num_classes: int) -> list[str]:
     """Return the lines that write a study and train it."""
     spec = study.spec
-    worker = shlex.join(["search", "worker", "--study", spec.name])
+    worker = _trained_on(study) + shlex.join(["search", "worker", "--study", spec.name])
     more = extend_commands(spec, current_budget(study))
     copies = [
         trial for trial in study.optuna.get_trials(deepcopy=False) if Notes.of(trial).original
@@ -64,9 +64,18 @@ def study_lines(study: Study, num_classes: int) -> list[str]:
     # it trains, too
     return [
         *leave_out_lines(spec),
-        recipes_line(spec, num_classes),
+        _trained_on(study) + recipes_line(spec, num_classes),
         *([*more, worker] if more else []),
     ]
+
+
+def _trained_on(study: Study) -> str:
+    """Return what stands before a command that trains the trials of a study: that their frames were augmented
+    on the device.
+    """
+    trials = study.optuna.get_trials(deepcopy=False)
+    there = any(Notes.of(trial).augmented_on == "device" for trial in trials)
+    return "SEARCH_AUGMENT=device " if there else ""
 
 
 def init_command(spec: StudySpec, num_classes: int) -> str:
@@ -209,11 +218,11 @@ def _told(copy: FrozenTrial) -> tuple[object, ...]:
     return Notes.of(copy).original, copy.params, copy.value, copy.state
 
 
-def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
+def _confirm_lines(study: Study, confirming: Study) -> list[str]:
     """``search confirm``; after a comment, where the trials of now would give it other
     candidates.
     """
-    confirm = plan_of(confirming)
+    confirm = plan_of(confirming.spec)
     words = [
         "search",
         "confirm",
@@ -226,11 +235,11 @@ def _confirm_lines(study: Study, confirming: StudySpec) -> list[str]:
     ]
     if not confirm.folds:
         words.append("--resplit" if confirm.resplit else "--no-resplit")
-    command = shlex.join(words)
+    command = _trained_on(confirming) + shlex.join(words)
     if choose_candidates(study, confirm.best) == confirm.candidates:
         return [command]
     return [
-        f"# study {confirming.name!r} was planned before all of these trials had ended: now it "
+        f"# study {confirming.spec.name!r} was planned before all of these trials had ended: now it "
         f"would be of others",
         command,
     ]

@@ -22,6 +22,7 @@ from search.posterior.draws import FromTrial
 from search.study.budget import current_budget
 from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget
+from search.study.record import Notes
 from search.study.sampling import build_sampler
 from search.study.setup import Request, set_up
 from search.study.spec import stable_seed
@@ -235,6 +236,19 @@ def test_recipes_with_fewer_filters_are_run_so_again(
     assert [params for params, *_ in trials] == [
         trial.system_attrs["fixed_params"] for trial in trials_of(study)
     ]
+    study.close()
+
+
+def test_commands_that_train_say_where_frames_were_augmented(place: Place) -> None:
+    study = written(place, name="there", trials=2)
+    told(place.storage, "there")
+    assert study_lines(study, CLASSES)[-1] == "search worker --study there"
+    trial = study.optuna.ask()
+    for key, value in Notes(augmented_on="device").attributes().items():
+        trial.set_user_attr(key, value)
+    init, worker = study_lines(study, CLASSES)
+    assert init.startswith("search init ")
+    assert worker == "SEARCH_AUGMENT=device search worker --study there"
     study.close()
 
 
