@@ -42,7 +42,8 @@ class ResourceEstimate:
     parameters: int
     multiply_adds: int  # of the way forward of a frame, or of a window of one
     memory_bytes: int
-    # weights, gradients, what the optimiser remembers, the averaged copy; frames that live on the device
+    # weights, gradients, what the optimiser remembers, the averaged copy and that of the best epoch; frames
+    # that live on the device
     state_bytes: int
     frame_bytes: int  # kept of one frame for the way back
 
@@ -214,9 +215,9 @@ def _state_bytes(optimiser: Optimiser, segmenter: Segmenter) -> int:
     weights = 1
     gradients = 1
     average = 1
-    return (
-        FLOAT32 * parameters * (weights + gradients + average + _moments(optimiser)) + 2 * buffers
-    )
+    scored = 1  # of the best epoch
+    copies = weights + gradients + average + scored + _moments(optimiser)
+    return FLOAT32 * parameters * copies + (weights + average + scored) * buffers
 
 
 def _moments(optimiser: Optimiser) -> int:
