@@ -21,7 +21,9 @@ SearchError
     ├── UnusableError             it said what cannot be used
     ├── SurroundingsError         the trial cannot be run here, through no fault of its own
     ├── InterruptedTrialError     the worker puts the trial aside: it was asked to, or a limit is reached
-    └── BrokenDeviceError         the worker's device fails a test
+    ├── BrokenDeviceError         the worker's device fails a test
+    ├── DividedError              its GPU is divided by other workers in another way
+    └── NoSlotError               all slots of its GPUs are taken
 
 Below this file each stands where it is raised.
 """
