@@ -230,16 +230,14 @@ def write(page: Page, method: str, path: str, body: object = None) -> tuple[int,
 def test_the_page_may_write_notes_and_fail_a_trial_and_no_more(
     page: Page, url: str, study: optuna.Study, host: str
 ) -> None:
-    said: dict[str, dict[str, str]] = {}
-    page.on("request", lambda request: said.update({request.method: request.all_headers()}))
     page.goto(url.replace("127.0.0.1", host))
     place, trial = f"/api/studies/{study._study_id}", study.ask()
-    assert (
-        write(page, "PUT", f"{place}/{trial._trial_id}/note", {"version": 1, "body": "seen"})[0]
-        == 204
-    )
-    assert said["PUT"].get("origin") == url.replace("127.0.0.1", host).removesuffix("/dashboard")
-    assert ("sec-fetch-site" in said["PUT"]) == (host == "127.0.0.1")
+    note = {"version": 1, "body": "seen"}
+    with page.expect_request(lambda request: request.method == "PUT") as put:
+        assert write(page, "PUT", f"{place}/{trial._trial_id}/note", note)[0] == 204
+    said = put.value.all_headers()
+    assert said.get("origin") == url.replace("127.0.0.1", host).removesuffix("/dashboard")
+    assert ("sec-fetch-site" in said) == (host == "127.0.0.1")
     assert (
         write(
             page,
