@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from objectives.data.reading.yaml_file import read_yaml
 from objectives.errors import Problem, ProblemsError
 from objectives.importing.drawing import Outlines, Shape
 from objectives.importing.export import SUFFIXES, Annotated, Export, name_in_folder, stored_size
@@ -45,12 +45,7 @@ def read_yolo(path: Path) -> Export:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ProblemsError(
-            str(path), [Problem(path.name, "must be readable YAML", str(error))]
-        ) from error
+    content = read_yaml(path)
     if not isinstance(content, dict) or not any(part in content for part in PARTS):
         raise ProblemsError(
             str(path), [Problem(path.name, "must name train:, val: or test: images", str(content))]

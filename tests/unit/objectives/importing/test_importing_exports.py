@@ -255,6 +255,13 @@ def per_cent(points: list[float]) -> list[list[float]]:
     return (np.reshape(points, (-1, 2)) / (WIDTH, HEIGHT) * 100).tolist()
 
 
+def test_the_data_yaml_of_yolo_is_read_as_ours_are(tmp_path: Path) -> None:
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\ntrain: images\nnames: *b\n"
+    (tmp_path / "data.yaml").write_text(bomb)
+    with pytest.raises(ProblemsError, match="an alias, which this file may not have"):
+        imported(tmp_path / "data.yaml", tmp_path / "frames")
+
+
 def test_label_studios_results_are_in_per_cent(tmp_path: Path) -> None:
     box = {"x": 4 / 0.3, "y": 4 / 0.2, "width": 10 / 0.3, "height": 10 / 0.2, "rotation": 0}
     results = [
