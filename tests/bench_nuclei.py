@@ -36,7 +36,7 @@ SIDE = 256  # of a frame that is resized, of a window and of a crop
 STEPS = 17  # an epoch: the resized frames of four folds, once
 CPU = torch.device("cpu")
 RECORDED = Path(__file__).parent / "nuclei.csv"
-FIELDS = ("sizes", "network", "fold", "image", "true_0", "false_1", "false_0", "true_1", "seconds")
+FIELDS = ("sizes", "network", "fold", "image", "true_0", "false_1", "false_0", "true_1")
 DRAWS = 10_000  # of images, for intervals
 
 
@@ -112,7 +112,7 @@ def append(rows: list[dict[str, object]]) -> None:
     """Write the rows of one training, all at once."""
     new = not RECORDED.exists()
     with RECORDED.open("a", newline="") as opened:
-        writer = csv.DictWriter(opened, FIELDS)
+        writer = csv.DictWriter(opened, FIELDS, lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerows(rows)
@@ -125,14 +125,12 @@ def judged(condition: Condition, fold: int, epochs: int, cache: Path) -> list[di
     # their own pixels, whatever is made of them for training
     apart = open_dataset(source, Condition("windows", "unet").options(fold), cache)
     assert data.names == apart.names
-    start = time.monotonic()
     config = condition.config(epochs)
     training = prepare(config, data, seed=fold, device=CPU, last_epoch=epochs)
     if "weights" in condition.network:
         training.state.start_from(pretrained.lite0_file())
     for result in fit(hardly_validated(training)):
         print(f"{condition} fold {fold} epoch {result.number}: {result.loss:.4f}", flush=True)
-    seconds = round(time.monotonic() - start)
     settings = ProgramSettings.single(config, data.spec)
     model = Segmentation(TorchEngine(training.state.average.model, settings, CPU))
     return [
@@ -142,7 +140,6 @@ def judged(condition: Condition, fold: int, epochs: int, cache: Path) -> list[di
             "fold": fold,
             "image": name,
             **dict(zip(FIELDS[4:8], counts.ravel().tolist(), strict=True)),
-            "seconds": seconds,
         }
         for name, counts in counted(model, apart)
     ]
