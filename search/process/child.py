@@ -251,23 +251,8 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     device = device_of(job)
     # before all else: prefetchers are forked here, and must inherit neither CUDA nor the threads of
     # an artifact store
-    batches = TrainingBatches(
-        config,
-        data,
-        job.run.seed,
-        device=device,
-        prefetchers=job.prefetchers,
-        augment_on=job.augment_on,
-        memory_bytes=job.memory_bytes,
-    )
+    batches = batches_of(job, config, data, link)
     search_for(config.train.epochs * len(batches))
-    if batches.choice.said:
-        link.note(batches.choice.said)
-    if batches.crowded:
-        link.note(
-            f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} "
-            f"prefetchers: give /dev/shm more"
-        )
     if job.limited:
         limit_memory(device, job.memory_bytes)
     blobs = PatientBlobs(
@@ -306,6 +291,27 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
                 break
     if not job.run.everything:  # no frame is left there that would show what it does on new ones
         show(state, data, link)
+
+
+def batches_of(job: Job, config: Config, data: Dataset, link: Link) -> TrainingBatches:
+    """Return what a trial trains on, and tell people how it is made."""
+    batches = TrainingBatches(
+        config,
+        data,
+        job.run.seed,
+        device=device_of(job),
+        prefetchers=job.prefetchers,
+        augment_on=job.augment_on,
+        memory_bytes=job.memory_bytes,
+    )
+    if batches.choice.said:
+        link.note(batches.choice.said)
+    if batches.crowded:
+        link.note(
+            f"has room in shared memory for {batches.prefetchers} of {job.prefetchers} "
+            f"prefetchers: give /dev/shm more"
+        )
+    return batches
 
 
 def device_of(job: Job) -> torch.device:
