@@ -37,20 +37,16 @@ from objectives.training.ways import choose
 from search.artifacts import open_blobs
 from search.artifacts.kept import KEPT, read_once
 from search.artifacts.marker import check_mounted
+from search.process.link import Link
 from search.process.messages import (
     Cause,
     Checked,
-    Checkpoint,
     Drawn,
     Failed,
     Finished,
     Job,
-    Noted,
-    Reply,
-    Saved,
     Timed,
     Trained,
-    Word,
 )
 from search.process.on_gpu import use_gpu
 from search.process.parent import Count
@@ -78,56 +74,7 @@ ELSEWHERE = re.compile(
 DEADLY = re.compile(
     r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap"
 )
-REPLY_S = 2.0  # how long to wait for the worker's word before training goes on without it
 VICTIM = "1000"  # of all processes, the first that the kernel ends when memory runs out
-
-
-class Link:
-    """The child's end of the pipe, and the count by which the worker sees that it gets on."""
-
-    def __init__(self, pipe: Connection, beats: Count) -> None:
-        self.pipe = pipe
-        self.beats = beats
-        self.sent = 0
-
-    def beat(self) -> None:
-        """Say that this process gets on."""
-        self.beats.value += 1
-
-    def note(self, text: str) -> None:
-        """Say something to people; whoever can, is getting on."""
-        self.beat()
-        self.pipe.send(Noted(text))
-
-    def tell(self, state: TrainingState, checkpoint: Checkpoint, *, judged: bool) -> bool:
-        """Tell the worker what is saved; True when it says stop. Only where the trial is ``judged``
-        its answer is waited for.
-
-        A worker that does not answer in time (its database is away) does not hold training up: its
-        word counts later. Nothing that it could say matters to a training that is finished.
-        """
-        self.sent += 1
-        left_out = state.left_out()
-        history = tuple(state.history)
-        self.pipe.send(Saved(self.sent, history, checkpoint, state.finished, left_out))
-        while judged and not state.finished and self.pipe.poll(REPLY_S):
-            match self._hear():
-                case Reply(to, stop) if stop or to == self.sent:
-                    return stop
-        return False
-
-    def called(self) -> bool:
-        """Return whether the worker wants to hear before a save is due; a stop that comes late is
-        said again when it does.
-        """
-        words = []
-        while self.pipe.poll():
-            words.append(self._hear())
-        return any(not isinstance(word, Reply) or word.stop for word in words)
-
-    def _hear(self) -> Word:
-        word: Word = self.pipe.recv()
-        return word
 
 
 def main(pipe: Connection, job: Job, beats: Count) -> None:
@@ -151,14 +98,14 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
             data = trained_on_everything(data)
         if job.checkpoints or can_work(config, data, job, pipe):
             train(job, config, data, link)
-            pipe.send(Finished())
+            link.send(Finished())
     except (ConnectionError, EOFError):
         os._exit(3)
     # whatever goes wrong ends this trial's process alone, and its cause is reported
     except Exception as error:
         short = shortage_in(error, device_of(job))
         cause = Cause.CRASHED if short is None and dies_of(error) else cause_of(error, short)
-        pipe.send(
+        link.send(
             Failed(
                 cause, short.taken() if short and cause is Cause.SURROUNDINGS else said_by(error)
             )
@@ -268,7 +215,7 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     if start and not state.epoch:
         state.start_from(read_once(start.sha256, blobs, job.cache / KEPT))
     saver = Saver(training.state, blobs, checkpoint.best)
-    stop = link.tell(state, checkpoint, judged=True) if checkpoint.last else False
+    stop = bool(checkpoint.last) and link.ask(saver.at(checkpoint))
     at_once = config.train.batch_size
     if not stop:
         for result in fit(training, link.beat):
@@ -281,14 +228,15 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)
-            judged = link.called() or result.number in job.rungs
-            if not (judged or saver.due() or state.finished):
-                link.pipe.send(Trained())
+            if link.called() or result.number in job.rungs or state.finished:
+                stop = link.ask(saver.save())
+                saver.note_cost()
+                if stop:
+                    break
                 continue
-            stop = link.tell(state, saver.save(), judged=judged)
-            saver.note_cost()
-            if stop:
-                break
+            if saver.due():
+                saver.begin(link.tell)
+            link.send(Trained())
     if not job.run.everything:  # no frame is left there that would show what it does on new ones
         show(state, data, link)
 
@@ -325,9 +273,9 @@ def show(state: TrainingState, data: Dataset, link: Link) -> None:
     """
     try:
         seconds = latency_s(state.average.model, data.spec, device=state.device)
-        link.pipe.send(Timed(seconds))
+        link.send(Timed(seconds))
         for filename, png in draw_pictures(state, data, state.scored_weights):
-            link.pipe.send(Drawn(filename, png))
+            link.send(Drawn(filename, png))
     except Exception as error:  # of a plotting library, a font, the device's memory
         link.note(f"lacks pictures: {first_line(error)}")
 

@@ -7,7 +7,7 @@ import os
 from multiprocessing.connection import Connection
 
 from search.process import child
-from search.process.child import Link
+from search.process.link import Link
 from search.process.messages import Job
 from search.process.on_gpu import PIPES
 from search.process.parent import Count

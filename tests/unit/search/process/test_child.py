@@ -1,6 +1,7 @@
 """What a trial's process makes of its errors, and of pictures that cannot be drawn."""
 
 import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,8 @@ from objectives.training.state import TrainingState
 from search.artifacts import open_objects
 from search.artifacts.marker import MARKERS
 from search.process import child
-from search.process.child import Link, can_work, cause_of, dies_of, train
+from search.process.child import can_work, cause_of, dies_of, train
+from search.process.link import Link
 from search.process.messages import (
     Cause,
     Checkpoint,
@@ -34,6 +36,7 @@ from search.process.messages import (
     Trained,
     Word,
 )
+from search.process.saver import Save
 from spaces import load_space
 
 MARKER = "ab" * 32
@@ -181,7 +184,7 @@ def test_what_a_worker_calls_for_comes_after_the_epoch_at_hand(
     terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child.Saver, "due", lambda _: False)
-    monkeypatch.setattr(child, "REPLY_S", 0.0)
+    monkeypatch.setattr("search.process.link.REPLY_S", 0.0)
     told = trained(terrain, tmp_path, epochs=3)
     assert told[:2] == [Trained(), Trained()]
     assert [len(saved.results) for saved in told if isinstance(saved, Saved)] == [3]
@@ -237,15 +240,60 @@ def test_frames_on_the_device_count_in_what_a_config_needs(
     assert needs[1] - needs[0] == len(terrain.parts["train"]) * 64 * 128 * 2
 
 
-def test_only_a_trial_that_is_judged_waits_for_an_answer(terrain: Dataset) -> None:
+def test_a_trial_waits_for_an_answer_where_it_asks() -> None:
     worker, ours = link()
-    config = load_space("tiny", ()).default()
-    state = TrainingState(
-        config, terrain.spec, seed=0, steps_per_epoch=1, device=torch.device("cpu")
+    save = Save((), (), finished=False, checkpoint=Checkpoint("a", "b"))
+    worker.send(Reply(1, stop=False))
+    worker.send(Reply(2, stop=True))
+    assert ours.tell(save) == 1
+    assert ours.ask(save)
+    worker.send(Reply(3, stop=True))
+    assert not ours.ask(replace(save, finished=True))
+    assert [worker.recv().number for _ in range(3)] == [1, 2, 3]
+
+
+class HeldBlobs:
+    """A store that holds back the second blob until it is let go."""
+
+    def __init__(self) -> None:
+        self.given: list[bytes] = []
+        self.let_go = threading.Event()
+
+    def put(self, data: bytes) -> str:
+        self.given.append(data)
+        if len(self.given) == 2:
+            assert self.let_go.wait(30.0)
+        return f"blob {len(self.given)}"
+
+
+def test_training_goes_on_while_a_state_is_written(
+    terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = HeldBlobs()
+    monkeypatch.setattr(child, "PatientBlobs", lambda *_: blobs)
+    due = iter([False, True, False])
+    monkeypatch.setattr(child.Saver, "due", lambda _: next(due))
+    left = iter(range(2))
+    sent = Link.send
+
+    def send(self: Link, message: Message) -> None:
+        sent(self, message)
+        if isinstance(message, Trained) and next(left, None) is None:
+            blobs.let_go.set()
+
+    monkeypatch.setattr(Link, "send", send)
+    told = trained(terrain, tmp_path, epochs=4)
+    saved = [each for each in told if isinstance(each, Saved)]
+    assert [len(each.results) for each in saved] == [2, 4]
+    assert (
+        told.index(saved[0]) > [place for place, each in enumerate(told) if each == Trained()][-1]
     )
-    worker.send(Reply(1, stop=True))
-    assert not ours.tell(state, Checkpoint("a", "b"), judged=False)
-    assert ours.tell(state, Checkpoint("a", "b"), judged=True)
+    config = load_space("tiny", ("train.epochs=4", "train.steps_per_epoch=1")).default()
+    state = TrainingState(
+        config, terrain.spec, seed=1, steps_per_epoch=1, device=torch.device("cpu")
+    )
+    state.load_bytes(blobs.given[1])
+    assert state.epoch == 2
 
 
 @pytest.mark.parametrize(
