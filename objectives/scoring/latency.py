@@ -10,13 +10,13 @@ from torch import nn
 from objectives.data.spec import FrameSpec
 from objectives.scoring.evaluate import predict
 
-PASSES = 9
-MOST_S = 0.5  # in all; a network that is slower is timed once
+PASSES = 5
+MOST_S = 0.25  # in all; a network that is slower is timed once
 
 
 def latency_s(segmenter: nn.Module, spec: FrameSpec, *, device: torch.device) -> float:
-    """Return the seconds from one raw frame to its labels on the host: the median of nine passes, or of
-    those that half a second has time for, after one that counts only if there is none else. Leaves the
+    """Return the seconds from one raw frame to its labels on the host: the median of five passes, or of
+    those that a quarter of a second has time for, after one that counts only if there is none else. Leaves the
     model in evaluation mode.
 
     Raises:

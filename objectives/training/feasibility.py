@@ -73,7 +73,7 @@ def estimate(config: Config, spec: FrameSpec, *, bf16: bool = True) -> ResourceE
         UserError: The network cannot be built or cannot be trained with such batches.
     """
     with torch.random.fork_rng(devices=[]):  # building draws weights, even where none are kept
-        return _measure(config, spec, MANY, bf16=bf16)
+        return _measure(config, _Segmenters(config, spec), MANY, bf16=bf16)
 
 
 def infeasible(config: Config, spec: FrameSpec, *, memory_bytes: int, bf16: bool = True) -> str:
@@ -106,11 +106,9 @@ def check(
     """
     with torch.random.fork_rng(devices=[]):
         try:
-            cost = _holding(held_bytes, _measure(config, spec, frames, bf16=bf16))
-            seen = {
-                (each.height, each.width): each for each in (trained_spec(config.train, spec), spec)
-            }
-            deep = [_too_deep(config, _segmenter_on_meta(config, each)) for each in seen.values()]
+            segmenters = _Segmenters(config, spec)
+            cost = _holding(held_bytes, _measure(config, segmenters, frames, bf16=bf16))
+            deep = [_too_deep(config, each) for each in (segmenters.trained, segmenters.scored)]
         except UserError as error:
             return Unmeasurable(_one_line(error))
     largest = frames_a_batch(frames, config.train.batch_size)
@@ -135,6 +133,18 @@ def _one_line(error: UserError) -> str:
     return " ".join(str(error).split())
 
 
+class _Segmenters:
+    """A config's segmenter for what it is trained on and for what is scored, on the meta device:
+    the same one where these have the same size.
+    """
+
+    def __init__(self, config: Config, spec: FrameSpec) -> None:
+        self.spec = trained_spec(config.train, spec)
+        self.trained = _segmenter_on_meta(config, self.spec)
+        same = (self.spec.height, self.spec.width) == (spec.height, spec.width)
+        self.scored = self.trained if same else _segmenter_on_meta(config, spec)
+
+
 def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
     with torch.device("meta"):
         segmenter = build_segmenter(config, spec)
@@ -142,11 +152,11 @@ def _segmenter_on_meta(config: Config, spec: FrameSpec) -> Segmenter:
 
 
 def _measure(
-    config: Config, scored: FrameSpec, epoch_frames: int, *, bf16: bool
+    config: Config, segmenters: _Segmenters, epoch_frames: int, *, bf16: bool
 ) -> ResourceEstimate:
-    """Return the cost of training on crops, and of the way forward of what is ``scored`` at once."""
-    spec = trained_spec(config.train, scored)
-    segmenter = _segmenter_on_meta(config, spec)
+    """Return the cost of training on crops, and of the way forward of what is scored at once."""
+    spec = segmenters.spec
+    segmenter = segmenters.trained
     batch_size = config.train.batch_size
     frames = min(2, frames_a_batch(epoch_frames, batch_size))
     work = FlopCounterMode(display=False)
@@ -179,8 +189,8 @@ def _measure(
     )
     # the counter takes a multiplication and an addition as two
     multiply_adds = work.get_total_flops() // (2 * frames)
-    if (spec.height, spec.width) != (scored.height, scored.width):
-        multiply_adds = _multiply_adds(_segmenter_on_meta(config, scored), scored.channels)
+    if segmenters.scored is not segmenter:
+        multiply_adds = _multiply_adds(segmenters.scored, spec.channels)
     return ResourceEstimate(
         parameters=count_parameters(segmenter),
         multiply_adds=multiply_adds,
