@@ -228,17 +228,23 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
                     print(f"trial {job.number} {describe(result, state)}", flush=True)
-            if link.called() or result.number in job.rungs or state.finished:
+            if state.finished:
+                saver.begin(link.tell)
+            elif link.called() or result.number in job.rungs:
                 stop = link.ask(saver.save())
                 saver.note_cost()
                 if stop:
                     break
-                continue
-            if saver.due():
-                saver.begin(link.tell)
-            link.send(Trained())
-    if not job.run.everything:  # no frame is left there that would show what it does on new ones
-        show(state, data, link)
+            else:
+                if saver.due():
+                    saver.begin(link.tell)
+                link.send(Trained())
+    shown = not job.run.everything  # else no frame is left that would show what it does on new ones
+    if shown:
+        draw(state, data, link)
+    saver.wait()
+    if shown:
+        note_latency(state, data, link)
 
 
 def batches_of(job: Job, config: Config, data: Dataset, link: Link) -> TrainingBatches:
@@ -267,17 +273,21 @@ def device_of(job: Job) -> torch.device:
     return torch.device("cuda" if job.gpu else "cpu")
 
 
-def show(state: TrainingState, data: Dataset, link: Link) -> None:
-    """Send how fast the network is, then each picture as soon as it is drawn; where one cannot be, the
-    score stands without it.
-    """
+def draw(state: TrainingState, data: Dataset, link: Link) -> None:
+    """Send each picture as soon as it is drawn; where one cannot be, the score stands without it."""
     try:
-        seconds = latency_s(state.average.model, data.spec, device=state.device)
-        link.send(Timed(seconds))
         for filename, png in draw_pictures(state, data, state.scored_weights):
             link.send(Drawn(filename, png))
     except Exception as error:  # of a plotting library, a font, the device's memory
         link.note(f"lacks pictures: {first_line(error)}")
+
+
+def note_latency(state: TrainingState, data: Dataset, link: Link) -> None:
+    """Send how fast the network is, where it can be timed."""
+    try:
+        link.send(Timed(latency_s(state.average.model, data.spec, device=state.device)))
+    except Exception as error:  # the device's memory
+        link.note(f"is not timed: {first_line(error)}")
 
 
 def describe(result: EpochResult, state: TrainingState) -> str:

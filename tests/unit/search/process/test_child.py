@@ -306,12 +306,24 @@ def test_a_trained_trial_ends_without_pictures_that_cannot_be_drawn(
         raise error
 
     monkeypatch.setattr(child, "draw_pictures", fail)
-    saved, timed, noted = trained(terrain, tmp_path, epochs=1)
-    assert isinstance(saved, Saved)
+    *both, timed = trained(terrain, tmp_path, epochs=1)  # it is written while it draws
+    (saved,) = [each for each in both if isinstance(each, Saved)]
+    (noted,) = [each for each in both if isinstance(each, Noted)]
     assert saved.finished
-    assert isinstance(timed, Timed)
-    assert isinstance(noted, Noted)
     assert noted.text.startswith("lacks pictures")
+    assert isinstance(timed, Timed)
+
+
+def test_a_trained_trial_ends_where_its_network_cannot_be_timed(
+    terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(child, "latency_s", fail)
+    told = trained(terrain, tmp_path, epochs=1)
+    assert told[-1] == Noted("is not timed: CUDA out of memory")
+    assert [type(each) for each in told].count(Drawn) == 3
 
 
 def test_a_network_that_needs_two_frames_cannot_work_on_a_training_part_of_one(
