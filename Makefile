@@ -63,7 +63,7 @@ gpu-lab: install ## scripts for a GPU machine into .gpulab, and all their steps 
 recipes-test: install ## every recipe's network at full size under the whole contract (an hour)
 	$(VENV)/bin/pytest tests/recipes
 
-bench: install ## speed of the training loop, and what a trial costs beside its training
+bench: install ## speed of the training loop, and what a trial costs beside its training, on the GPU that is there, else on the CPU
 	$(VENV)/bin/python tests/bench.py
 
 bench-augment: install ## augmentation on the device against albumentations: speed; ARGS="--seeds 12": scores of pairs of trainings (an hour, resumable)

@@ -1,8 +1,8 @@
 """``make bench``: what the training loop costs beside the network, and what a trial costs beside
-its training.
+its training, on the GPU that is there, else on the CPU.
 
 Both are measured against something else in the same run, since times alone say nothing on a shared
-machine.
+machine. ``make gpu-lab`` compares with more: with Lightning, with a CUDA graph, with more workers.
 """
 
 import itertools
@@ -28,13 +28,21 @@ from objectives.data.dataset import DataOptions, Dataset, open_dataset
 from objectives.device.precision import autocast, computes_bf16
 from objectives.networks import build_network
 from objectives.program.pixels import pixels_BCHW
-from objectives.training.fit import prepare, train_epoch
+from objectives.training.augment_on import AugmentOn
+from objectives.training.batches import TrainingBatches
+from objectives.training.fit import begin, train_epoch
 from search.machine.hosts import cores
 
-BATCH, STEPS = 32, 2  # frames a step, steps a turn
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+BATCH, STEPS = 32, 50 if CUDA else 2  # frames a step, steps a turn
 ROUNDS, TURNS = 12, 30  # turns of each side: usually, and where a bound of their ratio is asked for
 MINUTE_S, MOST = 60.0, 0.02  # of a one-minute trial, so much may be spent beside its training
-TRIALS, FRAMES, EPOCHS = 2, 160, 40  # about a minute for a trial that is not pruned
+TRIALS, FRAMES, EPOCHS = (
+    2,
+    2500 if CUDA else 160,
+    40,
+)  # about a minute for a trial that is not pruned
 
 
 def main() -> None:
@@ -44,23 +52,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="search-bench-") as folder:
         console.print(trial_table(measure_trials(Path(folder))))
         data = open_dataset(f"synthetic:{FRAMES}", DataOptions(), Path(folder) / "cache")
-        loop, bare = alternate(real_loop(data), bare_loop(data), TURNS)
-    console.print(loop_table(loop, bare))
-    low = lower_bound(ratios_of(loop, bare))
-    print(f"ratio {ratio_of(loop, bare):.3f}, at least {low:.3f} with 95 %")
+        ways: tuple[AugmentOn, ...] = ("host", "device") if CUDA else ("host",)
+        # all first, as they may fork, and what is forked must know no CUDA
+        for way, batches in [(way, batches_of(data, way)) for way in ways]:
+            loop, bare = alternate(real_loop(batches), bare_loop(data), TURNS)
+            console.print(loop_table(loop, bare, way))
+            low = lower_bound(ratios_of(loop, bare))
+            print(f"ratio {ratio_of(loop, bare):.3f}, at least {low:.3f} with 95 %")
 
 
-def real_loop(data: Dataset) -> Callable[[], object]:
-    """One turn of the training loop as trials run it: frames read and augmented, loss, optimiser,
-    schedule, average.
-    """
+def batches_of(data: Dataset, way: AugmentOn) -> TrainingBatches:
+    """Return what the real loop trains on: frames that are read and augmented."""
     config = Config(
         model=UNet(depth=3, base_filters=16),
         augment=Augment(intensity=0.5),
         train=Train(batch_size=BATCH, steps_per_epoch=STEPS, epochs=TURNS),
     )
-    training = prepare(config, data, seed=0, device=torch.device("cpu"))
-    assert len(training.batches) == STEPS, "too few frames"
+    prefetchers = max(1, int(cores()) - 1) if CUDA else 0
+    batches = TrainingBatches(
+        config, data, 0, device=DEVICE, prefetchers=prefetchers, augment_on=way
+    )
+    assert len(batches) == STEPS, "too few frames"
+    return batches
+
+
+def real_loop(batches: TrainingBatches) -> Callable[[], object]:
+    """One turn of the training loop as trials run it: batches, loss, optimiser, schedule, average."""
+    training = begin(batches)
     return lambda: train_epoch(training)
 
 
@@ -72,16 +90,18 @@ def bare_loop(data: Dataset) -> Callable[[], object]:
     network = build_network(
         UNet(depth=3, base_filters=16), in_channels=spec.channels, num_classes=spec.num_classes
     )
-    network = network.to(memory_format=torch.channels_last).train()
+    network = network.to(DEVICE, memory_format=torch.channels_last).train()
     optimiser = optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
     frames = data.parts["train"][: BATCH * STEPS].reshape(STEPS, BATCH)
     images = [
-        (pixels_BCHW(np.stack(list(data.images[batch]))) / 255).contiguous(
-            memory_format=torch.channels_last
-        )
+        (pixels_BCHW(np.stack(list(data.images[batch]))) / 255)
+        .contiguous(memory_format=torch.channels_last)
+        .to(DEVICE)
         for batch in frames
     ]
-    masks = [torch.from_numpy(np.asarray(data.masks[batch], np.int64)) for batch in frames]
+    masks = [
+        torch.from_numpy(np.asarray(data.masks[batch], np.int64)).to(DEVICE) for batch in frames
+    ]
 
     def turn() -> None:
         for images_BCHW, masks_BHW in zip(images, masks, strict=True):
@@ -107,6 +127,8 @@ def alternate(
         for loop, kept in zip((first, second), seconds, strict=True):
             start = time.perf_counter()
             loop()
+            if CUDA:
+                torch.cuda.synchronize()
             if turn:
                 kept.append(time.perf_counter() - start)
     return seconds
@@ -135,11 +157,11 @@ def lower_bound(ratios: list[float], doubt: float = 0.05) -> float:
     return float(sorted(ratios)[max(0, below - 1)])
 
 
-def loop_table(loop: list[float], bare: list[float]) -> Table:
+def loop_table(loop: list[float], bare: list[float], way: AugmentOn) -> Table:
     """Images a second of both loops, turn by turn."""
     table = Table(
-        title=f"training alone (no validation): U-Net 16-32-64-128, batch {BATCH}, 64x128, "
-        f"intensity 0.5"
+        title=f"training alone (no validation) on {DEVICE}: U-Net 16-32-64-128, batch {BATCH}, "
+        f"64x128, intensity 0.5, augmented on the {way}"
     )
     for name in ("turn", "the loop, img/s", "bare, img/s", "ratio"):
         table.add_column(name, justify="right")
@@ -197,7 +219,7 @@ def measure_trials(folder: Path) -> list[Cost]:
         )
         list(set_up(asked, place))
         study = open_study(url, "bench")
-        settings = WorkerSettings(artifacts=place.artifacts, cache=place.cache, device="cpu")
+        settings = WorkerSettings(artifacts=place.artifacts, cache=place.cache, device="auto")
         run_worker(study, settings, Orders(), lambda line: said.append(time.perf_counter()))
         attributes = [trial.user_attrs for trial in study.optuna.get_trials()]
         study.close()
