@@ -21,12 +21,8 @@ from search.cli.options import (
     Size,
     Split,
     Window,
-    parse_leave_out,
-    parse_score,
-    parse_scored,
-    parse_size,
-    parse_split,
 )
+from search.cli.values import parse_leave_out, parse_score, parse_scored, parse_size, parse_split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 
 from objectives.data.preparing.progress import in_lines
-from search.cli.options import parse_duration
 from search.cli.study_options import StudyOptions
+from search.cli.values import parse_duration
 from search.database.embedded import refuse_home
 from search.place import Place, home_folder, name_place, open_place
 from search.study.learned import AUTO

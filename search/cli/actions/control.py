@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from search.cli.opened import opened_study
-from search.cli.options import parse_duration
+from search.cli.values import parse_duration
 from search.study.budget import Order
 from search.study.orders import extend_budget, give_order
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from search.cli.options import parse_duration
+from search.cli.values import parse_duration
 from search.dashboard.app import open_tables, serve
 from search.dashboard.gate import parse_names
 from search.database.connections import reachable

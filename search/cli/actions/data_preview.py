@@ -18,8 +18,8 @@ from objectives.pictures.panels import Augmentation, preview_sheet
 from objectives.program.pixels import raw_BCHW
 from search.cli.actions.picture_file import refuse_picture, write_picture
 from search.cli.commands.data_preview import PreviewOptions
-from search.cli.options import parse_size
 from search.cli.torch_device import torch_device
+from search.cli.values import parse_size
 from search.place import name_place
 from search.study.data_path import data_path, here
 

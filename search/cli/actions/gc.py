@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from search.cli.options import parse_duration
+from search.cli.values import parse_duration
 from search.database.connections import open_engine, reachable
 from search.database.schema import check_version
 from search.garbage.cache import check_cache, sweep_prepared

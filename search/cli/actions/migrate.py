@@ -5,7 +5,7 @@ import typer
 from objectives.errors import UserError
 from search.cli.commands.migrate import MigrateOptions
 from search.cli.opened import opened_place
-from search.cli.options import parse_duration
+from search.cli.values import parse_duration
 from search.study.migrate import Wish, migrate_study
 
 

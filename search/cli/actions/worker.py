@@ -9,7 +9,8 @@ import typer
 from objectives.errors import SearchError, UserError
 from objectives.lifeline import leave_with
 from search.cli.commands.worker import WorkerOptions
-from search.cli.options import AUTO, parse_duration
+from search.cli.options import AUTO
+from search.cli.values import parse_duration
 from search.database.connections import reachable
 from search.machine.gpus import offer
 from search.place import open_place

@@ -12,7 +12,7 @@ from objectives.config.measures import measure_problems
 from objectives.config.score import Score
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, UserError
-from search.cli.options import parse_score
+from search.cli.values import parse_score
 from tests.support.frame_specs import frame_spec
 
 NAMES = ("ground", "soil", "bed rock", "sand", "7")

@@ -18,8 +18,8 @@ from objectives.errors import ProblemsError, UserError, WorldError
 from objectives.pictures.figures import is_picture
 from search.cli.action import with_options
 from search.cli.app import app
-from search.cli.options import parse_split
 from search.cli.study_options import StudyOptions
+from search.cli.values import parse_split
 from search.cli.written import request_of
 from search.place import Place, open_database, open_place
 from search.study.data_path import data_path
