@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from objectives.bundle.belief import Named
+from objectives.bundle.belief_in_one import Named
 from objectives.bundle.provenance import NO_TEST, PartScore, Provenance
 from objectives.data.spec import FrameSpec
 

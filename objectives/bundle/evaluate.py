@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from objectives.bundle.belief import Belief, Confirmed, Named
+from objectives.bundle.belief import Belief
+from objectives.bundle.belief_in_one import Confirmed, Named
 from objectives.bundle.bundle_folder import Bundle, load_bundle
 from objectives.bundle.provenance import Provenance
 from objectives.data.dataset import Labelled, read_labelled

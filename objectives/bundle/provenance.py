@@ -11,7 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from objectives.bundle.belief import Belief, Bounds, Unconfirmed, chance
+from objectives.bundle.belief import Belief
+from objectives.bundle.belief_in_one import Bounds, Unconfirmed, chance
 from objectives.config import LATER, Frozen, Grown
 from objectives.config.pretrained import SHA256
 from objectives.data.options import IGNORE, DataOptions

@@ -13,7 +13,7 @@ from objectives.scoring.evaluate import evaluate
 from objectives.training.feasibility import estimate
 from objectives.training.fit import prepare, train_epoch
 from objectives.training.order import EpochOrder
-from search.process.child import UNKNOWN
+from search.process.causes import UNKNOWN
 from search.study.spread import random_configs
 from spaces import Space
 

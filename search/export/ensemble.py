@@ -8,7 +8,8 @@ from typing import assert_never
 import numpy as np
 import torch
 
-from objectives.bundle.belief import Judged, Named, Share, Weighed
+from objectives.bundle.belief_in_ensemble import Judged, Share, Weighed
+from objectives.bundle.belief_in_one import Named
 from objectives.data.dataset import Dataset, rarest_class
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import refuse_other_score

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from optuna.trial import TrialState
 from sqlalchemy import Row, text
 
-from objectives.bundle.belief import Belief, Believed, Confirmed, Named, Unconfirmed
+from objectives.bundle.belief import Belief
+from objectives.bundle.belief_in_one import Believed, Confirmed, Named, Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.standing import Standing, read_standing

@@ -3,7 +3,6 @@ It knows no database.
 """
 
 import os
-import re
 import signal
 import threading
 from contextlib import suppress
@@ -15,21 +14,19 @@ from pathlib import Path
 import torch
 
 from objectives.config import Config
-from objectives.config.measures import BadScoreError
 from objectives.data.dataset import Dataset, load_dataset
 from objectives.data.resplit import dealt, trained_on_everything
 from objectives.device.convolutions import search_for
-from objectives.device.memory import DoesNotFitError, limit_memory
+from objectives.device.memory import limit_memory
 from objectives.device.precision import computes_bf16
 from objectives.device.running_out import shortage_in
-from objectives.device.shortage import Shortage
-from objectives.errors import SearchError, first_line, one_line
+from objectives.errors import first_line
 from objectives.lifeline import end_with_parent
 from objectives.networks.pretrained import started_from
 from objectives.scoring.latency import latency_s
 from objectives.training.batches import TrainingBatches
 from objectives.training.feasibility import Unmeasurable, Verdict, check
-from objectives.training.fit import DivergedError, Training, begin, fit
+from objectives.training.fit import Training, begin, fit
 from objectives.training.order import EpochOrder
 from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
@@ -37,17 +34,9 @@ from objectives.training.ways import choose
 from search.artifacts import open_blobs
 from search.artifacts.kept import KEPT, read_once
 from search.artifacts.marker import check_mounted
+from search.process.causes import UNKNOWN, cause_of, dies_of, said_by
 from search.process.link import Link
-from search.process.messages import (
-    Cause,
-    Checked,
-    Drawn,
-    Failed,
-    Finished,
-    Job,
-    Timed,
-    Trained,
-)
+from search.process.messages import Cause, Checked, Drawn, Failed, Finished, Job, Timed, Trained
 from search.process.on_gpu import use_gpu
 from search.process.parent import Count
 from search.process.patient_blobs import PatientBlobs
@@ -55,25 +44,6 @@ from search.process.pictures import draw_pictures
 from search.process.resume import restore
 from search.process.saver import Saver
 
-# what an estimate may raise of a network that it cannot follow, beside our own errors;
-# NotImplementedError is a RuntimeError
-UNKNOWN = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
-# what torch says, in errors that have no class of their own, when no config could be trained here:
-# there is no CUDA, or its server of MPS takes no process now, or no room is in /dev/shm, which the
-# other trials of a container have filled meanwhile
-ELSEWHERE = re.compile(
-    "No CUDA GPUs are available|Found no NVIDIA driver|CUDA unknown error|CUDA driver version is "
-    "insufficient"
-    # MPS: no daemon, one that ends or recovers, no room for one process more; exclusive mode
-    "|MPS client|MPS server|support device connections|busy or unavailable"
-    "|killed by signal: Bus error|unable to allocate shared memory|unable to resize file|No space "
-    "left on device"
-)
-# and what may be its surroundings' fault or its config's: such a trial is tried again, as often as
-# one that crashes
-DEADLY = re.compile(
-    r"CUDA error|CUDNN_STATUS_EXECUTION_FAILED|DataLoader worker \(pid|unable to mmap"
-)
 VICTIM = "1000"  # of all processes, the first that the kernel ends when memory runs out
 
 
@@ -110,43 +80,6 @@ def main(pipe: Connection, job: Job, beats: Count) -> None:
                 cause, short.taken() if short and cause is Cause.SURROUNDINGS else said_by(error)
             )
         )
-
-
-def said_by(error: Exception) -> str:
-    """Return what an error says, in one line; one of another process or thread comes with a
-    traceback, and says it at its end.
-    """
-    said = str(error).strip()
-    return one_line(said.splitlines()[-1]) if said.startswith("Caught ") else first_line(error)
-
-
-def dies_of(error: Exception) -> bool:
-    """Return whether after an error a process is as good as dead, and counts as crashed: its device
-    is in an unknown state, or a process that it needs was killed.
-    """
-    said = str(error)
-    if ELSEWHERE.search(said):
-        return False
-    return isinstance(error, torch.AcceleratorError) or bool(DEADLY.search(said))
-
-
-def cause_of(error: Exception, short: Shortage | None = None) -> Cause:
-    """Return why a trial cannot go on; where memory ran out, by whose share was exceeded."""
-    match error:
-        case DoesNotFitError():
-            return Cause.INFEASIBLE
-        case DivergedError():
-            return Cause.DIVERGED
-        case BadScoreError():  # somebody else's code, like a network's
-            return Cause.ERROR
-        case SearchError() | OSError():
-            return Cause.SURROUNDINGS
-        case _ if short:
-            return Cause.INFEASIBLE if short.beyond_share else Cause.SURROUNDINGS
-        case _ if ELSEWHERE.search(str(error)):
-            return Cause.SURROUNDINGS
-        case _:
-            return Cause.ERROR
 
 
 def can_work(config: Config, data: Dataset, job: Job, pipe: Connection) -> bool:

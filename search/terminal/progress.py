@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
-from objectives.bundle.belief import chance
+from objectives.bundle.belief_in_one import chance
 from search.study.budget import is_over
 from search.study.front import Model
 from search.study.known import Readable
 from search.study.record import Believed
 from search.study.shared_gpus import shared_gpus
-from search.study.status import Status, TrialLine, read_status, read_trials
+from search.study.status import Status, read_status
+from search.study.trial_lines import TrialLine, read_trials
 from search.terminal.console import open_console
 
 REFRESH_S = 1.0

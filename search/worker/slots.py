@@ -64,7 +64,7 @@ def _largest_need(pipe: Connection, spec: StudySpec, directory: Path) -> None:
     from objectives.data.dataset import load_dataset
     from objectives.errors import UserError
     from objectives.training.feasibility import estimate
-    from search.process.child import UNKNOWN
+    from search.process.causes import UNKNOWN
     from search.study.spread import likely_configs
     from spaces import load_stored_space
 

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from objectives.bundle.belief import Believed as BelievedOfModel
+from objectives.bundle.belief_in_one import Believed as BelievedOfModel
 from search.confirm.plan import choose_candidates
 from search.export.winner import find_winner
 from search.posterior import telling

@@ -15,8 +15,8 @@ import pytest
 
 from objectives.data.reading.synthetic import write_npz
 from search.database.embedded import embedded_postgres
-from search.study.status import read_trials
 from search.study.stored import open_study
+from search.study.trial_lines import read_trials
 from tests.support.waiting import wait_for
 
 

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from objectives.bundle.belief import Believed, Confirmed
+from objectives.bundle.belief_in_one import Believed, Confirmed
 from objectives.data.options import AS_THEY_ARE
 from objectives.errors import UserError
 from search.cli.actions.confirm import confirm, standing_json

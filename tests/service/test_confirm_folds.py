@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from objectives.bundle.belief import Confirmed
+from objectives.bundle.belief_in_one import Confirmed
 from objectives.bundle.evaluate import evaluate_bundle
 from objectives.data.dataset import DataOptions, open_dataset
 from objectives.data.options import Dealing

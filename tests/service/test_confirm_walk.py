@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
-from objectives.bundle.belief import Confirmed
+from objectives.bundle.belief_in_one import Confirmed
 from objectives.errors import UserError
 from search.cli.actions.confirm import standing_json
 from search.confirm.plan import plan

@@ -14,7 +14,8 @@ from onnxruntime import InferenceSession
 from optuna.trial import FrozenTrial
 from sqlalchemy import text
 
-from objectives.bundle.belief import Named, Weighed, chance
+from objectives.bundle.belief_in_ensemble import Weighed
+from objectives.bundle.belief_in_one import Named, chance
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.bundle.provenance import Provenance
 from objectives.data.options import DataOptions

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from objectives.bundle.belief import chance
+from objectives.bundle.belief_in_one import chance
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.device.computing import processor_of, threads_of
 from objectives.device.processor import Processor

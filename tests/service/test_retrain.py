@@ -30,8 +30,9 @@ from search.export.exported_program import ExportedProgram
 from search.export.retrain import completed_trial, epochs_of, retrain_name, write_retraining
 from search.export.winner import find_winner
 from search.place import Place
-from search.study.status import read_status, read_trials
+from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.study.trial_lines import read_trials
 from search.trials import checkpoints
 from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker

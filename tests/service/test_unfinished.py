@@ -21,8 +21,9 @@ from search.report.recipe_table import measure
 from search.study.budget import Order
 from search.study.migrate import Wish, migrate_study
 from search.study.orders import extend_budget, give_order
-from search.study.status import read_status, read_trials
+from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.study.trial_lines import read_trials
 from search.study.unfinished import read_unfinished
 from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker

@@ -22,8 +22,8 @@ from search.garbage.store import collect
 from search.place import Place
 from search.study.migrate import Wish, migrate_study
 from search.study.setup import Request, set_up
-from search.study.status import read_trials
 from search.study.stored import Study, open_study
+from search.study.trial_lines import read_trials
 from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support import pretrained

@@ -24,8 +24,9 @@ from search.export.best import export_best
 from search.place import Place as CommandPlace
 from search.study.joining import check_worker
 from search.study.pruners import judging
-from search.study.status import read_status, read_trials
+from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.study.trial_lines import read_trials
 from search.trials import checkpoints
 from tests.support.blob_names import names_in
 from tests.support.taken_trials import begun, end, take

@@ -20,8 +20,9 @@ from search.artifacts import open_blobs
 from search.process.parent import preload
 from search.study.budget import Order
 from search.study.orders import extend_budget, give_order
-from search.study.status import read_status, read_trials
+from search.study.status import read_status
 from search.study.stored import Study, open_study
+from search.study.trial_lines import read_trials
 from search.trials import checkpoints
 from search.worker import trial as trials
 from search.worker.blame import MOST_CRASHES

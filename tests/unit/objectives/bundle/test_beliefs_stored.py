@@ -2,7 +2,8 @@
 
 from pydantic import TypeAdapter
 
-from objectives.bundle.belief import Belief, Judged
+from objectives.bundle.belief import Belief
+from objectives.bundle.belief_in_ensemble import Judged
 from objectives.bundle.provenance import FlipScores
 
 

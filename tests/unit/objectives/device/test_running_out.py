@@ -13,7 +13,7 @@ from objectives.device.memory import TooLarge, attempt, limit_memory
 from objectives.device.running_out import shortage_in
 from objectives.device.shortage import GIB, MemoryTakenError, Shortage, host_memory, share_of
 from objectives.errors import WorldError
-from search.process.child import cause_of, dies_of
+from search.process.causes import cause_of, dies_of
 from search.process.messages import Cause
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)

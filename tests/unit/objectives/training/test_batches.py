@@ -26,7 +26,7 @@ from objectives.training import fit
 from objectives.training.batches import TrainingBatches
 from objectives.training.loader import AugmentedFrames, collate
 from objectives.training.order import EpochOrder, Key, frames_a_batch
-from search.process.child import cause_of, dies_of, said_by
+from search.process.causes import cause_of, dies_of, said_by
 from search.process.messages import Cause
 
 CPU = torch.device("cpu")

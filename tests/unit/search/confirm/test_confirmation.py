@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from objectives.bundle.belief import Confirmed as Belief
-from objectives.bundle.belief import Unconfirmed
+from objectives.bundle.belief_in_one import Confirmed as Belief
+from objectives.bundle.belief_in_one import Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.cell import Cell

@@ -18,7 +18,8 @@ from objectives.training.state import TrainingState
 from search.artifacts import open_objects
 from search.artifacts.marker import MARKERS
 from search.process import child
-from search.process.child import can_work, cause_of, dies_of, train
+from search.process.causes import cause_of, dies_of
+from search.process.child import can_work, train
 from search.process.link import Link
 from search.process.messages import (
     Cause,

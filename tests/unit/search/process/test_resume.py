@@ -11,7 +11,7 @@ from objectives.errors import WorldError
 from objectives.training.fit import Training, fit, prepare
 from search.artifacts import Blobs
 from search.artifacts.folder import FolderObjects
-from search.process.child import cause_of
+from search.process.causes import cause_of
 from search.process.messages import Cause, Checkpoint
 from search.process.resume import NONE_YET, restore
 from tests.support.training_checks import TOO_MUCH
