@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
 from types import FrameType
 
 import typer
 
-from objectives.errors import Problem, ProblemsError, SearchError, one_line
+from objectives.errors import SearchError, one_line
+from search.cli.saying import abandon_output, joined, say, say_usage, scrubbed, words_of
 from search.cli.table import Entry, group
 from search.database import passwords
 
@@ -210,35 +210,33 @@ def answer(words: list[str]) -> int:
     the world's.
     """
     if any("\0" in word for word in words):
-        return _say("a null byte cannot be part of a command", 2)
+        return say("a null byte cannot be part of a command", 2)
     try:
         code = app(words, prog_name="search", standalone_mode=False) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # `search status | head -1`: nobody wants to read on
-        _abandon_output()
+        abandon_output()
         return 141
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SearchError as error:
-        return _say(_words(error), error.exit_code, words)
+        return say(words_of(error), error.exit_code, words)
     except typer.TyperException as error:
-        return _say_usage(error, words)
+        return say_usage(error, words)
     except OSError as error:
-        _abandon_output()
+        abandon_output()
         place = f"{error.filename}: " if error.filename else ""
         reason = one_line(f"{place}{error.strerror or error}")
-        return _say(
-            f"{reason}; make room, or choose a place that can be read and written", 1, words
-        )
+        return say(f"{reason}; make room, or choose a place that can be read and written", 1, words)
     except MemoryError:
-        return _say("there is not enough memory for this; see `search doctor`", 1)
+        return say("there is not enough memory for this; see `search doctor`", 1)
     except UnicodeError as error:  # bytes that are no text can name a file, and nothing else
-        return _say(f"{one_line(str(error))}; write names and addresses in UTF-8", 2, words)
+        return say(f"{one_line(str(error))}; write names and addresses in UTF-8", 2, words)
     except Exception as error:  # our own mistake: a line for the user, the rest for whoever asks
         if os.environ.get("SEARCH_TRACEBACK"):
-            print(_scrubbed(traceback.format_exc().rstrip(), words), file=sys.stderr)
-        return _say(
-            f"unexpected {_joined(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows "
+            print(scrubbed(traceback.format_exc().rstrip(), words), file=sys.stderr)
+        return say(
+            f"unexpected {joined(f'{type(error).__name__}: {error}')} (SEARCH_TRACEBACK=1 shows "
             f"where)",
             1,
             words,
@@ -246,59 +244,7 @@ def answer(words: list[str]) -> int:
     return int(code)
 
 
-def _abandon_output() -> None:
-    """Flush what can be written, and let nothing be tried again when the interpreter ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _exit(number: int, frame: FrameType | None) -> None:
     # the way out, where workers and databases are stopped, is walked once
     signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
-
-
-def _words(error: SearchError) -> str:
-    """Return an error's own words; a single problem fits on the line of its subject."""
-    if not isinstance(error, ProblemsError):
-        return _joined(str(error), 2000)
-    if len(error.problems) != 1:
-        return str(error)  # a line for each
-    problem = error.problems[0]
-    subject = one_line(error.subject)
-    if problem.where in error.subject:
-        return str(Problem(error.subject, problem.rule, problem.value))
-    return str(problem) if error.subject in problem.where else f"{subject}: {problem}"
-
-
-def _say_usage(error: typer.TyperException, words: list[str]) -> int:
-    """Say what is wrong with the words of a command; without any words, show what there is."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "search"
-    if type(error).__name__ == "NoArgsIsHelpError" and context:
-        print(context.get_help(), file=sys.stderr)
-        return 2
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    return _say(f"{_joined(text).rstrip('.')}; see `{path} --help`", 2, words)
-
-
-def _joined(text: str, longest: int = 500) -> str:
-    return one_line(" ".join(text.split()), longest)
-
-
-def _say(line: str, code: int, words: Sequence[str] = ()) -> int:
-    print(f"search: {_scrubbed(line, words)}", file=sys.stderr)
-    return code
-
-
-def _scrubbed(text: str, words: Sequence[str]) -> str:
-    """Return the text without the passwords of the database's URL, whoever put them there."""
-    for url in (
-        os.environ.get(passwords.VARIABLE, ""),
-        *passwords.urls_of(words),
-        *(word for word in words if "@" in word or "password" in word),
-    ):
-        text = passwords.scrubbed(text, url)
-    return text

@@ -13,9 +13,10 @@ from enum import StrEnum
 from optuna.trial import TrialState
 
 from search.confirm.cell import Cell
+from search.confirm.confirmation import ChosenCandidate, Confirmation
 from search.confirm.plan import best_trials, cells, config_key, plan_of
 from search.confirm.state import is_lost, newest_confirmation
-from search.confirm.verdict import ChosenCandidate, Confirmation, confirm
+from search.confirm.verdict import confirm
 from search.study.purpose import Confirming
 from search.study.sampling import CONTROL
 from search.study.stored import Study, open_study

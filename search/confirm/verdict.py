@@ -10,8 +10,7 @@ and degrees of freedom are those of the different parts.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -19,6 +18,7 @@ from scipy.special import stdtr, stdtrit
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.cell import Cell
+from search.confirm.confirmation import CandidateVerdict, ChosenCandidate, Confirmation
 from search.confirm.seed_table import MeanEstimate, SeedTable, Variance
 from search.confirm.selection_bias import pull_together
 from search.posterior.standing import SURE
@@ -30,55 +30,6 @@ TIE = 0.5
 _ROUNDING = 1e-12  # of scores, in 0..1
 _ONE_SEED = Unknown("one seed: nothing is known of how much seeds move a score")
 _ONE_PART = Unknown("one validation part: nothing is known of how much parts move a score")
-
-
-@dataclass(frozen=True)
-class CandidateVerdict:
-    """What the confirmation says of one candidate, chosen or not: nothing here is corrected for
-    choosing the best.
-    """
-
-    candidate: int
-    runs: int
-    # over all parts, or seeds of one part; where a run is missing, as that part was for the other
-    # candidates
-    mean: float
-    interval: Interval | Unknown
-    # means over its parts, of each over its runs; NaN for a class that never occurs
-    per_class: Mapping[str, float]
-    beats_control: float | Unknown  # probability, 0..1
-    multiply_adds: int
-
-
-@dataclass(frozen=True)
-class ChosenCandidate:
-    """The candidate to take and what to expect of it, corrected for having been chosen among the
-    candidates.
-    """
-
-    candidate: int
-    # candidates as good as the best mean for all that is known, the chosen one among them
-    tied: tuple[int, ...]
-    expected: float  # below its mean where candidates are close together
-    # False: it is the mean, with one seed, or where nothing was chosen but the control left out
-    corrected: bool
-    interval: Interval | Unknown
-    beats_control: float | Unknown
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """The verdict over all candidates; ``candidates`` have at least one score, the highest mean
-    first.
-    """
-
-    candidates: tuple[CandidateVerdict, ...]
-    choice: ChosenCandidate
-    control: int
-    # standard deviation of a score, what all candidates share with a seed apart
-    noise: float | Unknown
-    spread: float | Unknown  # standard deviation of a candidate's score from seed to seed
-    without_score: tuple[int, ...]  # candidates all whose runs failed
 
 
 def confirm(

@@ -10,9 +10,9 @@ from objectives.config import Config
 from objectives.data.dataset import Dataset
 from objectives.errors import SearchError, UserError
 from objectives.scoring.evaluate import evaluate
-from objectives.training.feasibility import estimate
 from objectives.training.fit import prepare, train_epoch
 from objectives.training.order import EpochOrder
+from objectives.training.resources import estimate
 from search.process.causes import UNKNOWN
 from search.study.spread import random_configs
 from spaces import Space

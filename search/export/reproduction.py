@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from objectives.errors import UserError
 from search.confirm.plan import choose_candidates, plan_of
 from search.export.given_weights import weights_lines, weights_words
+from search.export.space_words import leads_to, sets_for, space_words
 from search.export.winner import Winner
 from search.study.budget import Budget, current_budget
 from search.study.migrate import find_copies
@@ -21,14 +22,10 @@ from search.study.option_words import frame_words, plain
 from search.study.record import Notes
 from search.study.spec import StudySpec
 from search.study.stored import Study, open_study
-from spaces import Space, load_space, load_stored_space, preset_names
-from spaces.files.stored import stored_weights
-from spaces.fitting import fit_space
+from spaces import load_space, load_stored_space
 from spaces.recipes import implied_sets
-from spaces.starting import fit_weights
 
 LEFT_OUT_FILE = "left-out.txt"
-ANOTHER_SPACE = "SPACE.yaml"  # what stands for a space that no preset leads to
 
 
 def reproduction(
@@ -89,7 +86,7 @@ def init_command(spec: StudySpec, num_classes: int) -> str:
         spec.name,
         "--data",
         spec.source,
-        *_space_words(spec, num_classes),
+        *space_words(spec, num_classes),
         *(word for each in weights_words(spec) for word in ("--weights", each)),
     ]
     words += ["--trials", str(spec.trials), "--seed", str(spec.seed)]
@@ -118,8 +115,8 @@ def recipes_line(spec: StudySpec, num_classes: int) -> str:
     """
     epochs = load_stored_space(spec.space).default().train.epochs
     implied = implied_sets(epochs, spec.recipe_filters)
-    sets = _sets(load_space("recipes", implied), spec.space["domains"])
-    if not _leads_to("recipes", [*implied, *sets], num_classes, spec):
+    sets = sets_for(load_space("recipes", implied), spec.space["domains"])
+    if not leads_to("recipes", [*implied, *sets], num_classes, spec):
         return (
             f"# no command leads to study {spec.name!r}, {spec.recipe_filters:g} of its "
             f"recipes' filters and this space"
@@ -153,7 +150,7 @@ def migrate_command(
         old,
         "--to",
         spec.name,
-        *_space_words(spec, num_classes),
+        *space_words(spec, num_classes),
     ]
     words += ["--trials", str(spec.trials - copies)]
     return _joined(
@@ -270,44 +267,3 @@ def _limits(
         if seconds
         else "",
     }
-
-
-def _space_words(spec: StudySpec, num_classes: int) -> list[str]:
-    """Return the preset and settings that lead to the study's space; where none do, a file's name
-    stands for it.
-    """
-    presets = {name: load_space(name) for name in preset_names()}
-    wanted = spec.space["domains"]
-    for name, _ in sorted(presets.items(), key=lambda item: len(_differing(item[1], wanted))):
-        for sets in ([], _sets(presets[name], wanted)):
-            if _leads_to(name, sets, num_classes, spec):
-                return ["--space", name, *(word for each in sets for word in ("--set", each))]
-    return ["--space", ANOTHER_SPACE]
-
-
-def _differing(space: Space, wanted: dict[str, object]) -> list[str]:
-    ours = {path: domain.to_yaml() for path, domain in space.domains.items()}
-    return sorted(path for path, written in wanted.items() if ours.get(path) != written)
-
-
-def _sets(space: Space, wanted: dict[str, object]) -> list[str]:
-    return [f"{path}={_flow(wanted[path])}" for path in _differing(space, wanted)]
-
-
-def _flow(written: object) -> str:
-    import yaml
-
-    return (
-        str(yaml.safe_dump(written, default_flow_style=True, width=10_000))
-        .removesuffix("\n...\n")
-        .strip()
-    )
-
-
-def _leads_to(name: str, sets: list[str], num_classes: int, spec: StudySpec) -> bool:
-    try:
-        fitted, _ = fit_space(load_space(name, sets), num_classes)
-        fitted = fit_weights(fitted, stored_weights(spec.space))
-    except UserError:
-        return False
-    return fitted.fingerprint == spec.space_fingerprint

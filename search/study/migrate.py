@@ -8,29 +8,22 @@ of new trials.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import isclose
-from typing import Any
+from dataclasses import dataclass
 
 import optuna
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, text
 
 from objectives.errors import ProblemsError, UserError
 from search.place import Place
-from search.posterior.draws import FromTrial
-from search.process.messages import Cause
+from search.study.copied import copy_of, is_control, unusable
 from search.study.known import KNOWN
-from search.study.record import AGAIN, RECIPE, Notes, Original
-from search.study.rungs import JUDGED
+from search.study.record import RECIPE, Notes
 from search.study.sampling import FirstTrial, first_trials, startup_trials
 from search.study.setup import Prepared, Request, prepare
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study, enqueue
 from spaces import FromParams, Space, load_stored_space
-
-# of the attributes of Optuna and its pruner: the border of what works, and verdicts
-KEPT = ("constraints", JUDGED)
 
 COPY_POINTERS = text("""
     INSERT INTO search_checkpoint (trial_id, kind, blob, epoch, score)
@@ -103,7 +96,7 @@ def find_copies(old: Study, space: Space) -> Migration:
     copies = list[FrozenTrial]()
     left_out = Counter[str]()
     for trial in old.optuna.get_trials(deepcopy=False):
-        if reason := _unusable(trial):
+        if reason := unusable(trial):
             left_out[reason] += 1
             continue
         try:
@@ -111,7 +104,7 @@ def find_copies(old: Study, space: Space) -> Migration:
         except ProblemsError as error:
             left_out[f"{error.problems[0].where} {error.problems[0].rule}"] += 1
         else:
-            copies.append(_copy(old, trial, space, params))
+            copies.append(copy_of(old, trial, space, params))
     if not copies:
         reasons = (
             "; ".join(f"{n} trials: {why}" for why, n in left_out.most_common())
@@ -121,7 +114,7 @@ def find_copies(old: Study, space: Space) -> Migration:
             f"nothing of study {old.spec.name!r} fits into the new space ({reasons}): start one "
             f"with `search init`"
         )
-    controls = [copy for copy in copies if _is_control(copy, space)]
+    controls = [copy for copy in copies if is_control(copy, space)]
     if controls:  # trial 0 of the new study
         copies.remove(controls[0])
         controls[0].set_user_attr(RECIPE, "control")
@@ -252,55 +245,3 @@ def _request(old: Study, wish: Wish) -> Request:
         recipes=wish.recipes,
         kept_weights=old.space.weights,
     )
-
-
-def _unusable(trial: FrozenTrial) -> str:
-    """Return why a trial has nothing to tell; empty when it has."""
-    match trial.state:
-        case TrialState.COMPLETE | TrialState.PRUNED:
-            return "" if Notes.of(trial).cause else "ended by somebody else than a worker"
-        case TrialState.FAIL:
-            return "failed"
-        case _:
-            return "not ended yet"
-
-
-def _copy(old: Study, trial: FrozenTrial, space: Space, params: dict[str, Any]) -> FrozenTrial:
-    drawn = FixedTrial(params)
-    space.draw(FromTrial(drawn))  # asks for each parameter, and so records its distribution
-    notes = replace(
-        Notes.of(trial),
-        original=Original(old.spec.name, trial.number, old.seed_of(trial)),
-        believed=None,
-    )
-    # its constraint teaches the sampler; the new budget counts its own alone
-    if notes.cause == Cause.INFEASIBLE:
-        notes = replace(notes, cause=f"{Cause.INFEASIBLE} in {old.spec.name}")
-    if notes.recipe in ("control", AGAIN):
-        notes = replace(notes, recipe=f"{notes.recipe} of {old.spec.name}")
-    return FrozenTrial(
-        number=trial.number,
-        state=trial.state,
-        value=trial.value,
-        datetime_start=trial.datetime_start,
-        datetime_complete=trial.datetime_complete,
-        params=drawn.params,
-        distributions=drawn.distributions,
-        user_attrs=notes.attributes(),
-        system_attrs={
-            key: value for key, value in trial.system_attrs.items() if key.startswith(KEPT)
-        },
-        intermediate_values=trial.intermediate_values,
-        trial_id=trial._trial_id,
-    )
-
-
-def _is_control(copy: FrozenTrial, space: Space) -> bool:
-    """Return whether a copy is the space's control; weights of a loss may differ in their last
-    digit.
-    """
-    pairs = [(copy.params.get(name), value) for name, value in space.control.items()]
-    equal = all(
-        isclose(a, b) if isinstance(a, float) and isinstance(b, float) else a == b for a, b in pairs
-    )
-    return copy.state == TrialState.COMPLETE and equal and len(copy.params) == len(pairs)

@@ -63,7 +63,7 @@ def _largest_need(pipe: Connection, spec: StudySpec, directory: Path) -> None:
     end_with_parent()
     from objectives.data.dataset import load_dataset
     from objectives.errors import UserError
-    from objectives.training.feasibility import estimate
+    from objectives.training.resources import estimate
     from search.process.causes import UNKNOWN
     from search.study.spread import likely_configs
     from spaces import load_stored_space

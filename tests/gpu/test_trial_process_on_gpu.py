@@ -11,7 +11,7 @@ import torch
 
 from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
-from objectives.training.feasibility import estimate
+from objectives.training.resources import estimate
 from search.process.messages import Checked, Failed, Finished, Message, Noted, Saved, Timed
 from search.process.parent import TrialProcess, preload
 from tests.support.on_device import DEVICE, HAS_CUDA, job_on_device, on_device, on_gpu

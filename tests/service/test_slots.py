@@ -17,7 +17,7 @@ from objectives.config import Config
 from objectives.data.dataset import open_dataset
 from objectives.device.shortage import GIB, share_of
 from objectives.errors import WorldError
-from objectives.training.feasibility import estimate
+from objectives.training.resources import estimate
 from search.database.connections import open_engine
 from search.database.tables import WORKER
 from search.machine import gpu_locks

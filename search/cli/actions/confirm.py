@@ -15,10 +15,10 @@ from objectives.errors import ProblemsError, UserError, condensed
 from objectives.statistics.interval import Interval, Unknown
 from search.cli.commands.confirm import ConfirmOptions
 from search.cli.opened import opened_place
+from search.confirm.confirmation import ChosenCandidate, Confirmation
 from search.confirm.dealt_parts import parts_told
 from search.confirm.standing import ConfirmationState, Standing, read_standing
 from search.confirm.state import begin
-from search.confirm.verdict import ChosenCandidate, Confirmation
 from search.confirm.wanted import Asked
 from search.export.restored import open_data
 from search.machine.gpus import offer

@@ -5,9 +5,9 @@ choice.
 import math
 
 from objectives.statistics.interval import Interval
+from search.confirm.confirmation import CandidateVerdict, Confirmation
 from search.confirm.dealt_parts import parts_told
 from search.confirm.standing import Standing
-from search.confirm.verdict import CandidateVerdict, Confirmation
 from search.report.drawing import STRIP_WIDTH, Strip, strip_axis
 from search.report.findings import Findings
 from search.report.markup import Html, element

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
+from search.confirm.confirmation import ChosenCandidate
 from search.confirm.standing import Standing
-from search.confirm.verdict import ChosenCandidate
 from search.posterior.standing import BETTER
 from search.report import shown
 from search.report.findings import Findings

@@ -45,12 +45,12 @@ print(json.dumps([space.fingerprint, space.to_dict()]))
 READ = """
 import json
 from spaces import load_stored_space
-from search.cli.app import _words
+from search.cli.saying import words_of
 from objectives.errors import SearchError
 try:
     print(load_stored_space(json.loads(sys.argv[1])).fingerprint)
 except SearchError as error:
-    print(_words(error))
+    print(words_of(error))
 """
 
 
@@ -105,7 +105,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from objectives.data.dataset import DataOptions, open_dataset
-from search.cli.app import _words
+from search.cli.saying import words_of
 from objectives.errors import SearchError
 options = DataOptions(size=(16, 32))
 try:
@@ -116,7 +116,7 @@ try:
     words = [data.spec.measure_package, data.spec.score_words]
     print(json.dumps([usual.fingerprint, data.fingerprint, *words, scoring.of(confusion)]))
 except SearchError as error:
-    print(_words(error))
+    print(words_of(error))
 """
 
 

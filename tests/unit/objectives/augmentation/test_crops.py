@@ -14,10 +14,10 @@ from objectives.config import Augment, Config, Train, UNet
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.data.options import DataOptions
 from objectives.training.batches import TrainingBatches
-from objectives.training.feasibility import estimate
 from objectives.training.fit import fit, prepare
 from objectives.training.loader import AugmentedFrames
 from objectives.training.order import EpochOrder, Key
+from objectives.training.resources import estimate
 
 SIZES = ((64, 96), (100, 50), (20, 30), (40, 48))
 WINDOW = (40, 48)

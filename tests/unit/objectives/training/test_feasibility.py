@@ -26,7 +26,8 @@ from objectives.data.spec import FrameSpec
 from objectives.errors import UserError
 from objectives.losses import build_phases
 from objectives.program.segmenter import build_segmenter
-from objectives.training.feasibility import Unmeasurable, Verdict, check, estimate, infeasible
+from objectives.training.feasibility import Unmeasurable, Verdict, check, infeasible
+from objectives.training.resources import estimate
 from objectives.training.saved_memory import EmulatedAutocast
 from tests.support.frame_specs import frame_spec
 

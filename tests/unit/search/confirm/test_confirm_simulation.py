@@ -19,7 +19,8 @@ from objectives.ensemble.selection import Greedy, single
 from objectives.statistics.interval import Interval
 from objectives.statistics.scores import Scoring, class_scores, mean_over
 from search.confirm.cell import Cell
-from search.confirm.verdict import CandidateVerdict, Confirmation, confirm
+from search.confirm.confirmation import CandidateVerdict, Confirmation
+from search.confirm.verdict import confirm
 
 # of a score: what its seed gives all candidates, and what it gives one
 SEED_SHIFT, NOISE = 0.01, 0.01

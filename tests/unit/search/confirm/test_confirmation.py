@@ -13,8 +13,9 @@ from objectives.bundle.belief_in_one import Unconfirmed
 from objectives.errors import UserError
 from objectives.statistics.interval import Interval, Unknown
 from search.confirm.cell import Cell
+from search.confirm.confirmation import CandidateVerdict, Confirmation
 from search.confirm.seed_table import SeedTable
-from search.confirm.verdict import CandidateVerdict, Confirmation, confirm, probability_above
+from search.confirm.verdict import confirm, probability_above
 
 NAN = math.nan
 

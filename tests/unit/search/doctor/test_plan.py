@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from objectives.data.dataset import DataOptions, open_dataset
-from objectives.training.feasibility import estimate
 from objectives.training.fit import fit, prepare
+from objectives.training.resources import estimate
 from search.cli.actions.plan import trainings_within
 from search.cli.app import app
 from search.doctor.gains import GAINS, expected_gain

@@ -8,7 +8,8 @@ from types import MappingProxyType
 import pytest
 
 from objectives.data.options import DataOptions
-from search.export.reproduction import ANOTHER_SPACE, init_command
+from search.export.reproduction import init_command
+from search.export.space_words import ANOTHER_SPACE
 from search.study.spec import StudySpec
 from spaces import Space, load_space
 from spaces.fitting import fit_space
