@@ -87,12 +87,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=240.0)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument(
+        "--folds",
+        type=int,
+        nargs="+",
+        default=range(1, FOLDS + 1),
+        help="several may run at once, each on folds of its own",
+    )
     parser.add_argument("--cache", type=Path, default=Path(".bench-nuclei"))
     asked = parser.parse_args()
     torch.set_num_threads(max(1, int(cores())))
     until = time.monotonic() + 60 * asked.minutes
     done = {(row["sizes"], row["network"], row["fold"]) for row in recorded()}
-    for fold in range(1, FOLDS + 1):
+    for fold in asked.folds:
         for condition in CONDITIONS:
             key = condition.sizes, condition.network, str(fold)
             if key not in done and time.monotonic() < until:
