@@ -23,9 +23,14 @@ def fetched(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies on the CPU of tensors of any device, contiguous and each by itself; as many of a
     device's as may go together wait for it once.
     """
-    kept = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    here = {name: tensor.clone() for name, tensor in kept.items() if tensor.device.type == "cpu"}
-    away = {name: tensor for name, tensor in kept.items() if name not in here}
+    here = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+        if tensor.device.type == "cpu"
+    }
+    away = {
+        name: tensor.detach().contiguous() for name, tensor in tensors.items() if name not in here
+    }
     copies = here | {
         name: copy for group in _groups(away) for name, copy in fetched_together(group).items()
     }
