@@ -92,12 +92,13 @@ def begin(
     return Training(state, batches, losses, data, heard)
 
 
-def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
+def fit(training: Training, beat: Beat = unheard, settle: Beat = unheard) -> Iterator[EpochResult]:
     """Train until the state is finished, one epoch per item; after each, the state is complete and
     can be saved.
 
     ``beat`` is called after every batch of training and of validation, or part of one where memory
-    is too small for it: who hears it can tell slow training from training that stands still.
+    is too small for it: who hears it can tell slow training from training that stands still. ``settle``
+    is called before an epoch is noted: when it raises, the state's history is without that epoch.
 
     Raises:
         DivergedError: The loss is not finite.
@@ -132,6 +133,7 @@ def fit(training: Training, beat: Beat = unheard) -> Iterator[EpochResult]:
                 f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}"
             )
         assert evaluation.soft
+        settle()
         result = EpochResult(
             number=state.epoch + 1,
             score=evaluation.score,

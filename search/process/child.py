@@ -41,8 +41,9 @@ from search.process.on_gpu import use_gpu
 from search.process.parent import Count
 from search.process.patient_blobs import PatientBlobs
 from search.process.pictures import draw_pictures
+from search.process.question import Question, StopTrainingError
 from search.process.resume import restore
-from search.process.saver import Saver
+from search.process.saver import Save, Saver
 
 VICTIM = "1000"  # of all processes, the first that the kernel ends when memory runs out
 
@@ -148,15 +149,36 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
     if start and not state.epoch:
         state.start_from(read_once(start.sha256, blobs, job.cache / KEPT))
     saver = Saver(training.state, blobs, checkpoint.best)
-    stop = bool(checkpoint.last) and link.ask(saver.at(checkpoint))
-    at_once = config.train.batch_size
-    if not stop:
-        for result in fit(training, link.beat):
+    if not (checkpoint.last and stopped_before(saver.at(checkpoint), link)):
+        run(training, saver, job, link)
+    shown = not job.run.everything  # else no frame is left that would show what it does on new ones
+    if shown:
+        draw(state, data, link)
+    saver.wait()
+    if shown:
+        note_latency(state, data, link)
+
+
+def stopped_before(save: Save, link: Link) -> bool:
+    """Return whether the worker says stop to a trial as it was left. Nothing that it could say matters
+    to a training that is finished.
+    """
+    number = link.tell(save)
+    return not save.finished and bool(link.answer(number))
+
+
+def run(training: Training, saver: Saver, job: Job, link: Link) -> None:
+    """Train until all epochs are done or the worker says stop, and tell it of each epoch."""
+    state = training.state
+    question = Question(link, saver)
+    at_once = whole = state.config.train.batch_size
+    try:
+        for result in fit(training, question.beat, question.settle):
             if state.micro_batch < at_once:
                 at_once = state.micro_batch
                 link.note(
-                    f"has too little memory for {config.train.batch_size} frames: {at_once} at a "
-                    f"time, in the same steps"
+                    f"has too little memory for {whole} frames: {at_once} at a time, in the same "
+                    f"steps"
                 )
             if job.verbose:
                 with suppress(OSError):  # a full disk under the log
@@ -164,20 +186,17 @@ def train(job: Job, config: Config, data: Dataset, link: Link) -> None:
             if state.finished:
                 saver.begin(link.tell)
             elif link.called() or result.number in job.rungs:
-                stop = link.ask(saver.save())
-                saver.note_cost()
-                if stop:
-                    break
+                question.ask()
             else:
                 if saver.due():
                     saver.begin(link.tell)
                 link.send(Trained())
-    shown = not job.run.everything  # else no frame is left that would show what it does on new ones
-    if shown:
-        draw(state, data, link)
-    saver.wait()
-    if shown:
-        note_latency(state, data, link)
+    except StopTrainingError:
+        pass
+    except Exception:
+        # of an epoch that the worker may not have wanted
+        if not question.stops():
+            raise
 
 
 def batches_of(job: Job, config: Config, data: Dataset, link: Link) -> TrainingBatches:

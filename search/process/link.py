@@ -42,18 +42,15 @@ class Link:
             )
             return self.sent
 
-    def ask(self, save: Save) -> bool:
-        """Tell the worker what is saved, and wait for its answer: True when it says stop.
-
-        A worker that does not answer in time (its database is away) does not hold training up: its
-        word counts later. Nothing that it could say matters to a training that is finished.
+    def answer(self, number: int, *, at_once: bool = False) -> bool | None:
+        """Return whether the worker says stop to what it was told under this number; None where it has
+        not answered, ``at_once`` or in time.
         """
-        number = self.tell(save)
-        while not save.finished and self.pipe.poll(REPLY_S):
+        while self.pipe.poll(0.0 if at_once else REPLY_S):
             match self._hear():
                 case Reply(to, stop) if stop or to == number:
                     return stop
-        return False
+        return None
 
     def called(self) -> bool:
         """Return whether the worker wants to hear before a save is due; a stop that comes late is

@@ -40,7 +40,7 @@ class Saver:
         self.blobs = blobs
         self.best = best
         self.saved_weights = state.scored_weights if best else b""
-        self.began_at = self.saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
         self.cost_s = FIRST_S * SHARE
         self.writer = ThreadPoolExecutor(1, "saves")
         self.writing: Future[None] | None = None
@@ -49,13 +49,10 @@ class Saver:
         """Return whether enough time has passed since the last save."""
         return time.monotonic() - self.saved_at >= min(LONGEST_S, self.cost_s / SHARE)
 
-    def save(self) -> Save:
-        """Save the whole state, and the best weights when they are new."""
-        self.wait()
-        return self._taken()()
-
     def begin(self, tell: Callable[[Save], object]) -> None:
-        """Save what the state is now, and tell of it, while the caller goes on to change it."""
+        """Save the whole state as it is now, and the best weights when they are new, and tell of it,
+        while the caller goes on to change it.
+        """
         self.wait()
         written = self._taken()
 
@@ -64,18 +61,15 @@ class Saver:
 
         self.writing = self.writer.submit(write)
 
+    def idle(self) -> bool:
+        """Return whether what was begun is told."""
+        return self.writing is None or self.writing.done()
+
     def wait(self) -> None:
         """Wait until what was begun is told; raise what it raised."""
         if self.writing:
             self.writing.result()
         self.writing = None
-
-    def note_cost(self) -> None:
-        """Count the time until now to the last save; called again after the worker's answer, which
-        training waits for too.
-        """
-        self.saved_at = time.monotonic()
-        self.cost_s = self.saved_at - self.began_at
 
     def at(self, checkpoint: Checkpoint) -> Save:
         """Return what is to be told of the state as it is now, which is in the store."""
@@ -84,7 +78,7 @@ class Saver:
 
     def _taken(self) -> Callable[[], Save]:
         """Return what writes the state as it is now, whatever becomes of it meanwhile."""
-        self.began_at = self.saved_at = time.monotonic()
+        began_at = self.saved_at = time.monotonic()
         told = self.at(Checkpoint("", ""))
         best, last = self.state.scored_weights, self.state.to_bytes()
 
@@ -93,7 +87,8 @@ class Saver:
                 self.best = self.blobs.put(best)
                 self.saved_weights = best
             checkpoint = Checkpoint(self.blobs.put(last), self.best)
-            self.note_cost()
+            self.saved_at = time.monotonic()
+            self.cost_s = self.saved_at - began_at
             return replace(told, checkpoint=checkpoint)
 
         return write

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +16,8 @@ import torch
 
 from objectives.config import Config, Smp, Train
 from objectives.data.dataset import Dataset
+from objectives.training.fit import DivergedError, Training
+from objectives.training.results import EpochResult
 from objectives.training.state import TrainingState
 from search.artifacts import open_objects
 from search.artifacts.marker import MARKERS
@@ -241,16 +245,89 @@ def test_frames_on_the_device_count_in_what_a_config_needs(
     assert needs[1] - needs[0] == len(terrain.parts["train"]) * 64 * 128 * 2
 
 
-def test_a_trial_waits_for_an_answer_where_it_asks() -> None:
+def test_an_answer_is_that_to_what_was_asked_or_a_stop() -> None:
     worker, ours = link()
     save = Save((), (), finished=False, checkpoint=Checkpoint("a", "b"))
+    assert [ours.tell(save) for _ in range(3)] == [1, 2, 3]
+    assert ours.answer(1, at_once=True) is None
     worker.send(Reply(1, stop=False))
+    assert ours.answer(2, at_once=True) is None
+    worker.send(Reply(2, stop=False))
+    assert ours.answer(2) is False
     worker.send(Reply(2, stop=True))
-    assert ours.tell(save) == 1
-    assert ours.ask(save)
-    worker.send(Reply(3, stop=True))
-    assert not ours.ask(replace(save, finished=True))
+    assert ours.answer(3) is True
     assert [worker.recv().number for _ in range(3)] == [1, 2, 3]
+
+
+def judged(
+    data: Dataset, folder: Path, *, epochs: int, rungs: tuple[int, ...], stop: bool, late: bool
+) -> list[Message]:
+    """What a trial has told a worker that answers each save, at once or when the next epoch's frames were
+    seen.
+    """
+    open_objects(str(folder), MARKERS).write(MARKER, b"")
+    config = load_space("tiny", (f"train.epochs={epochs}", "train.steps_per_epoch=1")).default()
+    job = replace(job_of(config, data, folder), rungs=rungs)
+    worker, ours = link()
+
+    def answer() -> list[Message]:
+        told = list[Message]()
+        with suppress(EOFError):
+            while True:
+                told.append(worker.recv())
+                match told[-1]:
+                    case Saved(number=number, finished=False):
+                        seen = ours.beats.value
+                        while late and ours.beats.value <= seen + 1:
+                            time.sleep(0.001)
+                        worker.send(Reply(number, stop=stop))
+        return told
+
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(answer)
+        with ours.pipe:
+            train(job, config, data, ours)
+        return told.result()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_trial_that_is_stopped_at_a_rung_has_no_epoch_after_it(
+    late: bool, terrain: Dataset, tmp_path: Path
+) -> None:
+    told = judged(terrain, tmp_path, epochs=4, rungs=(2,), stop=True, late=late)
+    saved = [each for each in told if isinstance(each, Saved)]
+    assert [len(each.results) for each in saved] == [2]
+    assert told.count(Trained()) == 1
+    assert [type(each) for each in told].count(Drawn) == 3
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_trial_that_may_go_on_is_what_it_is_without_rungs(
+    late: bool, terrain: Dataset, tmp_path: Path
+) -> None:
+    with_rungs = judged(terrain, tmp_path, epochs=4, rungs=(1, 2, 3), stop=False, late=late)
+    *saved, last = [each for each in with_rungs if isinstance(each, Saved)]
+    assert [len(each.results) for each in saved] == [1, 2, 3]
+    without = trained(terrain, tmp_path, epochs=4)
+    (alone,) = [each for each in without if isinstance(each, Saved)]
+    assert [result.loss for result in last.results] == [result.loss for result in alone.results]
+    assert [each.score for each in last.results] == [each.score for each in alone.results]
+
+
+def test_what_befalls_a_trial_behind_a_rung_that_it_did_not_pass_is_not_its_end(
+    terrain: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = child.fit
+
+    def diverging(training: Training, *heard: Any) -> Iterator[EpochResult]:
+        yield next(fit(training, *heard))
+        raise DivergedError("the loss is nan in epoch 2")
+
+    monkeypatch.setattr(child, "fit", diverging)
+    told = judged(terrain, tmp_path, epochs=4, rungs=(1,), stop=True, late=False)
+    assert [len(each.results) for each in told if isinstance(each, Saved)] == [1]
+    with pytest.raises(DivergedError):
+        judged(terrain, tmp_path, epochs=4, rungs=(1,), stop=False, late=False)
 
 
 class HeldBlobs:

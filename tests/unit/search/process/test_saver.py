@@ -12,7 +12,7 @@ import pytest
 import search.process.saver
 from search.artifacts import StoreAwayError
 from search.process.messages import Checkpoint
-from search.process.saver import FIRST_S, LONGEST_S, SHARE, Save, Saver
+from search.process.saver import FIRST_S, LONGEST_S, Save, Saver
 
 
 class Clock:
@@ -66,6 +66,15 @@ def saver_of(clock: Clock, *, seconds: float, best: str = "") -> tuple[Saver, An
     return Saver(state, blobs, best), state, blobs
 
 
+def saved(saver: Saver) -> Save:
+    """What is told of the state as it is now."""
+    told = list[Save]()
+    saver.begin(told.append)
+    saver.wait()
+    (save,) = told
+    return save
+
+
 def waits(saver: Saver, clock: Clock) -> float:
     """After how many seconds the next save is due."""
     start = clock.now
@@ -78,30 +87,22 @@ def waits(saver: Saver, clock: Clock) -> float:
 def test_the_dearer_the_rarer(clock: Clock, seconds: float, expected: float) -> None:
     saver, _, _ = saver_of(clock, seconds=seconds)
     assert waits(saver, clock) == pytest.approx(FIRST_S, abs=0.25)
-    saver.save()  # two blobs
+    saved(saver)  # two blobs
     assert waits(saver, clock) == pytest.approx(expected, abs=0.25)
-
-
-def test_the_answer_of_the_worker_counts_as_cost(clock: Clock) -> None:
-    saver, _, _ = saver_of(clock, seconds=0.0)
-    saver.save()
-    clock.now += 0.1
-    saver.note_cost()
-    assert waits(saver, clock) == pytest.approx(0.1 / SHARE, abs=0.25)
 
 
 def test_best_weights_are_stored_once_and_again_when_they_change(clock: Clock) -> None:
     saver, state, blobs = saver_of(clock, seconds=0.0)
-    assert saver.save().checkpoint == Checkpoint("state 1", "best 1")
-    assert saver.save().checkpoint == Checkpoint("state 2", "best 1")
+    assert saved(saver).checkpoint == Checkpoint("state 1", "best 1")
+    assert saved(saver).checkpoint == Checkpoint("state 2", "best 1")
     state.scored_weights = b"best 2"
-    assert saver.save().checkpoint == Checkpoint("state 3", "best 2")
+    assert saved(saver).checkpoint == Checkpoint("state 3", "best 2")
     assert blobs.given == [b"best 1", b"state 1", b"state 2", b"best 2", b"state 3"]
 
 
 def test_a_resumed_training_has_its_best_weights_in_the_store(clock: Clock) -> None:
     saver, _, blobs = saver_of(clock, seconds=0.0, best="best 1")
-    assert saver.save().checkpoint == Checkpoint("state 1", "best 1")
+    assert saved(saver).checkpoint == Checkpoint("state 1", "best 1")
     assert blobs.given == [b"state 1"]
 
 
@@ -153,4 +154,4 @@ def test_what_writing_has_raised_is_raised_by_the_next_save(clock: Clock) -> Non
     blobs.put = fail  # type: ignore[method-assign]
     saver.begin(lambda _: None)
     with pytest.raises(StoreAwayError, match="no disk"):
-        saver.save()
+        saver.begin(lambda _: None)
