@@ -50,9 +50,14 @@ def _is_basic(leaf: Leaf) -> bool:
 
 
 def _unfit(merged: dict[str, Domain]) -> list[Problem]:
-    """Problems of domains with the bounds of their fields; takes those domains out of
-    ``merged``.
+    """Problems of domains with the bounds of their fields; takes those domains out of ``merged``, and
+    judges the ones that then stand for their fields, too.
     """
+    found = _unfit_at_first(merged)
+    return found and found + _unfit(merged)
+
+
+def _unfit_at_first(merged: dict[str, Domain]) -> list[Problem]:
     problems: dict[tuple[str, str], Problem] = {}
     broken: set[str] = set()
     for leaf in leaves():

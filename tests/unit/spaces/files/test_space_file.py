@@ -106,6 +106,16 @@ control.model.up: diagonal
     ]
 
 
+def test_what_a_broken_field_of_one_kind_hides_is_judged_too(tmp_path: Path) -> None:
+    text = "extends: mars\n" + "".join(
+        f"loss.class_weights.{kind}power: []\n" for kind in ("", "inverse_frequency.")
+    )
+    assert problems_of(tmp_path, text) == [
+        "loss.class_weights.inverse_frequency.power: must be a valid number, got []",
+        "loss.class_weights.power: must be a valid number, got []",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "where", "rule"),
     [
