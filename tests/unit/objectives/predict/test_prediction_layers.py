@@ -236,8 +236,8 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 @pytest.mark.long
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
 def test_memory_is_bounded_by_the_width(tmp_path: Path, engine: str) -> None:
-    """The peak of a fresh process for 1,024 and 6,144 rows of 2,048 pixels differs by at most 50 MB, where
-    the layers differ by 290 MB.
+    """The peak of a fresh process for 3,072 and 9,216 rows of 2,048 pixels differs by at most 75 MB, where
+    the layers differ by 350 MB. Shorter images have not yet filled what an allocator keeps.
     """
     spec = SPEC.model_copy(update={"overlap": 0.25, "height": 128, "width": 128})
     settings = ProgramSettings.of(TWO.members, spec)
@@ -245,7 +245,7 @@ def test_memory_is_bounded_by_the_width(tmp_path: Path, engine: str) -> None:
     bundle = tmp_path / "bundle"
     write_bundle(bundle, build_program(settings).eval(), settings, provenance, frames={})
     peaks = []
-    for height in (1024, 6144):
+    for height in (3072, 9216):
         (tmp_path / str(height)).mkdir()
         image = np.resize(LARGE, (height, 2048))
         tifffile.imwrite(tmp_path / str(height) / "a.tif", image, rowsperstrip=16, extratags=GEO)
@@ -256,4 +256,4 @@ def test_memory_is_bounded_by_the_width(tmp_path: Path, engine: str) -> None:
         peaks.append(int(ran.stdout))
         with tifffile.TiffFile(tmp_path / f"out{height}" / "a.probabilities.tif") as opened:
             assert opened.pages[0].shape == (height, 2048, SPEC.num_classes)
-    assert peaks[1] - peaks[0] < 50 * 1024, peaks
+    assert peaks[1] - peaks[0] < 75 * 1024, peaks
