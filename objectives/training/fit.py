@@ -14,7 +14,7 @@ from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of
 from objectives.errors import WorldError
 from objectives.losses import Phases, build_phases, class_weights_K
-from objectives.scoring.evaluate import evaluate
+from objectives.scoring.evaluate import Evaluation, evaluate
 from objectives.statistics.resampling import blocks_of
 from objectives.training.augment_on import AugmentOn
 from objectives.training.batches import TrainingBatches
@@ -132,27 +132,34 @@ def fit(training: Training, beat: Beat = unheard, settle: Beat = unheard) -> Ite
             raise DivergedError(
                 f"the validation loss is {evaluation.loss} in epoch {state.epoch + 1}"
             )
-        assert evaluation.soft
         settle()
-        result = EpochResult(
-            number=state.epoch + 1,
-            score=evaluation.score,
-            loss=loss,
-            learning_rate=state.learning_rate.value,
-            iou=tuple(float(iou) for iou in evaluation.iou),
-            seconds=time.monotonic() - start,
-            scored_on=processor_of(state.device),
-            validation_loss=evaluation.loss,
-            measured=tuple(float(value) for value in evaluation.measured),
-            soft_score=finite_or_nan(evaluation.soft.score(evaluation.scoring)),
-            balanced_nll=finite_or_nan(evaluation.soft.balanced_nll(evaluation.scoring)),
-        )
+        result = result_of(state, evaluation, loss=loss, seconds=time.monotonic() - start)
         afresh = watched == "loss" and training.losses.begins(state.epoch)
         matrices = (torch.from_numpy(each) for each in evaluation.matrices)
         state.note(result, *matrices)
         merit = training.heard[result.number - 1] if training.heard else result.merit(watched)
         state.learning_rate.after_epoch(merit, afresh=afresh)
         yield result
+
+
+def result_of(
+    state: TrainingState, evaluation: Evaluation, *, loss: float, seconds: float
+) -> EpochResult:
+    """Return what the epoch after those of a state has come to."""
+    assert evaluation.soft
+    return EpochResult(
+        number=state.epoch + 1,
+        score=evaluation.score,
+        loss=loss,
+        learning_rate=state.learning_rate.value,
+        iou=tuple(float(iou) for iou in evaluation.iou),
+        seconds=seconds,
+        scored_on=processor_of(state.device),
+        validation_loss=evaluation.loss,
+        measured=tuple(float(value) for value in evaluation.measured),
+        soft_score=finite_or_nan(evaluation.soft.score(evaluation.scoring)),
+        balanced_nll=finite_or_nan(evaluation.soft.balanced_nll(evaluation.scoring)),
+    )
 
 
 def finite_or_nan(value: float) -> float:

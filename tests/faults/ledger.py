@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from scene import Scene, Worker
 
+from search.study.record import BELIEVED
+
 TABLES = (
     "trials", "trial_values", "trial_intermediate_values", "trial_params", "trial_user_attributes", "trial_system_attributes",
     "search_checkpoint",
@@ -27,9 +29,13 @@ MAKE = """
     CREATE TRIGGER noted AFTER INSERT OR UPDATE ON search_lease FOR EACH ROW EXECUTE FUNCTION note_claim();
 """
 NOTE = (
-    "CREATE TRIGGER noted AFTER INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION "
+    "CREATE TRIGGER noted AFTER INSERT OR UPDATE ON {table} FOR EACH ROW {but} EXECUTE FUNCTION "
     "note_write()"
 )
+# what all runs together say of a trial is written by whoever has ended one: see `believe`
+BUT = {
+    "trial_user_attributes": f"WHEN (NEW.key NOT IN ({', '.join(map(repr, BELIEVED))}))",
+}
 
 
 @dataclass
@@ -44,7 +50,7 @@ class Ledger:
             self.scene.query(f"CREATE ROLE writer{number} SUPERUSER LOGIN")
         self.scene.query(MAKE)
         for table in TABLES:
-            self.scene.query(NOTE.format(table=table))
+            self.scene.query(NOTE.format(table=table, but=BUT.get(table, "")))
 
     def start(self, *words: str, port: int = 0) -> Worker:
         """Start a worker under its own name, behind another port if one is given."""
