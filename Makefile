@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# benchmarks use what the tests share
+BENCH := PYTHONPATH=$(CURDIR) $(VENV)/bin/python
 # two processes; a file's tests stay in one, where they share what they made
 PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-augment bench-database bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test chart-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-augment bench-database bench-ensembles bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test chart-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,38 +66,41 @@ recipes-test: install ## every recipe's network at full size under the whole con
 	$(VENV)/bin/pytest tests/recipes
 
 bench: install ## speed of the training loop, and what a trial costs beside its training, on the GPU that is there, else on the CPU
-	$(VENV)/bin/python tests/bench.py
+	$(BENCH) tests/bench.py
 
 bench-augment: install ## augmentation on the device against albumentations: speed; ARGS="--seeds 12": scores of pairs of trainings (an hour, resumable)
-	$(VENV)/bin/python tests/bench_augment.py $(ARGS)
+	$(BENCH) tests/bench_augment.py $(ARGS)
 
 bench-nuclei: install ## crops and windows against resizing, with weights and without, five folds (NUCLEI; hours, resumable)
-	$(VENV)/bin/python tests/bench_nuclei.py $(ARGS)
+	$(BENCH) tests/bench_nuclei.py $(ARGS)
+
+bench-ensembles: install ## the rules for ensembles and networks in made studies of which the truth is known (ARGS="--studies 60 --first 1000")
+	$(BENCH) tests/bench_ensembles.py $(ARGS)
 
 bench-images: install ## large images: preparing, training on crops, windows against MONAI's in .bench-monai (ten minutes; ARGS=--huge: one of 16,000 x 16,000)
 	$(VENV)/bin/pip install --quiet --no-deps --target .bench-monai monai==1.6.1
-	PYTHONPATH=.bench-monai $(VENV)/bin/python tests/bench_images.py $(ARGS)
+	PYTHONPATH=$(CURDIR):.bench-monai $(VENV)/bin/python tests/bench_images.py $(ARGS)
 
 bench-database: install ## what the database costs many workers, compared with an earlier revision (15 minutes)
-	$(VENV)/bin/python tests/bench_database.py
+	$(BENCH) tests/bench_database.py
 
 bench-tables: install ## record trainings of many configs for the judge of searches (TABLE=terrain; hours, resumable; MARS_NPZ for the others)
-	$(VENV)/bin/python tests/bench_tables.py --table $(or $(TABLE),terrain) --home .bench-tables/$(or $(TABLE),terrain) $(ARGS)
+	$(BENCH) tests/bench_tables.py --table $(or $(TABLE),terrain) --home .bench-tables/$(or $(TABLE),terrain) $(ARGS)
 
 bench-peers: install ## searches in virtual time on a recorded table, the real code of each, peers in .bench-peers (TABLE=mars-a; 1.2 GB, hours, resumable)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/bench_peers.py --table $(or $(TABLE),mars-a) $(ARGS)
+	OMP_NUM_THREADS=1 $(BENCH) tests/bench_peers.py --table $(or $(TABLE),mars-a) $(ARGS)
 
 bench-search: install ## what choices and searches are worth, replayed on the recorded tables (minutes)
-	$(VENV)/bin/python tests/bench_search.py
+	$(BENCH) tests/bench_search.py
 
 bench-portfolio: install ## steps from the control that the recorded tables commend, and what those of one are worth on another (a minute)
-	$(VENV)/bin/python tests/bench_portfolio.py $(ARGS)
+	$(BENCH) tests/bench_portfolio.py $(ARGS)
 
 bench-steps: install ## a preset's control and its first steps trained in full, with several seeds (MARS_NPZ; ten minutes)
-	$(VENV)/bin/python tests/bench_steps.py $(ARGS)
+	$(BENCH) tests/bench_steps.py $(ARGS)
 
 bench-live: install ## a live study beside a plain Optuna script, judged on a sealed part (MARS_NPZ; half an hour)
-	$(VENV)/bin/python tests/bench_live.py $(ARGS)
+	$(BENCH) tests/bench_live.py $(ARGS)
 
 compose-test: install ## docker compose for real: four workers on this machine (needs docker; 2 minutes)
 	$(COMPOSE) build

@@ -1,5 +1,5 @@
 """Which rule exports ensembles that are truly better than the single network, in made studies of which the
-truth is known (`support/ensemble_worlds.py`): ``python tests/bench_ensembles.py --studies 200``.
+truth is known (`support/ensemble_worlds.py`): ``make bench-ensembles``.
 
 For each world and rule: how often an ensemble was exported that is truly worse, how often one was refused that
 is truly better (shares of all studies), and the true gain over always handing out the single network, the mean
