@@ -4,11 +4,11 @@ file of the source is read once.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,21 @@ import numpy as np
 
 from objectives.config.measure_names import IOU, measure_package
 from objectives.data.options import PARTS, DataOptions, PixelReading
-from objectives.data.preparing.draft import IMAGES, Draft, image_bytes
-from objectives.data.preparing.facts import Facts, Look, look_at
+from objectives.data.preparing.draft import Draft
+from objectives.data.preparing.facts import Look, look_at
 from objectives.data.preparing.in_order import in_order
+from objectives.data.preparing.in_passing import InPassing
 from objectives.data.preparing.progress import Progress, untold
+from objectives.data.preparing.steady_file import SteadyFile
 from objectives.data.preparing.survey import Survey, survey
-from objectives.data.preparing.training_pixels import training_pixels
+from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.preparing.undeclared import accepting
-from objectives.data.ragged import Ragged
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.source import open_source
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, condensed
 
-FORMAT_VERSION = 5  # counted up whenever the files or the way to them change
+FORMAT_VERSION = 6  # counted up whenever the files or the way to them change
 
 
 def build(source: str, options: DataOptions, directory: Path, progress: Progress = untold) -> None:
@@ -57,85 +58,73 @@ def _fill(
     folder: Path, opened: FrameSource, options: DataOptions, source: str, progress: Progress
 ) -> None:
     """Write all files of a data set."""
-    with Draft(folder) as draft:
-        surveyed = survey(opened, options, lambda: _looks(opened, options, draft, progress))
+    with Draft(folder) as draft, InPassing() as passing:
+        surveyed = survey(
+            opened, options, lambda: _looks(opened, options, draft, passing, progress)
+        )
         if surveyed.problems:
             shutil.rmtree(folder)
             raise ProblemsError(source, condensed(surveyed.problems), accepting(surveyed.remedy))
-        index = _write(opened, surveyed, options, draft)
+        index = _write(opened, surveyed, options, draft, passing)
     draft.forget_raw()
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _looks(
-    source: FrameSource, options: DataOptions, draft: Draft, progress: Progress
+    source: FrameSource,
+    options: DataOptions,
+    draft: Draft,
+    passing: InPassing,
+    progress: Progress,
 ) -> Iterator[Look]:
     """Yield a look at every frame, and keep in the draft what it has not yet."""
     count = len(source.names)
     yield from tuple(draft.looks)
     rest = range(len(draft.looks), count)
-    for looked in in_order(lambda index: look_at(source, index, options.size), rest):
+    looks = in_order(lambda index: look_at(source, index, options.size), rest)
+    for index, looked in zip(rest, looks, strict=True):
+        if looked.image_HWC is not None:
+            passing.add(index, looked.image_HWC)
         draft.add(looked)
         progress(len(draft.looks), count)
         yield looked.look
 
 
 def _write(
-    source: FrameSource, surveyed: Survey, options: DataOptions, draft: Draft
+    source: FrameSource,
+    surveyed: Survey,
+    options: DataOptions,
+    draft: Draft,
+    passing: InPassing,
 ) -> dict[str, Any]:
     """Write what follows from the judgement over all frames, and return the index."""
     dtype = np.dtype(surveyed.dtype)
     draft.finish_images(dtype)
-    images = _kept_images(surveyed, draft, dtype)
+    trained = [surveyed.kept[index] for index in surveyed.parts[0]]
     with ThreadPoolExecutor() as pool:  # the disk, hashing and counting leave Python's lock
         stored = pool.submit(draft.give_to_disk)
-        pixels = pool.submit(_hashed, images)
-        spec = pool.submit(_spec, surveyed, options, source.reading, images[surveyed.parts[0]])
+        hashed = pool.submit(passing.hash_of, surveyed.kept, draft.images)
+        pixels = pool.submit(passing.pixels_of, trained, draft.images)
         labels = _write_masks(surveyed, draft)
     counts_NK = surveyed.pixel_counts.astype(np.int64)
     _write_array(
         draft.directory / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK)
     )
     stored.result()
-    index = _index(source, surveyed, spec.result(), (pixels.result(), labels))
-    return index | {"sizes": surveyed.sizes, "starts": images.starts_N.tolist()}
-
-
-def _hashed(images: Ragged) -> str:
-    """Return the SHA-256 over all pixels."""
-    pixels = hashlib.sha256()
-    for image_HWC in images:
-        pixels.update(image_HWC.data)
-    return pixels.hexdigest()
-
-
-def _kept_images(surveyed: Survey, draft: Draft, dtype: np.dtype[Any]) -> Ragged:
-    """Return the images of the kept frames, which lie among those that were dropped."""
-    starts: dict[int, int] = {}
-    end = 0
-    for index, look in enumerate(draft.looks):
-        starts[index] = end // dtype.itemsize
-        end += image_bytes(look) if isinstance(look, Facts) else 0
-    return Ragged(
-        np.load(draft.directory / IMAGES, mmap_mode="r", allow_pickle=False),
-        np.array(surveyed.sizes, np.int64).reshape(-1, 2),
-        np.array([starts[index] for index in surveyed.kept], np.int64),
-        surveyed.channels,
-    )
+    spec = _spec(surveyed, options, source.reading, pixels.result())
+    index = _index(source, surveyed, spec, (hashed.result(), labels))
+    return index | {"sizes": surveyed.sizes, "starts": draft.starts(surveyed.kept, dtype)}
 
 
 def _write_masks(surveyed: Survey, draft: Draft) -> str:
     """Write the stored labels of the kept frames; return the SHA-256 over them."""
     labels = hashlib.sha256()
-    kept = set(surveyed.kept)
-    readable = (index for index, look in enumerate(draft.looks) if isinstance(look, Facts))
 
     def masks() -> Iterator[np.ndarray]:
-        for index, raw_HW in zip(readable, draft.raw_masks(), strict=True):
-            if index in kept:
-                mask_HW = np.ascontiguousarray(surveyed.classes.encode(raw_HW))
-                labels.update(mask_HW.data)
-                yield mask_HW.ravel()
+        for raw_HW in draft.masks(surveyed.kept):
+            mask_HW = np.ascontiguousarray(surveyed.classes.encode(raw_HW))
+            labels.update(mask_HW.data)
+            yield mask_HW
 
     values = sum(height * width for height, width in surveyed.sizes)
     _write_array(draft.directory / "masks.npy", (values,), np.dtype(np.uint8), masks())
@@ -148,19 +137,20 @@ def _write_array(
     """Write part after part: a map written to on a full disk would kill the process instead of
     raising OSError.
     """
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with path.open("wb") as opened:
-        np.lib.format.write_array_header_1_0(opened, header)
+    header = BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    with SteadyFile(path) as written:
+        written.go_on_from(0)
+        written.write(np.frombuffer(header.getvalue(), np.uint8))
         for part in parts:
-            opened.write(np.ascontiguousarray(part, dtype).data)
-        opened.flush()
-        os.fsync(opened.fileno())
+            written.write(np.asarray(part, dtype))
+        written.settle()
 
 
 def _spec(
-    surveyed: Survey, options: DataOptions, reading: PixelReading, train: Ragged
+    surveyed: Survey, options: DataOptions, reading: PixelReading, seen: TrainingPixels
 ) -> FrameSpec:
-    seen = training_pixels(train)
     height, width = surveyed.window
     return FrameSpec(
         height=height,

@@ -2,19 +2,26 @@
 was killed is gone on from.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import suppress
-from io import RawIOBase
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self, cast
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from objectives.data.preparing.facts import Facts, Look, Looked, look_line, read_look
+from objectives.data.preparing.steady_file import SteadyFile, read_back
 
-IMAGES = "images.npy"
+IMAGES, MASKS, LOOKS = "images.npy", "masks.raw", "looks.jsonl"
 HEADER_BYTES = 128  # of a .npy file that holds one long row; written when its length is known
+
+
+class _Place(NamedTuple):
+    """Where a frame lies in the files, in bytes."""
+
+    look: Facts
+    image: tuple[int, int]  # start and end
+    mask: tuple[int, int]
 
 
 class Draft:
@@ -27,22 +34,22 @@ class Draft:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         self.looks: list[Look] = []
-        self._images = _appended(directory / IMAGES)
-        self._masks = _appended(directory / "masks.raw")
-        self._lines = _appended(directory / "looks.jsonl")
-        self._recall()
+        self._places: dict[int, _Place] = {}  # of the frames that could be read
+        self._image_end, self._mask_end = HEADER_BYTES, 0
+        with ExitStack() as opened:
+            files = [
+                opened.enter_context(SteadyFile(directory / name))
+                for name in (IMAGES, MASKS, LOOKS)
+            ]
+            self._images, self._masks, self._lines = files
+            self._recall()
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for opened in (self._images, self._masks, self._lines):
-            opened.close()
-
-    @property
-    def facts(self) -> Iterator[Facts]:
-        """Those of the frames that could be read, in the order in which they lie in the files."""
-        return (look for look in self.looks if isinstance(look, Facts))
+        self._opened.close()
 
     def add(self, looked: Looked) -> None:
         """Keep a frame.
@@ -50,15 +57,45 @@ class Draft:
         Raises:
             OSError: The disk cannot take it.
         """
-        if looked.image_HWC is not None and looked.mask_HW is not None:
-            _write(self._images, looked.image_HWC)
-            _write(self._masks, looked.mask_HW)
-        _write(self._lines, np.frombuffer(look_line(looked.look), np.uint8))
-        self.looks.append(looked.look)
+        look, image_HWC, mask_HW = looked
+        if isinstance(look, Facts) and image_HWC is not None and mask_HW is not None:
+            gap = self._next(look).image[0] - self._image_end
+            self._images.write(np.zeros(gap, np.uint8))
+            self._images.write(image_HWC)
+            self._masks.write(mask_HW)
+        self._lines.write(np.frombuffer(look_line(look), np.uint8))
+        self._note(look)
+
+    def images(self, frames: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield the images (H, W, C) of some frames that could be read, in ascending order.
+
+        Raises:
+            OSError: They cannot be read back.
+        """
+        places = [self._places[index] for index in sorted(frames)]
+        stored = read_back(self.directory / IMAGES, (place.image for place in places))
+        for place, values in zip(places, stored, strict=True):
+            yield values.view(place.look.dtype).reshape(*place.look.size, place.look.shape[2])
+
+    def masks(self, frames: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield their raw labels (H, W), in ascending order.
+
+        Raises:
+            OSError: They cannot be read back.
+        """
+        places = [self._places[index] for index in sorted(frames)]
+        stored = read_back(self.directory / MASKS, (place.mask for place in places))
+        for place, values in zip(places, stored, strict=True):
+            yield values.view(place.look.mask_dtype).reshape(place.look.size)
+
+    def starts(self, frames: Iterable[int], dtype: np.dtype[np.generic]) -> list[int]:
+        """Return where the images of some frames begin, counted in values of their type."""
+        starts = (self._places[index].image[0] - HEADER_BYTES for index in frames)
+        return [start // dtype.itemsize for start in starts]
 
     def finish_images(self, dtype: np.dtype[np.generic]) -> None:
         """Give the file of images its header."""
-        values = (self._images.seek(0, os.SEEK_END) - HEADER_BYTES) // dtype.itemsize
+        values = (self._image_end - HEADER_BYTES) // dtype.itemsize
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
@@ -74,66 +111,46 @@ class Draft:
         Raises:
             OSError: It cannot take them.
         """
-        os.fsync(self._images.fileno())
-
-    def raw_masks(self) -> Iterator[np.ndarray]:
-        """Yield the raw labels (H, W) of each frame that could be read."""
-        stored = np.memmap(self.directory / "masks.raw", np.uint8, "r")
-        start = 0
-        for each in self.facts:
-            end = start + _mask_bytes(each)
-            yield stored[start:end].view(each.mask_dtype).reshape(each.size)
-            start = end
+        self._images.settle()
 
     def forget_raw(self) -> None:
         """Remove what only the preparation reads."""
-        for name in ("masks.raw", "looks.jsonl"):
+        for name in (MASKS, LOOKS):
             (self.directory / name).unlink()
+
+    def _next(self, look: Facts) -> _Place:
+        """Return where the next frame is to lie; values of two bytes begin at even places."""
+        height, width = look.size
+        value = np.dtype(look.dtype).itemsize
+        start = -(-self._image_end // value) * value
+        image = start, start + height * width * look.shape[2] * value
+        mask_bytes = height * width * np.dtype(look.mask_dtype).itemsize
+        return _Place(look, image, (self._mask_end, self._mask_end + mask_bytes))
+
+    def _note(self, look: Look) -> None:
+        """Count a frame in, now that it is written."""
+        if isinstance(look, Facts):
+            place = self._places[len(self.looks)] = self._next(look)
+            self._image_end, self._mask_end = place.image[1], place.mask[1]
+        self.looks.append(look)
 
     def _recall(self) -> None:
         """Read which frames a builder before has kept whole, and cut off what else it has written."""
-        images, masks, lines = HEADER_BYTES, 0, 0
-        whole_images, whole_masks = _length(self._images), _length(self._masks)
-        for line in (self.directory / "looks.jsonl").read_bytes().splitlines(keepends=True):
+        lines = 0
+        for line in (self.directory / LOOKS).read_bytes().splitlines(keepends=True):
             look: Look | None = None
             with suppress(ValueError):
                 look = read_look(line) if line.endswith(b"\n") else None
-            if look is None:
+            if look is None or not self._is_whole(look):
                 break
-            if isinstance(look, Facts):
-                images += image_bytes(look)
-                masks += _mask_bytes(look)
-            if images > whole_images or masks > whole_masks:
-                break
-            self.looks.append(look)
+            self._note(look)
             lines += len(line)
-        images = HEADER_BYTES + sum(map(image_bytes, self.facts))
-        masks = sum(map(_mask_bytes, self.facts))
-        for opened, length in ((self._images, images), (self._masks, masks), (self._lines, lines)):
-            opened.truncate(length)  # beyond the end: the header's place, as zeros
-            opened.seek(length)
+        self._images.go_on_from(self._image_end)  # at least the header's place, as zeros
+        self._masks.go_on_from(self._mask_end)
+        self._lines.go_on_from(lines)
 
-
-def image_bytes(facts: Facts) -> int:
-    """Return how long a prepared image is."""
-    return facts.size[0] * facts.size[1] * facts.shape[2] * np.dtype(facts.dtype).itemsize
-
-
-def _mask_bytes(facts: Facts) -> int:
-    return facts.size[0] * facts.size[1] * np.dtype(facts.mask_dtype).itemsize
-
-
-def _appended(path: Path) -> RawIOBase:
-    path.touch()
-    return cast("RawIOBase", path.open("r+b", buffering=0))
-
-
-def _length(opened: RawIOBase) -> int:
-    return opened.seek(0, os.SEEK_END)
-
-
-def _write(opened: RawIOBase, array: np.ndarray) -> None:
-    """Write all of an array; one call takes two gigabytes at most."""
-    left = np.ascontiguousarray(array).data.cast("B")
-    while left:
-        left = left[opened.write(left) or 0 :]
+    def _is_whole(self, look: Look) -> bool:
+        if not isinstance(look, Facts):
+            return True
+        place = self._next(look)
+        return place.image[1] <= self._images.length and place.mask[1] <= self._masks.length

@@ -37,9 +37,20 @@ class TrainingPixels:
         )
         self.histogram_CL = np.zeros((channels, (max_value >> self.coarser) + 1), np.int64)
 
+    def counts_such(self, image_HWC: np.ndarray) -> bool:
+        """Return whether an image has the channels and the type that are counted."""
+        return (image_HWC.shape[2], largest(image_HWC)) == (len(self.histogram_CL), self.max_value)
+
     def add(self, image_HWC: np.ndarray) -> None:
         """Take a training frame in."""
-        self.count += image_HWC.shape[0] * image_HWC.shape[1]
+        self._count(image_HWC, 1)
+
+    def remove(self, image_HWC: np.ndarray) -> None:
+        """Take a frame away that was taken in."""
+        self._count(image_HWC, -1)
+
+    def _count(self, image_HWC: np.ndarray, times: int) -> None:
+        self.count += times * image_HWC.shape[0] * image_HWC.shape[1]
         cells = [self.histogram_CL.shape[1]]
         rows = max(1, _EXACT // image_HWC.shape[1])
         for start in range(0, len(image_HWC), rows):
@@ -48,7 +59,7 @@ class TrainingPixels:
                 part_HWC = np.ascontiguousarray(image_HWC[start : start + rows, :, some])
                 for place, counts_L in enumerate(self.histogram_CL[some]):
                     found = cv2.calcHist([part_HWC], [place], None, cells, [0, self.max_value + 1])
-                    counts_L += found.ravel().astype(np.int64)
+                    counts_L += times * found.ravel().astype(np.int64)
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -102,7 +113,12 @@ class TrainingPixels:
 
 def training_pixels(images: Ragged) -> TrainingPixels:
     """Return what the pixels of some frames (H, W, C), uint8 or uint16, are like."""
-    seen = TrainingPixels(images.channels, int(np.iinfo(images.values.dtype).max))
+    seen = TrainingPixels(images.channels, largest(images.values))
     for image_HWC in images:
         seen.add(image_HWC)
     return seen
+
+
+def largest(values: np.ndarray) -> int:
+    """Return the largest value that an array of whole numbers could hold."""
+    return int(np.iinfo(values.dtype).max)

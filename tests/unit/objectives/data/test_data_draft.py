@@ -12,8 +12,9 @@ import pytest
 
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.data.options import DataOptions
-from objectives.data.preparing import build, facts
+from objectives.data.preparing import build, facts, steady_file
 from objectives.data.preparing.draft import Draft
+from objectives.data.preparing.training_pixels import training_pixels
 from objectives.data.reading.frames import FrameSource
 
 COUNT = 30
@@ -133,6 +134,39 @@ def test_what_was_not_written_whole_is_read_again(
         assert len(draft.looks) < 20
     again = open_dataset(str(source), DataOptions(), tmp_path / "cut")
     assert same(again, open_dataset(str(source), DataOptions(), tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("step", [1, 2000, 2**26])
+def test_frames_are_the_same_however_often_the_disk_is_given_them(
+    source: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady_file, "STEP", step)
+    often = open_dataset(str(source), DataOptions(), tmp_path / "often")
+    monkeypatch.undo()
+    assert same(often, open_dataset(str(source), DataOptions(), tmp_path / "whole"))
+
+
+def test_a_frame_of_another_type_that_is_left_out_moves_no_other(tmp_path: Path) -> None:
+    """It fills an odd number of bytes among pixels of two bytes."""
+    root = tmp_path / "frames"
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for number in range(COUNT):
+        pixels = rng.integers(0, 256, (33, 33), np.uint8)
+        cv2.imwrite(
+            str(root / "images" / f"{number:02}.png"),
+            pixels if number in (0, 7) else pixels * np.uint16(250),
+        )
+        cv2.imwrite(str(root / "masks" / f"{number:02}.png"), pixels % 3)
+    (root / "classes.yaml").write_text("classes: {0: a, 1: b, 2: c}\nignore: null\n")
+    data = open_dataset(str(root), DataOptions(leave_out=("00", "07")), tmp_path / "cache")
+    assert data.spec.max_value == 65535
+    for name, image in zip(data.names, data.images, strict=True):
+        stored = cv2.imread(str(root / "images" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(image[..., 0], stored)
+    seen = training_pixels(data.images[data.parts["train"]])
+    assert (data.spec.mean, data.spec.std) == (seen.mean, seen.deviation)
 
 
 def test_a_source_that_cannot_be_used_leaves_no_draft(source: Path, tmp_path: Path) -> None:
