@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ import numpy as np
 
 from objectives.config.measure_names import IOU, measure_package
 from objectives.data.options import PARTS, DataOptions, PixelReading
-from objectives.data.preparing.draft import Draft
+from objectives.data.preparing.draft import Draft, npy_header
 from objectives.data.preparing.facts import Look, look_at
 from objectives.data.preparing.in_order import in_order
-from objectives.data.preparing.in_passing import InPassing
+from objectives.data.preparing.passing_tally import PassingTally
 from objectives.data.preparing.progress import Progress, untold
-from objectives.data.preparing.steady_file import SteadyFile
+from objectives.data.preparing.streamed_file import StreamedFile
 from objectives.data.preparing.survey import Survey, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.preparing.undeclared import accepting
@@ -58,7 +57,7 @@ def _fill(
     folder: Path, opened: FrameSource, options: DataOptions, source: str, progress: Progress
 ) -> None:
     """Write all files of a data set."""
-    with Draft(folder) as draft, InPassing() as passing:
+    with Draft(folder) as draft, PassingTally() as passing:
         surveyed = survey(
             opened, options, lambda: _looks(opened, options, draft, passing, progress)
         )
@@ -74,7 +73,7 @@ def _looks(
     source: FrameSource,
     options: DataOptions,
     draft: Draft,
-    passing: InPassing,
+    passing: PassingTally,
     progress: Progress,
 ) -> Iterator[Look]:
     """Yield a look at every frame, and keep in the draft what it has not yet."""
@@ -95,22 +94,21 @@ def _write(
     surveyed: Survey,
     options: DataOptions,
     draft: Draft,
-    passing: InPassing,
+    passing: PassingTally,
 ) -> dict[str, Any]:
     """Write what follows from the judgement over all frames, and return the index."""
     dtype = np.dtype(surveyed.dtype)
     draft.finish_images(dtype)
+    draft.give_to_disk()
     trained = [surveyed.kept[index] for index in surveyed.parts[0]]
-    with ThreadPoolExecutor() as pool:  # the disk, hashing and counting leave Python's lock
-        stored = pool.submit(draft.give_to_disk)
+    with ThreadPoolExecutor() as pool:  # reading, hashing and counting leave Python's lock
         hashed = pool.submit(passing.hash_of, surveyed.kept, draft.images)
-        pixels = pool.submit(passing.pixels_of, trained, draft.images)
+        pixels = pool.submit(passing.pixels_of, trained, surveyed.channels, dtype, draft.images)
         labels = _write_masks(surveyed, draft)
     counts_NK = surveyed.pixel_counts.astype(np.int64)
     _write_array(
         draft.directory / "class_pixels.npy", counts_NK.shape, counts_NK.dtype, iter(counts_NK)
     )
-    stored.result()
     spec = _spec(surveyed, options, source.reading, pixels.result())
     index = _index(source, surveyed, spec, (hashed.result(), labels))
     return index | {"sizes": surveyed.sizes, "starts": draft.starts(surveyed.kept, dtype)}
@@ -137,12 +135,9 @@ def _write_array(
     """Write part after part: a map written to on a full disk would kill the process instead of
     raising OSError.
     """
-    header = BytesIO()
-    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, facts)
-    with SteadyFile(path) as written:
+    with StreamedFile(path) as written:
         written.go_on_from(0)
-        written.write(np.frombuffer(header.getvalue(), np.uint8))
+        written.write(npy_header(shape, dtype))
         for part in parts:
             written.write(np.asarray(part, dtype))
         written.settle()

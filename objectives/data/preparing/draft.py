@@ -4,22 +4,23 @@ was killed is gone on from.
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from objectives.data.preparing.facts import Facts, Look, Looked, look_line, read_look
-from objectives.data.preparing.steady_file import SteadyFile, read_back
+from objectives.data.preparing.streamed_file import StreamedFile, read_back
 
 IMAGES, MASKS, LOOKS = "images.npy", "masks.raw", "looks.jsonl"
 HEADER_BYTES = 128  # of a .npy file that holds one long row; written when its length is known
 
 
-class _Place(NamedTuple):
-    """Where a frame lies in the files, in bytes."""
+class _Stored(NamedTuple):
+    """A frame that could be read, and where it lies in the files, in bytes."""
 
-    look: Facts
+    facts: Facts
     image: tuple[int, int]  # start and end
     mask: tuple[int, int]
 
@@ -27,18 +28,19 @@ class _Place(NamedTuple):
 class Draft:
     """Files in ``directory`` that grow by one frame at a time: images, raw masks, and lines of facts.
 
-    A frame counts once its line is written, which is last of all; what lies behind it was cut off.
+    A frame counts once its line is written, which is last of all; what lies behind it is cut off when it is
+    opened again.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         self.looks: list[Look] = []
-        self._places: dict[int, _Place] = {}  # of the frames that could be read
+        self._places: dict[int, _Stored] = {}  # of the frames that could be read
         self._image_end, self._mask_end = HEADER_BYTES, 0
         with ExitStack() as opened:
             files = [
-                opened.enter_context(SteadyFile(directory / name))
+                opened.enter_context(StreamedFile(directory / name))
                 for name in (IMAGES, MASKS, LOOKS)
             ]
             self._images, self._masks, self._lines = files
@@ -48,8 +50,8 @@ class Draft:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
+    def __exit__(self, *raised: Any) -> None:
+        self._opened.__exit__(*raised)
 
     def add(self, looked: Looked) -> None:
         """Keep a frame.
@@ -60,10 +62,10 @@ class Draft:
         look, image_HWC, mask_HW = looked
         if isinstance(look, Facts) and image_HWC is not None and mask_HW is not None:
             gap = self._next(look).image[0] - self._image_end
-            self._images.write(np.zeros(gap, np.uint8))
+            self._images.write(bytes(gap))
             self._images.write(image_HWC)
             self._masks.write(mask_HW)
-        self._lines.write(np.frombuffer(look_line(look), np.uint8))
+        self._lines.write(look_line(look))
         self._note(look)
 
     def images(self, frames: Iterable[int]) -> Iterator[np.ndarray]:
@@ -75,10 +77,10 @@ class Draft:
         places = [self._places[index] for index in sorted(frames)]
         stored = read_back(self.directory / IMAGES, (place.image for place in places))
         for place, values in zip(places, stored, strict=True):
-            yield values.view(place.look.dtype).reshape(*place.look.size, place.look.shape[2])
+            yield values.view(place.facts.dtype).reshape(*place.facts.size, place.facts.shape[2])
 
     def masks(self, frames: Iterable[int]) -> Iterator[np.ndarray]:
-        """Yield their raw labels (H, W), in ascending order.
+        """Yield the raw labels (H, W) of some frames that could be read, in ascending order.
 
         Raises:
             OSError: They cannot be read back.
@@ -86,7 +88,7 @@ class Draft:
         places = [self._places[index] for index in sorted(frames)]
         stored = read_back(self.directory / MASKS, (place.mask for place in places))
         for place, values in zip(places, stored, strict=True):
-            yield values.view(place.look.mask_dtype).reshape(place.look.size)
+            yield values.view(place.facts.mask_dtype).reshape(place.facts.size)
 
     def starts(self, frames: Iterable[int], dtype: np.dtype[np.generic]) -> list[int]:
         """Return where the images of some frames begin, counted in values of their type."""
@@ -96,36 +98,33 @@ class Draft:
     def finish_images(self, dtype: np.dtype[np.generic]) -> None:
         """Give the file of images its header."""
         values = (self._image_end - HEADER_BYTES) // dtype.itemsize
-        header = {
-            "descr": np.lib.format.dtype_to_descr(dtype),
-            "fortran_order": False,
-            "shape": (values,),
-        }
+        header = npy_header((values,), dtype)
+        assert len(header) == HEADER_BYTES, len(header)
         with (self.directory / IMAGES).open("r+b") as opened:
-            np.lib.format.write_array_header_1_0(opened, header)
-            assert opened.tell() == HEADER_BYTES, opened.tell()
+            opened.write(header)
 
     def give_to_disk(self) -> None:
-        """Wait until the disk has the images.
+        """Wait until the disk has images and raw masks.
 
         Raises:
             OSError: It cannot take them.
         """
         self._images.settle()
+        self._masks.settle()
 
     def forget_raw(self) -> None:
         """Remove what only the preparation reads."""
         for name in (MASKS, LOOKS):
             (self.directory / name).unlink()
 
-    def _next(self, look: Facts) -> _Place:
+    def _next(self, facts: Facts) -> _Stored:
         """Return where the next frame is to lie; values of two bytes begin at even places."""
-        height, width = look.size
-        value = np.dtype(look.dtype).itemsize
+        height, width = facts.size
+        value = np.dtype(facts.dtype).itemsize
         start = -(-self._image_end // value) * value
-        image = start, start + height * width * look.shape[2] * value
-        mask_bytes = height * width * np.dtype(look.mask_dtype).itemsize
-        return _Place(look, image, (self._mask_end, self._mask_end + mask_bytes))
+        image = start, start + height * width * facts.shape[2] * value
+        mask_bytes = height * width * np.dtype(facts.mask_dtype).itemsize
+        return _Stored(facts, image, (self._mask_end, self._mask_end + mask_bytes))
 
     def _note(self, look: Look) -> None:
         """Count a frame in, now that it is written."""
@@ -154,3 +153,12 @@ class Draft:
             return True
         place = self._next(look)
         return place.image[1] <= self._images.length and place.mask[1] <= self._masks.length
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
+    """Return how a .npy file of such an array begins."""
+    header = BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    said = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, said)
+    return header.getvalue()

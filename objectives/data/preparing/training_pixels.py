@@ -4,6 +4,7 @@ use.
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,9 +38,9 @@ class TrainingPixels:
         )
         self.histogram_CL = np.zeros((channels, (max_value >> self.coarser) + 1), np.int64)
 
-    def counts_such(self, image_HWC: np.ndarray) -> bool:
-        """Return whether an image has the channels and the type that are counted."""
-        return (image_HWC.shape[2], largest(image_HWC)) == (len(self.histogram_CL), self.max_value)
+    def counts_such(self, channels: int, dtype: np.dtype[np.generic]) -> bool:
+        """Return whether frames of so many channels and this type are what is counted."""
+        return (channels, type_maximum(dtype)) == (len(self.histogram_CL), self.max_value)
 
     def add(self, image_HWC: np.ndarray) -> None:
         """Take a training frame in."""
@@ -113,12 +114,12 @@ class TrainingPixels:
 
 def training_pixels(images: Ragged) -> TrainingPixels:
     """Return what the pixels of some frames (H, W, C), uint8 or uint16, are like."""
-    seen = TrainingPixels(images.channels, largest(images.values))
+    seen = TrainingPixels(images.channels, type_maximum(images.dtype))
     for image_HWC in images:
         seen.add(image_HWC)
     return seen
 
 
-def largest(values: np.ndarray) -> int:
-    """Return the largest value that an array of whole numbers could hold."""
-    return int(np.iinfo(values.dtype).max)
+def type_maximum(dtype: np.dtype[Any]) -> int:
+    """Return the largest whole number that a type can hold."""
+    return int(np.iinfo(dtype).max)

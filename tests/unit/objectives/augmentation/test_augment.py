@@ -13,7 +13,7 @@ import pytest
 
 from objectives.augmentation.transforms import Augmenter, frame_seed
 from objectives.config import Augment
-from objectives.data.preparing.training_pixels import TrainingPixels
+from objectives.data.preparing.training_pixels import TrainingPixels, type_maximum
 from objectives.data.spec import FrameSpec
 from tests.support.frame_specs import frame_spec
 
@@ -326,7 +326,7 @@ def lit() -> dict[str, np.ndarray]:
             )
         else:
             image_HWC = np.rint(scene_HW1 * highest).astype(dtype)
-            seen = TrainingPixels(1, int(np.iinfo(dtype).max))
+            seen = TrainingPixels(1, type_maximum(np.dtype(dtype)))
             seen.add(image_HWC)
             whole, ranges = seen.max_value, seen.ranges
         spec = spec_of(max_value=whole).model_copy(update={"ranges": ranges})

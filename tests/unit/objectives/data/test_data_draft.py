@@ -1,5 +1,6 @@
 """Preparing goes on from where a builder was killed, reads every file once, and comes to the same."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import pytest
 
 from objectives.data.dataset import Dataset, open_dataset
 from objectives.data.options import DataOptions
-from objectives.data.preparing import build, facts, steady_file
+from objectives.data.preparing import build, facts, streamed_file
 from objectives.data.preparing.draft import Draft
 from objectives.data.preparing.training_pixels import training_pixels
 from objectives.data.reading.frames import FrameSource
+from objectives.errors import WorldError
 
 COUNT = 30
 KILLED = """
@@ -48,6 +50,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(root / "masks" / f"{number:02}.png"), mask)
     (root / "classes.yaml").write_text("classes: {0: a, 1: b, 2: c}\nignore: 300\n")
     return root
+
+
+def stop_at_20(done: int, _: int) -> None:
+    if done == 20:
+        raise KeyboardInterrupt
 
 
 def same(one: Dataset, other: Dataset) -> bool:
@@ -121,12 +128,8 @@ def test_what_was_not_written_whole_is_read_again(
 ) -> None:
     """As after a power cut, when the end of any of the files may be missing."""
 
-    def stop(done: int, _: int) -> None:
-        if done == 20:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        open_dataset(str(source), DataOptions(), tmp_path / "cut", stop)
+        open_dataset(str(source), DataOptions(), tmp_path / "cut", stop_at_20)
     (folder,) = (tmp_path / "cut").glob(".*.draft")
     length = (folder / file).stat().st_size
     os.truncate(folder / file, max(0, length - lost))
@@ -136,14 +139,33 @@ def test_what_was_not_written_whole_is_read_again(
     assert same(again, open_dataset(str(source), DataOptions(), tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("step", [1, 2000, 2**26])
+@pytest.mark.parametrize("step", [1, 2000])
 def test_frames_are_the_same_however_often_the_disk_is_given_them(
     source: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steady_file, "STEP", step)
+    monkeypatch.setattr(streamed_file, "STEP_BYTES", step)
     often = open_dataset(str(source), DataOptions(), tmp_path / "often")
     monkeypatch.undo()
     assert same(often, open_dataset(str(source), DataOptions(), tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("file", ["images.npy", "masks.raw", "looks.jsonl", "masks.npy"])
+def test_an_error_of_the_disk_is_told_whichever_file_it_is_of(
+    source: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network's disk tells it: not when a file is written, but when it is to be kept."""
+    sync = os.fdatasync
+
+    def fail(number: int) -> None:
+        if Path(f"/proc/self/fd/{number}").readlink().name == file:
+            raise OSError(errno.EIO, "Input/output error")
+        sync(number)
+
+    monkeypatch.setattr(streamed_file, "STEP_BYTES", 2000)
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(WorldError, match="Input/output error"):
+        open_dataset(str(source), DataOptions(), tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_frame_of_another_type_that_is_left_out_moves_no_other(tmp_path: Path) -> None:
@@ -160,7 +182,11 @@ def test_a_frame_of_another_type_that_is_left_out_moves_no_other(tmp_path: Path)
         )
         cv2.imwrite(str(root / "masks" / f"{number:02}.png"), pixels % 3)
     (root / "classes.yaml").write_text("classes: {0: a, 1: b, 2: c}\nignore: null\n")
-    data = open_dataset(str(root), DataOptions(leave_out=("00", "07")), tmp_path / "cache")
+    options = DataOptions(leave_out=("00", "07"))
+    with pytest.raises(KeyboardInterrupt):  # and is gone on from
+        open_dataset(str(root), options, tmp_path / "cache", stop_at_20)
+    data = open_dataset(str(root), options, tmp_path / "cache")
+    assert same(data, open_dataset(str(root), options, tmp_path / "whole"))
     assert data.spec.max_value == 65535
     for name, image in zip(data.names, data.images, strict=True):
         stored = cv2.imread(str(root / "images" / f"{name}.png"), cv2.IMREAD_UNCHANGED)

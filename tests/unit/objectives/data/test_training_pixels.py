@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from objectives.data.preparing.facts import Facts, counted, look_at
-from objectives.data.preparing.training_pixels import TAIL, TrainingPixels
+from objectives.data.preparing.training_pixels import TAIL, TrainingPixels, type_maximum
 from objectives.data.reading.frames import ArraySource
 
 
 def of(image_HWC: np.ndarray) -> TrainingPixels:
-    seen = TrainingPixels(image_HWC.shape[-1], int(np.iinfo(image_HWC.dtype).max))
+    seen = TrainingPixels(image_HWC.shape[-1], type_maximum(image_HWC.dtype))
     for frame_HWC in np.array_split(image_HWC, 3):
         seen.add(frame_HWC)
     return seen
