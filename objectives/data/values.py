@@ -75,13 +75,6 @@ class Values:
         undeclared = _counted(codes_HW[unknown], "," * self.by_colour) if unknown.any() else {}
         return LabelsRead(_narrow(np.where(unknown, 0, found_HW)), undeclared)
 
-    def label_of(self, value: float) -> int | None:
-        """Return the label of one grey value; None where it has none."""
-        if self.by_colour or not value.is_integer() or not 0 <= value <= LARGEST_LABEL:
-            return None
-        label = int(self._grey[int(value)]) if self.entries else int(value)
-        return None if label < 0 else label
-
     def completed(self, labels: Iterable[int], ignored: int | None) -> "Values":
         """Return the table in which a label that no value leads to stands for itself, where that
         value is free, and the ignored one in any case; a table of colours stays as it is.

@@ -3,7 +3,7 @@
 Source: the data format of cocodataset.org, "object detection" and "panoptic" excluded.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +65,14 @@ def read_coco(path: Path, folders: Sequence[Path]) -> Export:
     coco = read_json(path, Coco)
     name_of = {each.id: each.name for each in sorted(coco.categories, key=lambda each: each.id)}
     export = Export(list(name_of.values()))
+    for kind, ids in (("images", coco.images), ("categories", coco.categories)):
+        for repeated, count in Counter(each.id for each in ids).items():
+            if count > 1:
+                export.problem(
+                    f"{path.name}: {kind}",
+                    "each must have an id of its own",
+                    f"{repeated!r}, {count} times",
+                )
     size_of = {each.id: (each.height, each.width) for each in coco.images}
     shapes = defaultdict[int | str, list[Shape]](list)
     for number, thing in enumerate(coco.annotations):

@@ -87,10 +87,10 @@ class Found:
 
 
 def find_image(name: str, folders: Sequence[Path]) -> Found | None:
-    """Return where an image of this name lies: in a folder, by the whole path that it is named by or by its last part."""
+    """Return where an image of this name lies: in a folder, by the whole path that it is named by, else by its last part."""
     plain = name.replace("\\", "/").lstrip("/")
-    for folder in folders:
-        for candidate in (plain, Path(plain).name):
+    for candidate in (plain, Path(plain).name):
+        for folder in folders:
             if plain and (folder / candidate).is_file():
                 return Found(folder / candidate, name_in_folder(folder / candidate, folder))
     return None

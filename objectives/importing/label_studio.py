@@ -75,8 +75,9 @@ def read_label_studio(path: Path, folders: Sequence[Path]) -> Export:
                 f"{named!r}, none in {looked}",
             )
             continue
-        marked = [each for each in done[0].result if each.original_height and each.original_width]
-        sizes = {(each.original_height, each.original_width) for each in marked}
+        marked = done[0].result
+        stated = [(each.original_height, each.original_width) for each in marked]
+        sizes = {size for size in stated if all(size)}
         if len(sizes) > 1:
             export.problem(where, "its results must be of one size", sorted(sizes))
             continue

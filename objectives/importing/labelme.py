@@ -88,6 +88,8 @@ def _where(drawn: Drawn, place: str, export: Export) -> Outlines | Pixels | None
         case "polygon":
             return Outlines((points,))
         case "rectangle":
+            if len(points) > 2:
+                return Outlines((points,))
             (left, top), (right, bottom) = points[0], points[1]
             box = [(left, top), (right, top), (right, bottom), (left, bottom)]
             return Outlines((np.array(box),))

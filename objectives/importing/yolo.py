@@ -128,7 +128,8 @@ def _shape(
             where, "must be x y x y ... of three corners or more", f"{len(points)} numbers"
         )
     elif points.min() < 0 or points.max() > 1:
-        export.problem(where, "corners must be shares of width and height, 0 to 1", points.max())
+        beyond = points[(points < 0) | (points > 1)][0]
+        export.problem(where, "corners must be shares of width and height, 0 to 1", beyond)
     else:
         return names[label], points.reshape(-1, 2)
     return None

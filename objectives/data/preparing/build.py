@@ -25,7 +25,7 @@ from objectives.data.preparing.survey import Survey, survey
 from objectives.data.preparing.training_pixels import TrainingPixels
 from objectives.data.preparing.undeclared import accepting
 from objectives.data.reading.frames import FrameSource
-from objectives.data.reading.source import open_source
+from objectives.data.reading.source import open_labelled
 from objectives.data.spec import FrameSpec
 from objectives.errors import ProblemsError, condensed
 
@@ -41,7 +41,7 @@ def build(source: str, options: DataOptions, directory: Path, progress: Progress
         ProblemsError: The source cannot be used.
         OSError: The disk cannot take it.
     """
-    opened = open_source(source, options.reading)
+    opened = open_labelled(source, options)
     folder = directory.parent / f".{directory.name}.draft"
     try:
         _fill(folder, opened, options, source, progress)

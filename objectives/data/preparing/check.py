@@ -17,7 +17,7 @@ from objectives.data.preparing.undeclared import accepting
 from objectives.data.reading.classes_text import classes_text
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.settings_files import LAYOUT
-from objectives.data.reading.source import open_source
+from objectives.data.reading.source import open_labelled
 from objectives.data.spec import Colour
 from objectives.errors import Problem, ProblemsError
 
@@ -63,7 +63,7 @@ def check(source: str, options: DataOptions, progress: Progress = untold) -> Rep
     raises.
     """
     try:
-        opened = open_source(source, options.reading)
+        opened = open_labelled(source, options)
         surveyed = survey(opened, options, lambda: _looks(opened, options, progress))
     except ProblemsError as error:
         return Report(0, 0, problems=error.problems)

@@ -21,6 +21,10 @@ _NO_DATA_RULE = (
     "the no-data value of a mask (TIFF tag 42113) must be the ignored label; name it "
     "with --ignore, or say --ignore none"
 )
+_NO_DATA_LABEL = (
+    "the no-data value of a mask (TIFF tag 42113) must lead to the ignored label; say `no_data: "
+    "ignored` in data.yaml, or --ignore none"
+)
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,29 @@ class Marks:
     colours: Mapping[int, Colour]  # in which the mask's file draws them
     pixels: int
     unmeasured: Mapping[int, int]  # raw label -> pixels that the image says are no data
+    mask_unmeasured: Mapping[int, int]  # the same of the mask
 
 
 def marks_of(frame: Frame, labels: tuple[int, ...]) -> Marks:
     """Return what the files of a frame say whose mask holds these raw labels."""
     mask_HW = frame.mask_HW
-    unmeasured: dict[int, int] = {}
-    if frame.unmeasured_HW is not None:
-        counts = np.bincount(mask_HW[frame.unmeasured_HW])
-        unmeasured = {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
-    return Marks(frame.image_tags, frame.mask_tags, labels, frame.colours, mask_HW.size, unmeasured)
+    return Marks(
+        frame.image_tags,
+        frame.mask_tags,
+        labels,
+        frame.colours,
+        mask_HW.size,
+        _labels_of(mask_HW, frame.unmeasured_HW),
+        _labels_of(mask_HW, frame.mask_unmeasured_HW),
+    )
+
+
+def _labels_of(mask_HW: np.ndarray, chosen_HW: np.ndarray | None) -> dict[int, int]:
+    """Return how many of the chosen pixels have each label."""
+    if chosen_HW is None:
+        return {}
+    counts = np.bincount(mask_HW[chosen_HW])
+    return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
 
 
 def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> Iterator[Problem]:
@@ -52,10 +69,13 @@ def mark_problems(marks: Mapping[str, Marks], classes: Classes, ignore: str) -> 
     places_of = defaultdict(list)
     for place, mark in marks.items():
         value = mark.mask.no_data
-        if not ignore and value in mark.labels and value != classes.raw_ignore:
-            places_of[f"{value:g}"].append(place)
-    for shown, places in places_of.items():
-        yield Problem(f"masks of {examples(places)}", _NO_DATA_RULE, shown)
+        wrong = sorted(mark.mask_unmeasured.keys() - {classes.raw_ignore})
+        if not ignore and value is not None and wrong:
+            own = wrong == [value]
+            shown = f"{value:g}" if own else f"{value:g}, which is label {listed(wrong)}"
+            places_of[_NO_DATA_RULE if own else _NO_DATA_LABEL, shown].append(place)
+    for (rule, shown), places in places_of.items():
+        yield Problem(f"masks of {examples(places)}", rule, shown)
 
 
 def mark_warnings(marks: Mapping[str, Marks], classes: Classes) -> Iterator[str]:

@@ -57,10 +57,11 @@ class LabelImage(NamedTuple):
     """A mask, and what its file says of it."""
 
     labels_HW: np.ndarray  # uint8 or uint16; 0 where a value is not declared
-    tags: Tags  # the no-data value as a label, too
+    tags: Tags
     # of the values that it holds, where the file gives them any and they are not what is read
     colours: dict[int, Colour]
     undeclared: dict[str, int]  # stored values without a label, and their pixels
+    unmeasured_HW: np.ndarray | None = None  # pixels that hold the file's no-data value
 
 
 def decode_image(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -> np.ndarray:
@@ -110,7 +111,7 @@ def read_picture(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -
         stored = turned(_meant(raster), raster.tags.orientation)
         if stored.ndim == 2:
             stored = stored[:, :, None]
-        tags, unmeasured_HW = _unmeasured(stored, raster.tags)
+        tags, unmeasured_HW = _unmeasured(raster)
         image = converted(stored, reading)
     except RefusalError as refusal:
         raise refused(where, refusal.rule, refusal.value) from refusal
@@ -118,10 +119,15 @@ def read_picture(path: Path, where: str, reading: PixelReading = AS_FILES_SAY) -
     return Picture(image, tags, unmeasured_HW)
 
 
-def _unmeasured(stored_HWC: np.ndarray, tags: Tags) -> tuple[Tags, np.ndarray | None]:
+def _unmeasured(raster: Raster) -> tuple[Tags, np.ndarray | None]:
     """Return which pixels hold the file's no-data value in every channel, or what is no number in
     any, and the tags with that value.
+
+    The value is of numbers as they are stored, before any of them means a colour or a label.
     """
+    tags = raster.tags
+    stored = turned(raster.pixels, tags.orientation)
+    stored_HWC = stored[:, :, None] if stored.ndim == 2 else stored
     unmeasured_HW = None
     if stored_HWC.dtype.kind == "f" and (odd_HW := np.isnan(stored_HWC).any(axis=2)).any():
         unmeasured_HW = odd_HW
@@ -150,10 +156,9 @@ def read_label_image(
         labels, undeclared = values.read(turned(stored, raster.tags.orientation))
     except RefusalError as refusal:
         raise refused(where, refusal.rule, refusal.value) from refusal
-    no_data = raster.tags.no_data
-    tags = replace(raster.tags, no_data=None if no_data is None else values.label_of(no_data))
+    tags, unmeasured_HW = _unmeasured(raster)
     colours = {} if values.by_colour else _colours(raster, stored)
-    return LabelImage(labels, tags, colours, undeclared)
+    return LabelImage(labels, tags, colours, undeclared, unmeasured_HW)
 
 
 def _read(path: Path, where: str, exif: Exif) -> Raster:

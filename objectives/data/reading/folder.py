@@ -15,6 +15,7 @@ from objectives.data.reading.frame_names import spellings
 from objectives.data.reading.frame_table import read_table
 from objectives.data.reading.given_parts import given_parts
 from objectives.data.reading.known_layouts import LaidOut, laid_out
+from objectives.data.reading.merging import BACKGROUND
 from objectives.data.reading.settings_files import (
     CLASSES,
     GROUPS,
@@ -24,7 +25,7 @@ from objectives.data.reading.settings_files import (
     unread_files,
 )
 from objectives.data.values import AS_STORED
-from objectives.errors import Problem, ProblemsError
+from objectives.errors import Problem, ProblemsError, listed
 
 BACKGROUND_NAME = "background"  # of what no file of a class holds, where no classes.yaml names it
 
@@ -61,7 +62,7 @@ def read_folder(path: Path, reading: PixelReading = AS_FILES_SAY) -> FolderSourc
         groups,
         classes,
         tuple(problems),
-        tuple(_warnings(found, len(left_out), frames)),
+        (*_warnings(found, len(left_out), frames), *_unpainted(classes, kinds)),
         tuple(parts.get(frame.name, "") for frame in frames) if parts else (),
         layout=where.layout,
         reading=reading.or_else(where.layout.reading),
@@ -86,6 +87,10 @@ def _groups(
 ) -> tuple[tuple[str, ...], list[Problem]]:
     """Return the group of each frame, by the field ``{group}`` or groups.csv, and what is wrong."""
     path = settings_file(where.settings, GROUPS)
+    without = [frame for frame in frames if not frame.group]
+    if without and len(without) < len(frames):
+        place = without[0].image.relative_to(where.root).as_posix()
+        return (), [Problem(place, "every pattern of images: must have {group}, or none", "none")]
     if frames and all(frame.group for frame in frames):
         beside = [Problem(path.name, "must not be given where images: has {group}", path.name)]
         return tuple(frame.group for frame in frames), beside if os.path.lexists(path) else []
@@ -125,6 +130,9 @@ def _kinds(
     if not held:
         return classes, {}, []
     if classes is None:
+        if numbers := [kind for kind in held if kind.isdecimal()]:
+            rule = "classes.yaml must say which classes they are, where {class} is a number"
+            return None, {}, [Problem("mask files", rule, listed(sorted(map(int, numbers))))]
         others = sorted(held.keys() - {BACKGROUND_NAME})
         classes = named_classes((BACKGROUND_NAME, *others))
     raw = classes.raw_labels
@@ -135,6 +143,14 @@ def _kinds(
         if kind not in labels
     ]
     return classes, {kind: labels[kind] for kind in held if kind in labels}, problems
+
+
+def _unpainted(classes: Classes | None, kinds: Mapping[str, int]) -> Iterable[str]:
+    if classes and BACKGROUND in kinds.values() and classes.names[0] != BACKGROUND_NAME:
+        yield (
+            f"pixels that no mask file paints are of the class of label 0, {classes.names[0]}, "
+            f"although it has files of its own"
+        )
 
 
 def _warnings(found: FoundFiles, left_out: int, frames: Sequence[FrameFiles]) -> Iterable[str]:

@@ -14,7 +14,7 @@ from objectives.data.reading.banded import open_banded
 from objectives.data.reading.decode import decode_image
 from objectives.data.reading.folder import read_folder
 from objectives.data.reading.folder_source import FolderSource
-from objectives.data.reading.frame_files import find_images
+from objectives.data.reading.frame_files import find_images, named_in_tables
 from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
 from objectives.data.reading.layout import Layout
@@ -112,5 +112,7 @@ def _files(path: Path) -> tuple[list[str], list[Problem]]:
     texts += [path] if path != folder else []
     files = [str(text) for text in (*texts, *seen_files(folder)) if os.path.lexists(text)]
     files += [file for listing in listings for file in listing.files]
+    if layout.table:
+        files += [str(file) for file in named_in_tables(where.root, layout)]
     problems += [problem for listing in listings for problem in listing.problems]
     return sorted(set(files)), problems

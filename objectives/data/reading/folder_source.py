@@ -22,7 +22,7 @@ from objectives.data.reading.frame_files import FrameFiles, MaskFile
 from objectives.data.reading.frames import Frame
 from objectives.data.reading.known_layouts import PLAIN
 from objectives.data.reading.layout import Layout
-from objectives.data.reading.merging import BACKGROUND, file_values, merged
+from objectives.data.reading.merging import BACKGROUND, Layer, file_values, merged
 from objectives.data.reading.raster import Tags
 from objectives.data.values import AS_STORED, Values
 from objectives.errors import Problem, ProblemsError
@@ -105,6 +105,7 @@ class FolderSource:
             mask.colours,
             mask.undeclared,
             picture.unmeasured_HW,
+            mask.unmeasured_HW,
         )
 
     def read_as(self, classes: Classes) -> Self:
@@ -128,24 +129,32 @@ class FolderSource:
 
     def _merged(self, masks: Sequence[MaskFile]) -> LabelImage:
         """Return the mask that the files of one frame make together."""
-        layers: list[np.ndarray] = []
+        layers: list[Layer] = []
         undeclared: dict[str, int] = {}
         tags = Tags()
+        unmeasured_HW: np.ndarray | None = None
         by_kind = file_values(self.layout.threshold)
         for mask in sorted(masks, key=lambda mask: self.kinds.get(mask.kind, 0)):
             read = self._label_image(mask, by_kind if mask.kind else self.values)
-            if layers and read.labels_HW.shape != layers[0].shape:
+            if layers and read.labels_HW.shape != layers[0].painted_HW.shape:
                 rule = "all mask files of an image must have one size"
-                shapes = [" x ".join(map(str, each.shape)) for each in (layers[0], read.labels_HW)]
+                pair = (layers[0].painted_HW, read.labels_HW)
+                shapes = [" x ".join(map(str, each.shape)) for each in pair]
                 place = self._shown(mask.path)
                 raise ProblemsError(place, [Problem(place, rule, " and ".join(shapes))])
-            painted = read.labels_HW.astype(np.uint16)
-            layers.append(painted * self.kinds[mask.kind] if mask.kind else painted)
+            labels = self.kinds.get(mask.kind, BACKGROUND) if mask.kind else read.labels_HW
+            layers.append(Layer(read.labels_HW != 0, labels))
             undeclared |= {
                 value: undeclared.get(value, 0) + count for value, count in read.undeclared.items()
             }
-            tags = read.tags
-        return LabelImage(merged(layers, self.layout.overlap), tags, {}, undeclared)
+            if tags == Tags():  # what one of them says is said
+                tags = read.tags
+            if read.unmeasured_HW is not None:
+                others_HW = unmeasured_HW if unmeasured_HW is not None else False
+                unmeasured_HW = read.unmeasured_HW | others_HW
+                tags = replace(tags, no_data=read.tags.no_data)
+        mask_HW = merged(layers, self.layout.overlap)
+        return LabelImage(mask_HW, tags, {}, undeclared, unmeasured_HW)
 
     def _without_data(self, mask: LabelImage, picture: Picture) -> LabelImage:
         """Return the mask with the ignored label where image or mask has no data."""
@@ -153,13 +162,14 @@ class FolderSource:
         if self.ignored is None:
             return mask
         empty_HW = np.zeros(labels_HW.shape, np.bool_)
-        if mask.tags.no_data is not None:
-            empty_HW |= labels_HW == mask.tags.no_data
+        if mask.unmeasured_HW is not None:
+            empty_HW |= mask.unmeasured_HW
         if picture.unmeasured_HW is not None and picture.unmeasured_HW.shape == labels_HW.shape:
             empty_HW |= picture.unmeasured_HW
         wide = np.where(empty_HW, self.ignored, labels_HW)
         labels_HW = wide.astype(np.uint8 if wide.max() < 256 else np.uint16)
-        return mask._replace(labels_HW=labels_HW, tags=replace(mask.tags, no_data=None))
+        tags = replace(mask.tags, no_data=None)
+        return mask._replace(labels_HW=labels_HW, tags=tags, unmeasured_HW=None)
 
     def _label_image(self, mask: MaskFile, values: Values) -> LabelImage:
         return read_label_image(mask.path, self._shown(mask.path), self.reading.exif, values)

@@ -118,7 +118,8 @@ class FoundFiles:
         mask = self._named(table, row.mask, where, self.layout.columns[1]) if row.mask else None
         if image is None or (row.mask and mask is None and masks):
             return
-        name = frame_name(image, self._above)
+        above = self._above if image.is_relative_to(self._above) else self.root
+        name = frame_name(image, above)
         if before := self._seen.get(("name", name)):
             rule = "two rows must not name one image, nor two that share a name"
             self.problems.append(Problem(where, rule, self.shown(before)))
@@ -221,6 +222,15 @@ def find_images(root: Path, layout: Layout) -> tuple[dict[str, Path], list[Probl
             if not is_mask:
                 found.add(path, index, fields, is_mask=False)
     return {frame.name: frame.image for frame in found.images.values()}, found.problems
+
+
+def named_in_tables(root: Path, layout: Layout) -> list[Path]:
+    """Return the files that rows of tables name, wherever they lie."""
+    assert layout.table
+    found = FoundFiles(root, layout)
+    _take_rows(found, layout.table)
+    masks = [mask.path for masks_of in found.masks.values() for mask in masks_of]
+    return [*(frame.image for frame in found.images.values()), *masks]
 
 
 def _take_rows(found: FoundFiles, table: Pattern, *, masks: bool = True) -> None:

@@ -31,6 +31,7 @@ class Frame:
     colours: dict[int, Colour] = field(default_factory=dict)
     undeclared: dict[str, int] = field(default_factory=dict)  # see `LabelImage`
     unmeasured_HW: np.ndarray | None = None  # see `Picture`
+    mask_unmeasured_HW: np.ndarray | None = None  # see `LabelImage`
 
 
 class FrameSource(Protocol):

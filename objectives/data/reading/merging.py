@@ -1,6 +1,7 @@
 """Several mask files of one frame as one mask."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,16 +16,22 @@ def file_values(threshold: int) -> Values:
     return Values(((f"0-{threshold - 1}", 0), (f"{threshold}-65535", 1)))
 
 
-def merged(layers: Sequence[np.ndarray], overlap: Overlap) -> np.ndarray:
-    """Return one mask (H, W) of several of equal shape, each of which paints what is not
-    `BACKGROUND`.
+class Layer(NamedTuple):
+    """What one file paints: labels (H, W), or one for all, where it does."""
+
+    painted_HW: np.ndarray  # bool
+    labels: np.ndarray | int
+
+
+def merged(layers: Sequence[Layer], overlap: Overlap) -> np.ndarray:
+    """Return one mask (H, W) of several of equal shape, `BACKGROUND` where none paints.
 
     Where they overlap, the later one is on top; with ``smallest`` the one that paints fewer pixels,
     and of equal ones the later.
     """
     if overlap == "smallest":
-        layers = sorted(layers, key=lambda layer: -int(np.count_nonzero(layer)))
-    mask_HW = np.zeros(layers[0].shape, np.uint16)
-    for layer_HW in layers:
-        np.copyto(mask_HW, layer_HW, where=layer_HW != BACKGROUND)
+        layers = sorted(layers, key=lambda layer: -int(np.count_nonzero(layer.painted_HW)))
+    mask_HW = np.full(layers[0].painted_HW.shape, BACKGROUND, np.uint16)
+    for layer in layers:
+        np.copyto(mask_HW, layer.labels, where=layer.painted_HW, casting="same_kind")
     return mask_HW.astype(np.uint8) if mask_HW.max() < 256 else mask_HW

@@ -76,4 +76,4 @@ def _plain(value: object, key: str) -> np.ndarray:
         raise ValueError(f"{key} is no array")
     if value.dtype.kind == "U":
         value.tolist()  # raises ValueError
-    return value
+    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from objectives.data.options import AS_FILES_SAY, PixelReading
+from objectives.data.options import AS_FILES_SAY, DataOptions, PixelReading
 from objectives.data.reading.array_layout import says_npz
 from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
@@ -76,6 +76,19 @@ def open_source(source: str, reading: PixelReading = AS_FILES_SAY) -> FrameSourc
         raise ProblemsError(
             source, [Problem(source, "must be readable", error.strerror or str(error))]
         ) from error
+
+
+def open_labelled(source: str, options: DataOptions) -> FrameSource:
+    """Return the labelled frames of a source, with the ignored label that the options name.
+
+    Raises:
+        ProblemsError: Nothing is there, or it cannot be read at all.
+    """
+    opened = open_source(source, options.reading)
+    unfit = next(options.problems(), None)
+    if not options.ignore or opened.classes is None or unfit:
+        return opened
+    return opened.read_as(opened.classes.ignoring(options.ignore))
 
 
 def existing_path(source: str | Path) -> Path:

@@ -219,3 +219,12 @@ def test_frames_to_predict_in_colour(tmp_path: Path, name: str) -> None:
         read_images(save(tmp_path, **{name: odd}))
     found = read_images(save(tmp_path, f"images: {name}\naxes: NCHW\n", **{name: odd}))
     assert found[1][1].shape == (7, 9, 5)
+
+
+def test_arrays_may_have_the_other_order_of_bytes(tmp_path: Path) -> None:
+    images, masks = IMAGES.astype(">u2") * 200, MASKS.astype(">i4")
+    source = open_source(save(tmp_path, images=images, masks=masks))
+    assert source.image(0).dtype == np.uint16
+    assert source.image(0).dtype.isnative
+    np.testing.assert_array_equal(source.image(0).squeeze(), images[0].squeeze())
+    np.testing.assert_array_equal(source.mask(0), MASKS[0])

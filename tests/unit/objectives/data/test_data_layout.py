@@ -170,6 +170,49 @@ def test_one_file_for_each_class(tmp_path: Path, overlap: str) -> None:
     assert str(problem) == "00_car.png: {class} must be one of nothing, road, got car"
 
 
+def test_a_small_file_of_label_0_lies_on_top_of_larger_ones(tmp_path: Path) -> None:
+    small, large = squares(tmp_path)
+    (tmp_path / "data.yaml").write_text(
+        "images: img/{stem}.png\nmasks: truth/{stem}_{class}.png\noverlap: smallest\n"
+    )
+    (tmp_path / "classes.yaml").write_text("classes: {0: car, 1: road}")
+    source = read_folder(tmp_path)
+    expected = np.where((large > 0) & (small == 0), 1, 0)
+    assert np.array_equal(source.mask(0), expected)
+    assert source.warnings == (
+        "pixels that no mask file paints are of the class of label 0, car, although it has files "
+        "of its own",
+    )
+
+
+def test_files_of_classes_that_are_numbers_need_a_classes_yaml(tmp_path: Path) -> None:
+    layout = "images: img/{stem}.png\nmasks: m/{stem}_{class}.png\n"
+    root = write(tmp_path, "img/{n}.png", "m/{n}_10.png", layout)
+    save(root / "m/00_2.png", MASKS[0])
+    (problem,) = read_folder(root).problems
+    rule = "classes.yaml must say which classes they are, where {class} is a number"
+    assert str(problem) == f"mask files: {rule}, got 2, 10"
+    names = "".join(f"  {label}: class {label}\n" for label in range(11))
+    (root / "classes.yaml").write_text(f"classes:\n{names}")
+    assert not read_folder(root).problems
+    assert set(np.unique(read_folder(root).mask(1))) == {0, 10}
+
+
+def test_groups_are_in_every_pattern_or_in_none(tmp_path: Path) -> None:
+    layout = (
+        "images: ['img/{group}/{stem}.png', 'more/{stem}.png']\n"
+        "masks: ['m/{group}/{stem}.png', 'm/{stem}.png']\n"
+    )
+    root = write(tmp_path, "img/{city}/{n}.png", "m/{city}/{n}.png", layout)
+    (root / "more").mkdir()
+    assert len(set(read_folder(root).groups)) == 2
+    save(root / "more/99.png", IMAGES[0])
+    save(root / "m/99.png", MASKS[0])
+    (problem,) = read_folder(root).problems
+    rule = "every pattern of images: must have {group}, or none"
+    assert str(problem) == f"more/99.png: {rule}, got none"
+
+
 def test_one_file_for_each_object(tmp_path: Path) -> None:
     small, large = squares(tmp_path)
     (tmp_path / "data.yaml").write_text(

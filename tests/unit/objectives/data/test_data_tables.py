@@ -135,6 +135,27 @@ def test_images_in_no_row_are_counted_and_a_change_of_the_table_is_seen(tmp_path
     assert source_stamp(str(tmp_path)) != stamp
 
 
+@pytest.mark.parametrize(("images", "masks"), [("images", "masks"), (".images", ".masks")])
+def test_files_outside_the_folder_of_a_table_and_hidden_ones_are_seen_to_change(
+    tmp_path: Path, images: str, masks: str
+) -> None:
+    rows: list[Row] = []
+    for number in range(COUNT):
+        save(tmp_path / images / f"{number}.png", IMAGES[number])
+        save(tmp_path / masks / f"{number}.png", MASKS[number])
+        row = {"image": f"../{images}/{number}.png", "mask": f"../{masks}/{number}.png"}
+        rows.append(dict(row))
+    (tmp_path / "tables").mkdir()
+    write_csv(tmp_path / "tables/t", rows)
+    (tmp_path / "data.yaml").write_text("table: tables/t.csv\nimages: image\nmasks: mask\n")
+    data = open_dataset(str(tmp_path), DataOptions(), tmp_path / "cache")
+    assert data.names[0] == f"{images}/0"
+    for number in range(COUNT):
+        save(tmp_path / masks / f"{number}.png", 2 - MASKS[number])
+    again = open_dataset(str(tmp_path), DataOptions(), tmp_path / "cache")
+    np.testing.assert_array_equal(again.masks[0], 2 - data.masks[0])
+
+
 def test_labels_that_are_words_are_no_masks(tmp_path: Path) -> None:
     for number in range(COUNT):
         save(tmp_path / f"images/{number}.png", IMAGES[number])

@@ -101,6 +101,39 @@ def test_coco_polygons_and_runs_become_masks_that_the_reader_takes(tmp_path: Pat
     assert (tmp_path / "frames" / "images" / "a.jpg").read_bytes() == original
 
 
+def test_two_images_or_categories_of_one_id_are_problems(tmp_path: Path) -> None:
+    """As in two files that were put together: their objects would be mixed."""
+    images = [
+        {"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}
+        for name in ("a.jpg", "sub/b.jpg")
+    ]
+    categories = [{"id": 7, "name": "stone"}, {"id": 7, "name": "cell"}]
+    export = coco(tmp_path / "export", images=images, categories=categories, annotations=[])
+    with pytest.raises(ProblemsError) as raised:
+        imported(export, tmp_path / "frames")
+    assert "instances.json: images: each must have an id of its own, got 1, 2 times" in str(
+        raised.value
+    )
+    assert "instances.json: categories: each must have an id of its own, got 7, 2 times" in str(
+        raised.value
+    )
+
+
+def test_an_image_lies_where_its_whole_path_says_whatever_else_has_its_name(tmp_path: Path) -> None:
+    root = tmp_path / "export"
+    export = coco(root)
+    (root / "images" / "sub").rename(root / "images" / "x")
+    images = [{"id": 1, "file_name": "x/b.jpg", "width": WIDTH, "height": HEIGHT}]
+    export = coco(
+        root, images=images, annotations=json.loads(export.read_text())["annotations"][:2]
+    )
+    right = picture(root / "images" / "x" / "b.jpg", seed=5).read_bytes()
+    picture(root / "b.jpg", seed=6)
+    imported(export, tmp_path / "frames")
+    (found,) = (tmp_path / "frames" / "images").rglob("*.jpg")
+    assert found.read_bytes() == right
+
+
 @pytest.mark.parametrize("standing", ["a file", "a folder with a file in it"])
 def test_what_stands_there_is_never_replaced(tmp_path: Path, standing: str) -> None:
     mine = tmp_path / "frames" if standing == "a file" else tmp_path / "frames" / "mine"
@@ -206,6 +239,17 @@ def test_labelme_files_lie_beside_their_images_or_hold_them(tmp_path: Path) -> N
     assert (tmp_path / "frames" / "images" / "deep" / "b.png").read_bytes() == inside
 
 
+def test_a_rectangle_of_labelme_may_have_all_its_corners(tmp_path: Path) -> None:
+    root = tmp_path / "export"
+    picture(root / "a.jpg")
+    corners = np.reshape(SQUARE, (-1, 2)).tolist()
+    size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
+    shapes = [{"label": "stone", "points": corners, "shape_type": "rectangle"}]
+    written_as(root / "a.json", {"shapes": shapes, "imagePath": "a.jpg"} | size)
+    imported(root, tmp_path / "frames")
+    np.testing.assert_array_equal(mask(tmp_path / "frames", "a"), square_and_small(small=1))
+
+
 def test_yolo_texts_lie_in_labels_and_parts_are_kept(tmp_path: Path) -> None:
     root = tmp_path / "export"
     for part, name in (("train", "a"), ("valid", "b"), ("valid", "empty")):
@@ -279,6 +323,23 @@ def test_label_studios_results_are_in_per_cent(tmp_path: Path) -> None:
         "results of type keypointlabels, which has no area": 1,
         "images that nobody has annotated": 1,
     }
+
+
+def test_results_of_label_studio_may_leave_the_size_to_the_image(tmp_path: Path) -> None:
+    shapes = [("stone", SQUARE), ("cell", SMALL)]
+    results = [
+        {"type": "polygonlabels", "value": {"points": per_cent(points), "polygonlabels": [name]}}
+        for name, points in shapes
+    ]
+    export = label_studio(tmp_path / "export", results)
+    content = json.loads(export.read_text())
+    for kept in (1, 0):  # one of the two has it, then none
+        del content[0]["annotations"][0]["result"][kept]["original_width"]
+        written_as(export, content)
+        imported(export, tmp_path / f"frames{kept}")
+        np.testing.assert_array_equal(
+            mask(tmp_path / f"frames{kept}", "a"), square_and_small(0, 2, 1)
+        )
 
 
 def test_a_turned_box_and_an_ellipse_of_label_studio_lie_where_it_shows_them(
