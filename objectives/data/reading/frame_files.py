@@ -10,22 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from objectives.data.reading.companions import may_be_an_image
 from objectives.data.reading.image_forms import FORMS, NO_VOLUMES, SUFFIXES, is_volume
 from objectives.data.reading.layout import OF_MASKS, Layout
 from objectives.data.reading.pattern import Pattern
-from objectives.data.reading.raster import form_of
 from objectives.data.reading.table_rows import UNREADABLE, TableRow, read_rows
 from objectives.data.reading.walk import list_files
 from objectives.errors import Problem, ProblemsError
 
-_TEXTS = (
-    ".txt .md .rst .csv .tsv .json .jsonl .geojson .xml .yaml .yml .toml .html .log .ini .py "
-    ".ipynb .sh"
-)
-_LEFT_BY_PROGRAMS = ".db .lnk .sha256 .md5 .shp .shx .dbf .cpg .qml .aux .ovr .prj"
-_WORLD_FILES = ".wld .tfw .tifw .tiffw .jgw .jpgw .jpegw .pgw .pngw .bpw .gfw"
-# what may lie beside images and is none
-COMPANIONS = frozenset(f"{_TEXTS} {_LEFT_BY_PROGRAMS} {_WORLD_FILES}".split())
 UNREAD = f"must be a {FORMS} file (or lie elsewhere)"
 Key = tuple[int, tuple[str, ...]]  # which pattern, and the fields that image and mask share
 
@@ -256,19 +248,6 @@ def frame_name(path: Path, folder: Path) -> str:
     form NFC.
     """
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
-
-
-def may_be_an_image(path: Path) -> bool:
-    """Return whether a file with no suffix of an image would be missed: all but texts and other
-    companions may be one.
-    """
-    if path.suffix:
-        return path.suffix.lower() not in COMPANIONS
-    try:
-        with path.open("rb") as opened:
-            return bool(form_of(opened.read(12)))
-    except OSError:
-        return True
 
 
 def _fits(place: str, layout: Layout) -> Iterator[tuple[int, dict[str, str], bool]]:
