@@ -64,6 +64,7 @@ class BundleEvaluation:
     foreign: int
     other_parts: int
     spoilt: int
+    resized: int  # frames of other sizes than the study's, scored at that
 
     @property
     def evaluation(self) -> Evaluation:
@@ -99,7 +100,16 @@ class BundleEvaluation:
             yield _chosen_by_this(self.provenance.belief)
         if self.looked_at_test:
             yield "this was a look at the sealed test part"
-        if missing := left_out(self.spec, self.inspection.classes.support, "these frames"):
+        frames = "these frames"
+        if self.resized:
+            size = f"{self.spec.height}x{self.spec.width}"
+            frames = f"these frames at {size}"
+            yield (
+                f"{self.resized} frames have other sizes than {size}, that of the study: they are "
+                f"scored at it, where thin things may be lost; `search predict` writes masks of "
+                f"their own sizes"
+            )
+        if missing := left_out(self.spec, self.inspection.classes.support, frames):
             yield f"the score is a {missing}"
         if self.spoilt:
             yield (
@@ -181,7 +191,14 @@ def evaluate_bundle(
         len(chosen) - own,
         others,
         len(spoilt),
+        _resized(bundle.spec, [labelled.masks[index] for index in chosen]),
     )
+
+
+def _resized(spec: FrameSpec, masks: Sequence[np.ndarray]) -> int:
+    """Return how many frames are not scored at their own size."""
+    size = spec.height, spec.width
+    return 0 if spec.windows else sum(mask.shape != size for mask in masks)
 
 
 def _why_none(

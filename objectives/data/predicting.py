@@ -66,8 +66,7 @@ def read_labelled(source: str | Path, spec: FrameSpec, *, ignore: str = "") -> L
     opened = open_source(str(source), spec.reading)
     declared = opened.classes.ignoring(ignore) if opened.classes else None
     classes = declared or _classes_of(spec, ignore)
-    if declared is None:
-        opened = opened.read_as(classes)
+    opened = opened.read_as(classes)
     problems = [*opened.problems, *_class_problems(str(source), declared, spec)]
     masks = []
     held = {}

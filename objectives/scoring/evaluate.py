@@ -109,11 +109,10 @@ def evaluate(
     scoring = spec.scoring
     contours = Contours(masks, spec, groups_N, groups) if scoring.boundary else None
 
-    def measured(part: Part, logits_BKHW: Tensor) -> Tensor:
+    def measured(part: Part, logits_BKHW: Tensor) -> tuple[Tensor, np.ndarray | None]:
         masks_BHW = masks_on(device, part.of(masks))
-        if contours:
-            contours.add(part, labels_of(logits_BKHW, spec))
-        return tally.of(logits_BKHW, masks_BHW, on_device_N[part.frames])
+        part_T = tally.of(logits_BKHW, masks_BHW, on_device_N[part.frames])
+        return part_T, labels_of(logits_BKHW, spec) if contours else None
 
     found = passes(
         segmenter,
@@ -125,8 +124,10 @@ def evaluate(
         seen=losses.add if loss else unseen,
     )
     total_T = sent(torch.from_numpy(tally.nothing), device)
-    for _, part_T in found:
+    for part, (part_T, labels_BHW) in found:  # a batch that is repeated in halves counts once
         total_T = total_T + part_T
+        if contours and labels_BHW is not None:
+            contours.add(part, labels_BHW)
     # the one time that the device is waited for
     numbers = fetched({"total": total_T, "losses": losses.means_L})
     confusions_GKK, sums = tally.read(numbers["total"].numpy())

@@ -61,6 +61,7 @@ def class_option_problems(options: DataOptions, classes: Classes) -> Iterator[Pr
     if options.min_labelled > 0 and classes.ignore_label is None:
         rule = "must be 0 for data without an ignored label, where every pixel is labelled"
         yield Problem("min_labelled", rule, f"{options.min_labelled:g}")
+    yield from _ignored_value(options.ignore, classes)
     labels = range(len(classes.names))
     for word in options.scored:
         label = label_of(str(word), classes.names)
@@ -72,6 +73,19 @@ def class_option_problems(options: DataOptions, classes: Classes) -> Iterator[Pr
     scored = scored_labels(options, classes)
     if set(scored) <= set(labels):
         yield from Score.read(options.measure).class_problems(classes.names, scored)
+
+
+def _ignored_value(ignore: str, classes: Classes) -> Iterator[Problem]:
+    """Yield that a label is asked for by one of the stored values that lead to it."""
+    raw = classes.raw_ignore
+    values = classes.values
+    if not ignore or raw is None or not values.entries or values.by_colour:
+        return
+    labels_HW, undeclared = values.read(np.array([[raw]], np.uint16))
+    label = int(labels_HW[0, 0])
+    if raw != classes.ignore_label and label != raw and not undeclared:
+        name = f"label {label}, {classes.names[label]}"
+        yield Problem("ignore", f"must be a label; {raw} is a stored value of {name}", ignore)
 
 
 def scored_labels(options: DataOptions, classes: Classes) -> tuple[int, ...]:

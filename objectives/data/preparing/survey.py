@@ -152,7 +152,11 @@ def _judged(
         *class_option_problems(options, classes),
         *mark_problems(marks, classes, options.ignore),
     ]
-    return classes, problems, (*source.warnings, *mark_warnings(marks, classes)), remedy
+    warnings = [*source.warnings, *mark_warnings(marks, classes)]
+    held = {label for frame in facts.values() for label in frame.labels}
+    if options.ignore and classes.raw_ignore is not None and classes.raw_ignore not in held:
+        warnings.append(f"no mask has the label {classes.raw_ignore} that --ignore names")
+    return classes, problems, tuple(warnings), remedy
 
 
 def _reasons_to_drop(

@@ -71,7 +71,7 @@ def _caption(standing: Standing) -> str:
 def _row(standing: Standing, verdict: Confirmation, each: CandidateVerdict, scale: Scale) -> Html:
     strip = Strip(scale)
     if isinstance(each.interval, Interval):
-        strip.reach(each.interval.low, each.interval.high, _kind(standing, verdict, each))
+        strip.reach(*each.interval.of_shares(), _kind(standing, verdict, each))
     for run in standing.runs:
         if run.candidate == each.candidate and not math.isnan(run.score):
             strip.dot(
@@ -87,7 +87,7 @@ def _row(standing: Standing, verdict: Confirmation, each: CandidateVerdict, scal
     chosen = "mark-best" if standing.choice and each.candidate == standing.choice.candidate else ""
     beats = percent(each.beats_control) if isinstance(each.beats_control, float) else "-"
     reach = (
-        f"{score(each.interval.low)} to {score(each.interval.high)}"
+        " to ".join(map(score, each.interval.of_shares()))
         if isinstance(each.interval, Interval)
         else "-"
     )
@@ -110,6 +110,6 @@ def _ends(standing: Standing, verdict: Confirmation) -> list[float]:
     reaches = [each.interval for each in verdict.candidates if isinstance(each.interval, Interval)]
     return [
         *(run.score for run in standing.runs if not math.isnan(run.score)),
-        *(end for reach in reaches for end in (reach.low, reach.high)),
+        *(end for reach in reaches for end in reach.of_shares()),
         *(each.mean for each in verdict.candidates),
     ]

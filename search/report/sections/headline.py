@@ -260,9 +260,8 @@ def origin_of(recipe: str) -> str:
 def _range(interval: object) -> str:
     if not isinstance(interval, Interval):
         return ""
-    return (
-        f" ({100 * interval.level:.0f} % interval {score(interval.low)} to {score(interval.high)})"
-    )
+    low, high = interval.of_shares()
+    return f" ({100 * interval.level:.0f} % interval {score(low)} to {score(high)})"
 
 
 def _code(words: str) -> Html:

@@ -191,6 +191,17 @@ def test_ignore_names_a_label(tmp_path: Path) -> None:
     )
 
 
+def test_ignore_is_a_label_not_a_value_that_leads_to_one(tmp_path: Path) -> None:
+    text = "classes: {0: a, 1: b, 2: c}\nvalues: {100: 1, 200: 2}"
+    root = write_frames(tmp_path, np.array([0, 100, 200])[labels(3)], text)
+    (problem,) = check(str(root), DataOptions(ignore="100")).problems
+    assert str(problem) == ("ignore: must be a label; 100 is a stored value of label 1, b, got 100")
+    assert not check(str(root), DataOptions(ignore="1")).problems
+    unheard = check(str(root), DataOptions(ignore="77"))
+    assert not unheard.problems
+    assert "no mask has the label 77 that --ignore names" in unheard.warnings
+
+
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\nsky:70,130,180::\n"
 
 

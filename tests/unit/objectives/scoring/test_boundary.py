@@ -1,6 +1,7 @@
 """Boundary scores: against the code of their authors, pixel by pixel, and through every pass that scores."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -16,7 +17,9 @@ from objectives.config import Config, Train, UNet
 from objectives.data.dataset import Dataset
 from objectives.data.spec import FrameSpec
 from objectives.device import portions
+from objectives.device.memory import TooLarge
 from objectives.program.segmenter import Segmenter, build_segmenter
+from objectives.scoring import passes
 from objectives.scoring.boundary import band_width, boundary_confusion_LL
 from objectives.scoring.evaluate import evaluate, predict
 from objectives.scoring.inspection import inspect_frames
@@ -194,6 +197,25 @@ def test_every_pass_scores_by_the_bands_of_single_frames(
     alone = [spec.scoring.of(each) for each in single]
     np.testing.assert_allclose(inspected.frame_scores_N, alone)
     np.testing.assert_array_equal(inspected.measured_K, found.measured)
+
+
+def test_a_batch_that_is_repeated_in_halves_counts_once(
+    segmenter: Segmenter, terrain: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_by(terrain, "boundary-iou")
+    frames = terrain.images[:12], terrain.masks[:12]
+    whole = evaluate(segmenter, *frames, spec, device=CPU, soft=True)
+
+    def short(_: torch.device, work: Callable[[list[int]], object], batch: list[int]) -> object:
+        """As where memory runs out at the very end."""
+        done = work(batch)
+        return TooLarge("out of memory") if len(batch) > 3 else done
+
+    monkeypatch.setattr(passes, "attempt", short)
+    halved = evaluate(segmenter, *frames, spec, device=CPU, soft=True)
+    np.testing.assert_array_equal(halved.judged_GKK, whole.judged_GKK)
+    np.testing.assert_array_equal(halved.confusions_GKK, whole.confusions_GKK)
+    assert halved.score == whole.score
 
 
 def test_a_training_keeps_the_bands_of_its_scored_epoch(terrain: Dataset) -> None:
