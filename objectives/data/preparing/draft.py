@@ -2,7 +2,7 @@
 was killed is gone on from.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from io import BytesIO
 from pathlib import Path
@@ -74,10 +74,9 @@ class Draft:
         Raises:
             OSError: They cannot be read back.
         """
-        places = [self._places[index] for index in sorted(frames)]
-        stored = read_back(self.directory / IMAGES, (place.image for place in places))
-        for place, values in zip(places, stored, strict=True):
-            yield values.view(place.facts.dtype).reshape(*place.facts.size, place.facts.shape[2])
+        for stored, values in self._read_back(IMAGES, frames, lambda stored: stored.image):
+            facts = stored.facts
+            yield values.view(facts.dtype).reshape(*facts.size, facts.shape[2])
 
     def masks(self, frames: Iterable[int]) -> Iterator[np.ndarray]:
         """Yield the raw labels (H, W) of some frames that could be read, in ascending order.
@@ -85,10 +84,8 @@ class Draft:
         Raises:
             OSError: They cannot be read back.
         """
-        places = [self._places[index] for index in sorted(frames)]
-        stored = read_back(self.directory / MASKS, (place.mask for place in places))
-        for place, values in zip(places, stored, strict=True):
-            yield values.view(place.facts.mask_dtype).reshape(place.facts.size)
+        for stored, values in self._read_back(MASKS, frames, lambda stored: stored.mask):
+            yield values.view(stored.facts.mask_dtype).reshape(stored.facts.size)
 
     def starts(self, frames: Iterable[int], dtype: np.dtype[np.generic]) -> list[int]:
         """Return where the images of some frames begin, counted in values of their type."""
@@ -116,6 +113,13 @@ class Draft:
         """Remove what only the preparation reads."""
         for name in (MASKS, LOOKS):
             (self.directory / name).unlink()
+
+    def _read_back(
+        self, name: str, frames: Iterable[int], place: Callable[[_Stored], tuple[int, int]]
+    ) -> Iterator[tuple[_Stored, np.ndarray]]:
+        """Yield what one of the files holds of each of these frames, as bytes."""
+        wanted = [self._places[index] for index in sorted(frames)]
+        return zip(wanted, read_back(self.directory / name, map(place, wanted)), strict=True)
 
     def _next(self, facts: Facts) -> _Stored:
         """Return where the next frame is to lie; values of two bytes begin at even places."""
