@@ -72,6 +72,30 @@ class UNet(Levelled):
     deep_supervision: bool = False  # a head at every level of the way up takes part in the loss
 
 
+class EncoderUNet(Levelled):
+    """A U-Net whose way down is an encoder of segmentation-models-pytorch by name.
+
+    ``base_filters``, ``growth`` and ``kernel_size`` are those of the way up, of the bottleneck, and
+    of the levels that the encoder has no map of: full size, in most.
+    """
+
+    sized_by: ClassVar[str] = "encoder"
+
+    kind: Literal["encoder_unet"] = "encoder_unet"
+    encoder: str = Field("resnet18", min_length=1, max_length=100)
+    depth: int = Field(4, ge=2, le=5)  # number of downsamplings
+    base_filters: int = Field(16, ge=4, le=128)
+    growth: float = Field(2.0, ge=1.0, le=2.5)
+    kernel_size: Literal[3, 5, 7] = 3
+    block: Block = "plain"
+    skip: Skip = "concat"
+    up: Up = "transpose"
+    bottleneck: Bottleneck = "plain"
+    norm: Norm = "batch"
+    dropout: float = Field(0.0, ge=0.0, le=0.7)
+    deep_supervision: bool = False
+
+
 class NestedUNet(Levelled):
     """U-Net++ (Zhou et al. 2018): every skip is a chain of blocks; levels as in the U-Net."""
 
@@ -188,12 +212,21 @@ OWN: tuple[type[Architecture], ...] = (
     DeepLab,
     ConvStack,
     BackgroundUNet,
+    EncoderUNet,
     Smp,
 )
 
 if TYPE_CHECKING:
     Model = (
-        UNet | NestedUNet | DoubleUNet | DeepLab | ConvStack | BackgroundUNet | Smp | ForeignNetwork
+        UNet
+        | NestedUNet
+        | DoubleUNet
+        | DeepLab
+        | ConvStack
+        | BackgroundUNet
+        | EncoderUNet
+        | Smp
+        | ForeignNetwork
     )
 else:
     Model = Annotated[Union[(*OWN, *foreign_networks(OWN))], Field(discriminator="kind")]

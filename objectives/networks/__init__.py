@@ -11,6 +11,7 @@ from objectives.config import (
     ConvStack,
     DeepLab,
     DoubleUNet,
+    EncoderUNet,
     ForeignNetwork,
     Model,
     NestedUNet,
@@ -23,7 +24,7 @@ from objectives.networks.deeplab import DeepLabV3
 from objectives.networks.double_unet import DoubleUNetwork
 from objectives.networks.nested_unet import NestedUNetwork
 from objectives.networks.supervision import DeeplySupervised, all_outputs
-from objectives.networks.unet import ComposableUNet
+from objectives.networks.unet import build_unet
 
 __all__ = ["DeeplySupervised", "all_outputs", "build_network", "count_parameters"]
 
@@ -37,7 +38,7 @@ def build_network(model: Model, *, in_channels: int, num_classes: int) -> nn.Mod
     """
     match model:
         case UNet():
-            return ComposableUNet(model, in_channels=in_channels, num_classes=num_classes)
+            return build_unet(model, in_channels=in_channels, num_classes=num_classes)
         case NestedUNet():
             return NestedUNetwork(model, in_channels=in_channels, num_classes=num_classes)
         case DoubleUNet():
@@ -48,8 +49,12 @@ def build_network(model: Model, *, in_channels: int, num_classes: int) -> nn.Mod
             return Convolutions(model, in_channels=in_channels, num_classes=num_classes)
         case BackgroundUNet():
             return MaskedUNet(model, in_channels=in_channels, num_classes=num_classes)
+        # smp takes seconds to import; most trials never need it
+        case EncoderUNet():
+            from objectives.networks.encoder_unet import build_encoder_unet
+
+            return build_encoder_unet(model, in_channels=in_channels, num_classes=num_classes)
         case Smp():
-            # smp takes seconds to import; most trials never need it
             from objectives.networks.smp import build_smp
 
             return build_smp(model, in_channels=in_channels, num_classes=num_classes)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from objectives.config import BackgroundUNet, UNet
-from objectives.networks.unet import ComposableUNet
+from objectives.networks.unet import build_unet
 
 
 @final
@@ -26,10 +26,8 @@ class MaskedUNet(nn.Module):
         shape = UNet(depth=model.depth, growth=model.growth, norm=model.norm, dropout=model.dropout)
         of_classes = shape.model_copy(update={"base_filters": model.base_filters})
         of_background = shape.model_copy(update={"base_filters": model.mask_filters})
-        self.classes = ComposableUNet(
-            of_classes, in_channels=in_channels, num_classes=num_classes - 1
-        )
-        self.background = ComposableUNet(of_background, in_channels=in_channels, num_classes=1)
+        self.classes = build_unet(of_classes, in_channels=in_channels, num_classes=num_classes - 1)
+        self.background = build_unet(of_background, in_channels=in_channels, num_classes=1)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B, K, H, W) for images of any height and width."""

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from objectives.config import Norm, UNet
+from objectives.config import EncoderUNet, Norm, UNet
 from objectives.networks.blocks import ResidualBlock, conv_norm, squeezed_channels
 
 DILATIONS = (1, 2, 4)
 
 
 def bottleneck_layers(
-    model: UNet, in_channels: int, channels: int, block: Callable[[], nn.Module]
+    model: UNet | EncoderUNet, in_channels: int, channels: int, block: Callable[[], nn.Module]
 ) -> list[nn.Module]:
     """Return what ``model.bottleneck`` is made of: the block with what follows it, or what stands
     in its place.

@@ -7,13 +7,13 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from objectives.config import NO_WEIGHTS, Model, Smp, Start, Startable
+from objectives.config import NO_WEIGHTS, EncoderUNet, Model, Smp, Start, Startable
 from objectives.errors import Problem, ProblemsError, UserError, condensed
 from objectives.networks import build_network
 from objectives.networks.weights_file import WeightsFile
 
 RGB = 3  # channels of the frames that encoders are trained on
-ENCODER = "network.encoder."  # where a network of smp keeps its encoder
+ENCODERS = ("network.encoder.", "path.encoder.")  # where smp's networks, and our U-Net, keep theirs
 # where a bundle keeps a network: alone, or as the one that sees frames flipped, too
 NETWORK = "network."
 ONE_MEMBER = "members.0."
@@ -141,7 +141,7 @@ def carried_names(
         return frozenset()
     own = network.state_dict()
     if start.extent == "encoder":
-        return frozenset(name for name in own if name.startswith(ENCODER))
+        return frozenset(name for name in own if name.startswith(ENCODERS))
     others = _shapes(model, channels, num_classes + 1)
     return frozenset(name for name, value in own.items() if others[name] == value.shape)
 
@@ -158,8 +158,9 @@ def load_start(
     start = started_from(model)
     assert start is not None, model
     if start.extent == "encoder":
-        assert isinstance(model, Smp), model
-        held = {f"{ENCODER}{name}": each for name, each in fit_encoder(file, model.encoder).items()}
+        assert isinstance(model, Smp | EncoderUNet), model
+        encoder = fit_encoder(file, model.encoder)
+        held = {f"{place}{name}": each for place in ENCODERS for name, each in encoder.items()}
     else:
         held = network_tensors(file)
         names = names if start.extent == "body" else frozenset(network.state_dict())

@@ -19,6 +19,7 @@ from objectives.networks.pointwise import subsample_first
 ATTENTIVE = ("unet", "unetplusplus")  # the decoders that have a place for scse
 # the pyramid of PAN halves the encoder's last map three times: eight pixels of stride 16
 LEAST_SIDE = {"pan": 8 * 16}
+DEPTH = 5  # of an encoder: how often it halves the frames, as most decoders take it
 PROBE_SIDE = 128  # divisible by every stride, and large enough for every decoder
 # what smp and timm raise for a pair that does not fit
 REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, AssertionError)
@@ -134,23 +135,43 @@ def _of_smp(model: Smp, in_channels: int, num_classes: int) -> Any:
         )
 
 
-def encoder_alone(encoder: str, in_channels: int) -> Any:
-    """Return an encoder by itself, with random weights, as deep as decoders take it.
+def encoder_alone(encoder: str, in_channels: int, depth: int = DEPTH) -> Any:
+    """Return an encoder by itself, with random weights, that gives a map for each of ``depth``
+    halvings and one at full size.
 
     Raises:
-        UserError: smp has no such encoder.
+        UserError: smp has no such encoder, or it has no map for one of the halvings.
     """
     from segmentation_models_pytorch.encoders import get_encoder
 
     _check_encoder(encoder)
     try:
         with _device_to_build(encoder):
-            return get_encoder(encoder, in_channels=in_channels, weights=None)
+            return get_encoder(encoder, in_channels=in_channels, depth=depth, weights=None)
     except REFUSALS as error:
-        raise UserError(
-            f"model.encoder: {encoder} cannot be built by segmentation-models-pytorch "
-            f"({first_line(error)}); choose another encoder"
-        ) from error
+        raise _unbuildable(encoder, error) from error
+
+
+def encoder_of_depth(encoder: str, in_channels: int, depth: int) -> Any:
+    """Return the same without the parts that its maps do not depend on.
+
+    Raises:
+        UserError: smp has no such encoder, or it has no map for one of the halvings.
+    """
+    alone = encoder_alone(encoder, in_channels, depth)
+    try:
+        _remove_unread(alone, in_channels)
+    except REFUSALS as error:
+        raise _unbuildable(encoder, error) from error
+    subsample_first(alone)
+    return alone
+
+
+def _unbuildable(encoder: str, error: Exception) -> UserError:
+    return UserError(
+        f"model.encoder: {encoder} cannot be built by segmentation-models-pytorch "
+        f"({first_line(error)}); choose another encoder"
+    )
 
 
 def _device_to_build(encoder: str) -> AbstractContextManager[object]:
@@ -161,7 +182,7 @@ def _device_to_build(encoder: str) -> AbstractContextManager[object]:
 
 
 def _remove_unread(network: nn.Module, in_channels: int) -> None:
-    """Replace by nothing what the logits do not depend on: heads, and stages beyond the decoder's
+    """Replace by nothing what the logits, or an encoder's maps, do not depend on: heads, and stages beyond the decoder's
     depth.
 
     PSPNet reads three of five stages, an EfficientNet ends in a convolution for its classifier,
@@ -175,7 +196,7 @@ def _remove_unread(network: nn.Module, in_channels: int) -> None:
 
 
 def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
-    """Return names of the parameters that the logits depend on, found on the meta device: no
+    """Return names of the parameters that the logits, or the maps, depend on, found on the meta device: no
     memory, no arithmetic.
     """
     parameters = {
@@ -186,8 +207,9 @@ def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
         name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()
     }
     frames_BCHW = torch.empty(2, in_channels, PROBE_SIDE, PROBE_SIDE, device="meta")
-    logits_BKHW = functional_call(network, (parameters, buffers), (frames_BCHW,))
-    leaves = _leaves(logits_BKHW.grad_fn)
+    found = functional_call(network, (parameters, buffers), (frames_BCHW,))
+    maps = [found] if isinstance(found, Tensor) else found
+    leaves = set().union(*(_leaves(each.grad_fn) for each in maps if each.grad_fn))
     return {name for name, parameter in parameters.items() if id(parameter) in leaves}
 
 

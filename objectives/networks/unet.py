@@ -1,5 +1,6 @@
 """The composable U-Net: every part of it is a field of the config."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import final
@@ -7,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from objectives.config import UNet
+from objectives.config import EncoderUNet, UNet
 from objectives.networks.blocks import block_of, init_he, up_of
 from objectives.networks.context import bottleneck_layers
 from objectives.networks.gates import skip_gate
@@ -15,10 +16,51 @@ from objectives.networks.padding import pad_to_multiple
 from objectives.networks.supervision import DeeplySupervised, resized
 
 
+class WayUp(nn.Module, ABC):
+    """The bottleneck of a U-Net and its way up: a doubling to each level's filters, joined with the
+    skip (gated or not) and a block. How it comes down is each network's own.
+
+    Dropout follows every level's block, and that of the bottleneck.
+    """
+
+    def add_way_up(
+        self, model: UNet | EncoderUNet, in_channels: int, *, context: Sequence[nn.Module] = ()
+    ) -> None:
+        """Add bottleneck and way up; ``in_channels`` are those of the deepest map that comes down.
+
+        ``context`` follows all else in the bottleneck and keeps the shape.
+        """
+        filters = model.level_filters
+        self.multiple = 2**model.depth
+        ends = in_channels, filters[-1]
+        self.bottleneck = nn.Sequential(
+            *bottleneck_layers(model, *ends, lambda: level_block(model, *ends)), *context
+        )
+        coarse_to_fine = list(pairwise(reversed(filters)))
+        self.up = nn.ModuleList(up_of(model.up, *ends) for ends in coarse_to_fine)
+        self.join = nn.ModuleList(Join(model, level) for _, level in coarse_to_fine)
+
+    @abstractmethod
+    def way_down(self, images_BCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the skips, fine to coarse, each with the filters of its level, and the deepest map."""
+
+    def forward(self, images_BCHW: Tensor) -> list[Tensor]:
+        """Return the features of each level of the way up, coarse to fine, of the images padded to
+        what depth divides.
+        """
+        skips, x_BCHW = self.way_down(pad_to_multiple(images_BCHW, self.multiple))
+        x_BCHW = self.bottleneck(x_BCHW)
+        features: list[Tensor] = []
+        for up, join in zip(self.up, self.join, strict=True):
+            x_BCHW = join(skips.pop(), up(x_BCHW))
+            features.append(x_BCHW)
+        return features
+
+
 @final
 class ComposableUNet(DeeplySupervised):
-    """Encoder, bottleneck and decoder with skips, and a 1 x 1 head; with deep supervision one more
-    at each level.
+    """A way down, a bottleneck and a way up with skips, and a 1 x 1 head; with deep supervision one
+    more at each level.
 
     The auxiliary heads stand at all levels of the way up but the finest, whose head is the
     network's own.
@@ -26,14 +68,13 @@ class ComposableUNet(DeeplySupervised):
     Source: Ronneberger et al. 2015 (arXiv:1505.04597), figure 1, padded so that the size is kept.
     """
 
-    def __init__(self, model: UNet, *, in_channels: int, num_classes: int) -> None:
+    def __init__(self, model: UNet | EncoderUNet, path: WayUp, *, num_classes: int) -> None:
         super().__init__()
         filters = model.level_filters
-        self.path = UNetPath(model, in_channels)
+        self.path = path
         self.head = nn.Conv2d(filters[0], num_classes, 1)
         supervised = filters[1:-1] if model.deep_supervision else []
         self.auxiliary = nn.ModuleList(nn.Conv2d(level, num_classes, 1) for level in supervised)
-        init_he(self)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return logits (B, K, H, W) for images of any height and width."""
@@ -53,13 +94,16 @@ class ComposableUNet(DeeplySupervised):
         return tuple(logits[..., :height, :width] for logits in (self.head(finest), *coarse))
 
 
-@final
-class UNetPath(nn.Module):
-    """A U-Net without a head.
+def build_unet(model: UNet, *, in_channels: int, num_classes: int) -> ComposableUNet:
+    """Return the U-Net of blocks alone, with random weights."""
+    network = ComposableUNet(model, UNetPath(model, in_channels), num_classes=num_classes)
+    init_he(network)
+    return network
 
-    Going down, each level is a block and a 2 x 2 pooling; going up, a doubling to the level's
-    filters, joined with the skip (gated or not) and a block. Dropout follows every level's block,
-    on both ways and in the bottleneck.
+
+@final
+class UNetPath(WayUp):
+    """A U-Net without a head: going down, each level is a block and a 2 x 2 pooling.
 
     ``pool`` halves height and width; ``context`` follows all else in the bottleneck and keeps the
     shape.
@@ -74,36 +118,22 @@ class UNetPath(nn.Module):
         context: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
-        filters = model.level_filters
-        self.multiple = 2**model.depth
+        above = model.level_filters[:-1]
         self.down = nn.ModuleList(
-            level_block(model, *ends) for ends in pairwise([in_channels, *filters[:-1]])
+            level_block(model, *ends) for ends in pairwise([in_channels, *above])
         )
         self.pool = pool(2)
-        ends = filters[-2], filters[-1]
-        self.bottleneck = nn.Sequential(
-            *bottleneck_layers(model, *ends, lambda: level_block(model, *ends)), *context
-        )
-        coarse_to_fine = list(pairwise(reversed(filters)))
-        self.up = nn.ModuleList(up_of(model.up, *ends) for ends in coarse_to_fine)
-        self.join = nn.ModuleList(Join(model, level) for _, level in coarse_to_fine)
+        self.add_way_up(model, above[-1], context=context)
 
-    def forward(self, images_BCHW: Tensor) -> list[Tensor]:
-        """Return the features of each level of the way up, coarse to fine, of the images padded to
-        what depth divides.
-        """
-        x_BCHW = pad_to_multiple(images_BCHW, self.multiple)
+    def way_down(self, images_BCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the skips, fine to coarse, and the deepest map."""
+        x_BCHW = images_BCHW
         skips: list[Tensor] = []
         for block in self.down:
             x_BCHW = block(x_BCHW)
             skips.append(x_BCHW)
             x_BCHW = self.pool(x_BCHW)
-        x_BCHW = self.bottleneck(x_BCHW)
-        features: list[Tensor] = []
-        for up, join in zip(self.up, self.join, strict=True):
-            x_BCHW = join(skips.pop(), up(x_BCHW))
-            features.append(x_BCHW)
-        return features
+        return skips, x_BCHW
 
 
 @final
@@ -112,7 +142,7 @@ class Join(nn.Module):
     then a block.
     """
 
-    def __init__(self, model: UNet, filters: int) -> None:
+    def __init__(self, model: UNet | EncoderUNet, filters: int) -> None:
         super().__init__()
         self.gate = skip_gate(model.skip, filters)
         self.block = level_block(model, 2 * filters, filters)
@@ -125,7 +155,7 @@ class Join(nn.Module):
         return features_BCHW
 
 
-def level_block(model: UNet, in_channels: int, out_channels: int) -> nn.Module:
+def level_block(model: UNet | EncoderUNet, in_channels: int, out_channels: int) -> nn.Module:
     """Return the block of one level."""
     return block_of(
         model.block,

@@ -15,11 +15,12 @@ def weights_of(study: Study, candidate: ExportedProgram) -> tuple[StartedFrom, .
     """
     models = [member.config.model for member in candidate.settings.members]
     starts = {model.start for model in models if isinstance(model, Startable)}
-    found = [each for each in study.space.weights if each.start in starts]
-    return tuple(
+    found = (
         StartedFrom(name=each.name, sha256=each.sha256, source=each.source, licence=each.licence)
-        for each in found
+        for each in study.space.weights
+        if each.start in starts
     )
+    return tuple(dict.fromkeys(found))  # one file may be for several kinds of networks
 
 
 def weights_lines(spec: StudySpec) -> list[str]:

@@ -19,7 +19,6 @@ from objectives.config import (
     GivenWeights,
     Model,
     Scalar,
-    Smp,
     Start,
     Startable,
 )
@@ -78,8 +77,10 @@ def read_offers(asked: Sequence[str], space: Space, spec: FrameSpec) -> tuple[Of
 
 def _offers(asked: str, space: Space, spec: FrameSpec) -> Iterator[Offered]:
     if asked == HUB:
-        for encoder in encoders_of(space, asked):
-            yield from _of_encoder(HUB, hub_weights(encoder), (encoder,))
+        networks = networks_with_encoders(space, asked)
+        for encoder in dict.fromkeys(network[ENCODER] for network in networks):
+            theirs = [network for network in networks if network[ENCODER] == encoder]
+            yield from _of_encoder(HUB, hub_weights(encoder), theirs)
         return
     called = None if Path(asked).exists() else CALLED.fullmatch(asked)
     name, path = (called[1], Path(called[2])) if called else ("", Path(asked))
@@ -93,34 +94,37 @@ def _offers(asked: str, space: Space, spec: FrameSpec) -> Iterator[Offered]:
     if data is None:
         raise UserError(f"--weights {one_line(asked)}: there is no such file, nor such a bundle")
     called_so = _name(name or path.stem)
-    yield from _of_encoder(called_so, data, encoders_of(space, asked), one_line(path.name))
+    networks = networks_with_encoders(space, asked)
+    yield from _of_encoder(called_so, data, networks, one_line(path.name))
 
 
-def encoders_of(space: Space, asked: str) -> tuple[str, ...]:
-    """Return the encoders that some network of a space has.
+def networks_with_encoders(space: Space, asked: str) -> list[dict[str, str]]:
+    """Return each family of networks of a space that has encoders, with each encoder: as values by
+    path.
 
     Raises:
         UserError: There is none.
     """
-    encoders = [
-        str(encoder)
+    networks = [
+        {**{path: str(kind) for path, kind in leaf.when}, ENCODER: str(encoder)}
         for leaf in leaves_by_path()[ENCODER]
         if can_exist(leaf, space.domains) and (named := named_domain(space.domains, leaf))
         for encoder in options_of(named[1])
     ]
-    if not encoders:
+    if not networks:
         raise UserError(
             f"--weights {one_line(asked)}: no network of the space has an encoder; give it one with "
             f"--set model.kind=smp --set model.encoder=NAME"
         )
-    return tuple(encoders)
+    return networks
 
 
 def _of_encoder(
-    name: str, data: bytes, encoders: Sequence[str], file: str = HUB
+    name: str, data: bytes, networks: Sequence[dict[str, str]], file: str = HUB
 ) -> Iterator[Offered]:
-    """Yield a file's weights for each of the encoders that they fit."""
+    """Yield a file's weights for each of the networks whose encoder they fit."""
     read = _read(data, file)
+    encoders = list(dict.fromkeys(network[ENCODER] for network in networks))
     stated = read.header.get("encoder", "")
     if stated and stated not in encoders:
         raise UserError(
@@ -140,13 +144,15 @@ def _of_encoder(
         raise ProblemsError(f"--weights {file}, {least.subject}", least.problems)
     # nothing in the store is for an unpickler, not even for one that takes tensors alone
     stored = data if is_safetensors(data) else as_safetensors(read)
-    for encoder in fitting:
-        mean, std = _normalisation(read, encoder, file)
+    for network in networks:
+        if network[ENCODER] not in fitting:
+            continue
+        mean, std = _normalisation(read, network[ENCODER], file)
         start = Start(sha256=_sha256(stored), extent="encoder", mean=mean, std=std)
         yield Offered(
             GivenWeights(
                 name=name,
-                fits={"model.kind": Smp().kind, ENCODER: encoder},
+                fits=network,
                 start=start,
                 sha256=_sha256(data),
                 source=read.header.get("source", file),

@@ -104,7 +104,7 @@ def prepare(request: Request, place: Place, progress: Progress = untold) -> Prep
     return Prepared(
         spec,
         space.default().train.epochs,
-        (*_findings(data), *_given(space), *narrowed, *left_out),
+        (*_findings(data), *dict.fromkeys(_given(space)), *narrowed, *left_out),
         tuple(offer.data for offer in offers),
     )
 

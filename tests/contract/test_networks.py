@@ -10,6 +10,7 @@ from objectives.config import (
     ConvStack,
     DeepLab,
     DoubleUNet,
+    EncoderUNet,
     Levelled,
     Model,
     NestedUNet,
@@ -69,6 +70,17 @@ MODELS: dict[str, Model] = {
     "conv-stack": ConvStack(depth=2, base_filters=8),
     "conv-stack-head-only": ConvStack(depth=0),
     "background": BackgroundUNet(depth=2, base_filters=8, mask_filters=4),
+    "encoder-unet": EncoderUNet(depth=2, base_filters=8, encoder="tu-test_efficientnet"),
+    "encoder-unet-patches-attention-supervised": EncoderUNet(
+        depth=3,
+        base_filters=8,
+        encoder="tu-test_convnext",
+        block="residual",
+        skip="attention",
+        bottleneck="dilated_sequence_squeeze_excitation",
+        dropout=0.1,
+        deep_supervision=True,
+    ),
 }
 LEARNING_RATES = {"conv-stack-head-only": 0.1}  # ten weights have a long way to go
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())

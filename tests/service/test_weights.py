@@ -88,10 +88,11 @@ def sha_of(study: Study) -> str:
     return given.start.sha256
 
 
+@pytest.mark.parametrize("kind", ["smp", "encoder_unet"])
 def test_a_worker_trains_from_the_store_and_its_bundle_needs_neither(
-    make: Callable[..., Study], place: Place, file: Path, tmp_path: Path
+    make: Callable[..., Study], place: Place, file: Path, tmp_path: Path, kind: str
 ) -> None:
-    study = make(file)
+    study = make(file, sets=(*SETS, f"model.kind={kind}"))
     file.unlink()  # a host without it
 
     said = work(study, place)

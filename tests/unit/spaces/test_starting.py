@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.config import GivenWeights, Scalar, Smp, Start, UNet
+from objectives.config import EncoderUNet, GivenWeights, Scalar, Smp, Start, UNet
 from objectives.errors import ProblemsError
 from spaces import FromParams, Space, load_space, load_stored_space
 from spaces.dice import FromDice
@@ -102,6 +102,24 @@ def test_one_name_means_the_weights_of_the_encoder_that_is_drawn() -> None:
     }
 
     assert started == {(LITE0, "1"), (RESNET, "2")}
+
+
+def test_several_families_start_from_the_same_weights_where_each_has_the_encoder() -> None:
+    both = [FOR_LITE0, weights("lite0", kind="encoder_unet", encoder=LITE0)]
+    families = ("model.kind={choice: [unet, smp, encoder_unet]}", SMP[1])
+    space = fit_weights(
+        load_space("small", (*families, "model.weights={choice: [none, lite0]}")), both
+    )
+    configs = [space.draw(FromDice(random.Random(seed))) for seed in range(200)]
+    started = {
+        (config.model.kind, config.model.encoder)
+        for config in configs
+        if isinstance(config.model, Smp | EncoderUNet) and config.model.start
+    }
+
+    assert started == {("smp", LITE0), ("encoder_unet", LITE0)}
+    encoders = {config.model.encoder for config in configs if isinstance(config.model, EncoderUNet)}
+    assert encoders == {LITE0, RESNET}
 
 
 def test_what_does_not_go_together_is_named() -> None:

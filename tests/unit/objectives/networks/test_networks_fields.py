@@ -13,6 +13,7 @@ from objectives.config import (
     ConvStack,
     DeepLab,
     DoubleUNet,
+    EncoderUNet,
     Levelled,
     NestedUNet,
     Startable,
@@ -28,6 +29,7 @@ BASES: dict[type[Levelled], Levelled] = {
     DeepLab: DeepLab(depth=2, base_filters=8, rate=2),
     ConvStack: ConvStack(depth=2, base_filters=8),
     BackgroundUNet: BackgroundUNet(depth=2, base_filters=8, mask_filters=4),
+    EncoderUNet: EncoderUNet(depth=2, base_filters=8, encoder="tu-test_efficientnet"),
 }
 NUMBERS: dict[type[Levelled], dict[str, list[Any]]] = {
     UNet: {**SIZE, "deep_supervision": [True]},
@@ -36,6 +38,7 @@ NUMBERS: dict[type[Levelled], dict[str, list[Any]]] = {
     DeepLab: {**SIZE, "rate": [3]},
     ConvStack: SIZE,
     BackgroundUNet: {**SIZE, "mask_filters": [5]},
+    EncoderUNet: {**SIZE, "encoder": ["tu-test_resnet"], "deep_supervision": [True]},
 }
 # what it starts from, and how its frames are normalised, is not the network's own
 OF_A_START = set(Startable.model_fields)
@@ -46,6 +49,7 @@ DROPOUTS: dict[type[Levelled], int] = {
     DoubleUNet: 2 * (2 + 1 + 2) + 1,  # both paths, the transformer
     DeepLab: 3 + 1,  # before the head
     BackgroundUNet: 2 * (2 + 1 + 2),
+    EncoderUNet: 1 + 1 + 2,  # of the way down its one block at full size
 }
 
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from objectives.config import Config, Smp, Start, UNet
+from objectives.config import Config, Model, Smp, Start, UNet
 from objectives.errors import ProblemsError, UserError
 from objectives.networks import build_network
 from objectives.networks.pretrained import (
-    ENCODER,
+    ENCODERS,
     adapted,
     carried_names,
     encoder_normalisation,
@@ -31,7 +32,8 @@ from tests.support import pretrained
 from tests.support.frame_specs import frame_spec
 
 LITE0 = pretrained.ENCODER
-
+UNET_OF_SMP: Mapping[str, object] = {"kind": "smp", "decoder": "unet"}
+UNET_OF_OURS: Mapping[str, object] = {"kind": "encoder_unet", "depth": 4, "base_filters": 4}
 
 FOUR_CHANNELS = frame_spec(
     (8, 8),
@@ -48,10 +50,10 @@ def start_of(extent: str, channels: int = 3) -> Start:
     return Start.model_validate({"sha256": "0" * 64, "extent": extent, "mean": half, "std": half})
 
 
-def lite0(channels: int, decoder: str = "unet") -> tuple[nn.Module, Smp]:
+def lite0(channels: int, fields: Mapping[str, object] = UNET_OF_SMP) -> tuple[nn.Module, Model]:
     """A network on frames of so many channels that has begun with the real weights."""
-    model = Smp.model_validate(
-        {"decoder": decoder, "encoder": LITE0, "weights": "lite0", "start": start_of("encoder")}
+    model = TypeAdapter(Model).validate_python(
+        {**fields, "encoder": LITE0, "weights": "lite0", "start": start_of("encoder")}
     )
     torch.manual_seed(0)
     network = build_network(model, in_channels=channels, num_classes=4)
@@ -60,15 +62,27 @@ def lite0(channels: int, decoder: str = "unet") -> tuple[nn.Module, Smp]:
     return network, model
 
 
-def test_every_tensor_of_the_encoder_is_the_files_and_no_other_is() -> None:
-    network, model = lite0(3)
+def in_file(name: str) -> str:
+    """What an encoder's tensor is called in a file by smp's names."""
+    for place in ENCODERS:
+        name = name.removeprefix(place)
+    return name
+
+
+@pytest.mark.parametrize("fields", [UNET_OF_SMP, UNET_OF_OURS], ids=lambda fields: fields["kind"])
+def test_every_tensor_of_the_encoder_is_the_files_and_no_other_is(
+    fields: Mapping[str, object],
+) -> None:
+    network, model = lite0(3, fields)
     torch.manual_seed(0)
     untouched = build_network(model, in_channels=3, num_classes=4).state_dict()
 
     wanted = pretrained.lite0_tensors()
+    of_encoder = [name for name in untouched if name.startswith(ENCODERS)]
+    assert len(of_encoder) > 50
     for name, value in network.state_dict().items():
-        if name.startswith(ENCODER):
-            assert torch.equal(value, wanted[name.removeprefix(f"{ENCODER}model.")]), name
+        if name in of_encoder:
+            assert torch.equal(value, wanted[in_file(name).removeprefix("model.")]), name
         else:
             assert torch.equal(value, untouched[name]), name
 
@@ -166,16 +180,26 @@ def test_grey_frames_are_seen_as_the_same_frames_in_three_channels() -> None:
         torch.testing.assert_close(other, seen[0], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("decoder", ["unet", "fpn", "pspnet", "deeplabv3plus", "segformer"])
-def test_every_decoder_takes_what_it_reads_of_the_encoder(decoder: str) -> None:
-    network, model = lite0(1, decoder)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *(
+            {"kind": "smp", "decoder": decoder}
+            for decoder in ("unet", "fpn", "pspnet", "deeplabv3plus", "segformer")
+        ),
+        *({**UNET_OF_OURS, "depth": depth} for depth in (2, 3, 5)),
+    ],
+    ids=lambda fields: "-".join(map(str, fields.values())),
+)
+def test_every_decoder_takes_what_it_reads_of_the_encoder(fields: Mapping[str, object]) -> None:
+    network, model = lite0(1, fields)
     names = carried_names(network, model, channels=1, num_classes=4)
 
     assert len(names) > 50
     fitted = fit_encoder(read_weights(pretrained.lite0_file()), LITE0)
     for name in names:
         value = network.state_dict()[name]
-        theirs = fitted[name.removeprefix(ENCODER)]
+        theirs = fitted[in_file(name)]
         assert value.shape == theirs.shape or "conv_stem" in name
         assert torch.equal(value, adapted(theirs, value.shape)), name
 

@@ -14,6 +14,7 @@ from objectives.config import (
     AdamW,
     Augment,
     Config,
+    EncoderUNet,
     Lion,
     Optimiser,
     Smp,
@@ -31,11 +32,15 @@ EPOCHS = 4
 FROZEN = 2
 START = Start(sha256="0" * 64, extent="encoder", mean=(0.5,) * 3, std=(0.5,) * 3)
 SPECS = (AdamW, Adam, SGD, Lion)
+OF_SMP = Smp(encoder=pretrained.ENCODER, weights="lite0", start=START)
+OF_OURS = EncoderUNet(
+    encoder=pretrained.ENCODER, base_filters=4, weights="lite0", start=START, deep_supervision=True
+)
 
 
-def config_of(optimiser: Optimiser, frozen: int = FROZEN, ema: float = 0.9) -> Config:
+def config_of(optimiser: Optimiser, model: Smp | EncoderUNet = OF_SMP) -> Config:
     return Config(
-        model=Smp(encoder=pretrained.ENCODER, weights="lite0", start=START),
+        model=model,
         optimiser=optimiser,
         augment=Augment(intensity=0.0),
         train=Train(
@@ -43,8 +48,8 @@ def config_of(optimiser: Optimiser, frozen: int = FROZEN, ema: float = 0.9) -> C
             batch_size=4,
             steps_per_epoch=1,
             scale=0.5,
-            ema=ema,
-            frozen_epochs=frozen,
+            ema=0.9,
+            frozen_epochs=FROZEN,
         ),
     )
 
@@ -66,11 +71,15 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-@pytest.mark.parametrize("optimiser", [kind() for kind in SPECS], ids=lambda each: each.kind)
+@pytest.mark.parametrize(
+    ("optimiser", "model"),
+    [*((kind(), OF_SMP) for kind in SPECS), (AdamW(), OF_OURS)],
+    ids=lambda each: each.kind,
+)
 def test_a_frozen_encoder_does_not_move_nor_do_its_statistics(
-    optimiser: Optimiser, terrain: Dataset
+    optimiser: Optimiser, model: Smp | EncoderUNet, terrain: Dataset
 ) -> None:
-    training = begun(config_of(optimiser), terrain)
+    training = begun(config_of(optimiser, model), terrain)
     encoder, rest = parts(training)
     average = {n: v.clone() for n, v in training.state.average.model.state_dict().items()}
     for result in fit(training):
@@ -88,11 +97,15 @@ def test_a_frozen_encoder_does_not_move_nor_do_its_statistics(
     assert any(name.endswith("conv_stem.weight") for name in changed)
 
 
-@pytest.mark.parametrize("optimiser", [AdamW(), SGD()], ids=lambda each: each.kind)
+@pytest.mark.parametrize(
+    ("optimiser", "model"),
+    [(AdamW(), OF_SMP), (SGD(), OF_SMP), (AdamW(), OF_OURS)],
+    ids=lambda each: each.kind,
+)
 def test_a_training_that_goes_on_is_the_same_across_the_freeze(
-    optimiser: Optimiser, terrain: Dataset
+    optimiser: Optimiser, model: Smp | EncoderUNet, terrain: Dataset
 ) -> None:
-    config = config_of(optimiser.model_copy(update={"encoder_rate": 0.1}))
+    config = config_of(optimiser.model_copy(update={"encoder_rate": 0.1}), model)
     blobs = list(states_of(begun(config, terrain)))
     for after in (1, FROZEN, FROZEN + 1):
         resumed = prepare(config, terrain, seed=3, device=torch.device("cpu"))

@@ -12,6 +12,7 @@ from objectives.config import (
     ConvStack,
     DeepLab,
     DoubleUNet,
+    EncoderUNet,
     GivenClassWeights,
     Lion,
     Loss,
@@ -79,6 +80,7 @@ def really_kept(config: Config, spec: FrameSpec, frames: int) -> float:
         DeepLab(base_filters=8),
         Smp(decoder="linknet", encoder="tu-test_efficientnet"),
         Smp(decoder="segformer", encoder="tu-test_resnet"),
+        EncoderUNet(depth=3, base_filters=8, encoder="tu-test_resnet", skip="gated"),
     ],
     ids=lambda model: model.kind,
 )
@@ -173,6 +175,14 @@ def test_a_small_network_takes_well_below_a_second() -> None:
         (
             Config(model=DeepLab(depth=4), train=Train(scale=0.25)),
             r"model.depth must be at most 3 where .* 8 x 16 pixels",
+        ),
+        (
+            Config(model=EncoderUNet(depth=5), train=Train(scale=0.25)),
+            r"model.depth must be at most 3 where .* 8 x 16 pixels.*got 5",
+        ),
+        (
+            Config(model=EncoderUNet(encoder="tu-test_vit")),
+            r"model.encoder: tu-test_vit cannot be built .*choose another encoder",
         ),
         (Config(model=ConvStack(depth=6), train=Train(scale=0.1)), ""),
         (

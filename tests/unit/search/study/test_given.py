@@ -48,6 +48,22 @@ def test_a_file_is_for_the_encoder_that_it_fits(tmp_path: Path) -> None:
     assert pretrained.PACKAGE in given.source
 
 
+def test_a_file_is_for_every_family_that_has_the_encoder(tmp_path: Path) -> None:
+    families = "model.kind={choice: [unet, smp, encoder_unet]}"
+    encoders = f"model.encoder={{choice: [resnet18, {LITE0}]}}"
+    own = f"model.encoder_unet.encoder={LITE0}"
+    for sets, fitting in (
+        ((families, encoders), ["encoder_unet", "smp"]),
+        ((families, encoders, own), ["encoder_unet", "smp"]),
+        ((families, "model.encoder=resnet18", own), ["encoder_unet"]),
+    ):
+        offers = read_offers([written(tmp_path)], load_space("tiny", sets), SPEC)
+
+        assert sorted(str(offer.given.fits["model.kind"]) for offer in offers) == fitting
+        assert len({offer.given.start.sha256 for offer in offers}) == 1
+        assert all(offer.given.fits["model.encoder"] == LITE0 for offer in offers)
+
+
 def test_a_torch_file_is_stored_as_safetensors_and_known_by_its_own_hash(tmp_path: Path) -> None:
     torch.save(dict(pretrained.lite0_tensors()), tmp_path / "lite0.pth")
     file = written(tmp_path)

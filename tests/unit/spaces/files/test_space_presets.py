@@ -47,6 +47,7 @@ def test_epochs_are_the_same_for_all_trials(name: str) -> None:
 # fields that are not worth searching, or not yet: a new one has a domain in mars.yaml or stands here
 # what is for given weights alone is for those who give some
 LEFT_OUT: set[str] = {leaf.path for leaf in leaves() if leaf.is_later}
+KINDS_LEFT_OUT = {"encoder_unet"}  # beside smp worth its time with given weights only
 
 
 def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_and_schedule() -> (
@@ -77,7 +78,8 @@ def test_mars_varies_every_field_of_every_network_and_loss_and_every_optimiser_a
         assert all(
             leaves_by_path()[union][0].broken_rule(option) is None for option in domain.options
         )
-        assert set(domain.options) == set(get_args(leaves_by_path()[union][0].annotation))
+        every = set(get_args(leaves_by_path()[union][0].annotation))
+        assert set(domain.options) == every - KINDS_LEFT_OUT
 
 
 @pytest.mark.parametrize("name", ["small", "tiny"])
