@@ -1,42 +1,27 @@
 """What ``search export-best`` says of a bundle."""
 
-import json
 from pathlib import Path
 
 from rich.table import Table
 
+from objectives.bundle.files import open_bundle
 from objectives.bundle.provenance import NO_TEST, PartScore, Provenance
+from objectives.data.spec import FrameSpec
 from search.terminal.console import open_console
 
 
-def open_names(bundle: Path) -> tuple[str, ...]:
-    """Return the class names of a bundle."""
-    return tuple(json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))["class_names"])
-
-
-def print_export(out: Path, provenance: Provenance, names: tuple[str, ...], words: str) -> None:
-    """Say what was exported: where, and its scores on validation and sealed test; ``words`` are what
-    a score is.
+def print_export(out: Path, provenance: Provenance) -> None:
+    """Say what was exported: where, its scores on validation and sealed test, and what they are
+    worth.
     """
-    parts = {"validation": provenance.validation} | (
-        {"sealed test": provenance.test} if provenance.test else {}
-    )
-    table = Table("", *parts, box=None, pad_edge=False)
-    table.add_row(words, *[f"{part.score:.4f}" for part in parts.values()])
-    if any(part.interval for part in parts.values()):
-        table.add_row("95 %", *[_interval(part) for part in parts.values()])
-    for k, name in enumerate(names):
-        values = [part.iou[k] for part in parts.values()]
-        if any(value is not None for value in values):
-            table.add_row(
-                f"IoU of {name}", *["-" if value is None else f"{value:.4f}" for value in values]
-            )
+    spec = open_bundle(out, networks=False).settings.spec
+    parts = _parts(provenance)
     console = open_console()
     console.print(
         f"bundle of {provenance.title} (out of {provenance.trials} trials), checked after writing: "
         f"{out.resolve()}"
     )
-    console.print(table)
+    console.print(score_table(spec, provenance))
     for name, part in parts.items():
         if part.left_out:
             console.print(f"note: the score on {name} is a {part.left_out}")
@@ -61,6 +46,30 @@ def print_export(out: Path, provenance: Provenance, names: tuple[str, ...], word
             f"The sealed test part has been looked at {provenance.test_looks} time(s), over all "
             f"studies that seal it."
         )
+
+
+def score_table(spec: FrameSpec, provenance: Provenance) -> Table:
+    """Return the scores of a bundle, a column for each part, and IoU of the classes that it
+    predicts.
+    """
+    parts = _parts(provenance)
+    table = Table("", *parts, box=None, pad_edge=False)
+    table.add_row(spec.score_words, *[f"{part.score:.4f}" for part in parts.values()])
+    if any(part.interval for part in parts.values()):
+        table.add_row("95 %", *[_interval(part) for part in parts.values()])
+    for label in spec.scored:
+        values = [part.iou[label] for part in parts.values()]
+        if any(value is not None for value in values):
+            table.add_row(
+                f"IoU of {spec.class_names[label]}",
+                *["-" if value is None else f"{value:.4f}" for value in values],
+            )
+    return table
+
+
+def _parts(provenance: Provenance) -> dict[str, PartScore]:
+    sealed = {"sealed test": provenance.test} if provenance.test else {}
+    return {"validation": provenance.validation, **sealed}
 
 
 def _interval(part: PartScore) -> str:

@@ -183,7 +183,7 @@ def _check_words(
             f"weight {share.weight:.3g}: trial {origin.trial} of study small, seed {origin.seed}, "
             f"epoch {origin.epoch}" in card
         )
-    print_export(out, provenance, (), "mean IoU")
+    print_export(out, provenance)
     said = " ".join(capsys.readouterr().out.split())
     assert "an ensemble of 2 runs" in said
     assert f"is better with {chance(belief.better)}, at the cost of 2 networks" in said

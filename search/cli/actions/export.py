@@ -8,7 +8,7 @@ import typer
 
 from objectives.bundle.files import refuse_taken
 from search.cli.commands.export_best import ExportOptions
-from search.cli.export_text import open_names, print_export
+from search.cli.export_text import print_export
 from search.cli.opened import opened_place
 from search.cli.written import written_study
 from search.export import best
@@ -40,9 +40,7 @@ def export_best(asked: ExportOptions) -> None:
         place,
     ):
         provenance = best.export_best(study, place, asked.out, wanted)
-        names = open_names(asked.out)
-        words = study.spec.score_words
-    print_export(asked.out, provenance, names, words)
+    print_export(asked.out, provenance)
 
 
 def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool) -> None:
@@ -56,7 +54,7 @@ def demo(out: Path, trials: int, workers: int, home: Path | None, *, force: bool
         opened = open_study(place.storage, name)
         provenance = best.export_best(opened, place, out, best.ExportRequest(force=force))
         opened.close()
-    print_export(out, provenance, open_names(out), opened.spec.score_words)
+    print_export(out, provenance)
     command = sys.argv[0]
     where = f" --home {home}" if home else ""
     typer.echo(f"\nLook at its trials:    {command} dashboard{where}")
