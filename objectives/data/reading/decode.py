@@ -37,6 +37,7 @@ __all__ = [
     "read_picture",
 ]
 
+LARGEST_LABEL = 65535
 LOSSY_MASK = "masks must be PNG or TIFF, {form} does not keep labels"
 RENUMBERED_MASK = f"{LOSSY_MASK}, only colours that `values:` of classes.yaml declares"
 COLOURED_MASK = (
@@ -138,12 +139,18 @@ def _unmeasured(raster: Raster) -> tuple[Tags, np.ndarray | None]:
 
 
 def read_label_image(
-    path: Path, where: str, exif: Exif = "turn", values: Values = AS_STORED
+    path: Path,
+    where: str,
+    exif: Exif = "turn",
+    values: Values = AS_STORED,
+    *,
+    skips_no_data: bool = False,
 ) -> LabelImage:
     """Return the label image as (H, W), uint8 or uint16: what ``values`` makes of palette indices
     of a paletted file, else of grey values as stored; or of colours, where it has these.
 
-    It is turned or kept like an image.
+    It is turned or kept like an image. With ``skips_no_data`` pixels without data may hold what is
+    no label, like -9999; they have some other pixel's.
 
     Raises:
         ProblemsError: With ``where`` as the place, when the file cannot be decoded or is no label
@@ -152,11 +159,14 @@ def read_label_image(
     raster = _read(path, where, exif)
     try:
         _refuse_changed(raster, values)
+        tags, unmeasured_HW = _unmeasured(raster)
         stored = _colours_stored(raster) if values.by_colour else _numbers(raster)
-        labels, undeclared = values.read(turned(stored, raster.tags.orientation))
+        stored = turned(stored, tags.orientation)
+        if not values.by_colour and stored.ndim == 2:
+            stored = _labels(stored, tags, unmeasured_HW if skips_no_data else None)
+        labels, undeclared = values.read(stored)
     except RefusalError as refusal:
         raise refused(where, refusal.rule, refusal.value) from refusal
-    tags, unmeasured_HW = _unmeasured(raster)
     colours = {} if values.by_colour else _colours(raster, stored)
     return LabelImage(labels, tags, colours, undeclared, unmeasured_HW)
 
@@ -263,16 +273,26 @@ def _numbers(raster: Raster) -> np.ndarray:
             return labels
         rule = COLOURED_MASK if labels.shape[2] in (3, 4) else ONE_LABEL
         raise RefusalError(rule, f"an array of shape {labels.shape}")
-    if labels.dtype == np.bool_:
-        labels = labels.astype(np.uint8)
-    if labels.dtype.kind not in "iu":
-        raise RefusalError("labels must be whole numbers in 0..65535", str(labels.dtype))
-    if int(labels.min()) < 0 or int(labels.max()) > 65535:
-        raise RefusalError(
-            "labels must be whole numbers in 0..65535",
-            f"{labels.dtype} {labels.min()}..{labels.max()}",
-        )
-    return labels
+    return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
+
+
+def _labels(numbers_HW: np.ndarray, tags: Tags, skipped_HW: np.ndarray | None) -> np.ndarray:
+    """Return numbers that are labels; skipped pixels have the least of the others, or 0."""
+    if skipped_HW is not None and skipped_HW.any():
+        kept = numbers_HW[~skipped_HW]
+        numbers_HW = np.where(skipped_HW, kept.min() if kept.size else 0, numbers_HW)
+    kind = numbers_HW.dtype.kind
+    least, most = numbers_HW.min().item(), numbers_HW.max().item()
+    # what is no number compares with nothing
+    if kind in "iuf" and least >= 0 and most <= LARGEST_LABEL:
+        if kind != "f":
+            return numbers_HW
+        if (numbers_HW == (whole_HW := numbers_HW.astype(np.uint16))).all():
+            return whole_HW
+    rule = f"labels must be whole numbers in 0..{LARGEST_LABEL}"
+    if tags.no_data is not None and skipped_HW is None:
+        rule += " but for no data: is `no_data: ignored` meant, in data.yaml?"
+    raise RefusalError(rule, f"{numbers_HW.dtype} {least}..{most}")
 
 
 def _colours(raster: Raster, stored: np.ndarray) -> dict[int, Colour]:

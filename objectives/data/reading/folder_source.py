@@ -172,7 +172,13 @@ class FolderSource:
         return mask._replace(labels_HW=labels_HW, tags=tags, unmeasured_HW=None)
 
     def _label_image(self, mask: MaskFile, values: Values) -> LabelImage:
-        return read_label_image(mask.path, self._shown(mask.path), self.reading.exif, values)
+        return read_label_image(
+            mask.path,
+            self._shown(mask.path),
+            self.reading.exif,
+            values,
+            skips_no_data=bool(self.layout.no_data),
+        )
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

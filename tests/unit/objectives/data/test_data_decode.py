@@ -166,8 +166,13 @@ def test_wrong_kinds_of_pixels_are_problems(tmp_path: Path) -> None:
         match=r"or `range:` of data.yaml must state theirs, got float32",
     ):
         decode_image(tmp_path / "float.tif", "a")
-    with pytest.raises(ProblemsError, match="whole numbers"):
-        decode_mask(tmp_path / "float.tif", "a")
+    np.testing.assert_array_equal(decode_mask(tmp_path / "float.tif", "a"), GREY)
+    for odd, shown in ((0.5, r"float32 0\.5\.\."), (-1, r"float32 -1\.0"), (np.nan, "float32 nan")):
+        floats = GREY.astype(np.float32) + 1
+        floats[0, 0] = odd
+        tifffile.imwrite(tmp_path / "odd.tif", floats)
+        with pytest.raises(ProblemsError, match=rf"whole numbers in 0\.\.65535.*, got {shown}"):
+            decode_mask(tmp_path / "odd.tif", "a")
     with pytest.raises(ProblemsError, match="one channel of labels, not colours"):
         decode_mask(tmp_path / "rgb.png", "a")
     tifffile.imwrite(tmp_path / "one_hot.tif", FIVE16, photometric="minisblack")

@@ -111,3 +111,30 @@ def test_another_ignored_label_is_the_one_that_it_becomes(tmp_path: Path) -> Non
     without = prepared(tmp_path, ignore="none", scored=(1, 2))
     np.testing.assert_array_equal(np.stack(list(without.masks)), LABELS + 1)
     assert [each for each in without.warnings if "no-data" in each]
+
+
+@pytest.mark.parametrize(
+    ("kind", "no_data"),
+    [(np.int16, -9999), (np.int32, 2**20), (np.float32, -9999), (np.float32, np.nan)],
+)
+def test_no_data_of_a_mask_may_be_no_label(tmp_path: Path, kind: type, no_data: float) -> None:
+    """As geographic programs write them: numbers with a sign or floats, no data far outside."""
+    images(tmp_path)
+    stored = LABELS.astype(kind)
+    stored[:, :2] = no_data
+    stored[0] = no_data
+    for number, values in enumerate(stored):
+        tiff(tmp_path / f"m/{number:02}.tif", values, None if np.isnan(no_data) else int(no_data))
+    layout = "images: img/{stem}.tif\nmasks: m/{stem}.tif\n"
+    (tmp_path / "classes.yaml").write_text("classes: {0: soil, 1: rock}\nignore: 255\n")
+    (tmp_path / "data.yaml").write_text(layout)
+    said = [str(problem) for problem in check(str(tmp_path), DataOptions()).problems]
+    assert said
+    assert all("whole numbers in 0..65535" in line for line in said)
+    assert all("is `no_data: ignored` meant" in line for line in said)
+    (tmp_path / "data.yaml").write_text(layout + IGNORED)
+    data = prepared(tmp_path, min_labelled=0.0)
+    expected = LABELS.copy()
+    expected[:, :2] = data.spec.ignore_label
+    expected[0] = data.spec.ignore_label
+    np.testing.assert_array_equal(np.stack(list(data.masks)), expected)
