@@ -12,7 +12,12 @@ import numpy as np
 
 from objectives.data.options import AS_FILES_SAY, Exif, PixelReading
 from objectives.data.reading.conversion import converted
-from objectives.data.reading.image_forms import FORMS, ONE_LABEL
+from objectives.data.reading.image_forms import FORMS
+from objectives.data.reading.label_numbers import (
+    COLOURED_MASK,
+    numbers_as_labels,
+    stored_numbers,
+)
 from objectives.data.reading.pillow_file import read_with_pillow
 from objectives.data.reading.png_file import read_plain_png
 from objectives.data.reading.raster import (
@@ -37,13 +42,8 @@ __all__ = [
     "read_picture",
 ]
 
-LARGEST_LABEL = 65535
 LOSSY_MASK = "masks must be PNG or TIFF, {form} does not keep labels"
 RENUMBERED_MASK = f"{LOSSY_MASK}, only colours that `values:` of classes.yaml declares"
-COLOURED_MASK = (
-    "a mask must be one channel of labels, not colours, unless `values:` of classes.yaml declares "
-    "them"
-)
 
 
 class Picture(NamedTuple):
@@ -160,10 +160,10 @@ def read_label_image(
     try:
         _refuse_changed(raster, values)
         tags, unmeasured_HW = _unmeasured(raster)
-        stored = _colours_stored(raster) if values.by_colour else _numbers(raster)
+        stored = _colours_stored(raster) if values.by_colour else stored_numbers(raster)
         stored = turned(stored, tags.orientation)
         if not values.by_colour and stored.ndim == 2:
-            stored = _labels(stored, tags, unmeasured_HW if skips_no_data else None)
+            stored = numbers_as_labels(stored, tags, unmeasured_HW if skips_no_data else None)
         labels, undeclared = values.read(stored)
     except RefusalError as refusal:
         raise refused(where, refusal.rule, refusal.value) from refusal
@@ -254,45 +254,6 @@ def _colours_stored(raster: Raster) -> np.ndarray:
             f"{pixels.dtype} {pixels.shape}",
         )
     return pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels
-
-
-def _numbers(raster: Raster) -> np.ndarray:
-    """Return the numbers as stored, (H, W); colours (H, W, 3) where they are of 8 bits, which have
-    none.
-    """
-    # readers disagree on whether they count from white or from black
-    if raster.white_is_zero and raster.bits > 1:
-        raise RefusalError(
-            "a mask must count from black: save it anew", "a TIFF in which 0 is white"
-        )
-    labels = ~raster.pixels.astype(np.bool_) if raster.white_is_zero else raster.pixels
-    if labels.ndim == 3 and (labels == labels[:, :, :1]).all():
-        labels = labels[:, :, 0]  # grey saved as RGB
-    if labels.ndim != 2:
-        if labels.dtype == np.uint8 and labels.shape[2] == 3:
-            return labels
-        rule = COLOURED_MASK if labels.shape[2] in (3, 4) else ONE_LABEL
-        raise RefusalError(rule, f"an array of shape {labels.shape}")
-    return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
-
-
-def _labels(numbers_HW: np.ndarray, tags: Tags, skipped_HW: np.ndarray | None) -> np.ndarray:
-    """Return numbers that are labels; skipped pixels have the least of the others, or 0."""
-    if skipped_HW is not None and skipped_HW.any():
-        kept = numbers_HW[~skipped_HW]
-        numbers_HW = np.where(skipped_HW, kept.min() if kept.size else 0, numbers_HW)
-    kind = numbers_HW.dtype.kind
-    least, most = numbers_HW.min().item(), numbers_HW.max().item()
-    # what is no number compares with nothing
-    if kind in "iuf" and least >= 0 and most <= LARGEST_LABEL:
-        if kind != "f":
-            return numbers_HW
-        if (numbers_HW == (whole_HW := numbers_HW.astype(np.uint16))).all():
-            return whole_HW
-    rule = f"labels must be whole numbers in 0..{LARGEST_LABEL}"
-    if tags.no_data is not None and skipped_HW is None:
-        rule += " but for no data: is `no_data: ignored` meant, in data.yaml?"
-    raise RefusalError(rule, f"{numbers_HW.dtype} {least}..{most}")
 
 
 def _colours(raster: Raster, stored: np.ndarray) -> dict[int, Colour]:

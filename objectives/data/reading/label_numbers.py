@@ -1,0 +1,60 @@
+"""The numbers of a mask as its file stores them, and whether they are labels."""
+
+import numpy as np
+
+from objectives.data.reading.image_forms import ONE_LABEL
+from objectives.data.reading.raster import Raster, RefusalError, Tags
+
+LARGEST_LABEL = 65535
+COLOURED_MASK = (
+    "a mask must be one channel of labels, not colours, unless `values:` of classes.yaml declares "
+    "them"
+)
+
+
+def stored_numbers(raster: Raster) -> np.ndarray:
+    """Return the numbers as stored, (H, W); colours (H, W, 3) where they are of 8 bits, which have
+    none.
+
+    Raises:
+        RefusalError: It is no label image.
+    """
+    # readers disagree on whether they count from white or from black
+    if raster.white_is_zero and raster.bits > 1:
+        raise RefusalError(
+            "a mask must count from black: save it anew", "a TIFF in which 0 is white"
+        )
+    labels = ~raster.pixels.astype(np.bool_) if raster.white_is_zero else raster.pixels
+    if labels.ndim == 3 and (labels == labels[:, :, :1]).all():
+        labels = labels[:, :, 0]  # grey saved as RGB
+    if labels.ndim != 2:
+        if labels.dtype == np.uint8 and labels.shape[2] == 3:
+            return labels
+        rule = COLOURED_MASK if labels.shape[2] in (3, 4) else ONE_LABEL
+        raise RefusalError(rule, f"an array of shape {labels.shape}")
+    return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
+
+
+def numbers_as_labels(
+    numbers_HW: np.ndarray, tags: Tags, skipped_HW: np.ndarray | None
+) -> np.ndarray:
+    """Return numbers (H, W) that are labels; skipped pixels have the least of the others, or 0.
+
+    Raises:
+        RefusalError: Some of the others is no label.
+    """
+    if skipped_HW is not None and skipped_HW.any():
+        kept = numbers_HW[~skipped_HW]
+        numbers_HW = np.where(skipped_HW, kept.min() if kept.size else 0, numbers_HW)
+    kind = numbers_HW.dtype.kind
+    least, most = numbers_HW.min().item(), numbers_HW.max().item()
+    # what is no number compares with nothing
+    if kind in "iuf" and least >= 0 and most <= LARGEST_LABEL:
+        if kind != "f":
+            return numbers_HW
+        if (numbers_HW == (whole_HW := numbers_HW.astype(np.uint16))).all():
+            return whole_HW
+    rule = f"labels must be whole numbers in 0..{LARGEST_LABEL}"
+    if tags.no_data is not None and skipped_HW is None:
+        rule += " but for no data: is `no_data: ignored` meant, in data.yaml?"
+    raise RefusalError(rule, f"{numbers_HW.dtype} {least}..{most}")
