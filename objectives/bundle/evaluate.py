@@ -64,7 +64,8 @@ class BundleEvaluation:
     foreign: int
     other_parts: int
     spoilt: int
-    resized: int  # frames of other sizes than the study's, scored at that
+    resized: int  # frames of other sizes than the study's
+    own_size: bool  # whether these are scored at their own, else at the study's
 
     @property
     def evaluation(self) -> Evaluation:
@@ -101,13 +102,18 @@ class BundleEvaluation:
         if self.looked_at_test:
             yield "this was a look at the sealed test part"
         frames = "these frames"
-        if self.resized:
-            size = f"{self.spec.height}x{self.spec.width}"
+        size = f"{self.spec.height}x{self.spec.width}"
+        if self.resized and self.own_size:
+            yield (
+                f"{self.resized} frames have other sizes than {size}, that of the study: they are "
+                f"seen at it and scored at their own, as `search predict` writes masks"
+            )
+        elif self.resized:
             frames = f"these frames at {size}"
             yield (
                 f"{self.resized} frames have other sizes than {size}, that of the study: they are "
                 f"scored at it, where thin things may be lost; `search predict` writes masks of "
-                f"their own sizes"
+                f"their own sizes, which --own-size scores"
             )
         if missing := left_out(self.spec, self.inspection.classes.support, frames):
             yield f"the score is a {missing}"
@@ -142,10 +148,16 @@ def _chosen_by_this(belief: Belief) -> str:
 
 
 def evaluate_bundle(
-    directory: Path, source: str | Path, *, split: Split = "validation", device: torch.device = CPU
+    directory: Path,
+    source: str | Path,
+    *,
+    split: Split = "validation",
+    own_size: bool = False,
+    device: torch.device = CPU,
 ) -> BundleEvaluation:
     """Score the bundle in ``directory`` on the labelled frames of ``source``, at the
-    study's size as in the study, or at their own and in its windows.
+    study's size as in the study, or at their own: where the study has windows, and where
+    ``own_size`` is asked for, as predictions are written.
 
     Of frames that belong to the bundle's own study (recognised by hash) only those of ``split``
     count; new frames all do.
@@ -174,7 +186,7 @@ def evaluate_bundle(
         )
     own = sum(parts[index] == split for index in chosen)
     others = sum(part not in (split, None) for part in parts)
-    inspection = _inspect(bundle, labelled, chosen, device)
+    inspection = _inspect(bundle, labelled, chosen, device, own_size=own_size)
     if np.isnan(inspection.evaluation.score):
         raise UserError(
             f"no pixel of the {len(chosen)} frames of {source} that count has a scored label: "
@@ -192,11 +204,12 @@ def evaluate_bundle(
         others,
         len(spoilt),
         _resized(bundle.spec, [labelled.masks[index] for index in chosen]),
+        own_size,
     )
 
 
 def _resized(spec: FrameSpec, masks: Sequence[np.ndarray]) -> int:
-    """Return how many frames are not scored at their own size."""
+    """Return how many frames are not seen at their own size."""
     size = spec.height, spec.width
     return 0 if spec.windows else sum(mask.shape != size for mask in masks)
 
@@ -235,10 +248,17 @@ def _spoilt(labelled: Labelled, bundle: Bundle) -> set[int]:
 
 
 def _inspect(
-    bundle: Bundle, labelled: Labelled, chosen: Sequence[int], device: torch.device
+    bundle: Bundle,
+    labelled: Labelled,
+    chosen: Sequence[int],
+    device: torch.device,
+    *,
+    own_size: bool,
 ) -> Inspection:
     """Inspect the chosen frames, few at a time: they may be more than memory holds."""
     images, masks = _as_seen(labelled, chosen, bundle.spec)
+    if own_size:
+        masks = ReadOnDemand(len(chosen), lambda place: labelled.masks[chosen[place]])
     one_group = np.zeros(len(chosen), dtype=np.int64)  # the places of foreign frames are not known
     return inspect_frames(
         bundle.segmenter.to(device), images, masks, bundle.spec, groups_N=one_group, device=device

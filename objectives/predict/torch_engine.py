@@ -8,7 +8,6 @@ from typing import Self, final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from objectives.bundle.bundle_folder import load_bundle
 from objectives.data.preparing.resize import resize_image
@@ -16,7 +15,7 @@ from objectives.ensemble.program import Ensemble, reflipped
 from objectives.predict.layers import Layer, Opinion, no_disagreement
 from objectives.predict.strips import Answer, alike_batches
 from objectives.program.pixels import pixels_on
-from objectives.program.segmenter import Segmenter, scored_on
+from objectives.program.segmenter import Segmenter, at_size, scored_on
 from objectives.program.settings import FlipsWanted, ProgramSettings, sensible_flips
 from objectives.scoring.passes import LEAST, stitched_planes
 from objectives.windows.mosaic import Strip, Tile
@@ -105,17 +104,10 @@ class TorchEngine:
         one, as those of large images are large.
         """
         spec = self.spec
-        height, width = images[0].shape[:2]
+        size = images[0].shape[:2]
         sized_BHWC = np.stack([resize_image(image, spec.height, spec.width) for image in images])
         for logits_PHW in self._logits(pixels_on(self.device, sized_BHWC), apart=apart):
-            if (height, width) == (spec.height, spec.width):
-                yield logits_PHW
-                continue
-            size = height, width
-            (enlarged_PHW,) = functional.interpolate(
-                logits_PHW[None], size=size, mode="bilinear", align_corners=False
-            )
-            yield enlarged_PHW
+            yield at_size(logits_PHW, size)
 
 
 def _on_cpu(tensor: Tensor) -> np.ndarray:

@@ -146,6 +146,18 @@ def predict_labels(logits_BKHW: Tensor, spec: FrameSpec) -> Tensor:
     return scored[logits_BKHW.index_select(1, scored).argmax(dim=1)]
 
 
+def at_size(logits_PHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a frame's logits resized bilinearly to ``size``, height and width, as predictions of
+    frames of another size than the network's are.
+    """
+    if logits_PHW.shape[-2:] == size:
+        return logits_PHW
+    resized_BPHW: Tensor = functional.interpolate(
+        logits_PHW[None], size=size, mode="bilinear", align_corners=False
+    )
+    return resized_BPHW[0]
+
+
 def scored_on(device: torch.device, spec: FrameSpec) -> Tensor:
     """Return the scored classes (S,) int64 on a device."""
     return sent(torch.tensor(spec.scored), device)

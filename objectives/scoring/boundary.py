@@ -3,6 +3,7 @@ size.
 """
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ class Contours:
         )
         self._held: list[Labels] = []  # rows of a frame that is not whole
 
-    def add(self, part: Part, labels_BHW: Labels) -> list[npt.NDArray[np.int64]]:
+    def add(self, part: Part, labels_BHW: Labels | Sequence[Labels]) -> list[npt.NDArray[np.int64]]:
         """Take the labels of a part in; return the matrix of each frame that is whole by now."""
         whole = []
         for number, labels_HW in zip(part.numbers, labels_BHW, strict=True):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
-from objectives.program.segmenter import predict_labels, scored_on, scored_probabilities
+from objectives.program.segmenter import at_size, predict_labels, scored_on, scored_probabilities
 from objectives.scoring.boundary import Contours
 from objectives.scoring.calibration import Calibration
 from objectives.scoring.evaluate import Evaluation, labels_of
@@ -80,7 +80,8 @@ def inspect_frames(
 
     ``groups_N`` is the place (or another group) of each frame, any integers: its number gives a
     confusion matrix to each frame. Frames are read few at a time, so that a map of any length will
-    do.
+    do. Where a mask has another size than its frame, the frame's logits are resized to it, as those
+    of predictions are.
     """
     groups_G, group_of_N = np.unique(groups_N, return_inverse=True)
     confusions_GKK = np.zeros((len(groups_G), spec.num_classes, spec.num_classes), dtype=np.int64)
@@ -90,13 +91,14 @@ def inspect_frames(
     scores: list[float] = []
     calibration = Calibration.nothing()
 
-    def inspected(part: Part, logits_BKHW: Tensor) -> tuple[list[Frame], np.ndarray]:
-        pairs = zip(logits_BKHW, part.of(masks), strict=True)
-        frames = [inspect_logits(logits_KHW, mask_HW, spec) for logits_KHW, mask_HW in pairs]
-        return frames, labels_of(logits_BKHW, spec)
+    def inspected(part: Part, logits_BKHW: Tensor) -> list[tuple[Frame, np.ndarray]]:
+        return [
+            _inspected(logits_KHW, masks[number][part.rows or slice(None)], spec)
+            for number, logits_KHW in zip(part.numbers, logits_BKHW, strict=True)
+        ]
 
-    for part, (frames, labels_BHW) in passes(segmenter, images, spec, inspected, device=device):
-        for number, (counts_KK, more) in zip(part.numbers, frames, strict=True):
+    for part, frames in passes(segmenter, images, spec, inspected, device=device):
+        for number, ((counts_KK, more), _) in zip(part.numbers, frames, strict=True):
             if part.begins:
                 frame_KK = np.zeros_like(frame_KK)
                 scores.append(math.nan)
@@ -104,7 +106,7 @@ def inspect_frames(
             scores[number] = scoring.of(frame_KK)  # of a boundary score, until the frame is whole
             confusions_GKK[group_of_N[number]] += counts_KK
             calibration += more
-        if contours and (whole := contours.add(part, labels_BHW)):
+        if contours and (whole := contours.add(part, [labels_HW for _, labels_HW in frames])):
             scores[-len(whole) :] = map(scoring.of, whole)
     assert len(scores) == len(groups_N), (
         f"{len(scores)} frames, {len(groups_N)} of them with a group"
@@ -113,6 +115,15 @@ def inspect_frames(
     return Inspection(
         groups_G, confusions_GKK, np.array(scores), calibration, scoring, contours_GLL
     )
+
+
+def _inspected(
+    logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec
+) -> tuple[Frame, np.ndarray]:
+    """Return what a frame, or rows of it, give at the size of its mask, and the predicted labels."""
+    height, width = mask_HW.shape
+    sized_KHW = at_size(logits_KHW, (height, width))
+    return inspect_logits(sized_KHW, mask_HW, spec), labels_of(sized_KHW[None], spec)[0]
 
 
 def inspect_logits(logits_KHW: Tensor, mask_HW: np.ndarray, spec: FrameSpec) -> Frame:

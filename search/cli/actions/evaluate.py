@@ -28,6 +28,7 @@ def evaluate(
     storage: str,
     home: Path | None,
     *,
+    own_size: bool,
     as_json: bool,
 ) -> None:
     """Print them, and draw them."""
@@ -38,21 +39,32 @@ def evaluate(
         refuse_pictures_folder(pictures)
     data = found_here(data)
     if split == "validation":
-        evaluation = gpu_or_cpu(on, lambda each: evaluate_bundle(bundle, data, device=each))
+        evaluation = gpu_or_cpu(
+            on, lambda each: evaluate_bundle(bundle, data, own_size=own_size, device=each)
+        )
     else:
-        evaluation = look_at_test(bundle, data, on, storage, home)
+        evaluation = look_at_test(bundle, data, on, storage, home, own_size=own_size)
     show_evaluation(evaluation, pictures, as_json=as_json)
 
 
 def look_at_test(
-    bundle: Path, data: str, on: torch.device, storage: str, home: Path | None
+    bundle: Path,
+    data: str,
+    on: torch.device,
+    storage: str,
+    home: Path | None,
+    *,
+    own_size: bool,
 ) -> BundleEvaluation:
     """Score a bundle on frames of its study's sealed test part, and count the look."""
     made = load_bundle(bundle).provenance
     with opened_study(made.study, storage, home) as (opened, _):  # no look without its count
         refuse_namesake(opened.spec, made.data)
         evaluation = gpu_or_cpu(
-            on, lambda each: evaluate_bundle(bundle, data, split="test", device=each)
+            on,
+            lambda each: evaluate_bundle(
+                bundle, data, split="test", own_size=own_size, device=each
+            ),
         )
         if evaluation.looked_at_test:
             count_look(opened)

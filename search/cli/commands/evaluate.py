@@ -28,6 +28,14 @@ def command(
             "--pictures", help="New folder for PNGs: the worst frames, confusion, reliability."
         ),
     ] = None,
+    own_size: Annotated[
+        bool,
+        typer.Option(
+            "--own-size",
+            help="Score frames of other sizes than the study's at their own, as predict writes "
+            "masks; else at the study's.",
+        ),
+    ] = False,
     as_json: Json = False,
     device: Device = "auto",
     storage: Storage = "",

@@ -338,27 +338,3 @@ def test_drawing_is_lazy_so_that_one_picture_at_a_time_is_held(found: BundleEval
     name, png = next(drawn)
     assert name == "worst-1.png"
     assert png.startswith(b"\x89PNG")
-
-
-def test_frames_of_another_size_are_said_to_be_scored_at_the_studys(
-    bundle_dir: Path, tmp_path: Path
-) -> None:
-    """Lines of one pixel are lost there: they do not occur in what is scored."""
-    images = RNG.integers(0, 256, (4, 160, 240)).astype(np.uint8)
-    masks = RNG.integers(1, 3, (4, 16, 24)).repeat(10, axis=1).repeat(10, axis=2).astype(np.uint8)
-    masks[:, ::10] = 3
-    np.savez(tmp_path / "new.npz", training_set=np.stack([images, masks], axis=1))
-    found = evaluate_bundle(bundle_dir, tmp_path / "new.npz")
-    assert (found.resized, found.foreign) == (4, 4)
-    notes = " ".join(found.notes)
-    assert "4 frames have other sizes than 16x24, that of the study: they are scored at it" in notes
-    assert "sand does not occur in these frames at 16x24" in notes
-    same = evaluate_bundle(bundle_dir, _npz(tmp_path, images[:, :16, :24], masks[:, :16, :24]))
-    assert not same.resized
-    assert "other sizes" not in " ".join(same.notes)
-
-
-def _npz(folder: Path, images: np.ndarray, masks: np.ndarray) -> Path:
-    path = folder / "same.npz"
-    np.savez(path, training_set=np.stack([images, masks], axis=1))
-    return path
