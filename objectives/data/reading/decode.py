@@ -15,7 +15,7 @@ from objectives.data.reading.conversion import converted
 from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.label_numbers import (
     COLOURED_MASK,
-    numbers_as_labels,
+    refuse_no_labels,
     stored_numbers,
 )
 from objectives.data.reading.pillow_file import read_with_pillow
@@ -29,7 +29,7 @@ from objectives.data.reading.raster import (
 )
 from objectives.data.reading.tiff_file import read_tiff
 from objectives.data.spec import Colour
-from objectives.data.values import AS_STORED, Values
+from objectives.data.values import AS_STORED, LabelsRead, Values
 from objectives.errors import Problem, ProblemsError, listed
 
 __all__ = [
@@ -134,7 +134,8 @@ def _unmeasured(raster: Raster) -> tuple[Tags, np.ndarray | None]:
         unmeasured_HW = odd_HW
     if tags.no_data is None:
         return replace(tags, no_data=None if unmeasured_HW is None else np.nan), unmeasured_HW
-    alike_HW = (stored_HWC == tags.no_data).all(axis=2)
+    with np.errstate(over="ignore"):  # a value beyond those of single precision
+        alike_HW = (stored_HWC == tags.no_data).all(axis=2)
     return tags, alike_HW if unmeasured_HW is None else alike_HW | unmeasured_HW
 
 
@@ -150,7 +151,7 @@ def read_label_image(
     of a paletted file, else of grey values as stored; or of colours, where it has these.
 
     It is turned or kept like an image. With ``skips_no_data`` pixels without data may hold what is
-    no label, like -9999; they have some other pixel's.
+    no label, like -9999: they are not looked up, and have label 0.
 
     Raises:
         ProblemsError: With ``where`` as the place, when the file cannot be decoded or is no label
@@ -162,9 +163,11 @@ def read_label_image(
         tags, unmeasured_HW = _unmeasured(raster)
         stored = _colours_stored(raster) if values.by_colour else stored_numbers(raster)
         stored = turned(stored, tags.orientation)
-        if not values.by_colour and stored.ndim == 2:
-            stored = numbers_as_labels(stored, tags, unmeasured_HW if skips_no_data else None)
-        labels, undeclared = values.read(stored)
+        if values.by_colour or stored.ndim == 3:
+            labels, undeclared = values.read(stored)
+        else:
+            skipped_HW = unmeasured_HW if skips_no_data else None
+            labels, undeclared = _looked_up(stored, tags, skipped_HW, values)
     except RefusalError as refusal:
         raise refused(where, refusal.rule, refusal.value) from refusal
     colours = {} if values.by_colour else _colours(raster, stored)
@@ -241,6 +244,20 @@ def _refuse_changed(raster: Raster, values: Values) -> None:
         raise RefusalError(LOSSY_MASK.format(form=raster.form), "one")
     if raster.renumbered and not values.by_colour:
         raise RefusalError(RENUMBERED_MASK.format(form=raster.form), "one")
+
+
+def _looked_up(
+    numbers_HW: np.ndarray, tags: Tags, skipped_HW: np.ndarray | None, values: Values
+) -> LabelsRead:
+    if skipped_HW is None or not skipped_HW.any():
+        return values.read(refuse_no_labels(numbers_HW, tags))
+    kept_HW = ~skipped_HW
+    if not kept_HW.any():
+        return LabelsRead(np.zeros(numbers_HW.shape, np.uint8), {})
+    found, undeclared = values.read(refuse_no_labels(numbers_HW[kept_HW], tags))
+    labels_HW = np.zeros(numbers_HW.shape, found.dtype)
+    labels_HW[kept_HW] = found
+    return LabelsRead(labels_HW, undeclared)
 
 
 def _colours_stored(raster: Raster) -> np.ndarray:

@@ -68,9 +68,13 @@ def _images_of_folder(
         raise ProblemsError(str(root), condensed(problems))
     # names as the files have them, in whatever normal form: masks are looked for under them
     named = [
-        (path.relative_to(folder).with_suffix("").as_posix(), path) for path in images.values()
+        (path.relative_to(folder if path.is_relative_to(folder) else root), path)
+        for path in images.values()
     ]
-    items = sorted(named, key=lambda item: _by_number(item[0]))
+    items = sorted(
+        ((below.with_suffix("").as_posix(), path) for below, path in named),
+        key=lambda item: _by_number(item[0]),
+    )
 
     def read(index: int) -> NamedImage:
         name, path = items[index]

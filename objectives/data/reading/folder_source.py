@@ -177,7 +177,7 @@ class FolderSource:
             self._shown(mask.path),
             self.reading.exif,
             values,
-            skips_no_data=bool(self.layout.no_data),
+            skips_no_data=bool(self.layout.no_data) and self.ignored is not None,
         )
 
     def _shown(self, path: Path) -> str:

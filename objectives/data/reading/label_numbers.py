@@ -35,26 +35,21 @@ def stored_numbers(raster: Raster) -> np.ndarray:
     return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
 
 
-def numbers_as_labels(
-    numbers_HW: np.ndarray, tags: Tags, skipped_HW: np.ndarray | None
-) -> np.ndarray:
-    """Return numbers (H, W) that are labels; skipped pixels have the least of the others, or 0.
+def refuse_no_labels(numbers: np.ndarray, tags: Tags) -> np.ndarray:
+    """Return numbers as integers where all are labels.
 
     Raises:
-        RefusalError: Some of the others is no label.
+        RefusalError: Some is none.
     """
-    if skipped_HW is not None and skipped_HW.any():
-        kept = numbers_HW[~skipped_HW]
-        numbers_HW = np.where(skipped_HW, kept.min() if kept.size else 0, numbers_HW)
-    kind = numbers_HW.dtype.kind
-    least, most = numbers_HW.min().item(), numbers_HW.max().item()
+    kind = numbers.dtype.kind
+    least, most = numbers.min().item(), numbers.max().item()
     # what is no number compares with nothing
     if kind in "iuf" and least >= 0 and most <= LARGEST_LABEL:
         if kind != "f":
-            return numbers_HW
-        if (numbers_HW == (whole_HW := numbers_HW.astype(np.uint16))).all():
-            return whole_HW
+            return numbers
+        if (numbers == (whole := numbers.astype(np.uint16))).all():
+            return whole
     rule = f"labels must be whole numbers in 0..{LARGEST_LABEL}"
-    if tags.no_data is not None and skipped_HW is None:
-        rule += " but for no data: is `no_data: ignored` meant, in data.yaml?"
-    raise RefusalError(rule, f"{numbers_HW.dtype} {least}..{most}")
+    if tags.no_data is not None:
+        rule += ", but for no data that `no_data: ignored` of data.yaml gives the ignored label"
+    raise RefusalError(rule, f"{numbers.dtype} {least}..{most}")

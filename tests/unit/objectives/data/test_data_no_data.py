@@ -131,10 +131,34 @@ def test_no_data_of_a_mask_may_be_no_label(tmp_path: Path, kind: type, no_data: 
     said = [str(problem) for problem in check(str(tmp_path), DataOptions()).problems]
     assert said
     assert all("whole numbers in 0..65535" in line for line in said)
-    assert all("is `no_data: ignored` meant" in line for line in said)
+    assert all("`no_data: ignored` of data.yaml gives the ignored label" in line for line in said)
     (tmp_path / "data.yaml").write_text(layout + IGNORED)
     data = prepared(tmp_path, min_labelled=0.0)
     expected = LABELS.copy()
     expected[:, :2] = data.spec.ignore_label
     expected[0] = data.spec.ignore_label
+    np.testing.assert_array_equal(np.stack(list(data.masks)), expected)
+    # where nothing is ignored, no data has no label to have
+    assert check(str(tmp_path), DataOptions(ignore="none", min_labelled=0.0)).problems
+
+
+def test_no_data_is_not_looked_up_among_values(tmp_path: Path) -> None:
+    images(tmp_path)
+    stored = np.where(LABELS == 1, 20, 10).astype(np.uint8)
+    stored[:, :2] = 255
+    stored[0] = 255
+    stored[1, 3, 3] = 7
+    for number, values in enumerate(stored):
+        tiff(tmp_path / f"m/{number:02}.tif", values, 255)
+    text = "classes: {0: soil, 1: rock}\nignore: 255\nvalues: {10: 0, 20: 1}\n"
+    (tmp_path / "classes.yaml").write_text(text)
+    (tmp_path / "data.yaml").write_text("images: img/{stem}.tif\nmasks: m/{stem}.tif\n" + IGNORED)
+    (problem,) = check(str(tmp_path), DataOptions(min_labelled=0.0)).problems
+    assert str(problem).startswith("masks: value 7")
+    assert f"{1 / stored.size:.2%}" in str(problem)
+    stored[1, 3, 3] = 10
+    tiff(tmp_path / "m/01.tif", stored[1], 255)
+    data = prepared(tmp_path, min_labelled=0.0)
+    expected = (stored == 20).astype(np.uint8)
+    expected[stored == 255] = data.spec.ignore_label
     np.testing.assert_array_equal(np.stack(list(data.masks)), expected)
