@@ -18,8 +18,8 @@ def build_encoder_unet(model: EncoderUNet, *, in_channels: int, num_classes: int
     Raises:
         UserError: smp has no such encoder, or it cannot be cut at this depth.
     """
-    encoder = encoder_of_depth(model.encoder, in_channels, model.depth)
-    path = EncoderPath(model, encoder.out_channels, in_channels)
+    encoder, maps = encoder_of_depth(model.encoder, in_channels, model.depth)
+    path = EncoderPath(model, maps, in_channels)
     network = ComposableUNet(model, path, num_classes=num_classes)
     init_he(network)
     path.encoder = encoder  # it begins as its library has it
@@ -42,14 +42,12 @@ class EncoderPath(WayUp):
     encoder: nn.Module
 
     def __init__(self, model: EncoderUNet, maps: Sequence[int], in_channels: int) -> None:
-        """``maps`` are the channels of the encoder's maps, one a level from full size on; those of
-        the frames at full size, and 0 elsewhere, say that it has none.
+        """``maps`` are the channels of the encoder's maps, one a level from full size on; 0: it has
+        none.
         """
         super().__init__()
         filters = model.level_filters
-        self.first = (
-            0 if maps[0] != in_channels else next(i for i in range(1, len(maps)) if maps[i])
-        )
+        self.first = next(level for level, channels in enumerate(maps) if channels)
         own = pairwise([in_channels, *filters[: self.first]])
         self.own = nn.ModuleList(level_block(model, *ends) for ends in own)
         self.pool = nn.MaxPool2d(2)

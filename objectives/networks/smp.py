@@ -152,8 +152,9 @@ def encoder_alone(encoder: str, in_channels: int, depth: int = DEPTH) -> Any:
         raise _unbuildable(encoder, error) from error
 
 
-def encoder_of_depth(encoder: str, in_channels: int, depth: int) -> Any:
-    """Return the same without the parts that its maps do not depend on.
+def encoder_of_depth(encoder: str, in_channels: int, depth: int) -> tuple[Any, list[int]]:
+    """Return the same without the parts that its maps do not depend on; and the channels of these,
+    from full size on, 0 where it has none.
 
     Raises:
         UserError: smp has no such encoder, or it has no map for one of the halvings.
@@ -161,10 +162,16 @@ def encoder_of_depth(encoder: str, in_channels: int, depth: int) -> Any:
     alone = encoder_alone(encoder, in_channels, depth)
     try:
         _remove_unread(alone, in_channels)
+        maps = maps_on_meta(alone.eval(), in_channels)
+        for level, each in enumerate(maps):
+            halved = PROBE_SIDE >> level
+            if each.shape[-2:] != (halved, halved):
+                raise ValueError(f"a map of {each.shape[-1]} pixels a side for {halved}")
     except REFUSALS as error:
         raise _unbuildable(encoder, error) from error
     subsample_first(alone)
-    return alone
+    # at full size most give the frames back
+    return alone.train(), [each.shape[1] if each.grad_fn else 0 for each in maps]
 
 
 def _unbuildable(encoder: str, error: Exception) -> UserError:
@@ -182,35 +189,53 @@ def _device_to_build(encoder: str) -> AbstractContextManager[object]:
 
 
 def _remove_unread(network: nn.Module, in_channels: int) -> None:
-    """Replace by nothing what the logits, or an encoder's maps, do not depend on: heads, and stages beyond the decoder's
-    depth.
+    """Replace by nothing what the logits, or an encoder's maps, do not depend on: heads, and stages
+    beyond the decoder's depth.
 
     PSPNet reads three of five stages, an EfficientNet ends in a convolution for its classifier,
     U-Net++ has a centre for VGG that it never calls. Left in, they would count as parameters, take
-    memory, and decay without ever learning.
+    memory, and decay without ever learning. Where the library calls one of them all the same, in a
+    way that nothing does not answer to, they stay, without a gradient.
     """
     network.eval()  # a lone value per channel stops batch norm in training only
-    read = _read_parameters(network, in_channels)
-    _prune(network, "", read)
+    removed: list[tuple[nn.Module, str, nn.Module]] = []
+    _prune(network, "", _read_parameters(network, in_channels), removed)
+    try:
+        maps_on_meta(network, in_channels)
+    except REFUSALS:
+        for parent, name, child in removed:
+            setattr(parent, name, child)
     network.train()
 
 
 def _read_parameters(network: nn.Module, in_channels: int) -> set[str]:
-    """Return names of the parameters that the logits, or the maps, depend on, found on the meta device: no
-    memory, no arithmetic.
+    """Return names of the parameters that the logits, or the maps, depend on, found on the meta
+    device: no memory, no arithmetic.
     """
-    parameters = {
-        name: torch.empty_like(p, device="meta", requires_grad=True)
-        for name, p in network.named_parameters()
-    }
+    parameters = _meta_parameters(network)
+    maps = maps_on_meta(network, in_channels, parameters)
+    leaves = set().union(*(_leaves(each.grad_fn) for each in maps if each.grad_fn))
+    return {name for name, parameter in parameters.items() if id(parameter) in leaves}
+
+
+def maps_on_meta(
+    network: nn.Module, in_channels: int, parameters: dict[str, Tensor] | None = None
+) -> list[Tensor]:
+    """Return logits, or an encoder's maps, of frames of `PROBE_SIDE` on the meta device."""
     buffers = {
         name: torch.empty_like(buffer, device="meta") for name, buffer in network.named_buffers()
     }
+    tensors = (parameters or _meta_parameters(network)) | buffers
     frames_BCHW = torch.empty(2, in_channels, PROBE_SIDE, PROBE_SIDE, device="meta")
-    found = functional_call(network, (parameters, buffers), (frames_BCHW,))
-    maps = [found] if isinstance(found, Tensor) else found
-    leaves = set().union(*(_leaves(each.grad_fn) for each in maps if each.grad_fn))
-    return {name for name, parameter in parameters.items() if id(parameter) in leaves}
+    found = functional_call(network, tensors, (frames_BCHW,))
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _meta_parameters(network: nn.Module) -> dict[str, Tensor]:
+    return {
+        name: torch.empty_like(p, device="meta", requires_grad=True)
+        for name, p in network.named_parameters()
+    }
 
 
 def _leaves(node: Any) -> set[int]:
@@ -231,12 +256,20 @@ def _leaves(node: Any) -> set[int]:
     return leaves
 
 
-def _prune(module: nn.Module, prefix: str, read: set[str]) -> None:
+def _prune(
+    module: nn.Module,
+    prefix: str,
+    read: set[str],
+    removed: list[tuple[nn.Module, str, nn.Module]],
+) -> None:
     for name, child in module.named_children():
         own = [f"{prefix}{name}.{parameter}" for parameter, _ in child.named_parameters()]
         if own and read.isdisjoint(own):
+            for parameter in child.parameters():
+                parameter.requires_grad = False
+            removed.append((module, name, child))
             setattr(module, name, nn.Identity())
         else:
-            _prune(child, f"{prefix}{name}.", read)
+            _prune(child, f"{prefix}{name}.", read, removed)
     for name, parameter in module.named_parameters(recurse=False):
         parameter.requires_grad_(f"{prefix}{name}" in read)

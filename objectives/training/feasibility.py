@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from objectives.config import Config, Smp
+from objectives.config import Config, EncoderUNet, Smp
 from objectives.data.spec import FrameSpec
-from objectives.errors import ProblemsError, UserError
-from objectives.networks.smp import SmpNetwork
+from objectives.errors import ProblemsError, UserError, first_line
+from objectives.networks.smp import REFUSALS, SmpNetwork
 from objectives.program.segmenter import Segmenter
 from objectives.training.micro_batches import SMALLEST, part_sizes
 from objectives.training.order import frames_a_batch
@@ -68,6 +68,14 @@ def check(
             deep = [_too_deep(config, each) for each in (segmenters.trained, segmenters.scored)]
         except UserError as error:
             return Unmeasurable(_one_line(error))
+        except REFUSALS as error:
+            if not isinstance(config.model, Smp | EncoderUNet):
+                raise
+            return Unmeasurable(
+                f"model.encoder: {config.model.encoder} cannot see frames of {spec.height} x "
+                f"{spec.width} at train.scale {config.train.scale:g} ({first_line(error)}); choose "
+                f"another encoder, a larger train.scale or crop"
+            )
     largest = frames_a_batch(frames, config.train.batch_size)
     return Verdict(
         cost,

@@ -112,9 +112,27 @@ def test_the_encoder_begins_as_its_library_has_it_and_ends_where_it_is_read() ->
         ("resnet81", "did you mean"),
         ("tu-test_vit", "tu-test_vit cannot be built"),
         ("tu-swin_tiny_patch4_window7_224", "cannot be built"),
+        ("tu-inception_v4", "a map of 61 pixels a side for 64"),
     ],
 )
 def test_an_encoder_that_cannot_be_is_one_line(encoder: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as error:
         encoder_unet(encoder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-b0", "tu-hrnet_w18_small", "tu-xception41"])
+def test_what_its_library_calls_stays_though_nothing_reads_it(encoder: str) -> None:
+    network = encoder_unet(encoder, depth=3).eval()
+
+    with torch.inference_mode():
+        assert network(torch.randn(1, 1, 61, 90)).shape == (1, 3, 61, 90)
+    idle = [name for name, p in network.named_parameters() if not p.requires_grad]
+    assert all(name.startswith("path.encoder.") for name in idle)
+
+
+def test_a_map_at_full_size_is_a_skip_whatever_the_channels_of_the_frames() -> None:
+    model = EncoderUNet(encoder="vgg11", depth=2, base_filters=4)
+    network = build_network(model, in_channels=64, num_classes=2)
+
+    assert path_of(network).first == 0

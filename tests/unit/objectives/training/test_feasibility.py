@@ -181,6 +181,10 @@ def test_a_small_network_takes_well_below_a_second() -> None:
             r"model.depth must be at most 3 where .* 8 x 16 pixels.*got 5",
         ),
         (
+            Config(model=EncoderUNet(encoder="mit_b0", depth=2), train=Train(scale=0.2)),
+            r"model.encoder: mit_b0 cannot see frames of 32 x 64 at train.scale 0.2 \(.*choose another",
+        ),
+        (
             Config(model=EncoderUNet(encoder="tu-test_vit")),
             r"model.encoder: tu-test_vit cannot be built .*choose another encoder",
         ),
