@@ -76,8 +76,9 @@ def main() -> None:
         choices += [
             f"| {name} | {by} | {choice_line(studies, choice)} |" for by, choice in CHOICES.items()
         ]
-        off += [study.advantage.gain - study.truth for study in studies]
-        deviations += [study.advantage.sd for study in studies]
+        several = [study for study in studies if not study.is_single]
+        off += [study.advantage.gain - study.truth for study in several]
+        deviations += [study.advantage.sd for study in several]
     scaled = np.array(off) / np.array(deviations)
     print(
         f"\nexpected less true gain: {np.mean(off):+.4f} in the mean; in units of the stated "

@@ -17,7 +17,8 @@ from objectives.ensemble.stacking import Stack, fit_stack
 @dataclass(frozen=True)
 class Greedy:
     """Forward selection with replacement, begun with the best members, averaged over bags of
-    members.
+    members and cut to ``size``. Where that scores less than the best member, the one from all
+    members at once: the cut may leave out a member that is in few bags and by far the best.
 
     Source: Caruana et al. 2004 (Ensemble Selection from Libraries of Models), sections 2.1
     (replacement), 2.2 (sorted initialisation) and 2.3 (bags).
@@ -109,18 +110,27 @@ def shares_of(rule: Rule, members: int) -> Weights:
 def _greedy(sample: Sample, strategy: Greedy, generator: np.random.Generator) -> Weights:
     members = len(sample.planes_MSQ)
     alone = [sample.score(plane) for plane in sample.planes_MSQ]
+    best_first = sorted(range(members), key=lambda member: (-alone[member], member))
+    at_once = _climb(sample, best_first, strategy)
     held = min(members, max(2, round(strategy.share * members)))
+    if held == members:
+        return _weights(at_once)
     times = np.zeros(members, dtype=np.int64)
-    for _ in range(strategy.bags if held < members else 1):
-        bag = generator.choice(members, held, replace=False).tolist()
-        times += _climb(sample, sorted(bag, key=lambda member: (-alone[member], member)), strategy)
-    kept = sorted(range(members), key=lambda member: (-times[member], -alone[member], member))[
-        : strategy.size
-    ]
-    total = int(times[kept].sum())
-    return tuple(
-        float(times[member]) / total if member in kept else 0.0 for member in range(members)
-    )
+    for _ in range(strategy.bags):
+        bag = set(generator.choice(members, held, replace=False).tolist())
+        times += _climb(sample, [member for member in best_first if member in bag], strategy)
+    most_first = sorted(range(members), key=lambda member: (-times[member], -alone[member], member))
+    times[most_first[strategy.size :]] = 0
+    bagged = _weights(times)
+    return bagged if _score_of(sample, bagged) >= max(alone) else _weights(at_once)
+
+
+def _weights(times_M: np.ndarray) -> Weights:
+    return tuple((times_M / times_M.sum()).tolist())
+
+
+def _score_of(sample: Sample, weights: Weights) -> float:
+    return sample.score(np.tensordot(np.array(weights, np.float32), sample.planes_MSQ, axes=1))
 
 
 def _climb(sample: Sample, bag: Sequence[int], strategy: Greedy) -> np.ndarray:

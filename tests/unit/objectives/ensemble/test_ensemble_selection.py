@@ -141,6 +141,22 @@ def test_the_greedy_choice_keeps_its_size_and_beats_its_best_member(size: int) -
         assert sample.score(mixed) > max(sample.score(plane) for plane in sample.planes_MSQ)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_member_far_above_all_others_is_not_cut_off(seed: int) -> None:
+    """It is in half of the bags, and alone in each; the others share all picks of the other half."""
+    lib = library(9, seed=seed)
+    labels = np.eye(4)[lib.labels_P].astype(np.float16)
+    members = [np.float16(0.75) * labels + np.float16(0.0625), *lib.members[1:]]
+    sample = whole_sample(replace(lib, members=tuple(members)))
+    alone = [sample.score(plane) for plane in sample.planes_MSQ]
+
+    weights = np.array(select(sample, Greedy(2, picks=12, bags=7), np.random.default_rng(seed)))
+
+    assert best_member(sample) == 0
+    together = sample.score(np.tensordot(weights.astype(np.float32), sample.planes_MSQ, axes=1))
+    assert together >= max(alone)
+
+
 def test_noise_is_given_next_to_no_weight() -> None:
     lib = library(2, seed=3)
     noise = np.random.default_rng(1).dirichlet(np.full(4, 0.05), 3000).astype(np.float16)
