@@ -44,17 +44,6 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def percent(probability: float) -> str:
-    """Return a probability; none that was estimated is quite 0 or 1."""
-    return (
-        "over 99 %"
-        if probability > 0.99
-        else "under 1 %"
-        if probability < 0.01
-        else f"{100 * probability:.0f} %"
-    )
-
-
 def parameter(value: object) -> str:
     """Return the value of a parameter."""
     match value:

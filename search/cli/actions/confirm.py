@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from objectives.bundle.belief_in_one import chance
 from objectives.data.resplit import fold_problems
 from objectives.errors import ProblemsError, UserError, condensed
 from objectives.statistics.interval import Interval, Unknown
@@ -238,4 +239,4 @@ def _shown(interval: Interval | Unknown) -> str:
 
 
 def _percent(probability: float | Unknown) -> str:
-    return f"{100 * probability:.0f} %" if isinstance(probability, float) else "-"
+    return chance(probability) if isinstance(probability, float) else "-"

@@ -53,10 +53,10 @@ def budget_lines(spec: StudySpec, each_s: float, workers: int) -> list[str]:
         f"{workers} worker(s); where the space prunes, many end early"
     ]
     if fitting < math.inf:
-        lines.append(f"{fitting:.0f} of them fit into the time with {workers} worker(s)")
+        lines.append(f"{fitting:.0f} such trainings fit into the time with {workers} worker(s)")
         if workers > 1:
             alone = trainings_within(spec.until_s, spec.gpu_s, each_s, 1)
-            lines.append(f"{alone:.0f} of them fit with one worker")
+            lines.append(f"{alone:.0f} such trainings fit with one worker")
     return [*lines, expected_gain(counted)]
 
 

@@ -4,6 +4,7 @@ choice.
 
 import math
 
+from objectives.bundle.belief_in_one import chance
 from objectives.statistics.interval import Interval
 from search.confirm.confirmation import CandidateVerdict, Confirmation
 from search.confirm.dealt_parts import parts_told
@@ -22,7 +23,7 @@ from search.report.sections.parts import (
     section,
     table,
 )
-from search.report.shown import percent, score
+from search.report.shown import score
 
 
 def confirmed(findings: Findings) -> Html:
@@ -85,7 +86,7 @@ def _row(standing: Standing, verdict: Confirmation, each: CandidateVerdict, scal
         ", the control" if each.candidate == verdict.control else ""
     )
     chosen = "mark-best" if standing.choice and each.candidate == standing.choice.candidate else ""
-    beats = percent(each.beats_control) if isinstance(each.beats_control, float) else "-"
+    beats = chance(each.beats_control) if isinstance(each.beats_control, float) else "-"
     reach = (
         " to ".join(map(score, each.interval.of_shares()))
         if isinstance(each.interval, Interval)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from objectives.bundle.belief_in_one import chance
 from objectives.bundle.provenance import NO_TEST
 from objectives.statistics.interval import Interval
 from search.confirm.confirmation import ChosenCandidate
@@ -14,7 +15,7 @@ from search.report.findings import Findings
 from search.report.markup import Html, element
 from search.report.reading import StudyRecord, TrialRecord
 from search.report.sections.parts import NOTHING, joined, paragraph, section, sentences
-from search.report.shown import change, counted, percent, score
+from search.report.shown import change, counted, score
 from search.study.budget import WHY, Limit
 from search.study.record import Believed
 
@@ -93,7 +94,7 @@ def _beats(study: StudyRecord) -> str:
     believed = study.best.believed if study.best else None
     if believed is None or believed.beats_control is None:
         return f"of {study.spec.score_words}"
-    return f"it is better with a probability of {percent(believed.beats_control)}"
+    return f"it is better with a probability of {chance(believed.beats_control)}"
 
 
 def believability(findings: Findings) -> Html:
@@ -174,7 +175,7 @@ def _instead(highest: TrialRecord) -> str:
     if believed.beats_control is None or believed.standing == BETTER:
         return f"{worth}."
     return (
-        f"{worth}, and to beat the control with {percent(believed.beats_control)}, which is too "
+        f"{worth}, and to beat the control with {chance(believed.beats_control)}, which is too "
         f"little to be handed out instead of it."
     )
 
@@ -195,7 +196,7 @@ def _confirmed(confirmed: Standing, choice: ChosenCandidate, study: StudyRecord)
         f"{score(searched)}."
     )
     if isinstance(choice.beats_control, float):
-        yield joined(f"It beats the control with a probability of {percent(choice.beats_control)}.")
+        yield joined(f"It beats the control with a probability of {chance(choice.beats_control)}.")
 
 
 def _looks(looks: int) -> Html:

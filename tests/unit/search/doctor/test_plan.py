@@ -83,6 +83,6 @@ def test_the_command_says_what_a_deadline_buys(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "the control: about" in result.output
-    assert "of them fit into the time with 2 worker(s)" in result.output
+    assert "such trainings fit into the time with 2 worker(s)" in result.output
     assert "not recorded for fewer than 8" in result.output
     assert not (tmp_path / "postgres").exists()

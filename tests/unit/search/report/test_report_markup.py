@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from objectives.bundle.belief_in_one import chance
 from search.report import shown
 from search.report.drawing import Chart, Strip
 from search.report.markup import LONGEST, Html, document, element, escape, join, style_sheet
@@ -122,7 +123,7 @@ def test_numbers_for_people() -> None:
     assert shown.unit_of(7199.0).shown(90.0) == "1.50 min"
     assert shown.unit_of(7200.0).shown(5400.0) == "1.50 h"
     assert (shown.counted(1, "trial"), shown.counted(1200, "trial")) == ("1 trial", "1,200 trials")
-    assert [shown.percent(value) for value in (0.0, 0.5, 0.999)] == [
+    assert [chance(value) for value in (0.0, 0.5, 0.999)] == [
         "under 1 %",
         "50 %",
         "over 99 %",
