@@ -150,6 +150,9 @@ def test_files_outside_the_folder_of_a_table_and_hidden_ones_are_seen_to_change(
     (tmp_path / "data.yaml").write_text("table: tables/t.csv\nimages: image\nmasks: mask\n")
     data = open_dataset(str(tmp_path), DataOptions(), tmp_path / "cache")
     assert data.names[0] == f"{images}/0"
+    seen = list(read_images(str(tmp_path)))
+    assert [name for name, _ in seen] == [f"{images}/{number}" for number in range(COUNT)]
+    np.testing.assert_array_equal(seen[3][1], IMAGES[3][..., ::-1])  # as OpenCV writes
     for number in range(COUNT):
         save(tmp_path / masks / f"{number}.png", 2 - MASKS[number])
     again = open_dataset(str(tmp_path), DataOptions(), tmp_path / "cache")
