@@ -28,7 +28,10 @@ def fit_weights(space: Space, given: Sequence[GivenWeights]) -> Space:
     if not used:
         return space
     fitted = replace(space, weights=used, control={}, steps=())
-    control = fitted.encode(space.default())
+    try:
+        control = fitted.encode(space.default())
+    except ProblemsError as error:
+        raise ProblemsError("the space's control", error.problems) from error
     return replace(fitted, control=control, steps=steps_inside(fitted, space))
 
 

@@ -146,8 +146,9 @@ def test_a_control_that_cannot_start_so_is_refused() -> None:
     sets = (*SMP, "model.weights={choice: [none, lite0]}", "control.model.kind=smp")
     space = load_space("small", (*sets, "control.model.weights=lite0"))
 
-    with pytest.raises(ProblemsError, match=r"model\.weights: must be none here"):
+    with pytest.raises(ProblemsError, match=r"model\.weights: must be none here") as error:
         fit_weights(space, [FOR_LITE0])
+    assert error.value.subject == "the space's control"
     fitting = load_space(
         "small", (*sets, "control.model.weights=lite0", f"control.model.encoder={LITE0}")
     )
