@@ -14,7 +14,7 @@ from objectives.data.reading.on_demand import ReadOnDemand
 from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError, UserError, condensed
 from objectives.predict.layers import Extra
-from objectives.predict.prediction_files import refuse_mixed_sizes, refuse_shared_names
+from objectives.predict.prediction_files import refuse_mixed_sizes, refuse_names
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
 # is called with the source and its bad frames; raises, or they are left out
@@ -61,7 +61,7 @@ def good_frames(
     if out.suffix:
         refuse_mixed_sizes(((looked[index].name, looked[index].size) for index in good), out)
     else:
-        refuse_shared_names({looked[index].name for index in good}, beside)
+        refuse_names({looked[index].name for index in good}, beside)
     return ReadOnDemand(len(good), lambda index: frames[good[index]])
 
 

@@ -2,13 +2,14 @@
 appears whole or not at all.
 """
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Final, final
 
@@ -23,6 +24,7 @@ from objectives.predict.predicted import PredictedImage
 from objectives.predict.tiff_files import BandsFile, write_labels
 
 Write = Callable[[Iterable[PredictedImage], Path], int]
+LONGEST_NAME = 255  # bytes, of the usual file systems
 # what the layers of all frames are called in an npz
 ARRAYS: Final[dict[Layer, str]] = {
     "labels": "masks",
@@ -222,18 +224,31 @@ def refuse_mixed_sizes(sizes: Iterable[tuple[str, tuple[int, ...]]], out: Path) 
             )
 
 
-def refuse_shared_names(names: Collection[str], beside: Collection[Extra]) -> None:
-    """Refuse frames of which one's mask would have the name of what stands beside another's.
+def refuse_names(names: Collection[str], beside: Collection[Extra]) -> None:
+    """Refuse frames of which something that is written would have the name of something else, or one
+    that file systems do not take.
 
     Raises:
         UserError: There are such.
     """
+    folders = {above.as_posix() for name in names for above in PurePosixPath(name).parents}
     for name in names:
         for extra in beside:
             if f"{name}.{extra}" in names:
                 raise UserError(
                     f"{name}.{extra} is an image, and what --{extra} writes for {name} is called so: "
                     f"rename one of them"
+                )
+        for written in (f"{name}.png", f"{name}.tif", *(f"{name}.{extra}.tif" for extra in beside)):
+            if written in folders:
+                raise UserError(
+                    f"{written} is a folder of images, and what is written for {name} may be called "
+                    f"so: rename one of them"
+                )
+            if (size := len(os.fsencode(written.rpartition("/")[2]))) > LONGEST_NAME:
+                raise UserError(
+                    f"{written} would be written, and file systems take names of {LONGEST_NAME} "
+                    f"bytes, not of {size}: rename the image, or give an npz for --out"
                 )
 
 

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from objectives.bundle.bundle_folder import write_bundle
 from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError, UserError
+from objectives.predict.layers import Extra
 from objectives.predict.masks import predict
 from objectives.predict.predicted import PredictedImage
+from objectives.predict.prediction_files import refuse_names
 from objectives.predict.segmentation import load
 from objectives.predict.tiff_files import BandsFile
 from objectives.program.settings import ProgramSettings
@@ -181,6 +183,26 @@ def test_names_that_meet_are_one_line_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "beside", "said"),
+    [
+        (["x", "x.png/y"], (), r"x\.png is a folder of images"),
+        (["x", "x.uncertainty.tif/y"], BOTH, r"x\.uncertainty\.tif is a folder of images"),
+        (["d/" + "ä" * 126], (), "names of 255 bytes, not of 256: rename the image"),
+        (["d/" + "a" * 240], BOTH, "names of 255 bytes, not of 258"),
+        (["d/" + "a" * 251, "\udcff", "x", "y/x", "x.uncertainty.tif/y"], (), ""),
+    ],
+)
+def test_names_that_nothing_can_be_written_under_are_refused_before_all_else(
+    names: list[str], beside: Sequence[Extra], said: str
+) -> None:
+    if not said:
+        refuse_names(names, beside)
+        return
+    with pytest.raises(UserError, match=said):
+        refuse_names(names, beside)
+
+
 @pytest.mark.parametrize("rows", [1, 7, 256, 300, 600])
 @pytest.mark.parametrize("bands", [1, 2, 3, 5])
 def test_rows_of_any_number_become_tiles(tmp_path: Path, rows: int, bands: int) -> None:
@@ -227,6 +249,7 @@ def test_the_command_says_what_is_written_and_what_lacks(
 PEAK = """
 import sys
 from pathlib import Path
+from objectives.predict.layers import Extra
 from objectives.predict.masks import predict
 predict(*map(Path, sys.argv[1:4]), engine=sys.argv[4], beside=("probabilities", "uncertainty"))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
