@@ -59,7 +59,8 @@ def _difference(parts: Sequence[str], seeds: int) -> Iterable[str]:
         )
         return
     shares = [
-        len(one & other) / len(one | other) for one, other in combinations(map(places_of, parts), 2)
+        2 * len(one & other) / (len(one) + len(other))
+        for one, other in combinations(map(places_of, parts), 2)
     ]
     share = 100 * sum(shares) / len(shares)
     sentence = (

@@ -31,12 +31,12 @@ def test_runs_of_neighbours_are_short() -> None:
 def test_different_parts_are_counted_and_compared() -> None:
     runs = [run_of(0, "0-3"), run_of(0, "0-3"), run_of(1, "2-5"), run_of(2, "0-3")]
     assert parts_told(runs) == (
-        "3 seeds validated on 2 different parts, two of which share 33 % of their places on "
+        "3 seeds validated on 2 different parts, two of which share 50 % of their places on "
         "average; "
         "the data have too few places for more, and intervals count parts, not seeds",
     )
     assert parts_told(runs[:3]) == (
-        "2 seeds validated on 2 different parts, two of which share 33 % of their places on "
+        "2 seeds validated on 2 different parts, two of which share 50 % of their places on "
         "average",
     )
 
