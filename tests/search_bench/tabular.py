@@ -2,7 +2,8 @@
 and scores as one of its recorded runs did. No model makes scores here, and nothing lies beyond what was recorded.
 
 A config is worth what fresh seeds and splits have shown, where the table has them; else the mean of a Gaussian process
-over all runs but the one that the study has seen (and the one that it has seen of the control).
+over all runs but the one that the study has seen (and the one that it has seen of the control), times the share of such
+leads that fresh splits have left of those that they were asked about: a table's own split flatters all of them alike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ class Tabular:
         if (config := self.smooth.configs[place]) in self.fresh:
             return self.fresh[config]
         truths_C = self.truths({place: run, self.control: control_run})
-        return float(truths_C[place] - truths_C[self.control])
+        return self.share_left * float(truths_C[place] - truths_C[self.control])
 
     @cached_property
     def fresh(self) -> Mapping[str, float]:
@@ -94,12 +95,25 @@ class Tabular:
         return {config: float(np.mean(gains)) for config, gains in both.items() if gains}
 
     @cached_property
+    def share_left(self) -> float:
+        """What fresh splits leave of a lead on the table's own: by least squares through the origin, 0 to 1; 1 where
+        nobody has asked.
+        """
+        truths_C = self.truths({})
+        places = [place for place, config in enumerate(self.smooth.configs) if config in self.fresh]
+        if not places:
+            return 1.0
+        leads = truths_C[places] - truths_C[self.control]
+        left = np.array([self.fresh[self.smooth.configs[place]] for place in places])
+        return float(np.clip(leads @ left / (leads @ leads), 0.0, 1.0))
+
+    @cached_property
     def attainable(self) -> float:
         """What the best of its configs gains over the control; a little too much, since it is the highest of many that are
         known by few runs.
         """
         truths_C = self.truths({})
-        gains = truths_C[self.offered] - truths_C[self.control]
+        gains = self.share_left * (truths_C[self.offered] - truths_C[self.control])
         configs = [self.smooth.configs[place] for place in self.offered]
         return max(
             self.fresh.get(config, float(gain)) for config, gain in zip(configs, gains, strict=True)

@@ -246,3 +246,25 @@ def test_a_step_is_made_simpler_without_giving_away_what_it_gains(bench: Any) ->
     best, worst = singles[int(means.argmax())], singles[int(means.argmin())]
     assert start.simplified({**worst, **best}, tables) == best
     assert start.simplified(best, tables) == best
+
+
+def test_leads_are_worth_what_fresh_splits_leave_of_them(bench: Any) -> None:
+    """Configs whose lead nobody has asked fresh splits about are worth its share that these left of others."""
+    table = bench.tabular.Tabular("mars-a", told=202)
+    fresh = {each: table.smooth.configs.index(each) for each in list(table.fresh)[:4]}
+    truths_C = table.truths({})
+    leads = truths_C - truths_C[table.control]
+    other = next(each for each in table.offered if table.smooth.configs[each] not in table.fresh)
+    for left, said in ((0.5, 0.5), (3.0, 1.0), (-1.0, 0.0)):
+        table.__dict__["fresh"] = {each: left * leads[place] for each, place in fresh.items()}
+        table.__dict__.pop("share_left", None)
+        assert table.share_left == pytest.approx(said)
+        first = next(iter(fresh))
+        assert table.worth(fresh[first], 0, 0) == left * leads[fresh[first]]
+        taken_C = table.truths({other: 0, table.control: 0})
+        assert table.worth(other, 0, 0) == pytest.approx(
+            said * (taken_C[other] - taken_C[table.control])
+        )
+    table.__dict__["fresh"] = {}
+    del table.__dict__["share_left"]
+    assert table.share_left == 1.0
