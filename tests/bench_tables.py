@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from search_bench.parts import GROUND, write_next_part
-from search_bench.plans import ALL, SPACE, Planned, Table, plan_of
+from search_bench.plans import ALL, SPACE, TURNS, Planned, Table, plan_of
 from search_bench.runs import Recorded, append, runs_of
 from sqlalchemy import Connection, text
 
@@ -59,10 +59,14 @@ def main() -> None:
 
 
 def lots_of(plan: list[Planned]) -> list[list[Planned]]:
-    """Return the parts of a plan that a study of its own trains each: on the table's split, and on
-    fresh ones.
+    """Return the parts of a plan that a study of its own trains each: on the table's split, on fresh
+    ones, and on further ones.
     """
-    lots = [[each for each in plan if not each.turn], [each for each in plan if each.turn]]
+    lots = [
+        [each for each in plan if not each.turn],
+        [each for each in plan if 0 < each.turn <= TURNS],
+        [each for each in plan if each.turn > TURNS],
+    ]
     return [lot for lot in lots if lot]
 
 
@@ -125,8 +129,8 @@ def fresh_study(table: Table, lot: list[Planned], place: Place) -> Study:
         Candidate(number=number, params=dict(params), last_epoch=GROUND.epochs)
         for number, params in enumerate(configs.values())
     )
-    turns = len(lot) // len(configs)
-    purpose = Confirming(study=table.name, seeds=1 + turns, candidates=candidates)
+    seeds = 1 + max(each.turn for each in lot)
+    purpose = Confirming(study=table.name, seeds=seeds, candidates=candidates)
     there = runs_of(table.name)
     firsts: list[FirstTrial | None] = [None] * len(configs)
     for place_of, planned in enumerate(lot):

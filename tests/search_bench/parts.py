@@ -12,6 +12,8 @@ from search_bench.plans import (
     BEST,
     CONTROL,
     EACH,
+    FEW,
+    MORE_TURNS,
     REPEATS,
     SPACE,
     TURNS,
@@ -44,6 +46,8 @@ def next_part(table: Table) -> Runs | None:
         return proposed_runs(table, plan, recorded)
     if not any(each.turn for each in plan):
         return fresh_runs(plan, recorded)
+    if not any(each.turn > TURNS for each in plan):
+        return further_runs(plan)
     return None
 
 
@@ -78,6 +82,14 @@ def fresh_runs(
     for turn in range(1, TURNS + 1):
         for config in (CONTROL, *best):
             yield config, params[config], turn
+
+
+def further_runs(plan: list[Planned]) -> Iterator[tuple[str, Mapping[str, Scalar], int]]:
+    """Yield the control and the first of the fresh runs' configs, all once with each further turn."""
+    first = [each for each in plan if each.turn == 1]
+    for turn in range(TURNS + 1, TURNS + MORE_TURNS + 1):
+        for each in first[: 1 + FEW]:
+            yield each.config, each.params, turn
 
 
 def believer_of(plan: list[Planned], recorded: Mapping[int, Recorded]) -> Believer:

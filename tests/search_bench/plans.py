@@ -1,8 +1,9 @@
 """What is recorded: tables, each a list of runs whose configs stand in a committed file before the first
 of them is trained.
 
-A plan has three parts, each written when all runs of the ones before are recorded: configs that need no
-model, those that the model proposes by what these have shown, and the best of all, trained again.
+A plan has four parts, each written when all runs of the ones before are recorded: configs that need no
+model, those that the model proposes by what these have shown, the best of all, trained again on fresh splits,
+and the control with two of these on further ones, since one run of it a split says little of their lead.
 """
 
 import csv
@@ -30,6 +31,8 @@ REPEATS = 2
 EACH = 32  # configs of one kind
 BEST = 16  # configs that are trained again,
 TURNS = 4  # so often, with seeds and splits that nobody has seen
+FEW = 2  # of these, which are trained with the control so often again,
+MORE_TURNS = 8  # each time on a further split
 
 
 @dataclass(frozen=True)
