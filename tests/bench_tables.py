@@ -121,8 +121,9 @@ def study_of(table: Table, lot: list[Planned], place: Place) -> Study:
 
 
 def fresh_study(table: Table, lot: list[Planned], place: Place) -> Study:
-    """Return the study that trains configs again, each turn with a seed and a split of its own. Its
-    first round, which is on the table's split, counts as ended.
+    """Return the study that trains configs again, each turn with a seed and a split of its own, by
+    its place among all. The rounds before the lot's, of which the first is on the table's split,
+    count as ended.
     """
     configs = {each.config: each.params for each in lot}
     candidates = tuple(
@@ -132,12 +133,12 @@ def fresh_study(table: Table, lot: list[Planned], place: Place) -> Study:
     seeds = 1 + max(each.turn for each in lot)
     purpose = Confirming(study=table.name, seeds=seeds, candidates=candidates)
     there = runs_of(table.name)
-    firsts: list[FirstTrial | None] = [None] * len(configs)
+    firsts: list[FirstTrial | None] = [None] * (len(configs) * lot[0].turn)
     for place_of, planned in enumerate(lot):
         run = ConfirmationRun(place_of % len(configs), planned.turn)
         notes = Notes(recipe=planned.config, confirmed=run)
         firsts.append(None if planned.number in there else FirstTrial(planned.params, notes))
-    spec = spec_of(table, f"{table.name} fresh {len(lot)}", len(firsts), place)
+    spec = spec_of(table, f"{table.name} fresh from {lot[0].turn}", len(firsts), place)
     return made(spec.model_copy(update={"purpose": purpose}), firsts, place)
 
 
