@@ -76,7 +76,8 @@ class EncoderUNet(Levelled):
     """A U-Net whose way down is an encoder of segmentation-models-pytorch by name.
 
     ``base_filters``, ``growth`` and ``kernel_size`` are those of the way up, of the bottleneck, and
-    of the levels that the encoder has no map of: full size, in most.
+    of the levels that the encoder has no map of: full size, in most. The fields are the U-Net's, named
+    again: in a base of both they would come first, and stored configs of U-Nets have theirs last.
     """
 
     sized_by: ClassVar[str] = "encoder"

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from objectives.data.options import LARGEST_LABEL
 from objectives.data.reading.image_forms import ONE_LABEL
 from objectives.data.reading.raster import Raster, RefusalError, Tags
 
-LARGEST_LABEL = 65535
 COLOURED_MASK = (
     "a mask must be one channel of labels, not colours, unless `values:` of classes.yaml declares "
     "them"
