@@ -1,4 +1,4 @@
-"""The recorder of the search's judge, in small: all three parts of a plan, trained by real workers."""
+"""The recorder of the search's judge, in small: all four parts of a plan, trained by real workers."""
 
 import importlib
 import sys
@@ -26,7 +26,7 @@ control:
 
 
 @pytest.mark.long
-def test_a_table_is_recorded_in_three_parts(
+def test_a_table_is_recorded_in_four_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(TESTS))
@@ -44,8 +44,9 @@ def test_a_table_is_recorded_in_three_parts(
         monkeypatch.setattr(module, "GROUND", ground)
     monkeypatch.setattr(bench_tables, "SPACE", space)
     monkeypatch.setitem(plans.ALL, "tiny", table)
-    for name, value in {"EACH": 1, "CONTROLS": 4, "BEST": 1, "TURNS": 1}.items():
-        for module in (parts, plans):
+    sizes = {"EACH": 1, "CONTROLS": 4, "BEST": 1, "TURNS": 1, "FEW": 1, "MORE_TURNS": 1}
+    for name, value in sizes.items():
+        for module in (bench_tables, parts, plans):
             monkeypatch.setattr(module, name, value, raising=False)
 
     def make(*words: str) -> str:
@@ -62,14 +63,16 @@ def test_a_table_is_recorded_in_three_parts(
     assert "tiny: 10 of 10 runs" in make(*home)
     assert "tiny: 12 runs planned" in make("--extend")
     assert "tiny: 12 of 12 runs" in make(*home)
-    assert "tiny: 12 runs planned, as before" in make("--extend")
+    assert "tiny: 14 runs planned" in make("--extend")
+    assert "tiny: 14 of 14 runs" in make(*home)
+    assert "tiny: 14 runs planned, as before" in make("--extend")
 
     plan, recorded = plans.plan_of(table), runs.runs_of("tiny")
-    assert sorted(recorded) == list(range(12))
+    assert sorted(recorded) == list(range(14))
     kinds = Counter(each.config for each in plan)
     best = plan[-1].config
-    assert kinds.pop(best) == 3
-    assert kinds == {"control": 5} | {
+    assert kinds.pop(best) == 4
+    assert kinds == {"control": 6} | {
         each: 2 for each in ("uniform 0", "near 0", "proposed 0") if each != best
     }
     for planned in plan:
@@ -79,7 +82,8 @@ def test_a_table_is_recorded_in_three_parts(
         measured_E = np.nanmean(run.measured_EK, axis=1)
         np.testing.assert_allclose(measured_E, run.scores_E, atol=1e-4)
     searched = [recorded[each.number].seed for each in plan if not each.turn]
-    fresh = {recorded[each.number].seed for each in plan if each.turn}
+    fresh = [recorded[each.number].seed for each in plan if each.turn]
     assert len(set(searched)) == len(searched)
-    assert len(fresh) == 1, "of one turn all have one seed"
-    assert not fresh & set(searched)
+    assert len(set(fresh)) == 2, "of one turn all have one seed, of each turn another"
+    assert Counter(each.turn for each in plan if each.turn) == {1: 2, 2: 2}
+    assert not set(fresh) & set(searched)
