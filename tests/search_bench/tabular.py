@@ -79,20 +79,24 @@ class Tabular:
 
     @cached_property
     def fresh(self) -> Mapping[str, float]:
-        """What configs gained over the control with the same fresh split, in the mean over splits; of all runs that are
-        recorded, since no study sees them.
+        """What configs gain over the control with fresh seeds and splits; of all runs that are recorded, since no study
+        sees them. A score is taken for the sum of a config's part and a split's, by least squares: not every config was
+        trained on every split.
         """
-        turn_of = {each.number: each.turn for each in plan_of(ALL[self.name])}
-        scores: dict[str, dict[int, float]] = {}
-        for run in runs_of(self.name).values():
-            if turn := turn_of[run.number]:
-                scores.setdefault(run.config, {})[turn] = final_score(run.scores_E)
-        control = scores.pop(CONTROL, {})
-        both = {
-            config: [score - control[turn] for turn, score in turns.items() if turn in control]
-            for config, turns in scores.items()
-        }
-        return {config: float(np.mean(gains)) for config, gains in both.items() if gains}
+        runs, turns = (
+            runs_of(self.name),
+            {each.number: each.turn for each in plan_of(ALL[self.name])},
+        )
+        fresh = [run for run in runs.values() if turns[run.number]]
+        if not fresh:
+            return {}
+        configs, which = np.unique([run.config for run in fresh], return_inverse=True)
+        splits, on = np.unique([turns[run.number] for run in fresh], return_inverse=True)
+        design = np.hstack([np.eye(len(configs))[which], np.eye(len(splits))[on]])
+        scores = np.array([final_score(run.scores_E) for run in fresh])
+        parts = dict(zip(configs, np.linalg.lstsq(design, scores)[0], strict=False))
+        control = parts.pop(CONTROL)
+        return {str(config): float(part - control) for config, part in parts.items()}
 
     @cached_property
     def share_left(self) -> float:

@@ -180,26 +180,30 @@ def test_what_a_recorded_config_is_worth_is_told_by_other_runs_alone(bench: Any)
 def test_fresh_seeds_and_splits_judge_before_all_else(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A config that no split has together with the control is known by what both were trained beside."""
     table = bench.tabular.Tabular("mars-a", told=TOLD)
-    plan = bench.plans.plan_of(bench.plans.ALL["mars-a"])
-    runs = dict(bench.runs.runs_of("mars-a"))
+    plan = [each for each in bench.plans.plan_of(bench.plans.ALL["mars-a"]) if not each.turn]
+    runs = {each.number: bench.runs.runs_of("mars-a")[each.number] for each in plan}
     one = runs[0]
-    number = max(runs) + 1
-    added = []
-    for turn, (control, other) in enumerate([(0.4, 0.5), (0.3, 0.36)], start=1):
-        for config, score in (("control", control), ("near 0", other)):
+    splits = [
+        {"control": 0.4, "near 0": 0.5},
+        {"control": 0.3, "near 0": 0.36},
+        {"near 0": 0.2, "near 1": 0.25},
+    ]
+    for turn, split in enumerate(splits, start=1):
+        for config, score in split.items():
+            number = len(runs)
             params = next(each.params for each in plan if each.config == config)
-            added.append(bench.plans.Planned(number, config, params, turn))
+            plan.append(bench.plans.Planned(number, config, params, turn))
             scores = np.full_like(one.scores_E, score)
             runs[number] = bench.runs.Recorded(
                 **{**vars(one), "number": number, "config": config, "scores_E": scores}
             )
-            number += 1
     monkeypatch.setattr(bench.tabular, "runs_of", lambda name: runs)
-    monkeypatch.setattr(bench.tabular, "plan_of", lambda table: [*plan, *added])
-    assert table.fresh["near 0"] == pytest.approx(0.08)
-    place = table.smooth.configs.index("near 0")
-    assert table.worth(place, 0, 0) == pytest.approx(0.08)
+    monkeypatch.setattr(bench.tabular, "plan_of", lambda table: plan)
+    assert table.fresh == pytest.approx({"near 0": 0.08, "near 1": 0.13})
+    place = table.smooth.configs.index("near 1")
+    assert table.worth(place, 0, 0) == pytest.approx(0.13)
 
 
 def test_a_portfolio_takes_the_step_that_adds_most_each_time(bench: Any) -> None:
