@@ -2,7 +2,7 @@
 epoch and each claim.
 """
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, Double, func, update
 
 from objectives.errors import UserError
 from search.database.tables import STUDY
@@ -22,7 +22,8 @@ def give_order(study: Study, order: Order) -> str:
 
 
 def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) -> str:
-    """Add to the study's budget; says what it is now.
+    """Add to the study's budget; says what it is now. Time is added to a deadline that lies ahead,
+    and counts from now on where it is over.
 
     Raises:
         UserError: Nothing is added, to a limit that the study does not have, or to a study that
@@ -45,15 +46,17 @@ def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) ->
         study,
         trials=STUDY.c.trials + trials,
         gpu_s=STUDY.c.gpu_s + gpu_s,
-        until_s=STUDY.c.until_s + until_s,
+        until_s=_deadline_s() + until_s if until_s else STUDY.c.until_s,
     )  # added in the database: two people may extend at once
     now = current_budget(study)
     limits = [f"{now.trials} trials ({now.counted} spent)"]
     limits += (
-        [f"{now.gpu_s / 3600:g} h on devices ({now.spent_s / 3600:.2f} spent)"] if now.gpu_s else []
+        [f"{now.gpu_s / 3600:.4g} h on devices ({now.spent_s / 3600:.2f} spent)"]
+        if now.gpu_s
+        else []
     )
     limits += (
-        [f"{now.until_s / 3600:g} h from the first trial on ({now.age_s / 3600:.2f} gone)"]
+        [f"{now.until_s / 3600:.4g} h from the first trial on ({now.age_s / 3600:.2f} gone)"]
         if now.until_s
         else []
     )
@@ -63,6 +66,12 @@ def extend_budget(study: Study, *, trials: int, gpu_s: float, until_s: float) ->
     if now.no_room:
         closed = f"; {now.no_room}"
     return f"study {study.spec.name!r} now has {', '.join(limits)}{closed}"
+
+
+def _deadline_s() -> ColumnElement[float]:
+    """Seconds from the first claim to the deadline, or to now where it is over."""
+    age = func.extract("epoch", func.clock_timestamp() - STUDY.c.started_at)
+    return func.greatest(STUDY.c.until_s, func.ceil(func.coalesce(age, 0)).cast(Double))
 
 
 def _write(study: Study, **values: object) -> None:

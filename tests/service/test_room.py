@@ -62,6 +62,24 @@ def test_no_trial_begins_that_would_end_after_the_deadline(timed: Study) -> None
     take(timed, "a")
 
 
+def test_time_is_added_to_a_deadline_ahead_and_counts_from_now_where_it_is_over(
+    timed: Study,
+) -> None:
+    take(timed, "a")
+    begun(timed, 30)
+    assert "; another limit" not in extend_budget(timed, trials=0, gpu_s=0.0, until_s=HOUR)
+    assert current_budget(timed).until_s == 2 * HOUR
+    begun(timed, 60 * 60)  # minutes
+    assert current_budget(timed).closed()
+    extended = extend_budget(timed, trials=0, gpu_s=0.0, until_s=HOUR)
+    assert "61 h from the first trial on (60.00 gone)" in extended
+    assert "closed" not in extended
+    assert current_budget(timed).left_s == pytest.approx(HOUR, abs=60)
+    take(timed, "b")
+    extend_budget(timed, trials=5, gpu_s=0.0, until_s=0.0)
+    assert current_budget(timed).left_s == pytest.approx(HOUR, abs=60)
+
+
 def test_what_was_begun_goes_on_whatever_is_left(timed: Study) -> None:
     end(timed, take(timed, "a"), 12 * 60.0)
     lost = take(timed, "b")

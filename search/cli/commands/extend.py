@@ -19,7 +19,11 @@ def command(
         float, typer.Option("--gpu-hours", min=0.0, max=1e6, help="Hours on devices more.")
     ] = 0.0,
     until: Annotated[
-        str, typer.Option("--until", help="Time more, like 2h, for a study with a deadline.")
+        str,
+        typer.Option(
+            "--until",
+            help="Time more, like 2h, for a study with a deadline; from now on where it is over.",
+        ),
     ] = "",
     storage: Storage = "",
     home: Home = None,
