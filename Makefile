@@ -36,10 +36,10 @@ check: install ## lint, format, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: check ## check, then the tests that are run before every commit, in two processes (10 minutes on 2 cores)
+test: check ## check, then the tests that are run before every commit, in two processes (10 to 15 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long"
 
-test-full: test ## make test, then the long tests: whole ways through the service, every decoder, the fuzz in small (20 minutes)
+test-full: test ## make test, then the long tests: whole ways through the service, every decoder, the fuzz in small (half an hour in all)
 	OMP_NUM_THREADS=1 $(PYTEST) -m long
 
 fuzz: install ## 13,000 cases of bad input in process and 240 through the command: no traceback, no hang (15 minutes)

@@ -137,11 +137,13 @@ def test_all_outputs_are_those_of_forward_and_of_the_auxiliary_heads(model: Mode
     checks.check_all_outputs(model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_it_overfits_eight_frames(name: str) -> None:
     checks.check_overfits(MODELS[name], height=16, width=32, rate=LEARNING_RATES.get(name, 1e-2))
 
 
+@pytest.mark.long
 @every_model
 def test_onnx_runtime_agrees(model: Model, tmp_path: Path) -> None:
     checks.check_onnx(model, tmp_path)

@@ -29,6 +29,8 @@ from search.worker.loop import run_worker
 from tests.support.studies_written import trials_of
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 FETCH = """
 import sys, time

@@ -125,6 +125,7 @@ def test_people_get_a_table_and_a_bad_place_for_pictures_is_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_the_scores_and_no_part_of_the_pictures(
     search: Any, bundle: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def options(place: Place, **more: object) -> ConfirmOptions:
     )
 
 
+@pytest.mark.long
 def test_each_candidate_is_trained_and_judged_on_each_fold(
     searched: Study, place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

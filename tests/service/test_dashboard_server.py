@@ -103,6 +103,7 @@ def test_dashboard_that_waits_ends_at_once(empty_database: str, tmp_path: Path) 
     assert said == ""
 
 
+@pytest.mark.long
 def test_dashboard_that_comes_before_the_database_waits_and_bears_another_outage(
     empty_database: str, tmp_path: Path
 ) -> None:
@@ -189,6 +190,7 @@ def held(pid: int) -> int:
     return found
 
 
+@pytest.mark.long
 def test_half_sent_requests_keep_nobody_from_an_answer(
     storage: RDBStorage, empty_database: str, tmp_path: Path
 ) -> None:
@@ -216,6 +218,7 @@ def test_half_sent_requests_keep_nobody_from_an_answer(
     assert said == ""
 
 
+@pytest.mark.long
 def test_a_request_under_way_is_answered_when_the_dashboard_ends(
     study: optuna.Study, storage: RDBStorage, empty_database: str, tmp_path: Path
 ) -> None:

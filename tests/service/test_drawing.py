@@ -97,6 +97,7 @@ def test_the_model_draws_from_the_same_history(
     study.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_other_samplers_expect_nothing(
     sampler: str, database: str, make_study: Callable[..., None]
@@ -127,6 +128,7 @@ def draw_and_compare(study: Study) -> None:
             end(study, at_work.pop(dice.randrange(len(at_work))), dice)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("committed", [True, False], ids=["its answer", "its write"])
 def test_a_draw_that_lost_its_answer_or_its_write_is_repeated(
     committed: bool, study: Study, monkeypatch: pytest.MonkeyPatch

@@ -51,6 +51,7 @@ def score_of(candidate: ExportedProgram, *, flipping: bool) -> float:
         return evaluate(program, images, masks, candidate.data.spec, device=candidate.device).score
 
 
+@pytest.mark.long
 def test_flips_are_measured_and_kept_when_asked_for_or_better(
     trained: Study, database: str, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.foreign_package import MODULE, POINTS, USING, install
 
+pytestmark = pytest.mark.long
+
 Search = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -90,6 +90,7 @@ def unfinished_and_best(study: Study) -> set[str]:
     }
 
 
+@pytest.mark.long
 def test_of_a_thousand_trials_the_best_and_the_unfinished_are_kept(
     study: Study, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_of_a_thousand_trials_the_best_and_the_unfinished_are_kept(
     assert set(names_in(blobs)) == needed
 
 
+@pytest.mark.long
 def test_gc_drops_pointers_and_blobs_that_no_worker_dropped(study: Study, store: str) -> None:
     fill(study, store, range(982, 1000))
     mark_store(study.engine, store)
@@ -229,6 +231,7 @@ def test_a_blob_that_gc_took_meanwhile_is_never_named(small_study: Study, tmp_pa
     assert named(small_study) == {late}
 
 
+@pytest.mark.long
 def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(
     small_study: Study, store: str
 ) -> None:
@@ -270,6 +273,7 @@ def test_what_the_dashboard_deleted_goes_with_its_rows_and_pictures(
     assert sweep(small_study, store) == {}
 
 
+@pytest.mark.long
 def test_a_store_of_two_databases_is_left_alone(
     small_study: Study, store: str, make_database: Callable[[], str]
 ) -> None:
@@ -308,6 +312,7 @@ def test_an_age_too_close_to_the_leases_is_refused(small_study: Study) -> None:
         check_age(small_study.engine, HOUR_S)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_it_loses_nothing(
     study: Study, database: str, tmp_path: Path, search: Command
 ) -> None:

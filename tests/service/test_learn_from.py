@@ -15,6 +15,8 @@ from search.study.status import read_status
 from search.study.stored import Study, open_study
 from tests.support.studies_written import FRAMES, trials_of, write
 
+pytestmark = pytest.mark.long
+
 MODEL = ("train.epochs=4", "sampler=model")
 
 

@@ -39,6 +39,7 @@ def tell(study: Study, scores: list[float], *, weights: bool = True) -> list[int
     return ids
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("resplit", [True, False])
 def test_members_are_of_the_search_or_of_its_confirmation(
     resplit: bool, database: str, make_study: Callable[..., None]

@@ -30,6 +30,8 @@ from spaces.fields.schema import flatten
 from spaces.values import Value
 from tests.support.studies_written import trials_of, write
 
+pytestmark = pytest.mark.long
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 EPOCHS = ("train.epochs=4",)  # one rung, after the second epoch

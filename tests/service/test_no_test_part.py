@@ -23,6 +23,7 @@ from search.worker.loop import run_worker
 READ = DataOptions(shares=(0.8, 0.2, 0.0), leave_out=("3", "5"))
 
 
+@pytest.mark.long
 def test_the_bundle_the_card_and_the_report_say_that_nothing_is_sealed(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,8 @@ from tests.support.ports import free_port
 from tests.support.served import Serving, serving
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.long
+
 Maker = Callable[..., None]
 
 

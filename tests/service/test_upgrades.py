@@ -38,6 +38,8 @@ from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.long
+
 Maker = Callable[..., None]
 VERSION_1 = Path(__file__).with_name("tables_of_version_1.sql").read_text()
 # what else a database of before versions may have: nothing; the columns that later revisions added

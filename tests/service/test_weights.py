@@ -29,6 +29,8 @@ from search.worker.loop import run_worker
 from tests.support import pretrained
 from tests.support.blob_names import names_in
 
+pytestmark = pytest.mark.long
+
 TERRAIN = "synthetic:40"
 SETS = (
     "model.kind=smp",

@@ -27,6 +27,8 @@ from search.worker.context import Orders, WorkerSettings
 from search.worker.loop import run_worker
 from tests.support.studies_written import FRAMES, trials_of
 
+pytestmark = pytest.mark.long
+
 WEIGHTED = "iou:big_rock=3,soil"
 LEAST = "least-recall:soil,sand"
 QUICK = ("pruning={kind: none}", "train.steps_per_epoch=6", "control.optimiser.learning_rate=3e-3")

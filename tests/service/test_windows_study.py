@@ -16,6 +16,8 @@ from search.export.ensemble_choice import Listed
 from search.place import open_place
 from search.study.stored import open_study
 
+pytestmark = pytest.mark.long
+
 SIZES = ((70, 52), (40, 96), (33, 33), (120, 48))
 TINY = (
     "train.epochs=2",

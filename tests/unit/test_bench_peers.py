@@ -14,6 +14,8 @@ import pytest
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+pytestmark = pytest.mark.long
+
 TESTS = Path(__file__).parents[1]  # where the benches find each other
 COMMAND = [sys.executable, str(TESTS / "support" / "random_peer.py")]
 TOLD, EPOCHS = 138, 12

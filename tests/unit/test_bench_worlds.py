@@ -11,6 +11,8 @@ import pytest
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+pytestmark = pytest.mark.long
+
 TESTS = Path(__file__).parents[1]  # where the benches find each other
 TOLD = 138  # the first part of the table
 

@@ -54,6 +54,7 @@ def test_frames_of_another_size_are_said_to_be_scored_at_the_studys(
     assert "other sizes" not in " ".join(same.notes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("measure", ["iou", "boundary-iou"])
 def test_at_their_own_size_frames_score_what_predictions_of_them_would(
     tmp_path: Path, measure: str

@@ -65,6 +65,7 @@ def test_others_stay_as_they_are() -> None:
     assert list(kept) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels", [1, 3])
 def test_no_recipe_has_one_at_risk(channels: int) -> None:
     models = dict.fromkeys(

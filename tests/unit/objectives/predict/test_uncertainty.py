@@ -158,6 +158,7 @@ def stitched_by_hand(directory: Path, image_HWC: np.ndarray) -> np.ndarray:
     return sums[..., :height, :width] / total[:height, :width]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(41, 67), (16, 24), (10, 30)])
 def test_in_windows_members_are_put_together_before_they_are_compared(
     tmp_path: Path, size: tuple[int, int]
@@ -176,6 +177,7 @@ def test_in_windows_members_are_put_together_before_they_are_compared(
     np.testing.assert_allclose(found.entropy, onnx.entropy, atol=1e-4)
 
 
+@pytest.mark.long
 def test_members_that_are_one_network_agree_where_windows_do_not(tmp_path: Path) -> None:
     """Compared window by window, what windows say differently would count as their disagreement."""
     bundle = written(tmp_path / "twice", WINDOWED, alike=True, flips=("horizontal",))

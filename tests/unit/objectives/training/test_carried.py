@@ -97,6 +97,7 @@ def test_a_frozen_encoder_does_not_move_nor_do_its_statistics(
     assert any(name.endswith("conv_stem.weight") for name in changed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("optimiser", "model"),
     [(AdamW(), OF_SMP), (SGD(), OF_SMP), (AdamW(), OF_OURS)],

@@ -60,6 +60,7 @@ def closed_after_s(wire: socket.socket, *, dripping: bool) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dripping", [False, True])
 @pytest.mark.parametrize(
     "half",

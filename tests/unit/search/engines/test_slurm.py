@@ -162,6 +162,7 @@ BEGUN = "worker worker --leave-code 75 --drain"
 STATE = "squeue --noheader --jobs 12 --format %T"
 
 
+@pytest.mark.long
 def test_a_worker_that_was_told_to_leave_brings_its_task_back(
     start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_worker_whom_slurm_tells_as_well_is_told_once(
     assert said(tmp_path) == [BEGUN, "told", STATE, "scontrol requeue 12"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", ""])
 def test_a_task_that_no_longer_runs_does_not_come_back(
     state: str, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path

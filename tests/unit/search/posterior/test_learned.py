@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 
 from search.posterior.belief import Believer, Learned, Run
@@ -105,6 +106,7 @@ def gains(kind: str) -> Floats:
     return np.array(found)
 
 
+@pytest.mark.long
 def test_a_similar_study_helps_and_a_misleading_one_costs_little() -> None:
     alone, similar, reverse = (gains(kind) for kind in ("none", "similar", "reversed"))
     assert similar[:, 0].mean() > alone[:, 0].mean() + 0.001

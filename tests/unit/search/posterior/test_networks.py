@@ -134,6 +134,7 @@ def test_luck_is_half_the_variance_of_paired_differences() -> None:
     assert luck_of(np.full((3, 3), 0.01)) == 0.0
 
 
+@pytest.mark.long
 def test_the_rule_is_more_often_right_than_halves_are() -> None:
     """Studies whose networks err alike for the most part, so that some ensembles are truly worse than
     the single network. The figures of docs/search.md are of more studies (`bench_ensembles.py`).

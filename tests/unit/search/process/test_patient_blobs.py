@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+import pytest
+
 from search.artifacts import open_blobs
 from search.process.patient_blobs import PatientBlobs
 
@@ -34,6 +36,7 @@ def longest_silence(root: Path, call: Callable[[PatientBlobs], Any]) -> tuple[fl
     return max(late - early for early, late in pairwise(beats)), beats[-1] - beats[0]
 
 
+@pytest.mark.long
 def test_a_store_that_is_away_is_waited_for_with_beats(tmp_path: Path) -> None:
     blobs = tmp_path / "blobs"
     blobs.write_text("no folder")
@@ -44,6 +47,7 @@ def test_a_store_that_is_away_is_waited_for_with_beats(tmp_path: Path) -> None:
     assert open_blobs(str(tmp_path)).read(SHA) == BLOB
 
 
+@pytest.mark.long
 def test_a_call_that_does_not_come_back_beats(tmp_path: Path) -> None:
     file = tmp_path / "blobs" / SHA[:2] / SHA[2:]
     file.parent.mkdir(parents=True)
