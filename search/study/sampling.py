@@ -117,11 +117,12 @@ def startup_trials(spec: StudySpec) -> int:
     return min(10, max(4, spec.trials // 4))
 
 
-def build_sampler(spec: StudySpec, ground: SpaceGround, number: int) -> BaseSampler:
+def build_sampler(spec: StudySpec, ground: SpaceGround, number: int, again: int = 0) -> BaseSampler:
     """Return the sampler of one trial, seeded by its number, so that a draw depends on the study's
-    history alone. From `MOST_MODELLED` trials on TPE draws instead of the model.
+    history alone; another one for each time that the trial is drawn ``again``. From `MOST_MODELLED`
+    trials on TPE draws instead of the model.
     """
-    seed = stable_seed(spec.seed, "sampler", number)
+    seed = stable_seed(spec.seed, "sampler", number, *([again] if again else []))
     match ground.space.sampler:
         case Sampler.RANDOM:
             return RandomSampler(seed)

@@ -6,6 +6,7 @@ with the same seed.
 """
 
 from collections.abc import Container, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
@@ -29,6 +30,7 @@ from search.trials.leases import Lease
 from search.trials.writing import put_notes, writing_for
 
 PARAMETERS = TrialParamModel.__table__
+REDRAWS = 8  # where all configs are tried, one is tried twice
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Drawn:
 
 
 def draw(study: Study, lease: Lease) -> Drawn:
-    """Return a claimed trial with its config: as it was drawn before, else drawn now and written.
+    """Return a claimed trial with its config: as it was drawn before, else drawn now and written. What
+    repeats the config of another trial is drawn again: in a space of a few choices, TPE and neighbours
+    of the control would train some twice.
 
     Called again because its answer was lost, it finds what it has written.
 
@@ -48,13 +52,18 @@ def draw(study: Study, lease: Lease) -> Drawn:
         LeaseLostError: Another worker has taken the trial; nothing is written.
         UpdateFinishedTrialError: Somebody else has ended it.
     """
-    trial = study.storage.get_trial(lease.trial_id)
-    storage = DrawingStorage(study, trial)
-    sampler = build_sampler(study.spec, study.ground, trial.number)
-    drawing = optuna.load_study(study_name=study.spec.name, storage=storage, sampler=sampler)
-    config = study.space.draw(FromTrial(Trial(drawing, lease.trial_id)))
+    storage = DrawingStorage(study, study.storage.get_trial(lease.trial_id))
+    for again in range(1 + REDRAWS):
+        storage.begin()
+        trial = storage.trial
+        sampler = build_sampler(study.spec, study.ground, trial.number, again)
+        drawing = optuna.load_study(study_name=study.spec.name, storage=storage, sampler=sampler)
+        config = study.space.draw(FromTrial(Trial(drawing, lease.trial_id)))
+        expected = _expected(sampler)  # the model has avoided what was tried, where it could
+        if expected or not storage.repeats():
+            break
     if storage.drawn:
-        notes = Notes(expected=_expected(sampler))
+        notes = Notes(expected=expected)
         with writing_for(study.engine, lease) as connection:
             connection.execute(insert(PARAMETERS), storage.drawn)
             put_notes(connection, lease, notes)
@@ -76,9 +85,23 @@ class DrawingStorage(BaseStorage):
 
     def __init__(self, study: Study, trial: FrozenTrial) -> None:
         self.study = study
-        self.trial = trial
-        self.drawn: list[dict[str, Any]] = []
+        self._stored = trial
         self._history: list[FrozenTrial] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was drawn."""
+        self.trial = deepcopy(self._stored)
+        self.drawn: list[dict[str, Any]] = []
+
+    def repeats(self) -> bool:
+        """Whether the trial has come to the config of another one, and not because it was told to."""
+        told = self.trial.system_attrs.get("fixed_params", {})
+        return bool(self.drawn and self.trial.params.keys() - told.keys()) and any(
+            each.params == self.trial.params
+            for each in self.get_all_trials(self.study.id)
+            if each.number != self.trial.number
+        )
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the study's id."""

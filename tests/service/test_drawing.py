@@ -22,6 +22,7 @@ from search.trials.claims import Claimed, claim
 from search.trials.drawing import draw
 from search.trials.writing import write_notes
 from search.worker.patience import Patience
+from spaces import load_space
 
 LEARNT = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -57,21 +58,26 @@ def end(study: Study, lease: leases.Lease, dice: random.Random) -> None:
 
 
 def plainly(study: Study, number: int) -> dict[str, object]:
-    """The parameters that Optuna itself draws for a trial, in its memory."""
+    """The parameters that Optuna itself draws for a trial, in its memory; again where it has drawn
+    them before.
+    """
     trials = study.optuna.get_trials()
-    plain = optuna.create_study(
-        direction="maximize", sampler=build_sampler(study.spec, study.ground, number)
-    )
     for trial in trials[:number]:
         if trial.state == TrialState.FAIL and Notes.of(trial).cause != Cause.DIVERGED:
             trial.params = {}  # whatever its end was, it says nothing of its config
             trial.distributions = {}
-        plain.add_trial(trial)
     fixed = trials[number].system_attrs.get("fixed_params", {})
-    plain.enqueue_trial(fixed)
-    asked = plain.ask()
-    assert asked.number == number
-    study.space.draw(FromTrial(asked))
+    for again in range(9):
+        sampler = build_sampler(study.spec, study.ground, number, again)
+        plain = optuna.create_study(direction="maximize", sampler=sampler)
+        for trial in trials[:number]:
+            plain.add_trial(trial)
+        plain.enqueue_trial(fixed)
+        asked = plain.ask()
+        assert asked.number == number
+        study.space.draw(FromTrial(asked))
+        if asked.params == fixed or asked.params not in [each.params for each in trials[:number]]:
+            break
     return asked.params
 
 
@@ -110,6 +116,33 @@ def test_other_samplers_expect_nothing(
         end(study, lease, random.Random(number))
     assert not any(Notes.of(trial).expected for trial in study.optuna.get_trials())
     study.close()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "model"])
+def test_no_config_is_trained_twice_while_others_are_left(
+    sampler: str, database: str, make_study: Callable[..., None]
+) -> None:
+    """Of four configs each is drawn once, the control's neighbours included; then some are again."""
+    varied = ("model.block={choice: [plain, residual]}", "model.depth={int: [2, 3]}")
+    make_study(database, trials=5, sets=(f"sampler={sampler}", *fixed_but_for(*varied)))
+    study = open_study(database, "small")
+    drawn = []
+    for number in range(5):
+        lease = take(study, f"w{number}")
+        drawn.append(draw(study, lease).trial.params)
+        study.optuna.tell(study.trial(lease.trial_id), 0.5)
+    assert len({tuple(params.items()) for params in drawn[:4]}) == 4
+    assert drawn[4] in drawn[:4]
+    study.close()
+
+
+def fixed_but_for(*varied: str) -> list[str]:
+    """What of ``tiny`` is to be fixed so that these fields alone vary."""
+    free = {each.partition("=")[0] for each in varied}
+    control = load_space("tiny").control
+    fixed = [name for name in control if name not in free and not name.endswith((".on", ".weight"))]
+    sets = ["steps=[]", "loss.dice=0.0", "loss.cross_entropy=1.0"]
+    return [*sets, *(f"{name}={control[name]}" for name in fixed), *varied]
 
 
 def draw_and_compare(study: Study) -> None:

@@ -63,7 +63,8 @@ def judged(
 
     def answer() -> list[Message]:
         told = list[Message]()
-        with suppress(EOFError):
+        # a reset: the trial has ended, and has not read the last answer
+        with suppress(EOFError, ConnectionResetError):
             while True:
                 told.append(worker.recv())
                 match told[-1]:
