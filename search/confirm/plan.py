@@ -123,6 +123,20 @@ def candidate(study: Study, trial: FrozenTrial) -> Candidate:
     return Candidate(number=trial.number, params=dict(trial.params), last_epoch=last_epoch)
 
 
+def training_s(searched: Study, purpose: Confirming) -> float:
+    """Return how many seconds of training a confirmation is, by what an epoch of each candidate's own
+    trial took; 0 where one does not tell.
+    """
+    trials = searched.optuna.get_trials(deepcopy=False)
+    notes = [Notes.of(trials[each.number]) for each in purpose.candidates]
+    if not all(each.epochs and each.train_s for each in notes):
+        return 0.0
+    return purpose.seeds * sum(
+        each.last_epoch * told.train_s / told.epochs
+        for each, told in zip(purpose.candidates, notes, strict=True)
+    )
+
+
 def write_plan(url: str, spec: StudySpec) -> str:
     """Write the study that confirms, or find it there with equal settings; says which.
 

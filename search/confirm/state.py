@@ -15,11 +15,12 @@ from sqlalchemy import text
 
 from objectives.errors import UserError
 from search.confirm.cell import Cell
-from search.confirm.plan import CONFIRM_THAT, cells, plan, plan_of, write_plan
+from search.confirm.plan import CONFIRM_THAT, cells, plan, plan_of, training_s, write_plan
 from search.confirm.wanted import Asked, Wanted, told_of_given
 from search.database.connections import locked
 from search.database.predicates import STUDIES
 from search.process.messages import Cause
+from search.study.budget import time_text
 from search.study.joining import check_program
 from search.study.known import read_spec
 from search.study.names import count_of
@@ -119,8 +120,13 @@ def _planned(searched: Study, storage: str, wanted: Wanted, first: int, asked: A
         spec = _plan(searched, wanted, number)
         if _is_free(searched, spec.name):
             try:
-                told = told_of_given(searched, wanted, asked)
-                return Begun(spec.name, (write_plan(storage, spec), *told))
+                told = [write_plan(storage, spec), *told_of_given(searched, wanted, asked)]
+                if seconds := training_s(searched, plan_of(spec)):
+                    told.append(
+                        f"about {time_text(seconds)} of training in all, by what its candidates' "
+                        f"trials took; workers share it"
+                    )
+                return Begun(spec.name, tuple(told))
             except ForeignNameError:
                 continue
     raise AssertionError("there is no last number")

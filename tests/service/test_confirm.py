@@ -46,13 +46,15 @@ def searched(database: str, make_study: Maker) -> Study:
     return study
 
 
-def tell(study: Study, score: float) -> None:
-    """End one more trial of the search with this score."""
+def tell(study: Study, score: float, seconds: float = 0.0) -> None:
+    """End one more trial of the search with this score, after so many seconds of training."""
     trial = study.optuna.ask()
     config = study.space.draw(FromTrial(trial))
     assert config.train.epochs == EPOCHS
     for key, value in {"end_cause": "completed", "epochs": EPOCHS, "best_epoch": 2}.items():
         trial.set_user_attr(key, value)
+    if seconds:
+        trial.set_user_attr("train_seconds", seconds)
     study.optuna.tell(trial, score)
 
 
@@ -69,6 +71,24 @@ def test_the_best_and_the_control_are_chosen(searched: Study) -> None:
     assert [each.number for each in choose_candidates(searched, 2)] == [0, 3, 4]
     assert all(each.last_epoch == EPOCHS for each in choose_candidates(searched, 2))
     searched.close()
+
+
+def test_how_long_it_trains_is_told_by_what_its_candidates_took(
+    database: str, make_study: Maker
+) -> None:
+    make_study(database, trials=5, sets=(f"train.epochs={EPOCHS}",), source="synthetic:120")
+    study = open_study(database, "small")
+    for score, seconds in ((0.5, 60.0), (0.7, 90.0), (0.9, 120.0)):
+        tell(study, score, seconds)
+    lines = begin(study, database, Asked(top=1, seeds=3), again=False).lines
+    assert lines == (
+        "study 'small/confirm': trials 0, 2, each with 3 seeds, 6 runs",
+        "about 9 min of training in all, by what its candidates' trials took; workers share it",
+    )
+    tell(study, 0.95)
+    lines = begin(study, database, Asked(top=1), again=True).lines
+    assert not any("of training" in line for line in lines), "trial 3 does not tell"
+    study.close()
 
 
 def test_runs_are_paired_and_the_first_seed_keeps_the_parts(searched: Study, database: str) -> None:
