@@ -6,8 +6,8 @@ import re
 
 import yaml
 
+from objectives.config.plain_yaml import WithoutAliases
 from objectives.errors import Problem
-from objectives.plain_yaml import WithoutAliases
 from spaces.values import Scalar, shown
 
 Tree = Scalar | None | list["Tree"] | dict[str, "Tree"]

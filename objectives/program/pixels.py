@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from objectives.transfer import sent
+from objectives.device.transfer import sent
 
 
 def pixels_BCHW(images_BHWC: np.ndarray) -> Tensor:

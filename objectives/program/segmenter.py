@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from objectives.config import Config, Model, Startable
 from objectives.data.spec import FrameSpec
+from objectives.device.transfer import sent
 from objectives.networks import all_outputs, build_network
-from objectives.transfer import sent
 
 Program = TypeVar("Program", bound=nn.Module)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from objectives.beat import Beat, unheard
 from objectives.data.ragged import Frames
 from objectives.data.spec import FrameSpec
+from objectives.device.transfer import fetched, sent
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.boundary import Contours
 from objectives.scoring.metrics import iou_K
@@ -21,7 +22,6 @@ from objectives.scoring.passes import Part, passes, unseen
 from objectives.scoring.soft import SoftSums
 from objectives.scoring.tally import Tally, groups_on, masks_on
 from objectives.statistics.scores import Scoring
-from objectives.transfer import fetched, sent
 from objectives.windows.layout import Corner, cut
 
 Criterion = Callable[[Tensor, Tensor], Tensor]

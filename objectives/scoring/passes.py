@@ -19,9 +19,9 @@ from objectives.data.spec import FrameSpec
 from objectives.device.memory import DoesNotFitError, TooLarge, attempt, empty_cache
 from objectives.device.portions import frames_at_once
 from objectives.device.precision import exact
+from objectives.device.transfer import sent
 from objectives.program.pixels import pixels_on
 from objectives.program.segmenter import scored_on, scored_probabilities
-from objectives.transfer import sent
 from objectives.windows.layout import Corner, Windows
 from objectives.windows.mosaic import Strip, Tile, batches, stitched, tiles_of
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from objectives.data.spec import FrameSpec
+from objectives.device.transfer import sent
 from objectives.program.segmenter import predict_labels
 from objectives.scoring.metrics import cells_in_groups_GC, confusions_of_GKK
 from objectives.scoring.soft import SoftSums, soft_cells_KS
-from objectives.transfer import sent
 
 
 @dataclass(frozen=True)

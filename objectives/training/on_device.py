@@ -16,11 +16,11 @@ from objectives.augmentation.on_device.resizing import resized
 from objectives.augmentation.transforms import frame_seed
 from objectives.config import Config
 from objectives.data.dataset import Dataset
+from objectives.device.transfer import sent
 from objectives.program.pixels import widened
 from objectives.training.loader import FrameLoader
 from objectives.training.order import EpochOrder, Key
 from objectives.training.ways import held_sizes
-from objectives.transfer import sent
 
 BANK_EPOCHS = 4  # that what the host has made of a frame is used for
 

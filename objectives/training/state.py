@@ -18,6 +18,7 @@ from objectives.data.spec import FrameSpec
 from objectives.device.precision import computes_bf16
 from objectives.device.processor import Processor
 from objectives.device.running_out import shortage_in
+from objectives.device.transfer import fetched
 from objectives.errors import WorldError, first_line
 from objectives.losses import second_from
 from objectives.networks.pretrained import carried_names, load_start
@@ -28,7 +29,6 @@ from objectives.training.carried import Carried
 from objectives.training.ema import AveragedModel
 from objectives.training.optimise import LearningRate, build_optimiser
 from objectives.training.results import EpochResult, scored_epoch
-from objectives.transfer import fetched
 
 # what reading bytes that are no state of this trial may raise, besides what a device raises that is
 # at fault itself

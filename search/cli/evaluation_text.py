@@ -3,11 +3,15 @@
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
+from rich.table import Table
+
 from objectives.config.score import WORDS
+from objectives.errors import one_line
+from objectives.statistics.scores import mean_over
+from search.terminal.console import open_console
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.table import Table
 
     from objectives.bundle.evaluate import BundleEvaluation
 
@@ -67,9 +71,6 @@ def print_evaluation(evaluation: "BundleEvaluation") -> None:
     """Print the score, a table of the scored classes, the calibration error, the frames with the worst
     score, and the notes.
     """
-    from objectives.errors import one_line
-    from search.terminal.console import open_console
-
     console = open_console()
     console.print(
         f"{evaluation.spec.score_words} {evaluation.evaluation.score:.4f} on "
@@ -92,9 +93,7 @@ def print_evaluation(evaluation: "BundleEvaluation") -> None:
         console.print(f"note: {note}")
 
 
-def _table(evaluation: "BundleEvaluation") -> "Table":
-    from rich.table import Table
-
+def _table(evaluation: "BundleEvaluation") -> Table:
     names = evaluation.spec.class_names
     measures = _measures(evaluation)
     heads = [WORDS.get(name, name) for name in measures]
@@ -121,8 +120,6 @@ def _measures(evaluation: "BundleEvaluation") -> "dict[str, np.ndarray]":
 
 def _means(evaluation: "BundleEvaluation") -> dict[str, float]:
     """Means over the scored classes that occur, of which the score may be one."""
-    from objectives.statistics.scores import mean_over
-
     scored = evaluation.spec.scored
     return {name: mean_over(each, scored) for name, each in _measures(evaluation).items()}
 

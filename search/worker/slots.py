@@ -57,25 +57,11 @@ def division(
 
 
 def _largest_need(pipe: Connection, spec: StudySpec, directory: Path) -> None:
-    """Say how many bytes of a GPU the largest of a study's likely configs needs; of one that cannot be
-    built or estimated nothing is known.
-    """
-    end_with_parent()
-    from objectives.data.dataset import load_dataset
-    from objectives.errors import UserError
-    from objectives.training.resources import estimate
-    from search.process.causes import UNKNOWN
-    from search.study.spread import likely_configs
-    from spaces import load_stored_space
+    """Say what `largest_need` does: in a process of its own, which alone loads what that needs."""
+    from search.worker.largest_need import largest_need
 
-    data = load_dataset(directory)
-    needs = [0]
-    for config in likely_configs(spec, load_stored_space(spec.space)):
-        try:
-            needs.append(estimate(config, data.spec, bf16=config.train.bf16).memory_bytes)
-        except (UserError, *UNKNOWN):
-            continue
-    pipe.send(max(needs))
+    end_with_parent()
+    pipe.send(largest_need(spec, directory))
 
 
 def joined(

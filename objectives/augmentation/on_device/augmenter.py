@@ -15,7 +15,7 @@ from objectives.augmentation.strengths import Strengths
 from objectives.config import Augment
 from objectives.data.ragged import Size
 from objectives.data.spec import FrameSpec
-from objectives.transfer import sent
+from objectives.device.transfer import sent
 
 # values of frames that go through at once: so many stay in a CPU's cache and are no news to its memory; on a
 # GPU they bound what is taken for a moment, some ten times four bytes each

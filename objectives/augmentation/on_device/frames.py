@@ -11,7 +11,7 @@ from torch import Tensor
 from objectives.augmentation.crops import Region
 from objectives.data.dataset import Dataset
 from objectives.data.ragged import Size
-from objectives.transfer import sent
+from objectives.device.transfer import sent
 
 
 @final

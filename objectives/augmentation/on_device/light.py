@@ -10,7 +10,7 @@ from torch import Tensor
 from objectives.augmentation.on_device.draws import Draws
 from objectives.augmentation.transforms import OwnRange
 from objectives.data.spec import FrameSpec
-from objectives.transfer import sent
+from objectives.device.transfer import sent
 
 REACH = 3.5  # deviations that a blur's kernel reaches, rounded down to whole pixels
 

@@ -12,7 +12,7 @@ from objectives.augmentation.on_device.draws import Draws
 from objectives.augmentation.transforms import fill_values
 from objectives.data.ragged import Size
 from objectives.data.spec import FrameSpec
-from objectives.transfer import sent
+from objectives.device.transfer import sent
 
 
 def origins(draws: Draws, size: Size, *, reflects: bool) -> npt.NDArray[np.float64]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from objectives.data.preparing.resize import resize_mask
 from objectives.data.ragged import Size
-from objectives.transfer import sent
+from objectives.device.transfer import sent
 
 
 def resized(

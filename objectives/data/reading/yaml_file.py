@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from objectives.config.plain_yaml import WithoutAliases
 from objectives.errors import Problem, ProblemsError
-from objectives.plain_yaml import WithoutAliases
 
 MOST_BYTES = 2**20
 

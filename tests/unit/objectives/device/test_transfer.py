@@ -16,9 +16,9 @@ import objectives.scoring.evaluate
 import objectives.training.fit
 from objectives.config import Augment, Config, Lion, Loss, Plateau, Train, UNet
 from objectives.data.dataset import Dataset
+from objectives.device.transfer import fetched, fetched_together, sent
 from objectives.training.augment_on import AugmentOn
 from objectives.training.fit import fit, prepare
-from objectives.transfer import fetched, fetched_together, sent
 
 CPU = torch.device("cpu")
 TYPES = (torch.float32, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.float64)
