@@ -3,6 +3,7 @@ wanted. Imports no torch.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, assert_never
 
@@ -34,6 +35,18 @@ class Engine(Protocol):
         their order.
         """
         ...
+
+
+@dataclass(frozen=True)
+class EngineWanted:
+    """By which engine to predict, where it computes, and over which mirrored frames it averages."""
+
+    name: EngineName = "torch"
+    device: str = "cpu"
+    flips: FlipsWanted = "auto"
+
+
+BY_TORCH = EngineWanted()
 
 
 def open_engine(

@@ -4,6 +4,7 @@ no torch: ONNX alone can predict.
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -13,12 +14,11 @@ from objectives.data.dataset import read_images
 from objectives.data.reading.banded import BandedTiff
 from objectives.errors import ProblemsError
 from objectives.predict.checks import NamedImage, OnBad, foreign_problem, good_frames, refuse_bad
-from objectives.predict.engines import Engine, EngineName, open_engine
+from objectives.predict.engines import BY_TORCH, Engine, EngineWanted, open_engine
 from objectives.predict.layers import Extra, Layer, Layers, layers_beside
 from objectives.predict.predicted import PredictedImage
 from objectives.predict.prediction_files import writer_for
 from objectives.predict.strips import Answer
-from objectives.program.settings import FlipsWanted
 
 # of which frame, how many rows are predicted, and of how many
 Rows = Callable[[str, int, int], None]
@@ -33,33 +33,42 @@ def unsaid(_line: str) -> None:
     """Say nothing."""
 
 
+@dataclass(frozen=True)
+class Heard:
+    """Who hears how far a prediction is: of ``rows`` after each strip of a frame, of a ``lack`` where an
+    uncertainty has no disagreement.
+    """
+
+    rows: Rows = untold
+    lack: Told = unsaid
+
+
+NOBODY = Heard()
+
+
 def predict(
     directory: Path,
     source: str | Path,
     out: Path,
     *,
-    engine: EngineName = "torch",
-    device: str = "cpu",
-    flips: FlipsWanted = "auto",
+    engine: EngineWanted = BY_TORCH,
     beside: Collection[Extra] = (),
     force: bool = False,
     on_bad: OnBad = refuse_bad,
-    progress: Rows = untold,
-    on_lack: Told = unsaid,
+    heard: Heard = NOBODY,
 ) -> int:
     """Predict the frames of ``source`` (see `read_images`) into ``out`` (.npz, .csv or a folder), with
     what is asked for ``beside`` the masks; returns how many.
 
     Every frame is read before the first is predicted; where ``on_bad`` lets frames that cannot be
     used pass, they are left out. With ``force`` an npz or CSV of masks that is there is replaced.
-    ``progress`` is told of each strip of a frame, ``on_lack`` why an uncertainty has no disagreement.
 
     Raises:
         UserError: The bundle, the frames or ``out`` cannot be used; nothing is written then.
         WorldError: ``out`` cannot be written.
     """
     write = writer_for(out, source=str(source), force=force, beside=beside)
-    opened = open_engine(directory, engine, device=device, flips=flips)
+    opened = open_engine(directory, engine.name, device=engine.device, flips=engine.flips)
     frames = good_frames(
         str(source),
         read_images(source, opened.spec.reading, banded=opened.spec.windows is not None),
@@ -69,9 +78,9 @@ def predict(
         beside,
     )
     if "uncertainty" in beside and opened.no_disagreement:
-        on_lack(f"no disagreement of members: {opened.no_disagreement}")
+        heard.lack(f"no disagreement of members: {opened.no_disagreement}")
     layers = layers_beside(beside, disagreement=not opened.no_disagreement)
-    return write(predict_frames(opened, frames, layers, progress), out)
+    return write(predict_frames(opened, frames, layers, heard.rows), out)
 
 
 def predict_frames(

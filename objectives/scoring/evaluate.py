@@ -76,6 +76,19 @@ class Evaluation:
         return iou_K(self.confusion_KK)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What is summed beside the counts: a ``loss`` of what the model sees at once, logits (B, K, H, W)
+    and masks (B, H, W) int64, and the sums of probabilities where they are asked for.
+    """
+
+    loss: Criterion | None = None
+    soft: bool = False
+
+
+COUNTS = Beside()
+
+
 def evaluate(
     segmenter: nn.Module,
     images: Frames,
@@ -84,16 +97,14 @@ def evaluate(
     *,
     device: torch.device,
     beat: Beat = unheard,
-    loss: Criterion | None = None,
-    soft: bool = False,
+    beside: Beside = COUNTS,
     group_of_N: npt.NDArray[np.integer] | None = None,
 ) -> Evaluation:
     """Score a model on labelled frames (H, W, C) and masks (H, W) in fp32; leaves it in
     evaluation mode.
 
-    ``loss`` is computed of what the model sees at once, logits (B, K, H, W) and masks, (B, H, W)
-    int64, where it is given; the sums of probabilities are made where ``soft`` asks for them. ``group_of_N``
-    (N,) has the group 0..G-1 of each frame, where there are any. ``beat`` is called after each batch.
+    ``group_of_N`` (N,) has the group 0..G-1 of each frame, where there are any. ``beat`` is called after
+    each batch.
 
     Raises:
         DoesNotFitError: Memory is too small for a single frame.
@@ -103,8 +114,8 @@ def evaluate(
     together_N = np.zeros(len(images), dtype=np.int64)
     groups_N = together_N if group_of_N is None else group_of_N
     groups = int(groups_N.max(initial=0)) + 1
-    losses = Losses(loss, masks, spec, device)
-    tally = Tally(spec, groups, soft)
+    losses = Losses(beside.loss, masks, spec, device)
+    tally = Tally(spec, groups, beside.soft)
     on_device_N = groups_on(device, groups_N)
     scoring = spec.scoring
     contours = Contours(masks, spec, groups_N, groups) if scoring.boundary else None
@@ -121,7 +132,7 @@ def evaluate(
         measured,
         device=device,
         beat=beat,
-        seen=losses.add if loss else unseen,
+        seen=losses.add if beside.loss else unseen,
     )
     total_T = sent(torch.from_numpy(tally.nothing), device)
     for part, (part_T, labels_BHW) in found:  # a batch that is repeated in halves counts once

@@ -14,7 +14,7 @@ from objectives.data.dataset import Dataset
 from objectives.device.computing import processor_of
 from objectives.errors import WorldError
 from objectives.losses import Phases, build_phases, class_weights_K
-from objectives.scoring.evaluate import Evaluation, evaluate
+from objectives.scoring.evaluate import Beside, Evaluation, evaluate
 from objectives.statistics.resampling import blocks_of
 from objectives.training.augment_on import AugmentOn
 from objectives.training.batches import TrainingBatches
@@ -122,8 +122,7 @@ def fit(training: Training, beat: Beat = unheard, settle: Beat = unheard) -> Ite
             data.spec,
             device=state.device,
             beat=beat,
-            loss=criterion,
-            soft=True,
+            beside=Beside(criterion, soft=True),
             group_of_N=blocks_N,
         )
         # that device is idle by now: nothing is waited for again

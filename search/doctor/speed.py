@@ -9,7 +9,7 @@ import torch
 from objectives.config import Config
 from objectives.data.dataset import Dataset
 from objectives.errors import SearchError, UserError
-from objectives.scoring.evaluate import evaluate
+from objectives.scoring.evaluate import Beside, evaluate
 from objectives.training.fit import prepare, train_epoch
 from objectives.training.order import EpochOrder
 from objectives.training.resources import estimate
@@ -57,7 +57,7 @@ def measure(config: Config, data: Dataset, device: torch.device) -> Speed:
     def score() -> None:
         model = training.state.average.model
         images, masks = data.images[frames], data.masks[frames]
-        evaluate(model, images, masks, data.spec, device=device, soft=True)
+        evaluate(model, images, masks, data.spec, device=device, beside=Beside(soft=True))
 
     step_s = _second_turn_s(lambda: train_epoch(training)) / len(training.batches)
     frame_s = _second_turn_s(score) / len(frames)

@@ -8,7 +8,7 @@ from torch import nn
 
 from objectives.bundle.provenance import FlipScores, Origin, PartScore, Provenance, current_versions
 from objectives.config import Config, ConvStack, Train, UNet
-from objectives.predict.engines import EngineName
+from objectives.predict.engines import EngineName, EngineWanted
 from objectives.predict.masks import predict
 from objectives.program.settings import FlipsWanted, Member, ProgramSettings
 from objectives.scoring.evaluate import evaluate
@@ -54,5 +54,5 @@ def predicted(
 ) -> np.ndarray:
     """The masks that a bundle predicts for a file in a folder."""
     out = folder / f"{bundle.name}-{engine}-{flips}.npz"
-    predict(bundle, folder / source, out, engine=engine, flips=flips)
+    predict(bundle, folder / source, out, engine=EngineWanted(engine, flips=flips))
     return np.asarray(np.load(out)["masks"])

@@ -13,7 +13,7 @@ from objectives.errors import Problem, UserError
 from objectives.outputs.place import is_stream
 from objectives.predict import masks
 from objectives.predict.checks import refuse_bad
-from objectives.predict.engines import torch_is_there
+from objectives.predict.engines import EngineWanted, torch_is_there
 from objectives.predict.layers import Extra
 from objectives.program.settings import FlipsWanted
 from search.cli.action import NO_TORCH
@@ -61,12 +61,10 @@ def predict(
         bundle,
         found_here(source),
         out,
-        flips=flips,
         beside=beside,
         force=force,
         on_bad=on_bad,
-        progress=RowsSaid(),
-        on_lack=lambda line: lacks.update({line: None}),
+        heard=masks.Heard(RowsSaid(), lambda line: lacks.update({line: None})),
     )
     by_torch = engine == "torch" or (engine == "auto" and torch_is_there())
     if by_torch:
@@ -74,9 +72,11 @@ def predict(
             raise UserError(NO_TORCH)
         from search.cli.torch_device import on_device
 
-        count = on_device(device, lambda each: label(device=str(each)))
+        count = on_device(
+            device, lambda each: label(engine=EngineWanted("torch", str(each), flips))
+        )
     else:
-        count = label(engine="onnx", device=device)
+        count = label(engine=EngineWanted("onnx", device, flips))
     typer.echo(
         f"{count} masks{' with ' if beside else ''}{' and '.join(beside)} written to {out}"
         f"{'' if by_torch else ' (by ONNX Runtime)'}",

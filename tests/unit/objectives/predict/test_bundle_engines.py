@@ -16,6 +16,7 @@ from PIL import Image
 from objectives.bundle.bundle_folder import load_bundle, write_bundle
 from objectives.ensemble.program import build_program, reflipped
 from objectives.errors import UserError
+from objectives.predict.engines import EngineWanted
 from objectives.predict.masks import predict
 from objectives.predict.onnx_engine import OnnxEngine
 from objectives.program.settings import FlipsWanted
@@ -135,7 +136,7 @@ def test_without_torch_the_command_gives_the_same_masks(
     done = run_python(["-m", *words], environment)
     assert done.returncode == 0, done.stderr
     assert "by ONNX Runtime" in done.stdout
-    predict(bundle, tmp_path / "in", tmp_path / "torch", flips=flips)
+    predict(bundle, tmp_path / "in", tmp_path / "torch", engine=EngineWanted(flips=flips))
     for name, image_HWC in images.items():
         ours, theirs = (
             np.asarray(Image.open(tmp_path / engine / f"{name}.png"))

@@ -20,7 +20,8 @@ from objectives.data.reading import banded
 from objectives.data.reading.banded import BandedTiff, open_banded
 from objectives.data.reading.decode import decode_image
 from objectives.errors import ProblemsError
-from objectives.predict.masks import predict
+from objectives.predict.engines import EngineWanted
+from objectives.predict.masks import Heard, predict
 from objectives.predict.segmentation import load
 from objectives.program.segmenter import build_segmenter
 from objectives.program.settings import ProgramSettings
@@ -128,7 +129,7 @@ def test_a_geotiff_becomes_a_tiled_tiff_that_lies_where_it_does(
     tifffile.imwrite(tmp_path / "in" / "plain.tif", plain[..., 0])
     told: list[tuple[str, int, int]] = []
     count = predict(
-        bundle, tmp_path / "in", tmp_path / "out", progress=lambda *each: told.append(each)
+        bundle, tmp_path / "in", tmp_path / "out", heard=Heard(lambda *each: told.append(each))
     )
     assert count == 2
     with tifffile.TiffFile(tmp_path / "out" / "deep" / "field.tif") as opened:
@@ -144,7 +145,7 @@ def test_a_geotiff_becomes_a_tiled_tiff_that_lies_where_it_does(
     np.testing.assert_array_equal(found, expected)
     assert (tmp_path / "out" / "plain.png").exists()
     assert [each[1:] for each in told if each[0] == "deep/field"][-1] == (700, 700)
-    predict(bundle, tmp_path / "in", tmp_path / "onnx", engine="onnx")
+    predict(bundle, tmp_path / "in", tmp_path / "onnx", engine=EngineWanted("onnx"))
     other = tifffile.imread(tmp_path / "onnx" / "deep" / "field.tif")
     assert (other != expected).mean() < 1e-3
 
@@ -187,9 +188,10 @@ def test_large_files_are_read_in_bands(tmp_path: Path, monkeypatch: pytest.Monke
 PEAK = """
 import json, sys
 from pathlib import Path
+from objectives.predict.engines import EngineWanted
 from objectives.predict.masks import predict
 from tests.support.peaks import peak_bytes
-predict(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), engine=sys.argv[4])
+predict(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), engine=EngineWanted(sys.argv[4]))
 print(json.dumps(peak_bytes()))
 """
 

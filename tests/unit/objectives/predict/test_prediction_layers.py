@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from objectives.bundle.bundle_folder import write_bundle
 from objectives.ensemble.program import build_program
 from objectives.errors import ProblemsError, UserError
+from objectives.predict.engines import EngineWanted
 from objectives.predict.layers import Extra
-from objectives.predict.masks import predict
+from objectives.predict.masks import Heard, predict
 from objectives.predict.predicted import PredictedImage
 from objectives.predict.prediction_files import refuse_names
 from objectives.predict.segmentation import load
@@ -66,8 +67,15 @@ def test_a_folder_gets_a_tiff_of_each_beside_the_same_masks(
 ) -> None:
     lacks: list[str] = []
     out, alone = tmp_path / "out", tmp_path / "alone"
-    predict(windowed, images, out, engine=engine, beside=BOTH, on_lack=lacks.append)
-    predict(windowed, images, alone, engine=engine)
+    predict(
+        windowed,
+        images,
+        out,
+        engine=EngineWanted(engine),
+        beside=BOTH,
+        heard=Heard(lack=lacks.append),
+    )
+    predict(windowed, images, alone, engine=EngineWanted(engine))
     extras = [f"{name}.{extra}.tif" for name in ("a", "deep/field") for extra in (*BOTH,)]
     assert files_in(out) == sorted(["a.png", "deep/field.tif", *extras])
     for mask in files_in(alone):
@@ -250,8 +258,9 @@ PEAK = """
 import sys
 from pathlib import Path
 from objectives.predict.layers import Extra
+from objectives.predict.engines import EngineWanted
 from objectives.predict.masks import predict
-predict(*map(Path, sys.argv[1:4]), engine=sys.argv[4], beside=("probabilities", "uncertainty"))
+predict(*map(Path, sys.argv[1:4]), engine=EngineWanted(sys.argv[4]), beside=("probabilities", "uncertainty"))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 

@@ -21,7 +21,7 @@ from objectives.device.memory import TooLarge
 from objectives.program.segmenter import Segmenter, build_segmenter
 from objectives.scoring import passes
 from objectives.scoring.boundary import band_width, boundary_confusion_LL
-from objectives.scoring.evaluate import evaluate, predict
+from objectives.scoring.evaluate import Beside, evaluate, predict
 from objectives.scoring.inspection import inspect_frames
 from objectives.scoring.metrics import confusion_KK
 from objectives.statistics.resampling import left_out_scores
@@ -180,7 +180,9 @@ def test_every_pass_scores_by_the_bands_of_single_frames(
     )
     monkeypatch.setattr(portions, "PIXELS", 4 * spec.height * spec.width)
     groups = np.arange(10) % 3
-    found = evaluate(segmenter, *frames, spec, device=CPU, group_of_N=groups, soft=True)
+    found = evaluate(
+        segmenter, *frames, spec, device=CPU, group_of_N=groups, beside=Beside(soft=True)
+    )
     assert found.score == pytest.approx((2 * soil + sand) / 3)
     assert found.measured[[1, 3]] == pytest.approx([soil, sand])
     assert len(found.measured) == len(found.iou) == spec.num_classes
@@ -204,7 +206,7 @@ def test_a_batch_that_is_repeated_in_halves_counts_once(
 ) -> None:
     spec = spec_by(terrain, "boundary-iou")
     frames = terrain.images[:12], terrain.masks[:12]
-    whole = evaluate(segmenter, *frames, spec, device=CPU, soft=True)
+    whole = evaluate(segmenter, *frames, spec, device=CPU, beside=Beside(soft=True))
 
     def short(_: torch.device, work: Callable[[list[int]], object], batch: list[int]) -> object:
         """As where memory runs out at the very end."""
@@ -212,7 +214,7 @@ def test_a_batch_that_is_repeated_in_halves_counts_once(
         return TooLarge("out of memory") if len(batch) > 3 else done
 
     monkeypatch.setattr(passes, "attempt", short)
-    halved = evaluate(segmenter, *frames, spec, device=CPU, soft=True)
+    halved = evaluate(segmenter, *frames, spec, device=CPU, beside=Beside(soft=True))
     np.testing.assert_array_equal(halved.judged_GKK, whole.judged_GKK)
     np.testing.assert_array_equal(halved.confusions_GKK, whole.confusions_GKK)
     assert halved.score == whole.score

@@ -14,7 +14,7 @@ from objectives.device import portions
 from objectives.ensemble.probabilities import LabelledFrames, measure_member
 from objectives.ensemble.probability_codes import decode_probabilities
 from objectives.program.segmenter import Segmenter, build_segmenter
-from objectives.scoring.evaluate import evaluate, predict
+from objectives.scoring.evaluate import Beside, evaluate, predict
 from objectives.scoring.inspection import inspect_frames
 from objectives.scoring.passes import seen_batches
 from objectives.windows.layout import cut
@@ -90,7 +90,13 @@ def test_the_score_is_that_of_probabilities_averaged_by_hand(
     monkeypatch.setattr(portions, "PIXELS", at_once * 16 * 24)
     groups = np.array([1, 0, 1, 0])
     found = evaluate(
-        world.segmenter, world.images, world.masks, SPEC, device=CPU, soft=True, group_of_N=groups
+        world.segmenter,
+        world.images,
+        world.masks,
+        SPEC,
+        device=CPU,
+        beside=Beside(soft=True),
+        group_of_N=groups,
     )
     for group, frames in enumerate(([1, 3], [0, 2])):
         # pixels that rounding turns
@@ -144,7 +150,7 @@ def test_the_loss_is_that_of_the_windows_and_what_lies_beyond_a_frame_is_ignored
         return functional.cross_entropy(logits_BKHW, masks_BHW, ignore_index=0)
 
     found = evaluate(
-        world.segmenter, world.images[3:], world.masks[3:], SPEC, device=CPU, loss=loss
+        world.segmenter, world.images[3:], world.masks[3:], SPEC, device=CPU, beside=Beside(loss)
     )
     logits, masks = [], []
     for corner in SPEC.windows.corners(33, 5):
