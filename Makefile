@@ -9,7 +9,7 @@ PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reo
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-augment bench-database bench-ensembles bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-steps bench-tables compose-test slurm-test chart-test dist clean
+.PHONY: help install demo check test test-full fuzz faults faults-compose browser-test gpu-test gpu-lab recipes-test bench bench-augment bench-database bench-ensembles bench-images bench-live bench-nuclei bench-peers bench-portfolio bench-search bench-seconds bench-steps bench-tables compose-test slurm-test chart-test dist clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-peers: install ## searches in virtual time on a recorded table, the real c
 
 bench-search: install ## what choices and searches are worth, replayed on the recorded tables (minutes)
 	$(BENCH) tests/bench_search.py
+
+bench-seconds: install ## what an epoch of a recorded table's configs takes, measured alone (TABLE=terrain; two minutes; MARS_NPZ for the others)
+	OMP_NUM_THREADS=1 $(BENCH) tests/bench_seconds.py --table $(or $(TABLE),terrain) $(ARGS)
 
 bench-portfolio: install ## steps from the control that the recorded tables commend, and what those of one are worth on another (a minute)
 	$(BENCH) tests/bench_portfolio.py $(ARGS)

@@ -22,7 +22,7 @@ from search_bench.piped import PeerError, piped
 from search_bench.plans import ALL
 from search_bench.portfolio import StepsFrom
 from search_bench.runs import runs_of
-from search_bench.surrogate import Surrogate
+from search_bench.surrogate import Priced, Surrogate
 from search_bench.tabular import NoneLeftError, Tabular
 from search_bench.virtual import Method, Trained, ours, peers, play
 
@@ -30,7 +30,7 @@ from search.posterior.belief import Believer, Learned, Run
 from spaces.pruning import Halving, ModelStopping, NoPruning
 from spaces.sampler import Sampler
 
-WORLDS = {"surrogate": Surrogate, "table": Tabular}
+WORLDS = {"surrogate": Surrogate, "priced": Priced, "table": Tabular}
 STEPS = StepsFrom(GROUND.control)
 
 

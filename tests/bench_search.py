@@ -22,14 +22,20 @@ from search_bench.judging import Verdict, shown
 from search_bench.parts import GROUND, best_of
 from search_bench.plans import ALL
 from search_bench.runs import runs_of
-from search_bench.surrogate import Quality, Surrogate, quality
+from search_bench.surrogate import Priced, Quality, Surrogate, quality
 from search_bench.tabular import Tabular
+from search_bench.virtual import World
 
 from search.posterior.belief import Believer, Run
 from search.posterior.carried import final_score
 from spaces.values import Value
 
 SIZES = (8, 16, 40)
+SAID: Mapping[type[World], str] = {
+    Surrogate: "as a surrogate",
+    Priced: "as a surrogate where a training costs its seconds",
+    Tabular: "and its configs alone",
+}
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,12 @@ def main() -> None:
         for size in SIZES:
             if size <= len(table.offered):
                 report(table, size, asked.repetitions)
-    for name, kind in product(names, (Surrogate, Tabular)):
+    for name, kind in product(names, SAID):
         if studies := studies_of(name, kind.kept_as):
             told = asked.told or max(study.runs for study in studies)
+            print(f"\n{name}, {told} runs {SAID[kind]}")
             if kind is Surrogate:
-                print(f"\n{name}, {told} runs as a surrogate. {told_of(quality(name, told))}")
-            else:
-                print(f"\n{name}, {told} runs, its configs alone")
+                print(told_of(quality(name, told)))
             verdict = Verdict(kind(name, told=told), asked.workers, asked.budget)
             print(*verdict.lines(), sep="\n", flush=True)
             there = {each.method for each in verdict.all}

@@ -23,6 +23,7 @@ from search.process.messages import Cause
 from search_bench.parts import GROUND
 from search_bench.plans import ALL, plan_of
 from search_bench.runs import Recorded, runs_of
+from search_bench.seconds import Seconds
 from search_bench.virtual import Offer, as_proposed
 from spaces.values import Value
 
@@ -95,6 +96,10 @@ class Surrogate:
     def offer(self) -> Offer:
         """Return that each proposal is trained as it is."""
         return as_proposed
+
+    def cost(self, params: Mapping[str, object]) -> float:
+        """Return 1: trainings are counted."""
+        return 1.0
 
     def run(self, values: Mapping[str, Value], seed: int, number: int) -> Floats:
         """Return the scores (E,) of a study's trial."""
@@ -193,6 +198,20 @@ class Surrogate:
         self.residuals = [
             curves_RE - true_E for curves_RE, true_E in zip(self.curves, true_CE, strict=True)
         ]
+
+
+class Priced(Surrogate):
+    """The same, where a training costs its seconds: a budget is in trainings of the control."""
+
+    kept_as = "priced"
+
+    def cost(self, params: Mapping[str, object]) -> float:
+        """Return what a config's training takes, in trainings of the control."""
+        return self._seconds.cost(params)
+
+    @cached_property
+    def _seconds(self) -> Seconds:
+        return Seconds.of_table(self.name)
 
 
 @dataclass(frozen=True)

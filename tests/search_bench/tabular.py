@@ -58,6 +58,10 @@ class Tabular:
 
         return nearest
 
+    def cost(self, params: Mapping[str, object]) -> float:
+        """Return 1: trainings are counted."""
+        return 1.0
+
     def run(self, values: Mapping[str, Value], seed: int, number: int) -> Floats:
         """Return the scores (E,) of a study's trial, which are those of one of its config's runs."""
         place = self._place(values)

@@ -39,6 +39,7 @@ class Trained:
     values: dict[str, Value]
     scores: list[float] = field(default_factory=list)
     known_at: list[float] = field(default_factory=list)  # in trainings that all workers have spent
+    cost: float = 1.0  # of its whole training, in those
     state: TrialState = TrialState.RUNNING
 
     def by(self, spent: float, epochs: int) -> tuple[Floats, bool]:
@@ -86,6 +87,9 @@ class World(Protocol):
 
     def offer(self) -> Offer:
         """Return what a new study trains for each of its proposals."""
+
+    def cost(self, params: Mapping[str, object]) -> float:
+        """Return what a whole training of a config takes from the budget; 1 for the control."""
 
     def run(self, values: Mapping[str, Value], seed: int, number: int) -> Floats:
         """Return the scores (E,) of a study's trial."""
@@ -283,7 +287,7 @@ def play(method: Method, world: World, *, workers: int, budget: int, seed: int) 
     """
     trained: list[Trained] = []
     curves: list[Floats] = []  # of each trial all scores, known and to come
-    spent, epoch_costs = 0.0, 1 / world.epochs
+    spent = 0.0
     # when each worker's next epoch is over, whose it is, and the trial's number; -1 where it has none
     events = [(0.0, worker, -1) for worker in range(workers)]
     terms = Terms(seed, budget, world.epochs, workers)
@@ -292,8 +296,8 @@ def play(method: Method, world: World, *, workers: int, budget: int, seed: int) 
         while events:
             now, worker, number = heapq.heappop(events)
             if number >= 0:
-                spent += epoch_costs
                 this = trained[number]
+                spent += this.cost / world.epochs
                 this.scores.append(float(curves[number][len(this.scores)]))
                 this.known_at.append(spent)
                 this.state = search.report(number, this.scores)
@@ -305,12 +309,15 @@ def play(method: Method, world: World, *, workers: int, budget: int, seed: int) 
                 number, params = search.ask(offer)
                 if number == len(trained):
                     tried = GROUND.tried(params)
-                    trained.append(Trained(dict(params), dict(tried.values)))
+                    trained.append(
+                        Trained(dict(params), dict(tried.values), cost=world.cost(params))
+                    )
                     curves.append(world.run(tried.values, seed, number))
                 elif trained[number].state is not TrialState.WAITING:
                     raise AssertionError(
                         f"{method.name} asks for trial {number}, which is not paused"
                     )
                 trained[number].state = TrialState.RUNNING
-            heapq.heappush(events, (now + epoch_costs, worker, number))
+            over = now + trained[number].cost / world.epochs
+            heapq.heappush(events, (over, worker, number))
     return trained

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ def bench() -> Iterator[Any]:
             "plans",
             "portfolio",
             "runs",
+            "seconds",
             "surrogate",
             "tabular",
             "virtual",
@@ -78,6 +80,38 @@ def test_a_study_spends_its_budget_and_is_known_as_far_as_it_was(bench: Any) -> 
     assert [each.params for each in trained] == [
         each.params for each in bench.virtual.play(method, bench.world, workers=2, budget=4, seed=3)
     ]
+
+
+def test_where_trainings_cost_their_seconds_a_budget_is_in_the_controls(bench: Any) -> None:
+    method = bench.virtual.OptunaMethod("random", lambda seed, number: RandomSampler(seed))
+    priced = bench.surrogate.Priced("mars-a", told=TOLD)
+    trained = bench.virtual.play(method, priced, workers=2, budget=4, seed=3)
+    costs = [bench.seconds.Seconds.of_table("mars-a").cost(each.params) for each in trained]
+    assert costs[0] == 1.0
+    assert max(costs) > 2 * min(costs)
+    spent = sum(len(each.scores) * cost / 12 for each, cost in zip(trained, costs, strict=True))
+    assert 4 <= spent < 4 + max(costs) / 12
+    events = sorted(
+        (at, cost / 12) for each, cost in zip(trained, costs, strict=True) for at in each.known_at
+    )
+    np.testing.assert_allclose([at for at, _ in events], np.cumsum([cost for _, cost in events]))
+
+
+def test_seconds_are_fitted_on_steps_and_multiply_adds(bench: Any) -> None:
+    kept = bench.seconds.Seconds.of_table("terrain")
+    measured = tuple(
+        replace(each, seconds=0.03 * each.steps + 2e-11 * each.multiply_adds)
+        for each in kept.measured
+    )
+    made = replace(kept, measured=measured)
+    assert made.weights == pytest.approx((0.03, 2e-11))
+    params = {each.config: each.params for each in bench.plans.plan_of(bench.plans.ALL["terrain"])}
+    for each in made.measured:
+        epoch = made.epoch(params[each.config])
+        assert (epoch.steps, epoch.multiply_adds) == (each.steps, each.multiply_adds)
+        assert made.fitted(epoch) == pytest.approx(each.seconds)
+    with pytest.raises(SystemExit, match="mars-b: nothing is measured"):
+        bench.seconds.Seconds.of_table("mars-b")
 
 
 def test_pruners_end_trials_but_not_the_control(bench: Any) -> None:
