@@ -12,8 +12,7 @@ from functools import cache, cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from objectives.config import Config
-from objectives.config.networks import Model
+from objectives.config import Config, Model
 from objectives.data.spec import FrameSpec
 from objectives.training.order import count_batches, frames_a_batch
 from objectives.training.resources import estimate

@@ -1,12 +1,14 @@
 """Every recipe with the parameters of its network."""
 
 import json
+from functools import cache
 from typing import Any
 
 import torch
 import typer
 from rich.table import Table
 
+from objectives.config import Model
 from objectives.networks import build_network, count_parameters
 from search.terminal.console import open_console
 from spaces import EnsembleOfRecipes, Recipe, load_ensembles, load_recipes
@@ -32,10 +34,13 @@ def list_all(*, as_json: bool) -> None:
 
 def count_trainable(recipe: Recipe) -> int:
     """Return the trainable parameters of the recipe's network; none of them is made."""
+    return _count(recipe.config.model)
+
+
+@cache  # many recipes share a network, and ensembles have their members'
+def _count(model: Model) -> int:
     with torch.device("meta"):
-        return count_parameters(
-            build_network(recipe.config.model, in_channels=GREY, num_classes=CLASSES)
-        )
+        return count_parameters(build_network(model, in_channels=GREY, num_classes=CLASSES))
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:
