@@ -18,6 +18,7 @@ SHOWN = (8, 16, 40)  # budgets; and the whole of a larger one
 CONTROL_ONLY = "control only"
 OURS = ("model", "tpe + halving")  # ways of the service; what begins like them is ours, too
 BOOTSTRAPS = 2000
+ENOUGH = 20  # repetitions of a peer by which ours are measured
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,9 @@ class Verdict:
 
     @property
     def compared(self) -> list[Gains]:
-        """The peers' gains by which ours are measured: of those that have at least half of the repetitions."""
-        return [each for each in self.all if each.theirs and 2 * each.played >= len(each.gains_RB)]
+        """The peers' gains by which ours are measured: of those that have played enough, or as often as any."""
+        enough = min(ENOUGH, len(self.all[0].gains_RB))
+        return [each for each in self.all if each.theirs and each.played >= enough]
 
     def _gains(self, study: Study, choice: str) -> Floats:
         numbers = study.highest if choice == "highest" else study.posterior
@@ -142,7 +144,7 @@ class Verdict:
             )
         theirs = [each.at(self.budget).mean() for each in self.compared]
         if not theirs or max(theirs) <= 0:
-            yield "no peer with half of the repetitions ends above the control: who is there sooner cannot be said"
+            yield "no peer that has played enough ends above the control: who is there sooner cannot be said"
             return
         dice = np.random.default_rng(0)
         repetitions = len(self.all[0].gains_RB)
