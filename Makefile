@@ -36,7 +36,7 @@ check: install ## lint, format, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: check ## check, then the tests that are run before every commit, in two processes (10 to 15 minutes on 2 cores)
+test: check ## check, then the tests that are run before every commit, in two processes (9 minutes on 2 cores, up to 15 beside other work)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long"
 
 test-full: test ## make test, then the long tests: whole ways through the service, every decoder, the fuzz in small (half an hour in all)
