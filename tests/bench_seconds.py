@@ -13,7 +13,7 @@ import torch
 from search_bench.parts import GROUND
 from search_bench.plans import ALL, CONTROL, Table, plan_of
 from search_bench.runs import runs_of
-from search_bench.seconds import Measured, Seconds
+from search_bench.seconds import Epoch, Measured, Seconds
 
 from objectives.config import Config
 from objectives.data.dataset import Dataset, open_dataset, rare_frames
@@ -82,7 +82,7 @@ def report(seconds: Seconds) -> None:
     print(f"{1000 * step:.1f} ms a step, {1e12 * multiply_add:.1f} s for 10^12 multiply-adds")
     print("| config | seconds an epoch | by the fit |\n|---|--:|--:|")
     for each in seconds.measured:
-        fitted = step * each.steps + multiply_add * each.multiply_adds
+        fitted = seconds.fitted(Epoch(each.steps, each.multiply_adds))
         print(f"| {each.config} | {each.seconds:.2f} | {fitted:.2f} |")
 
 

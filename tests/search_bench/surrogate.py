@@ -66,6 +66,8 @@ class Surrogate:
         runs: dict[str, list[Recorded]] = {}
         recorded = list(runs_of(name).values())
         self.told = told or len(recorded)
+        if not recorded:
+            raise SystemExit(f"{name}: nothing is recorded; make bench-tables TABLE={name} does")
         for run in recorded[: self.told]:
             whole = run.cause == Cause.COMPLETED and run.number in split
             if whole and run.config not in leave_out:
