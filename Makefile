@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 BENCH := PYTHONPATH=$(CURDIR) $(VENV)/bin/python
 # two processes; a file's tests stay in one, where they share what they made
 PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A test that its own limit (pyproject.toml) cannot end, since a thread or Hypothesis holds on to it, ends the whole run,
+# with every thread's stack.
+PYTEST += --max-worker-restart 0 -o faulthandler_timeout=720 -o faulthandler_exit_on_timeout=true
 COMPOSE := docker compose -f docker-compose.yml -f docker-compose.cpu.yml
 
 .DEFAULT_GOAL := help

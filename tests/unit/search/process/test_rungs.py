@@ -3,7 +3,6 @@ to stop.
 """
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -53,32 +52,44 @@ def test_an_answer_is_that_to_what_was_asked_or_a_stop() -> None:
 def judged(
     data: Dataset, folder: Path, *, epochs: int, rungs: tuple[int, ...], stop: bool, late: bool
 ) -> list[Message]:
-    """What a trial has told a worker that answers each save, at once or when the next epoch's frames were
-    seen.
+    """What a trial has told a worker that answers each save, at once or when it has seen frames of the
+    next epoch.
     """
     open_objects(str(folder), MARKERS).write(MARKER, b"")
     config = load_space("tiny", (f"train.epochs={epochs}", "train.steps_per_epoch=1")).default()
     job = replace(job_of(config, data, folder), rungs=rungs)
     worker, ours = link()
+    ask, asked_at = child.Question.ask, list[int]()
+    ended = threading.Event()
+
+    def noting(question: child.Question) -> None:
+        asked_at.append(ours.beats.value)
+        ask(question)
 
     def answer() -> list[Message]:
         told = list[Message]()
-        # a reset: the trial has ended, and has not read the last answer
-        with suppress(EOFError, ConnectionResetError):
+        # a reset or a broken pipe: the trial has ended, and has not read the last answer
+        with suppress(EOFError, ConnectionError):
             while True:
                 told.append(worker.recv())
                 match told[-1]:
                     case Saved(number=number, finished=False):
-                        seen = ours.beats.value
-                        while late and ours.beats.value <= seen + 1:
-                            time.sleep(0.001)
+                        while late and ours.beats.value <= asked_at[-1] + 1:
+                            if ended.wait(0.001):
+                                break
                         worker.send(Reply(number, stop=stop))
         return told
 
-    with ThreadPoolExecutor(1) as pool:
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        # however long this machine lets the worker wait for its turn
+        patch.setattr("search.process.link.REPLY_S", 60.0)
+        patch.setattr(child.Question, "ask", noting)
         told = pool.submit(answer)
-        with ours.pipe:
-            train(job, config, data, ours)
+        try:
+            with ours.pipe:
+                train(job, config, data, ours)
+        finally:
+            ended.set()
         return told.result()
 
 
