@@ -1,9 +1,13 @@
-"""What searches in virtual time chose: one line of a file for each study, a file for each table and kind of world."""
+"""What searches in virtual time chose: one line of a file for each study, a file for each table and kind of world, and
+another where that is full.
+"""
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count, takewhile
+from pathlib import Path
 from typing import Any
 
 from search_bench.parts import GROUND
@@ -22,6 +26,7 @@ COLUMNS = (
     "params",
 )
 DIGITS = 6  # of a parameter
+FULL = 1_900_000  # bytes, from which on studies go into the next file
 Params = Mapping[str, Any]
 
 
@@ -54,17 +59,19 @@ def budgets_to(budget: int) -> list[int]:
 
 
 def studies_of(table: str, kept_as: str = "choices") -> list[Study]:
-    """Return the studies of a table that a file has: one for each kind of world."""
-    path = TABLES / f"{table}.{kept_as}.csv"
-    if not path.exists():
-        return []
-    with path.open() as lines:
-        return [_study(row) for row in csv.DictReader(lines)]
+    """Return the studies of a table that were kept, of one kind of world."""
+    rows = list[dict[str, str]]()
+    for path in takewhile(Path.exists, _files(table, kept_as)):
+        with path.open() as lines:
+            rows += csv.DictReader(lines)
+    return [_study(row) for row in rows]
 
 
 def append(table: str, study: Study, kept_as: str = "choices") -> None:
-    """Add a study at the end of a table's file."""
-    path = TABLES / f"{table}.{kept_as}.csv"
+    """Add a study to those of a table: at the end of its last file."""
+    path = next(
+        each for each in _files(table, kept_as) if not each.exists() or each.stat().st_size < FULL
+    )
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -79,6 +86,13 @@ def append(table: str, study: Study, kept_as: str = "choices") -> None:
         writer.writerow(
             [study.runs, study.method, study.workers, study.repetition, *numbers, params]
         )
+
+
+def _files(table: str, kept_as: str) -> Iterator[Path]:
+    """Give the names of a table's files, without end."""
+    yield TABLES / f"{table}.{kept_as}.csv"
+    for number in count(2):
+        yield TABLES / f"{table}.{kept_as}.{number}.csv"
 
 
 def rounded(params: Params) -> Params:

@@ -135,6 +135,12 @@ def test_choices_come_back_as_they_were_written(
     bench.choices.append("mars-a", study)
     bench.choices.append("mars-a", study)
     assert bench.choices.studies_of("mars-a") == [study, study]
+    monkeypatch.setattr(bench.choices, "FULL", 1)  # what follows goes into a file of its own
+    bench.choices.append("mars-a", study)
+    assert bench.choices.studies_of("mars-a") == [study, study, study]
+    sizes = sorted(path.stat().st_size for path in tmp_path.iterdir())
+    assert len(sizes) == 2
+    assert 0 < sizes[0] < sizes[1]
     begun, complete, highest, _, params = chosen
     assert (begun[0], complete[0]) == (4, 4)
     scores = [max(each.scores) for each in trained[:4]]
