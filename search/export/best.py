@@ -21,6 +21,7 @@ from objectives.outputs.atomic import refuse_unwritable
 from objectives.program.settings import FlipsWanted, ProgramSettings, sensible_flips
 from objectives.scoring.inspection import Inspection
 from objectives.statistics.resampling import score_covariances
+from search.confirm.standing import read_standing
 from search.export.description import describe
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, EnsembleChoice, Listed, Single
@@ -36,6 +37,10 @@ from search.study.stored import Study
 
 RetrainChoice = Literal["none", "all"]
 SINGLE = Single()
+OF_THE_SEARCH = (
+    "The study has a confirmation, which says nothing of this: the members and the single model that "
+    "they are weighed against are trials of the search."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +120,11 @@ def export_best(study: Study, place: Place, out: Path, asked: ExportRequest = US
 def _winner(study: Study, place: Place, asked: ExportRequest) -> Winner:
     if asked.trial is not None:
         return named_trial(study, asked.trial)
-    if isinstance(
-        asked.ensemble, Listed
-    ):  # trials of the search itself, whatever its confirmation says
+    if not isinstance(asked.ensemble, Single) and asked.ensemble.searched:
+        # whatever a confirmation says
         refuse_confirmation(study.spec)
-        return replace(best_trial(study), remarks=())
+        confirmed = read_standing(study, place.storage) is not None
+        return replace(best_trial(study), remarks=(OF_THE_SEARCH,) if confirmed else ())
     return find_winner(study, place.storage, within=asked.within)
 
 

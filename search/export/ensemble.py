@@ -36,6 +36,8 @@ from search.study.spec import stable_seed
 from search.study.stored import Study
 from search.study.trained import read_networks
 
+OTHERS = ", or --ensemble-searched to combine the search's own trials"
+
 
 def restore_ensemble(
     winner: Winner, data: Dataset, place: Place, wanted: Combined | Listed, *, gpu: bool = True
@@ -71,7 +73,8 @@ def restore_ensemble(
     ]
     weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
     belief = _belief(judged, members, weights, winner, runs, listed=isinstance(wanted, Listed))
-    _refuse_unproven(belief, anyway=wanted.anyway)
+    others = "" if winner.study.spec.purpose.searches else OTHERS
+    _refuse_unproven(belief, anyway=wanted.anyway, others=others)
     settings, program = _program(judged.rule, members, weights, data)
     device = _device(members)
     score = evaluate(program, frames.images, frames.masks, data.spec, device=device).score
@@ -128,8 +131,8 @@ def _strategy(wanted: Combined | Listed, data: Dataset) -> Strategy:
             assert_never(wanted.members)
 
 
-def _refuse_unproven(belief: Weighed, *, anyway: bool) -> None:
-    """Refuse an ensemble that is not surely better than the single model.
+def _refuse_unproven(belief: Weighed, *, anyway: bool, others: str) -> None:
+    """Refuse an ensemble that is not surely better than the single model; ``others`` could be, too.
 
     Raises:
         NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single
@@ -145,7 +148,7 @@ def _refuse_unproven(belief: Weighed, *, anyway: bool) -> None:
     if not (belief.better > SURE or anyway):
         raise NotBetterError(
             f"{belief.what} {belief.verdict} That is no more than {SURE:.0%}: nothing was exported. "
-            f"Export without an ensemble, or add --ensemble-anyway"
+            f"Export without an ensemble, or add --ensemble-anyway{others}"
         )
 
 

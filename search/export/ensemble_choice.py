@@ -1,7 +1,7 @@
-"""What ``--ensemble`` and ``--ensemble-of`` ask for."""
+"""What ``--ensemble``, ``--ensemble-of`` and what goes with them ask for."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from objectives.errors import UserError, one_line
 
@@ -21,6 +21,7 @@ class Combined:
 
     members: int | Literal["rare", "stack"]
     anyway: bool = False  # also where it is not surely better than the single model
+    searched: bool = False  # trials of the search, also where it is confirmed
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,21 @@ class Listed:
 
     members: tuple[str, ...]
     anyway: bool = False
+    searched: ClassVar[bool] = True  # always
 
 
 EnsembleChoice = Single | Combined | Listed
 
 
-def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoice:
-    """``--ensemble``, ``--ensemble-of`` and ``--ensemble-anyway`` as a choice; a single model for
-    empty texts.
+def parse_ensemble(
+    text: str, listed: str = "", *, anyway: bool, searched: bool = False
+) -> EnsembleChoice:
+    """``--ensemble``, ``--ensemble-of``, ``--ensemble-anyway`` and ``--ensemble-searched`` as a
+    choice; a single model for empty texts.
 
     Raises:
-        UserError: For both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, and for
-            less than two members.
+        UserError: For both, for anything but ``rare``, ``stack`` and numbers from 2 to 64, for less
+            than two members, and for what goes with neither.
     """
     if text and listed:
         raise UserError(
@@ -51,12 +55,14 @@ def parse_ensemble(text: str, listed: str = "", *, anyway: bool) -> EnsembleChoi
     if not text:
         if anyway:
             raise UserError("--ensemble-anyway goes with --ensemble or --ensemble-of: say which")
+        if searched:
+            raise UserError("--ensemble-searched goes with --ensemble: say how many members")
         return Single()
     match text:
         case "rare" | "stack":
-            return Combined(text, anyway)
+            return Combined(text, anyway, searched)
         case _:
-            return Combined(_members(text), anyway)
+            return Combined(_members(text), anyway, searched)
 
 
 def _names(listed: str) -> tuple[str, ...]:

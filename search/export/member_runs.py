@@ -4,10 +4,10 @@ validation part has trained.
 Members must be alike in how their weights were chosen, or what made one optimistic would choose it.
 So a study that is not confirmed has the trials of the search, each at its best epoch, also those
 that a limit has cut. A confirmed one has the runs of its confirmation alone, each at its last
-epoch; the search's own runs of the same configs would win by the luck that the confirmation was
-made to remove. Of the confirmation only runs on one and the same parts count: those with the first
-seed or on the first fold, with ``--no-resplit`` all. Every other one has trained on frames that
-these are validated on.
+epoch; beside them, the search's own runs of the same configs would win by the luck that the
+confirmation was made to remove. The search's trials alone can be asked for. Of the confirmation
+only runs on one and the same parts count: those with the first seed or on the first fold, with
+``--no-resplit`` all. Every other one has trained on frames that these are validated on.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,8 @@ from objectives.program.pixels import pixels_BCHW
 from objectives.scoring.evaluate import evaluate
 from objectives.statistics.scores import class_scores, mean_over
 from search.cli.export_text import print_export
-from search.export.best import ExportRequest, export_best, with_flips
+from search.confirm.plan import plan, write_plan
+from search.export.best import OF_THE_SEARCH, ExportRequest, export_best, with_flips
 from search.export.ensemble import restore_ensemble
 from search.export.ensemble_choice import Combined, Listed
 from search.export.member_runs import listed_runs, member_runs
@@ -33,6 +34,7 @@ from search.export.restored import open_data, restore_run
 from search.export.winner import find_winner
 from search.place import Place
 from search.study.looks import test_looks as looks_at
+from search.study.names import confirm_name
 from search.study.record import Notes
 from search.study.setup import Request, set_up
 from search.study.stored import Study, open_study
@@ -450,3 +452,34 @@ def test_one_run_or_one_place_is_too_little(searched: Searched) -> None:
             UserError, match=r"'small' has 1 complete trial\(s\) with their weights"
         ):
             restore_ensemble(winner, data, place, ENSEMBLE_OF_TWO)
+
+
+def test_trials_of_the_search_are_combined_though_it_is_confirmed(
+    searched: Searched, tmp_path: Path
+) -> None:
+    study, place, out = searched.study, searched.place, tmp_path / "out"
+    before = member_runs(study)
+    write_plan(place.storage, plan(study, top=1, seeds=2, resplit=False))
+    confirming = open_study(place.storage, confirm_name("small"))
+    try:
+        for _ in range(4):
+            trial = confirming.optuna.ask()
+            trial.set_user_attr("end_cause", "completed")
+            confirming.optuna.tell(trial, 0.5)
+        assert find_winner(study, place.storage).study is not study
+        with pytest.raises(UserError, match="'small/confirm' has 0 ended run"):
+            export_best(study, place, out, ExportRequest(ensemble=ENSEMBLE_OF_TWO))
+        wanted = dataclasses.replace(ENSEMBLE_OF_TWO, searched=True)
+        told = export_best(study, place, out, ExportRequest(ensemble=wanted, test=False))
+    finally:
+        confirming.storage.delete_study(confirming.id)
+        confirming.close()
+    assert {origin.study for origin in told.members} == {"small"}
+    assert {origin.trial for origin in told.members} <= {
+        trial.number for trial in study.optuna.get_trials() if trial._trial_id in before
+    }
+    assert told.confirmation == (OF_THE_SEARCH,)
+    assert OF_THE_SEARCH in (out / "README.md").read_text()
+    alone = export_best(study, place, out, ExportRequest(ensemble=wanted, test=False, force=True))
+    assert alone.confirmation == ()
+    assert alone.belief == told.belief

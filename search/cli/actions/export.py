@@ -21,7 +21,12 @@ from search.terminal.local import run_locally
 
 def export_best(asked: ExportOptions) -> None:
     """Write a bundle, and print its scores."""
-    choice = parse_ensemble(asked.ensemble, asked.ensemble_of, anyway=asked.ensemble_anyway)
+    choice = parse_ensemble(
+        asked.ensemble,
+        asked.ensemble_of,
+        anyway=asked.ensemble_anyway,
+        searched=asked.ensemble_searched,
+    )
     wanted = best.ExportRequest(
         source=asked.data,
         force=asked.force,

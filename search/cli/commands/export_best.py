@@ -57,6 +57,13 @@ class ExportOptions:
             help="Export the ensemble also where it is not better than the single model with 80 %.",
         ),
     ] = False
+    ensemble_searched: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble-searched",
+            help="Combine the search's own trials also where a confirmation has runs.",
+        ),
+    ] = False
     trial: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +100,8 @@ def command(asked: ExportOptions) -> None:
 
     An ensemble is weighed against the single model: by what is believed of its members, and what it gains over them on the
     validation places. One that is not truly better with more than 80 % is not exported: what is expected of it is said, and the
-    exit code is 1. --ensemble-of weighs an average of trials that you name in the same way.
+    exit code is 1. --ensemble-of weighs an average of trials that you name in the same way. Of a confirmed study the runs of
+    the confirmation are combined, with --ensemble-searched the search's trials.
     --device is where --retrain trains. Scores that come from a GPU are checked on one, where this host has one with memory
     left, all others on the CPU.
 

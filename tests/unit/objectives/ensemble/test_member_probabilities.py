@@ -100,5 +100,10 @@ def test_what_may_be_asked_for() -> None:
             UserError, match="--ensemble must be rare, stack or a number of members from 2 to 64"
         ):
             parse_ensemble(wrong, anyway=False)
-    with pytest.raises(UserError, match="goes with --ensemble"):
+    with pytest.raises(UserError, match="--ensemble-anyway goes with --ensemble"):
         parse_ensemble("", anyway=True)
+    assert parse_ensemble("4", anyway=False, searched=True) == Combined(4, searched=True)
+    assert parse_ensemble("4", anyway=False).searched is False  # type: ignore[union-attr]
+    assert parse_ensemble("", "0,1", anyway=False, searched=True) == Listed(("0", "1"))
+    with pytest.raises(UserError, match="--ensemble-searched goes with --ensemble"):
+        parse_ensemble("", anyway=False, searched=True)
