@@ -16,6 +16,7 @@ from objectives.data.preparing.undeclared import Held, Undeclared, among
 from objectives.data.reading.classes import IGNORED_NAME, Classes, named_classes
 from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
+from objectives.data.reading.image_file import ImageFileReader
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
 from objectives.data.reading.source import open_source, reader_of
 from objectives.data.spec import FrameSpec
@@ -37,7 +38,7 @@ def read_images(
     source: str | Path, reading: PixelReading = AS_FILES_SAY, *, banded: bool = False
 ) -> Sequence[NamedImage]:
     """Return the frames to predict, (name, image) each: the ``test_set`` of an npz, or a folder's
-    images (its ``images/`` or itself).
+    images (its ``images/`` or itself), or one image file.
 
     ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item
     is asked for, which raises ProblemsError when it is damaged; ``reading`` is that of the
@@ -48,7 +49,7 @@ def read_images(
         ProblemsError: Nothing is there, or no frames are in it.
     """
     reader = reader_of(str(source))
-    if banded and isinstance(reader, FolderReader):
+    if banded and isinstance(reader, FolderReader | ImageFileReader):
         return reader.images(reading, banded=True)
     return reader.images(reading)
 

@@ -5,16 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, final
-
-import numpy as np
+from typing import final
 
 from objectives.data.options import PixelReading
-from objectives.data.reading.banded import open_banded
-from objectives.data.reading.decode import decode_image
 from objectives.data.reading.folder import read_folder
 from objectives.data.reading.folder_source import FolderSource
 from objectives.data.reading.frame_files import find_images, named_in_tables
+from objectives.data.reading.image_file import image_of
 from objectives.data.reading.image_forms import FORMS
 from objectives.data.reading.known_layouts import PLAIN, LaidOut, laid_out
 from objectives.data.reading.layout import Layout
@@ -78,10 +75,7 @@ def _images_of_folder(
 
     def read(index: int) -> NamedImage:
         name, path = items[index]
-        where = path.relative_to(root).as_posix()
-        if banded and (in_bands := open_banded(path, where, reading)):
-            return name, cast("np.ndarray", in_bands)  # is cut like one
-        return name, decode_image(path, where, reading)
+        return name, image_of(path, path.relative_to(root).as_posix(), reading, banded=banded)
 
     return ReadOnDemand(len(items), read)
 

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import psutil
@@ -41,16 +42,23 @@ def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         # by us: np.load leaves a damaged file open
         with warnings.catch_warnings(action="ignore"), path.open("rb") as opened:
+            _refuse_other_kinds(opened)
             # an array of objects is refused, never unpickled
-            archive = np.load(opened, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            yield archive
+            yield np.load(opened, allow_pickle=False)
     # what the zip, the inflater and numpy's header parser raise on foreign bytes is open-ended
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         problem = Problem(path.name, "must be a readable npz of plain arrays", reason[:200])
         raise ProblemsError(str(path), [problem]) from error
+
+
+def _refuse_other_kinds(opened: IO[bytes]) -> None:
+    """Refuse a file that does not begin as an npz does: numpy would take it for pickled objects."""
+    begins = opened.read(6)
+    opened.seek(0)
+    if not begins.startswith(b"PK"):
+        kinds = {b"": "it is empty", b"\x93NUMPY": "it is a single array"}
+        raise ValueError(kinds.get(begins, "it is another kind of file"))
 
 
 def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -> None:

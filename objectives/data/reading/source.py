@@ -8,6 +8,7 @@ from objectives.data.options import AS_FILES_SAY, DataOptions, PixelReading
 from objectives.data.reading.array_layout import says_npz
 from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
+from objectives.data.reading.image_file import ImageFileReader
 from objectives.data.reading.image_forms import NO_VOLUMES, is_volume
 from objectives.data.reading.npz import NpzReader
 from objectives.data.reading.on_demand import NamedImage
@@ -46,7 +47,7 @@ class Reader(Protocol):
 
 
 def reader_of(source: str) -> Reader:
-    """Return what reads a path (npz, folder or data.yaml) or ``synthetic[:COUNT][:seed=S]``.
+    """Return what reads a path (npz, folder, data.yaml or image file) or ``synthetic[:COUNT][:seed=S]``.
 
     Raises:
         ProblemsError: Nothing is there, or an export of a labelling tool, or a data.yaml names no
@@ -60,7 +61,7 @@ def reader_of(source: str) -> Reader:
         return NpzReader.of(stated) if says_npz(stated) else FolderReader(path)
     if rule := NO_VOLUMES if is_volume(path.name) else NOT_FRAMES.get(path.suffix.lower(), ""):
         raise ProblemsError(source, [Problem(path.name, rule, f"a {path.suffix[1:]} file")])
-    return NpzReader(path)
+    return ImageFileReader(path) if ImageFileReader.reads(path) else NpzReader(path)
 
 
 def open_source(source: str, reading: PixelReading = AS_FILES_SAY) -> FrameSource:

@@ -19,7 +19,7 @@ def command(
         str,
         typer.Argument(
             metavar="INPUT",
-            help="npz with test_set, or a folder of images; also in a bucket: s3://BUCKET/PREFIX.",
+            help="npz with test_set, a folder of images, or one image; also in a bucket: s3://BUCKET/PREFIX.",
         ),
     ],
     out: Annotated[

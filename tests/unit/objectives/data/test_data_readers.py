@@ -265,3 +265,28 @@ def test_a_value_that_is_not_what_its_tag_says_is_named_with_its_line(
         match=r"must be readable YAML, got found a value that is not what its tag says .* line 2",
     ):
         read_classes(tmp_path / "classes.yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is empty"),
+        (b"\x93NUMPY\x01\x00", "it is a single array"),
+        (b"\x00\x00\x00\x18ftypmp42", "it is another kind of file"),
+    ],
+)
+def test_a_file_of_another_kind_is_not_taken_for_pickled_objects(
+    data: bytes, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "frames.mp4").write_bytes(data)
+    with pytest.raises(ProblemsError, match=f"frames.mp4: must be a readable npz .*got {why}"):
+        open_source(str(tmp_path / "frames.mp4"))
+
+
+def test_one_image_has_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.PNG").write_bytes(b"")
+    with pytest.raises(ProblemsError, match=r"a\.PNG: must be a folder with .*got one image file"):
+        open_source(str(tmp_path / "a.PNG"))
+    before = source_stamp(str(tmp_path / "a.PNG"))
+    (tmp_path / "a.PNG").write_bytes(b"more")
+    assert source_stamp(str(tmp_path / "a.PNG")) != before

@@ -151,6 +151,22 @@ def test_images_of_several_sizes_come_back_as_pngs_of_their_own(
     assert (found["sub/b.png"][1::3, 1::3] == expected[0]).mean() > 0.95
 
 
+def test_one_image_is_predicted_as_in_its_folder(bundle_dir: Path, tmp_path: Path) -> None:
+    pixels_HW = np.arange(64 * 128).reshape(64, 128) % 251
+    (tmp_path / "new").mkdir()
+    Image.fromarray(pixels_HW.astype(np.uint8)).save(tmp_path / "new" / "a.b.png")
+    assert predict(bundle_dir, tmp_path / "new" / "a.b.png", tmp_path / "one") == 1
+    assert predict(bundle_dir, tmp_path / "new", tmp_path / "all") == 1
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["a.b.png"]
+    assert (tmp_path / "one" / "a.b.png").read_bytes() == (
+        tmp_path / "all" / "a.b.png"
+    ).read_bytes()
+    (tmp_path / "new" / "a.b.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"a\.b\.png"):
+        predict(bundle_dir, tmp_path / "new" / "a.b.png", tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
 def test_files_that_are_numbered_come_in_their_order(
     bundle_dir: Path, tmp_path: Path, expected: np.ndarray
 ) -> None:
