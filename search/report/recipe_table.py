@@ -106,9 +106,11 @@ def _is_table(path: Path) -> bool:
 
 def write_table(study: Study, out: Path, *, command: str, replace: bool = False) -> None:
     """Write the table of a study's recipes below the command that makes it again, whole or not at
-    all; ``-`` prints it.
+    all; ``-`` prints it, unless nothing has ended.
     """
     measured = measure(study)
+    if out == PRINTED and not measured:
+        return
     names = dict.fromkeys(name for each in measured for name in each.per_class)
     spec = study.spec
     made = (

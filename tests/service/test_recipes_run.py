@@ -3,6 +3,7 @@ table of their scores.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,33 @@ def test_recipes_are_trained_after_the_control_and_tabled(
     best = json.loads(search("status", "--study", "seeds", "--json"))["best"]
     assert best["recipe"] in trials
     assert best["recipe"] in search("status", "--study", "seeds")
+
+
+@pytest.mark.long
+def test_interrupted_it_prints_what_has_ended_and_goes_on(database: str, tmp_path: Path) -> None:
+    out = tmp_path / "recipes.md"
+    places = ["--storage", database, "--artifacts", str(tmp_path / "a"), "--cache", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "search",
+        "recipes",
+        "run",
+        "--recipes",
+        "A1,C1,C2,D1",
+        *places,
+    ]
+    command += ["--data", "synthetic:40", "--epochs", "2", "--scale", "0.1", "--device", "cpu"]
+    command += ["--set", "train.steps_per_epoch=1", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as begun:
+        assert begun.stdout is not None
+        said = next(line for line in begun.stdout if "(control) complete" in line)
+        begun.send_signal(signal.SIGINT)
+        rest = begun.stdout.read()
+    assert said
+    assert begun.returncode == 130
+    assert "| control | - |" in rest
+    assert not out.exists()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| A1-convolution |" in out.read_text()

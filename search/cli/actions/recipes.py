@@ -2,15 +2,18 @@
 
 import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
 import yaml
 
+from objectives.errors import WorldError
 from search.cli.commands.recipes_run import RecipeOptions
 from search.cli.written import written_study
 from search.machine.gpus import offer
-from search.report.recipe_table import refuse_table, write_table
+from search.place import Place
+from search.report.recipe_table import PRINTED, refuse_table, write_table
 from search.study.data_path import data_path
 from search.study.option_words import frame_words
 from search.study.setup import Request
@@ -52,24 +55,34 @@ def run(asked: RecipeOptions) -> None:
         filters=asked.scale,
     )
     with written_study(request, asked.storage, asked.artifacts, asked.home, asked.cache) as place:
-        run_locally(
-            asked.study,
-            place,
-            workers=asked.workers,
-            how=asked.how,
-            source=data_path(asked.data),
-        )
-        opened = open_study(place.storage, asked.study)
-        words = {
-            "--recipes": asked.recipes,
-            "--data": asked.data,
-            "--epochs": asked.epochs,
-            "--scale": asked.scale,
-        }
-        words |= {"--seed": asked.seed}
-        words |= frame_words(request.frames) | {"--leave-out": asked.leave_out or ""}
-        write_table(opened, asked.out, command=_command(words, asked.sets), replace=asked.force)
-        opened.close()
+        try:
+            run_locally(
+                asked.study,
+                place,
+                workers=asked.workers,
+                how=asked.how,
+                source=data_path(asked.data),
+            )
+        except (KeyboardInterrupt, SystemExit, WorldError):
+            # at --out it would be in the way of the same command, which goes on
+            _write(place, asked, PRINTED)
+            raise
+        _write(place, asked, asked.out)
+
+
+def _write(place: Place, asked: RecipeOptions, out: Path) -> None:
+    """Write the table of what has ended."""
+    words = {
+        "--recipes": asked.recipes,
+        "--data": asked.data,
+        "--epochs": asked.epochs,
+        "--scale": asked.scale,
+        "--seed": asked.seed,
+    }
+    words |= frame_words(asked.frames()) | {"--leave-out": asked.leave_out or ""}
+    opened = open_study(place.storage, asked.study)
+    write_table(opened, out, command=_command(words, asked.sets), replace=asked.force)
+    opened.close()
 
 
 def _command(asked: Mapping[str, object], sets: Iterable[str]) -> str:

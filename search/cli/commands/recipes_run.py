@@ -53,7 +53,7 @@ class RecipeOptions(FrameOptions, LocalOptions):
 def command(asked: RecipeOptions) -> None:
     """Train recipes under one budget, and write a table of their scores beside those of the reports.
 
-    Interrupted, the same command goes on where it stood.
+    Interrupted, it prints the table of what has ended, and the same command goes on where it stood.
 
     \b
     Example:
