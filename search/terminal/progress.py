@@ -11,10 +11,12 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from objectives.bundle.belief_in_one import chance
+from search.posterior.standing import SURE
 from search.study.budget import is_over
 from search.study.front import Model
 from search.study.known import Readable
 from search.study.record import Believed
+from search.study.sampling import CONTROL
 from search.study.shared_gpus import shared_gpus
 from search.study.status import Status, read_status
 from search.study.trial_lines import TrialLine, read_trials
@@ -191,7 +193,7 @@ def _best_lines(status: Status) -> list[Text]:
     )
     lines = [Text(f"score: {status.score}"), Text(best, style="bold")]
     if believed := status.best.believed:
-        lines.append(Text(_expected(believed)))
+        lines.append(Text(_expected(believed, is_control=status.best.number == CONTROL)))
     if len(status.front) > 1:
         lines.append(Text(_cheaper(status.front)))
     return lines
@@ -217,9 +219,12 @@ def _latency(model: Model, within: str) -> str:
     return within.format(f"{1000 * model.latency_s:.3g} ms") if model.latency_s else ""
 
 
-def _expected(believed: Believed) -> str:
-    beats = believed.beats_control
-    against = "" if beats is None else f"; beats the control with {chance(beats)}"
+def _expected(believed: Believed, *, is_control: bool) -> str:
+    against = ""
+    if believed.beats_control is not None:
+        against = f"; beats the control with {chance(believed.beats_control)}"
+    elif is_control and believed.runs > 1:
+        against = f"; no other beats it with more than {SURE:.0%}"
     return (
         f"expected of its network on other frames, by {believed.runs} runs: "
         f"{believed.mean:.4f} ± {believed.sd:.4f}{against}"

@@ -170,6 +170,9 @@ def test_status_for_people_is_not_wrapped_in_a_pipe(search: Any, finished: Finis
     assert lines[5].startswith("best: trial ")
     assert "; IoU by class: soil 0." in lines[5]
     assert lines[6].startswith("expected of its network on other frames, by 2 runs: ")
+    is_control = lines[5].startswith("best: trial 0 (control), ")
+    assert ("; no other beats it with more than 80%" in lines[6]) == is_control
+    assert ("; beats the control with" in lines[6]) == (not is_control)
     assert succeeded(search("status", *finished.place, "--watch")).splitlines()[-2:] == lines[5:]
 
 
