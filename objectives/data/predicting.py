@@ -18,7 +18,7 @@ from objectives.data.reading.folder_reader import FolderReader
 from objectives.data.reading.frames import FrameSource
 from objectives.data.reading.image_file import ImageFileReader
 from objectives.data.reading.on_demand import NamedImage, ReadOnDemand
-from objectives.data.reading.source import open_source, reader_of
+from objectives.data.reading.source import TO_PREDICT, open_source, reader_of
 from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError, condensed
 
@@ -48,7 +48,7 @@ def read_images(
     Raises:
         ProblemsError: Nothing is there, or no frames are in it.
     """
-    reader = reader_of(str(source))
+    reader = reader_of(str(source), TO_PREDICT)
     if banded and isinstance(reader, FolderReader | ImageFileReader):
         return reader.images(reading, banded=True)
     return reader.images(reading)

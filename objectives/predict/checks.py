@@ -14,7 +14,7 @@ from objectives.data.reading.on_demand import ReadOnDemand
 from objectives.data.spec import FrameSpec
 from objectives.errors import Problem, ProblemsError, UserError, condensed
 from objectives.predict.layers import Extra
-from objectives.predict.prediction_files import refuse_mixed_sizes, refuse_names
+from objectives.predict.prediction_files import is_folder, refuse_mixed_sizes, refuse_names
 
 NamedImage = tuple[str, np.ndarray]  # a frame's name and its pixels (H, W, C)
 # is called with the source and its bad frames; raises, or they are left out
@@ -28,7 +28,7 @@ def refuse_bad(source: str, problems: Sequence[Problem]) -> None:
     Raises:
         ProblemsError: Always, with every bad frame.
     """
-    raise ProblemsError(f"{source} (--skip-bad predicts the rest)", condensed(problems, MOST_SHOWN))
+    raise ProblemsError(source, condensed(problems, MOST_SHOWN))
 
 
 def good_frames(
@@ -50,7 +50,7 @@ def good_frames(
     good = [index for index, frame in enumerate(looked) if not frame.problems]
     problems = [problem for frame in looked for problem in frame.problems]
     if problems:
-        on_bad(source, problems)
+        on_bad(f"{source} (--skip-bad predicts the rest)" if good else source, problems)
         if not good:
             raise UserError(f"no frame of {source} can be predicted: {problems[0]}")
         if out.suffix.lower() == ".csv":
@@ -58,7 +58,7 @@ def good_frames(
                 f"{out.name} numbers its frames, so none can be left out: give a folder or an npz "
                 f"for --out instead"
             )
-    if out.suffix:
+    if not is_folder(out):
         refuse_mixed_sizes(((looked[index].name, looked[index].size) for index in good), out)
     else:
         refuse_names({looked[index].name for index in good}, beside)

@@ -47,7 +47,7 @@ def writer_for(
         UserError: The suffix is another one, what stands there must not be replaced, or masks are all
             that such a file can hold.
     """
-    match out.suffix.lower():
+    match "" if is_folder(out) else out.suffix.lower():
         case ".npz":
             refuse_output(
                 out, "npz of masks", written_here=_holds_masks, force=force, source=source
@@ -69,8 +69,16 @@ def writer_for(
             if out.is_dir() and any(out.iterdir()):
                 raise UserError(f"{out} is not empty; choose a new folder for --out")
             return write_folder
-        case suffix:
-            raise UserError(f"--out must be a .npz, a .csv or a folder, got {suffix}")
+        case _:
+            raise UserError(
+                f"--out must be a .npz, a .csv or a folder (one with a dot in its name must be there), "
+                f"got {out.name}"
+            )
+
+
+def is_folder(out: Path) -> bool:
+    """Return whether predictions go into a folder of this name: one without a dot, or that is there."""
+    return not out.suffix or (out.suffix.lower() not in (".npz", ".csv") and out.is_dir())
 
 
 def write_npz(images: Iterable[PredictedImage], out: Path, *, replace: bool = False) -> int:

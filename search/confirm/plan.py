@@ -12,10 +12,9 @@ from search.confirm.cell import Cell
 from search.process.messages import Cause
 from search.study.beliefs import read_beliefs
 from search.study.learned import Lessons
-from search.study.names import confirm_name
+from search.study.names import CONTROL, confirm_name
 from search.study.purpose import Candidate, Confirming
 from search.study.record import ConfirmationRun, Notes
-from search.study.sampling import CONTROL
 from search.study.spec import StudySpec, refuse_derived
 from search.study.stored import Study, create_study
 from spaces import FromParams

@@ -17,8 +17,8 @@ from search.confirm.confirmation import ChosenCandidate, Confirmation
 from search.confirm.plan import best_trials, cells, config_key, plan_of
 from search.confirm.state import is_lost, newest_confirmation
 from search.confirm.verdict import confirm
+from search.study.names import CONTROL
 from search.study.purpose import Confirming
-from search.study.sampling import CONTROL
 from search.study.stored import Study, open_study
 
 MOST_NAMED = 5  # trials in one sentence

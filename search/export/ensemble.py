@@ -36,6 +36,7 @@ from search.study.spec import stable_seed
 from search.study.stored import Study
 from search.study.trained import read_networks
 
+BOTH = "the run with the highest score is the best on the rarest class, too, so the average"
 OTHERS = ", or --ensemble-searched to combine the search's own trials"
 
 
@@ -74,7 +75,8 @@ def restore_ensemble(
     weights = [1.0 if isinstance(judged.rule, Stack) else judged.rule[run] for run in chosen]
     belief = _belief(judged, members, weights, winner, runs, listed=isinstance(wanted, Listed))
     others = "" if winner.study.spec.purpose.searches else OTHERS
-    _refuse_unproven(belief, anyway=wanted.anyway, others=others)
+    why = BOTH if wanted.members == "rare" else "the best of all averages"
+    _refuse_unproven(belief, anyway=wanted.anyway, others=others, why=why)
     settings, program = _program(judged.rule, members, weights, data)
     device = _device(members)
     score = evaluate(program, frames.images, frames.masks, data.spec, device=device).score
@@ -131,8 +133,9 @@ def _strategy(wanted: Combined | Listed, data: Dataset) -> Strategy:
             assert_never(wanted.members)
 
 
-def _refuse_unproven(belief: Weighed, *, anyway: bool, others: str) -> None:
-    """Refuse an ensemble that is not surely better than the single model; ``others`` could be, too.
+def _refuse_unproven(belief: Weighed, *, anyway: bool, others: str, why: str) -> None:
+    """Refuse an ensemble that is not surely better than the single model; ``others`` could be, too, and
+    ``why`` begins to say how it came to a single member.
 
     Raises:
         NotBetterError: For any other, unless it is wanted ``anyway``; and for one of a single
@@ -141,9 +144,8 @@ def _refuse_unproven(belief: Weighed, *, anyway: bool, others: str) -> None:
     if len(belief.members) == 1:
         share = belief.members[0]
         raise NotBetterError(
-            f"the best of all averages is trial {share.trial} of study {share.study!r} "
-            f"alone: nothing was exported; "
-            "export without --ensemble"
+            f"{why} is trial {share.trial} of study {share.study!r} alone: nothing was exported. "
+            f"Without --ensemble the run that is believed best is"
         )
     if not (belief.better > SURE or anyway):
         raise NotBetterError(

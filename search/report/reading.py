@@ -23,9 +23,9 @@ from search.process.messages import Cause
 from search.study.beliefs import read_beliefs
 from search.study.budget import Budget
 from search.study.looks import test_looks
+from search.study.names import CONTROL
 from search.study.pruners import judging
 from search.study.record import Believed, Notes, State
-from search.study.sampling import CONTROL
 from search.study.spec import StudySpec
 from search.study.status import read_status
 from search.study.stored import Study

@@ -1,4 +1,5 @@
-"""Names of studies: how long they are, and those that are derived from the name of a search.
+"""Names of studies: how long they are, and those that are derived from the name of a search; the
+number by which a trial is known to be the control.
 
 mars                 the search mars/confirm         confirms it, mars/confirm-2 does so anew
 NAME/retrain-7       trains the config of run 7 of the study NAME, a search or a confirmation, on
@@ -7,6 +8,7 @@ every frame
 
 from objectives.errors import UserError
 
+CONTROL = 0  # the trial number of the default config, which is never pruned
 LONGEST_NAME = 200
 CONFIRM = "/confirm"
 RETRAIN = "/retrain-"

@@ -20,7 +20,6 @@ from spaces import choose_recipes, load_stored_space
 from spaces.recipes import scaled
 from spaces.sampler import Sampler
 
-CONTROL = 0  # the trial number of the default config, which is never pruned
 TWICE = 24  # trials of a study that runs its control twice
 MOST_MODELLED = 300  # trials: a proposal by the model costs the cube of what is known
 NEIGHBOUR_KEEPS = 0.7  # share of the control's parameters that a neighbour keeps

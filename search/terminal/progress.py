@@ -15,8 +15,8 @@ from search.posterior.standing import SURE
 from search.study.budget import is_over
 from search.study.front import Model
 from search.study.known import Readable
+from search.study.names import CONTROL
 from search.study.record import Believed
-from search.study.sampling import CONTROL
 from search.study.shared_gpus import shared_gpus
 from search.study.status import Status, read_status
 from search.study.trial_lines import TrialLine, read_trials

@@ -20,9 +20,9 @@ from search.process.hearing import UnusableError, usable
 from search.process.messages import Cause, Checked, Checkpoint, Job, Message
 from search.process.parent import InterruptedTrialError, SurroundingsError, TrialProcess
 from search.study.budget import WHY, Limit, current_budget
+from search.study.names import CONTROL
 from search.study.pruners import judging
 from search.study.record import AGAIN, Notes
-from search.study.sampling import CONTROL
 from search.trials import checkpoints, roster
 from search.trials.checkpoints import BEFORE, BEST, LAST, Pointer
 from search.trials.leases import Lease

@@ -39,7 +39,7 @@ class FolderReader:
 
     def images(self, reading: PixelReading, *, banded: bool = False) -> Sequence[NamedImage]:
         """Return the images that its data.yaml names, else of its ``images/``, or its own; each is
-        decoded when it is asked for.
+        decoded when it is asked for. What cannot be an image comes last, and raises then.
         """
         where = laid_out(self.path)
         layout = where.layout
@@ -61,7 +61,6 @@ def _images_of_folder(
     folder = root / layout.above
     if not images:
         problems.append(Problem(str(folder), f"must hold {FORMS} files", "none"))
-    if problems:
         raise ProblemsError(str(root), condensed(problems))
     # names as the files have them, in whatever normal form: masks are looked for under them
     named = [
@@ -74,10 +73,12 @@ def _images_of_folder(
     )
 
     def read(index: int) -> NamedImage:
+        if index >= len(items):  # a file that is none that is read: as one that cannot be
+            raise ProblemsError(str(root), [problems[index - len(items)]])
         name, path = items[index]
         return name, image_of(path, path.relative_to(root).as_posix(), reading, banded=banded)
 
-    return ReadOnDemand(len(items), read)
+    return ReadOnDemand(len(items) + len(problems), read)
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:

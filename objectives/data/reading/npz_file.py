@@ -57,8 +57,8 @@ def _refuse_other_kinds(opened: IO[bytes]) -> None:
     begins = opened.read(6)
     opened.seek(0)
     if not begins.startswith(b"PK"):
-        kinds = {b"": "it is empty", b"\x93NUMPY": "it is a single array"}
-        raise ValueError(kinds.get(begins, "it is another kind of file"))
+        kinds = {b"": "an empty file", b"\x93NUMPY": "a single array"}
+        raise ValueError(kinds.get(begins, "another kind of file"))
 
 
 def _refuse_larger_than_memory(archive: np.lib.npyio.NpzFile, keys: list[str]) -> None:

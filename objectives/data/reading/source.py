@@ -21,6 +21,10 @@ NOT_FRAMES = {
     ".json": "must be frames; an export is turned into frames by `search data import`",
     ".parquet": "must be frames; images of a Parquet file must be saved as files first",
 }
+LABELLED = (
+    "must be an npz file, a folder with images/ and masks/, a data.yaml, or the word synthetic"
+)
+TO_PREDICT = "must be an npz file, a folder of images, an image file, or the word synthetic"
 
 
 class Reader(Protocol):
@@ -46,8 +50,9 @@ class Reader(Protocol):
         """Return a short text that changes when its content does; costs no reading."""
 
 
-def reader_of(source: str) -> Reader:
-    """Return what reads a path (npz, folder, data.yaml or image file) or ``synthetic[:COUNT][:seed=S]``.
+def reader_of(source: str, rule: str = LABELLED) -> Reader:
+    """Return what reads a path (npz, folder, data.yaml or image file) or ``synthetic[:COUNT][:seed=S]``;
+    ``rule`` says what is wanted where nothing is.
 
     Raises:
         ProblemsError: Nothing is there, or an export of a labelling tool, or a data.yaml names no
@@ -55,12 +60,12 @@ def reader_of(source: str) -> Reader:
     """
     if is_synthetic(source):
         return SyntheticReader(source)
-    path = existing_path(source)
+    path = existing_path(source, rule)
     if path.is_dir() or path.suffix.lower() in (".yaml", ".yml"):
         stated = settings_file(path, LAYOUT) if path.is_dir() else path
         return NpzReader.of(stated) if says_npz(stated) else FolderReader(path)
-    if rule := NO_VOLUMES if is_volume(path.name) else NOT_FRAMES.get(path.suffix.lower(), ""):
-        raise ProblemsError(source, [Problem(path.name, rule, f"a {path.suffix[1:]} file")])
+    if never := NO_VOLUMES if is_volume(path.name) else NOT_FRAMES.get(path.suffix.lower(), ""):
+        raise ProblemsError(source, [Problem(path.name, never, f"a {path.suffix[1:]} file")])
     return ImageFileReader(path) if ImageFileReader.reads(path) else NpzReader(path)
 
 
@@ -92,7 +97,7 @@ def open_labelled(source: str, options: DataOptions) -> FrameSource:
     return opened.read_as(opened.classes.ignoring(options.ignore))
 
 
-def existing_path(source: str | Path) -> Path:
+def existing_path(source: str | Path, rule: str = LABELLED) -> Path:
     """Return the path of a source.
 
     Raises:
@@ -102,10 +107,6 @@ def existing_path(source: str | Path) -> Path:
         path = Path(source).expanduser()
         path.stat()
     except (OSError, ValueError, RuntimeError) as error:  # a null byte; ~stranger
-        rule = (
-            "must be an npz file, a folder with images/ and masks/, a data.yaml, or the word "
-            "synthetic"
-        )
         raise ProblemsError(
             str(source),
             [Problem(str(source), rule, getattr(error, "strerror", None) or str(error))],

@@ -270,9 +270,9 @@ def test_a_value_that_is_not_what_its_tag_says_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "it is empty"),
-        (b"\x93NUMPY\x01\x00", "it is a single array"),
-        (b"\x00\x00\x00\x18ftypmp42", "it is another kind of file"),
+        (b"", "an empty file"),
+        (b"\x93NUMPY\x01\x00", "a single array"),
+        (b"\x00\x00\x00\x18ftypmp42", "another kind of file"),
     ],
 )
 def test_a_file_of_another_kind_is_not_taken_for_pickled_objects(

@@ -321,7 +321,7 @@ def test_a_place_that_cannot_be_replaced_is_refused(
     for name, message in (
         ("full", "not empty"),
         ("dir.csv", "is a folder"),
-        ("masks.tiff", r"got \.tiff"),
+        ("masks.tiff", r"got masks\.tiff"),
     ):
         with pytest.raises(UserError, match=message):
             predict(bundle_dir, npz, tmp_path / name)
@@ -450,3 +450,45 @@ def test_frames_that_the_study_left_out_by_name_are_no_new_ones(
     np.savez(tmp_path / "new.npz", training_set=np.stack([IMAGES[17:, ..., 0], MASKS[17:]], axis=1))
     found = evaluate_bundle(copy, tmp_path / "new.npz")
     assert (found.own, found.foreign, found.other_parts) == (0, 2, 1)
+
+
+def test_files_that_are_no_images_are_named_and_left_out_as_damaged_ones_are(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    save_images(tmp_path / "in", {"a": IMAGES[0], "b": IMAGES[1]})
+    (tmp_path / "in" / "b.png").write_bytes(b"damaged")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in" / "noext").write_bytes((tmp_path / "in" / "a.png").read_bytes())
+    with pytest.raises(UserError, match="--skip-bad predicts the rest") as said:
+        predict(bundle_dir, tmp_path / "in", tmp_path / "out")
+    for name in ("b.png", "gone.png", "noext"):
+        assert name in str(said.value)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "masks.v2").mkdir()  # a folder, though its name has a dot
+    ran = CliRunner().invoke(
+        app,
+        [
+            "predict",
+            str(bundle_dir),
+            str(tmp_path / "in"),
+            "--skip-bad",
+            "--out",
+            str(tmp_path / "masks.v2"),
+        ],
+    )
+    assert ran.exit_code == 1
+    assert ran.output.count("left out: ") == 3
+    assert [path.name for path in (tmp_path / "masks.v2").iterdir()] == ["a.png"]
+
+
+def test_what_is_not_there_and_what_has_no_rest_is_said_so(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="a folder of images, an image file, or the word synthetic"):
+        predict(bundle_dir, tmp_path / "gone.png", tmp_path / "out")
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    with pytest.raises(UserError) as said:
+        predict(bundle_dir, tmp_path / "a.png", tmp_path / "out")
+    assert "--skip-bad" not in str(said.value)
+    with pytest.raises(UserError, match=r"one with a dot in its name must be there.*got D\.PNG"):
+        predict(bundle_dir, tmp_path / "a.png", tmp_path / "D.PNG")
