@@ -41,7 +41,7 @@ def read_images(
     images (its ``images/`` or itself), or one image file.
 
     ``synthetic[:COUNT][:seed=S]`` gives generated ones. A file of a folder is decoded when its item
-    is asked for, which raises ProblemsError when it is damaged; ``reading`` is that of the
+    is asked for, which raises ProblemsError when it is damaged or none that is read; ``reading`` is that of the
     model's `FrameSpec`. With ``banded`` large TIFFs and GeoTIFFs are `BandedTiff`, for those who cut windows
     out of images.
 

@@ -66,7 +66,9 @@ def reader_of(source: str, rule: str = LABELLED) -> Reader:
         return NpzReader.of(stated) if says_npz(stated) else FolderReader(path)
     if never := NO_VOLUMES if is_volume(path.name) else NOT_FRAMES.get(path.suffix.lower(), ""):
         raise ProblemsError(source, [Problem(path.name, never, f"a {path.suffix[1:]} file")])
-    return ImageFileReader(path) if ImageFileReader.reads(path) else NpzReader(path)
+    if ImageFileReader.reads(path):
+        return ImageFileReader(path)
+    return NpzReader(path)
 
 
 def open_source(source: str, reading: PixelReading = AS_FILES_SAY) -> FrameSource:

@@ -251,7 +251,7 @@ def test_prediction_leaves_no_image_out_without_a_word(folder: Path) -> None:
     with pytest.raises(
         ProblemsError, match=r"images/f04\.heic: must be a PNG, JPG, TIFF, BMP, GIF or WebP file"
     ):
-        read_images(folder)
+        list(read_images(folder))
 
 
 def test_prepared_frames_are_what_the_files_hold(folder: Path) -> None:
